@@ -1,0 +1,1 @@
+"""The matching engine, its ledger, its journal and its reference."""

@@ -1,0 +1,106 @@
+"""What can be asked of the engine?
+
+A command is one 64-byte row, one cache line. The engine reads nothing else: no clock, no file, no
+object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here leave them 0.
+
+    kind          fields used (all others 0)
+    LIST_TOKEN    token (must be the next free number)
+    LIST_MARKET   market (next free), token = quote token, account = base token,
+                  order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm,
+                  fee_cap_ppm = taker fee ppm
+    OPEN_ACCOUNT  account (next free)
+    DEPOSIT       account, token, amount in pips
+    WITHDRAW      account, token, amount in pips; taken from what is available
+    PLACE         market, account, side, tif, flags, price_ticks, amount in lots, fee_cap_ppm,
+                  expiry_ns (the order is dead when time_ns >= expiry_ns)
+    CANCEL        account (must own it), order_id
+    CLOCK         nothing but time_ns: removes every resting order that has expired
+    EXIT_BEGIN    account: cancels all its orders, refuses new ones until the exit has ended
+    EXIT_END      account, token, amount in pips paid out on chain (0 when the exit was withdrawn)
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMMAND = np.dtype(
+    [
+        ("kind", "u1"),
+        ("side", "u1"),
+        ("tif", "u1"),
+        ("flags", "u1"),
+        ("market", "<u2"),
+        ("token", "<u2"),
+        ("account", "<u4"),
+        ("fee_cap_ppm", "<u4"),
+        ("order_id", "<i8"),
+        ("price_ticks", "<i8"),
+        ("amount", "<i8"),
+        ("expiry_ns", "<i8"),
+        ("time_ns", "<i8"),
+        ("sequence", "<i8"),
+    ]
+)
+assert COMMAND.itemsize == 64
+
+Commands = NDArray[Any]
+"""A one-dimensional array of dtype ``COMMAND``."""
+
+
+class Kind(IntEnum):
+    """Which command; 0 is deliberately no command, so that a zeroed row is refused."""
+
+    LIST_TOKEN = 1
+    LIST_MARKET = 2
+    OPEN_ACCOUNT = 3
+    DEPOSIT = 4
+    WITHDRAW = 5
+    PLACE = 6
+    CANCEL = 7
+    CLOCK = 8
+    EXIT_BEGIN = 9
+    EXIT_END = 10
+
+
+def command(kind: Kind, **fields: int) -> np.void:
+    """Return one COMMAND row with ``fields`` set and the rest 0.
+
+    Raises OverflowError when a value does not fit its column and ValueError for an unknown field.
+    """
+    row = np.zeros(1, COMMAND)
+    row["kind"] = kind
+    for name, value in fields.items():
+        row[name] = np.array([value], dtype=object).astype(COMMAND[name], casting="unsafe")
+        if int(row[name][0]) != value:
+            raise OverflowError(f"{name}={value} does not fit {COMMAND[name]}")
+    return row[0]
+
+
+def list_market(
+    market: int,
+    base: int,
+    quote: int,
+    *,
+    lot_pips: int,
+    tick_pips: int,
+    maker_fee_ppm: int,
+    taker_fee_ppm: int,
+) -> np.void:
+    """Return the command that lists market number ``market``."""
+    return command(
+        Kind.LIST_MARKET,
+        market=market,
+        account=base,
+        token=quote,
+        order_id=lot_pips,
+        price_ticks=tick_pips,
+        amount=maker_fee_ppm,
+        fee_cap_ppm=taker_fee_ppm,
+    )
+
+
+def batch_of(rows: list[np.void]) -> Commands:
+    """Return ``rows`` as one contiguous COMMAND array."""
+    return np.array(rows, dtype=COMMAND)

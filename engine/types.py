@@ -1,0 +1,138 @@
+"""Which words, numbers and limits do all parts of Tillbook share?
+
+Units: price in *ticks*, quantity in *lots*, money in *pips* (int64; 10**8 pips are one whole token).
+A market fixes ``lot_pips`` (base pips in one lot) and ``tick_pips`` (quote pips that one lot costs
+per tick of price), so ``lots * price_ticks * tick_pips`` is a whole number of quote pips always.
+"""
+
+from enum import IntEnum, IntFlag
+from typing import Final, NamedTuple
+
+PIPS_PER_TOKEN: Final = 10**8
+PPM: Final = 1_000_000
+FEE_MAX_PPM: Final = 10_000
+"""No market may charge more; the contract holds the same constant."""
+
+MONEY_MAX: Final = 2**62 - 1
+"""Largest amount of pips in any balance, reserve or product (DESIGN.md section 4)."""
+
+PRICE_MAX: Final = 2**31 - 1
+LOTS_MAX: Final = 2**40
+
+FILLS_MAX: Final = 64
+"""Most fills of one single-shot order: all of them must fit into one settlement batch."""
+
+NONE: Final = -1
+"""No slot, no order, no level."""
+
+
+class Side(IntEnum):
+    """Which side of the book an order stands on."""
+
+    BUY = 0
+    SELL = 1
+
+
+class TimeInForce(IntEnum):
+    """How long an order lives: until cancelled or expired, or only for the moment it arrives."""
+
+    GTC = 0
+    IOC = 1
+
+
+class OrderFlag(IntFlag):
+    """Order properties beside side and time in force."""
+
+    NONE = 0
+    POST_ONLY = 1
+    SINGLE_SHOT = 2
+    """Spends a nonce of the replay window on chain: at most ``FILLS_MAX`` fills, then it ends."""
+
+
+class Outcome(IntEnum):
+    """What became of a command or request. 0 is success; the hundreds name the layer that refused.
+
+    Refusals are values, never exceptions. Numbers are part of the journal: never reuse one.
+    """
+
+    ACCEPTED = 0
+
+    # 1xx: the engine refused the command; nothing changed but the sequence.
+    UNKNOWN_COMMAND = 100
+    UNKNOWN_TOKEN = 101
+    UNKNOWN_MARKET = 102
+    UNKNOWN_ACCOUNT = 103
+    INSUFFICIENT_BALANCE = 104
+    QUANTITY_OUT_OF_RANGE = 105
+    PRICE_OUT_OF_RANGE = 106
+    NOTIONAL_OUT_OF_RANGE = 107
+    FEE_CAP_TOO_LOW = 108
+    ORDER_EXPIRED = 109
+    POST_ONLY_WOULD_TRADE = 110
+    NOT_RESTING = 111
+    NOT_OWNER = 112
+    ACCOUNT_FROZEN = 113
+    NOT_FROZEN = 114
+    CAPACITY = 115
+    BAD_LISTING = 116
+    AMOUNT_OUT_OF_RANGE = 117
+    BAD_ORDER = 118
+
+    # 15x: why an order that was accepted left the book or was not filled to the end.
+    CANCELLED_BY_OWNER = 150
+    IMMEDIATE_REMAINDER = 151
+    EXPIRED = 152
+    SELF_TRADE = 153
+    FILLS_EXHAUSTED = 154
+    EXITING = 155
+
+    # 2xx: the gateway refused the request before it was sequenced.
+    MALFORMED = 200
+    BODY_TOO_LARGE = 201
+    BAD_SIGNATURE = 202
+    NOT_AUTHENTICATED = 203
+    FORBIDDEN = 204
+    NOT_FOUND = 205
+    RATE_LIMITED = 206
+    OFF_TICK = 207
+    OFF_LOT = 208
+    DUPLICATE_CLIENT_ID = 209
+    WRONG_DOMAIN = 210
+    OVERLOADED = 211
+    SHUTTING_DOWN = 212
+
+    # 3xx: settlement could never carry this out, so it is refused before it is sequenced.
+    NONCE_USED = 300
+    LANE_BUSY = 301
+    UNKNOWN_KEY = 302
+    KEY_SCOPE = 303
+    BAD_NONCE = 304
+    BAD_LANE = 305
+    EXPIRY_TOO_FAR = 306
+
+    # 4xx: merchants.
+    INVOICE_CLOSED = 400
+    IDEMPOTENCY_CONFLICT = 401
+    NO_QUOTE = 402
+    UNKNOWN_STORE = 403
+
+
+class Limits(NamedTuple):
+    """How large an engine's arrays are; counts, not bytes."""
+
+    tokens: int = 16
+    markets: int = 16
+    accounts: int = 1 << 16
+    orders: int = 1 << 20
+    ladder_ticks: int = 1 << 22
+    """Prices 1 .. ladder_ticks - 1 are addressable in each market."""
+
+
+def fee_pips(notional_pips: int, fee_ppm: int) -> int:
+    """Return ``floor(notional_pips * fee_ppm / 10**6)`` without a product above 2**62.
+
+    Splitting the notional is exact: with ``n = a * 10**6 + b`` the fee is
+    ``a * ppm + floor(b * ppm / 10**6)``. The kernel and the contract use the same formula.
+    """
+    whole, rest = divmod(notional_pips, PPM)
+    return whole * fee_ppm + rest * fee_ppm // PPM

@@ -1,0 +1,1 @@
+"""The only place that knows HTTP, WebSocket and the command line."""

@@ -1,0 +1,1 @@
+"""Invoices, checkout, conversion and webhooks."""

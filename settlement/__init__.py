@@ -1,0 +1,1 @@
+"""Batches of trades, verified order by order by a contract, exactly once."""

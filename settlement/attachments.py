@@ -1,0 +1,134 @@
+"""What is written in the journal beside each 64-byte command?
+
+The engine needs only the command. Everybody to its right needs more: the signed order that the
+contract will verify, the log entry that proves a deposit, the address behind an account number.
+An attachment is a msgpack map with a ``type`` tag; the journal chains its hash with the command's.
+All addresses are 20 raw bytes, hashes 32 raw bytes, amounts pips unless the name says otherwise.
+"""
+
+from enum import IntFlag
+from typing import Final
+
+import msgspec
+
+ZERO_ADDRESS: Final = bytes(20)
+ZERO_REF: Final = bytes(32)
+
+
+class OrderBits(IntFlag):
+    """The ``flags`` byte of a signed order, as the wallet shows and the contract reads it."""
+
+    SELL = 1
+    SINGLE_SHOT = 2
+    """Immediate or cancel; spends one nonce of the account's replay window."""
+    UPPER_HALF = 4
+    """Use the second of the two order lanes in the lane word."""
+    POST_ONLY = 8
+    """Not read by the contract; signed so that an auditor can hold the engine to it."""
+
+
+class Attachment(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
+    """Base of everything that may stand beside a command."""
+
+
+class SignedOrder(Attachment, frozen=True):
+    """A PLACE command's evidence: the EIP-712 ``Order`` and who signed it.
+
+    ``base_amount`` and ``quote_amount`` are pips; their ratio is the limit price. ``lane`` is 0
+    for single-shot orders, else 0x8000 .. 0xffff. ``signer`` is the account itself or a session
+    key. ``signature`` is r, s, v (65 bytes, low s, v 27 or 28). ``client_id`` is not signed.
+    """
+
+    account: bytes
+    nonce: int
+    flags: int
+    lane: int
+    base: bytes
+    quote: bytes
+    base_amount: int
+    quote_amount: int
+    expiry: int
+    max_fee_ppm: int
+    ref: bytes
+    signature: bytes
+    signer: bytes
+    digest: bytes
+    client_id: str = ""
+
+
+class TokenListing(Attachment, frozen=True):
+    """LIST_TOKEN: one pip is ``unit_scale`` raw units, or ``1 / unit_scale`` if it is negative.
+
+    18 decimals: 10**10 raw units a pip. 6 decimals: -100, a hundred pips a raw unit.
+    """
+
+    symbol: str
+    address: bytes
+    decimals: int
+    unit_scale: int
+
+
+class MarketListing(Attachment, frozen=True):
+    """LIST_MARKET: the public name, for example ``TOKEN-USD``."""
+
+    symbol: str
+
+
+class AccountOpened(Attachment, frozen=True):
+    """OPEN_ACCOUNT: the wallet address behind the dense account number."""
+
+    address: bytes
+
+
+class DepositEvidence(Attachment, frozen=True):
+    """DEPOSIT: the log entry that credited it; ``(tx_hash, log_index)`` is credited once only."""
+
+    tx_hash: bytes
+    log_index: int
+    block_number: int
+    ref: bytes
+
+
+class SignedWithdrawal(Attachment, frozen=True):
+    """WITHDRAW: the owner's EIP-712 ``Withdrawal``; the operator countersigns it later."""
+
+    account: bytes
+    token: bytes
+    to: bytes
+    amount: int
+    nonce: int
+    expiry: int
+    signature: bytes
+    digest: bytes
+
+
+class ExitEvidence(Attachment, frozen=True):
+    """EXIT_BEGIN and EXIT_END: the log entry on chain."""
+
+    tx_hash: bytes
+    log_index: int
+    block_number: int
+
+
+AnyAttachment = (
+    SignedOrder
+    | TokenListing
+    | MarketListing
+    | AccountOpened
+    | DepositEvidence
+    | SignedWithdrawal
+    | ExitEvidence
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[AnyAttachment] = msgspec.msgpack.Decoder(AnyAttachment)
+
+
+def encode(attachment: AnyAttachment | None) -> bytes:
+    """Return the bytes to journal; nothing for a command that needs no evidence (CANCEL, CLOCK)."""
+    return b"" if attachment is None else _encoder.encode(attachment)
+
+
+def decode(raw: bytes) -> AnyAttachment | None:
+    """Read back what ``encode`` wrote. Raises ``msgspec.DecodeError`` for anything else."""
+    return _decoder.decode(raw) if raw else None
