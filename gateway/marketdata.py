@@ -24,6 +24,10 @@ DAY_NS: Final = 24 * 3600 * 10**9
 BUCKET_NS: Final = DAY_NS // 288
 """The ticker forgets in steps of five minutes."""
 
+COLUMNS: Final = (
+    "kind", "market", "side", "price_ticks", "amount", "trade_id", "index", "sequence",
+)  # fmt: skip
+
 
 class Trade(NamedTuple):
     """One public trade; ``side`` is the taker's."""
@@ -103,23 +107,18 @@ class MarketData:
         wanted = (kinds >= EventKind.TRADE) & (kinds <= EventKind.CANCELLED)
         if not wanted.any():
             return
-        rows, times = events[wanted], batch.commands["time_ns"]
+        rows, times, first = events[wanted], batch.commands["time_ns"], batch.first_sequence
         trades: dict[int, list[Trade]] = {}
-        touched: dict[int, None] = {}
+        touched: dict[int, int] = {}
         # Columns to Python integers in one step each: a field of a row costs as much as a column.
-        for kind, market, side, ticks, lots, trade_id, index in zip(
-            *(
-                rows[name].tolist()
-                for name in ("kind", "market", "side", "price_ticks", "amount", "trade_id")
-            ),
-            (rows["sequence"] - batch.first_sequence).tolist(),
-            strict=True,
+        for kind, market, side, ticks, lots, trade_id, index, sequence in zip(
+            *(rows[name].tolist() for name in COLUMNS), strict=True
         ):
             book = self._books.setdefault(market, Book())
-            touched[market] = None
+            touched[market] = index
             if kind == EventKind.TRADE:
                 book.add(Side(1 - side), ticks, -lots)
-                trade = Trade(trade_id, ticks, lots, Side(side), int(times[index]))
+                trade = Trade(trade_id, ticks, lots, Side(side), int(times[sequence - first]))
                 self._take_trade(market, trade)
                 trades.setdefault(market, []).append(trade)
             else:
@@ -133,15 +132,17 @@ class MarketData:
         self.last_trade_id = trade.trade_id
 
     def _publish(
-        self, touched: dict[int, None], trades: dict[int, list[Trade]], time_ns: int
+        self, touched: dict[int, int], trades: dict[int, list[Trade]], time_ns: int
     ) -> None:
-        for number in touched:
+        # ``u`` is the last event that touched this book, so it does not depend on how history was
+        # cut into batches: the same after every restart.
+        for number, u in touched.items():
             market, book = self._catalog.markets[number], self._books[number]
             channel = f"book:{market.symbol}"
             if not self._channels.heard(channel):
-                book.skip(self.event_index)
+                book.skip(u)
                 continue
-            diff = book.seal(market, self.event_index, time_ns)
+            diff = book.seal(market, u, time_ns)
             assert diff is not None, "a touched book has changed"
             self._channels.publish(channel, diff)
         matched = TradeState("matched")
