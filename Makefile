@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONTRACTS := settlement/contracts
 NPM_LOCK := $(wildcard $(CONTRACTS)/package-lock.json)
 NPM := $(shell command -v npm 2>/dev/null)
-KERNELS := $(wildcard engine/types.py engine/core/*.py)
+KERNELS := $(wildcard engine/*.py engine/core/*.py)
 
 # Options: make bench ONLY=gas, make demo ARGS="--tape FILE", make test ARGS="-k journal",
 # make lock UPGRADE=--upgrade, make run PYTHON=/path/to/python3.12
@@ -76,10 +76,8 @@ $(DONE)/test: $(DONE)/run requirements/test.txt
 	@$(PIP) install --require-hashes -r requirements/test.txt
 	@touch $@
 
-# numba keeps a cached caller although a function that it inlined from another file has changed,
-# so that any change throws all cached machine code away.
+# Compiled once, not at the first order. engine.core.jit knows when machine code is out of date.
 $(DONE)/kernels: $(DONE)/run $(KERNELS)
-	@find engine \( -name '*.nbi' -o -name '*.nbc' \) -exec rm -f {} +
 	@if [ -f gateway/cli.py ]; then $(BIN)/tillbook compile; fi
 	@touch $@
 
