@@ -1,6 +1,6 @@
 """Which words, numbers and limits do all parts of Tillbook share?
 
-Units: price in *ticks*, quantity in *lots*, money in *pips* (int64; 10**8 pips are one whole token).
+Units: price in *ticks*, quantity in *lots*, money in *pips* (int64; 10**8 pips are one token).
 A market fixes ``lot_pips`` (base pips in one lot) and ``tick_pips`` (quote pips that one lot costs
 per tick of price), so ``lots * price_ticks * tick_pips`` is a whole number of quote pips always.
 """

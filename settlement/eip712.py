@@ -1,6 +1,6 @@
 """Which 32 bytes does a wallet sign, and who signed them?
 
-Digests are built by hand from fixed type hashes (EIP-712) and signatures recovered with libsecp256k1:
+Digests are built by hand from fixed type hashes, signatures recovered with libsecp256k1:
 about seven times faster than walking the type tree each time. Tests hold both equal to eth-account.
 """
 

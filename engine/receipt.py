@@ -1,0 +1,27 @@
+"""What is a client told about one request?"""
+
+import msgspec
+
+from engine.events import Events
+from engine.types import Outcome
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The answer to one request; refusals are values.
+
+    ``sequence`` is 0 and ``events`` None when the request was refused before it was sequenced.
+    ``order_id`` is the engine's id of a placed order (0 if none). ``detail`` says in plain words
+    and figures why something was refused.
+    """
+
+    outcome: Outcome
+    sequence: int = 0
+    time_ns: int = 0
+    order_id: int = 0
+    events: Events | None = None
+    detail: dict[str, str] = {}
+
+    @property
+    def accepted(self) -> bool:
+        """Return whether it happened."""
+        return self.outcome == Outcome.ACCEPTED

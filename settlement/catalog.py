@@ -1,0 +1,143 @@
+"""Which tokens, markets and accounts exist, by the names the outside world uses?
+
+The engine knows dense numbers only. The catalog is a consumer: it is rebuilt from the journal at
+every start, so number and address can never drift apart.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed, Frame
+from engine.types import PIPS_PER_TOKEN
+from settlement.attachments import AccountOpened, MarketListing, TokenListing, decode
+
+
+class Token(NamedTuple):
+    """A listed token; ``unit_scale`` as in ``TokenListing``."""
+
+    number: int
+    symbol: str
+    address: bytes
+    decimals: int
+    unit_scale: int
+
+    def raw_of(self, pips: int) -> int:
+        """Return raw units on chain, rounded down where a pip is finer than a raw unit."""
+        return pips * self.unit_scale if self.unit_scale > 0 else pips // -self.unit_scale
+
+    def pips_of(self, raw: int) -> int:
+        """Return whole pips in ``raw`` units, rounded down."""
+        return raw // self.unit_scale if self.unit_scale > 0 else raw * -self.unit_scale
+
+
+class Market(NamedTuple):
+    """A listed market. One lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick."""
+
+    number: int
+    symbol: str
+    base: Token
+    quote: Token
+    lot_pips: int
+    tick_pips: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+
+    @property
+    def tick_size_pips(self) -> int:
+        """Return the price step: quote pips per whole base token."""
+        return self.tick_pips * PIPS_PER_TOKEN // self.lot_pips
+
+    def base_pips(self, lots: int) -> int:
+        """Return base pips in ``lots``."""
+        return lots * self.lot_pips
+
+    def quote_pips(self, lots: int, price_ticks: int) -> int:
+        """Return what ``lots`` cost at ``price_ticks``, in quote pips, exactly."""
+        return lots * price_ticks * self.tick_pips
+
+
+class Catalog:
+    """All listings and accounts, in both directions."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Token] = []
+        self.markets: list[Market] = []
+        self._token_by_address: dict[bytes, Token] = {}
+        self._token_by_symbol: dict[str, Token] = {}
+        self._market_by_symbol: dict[str, Market] = {}
+        self._market_by_pair: dict[tuple[bytes, bytes], Market] = {}
+        self._accounts: list[bytes] = []
+        self._account_by_address: dict[bytes, int] = {}
+
+    def consume(self, batch: Committed) -> None:
+        """Take listings and openings out of ``batch``."""
+        listed = (EventKind.TOKEN_LISTED, EventKind.MARKET_LISTED, EventKind.ACCOUNT_OPENED)
+        kinds = batch.commands["kind"]
+        if not ((kinds >= Kind.LIST_TOKEN) & (kinds <= Kind.OPEN_ACCOUNT)).any():
+            return
+        for frame in batch.frames():
+            if len(frame.events) and frame.events[0]["kind"] in listed:
+                self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        row, attachment = frame.command, decode(frame.attachment)
+        match attachment:
+            case TokenListing():
+                token = Token(len(self.tokens), *msgspec.structs.astuple(attachment))
+                assert token.number == int(row["token"]), "listings are dense"
+                self.tokens.append(token)
+                self._token_by_address[token.address] = token
+                self._token_by_symbol[token.symbol] = token
+            case MarketListing():
+                market = Market(
+                    number=int(row["market"]),
+                    symbol=attachment.symbol,
+                    base=self.tokens[int(row["account"])],
+                    quote=self.tokens[int(row["token"])],
+                    lot_pips=int(row["order_id"]),
+                    tick_pips=int(row["price_ticks"]),
+                    maker_fee_ppm=int(row["amount"]),
+                    taker_fee_ppm=int(row["fee_cap_ppm"]),
+                )
+                assert market.number == len(self.markets), "listings are dense"
+                self.markets.append(market)
+                self._market_by_symbol[market.symbol] = market
+                self._market_by_pair[market.base.address, market.quote.address] = market
+            case AccountOpened():
+                assert int(row["account"]) == len(self._accounts), "accounts are dense"
+                self._account_by_address[attachment.address] = len(self._accounts)
+                self._accounts.append(attachment.address)
+            case _:
+                raise AssertionError(f"listing {frame.sequence} has no evidence")
+
+    def market(self, symbol: str) -> Market | None:
+        """Return the market called ``symbol``, for example ``TOKEN-USD``."""
+        return self._market_by_symbol.get(symbol)
+
+    def market_of_pair(self, base: bytes, quote: bytes) -> Market | None:
+        """Return the market of two token addresses."""
+        return self._market_by_pair.get((base, quote))
+
+    def token(self, symbol: str) -> Token | None:
+        """Return the token called ``symbol``."""
+        return self._token_by_symbol.get(symbol)
+
+    def token_by_address(self, address: bytes) -> Token | None:
+        """Return the token at ``address``."""
+        return self._token_by_address.get(address)
+
+    def account_number(self, address: bytes) -> int | None:
+        """Return the engine's number of a wallet; None before its first deposit."""
+        return self._account_by_address.get(address)
+
+    def address_of(self, account: int) -> bytes:
+        """Return the wallet behind an engine account number; IndexError if there is none."""
+        return self._accounts[account]
+
+    @property
+    def account_count(self) -> int:
+        """Return how many accounts are open."""
+        return len(self._accounts)

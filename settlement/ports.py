@@ -1,0 +1,78 @@
+"""What may the layers above ask of the exchange and of the chain?
+
+Two small protocols, so that merchants and pages never see a pipeline, a socket or a node.
+``gateway.exchange`` and ``settlement.settler`` implement them.
+"""
+
+from typing import NamedTuple, Protocol
+
+from engine.receipt import Receipt
+from engine.types import Side
+from settlement.attachments import SignedOrder, SignedWithdrawal
+from settlement.catalog import Catalog, Market
+from settlement.eip712 import Domain, KeyGrant
+
+
+class Balance(NamedTuple):
+    """What one account has of one token, in pips."""
+
+    available: int
+    held: int
+
+
+class TradeState(NamedTuple):
+    """How far a trade is on its way to the chain.
+
+    ``state`` is one of matched, batched, submitted, mined, final.
+    """
+
+    state: str
+    batch: int | None = None
+    tx_hash: bytes | None = None
+
+
+class ExchangePort(Protocol):
+    """The book and the ledger, with every check in front of them."""
+
+    catalog: Catalog
+    domain: Domain
+
+    async def place(self, order: SignedOrder) -> Receipt:
+        """Admit and sequence one signed order; answered when it is on disk.
+
+        The same digest again gives the first receipt's outcome, sequence and order id.
+        """
+
+    async def cancel(self, account: bytes, order_id: int) -> Receipt:
+        """Take one resting order of ``account`` (an address) off the book."""
+
+    async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
+        """Debit the owner; settlement pays on chain after all earlier trades."""
+
+    def balance(self, account: bytes, token: bytes) -> Balance:
+        """Return the ledger's view of one account (both arguments are addresses)."""
+
+    def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
+        """Return (price_ticks, lots), best first."""
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return a single-shot nonce that ``account`` may use now."""
+
+    def now_ns(self) -> int:
+        """Return the exchange's clock."""
+
+
+class SettlementPort(Protocol):
+    """The chain's side of the house."""
+
+    def trade_state(self, trade_id: int) -> TradeState:
+        """Return how far trade ``trade_id`` has come."""
+
+    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+        """Move what lies at the invoice's deposit address into the vault. Idempotent a payment."""
+
+    def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
+        """Relay a wallet's approval of a session key to the contract."""
+
+    def deposit_address(self, account: bytes, ref: bytes) -> bytes:
+        """Return the CREATE2 address that can pay only into ``account`` with ``ref``."""
