@@ -150,7 +150,8 @@ def money_is_whole(source: Source) -> Complaints:
     for node in ast.walk(source.tree):
         word = _float_word(node)
         if word and (source.within(*PURE) or not _is_duration(node)):
-            yield Complaint(node.lineno, f"{word}: money is whole numbers")  # type: ignore[attr-defined]
+            line = getattr(node, "lineno", 0)
+            yield Complaint(line, f"{word}: money is whole numbers")
 
 
 def engine_is_pure(source: Source) -> Complaints:
