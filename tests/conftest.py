@@ -7,7 +7,7 @@ green means everything ran; only recorded market data, which cannot be shipped, 
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
@@ -61,14 +61,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"left out: {LOSSES[marker]}"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     """With CI=true turn a skip into a failure."""
-    report: pytest.TestReport = yield
-    may_skip = item.get_closest_marker(RECORDING) or hasattr(report, "wasxfail")
-    if report.skipped and os.environ.get("CI") == "true" and not may_skip:
+    if report.skipped and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = f"CI=true allows nothing to be left out: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Judge the skip of one test."""
+    report = yield
+    if not (item.get_closest_marker(RECORDING) or hasattr(report, "wasxfail")):
+        refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Judge the skip of a whole file."""
+    report = yield
+    refuse_skip(report)
     return report
 
 
@@ -83,4 +98,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if reasons:
         terminalreporter.section("left out on this machine")
         for reason, count in sorted(reasons.items()):
-            terminalreporter.write_line(f"  {reason} ({count} tests)")
+            terminalreporter.write_line(f"  {reason} ({count} {'test' if count == 1 else 'tests'})")

@@ -47,6 +47,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "urllib.request": ("merchants/webhooks/egress.py",),
     "http.client": ("merchants/webhooks/egress.py",),
     "numba": ("engine/core",),
+    "benchmarks": ("benchmarks",),
+    "tests": ("tests",),
 }
 FLOAT_NAMES = {"float", "float16", "float32", "float64", "floating", "double", "true_divide"}
 FLOAT_CODES = {"f4", "f8", "<f4", "<f8", ">f8", "float32", "float64"}

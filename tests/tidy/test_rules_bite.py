@@ -59,6 +59,7 @@ BROKEN = [
     (meaning.libraries_stay_in_place, "merchants/a.py", "import fastapi.routing\n", "fastapi"),
     (meaning.libraries_stay_in_place, "gateway/a.py", "import httpx\n", "httpx"),
     (meaning.libraries_stay_in_place, "gateway/a.py", "from urllib import request\n", "urllib"),
+    (meaning.libraries_stay_in_place, "gateway/a.py", "import tests.ladder\n", "tests is known"),
     (meaning.errors_are_named, "engine/a.py", "try: x\nexcept: y\n", "catches everything"),
     (meaning.errors_are_named, "tests/a.py", "try: x\nexcept Exception: y\n", "catches"),
     (meaning.errors_are_named, "engine/a.py", "try: x\nexcept (A, BaseException): y\n", "catches"),

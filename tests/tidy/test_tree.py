@@ -86,7 +86,7 @@ def test_an_arrow_that_points_up_is_noticed(tmp_path):
     for package in PRODUCT:
         tmp_path.joinpath(package).mkdir()
         tmp_path.joinpath(package, "__init__.py").touch()
-    for name in ("core", "reference"):
+    for name in ("core", "reference", "journal", "sequencer"):
         tmp_path.joinpath("engine", name).mkdir()
         tmp_path.joinpath("engine", name, "__init__.py").touch()
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -97,5 +97,9 @@ def test_an_arrow_that_points_up_is_noticed(tmp_path):
     assert "engine.upward -> gateway" in broken_layers(tmp_path)
 
     upward.unlink()
-    tmp_path.joinpath("engine", "core", "oracle.py").write_text("import engine.reference\n")
-    assert "engine.core.oracle -> engine.reference" in broken_layers(tmp_path)
+    kernel = tmp_path.joinpath("engine", "core", "kernel.py")
+    kernel.write_text("import engine.reference\n")
+    assert "engine.core.kernel -> engine.reference" in broken_layers(tmp_path)
+
+    kernel.write_text("import engine.journal\n")
+    assert "engine.core.kernel -> engine.journal" in broken_layers(tmp_path)
