@@ -45,7 +45,7 @@ soak: test-env
 # The artifacts are committed, so only somebody who changes a contract needs this.
 contracts: $(DONE)/run node
 	@test -n "$(NPM)" || { echo "make contracts needs Node.js and npm" >&2; exit 1; }
-	@$(BIN)/python -m settlement.artifacts
+	@$(BIN)/python $(CONTRACTS)/build_artifacts.py
 
 test-env: $(DONE)/test $(DONE)/kernels node
 
@@ -78,7 +78,7 @@ $(DONE)/test: $(DONE)/run requirements/test.txt
 
 # Compiled once, not at the first order. engine.core.jit knows when machine code is out of date.
 $(DONE)/kernels: $(DONE)/run $(KERNELS)
-	@if [ -f gateway/cli.py ]; then $(BIN)/tillbook compile; fi
+	@$(BIN)/tillbook compile
 	@touch $@
 
 # Node brings anvil, forge and solc. Without it the embedded chain runs in process and the contract

@@ -5,8 +5,8 @@ What a rule calls a float or a path is decided by syntax alone, so a name must t
 - a float may stand where its name says that it is a duration: bound to, passed as or compared with
   a name that ends in ``seconds`` or is ``timeout``, or as the only argument of a call of
   ``sleep``, ``wait`` or ``join``. Engine kernels have no durations and get no exception;
-- ``/`` joins paths when one side is a string, a call of ``Path``, a ``parent`` or a name that ends
-  in ``path`` or ``directory``; every other ``/`` divides.
+- ``/`` joins paths when one side is a string, a call of ``Path`` or a name that ends in ``path``,
+  ``directory``, ``parent``, ``root`` or ``here``; every other ``/`` divides.
 """
 
 import ast
@@ -41,7 +41,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "starlette": ("gateway",),
     "uvicorn": ("gateway",),
     "httpx": ("merchants/webhooks/egress.py",),
-    "requests": ("merchants/webhooks/egress.py",),
+    # web3 speaks through requests, so whoever speaks to a node has to know its errors by name.
+    "requests": ("merchants/webhooks/egress.py", *CHAIN_FILES),
     "aiohttp": ("merchants/webhooks/egress.py",),
     "urllib3": ("merchants/webhooks/egress.py",),
     "urllib.request": ("merchants/webhooks/egress.py",),
@@ -52,6 +53,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 FLOAT_NAMES = {"float", "float16", "float32", "float64", "floating", "double", "true_divide"}
 FLOAT_CODES = {"f4", "f8", "<f4", "<f8", ">f8", "float32", "float64"}
+PATH_NAMES = ("path", "directory", "parent", "root", "here")
 WAITS = {"sleep", "wait", "join", "wait_for", "timeout"}
 CATCH_ALL = {"Exception", "BaseException"}
 CATCHES_ALL = "gateway/app.py"
@@ -87,7 +89,7 @@ def _is_path(node: ast.AST) -> bool:
     if isinstance(node, ast.BinOp):
         return _is_path(node.left) or _is_path(node.right)
     name = _last_name(node).lower()
-    return isinstance(node, ast.JoinedStr) or name.endswith(("path", "directory", "parent"))
+    return isinstance(node, ast.JoinedStr) or name.endswith(PATH_NAMES)
 
 
 def _names_duration(name: str | None) -> bool:
