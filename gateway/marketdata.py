@@ -155,7 +155,12 @@ class MarketData:
                 self._channels.publish(channel, Message(frame))
 
     def settlement_changed(
-        self, first_trade: int, last_trade: int, state: str, batch: int | None, tx_hash: bytes | None
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
     ) -> None:
         """Tell every trades channel that a range of trades has come further."""
         news = settlement_row(TradeState(state, batch, tx_hash))

@@ -267,7 +267,12 @@ class UserStream:
     # Settlement
 
     def settlement_changed(
-        self, first_trade: int, last_trade: int, state: str, batch: int | None, tx_hash: bytes | None
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
     ) -> None:
         """Tell the owners of a range of trades that they have come further."""
         mine: dict[int, list[int]] = {}
