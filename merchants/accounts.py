@@ -42,14 +42,16 @@ TypedFields = list[dict[str, str]]
 class StoreRequest(NamedTuple):
     """What a new store asks for.
 
-    ``wallet`` is an address; ``market`` a symbol, for example ``TOKEN-USD``. ``slippage_ppm`` is
-    how far under the quote a conversion may sell, ``lifetime_s`` how long an invoice waits.
+    ``wallet`` is an address; ``market`` a symbol, for example ``TOKEN-USD``; ``name`` is what
+    customers read. ``slippage_ppm`` is how far under the quote a conversion may sell,
+    ``lifetime_s`` how long an invoice waits.
     ``key_lifetime_s``, ``notional_cap`` and ``floor_price`` (quote pips in all, and per whole
     base token) bound the session key. No ``webhook_url`` means no webhooks.
     """
 
     wallet: bytes
     market: str
+    name: str = ""
     webhook_url: str = ""
     slippage_ppm: int = 10_000
     lifetime_s: int = 15 * 60
@@ -156,6 +158,7 @@ class Accounts:
             id="sto_" + self._entropy(16).hex(),
             api_key_hash=_api_key_hash(api_key),
             created_ns=now_ns,
+            name=request.name,
             wallet=request.wallet,
             base=market.base.address,
             quote=market.quote.address,

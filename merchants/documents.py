@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from engine.types import PIPS_PER_TOKEN
-from merchants.amounts import decimal_of, decimal_of_pips, hex_of
+from merchants.amounts import checksum_address, decimal_of, decimal_of_pips, hex_of
 from merchants.lifecycles import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.model import Conversion, Event, Fill, Invoice, Payment
 from settlement.catalog import Catalog, Market, Token
@@ -225,7 +225,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
             fee=decimal_of_pips(invoice.fee_pips),
             net=decimal_of_pips(invoice.proceeds_pips - invoice.fee_pips),
         ),
-        deposit_address=hex_of(invoice.deposit_address),
+        deposit_address=checksum_address(invoice.deposit_address),
         ref=hex_of(invoice.ref),
         received=decimal_of_pips(received),
         remaining=decimal_of_pips(max(0, invoice.due_pips - received)),

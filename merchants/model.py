@@ -59,6 +59,7 @@ class Store(Table):
     id: Mapped[str] = mapped_column(primary_key=True)
     api_key_hash: Mapped[bytes] = mapped_column(unique=True)
     created_ns: Mapped[int]
+    name: Mapped[str]
     wallet: Mapped[bytes]
     base: Mapped[bytes]
     quote: Mapped[bytes]

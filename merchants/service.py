@@ -20,6 +20,7 @@ from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Outcome
 from merchants.accounts import Accounts, StoreCreated, StoreRequest
+from merchants.checkout import Checkout, checkout_of
 from merchants.conversion import Conversions
 from merchants.database import CURSOR_ROW, open_database, transaction
 from merchants.documents import EventDocument, InvoiceDocument, event_document, invoice_document
@@ -61,10 +62,14 @@ class Merchants:
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
         jitter: Random,
+        confirmations_required: int,
     ) -> None:
+        """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
+        ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
         self._database = database
         self._exchange = exchange
         self._clock = clock
+        self._confirmations_required = confirmations_required
         self.accounts = Accounts(
             database=database,
             exchange=exchange,
@@ -139,6 +144,15 @@ class Merchants:
             if invoice is None or store_id not in (None, invoice.store_id):
                 return None
             return self._document(invoice)
+
+    def checkout(self, invoice_id: str) -> Checkout | None:
+        """Return what the customer of an invoice sees; None if there is no such invoice."""
+        with transaction(self._database) as session:
+            invoice = session.get(Invoice, invoice_id)
+            if invoice is None:
+                return None
+            document = self._document(invoice)
+            return checkout_of(document, invoice.store.name, self._confirmations_required)
 
     def list_invoices(
         self,
