@@ -124,5 +124,7 @@ def _settled_sentence(invoice: InvoiceDocument) -> str:
     if invoice.exception is InvoiceException.PAID_OVER:
         return "Thank you. More than the amount due arrived; the shop can see the difference."
     if invoice.exception is InvoiceException.PAID_LATE:
-        return "Thank you. It came after the price expired and was sold at the price of that moment."
+        return (
+            "Thank you. It came after the price expired and was sold at the price of that moment."
+        )
     return "Thank you. The shop has its money, and the chain has the proof."

@@ -75,7 +75,11 @@ class Expected(msgspec.Struct, frozen=True):
 
 
 class InvoiceSummary(msgspec.Struct, frozen=True):
-    """An invoice without the lists that grow. Times are unix seconds."""
+    """An invoice without the lists that grow.
+
+    ``credited`` and ``dust`` (what is less than a lot) are in ``token``; ``net`` is the stablecoin
+    that conversions have brought so far after fees. Times are unix seconds.
+    """
 
     id: str
     store_id: str
@@ -96,6 +100,7 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     remaining: str
     credited: str
     dust: str
+    net: str
     created_at: int
     expires_at: int
     redirect_url: str
@@ -231,6 +236,9 @@ def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
         remaining=decimal_of_pips(max(0, invoice.due_pips - received)),
         credited=decimal_of_pips(invoice.credited_pips),
         dust=decimal_of_pips(dust),
+        net=decimal_of_pips(
+            sum(f.proceeds_pips - f.fee_pips for c in invoice.conversions for f in c.fills)
+        ),
         created_at=invoice.created_ns // 10**9,
         expires_at=invoice.expires_ns // 10**9,
         redirect_url=invoice.redirect_url,
