@@ -164,7 +164,10 @@ EXCHANGE_EVENTS: Final = (
 
 
 class Watcher:
-    """Reads the exchange's logs and plain transfers to watched addresses. One thread polls, any may watch."""
+    """Reads the exchange's logs and plain transfers to watched addresses.
+
+    One thread polls; any thread may watch and unwatch.
+    """
 
     def __init__(
         self,
@@ -275,7 +278,8 @@ def _value(log: Log) -> Value:
         return ExitFinished(at, first, second, numbers[2])
     if event is KEY_GRANTED:
         base, quote = words[2][12:], words[3][12:]
-        return KeyGranted(at, KeyGrant(first, second, base, quote, *numbers[4:8], 0))
+        sides, expiry, cap, floor = numbers[4:]
+        return KeyGranted(at, KeyGrant(first, second, base, quote, sides, expiry, cap, floor, 0))
     if event is KEY_REVOKED:
         return KeyRevoked(at, first, second, numbers[2])
     assert event is TRANSFER, "every event has its value"
