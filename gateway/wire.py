@@ -26,9 +26,7 @@ Hash = Annotated[
 ]
 Signature = Annotated[
     str,
-    Meta(
-        pattern="^0x[0-9a-fA-F]{130}$", max_length=132, description="r, s, v: 65 bytes, 0x-hex"
-    ),
+    Meta(pattern="^0x[0-9a-fA-F]{130}$", max_length=132, description="r, s, v: 65 bytes, 0x-hex"),
 ]
 Digits = Annotated[
     str,
