@@ -126,6 +126,8 @@ class Limits(NamedTuple):
     orders: int = 1 << 20
     ladder_ticks: int = 1 << 22
     """Prices 1 .. ladder_ticks - 1 are addressable in each market."""
+    generations: int = 2**31 - 1
+    """How many orders one slot may hold, one after the other, before it is retired for good."""
 
 
 def fee_pips(notional_pips: int, fee_ppm: int) -> int:

@@ -1,0 +1,247 @@
+"""What can everybody see: books, last trades and the day's figures, from committed events alone?
+
+A consumer. It is rebuilt by replay at every start, needs no other part of the gateway to run, and
+publishes to channels only when somebody listens.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from engine.events import EventKind
+from engine.frames import Committed
+from engine.types import Side
+from gateway.book import Book, level_rows
+from gateway.channels import Channels, Message
+from gateway.wire import decimal_text, hexed, price_text, quantity_text
+from settlement.catalog import Catalog, Market
+from settlement.ports import TradeState
+
+TRADES_MAX: Final = 1000
+"""Trades kept a market; older ones are history, not market data."""
+
+DAY_NS: Final = 24 * 3600 * 10**9
+BUCKET_NS: Final = DAY_NS // 288
+"""The ticker forgets in steps of five minutes."""
+
+COLUMNS: Final = (
+    "kind", "market", "side", "price_ticks", "amount", "trade_id", "index", "sequence",
+)  # fmt: skip
+
+
+class Trade(NamedTuple):
+    """One public trade; ``side`` is the taker's."""
+
+    trade_id: int
+    price_ticks: int
+    lots: int
+    side: Side
+    time_ns: int
+
+
+class Bucket(NamedTuple):
+    """What was traded in one five-minute step."""
+
+    step: int
+    first: int
+    high: int
+    low: int
+    lots: int
+    quote_pips: int
+
+
+class Tape:
+    """The last trades of one market and its day."""
+
+    def __init__(self) -> None:
+        self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
+        self._buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
+
+    def add(self, trade: Trade, quote_pips: int) -> None:
+        """Take one more trade."""
+        self.trades.append(trade)
+        step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
+        if self._buckets and self._buckets[-1].step == step:
+            last = self._buckets.pop()
+            bucket = Bucket(
+                step,
+                last.first,
+                max(last.high, ticks),
+                min(last.low, ticks),
+                last.lots + trade.lots,
+                last.quote_pips + quote_pips,
+            )
+        else:
+            bucket = Bucket(step, ticks, ticks, ticks, trade.lots, quote_pips)
+        self._buckets.append(bucket)
+
+    def day(self, now_ns: int) -> list[Bucket]:
+        """Return the steps of the 24 hours before ``now_ns``, oldest first."""
+        oldest = (now_ns - DAY_NS) // BUCKET_NS
+        return [bucket for bucket in self._buckets if bucket.step > oldest]
+
+
+class MarketData:
+    """All markets. ``trade_state`` answers how far a trade is on its way to the chain."""
+
+    def __init__(
+        self, catalog: Catalog, channels: Channels, trade_state: Callable[[int], TradeState]
+    ) -> None:
+        self._catalog = catalog
+        self._channels = channels
+        self._trade_state = trade_state
+        self._books: dict[int, Book] = {}
+        self._tapes: dict[int, Tape] = {}
+        self.event_index = 0
+        self.sequence = 0
+        self.last_trade_id = 0
+
+    def consume(self, batch: Committed) -> None:
+        """Take one committed batch (``Catalog`` must have had it before)."""
+        self.sequence = batch.last_sequence
+        events = batch.events
+        if not len(events):
+            return
+        self.event_index = int(events["index"][-1])
+        kinds = events["kind"]
+        wanted = (kinds >= EventKind.TRADE) & (kinds <= EventKind.CANCELLED)
+        if not wanted.any():
+            return
+        rows, times, first = events[wanted], batch.commands["time_ns"], batch.first_sequence
+        trades: dict[int, list[Trade]] = {}
+        touched: dict[int, int] = {}
+        # Columns to Python integers in one step each: a field of a row costs as much as a column.
+        for kind, market, side, ticks, lots, trade_id, index, sequence in zip(
+            *(rows[name].tolist() for name in COLUMNS), strict=True
+        ):
+            book = self._books.setdefault(market, Book())
+            touched[market] = index
+            if kind == EventKind.TRADE:
+                book.add(Side(1 - side), ticks, -lots)
+                trade = Trade(trade_id, ticks, lots, Side(side), int(times[sequence - first]))
+                self._take_trade(market, trade)
+                trades.setdefault(market, []).append(trade)
+            else:
+                book.add(Side(side), ticks, lots if kind == EventKind.RESTED else -lots)
+        self._publish(touched, trades, int(times[-1]))
+
+    def _take_trade(self, number: int, trade: Trade) -> None:
+        market = self._catalog.markets[number]
+        quote = market.quote_pips(trade.lots, trade.price_ticks)
+        self._tapes.setdefault(number, Tape()).add(trade, quote)
+        self.last_trade_id = trade.trade_id
+
+    def _publish(
+        self, touched: dict[int, int], trades: dict[int, list[Trade]], time_ns: int
+    ) -> None:
+        # ``u`` is the last event that touched this book, so it does not depend on how history was
+        # cut into batches: the same after every restart.
+        for number, u in touched.items():
+            market, book = self._catalog.markets[number], self._books[number]
+            channel = f"book:{market.symbol}"
+            if not self._channels.heard(channel):
+                book.skip(u)
+                continue
+            diff = book.seal(market, u, time_ns)
+            assert diff is not None, "a touched book has changed"
+            self._channels.publish(channel, diff)
+        matched = TradeState("matched")
+        for number, fresh in trades.items():
+            market = self._catalog.markets[number]
+            channel = f"trades:{market.symbol}"
+            if self._channels.heard(channel):
+                rows = [trade_row(market, trade, matched) for trade in fresh]
+                frame = {"channel": channel, "type": "trades", "trades": rows}
+                self._channels.publish(channel, Message(frame))
+
+    def settlement_changed(
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
+    ) -> None:
+        """Tell every trades channel that a range of trades has come further."""
+        news = settlement_row(TradeState(state, batch, tx_hash))
+        for market in self._catalog.markets:
+            channel = f"trades:{market.symbol}"
+            if self._channels.heard(channel):
+                frame = {
+                    "channel": channel,
+                    "type": "settlement",
+                    "first_trade": first_trade,
+                    "last_trade": last_trade,
+                    **news,
+                }
+                self._channels.publish(channel, Message(frame))
+
+    def snapshot(self, market: Market, levels: int) -> dict[str, object]:
+        """Return the book as it is after event ``u``, with a checksum to hold it to."""
+        book = self._books.get(market.number) or Book()
+        return {
+            "market": market.symbol,
+            "u": book.u,
+            "checksum": book.checksum(),
+            "bids": level_rows(market, book.levels(Side.BUY, levels)),
+            "asks": level_rows(market, book.levels(Side.SELL, levels)),
+        }
+
+    def levels(self, market: Market, side: Side, count: int) -> list[tuple[int, int]]:
+        """Return (price_ticks, lots), best first."""
+        return (self._books.get(market.number) or Book()).levels(side, count)
+
+    def trades(self, market: Market, limit: int) -> list[dict[str, object]]:
+        """Return the last trades, newest first, each with its settlement state."""
+        tape = self._tapes.get(market.number)
+        if tape is None:
+            return []
+        newest = list(tape.trades)[-limit:][::-1] if limit else []
+        return [trade_row(market, trade, self._trade_state(trade.trade_id)) for trade in newest]
+
+    def ticker(self, market: Market, now_ns: int) -> dict[str, object]:
+        """Return best prices, the last price and the last 24 hours; null where there is none."""
+        tape = self._tapes.get(market.number) or Tape()
+        day = tape.day(now_ns)
+        last = tape.trades[-1].price_ticks if tape.trades else None
+        bids = self.levels(market, Side.BUY, 1)
+        asks = self.levels(market, Side.SELL, 1)
+        spread = asks[0][0] - bids[0][0] if bids and asks else None
+        return {
+            "best_bid": _price(market, bids[0][0] if bids else None),
+            "best_ask": _price(market, asks[0][0] if asks else None),
+            "spread": _price(market, spread),
+            "last": _price(market, last),
+            "open_24h": _price(market, day[0].first if day else None),
+            "high_24h": _price(market, max((b.high for b in day), default=None)),
+            "low_24h": _price(market, min((b.low for b in day), default=None)),
+            "volume_24h": quantity_text(market, sum(b.lots for b in day)),
+            "quote_volume_24h": decimal_text(sum(b.quote_pips for b in day)),
+        }
+
+
+def _price(market: Market, ticks: int | None) -> str | None:
+    return None if ticks is None else price_text(market, ticks)
+
+
+def settlement_row(state: TradeState) -> dict[str, object]:
+    """Return a settlement state as JSON fields."""
+    return {
+        "state": state.state,
+        "batch": state.batch,
+        "tx_hash": None if state.tx_hash is None else hexed(state.tx_hash),
+    }
+
+
+def trade_row(market: Market, trade: Trade, state: TradeState) -> dict[str, object]:
+    """Return one public trade as JSON fields."""
+    return {
+        "trade_id": trade.trade_id,
+        "side": trade.side.name.lower(),
+        "price": price_text(market, trade.price_ticks),
+        "quantity": quantity_text(market, trade.lots),
+        "price_ticks": trade.price_ticks,
+        "lots": trade.lots,
+        "time_ns": str(trade.time_ns),
+        "settlement": settlement_row(state),
+    }

@@ -1,0 +1,161 @@
+"""How does a refusal look on the wire?
+
+RFC 9457 problem documents, one shape for REST and WebSocket. One table maps each ``Outcome`` to
+an HTTP status; a test holds it complete.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from engine.types import Outcome
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:tillbook:outcome:"
+
+STATUS: Final[Mapping[Outcome, int]] = {
+    Outcome.ACCEPTED: 200,
+    Outcome.UNKNOWN_COMMAND: 422,
+    Outcome.UNKNOWN_TOKEN: 404,
+    Outcome.UNKNOWN_MARKET: 404,
+    Outcome.UNKNOWN_ACCOUNT: 404,
+    Outcome.INSUFFICIENT_BALANCE: 409,
+    Outcome.QUANTITY_OUT_OF_RANGE: 422,
+    Outcome.PRICE_OUT_OF_RANGE: 422,
+    Outcome.NOTIONAL_OUT_OF_RANGE: 422,
+    Outcome.FEE_CAP_TOO_LOW: 422,
+    Outcome.ORDER_EXPIRED: 422,
+    Outcome.POST_ONLY_WOULD_TRADE: 409,
+    Outcome.NOT_RESTING: 409,
+    Outcome.NOT_OWNER: 403,
+    Outcome.ACCOUNT_FROZEN: 409,
+    Outcome.NOT_FROZEN: 409,
+    Outcome.CAPACITY: 503,
+    Outcome.BAD_LISTING: 422,
+    Outcome.AMOUNT_OUT_OF_RANGE: 422,
+    Outcome.BAD_ORDER: 422,
+    Outcome.CANCELLED_BY_OWNER: 409,
+    Outcome.IMMEDIATE_REMAINDER: 409,
+    Outcome.EXPIRED: 409,
+    Outcome.SELF_TRADE: 409,
+    Outcome.FILLS_EXHAUSTED: 409,
+    Outcome.EXITING: 409,
+    Outcome.MALFORMED: 400,
+    Outcome.BODY_TOO_LARGE: 413,
+    Outcome.BAD_SIGNATURE: 401,
+    Outcome.NOT_AUTHENTICATED: 401,
+    Outcome.FORBIDDEN: 403,
+    Outcome.NOT_FOUND: 404,
+    Outcome.RATE_LIMITED: 429,
+    Outcome.OFF_TICK: 422,
+    Outcome.OFF_LOT: 422,
+    Outcome.DUPLICATE_CLIENT_ID: 409,
+    Outcome.WRONG_DOMAIN: 422,
+    Outcome.OVERLOADED: 503,
+    Outcome.SHUTTING_DOWN: 503,
+    Outcome.NONCE_USED: 409,
+    Outcome.LANE_BUSY: 409,
+    Outcome.UNKNOWN_KEY: 403,
+    Outcome.KEY_SCOPE: 403,
+    Outcome.BAD_NONCE: 422,
+    Outcome.BAD_LANE: 422,
+    Outcome.EXPIRY_TOO_FAR: 422,
+    Outcome.INVOICE_CLOSED: 409,
+    Outcome.IDEMPOTENCY_CONFLICT: 409,
+    Outcome.NO_QUOTE: 503,
+    Outcome.UNKNOWN_STORE: 404,
+}
+
+RETRYABLE: Final = frozenset(
+    {
+        Outcome.CAPACITY,
+        Outcome.RATE_LIMITED,
+        Outcome.OVERLOADED,
+        Outcome.SHUTTING_DOWN,
+        Outcome.NO_QUOTE,
+    }
+)
+"""Refused for a reason that passes by itself: the same request may succeed a little later."""
+
+INTERNAL: Final = "INTERNAL"
+"""The one name that is no ``Outcome``: our own fault, and nobody knows what became of it."""
+
+
+class Problem(msgspec.Struct):
+    """The fields that every problem document has; some outcomes add their figures beside them."""
+
+    type: str
+    title: str
+    status: int
+    outcome: str
+    code: int
+    detail: str
+    retryable: bool
+
+
+class Rejected(HTTPException):
+    """Answer the request with the problem document of ``outcome``.
+
+    ``detail`` is one plain sentence; ``figures`` are added to the document as they are.
+    """
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        detail: str = "",
+        figures: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.outcome = outcome
+        self.figures = dict(figures or {})
+        self.sentence = detail or self.figures.pop("detail", "") or title_of(outcome)
+        super().__init__(STATUS[outcome], self.sentence, dict(headers or {}))
+
+    def document(self) -> dict[str, object]:
+        """Return the problem document; a figure never overwrites one of its own fields."""
+        return {
+            **self.figures,
+            "type": f"{TYPE_PREFIX}{self.outcome.name}",
+            "title": title_of(self.outcome),
+            "status": self.status_code,
+            "outcome": self.outcome.name,
+            "code": int(self.outcome),
+            "detail": self.sentence,
+            "retryable": self.outcome in RETRYABLE,
+        }
+
+
+def title_of(outcome: Outcome) -> str:
+    """Return the outcome's name as words: ``Bad signature``."""
+    return outcome.name.replace("_", " ").capitalize()
+
+
+def internal_document() -> dict[str, object]:
+    """Return the document for a fault of ours. The caller must look before trying again."""
+    return {
+        "type": f"{TYPE_PREFIX}{INTERNAL}",
+        "title": "Internal error",
+        "status": 500,
+        "outcome": INTERNAL,
+        "code": -1,
+        "detail": "What became of the request is unknown: ask before you repeat it. "
+        "The same signed order may be sent again, it is taken once only.",
+        "retryable": False,
+    }
+
+
+def problem_response(document: Mapping[str, object], headers: Mapping[str, str]) -> Response:
+    """Return ``document`` as an HTTP answer with the status that it names."""
+    status = document["status"]
+    assert isinstance(status, int), "each document names its status"
+    return Response(orjson.dumps(document), status, dict(headers), PROBLEM_MEDIA_TYPE)
+
+
+def of_status(status: int, detail: str) -> dict[str, object]:
+    """Return the document for what the framework itself refuses: no such path, wrong method."""
+    outcome = Outcome.NOT_FOUND if status == 404 else Outcome.MALFORMED
+    return Rejected(outcome, detail).document() | {"status": status}

@@ -1,0 +1,346 @@
+"""What may one account see: its open orders, its fills and its balances, as they change?
+
+A consumer like ``MarketData``: rebuilt by replay, bounded, published only to who listens. Client
+ids and digests come from the attachments; balances are asked from the ledger, which has them.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed
+from engine.types import Outcome, Side
+from gateway.channels import Channels, Message
+from gateway.marketdata import settlement_row
+from gateway.wire import decimal_text, hexed, price_text, quantity_text
+from settlement.attachments import SignedOrder, decode
+from settlement.catalog import Catalog, Market
+from settlement.ports import Balance, TradeState
+
+FILLS_MAX: Final = 500
+"""Fills kept an account."""
+
+OWNERS_MAX: Final = 100_000
+"""Trades whose owners are remembered until they are final; above it the oldest are forgotten."""
+
+COLUMNS: Final = (
+    "kind", "side", "outcome", "market", "token", "account", "maker_account", "sequence", "index",
+    "order_id", "maker_id", "price_ticks", "amount", "order_left", "maker_left", "trade_id",
+    "fee_pips", "maker_fee_pips",
+)  # fmt: skip
+
+
+class Row(NamedTuple):
+    """One event as Python integers, fields as in ``engine.events``."""
+
+    kind: int
+    side: int
+    outcome: int
+    market: int
+    token: int
+    account: int
+    maker_account: int
+    sequence: int
+    index: int
+    order_id: int
+    maker_id: int
+    price_ticks: int
+    amount: int
+    order_left: int
+    maker_left: int
+    trade_id: int
+    fee_pips: int
+    maker_fee_pips: int
+
+
+class Order(msgspec.Struct):
+    """One order that is being matched or rests."""
+
+    order_id: int
+    market: int
+    account: int
+    side: Side
+    price_ticks: int
+    lots: int
+    lots_open: int
+    client_id: str
+    digest: bytes
+    time_ns: int
+
+
+class Fill(NamedTuple):
+    """One side of one trade."""
+
+    trade_id: int
+    order_id: int
+    market: int
+    side: Side
+    role: str
+    price_ticks: int
+    lots: int
+    lots_left: int
+    fee_pips: int
+    client_id: str
+    time_ns: int
+
+
+def orders_channel(account: bytes) -> str:
+    """Return the internal channel of one account's orders and fills."""
+    return f"orders/{account.hex()}"
+
+
+def balances_channel(account: bytes) -> str:
+    """Return the internal channel of one account's balances."""
+    return f"balances/{account.hex()}"
+
+
+class UserStream:
+    """All accounts. ``balance`` takes (account address, token address)."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        channels: Channels,
+        balance: Callable[[bytes, bytes], Balance],
+        trade_state: Callable[[int], TradeState],
+    ) -> None:
+        self._catalog = catalog
+        self._channels = channels
+        self._balance = balance
+        self._trade_state = trade_state
+        self._orders: dict[int, Order] = {}
+        self._open: dict[int, dict[int, Order]] = {}
+        self._fills: dict[int, deque[Fill]] = {}
+        self._owners: dict[int, tuple[int, int]] = {}
+        self.event_index = 0
+
+    def consume(self, batch: Committed) -> None:
+        """Take one committed batch (``Catalog`` must have had it before)."""
+        if not len(batch.events):
+            return
+        touched: dict[int, dict[int, None]] = {}
+        columns = (batch.events[name].tolist() for name in COLUMNS)
+        for row in map(Row._make, zip(*columns, strict=True)):
+            self.event_index = row.index
+            match row.kind:
+                case EventKind.ACCEPTED:
+                    self._accepted(row, batch)
+                case EventKind.TRADE:
+                    self._trade(row, batch)
+                case EventKind.RESTED:
+                    self._rested(row)
+                case EventKind.CANCELLED | EventKind.UNFILLED:
+                    self._ended(row)
+            self._touch(touched, row)
+        self._publish_balances(touched)
+
+    # Orders and fills
+
+    def _accepted(self, row: Row, batch: Committed) -> None:
+        at = row.sequence - batch.first_sequence
+        assert batch.commands["kind"][at] == Kind.PLACE, "only a placed order is accepted"
+        signed = decode(batch.attachments[at])
+        assert isinstance(signed, SignedOrder), "a placed order has its evidence beside it"
+        order = Order(
+            row.order_id,
+            row.market,
+            row.account,
+            Side(row.side),
+            row.price_ticks,
+            row.amount,
+            row.amount,
+            signed.client_id,
+            signed.digest,
+            int(batch.commands["time_ns"][at]),
+        )
+        self._orders[order.order_id] = order
+        self._tell(row.account, "accepted", row, {"order": self._order_row(order)})
+
+    def _trade(self, row: Row, batch: Committed) -> None:
+        time_ns = int(batch.commands["time_ns"][row.sequence - batch.first_sequence])
+        self._owners[row.trade_id] = (row.account, row.maker_account)
+        if len(self._owners) > OWNERS_MAX:
+            del self._owners[next(iter(self._owners))]
+        sides = (
+            ("taker", row.order_id, row.order_left, row.fee_pips),
+            ("maker", row.maker_id, row.maker_left, row.maker_fee_pips),
+        )
+        for role, order_id, left, fee in sides:
+            order = self._orders[order_id]
+            order.lots_open = left
+            fill = Fill(
+                row.trade_id,
+                order_id,
+                row.market,
+                order.side,
+                role,
+                row.price_ticks,
+                row.amount,
+                left,
+                fee,
+                order.client_id,
+                time_ns,
+            )
+            self._fills.setdefault(order.account, deque(maxlen=FILLS_MAX)).append(fill)
+            fresh = {"fill": self._fill_row(fill, TradeState("matched"))}
+            self._tell(order.account, "fill", row, fresh)
+            if left == 0:
+                self._forget(order)
+
+    def _rested(self, row: Row) -> None:
+        order = self._orders[row.order_id]
+        order.lots_open = row.amount
+        self._open.setdefault(order.account, {})[order.order_id] = order
+        self._tell(order.account, "rested", row, {"order": self._order_row(order)})
+
+    def _ended(self, row: Row) -> None:
+        order = self._orders[row.order_id]
+        self._forget(order)
+        kind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
+        market = self._catalog.markets[row.market]
+        ended = {
+            "order": self._order_row(order),
+            "removed": quantity_text(market, row.amount),
+            "removed_lots": row.amount,
+            "reason": Outcome(row.outcome).name,
+        }
+        self._tell(order.account, kind, row, ended)
+
+    def _forget(self, order: Order) -> None:
+        del self._orders[order.order_id]
+        mine = self._open.get(order.account, {})
+        mine.pop(order.order_id, None)
+        if not mine:
+            self._open.pop(order.account, None)
+
+    def _tell(self, account: int, kind: str, row: Row, fields: dict[str, object]) -> None:
+        channel = orders_channel(self._catalog.address_of(account))
+        if self._channels.heard(channel):
+            frame = {"channel": "orders", "type": kind, "event": row.index, **fields}
+            self._channels.publish(channel, Message(frame))
+
+    # Balances
+
+    def _touch(self, touched: dict[int, dict[int, None]], row: Row) -> None:
+        """Note whose balances of which token ``row`` may have changed."""
+        match row.kind:
+            case EventKind.DEPOSITED | EventKind.WITHDRAWN | EventKind.EXIT_ENDED:
+                touched.setdefault(row.account, {})[row.token] = None
+            case EventKind.ACCEPTED | EventKind.TRADE | EventKind.CANCELLED | EventKind.UNFILLED:
+                market = self._catalog.markets[row.market]
+                accounts = {row.account}
+                if row.kind == EventKind.TRADE:
+                    accounts.add(row.maker_account)
+                for account in sorted(accounts):
+                    mine = touched.setdefault(account, {})
+                    mine[market.base.number] = mine[market.quote.number] = None
+
+    def _publish_balances(self, touched: dict[int, dict[int, None]]) -> None:
+        for number, tokens in touched.items():
+            account = self._catalog.address_of(number)
+            channel = balances_channel(account)
+            if self._channels.heard(channel):
+                frame = {
+                    "channel": "balances",
+                    "type": "update",
+                    "event": self.event_index,
+                    "balances": [self._balance_row(account, token) for token in tokens],
+                }
+                self._channels.publish(channel, Message(frame))
+
+    def _balance_row(self, account: bytes, number: int) -> dict[str, object]:
+        token = self._catalog.tokens[number]
+        balance = self._balance(account, token.address)
+        return {
+            "symbol": token.symbol,
+            "token": hexed(token.address),
+            "available": decimal_text(balance.available),
+            "held": decimal_text(balance.held),
+            "available_pips": str(balance.available),
+            "held_pips": str(balance.held),
+        }
+
+    # Settlement
+
+    def settlement_changed(
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
+    ) -> None:
+        """Tell the owners of a range of trades that they have come further."""
+        mine: dict[int, list[int]] = {}
+        for trade_id in range(first_trade, last_trade + 1):
+            for account in sorted(set(self._owners.get(trade_id, ()))):
+                mine.setdefault(account, []).append(trade_id)
+            if state == "final":
+                self._owners.pop(trade_id, None)
+        news = settlement_row(TradeState(state, batch, tx_hash))
+        for account, trades in mine.items():
+            channel = orders_channel(self._catalog.address_of(account))
+            if self._channels.heard(channel):
+                frame = {"channel": "orders", "type": "settlement", "trades": trades, **news}
+                self._channels.publish(channel, Message(frame))
+
+    # What is asked for
+
+    def open_orders(self, account: bytes) -> list[dict[str, object]]:
+        """Return the resting orders of an address, oldest first."""
+        number = self._catalog.account_number(account)
+        mine = {} if number is None else self._open.get(number, {})
+        return [self._order_row(order) for order in mine.values()]
+
+    def fills(self, account: bytes, limit: int) -> list[dict[str, object]]:
+        """Return the last fills of an address, newest first, each with its settlement state."""
+        number = self._catalog.account_number(account)
+        mine = () if number is None else self._fills.get(number, ())
+        newest = list(mine)[-limit:][::-1]
+        return [self._fill_row(fill, self._trade_state(fill.trade_id)) for fill in newest]
+
+    def balances(self, account: bytes) -> list[dict[str, object]]:
+        """Return all balances of an address, one row a token."""
+        return [self._balance_row(account, token.number) for token in self._catalog.tokens]
+
+    def _order_row(self, order: Order) -> dict[str, object]:
+        market = self._catalog.markets[order.market]
+        return {
+            "order_id": str(order.order_id),
+            "client_id": order.client_id,
+            "digest": hexed(order.digest),
+            "time_ns": str(order.time_ns),
+            **_figures(market, order.side, order.price_ticks, order.lots),
+            "open": quantity_text(market, order.lots_open),
+            "lots_open": order.lots_open,
+        }
+
+    def _fill_row(self, fill: Fill, state: TradeState) -> dict[str, object]:
+        market = self._catalog.markets[fill.market]
+        return {
+            "trade_id": fill.trade_id,
+            "order_id": str(fill.order_id),
+            "client_id": fill.client_id,
+            "role": fill.role,
+            "time_ns": str(fill.time_ns),
+            **_figures(market, fill.side, fill.price_ticks, fill.lots),
+            "lots_left": fill.lots_left,
+            "fee": decimal_text(fill.fee_pips),
+            "fee_pips": str(fill.fee_pips),
+            "settlement": settlement_row(state),
+        }
+
+
+def _figures(market: Market, side: Side, ticks: int, lots: int) -> dict[str, object]:
+    return {
+        "market": market.symbol,
+        "side": side.name.lower(),
+        "price": price_text(market, ticks),
+        "quantity": quantity_text(market, lots),
+        "price_ticks": ticks,
+        "lots": lots,
+    }
