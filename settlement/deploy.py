@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-import rlp
+import rlp  # type: ignore[import-untyped]
 
 from settlement.batch import encode_call, encode_deployment
 from settlement.chain import Chain, Receipt, Sending
@@ -103,11 +103,17 @@ class Deployment(NamedTuple):
                 DeployedToken(**{**token, "address": bytes.fromhex(token["address"])})
                 for token in fields.pop("tokens")
             )
-            plain = {
-                name: bytes.fromhex(value) if isinstance(value, str) else value
+            addresses = {
+                name: bytes.fromhex(value)
                 for name, value in fields.items()
+                if isinstance(value, str)
             }
-            return cls(tokens=tokens, **plain)
+            return cls(
+                chain_id=fields["chain_id"],
+                deploy_block=fields["deploy_block"],
+                tokens=tokens,
+                **addresses,
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise DeploymentError(f"{path} is no deployment record: {error}") from error
 
@@ -213,9 +219,10 @@ def deploy(
     implementation = chain.call(factory, encode_call("implementation", contract="InvoiceDeposits"))[
         12:
     ]
+    _check_wiring(chain, custodian, exchange, listed)
     deployment = Deployment(
         chain_id=chain.chain_id,
-        deploy_block=0,
+        deploy_block=0,  # An embedded chain is short: reading it from the start costs nothing.
         custodian=custodian,
         exchange=exchange,
         invoice_deposits=factory,
@@ -224,6 +231,18 @@ def deploy(
     )
     deployment.save(path)
     return deployment
+
+
+def _check_wiring(
+    chain: Chain, custodian: bytes, exchange: bytes, tokens: tuple[DeployedToken, ...]
+) -> None:
+    """Hold the chain against the plan: a step that an earlier run sent may have reverted."""
+    if chain.call(custodian, encode_call("exchange", contract="Custodian"))[12:] != exchange:
+        raise DeploymentError("the custodian does not serve the exchange")
+    for number, token in enumerate(tokens):
+        answer = chain.call(exchange, encode_call("tokenNumber", token.address))
+        if int.from_bytes(answer, "big") != number:
+            raise DeploymentError(f"{token.symbol} is not token number {number}")
 
 
 def _list(plan: _Plan, exchange: bytes, token: TokenPlan) -> DeployedToken:
