@@ -3,13 +3,12 @@
 Every command here is refused before it changes anything or done whole.
 """
 
+# mypy: disable-error-code="no-any-return"
 from typing import Any
-
-import numpy as np
 
 from engine.commands import Kind
 from engine.core.emit import emit, refuse
-from engine.core.jit import kernel
+from engine.core.jit import i64, kernel
 from engine.core.layout import State
 from engine.core.match import sweep_account
 from engine.events import EventKind, Events
@@ -27,7 +26,7 @@ def list_token(state: State, out: Events, row: Any) -> Outcome:
     if counters["tokens"] >= state.bounds[TOKENS_MAX]:
         return Outcome.CAPACITY
     counters["tokens"] += 1
-    _emit_money(state, out, EventKind.TOKEN_LISTED, np.int64(row["token"]), 0, 0)
+    _emit_money(state, out, EventKind.TOKEN_LISTED, i64(row["token"]), 0, 0)
     return Outcome.ACCEPTED
 
 
@@ -35,9 +34,9 @@ def list_token(state: State, out: Events, row: Any) -> Outcome:
 def list_market(state: State, out: Events, row: Any) -> Outcome:
     """Carry out LIST_MARKET; return ACCEPTED or why not."""
     counters = state.counters[0]
-    base, quote = np.int64(row["account"]), np.int64(row["token"])
+    base, quote = i64(row["account"]), i64(row["token"])
     lot_pips, tick_pips = row["order_id"], row["price_ticks"]
-    maker_ppm, taker_ppm = row["amount"], np.int64(row["fee_cap_ppm"])
+    maker_ppm, taker_ppm = row["amount"], i64(row["fee_cap_ppm"])
     if row["market"] != counters["markets"]:
         return Outcome.BAD_LISTING
     if counters["markets"] >= state.bounds[MARKETS_MAX]:
@@ -64,7 +63,7 @@ def list_market(state: State, out: Events, row: Any) -> Outcome:
         out,
         EventKind.MARKET_LISTED,
         Outcome.ACCEPTED,
-        np.int64(row["market"]),
+        i64(row["market"]),
         0,
         0,
         0,
@@ -84,7 +83,7 @@ def open_account(state: State, out: Events, row: Any) -> Outcome:
     if counters["accounts"] >= state.bounds[ACCOUNTS_MAX]:
         return Outcome.CAPACITY
     counters["accounts"] += 1
-    _emit_money(state, out, EventKind.ACCOUNT_OPENED, 0, np.int64(row["account"]), 0)
+    _emit_money(state, out, EventKind.ACCOUNT_OPENED, 0, i64(row["account"]), 0)
     return Outcome.ACCEPTED
 
 
@@ -94,7 +93,7 @@ def deposit(state: State, out: Events, row: Any) -> Outcome:
 
     The supply of a token is bounded, so no sum of balances of it can ever wrap.
     """
-    token, account, amount = np.int64(row["token"]), np.int64(row["account"]), row["amount"]
+    token, account, amount = i64(row["token"]), i64(row["account"]), row["amount"]
     if token >= state.counters[0]["tokens"]:
         return Outcome.UNKNOWN_TOKEN
     if account >= state.counters[0]["accounts"]:
@@ -113,7 +112,7 @@ def withdraw(state: State, out: Events, row: Any) -> Outcome:
 
     An account that is leaving by itself cannot also be paid by us: both would spend one balance.
     """
-    token, account, amount = np.int64(row["token"]), np.int64(row["account"]), row["amount"]
+    token, account, amount = i64(row["token"]), i64(row["account"]), row["amount"]
     if token >= state.counters[0]["tokens"]:
         return Outcome.UNKNOWN_TOKEN
     if account >= state.counters[0]["accounts"]:
@@ -132,7 +131,7 @@ def withdraw(state: State, out: Events, row: Any) -> Outcome:
 @kernel
 def exit_begin(state: State, out: Events, row: Any) -> Outcome:
     """Carry out EXIT_BEGIN; return ACCEPTED or why not."""
-    account = np.int64(row["account"])
+    account = i64(row["account"])
     if account >= state.counters[0]["accounts"]:
         return Outcome.UNKNOWN_ACCOUNT
     state.exits[account] += 1
@@ -144,7 +143,7 @@ def exit_begin(state: State, out: Events, row: Any) -> Outcome:
 @kernel
 def exit_end(state: State, out: Events, row: Any) -> Outcome:
     """Carry out EXIT_END; return ACCEPTED or why not."""
-    token, account, amount = np.int64(row["token"]), np.int64(row["account"]), row["amount"]
+    token, account, amount = i64(row["token"]), i64(row["account"]), row["amount"]
     if token >= state.counters[0]["tokens"]:
         return Outcome.UNKNOWN_TOKEN
     if account >= state.counters[0]["accounts"]:
@@ -197,4 +196,4 @@ def administer(state: State, out: Events, row: Any, kind: int) -> None:
     else:
         judged = Outcome.UNKNOWN_COMMAND
     if judged != Outcome.ACCEPTED:
-        refuse(state, out, judged, np.int64(row["account"]), row["order_id"])
+        refuse(state, out, judged, i64(row["account"]), row["order_id"])

@@ -5,45 +5,51 @@ One tree serves both sides of a market: the book is never crossed, so every pric
 ask is a bid. Words are int64 on purpose: numba turns int64 mixed with uint64 into float64.
 """
 
+# mypy: disable-error-code="no-any-return"
 from typing import Any
 
-import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from engine.core.jit import JIT_IS_ON, kernel
+from engine.core.jit import JIT_IS_ON, i64, kernel
 from engine.core.layout import NO_ASK, NO_BID, TREE_DEPTH, State
 
-if JIT_IS_ON:
 
-    @intrinsic  # type: ignore[misc, unused-ignore]
-    def lowest_bit(typing_context: Any, word: Any) -> Any:
-        """Return the number of the lowest set bit of ``word``, which is not 0."""
+@intrinsic
+def _lowest_compiled(typing_context: Any, word: Any) -> Any:
+    """Count trailing zeros with one machine instruction."""
 
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], context.get_constant(types.boolean, True))
 
-        return types.int64(types.int64), emit
+    return types.int64(types.int64), emit
 
-    @intrinsic  # type: ignore[misc, unused-ignore]
-    def highest_bit(typing_context: Any, word: Any) -> Any:
-        """Return the number of the highest set bit of ``word``, which is not 0."""
 
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            zeros = builder.ctlz(arguments[0], context.get_constant(types.boolean, True))
-            return builder.sub(context.get_constant(types.int64, 63), zeros)
+@intrinsic
+def _highest_compiled(typing_context: Any, word: Any) -> Any:
+    """Count leading zeros with one machine instruction."""
 
-        return types.int64(types.int64), emit
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        zeros = builder.ctlz(arguments[0], context.get_constant(types.boolean, True))
+        return builder.sub(context.get_constant(types.int64, 63), zeros)
 
-else:
+    return types.int64(types.int64), emit
 
-    def lowest_bit(word: int) -> int:
-        """Return the number of the lowest set bit of ``word``, which is not 0."""
-        return (int(word) & -int(word)).bit_length() - 1
 
-    def highest_bit(word: int) -> int:
-        """Return the number of the highest set bit of ``word``, which is not 0."""
-        return (int(word) & (2**64 - 1)).bit_length() - 1
+def _lowest_plain(word: int) -> int:
+    """Do the same in Python, for runs without the compiler."""
+    return (int(word) & -int(word)).bit_length() - 1
+
+
+def _highest_plain(word: int) -> int:
+    """Do the same in Python, for runs without the compiler."""
+    return (int(word) & (2**64 - 1)).bit_length() - 1
+
+
+lowest_bit: Any = _lowest_compiled if JIT_IS_ON else _lowest_plain
+"""The number of the lowest set bit of an int64 that is not 0."""
+highest_bit: Any = _highest_compiled if JIT_IS_ON else _highest_plain
+"""The number of the highest set bit of an int64 that is not 0."""
 
 
 @kernel
@@ -52,7 +58,7 @@ def set_bit(state: State, market: int, tick: int) -> None:
     for level in range(TREE_DEPTH):
         word = state.branches[level] + (tick >> 6)
         before = state.bits[market, word]
-        state.bits[market, word] = before | (np.int64(1) << np.int64(tick & 63))
+        state.bits[market, word] = before | (i64(1) << i64(tick & 63))
         if before != 0:
             return  # The levels above know this word already.
         tick >>= 6
@@ -63,7 +69,7 @@ def clear_bit(state: State, market: int, tick: int) -> None:
     """Note that ``tick`` has no orders any more."""
     for level in range(TREE_DEPTH):
         word = state.branches[level] + (tick >> 6)
-        left = state.bits[market, word] & ~(np.int64(1) << np.int64(tick & 63))
+        left = state.bits[market, word] & ~(i64(1) << i64(tick & 63))
         state.bits[market, word] = left
         if left != 0:
             return
@@ -74,7 +80,7 @@ def clear_bit(state: State, market: int, tick: int) -> None:
 def next_above(state: State, market: int, tick: int) -> int:
     """Return the lowest tick with orders above ``tick``, or NO_ASK."""
     for level in range(TREE_DEPTH):
-        above = np.int64(-2) << np.int64(tick & 63)
+        above = i64(-2) << i64(tick & 63)
         word = state.bits[market, state.branches[level] + (tick >> 6)] & above
         tick >>= 6
         if word != 0:
@@ -90,7 +96,7 @@ def next_above(state: State, market: int, tick: int) -> int:
 def next_below(state: State, market: int, tick: int) -> int:
     """Return the highest tick with orders below ``tick``, or NO_BID."""
     for level in range(TREE_DEPTH):
-        below = ~(np.int64(-1) << np.int64(tick & 63))
+        below = ~(i64(-1) << i64(tick & 63))
         word = state.bits[market, state.branches[level] + (tick >> 6)] & below
         tick >>= 6
         if word != 0:

@@ -4,10 +4,9 @@ Each price has one queue, linked through the rows of its orders, oldest first. S
 last in, first out, because the slot just freed is the one still in the cache.
 """
 
-import numpy as np
-
+# mypy: disable-error-code="no-any-return"
 from engine.core.bits import clear_bit, next_above, next_below, set_bit
-from engine.core.jit import kernel
+from engine.core.jit import i64, kernel
 from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State
 from engine.types import Side
 
@@ -51,7 +50,7 @@ def give_slot(state: State, slot: int) -> None:
 @kernel
 def id_of(state: State, slot: int) -> int:
     """Return the order id that ``slot`` answers to now."""
-    return (np.int64(state.orders[slot]["generation"]) << SLOT_BITS) | slot
+    return (i64(state.orders[slot]["generation"]) << SLOT_BITS) | slot
 
 
 @kernel
@@ -70,7 +69,7 @@ def slot_of(state: State, order_id: int) -> int:
 def link(state: State, slot: int) -> None:
     """Put the order in ``slot`` at the end of the queue of its price."""
     order = state.orders[slot]
-    market, price = np.int64(order["market"]), np.int64(order["price"])
+    market, price = i64(order["market"]), i64(order["price"])
     level = state.levels[market, price]
     youngest = level["tail"]
     order["prev"] = youngest
@@ -93,7 +92,7 @@ def link(state: State, slot: int) -> None:
 def unlink(state: State, slot: int) -> None:
     """Take the order in ``slot`` out of its queue; its neighbours keep their places."""
     order = state.orders[slot]
-    market, price = np.int64(order["market"]), np.int64(order["price"])
+    market, price = i64(order["market"]), i64(order["price"])
     level = state.levels[market, price]
     older, younger = order["prev"], order["next"]
     state.counters[0]["orders_live"] -= 1

@@ -4,13 +4,14 @@ The order of the dump is described in ``engine/README.md``; all numbers are litt
 Derived fields (best prices, counts, bounds on expiry) are left out: they follow from the rest.
 """
 
+# mypy: disable-error-code="no-any-return"
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.bits import next_above, next_below
-from engine.core.jit import kernel
+from engine.core.jit import i64, kernel
 from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State
 
 DUMP_VERSION = 1
@@ -24,12 +25,12 @@ def list_queues(state: State, slots: NDArray[np.int64]) -> int:
     """
     count = 0
     for market in range(state.counters[0]["markets"]):
-        price = np.int64(state.markets[market]["best_bid"])
+        price = i64(state.markets[market]["best_bid"])
         while price != NO_BID:
             count = _list_level(state, market, price, slots, count)
             price = next_below(state, market, price)
         slots[count] = NO_SLOT
-        price = np.int64(state.markets[market]["best_ask"])
+        price = i64(state.markets[market]["best_ask"])
         count += 1
         while price != NO_ASK:
             count = _list_level(state, market, price, slots, count)
@@ -40,16 +41,14 @@ def list_queues(state: State, slots: NDArray[np.int64]) -> int:
 
 
 @kernel
-def _list_level(
-    state: State, market: int, price: int, slots: NDArray[np.int64], count: int
-) -> int:
+def _list_level(state: State, market: int, price: int, slots: NDArray[np.int64], count: int) -> int:
     """Append the slots of one price, oldest first; return the new count."""
-    slot = np.int64(state.levels[market, price]["head"])
+    slot = i64(state.levels[market, price]["head"])
     while slot != NO_SLOT:
         assert count < slots.size
         slots[count] = slot
         count += 1
-        slot = np.int64(state.orders[slot]["next"])
+        slot = i64(state.orders[slot]["next"])
     return count
 
 
@@ -62,7 +61,7 @@ def list_free(state: State, slots: NDArray[np.int64]) -> int:
         assert count < slots.size
         slots[count] = slot
         count += 1
-        slot = np.int64(state.orders[slot]["next"])
+        slot = i64(state.orders[slot]["next"])
     return count
 
 

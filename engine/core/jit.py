@@ -17,33 +17,40 @@ from numba import njit
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-JIT_IS_ON: Final = not numba.config.DISABLE_JIT
+_config: Any = numba.config
+
+i64: Any = np.int64
+"""Widens a narrow field. Unsigned and narrow integers must not meet int64 in a kernel: numba would
+compile each function once more for each width, and turns uint64 mixed with int64 into float64."""
+
+JIT_IS_ON: Final = not _config.DISABLE_JIT
 
 
 def _fingerprint() -> str:
     """Return a short hash of all that decides what the compiler makes of the kernels."""
     digest = blake2b(digest_size=8)
     engine = Path(__file__).parent.parent
-    for source in sorted([*engine.glob("*.py"), *engine.glob("core/*.py")]):
+    shared = [engine / name for name in ("types.py", "commands.py", "events.py")]
+    for source in [*shared, *sorted(engine.glob("core/*.py"))]:
         digest.update(source.read_bytes())
-    versions = (numba.__version__, np.__version__, numba.config.BOUNDSCHECK)
+    versions = (numba.__version__, np.__version__, _config.BOUNDSCHECK)
     digest.update(repr(versions).encode())
     return digest.hexdigest()
 
 
-_chosen: Final = str(numba.config.CACHE_DIR)
+_chosen: Final = str(_config.CACHE_DIR)
 _root: Final = Path(_chosen) if _chosen else Path(__file__).parent / "__pycache__"
 CACHE_DIRECTORY: Final = _root / f"kernels-{_fingerprint()}"
 
 
 def kernel(function: _F) -> _F:
     """Compile ``function`` with a cache on disk; division never raises inside (checked before)."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(CACHE_DIRECTORY)
+    before = _config.CACHE_DIR
+    _config.CACHE_DIR = str(CACHE_DIRECTORY)
     try:
         return cast(_F, njit(cache=True, error_model="numpy")(function))
     finally:
-        numba.config.CACHE_DIR = before
+        _config.CACHE_DIR = before
 
 
 def cache_is_warm() -> bool:

@@ -5,9 +5,8 @@ so it need not be stored: fees are floored, hence the fee of a part plus the fee
 never more than the fee of the whole, and each fill is paid from what the fill itself releases.
 """
 
-import numpy as np
-
-from engine.core.jit import kernel
+# mypy: disable-error-code="no-any-return"
+from engine.core.jit import i64, kernel
 from engine.core.layout import State
 from engine.types import PPM, Side
 
@@ -65,8 +64,8 @@ def release(state: State, account: int, token: int, pips: int) -> None:
 def release_rest(state: State, slot: int) -> None:
     """Give back all that the order in ``slot`` still holds; its lots are still set."""
     order = state.orders[slot]
-    market, side = np.int64(order["market"]), np.int64(order["side"])
-    price = np.int64(order["price"])
+    market, side = i64(order["market"]), i64(order["side"])
+    price = i64(order["price"])
     pips = hold_of(state, market, side, price, order["lots"])
     release(state, order["account"], token_paid(state, market, side), pips)
 
@@ -78,8 +77,8 @@ def pay_maker(state: State, slot: int, lots: int, notional: int, fee_pips: int) 
     The taker's half is summed up by the caller: one write per command instead of one per fill.
     """
     order = state.orders[slot]
-    market, side = np.int64(order["market"]), np.int64(order["side"])
-    price = np.int64(order["price"])
+    market, side = i64(order["market"]), i64(order["side"])
+    price = i64(order["price"])
     listing = state.markets[market]
     base = state.balances[order["account"], listing["base"]]
     quote = state.balances[order["account"], listing["quote"]]

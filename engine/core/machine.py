@@ -8,7 +8,7 @@ import numpy as np
 from engine.commands import COMMAND, Commands, Kind, batch_of, command, list_market
 from engine.core import canon, check
 from engine.core.bits import next_above, next_below
-from engine.core.jit import kernel
+from engine.core.jit import i64, kernel
 from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State, new_state
 from engine.core.run import BROKEN_SEQUENCE, run
 from engine.events import EVENT, Events
@@ -22,10 +22,10 @@ ROWS_SPARE = 64
 def lots_at(state: State, market: int, price: int) -> int:
     """Return the open lots of all orders at one price."""
     lots = 0
-    slot = np.int64(state.levels[market, price]["head"])
+    slot = i64(state.levels[market, price]["head"])
     while slot != NO_SLOT:
         lots += state.orders[slot]["lots"]
-        slot = np.int64(state.orders[slot]["next"])
+        slot = i64(state.orders[slot]["next"])
     return lots
 
 

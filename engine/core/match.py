@@ -4,9 +4,8 @@ Price-time priority; every fill at the maker's price. All checks come before the
 a refused order leaves no trace but its sequence number.
 """
 
+# mypy: disable-error-code="no-any-return"
 from typing import Any
-
-import numpy as np
 
 from engine.core.book import (
     best_against,
@@ -20,7 +19,7 @@ from engine.core.book import (
     unlink,
 )
 from engine.core.emit import emit_order, emit_trade, refuse
-from engine.core.jit import kernel
+from engine.core.jit import i64, kernel
 from engine.core.layout import NEVER, NO_SLOT, State
 from engine.core.ledger import (
     fee_of,
@@ -65,8 +64,8 @@ def bad_terms(side: int, tif: int, flags: int) -> bool:
 def judge(state: State, row: Any) -> Outcome:
     """Return ACCEPTED or the first reason to refuse this PLACE; changes nothing."""
     counters = state.counters[0]
-    market, account = np.int64(row["market"]), np.int64(row["account"])
-    side, tif, flags = np.int64(row["side"]), np.int64(row["tif"]), np.int64(row["flags"])
+    market, account = i64(row["market"]), i64(row["account"])
+    side, tif, flags = i64(row["side"]), i64(row["tif"]), i64(row["flags"])
     price_ticks, lots = row["price_ticks"], row["amount"]
 
     if market >= counters["markets"]:
@@ -102,7 +101,7 @@ def place(state: State, out: Events, row: Any) -> None:
     """Carry out one PLACE command."""
     judged = judge(state, row)
     if judged != Outcome.ACCEPTED:
-        refuse(state, out, judged, np.int64(row["account"]), row["order_id"])
+        refuse(state, out, judged, i64(row["account"]), row["order_id"])
         return
 
     slot = take_slot(state)
@@ -133,9 +132,9 @@ def place(state: State, out: Events, row: Any) -> None:
 def rest(state: State, slot: int, lots: int, expiry_ns: int) -> None:
     """Put what is left of the order in ``slot`` into the book and hold what it may cost."""
     order = state.orders[slot]
-    market, side = np.int64(order["market"]), np.int64(order["side"])
-    pips = hold_of(state, market, side, np.int64(order["price"]), lots)
-    hold(state, np.int64(order["account"]), token_paid(state, market, side), pips)
+    market, side = i64(order["market"]), i64(order["side"])
+    pips = hold_of(state, market, side, i64(order["price"]), lots)
+    hold(state, i64(order["account"]), token_paid(state, market, side), pips)
     order["lots"] = lots
     link(state, slot)
     state.expiry_ns[slot] = expiry_ns
@@ -150,8 +149,8 @@ def match(state: State, out: Events, taker: int, lots: int, fills_max: int) -> t
     Return the lots left and why it had to stop; ACCEPTED when it simply met no further price.
     """
     order = state.orders[taker]
-    market, side = np.int64(order["market"]), np.int64(order["side"])
-    account, limit = np.int64(order["account"]), np.int64(order["price"])
+    market, side = i64(order["market"]), i64(order["side"])
+    account, limit = i64(order["account"]), i64(order["price"])
     order_id = id_of(state, taker)
     listing = state.markets[market]
     may_be_expired = state.counters[0]["time_ns"] >= state.counters[0]["expiry_soonest_ns"]
@@ -165,7 +164,7 @@ def match(state: State, out: Events, taker: int, lots: int, fills_max: int) -> t
         if fills == fills_max:
             why = Outcome.FILLS_EXHAUSTED
             break
-        slot = np.int64(state.levels[market, price]["head"])
+        slot = i64(state.levels[market, price]["head"])
         assert slot != NO_SLOT  # A best price without an order is our bug.
         maker = state.orders[slot]
         if may_be_expired and state.expiry_ns[slot] <= state.counters[0]["time_ns"]:
@@ -231,7 +230,7 @@ def remove(state: State, out: Events, slot: int, why: Outcome) -> None:
 @kernel
 def cancel(state: State, out: Events, row: Any) -> None:
     """Carry out one CANCEL command."""
-    account, order_id = np.int64(row["account"]), row["order_id"]
+    account, order_id = i64(row["account"]), row["order_id"]
     slot = slot_of(state, order_id)
     if account >= state.counters[0]["accounts"]:
         refuse(state, out, Outcome.UNKNOWN_ACCOUNT, account, order_id)
@@ -249,7 +248,7 @@ def sweep_expired(state: State, out: Events) -> None:
     counters = state.counters[0]
     if counters["time_ns"] < counters["expiry_soonest_ns"]:
         return
-    soonest_ns = np.int64(NEVER)
+    soonest_ns = i64(NEVER)
     for slot in range(1, counters["slots_used"] + 1):
         if state.orders[slot]["lots"] == 0:
             continue
@@ -273,7 +272,7 @@ def sweep_account(state: State, out: Events, account: int) -> None:
 def rows_worst(state: State, row: Any) -> int:
     """Return the most events a PLACE can cause: each maker it may meet gives at most one."""
     counters = state.counters[0]
-    market, side = np.int64(row["market"]), np.int64(row["side"])
+    market, side = i64(row["market"]), i64(row["side"])
     if market >= counters["markets"]:
         return 1
     if not crosses(side, row["price_ticks"], best_against(state, market, side)):
@@ -281,5 +280,3 @@ def rows_worst(state: State, row: Any) -> int:
     if max(counters["time_ns"], row["time_ns"]) >= counters["expiry_soonest_ns"]:
         return counters["orders_live"] + 2
     return min(max(row["amount"], 0), counters["orders_live"]) + 2
-
-
