@@ -381,12 +381,12 @@ class DevChain:
                 f"{directory} holds a chain of {self._log.node}; wanted {prefer}, "
                 f"anvil is {binary or 'not installed'}"
             )
-        self._node, replayed = self._started(binary)
+        self._node, covered = self._started(binary)
         self._ahead_seconds = 0
         self._last_timestamp = self._log.genesis
-        for entry in self._log.entries[:replayed]:
+        for entry in self._log.entries[:covered]:
             self._last_timestamp = max(self._last_timestamp, entry.timestamp)
-        for entry in self._log.entries[replayed:]:
+        for entry in self._log.entries[covered:]:
             self._replay(entry)
         self.chain = RpcChain(Web3(_DevProvider(self)))
         self.web3 = Web3(_DevProvider(self))
@@ -398,8 +398,14 @@ class DevChain:
             return TesterNode(self._log.genesis), 0
         assert binary is not None
         covered = _newest_state(self._directory, len(self._log.entries))
-        state = self._state_path(covered) if covered else None
-        return AnvilNode(binary, self._directory, self._log.genesis, state), covered
+        if covered:
+            state = self._state_path(covered)
+            try:
+                return AnvilNode(binary, self._directory, self._log.genesis, state), covered
+            except DevChainError:
+                # Only a shortcut is lost, for example to another version of anvil.
+                state.unlink()
+        return AnvilNode(binary, self._directory, self._log.genesis, None), 0
 
     def _state_path(self, count: int) -> Path:
         return self._directory / f"state-{count}.json"

@@ -4,20 +4,27 @@ Demo wallets live outside the exchange and use its public doors only. Their keys
 embedded chain's funded accounts, worthless anywhere else.
 """
 
+import time
 from typing import Final
 
 import msgspec
+from settlement.signer import SecretSigner, Transaction
 
 from engine.types import Side
 from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
 from settlement.catalog import Market
 from settlement.chain import Chain, Receipt
-from settlement.eip712 import Domain, address_of_secret, login_digest, order_digest, sign
-from settlement.signer import SecretSigner
+from settlement.eip712 import Domain, address_of_secret, keccak256, login_digest, order_digest, sign
 
 GAS_LIMIT: Final = 400_000
 FEE_PER_GAS_MAX: Final = 100 * 10**9
+TIP_PER_GAS: Final = 10**9
 RECEIPT_POLLS_MAX: Final = 600
+POLL_SECONDS: Final = 0.05
+
+
+class TransactionLost(Exception):
+    """A wallet's transaction did not happen; the message names its hash."""
 
 
 class Wallet:
@@ -80,14 +87,29 @@ class Wallet:
     def prepare(self, to: bytes, calldata: bytes) -> bytes:
         """Return a signed raw transaction with the account's next nonce; nothing is sent."""
         return self._signer.sign_transaction(
-            {
-                "chainId": self._chain.chain_id(),
-                "nonce": self._chain.nonce(self.address, pending=True),
-                "to": to,
-                "value": 0,
-                "data": calldata,
-                "gas": GAS_LIMIT,
-                "maxFeePerGas": FEE_PER_GAS_MAX,
-                "maxPriorityFeePerGas": 10**9,
-            }
+            Transaction(
+                chain_id=self._chain.chain_id,
+                nonce=self._chain.nonce(self.address, pending=True),
+                to=to,
+                calldata=calldata,
+                gas_limit=GAS_LIMIT,
+                fee_max=FEE_PER_GAS_MAX,
+                tip_max=TIP_PER_GAS,
+            )
         )
+
+    def send(self, raw: bytes) -> Receipt:
+        """Send a prepared transaction (again, if need be) and return its receipt once mined.
+
+        Raises ``TransactionLost`` when the chain does not mine it or it reverts.
+        """
+        sent = self._chain.send_raw(raw)
+        tx_hash = keccak256(raw)
+        for _ in range(RECEIPT_POLLS_MAX):
+            receipt = self._chain.receipt(tx_hash)
+            if receipt is not None:
+                if not receipt.succeeded:
+                    raise TransactionLost(f"0x{tx_hash.hex()} reverted")
+                return receipt
+            time.sleep(POLL_SECONDS)
+        raise TransactionLost(f"0x{tx_hash.hex()} was not mined: {sent}")

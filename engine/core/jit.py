@@ -1,0 +1,58 @@
+"""How does a plain function become a kernel, and when is its cached machine code still valid?
+
+Numba judges a cached kernel by the file it stands in, not by the files of the functions it calls:
+after an edit of ``match.py`` the cached ``run`` of ``run.py`` would go on with the old matching.
+Therefore all kernels share one cache directory that is named after the text of *every* source file
+that can end up in machine code, the versions in use and the bounds-check switch.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numba
+import numpy as np
+from numba import njit
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_config: Any = numba.config
+
+i64: Any = np.int64
+"""Widens a narrow field. Unsigned and narrow integers must not meet int64 in a kernel: numba would
+compile each function once more for each width, and turns uint64 mixed with int64 into float64."""
+
+JIT_IS_ON: Final = not _config.DISABLE_JIT
+
+
+def _fingerprint() -> str:
+    """Return a short hash of all that decides what the compiler makes of the kernels."""
+    digest = blake2b(digest_size=8)
+    engine = Path(__file__).parent.parent
+    shared = [engine / name for name in ("types.py", "commands.py", "events.py")]
+    for source in [*shared, *sorted(engine.glob("core/*.py"))]:
+        digest.update(source.read_bytes())
+    versions = (numba.__version__, np.__version__, _config.BOUNDSCHECK)
+    digest.update(repr(versions).encode())
+    return digest.hexdigest()
+
+
+_chosen: Final = str(_config.CACHE_DIR)
+_root: Final = Path(_chosen) if _chosen else Path(__file__).parent / "__pycache__"
+CACHE_DIRECTORY: Final = _root / f"kernels-{_fingerprint()}"
+
+
+def kernel(function: _F) -> _F:
+    """Compile ``function`` with a cache on disk; division never raises inside (checked before)."""
+    before = _config.CACHE_DIR
+    _config.CACHE_DIR = str(CACHE_DIRECTORY)
+    try:
+        return cast(_F, njit(cache=True, error_model="numpy")(function))
+    finally:
+        _config.CACHE_DIR = before
+
+
+def cache_is_warm() -> bool:
+    """Return whether an earlier process has left compiled kernels for exactly these sources."""
+    return any(CACHE_DIRECTORY.glob("**/*.nbi"))

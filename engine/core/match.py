@@ -1,0 +1,282 @@
+"""What happens to an incoming order, from the first check to its last fill?
+
+Price-time priority; every fill at the maker's price. All checks come before the first change, so
+a refused order leaves no trace but its sequence number.
+"""
+
+# mypy: disable-error-code="no-any-return"
+from typing import Any
+
+from engine.core.book import (
+    best_against,
+    crosses,
+    give_slot,
+    id_of,
+    link,
+    slot_is_free,
+    slot_of,
+    take_slot,
+    unlink,
+)
+from engine.core.emit import emit_order, emit_trade, refuse
+from engine.core.jit import i64, kernel
+from engine.core.layout import NEVER, NO_SLOT, State
+from engine.core.ledger import (
+    fee_of,
+    fee_worst_ppm,
+    hold,
+    hold_of,
+    pay_maker,
+    release_rest,
+    token_paid,
+)
+from engine.events import EventKind, Events
+from engine.types import FILLS_MAX, LOTS_MAX, OrderFlag, Outcome, Side, TimeInForce
+
+POST_ONLY, SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
+FLAGS_KNOWN = POST_ONLY | SINGLE_SHOT
+
+
+@kernel
+def lots_fit(state: State, market: int, price_ticks: int, lots: int) -> bool:
+    """Return whether every product made of these factors stays below 2**62.
+
+    ``lots * price_ticks`` itself can pass 2**63, so its upper part is looked at first: with
+    lots <= 2**40 and price < 2**31 neither product below can wrap.
+    """
+    listing = state.markets[market]
+    if lots > listing["lots_max"] or price_ticks * (lots >> 20) > 1 << 42:
+        return False
+    return lots * price_ticks <= listing["area_max"]
+
+
+@kernel
+def bad_terms(side: int, tif: int, flags: int) -> bool:
+    """Return whether side, time in force and flags contradict each other or are unknown."""
+    if side > Side.SELL or tif > TimeInForce.IOC or flags & ~FLAGS_KNOWN != 0:
+        return True
+    if tif == TimeInForce.IOC:
+        return flags & POST_ONLY != 0
+    return flags & SINGLE_SHOT != 0
+
+
+@kernel
+def judge(state: State, row: Any) -> Outcome:
+    """Return ACCEPTED or the first reason to refuse this PLACE; changes nothing."""
+    counters = state.counters[0]
+    market, account = i64(row["market"]), i64(row["account"])
+    side, tif, flags = i64(row["side"]), i64(row["tif"]), i64(row["flags"])
+    price_ticks, lots = row["price_ticks"], row["amount"]
+
+    if market >= counters["markets"]:
+        return Outcome.UNKNOWN_MARKET
+    if account >= counters["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    if bad_terms(side, tif, flags):
+        return Outcome.BAD_ORDER
+    if state.exits[account] != 0:
+        return Outcome.ACCOUNT_FROZEN
+    if price_ticks < 1 or price_ticks >= state.levels.shape[1]:
+        return Outcome.PRICE_OUT_OF_RANGE
+    if lots < 1 or lots > LOTS_MAX:
+        return Outcome.QUANTITY_OUT_OF_RANGE
+    if not lots_fit(state, market, price_ticks, lots):
+        return Outcome.NOTIONAL_OUT_OF_RANGE
+    if row["fee_cap_ppm"] < fee_worst_ppm(state, market):
+        return Outcome.FEE_CAP_TOO_LOW
+    if row["expiry_ns"] <= counters["time_ns"]:
+        return Outcome.ORDER_EXPIRED
+    if flags & POST_ONLY != 0 and crosses(side, price_ticks, best_against(state, market, side)):
+        return Outcome.POST_ONLY_WOULD_TRADE
+    balance = state.balances[account, token_paid(state, market, side)]
+    if balance["available"] < hold_of(state, market, side, price_ticks, lots):
+        return Outcome.INSUFFICIENT_BALANCE
+    if not slot_is_free(state):
+        return Outcome.CAPACITY
+    return Outcome.ACCEPTED
+
+
+@kernel
+def place(state: State, out: Events, row: Any) -> None:
+    """Carry out one PLACE command."""
+    judged = judge(state, row)
+    if judged != Outcome.ACCEPTED:
+        refuse(state, out, judged, i64(row["account"]), row["order_id"])
+        return
+
+    slot = take_slot(state)
+    order = state.orders[slot]
+    order["market"] = row["market"]
+    order["side"] = row["side"]
+    order["price"] = row["price_ticks"]
+    order["account"] = row["account"]
+    order_id = id_of(state, slot)
+    emit_order(state, out, EventKind.ACCEPTED, Outcome.ACCEPTED, slot, order_id, row["amount"])
+
+    fills_max = FILLS_MAX if row["flags"] & SINGLE_SHOT != 0 else LOTS_MAX
+    lots_left, why = match(state, out, slot, row["amount"], fills_max)
+
+    if lots_left == 0:
+        give_slot(state, slot)
+    elif why != Outcome.ACCEPTED or row["tif"] == TimeInForce.IOC:
+        if why == Outcome.ACCEPTED:
+            why = Outcome.IMMEDIATE_REMAINDER
+        emit_order(state, out, EventKind.UNFILLED, why, slot, order_id, lots_left)
+        give_slot(state, slot)
+    else:
+        rest(state, slot, lots_left, row["expiry_ns"])
+        emit_order(state, out, EventKind.RESTED, Outcome.ACCEPTED, slot, order_id, lots_left)
+
+
+@kernel
+def rest(state: State, slot: int, lots: int, expiry_ns: int) -> None:
+    """Put what is left of the order in ``slot`` into the book and hold what it may cost."""
+    order = state.orders[slot]
+    market, side = i64(order["market"]), i64(order["side"])
+    pips = hold_of(state, market, side, i64(order["price"]), lots)
+    hold(state, i64(order["account"]), token_paid(state, market, side), pips)
+    order["lots"] = lots
+    link(state, slot)
+    state.expiry_ns[slot] = expiry_ns
+    counters = state.counters[0]
+    counters["expiry_soonest_ns"] = min(counters["expiry_soonest_ns"], expiry_ns)
+
+
+@kernel
+def match(state: State, out: Events, taker: int, lots: int, fills_max: int) -> tuple[int, Outcome]:
+    """Fill the order in slot ``taker`` against the book and settle it.
+
+    Return the lots left and why it had to stop; ACCEPTED when it simply met no further price.
+    """
+    order = state.orders[taker]
+    market, side = i64(order["market"]), i64(order["side"])
+    account, limit = i64(order["account"]), i64(order["price"])
+    order_id = id_of(state, taker)
+    listing = state.markets[market]
+    may_be_expired = state.counters[0]["time_ns"] >= state.counters[0]["expiry_soonest_ns"]
+    base_lots, quote_pips, fees_pips, fills = 0, 0, 0, 0
+    why = Outcome.ACCEPTED
+
+    while lots > 0:
+        price = best_against(state, market, side)
+        if not crosses(side, limit, price):
+            break
+        if fills == fills_max:
+            why = Outcome.FILLS_EXHAUSTED
+            break
+        slot = i64(state.levels[market, price]["head"])
+        assert slot != NO_SLOT  # A best price without an order is our bug.
+        maker = state.orders[slot]
+        if may_be_expired and state.expiry_ns[slot] <= state.counters[0]["time_ns"]:
+            remove(state, out, slot, Outcome.EXPIRED)
+            continue
+        if maker["account"] == account:
+            why = Outcome.SELF_TRADE
+            break
+
+        traded = min(lots, maker["lots"])
+        notional = traded * price * listing["tick_pips"]
+        fee_pips = fee_of(notional, listing["taker_ppm"])
+        maker_fee_pips = fee_of(notional, listing["maker_ppm"])
+        lots -= traded
+        fills += 1
+        emit_trade(
+            state, out, slot, account, side, order_id, traded, lots, fee_pips, maker_fee_pips
+        )
+        pay_maker(state, slot, traded, notional, maker_fee_pips)
+        base_lots += traded
+        quote_pips += notional
+        fees_pips += fee_pips
+        state.tokens[listing["quote"]]["fees"] += fee_pips + maker_fee_pips
+
+        # A maker leaves the queue only when exhausted: a half-filled one keeps its place.
+        maker["lots"] -= traded
+        if maker["lots"] == 0:
+            unlink(state, slot)
+            give_slot(state, slot)
+
+    if fills > 0:
+        pay_taker(state, taker, base_lots, quote_pips, fees_pips)
+    return lots, why
+
+
+@kernel
+def pay_taker(state: State, slot: int, base_lots: int, quote_pips: int, fees_pips: int) -> None:
+    """Settle all fills of the incoming order in ``slot`` at once, from what is available."""
+    order = state.orders[slot]
+    listing = state.markets[order["market"]]
+    base = state.balances[order["account"], listing["base"]]
+    quote = state.balances[order["account"], listing["quote"]]
+    if order["side"] == Side.BUY:
+        base["available"] += base_lots * listing["lot_pips"]
+        quote["available"] -= quote_pips + fees_pips
+    else:
+        base["available"] -= base_lots * listing["lot_pips"]
+        quote["available"] += quote_pips - fees_pips
+    assert base["available"] >= 0 and quote["available"] >= 0
+
+
+@kernel
+def remove(state: State, out: Events, slot: int, why: Outcome) -> None:
+    """Take the resting order in ``slot`` out of the book and release what it held."""
+    order_id = id_of(state, slot)
+    lots = state.orders[slot]["lots"]
+    release_rest(state, slot)
+    emit_order(state, out, EventKind.CANCELLED, why, slot, order_id, lots)
+    unlink(state, slot)
+    give_slot(state, slot)
+
+
+@kernel
+def cancel(state: State, out: Events, row: Any) -> None:
+    """Carry out one CANCEL command."""
+    account, order_id = i64(row["account"]), row["order_id"]
+    slot = slot_of(state, order_id)
+    if account >= state.counters[0]["accounts"]:
+        refuse(state, out, Outcome.UNKNOWN_ACCOUNT, account, order_id)
+    elif slot == NO_SLOT:
+        refuse(state, out, Outcome.NOT_RESTING, account, order_id)
+    elif state.orders[slot]["account"] != account:
+        refuse(state, out, Outcome.NOT_OWNER, account, order_id)
+    else:
+        remove(state, out, slot, Outcome.CANCELLED_BY_OWNER)
+
+
+@kernel
+def sweep_expired(state: State, out: Events) -> None:
+    """Remove every expired order, in slot order, and learn when the next one expires."""
+    counters = state.counters[0]
+    if counters["time_ns"] < counters["expiry_soonest_ns"]:
+        return
+    soonest_ns = i64(NEVER)
+    for slot in range(1, counters["slots_used"] + 1):
+        if state.orders[slot]["lots"] == 0:
+            continue
+        if state.expiry_ns[slot] <= counters["time_ns"]:
+            remove(state, out, slot, Outcome.EXPIRED)
+        else:
+            soonest_ns = min(soonest_ns, state.expiry_ns[slot])
+    counters["expiry_soonest_ns"] = soonest_ns
+
+
+@kernel
+def sweep_account(state: State, out: Events, account: int) -> None:
+    """Remove every order of ``account``, in slot order, because it leaves."""
+    for slot in range(1, state.counters[0]["slots_used"] + 1):
+        order = state.orders[slot]
+        if order["lots"] != 0 and order["account"] == account:
+            remove(state, out, slot, Outcome.EXITING)
+
+
+@kernel
+def rows_worst(state: State, row: Any) -> int:
+    """Return the most events a PLACE can cause: each maker it may meet gives at most one."""
+    counters = state.counters[0]
+    market, side = i64(row["market"]), i64(row["side"])
+    if market >= counters["markets"]:
+        return 1
+    if not crosses(side, row["price_ticks"], best_against(state, market, side)):
+        return 2
+    if max(counters["time_ns"], row["time_ns"]) >= counters["expiry_soonest_ns"]:
+        return counters["orders_live"] + 2
+    return min(max(row["amount"], 0), counters["orders_live"]) + 2
