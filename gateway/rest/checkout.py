@@ -183,7 +183,7 @@ class CheckoutPage:
             title=_title(checkout),
             announcement=f"{checkout.headline}. {checkout.sentence}",
             ask_again_ms=0 if checkout.phase in ENDED else ASK_AGAIN_MS,
-            main=main,
+            main=str(main),  # msgspec takes no subclass of str
         )
         return msgspec.json.encode(state)
 
