@@ -44,7 +44,8 @@ def browser():
 
 @pytest.fixture
 def world(tmp_path):
-    return World(tmp_path)
+    # The page counts down on the customer's clock, so the rig must live in the same time.
+    return World(tmp_path, start_ns=time.time_ns())
 
 
 @pytest.fixture
@@ -52,7 +53,6 @@ def shop(world):
     """A served shop whose sandbox button pays at once."""
     house = world.house
     store = house.approved_store(name="Corner Books", lifetime_s=900)
-    world.now_ns = clock_of_browsers()
     app = site(house)
 
     @app.post("/sandbox/pay/{invoice_id}")
@@ -64,11 +64,6 @@ def shop(world):
 
     with served(app) as address:
         yield house, store, address
-
-
-def clock_of_browsers():
-    """The page counts down on the customer's clock, so the rig must live in the same time."""
-    return time.time_ns()
 
 
 def ticked(house):

@@ -57,6 +57,7 @@ CUSTOMER = b"\xcc" * 20
 LOT, TICK, FEE_PPM = 100_000, 1000, 2500
 """A lot is 0.001 TOKEN; a tick is a cent a TOKEN, so a lot at 2000.00 costs 2 USD."""
 DOLLAR = 10**8
+BIDS = ((200_000, 50), (199_900, 500))
 CONFIRMATIONS = 3
 
 
@@ -67,9 +68,9 @@ class Killed(BaseException):
 class World:
     """What survives."""
 
-    def __init__(self, directory, bids=((200_000, 50), (199_900, 500))):
+    def __init__(self, directory, start_ns=START_S * NS):
         self.directory = directory
-        self.now_ns = START_S * NS
+        self.now_ns = start_ns
         self.frames = []  # (command row, attachment): the journal
         self.kill_at = None
         self.crossings = 0
@@ -87,7 +88,7 @@ class World:
         house.list_all()
         house.fund(MAKER, TOKEN, 10**6 * DOLLAR)
         house.fund(MAKER, USD, 10**7 * DOLLAR)
-        for ticks, lots in bids:
+        for ticks, lots in BIDS:
             house.quote(Side.BUY, ticks, lots)
         self.house = house
 
