@@ -27,10 +27,10 @@ demo: $(DONE)/kernels node
 	@exec $(BIN)/tillbook demo $(ARGS)
 
 # Lint first, because it is quick; pytest's last lines name what this machine had to leave out.
-test: lint
+test: lint test-env
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: test-env
+lint: $(DONE)/test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
