@@ -363,6 +363,18 @@ class Outbox:
             row = db.execute(query).one_or_none()
         return None if row is None else _action(row)
 
+    def newest(self, kind: ActionKind, prefix: str) -> Action | None:
+        """Return the last action of ``kind`` whose key begins with ``prefix``."""
+        query = (
+            sa.select(*_ACTION_COLUMNS)
+            .where(_actions.c.kind == kind, _actions.c.key.startswith(prefix, autoescape=True))
+            .order_by(_actions.c.id.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as db:
+            row = db.execute(query).one_or_none()
+        return None if row is None else _action(row)
+
     def in_state(self, *states: ActionState, limit: int) -> list[Action]:
         """Return the oldest ``limit`` actions in ``states``, in the order they were decided."""
         query = (
