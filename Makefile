@@ -31,7 +31,7 @@ test: lint test-env
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DONE)/test
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
