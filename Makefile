@@ -7,7 +7,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/done
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 CONTRACTS := settlement/contracts
 NPM_LOCK := $(wildcard $(CONTRACTS)/package-lock.json)
 NPM := $(shell command -v npm 2>/dev/null)

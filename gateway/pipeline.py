@@ -6,7 +6,7 @@ answers. While one batch is on its way to disk the next one gathers: group commi
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -33,13 +33,12 @@ class Pipeline:
     def __init__(
         self,
         sequencer: Sequencer,
-        consumers: Sequence[Consumer],
         on_fatal: Callable[[BaseException], None],
         queue_max: int = QUEUE_MAX,
     ) -> None:
         """``on_fatal`` is told when the disk or the engine fails; it must end the process."""
         self._sequencer = sequencer
-        self._consumers = list(consumers)
+        self._consumers: list[Consumer] = []
         self._on_fatal = on_fatal
         self._queue_max = queue_max
         self._queue: list[_Waiting] = []
@@ -47,6 +46,10 @@ class Pipeline:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+
+    def follow(self, consumer: Consumer) -> None:
+        """Show every batch to ``consumer``, after those added before it; before ``recover``."""
+        self._consumers.append(consumer)
 
     def recover(self) -> int:
         """Replay the journal to every consumer; return how many commands there were."""

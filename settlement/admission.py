@@ -6,6 +6,7 @@ will demand is demanded here, before the order gets a sequence. What only the le
 (balance, fee cap, capacity) is left to the engine.
 """
 
+import heapq
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -67,6 +68,9 @@ class Admission:
         self._client_ids: dict[tuple[bytes, str], bytes] = {}
         self._owner_of_client_id: dict[bytes, tuple[bytes, str]] = {}
         self._withdrawals: dict[bytes, int] = {}
+        self._expiries: list[tuple[int, int]] = []
+        self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
+        self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
         self._since_prune = 0
 
     def first(self, digest: bytes) -> First | None:
@@ -77,6 +81,16 @@ class Admission:
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""
         return self._single_shot.get(account, 0) + 1
+
+    def has_expired(self, now_ns: int) -> bool:
+        """Return whether an order is in the book that the engine's clock has not yet removed."""
+        while self._expiries and self._expiries[0][1] not in self._lane_of_order:
+            heapq.heappop(self._expiries)
+        return bool(self._expiries) and self._expiries[0][0] * NS <= now_ns
+
+    def open_orders_of_key(self, account: bytes, key: bytes) -> list[int]:
+        """Return the resting orders that a session key signed."""
+        return sorted(self._key_orders.get((account, key), ()))
 
     def admit(self, order: SignedOrder, now_ns: int) -> np.void | Refused:
         """Return the PLACE command for ``order`` and spend its nonce, or say why not.
@@ -227,12 +241,30 @@ class Admission:
         outcome = Outcome(int(first["outcome"])) if rejected else Outcome.ACCEPTED
         answer = First(outcome, sequence, time_ns, order_id)
         self._first[order.digest] = (order.expiry, answer)
+        self._give_back(order, events)
         if order.flags & OrderBits.SINGLE_SHOT:
             return
         if events[-1]["kind"] == EventKind.RESTED and int(events[-1]["order_id"]) == order_id:
             self._lane_of_order[order_id] = _lane(order)
+            heapq.heappush(self._expiries, (order.expiry, order_id))
+            if order.signer != order.account:
+                key = (order.account, order.signer)
+                self._key_of_order[order_id] = key
+                self._key_orders.setdefault(key, set()).add(order_id)
         else:
             self._lanes[_lane(order)].open = False
+
+    def _give_back(self, order: SignedOrder, events: Events) -> None:
+        """Return to a session key the notional of what was dropped at once."""
+        if order.signer == order.account:
+            return
+        last = events[-1]
+        if last["kind"] == EventKind.REJECTED:
+            self._keys.use(order.account, order.signer, -order.quote_amount)
+        elif last["kind"] == EventKind.UNFILLED:
+            lots = int(events[0]["amount"])
+            unfilled = order.quote_amount * int(last["amount"]) // lots
+            self._keys.use(order.account, order.signer, -unfilled)
 
     def _close_lanes(self, events: Events) -> None:
         for event in events:
@@ -246,6 +278,9 @@ class Admission:
         lane = self._lane_of_order.pop(order_id, None)
         if lane is not None:
             self._lanes[lane].open = False
+        key = self._key_of_order.pop(order_id, None)
+        if key is not None:
+            self._key_orders[key].discard(order_id)
 
     def _prune(self, now: int) -> None:
         """Forget digests that have expired: sent again they are refused as expired anyway."""

@@ -26,8 +26,10 @@ class KeyBook:
         self._keys: dict[tuple[bytes, bytes], _Key] = {}
 
     def granted(self, grant: KeyGrant) -> None:
-        """Take a KeyGranted log; granting the same key again starts its notional anew."""
-        self._keys[grant.account, grant.key] = _Key(grant)
+        """Take a KeyGranted log. The same grant seen again, after a restart, changes nothing."""
+        known = self._keys.get((grant.account, grant.key))
+        if known is None or known.grant != grant:
+            self._keys[grant.account, grant.key] = _Key(grant)
 
     def revoked(self, account: bytes, key: bytes) -> None:
         """Take a KeyRevoked log: no new order from now on."""

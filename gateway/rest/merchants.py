@@ -18,7 +18,7 @@ from merchants.amounts import checksum_address, pips_of_decimal
 from merchants.documents import EventDocument, InvoiceDocument
 from merchants.invoices import InvoiceRequest
 from merchants.lifecycles import DeliveryState, InvoiceState
-from merchants.model import Store
+from merchants.model import Delivery, Store
 from merchants.refusal import Refusal
 from merchants.service import PAGE_MAX, Merchants
 from settlement.eip712 import Domain
@@ -138,28 +138,20 @@ def merchants_router(
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
     the end; ``domain`` is what grants are signed for."""
     router = APIRouter(prefix="/v1", tags=["merchants"])
+    _add_store_routes(router, merchants, domain, operator_token)
+    _add_webhook_routes(router, merchants)
+    _add_invoice_routes(router, merchants, public_url)
+    return router
+
+
+def _add_store_routes(
+    router: APIRouter, merchants: Merchants, domain: Domain, operator_token: str
+) -> None:
+    OwnStore = Annotated[Store, Depends(_own_store(merchants))]  # noqa: N806 -- a type
 
     def operator(request: Request) -> None:
         if not hmac.compare_digest(_bearer(request).encode(), operator_token.encode()):
             raise Rejected(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
-
-    def store_of(request: Request) -> Store:
-        store = merchants.accounts.authenticate(_bearer(request))
-        if store is None:
-            raise Rejected(Outcome.NOT_AUTHENTICATED, "no store has this API key")
-        return store
-
-    def own_store(store: Annotated[Store, Depends(store_of)], store_id: Id) -> Store:
-        if store.id != store_id:
-            raise Rejected(Outcome.NOT_FOUND)
-        return store
-
-    Caller = Annotated[Store, Depends(store_of)]  # noqa: N806 -- a type
-    OwnStore = Annotated[Store, Depends(own_store)]  # noqa: N806 -- a type
-
-    def shown(invoice: InvoiceDocument) -> InvoiceReply:
-        fields = {name: getattr(invoice, name) for name in invoice.__struct_fields__}
-        return InvoiceReply(**fields, checkout_url=f"{public_url}/checkout/{invoice.id}")
 
     @router.post("/stores", dependencies=[Depends(operator)])
     async def create_store(
@@ -185,6 +177,11 @@ def merchants_router(
         approved = _accepted(merchants.approve_conversion(store.id, signature))
         return _json(_store_reply(domain, approved))
 
+
+def _add_webhook_routes(router: APIRouter, merchants: Merchants) -> None:
+    Caller = Annotated[Store, Depends(_store_of(merchants))]  # noqa: N806 -- a type
+    OwnStore = Annotated[Store, Depends(_own_store(merchants))]  # noqa: N806 -- a type
+
     @router.post("/stores/{store_id}/webhook-secret")
     async def rotate_secret(store: OwnStore) -> Response:
         """Make a new webhook secret; both are signed with until the next rotation."""
@@ -194,21 +191,25 @@ def merchants_router(
     async def list_deliveries(store: OwnStore, limit: Limit = PAGE_MAX) -> Response:
         """Return how the sending of this store's events goes."""
         rows = merchants.webhook_deliveries(store.id, limit)
-        replies = [
-            DeliveryReply(
-                event_id=row.event_id,
-                webhook_id=row.event.webhook_id,
-                type=row.event.type,
-                invoice_id=row.invoice_id,
-                status=row.state,
-                attempts=row.attempts,
-                next_attempt_at=row.next_attempt_ns // 10**9,
-                last_status=row.last_status,
-                last_error=row.last_error,
-            )
-            for row in rows
-        ]
-        return _json(DeliveriesReply(replies))
+        return _json(DeliveriesReply([_delivery_reply(row) for row in rows]))
+
+    @router.get("/events")
+    async def list_events(
+        store: Caller,
+        after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
+        limit: Limit = PAGE_MAX,
+    ) -> Response:
+        """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
+        events = merchants.events_after(store.id, after, limit)
+        return _json(EventsReply(events, events[-1].id if events else after))
+
+
+def _add_invoice_routes(router: APIRouter, merchants: Merchants, public_url: str) -> None:
+    Caller = Annotated[Store, Depends(_store_of(merchants))]  # noqa: N806 -- a type
+
+    def shown(invoice: InvoiceDocument) -> InvoiceReply:
+        fields = {name: getattr(invoice, name) for name in invoice.__struct_fields__}
+        return InvoiceReply(**fields, checkout_url=f"{public_url}/checkout/{invoice.id}")
 
     @router.post("/invoices")
     async def create_invoice(
@@ -242,17 +243,27 @@ def merchants_router(
         found = merchants.list_invoices(store.id, order_id=order_id, state=status, limit=limit)
         return _json(InvoicesReply([shown(invoice) for invoice in found]))
 
-    @router.get("/events")
-    async def list_events(
-        store: Caller,
-        after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
-        limit: Limit = PAGE_MAX,
-    ) -> Response:
-        """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
-        events = merchants.events_after(store.id, after, limit)
-        return _json(EventsReply(events, events[-1].id if events else after))
 
-    return router
+def _store_of(merchants: Merchants) -> Callable[[Request], Store]:
+    def authenticated(request: Request) -> Store:
+        store = merchants.accounts.authenticate(_bearer(request))
+        if store is None:
+            raise Rejected(Outcome.NOT_AUTHENTICATED, "no store has this API key")
+        return store
+
+    return authenticated
+
+
+def _own_store(merchants: Merchants) -> Callable[[Request, str], Store]:
+    authenticated = _store_of(merchants)
+
+    def own(request: Request, store_id: Id) -> Store:
+        store = authenticated(request)
+        if store.id != store_id:
+            raise Rejected(Outcome.NOT_FOUND)
+        return store
+
+    return own
 
 
 def _bearer(request: Request) -> str:
@@ -315,6 +326,20 @@ def _store_reply(domain: Domain, store: Store) -> StoreReply:
         webhook_url=store.webhook_url,
         webhook_enabled=store.webhook_enabled,
         grant=typed_grant(domain, grant_of(store)),
+    )
+
+
+def _delivery_reply(row: Delivery) -> DeliveryReply:
+    return DeliveryReply(
+        event_id=row.event_id,
+        webhook_id=row.event.webhook_id,
+        type=row.event.type,
+        invoice_id=row.invoice_id,
+        status=row.state,
+        attempts=row.attempts,
+        next_attempt_at=row.next_attempt_ns // 10**9,
+        last_status=row.last_status,
+        last_error=row.last_error,
     )
 
 

@@ -1,0 +1,5 @@
+"""What does a person see at ``/``?"""
+
+from fastapi import APIRouter
+
+router = APIRouter()
