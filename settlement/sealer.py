@@ -142,6 +142,11 @@ class Sealer:
         self._sealed_trade = self._last_batch.last_trade if self._last_batch else 0
         self._paid_sequence = int(outbox.last_key(ActionKind.WITHDRAWAL) or 0)
 
+    @property
+    def open_order_count(self) -> int:
+        """Return how many signed orders are kept because they may still trade."""
+        return len(self._orders)
+
     # Follow the journal.
 
     def consume(self, batch: Committed) -> None:

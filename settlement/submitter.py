@@ -13,12 +13,12 @@ from settlement.chain import (
     Block,
     CallRevertedError,
     Chain,
-    ChainUnavailableError,
     Receipt,
     Sending,
 )
 from settlement.eip712 import keccak256
 from settlement.outbox import OPEN, Action, ActionKind, ActionState, Outbox
+from settlement.refusals import in_words
 from settlement.signer import Signer, Transaction
 
 GENESIS_HEAD: Final = bytes(32)
@@ -208,17 +208,19 @@ class Submitter:
         return applied < ours.batch.number - 1
 
     def _why(self, action: Action, receipt: Receipt) -> str:
-        """Ask the block before what the contract had to say; the receipt has only a status."""
+        """Ask the contract again, for the receipt has only a status.
+
+        In its own block first, where the time is right, then in the one before, where nothing that
+        followed it has changed the state.
+        """
         if receipt.gas_used >= action.gas_limit:
             return f"out of gas at {action.gas_limit}"
-        before = receipt.block_number - 1
-        try:
-            self._chain.call(action.to, action.calldata, before, self._signer.address)
-        except CallRevertedError as refused:
-            return f"{refused.reason} (0x{refused.output.hex()})"
-        except ChainUnavailableError as error:
-            return f"reverted; the node could not say why: {error}"
-        return "reverted; the same call succeeds one block earlier"
+        for number in (receipt.block_number, receipt.block_number - 1):
+            try:
+                self._chain.call(action.to, action.calldata, number, self._signer.address)
+            except CallRevertedError as refused:
+                return in_words(refused.output) or f"{refused.reason} (0x{refused.output.hex()})"
+        return "reverted, though the same call succeeds in its block and in the one before"
 
     @staticmethod
     def _reverted(action: Action) -> BatchReverted:
