@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
-from numba import njit
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _config: Any = numba.config
+_njit: Any = numba.njit
 
 i64: Any = np.int64
 """Widens a narrow field. Unsigned and narrow integers must not meet int64 in a kernel: numba would
@@ -55,7 +55,7 @@ def kernel(function: _F) -> _F:
     before = _config.CACHE_DIR
     _config.CACHE_DIR = str(CACHE_DIRECTORY)
     try:
-        compiled = njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+        compiled = _njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)(function)
         return cast(_F, compiled)
     finally:
         _config.CACHE_DIR = before
