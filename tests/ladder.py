@@ -103,9 +103,13 @@ class Desk:
         commands["time_ns"] = self.time_ns
         self.sequence += len(rows)
         events = self.engine.apply(commands)
+        self.learn(events)
+        return events
+
+    def learn(self, events: Events) -> None:
+        """Keep the ladder by what the events say."""
         for event in events:
             self._fold(event)
-        return events
 
     def _fold(self, event: np.void) -> None:
         kind, order_id = EventKind(event["kind"]), int(event["order_id"])
