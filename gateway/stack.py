@@ -344,5 +344,12 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
                 taker_fee_ppm=1_000,
             ),
         ),
+        # Everybody in a sandbox comes from the same loopback address.
+        budgets=Budgets(
+            requests_per_address=100_000,
+            cancels_per_address=100_000,
+            orders_per_account=100_000,
+            cancels_per_account=100_000,
+        ),
         sandbox=True,
     )

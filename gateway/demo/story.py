@@ -272,7 +272,7 @@ class Teller:
 
     def _is_funded(self, bearer: str) -> bool:
         balances = self._client.get("/v1/balances", bearer)["balances"]
-        return len(balances) == len(DEPOSITS)
+        return all(_pips(row["available"]) + _pips(row["held"]) for row in balances)
 
     def _is_converted(self, invoice_id: str) -> bool:
         conversions = self._read(invoice_id)["conversions"]
