@@ -44,9 +44,6 @@ class ActionState(StrEnum):
     """The contract refused it; ``error`` says why. The end, for somebody has to look."""
 
 
-OPEN: Final = (ActionState.SIGNED, ActionState.BROADCAST, ActionState.MINED)
-
-
 class Call(NamedTuple):
     """The unchanging content of an action. ``key`` is unique in its ``kind``: exactly once."""
 
@@ -80,6 +77,14 @@ class Action(NamedTuple):
     sealed_ns: int
     mined_ns: int | None
     final_ns: int | None
+
+
+class Mined(NamedTuple):
+    """What it takes to see whether a mined action's block is still there."""
+
+    id: int
+    block_number: int
+    block_hash: bytes
 
 
 class Batch(NamedTuple):
@@ -385,6 +390,23 @@ class Outbox:
         )
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
+
+    def count(self, *states: ActionState) -> int:
+        """Return how many actions are in ``states``."""
+        query = sa.select(sa.func.count()).where(_actions.c.state.in_(states))
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar_one())
+
+    def in_blocks(self, limit: int) -> list[Mined]:
+        """Return the oldest ``limit`` actions that are MINED, without their bulky content."""
+        query = (
+            sa.select(_actions.c.id, _actions.c.block_number, _actions.c.block_hash)
+            .where(_actions.c.state == ActionState.MINED)
+            .order_by(_actions.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as db:
+            return [Mined(*row) for row in db.execute(query)]
 
     def tx_hashes(self, action: Action) -> list[bytes]:
         """Return every hash sent for an action at its present nonce, newest first."""
