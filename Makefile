@@ -27,11 +27,11 @@ demo: $(DONE)/kernels node
 	@exec $(BIN)/tillbook demo $(ARGS)
 
 # Lint first, because it is quick; pytest's last lines name what this machine had to leave out.
-test: lint
+test: lint test-env
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: test-env
-	@$(BIN)/ruff check .
+lint: $(DONE)/test
+	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
@@ -95,7 +95,7 @@ endif
 
 $(DONE)/node: $(DONE)/venv $(NPM_LOCK)
 	@echo "Installing anvil, forge and solc with npm"
-	@cd $(CONTRACTS) && npm ci --ignore-scripts --silent --no-audit --no-fund
+	@cd $(CONTRACTS) && npm ci --ignore-scripts --loglevel=error --no-audit --no-fund
 	@touch $@
 
 # For developers. uv lives in a venv of its own and never enters the locked ones. Locks carry hashes
@@ -110,7 +110,7 @@ lock: $(DONE)/venv
 	@cd requirements && $(UV_COMPILE) --constraint run.txt test.in -o test.txt
 	@if [ -f $(CONTRACTS)/package.json ] && [ -n "$(NPM)" ]; then cd $(CONTRACTS) && \
 	  npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved \
-	    --no-audit --no-fund --silent; fi
+	    --no-audit --no-fund --loglevel=error; fi
 
 clean:
 	@rm -rf $(VENV) $(CONTRACTS)/node_modules $(CONTRACTS)/out $(CONTRACTS)/cache *.egg-info

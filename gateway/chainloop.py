@@ -25,8 +25,8 @@ from settlement.outbox import ActionKind
 from settlement.ports import TradeState
 from settlement.settler import STATE_NAMES, Settler
 from settlement.watcher import (
-    Deposited,
     DepositBook,
+    Deposited,
     ExitCancelled,
     ExitFinished,
     ExitRequested,
@@ -123,10 +123,12 @@ class ChainLoop:
         self._block_times: dict[int, int] = {}
         self._log = structlog.get_logger("chain")
         self.unreachable = ""
+        self.waits_for_blocks = False
+        """Whether something seen is not deep enough yet; a sandbox mines blocks for it."""
 
     def rebuild_keys(self) -> None:
         """Read the key register from the chain; before the journal is replayed."""
-        for value in self._watcher.keys():
+        for value in self._watcher.key_history():
             self._take_key(value)
 
     def resume(self) -> None:
@@ -145,6 +147,9 @@ class ChainLoop:
             self.unreachable = str(error)
             return False
         self.unreachable = ""
+        self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
+            sighting.confirmed for sighting in poll.sightings
+        )
         for sighting in poll.sightings:
             moved = await self._take(sighting) or moved
         await asyncio.to_thread(self._watcher.done, poll)
@@ -224,18 +229,16 @@ class ChainLoop:
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
             for change in changes:
-                if change.kind is not ActionKind.BATCH:
-                    continue
-                found = self._settler.batch(int(change.key))
-                assert found is not None, "a change names its batch"
-                for listener in self._listeners:
-                    listener.settlement_changed(
-                        found.batch.first_trade,
-                        found.batch.last_trade,
-                        STATE_NAMES[change.state],
-                        found.batch.number,
-                        found.tx_hash,
-                    )
+                if change.kind is ActionKind.BATCH:
+                    self._tell_batch(int(change.key), STATE_NAMES[change.state])
+
+    def _tell_batch(self, number: int, state: str) -> None:
+        found = self._settler.batch(number)
+        assert found is not None, "a change names its batch"
+        for listener in self._listeners:
+            listener.settlement_changed(
+                found.batch.first_trade, found.batch.last_trade, state, number, found.tx_hash
+            )
 
 
 def _evidence(at: LogId) -> ExitEvidence:

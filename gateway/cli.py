@@ -5,7 +5,7 @@ Each command reads its options, starts one thing and ends with an exit code; the
 
 import asyncio
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console()
 
 
-class ChainChoice(str, Enum):
+class ChainChoice(StrEnum):
     """Which embedded chain: the first that is installed, or one by name."""
 
     AUTO = "auto"
@@ -59,10 +59,14 @@ def demo(
 @app.command(name="compile")
 def compile_kernels() -> None:
     """Compile the engine's kernels into the cache (once after an install)."""
-    from engine.core import warm_up
+    from engine.core import cache_is_warm
+    from engine.core import compile_kernels as compile_all
 
+    if cache_is_warm():
+        console.print("Kernels are compiled already.")
+        return
     with console.status("Compiling the matching kernels, once after an install ..."):
-        warm_up()
+        compile_all()
     console.print("Kernels are compiled.")
 
 

@@ -23,8 +23,8 @@ from engine.journal import DirectoryStorage, Journal
 from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
-from gateway.channels import Channels
 from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.channels import Channels
 from gateway.exchange import Exchange
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
@@ -34,6 +34,7 @@ from gateway.serve import HttpServer
 from gateway.services import Services
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
+from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
@@ -99,6 +100,7 @@ class Stack:
         self.log = structlog.get_logger("stack")
         self.port = 0
         self.routers: list[APIRouter] = []
+        self.server: HttpServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
 
@@ -121,6 +123,8 @@ class Stack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self.server is not None:
+            await self.server.stop()
         self._closing.set()
         for task in self._tasks:
             await task
@@ -204,6 +208,7 @@ class Stack:
             clock=self.now_ns,
             entropy=secrets.token_bytes,
             jitter=Random(),
+            confirmations_required=self.settings.confirmations,
         )
         for consumer in (
             self.catalog,
@@ -252,6 +257,7 @@ class Stack:
             now_ns=self.now_ns,
             not_ready=self._not_ready,
             version=VERSION,
+            outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
         )
         self.server = HttpServer(create_app(services), self.settings.host, self.settings.port)

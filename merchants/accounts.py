@@ -11,7 +11,8 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from sqlalchemy import Engine, select
+import msgspec
+from sqlalchemy import Engine, func, select
 
 from engine.types import Outcome
 from merchants.database import transaction
@@ -69,7 +70,7 @@ class StoreCreated(NamedTuple):
     grant: KeyGrant
 
 
-class TypedGrant(NamedTuple):
+class TypedGrant(msgspec.Struct, frozen=True):
     """EIP-712 JSON as ``eth_signTypedData_v4`` takes it; integers are decimal strings."""
 
     types: dict[str, TypedFields]
@@ -171,12 +172,16 @@ class Accounts:
             grant_expiry=now_ns // 10**9 + request.key_lifetime_s,
             grant_notional_cap=request.notional_cap,
             grant_floor_price=request.floor_price,
-            # Must rise with every grant of the wallet; milliseconds do, without asking the chain.
-            grant_nonce=now_ns // 10**6,
+            grant_nonce=0,
         )
         # The key first: a key without a store is litter, a store without its key cannot convert.
         self._keyring.put(store.key_address, secret)
         with transaction(self._database) as session:
+            last = session.scalar(
+                select(func.max(Store.grant_nonce)).where(Store.wallet == store.wallet)
+            )
+            # Must rise with every grant of the wallet; milliseconds do, without asking the chain.
+            store.grant_nonce = max(now_ns // 10**6, (last or 0) + 1)
             session.add(store)
         return StoreCreated(store.id, api_key, webhook_secret, grant_of(store))
 
@@ -204,7 +209,8 @@ class Accounts:
             if store.grant_signature is None:
                 store.grant_signature = signature
         self.relay_grants()
-        return store
+        with transaction(self._database) as session:
+            return session.get_one(Store, store_id)
 
     def relay_grants(self) -> None:
         """Hand approvals that the settler has not got yet to it; again after a crash between."""

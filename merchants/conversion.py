@@ -255,9 +255,10 @@ class Conversions:
             .order_by(Conversion.id)
             .limit(rows_max)
         )
-        self._followed = ""
-        for conversion in session.scalars(waiting):
-            self._followed = conversion.id
+        rows = session.scalars(waiting).all()
+        # A round that was not full has reached the end: the next one begins in front.
+        self._followed = rows[-1].id if len(rows) == rows_max else ""
+        for conversion in rows:
             reached = [self._follow(fill) for fill in conversion.fills]
             slowest = min(reached)
             if conversion.state is ConversionState.FILLED and slowest >= _PROGRESS.index("batched"):

@@ -195,6 +195,11 @@ class Merchants:
         with transaction(self._database) as session:
             return list(session.scalars(query))
 
+    def deposit_addresses(self) -> list[bytes]:
+        """Return every invoice's address: what can receive is watched for ever."""
+        with transaction(self._database) as session:
+            return list(session.scalars(select(Invoice.deposit_address)))
+
     def payment_seen(self, transfer: Transfer) -> bool:
         """Take a transfer from the chain watcher; return whether it pays one of our invoices."""
         with transaction(self._database) as session:

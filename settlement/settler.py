@@ -85,6 +85,14 @@ class Settler:
         """Return the newest batches, newest first."""
         return self._outbox.batch_states(limit=limit)
 
+    def batch(self, number: int) -> BatchState | None:
+        """Return one batch; None before it is sealed."""
+        return self._outbox.batch(number)
+
+    def waits_for_blocks(self) -> bool:
+        """Return whether something is mined that is not final yet."""
+        return bool(self._outbox.in_state(ActionState.MINED, limit=1))
+
     def changes(self, since: int, limit: int = 1_000) -> list[Change]:
         """Return what changed state after change number ``since`` (0 for all), oldest first.
 

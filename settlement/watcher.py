@@ -232,7 +232,7 @@ class Watcher:
         if poll.upto > self.cursor:
             self._outbox.move_cursor(CURSOR, poll.upto)
 
-    def keys(self) -> list[KeyGranted | KeyRevoked]:
+    def key_history(self) -> list[KeyGranted | KeyRevoked]:
         """Return the key history before the cursor, to rebuild a key register at start."""
         topics = [event.topic for event in KEY_EVENTS]
         logs = self._chain.logs([self._exchange], [topics], self._deploy_block, self.cursor - 1)

@@ -38,9 +38,10 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 
 def has_node_modules() -> bool:
-    """Tell whether anvil and forge are here: from npm, or already on PATH."""
+    """Tell whether node is here with the anvil and forge that npm installs for this platform."""
     installed = CONTRACTS.joinpath("node_modules", "@foundry-rs")
-    return installed.is_dir() or all(shutil.which(name) for name in ("anvil", "forge"))
+    found = all(any(installed.glob(f"{name}-*/bin/{name}*")) for name in ("anvil", "forge"))
+    return found and shutil.which("node") is not None
 
 
 def absent() -> list[str]:

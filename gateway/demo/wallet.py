@@ -8,13 +8,22 @@ import time
 from typing import Final
 
 import msgspec
-from settlement.signer import SecretSigner, Transaction
 
 from engine.types import Side
 from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
 from settlement.catalog import Market
 from settlement.chain import Chain, Receipt
-from settlement.eip712 import Domain, address_of_secret, keccak256, login_digest, order_digest, sign
+from settlement.eip712 import (
+    Domain,
+    KeyGrant,
+    address_of_secret,
+    grant_digest,
+    keccak256,
+    login_digest,
+    order_digest,
+    sign,
+)
+from settlement.signer import SecretSigner, Transaction
 
 GAS_LIMIT: Final = 400_000
 FEE_PER_GAS_MAX: Final = 100 * 10**9
@@ -76,6 +85,22 @@ class Wallet:
             unsigned, digest=digest, signature=sign(digest, self._secret)
         )
 
+    def grant_signature(self, message: dict[str, str]) -> bytes:
+        """Return the signature over a ``KeyGrant`` as a wallet shows it (EIP-712 message)."""
+        grant = KeyGrant(
+            account=bytes.fromhex(message["account"][2:]),
+            key=bytes.fromhex(message["key"][2:]),
+            base=bytes.fromhex(message["base"][2:]),
+            quote=bytes.fromhex(message["quote"][2:]),
+            sides=int(message["sides"]),
+            expiry=int(message["expiry"]),
+            notional_cap=int(message["notionalCap"]),
+            floor_price=int(message["floorPrice"]),
+            nonce=int(message["nonce"]),
+        )
+        assert grant.account == self.address, "a wallet signs for itself only"
+        return sign(grant_digest(self._domain, grant), self._secret)
+
     def sign_digest(self, digest: bytes) -> bytes:
         """Return r, s, v over a digest that the wallet's owner has read."""
         return sign(digest, self._secret)
@@ -97,6 +122,10 @@ class Wallet:
                 tip_max=TIP_PER_GAS,
             )
         )
+
+    def transact(self, to: bytes, calldata: bytes) -> Receipt:
+        """Prepare and send in one go, for what may be done twice without harm."""
+        return self.send(self.prepare(to, calldata))
 
     def send(self, raw: bytes) -> Receipt:
         """Send a prepared transaction (again, if need be) and return its receipt once mined.

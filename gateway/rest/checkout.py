@@ -97,7 +97,7 @@ class CheckoutPage:
         return self._fill(
             "main",
             shop=checkout.shop or "Checkout",
-            amount_usd=invoice.amount_usd,
+            amount_usd=_dollars(invoice.amount_usd),
             order=f"Order {invoice.order_id}" if invoice.order_id else "",
             road=_road(checkout.phase),
             phase=checkout.phase,
@@ -140,7 +140,7 @@ class CheckoutPage:
             "<button class='button' id='sandbox-pay'>Pay from the demo wallet</button></form>"
         )
         address = invoice.deposit_address
-        groups = [address[:2], *(address[i : i + 4] for i in range(2, len(address), 4))]
+        groups = [address[:6], *(address[i : i + 4] for i in range(6, len(address), 4))]
         return self._fill(
             "pay",
             qr=_qr(address),
@@ -149,7 +149,7 @@ class CheckoutPage:
             network=self._network,
             address=address,
             address_groups=_Html("".join(f"<span>{group}</span>" for group in groups)),
-            rate=invoice.rate,
+            rate=_dollars(invoice.rate),
             deadline=str(invoice.expires_at),
             deadline_iso=deadline.isoformat(),
             deadline_text=deadline.strftime("%H:%M UTC"),
@@ -160,7 +160,7 @@ class CheckoutPage:
         invoice = checkout.invoice
         lines = [_rows(_sale(conversion)) for conversion in invoice.conversions]
         if invoice.conversions and checkout.phase is Phase.SETTLED:
-            lines.append(_row("Shop received", _escape(f"${invoice.net}"), "net"))
+            lines.append(_row("Shop received", _escape(f"${_dollars(invoice.net)}"), "net"))
         dust = (
             f"{invoice.dust} {invoice.token}, less than can be sold" if invoice.dust != "0" else ""
         )
@@ -183,7 +183,7 @@ class CheckoutPage:
             title=_title(checkout),
             announcement=f"{checkout.headline}. {checkout.sentence}",
             ask_again_ms=0 if checkout.phase in ENDED else ASK_AGAIN_MS,
-            main=main,
+            main=str(main),  # msgspec takes no subclass of str
         )
         return msgspec.json.encode(state)
 
@@ -234,6 +234,12 @@ def checkout_router(merchants: Merchants, network: str, *, sandbox: bool) -> API
 
 def _escape(text: str) -> _Html:
     return text if isinstance(text, _Html) else _Html(html.escape(text))
+
+
+def _dollars(amount: str) -> str:
+    """Return an amount with at least the two places that people expect of money."""
+    whole, _, cents = amount.partition(".")
+    return f"{whole}.{cents.ljust(2, '0')}"
 
 
 def _title(checkout: Checkout) -> str:

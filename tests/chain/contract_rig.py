@@ -85,7 +85,9 @@ class Rig:
             DEADMAN_DELAY,
         )
         self.send(
-            ADMIN, self.custodian, encode_call("proposeExchange", self.exchange, contract="Custodian")
+            ADMIN,
+            self.custodian,
+            encode_call("proposeExchange", self.exchange, contract="Custodian"),
         )
         self.send(ADMIN, self.custodian, encode_call("appointExchange", contract="Custodian"))
         self.domain = eip712.Domain(self.web3.eth.chain_id, self.exchange)

@@ -24,6 +24,7 @@ function show(state) {
   if (before !== state.phase) {
     // Spoken once a change of state; seconds and confirmations are there to be looked at.
     announcer.textContent = state.announcement;
+    page.querySelector("[data-phase]").classList.add("arriving");
     document.getElementById("headline")?.focus({ preventScroll: true });
   } else if (focused) {
     document.getElementById(focused)?.focus({ preventScroll: true });
@@ -71,9 +72,8 @@ async function copy(button) {
     button.focus();
   }
   const label = button.firstChild;
-  const before = "Copy";
   label.textContent = "Copied";
-  setTimeout(() => { label.textContent = before; }, 1500);
+  setTimeout(() => { label.textContent = "Copy"; }, 1500);
 }
 
 page.addEventListener("click", (event) => {

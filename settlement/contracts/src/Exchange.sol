@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {Custodian} from "./Custodian.sol";
 import {Digests} from "./Digests.sol";
 import {Exits} from "./Exits.sol";
 import {IExchange} from "./IExchange.sol";
+import {Merkle} from "./Merkle.sol";
+import {Scratch} from "./Scratch.sol";
 import {Signatures} from "./Signatures.sol";
 import {Header, Order, SignedOrder, Trade} from "./Types.sol";
 import {Vault} from "./Vault.sol";
@@ -21,7 +23,7 @@ import {Words} from "./Words.sol";
 /// no token and no wallet can stop a batch.
 contract Exchange is Exits {
     /// @dev The highest fee any order can be charged, whatever it signed: one percent.
-    uint32 private constant FEE_MAX_PPM = 10_000;
+    uint256 private constant FEE_MAX_PPM = 10_000;
     uint256 private constant PPM = 1_000_000;
     /// @dev Clocks of engine and chain may differ this much; seconds.
     uint64 private constant CLOCK_TOLERANCE = 15;
@@ -31,23 +33,60 @@ contract Exchange is Exits {
     uint256 private constant UPPER_HALF = 4;
     uint256 private constant FLAGS_END = 16;
 
+    /// @dev Length of what is hashed of `Admitted` and of `Leaf`, in words.
+    uint256 private constant ORDER_WORDS = 12;
+    uint256 private constant LEAF_WORDS = 7;
+
     /// @inheritdoc IExchange
     mapping(uint256 batch => bytes32 head) public batchHash;
 
-    /// @dev What trades need to know of a verified order beside its calldata.
+    /// @dev A verified order. The first twelve words are what EIP-712 hashes, in its order and width:
+    /// the digest is taken from them in place, and what the trades use is what was signed.
     struct Admitted {
+        bytes32 typeHash;
+        address account;
+        uint256 nonce;
+        uint256 flags;
+        uint256 lane;
+        address base;
+        address quote;
+        uint256 baseAmount;
+        uint256 quoteAmount;
+        uint256 expiry;
+        uint256 maxFeePpm;
+        bytes32 ref;
+        /// What was signed ends here.
         bytes32 digest;
-        /// Base pips filled in this batch; counted for single-shot orders only, lanes count themselves.
-        uint256 filled;
         /// The session key that signed; zero if the account did.
         address key;
+        /// Base pips filled in this batch.
+        uint256 filled;
+        uint256 baseToken;
+        uint256 quoteToken;
+        uint256 baseWord;
+        uint256 quoteWord;
+        uint256 stateWord;
+    }
+
+    /// @dev Leaf of the trades root, in the order it is hashed.
+    struct Leaf {
+        uint256 index;
+        bytes32 buyDigest;
+        bytes32 sellDigest;
+        uint256 baseAmount;
+        uint256 quoteAmount;
+        uint256 buyFee;
+        uint256 sellFee;
     }
 
     /// @dev The batch's working copy of storage. One word is here once, because keys ascend strictly.
     struct Work {
+        uint256 closeTime;
+        bytes32 domain;
         uint256[] words;
         uint256[] fees;
-        Admitted[] admitted;
+        address[] tokens;
+        Admitted[] orders;
     }
 
     constructor(
@@ -74,14 +113,20 @@ contract Exchange is Exits {
         Trade[] calldata trades
     ) external {
         if (msg.sender != operator) revert NotOperator(msg.sender);
-        bytes32 payload = keccak256(msg.data);
+        bytes32 payload = Scratch.hashCalldata();
         _open(header);
 
         Work memory work;
+        work.closeTime = header.closeTime;
+        work.domain = domainSeparator();
         work.words = _load(keys);
         work.fees = new uint256[](tokenCount());
-        work.admitted = _admitAll(header.closeTime, keys, orders, work.words);
-        bytes32 tradesRoot = _tradeAll(keys, orders, trades, work);
+        work.tokens = new address[](tokenCount());
+        work.orders = new Admitted[](orders.length);
+        for (uint256 i; i < orders.length; ++i) {
+            _admit(i, orders[i], keys, work, work.orders[i]);
+        }
+        bytes32 tradesRoot = _tradeAll(trades, work);
         _store(keys, work);
 
         bytes32 newHead = keccak256(abi.encode(header.prevHead, payload, tradesRoot));
@@ -148,8 +193,12 @@ contract Exchange is Exits {
     }
 
     function _store(uint256[] calldata keys, Work memory work) private {
+        uint256[] memory words = work.words;
+        for (uint256 i; i < work.orders.length; ++i) {
+            _countFills(i, work.orders[i], words);
+        }
         for (uint256 i; i < keys.length; ++i) {
-            _words[keys[i]] = work.words[i];
+            _words[keys[i]] = words[i];
         }
         for (uint256 number; number < work.fees.length; ++number) {
             if (work.fees[number] != 0) _fees[number] += work.fees[number];
@@ -158,60 +207,59 @@ contract Exchange is Exits {
 
     // ---------------------------------------------------------------- orders
 
-    function _admitAll(
-        uint64 closeTime,
+    /// @dev Verify order number `index` and lay it out for the trades.
+    function _admit(
+        uint256 index,
+        Order calldata order,
         uint256[] calldata keys,
-        Order[] calldata orders,
-        uint256[] memory words
-    ) private view returns (Admitted[] memory admitted) {
-        admitted = new Admitted[](orders.length);
-        address[] memory addresses = new address[](tokenCount());
-        bytes32 domain = domainSeparator();
-        for (uint256 i; i < orders.length; ++i) {
-            Order calldata order = orders[i];
-            if (order.expiry < closeTime) revert OrderExpired(i, order.expiry, closeTime);
-            (address account, uint256 lane) = _bind(i, order, keys);
-            words[order.stateWord] = _spendNonce(i, order, words[order.stateWord]);
-            bytes32 digest = Digests.ofOrder(
-                domain,
-                SignedOrder({
-                    account: account,
-                    nonce: order.nonce,
-                    flags: order.flags,
-                    lane: uint16(lane),
-                    base: _address(addresses, order.baseToken),
-                    quote: _address(addresses, order.quoteToken),
-                    baseAmount: order.baseAmount,
-                    quoteAmount: order.quoteAmount,
-                    expiry: order.expiry,
-                    maxFeePpm: order.maxFeePpm,
-                    ref: order.ref
-                })
-            );
-            admitted[i].digest = digest;
-            admitted[i].key = _signingKey(i, account, digest, order, closeTime);
+        Work memory work,
+        Admitted memory admitted
+    ) private view {
+        admitted.typeHash = Digests.ORDER_TYPE;
+        admitted.nonce = order.nonce;
+        admitted.flags = order.flags;
+        admitted.baseAmount = order.baseAmount;
+        admitted.quoteAmount = order.quoteAmount;
+        admitted.expiry = order.expiry;
+        admitted.maxFeePpm = order.maxFeePpm;
+        admitted.ref = order.ref;
+        admitted.baseToken = order.baseToken;
+        admitted.quoteToken = order.quoteToken;
+        admitted.baseWord = order.baseWord;
+        admitted.quoteWord = order.quoteWord;
+        admitted.stateWord = order.stateWord;
+        if (admitted.flags >= FLAGS_END) revert UnknownFlags(index, admitted.flags);
+        if (admitted.expiry < work.closeTime) {
+            revert OrderExpired(index, admitted.expiry, work.closeTime);
         }
+        if (admitted.baseToken == admitted.quoteToken) revert SameToken(index, admitted.baseToken);
+        admitted.base = _address(work.tokens, admitted.baseToken);
+        admitted.quote = _address(work.tokens, admitted.quoteToken);
+        _bind(index, keys, admitted);
+        work.words[admitted.stateWord] =
+            _spendNonce(index, admitted, work.words[admitted.stateWord]);
+
+        admitted.digest = MessageHashUtils.toTypedDataHash(
+            work.domain, Scratch.hashWords(_pointer(admitted), ORDER_WORDS)
+        );
+        admitted.key = _signingKey(index, admitted, order.r, order.vs, work.closeTime);
     }
 
-    /// @dev Hold the order's three words to its account, tokens and kind; say whose it is.
-    /// @return account Owner of the words.
-    /// @return lane Index of the lane word; zero for single-shot orders.
-    function _bind(uint256 index, Order calldata order, uint256[] calldata keys)
-        private
-        pure
-        returns (address account, uint256 lane)
-    {
-        if (order.flags >= FLAGS_END) revert UnknownFlags(index, order.flags);
-        if (order.baseToken == order.quoteToken) revert SameToken(index, order.baseToken);
-        account = Words.accountOf(keys[order.baseWord]);
-        _requireKey(index, account, Words.groupOf(order.baseToken), keys[order.baseWord]);
+    /// @dev Hold the order's three words to its account, tokens and kind.
+    function _bind(uint256 index, uint256[] calldata keys, Admitted memory order) private pure {
+        uint256 key = keys[order.baseWord];
+        address account = Words.accountOf(key);
+        order.account = account;
+        _requireKey(index, account, Words.groupOf(order.baseToken), key);
         _requireKey(index, account, Words.groupOf(order.quoteToken), keys[order.quoteWord]);
-        uint256 stateKey = keys[order.stateWord];
+
+        key = keys[order.stateWord];
         if (order.flags & SINGLE_SHOT == 0) {
-            lane = uint16(stateKey);
+            uint256 lane = key & Words.INDEX_MASK;
             if (lane < Words.FIRST_LANE) revert NotALane(index, lane);
+            order.lane = lane;
         }
-        _requireKey(index, account, lane, stateKey);
+        _requireKey(index, account, order.lane, key);
     }
 
     function _requireKey(uint256 index, address account, uint256 word, uint256 key) private pure {
@@ -220,195 +268,194 @@ contract Exchange is Exits {
     }
 
     /// @dev Note the order's nonce in its state word, or refuse it.
-    function _spendNonce(uint256 index, Order calldata order, uint256 word)
+    function _spendNonce(uint256 index, Admitted memory order, uint256 word)
         private
         pure
         returns (uint256)
     {
-        uint64 nonce = order.nonce;
+        uint256 nonce = order.nonce;
         if (order.flags & SINGLE_SHOT == 0) {
-            uint256 shift = order.flags & UPPER_HALF == 0 ? 0 : Words.HALF_BITS;
+            uint256 shift = _laneShift(order);
             (uint256 current,) = Words.lane(word, shift);
-            if (nonce < current) revert LaneReplaced(index, nonce, uint64(current));
+            if (nonce < current) revert LaneReplaced(index, nonce, current);
             return nonce == current ? word : Words.withLane(word, shift, nonce, 0);
         }
-        if (nonce == 0 || nonce >= Words.WINDOW_NONCE_LIMIT) revert NonceOutOfRange(index, nonce);
+        if (nonce == 0 || nonce >= Words.WINDOW_NONCE_LIMIT) {
+            revert NonceOutOfRange(index, nonce);
+        }
         (bool fresh, uint256 spent) = Words.spend(word, nonce);
         if (!fresh) {
             (uint256 highest,) = Words.window(word);
-            revert NonceUsed(index, nonce, uint64(highest));
+            revert NonceUsed(index, nonce, highest);
         }
         return spent;
     }
 
-    /// @return key The session key that signed, or zero if the account did.
+    /// @return The session key that signed, or zero if the account did.
     function _signingKey(
         uint256 index,
-        address account,
-        bytes32 digest,
-        Order calldata order,
-        uint64 closeTime
-    ) private view returns (address key) {
-        address signer = Signatures.recoverCompact(digest, order.r, order.vs);
-        if (signer == account && signer != address(0)) return address(0);
+        Admitted memory order,
+        bytes32 r,
+        bytes32 vs,
+        uint256 closeTime
+    ) private view returns (address) {
+        address signer = Signatures.recoverCompact(order.digest, r, vs);
         if (signer == address(0)) revert BadSignature(index);
-        uint256 market = _market(order.baseToken, order.quoteToken);
-        _checkKey(index, account, signer, market, order.flags & SELL != 0, closeTime);
+        if (signer == order.account) return address(0);
+        _checkKey(
+            index,
+            order.account,
+            signer,
+            _market(order.baseToken, order.quoteToken),
+            order.flags & SELL != 0,
+            closeTime
+        );
         return signer;
+    }
+
+    /// @dev Hold the order's fills of this batch, and of all before on its lane, to its amount. The
+    /// nonce is compared again because another order of this batch may have replaced it on the lane.
+    function _countFills(uint256 index, Admitted memory order, uint256[] memory words) private pure {
+        uint256 filled = order.filled;
+        if (order.flags & SINGLE_SHOT == 0) {
+            uint256 shift = _laneShift(order);
+            uint256 word = words[order.stateWord];
+            (uint256 nonce, uint256 before) = Words.lane(word, shift);
+            if (nonce != order.nonce) {
+                revert LaneReplaced(index, order.nonce, nonce);
+            }
+            unchecked { filled += before; } // At most 2**16 trades of 64 bits each, and 64 bits.
+            if (filled > order.baseAmount) revert Overfilled(index, filled, order.baseAmount);
+            words[order.stateWord] = Words.withLane(word, shift, nonce, filled);
+        } else if (filled > order.baseAmount) {
+            revert Overfilled(index, filled, order.baseAmount);
+        }
+    }
+
+    function _laneShift(Admitted memory order) private pure returns (uint256) {
+        return order.flags & UPPER_HALF == 0 ? 0 : Words.HALF_BITS;
     }
 
     /// @dev Address of token `number`, read from storage once per batch.
     function _address(address[] memory addresses, uint256 number) private view returns (address) {
         if (number >= addresses.length) revert UnknownTokenNumber(number);
-        if (addresses[number] == address(0)) (addresses[number],) = tokens(number);
-        return addresses[number];
+        address token = addresses[number];
+        if (token == address(0)) {
+            (token,) = tokens(number);
+            addresses[number] = token;
+        }
+        return token;
     }
 
     // ---------------------------------------------------------------- trades
 
-    /// @return Merkle root over the trades; a parent is the hash of left and right, and an odd last
-    /// node is promoted. Zero if there are no trades.
-    function _tradeAll(
-        uint256[] calldata keys,
-        Order[] calldata orders,
-        Trade[] calldata trades,
-        Work memory work
-    ) private returns (bytes32) {
-        uint256 count = trades.length;
-        if (count == 0) return 0;
-        bytes32[] memory nodes = new bytes32[](count);
-        for (uint256 i; i < count; ++i) {
-            nodes[i] = _trade(i, keys, orders, trades[i], work);
+    /// @return Merkle root over the trades, see `Merkle`; zero if there are none.
+    function _tradeAll(Trade[] calldata trades, Work memory work) private returns (bytes32) {
+        bytes32[] memory nodes = new bytes32[](trades.length);
+        Leaf memory leaf;
+        for (uint256 i; i < trades.length; ++i) {
+            leaf.index = i;
+            _trade(trades[i], work, leaf);
+            nodes[i] = Scratch.hashWords(_pointer(leaf), LEAF_WORDS);
         }
-        while (count > 1) {
-            uint256 parents = (count + 1) / 2;
-            for (uint256 i; i < count / 2; ++i) {
-                nodes[i] = Hashes.efficientKeccak256(nodes[2 * i], nodes[2 * i + 1]);
-            }
-            if (count % 2 == 1) nodes[parents - 1] = nodes[count - 1];
-            count = parents;
-        }
-        return nodes[0];
+        return Merkle.rootInPlace(nodes);
     }
 
-    /// @return Leaf of the trade in the batch's Merkle tree.
-    function _trade(
-        uint256 index,
-        uint256[] calldata keys,
-        Order[] calldata orders,
-        Trade calldata trade,
-        Work memory work
-    ) private returns (bytes32) {
-        Order calldata buy = orders[trade.buy];
-        Order calldata sell = orders[trade.sell];
-        _checkTerms(index, trade, buy, sell);
-        _fill(index, trade.buy, buy, trade.baseAmount, work);
-        _fill(index, trade.sell, sell, trade.baseAmount, work);
-
+    /// @dev Move base and quote between two orders, and say so in `leaf`, which has the index.
+    function _trade(Trade calldata trade, Work memory work, Leaf memory leaf) private {
+        uint256 index = leaf.index;
+        Admitted memory buy = work.orders[trade.buy];
+        Admitted memory sell = work.orders[trade.sell];
         uint256 base = trade.baseAmount;
         uint256 quote = trade.quoteAmount;
-        uint256 buyFee = quote * trade.buyFeePpm / PPM;
-        uint256 sellFee = quote * trade.sellFeePpm / PPM;
-        _take(keys, work.words, buy.quoteWord, buy.quoteToken, quote + buyFee);
-        _take(keys, work.words, sell.baseWord, sell.baseToken, base);
-        _give(keys, work.words, buy.baseWord, buy.baseToken, base);
-        _give(keys, work.words, sell.quoteWord, sell.quoteToken, quote - sellFee);
-        work.fees[buy.quoteToken] += buyFee + sellFee;
+        _checkTerms(index, base, quote, buy, sell);
+        uint256 buyFee = _fee(index, quote, trade.buyFeePpm, buy.maxFeePpm);
+        uint256 sellFee = _fee(index, quote, trade.sellFeePpm, sell.maxFeePpm);
 
-        Admitted memory buyer = work.admitted[trade.buy];
-        Admitted memory seller = work.admitted[trade.sell];
-        if (buyer.key != address(0)) {
-            address account = Words.accountOf(keys[buy.baseWord]);
-            _chargeKey(index, account, buyer.key, false, base, quote);
+        unchecked { // All terms are 64 bits wide and a batch has at most 2**16 trades.
+            buy.filled += base;
+            sell.filled += base;
+            work.fees[buy.quoteToken] += buyFee + sellFee;
+            _take(work.words, buy.account, buy.quoteWord, buy.quoteToken, quote + buyFee);
+            _take(work.words, sell.account, sell.baseWord, sell.baseToken, base);
+            _give(work.words, buy.account, buy.baseWord, buy.baseToken, base);
+            // The fee is at most one percent of the quote.
+            _give(work.words, sell.account, sell.quoteWord, sell.quoteToken, quote - sellFee);
         }
-        if (seller.key != address(0)) {
-            address account = Words.accountOf(keys[sell.baseWord]);
-            _chargeKey(index, account, seller.key, true, base, quote);
-        }
-        return keccak256(
-            abi.encode(index, buyer.digest, seller.digest, base, quote, buyFee, sellFee)
-        );
+        if (buy.key != address(0)) _chargeKey(index, buy.account, buy.key, false, base, quote);
+        if (sell.key != address(0)) _chargeKey(index, sell.account, sell.key, true, base, quote);
+
+        leaf.buyDigest = buy.digest;
+        leaf.sellDigest = sell.digest;
+        leaf.baseAmount = base;
+        leaf.quoteAmount = quote;
+        leaf.buyFee = buyFee;
+        leaf.sellFee = sellFee;
     }
 
-    /// @dev Sides, market, both limit prices and both fee caps.
+    /// @dev Sides, market and both limit prices.
     function _checkTerms(
         uint256 index,
-        Trade calldata trade,
-        Order calldata buy,
-        Order calldata sell
+        uint256 base,
+        uint256 quote,
+        Admitted memory buy,
+        Admitted memory sell
     ) private pure {
         if (buy.flags & SELL != 0 || sell.flags & SELL == 0) revert WrongSide(index);
-        if (buy.baseToken != sell.baseToken || buy.quoteToken != sell.quoteToken) {
-            revert MarketMismatch(index);
-        }
-        uint256 base = trade.baseAmount;
-        uint256 quote = trade.quoteAmount;
+        if (buy.base != sell.base || buy.quote != sell.quote) revert MarketMismatch(index);
         if (base == 0) revert EmptyTrade(index);
-        if (quote * buy.baseAmount > base * buy.quoteAmount) revert BuyLimitBroken(index);
-        if (quote * sell.baseAmount < base * sell.quoteAmount) revert SellLimitBroken(index);
-        _checkFee(index, trade.buyFeePpm, buy.maxFeePpm);
-        _checkFee(index, trade.sellFeePpm, sell.maxFeePpm);
+        unchecked { // Products of two 64-bit figures.
+            if (quote * buy.baseAmount > base * buy.quoteAmount) revert BuyLimitBroken(index);
+            if (quote * sell.baseAmount < base * sell.quoteAmount) revert SellLimitBroken(index);
+        }
     }
 
-    function _checkFee(uint256 index, uint32 feePpm, uint32 capPpm) private pure {
+    /// @dev Fee in quote pips, rounded down, in the payer's favour.
+    function _fee(uint256 index, uint256 quote, uint256 feePpm, uint256 capPpm)
+        private
+        pure
+        returns (uint256)
+    {
         if (capPpm > FEE_MAX_PPM) capPpm = FEE_MAX_PPM;
         if (feePpm > capPpm) revert FeeTooHigh(index, feePpm, capPpm);
-    }
-
-    /// @dev Count `base` as filled. A lane is held to the order's nonce once more, for a second order
-    /// of the same batch may have replaced this one on it.
-    function _fill(
-        uint256 index,
-        uint256 orderIndex,
-        Order calldata order,
-        uint256 base,
-        Work memory work
-    ) private pure {
-        uint256 filled;
-        if (order.flags & SINGLE_SHOT != 0) {
-            filled = work.admitted[orderIndex].filled + base;
-            work.admitted[orderIndex].filled = filled;
-        } else {
-            uint256 shift = order.flags & UPPER_HALF == 0 ? 0 : Words.HALF_BITS;
-            uint256 word = work.words[order.stateWord];
-            (uint256 nonce, uint256 before) = Words.lane(word, shift);
-            if (nonce != order.nonce) revert LaneReplaced(orderIndex, order.nonce, uint64(nonce));
-            filled = before + base;
-            // Checked below before anything is stored: what does not fit reverts.
-            work.words[order.stateWord] = Words.withLane(word, shift, nonce, filled & Words.MASK);
-        }
-        if (filled > order.baseAmount) {
-            revert Overfilled(index, orderIndex, filled, order.baseAmount);
-        }
+        unchecked { return quote * feePpm / PPM; } // 64 bits times 14 bits.
     }
 
     function _take(
-        uint256[] calldata keys,
         uint256[] memory words,
+        address account,
         uint256 at,
         uint256 number,
         uint256 amount
     ) private pure {
         uint256 word = words[at];
-        uint256 held = Words.balance(word, number);
-        if (amount > held) {
-            revert InsufficientBalance(Words.accountOf(keys[at]), number, held, amount);
-        }
-        words[at] = word - (amount << Words.shiftOf(number));
+        uint256 shift = Words.shiftOf(number);
+        uint256 held = word >> shift & Words.MASK;
+        if (amount > held) revert InsufficientBalance(account, number, held, amount);
+        unchecked { words[at] = word - (amount << shift); } // The field holds at least that much.
     }
 
     function _give(
-        uint256[] calldata keys,
         uint256[] memory words,
+        address account,
         uint256 at,
         uint256 number,
         uint256 amount
     ) private pure {
         uint256 word = words[at];
-        uint256 held = Words.balance(word, number);
-        if (amount > Words.MASK - held) {
-            revert BalanceOverflow(Words.accountOf(keys[at]), number, held, amount);
+        uint256 shift = Words.shiftOf(number);
+        uint256 held = word >> shift & Words.MASK;
+        unchecked { // Both are 64 bits; the field has room for the sum.
+            if (held + amount > Words.MASK) revert BalanceOverflow(account, number, held, amount);
+            words[at] = word + (amount << shift);
         }
-        words[at] = word + (amount << Words.shiftOf(number));
+    }
+
+    function _pointer(Admitted memory order) private pure returns (uint256 pointer) {
+        assembly ("memory-safe") { pointer := order }
+    }
+
+    function _pointer(Leaf memory leaf) private pure returns (uint256 pointer) {
+        assembly ("memory-safe") { pointer := leaf }
     }
 }

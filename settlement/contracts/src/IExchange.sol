@@ -82,17 +82,17 @@ interface IExchange {
     /// @notice The state word of a resting order is no lane.
     error NotALane(uint256 order, uint256 index);
     /// @notice A flag without meaning is set.
-    error UnknownFlags(uint256 order, uint8 flags);
+    error UnknownFlags(uint256 order, uint256 flags);
     /// @notice A market needs two different tokens.
     error SameToken(uint256 order, uint256 number);
     /// @notice The order expired before the batch closed.
-    error OrderExpired(uint256 order, uint32 expiry, uint64 closeTime);
+    error OrderExpired(uint256 order, uint256 expiry, uint256 closeTime);
     /// @notice Window nonces lie in 1 .. 2**40 - 1.
-    error NonceOutOfRange(uint256 order, uint64 nonce);
+    error NonceOutOfRange(uint256 order, uint256 nonce);
     /// @notice The replay window has seen this nonce, or has left it behind.
-    error NonceUsed(uint256 order, uint64 nonce, uint64 highest);
+    error NonceUsed(uint256 order, uint256 nonce, uint256 highest);
     /// @notice A higher nonce replaced the order on its lane.
-    error LaneReplaced(uint256 order, uint64 nonce, uint64 laneNonce);
+    error LaneReplaced(uint256 order, uint256 nonce, uint256 laneNonce);
     /// @notice The signature has a high s, or recovers to nobody.
     error BadSignature(uint256 order);
     /// @notice The signer is neither the account nor one of its keys.
@@ -103,11 +103,11 @@ interface IExchange {
     /// @notice The key may not trade this market or side.
     error KeyOutOfScope(uint256 order, address key);
     /// @notice The key expired before the batch closed.
-    error KeyExpired(uint256 order, address key, uint32 expiry, uint64 closeTime);
+    error KeyExpired(uint256 order, address key, uint256 expiry, uint256 closeTime);
     /// @notice The key was revoked before the batch closed.
-    error KeyIsRevoked(uint256 order, address key, uint32 revokedAt, uint64 closeTime);
+    error KeyIsRevoked(uint256 order, address key, uint256 revokedAt, uint256 closeTime);
     /// @notice The key has not enough notional left for the trade.
-    error KeyCapExceeded(uint256 trade, address key, uint64 notionalLeft, uint64 quoteAmount);
+    error KeyCapExceeded(uint256 trade, address key, uint256 notionalLeft, uint256 quoteAmount);
     /// @notice The key may not sell this cheap.
     error BelowFloorPrice(uint256 trade, address key, uint64 floorPrice);
 
@@ -124,9 +124,9 @@ interface IExchange {
     /// @notice The trade is cheaper than the seller's limit.
     error SellLimitBroken(uint256 trade);
     /// @notice The fee is above the signer's cap or above the contract's.
-    error FeeTooHigh(uint256 trade, uint32 feePpm, uint32 capPpm);
+    error FeeTooHigh(uint256 trade, uint256 feePpm, uint256 capPpm);
     /// @notice The order would be filled beyond its amount.
-    error Overfilled(uint256 trade, uint256 order, uint256 filled, uint64 baseAmount);
+    error Overfilled(uint256 order, uint256 filled, uint256 baseAmount);
 
     /// @notice A batch was settled, whole.
     event BatchSettled(uint64 indexed batch, bytes32 head, bytes32 logRoot, bytes32 tradesRoot);

@@ -78,7 +78,7 @@ abstract contract Keys is Vault {
         address key,
         uint256 market,
         bool sells,
-        uint64 closeTime
+        uint256 closeTime
     ) internal view {
         KeyScope memory scope = _scopes[account][key];
         if (scope.sides == 0) revert WrongSigner(index, account, key);
@@ -103,7 +103,7 @@ abstract contract Keys is Vault {
     ) internal {
         KeyScope storage scope = _scopes[account][key];
         uint64 left = scope.notionalLeft;
-        if (quoteAmount > left) revert KeyCapExceeded(index, key, left, uint64(quoteAmount));
+        if (quoteAmount > left) revert KeyCapExceeded(index, key, left, quoteAmount);
         if (sells && quoteAmount * PIPS_PER_TOKEN < baseAmount * scope.floorPrice) {
             revert BelowFloorPrice(index, key, scope.floorPrice);
         }
@@ -111,8 +111,8 @@ abstract contract Keys is Vault {
     }
 
     /// @dev Both token numbers as one figure, to compare markets with.
-    function _market(uint8 base, uint8 quote) internal pure returns (uint256) {
-        return uint256(base) << 8 | quote;
+    function _market(uint256 base, uint256 quote) internal pure returns (uint256) {
+        return base << 8 | quote;
     }
 
     uint256 private constant PIPS_PER_TOKEN = 10 ** 8;

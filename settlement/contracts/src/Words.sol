@@ -20,6 +20,7 @@ pragma solidity 0.8.37;
 /// pays for a new slot.
 library Words {
     uint256 internal constant MASK = type(uint64).max;
+    uint256 internal constant INDEX_MASK = 0xffff;
     uint256 internal constant FIRST_LANE = 0x8000;
     uint256 internal constant TOKENS_PER_WORD = 3;
     uint256 internal constant WINDOW_SIZE = 24;
