@@ -53,6 +53,9 @@ ACCOUNTS: Final = 10
 Clock = Callable[[], int]
 """Returns unix time in nanoseconds."""
 
+STATES_KEPT: Final = 256
+"""Blocks back from the head at which anvil can still answer a call, or reorganise."""
+
 START_SECONDS_MAX: Final = 20
 STOP_SECONDS_MAX: Final = 20
 MINED_POLLS_MAX: Final = 50
@@ -136,6 +139,8 @@ class AnvilNode:
         command = [str(binary), "--port", "0", "--host", "127.0.0.1", "--mnemonic", MNEMONIC]
         command += ["--chain-id", str(CHAIN_ID), "--accounts", str(ACCOUNTS)]
         command += ["--timestamp", str(genesis), "--dump-state", str(self._dump)]
+        # Old states, not old blocks: anvil would write one file a block outside our directory.
+        command += ["--prune-history", str(STATES_KEPT)]
         return command + (["--load-state", str(state)] if state else [])
 
     def _port(self, output: Path) -> int:

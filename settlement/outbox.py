@@ -14,7 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from settlement import outbox_tables as tables
 from settlement.chain import Receipt
+from settlement.outbox_tables import open_database
 
 
 class ActionKind(StrEnum):
@@ -42,9 +44,6 @@ class ActionState(StrEnum):
     """Deep enough in the chain. The end."""
     FAILED = "failed"
     """The contract refused it; ``error`` says why. The end, for somebody has to look."""
-
-
-OPEN: Final = (ActionState.SIGNED, ActionState.BROADCAST, ActionState.MINED)
 
 
 class Call(NamedTuple):
@@ -80,6 +79,14 @@ class Action(NamedTuple):
     sealed_ns: int
     mined_ns: int | None
     final_ns: int | None
+
+
+class Mined(NamedTuple):
+    """What it takes to see whether a mined action's block is still there."""
+
+    id: int
+    block_number: int
+    block_hash: bytes
 
 
 class Batch(NamedTuple):
@@ -119,100 +126,16 @@ class Change(NamedTuple):
     at_ns: int
 
 
-_tables = sa.MetaData()
-
-_actions = sa.Table(
-    "actions",
-    _tables,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("key", sa.String, nullable=False),
-    sa.Column("to", sa.LargeBinary, nullable=False),
-    sa.Column("calldata", sa.LargeBinary, nullable=False),
-    sa.Column("gas_limit", sa.Integer, nullable=False),
-    sa.Column("state", sa.String, nullable=False, index=True),
-    sa.Column("nonce", sa.Integer),
-    sa.Column("raw", sa.LargeBinary),
-    sa.Column("fee_max", sa.Integer),
-    sa.Column("tip_max", sa.Integer),
-    sa.Column("sent_ns", sa.Integer),
-    sa.Column("block_number", sa.Integer),
-    sa.Column("block_hash", sa.LargeBinary),
-    sa.Column("mined_hash", sa.LargeBinary),
-    sa.Column("gas_used", sa.Integer),
-    sa.Column("error", sa.String),
-    sa.Column("sealed_ns", sa.Integer, nullable=False),
-    sa.Column("mined_ns", sa.Integer),
-    sa.Column("final_ns", sa.Integer),
-    sa.UniqueConstraint("kind", "key"),
-    sqlite_autoincrement=True,
-)
-
-_transmissions = sa.Table(
-    "transmissions",
-    _tables,
-    sa.Column("tx_hash", sa.LargeBinary, primary_key=True),
-    sa.Column("id", sa.Integer, nullable=False),
-    sa.Column("action_id", sa.ForeignKey("actions.id"), nullable=False, index=True),
-    sa.Column("nonce", sa.Integer, nullable=False),
-)
-
-_batches = sa.Table(
-    "batches",
-    _tables,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("first_trade", sa.Integer, nullable=False, unique=True),
-    sa.Column("last_trade", sa.Integer, nullable=False, unique=True),
-    sa.Column("first_sequence", sa.Integer, nullable=False),
-    sa.Column("last_sequence", sa.Integer, nullable=False),
-    sa.Column("prev_head", sa.LargeBinary, nullable=False),
-    sa.Column("head", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("close_time", sa.Integer, nullable=False),
-    sa.Column("log_root", sa.LargeBinary, nullable=False),
-    sa.Column("trades_root", sa.LargeBinary, nullable=False),
-    sa.Column("action_id", sa.ForeignKey("actions.id"), nullable=False, unique=True),
-)
-
-_changes = sa.Table(
-    "changes",
-    _tables,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("action_id", sa.Integer, nullable=False),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("key", sa.String, nullable=False),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("at_ns", sa.Integer, nullable=False),
-    sqlite_autoincrement=True,
-)
-
-_cursors = sa.Table(
-    "cursors",
-    _tables,
-    sa.Column("name", sa.String, primary_key=True),
-    sa.Column("value", sa.Integer, nullable=False),
-)
-
-_ACTION_COLUMNS: Final = [_actions.c[name] for name in Action._fields]
-_BATCH_COLUMNS: Final = [_batches.c[name] for name in Batch._fields]
-
-
-def _pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+_ACTION_COLUMNS: Final = [tables.actions.c[name] for name in Action._fields]
+_BATCH_COLUMNS: Final = [tables.batches.c[name] for name in Batch._fields]
 
 
 class Outbox:
     """The outbox file. Any thread may call; writes take turns, reads do not wait for them."""
 
     def __init__(self, path: Path) -> None:
-        self._engine = sa.create_engine(f"sqlite:///{path}")
-        sa.event.listen(self._engine, "connect", _pragmas)
+        self._engine = open_database(path)
         self._writing = threading.Lock()
-        with self._writing, self._engine.begin() as db:
-            _tables.create_all(db)
 
     def close(self) -> None:
         """Close all connections."""
@@ -224,8 +147,8 @@ class Outbox:
         """Add an action unless ``(kind, key)`` is there already; return its id either way."""
         with self._writing, self._engine.begin() as db:
             known = db.execute(
-                sa.select(_actions.c.id).where(
-                    _actions.c.kind == call.kind, _actions.c.key == call.key
+                sa.select(tables.actions.c.id).where(
+                    tables.actions.c.kind == call.kind, tables.actions.c.key == call.key
                 )
             ).scalar()
             return int(known) if known is not None else _add(db, call, now_ns)
@@ -243,7 +166,7 @@ class Outbox:
                 assert batch.first_sequence == last.last_sequence + 1, "sequences have no gap"
                 assert batch.prev_head == last.head, "heads are chained"
             action_id = _add(db, call, now_ns)
-            db.execute(_batches.insert().values(**batch._asdict(), action_id=action_id))
+            db.execute(tables.batches.insert().values(**batch._asdict(), action_id=action_id))
             return action_id
 
     # Move on.
@@ -260,9 +183,11 @@ class Outbox:
     ) -> None:
         """Store a transmission before it is sent: the first, or a dearer one at the same nonce."""
         with self._writing, self._engine.begin() as db:
-            count = db.execute(sa.select(sa.func.count()).select_from(_transmissions)).scalar_one()
+            count = db.execute(
+                sa.select(sa.func.count()).select_from(tables.transmissions)
+            ).scalar_one()
             db.execute(
-                _transmissions.insert().values(
+                tables.transmissions.insert().values(
                     tx_hash=tx_hash, id=count + 1, action_id=action_id, nonce=nonce
                 )
             )
@@ -334,17 +259,19 @@ class Outbox:
     def noted(self, action_id: int, reason: str) -> None:
         """Write down what the node said, without a change of state."""
         with self._writing, self._engine.begin() as db:
-            db.execute(_actions.update().where(_actions.c.id == action_id).values(error=reason))
+            db.execute(
+                tables.actions.update().where(tables.actions.c.id == action_id).values(error=reason)
+            )
 
     @staticmethod
     def _move(
         db: sa.Connection, action_id: int, state: ActionState, now_ns: int, **columns: Any
     ) -> None:
         moved = db.execute(
-            _actions.update()
-            .where(_actions.c.id == action_id)
+            tables.actions.update()
+            .where(tables.actions.c.id == action_id)
             .values(state=state, **columns)
-            .returning(_actions.c.kind, _actions.c.key)
+            .returning(tables.actions.c.kind, tables.actions.c.key)
         ).one()
         _log_change(db, action_id, moved.kind, moved.key, state, now_ns)
 
@@ -353,12 +280,14 @@ class Outbox:
     def action(self, action_id: int) -> Action:
         """Return one action; it must exist."""
         with self._engine.connect() as db:
-            query = sa.select(*_ACTION_COLUMNS).where(_actions.c.id == action_id)
+            query = sa.select(*_ACTION_COLUMNS).where(tables.actions.c.id == action_id)
             return _action(db.execute(query).one())
 
     def find(self, kind: ActionKind, key: str) -> Action | None:
         """Return the action with that key."""
-        query = sa.select(*_ACTION_COLUMNS).where(_actions.c.kind == kind, _actions.c.key == key)
+        query = sa.select(*_ACTION_COLUMNS).where(
+            tables.actions.c.kind == kind, tables.actions.c.key == key
+        )
         with self._engine.connect() as db:
             row = db.execute(query).one_or_none()
         return None if row is None else _action(row)
@@ -367,8 +296,11 @@ class Outbox:
         """Return the last action of ``kind`` whose key begins with ``prefix``."""
         query = (
             sa.select(*_ACTION_COLUMNS)
-            .where(_actions.c.kind == kind, _actions.c.key.startswith(prefix, autoescape=True))
-            .order_by(_actions.c.id.desc())
+            .where(
+                tables.actions.c.kind == kind,
+                tables.actions.c.key.startswith(prefix, autoescape=True),
+            )
+            .order_by(tables.actions.c.id.desc())
             .limit(1)
         )
         with self._engine.connect() as db:
@@ -379,19 +311,41 @@ class Outbox:
         """Return the oldest ``limit`` actions in ``states``, in the order they were decided."""
         query = (
             sa.select(*_ACTION_COLUMNS)
-            .where(_actions.c.state.in_(states))
-            .order_by(_actions.c.id)
+            .where(tables.actions.c.state.in_(states))
+            .order_by(tables.actions.c.id)
             .limit(limit)
         )
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
 
+    def count(self, *states: ActionState) -> int:
+        """Return how many actions are in ``states``."""
+        query = sa.select(sa.func.count()).where(tables.actions.c.state.in_(states))
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar_one())
+
+    def in_blocks(self, limit: int) -> list[Mined]:
+        """Return the oldest ``limit`` actions that are MINED, without their bulky content."""
+        query = (
+            sa.select(
+                tables.actions.c.id, tables.actions.c.block_number, tables.actions.c.block_hash
+            )
+            .where(tables.actions.c.state == ActionState.MINED)
+            .order_by(tables.actions.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as db:
+            return [Mined(*row) for row in db.execute(query)]
+
     def tx_hashes(self, action: Action) -> list[bytes]:
         """Return every hash sent for an action at its present nonce, newest first."""
         query = (
-            sa.select(_transmissions.c.tx_hash)
-            .where(_transmissions.c.action_id == action.id, _transmissions.c.nonce == action.nonce)
-            .order_by(_transmissions.c.id.desc())
+            sa.select(tables.transmissions.c.tx_hash)
+            .where(
+                tables.transmissions.c.action_id == action.id,
+                tables.transmissions.c.nonce == action.nonce,
+            )
+            .order_by(tables.transmissions.c.id.desc())
         )
         with self._engine.connect() as db:
             return list(db.execute(query).scalars())
@@ -399,15 +353,15 @@ class Outbox:
     def next_nonce(self) -> int | None:
         """Return the account nonce after the last one given out; None when none was."""
         with self._engine.connect() as db:
-            highest = db.execute(sa.select(sa.func.max(_actions.c.nonce))).scalar()
+            highest = db.execute(sa.select(sa.func.max(tables.actions.c.nonce))).scalar()
         return None if highest is None else int(highest) + 1
 
     def last_key(self, kind: ActionKind) -> str | None:
         """Return the key of the newest action of ``kind``."""
         query = (
-            sa.select(_actions.c.key)
-            .where(_actions.c.kind == kind)
-            .order_by(_actions.c.id.desc())
+            sa.select(tables.actions.c.key)
+            .where(tables.actions.c.kind == kind)
+            .order_by(tables.actions.c.id.desc())
             .limit(1)
         )
         with self._engine.connect() as db:
@@ -421,24 +375,24 @@ class Outbox:
     def batch_states(self, *where: Any, limit: int) -> list[BatchState]:
         """Return batches, newest first."""
         newest = (
-            sa.select(_transmissions.c.tx_hash)
-            .where(_transmissions.c.action_id == _actions.c.id)
-            .order_by(_transmissions.c.id.desc())
+            sa.select(tables.transmissions.c.tx_hash)
+            .where(tables.transmissions.c.action_id == tables.actions.c.id)
+            .order_by(tables.transmissions.c.id.desc())
             .limit(1)
             .scalar_subquery()
         )
         columns = (
-            _actions.c.state,
-            sa.func.coalesce(_actions.c.mined_hash, newest),
-            _actions.c.block_number,
-            _actions.c.gas_used,
-            _actions.c.error,
+            tables.actions.c.state,
+            sa.func.coalesce(tables.actions.c.mined_hash, newest),
+            tables.actions.c.block_number,
+            tables.actions.c.gas_used,
+            tables.actions.c.error,
         )
         query = (
             sa.select(*_BATCH_COLUMNS, *columns)
-            .join(_actions, _actions.c.id == _batches.c.action_id)
+            .join(tables.actions, tables.actions.c.id == tables.batches.c.action_id)
             .where(*where)
-            .order_by(_batches.c.number.desc())
+            .order_by(tables.batches.c.number.desc())
             .limit(limit)
         )
         width = len(_BATCH_COLUMNS)
@@ -451,28 +405,34 @@ class Outbox:
     def batch_of_trade(self, trade_id: int) -> BatchState | None:
         """Return the batch that settles trade ``trade_id``; None while it is not sealed."""
         found = self.batch_states(
-            _batches.c.first_trade <= trade_id, _batches.c.last_trade >= trade_id, limit=1
+            tables.batches.c.first_trade <= trade_id,
+            tables.batches.c.last_trade >= trade_id,
+            limit=1,
         )
         return found[0] if found else None
 
     def batch_by_head(self, head: bytes) -> BatchState | None:
         """Return the batch that makes the chain's head ``head``."""
-        found = self.batch_states(_batches.c.head == head, limit=1)
+        found = self.batch_states(tables.batches.c.head == head, limit=1)
         return found[0] if found else None
 
     def last_final_batch(self) -> BatchState | None:
         """Return the newest batch that is final."""
-        found = self.batch_states(_actions.c.state == ActionState.FINAL, limit=1)
+        found = self.batch_states(tables.actions.c.state == ActionState.FINAL, limit=1)
         return found[0] if found else None
 
     def batch(self, number: int) -> BatchState | None:
         """Return batch ``number``."""
-        found = self.batch_states(_batches.c.number == number, limit=1)
+        found = self.batch_states(tables.batches.c.number == number, limit=1)
         return found[0] if found else None
 
     def changes(self, since: int, limit: int) -> list[Change]:
         """Return the first ``limit`` changes with an id above ``since``."""
-        query = sa.select(_changes).where(_changes.c.id > since).order_by(_changes.c.id)
+        query = (
+            sa.select(tables.changes)
+            .where(tables.changes.c.id > since)
+            .order_by(tables.changes.c.id)
+        )
         with self._engine.connect() as db:
             return [
                 Change(
@@ -489,23 +449,29 @@ class Outbox:
     def cursor(self, name: str) -> int | None:
         """Return a stored position."""
         with self._engine.connect() as db:
-            return db.execute(sa.select(_cursors.c.value).where(_cursors.c.name == name)).scalar()
+            return db.execute(
+                sa.select(tables.cursors.c.value).where(tables.cursors.c.name == name)
+            ).scalar()
 
     def move_cursor(self, name: str, value: int) -> None:
         """Store a position; it only goes forward."""
         with self._writing, self._engine.begin() as db:
-            known = db.execute(sa.select(_cursors.c.value).where(_cursors.c.name == name)).scalar()
+            known = db.execute(
+                sa.select(tables.cursors.c.value).where(tables.cursors.c.name == name)
+            ).scalar()
             if known is None:
-                db.execute(_cursors.insert().values(name=name, value=value))
+                db.execute(tables.cursors.insert().values(name=name, value=value))
             elif value > known:
-                db.execute(_cursors.update().where(_cursors.c.name == name).values(value=value))
+                db.execute(
+                    tables.cursors.update().where(tables.cursors.c.name == name).values(value=value)
+                )
 
 
 def _add(db: sa.Connection, call: Call, now_ns: int) -> int:
     row = db.execute(
-        _actions.insert()
+        tables.actions.insert()
         .values(**call._asdict(), state=ActionState.SEALED, sealed_ns=now_ns)
-        .returning(_actions.c.id)
+        .returning(tables.actions.c.id)
     )
     action_id = int(row.scalar_one())
     _log_change(db, action_id, call.kind, call.key, ActionState.SEALED, now_ns)
@@ -516,12 +482,14 @@ def _log_change(
     db: sa.Connection, action_id: int, kind: str, key: str, state: ActionState, now_ns: int
 ) -> None:
     db.execute(
-        _changes.insert().values(action_id=action_id, kind=kind, key=key, state=state, at_ns=now_ns)
+        tables.changes.insert().values(
+            action_id=action_id, kind=kind, key=key, state=state, at_ns=now_ns
+        )
     )
 
 
 def _last_batch(db: sa.Connection) -> Batch | None:
-    query = sa.select(*_BATCH_COLUMNS).order_by(_batches.c.number.desc()).limit(1)
+    query = sa.select(*_BATCH_COLUMNS).order_by(tables.batches.c.number.desc()).limit(1)
     row = db.execute(query).one_or_none()
     return None if row is None else Batch(*row)
 

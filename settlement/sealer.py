@@ -64,9 +64,8 @@ class Payout(NamedTuple):
 class Draft:
     """A batch that is being filled: does one more group fit?"""
 
-    def __init__(self, token_numbers: dict[bytes, int], gas_max: int) -> None:
+    def __init__(self, gas_max: int) -> None:
         self.groups: list[Group] = []
-        self._token_numbers = token_numbers
         self._gas_max = gas_max
         self._orders: set[bytes] = set()
         self._lanes: dict[tuple[bytes, int, bool], bytes] = {}
@@ -74,17 +73,18 @@ class Draft:
         self._trade_count = 0
         self._expiry = 1 << 32
 
-    def takes(self, group: Group) -> bool:
+    def takes(self, group: Group, token_numbers: dict[bytes, int]) -> bool:
         """Add ``group`` if batch rules allow it. The first group always fits."""
         orders = {o.digest: o for trade in group.trades for o in (trade.buy, trade.sell)}
-        words = self._words.union(*(self._words_of(order) for order in orders.values()))
+        words = {word for order in orders.values() for word in _words_of(order, token_numbers)}
         expiry = min(self._expiry, *(order.expiry for order in orders.values()))
-        digests = self._orders | orders.keys()
-        trade_count = self._trade_count + len(group.trades)
+        gas = gas_bound(
+            len(self._orders) + len(orders.keys() - self._orders),
+            self._trade_count + len(group.trades),
+            len(self._words) + len(words - self._words),
+        )
         if self.groups and (
-            group.time_ns // NS > expiry
-            or self._meets_lane(orders)
-            or gas_bound(len(digests), trade_count, len(words)) > self._gas_max
+            gas > self._gas_max or group.time_ns // NS > expiry or self._meets_lane(orders)
         ):
             return False
         for order in orders.values():
@@ -92,8 +92,10 @@ class Draft:
             if half is not None:
                 self._lanes[half] = order.digest
         self.groups.append(group)
-        self._orders, self._words, self._expiry = digests, words, expiry
-        self._trade_count = trade_count
+        self._orders.update(orders)
+        self._words.update(words)
+        self._expiry = expiry
+        self._trade_count += len(group.trades)
         return True
 
     def _meets_lane(self, orders: dict[bytes, SignedOrder]) -> bool:
@@ -103,13 +105,16 @@ class Draft:
             half is not None and self._lanes.get(half, digest) != digest for half, digest in halves
         )
 
-    def _words_of(self, order: SignedOrder) -> tuple[tuple[bytes, int], ...]:
-        state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
-        return (
-            (order.account, self._token_numbers[order.base] // TOKENS_PER_WORD),
-            (order.account, self._token_numbers[order.quote] // TOKENS_PER_WORD),
-            (order.account, state),
-        )
+
+def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> list[tuple[bytes, int]]:
+    """Return the state words that settling ``order`` touches, as (account, index)."""
+    state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
+    indices = (
+        token_numbers[order.base] // TOKENS_PER_WORD,
+        token_numbers[order.quote] // TOKENS_PER_WORD,
+        state,
+    )
+    return [(order.account, index) for index in indices]
 
 
 class Sealer:
@@ -138,6 +143,7 @@ class Sealer:
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[Group | Payout] = deque()
         self._queue_lock = threading.Lock()
+        self._draft = Draft(gas_max)
         self._last_batch = outbox.last_batch()
         self._sealed_trade = self._last_batch.last_trade if self._last_batch else 0
         self._paid_sequence = int(outbox.last_key(ActionKind.WITHDRAWAL) or 0)
@@ -240,16 +246,21 @@ class Sealer:
                     return any_sealed
                 self._write(groups, now_ns)
                 self._pop(len(groups))
+                self._draft = Draft(self._gas_max)
             any_sealed = True
 
     def _cut(self, waiting: Sequence[Group | Payout]) -> tuple[list[Group], bool]:
-        """Return the groups of the next batch, and whether more of them could not join it."""
-        numbers = {token.address: token.number for token in self._catalog.tokens}
-        draft = Draft(numbers, self._gas_max)
-        for item in waiting:
-            if isinstance(item, Payout) or not draft.takes(item):
-                return draft.groups, True
-        return draft.groups, False
+        """Return the groups of the next batch, and whether more of them could not join it.
+
+        The draft is kept from call to call: what it holds is the head of the queue.
+        """
+        for item in waiting[len(self._draft.groups) :]:
+            if isinstance(item, Payout) or not self._draft.takes(item, self._token_numbers()):
+                return self._draft.groups, True
+        return self._draft.groups, False
+
+    def _token_numbers(self) -> dict[bytes, int]:
+        return {token.address: token.number for token in self._catalog.tokens}
 
     def _pop(self, count: int) -> None:
         with self._queue_lock:
@@ -268,8 +279,7 @@ class Sealer:
             first_sequence=first_sequence,
             command_count=last.sequence - first_sequence + 1,
         )
-        numbers = {token.address: token.number for token in self._catalog.tokens}
-        encoded = encode_batch(header, trades, numbers)
+        encoded = encode_batch(header, trades, self._token_numbers())
         batch = Batch(
             number=header.batch,
             first_trade=trades[0].trade_id,

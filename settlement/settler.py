@@ -91,7 +91,7 @@ class Settler:
 
     def waits_for_blocks(self) -> bool:
         """Return whether something is mined that is not final yet."""
-        return bool(self._outbox.in_state(ActionState.MINED, limit=1))
+        return bool(self._outbox.in_blocks(limit=1))
 
     def changes(self, since: int, limit: int = 1_000) -> list[Change]:
         """Return what changed state after change number ``since`` (0 for all), oldest first.

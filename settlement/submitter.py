@@ -17,12 +17,13 @@ from settlement.chain import (
     Sending,
 )
 from settlement.eip712 import keccak256
-from settlement.outbox import OPEN, Action, ActionKind, ActionState, Outbox
+from settlement.outbox import Action, ActionKind, ActionState, Mined, Outbox
 from settlement.refusals import in_words
 from settlement.signer import Signer, Transaction
 
 GENESIS_HEAD: Final = bytes(32)
 FOLLOWED_MAX: Final = 1_000
+SENT: Final = (ActionState.SIGNED, ActionState.BROADCAST)
 HEAD_SELECTOR: Final = keccak256(b"head()")[:4]
 
 
@@ -141,26 +142,24 @@ class Submitter:
         is_new = head != self._followed
         self._followed = head
         moved = False
-        for action in self._outbox.in_state(*OPEN, limit=FOLLOWED_MAX):
-            if action.state is ActionState.MINED:
-                moved = (is_new and self._deepen(action, head)) or moved
-            else:
-                moved = self._find(action, is_new) or moved
+        if is_new:
+            for mined in self._outbox.in_blocks(FOLLOWED_MAX):
+                moved = self._deepen(mined, head) or moved
+        for action in self._outbox.in_state(*SENT, limit=self._policy.in_flight_max):
+            moved = self._find(action, is_new) or moved
             if self.halted is not None:
                 break
         return moved
 
-    def _deepen(self, action: Action, head: Block) -> bool:
+    def _deepen(self, mined: Mined, head: Block) -> bool:
         """Is the block still there, and how much is on top of it?"""
-        assert action.block_number is not None
-        block = self._chain.block(action.block_number)
-        if block is None or block.hash != action.block_hash:
-            self._outbox.broadcast(action.id, self._now_ns())
-            self._find(self._outbox.action(action.id), True)
+        block = self._chain.block(mined.block_number)
+        if block is None or block.hash != mined.block_hash:
+            self._outbox.broadcast(mined.id, self._now_ns())
             return True
         if head.number - block.number + 1 < self._policy.confirmations:
             return False
-        self._outbox.final(action.id, self._now_ns())
+        self._outbox.final(mined.id, self._now_ns())
         return True
 
     def _find(self, action: Action, is_new: bool) -> bool:
@@ -169,7 +168,8 @@ class Submitter:
         if receipt is not None and receipt.succeeded:
             self._outbox.mined(action.id, receipt, self._now_ns())
             # There may be depth enough already, and no further block to wait for.
-            self._deepen(self._outbox.action(action.id), self._chain.head())
+            mined = Mined(action.id, receipt.block_number, receipt.block_hash)
+            self._deepen(mined, self._chain.head())
             return True
         if receipt is not None:
             self._fail(action, receipt)
@@ -229,11 +229,7 @@ class Submitter:
     # Sign what is next, in the order of decision: nonces and batch heads run in parallel.
 
     def _sign(self) -> bool:
-        room = self._policy.in_flight_max - len(
-            self._outbox.in_state(
-                ActionState.SIGNED, ActionState.BROADCAST, limit=self._policy.in_flight_max
-            )
-        )
+        room = self._policy.in_flight_max - self._outbox.count(*SENT)
         sealed = self._outbox.in_state(ActionState.SEALED, limit=max(room, 0))
         if not sealed:
             return False

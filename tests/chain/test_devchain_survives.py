@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 from settlement.chain import Sending
-from settlement.devchain import DevChain, DevChainError, dev_secret, start_devchain
+from settlement.devchain import (
+    STATES_KEPT,
+    DevChain,
+    DevChainError,
+    dev_secret,
+    start_devchain,
+)
 from settlement.eip712 import keccak256
 from settlement.signer import SecretSigner
-from tests.chain.conftest import Clock, nodes, transfer, until
+from tests.chain.conftest import NODES, Clock, transfer, until
 
 OWNER = """
 import sys, time
@@ -50,7 +56,7 @@ def kill_owner_after(lines: int, directory: Path, node: str) -> tuple[list[str],
     return [line for line in mined if line.endswith("\n")], url
 
 
-@pytest.mark.parametrize("node", nodes())
+@pytest.mark.parametrize("node", NODES)
 def test_sigkill_at_any_moment_loses_no_mined_transaction(node: str, tmp_path: Path, clock: Clock):
     mined: list[str] = []
     for lines in (0, 1, 7, 2, 20):
@@ -85,7 +91,7 @@ def listening_ports() -> set[str]:
     return {row[1].rpartition(":")[2] for row in rows if row[3] == "0A"}
 
 
-@pytest.mark.parametrize("node", nodes())
+@pytest.mark.parametrize("node", NODES)
 @pytest.mark.parametrize("keep_state", [True, False])
 def test_a_clean_stop_restarts_with_the_same_blocks(
     node: str, keep_state: bool, tmp_path: Path, clock: Clock
@@ -111,9 +117,8 @@ def test_a_clean_stop_restarts_with_the_same_blocks(
         assert chain.chain.receipt(keccak256(raw)) is not None
 
 
+@pytest.mark.node
 def test_a_spoilt_state_file_is_replaced_by_replay(tmp_path: Path, clock: Clock):
-    if "anvil" not in nodes():
-        pytest.skip("anvil is not installed")
     with start_devchain(tmp_path, "anvil", clock) as chain:
         chain.chain.send_raw(transfer(chain.chain, 0, 0))
         head = chain.chain.head()
@@ -124,7 +129,7 @@ def test_a_spoilt_state_file_is_replaced_by_replay(tmp_path: Path, clock: Clock)
         assert chain.chain.head() == head
 
 
-@pytest.mark.parametrize("node", nodes())
+@pytest.mark.parametrize("node", NODES)
 def test_what_the_node_refused_is_refused_again_at_replay(node: str, tmp_path: Path, clock: Clock):
     with start_devchain(tmp_path, node, clock) as chain:
         chain.chain.send_raw(transfer(chain.chain, 0, 0))
@@ -137,6 +142,18 @@ def test_what_the_node_refused_is_refused_again_at_replay(node: str, tmp_path: P
 
     with start_devchain(tmp_path, node, clock) as chain:
         assert chain.chain.head() == head
+
+
+def test_old_blocks_and_receipts_stay_when_old_states_go(anvil: DevChain):
+    raw = transfer(anvil.chain, 0, 0)
+    anvil.chain.send_raw(raw)
+    first = anvil.chain.block(1)
+    anvil.rpc("anvil_mine", [hex(2 * STATES_KEPT)])
+
+    assert first is not None and anvil.chain.block(1) == first
+    receipt = anvil.chain.receipt(keccak256(raw))
+    assert receipt is not None and receipt.block_number == 1
+    assert anvil.chain.call(b"\x22" * 20, b"", anvil.chain.head().number - 10) == b""
 
 
 def test_a_torn_last_line_is_dropped(tmp_path: Path, clock: Clock):
