@@ -19,7 +19,7 @@ from gateway.marketdata import settlement_row
 from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
 from settlement.attachments import SignedOrder, decode
-from settlement.catalog import Catalog, Market
+from settlement.catalog import Catalog
 from settlement.ports import Balance, TradeState
 
 FILLS_MAX: Final = 500
