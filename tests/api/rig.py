@@ -1,8 +1,8 @@
 """What stands behind the gateway in its tests: a whole exchange in memory.
 
-``MemoryExchange`` honours ``ExchangePort`` over the reference engine: it sequences, applies and hands
-committed batches to consumers at once, without a journal. ``MemorySettlement`` moves trades along
-when a test says so. ``Wallet`` signs like a browser wallet would.
+``MemoryExchange`` honours ``ExchangePort`` over the reference engine: it sequences, applies and
+hands committed batches to consumers at once, without a journal. ``MemorySettlement`` moves trades
+along when a test says so. ``Wallet`` signs like a browser wallet would.
 """
 
 import asyncio
@@ -180,9 +180,7 @@ class MemoryExchange:
         token = self.catalog.token_by_address(withdrawal.token)
         if number is None or token is None:
             return Receipt(Outcome.UNKNOWN_ACCOUNT)
-        row = command(
-            Kind.WITHDRAW, account=number, token=token.number, amount=withdrawal.amount
-        )
+        row = command(Kind.WITHDRAW, account=number, token=token.number, amount=withdrawal.amount)
         return self.commit(row, withdrawal)
 
     def balance(self, account: bytes, token: bytes) -> Balance:
@@ -319,9 +317,7 @@ class Wallet:
 class House:
     """One exchange with its gateway, and two funded wallets."""
 
-    def __init__(
-        self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None
-    ) -> None:
+    def __init__(self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None) -> None:
         self.clock = Clock()
         self.exchange = exchange = MemoryExchange(self.clock.now_ns)
         self.settlement = MemorySettlement()
