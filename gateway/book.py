@@ -4,9 +4,10 @@ Aggregated levels (price, total lots), kept from events alone. A change is a ``B
 merge into one wider diff, so a slow reader gets fewer frames, never a gap.
 
 Numbers: ``u`` is the engine's event index after which the book looks like this; ``prev`` the ``u``
-before it; ``U`` = ``prev`` + 1. A reader that sees ``prev`` differ from its own last ``u`` must take a
-new snapshot. ``checksum`` is CRC32 over the ten best asks, then the ten best bids, each
-``price_ticks:lots``, all joined by commas: it finds a wrong book where ``u`` finds a missing diff.
+before it; ``U`` = ``prev`` + 1. A reader that sees ``prev`` differ from its own last ``u`` must
+take a new snapshot. ``checksum`` is CRC32 over the ten best asks, then the ten best bids, each
+``price_ticks:lots``, all joined by commas: it finds a wrong book where ``u`` finds a missing
+diff.
 """
 
 from itertools import islice
@@ -17,6 +18,7 @@ import orjson
 from sortedcontainers import SortedDict
 
 from engine.types import Side
+from gateway import replies
 from gateway.wire import price_text, quantity_text
 from settlement.catalog import Market
 
@@ -34,6 +36,7 @@ class BookDiff:
     def __init__(
         self,
         market: Market,
+        *,
         prev: int,
         u: int,
         changed: dict[tuple[Side, int], int],
@@ -53,11 +56,11 @@ class BookDiff:
         assert newer.prev == self.u, "diffs of one channel are consecutive"
         return BookDiff(
             self.market,
-            self.prev,
-            newer.u,
-            self.changed | newer.changed,
-            newer.checksum,
-            newer.time_ns,
+            prev=self.prev,
+            u=newer.u,
+            changed=self.changed | newer.changed,
+            checksum=newer.checksum,
+            time_ns=newer.time_ns,
         )
 
     def text(self) -> str:
@@ -108,7 +111,14 @@ class Book:
         for side, ticks in self._changed:
             levels, key = self._place(side, ticks)
             changed[side, ticks] = levels.get(key, 0)
-        diff = BookDiff(market, self.u, u, changed, self.checksum(), time_ns)
+        diff = BookDiff(
+            market,
+            prev=self.u,
+            u=u,
+            changed=changed,
+            checksum=self.checksum(),
+            time_ns=time_ns,
+        )
         self.skip(u)
         return diff
 
@@ -133,7 +143,7 @@ class Book:
         return (self._bids, -ticks) if side == Side.BUY else (self._asks, ticks)
 
 
-def level_rows(market: Market, levels: list[Level]) -> list[dict[str, object]]:
+def level_rows(market: Market, levels: list[Level]) -> list[replies.Level]:
     """Return levels as JSON rows: what people read and the integers behind it."""
     return [
         {

@@ -13,6 +13,7 @@ from engine.frames import Committed
 from engine.types import Side
 from gateway.book import Book, level_rows
 from gateway.channels import Channels, Message
+from gateway.replies import BookSnapshot, PublicTrade, SettlementState, Ticker
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
 from settlement.catalog import Catalog, Market
 from settlement.ports import TradeState
@@ -155,7 +156,12 @@ class MarketData:
                 self._channels.publish(channel, Message(frame))
 
     def settlement_changed(
-        self, first_trade: int, last_trade: int, state: str, batch: int | None, tx_hash: bytes | None
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
     ) -> None:
         """Tell every trades channel that a range of trades has come further."""
         news = settlement_row(TradeState(state, batch, tx_hash))
@@ -171,7 +177,7 @@ class MarketData:
                 }
                 self._channels.publish(channel, Message(frame))
 
-    def snapshot(self, market: Market, levels: int) -> dict[str, object]:
+    def snapshot(self, market: Market, levels: int) -> BookSnapshot:
         """Return the book as it is after event ``u``, with a checksum to hold it to."""
         book = self._books.get(market.number) or Book()
         return {
@@ -186,7 +192,7 @@ class MarketData:
         """Return (price_ticks, lots), best first."""
         return (self._books.get(market.number) or Book()).levels(side, count)
 
-    def trades(self, market: Market, limit: int) -> list[dict[str, object]]:
+    def trades(self, market: Market, limit: int) -> list[PublicTrade]:
         """Return the last trades, newest first, each with its settlement state."""
         tape = self._tapes.get(market.number)
         if tape is None:
@@ -194,7 +200,7 @@ class MarketData:
         newest = list(tape.trades)[-limit:][::-1] if limit else []
         return [trade_row(market, trade, self._trade_state(trade.trade_id)) for trade in newest]
 
-    def ticker(self, market: Market, now_ns: int) -> dict[str, object]:
+    def ticker(self, market: Market, now_ns: int) -> Ticker:
         """Return best prices, the last price and the last 24 hours; null where there is none."""
         tape = self._tapes.get(market.number) or Tape()
         day = tape.day(now_ns)
@@ -219,7 +225,7 @@ def _price(market: Market, ticks: int | None) -> str | None:
     return None if ticks is None else price_text(market, ticks)
 
 
-def settlement_row(state: TradeState) -> dict[str, object]:
+def settlement_row(state: TradeState) -> SettlementState:
     """Return a settlement state as JSON fields."""
     return {
         "state": state.state,
@@ -228,7 +234,7 @@ def settlement_row(state: TradeState) -> dict[str, object]:
     }
 
 
-def trade_row(market: Market, trade: Trade, state: TradeState) -> dict[str, object]:
+def trade_row(market: Market, trade: Trade, state: TradeState) -> PublicTrade:
     """Return one public trade as JSON fields."""
     return {
         "trade_id": trade.trade_id,

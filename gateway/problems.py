@@ -107,12 +107,12 @@ class Rejected(HTTPException):
         self,
         outcome: Outcome,
         detail: str = "",
-        figures: Mapping[str, str] | None = None,
+        figures: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.outcome = outcome
         self.figures = dict(figures or {})
-        self.sentence = detail or self.figures.pop("detail", "") or title_of(outcome)
+        self.sentence = detail or title_of(outcome)
         super().__init__(STATUS[outcome], self.sentence, dict(headers or {}))
 
     def document(self) -> dict[str, object]:

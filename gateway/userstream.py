@@ -5,7 +5,7 @@ ids and digests come from the attachments; balances are asked from the ledger, w
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,9 +16,10 @@ from engine.frames import Committed
 from engine.types import Outcome, Side
 from gateway.channels import Channels, Message
 from gateway.marketdata import settlement_row
+from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
 from settlement.attachments import SignedOrder, decode
-from settlement.catalog import Catalog, Market
+from settlement.catalog import Catalog
 from settlement.ports import Balance, TradeState
 
 FILLS_MAX: Final = 500
@@ -45,7 +46,7 @@ class Row(NamedTuple):
     account: int
     maker_account: int
     sequence: int
-    index: int
+    event: int
     order_id: int
     maker_id: int
     price_ticks: int
@@ -125,7 +126,7 @@ class UserStream:
         touched: dict[int, dict[int, None]] = {}
         columns = (batch.events[name].tolist() for name in COLUMNS)
         for row in map(Row._make, zip(*columns, strict=True)):
-            self.event_index = row.index
+            self.event_index = row.event
             match row.kind:
                 case EventKind.ACCEPTED:
                     self._accepted(row, batch)
@@ -217,10 +218,10 @@ class UserStream:
         if not mine:
             self._open.pop(order.account, None)
 
-    def _tell(self, account: int, kind: str, row: Row, fields: dict[str, object]) -> None:
+    def _tell(self, account: int, kind: str, row: Row, fields: Mapping[str, object]) -> None:
         channel = orders_channel(self._catalog.address_of(account))
         if self._channels.heard(channel):
-            frame = {"channel": "orders", "type": kind, "event": row.index, **fields}
+            frame = {"channel": "orders", "type": kind, "event": row.event, **fields}
             self._channels.publish(channel, Message(frame))
 
     # Balances
@@ -252,7 +253,7 @@ class UserStream:
                 }
                 self._channels.publish(channel, Message(frame))
 
-    def _balance_row(self, account: bytes, number: int) -> dict[str, object]:
+    def _balance_row(self, account: bytes, number: int) -> BalanceRow:
         token = self._catalog.tokens[number]
         balance = self._balance(account, token.address)
         return {
@@ -267,7 +268,12 @@ class UserStream:
     # Settlement
 
     def settlement_changed(
-        self, first_trade: int, last_trade: int, state: str, batch: int | None, tx_hash: bytes | None
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
     ) -> None:
         """Tell the owners of a range of trades that they have come further."""
         mine: dict[int, list[int]] = {}
@@ -285,36 +291,41 @@ class UserStream:
 
     # What is asked for
 
-    def open_orders(self, account: bytes) -> list[dict[str, object]]:
+    def open_orders(self, account: bytes) -> list[OwnOrder]:
         """Return the resting orders of an address, oldest first."""
         number = self._catalog.account_number(account)
         mine = {} if number is None else self._open.get(number, {})
         return [self._order_row(order) for order in mine.values()]
 
-    def fills(self, account: bytes, limit: int) -> list[dict[str, object]]:
+    def fills(self, account: bytes, limit: int) -> list[OwnFill]:
         """Return the last fills of an address, newest first, each with its settlement state."""
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
         newest = list(mine)[-limit:][::-1]
         return [self._fill_row(fill, self._trade_state(fill.trade_id)) for fill in newest]
 
-    def balances(self, account: bytes) -> list[dict[str, object]]:
+    def balances(self, account: bytes) -> list[BalanceRow]:
         """Return all balances of an address, one row a token."""
         return [self._balance_row(account, token.number) for token in self._catalog.tokens]
 
-    def _order_row(self, order: Order) -> dict[str, object]:
+    def _order_row(self, order: Order) -> OwnOrder:
         market = self._catalog.markets[order.market]
         return {
             "order_id": str(order.order_id),
             "client_id": order.client_id,
             "digest": hexed(order.digest),
             "time_ns": str(order.time_ns),
-            **_figures(market, order.side, order.price_ticks, order.lots),
+            "market": market.symbol,
+            "side": order.side.name.lower(),
+            "price": price_text(market, order.price_ticks),
+            "quantity": quantity_text(market, order.lots),
+            "price_ticks": order.price_ticks,
+            "lots": order.lots,
             "open": quantity_text(market, order.lots_open),
             "lots_open": order.lots_open,
         }
 
-    def _fill_row(self, fill: Fill, state: TradeState) -> dict[str, object]:
+    def _fill_row(self, fill: Fill, state: TradeState) -> OwnFill:
         market = self._catalog.markets[fill.market]
         return {
             "trade_id": fill.trade_id,
@@ -322,20 +333,14 @@ class UserStream:
             "client_id": fill.client_id,
             "role": fill.role,
             "time_ns": str(fill.time_ns),
-            **_figures(market, fill.side, fill.price_ticks, fill.lots),
+            "market": market.symbol,
+            "side": fill.side.name.lower(),
+            "price": price_text(market, fill.price_ticks),
+            "quantity": quantity_text(market, fill.lots),
+            "price_ticks": fill.price_ticks,
+            "lots": fill.lots,
             "lots_left": fill.lots_left,
             "fee": decimal_text(fill.fee_pips),
             "fee_pips": str(fill.fee_pips),
             "settlement": settlement_row(state),
         }
-
-
-def _figures(market: Market, side: Side, ticks: int, lots: int) -> dict[str, object]:
-    return {
-        "market": market.symbol,
-        "side": side.name.lower(),
-        "price": price_text(market, ticks),
-        "quantity": quantity_text(market, lots),
-        "price_ticks": ticks,
-        "lots": lots,
-    }

@@ -18,6 +18,9 @@ PIP_DIGITS: Final = 8
 UINT64_MAX: Final = 2**64 - 1
 UINT32_MAX: Final = 2**32 - 1
 
+END: Final = r"$(?!\n)"
+"""The end of a pattern, in Python and in JavaScript: Python's ``$`` alone lets a newline pass."""
+
 Address = Annotated[
     str, Meta(pattern="^0x[0-9a-fA-F]{40}$", max_length=42, description="20 bytes, 0x-hex")
 ]
@@ -26,19 +29,19 @@ Hash = Annotated[
 ]
 Signature = Annotated[
     str,
-    Meta(
-        pattern="^0x[0-9a-fA-F]{130}$", max_length=132, description="r, s, v: 65 bytes, 0x-hex"
-    ),
+    Meta(pattern="^0x[0-9a-fA-F]{130}$", max_length=132, description="r, s, v: 65 bytes, 0x-hex"),
 ]
 Digits = Annotated[
     str,
-    Meta(pattern="^(0|[1-9][0-9]{0,19})$", max_length=20, description="uint64, decimal digits"),
+    Meta(
+        pattern="^(0|[1-9][0-9]{0,19})" + END, max_length=20, description="uint64, decimal digits"
+    ),
 ]
 Uint32 = Annotated[int, Meta(ge=0, le=UINT32_MAX)]
 ClientId = Annotated[
     str,
     Meta(
-        pattern="^[A-Za-z0-9._:-]*$",
+        pattern="^[A-Za-z0-9._:-]*" + END,
         max_length=36,
         description="the trader's own name for the order; not signed",
     ),

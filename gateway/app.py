@@ -1,0 +1,118 @@
+"""What is the web application made of?
+
+``create_app`` puts it together from ``Services`` and nothing else: no module state, no
+environment. The only ``except Exception`` of the project is here: what nobody foresaw becomes a
+log line and a plain 500, and the process goes on.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.types import Outcome
+from gateway import page
+from gateway.answers import schema_of
+from gateway.bodies import BodyLimit
+from gateway.lifecycle import Lifecycle
+from gateway.metrics import Metrics
+from gateway.orders import Recovery
+from gateway.problems import Rejected, internal_document, of_status, problem_response
+from gateway.rest import markets, operations, settlement, trading
+from gateway.services import Services
+from gateway.ws import stream
+
+INTERNAL_FAULT = 1011
+
+
+class LastResort:
+    """ASGI middleware, outermost: counts requests, and answers what nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = structlog.get_logger("gateway")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; never let an exception out."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(scope["method"], str(message["status"])).inc()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception:
+            self._metrics.faults.inc()
+            self._log.exception("fault", path=scope.get("path"), type=scope["type"])
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": INTERNAL_FAULT})
+            elif scope["type"] == "http" and not begun:
+                await problem_response(internal_document(), {})(scope, receive, noted)
+            else:
+                raise
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the ASGI application. ``app.state.lifecycle.drain()`` closes it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        app.state.recovery.close()
+
+    app = FastAPI(
+        title="Tillbook",
+        version=services.version,
+        description="A non-custodial exchange: signed orders in, settled trades out. "
+        "The stream is at /v1/stream.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    app.state.recovery = Recovery(services)
+    app.state.lifecycle = Lifecycle()
+    ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
+    for router in (*ours, page.router, *services.routers):
+        app.include_router(router)
+    app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
+    _answer_refusals(app, services.metrics)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(LastResort, metrics=services.metrics)
+    return app
+
+
+def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
+    """Turn our refusals, and the framework's own, into problem documents."""
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Rejected), "registered for Rejected"
+        if error.outcome == Outcome.RATE_LIMITED:
+            metrics.rate_limited.inc()
+        return problem_response(error.document(), error.headers or {})
+
+    async def framework(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException), "registered for HTTPException"
+        return problem_response(of_status(error.status_code, error.detail), error.headers or {})
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError), "registered for it"
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        refusal = Rejected(Outcome.MALFORMED, f"{where}: {first['msg']}")
+        return problem_response(refusal.document(), {})
+
+    app.add_exception_handler(Rejected, refused)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(RequestValidationError, invalid)

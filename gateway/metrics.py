@@ -1,0 +1,67 @@
+"""What do we count?
+
+One registry a gateway, so that two gateways in one process never share a number.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+METRICS_MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_ACK_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
+
+
+class Metrics:
+    """All counters of one gateway."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "tillbook_http_requests_total",
+            "HTTP requests by status",
+            ["method", "status"],
+            registry=self.registry,
+        )
+        self.orders = Counter(
+            "tillbook_orders_total", "Orders by outcome", ["outcome"], registry=self.registry
+        )
+        self.order_ack = Histogram(
+            "tillbook_order_ack_seconds",
+            "From a recovered signature to the answer",
+            buckets=_ACK_BUCKETS,
+            registry=self.registry,
+        )
+        self.recovery = Histogram(
+            "tillbook_signature_seconds",
+            "Queueing for and recovering one signature",
+            buckets=_ACK_BUCKETS,
+            registry=self.registry,
+        )
+        self.connections = Gauge(
+            "tillbook_ws_connections", "Open WebSockets", registry=self.registry
+        )
+        self.conflated = Counter(
+            "tillbook_ws_conflated_total",
+            "Book diffs merged because a reader was slow",
+            registry=self.registry,
+        )
+        self.slow_disconnects = Counter(
+            "tillbook_ws_slow_disconnects_total",
+            "Connections given up because the reader was too slow",
+            registry=self.registry,
+        )
+        self.rate_limited = Counter(
+            "tillbook_ratelimit_rejects_total", "Requests over a budget", registry=self.registry
+        )
+        self.faults = Counter(
+            "tillbook_internal_errors_total", "Faults of ours", registry=self.registry
+        )
+        self.sequence = Gauge(
+            "tillbook_sequence", "Last committed sequence seen here", registry=self.registry
+        )
+        self.trades = Gauge("tillbook_last_trade_id", "Last trade id", registry=self.registry)
+
+    def render(self) -> bytes:
+        """Return all figures in Prometheus' text format."""
+        return generate_latest(self.registry)

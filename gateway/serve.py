@@ -1,0 +1,85 @@
+"""How does the application meet the network, and how does it leave it?
+
+uvicorn with ``websockets-sansio`` and no compression: the least work a message of all that was
+measured. We start and stop its parts ourselves, because on a signal our sockets are to be told and
+closed (1012) before uvicorn begins to wait for them.
+"""
+
+import asyncio
+import signal
+import socket
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.bodies import BODY_MAX
+
+DRAIN_SECONDS: Final = 20
+BACKLOG: Final = 2048
+
+
+class HttpServer:
+    """One listening socket. Port 0 takes a free one; ``start`` returns which."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._app = app
+        self._address = (host, port)
+        config = uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=BODY_MAX,
+            ws_per_message_deflate=False,
+            ws_ping_interval=20,
+            ws_ping_timeout=20,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+        self._socket: socket.socket | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen and serve; return the port. Raises OSError when the address is taken."""
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        listening = socket.create_server(self._address, family=family, backlog=BACKLOG)
+        self._socket = listening
+        server = self._server
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup(sockets=[listening])
+        self._running = asyncio.create_task(server.main_loop())
+        port: int = listening.getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """Refuse new work, tell and close the sockets, let answers go out, stop."""
+        assert self._running is not None and self._socket is not None, "started before"
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._app.state.lifecycle.drain()
+        finally:
+            self._server.should_exit = True
+            await self._running
+            await self._server.shutdown(sockets=[self._socket])
+
+
+async def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then close in good order."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    server = HttpServer(app, host, port)
+    await server.start()
+    try:
+        await told.wait()
+    finally:
+        await server.stop()

@@ -1,0 +1,60 @@
+"""What does the gateway need from the rest of the house?
+
+One frozen record, handed to ``create_app``. Nothing in the gateway reaches for anything else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from fastapi import APIRouter
+
+from gateway.channels import Channels
+from gateway.marketdata import MarketData
+from gateway.metrics import Metrics
+from gateway.ratelimits import RateLimits
+from gateway.sessions import SessionIssuer
+from gateway.userstream import UserStream
+from gateway.ws.outbox import OutboxBounds
+from settlement.ports import ExchangePort, SettlementPort
+
+
+class BatchView(NamedTuple):
+    """One settlement batch; ``state`` as in ``TradeState`` (batched, submitted, mined, final)."""
+
+    batch: int
+    state: str
+    first_trade: int
+    last_trade: int
+    tx_hash: bytes | None
+
+
+class SettlementView(SettlementPort, Protocol):
+    """The settlement port and, for the pages, its last batches."""
+
+    def batches(self, limit: int) -> list[BatchView]:
+        """Return up to ``limit`` batches, newest first."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Constructor arguments of the gateway.
+
+    ``not_ready`` returns what is still missing before work may be taken, in plain words; empty
+    means ready. ``now_ns`` is the clock of sessions, metrics and tickers. ``routers`` are mounted
+    as they are (merchants, a sandbox); they refuse by raising ``gateway.problems.Rejected``.
+    """
+
+    exchange: ExchangePort
+    settlement: SettlementView
+    channels: Channels
+    market_data: MarketData
+    user_stream: UserStream
+    sessions: SessionIssuer
+    limits: RateLimits
+    metrics: Metrics
+    now_ns: Callable[[], int]
+    not_ready: Callable[[], list[str]]
+    version: str
+    outbox_bounds: OutboxBounds
+    routers: tuple[APIRouter, ...] = ()

@@ -1,0 +1,1 @@
+"""The stream: one WebSocket for market data, own orders and trading."""

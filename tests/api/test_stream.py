@@ -1,0 +1,364 @@
+"""The stream: subscriptions, own orders, trading, refusals and slow readers."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+from zlib import crc32
+
+import orjson
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from gateway.channels import Message
+from gateway.ratelimits import Budgets
+from gateway.ws.outbox import OutboxBounds
+from tests.api.rig import House, Served, Wallet, ask, hear, served
+
+
+def run(story: Callable[[Served], Any], **options: Any) -> None:
+    async def whole() -> None:
+        async with served(House(**options)) as up:
+            await story(up)
+
+    asyncio.run(whole())
+
+
+class BookReader:
+    """A client's book: applies diffs and demands that numbers and checksums agree."""
+
+    def __init__(self, snapshot: dict[str, Any]) -> None:
+        self.u = snapshot["u"]
+        self.sides = {
+            side: {level["price_ticks"]: level["lots"] for level in snapshot[side]}
+            for side in ("bids", "asks")
+        }
+        self.prove(snapshot["checksum"])
+
+    def apply(self, diff: dict[str, Any]) -> None:
+        assert diff["prev"] == self.u and diff["U"] == self.u + 1, "a diff was lost"
+        self.u = diff["u"]
+        for side, levels in self.sides.items():
+            for level in diff[side]:
+                levels[level["price_ticks"]] = level["lots"]
+                if not level["lots"]:
+                    del levels[level["price_ticks"]]
+        self.prove(diff["checksum"])
+
+    def prove(self, checksum: int) -> None:
+        asks = sorted(self.sides["asks"].items())[:10]
+        bids = sorted(self.sides["bids"].items(), reverse=True)[:10]
+        text = ",".join(f"{ticks}:{lots}" for ticks, lots in asks + bids)
+        assert crc32(text.encode()) == checksum
+
+
+def test_a_book_kept_from_snapshot_and_diffs_equals_the_engines_book() -> None:
+    async def story(up: Served) -> None:
+        maker, taker = up.house.maker, up.house.taker
+        await up.place(maker.order("sell", 100, 2_005))
+        async with up.stream() as stream:
+            assert await ask(stream, op="subscribe", id=1, channel="book:TOKEN-USD") == {
+                "id": 1,
+                "result": {"channel": "book:TOKEN-USD"},
+            }
+            book = BookReader(await hear(stream))
+            orders = [maker.order("sell", 10 + n, 2_010 + n) for n in range(15)]
+            orders += [maker.order("buy", 20 + n, 1_990 - n) for n in range(15)]
+            orders += [taker.order("buy", 130, 2_011, single_shot=True)]
+            for order in orders:
+                assert (await up.place(order)).status_code == 201
+            while book.u < up.house.market_data.event_index - 1:
+                book.apply(await hear(stream))
+            engine = up.house.exchange.engine
+            assert sorted(book.sides["asks"].items()) == engine.depth(0, 1, 100)
+            assert sorted(book.sides["bids"].items(), reverse=True) == engine.depth(0, 0, 100)
+
+    run(story)
+
+
+def test_an_account_follows_its_orders_from_placing_to_final() -> None:
+    async def story(up: Served) -> None:
+        maker, taker = up.house.maker, up.house.taker
+        async with up.stream() as stream:
+            refused = await ask(stream, op="subscribe", id="a", channel="orders")
+            assert refused["error"]["outcome"] == "NOT_AUTHENTICATED"
+            token = await up.token(maker)
+            known = await ask(stream, op="login", id="b", token=token)
+            assert known["result"]["account"] == "0x" + maker.address.hex()
+            await ask(stream, op="subscribe", id="c", channel="orders")
+            assert (await hear(stream))["orders"] == []
+            await ask(stream, op="subscribe", id="d", channel="balances")
+            assert len((await hear(stream))["balances"]) == 2
+
+            body = maker.order("sell", 50, 2_000, client_id="mine")
+            await stream.send(orjson.dumps({"op": "place", "id": "e", "order": body}).decode())
+            heard = [await hear(stream) for _ in range(4)]
+            assert [f.get("type") for f in heard] == ["accepted", "rested", "update", None]
+            assert heard[1]["order"]["client_id"] == "mine"
+            assert {row["symbol"]: row["held_pips"] for row in heard[2]["balances"]} == {
+                "TOKEN": "500000",
+                "USD": "0",
+            }
+            order_id = heard[3]["result"]["order_id"]
+
+            await up.place(taker.order("buy", 20, 2_000, single_shot=True))
+            fill, _ = [await hear(stream) for _ in range(2)]
+            assert (fill["type"], fill["fill"]["lots"], fill["fill"]["lots_left"]) == (
+                "fill",
+                20,
+                30,
+            )
+            trade = fill["fill"]["trade_id"]
+            for state in ("batched", "submitted", "mined", "final"):
+                up.house.settlement.move(trade, trade, state, 7, bytes(32))
+                moved = await hear(stream)
+                assert (moved["type"], moved["trades"], moved["state"], moved["batch"]) == (
+                    "settlement",
+                    [trade],
+                    state,
+                    7,
+                )
+
+            await stream.send(
+                orjson.dumps({"op": "cancel", "id": "f", "order_id": order_id}).decode()
+            )
+            heard = [await hear(stream) for _ in range(3)]
+            assert (heard[0]["type"], heard[0]["reason"]) == ("cancelled", "CANCELLED_BY_OWNER")
+            assert heard[0]["removed_lots"] == 30
+            assert heard[2]["result"]["order_id"] == order_id
+
+    run(story)
+
+
+def test_everybody_sees_trades_and_how_they_settle() -> None:
+    async def story(up: Served) -> None:
+        async with up.stream() as stream:
+            await ask(stream, op="subscribe", channel="trades:TOKEN-USD")
+            assert (await hear(stream))["trades"] == []
+            await up.place(up.house.maker.order("buy", 5, 1_999))
+            await up.place(up.house.taker.order("sell", 5, 1_000, single_shot=True))
+            (trade,) = (await hear(stream))["trades"]
+            assert (trade["side"], trade["price"], trade["quantity"]) == ("sell", "1.999", "0.0005")
+            up.house.settlement.move(trade["trade_id"], trade["trade_id"], "final", 1, b"\x01" * 32)
+            moved = await hear(stream)
+            assert (moved["first_trade"], moved["state"]) == (trade["trade_id"], "final")
+            assert moved["tx_hash"] == "0x" + "01" * 32
+        told = (await up.http.get(f"/v1/settlement/trades/{trade['trade_id']}")).json()
+        assert told["settlement"]["state"] == "final"
+        listed = (await up.http.get("/v1/markets/TOKEN-USD/trades")).json()["trades"]
+        assert listed[0]["settlement"] == told["settlement"]
+
+    run(story)
+
+
+def test_orders_of_one_connection_keep_their_order() -> None:
+    async def story(up: Served) -> None:
+        bodies = [up.house.maker.order("sell", 1 + n, 2_000 + n) for n in range(100)]
+        async with up.stream() as stream:
+            for n, body in enumerate(bodies):
+                await stream.send(orjson.dumps({"op": "place", "id": n, "order": body}).decode())
+            answers = [await hear(stream) for _ in bodies]
+        sequences = {a["id"]: a["result"]["sequence"] for a in answers}
+        assert [sequences[n] for n in range(100)] == sorted(sequences.values())
+
+    run(story)
+
+
+BAD_FRAMES: list[str | bytes] = [
+    "",
+    " ",
+    "null",
+    "true",
+    "0",
+    "-1",
+    '"ping"',
+    "[]",
+    "[[]]",
+    "{}",
+    "{",
+    "}",
+    '{"op":',
+    '{"op":1}',
+    '{"op":null}',
+    '{"op":"PING"}',
+    '{"op":"nothing"}',
+    '{"op":"ping","id":1.5}',
+    '{"op":"ping","id":-1}',
+    '{"op":"ping","id":99999999999999999999}',
+    '{"op":"ping","id":{}}',
+    '{"op":"ping","id":"' + "x" * 65 + '"}',
+    '{"op":"ping","extra":1}',
+    '{"op":"ping"}{"op":"ping"}',
+    '{"op":"ping",}',
+    "{'op':'ping'}",
+    '{"op":"subscribe"}',
+    '{"op":"subscribe","channel":""}',
+    '{"op":"subscribe","channel":7}',
+    '{"op":"subscribe","channel":["book:TOKEN-USD"]}',
+    '{"op":"subscribe","channel":"book:"}',
+    '{"op":"subscribe","channel":"book:NOPE"}',
+    '{"op":"subscribe","channel":"books:TOKEN-USD"}',
+    '{"op":"subscribe","channel":"orders:TOKEN-USD"}',
+    '{"op":"subscribe","channel":"orders/00"}',
+    '{"op":"subscribe","channel":"\\ud800"}',
+    '{"op":"subscribe","channel":"' + "x" * 65 + '"}',
+    '{"op":"unsubscribe","channel":"book:TOKEN-USD"}',
+    '{"op":"login"}',
+    '{"op":"login","token":""}',
+    '{"op":"login","token":"AAAA"}',
+    '{"op":"login","token":"\\u00e4"}',
+    '{"op":"login","token":"' + "A" * 80 + '"}',
+    '{"op":"place"}',
+    '{"op":"place","order":null}',
+    '{"op":"place","order":{}}',
+    '{"op":"place","order":[]}',
+    '{"op":"cancel"}',
+    '{"op":"cancel","order_id":1}',
+    '{"op":"cancel","order_id":"1"}',
+    '{"op":"cancel","order_id":"-1"}',
+    '{"op":"ping","id":' + "[" * 20_000,
+    '{"op":"place","order":' + '{"a":' * 10_000,
+    b"",
+    b'{"op":"ping"}',
+    b"\xff\xfe\xfd",
+    '{"op":"ping","id":"\u0000"',
+]
+
+
+def test_no_malformed_frame_hurts() -> None:
+    async def story(up: Served) -> None:
+        async with up.stream() as stream:
+            for frame in BAD_FRAMES:
+                await stream.send(frame)
+                answer = await hear(stream)
+                assert "error" in answer, frame[:60]
+                assert answer["error"]["code"] >= 100, frame[:60]
+            assert "time_ns" in (await ask(stream, op="ping", id=1))["result"], "still alive"
+        assert b"tillbook_internal_errors_total 0.0" in up.house.services.metrics.render()
+
+    run(story)
+
+
+def test_a_refused_frame_keeps_its_id() -> None:
+    async def story(up: Served) -> None:
+        async with up.stream() as stream:
+            assert (await ask(stream, op="ping", id="mine", extra=1))["id"] == "mine"
+
+    run(story)
+
+
+def test_a_frame_over_the_limit_closes_with_1009() -> None:
+    async def story(up: Served) -> None:
+        async with up.stream() as stream:
+            await stream.send("x" * 70_000)
+            assert await close_code(stream) == 1009
+
+    run(story)
+
+
+def test_a_bad_signature_on_the_stream_tells_as_much_as_over_rest() -> None:
+    async def story(up: Served) -> None:
+        body = up.house.maker.order("sell", 1, 2_000)
+        body["signature"] = "0x" + Wallet(9).sign_order(body).hex()
+        async with up.stream() as stream:
+            answer = await ask(stream, op="place", id=1, order=body)
+            assert answer["error"]["recovered"] == "0x" + Wallet(9).address.hex()
+            assert answer["error"]["digest"] and answer["error"]["type_string"]
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "bounds", [OutboxBounds(20, 1 << 30, 60), OutboxBounds(10_000, 100_000, 60)]
+)
+def test_a_reader_that_is_too_slow_is_told_and_closed_and_nobody_waits_for_it(
+    bounds: OutboxBounds,
+) -> None:
+    async def story(up: Served) -> None:
+        # A small receive buffer, so that the server's side fills up after few frames.
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        narrow.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(narrow, ("127.0.0.1", up.port))
+        async with up.stream(sock=narrow, max_queue=1) as slow, up.stream() as quick:
+            for stream in (slow, quick):
+                await ask(stream, op="subscribe", channel="trades:TOKEN-USD")
+                await hear(stream)
+            slow.transport.pause_reading()
+            gone = b"tillbook_ws_slow_disconnects_total 1.0"
+            frame = Message({"type": "trades", "padding": "x" * 10_000})
+            sent = 0
+            while gone not in up.house.services.metrics.render():
+                sent += 1
+                assert sent < 5_000, "an outbox has bounds"
+                up.house.services.channels.publish("trades:TOKEN-USD", frame)
+                assert (await hear(quick))["type"] == "trades", "the quick reader never waits"
+            slow.transport.resume_reading()
+            heard = []
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    heard.append(await hear(slow))
+            assert heard[-1]["error"]["outcome"] == "SLOW_CONSUMER"
+            assert heard[-1]["resubscribe"] == ["trades:TOKEN-USD"]
+            assert slow.close_code == 1013
+
+    run(story)
+
+
+def test_budgets_bind_and_cancels_have_their_own() -> None:
+    async def story(up: Served) -> None:
+        maker = up.house.maker
+        async with up.stream() as stream:  # 1: the handshake.
+            await ask(stream, op="login", token=await up.token(maker))  # 2 and 3.
+            placed = await ask(stream, op="place", order=maker.order("sell", 1, 2_000))  # 4.
+            await ask(stream, op="ping")  # 5.
+            refused = await ask(stream, op="ping")
+            assert refused["error"]["outcome"] == "RATE_LIMITED" and refused["error"]["retryable"]
+            over = await up.http.get("/v1/markets")
+            assert over.status_code == 429 and int(over.headers["retry-after"]) > 0
+            order = placed["result"]["order_id"]
+            assert "result" in await ask(stream, op="cancel", order_id=order), "cancels still go"
+
+    run(story, budgets=Budgets(60, 5, 50, 5, 50))
+
+
+def test_an_account_budget_is_spent_by_its_own_signature_only() -> None:
+    async def story(up: Served) -> None:
+        maker = up.house.maker
+        for _ in range(5):
+            forged = maker.order("sell", 1, 2_000)
+            forged["signature"] = "0x" + "ff" * 64 + "1b"
+            assert (await up.place(forged)).status_code == 401
+        assert (await up.place(maker.order("sell", 1, 2_000))).status_code == 201
+        assert (await up.place(maker.order("sell", 1, 2_000))).status_code == 201
+        assert (await up.place(maker.order("sell", 1, 2_000))).status_code == 429
+
+    run(story, budgets=Budgets(60, 100, 100, 2, 100))
+
+
+def test_closing_lets_answers_out_and_closes_with_1012() -> None:
+    async def story(up: Served) -> None:
+        body = up.house.maker.order("sell", 1, 2_000)
+        async with up.stream() as stream:
+            up.house.exchange.pause.clear()  # The journal is slow.
+            await stream.send(orjson.dumps({"op": "place", "id": 1, "order": body}).decode())
+            await ask(stream, op="ping")
+            stopping = asyncio.create_task(up.stop())
+            while not up.app.state.lifecycle.draining:
+                await asyncio.sleep(0)
+            up.house.exchange.pause.set()
+            answer, farewell = await hear(stream), await hear(stream)
+            assert answer["result"]["resting_lots"] == 1
+            assert farewell == {"event": "shutdown"}
+            assert await close_code(stream) == 1012
+        await stopping
+
+    run(story)
+
+
+async def close_code(stream: ClientConnection) -> int | None:
+    async with asyncio.timeout(5):
+        await stream.wait_closed()
+    return stream.close_code
