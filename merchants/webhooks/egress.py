@@ -112,7 +112,7 @@ def _request(parts: SplitResult, headers: dict[str, str], body: bytes) -> bytes:
         "User-Agent: Tillbook-Webhooks/1",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]
-    if any(not line.isascii() or not line.isprintable() for line in lines):
+    if " " in target or any(not line.isascii() or not line.isprintable() for line in lines):
         raise _BlockedError("not a plain URL")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
