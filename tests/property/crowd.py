@@ -41,7 +41,7 @@ EDGES: Final = (
     *(0, 1, -1, 2**31, 2**32, 2**62, 2**63 - 1, -(2**63)),
     *(MONEY_MAX, LOTS_MAX, LOTS_MAX + 1),
 )
-MOOD: Final = 1500
+MOOD: Final = 900
 WHALE: Final = 0
 """The account that sweeps; it never rests, or it would be stopped by its own orders."""
 
@@ -80,13 +80,13 @@ class Crowd:
         rows += [
             command(Kind.DEPOSIT, account=account, token=token, amount=2**58)
             for account in range(3)
-            for token in (0, 2)
+            for token in range(3)
         ]
         return self.stamp(batch_of(rows))
 
     def batch(self, size: int) -> Commands:
         """Return the next ``size`` commands."""
-        self.building = self.sequence // MOOD % 3 == 0
+        self.building = self.sequence // MOOD % 2 == 0
         weights = WEIGHTS | {Kind.CANCEL: 10} if self.building else WEIGHTS
         kinds = self.random.choices(list(weights), list(weights.values()), k=size)
         rows = [self.garble({"kind": kind} | self.draw(kind)) for kind in kinds]
@@ -169,12 +169,12 @@ class Crowd:
         random = self.random
         self.middle = min(max(self.middle + random.choice((-1, 0, 0, 1)), 60), 640)
         side = random.randrange(2)
-        whale = random.random() < (0.001 if self.building else 0.008)
+        whale = random.random() < (0.002 if self.building else 0.005)
         away = -50 if whale else random.choice(FAR if self.building else NEAR)
         tif = 1 if random.random() < 0.2 else 0
         flags = random.choice((0, 0, 2)) if tif else random.choice((0, 0, 1))
         if whale:
-            tif, flags = 1, random.choice((0, 2, 2))
+            tif, flags = 1, random.choice((0, *(2,) * 9))
         return {
             "market": 0 if whale else random.choice((0, 0, 0, 1, 1, 2)),
             "account": WHALE if whale else account,
