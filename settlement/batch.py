@@ -1,7 +1,7 @@
 """Which bytes settle these trades? Encode a batch for ``Exchange.settle`` and predict its head.
 
 Pure: the same header and trades give the same calldata, head and leaves, so batch k + 1 can be
-sealed and signed before batch k is mined. Other calls to the contracts are encoded by ``encode_call``.
+sealed and signed before batch k is mined. Other calls are encoded by ``encode_call``.
 """
 
 from typing import Any, Final, NamedTuple
@@ -18,8 +18,8 @@ GENESIS_HEAD: Final = bytes(32)
 FIRST_BATCH: Final = 1
 TOKENS_PER_WORD: Final = 3
 
-TOKENS_MAX: Final = 256
-"""A token number is one byte on chain."""
+TOKENS_MAX: Final = 32
+"""The contract lists no more."""
 
 # Gas: measured worst cases with a margin; `tests/chain/test_batch.py` holds real batches below.
 _GAS_FIXED: Final = 130_000

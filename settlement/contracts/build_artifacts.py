@@ -1,7 +1,7 @@
 """Which bytecode does the product deploy? Compile ``src`` and write ``artifacts/*.json``.
 
 The artifacts are committed, so running the product needs neither Node nor a compiler. A test
-compiles again where Node is present and demands identical bytes. Run: ``python build_artifacts.py``.
+compiles again where Node is present and demands identical bytes. To write them anew, run this file.
 """
 
 import hashlib

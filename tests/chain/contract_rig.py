@@ -1,18 +1,22 @@
 """How do the contract tests get a chain with an exchange on it? In process, on eth-tester.
 
-The rig deploys the committed artifacts, mints and deposits, signs orders, and sends encoded batches.
+The rig deploys the committed artifacts, mints and deposits, signs orders and sends encoded batches.
 Time of the chain is told, never waited for.
 """
 
+import ast
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from eth_abi.abi import decode
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
 from web3 import EthereumTesterProvider, Web3
+from web3.logs import DISCARD
 
 from settlement import eip712
-from settlement.artifacts import artifact
+from settlement.artifacts import abi_types, artifact
 from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
 from settlement.batch import (
     GENESIS_HEAD,
@@ -23,11 +27,11 @@ from settlement.batch import (
     encode_call,
     encode_deployment,
 )
+from settlement.eip712 import keccak256
 
 HORIZON = 3_600
 EXIT_DELAY = 7_200
 DEADMAN_DELAY = 86_400
-PIP = 1
 TOKEN = 10**8
 """Pips in one whole token."""
 
@@ -50,7 +54,7 @@ def wallet(number: int) -> Wallet:
 ADMIN, OPERATOR, FEE_RECEIVER = wallet(0xAD), wallet(0x09), wallet(0xFE)
 
 
-class Refused(AssertionError):
+class Refused(Exception):  # noqa: N818
     """A transaction reverted; ``error`` is the typed error's name, ``figures`` its arguments."""
 
     def __init__(self, error: str, figures: tuple[Any, ...]) -> None:
@@ -71,6 +75,9 @@ class Rig:
         self.tester = EthereumTester(backend)
         self.web3 = Web3(EthereumTesterProvider(self.tester))
         self.funder = self.web3.eth.accounts[0]
+        self.known: set[bytes] = set()
+        """Whose key the chain has been given; survives a return to a snapshot."""
+        self.funded: set[bytes] = set()
         for someone in (ADMIN, OPERATOR):
             self._fund(someone)
         self.custodian = self.deploy("Custodian", ADMIN.address, 2 * EXIT_DELAY)
@@ -106,7 +113,7 @@ class Rig:
 
     def send(self, sender: Wallet, to: bytes, calldata: bytes, gas: int = GAS_MAX) -> Any:
         """Send and return the receipt; raise ``Refused`` with the typed error if it reverts."""
-        if sender.address not in self._senders():
+        if sender.address not in self.funded:
             self._fund(sender)
         fields = {
             "from": Web3.to_checksum_address(sender.address),
@@ -127,8 +134,6 @@ class Rig:
     def events(self, receipt: Any, name: str, contract: str = "Exchange") -> list[dict[str, Any]]:
         """Return the arguments of every event ``name`` in ``receipt``."""
         bound = self.web3.eth.contract(abi=artifact(contract).abi)
-        from web3.logs import DISCARD
-
         return [dict(e["args"]) for e in bound.events[name]().process_receipt(receipt, DISCARD)]
 
     def travel(self, seconds: int) -> None:
@@ -204,11 +209,11 @@ class Rig:
 
     # ------------------------------------------------------------ inside
 
-    def _senders(self) -> set[bytes]:
-        return {Web3.to_bytes(hexstr=a) for a in self.tester.get_accounts()}
-
     def _fund(self, someone: Wallet) -> None:
-        self.tester.add_account("0x" + someone.secret.hex())
+        if someone.address not in self.known:
+            self.tester.add_account("0x" + someone.secret.hex())
+            self.known.add(someone.address)
+        self.funded.add(someone.address)
         self._transact(
             {
                 "from": self.funder,
@@ -218,18 +223,14 @@ class Rig:
         )
 
     def _transact(self, fields: dict[str, Any]) -> Any:
-        try:
-            tx_hash = self.web3.eth.send_transaction({"gas": GAS_MAX} | fields)
-        except TransactionFailed as failure:
-            raise _refused(failure) from None
+        tx_hash = self.web3.eth.send_transaction({"gas": GAS_MAX} | fields)
         receipt = self.web3.eth.get_transaction_receipt(tx_hash)
         if receipt["status"] != 1:
+            # A receipt does not say why; the same call on the block before does.
             try:
                 self.web3.eth.call(fields | {"gas": GAS_MAX}, receipt["blockNumber"] - 1)
             except TransactionFailed as failure:
-                raise _refused(failure) from None
-            except Exception as failure:
-                raise Refused(str(failure), ()) from None
+                raise refusal(str(failure)) from None
             raise Refused("OutOfGas", (receipt["gasUsed"],))
         return receipt
 
@@ -238,8 +239,20 @@ def _is_address(value: Any) -> bool:
     return isinstance(value, bytes) and len(value) == 20
 
 
-def _refused(failure: Any) -> Refused:
-    return Refused(str(failure), ())
+def refusal(text: str) -> Refused:
+    """Read the typed error out of eth-tester's message, which ends in a bytes literal."""
+    literal = text.removeprefix("execution reverted: ")
+    if not literal.startswith(("b'", 'b"')):
+        return Refused(text, ())
+    raw: bytes = ast.literal_eval(literal)
+    for contract in ("Exchange", "Custodian", "InvoiceAddress"):
+        for entry in artifact(contract).abi:
+            if entry["type"] != "error":
+                continue
+            types = abi_types(contract, "error", entry["name"])
+            if keccak256(f"{entry['name']}({','.join(types)})".encode())[:4] == raw[:4]:
+                return Refused(entry["name"], decode(types, raw[4:]))
+    return Refused(raw.hex(), ())
 
 
 @pytest.fixture(scope="module")
@@ -249,10 +262,10 @@ def chain() -> Rig:
 
 
 @pytest.fixture
-def rig(chain: Rig) -> Any:
+def rig(chain: Rig) -> Iterator[Rig]:
     """The exchange as it was deployed; whatever a test does is undone."""
     snapshot = chain.tester.take_snapshot()
-    head, next_batch = chain.head, chain.next_batch
+    head, next_batch, funded = chain.head, chain.next_batch, set(chain.funded)
     yield chain
     chain.tester.revert_to_snapshot(snapshot)
-    chain.head, chain.next_batch = head, next_batch
+    chain.head, chain.next_batch, chain.funded = head, next_batch, funded

@@ -18,8 +18,8 @@ import {Words} from "./Words.sol";
 abstract contract Vault is IExchange, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
-    /// @dev A token number is one byte.
-    uint256 private constant TOKENS_MAX = 256;
+    /// @dev Bounds what a batch can cost by way of tokens; a token number fits into a byte.
+    uint256 private constant TOKENS_MAX = 32;
 
     /// @inheritdoc IExchange
     address public immutable admin;
