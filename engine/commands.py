@@ -75,7 +75,8 @@ def command(kind: Kind, **fields: int) -> np.void:
         row[name] = np.array([value], dtype=object).astype(COMMAND[name], casting="unsafe")
         if int(row[name][0]) != value:
             raise OverflowError(f"{name}={value} does not fit {COMMAND[name]}")
-    return row[0]
+    stamped: np.void = row[0]
+    return stamped
 
 
 def list_market(

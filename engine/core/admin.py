@@ -169,7 +169,7 @@ def _pay_out(state: State, token: int, account: int, amount: int) -> None:
 
 
 @kernel
-def _emit_money(  # noqa: PLR0917 - numba passes by position
+def _emit_money(
     state: State, out: Events, kind: EventKind, token: int, account: int, amount: int
 ) -> None:
     """Write an event about an account or a token; no order is involved."""

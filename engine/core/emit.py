@@ -28,7 +28,7 @@ def next_row(state: State, out: Events) -> int:
 
 
 @kernel
-def emit(  # noqa: PLR0917 - numba passes by position
+def emit(
     state: State,
     out: Events,
     kind: EventKind,
@@ -62,7 +62,7 @@ def emit(  # noqa: PLR0917 - numba passes by position
 
 
 @kernel
-def emit_order(  # noqa: PLR0917 - numba passes by position
+def emit_order(
     state: State,
     out: Events,
     kind: EventKind,
@@ -89,7 +89,7 @@ def emit_order(  # noqa: PLR0917 - numba passes by position
 
 
 @kernel
-def emit_trade(  # noqa: PLR0917 - numba passes by position
+def emit_trade(
     state: State,
     out: Events,
     slot: int,

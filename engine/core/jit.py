@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar, cast
 
 import numba
 import numpy as np
-from numba import njit
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _config: Any = numba.config
+_njit: Any = numba.njit
 
 i64: Any = np.int64
 """Widens a narrow field. Unsigned and narrow integers must not meet int64 in a kernel: numba would
@@ -44,11 +44,19 @@ CACHE_DIRECTORY: Final = _root / f"kernels-{_fingerprint()}"
 
 
 def kernel(function: _F) -> _F:
-    """Compile ``function`` with a cache on disk; division never raises inside (checked before)."""
+    """Compile ``function`` into machine code that is cached on disk.
+
+    Two options carry the speed, measured together on a day's flow in batches of 4,096 (README):
+    without ``_nrt=False`` each touch of a state array counts references with an atomic add (1,034
+    ns a command, 246 without), and without ``forceinline`` the eighty words that a tuple of arrays
+    amounts to are pushed at each call (99 ns with it). No kernel may therefore allocate. Division
+    by zero cannot happen: divisors are constants or were checked when a market was listed.
+    """
     before = _config.CACHE_DIR
     _config.CACHE_DIR = str(CACHE_DIRECTORY)
     try:
-        return cast(_F, njit(cache=True, error_model="numpy")(function))
+        compiled = _njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)(function)
+        return cast(_F, compiled)
     finally:
         _config.CACHE_DIR = before
 

@@ -58,7 +58,9 @@ class Engine:
             if done == commands.size:
                 break
             wanted = int(counters["rows_wanted"])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if len(parts) == 1 and 2 * parts[0].size > rows:
+            return parts[0]
+        return np.concatenate(parts)  # Whoever keeps few events must not keep a large buffer.
 
     @property
     def sequence(self) -> int:

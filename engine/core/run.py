@@ -47,8 +47,12 @@ def room_for(state: State, row: Any) -> int:
     """Return the most events that this command can cause."""
     if row["kind"] == Kind.PLACE:
         return rows_worst(state, row)
-    if row["kind"] == Kind.CLOCK or row["kind"] == Kind.EXIT_BEGIN:
-        return state.counters[0]["orders_live"] + 1
+    counters = state.counters[0]
+    if row["kind"] == Kind.EXIT_BEGIN:
+        return counters["orders_live"] + 1
+    if row["kind"] == Kind.CLOCK:
+        now_ns = max(counters["time_ns"], row["time_ns"])
+        return counters["orders_live"] if now_ns >= counters["expiry_soonest_ns"] else 0
     return 1
 
 

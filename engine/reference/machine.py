@@ -26,7 +26,9 @@ from engine.types import (
 )
 
 Row = dict[str, int]
-_KNOWN_FLAGS = int(OrderFlag.POST_ONLY | OrderFlag.SINGLE_SHOT)
+# Plain integers: in the oracle an operation on an IntFlag costs as much as a whole dict access.
+_POST_ONLY, _SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
+_KNOWN_FLAGS = _POST_ONLY | _SINGLE_SHOT
 
 
 class Engine:
@@ -279,7 +281,7 @@ class Engine:
             return Outcome.FEE_CAP_TOO_LOW
         if row["expiry_ns"] <= self.time_ns:
             return Outcome.ORDER_EXPIRED
-        if row["flags"] & OrderFlag.POST_ONLY and market.crossed_by(side, price_ticks):
+        if row["flags"] & _POST_ONLY and market.crossed_by(side, price_ticks):
             return Outcome.POST_ONLY_WOULD_TRADE
         needed = market.hold_pips(side, price_ticks, lots)
         if self.ledger.available[account, market.paid_token(side)] < needed:
@@ -305,7 +307,7 @@ class Engine:
         self.set_hold(order)
         self.emit_order(EventKind.ACCEPTED, order, order.lots)
 
-        single_shot = bool(row["flags"] & OrderFlag.SINGLE_SHOT)
+        single_shot = bool(row["flags"] & _SINGLE_SHOT)
         why = self.match(order, FILLS_MAX if single_shot else None)
 
         if order.lots and why == Outcome.ACCEPTED and row["tif"] == TimeInForce.GTC:
@@ -471,5 +473,5 @@ def terms_agree(side: int, tif: int, flags: int) -> bool:
     if side not in (Side.BUY, Side.SELL) or flags & ~_KNOWN_FLAGS:
         return False
     if tif == TimeInForce.GTC:
-        return not flags & OrderFlag.SINGLE_SHOT
-    return tif == TimeInForce.IOC and not flags & OrderFlag.POST_ONLY
+        return not flags & _SINGLE_SHOT
+    return tif == TimeInForce.IOC and not flags & _POST_ONLY

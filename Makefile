@@ -1,0 +1,119 @@
+# Two commands matter: `make run` starts an exchange, `make test` proves it.
+# Whatever has been done once leaves a stamp in .venv and is not done again; `make clean` forgets.
+
+.PHONY: run demo test bench soak lint contracts lock clean node test-env
+.DEFAULT_GOAL := run
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/done
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+CONTRACTS := settlement/contracts
+NPM_LOCK := $(wildcard $(CONTRACTS)/package-lock.json)
+NPM := $(shell command -v npm 2>/dev/null)
+KERNELS := $(wildcard engine/*.py engine/core/*.py)
+
+# Options: make bench ONLY=gas, make demo ARGS="--tape FILE", make test ARGS="-k journal",
+# make lock UPGRADE=--upgrade, make run PYTHON=/path/to/python3.12
+ONLY ?=
+ARGS ?=
+UPGRADE ?=
+PYTHON ?=
+
+run: $(DONE)/kernels node
+	@exec $(BIN)/tillbook run $(ARGS)
+
+demo: $(DONE)/kernels node
+	@exec $(BIN)/tillbook demo $(ARGS)
+
+# Lint first, because it is quick; pytest's last lines name what this machine had to leave out.
+test: lint test-env
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DONE)/test
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: test-env
+	@$(BIN)/python -m benchmarks.harness $(if $(ONLY),--only "$(ONLY)")
+
+soak: test-env
+	@$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)
+
+# The artifacts are committed, so only somebody who changes a contract needs this.
+contracts: $(DONE)/run node
+	@test -n "$(NPM)" || { echo "make contracts needs Node.js and npm" >&2; exit 1; }
+	@$(BIN)/python $(CONTRACTS)/build_artifacts.py
+
+test-env: $(DONE)/test $(DONE)/kernels node
+
+$(DONE)/venv:
+	@found=; \
+	for candidate in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); do \
+	  if "$$candidate" -c 'import sys, ensurepip; assert (3, 11) <= sys.version_info < (3, 14)' \
+	    2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Tillbook needs Python 3.11, 3.12 or 3.13 with venv, and found none." >&2; \
+	  echo "Install one (Debian: apt-get install python3-venv), or name one that you have:" >&2; \
+	  echo "    make run PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV)
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/run: $(DONE)/venv requirements/run.txt pyproject.toml
+	@echo "Installing what runs (pinned by hash; the first time takes a minute or two)"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DONE)/test: $(DONE)/run requirements/test.txt
+	@echo "Installing what tests"
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+# Compiled once, not at the first order. engine.core.jit knows when machine code is out of date.
+$(DONE)/kernels: $(DONE)/run $(KERNELS)
+	@$(BIN)/tillbook compile
+	@touch $@
+
+# Node brings anvil, forge and solc. Without it the embedded chain runs in process and the contract
+# tests are left out, which pytest says at its end; with CI=true that is an error instead.
+ifeq ($(NPM_LOCK),)
+node:
+else ifeq ($(NPM),)
+node:
+	@echo "No npm on this machine: no anvil (the chain runs in process), no contract tests."
+	@test "$(CI)" != true || { echo "CI=true allows nothing to be left out." >&2; exit 1; }
+else
+node: $(DONE)/node
+endif
+
+$(DONE)/node: $(DONE)/venv $(NPM_LOCK)
+	@echo "Installing anvil, forge and solc with npm"
+	@cd $(CONTRACTS) && npm ci --ignore-scripts --loglevel=error --no-audit --no-fund
+	@touch $@
+
+# For developers. uv lives in a venv of its own and never enters the locked ones. Locks carry hashes
+# and no registry address; existing pins stay unless UPGRADE=--upgrade or =--upgrade-package=NAME.
+UV_COMPILE = ../$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
+
+lock: $(DONE)/venv
+	@test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && \
+	  $(VENV)/lock/bin/python -m pip --quiet install uv; }
+	@cd requirements && $(UV_COMPILE) run.in -o run.txt
+	@cd requirements && $(UV_COMPILE) --constraint run.txt test.in -o test.txt
+	@if [ -f $(CONTRACTS)/package.json ] && [ -n "$(NPM)" ]; then cd $(CONTRACTS) && \
+	  npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved \
+	    --no-audit --no-fund --loglevel=error; fi
+
+clean:
+	@rm -rf $(VENV) $(CONTRACTS)/node_modules $(CONTRACTS)/out $(CONTRACTS)/cache *.egg-info
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+	@find engine settlement merchants gateway benchmarks tests -name node_modules -prune -o \
+	  -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""How fast is Tillbook, on which machine, and who says so?"""

@@ -1,0 +1,245 @@
+"""What happens when the chain has moved?
+
+Each turn the settler does its work on a thread, the watcher reads what is new, and everything
+confirmed goes into the journal by a command like anybody else's before the watcher's cursor may
+pass it. A crash anywhere shows a log again; the deposit book knows which are booked.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from engine.receipt import Receipt
+from gateway.exchange import Exchange
+from gateway.services import BatchView
+from merchants.invoices import Transfer
+from merchants.service import Merchants
+from settlement.admission import Admission
+from settlement.attachments import DepositEvidence, ExitEvidence
+from settlement.chain import Chain, ChainUnavailableError
+from settlement.eip712 import KeyGrant
+from settlement.keys import KeyBook
+from settlement.outbox import ActionKind
+from settlement.ports import TradeState
+from settlement.settler import STATE_NAMES, Settler
+from settlement.watcher import (
+    DepositBook,
+    Deposited,
+    ExitCancelled,
+    ExitFinished,
+    ExitRequested,
+    KeyGranted,
+    KeyRevoked,
+    LogId,
+    Poll,
+    Sighting,
+    Transferred,
+    Value,
+    Watcher,
+)
+
+
+class SettlementDesk:
+    """The settler as pages and merchants see it: an address given out is an address watched."""
+
+    def __init__(self, settler: Settler, watcher: Watcher) -> None:
+        self._settler = settler
+        self._watcher = watcher
+
+    def trade_state(self, trade_id: int) -> TradeState:
+        """See ``SettlementPort``."""
+        return self._settler.trade_state(trade_id)
+
+    def batches(self, limit: int) -> list[BatchView]:
+        """Return up to ``limit`` batches, newest first."""
+        return [
+            BatchView(
+                found.batch.number,
+                STATE_NAMES[found.state],
+                found.batch.first_trade,
+                found.batch.last_trade,
+                found.tx_hash,
+            )
+            for found in self._settler.batches(limit)
+        ]
+
+    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+        """See ``SettlementPort``."""
+        self._settler.enqueue_sweep(account, ref, token)
+
+    def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
+        """See ``SettlementPort``."""
+        self._settler.enqueue_grant(grant, signature)
+
+    def deposit_address(self, account: bytes, ref: bytes) -> bytes:
+        """See ``SettlementPort``."""
+        address = self._settler.deposit_address(account, ref)
+        self._watcher.watch(address)
+        return address
+
+
+class SettlementListener(Protocol):
+    """Somebody who shows how far trades are."""
+
+    def settlement_changed(
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
+    ) -> None:
+        """A range of trades has come further."""
+
+
+class ChainLoop:
+    """The settler's and the watcher's heartbeat. One task calls ``turn``."""
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        settler: Settler,
+        watcher: Watcher,
+        exchange: Exchange,
+        admission: Admission,
+        keys: KeyBook,
+        deposit_book: DepositBook,
+        merchants: Merchants,
+        listeners: Sequence[SettlementListener],
+    ) -> None:
+        self._chain = chain
+        self._settler = settler
+        self._watcher = watcher
+        self._exchange = exchange
+        self._admission = admission
+        self._keys = keys
+        self._deposit_book = deposit_book
+        self._merchants = merchants
+        self._listeners = listeners
+        self._changes_seen = 0
+        self._block_times: dict[int, int] = {}
+        self._log = structlog.get_logger("chain")
+        self.unreachable = ""
+        self.waits_for_blocks = False
+        """Whether something seen is not deep enough yet; a sandbox mines blocks for it."""
+
+    def rebuild_keys(self) -> None:
+        """Read the key register from the chain; before the journal is replayed."""
+        for value in self._watcher.key_history():
+            self._take_key(value)
+
+    def resume(self) -> None:
+        """Skip settlement changes from before this start: the states are read, not told."""
+        while changes := self._settler.changes(self._changes_seen):
+            self._changes_seen = changes[-1].id
+
+    async def turn(self) -> bool:
+        """Do one round; return whether anything moved, so that the next need not wait."""
+        try:
+            moved = await asyncio.to_thread(self._settler.step)
+            poll = await asyncio.to_thread(self._poll)
+        except ChainUnavailableError as error:
+            if not self.unreachable:
+                self._log.warning("chain does not answer", error=str(error))
+            self.unreachable = str(error)
+            return False
+        self.unreachable = ""
+        self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
+            sighting.confirmed for sighting in poll.sightings
+        )
+        for sighting in poll.sightings:
+            moved = await self._take(sighting) or moved
+        await asyncio.to_thread(self._watcher.done, poll)
+        self._tell()
+        return moved
+
+    def _poll(self) -> Poll:
+        poll = self._watcher.poll()
+        for sighting in poll.sightings:
+            number = sighting.value.at.block_number
+            if isinstance(sighting.value, Transferred) and number not in self._block_times:
+                block = self._chain.block(number)
+                if len(self._block_times) > 1024:
+                    self._block_times.clear()
+                self._block_times[number] = block.timestamp if block is not None else 0
+        return poll
+
+    async def _take(self, sighting: Sighting) -> bool:
+        """Carry out one sighting; return whether it led to a command."""
+        value = sighting.value
+        if isinstance(value, Transferred):
+            self._merchants.payment_seen(self._transfer(value, sighting.confirmations))
+            return False
+        if not sighting.confirmed:
+            return False
+        if isinstance(value, KeyGranted | KeyRevoked):
+            self._take_key(value)
+            if isinstance(value, KeyRevoked):
+                await self._cancel_orders_of(value)
+            return False
+        if self._deposit_book.is_booked(value.at):
+            return False
+        receipt = await self._book(value)
+        if not receipt.accepted:
+            self._log.error("chain event refused", value=repr(value), outcome=receipt.outcome.name)
+        return receipt.accepted
+
+    async def _book(self, value: Value) -> Receipt:
+        match value:
+            case Deposited(at, account, token, amount, ref):
+                evidence = DepositEvidence(at.tx_hash, at.log_index, at.block_number, ref)
+                return await self._exchange.credit(account, token, amount, evidence)
+            case ExitRequested(at, account):
+                return await self._exchange.begin_exit(account, _evidence(at))
+            case ExitCancelled(at, account, token):
+                return await self._exchange.end_exit(account, token, 0, _evidence(at))
+            case ExitFinished(at, account, token, amount):
+                return await self._exchange.end_exit(account, token, amount, _evidence(at))
+            case _:
+                raise AssertionError(f"{value} is not booked in the ledger")
+
+    def _take_key(self, value: KeyGranted | KeyRevoked) -> None:
+        if isinstance(value, KeyGranted):
+            self._keys.granted(value.grant)
+        else:
+            self._keys.revoked(value.account, value.key)
+
+    async def _cancel_orders_of(self, value: KeyRevoked) -> None:
+        """No order of a revoked key may be matched once the contract refuses the key."""
+        for order_id in self._admission.open_orders_of_key(value.account, value.key):
+            await self._exchange.cancel(value.account, order_id)
+
+    def _transfer(self, value: Transferred, confirmations: int) -> Transfer:
+        return Transfer(
+            token=value.token,
+            sender=value.sender,
+            to=value.receiver,
+            raw_amount=value.raw_amount,
+            tx_hash=value.at.tx_hash,
+            log_index=value.at.log_index,
+            block_number=value.at.block_number,
+            block_time_s=self._block_times.get(value.at.block_number, 0),
+            confirmations=confirmations,
+        )
+
+    def _tell(self) -> None:
+        while changes := self._settler.changes(self._changes_seen):
+            self._changes_seen = changes[-1].id
+            for change in changes:
+                if change.kind is ActionKind.BATCH:
+                    self._tell_batch(int(change.key), STATE_NAMES[change.state])
+
+    def _tell_batch(self, number: int, state: str) -> None:
+        found = self._settler.batch(number)
+        assert found is not None, "a change names its batch"
+        for listener in self._listeners:
+            listener.settlement_changed(
+                found.batch.first_trade, found.batch.last_trade, state, number, found.tx_hash
+            )
+
+
+def _evidence(at: LogId) -> ExitEvidence:
+    return ExitEvidence(at.tx_hash, at.log_index, at.block_number)

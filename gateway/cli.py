@@ -1,0 +1,75 @@
+"""Which commands does ``tillbook`` have?
+
+Each command reads its options, starts one thing and ends with an exit code; the work is elsewhere.
+"""
+
+import asyncio
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+
+
+class ChainChoice(StrEnum):
+    """Which embedded chain: the first that is installed, or one by name."""
+
+    AUTO = "auto"
+    ANVIL = "anvil"
+    ETH_TESTER = "eth-tester"
+
+
+DataOption = Annotated[Path, typer.Option("--data", help="Directory of journal, databases, chain.")]
+ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
+
+
+@app.command()
+def run(
+    directory: DataOption = Path("data"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
+    chain: ChainOption = ChainChoice.AUTO,
+) -> None:
+    """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
+    from gateway.sandbox import run_sandbox
+
+    sys.exit(asyncio.run(run_sandbox(directory, host, port, chain.value, console)))
+
+
+@app.command()
+def demo(
+    directory: DataOption = Path("data", "demo"),
+    chain: ChainOption = ChainChoice.AUTO,
+    tape: Annotated[
+        Path | None, typer.Option(help="LOBSTER message file that drives the book.", exists=True)
+    ] = None,
+    messages: Annotated[int, typer.Option(help="How much of the tape to play.", min=1)] = 2000,
+) -> None:
+    """Tell the story of one sale, from the customer's token to the shop's stablecoin."""
+    from gateway.demo.story import tell
+
+    sys.exit(asyncio.run(tell(directory, chain.value, tape, messages, console)))
+
+
+@app.command(name="compile")
+def compile_kernels() -> None:
+    """Compile the engine's kernels into the cache (once after an install)."""
+    from engine.core import cache_is_warm
+    from engine.core import compile_kernels as compile_all
+
+    if cache_is_warm():
+        console.print("Kernels are compiled already.")
+        return
+    with console.status("Compiling the matching kernels, once after an install ..."):
+        compile_all()
+    console.print("Kernels are compiled.")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,1 @@
+"""The story of one sale told as a program, and the actors in it."""

@@ -1,0 +1,224 @@
+"""What can be asked of the exchange, whoever asks: REST, WebSocket, merchants or the watcher?
+
+One object with plain verbs over the pipeline. What can be refused comes back as a ``Receipt``;
+nothing here raises for what a client did.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from engine.commands import Kind, command, list_market
+from engine.receipt import Receipt
+from engine.types import MONEY_MAX, Outcome, Side
+from gateway.pipeline import Pipeline
+from settlement.admission import NS, Admission, Refused
+from settlement.attachments import (
+    AccountOpened,
+    AnyAttachment,
+    DepositEvidence,
+    ExitEvidence,
+    MarketListing,
+    SignedOrder,
+    SignedWithdrawal,
+    TokenListing,
+    encode,
+)
+from settlement.catalog import Catalog, Market
+from settlement.eip712 import Domain
+from settlement.ports import Balance
+
+
+class Book(Protocol):
+    """What the exchange reads from the engine."""
+
+    def available(self, account: int, token: int) -> int:
+        """Return free pips."""
+
+    def held(self, account: int, token: int) -> int:
+        """Return reserved pips."""
+
+    def depth(self, market: int, side: Side, levels: int) -> list[tuple[int, int]]:
+        """Return (price_ticks, lots), best first."""
+
+
+class Exchange:
+    """The book and the ledger with every check in front (``settlement.ports.ExchangePort``)."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        book: Book,
+        catalog: Catalog,
+        admission: Admission,
+        domain: Domain,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self.catalog = catalog
+        self.domain = domain
+        self._pipeline = pipeline
+        self._book = book
+        self._admission = admission
+        self._clock_ns = clock_ns
+        self._opening = asyncio.Lock()
+        self._in_flight: dict[bytes, asyncio.Task[Receipt]] = {}
+
+    async def place(self, order: SignedOrder) -> Receipt:
+        """Admit and sequence one signed order; the same digest again gives the first answer."""
+        known = await self._known(order.digest)
+        if known is not None:
+            return known
+        admitted = self._admission.admit(order, self._clock_ns())
+        if isinstance(admitted, Refused):
+            return Receipt(admitted.outcome, detail=admitted.detail)
+        # A task of its own: a client that hangs up must not leave the order half done.
+        task = asyncio.get_running_loop().create_task(self._place(admitted, order))
+        self._in_flight[order.digest] = task
+        return await asyncio.shield(task)
+
+    async def cancel(self, account: bytes, order_id: int) -> Receipt:
+        """Take one resting order of ``account`` off the book."""
+        number = self.catalog.account_number(account)
+        if number is None or not 0 < order_id <= MONEY_MAX:
+            return Receipt(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
+        return await self._submit(command(Kind.CANCEL, account=number, order_id=order_id))
+
+    async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
+        """Debit the owner; settlement pays on chain after all earlier trades."""
+        token = self.catalog.token_by_address(withdrawal.token)
+        account = self.catalog.account_number(withdrawal.account)
+        if token is None or account is None:
+            unknown = Outcome.UNKNOWN_TOKEN if token is None else Outcome.UNKNOWN_ACCOUNT
+            return Receipt(unknown)
+        if withdrawal.expiry * NS <= self._clock_ns():
+            return Receipt(Outcome.ORDER_EXPIRED, detail={"expiry": str(withdrawal.expiry)})
+        if not 0 < withdrawal.amount <= MONEY_MAX:
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+        if token.pips_of(token.raw_of(withdrawal.amount)) != withdrawal.amount:
+            return Receipt(
+                Outcome.AMOUNT_OUT_OF_RANGE,
+                detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
+            )
+        refused = self._admission.admit_withdrawal(withdrawal)
+        if refused is not None:
+            return Receipt(refused.outcome, detail=refused.detail)
+        row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
+        return await self._submit(row, withdrawal)
+
+    async def credit(
+        self, address: bytes, token: bytes, amount: int, evidence: DepositEvidence
+    ) -> Receipt:
+        """Credit a deposit seen on chain, opening the account if it is the first."""
+        listed = self.catalog.token_by_address(token)
+        if listed is None:
+            return Receipt(Outcome.UNKNOWN_TOKEN)
+        account = await self._account(address)
+        if account is None:
+            return Receipt(Outcome.CAPACITY)
+        row = command(Kind.DEPOSIT, account=account, token=listed.number, amount=amount)
+        return await self._submit(row, evidence)
+
+    async def begin_exit(self, address: bytes, evidence: ExitEvidence) -> Receipt:
+        """Freeze an account that asked for its money on chain."""
+        account = await self._account(address)
+        if account is None:
+            return Receipt(Outcome.CAPACITY)
+        return await self._submit(command(Kind.EXIT_BEGIN, account=account), evidence)
+
+    async def end_exit(
+        self, address: bytes, token: bytes, amount: int, evidence: ExitEvidence
+    ) -> Receipt:
+        """Book what the chain has paid out (0 if the exit was withdrawn) and thaw the account."""
+        listed = self.catalog.token_by_address(token)
+        account = self.catalog.account_number(address)
+        if listed is None or account is None:
+            return Receipt(Outcome.UNKNOWN_ACCOUNT)
+        row = command(Kind.EXIT_END, account=account, token=listed.number, amount=amount)
+        return await self._submit(row, evidence)
+
+    async def list_token(self, listing: TokenListing) -> Receipt:
+        """List the next token."""
+        row = command(Kind.LIST_TOKEN, token=len(self.catalog.tokens))
+        return await self._submit(row, listing)
+
+    async def list_market(
+        self,
+        symbol: str,
+        base: str,
+        quote: str,
+        *,
+        lot_pips: int,
+        tick_pips: int,
+        maker_fee_ppm: int,
+        taker_fee_ppm: int,
+    ) -> Receipt:
+        """List the next market between two listed tokens."""
+        base_token, quote_token = self.catalog.token(base), self.catalog.token(quote)
+        if base_token is None or quote_token is None:
+            return Receipt(Outcome.UNKNOWN_TOKEN)
+        row = list_market(
+            len(self.catalog.markets),
+            base_token.number,
+            quote_token.number,
+            lot_pips=lot_pips,
+            tick_pips=tick_pips,
+            maker_fee_ppm=maker_fee_ppm,
+            taker_fee_ppm=taker_fee_ppm,
+        )
+        return await self._submit(row, MarketListing(symbol))
+
+    async def tick(self) -> Receipt:
+        """Let engine time pass, so that expired orders leave the book."""
+        return await self._submit(command(Kind.CLOCK))
+
+    def balance(self, account: bytes, token: bytes) -> Balance:
+        """Return the ledger's view of one account (both arguments are addresses)."""
+        number, listed = self.catalog.account_number(account), self.catalog.token_by_address(token)
+        if number is None or listed is None:
+            return Balance(0, 0)
+        return Balance(
+            self._book.available(number, listed.number), self._book.held(number, listed.number)
+        )
+
+    def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
+        """Return (price_ticks, lots), best first."""
+        return self._book.depth(market.number, side, levels)
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return a single-shot nonce that ``account`` may use now."""
+        return self._admission.next_nonce(account)
+
+    def now_ns(self) -> int:
+        """Return the exchange's clock."""
+        return self._clock_ns()
+
+    async def _place(self, row: np.void, order: SignedOrder) -> Receipt:
+        receipt = await self._submit(row, order)
+        if not receipt.sequence:
+            self._admission.forget(order)
+        del self._in_flight[order.digest]
+        return receipt
+
+    async def _submit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
+        return await self._pipeline.submit(row, encode(attachment))
+
+    async def _known(self, digest: bytes) -> Receipt | None:
+        pending = self._in_flight.get(digest)
+        if pending is not None:
+            return await asyncio.shield(pending)
+        first = self._admission.first(digest)
+        if first is None:
+            return None
+        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id)
+
+    async def _account(self, address: bytes) -> int | None:
+        # One at a time: an account's number is the count of accounts before it.
+        async with self._opening:
+            number = self.catalog.account_number(address)
+            if number is not None:
+                return number
+            row = command(Kind.OPEN_ACCOUNT, account=self.catalog.account_count)
+            receipt = await self._submit(row, AccountOpened(address))
+            return self.catalog.account_number(address) if receipt.accepted else None

@@ -1,0 +1,98 @@
+// Keep the page true: ask for the state, show what changed, count down, copy.
+// The server renders every word; without this file the page reloads itself instead.
+
+const page = document.getElementById("checkout");
+const announcer = document.getElementById("announcer");
+const stateUrl = document.body.dataset.stateUrl;
+const RETRY_MS = 5000;
+let version = null;
+let timer = 0;
+
+document.documentElement.dataset.live = "";
+
+function phase() {
+  return page.querySelector("[data-phase]")?.dataset.phase;
+}
+
+function show(state) {
+  const focused = document.activeElement?.id;
+  const before = phase();
+  page.innerHTML = state.main;
+  version = state.version;
+  document.title = state.title;
+  countDown();
+  if (before !== state.phase) {
+    // Spoken once a change of state; seconds and confirmations are there to be looked at.
+    announcer.textContent = state.announcement;
+    page.querySelector("[data-phase]").classList.add("arriving");
+    document.getElementById("headline")?.focus({ preventScroll: true });
+  } else if (focused) {
+    document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  let wait = RETRY_MS;
+  try {
+    const answer = await fetch(stateUrl, { cache: "no-store" });
+    if (answer.ok) {
+      const state = await answer.json();
+      if (version === null && phase() === state.phase) version = state.version;
+      if (version !== state.version) show(state);
+      wait = state.ask_again_ms;
+    }
+  } catch {
+    // Offline: what is shown stays true as of its moment, and we ask again.
+  }
+  clearTimeout(timer);
+  if (wait && !document.hidden) timer = setTimeout(refresh, wait);
+}
+
+function countDown() {
+  const clock = document.getElementById("countdown");
+  if (!clock) return;
+  const left = Math.max(0, Math.floor(Number(clock.dataset.deadline) - Date.now() / 1000));
+  const minutes = Math.floor(left / 60);
+  clock.textContent = `${minutes}:${String(left % 60).padStart(2, "0")} left`;
+}
+
+async function copy(button) {
+  const text = button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // No clipboard outside a secure context: put the text where a long press can take it.
+    const field = document.createElement("textarea");
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+    button.focus();
+  }
+  const label = button.firstChild;
+  label.textContent = "Copied";
+  setTimeout(() => { label.textContent = "Copy"; }, 1500);
+}
+
+page.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) copy(button);
+});
+
+page.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = event.target.querySelector("button");
+  button.disabled = true;
+  try {
+    await fetch(event.target.action, { method: "POST", redirect: "manual" });
+  } finally {
+    refresh();
+  }
+});
+
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+setInterval(countDown, 1000);
+countDown();
+refresh();

@@ -1,0 +1,120 @@
+"""How do many waiting clients share one disk write?
+
+Requests queue; a single task takes all that wait, writes them as one batch on a thread (one
+fdatasync for all), applies them on the event loop, shows them to every consumer and only then
+answers. While one batch is on its way to disk the next one gathers: group commit without a timer.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from engine.events import EventKind
+from engine.frames import Committed, Consumer, Frame
+from engine.receipt import Receipt
+from engine.sequencer import Sequencer, Submission
+from engine.types import Outcome
+
+BATCH_MAX: Final = 4096
+QUEUE_MAX: Final = 65_536
+
+
+class _Waiting(NamedTuple):
+    submission: Submission
+    answer: asyncio.Future[Receipt]
+
+
+class Pipeline:
+    """The only writer of the sequencer. Use it from one event loop."""
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        on_fatal: Callable[[BaseException], None],
+        queue_max: int = QUEUE_MAX,
+    ) -> None:
+        """``on_fatal`` is told when the disk or the engine fails; it must end the process."""
+        self._sequencer = sequencer
+        self._consumers: list[Consumer] = []
+        self._on_fatal = on_fatal
+        self._queue_max = queue_max
+        self._queue: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def follow(self, consumer: Consumer) -> None:
+        """Show every batch to ``consumer``, after those added before it; before ``recover``."""
+        self._consumers.append(consumer)
+
+    def recover(self) -> int:
+        """Replay the journal to every consumer; return how many commands there were."""
+        for committed in self._sequencer.recover():
+            self._show(committed)
+        return self._sequencer.sequence
+
+    def start(self) -> None:
+        """Begin taking requests; call ``recover`` first."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="pipeline")
+
+    async def submit(self, command: np.void, attachment: bytes = b"") -> Receipt:
+        """Sequence one command; the receipt comes when it is on disk and carried out."""
+        if self._closing:
+            return Receipt(Outcome.SHUTTING_DOWN)
+        if len(self._queue) >= self._queue_max:
+            return Receipt(Outcome.OVERLOADED)
+        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(Submission(command, attachment), answer))
+        self._wake.set()
+        return await answer
+
+    async def close(self) -> None:
+        """Finish what is queued, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        self._disk.shutdown()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not (self._closing and not self._queue):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                waiting, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+                try:
+                    written = await loop.run_in_executor(
+                        self._disk, self._sequencer.write, [w.submission for w in waiting]
+                    )
+                    committed = self._sequencer.apply(written)
+                    self._show(committed)
+                except (OSError, AssertionError) as fatal:
+                    # Nobody may be told anything any more: what is on disk is unknown.
+                    self._on_fatal(fatal)
+                    return
+                for frame, waiter in zip(committed.frames(), waiting, strict=True):
+                    if not waiter.answer.done():
+                        waiter.answer.set_result(receipt_of(frame))
+
+    def _show(self, committed: Committed) -> None:
+        for consumer in self._consumers:
+            consumer.consume(committed)
+
+
+def receipt_of(frame: Frame) -> Receipt:
+    """Return what the client of one command is told."""
+    first = frame.events[0] if len(frame.events) else None
+    rejected = first is not None and first["kind"] == EventKind.REJECTED
+    accepted = first is not None and first["kind"] == EventKind.ACCEPTED
+    return Receipt(
+        outcome=Outcome(int(first["outcome"])) if first is not None and rejected else Outcome(0),
+        sequence=frame.sequence,
+        time_ns=int(frame.command["time_ns"]),
+        order_id=int(first["order_id"]) if first is not None and accepted else 0,
+        events=frame.events,
+    )

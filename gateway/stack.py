@@ -1,0 +1,355 @@
+"""How do all the parts become one running exchange?
+
+``Stack.open`` builds every object and hands each what it needs; nothing else in the house
+constructs across layers. Opening order is recovery order: chain, contracts, key register, journal,
+then the loops and the door. Whatever moment the last process died at, ``open`` goes on from there.
+"""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Final, Literal, NamedTuple, Self
+
+import structlog
+from fastapi import APIRouter
+
+from engine.core import Engine
+from engine.journal import DirectoryStorage, Journal
+from engine.sequencer import Sequencer
+from engine.types import Limits
+from gateway.app import create_app
+from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.channels import Channels
+from gateway.exchange import Exchange
+from gateway.marketdata import MarketData
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.ratelimits import Budgets, RateLimits
+from gateway.serve import HttpServer
+from gateway.services import Services
+from gateway.sessions import SessionIssuer
+from gateway.userstream import UserStream
+from gateway.ws.outbox import OutboxBounds
+from merchants.keyring import FileKeyring
+from merchants.service import Merchants, open_merchants_database
+from merchants.webhooks.egress import HttpEgress
+from settlement.admission import Admission
+from settlement.attachments import TokenListing
+from settlement.catalog import Catalog
+from settlement.deploy import Delays, Deployment, TokenPlan, deploy
+from settlement.devchain import DevChain, dev_secret, start_devchain
+from settlement.keys import KeyBook
+from settlement.outbox import Outbox
+from settlement.sealer import Sealer
+from settlement.settler import Contracts, Settler
+from settlement.signer import SecretSigner, Signer
+from settlement.submitter import Policy, Submitter
+from settlement.watcher import DepositBook, Watcher
+
+VERSION: Final = "0.1.0"
+EXIT_DISK_FAILED: Final = 70
+TICK_SECONDS: Final = 0.25
+MERCHANT_SECONDS: Final = 0.2
+SECRET_SIZE: Final = 32
+
+ChainName = Literal["auto", "anvil", "eth-tester"]
+
+
+class MarketPlan(NamedTuple):
+    """A market to list on first start; sizes in pips as in ``settlement.catalog.Market``."""
+
+    symbol: str
+    base: str
+    quote: str
+    lot_pips: int
+    tick_pips: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+
+
+class Settings(NamedTuple):
+    """What an operator decides; everything else follows."""
+
+    directory: Path
+    host: str
+    port: int
+    chain: ChainName
+    operator: Signer
+    deployer: Signer
+    tokens: tuple[TokenPlan, ...]
+    markets: tuple[MarketPlan, ...]
+    delays: Delays = Delays()
+    limits: Limits = Limits()
+    budgets: Budgets = Budgets()
+    confirmations: int = 2
+    batch_age_ns: int = 250_000_000
+    sandbox: bool = False
+
+
+class Stack:
+    """A running exchange; an async context."""
+
+    def __init__(self, settings: Settings, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self.settings = settings
+        self.now_ns = now_ns
+        self.log = structlog.get_logger("stack")
+        self.port = 0
+        self.routers: list[APIRouter] = []
+        self.server: HttpServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._build_chain()
+        self._build_exchange()
+        self._build_merchants()
+        await asyncio.to_thread(self.chain_loop.rebuild_keys)
+        self.sequences_recovered = self.pipeline.recover()
+        self.pipeline.start()
+        await self._list_what_is_missing()
+        self.chain_loop.resume()
+        for address in self.merchants.deposit_addresses():
+            self.watcher.watch(address)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.server is not None:
+            await self.server.stop()
+        self._closing.set()
+        for task in self._tasks:
+            await task
+        await self.pipeline.close()
+        self.outbox.close()
+        self.storage.close()
+        self.devchain.close()
+
+    def _build_chain(self) -> None:
+        settings = self.settings
+        directory = settings.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        # The journal's lock first: two processes on one directory must stop here, not on chain.
+        self.storage = DirectoryStorage(directory / "journal")
+        self.devchain: DevChain = start_devchain(
+            directory / "chain", prefer=settings.chain, clock=self.now_ns
+        )
+        self.chain = self.devchain.chain
+        self.deployment: Deployment = deploy(
+            self.chain,
+            directory / "deployment.json",
+            settings.deployer,
+            settings.operator.address,
+            settings.tokens,
+            settings.delays,
+        )
+
+    def _build_exchange(self) -> None:
+        settings, deployment = self.settings, self.deployment
+        domain = deployment.domain
+        self.catalog, self.keys = Catalog(), KeyBook()
+        self.admission = Admission(self.catalog, self.keys)
+        self.outbox = Outbox(settings.directory / "settlement.sqlite")
+        self.sealer = Sealer(
+            self.outbox, self.catalog, domain, settings.operator, settings.batch_age_ns
+        )
+        submitter = Submitter(
+            self.chain,
+            self.outbox,
+            settings.operator,
+            deployment.exchange,
+            Policy(confirmations=settings.confirmations),
+            self.now_ns,
+        )
+        contracts = Contracts(
+            deployment.exchange, deployment.invoice_deposits, deployment.invoice_implementation
+        )
+        self.settler = Settler(self.outbox, self.sealer, submitter, contracts, self.now_ns)
+        self.watcher = Watcher(
+            self.chain,
+            self.outbox,
+            deployment.exchange,
+            deployment.deploy_block,
+            settings.confirmations,
+        )
+        for token in deployment.tokens:
+            self.watcher.watch_token(token.address)
+        self.desk = SettlementDesk(self.settler, self.watcher)
+        self.engine = Engine(settings.limits)
+        self.pipeline = Pipeline(
+            Sequencer(self.engine, Journal(self.storage), self.now_ns), _end_process
+        )
+        self.exchange = Exchange(
+            self.pipeline, self.engine, self.catalog, self.admission, domain, self.now_ns
+        )
+        self.channels = Channels()
+        self.market_data = MarketData(self.catalog, self.channels, self.desk.trade_state)
+        self.user_stream = UserStream(
+            self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
+        )
+        self.deposit_book = DepositBook()
+
+    def _build_merchants(self) -> None:
+        directory = self.settings.directory
+        self.merchants = Merchants(
+            database=open_merchants_database(directory),
+            exchange=self.exchange,
+            settlement=self.desk,
+            keyring=FileKeyring(directory / "keys"),
+            egress=HttpEgress(loopback_allowed=self.settings.sandbox),
+            clock=self.now_ns,
+            entropy=secrets.token_bytes,
+            jitter=Random(),
+            confirmations_required=self.settings.confirmations,
+        )
+        for consumer in (
+            self.catalog,
+            self.admission,
+            self.deposit_book,
+            self.sealer,
+            self.market_data,
+            self.user_stream,
+            self.merchants,
+        ):
+            self.pipeline.follow(consumer)
+        self.chain_loop = ChainLoop(
+            chain=self.chain,
+            settler=self.settler,
+            watcher=self.watcher,
+            exchange=self.exchange,
+            admission=self.admission,
+            keys=self.keys,
+            deposit_book=self.deposit_book,
+            merchants=self.merchants,
+            listeners=(self.market_data, self.user_stream),
+        )
+
+    async def _list_what_is_missing(self) -> None:
+        """List tokens and markets once; a crash in between is picked up where it stopped."""
+        for token in self.deployment.tokens[len(self.catalog.tokens) :]:
+            receipt = await self.exchange.list_token(
+                TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
+            )
+            assert receipt.accepted, f"{token.symbol}: {receipt.outcome.name}"
+        for plan in self.settings.markets[len(self.catalog.markets) :]:
+            receipt = await self.exchange.list_market(**plan._asdict())
+            assert receipt.accepted, f"{plan.symbol}: {receipt.outcome.name}"
+
+    async def serve(self) -> int:
+        """Open the door and start the loops; return the port."""
+        services = Services(
+            exchange=self.exchange,
+            settlement=self.desk,
+            channels=self.channels,
+            market_data=self.market_data,
+            user_stream=self.user_stream,
+            sessions=SessionIssuer(self._secret("session.secret"), self.now_ns),
+            limits=RateLimits(self.settings.budgets),
+            metrics=Metrics(),
+            now_ns=self.now_ns,
+            not_ready=self._not_ready,
+            version=VERSION,
+            outbox_bounds=OutboxBounds(),
+            routers=tuple(self.routers),
+        )
+        self.server = HttpServer(create_app(services), self.settings.host, self.settings.port)
+        self.port = await self.server.start()
+        self._start_loop(self.chain_loop.turn, 0.1, "chain")
+        self._start_loop(self._tick, TICK_SECONDS, "clock")
+        self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
+        return self.port
+
+    def operator_token(self) -> str:
+        """Return the bearer token for operator routes, kept in the data directory."""
+        return self._secret("operator.token").hex()
+
+    def _start_loop(self, turn: Callable[[], Any], seconds: float, name: str) -> None:
+        async def loop() -> None:
+            while not self._closing.is_set():
+                is_busy = await turn()
+                if not is_busy:
+                    try:
+                        await asyncio.wait_for(self._closing.wait(), seconds)
+                    except TimeoutError:
+                        continue
+
+        task = asyncio.create_task(loop(), name=name)
+        task.add_done_callback(self._loop_ended)
+        self._tasks.append(task)
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # A loop that cannot go on is a bug: better to stop and say so than to run on half.
+            self.log.error("loop failed", loop=task.get_name(), exc_info=error)
+            _end_process(error)
+
+    async def _tick(self) -> None:
+        if self.admission.has_expired(self.now_ns()):
+            await self.exchange.tick()
+
+    def _not_ready(self) -> list[str]:
+        missing = []
+        if self.settler.halted is not None:
+            missing.append(f"settlement is halted: {self.settler.halted}")
+        if self.chain_loop.unreachable:
+            missing.append(f"the chain does not answer: {self.chain_loop.unreachable}")
+        return missing
+
+    def _secret(self, name: str) -> bytes:
+        path = self.settings.directory / name
+        if not path.exists():
+            aside = path.with_suffix(".new")
+            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(SECRET_SIZE))
+                file.flush()
+                os.fsync(handle)
+            aside.rename(path)
+        return path.read_bytes()
+
+
+def _end_process(error: BaseException) -> None:
+    """End at once: what reached the disk decides at the next start, not this memory."""
+    structlog.get_logger("stack").critical("cannot go on", error=repr(error))
+    os._exit(EXIT_DISK_FAILED)
+
+
+def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) -> Settings:
+    """Return a whole exchange on an embedded chain with two worthless tokens."""
+    return Settings(
+        directory=directory,
+        host=host,
+        port=port,
+        chain=chain,
+        operator=SecretSigner(dev_secret(0)),
+        deployer=SecretSigner(dev_secret(9)),
+        tokens=(TokenPlan("Demo Dollar", "USD", 6), TokenPlan("Demo Token", "TOKEN", 18)),
+        markets=(
+            MarketPlan(
+                symbol="TOKEN-USD",
+                base="TOKEN",
+                quote="USD",
+                lot_pips=10_000,
+                tick_pips=100,
+                maker_fee_ppm=200,
+                taker_fee_ppm=1_000,
+            ),
+        ),
+        # Everybody in a sandbox comes from the same loopback address.
+        budgets=Budgets(
+            requests_per_address=100_000,
+            cancels_per_address=100_000,
+            orders_per_account=100_000,
+            cancels_per_account=100_000,
+        ),
+        sandbox=True,
+    )

@@ -1,0 +1,244 @@
+"""Who are the shops, how do they prove it, and what has their wallet allowed us to do?
+
+A store is bound to one wallet and one market. The server makes a session key for it and asks the
+wallet to sign a ``KeyGrant``: sell base for quote, until a date, up to a notional, never under a
+floor price. That is all the server can do with a merchant's money.
+"""
+
+import hashlib
+import hmac
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+from sqlalchemy import Engine, func, select
+
+from engine.types import Outcome
+from merchants.database import transaction
+from merchants.keyring import SECRET_SIZE, Keyring
+from merchants.model import Store
+from merchants.refusal import Refusal
+from settlement.eip712 import (
+    DOMAIN_NAME,
+    DOMAIN_VERSION,
+    GRANT_TYPE,
+    Domain,
+    KeyGrant,
+    address_of_secret,
+    grant_digest,
+    recover,
+)
+from settlement.ports import ExchangePort, SettlementPort
+
+SIDES_SELL: Final = 2
+"""Bit 1 of ``KeyGrant.sides``: the key may sell and may not buy."""
+
+API_KEY_SIZE: Final = 32
+WEBHOOK_SECRET_SIZE: Final = 32
+
+TypedFields = list[dict[str, str]]
+
+
+class StoreRequest(NamedTuple):
+    """What a new store asks for.
+
+    ``wallet`` is an address; ``market`` a symbol, for example ``TOKEN-USD``; ``name`` is what
+    customers read. ``slippage_ppm`` is how far under the quote a conversion may sell,
+    ``lifetime_s`` how long an invoice waits.
+    ``key_lifetime_s``, ``notional_cap`` and ``floor_price`` (quote pips in all, and per whole
+    base token) bound the session key. No ``webhook_url`` means no webhooks.
+    """
+
+    wallet: bytes
+    market: str
+    name: str = ""
+    webhook_url: str = ""
+    slippage_ppm: int = 10_000
+    lifetime_s: int = 15 * 60
+    key_lifetime_s: int = 90 * 24 * 3600
+    notional_cap: int = 10**6 * 10**8
+    floor_price: int = 0
+
+
+class StoreCreated(NamedTuple):
+    """The only answer that ever carries the API key and the webhook secret."""
+
+    store_id: str
+    api_key: str
+    webhook_secret: str
+    grant: KeyGrant
+
+
+class TypedGrant(msgspec.Struct, frozen=True):
+    """EIP-712 JSON as ``eth_signTypedData_v4`` takes it; integers are decimal strings."""
+
+    types: dict[str, TypedFields]
+    primaryType: str  # noqa: N815 -- the name that wallets expect
+    domain: dict[str, str | int]
+    message: dict[str, str]
+
+
+def typed_grant(domain: Domain, grant: KeyGrant) -> TypedGrant:
+    """Return what the merchant's wallet shows and signs."""
+    name, _, rest = GRANT_TYPE.partition("(")
+    fields = [field.split(" ") for field in rest.rstrip(")").split(",")]
+    shown = ("0x" + v.hex() if isinstance(v, bytes) else str(v) for v in grant)
+    return TypedGrant(
+        types={
+            "EIP712Domain": [
+                {"name": "name", "type": "string"},
+                {"name": "version", "type": "string"},
+                {"name": "chainId", "type": "uint256"},
+                {"name": "verifyingContract", "type": "address"},
+            ],
+            name: [{"name": field, "type": kind} for kind, field in fields],
+        },
+        primaryType=name,
+        domain={
+            "name": DOMAIN_NAME,
+            "version": DOMAIN_VERSION,
+            "chainId": domain.chain_id,
+            "verifyingContract": "0x" + domain.contract.hex(),
+        },
+        message=dict(zip((field for _, field in fields), shown, strict=True)),
+    )
+
+
+def grant_of(store: Store) -> KeyGrant:
+    """Return the grant that ``store``'s wallet has signed or has to sign."""
+    return KeyGrant(
+        account=store.wallet,
+        key=store.key_address,
+        base=store.base,
+        quote=store.quote,
+        sides=SIDES_SELL,
+        expiry=store.grant_expiry,
+        notional_cap=store.grant_notional_cap,
+        floor_price=store.grant_floor_price,
+        nonce=store.grant_nonce,
+    )
+
+
+def _api_key_hash(api_key: str) -> bytes:
+    """Hash once without salt: the key is 256 random bits, no dictionary reaches it."""
+    return hashlib.sha256(api_key.encode()).digest()
+
+
+class Accounts:
+    """Stores, their API keys and their wallets' approvals."""
+
+    def __init__(
+        self,
+        *,
+        database: Engine,
+        exchange: ExchangePort,
+        settlement: SettlementPort,
+        keyring: Keyring,
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._exchange = exchange
+        self._settlement = settlement
+        self._keyring = keyring
+        self._clock = clock
+        self._entropy = entropy
+
+    def create(self, request: StoreRequest) -> StoreCreated | Refusal:
+        """Make a store with a fresh session key. Refuses UNKNOWN_MARKET."""
+        market = self._exchange.catalog.market(request.market)
+        if market is None:
+            return Refusal(Outcome.UNKNOWN_MARKET, {"market": request.market})
+
+        now_ns = self._clock()
+        secret = self._entropy(SECRET_SIZE)
+        api_key = "tbk_" + urlsafe_b64encode(self._entropy(API_KEY_SIZE)).decode().rstrip("=")
+        webhook_secret = "whsec_" + b64encode(self._entropy(WEBHOOK_SECRET_SIZE)).decode()
+        store = Store(
+            id="sto_" + self._entropy(16).hex(),
+            api_key_hash=_api_key_hash(api_key),
+            created_ns=now_ns,
+            name=request.name,
+            wallet=request.wallet,
+            base=market.base.address,
+            quote=market.quote.address,
+            slippage_ppm=request.slippage_ppm,
+            lifetime_s=request.lifetime_s,
+            webhook_url=request.webhook_url,
+            webhook_secrets=webhook_secret,
+            webhook_enabled=True,
+            key_address=address_of_secret(secret),
+            grant_expiry=now_ns // 10**9 + request.key_lifetime_s,
+            grant_notional_cap=request.notional_cap,
+            grant_floor_price=request.floor_price,
+            grant_nonce=0,
+        )
+        # The key first: a key without a store is litter, a store without its key cannot convert.
+        self._keyring.put(store.key_address, secret)
+        with transaction(self._database) as session:
+            last = session.scalar(
+                select(func.max(Store.grant_nonce)).where(Store.wallet == store.wallet)
+            )
+            # Must rise with every grant of the wallet; milliseconds do, without asking the chain.
+            store.grant_nonce = max(now_ns // 10**6, (last or 0) + 1)
+            session.add(store)
+        return StoreCreated(store.id, api_key, webhook_secret, grant_of(store))
+
+    def approve(self, store_id: str, signature: bytes) -> Store | Refusal:
+        """Take the wallet's signature over the grant and see that the contract gets it.
+
+        Refuses UNKNOWN_STORE, and BAD_SIGNATURE with our digest and the address recovered. The
+        same approval twice is one.
+        """
+        with transaction(self._database) as session:
+            store = session.get(Store, store_id)
+            if store is None:
+                return Refusal(Outcome.UNKNOWN_STORE, {"store": store_id})
+            digest = grant_digest(self._exchange.domain, grant_of(store))
+            signer = recover(digest, signature)
+            if signer != store.wallet:
+                return Refusal(
+                    Outcome.BAD_SIGNATURE,
+                    {
+                        "digest": "0x" + digest.hex(),
+                        "expected": "0x" + store.wallet.hex(),
+                        "recovered": "" if signer is None else "0x" + signer.hex(),
+                    },
+                )
+            if store.grant_signature is None:
+                store.grant_signature = signature
+        self.relay_grants()
+        with transaction(self._database) as session:
+            return session.get_one(Store, store_id)
+
+    def relay_grants(self) -> None:
+        """Hand approvals that the settler has not got yet to it; again after a crash between."""
+        with transaction(self._database) as session:
+            due = select(Store).where(
+                Store.grant_signature.is_not(None), Store.grant_relayed.is_(False)
+            )
+            for store in session.scalars(due):
+                assert store.grant_signature is not None, "the query says so"
+                self._settlement.enqueue_grant(grant_of(store), store.grant_signature)
+                store.grant_relayed = True
+
+    def authenticate(self, api_key: str) -> Store | None:
+        """Return the store whose API key this is."""
+        wanted = _api_key_hash(api_key)
+        with transaction(self._database) as session:
+            store = session.scalar(select(Store).where(Store.api_key_hash == wanted))
+        if store is None or not hmac.compare_digest(store.api_key_hash, wanted):
+            return None
+        return store
+
+    def rotate_webhook_secret(self, store_id: str) -> str | Refusal:
+        """Return a new webhook secret; the one before stays valid beside it until the next."""
+        webhook_secret = "whsec_" + b64encode(self._entropy(WEBHOOK_SECRET_SIZE)).decode()
+        with transaction(self._database) as session:
+            store = session.get(Store, store_id)
+            if store is None:
+                return Refusal(Outcome.UNKNOWN_STORE, {"store": store_id})
+            newest = store.webhook_secrets.split(" ")[0]
+            store.webhook_secrets = f"{webhook_secret} {newest}"
+        return webhook_secret

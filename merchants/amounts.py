@@ -1,0 +1,61 @@
+"""How does an amount cross JSON without losing a unit?
+
+Outside, amounts are decimal strings. Inside they are integers: pips for anything the exchange
+holds (8 decimals), raw units for anything that lies on chain in a token of its own decimals.
+"""
+
+import re
+from typing import Final
+
+from engine.types import MONEY_MAX
+from settlement.catalog import Token
+from settlement.eip712 import keccak256
+
+PIPS_DECIMALS: Final = 8
+
+_DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,18}))?")
+
+
+def decimal_of(units: int, decimals: int) -> str:
+    """Return ``units`` of 10**-decimals as a decimal string without needless zeros."""
+    assert units >= 0, "amounts shown to people are never negative"
+    whole, rest = divmod(units, 10**decimals)
+    digits = str(rest).rjust(decimals, "0").rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def decimal_of_pips(pips: int) -> str:
+    """Return pips as a decimal string in whole tokens."""
+    return decimal_of(pips, PIPS_DECIMALS)
+
+
+def pips_of_decimal(text: str) -> int | None:
+    """Return the pips in a decimal string; None if it is no amount or finer than a pip."""
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        return None
+    fraction = (match[2] or "").rstrip("0")
+    if len(fraction) > PIPS_DECIMALS:
+        return None
+    pips = int(match[1] + fraction.ljust(PIPS_DECIMALS, "0"))
+    return pips if pips <= MONEY_MAX else None
+
+
+def raw_covering(token: Token, pips: int) -> int:
+    """Return the fewest raw units of ``token`` that are worth at least ``pips``."""
+    if token.unit_scale > 0:
+        return pips * token.unit_scale
+    return -(pips // token.unit_scale)
+
+
+def hex_of(value: bytes) -> str:
+    """Return bytes as 0x and lower-case hex."""
+    return "0x" + value.hex()
+
+
+def checksum_address(address: bytes) -> str:
+    """Return an address in EIP-55 form, whose mixed case lets a wallet notice a wrong letter."""
+    digits = address.hex()
+    check = keccak256(digits.encode()).hex()
+    pairs = zip(digits, check, strict=False)  # The hash is longer than the address.
+    return "0x" + "".join(d.upper() if c >= "8" else d for d, c in pairs)

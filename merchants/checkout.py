@@ -1,0 +1,130 @@
+"""What does the customer need to read right now?
+
+One phase of the sale at a time, in words that say what happens next. The page that shows them is
+``gateway.rest.checkout``; nothing here knows HTML.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from merchants.documents import InvoiceDocument
+from merchants.lifecycles import ConversionState, InvoiceException, InvoiceState, PaymentState
+
+
+class Phase(StrEnum):
+    """Where the customer is: finer than the invoice's state before, coarser after."""
+
+    WAITING = "waiting"
+    PARTIAL = "partial"
+    SEEN = "seen"
+    CONVERTING = "converting"
+    SETTLED = "settled"
+    EXPIRED = "expired"
+    INVALID = "invalid"
+
+
+ENDED: Final = (Phase.SETTLED, Phase.INVALID)
+"""Nothing more is expected. An expired invoice still waits for a late payment."""
+
+HEADLINES: Final[Mapping[Phase, str]] = {
+    Phase.WAITING: "Waiting for your payment",
+    Phase.PARTIAL: "Part of your payment has arrived",
+    Phase.SEEN: "Payment seen",
+    Phase.CONVERTING: "Payment received",
+    Phase.SETTLED: "Paid",
+    Phase.EXPIRED: "This price has expired",
+    Phase.INVALID: "This payment was not confirmed",
+}
+
+
+class Checkout(NamedTuple):
+    """One invoice as its customer sees it; ``sentence`` says what happens next."""
+
+    invoice: InvoiceDocument
+    shop: str
+    phase: Phase
+    headline: str
+    sentence: str
+    confirmations: int
+    confirmations_required: int
+
+
+def checkout_of(invoice: InvoiceDocument, shop: str, confirmations_required: int) -> Checkout:
+    """Return what to show for ``invoice``."""
+    phase = phase_of(invoice)
+    confirmations = min(
+        (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
+        default=0,
+    )
+    return Checkout(
+        invoice=invoice,
+        shop=shop,
+        phase=phase,
+        headline=HEADLINES[phase],
+        sentence=_sentence(invoice, phase),
+        confirmations=min(confirmations, confirmations_required),
+        confirmations_required=confirmations_required,
+    )
+
+
+def phase_of(invoice: InvoiceDocument) -> Phase:
+    """Return the phase of an invoice."""
+    match invoice.status:
+        case InvoiceState.NEW:
+            return Phase.WAITING if invoice.received == "0" else Phase.PARTIAL
+        case InvoiceState.PROCESSING:
+            return Phase.SEEN
+        case InvoiceState.EXPIRED:
+            return Phase.EXPIRED
+        case InvoiceState.INVALID:
+            return Phase.INVALID
+        case InvoiceState.SETTLED:
+            ends = (ConversionState.FINAL, ConversionState.HELD)
+            done = all(conversion.status in ends for conversion in invoice.conversions)
+            return Phase.SETTLED if done else Phase.CONVERTING
+
+
+def _sentence(invoice: InvoiceDocument, phase: Phase) -> str:
+    match phase:
+        case Phase.WAITING:
+            return (
+                f"Send exactly {invoice.amount_due} {invoice.token} to the address below, from a "
+                "wallet or straight from an exchange."
+            )
+        case Phase.PARTIAL:
+            return (
+                f"{invoice.received} {invoice.token} arrived. Send the remaining "
+                f"{invoice.remaining} {invoice.token} to the same address."
+            )
+        case Phase.SEEN:
+            return "You are done. The chain is confirming your payment; this page follows it."
+        case Phase.CONVERTING:
+            return "The shop has your payment. It is being sold on the order book right now."
+        case Phase.SETTLED:
+            return _settled_sentence(invoice)
+        case Phase.EXPIRED if invoice.exception is InvoiceException.PAID_PARTIAL:
+            return (
+                f"{invoice.received} of {invoice.amount_due} {invoice.token} arrived in time and "
+                "is kept for you by the shop. Please contact the shop, or send the rest: it is "
+                "accepted at the price of that moment."
+            )
+        case Phase.EXPIRED:
+            return (
+                "Do not send anything to this address any more; ask the shop for a new price. "
+                "Sent already? It is not lost: it is credited at the price of that moment."
+            )
+        case Phase.INVALID:
+            return "The transfer never became final on chain. Please contact the shop."
+
+
+def _settled_sentence(invoice: InvoiceDocument) -> str:
+    if any(conversion.status is ConversionState.HELD for conversion in invoice.conversions):
+        return "The shop has your payment and keeps part of it as it came."
+    if invoice.exception is InvoiceException.PAID_OVER:
+        return "Thank you. More than the amount due arrived; the shop can see the difference."
+    if invoice.exception is InvoiceException.PAID_LATE:
+        return (
+            "Thank you. It came after the price expired and was sold at the price of that moment."
+        )
+    return "Thank you. The shop has its money, and the chain has the proof."

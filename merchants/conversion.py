@@ -1,0 +1,303 @@
+"""How does what a shop was paid become stablecoin in its vault account?
+
+Sold through the book like anybody's order: single-shot, signed by the session key that the
+merchant's wallet approved, never under the limit. The signed order is stored before it is placed
+and its fate is read from the journal alone, so a restart sends the same digest again or finds
+that it was carried out; it can never sell twice.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from engine.events import EventKind
+from engine.frames import Frame
+from engine.types import LOTS_MAX, Outcome
+from merchants import outbox, quotes
+from merchants.database import transaction
+from merchants.documents import market_of, unconverted_pips
+from merchants.keyring import Keyring
+from merchants.lifecycles import CONVERSION_EDGES, ConversionState, moved
+from merchants.model import Conversion, Fill, Invoice, Order, Store
+from merchants.outbox import EventType
+from settlement.attachments import OrderBits, SignedOrder, decode, encode
+from settlement.catalog import Market
+from settlement.eip712 import order_digest, sign
+from settlement.ports import ExchangePort, SettlementPort
+
+RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
+"""Waits between attempts; after one attempt more than these the rest is held as token."""
+
+ORDER_LIFETIME_S: Final = 60
+"""Longer than any queue in front of the journal, shorter than a price stays the same."""
+
+_PROGRESS: Final = ("matched", "batched", "submitted", "mined", "final")
+
+
+class Conversions:
+    """Opens conversions, gives them orders, and follows their fills to the chain."""
+
+    def __init__(
+        self,
+        *,
+        database: Engine,
+        exchange: ExchangePort,
+        settlement: SettlementPort,
+        keyring: Keyring,
+        clock: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._exchange = exchange
+        self._settlement = settlement
+        self._keyring = keyring
+        self._clock = clock
+        self._followed = ""  # Where the last round of follow_due ended; "" starts from the front.
+        with transaction(database) as session:
+            unresolved = select(Order.wallet).where(Order.outcome.is_(None))
+            self._wallets_waiting = set(session.scalars(unresolved))
+
+    def waiting_accounts(self) -> list[int]:
+        """Return the engine accounts whose PLACE commands may be orders of ours."""
+        numbers = (
+            self._exchange.catalog.account_number(wallet) for wallet in tuple(self._wallets_waiting)
+        )
+        return [number for number in numbers if number is not None]
+
+    def open(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+        """Make conversions of all whole lots that were credited and are in none yet.
+
+        The first one of an invoice that was paid in time may use the price it was quoted; what
+        came late or on top is sold at the present price.
+        """
+        if invoice.token == invoice.store.quote:
+            return
+        catalog = self._exchange.catalog
+        market = catalog.market_of_pair(invoice.store.base, invoice.store.quote)
+        assert market is not None, "a store is made for a listed market"
+        while lots := min(unconverted_pips(catalog, invoice) // market.lot_pips, LOTS_MAX):
+            number = len(invoice.conversions) + 1
+            quoted = number == 1 and not invoice.late
+            invoice.conversions.append(
+                Conversion(
+                    id=f"{invoice.id}.{number}",
+                    number=number,
+                    state=ConversionState.PENDING,
+                    market=market.symbol,
+                    lots=lots,
+                    lots_filled=0,
+                    quoted_ticks=invoice.quoted_ticks if quoted else None,
+                    attempts=0,
+                    next_attempt_ns=now_ns,
+                    reason="",
+                    following=True,
+                    fills=[],
+                )
+            )
+
+    async def execute_due(self, rows_max: int) -> None:
+        """Place the orders of conversions that are due. One order a wallet at a time: two would
+        be given the same nonce."""
+        with transaction(self._database) as session:
+            due = (
+                select(Conversion.id)
+                .join(Conversion.invoice)
+                .join(Invoice.store)
+                .where(
+                    Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
+                    Conversion.next_attempt_ns <= self._clock(),
+                    # Nothing can be sold before the wallet has approved the key.
+                    Store.grant_signature.is_not(None),
+                )
+                .order_by(Conversion.next_attempt_ns)
+            )
+            conversion_ids = list(session.scalars(due.limit(rows_max)))
+        for conversion_id in conversion_ids:
+            with transaction(self._database) as session:
+                order = self._order_for(session, session.get_one(Conversion, conversion_id))
+            if order is None:
+                continue
+            receipt = await self._exchange.place(order)
+            if receipt.sequence == 0:
+                with transaction(self._database) as session:
+                    self._refused(session, order.digest, receipt.outcome)
+
+    def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
+        """Return the order to place now: the one that is stored, or a new one, stored first."""
+        wallet = conversion.invoice.store.wallet
+        unresolved = session.scalar(
+            select(Order).where(Order.wallet == wallet, Order.outcome.is_(None))
+        )
+        if unresolved is not None:
+            if unresolved.conversion_id != conversion.id:
+                return None
+            stored = decode(unresolved.body)
+            assert isinstance(stored, SignedOrder), "only orders are stored there"
+            return stored
+        if conversion.state is not ConversionState.PENDING:
+            return None
+
+        market = market_of(self._exchange.catalog, conversion.market)
+        lots = conversion.lots - conversion.lots_filled
+        quoted_ticks = conversion.quoted_ticks
+        if quoted_ticks is None:
+            quoted_ticks = quotes.worst_price(quotes.bids_of(self._exchange, market), lots)
+        conversion.attempts += 1
+        conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.EXECUTING)
+        if quoted_ticks is None:
+            self._try_again(session, conversion, Outcome.NO_QUOTE)
+            return None
+        ticks = quotes.limit_ticks(quoted_ticks, conversion.invoice.store.slippage_ppm)
+        order = self._sign(conversion.invoice, market, lots, ticks)
+        session.add(
+            Order(
+                digest=order.digest,
+                conversion_id=conversion.id,
+                wallet=wallet,
+                lots=lots,
+                limit_ticks=ticks,
+                body=encode(order),
+            )
+        )
+        self._wallets_waiting.add(wallet)
+        return order
+
+    def _sign(self, invoice: Invoice, market: Market, lots: int, ticks: int) -> SignedOrder:
+        store = invoice.store
+        unsigned = SignedOrder(
+            account=store.wallet,
+            nonce=self._exchange.next_nonce(store.wallet),
+            flags=OrderBits.SELL | OrderBits.SINGLE_SHOT,
+            lane=0,
+            base=market.base.address,
+            quote=market.quote.address,
+            base_amount=market.base_pips(lots),
+            quote_amount=market.quote_pips(lots, ticks),
+            expiry=self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S,
+            max_fee_ppm=market.taker_fee_ppm,
+            ref=invoice.ref,
+            signature=b"",
+            signer=store.key_address,
+            digest=b"",
+        )
+        digest = order_digest(self._exchange.domain, unsigned)
+        signature = sign(digest, self._keyring.get(store.key_address))
+        return msgspec.structs.replace(unsigned, digest=digest, signature=signature)
+
+    def _refused(self, session: Session, digest: bytes, outcome: Outcome) -> None:
+        """An order was refused before the journal had it; it is never sent again."""
+        order = session.get_one(Order, digest)
+        if order.outcome is not None:
+            return
+        assert outcome is not Outcome.ACCEPTED, "an accepted order has a sequence"
+        self._resolve(session, order, outcome, sequence=0)
+        self._try_again(session, order.conversion, outcome)
+
+    def take_placed(self, session: Session, frame: Frame) -> None:
+        """Learn the fate of an order of ours from the journal; ignore everybody else's."""
+        attachment = decode(frame.attachment)
+        if not isinstance(attachment, SignedOrder):
+            return
+        order = session.get(Order, attachment.digest)
+        if order is None or order.outcome is not None:
+            return
+        conversion = order.conversion
+        market = market_of(self._exchange.catalog, conversion.market)
+        last_word = Outcome.ACCEPTED
+        for event in frame.events:
+            if event["kind"] == EventKind.TRADE:
+                lots, ticks = int(event["amount"]), int(event["price_ticks"])
+                assert ticks >= order.limit_ticks, "nothing is sold under the limit"
+                conversion.lots_filled += lots
+                conversion.fills.append(
+                    Fill(
+                        trade_id=int(event["trade_id"]),
+                        lots=lots,
+                        price_ticks=ticks,
+                        proceeds_pips=market.quote_pips(lots, ticks),
+                        fee_pips=int(event["fee_pips"]),
+                        state=_PROGRESS[0],
+                    )
+                )
+            elif event["kind"] in (EventKind.REJECTED, EventKind.UNFILLED):
+                last_word = Outcome(int(event["outcome"]))
+
+        assert conversion.lots_filled <= conversion.lots, "no more is sold than was ordered"
+        self._resolve(session, order, last_word, frame.sequence)
+        if conversion.lots_filled == conversion.lots:
+            self._become(session, conversion, ConversionState.FILLED)
+        else:
+            self._try_again(session, conversion, last_word)
+
+    def _resolve(self, session: Session, order: Order, outcome: Outcome, sequence: int) -> None:
+        order.outcome = outcome
+        order.sequence = sequence
+        session.flush()
+        self._wallets_waiting.discard(order.wallet)
+
+    def _try_again(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
+        """Plan the next attempt, or hold what is left when there were enough."""
+        conversion.reason = outcome.name
+        if conversion.attempts > len(RETRY_DELAYS_S):
+            self._become(session, conversion, ConversionState.HELD)
+            return
+        conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
+        delay_s = RETRY_DELAYS_S[conversion.attempts - 1]
+        conversion.next_attempt_ns = self._clock() + delay_s * 10**9
+
+    def follow_due(self, session: Session, rows_max: int) -> None:
+        """Ask how far the fills are and move their conversions on, some conversions a call."""
+        waiting = (
+            select(Conversion)
+            .where(Conversion.following, Conversion.lots_filled > 0, Conversion.id > self._followed)
+            .order_by(Conversion.id)
+            .limit(rows_max)
+        )
+        rows = session.scalars(waiting).all()
+        # A round that was not full has reached the end: the next one begins in front.
+        self._followed = rows[-1].id if len(rows) == rows_max else ""
+        for conversion in rows:
+            reached = [self._follow(fill) for fill in conversion.fills]
+            slowest = min(reached)
+            if conversion.state is ConversionState.FILLED and slowest >= _PROGRESS.index("batched"):
+                self._become(session, conversion, ConversionState.BATCHED)
+            if slowest < _PROGRESS.index("final"):
+                continue
+            if conversion.state is ConversionState.BATCHED:
+                self._become(session, conversion, ConversionState.FINAL)
+            conversion.following = conversion.state in (
+                ConversionState.PENDING,
+                ConversionState.EXECUTING,
+            )
+
+    def _follow(self, fill: Fill) -> int:
+        """Bring one fill up to date; return how far it is as an index of the progress words."""
+        if fill.state != _PROGRESS[-1]:
+            now = self._settlement.trade_state(fill.trade_id)
+            fill.state, fill.batch, fill.tx_hash = now
+        return _PROGRESS.index(fill.state)
+
+    def _become(self, session: Session, conversion: Conversion, state: ConversionState) -> None:
+        conversion.state = moved(CONVERSION_EDGES, conversion.state, state)
+        if state is ConversionState.FILLED:
+            conversion.reason = ""
+        if state is ConversionState.HELD and conversion.lots_filled == 0:
+            conversion.following = False
+        outbox.record(
+            session,
+            self._exchange.catalog,
+            conversion.invoice,
+            _EVENT_OF[state],
+            self._clock(),
+            conversion=conversion,
+        )
+
+
+_EVENT_OF: Final = {
+    ConversionState.FILLED: EventType.CONVERSION_FILLED,
+    ConversionState.BATCHED: EventType.CONVERSION_BATCHED,
+    ConversionState.FINAL: EventType.CONVERSION_FINAL,
+    ConversionState.HELD: EventType.CONVERSION_HELD,
+}

@@ -1,0 +1,262 @@
+"""In what shape do shops see their invoices?
+
+The same documents leave by REST and by webhook. Every amount is a decimal string; every status is
+a word of ``merchants.lifecycles``. Webhooks carry summaries, whose size does not grow with the
+number of transfers and fills.
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.types import PIPS_PER_TOKEN
+from merchants.amounts import checksum_address, decimal_of, decimal_of_pips, hex_of
+from merchants.lifecycles import ConversionState, InvoiceException, InvoiceState, PaymentState
+from merchants.model import Conversion, Event, Fill, Invoice, Payment
+from settlement.catalog import Catalog, Market, Token
+
+SHOWN_MAX: Final = 256
+"""Most payments, and most fills of one conversion, in one document."""
+
+
+class PaymentDocument(msgspec.Struct, frozen=True):
+    """One transfer to the invoice's address."""
+
+    tx_hash: str
+    log_index: int
+    status: PaymentState
+    token: str
+    amount: str
+    block_number: int
+    confirmations: int
+
+
+class FillDocument(msgspec.Struct, frozen=True):
+    """One trade: ``proceeds`` in the quote token before ``fee``; ``status`` as ``TradeState``."""
+
+    trade_id: int
+    amount: str
+    price: str
+    proceeds: str
+    fee: str
+    status: str
+    batch: int | None
+    tx_hash: str | None
+
+
+class ConversionSummary(msgspec.Struct, frozen=True):
+    """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains."""
+
+    id: str
+    status: ConversionState
+    market: str
+    amount: str
+    sold: str
+    unsold: str
+    proceeds: str
+    fee: str
+    net: str
+    attempts: int
+    reason: str
+
+
+class ConversionDocument(ConversionSummary, frozen=True):
+    """A conversion with its fills."""
+
+    fills: list[FillDocument]
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What the conversion brings at the quoted prices; the fee is the most, the net the least."""
+
+    proceeds: str
+    fee: str
+    net: str
+
+
+class InvoiceSummary(msgspec.Struct, frozen=True):
+    """An invoice without the lists that grow.
+
+    ``credited`` and ``dust`` (what is less than a lot) are in ``token``; ``net`` is the stablecoin
+    that conversions have brought so far after fees. Times are unix seconds.
+    """
+
+    id: str
+    store_id: str
+    order_id: str
+    status: InvoiceState
+    exception: InvoiceException
+    amount_usd: str
+    token: str
+    token_address: str
+    lots: int
+    rate: str
+    amount_due: str
+    amount_due_raw: str
+    expected: Expected
+    deposit_address: str
+    ref: str
+    received: str
+    remaining: str
+    credited: str
+    dust: str
+    net: str
+    created_at: int
+    expires_at: int
+    redirect_url: str
+    metadata: msgspec.Raw
+
+
+class InvoiceDocument(InvoiceSummary, frozen=True):
+    """An invoice with all that happened to it."""
+
+    payments: list[PaymentDocument]
+    conversions: list[ConversionDocument]
+
+
+class EventDocument(msgspec.Struct, frozen=True):
+    """An event in the list of events: ``body`` is exactly what the webhook carries."""
+
+    id: int
+    webhook_id: str
+    sequence: int
+    body: msgspec.Raw
+
+
+def listed(token: Token | None) -> Token:
+    """Return ``token``, which is in our rows and so must be in the catalog."""
+    assert token is not None, "a listed token is never delisted"
+    return token
+
+
+def market_of(catalog: Catalog, symbol: str) -> Market:
+    """Return the market called ``symbol``, which one of our rows names."""
+    market = catalog.market(symbol)
+    assert market is not None, "a listed market is never delisted"
+    return market
+
+
+def received_pips(invoice: Invoice) -> int:
+    """Return what came in. The ledger is the truth; transfers not swept yet run ahead of it."""
+    return max(invoice.seen_pips, invoice.credited_pips)
+
+
+def unconverted_pips(catalog: Catalog, invoice: Invoice) -> int:
+    """Return credited pips that are in no conversion."""
+    return invoice.credited_pips - sum(
+        market_of(catalog, row.market).base_pips(row.lots) for row in invoice.conversions
+    )
+
+
+def payment_document(catalog: Catalog, payment: Payment) -> PaymentDocument:
+    """Return one transfer as shops see it."""
+    token = listed(catalog.token_by_address(payment.token))
+    return PaymentDocument(
+        tx_hash=hex_of(payment.tx_hash),
+        log_index=payment.log_index,
+        status=payment.state,
+        token=token.symbol,
+        amount=decimal_of(int(payment.raw), token.decimals),
+        block_number=payment.block_number,
+        confirmations=payment.confirmations,
+    )
+
+
+def fill_document(market: Market, fill: Fill) -> FillDocument:
+    """Return one trade as shops see it."""
+    return FillDocument(
+        trade_id=fill.trade_id,
+        amount=decimal_of_pips(market.base_pips(fill.lots)),
+        price=decimal_of_pips(
+            market.quote_pips(1, fill.price_ticks) * PIPS_PER_TOKEN // market.lot_pips
+        ),
+        proceeds=decimal_of_pips(fill.proceeds_pips),
+        fee=decimal_of_pips(fill.fee_pips),
+        status=fill.state,
+        batch=fill.batch,
+        tx_hash=None if fill.tx_hash is None else hex_of(fill.tx_hash),
+    )
+
+
+def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSummary:
+    """Return a conversion without its fills."""
+    market = market_of(catalog, conversion.market)
+    proceeds = sum(fill.proceeds_pips for fill in conversion.fills)
+    fee = sum(fill.fee_pips for fill in conversion.fills)
+    return ConversionSummary(
+        id=conversion.id,
+        status=conversion.state,
+        market=conversion.market,
+        amount=decimal_of_pips(market.base_pips(conversion.lots)),
+        sold=decimal_of_pips(market.base_pips(conversion.lots_filled)),
+        unsold=decimal_of_pips(market.base_pips(conversion.lots - conversion.lots_filled)),
+        proceeds=decimal_of_pips(proceeds),
+        fee=decimal_of_pips(fee),
+        net=decimal_of_pips(proceeds - fee),
+        attempts=conversion.attempts,
+        reason=conversion.reason,
+    )
+
+
+def conversion_document(catalog: Catalog, conversion: Conversion) -> ConversionDocument:
+    """Return a conversion with its fills."""
+    market = market_of(catalog, conversion.market)
+    return ConversionDocument(
+        **msgspec.structs.asdict(conversion_summary(catalog, conversion)),
+        fills=[fill_document(market, fill) for fill in conversion.fills[:SHOWN_MAX]],
+    )
+
+
+def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
+    """Return an invoice without its payments and conversions."""
+    token = listed(catalog.token_by_address(invoice.token))
+    received = received_pips(invoice)
+    dust = unconverted_pips(catalog, invoice) if invoice.conversions else 0
+    return InvoiceSummary(
+        id=invoice.id,
+        store_id=invoice.store_id,
+        order_id=invoice.order_id,
+        status=invoice.state,
+        exception=invoice.exception,
+        amount_usd=decimal_of_pips(invoice.amount_pips),
+        token=token.symbol,
+        token_address=hex_of(token.address),
+        lots=invoice.lots,
+        rate=decimal_of_pips(invoice.rate_pips),
+        amount_due=decimal_of(int(invoice.due_raw), token.decimals),
+        amount_due_raw=invoice.due_raw,
+        expected=Expected(
+            proceeds=decimal_of_pips(invoice.proceeds_pips),
+            fee=decimal_of_pips(invoice.fee_pips),
+            net=decimal_of_pips(invoice.proceeds_pips - invoice.fee_pips),
+        ),
+        deposit_address=checksum_address(invoice.deposit_address),
+        ref=hex_of(invoice.ref),
+        received=decimal_of_pips(received),
+        remaining=decimal_of_pips(max(0, invoice.due_pips - received)),
+        credited=decimal_of_pips(invoice.credited_pips),
+        dust=decimal_of_pips(dust),
+        net=decimal_of_pips(
+            sum(f.proceeds_pips - f.fee_pips for c in invoice.conversions for f in c.fills)
+        ),
+        created_at=invoice.created_ns // 10**9,
+        expires_at=invoice.expires_ns // 10**9,
+        redirect_url=invoice.redirect_url,
+        metadata=msgspec.Raw(invoice.details.encode()),
+    )
+
+
+def invoice_document(catalog: Catalog, invoice: Invoice) -> InvoiceDocument:
+    """Return an invoice with its payments and conversions."""
+    return InvoiceDocument(
+        **msgspec.structs.asdict(invoice_summary(catalog, invoice)),
+        payments=[payment_document(catalog, row) for row in invoice.payments[:SHOWN_MAX]],
+        conversions=[conversion_document(catalog, row) for row in invoice.conversions],
+    )
+
+
+def event_document(event: Event) -> EventDocument:
+    """Return an event for the list of events."""
+    return EventDocument(
+        event.id, event.webhook_id, event.sequence, msgspec.Raw(event.body.encode())
+    )

@@ -1,0 +1,126 @@
+"""Which moves may an invoice, a payment, a conversion and a webhook delivery make?
+
+Four small machines instead of one large one: each has few states, and what they mean together
+(paid but late, settled but not yet converted) follows from their product. An edge that is not
+declared here is our bug wherever it is asked for, never something that came from outside.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, TypeVar
+
+
+class InvoiceState(StrEnum):
+    """What the shop should know: may it ship?"""
+
+    NEW = "new"
+    PROCESSING = "processing"
+    """All of it was seen on chain and is not final yet."""
+    SETTLED = "settled"
+    """All of it is in the merchant's vault account."""
+    EXPIRED = "expired"
+    INVALID = "invalid"
+    """It was seen in full and never became final."""
+
+
+class InvoiceException(StrEnum):
+    """How what came in differs from what was asked."""
+
+    NONE = "none"
+    PAID_PARTIAL = "paid_partial"
+    PAID_OVER = "paid_over"
+    PAID_LATE = "paid_late"
+
+
+class PaymentState(StrEnum):
+    """One transfer on chain, known by transaction hash and log index."""
+
+    DETECTED = "detected"
+    CONFIRMING = "confirming"
+    FINAL = "final"
+    ORPHANED = "orphaned"
+
+
+class ConversionState(StrEnum):
+    """One amount of tokens on its way through the book to stablecoin on chain."""
+
+    PENDING = "pending"
+    """Waits for its next order."""
+    EXECUTING = "executing"
+    """A signed order is stored; the journal has not told its fate yet."""
+    FILLED = "filled"
+    BATCHED = "batched"
+    FINAL = "final"
+    HELD = "held"
+    """Attempts are spent; what is left stays as token in the merchant's account."""
+
+
+class DeliveryState(StrEnum):
+    """One webhook message to one endpoint."""
+
+    PENDING = "pending"
+    RETRYING = "retrying"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+State = TypeVar("State", bound=StrEnum)
+Edges = Mapping[State, frozenset[State]]
+
+INVOICE_EDGES: Final[Edges[InvoiceState]] = {
+    InvoiceState.NEW: frozenset({InvoiceState.PROCESSING, InvoiceState.EXPIRED}),
+    InvoiceState.PROCESSING: frozenset(
+        {InvoiceState.SETTLED, InvoiceState.INVALID, InvoiceState.NEW}
+    ),
+    InvoiceState.SETTLED: frozenset(),
+    InvoiceState.EXPIRED: frozenset({InvoiceState.PROCESSING}),
+    InvoiceState.INVALID: frozenset({InvoiceState.PROCESSING}),
+}
+
+EXCEPTION_EDGES: Final[Edges[InvoiceException]] = {
+    InvoiceException.NONE: frozenset(
+        {InvoiceException.PAID_PARTIAL, InvoiceException.PAID_OVER, InvoiceException.PAID_LATE}
+    ),
+    InvoiceException.PAID_PARTIAL: frozenset(
+        {InvoiceException.NONE, InvoiceException.PAID_OVER, InvoiceException.PAID_LATE}
+    ),
+    InvoiceException.PAID_OVER: frozenset({InvoiceException.NONE}),
+    InvoiceException.PAID_LATE: frozenset({InvoiceException.NONE}),
+}
+
+PAYMENT_EDGES: Final[Edges[PaymentState]] = {
+    PaymentState.DETECTED: frozenset(
+        {PaymentState.CONFIRMING, PaymentState.FINAL, PaymentState.ORPHANED}
+    ),
+    PaymentState.CONFIRMING: frozenset({PaymentState.FINAL, PaymentState.ORPHANED}),
+    PaymentState.FINAL: frozenset(),
+    PaymentState.ORPHANED: frozenset(
+        {PaymentState.DETECTED, PaymentState.CONFIRMING, PaymentState.FINAL}
+    ),
+}
+
+CONVERSION_EDGES: Final[Edges[ConversionState]] = {
+    ConversionState.PENDING: frozenset({ConversionState.EXECUTING, ConversionState.HELD}),
+    ConversionState.EXECUTING: frozenset(
+        {ConversionState.PENDING, ConversionState.FILLED, ConversionState.HELD}
+    ),
+    ConversionState.FILLED: frozenset({ConversionState.BATCHED}),
+    ConversionState.BATCHED: frozenset({ConversionState.FINAL}),
+    ConversionState.FINAL: frozenset(),
+    ConversionState.HELD: frozenset(),
+}
+
+DELIVERY_EDGES: Final[Edges[DeliveryState]] = {
+    DeliveryState.PENDING: frozenset(
+        {DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.DEAD}
+    ),
+    DeliveryState.RETRYING: frozenset({DeliveryState.DELIVERED, DeliveryState.DEAD}),
+    DeliveryState.DELIVERED: frozenset(),
+    DeliveryState.DEAD: frozenset(),
+}
+
+
+def moved(edges: Edges[State], now: State, then: State) -> State:
+    """Return ``then``, having asserted that the edge from ``now`` is declared."""
+    assert then in edges[now], f"no edge from {now} to {then}"
+    return then

@@ -1,0 +1,279 @@
+"""Which rows does the merchants' side keep?
+
+Amounts are pips (int64) except columns called ``raw``, which are decimal text because raw units
+of an 18-decimal token do not fit 64 bits. Times are unix nanoseconds unless the name says
+otherwise. A row that promises an action to the outside (a sweep, an order, a webhook) is written
+in the transaction of the state change that causes it, and the action may be repeated.
+"""
+
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Enum, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from merchants.lifecycles import (
+    ConversionState,
+    DeliveryState,
+    InvoiceException,
+    InvoiceState,
+    PaymentState,
+)
+
+
+def _words(kind: type[StrEnum]) -> Enum:
+    """Store the word itself: the rows are read by people with a SQL prompt."""
+    return Enum(
+        kind,
+        native_enum=False,
+        length=16,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+_dense_id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Table(DeclarativeBase):
+    """Base of all rows."""
+
+    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads it once, nobody changes it
+        int: BigInteger,
+        bytes: LargeBinary,
+        InvoiceState: _words(InvoiceState),
+        InvoiceException: _words(InvoiceException),
+        PaymentState: _words(PaymentState),
+        ConversionState: _words(ConversionState),
+        DeliveryState: _words(DeliveryState),
+    }
+
+
+class Store(Table):
+    """A shop: who may call, where its money goes, and what its wallet has allowed us to do.
+
+    The ``grant_*`` columns are the ``KeyGrant`` that the wallet signs; ``key_address`` is the
+    session key in it. ``webhook_secrets`` are space separated, the newest first.
+    """
+
+    __tablename__ = "stores"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    api_key_hash: Mapped[bytes] = mapped_column(unique=True)
+    created_ns: Mapped[int]
+    name: Mapped[str]
+    wallet: Mapped[bytes]
+    base: Mapped[bytes]
+    quote: Mapped[bytes]
+    slippage_ppm: Mapped[int]
+    lifetime_s: Mapped[int]
+    webhook_url: Mapped[str]
+    webhook_secrets: Mapped[str]
+    webhook_enabled: Mapped[bool]
+    key_address: Mapped[bytes]
+    grant_expiry: Mapped[int]
+    grant_notional_cap: Mapped[int]
+    grant_floor_price: Mapped[int]
+    grant_nonce: Mapped[int]
+    grant_signature: Mapped[bytes | None]
+    grant_relayed: Mapped[bool] = mapped_column(default=False)
+
+
+class Invoice(Table):
+    """What is owed, what it was quoted at and what came in.
+
+    ``due_*`` and ``seen_pips``/``credited_pips`` are in the invoice's token, ``amount_pips``,
+    ``proceeds_pips`` and ``fee_pips`` in the quote token. ``seen_pips`` counts transfers on chain
+    that are not orphaned, ``credited_pips`` what the engine has booked. ``sweep_at_ns`` is when
+    to ask for the next sweep, None for never. ``late`` says that the transfer that made it full
+    was mined after the expiry. ``details`` is the shop's own metadata, a JSON object.
+    """
+
+    __tablename__ = "invoices"
+    __table_args__ = (Index("invoices_by_store", "store_id", "created_ns"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))
+    state: Mapped[InvoiceState] = mapped_column(index=True)
+    exception: Mapped[InvoiceException]
+    created_ns: Mapped[int]
+    expires_ns: Mapped[int]
+    processing_ns: Mapped[int] = mapped_column(default=0)
+    late: Mapped[bool] = mapped_column(default=False)
+    order_id: Mapped[str]
+    details: Mapped[str]
+    redirect_url: Mapped[str]
+    token: Mapped[bytes]
+    ref: Mapped[bytes] = mapped_column(unique=True)
+    deposit_address: Mapped[bytes] = mapped_column(unique=True)
+    amount_pips: Mapped[int]
+    lots: Mapped[int]
+    quoted_ticks: Mapped[int]
+    rate_pips: Mapped[int]
+    due_pips: Mapped[int]
+    due_raw: Mapped[str]
+    proceeds_pips: Mapped[int]
+    fee_pips: Mapped[int]
+    seen_pips: Mapped[int] = mapped_column(default=0)
+    credited_pips: Mapped[int] = mapped_column(default=0)
+    sweep_at_ns: Mapped[int | None] = mapped_column(index=True)
+    event_count: Mapped[int] = mapped_column(default=0)
+
+    store: Mapped[Store] = relationship(lazy="joined", innerjoin=True)
+    payments: Mapped[list["Payment"]] = relationship(
+        order_by="(Payment.block_number, Payment.log_index)"
+    )
+    conversions: Mapped[list["Conversion"]] = relationship(order_by="Conversion.number")
+
+
+class Payment(Table):
+    """One transfer to an invoice's address, whichever token it carried."""
+
+    __tablename__ = "payments"
+
+    tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    log_index: Mapped[int] = mapped_column(primary_key=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    state: Mapped[PaymentState]
+    token: Mapped[bytes]
+    sender: Mapped[bytes]
+    raw: Mapped[str]
+    block_number: Mapped[int]
+    block_time_s: Mapped[int]
+    confirmations: Mapped[int]
+    seen_ns: Mapped[int]
+
+
+class Credit(Table):
+    """One deposit the engine booked with an invoice's ref; a log entry is credited once."""
+
+    __tablename__ = "credits"
+
+    tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    log_index: Mapped[int] = mapped_column(primary_key=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    token: Mapped[bytes]
+    amount_pips: Mapped[int]
+    sequence: Mapped[int]
+
+
+class Conversion(Table):
+    """Lots of an invoice's token to be sold for stablecoin.
+
+    ``quoted_ticks`` is the price the limit is derived from; None for the present price of each
+    attempt. ``number`` counts the conversions of an invoice from 1.
+    """
+
+    __tablename__ = "conversions"
+    __table_args__ = (UniqueConstraint("invoice_id", "number"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    number: Mapped[int]
+    state: Mapped[ConversionState] = mapped_column(index=True)
+    market: Mapped[str]
+    lots: Mapped[int]
+    lots_filled: Mapped[int] = mapped_column(default=0)
+    quoted_ticks: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_ns: Mapped[int]
+    reason: Mapped[str] = mapped_column(default="")
+    following: Mapped[bool] = mapped_column(default=True, index=True)
+    """Whether some fill is not final yet or more fills may come."""
+
+    invoice: Mapped[Invoice] = relationship(back_populates="conversions")
+    fills: Mapped[list["Fill"]] = relationship(order_by="Fill.trade_id")
+
+
+class Order(Table):
+    """A signed conversion order. It is stored before it is placed, so that a restart sends the
+    same digest again; ``outcome`` is None until its fate is known."""
+
+    __tablename__ = "orders"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    conversion_id: Mapped[str] = mapped_column(ForeignKey("conversions.id"), index=True)
+    wallet: Mapped[bytes]
+    lots: Mapped[int]
+    limit_ticks: Mapped[int]
+    body: Mapped[bytes]
+    sequence: Mapped[int] = mapped_column(default=0)
+    outcome: Mapped[int | None] = mapped_column(index=True)
+
+    conversion: Mapped[Conversion] = relationship()
+
+
+class Fill(Table):
+    """One trade of a conversion order and how far it is on its way to the chain."""
+
+    __tablename__ = "fills"
+
+    trade_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    conversion_id: Mapped[str] = mapped_column(ForeignKey("conversions.id"), index=True)
+    lots: Mapped[int]
+    price_ticks: Mapped[int]
+    proceeds_pips: Mapped[int]
+    fee_pips: Mapped[int]
+    state: Mapped[str]
+    batch: Mapped[int | None]
+    tx_hash: Mapped[bytes | None]
+
+
+class Event(Table):
+    """Something the shop is told; ``sequence`` counts an invoice's events from 1, without gaps.
+
+    ``id`` is the cursor of the event list. ``body`` is the JSON exactly as it is signed.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "sequence"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+    sequence: Mapped[int]
+    type: Mapped[str]
+    webhook_id: Mapped[str] = mapped_column(unique=True)
+    created_ns: Mapped[int]
+    body: Mapped[str]
+
+
+class Delivery(Table):
+    """The sending of one event to the store's endpoint."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (Index("deliveries_due", "state", "next_attempt_ns"),)
+
+    event_id: Mapped[int] = mapped_column(
+        _dense_id, ForeignKey("events.id"), primary_key=True, autoincrement=False
+    )
+    store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    state: Mapped[DeliveryState]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_ns: Mapped[int]
+    last_status: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str] = mapped_column(default="")
+
+    event: Mapped[Event] = relationship(lazy="joined", innerjoin=True)
+
+
+class IdempotencyKey(Table):
+    """Which invoice a store's Idempotency-Key made, and from which parameters."""
+
+    __tablename__ = "idempotency_keys"
+
+    store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    parameters_hash: Mapped[bytes]
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
+
+
+class Cursor(Table):
+    """The last command sequence whose consequences are in these tables; one row, id 1."""
+
+    __tablename__ = "cursor"
+
+    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    sequence: Mapped[int]

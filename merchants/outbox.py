@@ -1,0 +1,95 @@
+"""How does a change of state become something the shop is told, exactly once in our rows?
+
+The event, its place in the invoice's sequence and the promise to deliver it are written in the
+transaction of the change. What was committed will be sent; what was not never happened.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from merchants.documents import (
+    ConversionSummary,
+    InvoiceSummary,
+    PaymentDocument,
+    conversion_summary,
+    invoice_summary,
+    payment_document,
+)
+from merchants.lifecycles import DeliveryState
+from merchants.model import Conversion, Delivery, Event, Invoice, Payment
+from settlement.catalog import Catalog
+from settlement.eip712 import keccak256
+
+
+class EventType(StrEnum):
+    """Everything a shop can be told."""
+
+    INVOICE_CREATED = "invoice.created"
+    INVOICE_RECEIVED_PAYMENT = "invoice.received_payment"
+    INVOICE_PROCESSING = "invoice.processing"
+    INVOICE_REOPENED = "invoice.reopened"
+    """A transfer it counted on has left the chain; it waits for payment again."""
+    INVOICE_SETTLED = "invoice.settled"
+    INVOICE_EXPIRED = "invoice.expired"
+    INVOICE_INVALID = "invoice.invalid"
+    CONVERSION_FILLED = "conversion.filled"
+    CONVERSION_BATCHED = "conversion.batched"
+    CONVERSION_FINAL = "conversion.final"
+    CONVERSION_HELD = "conversion.held"
+
+
+class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):
+    sequence: int
+    invoice: InvoiceSummary
+    payment: PaymentDocument | None = None
+    conversion: ConversionSummary | None = None
+
+
+class _Body(msgspec.Struct, frozen=True, rename={"contents": "data"}):
+    type: EventType
+    timestamp: str
+    contents: _Contents
+
+
+def record(
+    session: Session,
+    catalog: Catalog,
+    invoice: Invoice,
+    kind: EventType,
+    now_ns: int,
+    *,
+    payment: Payment | None = None,
+    conversion: Conversion | None = None,
+) -> None:
+    """Append one event of ``invoice`` and, where there is an endpoint, its delivery."""
+    invoice.event_count += 1
+    contents = _Contents(
+        invoice.event_count,
+        invoice_summary(catalog, invoice),
+        None if payment is None else payment_document(catalog, payment),
+        None if conversion is None else conversion_summary(catalog, conversion),
+    )
+    timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
+    event = Event(
+        store_id=invoice.store_id,
+        invoice_id=invoice.id,
+        sequence=invoice.event_count,
+        type=kind,
+        webhook_id="msg_" + keccak256(f"{invoice.id}:{invoice.event_count}".encode())[:16].hex(),
+        created_ns=now_ns,
+        body=msgspec.json.encode(_Body(kind, timestamp, contents)).decode(),
+    )
+    session.add(event)
+    if invoice.store.webhook_url and invoice.store.webhook_enabled:
+        session.add(
+            Delivery(
+                event=event,
+                store_id=invoice.store_id,
+                invoice_id=invoice.id,
+                state=DeliveryState.PENDING,
+                next_attempt_ns=now_ns,
+            )
+        )

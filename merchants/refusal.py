@@ -1,0 +1,12 @@
+"""What does the merchants' side answer instead of what was asked for?"""
+
+from typing import NamedTuple
+
+from engine.types import Outcome
+
+
+class Refusal(NamedTuple):
+    """Why a request was not carried out; ``detail`` says it in plain words and figures."""
+
+    outcome: Outcome
+    detail: dict[str, str]

@@ -1,0 +1,287 @@
+"""What can the merchants' side be asked for, and what makes it move?
+
+Four things happen to it: shops call it, the chain watcher reports transfers, the journal's
+batches arrive (``consume``), and a loop calls ``step``. Each changes the rows in one transaction;
+the journal's cursor is part of it. Whatever moment the process dies at, the next start finds in
+the rows what is still to be done.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Final, NamedTuple
+
+import numpy as np
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed, Frame
+from engine.types import Outcome
+from merchants.accounts import Accounts, StoreCreated, StoreRequest
+from merchants.checkout import Checkout, checkout_of
+from merchants.conversion import Conversions
+from merchants.database import CURSOR_ROW, open_database, transaction
+from merchants.documents import EventDocument, InvoiceDocument, event_document, invoice_document
+from merchants.invoices import Deposit, InvoiceRequest, Invoices, Transfer, parameters_hash
+from merchants.keyring import Keyring
+from merchants.lifecycles import InvoiceState
+from merchants.model import Cursor, Delivery, Event, IdempotencyKey, Invoice, Store
+from merchants.refusal import Refusal
+from merchants.webhooks.deliver import Deliveries
+from merchants.webhooks.egress import Egress
+from settlement.attachments import ZERO_REF, DepositEvidence, decode
+from settlement.ports import ExchangePort, SettlementPort
+
+ROWS_MAX: Final = 100
+"""Most rows of one kind that a step works on, so that no step takes long."""
+
+PAGE_MAX: Final = 100
+
+
+class InvoiceCreated(NamedTuple):
+    """A new invoice, or the one that the same Idempotency-Key made before."""
+
+    invoice: InvoiceDocument
+    replayed: bool
+
+
+class Merchants:
+    """Invoices, conversions and webhooks over one database. A ``Consumer`` of the journal; the
+    catalog must consume each batch before it does."""
+
+    def __init__(
+        self,
+        *,
+        database: Engine,
+        exchange: ExchangePort,
+        settlement: SettlementPort,
+        keyring: Keyring,
+        egress: Egress,
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        jitter: Random,
+        confirmations_required: int,
+    ) -> None:
+        """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
+        ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
+        self._database = database
+        self._exchange = exchange
+        self._clock = clock
+        self._confirmations_required = confirmations_required
+        self.accounts = Accounts(
+            database=database,
+            exchange=exchange,
+            settlement=settlement,
+            keyring=keyring,
+            clock=clock,
+            entropy=entropy,
+        )
+        self.conversions = Conversions(
+            database=database,
+            exchange=exchange,
+            settlement=settlement,
+            keyring=keyring,
+            clock=clock,
+        )
+        self.invoices = Invoices(exchange, settlement, self.conversions, entropy)
+        self.deliveries = Deliveries(database, egress, clock, jitter)
+        with transaction(database) as session:
+            self._cursor = session.get_one(Cursor, CURSOR_ROW).sequence
+
+    @property
+    def cursor(self) -> int:
+        """Return the last command sequence taken."""
+        return self._cursor
+
+    def create_store(self, request: StoreRequest) -> StoreCreated | Refusal:
+        """Make a store; see ``Accounts.create``."""
+        return self.accounts.create(request)
+
+    def approve_conversion(self, store_id: str, signature: bytes) -> Store | Refusal:
+        """Take the wallet's signature over the store's grant; see ``Accounts.approve``."""
+        return self.accounts.approve(store_id, signature)
+
+    def create_invoice(
+        self, store_id: str, request: InvoiceRequest, idempotency_key: str | None = None
+    ) -> InvoiceCreated | Refusal:
+        """Make an invoice at the book's present price.
+
+        The same key with the same parameters gives the same invoice; with others it is refused
+        as IDEMPOTENCY_CONFLICT. Other refusals: see ``Invoices.create``.
+        """
+        wanted = parameters_hash(request)
+        with transaction(self._database) as session:
+            store = session.get(Store, store_id)
+            if store is None:
+                return Refusal(Outcome.UNKNOWN_STORE, {"store": store_id})
+            if idempotency_key is not None:
+                known = session.get(IdempotencyKey, (store_id, idempotency_key))
+                if known is not None and known.parameters_hash != wanted:
+                    return Refusal(Outcome.IDEMPOTENCY_CONFLICT, {"key": idempotency_key})
+                if known is not None:
+                    first = session.get_one(Invoice, known.invoice_id)
+                    return InvoiceCreated(self._document(first), replayed=True)
+            invoice = self.invoices.create(session, store, request, self._clock())
+            if isinstance(invoice, Refusal):
+                return invoice
+            if idempotency_key is not None:
+                session.add(
+                    IdempotencyKey(
+                        store_id=store_id,
+                        key=idempotency_key,
+                        parameters_hash=wanted,
+                        invoice_id=invoice.id,
+                    )
+                )
+            return InvoiceCreated(self._document(invoice), replayed=False)
+
+    def invoice(self, invoice_id: str, store_id: str | None = None) -> InvoiceDocument | None:
+        """Return an invoice; None if there is none or it is not ``store_id``'s."""
+        with transaction(self._database) as session:
+            invoice = session.get(Invoice, invoice_id)
+            if invoice is None or store_id not in (None, invoice.store_id):
+                return None
+            return self._document(invoice)
+
+    def checkout(self, invoice_id: str) -> Checkout | None:
+        """Return what the customer of an invoice sees; None if there is no such invoice."""
+        with transaction(self._database) as session:
+            invoice = session.get(Invoice, invoice_id)
+            if invoice is None:
+                return None
+            document = self._document(invoice)
+            return checkout_of(document, invoice.store.name, self._confirmations_required)
+
+    def list_invoices(
+        self,
+        store_id: str,
+        *,
+        order_id: str | None = None,
+        state: InvoiceState | None = None,
+        limit: int = PAGE_MAX,
+    ) -> list[InvoiceDocument]:
+        """Return a store's invoices, the newest first, at most ``PAGE_MAX``."""
+        query = select(Invoice).where(Invoice.store_id == store_id)
+        if order_id is not None:
+            query = query.where(Invoice.order_id == order_id)
+        if state is not None:
+            query = query.where(Invoice.state == state)
+        query = query.order_by(Invoice.created_ns.desc(), Invoice.id)
+        with transaction(self._database) as session:
+            rows = session.scalars(query.limit(min(limit, PAGE_MAX)))
+            return [self._document(row) for row in rows]
+
+    def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
+        """Return a store's events with ids above the cursor ``after``, oldest first."""
+        query = (
+            select(Event)
+            .where(Event.store_id == store_id, Event.id > after)
+            .order_by(Event.id)
+            .limit(min(limit, PAGE_MAX))
+        )
+        with transaction(self._database) as session:
+            return [event_document(row) for row in session.scalars(query)]
+
+    def webhook_deliveries(self, store_id: str, limit: int = PAGE_MAX) -> list[Delivery]:
+        """Return a store's deliveries, the newest first."""
+        query = (
+            select(Delivery)
+            .where(Delivery.store_id == store_id)
+            .order_by(Delivery.event_id.desc())
+            .limit(min(limit, PAGE_MAX))
+        )
+        with transaction(self._database) as session:
+            return list(session.scalars(query))
+
+    def deposit_addresses(self) -> list[bytes]:
+        """Return every invoice's address: what can receive is watched for ever."""
+        with transaction(self._database) as session:
+            return list(session.scalars(select(Invoice.deposit_address)))
+
+    def payment_seen(self, transfer: Transfer) -> bool:
+        """Take a transfer from the chain watcher; return whether it pays one of our invoices."""
+        with transaction(self._database) as session:
+            return self.invoices.payment_seen(session, transfer, self._clock())
+
+    def payment_orphaned(self, tx_hash: bytes, log_index: int) -> bool:
+        """Take back a transfer that left the chain; return whether it was one of ours."""
+        with transaction(self._database) as session:
+            return self.invoices.payment_orphaned(session, tx_hash, log_index, self._clock())
+
+    def consume(self, batch: Committed) -> None:
+        """Take what concerns invoices and conversions out of a batch.
+
+        The cursor is written only with a change: reading past frames that mean nothing to us a
+        second time costs less than a disk sync for each of them now.
+        """
+        if batch.last_sequence <= self._cursor:
+            return
+        frames = self._frames_for_us(batch)
+        if frames:
+            with transaction(self._database) as session:
+                for frame in frames:
+                    if frame.command["kind"] == Kind.DEPOSIT:
+                        self._take_deposit(session, frame)
+                    else:
+                        self.conversions.take_placed(session, frame)
+                session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence
+        self._cursor = batch.last_sequence
+
+    def _frames_for_us(self, batch: Committed) -> list[Frame]:
+        """Return deposits and those orders that may be ours, past the cursor."""
+        rows = batch.commands
+        wanted = rows["kind"] == Kind.DEPOSIT
+        waiting = self.conversions.waiting_accounts()
+        if waiting:
+            wanted |= (rows["kind"] == Kind.PLACE) & np.isin(rows["account"], waiting)
+        if not wanted.any():
+            return []
+        return [
+            frame
+            for frame, ours in zip(batch.frames(), wanted, strict=True)
+            if ours and frame.sequence > self._cursor
+        ]
+
+    def _take_deposit(self, session: Session, frame: Frame) -> None:
+        evidence = decode(frame.attachment)
+        assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
+        booked = len(frame.events) and frame.events[0]["kind"] == EventKind.DEPOSITED
+        if evidence.ref == ZERO_REF or not booked:
+            return
+        invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
+        account = self._exchange.catalog.address_of(int(frame.command["account"]))
+        if invoice is None or account != invoice.store.wallet:
+            return  # Anybody may write our ref on a deposit into an account of their own.
+        deposit = Deposit(
+            token=self._exchange.catalog.tokens[int(frame.command["token"])].address,
+            amount_pips=int(frame.command["amount"]),
+            evidence=evidence,
+            sequence=frame.sequence,
+            booked_ns=int(frame.command["time_ns"]),
+        )
+        self.invoices.credit(session, invoice, deposit, self._clock())
+
+    async def step(self) -> None:
+        """Do what is due now: relay, expire, sweep, follow, convert, and begin to deliver.
+
+        Call it every few hundred milliseconds, after the journal was replayed. It never waits
+        for a shop; ``deliveries.drain()`` does.
+        """
+        self.accounts.relay_grants()
+        now_ns = self._clock()
+        with transaction(self._database) as session:
+            self.invoices.expire_due(session, now_ns, ROWS_MAX)
+            self.invoices.sweep_due(session, now_ns, ROWS_MAX)
+            self.conversions.follow_due(session, ROWS_MAX)
+        await self.conversions.execute_due(ROWS_MAX)
+        self.deliveries.start_due()
+
+    def _document(self, invoice: Invoice) -> InvoiceDocument:
+        return invoice_document(self._exchange.catalog, invoice)
+
+
+def open_merchants_database(directory: Path) -> Engine:
+    """Open or create ``merchants.sqlite`` in ``directory``."""
+    return open_database(directory / "merchants.sqlite")

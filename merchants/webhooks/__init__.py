@@ -1,0 +1,1 @@
+"""Telling shops: signed, durable, and unable to reach where it must not."""

@@ -1,0 +1,140 @@
+"""Which webhook is sent when, and what happens to one that is not answered?
+
+Deliveries of one invoice leave in order, a later one waits for an earlier one; nothing else waits
+for anything. Each store has one delivery in the air at a time and each is a task of its own, so an
+endpoint that hangs delays only itself.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Final
+
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session, aliased
+
+from engine.types import PPM
+from merchants.database import transaction
+from merchants.lifecycles import DELIVERY_EDGES, DeliveryState, moved
+from merchants.model import Delivery, Store
+from merchants.webhooks.egress import Answer, Egress
+from merchants.webhooks.sign import headers_of
+
+DELAYS_S: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""Waits after the first, second ... failed attempt: ten attempts in about 76 hours."""
+
+JITTER_PPM: Final = 200_000
+RETRY_AFTER_MAX_S: Final = 86_400
+IN_FLIGHT_MAX: Final = 64
+
+GONE: Final = 410
+UNSENT: Final = (DeliveryState.PENDING, DeliveryState.RETRYING)
+
+
+class Deliveries:
+    """Sends what the outbox promises."""
+
+    def __init__(
+        self, database: Engine, egress: Egress, clock: Callable[[], int], jitter: Random
+    ) -> None:
+        self._database = database
+        self._egress = egress
+        self._clock = clock
+        self._jitter = jitter
+        self._in_flight: dict[str, asyncio.Task[None]] = {}
+
+    def start_due(self) -> int:
+        """Begin what is due, one delivery a store; return how many. Needs a running loop."""
+        room = IN_FLIGHT_MAX - len(self._in_flight)
+        if room <= 0:
+            return 0
+        with transaction(self._database) as session:
+            due = self._due(session)[:room]
+        for delivery in due:
+            task = asyncio.create_task(self._deliver(delivery.event_id))
+            self._in_flight[delivery.store_id] = task
+            task.add_done_callback(partial(self._landed, delivery.store_id))
+        return len(due)
+
+    async def drain(self) -> None:
+        """Wait for everything in the air."""
+        await asyncio.gather(*self._in_flight.values())
+
+    def _landed(self, store_id: str, task: asyncio.Task[None]) -> None:
+        del self._in_flight[store_id]
+        if not task.cancelled():
+            task.result()  # A bug in a delivery must be heard, not kept in a dropped task.
+
+    def _due(self, session: Session) -> list[Delivery]:
+        """Return at most one due delivery for each store that has none in the air."""
+        earlier = aliased(Delivery)
+        blocked = (
+            select(earlier.event_id)
+            .where(
+                earlier.invoice_id == Delivery.invoice_id,
+                earlier.event_id < Delivery.event_id,
+                earlier.state.in_(UNSENT),
+            )
+            .exists()
+        )
+        due = (
+            select(Delivery)
+            .where(
+                Delivery.state.in_(UNSENT),
+                Delivery.next_attempt_ns <= self._clock(),
+                Delivery.store_id.not_in(self._in_flight),
+                ~blocked,
+            )
+            .order_by(Delivery.next_attempt_ns, Delivery.event_id)
+        )
+        first: dict[str, Delivery] = {}
+        for delivery in session.scalars(due.limit(16 * IN_FLIGHT_MAX)):
+            first.setdefault(delivery.store_id, delivery)
+        return list(first.values())
+
+    async def _deliver(self, event_id: int) -> None:
+        with transaction(self._database) as session:
+            delivery = session.get_one(Delivery, event_id)
+            store = session.get_one(Store, delivery.store_id)
+        body = delivery.event.body.encode()
+        headers = headers_of(
+            store.webhook_secrets.split(" "),
+            delivery.event.webhook_id,
+            self._clock() // 10**9,
+            body,
+        )
+        answer = await self._egress.post(store.webhook_url, headers, body)
+        with transaction(self._database) as session:
+            self._take(session, session.get_one(Delivery, event_id), answer)
+
+    def _take(self, session: Session, delivery: Delivery, answer: Answer) -> None:
+        delivery.attempts += 1
+        delivery.last_status = answer.status
+        delivery.last_error = answer.error
+        if answer.status == GONE:
+            self._disable(session, delivery.store_id)
+        elif 200 <= answer.status < 300:
+            delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DELIVERED)
+        elif delivery.attempts > len(DELAYS_S):
+            delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DEAD)
+        else:
+            if delivery.state is DeliveryState.PENDING:
+                delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.RETRYING)
+            wait_ns = self._wait_ns(delivery.attempts, answer.retry_after_s)
+            delivery.next_attempt_ns = self._clock() + wait_ns
+
+    def _wait_ns(self, attempts: int, retry_after_s: int) -> int:
+        """Return the schedule's wait, a fifth more or less, or longer if the shop asks for it."""
+        spread_ppm = PPM + self._jitter.randint(-JITTER_PPM, JITTER_PPM)
+        wait_ns = DELAYS_S[attempts - 1] * spread_ppm * 1000
+        return max(wait_ns, min(retry_after_s, RETRY_AFTER_MAX_S) * 10**9)
+
+    def _disable(self, session: Session, store_id: str) -> None:
+        """The endpoint says it is gone for good: stop, and keep the events for the event list."""
+        session.get_one(Store, store_id).webhook_enabled = False
+        session.execute(
+            update(Delivery)
+            .where(Delivery.store_id == store_id, Delivery.state.in_(UNSENT))
+            .values(state=DeliveryState.DEAD)
+        )

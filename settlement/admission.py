@@ -1,0 +1,354 @@
+"""Can this signed order be settled, whatever happens to it in the book?
+
+The contract will check signature, nonce, lane, expiry, scope and exact amounts when the batch
+arrives, and one order that fails there takes its whole batch down. So everything the contract
+will demand is demanded here, before the order gets a sequence. What only the ledger knows
+(balance, fee cap, capacity) is left to the engine.
+"""
+
+import heapq
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from engine.commands import Kind, command
+from engine.events import EventKind, Events
+from engine.frames import Committed
+from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
+from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal, decode
+from settlement.catalog import Catalog, Market
+from settlement.keys import MAY_BUY, MAY_SELL, KeyBook
+
+LANE_FIRST: Final = 0x8000
+LANE_LAST: Final = 0xFFFF
+SINGLE_SHOT_NONCE_MAX: Final = (1 << 40) - 1
+LANE_NONCE_MAX: Final = (1 << 64) - 1
+NS: Final = 1_000_000_000
+PRUNE_EVERY: Final = 4096
+
+Lane = tuple[bytes, int, int]
+"""(account, lane, half): one slot on chain that carries one order at a time."""
+
+
+class Refused(NamedTuple):
+    """Why an order was not admitted, with figures for the client."""
+
+    outcome: Outcome
+    detail: dict[str, str]
+
+
+class First(NamedTuple):
+    """What became of an order the first time its digest was seen."""
+
+    outcome: Outcome
+    sequence: int
+    time_ns: int
+    order_id: int
+
+
+class _LaneState:
+    __slots__ = ("nonce", "open")
+
+    def __init__(self) -> None:
+        self.nonce = 0
+        self.open = False
+
+
+class Admission:
+    """Nonces, lanes, digests and client ids of all accounts; rebuilt from the journal."""
+
+    def __init__(self, catalog: Catalog, keys: KeyBook) -> None:
+        self._catalog = catalog
+        self._keys = keys
+        self._single_shot: dict[bytes, int] = {}
+        self._lanes: dict[Lane, _LaneState] = {}
+        self._lane_of_order: dict[int, Lane] = {}
+        self._first: dict[bytes, tuple[int, First | None]] = {}
+        self._client_ids: dict[tuple[bytes, str], bytes] = {}
+        self._owner_of_client_id: dict[bytes, tuple[bytes, str]] = {}
+        self._withdrawals: dict[bytes, int] = {}
+        self._expiries: list[tuple[int, int]] = []
+        self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
+        self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
+        self._since_prune = 0
+
+    def first(self, digest: bytes) -> First | None:
+        """Return the first answer to this very order, for a resend; None if it is not known."""
+        found = self._first.get(digest)
+        return found[1] if found is not None else None
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return a single-shot nonce that ``account`` may use now."""
+        return self._single_shot.get(account, 0) + 1
+
+    def has_expired(self, now_ns: int) -> bool:
+        """Return whether an order is in the book that the engine's clock has not yet removed."""
+        while self._expiries and self._expiries[0][1] not in self._lane_of_order:
+            heapq.heappop(self._expiries)
+        return bool(self._expiries) and self._expiries[0][0] * NS <= now_ns
+
+    def open_orders_of_key(self, account: bytes, key: bytes) -> list[int]:
+        """Return the resting orders that a session key signed."""
+        return sorted(self._key_orders.get((account, key), ()))
+
+    def admit(self, order: SignedOrder, now_ns: int) -> np.void | Refused:
+        """Return the PLACE command for ``order`` and spend its nonce, or say why not.
+
+        A refusal changes nothing.
+        """
+        market = self._catalog.market_of_pair(order.base, order.quote)
+        if market is None:
+            pair = {"base": order.base.hex(), "quote": order.quote.hex()}
+            return Refused(Outcome.UNKNOWN_MARKET, pair)
+        checks: tuple[Callable[[], Refused | None], ...] = (
+            lambda: self._refuse_identity(order),
+            lambda: _refuse_expiry(order, now_ns),
+            lambda: _refuse_amounts(order, market),
+            lambda: self._refuse_nonce(order),
+            lambda: self._refuse_key(order, market),
+        )
+        for check in checks:
+            refused = check()
+            if refused is not None:
+                return refused
+        account = self._catalog.account_number(order.account)
+        if account is None:
+            return Refused(
+                Outcome.INSUFFICIENT_BALANCE, {"why": "the account has never had a deposit"}
+            )
+        self._spend(order, now_ns)
+        return _place(order, market, account)
+
+    def admit_withdrawal(self, withdrawal: SignedWithdrawal) -> Refused | None:
+        """Spend the withdrawal's nonce, or say that it is not above the account's last."""
+        last = self._withdrawals.get(withdrawal.account, 0)
+        if withdrawal.nonce <= last:
+            detail = {"last": str(last), "nonce": str(withdrawal.nonce)}
+            return Refused(Outcome.NONCE_USED, detail)
+        self._withdrawals[withdrawal.account] = withdrawal.nonce
+        return None
+
+    def forget(self, order: SignedOrder) -> None:
+        """Take back an admission whose command never reached the journal (a full queue)."""
+        self._first.pop(order.digest, None)
+        self._client_ids.pop((order.account, order.client_id), None)
+        lane = self._lanes.get(_lane(order))
+        if lane is not None:
+            lane.open = False
+
+    def consume(self, batch: Committed) -> None:
+        """Follow the journal: nonces spent, lanes opened and closed, first answers."""
+        for frame in batch.frames():
+            kind = int(frame.command["kind"])
+            if kind == Kind.PLACE:
+                order = decode(frame.attachment)
+                assert isinstance(order, SignedOrder)
+                self._spend(order, int(frame.command["time_ns"]))
+                self._answer(order, frame.sequence, int(frame.command["time_ns"]), frame.events)
+            elif kind == Kind.WITHDRAW:
+                withdrawal = decode(frame.attachment)
+                assert isinstance(withdrawal, SignedWithdrawal)
+                last = self._withdrawals.get(withdrawal.account, 0)
+                self._withdrawals[withdrawal.account] = max(last, withdrawal.nonce)
+            self._close_lanes(frame.events)
+
+    def _refuse_identity(self, order: SignedOrder) -> Refused | None:
+        bits = order.flags
+        if bits & ~int(
+            OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
+        ):
+            return Refused(Outcome.BAD_ORDER, {"why": "unknown flag bits", "flags": str(bits)})
+        if bits & OrderBits.SINGLE_SHOT and bits & (OrderBits.UPPER_HALF | OrderBits.POST_ONLY):
+            return Refused(
+                Outcome.BAD_ORDER, {"why": "single-shot orders have no lane half and do not post"}
+            )
+        if order.client_id:
+            digest = self._client_ids.get((order.account, order.client_id))
+            if digest is not None and digest != order.digest:
+                return Refused(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
+        return None
+
+    def _refuse_nonce(self, order: SignedOrder) -> Refused | None:
+        if order.flags & OrderBits.SINGLE_SHOT:
+            if order.lane != 0:
+                return Refused(Outcome.BAD_LANE, {"why": "single-shot orders use lane 0"})
+            if not 1 <= order.nonce <= SINGLE_SHOT_NONCE_MAX:
+                return Refused(Outcome.BAD_NONCE, {"why": "1 .. 2**40 - 1", **_nonce(order)})
+            last = self._single_shot.get(order.account, 0)
+            if order.nonce <= last:
+                return Refused(Outcome.NONCE_USED, {"last": str(last), **_nonce(order)})
+            return None
+        if not LANE_FIRST <= order.lane <= LANE_LAST:
+            return Refused(Outcome.BAD_LANE, {"why": "32768 .. 65535", "lane": str(order.lane)})
+        if not 1 <= order.nonce <= LANE_NONCE_MAX:
+            return Refused(Outcome.BAD_NONCE, {"why": "1 .. 2**64 - 1", **_nonce(order)})
+        lane = self._lanes.get(_lane(order))
+        if lane is not None and order.nonce <= lane.nonce:
+            return Refused(Outcome.NONCE_USED, {"last": str(lane.nonce), **_nonce(order)})
+        if lane is not None and lane.open:
+            return Refused(
+                Outcome.LANE_BUSY, {"lane": str(order.lane), "nonce_open": str(lane.nonce)}
+            )
+        return None
+
+    def _refuse_key(self, order: SignedOrder, market: Market) -> Refused | None:
+        if order.signer == order.account:
+            return None
+        grant = self._keys.grant_of(order.account, order.signer)
+        if grant is None:
+            return Refused(Outcome.UNKNOWN_KEY, {"recovered": "0x" + order.signer.hex()})
+        is_sell = bool(order.flags & OrderBits.SELL)
+        if (grant.base, grant.quote) != (market.base.address, market.quote.address):
+            return Refused(Outcome.KEY_SCOPE, {"why": "the key is for another market"})
+        if not grant.sides & (MAY_SELL if is_sell else MAY_BUY):
+            return Refused(Outcome.KEY_SCOPE, {"why": "the key may not trade this side"})
+        if order.expiry > grant.expiry:
+            return Refused(Outcome.KEY_SCOPE, {"why": "the order outlives the key"})
+        floor = grant.floor_price * order.base_amount
+        if is_sell and order.quote_amount * PIPS_PER_TOKEN < floor:
+            return Refused(Outcome.KEY_SCOPE, {"why": "the limit is below the key's floor price"})
+        left = self._keys.notional_left(order.account, order.signer)
+        if order.quote_amount > left:
+            return Refused(
+                Outcome.KEY_SCOPE, {"why": "the key's notional is used up", "left_pips": str(left)}
+            )
+        return None
+
+    def _spend(self, order: SignedOrder, now_ns: int) -> None:
+        if order.digest in self._first:
+            return
+        self._first[order.digest] = (order.expiry, None)
+        if order.client_id:
+            self._client_ids[order.account, order.client_id] = order.digest
+            self._owner_of_client_id[order.digest] = (order.account, order.client_id)
+        if order.flags & OrderBits.SINGLE_SHOT:
+            last = self._single_shot.get(order.account, 0)
+            self._single_shot[order.account] = max(last, order.nonce)
+        else:
+            lane = self._lanes.setdefault(_lane(order), _LaneState())
+            lane.nonce, lane.open = max(lane.nonce, order.nonce), True
+        if order.signer != order.account:
+            self._keys.use(order.account, order.signer, order.quote_amount)
+        self._since_prune += 1
+        if self._since_prune >= PRUNE_EVERY:
+            self._prune(now_ns // NS)
+
+    def _answer(self, order: SignedOrder, sequence: int, time_ns: int, events: Events) -> None:
+        first = events[0]
+        rejected = first["kind"] == EventKind.REJECTED
+        order_id = 0 if rejected else int(first["order_id"])
+        outcome = Outcome(int(first["outcome"])) if rejected else Outcome.ACCEPTED
+        answer = First(outcome, sequence, time_ns, order_id)
+        self._first[order.digest] = (order.expiry, answer)
+        self._give_back(order, events)
+        if order.flags & OrderBits.SINGLE_SHOT:
+            return
+        if events[-1]["kind"] == EventKind.RESTED and int(events[-1]["order_id"]) == order_id:
+            self._lane_of_order[order_id] = _lane(order)
+            heapq.heappush(self._expiries, (order.expiry, order_id))
+            if order.signer != order.account:
+                key = (order.account, order.signer)
+                self._key_of_order[order_id] = key
+                self._key_orders.setdefault(key, set()).add(order_id)
+        else:
+            self._lanes[_lane(order)].open = False
+
+    def _give_back(self, order: SignedOrder, events: Events) -> None:
+        """Return to a session key the notional of what was dropped at once."""
+        if order.signer == order.account:
+            return
+        last = events[-1]
+        if last["kind"] == EventKind.REJECTED:
+            self._keys.use(order.account, order.signer, -order.quote_amount)
+        elif last["kind"] == EventKind.UNFILLED:
+            lots = int(events[0]["amount"])
+            unfilled = order.quote_amount * int(last["amount"]) // lots
+            self._keys.use(order.account, order.signer, -unfilled)
+
+    def _close_lanes(self, events: Events) -> None:
+        for event in events:
+            kind = event["kind"]
+            if kind == EventKind.TRADE and event["maker_left"] == 0:
+                self._close_lane(int(event["maker_id"]))
+            elif kind == EventKind.CANCELLED:
+                self._close_lane(int(event["order_id"]))
+
+    def _close_lane(self, order_id: int) -> None:
+        lane = self._lane_of_order.pop(order_id, None)
+        if lane is not None:
+            self._lanes[lane].open = False
+        key = self._key_of_order.pop(order_id, None)
+        if key is not None:
+            self._key_orders[key].discard(order_id)
+
+    def _prune(self, now: int) -> None:
+        """Forget digests that have expired: sent again they are refused as expired anyway."""
+        self._since_prune = 0
+        dead = [
+            digest
+            for digest, (expiry, answer) in self._first.items()
+            if expiry < now and answer is not None
+        ]
+        for digest in dead:
+            del self._first[digest]
+            owner = self._owner_of_client_id.pop(digest, None)
+            if owner is not None and self._client_ids.get(owner) == digest:
+                del self._client_ids[owner]
+
+
+def _lane(order: SignedOrder) -> Lane:
+    return order.account, order.lane, order.flags & OrderBits.UPPER_HALF
+
+
+def _nonce(order: SignedOrder) -> dict[str, str]:
+    return {"nonce": str(order.nonce)}
+
+
+def _refuse_expiry(order: SignedOrder, now_ns: int) -> Refused | None:
+    if order.expiry * NS <= now_ns:
+        return Refused(
+            Outcome.ORDER_EXPIRED, {"expiry": str(order.expiry), "now": str(now_ns // NS)}
+        )
+    return None
+
+
+def _refuse_amounts(order: SignedOrder, market: Market) -> Refused | None:
+    lots, rest = divmod(order.base_amount, market.lot_pips)
+    if rest or not 1 <= lots <= LOTS_MAX:
+        outcome = Outcome.OFF_LOT if rest else Outcome.QUANTITY_OUT_OF_RANGE
+        return Refused(
+            outcome, {"base_amount": str(order.base_amount), "lot_pips": str(market.lot_pips)}
+        )
+    ticks, rest = divmod(order.quote_amount, lots * market.tick_pips)
+    if rest or not 1 <= ticks <= PRICE_MAX:
+        outcome = Outcome.OFF_TICK if rest else Outcome.PRICE_OUT_OF_RANGE
+        return Refused(
+            outcome,
+            {
+                "quote_amount": str(order.quote_amount),
+                "lots": str(lots),
+                "tick_pips": str(market.tick_pips),
+            },
+        )
+    return None
+
+
+def _place(order: SignedOrder, market: Market, account: int) -> np.void:
+    lots = order.base_amount // market.lot_pips
+    single_shot = bool(order.flags & OrderBits.SINGLE_SHOT)
+    flags = OrderFlag.SINGLE_SHOT if single_shot else OrderFlag.NONE
+    if order.flags & OrderBits.POST_ONLY:
+        flags |= OrderFlag.POST_ONLY
+    return command(
+        Kind.PLACE,
+        market=market.number,
+        account=account,
+        side=Side.SELL if order.flags & OrderBits.SELL else Side.BUY,
+        tif=TimeInForce.IOC if single_shot else TimeInForce.GTC,
+        flags=flags,
+        price_ticks=order.quote_amount // (lots * market.tick_pips),
+        amount=lots,
+        fee_cap_ppm=order.max_fee_ppm,
+        expiry_ns=order.expiry * NS,
+    )

@@ -1,0 +1,251 @@
+"""Which bytes settle these trades? Encode a batch for ``Exchange.settle`` and predict its head.
+
+Pure: the same header and trades give the same calldata, head and leaves, so batch k + 1 can be
+sealed and signed before batch k is mined. Other calls are encoded by ``encode_call``.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from eth_abi.abi import encode
+
+from engine.types import fee_pips
+from settlement import merkle
+from settlement.artifacts import abi_types, artifact
+from settlement.attachments import OrderBits, SignedOrder
+from settlement.eip712 import SIGNATURE_SIZE, keccak256
+
+GENESIS_HEAD: Final = bytes(32)
+FIRST_BATCH: Final = 1
+TOKENS_PER_WORD: Final = 3
+
+TOKENS_MAX: Final = 32
+"""The contract lists no more."""
+
+# Gas: measured worst cases with a margin; `tests/chain/test_batch.py` holds real batches below.
+_GAS_FIXED: Final = 130_000
+_GAS_PER_WORD: Final = 23_500
+_GAS_PER_ORDER: Final = 18_000
+_GAS_PER_TRADE: Final = 6_000
+_GAS_PER_TOKEN: Final = 24_500
+_MEMORY_WORDS: Final = 64
+
+_LEAF_TYPES: Final = (
+    "uint256",
+    "bytes32",
+    "bytes32",
+    "uint64",
+    "uint64",
+    "uint64",
+    "uint64",
+)
+
+
+class Header(NamedTuple):
+    """What the operator says about a batch; ``close_time`` in seconds, hashes 32 bytes."""
+
+    batch: int
+    prev_head: bytes
+    close_time: int
+    log_root: bytes
+    first_sequence: int
+    command_count: int
+
+
+class SettledTrade(NamedTuple):
+    """One trade with the evidence that both sides wanted it; amounts in pips."""
+
+    trade_id: int
+    sequence: int
+    time_ns: int
+    buy: SignedOrder
+    sell: SignedOrder
+    base_pips: int
+    quote_pips: int
+    buy_fee_ppm: int
+    sell_fee_ppm: int
+
+
+class EncodedBatch(NamedTuple):
+    """A sealed batch: what to send, what the head will be, and the leaves for receipts."""
+
+    header: Header
+    calldata: bytes
+    head: bytes
+    trades_root: bytes
+    gas_limit: int
+    leaves: list[bytes]
+
+
+class LaneClashError(ValueError):
+    """Two different orders of one lane half may not be in one batch: seal before the second."""
+
+    def __init__(self, account: bytes, lane: int, upper_half: bool) -> None:
+        half = "upper" if upper_half else "lower"
+        super().__init__(f"two orders on lane {lane:#x} ({half} half) of 0x{account.hex()}")
+        self.account = account
+        self.lane = lane
+        self.upper_half = upper_half
+
+
+def state_key(account: bytes, index: int) -> int:
+    """Return the key of state word ``index`` (a token group or a lane) of ``account``."""
+    return int.from_bytes(account, "big") << 16 | index
+
+
+def lane_half(order: SignedOrder) -> tuple[bytes, int, bool] | None:
+    """Return (account, lane, upper half) that ``order`` rests on; None if it is single-shot."""
+    if order.flags & OrderBits.SINGLE_SHOT:
+        return None
+    return order.account, order.lane, bool(order.flags & OrderBits.UPPER_HALF)
+
+
+def encode_batch(
+    header: Header, trades: list[SettledTrade], token_numbers: dict[bytes, int]
+) -> EncodedBatch:
+    """Encode ``trades`` (in trade order) as one batch.
+
+    ``token_numbers`` maps token addresses to their numbers on chain. Raises ``LaneClashError``
+    if two orders of one lane half meet, ``KeyError`` for a token without number.
+    """
+    orders = _orders_once(trades)
+    words = sorted({key for order in orders for key in _words_of(order, token_numbers)})
+    word_index = {key: index for index, key in enumerate(words)}
+    order_index = {order.digest: index for index, order in enumerate(orders)}
+
+    calldata = encode_call(
+        "settle",
+        tuple(header),
+        words,
+        [_order_tuple(order, token_numbers, word_index) for order in orders],
+        [_trade_tuple(trade, order_index) for trade in trades],
+    )
+    leaves = [trade_leaf(index, trade) for index, trade in enumerate(trades)]
+    trades_root = merkle.root(leaves)
+    return EncodedBatch(
+        header=header,
+        calldata=calldata,
+        head=next_head(header.prev_head, calldata, trades_root),
+        trades_root=trades_root,
+        gas_limit=gas_bound(len(orders), len(trades), len(words)),
+        leaves=leaves,
+    )
+
+
+def next_head(prev_head: bytes, calldata: bytes, trades_root: bytes) -> bytes:
+    """Return the contract's head after it settled ``calldata`` on ``prev_head``."""
+    return keccak256(prev_head + keccak256(calldata) + trades_root)
+
+
+def trade_leaf(index: int, trade: SettledTrade) -> bytes:
+    """Return the Merkle leaf of the batch's trade number ``index`` (from 0)."""
+    return keccak256(
+        encode(
+            _LEAF_TYPES,
+            (
+                index,
+                trade.buy.digest,
+                trade.sell.digest,
+                trade.base_pips,
+                trade.quote_pips,
+                fee_pips(trade.quote_pips, trade.buy_fee_ppm),
+                fee_pips(trade.quote_pips, trade.sell_fee_ppm),
+            ),
+        )
+    )
+
+
+def encode_call(name: str, *args: Any, contract: str = "Exchange") -> bytes:
+    """Return calldata for function ``name`` of ``contract``; types come from the committed ABI.
+
+    Structs are tuples in the ABI's order, addresses 20 bytes. Raises ``KeyError`` for an unknown
+    function and ``eth_abi.exceptions.EncodingError`` for arguments that do not fit.
+    """
+    types = abi_types(contract, "function", name)
+    selector = keccak256(f"{name}({','.join(types)})".encode())[:4]
+    return selector + encode(types, args)
+
+
+def encode_deployment(contract: str, *args: Any) -> bytes:
+    """Return creation code and constructor arguments of ``contract``: what a deployment sends."""
+    types = abi_types(contract, "constructor", "")
+    return artifact(contract).bytecode + encode(types, args)
+
+
+def gas_bound(orders: int, trades: int, words: int) -> int:
+    """Return gas that a batch of this shape never exceeds, whatever is in it (not an estimate).
+
+    Counts, not lists, so that the sealer can ask before it builds anything. Every word is taken for
+    cold and new, every order for signed by a session key, every token for one that had no fees yet.
+    """
+    tokens = min(2 * orders, TOKENS_MAX)
+    memory_words = _MEMORY_WORDS + 22 * orders + 14 * trades + 2 * words
+    return (
+        _GAS_FIXED
+        + _GAS_PER_WORD * words
+        + _GAS_PER_ORDER * orders
+        + _GAS_PER_TRADE * trades
+        + _GAS_PER_TOKEN * tokens
+        + 3 * memory_words
+        + memory_words * memory_words // 512
+    )
+
+
+def _orders_once(trades: list[SettledTrade]) -> list[SignedOrder]:
+    """Return each order once, in order of first appearance."""
+    orders: dict[bytes, SignedOrder] = {}
+    lanes: dict[tuple[bytes, int, bool], bytes] = {}
+    for trade in trades:
+        for order in (trade.buy, trade.sell):
+            half = lane_half(order)
+            if half is not None and lanes.setdefault(half, order.digest) != order.digest:
+                raise LaneClashError(*half)
+            orders[order.digest] = order
+    return list(orders.values())
+
+
+def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> tuple[int, int, int]:
+    """Return the keys of the words an order needs: base balance, quote balance, state."""
+    state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
+    return (
+        state_key(order.account, token_numbers[order.base] // TOKENS_PER_WORD),
+        state_key(order.account, token_numbers[order.quote] // TOKENS_PER_WORD),
+        state_key(order.account, state),
+    )
+
+
+def _order_tuple(
+    order: SignedOrder, token_numbers: dict[bytes, int], word_index: dict[int, int]
+) -> tuple[object, ...]:
+    r, vs = compact(order.signature)
+    return (
+        *(word_index[key] for key in _words_of(order, token_numbers)),
+        order.flags,
+        token_numbers[order.base],
+        token_numbers[order.quote],
+        order.nonce,
+        order.base_amount,
+        order.quote_amount,
+        order.expiry,
+        order.max_fee_ppm,
+        order.ref,
+        r,
+        vs,
+    )
+
+
+def _trade_tuple(trade: SettledTrade, order_index: dict[bytes, int]) -> tuple[int, ...]:
+    return (
+        order_index[trade.buy.digest],
+        order_index[trade.sell.digest],
+        trade.base_pips,
+        trade.quote_pips,
+        trade.buy_fee_ppm,
+        trade.sell_fee_ppm,
+    )
+
+
+def compact(signature: bytes) -> tuple[bytes, bytes]:
+    """Return (r, vs) of a signature r, s, v: EIP-2098, the top bit of ``vs`` is v - 27."""
+    assert len(signature) == SIGNATURE_SIZE and signature[64] in (27, 28), "checked at admission"
+    parity = (signature[64] - 27) << 7
+    return signature[:32], bytes([signature[32] | parity]) + signature[33:64]

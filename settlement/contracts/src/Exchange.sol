@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+
+import {Custodian} from "./Custodian.sol";
+import {Digests} from "./Digests.sol";
+import {Exits} from "./Exits.sol";
+import {IExchange} from "./IExchange.sol";
+import {Merkle} from "./Merkle.sol";
+import {Scratch} from "./Scratch.sol";
+import {Signatures} from "./Signatures.sol";
+import {Header, Order, SignedOrder, Trade} from "./Types.sol";
+import {Vault} from "./Vault.sol";
+import {Words} from "./Words.sol";
+
+/// @title How is a batch of trades settled?
+/// @notice Every order of a batch is verified here: signature, limit price, expiry, fee cap, fills.
+/// The operator chooses what is matched and when, and nothing else.
+/// @dev Invariants: a batch applies once, on the history it was built on, whole or not at all; an
+/// order is never filled beyond its amount or its limit, over all batches; a settlement moves
+/// balances and fees and leaves their sum per token unchanged. `settle` calls no other contract, so
+/// no token and no wallet can stop a batch.
+contract Exchange is Exits {
+    /// @dev The highest fee any order can be charged, whatever it signed: one percent.
+    uint256 private constant FEE_MAX_PPM = 10_000;
+    uint256 private constant PPM = 1_000_000;
+    /// @dev Clocks of engine and chain may differ this much; seconds.
+    uint64 private constant CLOCK_TOLERANCE = 15;
+
+    uint256 private constant SELL = 1;
+    uint256 private constant SINGLE_SHOT = 2;
+    uint256 private constant UPPER_HALF = 4;
+    uint256 private constant FLAGS_END = 16;
+
+    /// @dev Length of what is hashed of `Admitted` and of `Leaf`, in words.
+    uint256 private constant ORDER_WORDS = 12;
+    uint256 private constant LEAF_WORDS = 7;
+
+    /// @inheritdoc IExchange
+    mapping(uint256 batch => bytes32 head) public batchHash;
+
+    /// @dev A verified order. The first twelve words are what EIP-712 hashes, in its order and width:
+    /// the digest is taken from them in place, and what the trades use is what was signed.
+    struct Admitted {
+        bytes32 typeHash;
+        address account;
+        uint256 nonce;
+        uint256 flags;
+        uint256 lane;
+        address base;
+        address quote;
+        uint256 baseAmount;
+        uint256 quoteAmount;
+        uint256 expiry;
+        uint256 maxFeePpm;
+        bytes32 ref;
+        /// What was signed ends here.
+        bytes32 digest;
+        /// The session key that signed; zero if the account did.
+        address key;
+        /// Base pips filled in this batch.
+        uint256 filled;
+        uint256 baseToken;
+        uint256 quoteToken;
+        uint256 baseWord;
+        uint256 quoteWord;
+        uint256 stateWord;
+    }
+
+    /// @dev Leaf of the trades root, in the order it is hashed.
+    struct Leaf {
+        uint256 index;
+        bytes32 buyDigest;
+        bytes32 sellDigest;
+        uint256 baseAmount;
+        uint256 quoteAmount;
+        uint256 buyFee;
+        uint256 sellFee;
+    }
+
+    /// @dev The batch's working copy of storage. One word is here once, because keys ascend strictly.
+    struct Work {
+        uint256 closeTime;
+        bytes32 domain;
+        uint256[] words;
+        uint256[] fees;
+        address[] tokens;
+        Admitted[] orders;
+    }
+
+    constructor(
+        address admin_,
+        address operator_,
+        address feeReceiver_,
+        Custodian custodian_,
+        uint64 horizon_,
+        uint64 exitDelay_,
+        uint64 deadmanDelay_
+    )
+        Vault(
+            admin_, operator_, feeReceiver_, custodian_, horizon_, exitDelay_, deadmanDelay_
+        )
+    {}
+
+    /// @inheritdoc IExchange
+    /// @dev `prevHead` makes a resend after a lost receipt revert here instead of paying twice: the
+    /// chain, not the sender's database, decides exactly-once.
+    function settle(
+        Header calldata header,
+        uint256[] calldata keys,
+        Order[] calldata orders,
+        Trade[] calldata trades
+    ) external {
+        if (msg.sender != operator) revert NotOperator(msg.sender);
+        bytes32 payload = Scratch.hashCalldata();
+        _open(header);
+
+        Work memory work;
+        work.closeTime = header.closeTime;
+        work.domain = domainSeparator();
+        work.words = _load(keys);
+        work.fees = new uint256[](tokenCount());
+        work.tokens = new address[](tokenCount());
+        work.orders = new Admitted[](orders.length);
+        for (uint256 i; i < orders.length; ++i) {
+            _admit(i, orders[i], keys, work, work.orders[i]);
+        }
+        bytes32 tradesRoot = _tradeAll(trades, work);
+        _store(keys, work);
+
+        bytes32 newHead = keccak256(abi.encode(header.prevHead, payload, tradesRoot));
+        batchHash[header.batch] = newHead;
+        emit BatchSettled(header.batch, newHead, header.logRoot, tradesRoot);
+    }
+
+    /// @inheritdoc IExchange
+    function head() public view returns (bytes32) {
+        return batchHash[nextBatch - 1];
+    }
+
+    /// @inheritdoc IExchange
+    function laneOf(address account, uint16 lane, bool upperHalf)
+        external
+        view
+        returns (uint64, uint64)
+    {
+        uint256 shift = upperHalf ? Words.HALF_BITS : 0;
+        (uint256 nonce, uint256 filled) = Words.lane(_words[Words.keyOf(account, lane)], shift);
+        return lane < Words.FIRST_LANE ? (0, 0) : (uint64(nonce), uint64(filled));
+    }
+
+    /// @inheritdoc IExchange
+    function windowOf(address account) external view returns (uint40, uint24) {
+        (uint256 highest, uint256 bitmap) = Words.window(_words[Words.keyOf(account, 0)]);
+        return (uint40(highest), uint24(bitmap));
+    }
+
+    /// @inheritdoc IExchange
+    function orderDigest(SignedOrder calldata order) external view returns (bytes32) {
+        return Digests.ofOrder(domainSeparator(), order);
+    }
+
+    /// @dev Is it this batch's turn and time?
+    function _open(Header calldata header) private {
+        uint64 batch = nextBatch;
+        uint64 closeTime = header.closeTime;
+        if (exitsOpen) revert SettlementClosed();
+        if (header.batch != batch) revert BatchOutOfOrder(batch, header.batch);
+        bytes32 prevHead = batchHash[batch - 1];
+        if (header.prevHead != prevHead) revert WrongPrevHead(prevHead, header.prevHead);
+        if (closeTime < lastCloseTime) revert CloseTimeTooEarly(lastCloseTime, closeTime);
+        if (closeTime + horizon < block.timestamp) {
+            revert CloseTimeTooEarly(uint64(block.timestamp) - horizon, closeTime);
+        }
+        if (closeTime > block.timestamp + CLOCK_TOLERANCE) {
+            revert CloseTimeTooLate(uint64(block.timestamp) + CLOCK_TOLERANCE, closeTime);
+        }
+        nextBatch = batch + 1;
+        lastCloseTime = closeTime;
+        lastBatchAt = uint64(block.timestamp);
+    }
+
+    function _load(uint256[] calldata keys) private view returns (uint256[] memory words) {
+        words = new uint256[](keys.length);
+        uint256 last;
+        for (uint256 i; i < keys.length; ++i) {
+            uint256 key = keys[i];
+            if (key <= last) revert KeysNotAscending(i);
+            last = key;
+            words[i] = _words[key];
+        }
+    }
+
+    function _store(uint256[] calldata keys, Work memory work) private {
+        uint256[] memory words = work.words;
+        for (uint256 i; i < work.orders.length; ++i) {
+            _countFills(i, work.orders[i], words);
+        }
+        for (uint256 i; i < keys.length; ++i) {
+            _words[keys[i]] = words[i];
+        }
+        for (uint256 number; number < work.fees.length; ++number) {
+            if (work.fees[number] != 0) _fees[number] += work.fees[number];
+        }
+    }
+
+    // ---------------------------------------------------------------- orders
+
+    /// @dev Verify order number `index` and lay it out for the trades.
+    function _admit(
+        uint256 index,
+        Order calldata order,
+        uint256[] calldata keys,
+        Work memory work,
+        Admitted memory admitted
+    ) private view {
+        admitted.typeHash = Digests.ORDER_TYPE;
+        admitted.nonce = order.nonce;
+        admitted.flags = order.flags;
+        admitted.baseAmount = order.baseAmount;
+        admitted.quoteAmount = order.quoteAmount;
+        admitted.expiry = order.expiry;
+        admitted.maxFeePpm = order.maxFeePpm;
+        admitted.ref = order.ref;
+        admitted.baseToken = order.baseToken;
+        admitted.quoteToken = order.quoteToken;
+        admitted.baseWord = order.baseWord;
+        admitted.quoteWord = order.quoteWord;
+        admitted.stateWord = order.stateWord;
+        if (admitted.flags >= FLAGS_END) revert UnknownFlags(index, admitted.flags);
+        if (admitted.expiry < work.closeTime) {
+            revert OrderExpired(index, admitted.expiry, work.closeTime);
+        }
+        if (admitted.baseToken == admitted.quoteToken) revert SameToken(index, admitted.baseToken);
+        admitted.base = _address(work.tokens, admitted.baseToken);
+        admitted.quote = _address(work.tokens, admitted.quoteToken);
+        _bind(index, keys, admitted);
+        work.words[admitted.stateWord] =
+            _spendNonce(index, admitted, work.words[admitted.stateWord]);
+
+        admitted.digest = MessageHashUtils.toTypedDataHash(
+            work.domain, Scratch.hashWords(_pointer(admitted), ORDER_WORDS)
+        );
+        admitted.key = _signingKey(index, admitted, order.r, order.vs, work.closeTime);
+    }
+
+    /// @dev Hold the order's three words to its account, tokens and kind.
+    function _bind(uint256 index, uint256[] calldata keys, Admitted memory order) private pure {
+        uint256 key = keys[order.baseWord];
+        address account = Words.accountOf(key);
+        order.account = account;
+        _requireKey(index, account, Words.groupOf(order.baseToken), key);
+        _requireKey(index, account, Words.groupOf(order.quoteToken), keys[order.quoteWord]);
+
+        key = keys[order.stateWord];
+        if (order.flags & SINGLE_SHOT == 0) {
+            uint256 lane = key & Words.INDEX_MASK;
+            if (lane < Words.FIRST_LANE) revert NotALane(index, lane);
+            order.lane = lane;
+        }
+        _requireKey(index, account, order.lane, key);
+    }
+
+    function _requireKey(uint256 index, address account, uint256 word, uint256 key) private pure {
+        uint256 expected = Words.keyOf(account, word);
+        if (key != expected) revert WrongWord(index, expected, key);
+    }
+
+    /// @dev Note the order's nonce in its state word, or refuse it.
+    function _spendNonce(uint256 index, Admitted memory order, uint256 word)
+        private
+        pure
+        returns (uint256)
+    {
+        uint256 nonce = order.nonce;
+        if (order.flags & SINGLE_SHOT == 0) {
+            uint256 shift = _laneShift(order);
+            (uint256 current,) = Words.lane(word, shift);
+            if (nonce < current) revert LaneReplaced(index, nonce, current);
+            return nonce == current ? word : Words.withLane(word, shift, nonce, 0);
+        }
+        if (nonce == 0 || nonce >= Words.WINDOW_NONCE_LIMIT) {
+            revert NonceOutOfRange(index, nonce);
+        }
+        (bool fresh, uint256 spent) = Words.spend(word, nonce);
+        if (!fresh) {
+            (uint256 highest,) = Words.window(word);
+            revert NonceUsed(index, nonce, highest);
+        }
+        return spent;
+    }
+
+    /// @return The session key that signed, or zero if the account did.
+    function _signingKey(
+        uint256 index,
+        Admitted memory order,
+        bytes32 r,
+        bytes32 vs,
+        uint256 closeTime
+    ) private view returns (address) {
+        address signer = Signatures.recoverCompact(order.digest, r, vs);
+        if (signer == address(0)) revert BadSignature(index);
+        if (signer == order.account) return address(0);
+        _checkKey(
+            index,
+            order.account,
+            signer,
+            _market(order.baseToken, order.quoteToken),
+            order.flags & SELL != 0,
+            closeTime
+        );
+        return signer;
+    }
+
+    /// @dev Hold the order's fills of this batch, and of all before on its lane, to its amount. The
+    /// nonce is compared again because another order of this batch may have replaced it on the lane.
+    function _countFills(uint256 index, Admitted memory order, uint256[] memory words) private pure {
+        uint256 filled = order.filled;
+        if (order.flags & SINGLE_SHOT == 0) {
+            uint256 shift = _laneShift(order);
+            uint256 word = words[order.stateWord];
+            (uint256 nonce, uint256 before) = Words.lane(word, shift);
+            if (nonce != order.nonce) {
+                revert LaneReplaced(index, order.nonce, nonce);
+            }
+            unchecked { filled += before; } // At most 2**16 trades of 64 bits each, and 64 bits.
+            if (filled > order.baseAmount) revert Overfilled(index, filled, order.baseAmount);
+            words[order.stateWord] = Words.withLane(word, shift, nonce, filled);
+        } else if (filled > order.baseAmount) {
+            revert Overfilled(index, filled, order.baseAmount);
+        }
+    }
+
+    function _laneShift(Admitted memory order) private pure returns (uint256) {
+        return order.flags & UPPER_HALF == 0 ? 0 : Words.HALF_BITS;
+    }
+
+    /// @dev Address of token `number`, read from storage once per batch.
+    function _address(address[] memory addresses, uint256 number) private view returns (address) {
+        if (number >= addresses.length) revert UnknownTokenNumber(number);
+        address token = addresses[number];
+        if (token == address(0)) {
+            (token,) = tokens(number);
+            addresses[number] = token;
+        }
+        return token;
+    }
+
+    // ---------------------------------------------------------------- trades
+
+    /// @return Merkle root over the trades, see `Merkle`; zero if there are none.
+    function _tradeAll(Trade[] calldata trades, Work memory work) private returns (bytes32) {
+        bytes32[] memory nodes = new bytes32[](trades.length);
+        Leaf memory leaf;
+        for (uint256 i; i < trades.length; ++i) {
+            leaf.index = i;
+            _trade(trades[i], work, leaf);
+            nodes[i] = Scratch.hashWords(_pointer(leaf), LEAF_WORDS);
+        }
+        return Merkle.rootInPlace(nodes);
+    }
+
+    /// @dev Move base and quote between two orders, and say so in `leaf`, which has the index.
+    function _trade(Trade calldata trade, Work memory work, Leaf memory leaf) private {
+        uint256 index = leaf.index;
+        Admitted memory buy = work.orders[trade.buy];
+        Admitted memory sell = work.orders[trade.sell];
+        uint256 base = trade.baseAmount;
+        uint256 quote = trade.quoteAmount;
+        _checkTerms(index, base, quote, buy, sell);
+        uint256 buyFee = _fee(index, quote, trade.buyFeePpm, buy.maxFeePpm);
+        uint256 sellFee = _fee(index, quote, trade.sellFeePpm, sell.maxFeePpm);
+
+        unchecked { // All terms are 64 bits wide and a batch has at most 2**16 trades.
+            buy.filled += base;
+            sell.filled += base;
+            work.fees[buy.quoteToken] += buyFee + sellFee;
+            _take(work.words, buy.account, buy.quoteWord, buy.quoteToken, quote + buyFee);
+            _take(work.words, sell.account, sell.baseWord, sell.baseToken, base);
+            _give(work.words, buy.account, buy.baseWord, buy.baseToken, base);
+            // The fee is at most one percent of the quote.
+            _give(work.words, sell.account, sell.quoteWord, sell.quoteToken, quote - sellFee);
+        }
+        if (buy.key != address(0)) _chargeKey(index, buy.account, buy.key, false, base, quote);
+        if (sell.key != address(0)) _chargeKey(index, sell.account, sell.key, true, base, quote);
+
+        leaf.buyDigest = buy.digest;
+        leaf.sellDigest = sell.digest;
+        leaf.baseAmount = base;
+        leaf.quoteAmount = quote;
+        leaf.buyFee = buyFee;
+        leaf.sellFee = sellFee;
+    }
+
+    /// @dev Sides, market and both limit prices.
+    function _checkTerms(
+        uint256 index,
+        uint256 base,
+        uint256 quote,
+        Admitted memory buy,
+        Admitted memory sell
+    ) private pure {
+        if (buy.flags & SELL != 0 || sell.flags & SELL == 0) revert WrongSide(index);
+        if (buy.base != sell.base || buy.quote != sell.quote) revert MarketMismatch(index);
+        if (base == 0) revert EmptyTrade(index);
+        unchecked { // Products of two 64-bit figures.
+            if (quote * buy.baseAmount > base * buy.quoteAmount) revert BuyLimitBroken(index);
+            if (quote * sell.baseAmount < base * sell.quoteAmount) revert SellLimitBroken(index);
+        }
+    }
+
+    /// @dev Fee in quote pips, rounded down, in the payer's favour.
+    function _fee(uint256 index, uint256 quote, uint256 feePpm, uint256 capPpm)
+        private
+        pure
+        returns (uint256)
+    {
+        if (capPpm > FEE_MAX_PPM) capPpm = FEE_MAX_PPM;
+        if (feePpm > capPpm) revert FeeTooHigh(index, feePpm, capPpm);
+        unchecked { return quote * feePpm / PPM; } // 64 bits times 14 bits.
+    }
+
+    function _take(
+        uint256[] memory words,
+        address account,
+        uint256 at,
+        uint256 number,
+        uint256 amount
+    ) private pure {
+        uint256 word = words[at];
+        uint256 shift = Words.shiftOf(number);
+        uint256 held = word >> shift & Words.MASK;
+        if (amount > held) revert InsufficientBalance(account, number, held, amount);
+        unchecked { words[at] = word - (amount << shift); } // The field holds at least that much.
+    }
+
+    function _give(
+        uint256[] memory words,
+        address account,
+        uint256 at,
+        uint256 number,
+        uint256 amount
+    ) private pure {
+        uint256 word = words[at];
+        uint256 shift = Words.shiftOf(number);
+        uint256 held = word >> shift & Words.MASK;
+        unchecked { // Both are 64 bits; the field has room for the sum.
+            if (held + amount > Words.MASK) revert BalanceOverflow(account, number, held, amount);
+            words[at] = word + (amount << shift);
+        }
+    }
+
+    function _pointer(Admitted memory order) private pure returns (uint256 pointer) {
+        assembly ("memory-safe") { pointer := order }
+    }
+
+    function _pointer(Leaf memory leaf) private pure returns (uint256 pointer) {
+        assembly ("memory-safe") { pointer := leaf }
+    }
+}

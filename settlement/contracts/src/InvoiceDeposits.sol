@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
+
+import {IExchange} from "./IExchange.sol";
+import {InvoiceAddress} from "./InvoiceAddress.sol";
+
+/// @title Where does a customer pay an invoice by plain transfer?
+/// @notice Each (account, invoice) has an address of its own, known before anything is deployed there.
+/// @dev The address commits to code, account and invoice (CREATE2 with immutable arguments), hence
+/// whatever lies there can only become a deposit of that account with that reference.
+contract InvoiceDeposits {
+    /// @notice What lay at an invoice's address is in the vault now.
+    event Swept(
+        address indexed account, bytes32 indexed ref, address token, uint256 rawAmount
+    );
+
+    /// @notice The code all invoice addresses share.
+    address public immutable implementation;
+
+    constructor(IExchange exchange) {
+        implementation = address(new InvoiceAddress(exchange));
+    }
+
+    /// @notice Address at which `account` is paid for `ref`.
+    function addressOf(address account, bytes32 ref) public view returns (address) {
+        return Clones.predictDeterministicAddressWithImmutableArgs(
+            implementation, abi.encode(account, ref), bytes32(0)
+        );
+    }
+
+    /// @notice Move all whole pips of `token` at the invoice's address into the vault. Anyone may call.
+    function sweep(address account, bytes32 ref, address token) external {
+        address invoice = addressOf(account, ref);
+        if (invoice.code.length == 0) {
+            Clones.cloneDeterministicWithImmutableArgs(
+                implementation, abi.encode(account, ref), bytes32(0)
+            );
+        }
+        uint256 rawAmount = InvoiceAddress(invoice).forward(token);
+        emit Swept(account, ref, token, rawAmount);
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Digests} from "./Digests.sol";
+import {Signatures} from "./Signatures.sol";
+import {KeyGrant, KeyScope} from "./Types.sol";
+import {Vault} from "./Vault.sol";
+
+/// @title Which session keys may sign orders for an account, and for what?
+/// @notice A key can trade one market within side, time, notional and floor price. It can never
+/// withdraw, grant or exit.
+/// @dev Delayed effect: nothing an account does here can spoil a batch that is already sealed. A
+/// revocation starts after the exit delay, which is longer than the horizon, and a grant may narrow
+/// a key only once no batch can carry its orders any more.
+abstract contract Keys is Vault {
+    mapping(address account => mapping(address key => KeyScope scope)) private _scopes;
+    mapping(address account => uint64 nonce) internal _grantNonces;
+
+    /// @notice The three sets of sides a grant can name: 1 buy, 2 sell, 3 both.
+    uint8 private constant BOTH_SIDES = 3;
+
+    function grantKey(KeyGrant calldata grant, bytes calldata signature) external {
+        address account = grant.account;
+        if (msg.sender != account) {
+            address signer = Signatures.recover(grantDigest(grant), signature);
+            if (signer == address(0) || signer != account) revert NotSignedBy(account, signer);
+        }
+        uint64 last = _grantNonces[account];
+        if (grant.nonce <= last) revert NonceTooLow(account, last, grant.nonce);
+        if (grant.expiry < block.timestamp) revert Expired(grant.expiry, block.timestamp);
+        if (grant.sides == 0 || grant.sides > BOTH_SIDES) revert BadSides(grant.sides);
+        KeyScope memory scope = KeyScope({
+            base: tokenNumber(grant.base),
+            quote: tokenNumber(grant.quote),
+            sides: grant.sides,
+            expiry: grant.expiry,
+            revokedAt: 0,
+            notionalLeft: grant.notionalCap,
+            floorPrice: grant.floorPrice
+        });
+        KeyScope memory old = _scopes[account][grant.key];
+        if (_maySettle(old) && !_covers(scope, old)) revert KeyWouldNarrow(account, grant.key);
+
+        _grantNonces[account] = grant.nonce;
+        _scopes[account][grant.key] = scope;
+        emit KeyGranted(
+            account,
+            grant.key,
+            grant.base,
+            grant.quote,
+            grant.sides,
+            grant.expiry,
+            grant.notionalCap,
+            grant.floorPrice
+        );
+    }
+
+    function revokeKey(address key) external {
+        KeyScope storage scope = _scopes[msg.sender][key];
+        if (scope.sides == 0 || scope.revokedAt != 0) revert NoLiveKey(msg.sender, key);
+        uint64 effectiveAt = uint64(block.timestamp) + exitDelay;
+        scope.revokedAt = uint32(effectiveAt);
+        emit KeyRevoked(msg.sender, key, effectiveAt);
+    }
+
+    function keyOf(address account, address key) external view returns (KeyScope memory) {
+        return _scopes[account][key];
+    }
+
+    function grantDigest(KeyGrant calldata grant) public view returns (bytes32) {
+        return Digests.ofGrant(domainSeparator(), grant);
+    }
+
+    /// @dev May `key` sign order number `index`? Judged at the batch's close time, like every expiry.
+    function _checkKey(
+        uint256 index,
+        address account,
+        address key,
+        uint256 market,
+        bool sells,
+        uint256 closeTime
+    ) internal view {
+        KeyScope memory scope = _scopes[account][key];
+        if (scope.sides == 0) revert WrongSigner(index, account, key);
+        bool sideGranted = scope.sides >> (sells ? 1 : 0) & 1 != 0;
+        if (_market(scope.base, scope.quote) != market || !sideGranted) {
+            revert KeyOutOfScope(index, key);
+        }
+        if (scope.expiry < closeTime) revert KeyExpired(index, key, scope.expiry, closeTime);
+        if (scope.revokedAt != 0 && scope.revokedAt <= closeTime) {
+            revert KeyIsRevoked(index, key, scope.revokedAt, closeTime);
+        }
+    }
+
+    /// @dev Take trade number `index` off the key's notional and hold it to the floor price.
+    function _chargeKey(
+        uint256 index,
+        address account,
+        address key,
+        bool sells,
+        uint256 baseAmount,
+        uint256 quoteAmount
+    ) internal {
+        KeyScope storage scope = _scopes[account][key];
+        uint64 left = scope.notionalLeft;
+        if (quoteAmount > left) revert KeyCapExceeded(index, key, left, quoteAmount);
+        if (sells && quoteAmount * PIPS_PER_TOKEN < baseAmount * scope.floorPrice) {
+            revert BelowFloorPrice(index, key, scope.floorPrice);
+        }
+        scope.notionalLeft = uint64(left - quoteAmount);
+    }
+
+    /// @dev Both token numbers as one figure, to compare markets with.
+    function _market(uint256 base, uint256 quote) internal pure returns (uint256) {
+        return base << 8 | quote;
+    }
+
+    uint256 private constant PIPS_PER_TOKEN = 10 ** 8;
+
+    /// @dev Could a batch that lands now or later still carry an order of this key?
+    function _maySettle(KeyScope memory scope) private view returns (bool) {
+        if (scope.sides == 0) return false;
+        uint256 end = scope.expiry;
+        if (scope.revokedAt != 0 && scope.revokedAt < end) end = scope.revokedAt;
+        return block.timestamp <= end + horizon;
+    }
+
+    /// @dev Does `wide` allow all that `old` allows?
+    function _covers(KeyScope memory wide, KeyScope memory old) private pure returns (bool) {
+        return _market(wide.base, wide.quote) == _market(old.base, old.quote)
+            && wide.sides & old.sides == old.sides && wide.expiry >= old.expiry
+            && wide.notionalLeft >= old.notionalLeft && wide.floorPrice <= old.floorPrice;
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
+
+/// @title What is the root over a batch's trades?
+/// @notice Positional: a parent is `keccak256(left ++ right)`, an odd last node is promoted unchanged.
+/// @dev The same tree is in `settlement/merkle.py`.
+library Merkle {
+    /// @notice Root over `nodes`, which are overwritten; zero if there are none.
+    function rootInPlace(bytes32[] memory nodes) internal pure returns (bytes32) {
+        uint256 count = nodes.length;
+        if (count == 0) return 0;
+        unchecked { // Indices stay below the length, and halves below their whole.
+            while (count > 1) {
+                uint256 pairs = count >> 1;
+                for (uint256 i; i < pairs; ++i) {
+                    nodes[i] = Hashes.efficientKeccak256(nodes[2 * i], nodes[2 * i + 1]);
+                }
+                if (count & 1 != 0) nodes[pairs] = nodes[count - 1];
+                count = pairs + (count & 1);
+            }
+        }
+        return nodes[0];
+    }
+}

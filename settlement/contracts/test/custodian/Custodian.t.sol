@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Rig} from "../Rig.sol";
+
+/// @title Do tokens leave only on the word of the current exchange?
+contract CustodianTest is Rig {
+    address internal constant NEXT = address(0x4E47);
+
+    function test_only_the_exchange_pays() public {
+        vm.expectRevert(abi.encodeWithSignature("NotExchange(address)", address(this)));
+        custodian.pay(address(quote), address(this), 1);
+    }
+
+    function test_a_new_exchange_waits() public {
+        custodian.proposeExchange(NEXT);
+        uint256 readyAt = block.timestamp + 2 * EXIT_DELAY;
+        vm.warp(readyAt - 1);
+        vm.expectRevert(
+            abi.encodeWithSignature("ChangeNotReady(uint64,uint256)", readyAt, readyAt - 1)
+        );
+        custodian.appointExchange();
+        vm.warp(readyAt);
+        custodian.appointExchange();
+        same(custodian.exchange(), NEXT, "rules");
+        same(custodian.proposedExchange(), address(0), "no proposal is left");
+    }
+
+    function test_whoever_asks_to_leave_is_out_before_the_new_exchange_rules() public {
+        custodian.proposeExchange(NEXT);
+        vm.prank(alice);
+        exchange.requestExit(address(quote), type(uint64).max);
+        vm.warp(block.timestamp + EXIT_DELAY);
+        exchange.finishExit(alice, address(quote));
+        same(quote.balanceOf(alice), 100_000e6, "out");
+    }
+
+    function test_only_the_admin_proposes_and_appoints() public {
+        bytes memory reason = abi.encodeWithSignature("NotAdmin(address)", alice);
+        vm.prank(alice);
+        vm.expectRevert(reason);
+        custodian.proposeExchange(NEXT);
+        vm.prank(alice);
+        vm.expectRevert(reason);
+        custodian.appointExchange();
+    }
+
+    function test_nobody_cannot_rule() public {
+        vm.expectRevert(abi.encodeWithSignature("ZeroAddress()"));
+        custodian.proposeExchange(address(0));
+        vm.expectRevert(abi.encodeWithSignature("NothingProposed()"));
+        custodian.appointExchange();
+    }
+}

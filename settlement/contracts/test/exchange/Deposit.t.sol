@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IExchange} from "../../src/IExchange.sol";
+import {IToken, Rig} from "../Rig.sol";
+
+/// @title Is exactly what arrived credited?
+contract DepositTest is Rig {
+    function prepare(IToken token, uint256 raw) internal {
+        token.mint(address(this), raw);
+        token.approve(address(exchange), raw);
+    }
+
+    function testFuzz_six_decimals(uint40 raw) public {
+        vm.assume(raw != 0);
+        fund(bob, quote, raw);
+        same(balance(bob, quote), uint256(raw) * 100, "pips");
+    }
+
+    function test_a_fraction_of_a_pip() public {
+        prepare(base, 1e10 + 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IExchange.NotWholePips.selector, base, uint256(1e10 + 1), int64(1e10)
+            )
+        );
+        exchange.deposit(address(base), 1e10 + 1, alice, 0);
+    }
+
+    function test_nothing() public {
+        vm.expectRevert(abi.encodeWithSelector(IExchange.ZeroAmount.selector));
+        exchange.deposit(address(base), 0, alice, 0);
+    }
+
+    function test_for_nobody() public {
+        vm.expectRevert(abi.encodeWithSelector(IExchange.ZeroAddress.selector));
+        exchange.deposit(address(base), 1e10, address(0), 0);
+    }
+
+    function test_a_token_that_is_not_listed() public {
+        vm.expectRevert(abi.encodeWithSelector(IExchange.UnknownToken.selector, address(1)));
+        exchange.deposit(address(1), 1, alice, 0);
+    }
+
+    function test_more_than_a_balance_holds() public {
+        uint256 pips = uint256(type(uint64).max) - 50e8 + 1;
+        prepare(base, pips * 1e10);
+        vm.expectRevert(
+            abi.encodeWithSelector(IExchange.BalanceOverflow.selector, bob, 1, uint256(50e8), pips)
+        );
+        exchange.deposit(address(base), pips * 1e10, bob, 0);
+    }
+
+    function test_a_token_that_keeps_a_part_credits_what_arrived() public {
+        IToken greedy = IToken(address(new GreedyToken()));
+        exchange.listToken(address(greedy), 1);
+        exchange.deposit(address(greedy), 1_000, alice, 0);
+        same(balance(alice, greedy), 990, "less the token's cut");
+    }
+
+    function test_a_token_that_calls_back_cannot_be_credited_twice() public {
+        ReentrantToken reentrant = new ReentrantToken(exchange);
+        exchange.listToken(address(reentrant), 1);
+        vm.expectRevert(abi.encodeWithSignature("ReentrancyGuardReentrantCall()"));
+        exchange.deposit(address(reentrant), 1_000, alice, 0);
+    }
+}
+
+/// @dev Keeps one percent of every transfer.
+contract GreedyToken {
+    mapping(address owner => uint256 raw) public balanceOf;
+
+    function transferFrom(address, address to, uint256 raw) external returns (bool) {
+        balanceOf[to] += raw - raw / 100;
+        return true;
+    }
+}
+
+/// @dev Deposits once more from within the transfer, between the two looks at the balance.
+contract ReentrantToken {
+    IExchange private immutable _exchange;
+    mapping(address owner => uint256 raw) public balanceOf;
+
+    constructor(IExchange exchange) {
+        _exchange = exchange;
+    }
+
+    function transferFrom(address from, address to, uint256 raw) external returns (bool) {
+        balanceOf[to] += raw;
+        if (from != address(this)) _exchange.deposit(address(this), raw, from, 0);
+        return true;
+    }
+}

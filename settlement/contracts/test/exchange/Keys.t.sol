@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IExchange} from "../../src/IExchange.sol";
+import {KeyGrant} from "../../src/Types.sol";
+import {Rig} from "../Rig.sol";
+
+/// @title Who may grant and revoke which keys?
+contract KeysTest is Rig {
+    address internal key = vm.addr(SESSION);
+
+    function refuseGrant(KeyGrant memory grant, bytes memory reason) internal {
+        bytes memory signature = long(BOB, exchange.grantDigest(grant));
+        vm.expectRevert(reason);
+        exchange.grantKey(grant, signature);
+    }
+
+    function test_the_account_itself_needs_no_signature() public {
+        vm.prank(bob);
+        exchange.grantKey(plainGrant(), "");
+        same(exchange.keyOf(bob, key).sides, 2, "granted");
+        (, uint64 nonce) = exchange.noncesOf(bob);
+        same(nonce, 1, "nonce");
+    }
+
+    function test_another_signer() public {
+        KeyGrant memory grant = plainGrant();
+        bytes memory signature = long(ALICE, exchange.grantDigest(grant));
+        vm.expectRevert(abi.encodeWithSelector(IExchange.NotSignedBy.selector, bob, alice));
+        exchange.grantKey(grant, signature);
+    }
+
+    function test_nobody_grants_for_the_zero_account() public {
+        KeyGrant memory grant = plainGrant();
+        grant.account = address(0);
+        vm.expectRevert(
+            abi.encodeWithSelector(IExchange.NotSignedBy.selector, address(0), address(0))
+        );
+        exchange.grantKey(grant, "");
+    }
+
+    function test_a_grant_is_used_once() public {
+        give(plainGrant());
+        refuseGrant(plainGrant(), abi.encodeWithSelector(IExchange.NonceTooLow.selector, bob, 1, 1));
+    }
+
+    function test_a_grant_that_is_over() public {
+        KeyGrant memory grant = plainGrant();
+        grant.expiry = uint32(block.timestamp - 1);
+        refuseGrant(
+            grant,
+            abi.encodeWithSelector(
+                IExchange.Expired.selector, block.timestamp - 1, block.timestamp
+            )
+        );
+    }
+
+    function test_a_grant_of_no_side() public {
+        KeyGrant memory grant = plainGrant();
+        grant.sides = 0;
+        refuseGrant(grant, abi.encodeWithSelector(IExchange.BadSides.selector, 0));
+        grant.sides = 4;
+        refuseGrant(grant, abi.encodeWithSelector(IExchange.BadSides.selector, 4));
+    }
+
+    function test_a_living_key_can_be_widened() public {
+        KeyGrant memory grant = plainGrant();
+        give(grant);
+        (grant.nonce, grant.sides, grant.notionalCap) = (2, 3, grant.notionalCap + 1);
+        give(grant);
+        same(exchange.keyOf(bob, key).sides, 3, "both sides");
+    }
+
+    function test_a_living_key_cannot_be_narrowed() public {
+        KeyGrant memory grant = plainGrant();
+        give(grant);
+        bytes memory reason =
+            abi.encodeWithSelector(IExchange.KeyWouldNarrow.selector, bob, key);
+        grant.nonce = 2;
+        grant.sides = 1;
+        refuseGrant(grant, reason);
+        grant.sides = 2;
+        grant.expiry -= 1;
+        refuseGrant(grant, reason);
+        grant.expiry += 1;
+        grant.notionalCap -= 1;
+        refuseGrant(grant, reason);
+        grant.notionalCap += 1;
+        grant.floorPrice += 1;
+        refuseGrant(grant, reason);
+        grant.floorPrice -= 1;
+        give(grant);
+    }
+
+    function test_a_key_that_cannot_settle_any_more_can_be_granted_anew() public {
+        KeyGrant memory grant = plainGrant();
+        give(grant);
+        vm.warp(grant.expiry + HORIZON);
+        (grant.nonce, grant.notionalCap) = (2, 1);
+        grant.expiry += 1 days;
+        refuseGrant(grant, abi.encodeWithSelector(IExchange.KeyWouldNarrow.selector, bob, key));
+        vm.warp(block.timestamp + 1);
+        give(grant);
+    }
+
+    function test_revoking_what_is_not_there() public {
+        bytes memory reason = abi.encodeWithSelector(IExchange.NoLiveKey.selector, bob, key);
+        vm.prank(bob);
+        vm.expectRevert(reason);
+        exchange.revokeKey(key);
+        give(plainGrant());
+        vm.prank(bob);
+        exchange.revokeKey(key);
+        // Again would put the end off.
+        vm.prank(bob);
+        vm.expectRevert(reason);
+        exchange.revokeKey(key);
+    }
+}

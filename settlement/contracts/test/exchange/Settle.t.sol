@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IExchange} from "../../src/IExchange.sol";
+import {Trade} from "../../src/Types.sol";
+import {IToken, Rig} from "../Rig.sol";
+
+/// @title Does a good batch move the right money?
+contract SettleTest is Rig {
+    function test_a_trade_moves_base_quote_and_fees() public {
+        settle(plainBatch());
+        same(balance(alice, base), ONE, "buyer has base");
+        same(balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "buyer paid price and fee");
+        same(balance(bob, base), 49e8, "seller gave base");
+        same(balance(bob, quote), PRICE - PRICE / 2_000, "seller got price less fee");
+        same(exchange.feesOf(address(quote)), PRICE / 1_000 + PRICE / 2_000, "fees");
+    }
+
+    function test_state_of_orders_and_batches_moves_on() public {
+        settle(plainBatch());
+        (uint64 nonce, uint64 filled) = exchange.laneOf(bob, LANE, false);
+        same(nonce, 1, "lane nonce");
+        same(filled, ONE, "lane filled");
+        (uint40 highest, uint24 bitmap) = exchange.windowOf(alice);
+        same(highest, 1, "window");
+        same(bitmap, 1, "bitmap");
+        same(exchange.nextBatch(), 2, "next batch");
+        same(exchange.head(), exchange.batchHash(1), "head");
+        same(exchange.lastBatchAt(), block.timestamp, "last batch");
+    }
+
+    function test_head_binds_history_payload_and_trades() public {
+        Batch memory batch = plainBatch();
+        bytes memory payload = abi.encodeCall(
+            IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
+        );
+        bytes32 leaf = keccak256(
+            abi.encode(
+                0,
+                digestOf(buyDraft()),
+                digestOf(sellDraft()),
+                ONE,
+                PRICE,
+                PRICE / 1_000,
+                PRICE / 2_000
+            )
+        );
+        settle(batch);
+        same(exchange.head(), keccak256(abi.encode(bytes32(0), keccak256(payload), leaf)), "head");
+    }
+
+    function test_a_resting_order_is_filled_over_several_batches() public {
+        settle(plainBatch());
+        Draft memory buy = buyDraft();
+        buy.nonce = 2;
+        settle(seal(buy, sellDraft()));
+        (, uint64 filled) = exchange.laneOf(bob, LANE, false);
+        same(filled, 2 * ONE, "filled");
+        buy.nonce = 3;
+        refuse(
+            seal(buy, sellDraft()),
+            abi.encodeWithSelector(IExchange.Overfilled.selector, 1, 3 * ONE, 2 * ONE)
+        );
+    }
+
+    function test_one_order_takes_several_trades() public {
+        Draft memory buy = buyDraft();
+        (buy.baseAmount, buy.quoteAmount) = (2 * ONE, 2 * PRICE);
+        Batch memory batch = seal(buy, sellDraft());
+        batch.trades = nextTo(oneTrade(), oneTrade());
+        settle(batch);
+        same(balance(alice, base), 2 * ONE, "both trades");
+    }
+
+    function test_a_higher_nonce_replaces_the_order_on_its_lane() public {
+        settle(plainBatch());
+        (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
+        (buy.nonce, sell.nonce) = (2, 9);
+        settle(seal(buy, sell));
+        (uint64 nonce, uint64 filled) = exchange.laneOf(bob, LANE, false);
+        same(nonce, 9, "nonce");
+        same(filled, ONE, "counted anew");
+    }
+
+    function test_the_halves_of_a_lane_word_are_two_lanes() public {
+        settle(plainBatch());
+        (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
+        buy.nonce = 2;
+        sell.flags |= UPPER_HALF;
+        settle(seal(buy, sell));
+        (, uint64 lower) = exchange.laneOf(bob, LANE, false);
+        (, uint64 upper) = exchange.laneOf(bob, LANE, true);
+        same(lower, ONE, "lower half");
+        same(upper, ONE, "upper half");
+    }
+
+    function test_tokens_of_another_word() public {
+        for (uint256 i; i < 3; ++i) exchange.listToken(address(newToken(8)), 1);
+        fund(bob, token(4), 5e8);
+        (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
+        (buy.baseToken, sell.baseToken) = (4, 4);
+        settle(seal(buy, sell));
+        same(balance(alice, token(4)), ONE, "in the second group");
+        same(balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "in the first");
+    }
+
+    function test_expiry_is_judged_at_close_time_not_at_block_time() public {
+        Batch memory batch = plainBatch();
+        vm.warp(block.timestamp + HORIZON);
+        settle(batch);
+    }
+
+    function test_an_empty_batch_keeps_the_operator_alive() public {
+        Batch memory batch = plainBatch();
+        batch.keys = new uint256[](0);
+        delete batch.orders;
+        batch.trades = new Trade[](0);
+        vm.warp(block.timestamp + 60);
+        settle(batch);
+        same(exchange.lastBatchAt(), block.timestamp, "alive");
+    }
+
+    function testFuzz_any_changed_field_breaks_the_signature(uint8 field, uint64 change) public {
+        vm.assume(change != 0);
+        Batch memory batch = plainBatch();
+        field %= 7;
+        if (field == 0) batch.orders[0].nonce ^= change;
+        if (field == 1) batch.orders[0].baseAmount ^= change;
+        if (field == 2) batch.orders[0].quoteAmount ^= change;
+        if (field == 3) batch.orders[0].ref ^= bytes32(uint256(change));
+        if (field == 4) batch.orders[0].maxFeePpm ^= uint32(change) | 1;
+        if (field == 5) batch.orders[0].r ^= bytes32(uint256(change));
+        if (field == 6) batch.orders[0].vs ^= bytes32(uint256(change));
+        vm.prank(operator);
+        (bool settled,) = address(exchange).call(
+            abi.encodeCall(
+                IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
+            )
+        );
+        yes(!settled, "refused");
+    }
+
+    function token(uint256 number) private view returns (IToken) {
+        (address at,) = exchange.tokens(number);
+        return IToken(at);
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Merkle} from "../../src/Merkle.sol";
+import {Scratch} from "../../src/Scratch.sol";
+import {Base} from "../Base.sol";
+
+/// @title Are the hand-written hashes those that Solidity would take?
+contract ScratchTest is Base {
+    struct Seven {
+        uint256 a;
+        bytes32 b;
+        address c;
+        uint256 d;
+        uint256 e;
+        bytes32 f;
+        uint256 g;
+    }
+
+    function testFuzz_words_of_a_struct(Seven memory seven) public pure {
+        uint256 pointer;
+        assembly ("memory-safe") { pointer := seven }
+        same(Scratch.hashWords(pointer, 7), keccak256(abi.encode(seven)), "hash of a struct");
+    }
+
+    function testFuzz_calldata(bytes calldata rest) public view {
+        bytes memory kept = abi.encode(rest);
+        bytes32 before = keccak256(kept);
+        same(Scratch.hashCalldata(), keccak256(msg.data), "hash of calldata");
+        same(keccak256(kept), before, "memory in use is untouched");
+        this.testFuzz_calldata_of_any_length(rest);
+    }
+
+    function testFuzz_calldata_of_any_length(bytes calldata rest) public pure {
+        same(Scratch.hashCalldata(), keccak256(msg.data), "hash of calldata");
+        rest;
+    }
+
+    function testFuzz_merkle_root(bytes32[] memory leaves) public pure {
+        bytes32 expected = leaves.length == 0 ? bytes32(0) : rootOf(leaves, 0, leaves.length);
+        same(Merkle.rootInPlace(leaves), expected, "root");
+    }
+
+    /// @dev The same tree from above: the left side of a node is the largest power of two below.
+    function rootOf(bytes32[] memory leaves, uint256 from, uint256 count)
+        private
+        pure
+        returns (bytes32)
+    {
+        if (count == 1) return leaves[from];
+        uint256 left = 1;
+        while (left * 2 < count) left *= 2;
+        return keccak256(
+            abi.encodePacked(rootOf(leaves, from, left), rootOf(leaves, from + left, count - left))
+        );
+    }
+}

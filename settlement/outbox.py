@@ -1,0 +1,508 @@
+"""What has settlement decided to do on chain, and how far is each of it?
+
+An action is what the chain is to do: one call of one contract. Its content never changes once it is
+here; only its state moves, SEALED to SIGNED to BROADCAST to MINED to FINAL. Raw bytes are stored
+before they are sent, so whatever crashes, the next start knows every transaction that can exist.
+SQLite with full synchronisation: what a method has returned from is on disk.
+"""
+
+import threading
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from settlement import outbox_tables as tables
+from settlement.chain import Receipt
+from settlement.outbox_tables import open_database
+
+
+class ActionKind(StrEnum):
+    """What an action does."""
+
+    BATCH = "batch"
+    WITHDRAWAL = "withdrawal"
+    SWEEP = "sweep"
+    GRANT = "grant"
+    OTHER = "other"
+
+
+class ActionState(StrEnum):
+    """How far an action is."""
+
+    SEALED = "sealed"
+    """Content fixed."""
+    SIGNED = "signed"
+    """Nonce, raw bytes and hash are stored; the node may have heard of it."""
+    BROADCAST = "broadcast"
+    """The node has taken it."""
+    MINED = "mined"
+    """In a block."""
+    FINAL = "final"
+    """Deep enough in the chain. The end."""
+    FAILED = "failed"
+    """The contract refused it; ``error`` says why. The end, for somebody has to look."""
+
+
+class Call(NamedTuple):
+    """The unchanging content of an action. ``key`` is unique in its ``kind``: exactly once."""
+
+    kind: ActionKind
+    key: str
+    to: bytes
+    calldata: bytes
+    gas_limit: int
+
+
+class Action(NamedTuple):
+    """One row; ``raw`` and ``fee_max`` are those of the newest transmission, fees in wei."""
+
+    id: int
+    kind: ActionKind
+    key: str
+    to: bytes
+    calldata: bytes
+    gas_limit: int
+    state: ActionState
+    nonce: int | None
+    raw: bytes | None
+    fee_max: int | None
+    tip_max: int | None
+    sent_ns: int | None
+    block_number: int | None
+    block_hash: bytes | None
+    mined_hash: bytes | None
+    gas_used: int | None
+    error: str | None
+    sealed_ns: int
+    mined_ns: int | None
+    final_ns: int | None
+
+
+class Mined(NamedTuple):
+    """What it takes to see whether a mined action's block is still there."""
+
+    id: int
+    block_number: int
+    block_hash: bytes
+
+
+class Batch(NamedTuple):
+    """What a batch settles; trade ids and sequences are ranges with both ends included."""
+
+    number: int
+    first_trade: int
+    last_trade: int
+    first_sequence: int
+    last_sequence: int
+    prev_head: bytes
+    head: bytes
+    close_time: int
+    log_root: bytes
+    trades_root: bytes
+
+
+class BatchState(NamedTuple):
+    """A batch and how far it is; ``tx_hash`` of the newest transmission, or the mined one."""
+
+    batch: Batch
+    state: ActionState
+    tx_hash: bytes | None
+    block_number: int | None
+    gas_used: int | None
+    error: str | None
+
+
+class Change(NamedTuple):
+    """An action entered ``state``; ``id`` grows without bound and orders all changes."""
+
+    id: int
+    action_id: int
+    kind: ActionKind
+    key: str
+    state: ActionState
+    at_ns: int
+
+
+_ACTION_COLUMNS: Final = [tables.actions.c[name] for name in Action._fields]
+_BATCH_COLUMNS: Final = [tables.batches.c[name] for name in Batch._fields]
+
+
+class Outbox:
+    """The outbox file. Any thread may call; writes take turns, reads do not wait for them."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = open_database(path)
+        self._writing = threading.Lock()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    # Decide.
+
+    def enqueue(self, call: Call, now_ns: int) -> int:
+        """Add an action unless ``(kind, key)`` is there already; return its id either way."""
+        with self._writing, self._engine.begin() as db:
+            known = db.execute(
+                sa.select(tables.actions.c.id).where(
+                    tables.actions.c.kind == call.kind, tables.actions.c.key == call.key
+                )
+            ).scalar()
+            return int(known) if known is not None else _add(db, call, now_ns)
+
+    def seal(self, batch: Batch, call: Call, now_ns: int) -> int:
+        """Add a batch and its action in one transaction; return the action's id.
+
+        The batch must follow the last one without a gap in number, trades, sequences and heads.
+        """
+        with self._writing, self._engine.begin() as db:
+            last = _last_batch(db)
+            if last is not None:
+                assert batch.number == last.number + 1, "batch numbers have no gap"
+                assert batch.first_trade == last.last_trade + 1, "trades have no gap"
+                assert batch.first_sequence == last.last_sequence + 1, "sequences have no gap"
+                assert batch.prev_head == last.head, "heads are chained"
+            action_id = _add(db, call, now_ns)
+            db.execute(tables.batches.insert().values(**batch._asdict(), action_id=action_id))
+            return action_id
+
+    # Move on.
+
+    def signed(
+        self,
+        action_id: int,
+        nonce: int,
+        raw: bytes,
+        tx_hash: bytes,
+        fee_max: int,
+        tip_max: int,
+        now_ns: int,
+    ) -> None:
+        """Store a transmission before it is sent: the first, or a dearer one at the same nonce."""
+        with self._writing, self._engine.begin() as db:
+            count = db.execute(
+                sa.select(sa.func.count()).select_from(tables.transmissions)
+            ).scalar_one()
+            db.execute(
+                tables.transmissions.insert().values(
+                    tx_hash=tx_hash, id=count + 1, action_id=action_id, nonce=nonce
+                )
+            )
+            self._move(
+                db,
+                action_id,
+                ActionState.SIGNED,
+                now_ns,
+                nonce=nonce,
+                raw=raw,
+                fee_max=fee_max,
+                tip_max=tip_max,
+                sent_ns=now_ns,
+                error=None,
+            )
+
+    def broadcast(self, action_id: int, now_ns: int) -> None:
+        """The node has it, or a reorganisation has thrown it back to there."""
+        with self._writing, self._engine.begin() as db:
+            self._move(
+                db,
+                action_id,
+                ActionState.BROADCAST,
+                now_ns,
+                block_number=None,
+                block_hash=None,
+                mined_hash=None,
+                gas_used=None,
+                mined_ns=None,
+            )
+
+    def mined(self, action_id: int, receipt: Receipt, now_ns: int) -> None:
+        """It is in a block and succeeded."""
+        with self._writing, self._engine.begin() as db:
+            self._move(
+                db,
+                action_id,
+                ActionState.MINED,
+                now_ns,
+                **_where(receipt),
+                mined_ns=now_ns,
+            )
+
+    def final(self, action_id: int, now_ns: int) -> None:
+        """It is deep enough."""
+        with self._writing, self._engine.begin() as db:
+            self._move(db, action_id, ActionState.FINAL, now_ns, final_ns=now_ns)
+
+    def failed(self, action_id: int, receipt: Receipt, reason: str, now_ns: int) -> None:
+        """It is in a block and the contract refused it."""
+        with self._writing, self._engine.begin() as db:
+            self._move(
+                db,
+                action_id,
+                ActionState.FAILED,
+                now_ns,
+                **_where(receipt),
+                mined_ns=now_ns,
+                error=reason,
+            )
+
+    def unsigned(self, action_id: int, reason: str, now_ns: int) -> None:
+        """Its nonce went to a transaction that is not ours: sign it again at another."""
+        with self._writing, self._engine.begin() as db:
+            self._move(
+                db, action_id, ActionState.SEALED, now_ns, nonce=None, raw=None, error=reason
+            )
+
+    def noted(self, action_id: int, reason: str) -> None:
+        """Write down what the node said, without a change of state."""
+        with self._writing, self._engine.begin() as db:
+            db.execute(
+                tables.actions.update().where(tables.actions.c.id == action_id).values(error=reason)
+            )
+
+    @staticmethod
+    def _move(
+        db: sa.Connection, action_id: int, state: ActionState, now_ns: int, **columns: Any
+    ) -> None:
+        moved = db.execute(
+            tables.actions.update()
+            .where(tables.actions.c.id == action_id)
+            .values(state=state, **columns)
+            .returning(tables.actions.c.kind, tables.actions.c.key)
+        ).one()
+        _log_change(db, action_id, moved.kind, moved.key, state, now_ns)
+
+    # Look.
+
+    def action(self, action_id: int) -> Action:
+        """Return one action; it must exist."""
+        with self._engine.connect() as db:
+            query = sa.select(*_ACTION_COLUMNS).where(tables.actions.c.id == action_id)
+            return _action(db.execute(query).one())
+
+    def find(self, kind: ActionKind, key: str) -> Action | None:
+        """Return the action with that key."""
+        query = sa.select(*_ACTION_COLUMNS).where(
+            tables.actions.c.kind == kind, tables.actions.c.key == key
+        )
+        with self._engine.connect() as db:
+            row = db.execute(query).one_or_none()
+        return None if row is None else _action(row)
+
+    def newest(self, kind: ActionKind, prefix: str) -> Action | None:
+        """Return the last action of ``kind`` whose key begins with ``prefix``."""
+        query = (
+            sa.select(*_ACTION_COLUMNS)
+            .where(
+                tables.actions.c.kind == kind,
+                tables.actions.c.key.startswith(prefix, autoescape=True),
+            )
+            .order_by(tables.actions.c.id.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as db:
+            row = db.execute(query).one_or_none()
+        return None if row is None else _action(row)
+
+    def in_state(self, *states: ActionState, limit: int) -> list[Action]:
+        """Return the oldest ``limit`` actions in ``states``, in the order they were decided."""
+        query = (
+            sa.select(*_ACTION_COLUMNS)
+            .where(tables.actions.c.state.in_(states))
+            .order_by(tables.actions.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as db:
+            return [_action(row) for row in db.execute(query)]
+
+    def count(self, *states: ActionState) -> int:
+        """Return how many actions are in ``states``."""
+        query = sa.select(sa.func.count()).where(tables.actions.c.state.in_(states))
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar_one())
+
+    def in_blocks(self, limit: int) -> list[Mined]:
+        """Return the oldest ``limit`` actions that are MINED, without their bulky content."""
+        query = (
+            sa.select(
+                tables.actions.c.id, tables.actions.c.block_number, tables.actions.c.block_hash
+            )
+            .where(tables.actions.c.state == ActionState.MINED)
+            .order_by(tables.actions.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as db:
+            return [Mined(*row) for row in db.execute(query)]
+
+    def tx_hashes(self, action: Action) -> list[bytes]:
+        """Return every hash sent for an action at its present nonce, newest first."""
+        query = (
+            sa.select(tables.transmissions.c.tx_hash)
+            .where(
+                tables.transmissions.c.action_id == action.id,
+                tables.transmissions.c.nonce == action.nonce,
+            )
+            .order_by(tables.transmissions.c.id.desc())
+        )
+        with self._engine.connect() as db:
+            return list(db.execute(query).scalars())
+
+    def next_nonce(self) -> int | None:
+        """Return the account nonce after the last one given out; None when none was."""
+        with self._engine.connect() as db:
+            highest = db.execute(sa.select(sa.func.max(tables.actions.c.nonce))).scalar()
+        return None if highest is None else int(highest) + 1
+
+    def last_key(self, kind: ActionKind) -> str | None:
+        """Return the key of the newest action of ``kind``."""
+        query = (
+            sa.select(tables.actions.c.key)
+            .where(tables.actions.c.kind == kind)
+            .order_by(tables.actions.c.id.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as db:
+            return db.execute(query).scalar()
+
+    def last_batch(self) -> Batch | None:
+        """Return the newest batch."""
+        with self._engine.connect() as db:
+            return _last_batch(db)
+
+    def batch_states(self, *where: Any, limit: int) -> list[BatchState]:
+        """Return batches, newest first."""
+        newest = (
+            sa.select(tables.transmissions.c.tx_hash)
+            .where(tables.transmissions.c.action_id == tables.actions.c.id)
+            .order_by(tables.transmissions.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        columns = (
+            tables.actions.c.state,
+            sa.func.coalesce(tables.actions.c.mined_hash, newest),
+            tables.actions.c.block_number,
+            tables.actions.c.gas_used,
+            tables.actions.c.error,
+        )
+        query = (
+            sa.select(*_BATCH_COLUMNS, *columns)
+            .join(tables.actions, tables.actions.c.id == tables.batches.c.action_id)
+            .where(*where)
+            .order_by(tables.batches.c.number.desc())
+            .limit(limit)
+        )
+        width = len(_BATCH_COLUMNS)
+        with self._engine.connect() as db:
+            return [
+                BatchState(Batch(*row[:width]), ActionState(row[width]), *row[width + 1 :])
+                for row in db.execute(query)
+            ]
+
+    def batch_of_trade(self, trade_id: int) -> BatchState | None:
+        """Return the batch that settles trade ``trade_id``; None while it is not sealed."""
+        found = self.batch_states(
+            tables.batches.c.first_trade <= trade_id,
+            tables.batches.c.last_trade >= trade_id,
+            limit=1,
+        )
+        return found[0] if found else None
+
+    def batch_by_head(self, head: bytes) -> BatchState | None:
+        """Return the batch that makes the chain's head ``head``."""
+        found = self.batch_states(tables.batches.c.head == head, limit=1)
+        return found[0] if found else None
+
+    def last_final_batch(self) -> BatchState | None:
+        """Return the newest batch that is final."""
+        found = self.batch_states(tables.actions.c.state == ActionState.FINAL, limit=1)
+        return found[0] if found else None
+
+    def batch(self, number: int) -> BatchState | None:
+        """Return batch ``number``."""
+        found = self.batch_states(tables.batches.c.number == number, limit=1)
+        return found[0] if found else None
+
+    def changes(self, since: int, limit: int) -> list[Change]:
+        """Return the first ``limit`` changes with an id above ``since``."""
+        query = (
+            sa.select(tables.changes)
+            .where(tables.changes.c.id > since)
+            .order_by(tables.changes.c.id)
+        )
+        with self._engine.connect() as db:
+            return [
+                Change(
+                    row.id,
+                    row.action_id,
+                    ActionKind(row.kind),
+                    row.key,
+                    ActionState(row.state),
+                    row.at_ns,
+                )
+                for row in db.execute(query.limit(limit))
+            ]
+
+    def cursor(self, name: str) -> int | None:
+        """Return a stored position."""
+        with self._engine.connect() as db:
+            return db.execute(
+                sa.select(tables.cursors.c.value).where(tables.cursors.c.name == name)
+            ).scalar()
+
+    def move_cursor(self, name: str, value: int) -> None:
+        """Store a position; it only goes forward."""
+        with self._writing, self._engine.begin() as db:
+            known = db.execute(
+                sa.select(tables.cursors.c.value).where(tables.cursors.c.name == name)
+            ).scalar()
+            if known is None:
+                db.execute(tables.cursors.insert().values(name=name, value=value))
+            elif value > known:
+                db.execute(
+                    tables.cursors.update().where(tables.cursors.c.name == name).values(value=value)
+                )
+
+
+def _add(db: sa.Connection, call: Call, now_ns: int) -> int:
+    row = db.execute(
+        tables.actions.insert()
+        .values(**call._asdict(), state=ActionState.SEALED, sealed_ns=now_ns)
+        .returning(tables.actions.c.id)
+    )
+    action_id = int(row.scalar_one())
+    _log_change(db, action_id, call.kind, call.key, ActionState.SEALED, now_ns)
+    return action_id
+
+
+def _log_change(
+    db: sa.Connection, action_id: int, kind: str, key: str, state: ActionState, now_ns: int
+) -> None:
+    db.execute(
+        tables.changes.insert().values(
+            action_id=action_id, kind=kind, key=key, state=state, at_ns=now_ns
+        )
+    )
+
+
+def _last_batch(db: sa.Connection) -> Batch | None:
+    query = sa.select(*_BATCH_COLUMNS).order_by(tables.batches.c.number.desc()).limit(1)
+    row = db.execute(query).one_or_none()
+    return None if row is None else Batch(*row)
+
+
+def _action(row: Sequence[Any]) -> Action:
+    action = Action(*row)
+    return action._replace(kind=ActionKind(action.kind), state=ActionState(action.state))
+
+
+def _where(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "block_number": receipt.block_number,
+        "block_hash": receipt.block_hash,
+        "mined_hash": receipt.tx_hash,
+        "gas_used": receipt.gas_used,
+    }

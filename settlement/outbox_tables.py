@@ -1,0 +1,99 @@
+"""In which tables does the outbox keep its decisions?
+
+One SQLite file in write-ahead mode, fully synchronised: a commit that has returned is on disk.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+tables = sa.MetaData()
+
+actions = sa.Table(
+    "actions",
+    tables,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("key", sa.String, nullable=False),
+    sa.Column("to", sa.LargeBinary, nullable=False),
+    sa.Column("calldata", sa.LargeBinary, nullable=False),
+    sa.Column("gas_limit", sa.Integer, nullable=False),
+    sa.Column("state", sa.String, nullable=False, index=True),
+    sa.Column("nonce", sa.Integer),
+    sa.Column("raw", sa.LargeBinary),
+    sa.Column("fee_max", sa.Integer),
+    sa.Column("tip_max", sa.Integer),
+    sa.Column("sent_ns", sa.Integer),
+    sa.Column("block_number", sa.Integer),
+    sa.Column("block_hash", sa.LargeBinary),
+    sa.Column("mined_hash", sa.LargeBinary),
+    sa.Column("gas_used", sa.Integer),
+    sa.Column("error", sa.String),
+    sa.Column("sealed_ns", sa.Integer, nullable=False),
+    sa.Column("mined_ns", sa.Integer),
+    sa.Column("final_ns", sa.Integer),
+    sa.UniqueConstraint("kind", "key"),
+    sqlite_autoincrement=True,
+)
+
+transmissions = sa.Table(
+    "transmissions",
+    tables,
+    sa.Column("tx_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("id", sa.Integer, nullable=False),
+    sa.Column("action_id", sa.ForeignKey("actions.id"), nullable=False, index=True),
+    sa.Column("nonce", sa.Integer, nullable=False),
+)
+
+batches = sa.Table(
+    "batches",
+    tables,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("first_trade", sa.Integer, nullable=False, unique=True),
+    sa.Column("last_trade", sa.Integer, nullable=False, unique=True),
+    sa.Column("first_sequence", sa.Integer, nullable=False),
+    sa.Column("last_sequence", sa.Integer, nullable=False),
+    sa.Column("prev_head", sa.LargeBinary, nullable=False),
+    sa.Column("head", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("close_time", sa.Integer, nullable=False),
+    sa.Column("log_root", sa.LargeBinary, nullable=False),
+    sa.Column("trades_root", sa.LargeBinary, nullable=False),
+    sa.Column("action_id", sa.ForeignKey("actions.id"), nullable=False, unique=True),
+)
+
+changes = sa.Table(
+    "changes",
+    tables,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("action_id", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("key", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("at_ns", sa.Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+cursors = sa.Table(
+    "cursors",
+    tables,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.Integer, nullable=False),
+)
+
+
+def open_database(path: Path) -> sa.Engine:
+    """Open (or create) the file with all tables."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+    sa.event.listen(engine, "connect", _set_pragmas)
+    with engine.begin() as db:
+        tables.create_all(db)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

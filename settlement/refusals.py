@@ -1,0 +1,40 @@
+"""What did the contract say when it refused? Revert output in words, by the committed ABIs."""
+
+from functools import cache
+from typing import Final
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from settlement.artifacts import abi_types, artifact
+from settlement.eip712 import keccak256
+
+_CONTRACTS: Final = ("Exchange", "Custodian", "InvoiceDeposits", "InvoiceAddress", "TestToken")
+_BUILT_IN: Final = (("Error", ["string"]), ("Panic", ["uint256"]))
+
+
+@cache
+def _errors() -> dict[bytes, tuple[str, list[str]]]:
+    known = list(_BUILT_IN)
+    for contract in _CONTRACTS:
+        names = [entry["name"] for entry in artifact(contract).abi if entry["type"] == "error"]
+        known += [(name, abi_types(contract, "error", name)) for name in names]
+    return {
+        keccak256(f"{name}({','.join(types)})".encode())[:4]: (name, types) for name, types in known
+    }
+
+
+def in_words(output: bytes) -> str | None:
+    """Return ``Name(figure, figure)`` for an error of our contracts; None for anything else."""
+    found = _errors().get(output[:4])
+    if found is None:
+        return None
+    name, types = found
+    try:
+        figures = decode(types, output[4:])
+    except DecodingError:
+        return None
+    texts = (
+        "0x" + figure.hex() if isinstance(figure, bytes) else str(figure) for figure in figures
+    )
+    return f"{name}({', '.join(texts)})"

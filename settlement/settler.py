@@ -1,0 +1,133 @@
+"""How far is my trade, and please do this on chain: settlement as the layers above see it.
+
+A facade over outbox, sealer, submitter and watcher; ``step`` is the whole of the worker's loop.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from settlement.batch import encode_call
+from settlement.deposit_address import deposit_address
+from settlement.eip712 import KeyGrant, keccak256
+from settlement.outbox import ActionKind, ActionState, BatchState, Call, Change, Outbox
+from settlement.ports import TradeState
+from settlement.sealer import Sealer
+from settlement.submitter import Halt, Submitter
+
+SWEEP_GAS: Final = 400_000
+GRANT_GAS: Final = 200_000
+
+STATE_NAMES: Final = {
+    ActionState.SEALED: "batched",
+    ActionState.SIGNED: "batched",
+    ActionState.BROADCAST: "submitted",
+    ActionState.MINED: "mined",
+    ActionState.FINAL: "final",
+    # Nothing is undone: a refused batch waits for the operator with its trades in it.
+    ActionState.FAILED: "batched",
+}
+MATCHED: Final = TradeState("matched")
+
+
+class Contracts(NamedTuple):
+    """Addresses the settler calls."""
+
+    exchange: bytes
+    invoice_deposits: bytes
+    invoice_implementation: bytes
+
+
+class Settler:
+    """Implements ``settlement.ports.SettlementPort``.
+
+    ``step`` belongs to one worker thread; everything else may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        sealer: Sealer,
+        submitter: Submitter,
+        contracts: Contracts,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._outbox = outbox
+        self._sealer = sealer
+        self._submitter = submitter
+        self._contracts = contracts
+        self._now_ns = now_ns
+
+    @property
+    def halted(self) -> Halt | None:
+        """Return why nothing is sent any more; None while all is well."""
+        return self._submitter.halted
+
+    def step(self) -> bool:
+        """Seal what is due and move everything that can move; return whether anything did.
+
+        Raises ``ChainUnavailableError``: sealing is done by then, sending resumes at the next step.
+        """
+        is_sealed = self._sealer.seal_due(self._now_ns())
+        return self._submitter.step() or is_sealed
+
+    def seal_now(self) -> bool:
+        """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
+        return self._sealer.seal(self._now_ns())
+
+    def trade_state(self, trade_id: int) -> TradeState:
+        """See ``SettlementPort``."""
+        found = self._outbox.batch_of_trade(trade_id)
+        if found is None:
+            return MATCHED
+        return TradeState(STATE_NAMES[found.state], found.batch.number, found.tx_hash)
+
+    def batches(self, limit: int) -> list[BatchState]:
+        """Return the newest batches, newest first."""
+        return self._outbox.batch_states(limit=limit)
+
+    def batch(self, number: int) -> BatchState | None:
+        """Return one batch; None before it is sealed."""
+        return self._outbox.batch(number)
+
+    def waits_for_blocks(self) -> bool:
+        """Return whether something is mined that is not final yet."""
+        return bool(self._outbox.in_blocks(limit=1))
+
+    def changes(self, since: int, limit: int = 1_000) -> list[Change]:
+        """Return what changed state after change number ``since`` (0 for all), oldest first.
+
+        For a batch, ``key`` is its number as text.
+        """
+        return self._outbox.changes(since, limit)
+
+    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+        """Move what lies at the invoice's deposit address into the vault.
+
+        Call it when a payment has been seen. A sweep that is not signed yet will collect that
+        payment too; after that a new one is needed, for the payment may have come behind it.
+        """
+        prefix = f"{account.hex()}:{ref.hex()}:{token.hex()}:"
+        newest = self._outbox.newest(ActionKind.SWEEP, prefix)
+        if newest is not None and newest.state is ActionState.SEALED:
+            return
+        turn = 1 if newest is None else int(newest.key.removeprefix(prefix)) + 1
+        calldata = encode_call("sweep", account, ref, token, contract="InvoiceDeposits")
+        to = self._contracts.invoice_deposits
+        call = Call(ActionKind.SWEEP, f"{prefix}{turn}", to, calldata, SWEEP_GAS)
+        self._outbox.enqueue(call, self._now_ns())
+
+    def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
+        """See ``SettlementPort``; once for each signature."""
+        calldata = encode_call("grantKey", tuple(grant), signature)
+        key = keccak256(signature).hex()
+        to = self._contracts.exchange
+        self._outbox.enqueue(Call(ActionKind.GRANT, key, to, calldata, GRANT_GAS), self._now_ns())
+
+    def deposit_address(self, account: bytes, ref: bytes) -> bytes:
+        """See ``SettlementPort``."""
+        return deposit_address(
+            self._contracts.invoice_deposits,
+            self._contracts.invoice_implementation,
+            account,
+            ref,
+        )

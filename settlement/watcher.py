@@ -1,0 +1,314 @@
+"""What has happened on chain that the exchange must know?
+
+Logs become typed values, in chain order. A value is ``confirmed`` when its block is deep enough;
+until then it is shown again at every poll, with its confirmations, and nobody may credit it. The
+cursor moves only when the caller says that everything up to there is in the journal, so a crash
+shows values twice and never skips one; ``DepositBook`` knows which are credited already.
+"""
+
+import threading
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed
+from settlement.attachments import DepositEvidence, ExitEvidence, decode
+from settlement.chain import Chain, Log
+from settlement.eip712 import KeyGrant, keccak256
+from settlement.outbox import Outbox
+
+CURSOR: Final = "watcher"
+"""Name of the stored position: the first block that has not been dealt with."""
+
+WATCHED_CHUNK: Final = 200
+"""Most receiver addresses in one log filter."""
+
+STRETCH_BLOCKS: Final = 10_000
+"""Most blocks read in one poll, so that catching up does not hold all of history in memory."""
+
+
+class LogId(NamedTuple):
+    """Where a value comes from; ``(tx_hash, log_index)`` never means two things."""
+
+    tx_hash: bytes
+    log_index: int
+    block_number: int
+
+
+class Deposited(NamedTuple):
+    """Tokens arrived in the vault; ``amount`` in pips."""
+
+    at: LogId
+    account: bytes
+    token: bytes
+    amount: int
+    ref: bytes
+
+
+class ExitRequested(NamedTuple):
+    """An account wants ``amount`` pips out, from ``ready_at`` (unix seconds) on."""
+
+    at: LogId
+    account: bytes
+    token: bytes
+    amount: int
+    ready_at: int
+
+
+class ExitCancelled(NamedTuple):
+    """An account took its request back."""
+
+    at: LogId
+    account: bytes
+    token: bytes
+
+
+class ExitFinished(NamedTuple):
+    """``amount`` pips were paid out."""
+
+    at: LogId
+    account: bytes
+    token: bytes
+    amount: int
+
+
+class KeyGranted(NamedTuple):
+    """A session key is live; ``grant.nonce`` is 0, for the log does not carry it."""
+
+    at: LogId
+    grant: KeyGrant
+
+
+class KeyRevoked(NamedTuple):
+    """A session key ends at ``effective_at`` (unix seconds)."""
+
+    at: LogId
+    account: bytes
+    key: bytes
+    effective_at: int
+
+
+class Transferred(NamedTuple):
+    """A plain transfer to a watched address; ``raw_amount`` in raw units of ``token``."""
+
+    at: LogId
+    token: bytes
+    sender: bytes
+    receiver: bytes
+    raw_amount: int
+
+
+Value = (
+    Deposited | ExitRequested | ExitCancelled | ExitFinished | KeyGranted | KeyRevoked | Transferred
+)
+
+
+class Sighting(NamedTuple):
+    """A value with its depth: 1 in the newest block."""
+
+    value: Value
+    confirmations: int
+    confirmed: bool
+
+
+class Poll(NamedTuple):
+    """What one poll saw. Give ``upto`` to ``Watcher.done`` when all of it is dealt with."""
+
+    sightings: list[Sighting]
+    upto: int
+    head: int
+
+
+class Event(NamedTuple):
+    """How a log is laid out; ``indexed`` are the parameters that stand in topics."""
+
+    signature: str
+    indexed: tuple[int, ...]
+
+    @property
+    def topic(self) -> bytes:
+        """Return the topic that names the event."""
+        return keccak256(self.signature.encode())
+
+    @property
+    def width(self) -> int:
+        """Return the number of parameters."""
+        return self.signature.count(",") + 1
+
+    def words(self, log: Log) -> list[bytes]:
+        """Return the parameters in order, 32 bytes each: all our types are static."""
+        topics = iter(log.topics[1:])
+        plain = iter(log.payload[i : i + 32] for i in range(0, len(log.payload), 32))
+        return [next(topics if i in self.indexed else plain) for i in range(self.width)]
+
+
+DEPOSITED: Final = Event("Deposited(address,address,uint64,bytes32)", (0, 1, 3))
+EXIT_REQUESTED: Final = Event("ExitRequested(address,address,uint64,uint64)", (0, 1))
+EXIT_CANCELLED: Final = Event("ExitCancelled(address,address)", (0, 1))
+EXIT_FINISHED: Final = Event("ExitFinished(address,address,uint64)", (0, 1))
+KEY_GRANTED: Final = Event(
+    "KeyGranted(address,address,address,address,uint8,uint32,uint64,uint64)", (0, 1)
+)
+KEY_REVOKED: Final = Event("KeyRevoked(address,address,uint64)", (0, 1))
+TRANSFER: Final = Event("Transfer(address,address,uint256)", (0, 1))
+
+KEY_EVENTS: Final = (KEY_GRANTED, KEY_REVOKED)
+EXCHANGE_EVENTS: Final = (
+    DEPOSITED,
+    EXIT_REQUESTED,
+    EXIT_CANCELLED,
+    EXIT_FINISHED,
+    *KEY_EVENTS,
+)
+
+
+class Watcher:
+    """Reads the exchange's logs and plain transfers to watched addresses.
+
+    One thread polls; any thread may watch and unwatch.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        outbox: Outbox,
+        exchange: bytes,
+        deploy_block: int,
+        confirmations: int,
+    ) -> None:
+        """``confirmations`` counts the block itself as the first; at least 1."""
+        assert confirmations >= 1, "a value in no block is not a value"
+        self._chain = chain
+        self._outbox = outbox
+        self._exchange = exchange
+        self._deploy_block = deploy_block
+        self._confirmations = confirmations
+        self._watching = threading.Lock()
+        self._tokens: set[bytes] = set()
+        self._receivers: set[bytes] = set()
+
+    def watch_token(self, token: bytes) -> None:
+        """Look for transfers of ``token``."""
+        with self._watching:
+            self._tokens.add(token)
+
+    def watch(self, receiver: bytes) -> None:
+        """Look for transfers to ``receiver``; call it before anybody learns the address."""
+        with self._watching:
+            self._receivers.add(receiver)
+
+    def unwatch(self, receiver: bytes) -> None:
+        """Stop looking for transfers to ``receiver``."""
+        with self._watching:
+            self._receivers.discard(receiver)
+
+    @property
+    def cursor(self) -> int:
+        """Return the first block that has not been dealt with."""
+        stored = self._outbox.cursor(CURSOR)
+        return self._deploy_block if stored is None else stored
+
+    def poll(self) -> Poll:
+        """Return everything from the cursor to the head, in chain order.
+
+        Raises ``ChainUnavailableError``.
+        """
+        first = self.cursor
+        head = self._chain.head().number
+        last = min(head, first + STRETCH_BLOCKS - 1)
+        sightings = [
+            Sighting(
+                _value(log),
+                head - log.block_number + 1,
+                head - log.block_number + 1 >= self._confirmations,
+            )
+            for log in sorted(set(self._logs(first, last)), key=_place)
+        ]
+        return Poll(sightings, max(first, min(last, head - self._confirmations + 1) + 1), head)
+
+    def done(self, poll: Poll) -> None:
+        """Everything confirmed in ``poll`` is in the journal: never show it again."""
+        if poll.upto > self.cursor:
+            self._outbox.move_cursor(CURSOR, poll.upto)
+
+    def key_history(self) -> list[KeyGranted | KeyRevoked]:
+        """Return the key history before the cursor, to rebuild a key register at start."""
+        topics = [event.topic for event in KEY_EVENTS]
+        logs = self._chain.logs([self._exchange], [topics], self._deploy_block, self.cursor - 1)
+        values = [_value(log) for log in logs]
+        return [value for value in values if isinstance(value, KeyGranted | KeyRevoked)]
+
+    def _logs(self, first: int, last: int) -> Iterable[Log]:
+        if first > last:
+            return
+        topics = [event.topic for event in EXCHANGE_EVENTS]
+        yield from self._chain.logs([self._exchange], [topics], first, last)
+        with self._watching:
+            receivers, tokens = sorted(self._receivers), sorted(self._tokens)
+        if not tokens:
+            return
+        for i in range(0, len(receivers), WATCHED_CHUNK):
+            chunk = [bytes(12) + receiver for receiver in receivers[i : i + WATCHED_CHUNK]]
+            yield from self._chain.logs(tokens, [TRANSFER.topic, None, chunk], first, last)
+
+
+def _place(log: Log) -> tuple[int, int]:
+    return log.block_number, log.log_index
+
+
+def _number(word: bytes) -> int:
+    return int.from_bytes(word, "big")
+
+
+def _value(log: Log) -> Value:
+    """Read one log of ``EXCHANGE_EVENTS`` or a transfer."""
+    event = _BY_TOPIC[log.topics[0]]
+    at = LogId(log.tx_hash, log.log_index, log.block_number)
+    words = event.words(log)
+    first, second = words[0][12:], words[1][12:]
+    numbers = [_number(word) for word in words]
+    if event is DEPOSITED:
+        return Deposited(at, first, second, numbers[2], words[3])
+    if event is EXIT_REQUESTED:
+        return ExitRequested(at, first, second, numbers[2], numbers[3])
+    if event is EXIT_CANCELLED:
+        return ExitCancelled(at, first, second)
+    if event is EXIT_FINISHED:
+        return ExitFinished(at, first, second, numbers[2])
+    if event is KEY_GRANTED:
+        base, quote = words[2][12:], words[3][12:]
+        sides, expiry, cap, floor = numbers[4:]
+        return KeyGranted(at, KeyGrant(first, second, base, quote, sides, expiry, cap, floor, 0))
+    if event is KEY_REVOKED:
+        return KeyRevoked(at, first, second, numbers[2])
+    assert event is TRANSFER, "every event has its value"
+    return Transferred(at, log.address, first, second, numbers[2])
+
+
+_BY_TOPIC: Final = {event.topic: event for event in (*EXCHANGE_EVENTS, TRANSFER)}
+
+
+class DepositBook:
+    """A consumer that knows which log entries are in the journal already."""
+
+    def __init__(self) -> None:
+        self._booked: set[tuple[bytes, int]] = set()
+
+    def consume(self, batch: Committed) -> None:
+        """See ``engine.frames.Consumer``."""
+        kinds = batch.commands["kind"]
+        if not ((kinds == Kind.DEPOSIT) | (kinds >= Kind.EXIT_BEGIN)).any():
+            return
+        for frame in batch.frames():
+            if frame.command["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END):
+                continue
+            if len(frame.events) and frame.events[0]["kind"] == EventKind.REJECTED:
+                continue
+            evidence = decode(frame.attachment)
+            assert isinstance(evidence, DepositEvidence | ExitEvidence), "money needs evidence"
+            self._booked.add((evidence.tx_hash, evidence.log_index))
+
+    def is_booked(self, at: LogId) -> bool:
+        """Return whether the journal has this log entry."""
+        return (at.tx_hash, at.log_index) in self._booked

@@ -1,0 +1,122 @@
+"""One seam, two nodes: the same questions get answers of the same shape."""
+
+import pytest
+
+from settlement.chain import CallRevertedError, Sending
+from settlement.devchain import DevChain, dev_secret
+from settlement.eip712 import keccak256
+from settlement.signer import SecretSigner, Transaction
+from tests.chain.conftest import transfer
+
+SENDER = SecretSigner(dev_secret(0))
+
+EMITTER = bytes.fromhex(
+    # Creation code of a contract that logs its calldata word under topic 7 and, called with
+    # nothing, reverts with the octets 0xdead. Hand-assembled so that this test needs no compiler.
+    "601f600c600039601f6000f3" + "3615601357600035600052600760206000a1005b61dead6000526002601efd"
+)
+
+
+def deploy(chain: DevChain, code: bytes) -> bytes:
+    raw = SENDER.sign_transaction(
+        Transaction(
+            chain.chain.chain_id,
+            chain.chain.nonce(SENDER.address, pending=True),
+            None,
+            code,
+            200_000,
+            10**11,
+            10**9,
+        )
+    )
+    assert chain.chain.send_raw(raw).sending is Sending.ACCEPTED
+    receipt = chain.chain.receipt(keccak256(raw))
+    assert receipt is not None and receipt.succeeded and receipt.contract is not None
+    return receipt.contract
+
+
+def call_emitter(chain: DevChain, contract: bytes, word: int) -> bytes:
+    raw = SENDER.sign_transaction(
+        Transaction(
+            chain.chain.chain_id,
+            chain.chain.nonce(SENDER.address, pending=True),
+            contract,
+            word.to_bytes(32, "big"),
+            100_000,
+            10**11,
+            10**9,
+        )
+    )
+    assert chain.chain.send_raw(raw).sending is Sending.ACCEPTED
+    return keccak256(raw)
+
+
+def test_a_transfer_is_mined_with_receipt_nonce_and_block(devchain: DevChain):
+    chain = devchain.chain
+    raw = transfer(chain, 0, 0)
+
+    assert chain.send_raw(raw).sending is Sending.ACCEPTED
+
+    receipt, head = chain.receipt(keccak256(raw)), chain.head()
+    assert receipt is not None
+    assert (receipt.succeeded, receipt.gas_used) == (True, 21_000)
+    assert (receipt.block_number, receipt.block_hash) == (head.number, head.hash)
+    assert chain.block(head.number) == head
+    assert chain.block(head.number + 1) is None
+    assert chain.nonce(SENDER.address, pending=False) == 1
+    assert chain.balance(b"\x22" * 20) == 1
+
+
+def test_refusals_of_raw_transactions_are_typed(devchain: DevChain):
+    chain = devchain.chain
+    chain.send_raw(transfer(chain, 0, 0))
+
+    assert chain.send_raw(transfer(chain, 0, 0, wei=2)).sending is Sending.NONCE_TOO_LOW
+    assert chain.send_raw(b"\x02\x11").sending is Sending.REFUSED
+    assert chain.receipt(b"\x11" * 32) is None
+
+
+def test_a_pending_transaction_is_already_known(anvil: DevChain):
+    anvil.rpc("evm_setAutomine", [False])
+    raw = transfer(anvil.chain, 0, 0)
+
+    assert anvil.chain.send_raw(raw).sending is Sending.ACCEPTED
+    assert anvil.chain.send_raw(raw).sending is Sending.ALREADY_KNOWN
+    assert anvil.chain.receipt(keccak256(raw)) is None
+
+
+def test_logs_come_in_chain_order_and_by_range(devchain: DevChain):
+    chain = devchain.chain
+    contract = deploy(devchain, EMITTER)
+    first = chain.head().number + 1
+    hashes = [call_emitter(devchain, contract, word) for word in range(5)]
+    last = chain.head().number
+
+    logs = chain.logs([contract], [(7).to_bytes(32, "big")], first, last)
+
+    assert [log.tx_hash for log in logs] == hashes
+    assert [int.from_bytes(log.payload, "big") for log in logs] == list(range(5))
+    assert chain.logs([contract], [], first + 1, first + 1) == logs[1:2]
+    assert chain.logs([b"\x33" * 20], [], first, last) == []
+    assert chain.logs([contract], [[b"\x01" * 32]], first, last) == []
+
+
+def test_a_reverting_call_carries_what_the_contract_said(devchain: DevChain):
+    contract = deploy(devchain, EMITTER)
+
+    with pytest.raises(CallRevertedError) as refused:
+        devchain.chain.call(contract, b"")
+
+    assert refused.value.output == bytes.fromhex("dead")
+
+
+def test_a_transaction_that_reverts_is_mined_as_failed(devchain: DevChain):
+    contract = deploy(devchain, EMITTER)
+    raw = SENDER.sign_transaction(
+        Transaction(devchain.chain.chain_id, 1, contract, b"", 100_000, 10**11, 10**9)
+    )
+
+    assert devchain.chain.send_raw(raw).sending is Sending.ACCEPTED
+
+    receipt = devchain.chain.receipt(keccak256(raw))
+    assert receipt is not None and not receipt.succeeded

@@ -1,0 +1,39 @@
+"""Are the committed artifacts what the committed sources compile to?"""
+
+import json
+import shutil
+
+import pytest
+
+from settlement.artifacts import artifact
+from settlement.contracts import build_artifacts
+
+MODULES = build_artifacts.HERE / "node_modules"
+
+
+@pytest.mark.node
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (MODULES / "solc").is_dir(),
+    reason="needs node and the compiler from npm (see settlement/contracts/package.json)",
+)
+def test_recompiling_gives_the_same_bytes() -> None:
+    for name, fresh in build_artifacts.compile_artifacts().items():
+        stored = json.loads((build_artifacts.ARTIFACTS / f"{name}.json").read_text())
+        assert stored == fresh, f"run build_artifacts.py: {name} is out of date"
+
+
+@pytest.mark.parametrize("name", build_artifacts.DEPLOYED)
+def test_an_artifact_fits_on_a_chain(name: str) -> None:
+    stored = json.loads((build_artifacts.ARTIFACTS / f"{name}.json").read_text())
+    assert 0 < stored["code_size"] < build_artifacts.CODE_SIZE_MAX
+    assert artifact(name).bytecode.hex() == stored["bytecode"][2:]
+
+
+def test_every_typed_error_has_a_forge_test() -> None:
+    folder = build_artifacts.HERE / "test"
+    told = "\n".join(path.read_text() for path in sorted(folder.rglob("*.t.sol")))
+    for name in ("Exchange", "Custodian", "InvoiceAddress"):
+        errors = {e["name"] for e in artifact(name).abi if e["type"] == "error"}
+        own = {e for e in errors if not e.startswith(("SafeERC20", "ReentrancyGuard"))}
+        missing = {e for e in own if f".{e}.selector" not in told and f'"{e}(' not in told}
+        assert not missing, f"{name}: nothing shows when these are raised"

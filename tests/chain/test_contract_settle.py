@@ -1,0 +1,192 @@
+"""Does the contract move exactly the money that the plain-dict mirror says it moves?"""
+
+import random
+from typing import Any
+
+import pytest
+
+from engine.types import FEE_MAX_PPM
+from settlement import eip712
+from settlement.attachments import OrderBits, SignedOrder
+from settlement.batch import SettledTrade, encode_call, lane_half
+from settlement.eip712 import KeyGrant
+from settlement.mirror import Mirror, RefusedError
+from tests.chain.contract_rig import OPERATOR, TOKEN, Refused, Rig, Wallet, chain, rig, wallet
+
+__all__ = ["chain", "rig"]
+
+TRADERS = [wallet(n) for n in range(1, 6)]
+SESSION_KEY = wallet(0x5E55)
+LANES = (0x8000, 0xFFFF)
+BATCHES = 24
+FLOOR_PRICE = 2_400 * TOKEN
+
+
+class Market:
+    """Draws orders and trades that mostly fit, and sometimes just do not."""
+
+    def __init__(self, rig: Rig, seed: int) -> None:
+        self.rig, self.dice = rig, random.Random(seed)
+        self.mirror = Mirror()
+        self.resting: dict[Any, SignedOrder] = {}
+        self.window: dict[bytes, int] = {}
+        for trader in TRADERS:
+            self.deposit(trader, rig.quote, self.dice.randint(10**10, 10**12), -100)
+            self.deposit(trader, rig.base, self.dice.randint(10**18, 9 * 10**19), 10**10)
+        self.grant(TRADERS[0])
+
+    def deposit(self, trader: Wallet, token: bytes, raw: int, unit_scale: int) -> None:
+        raw -= raw % unit_scale if unit_scale > 0 else 0
+        self.rig.deposit(trader, token, raw)
+        pips = raw // unit_scale if unit_scale > 0 else raw * -unit_scale
+        self.mirror.credit(trader.address, token, pips)
+
+    def grant(self, trader: Wallet) -> None:
+        rig, cap = self.rig, 30_000 * TOKEN
+        grant = KeyGrant(
+            trader.address, SESSION_KEY.address, rig.base, rig.quote, 3, 2**32 - 1, cap,
+            FLOOR_PRICE, 1,
+        )  # fmt: skip
+        signature = eip712.sign(eip712.grant_digest(rig.domain, grant), trader.secret)
+        rig.send(OPERATOR, rig.exchange, encode_call("grantKey", tuple(grant), signature))
+        self.mirror.keys[grant.account, grant.key] = grant
+
+    def rarely(self) -> bool:
+        """Whether to spoil something; about every second batch has nothing spoiled."""
+        return self.dice.random() < 0.08
+
+    def price(self, side: OrderBits) -> int:
+        low, high = (2_400, 2_500) if side & OrderBits.SELL else (2_500, 2_600)
+        return (
+            self.dice.randint(2_300, 2_600) if self.rarely() else self.dice.randint(low, high)
+        ) * TOKEN
+
+    def single_shot(self, owner: Wallet, side: OrderBits) -> SignedOrder:
+        ahead = self.dice.choice([-3, 0]) if self.rarely() else self.dice.choice([1, 2, 5, 30])
+        nonce = max(1, self.window.get(owner.address, 0) + ahead)
+        self.window[owner.address] = max(nonce, self.window.get(owner.address, 0))
+        return self.sign(owner, side | OrderBits.SINGLE_SHOT, 0, nonce)
+
+    def on_lane(self, owner: Wallet, side: OrderBits) -> SignedOrder:
+        half = self.dice.choice([OrderBits(0), OrderBits.UPPER_HALF])
+        lane = self.dice.choice(LANES)
+        key = (owner.address, lane, bool(half))
+        old = self.resting.get(key)
+        if old and self.dice.random() < 0.6:
+            return old
+        step = -1 if self.rarely() else self.dice.choice([1, 3])
+        nonce = max(1, (old.nonce if old else 0) + step)
+        self.resting[key] = self.sign(owner, side | half, lane, nonce)
+        return self.resting[key]
+
+    def sign(self, owner: Wallet, flags: OrderBits, lane: int, nonce: int) -> SignedOrder:
+        base, price = self.dice.randint(TOKEN, 9 * TOKEN), self.price(flags)
+        by_key = owner is TRADERS[0] and self.dice.random() < 0.5
+        return self.rig.order(
+            owner,
+            signer=SESSION_KEY if by_key else owner,
+            flags=int(flags),
+            lane=lane,
+            nonce=nonce,
+            base_amount=base,
+            quote_amount=base * price // TOKEN,
+            ref=self.dice.randbytes(32),
+            max_fee_ppm=self.dice.choice([1_000, 5_000, 50_000]),
+        )
+
+    def trades(self) -> list[SettledTrade]:
+        count = self.dice.randint(1, 4)
+        drawn: list[SettledTrade] = []
+        for _ in range(count):
+            buyer, seller = self.dice.sample(TRADERS, 2)
+            buy = self.single_shot(buyer, OrderBits(0))
+            sell = self.on_lane(seller, OrderBits.SELL)
+            if self.dice.random() < 0.3 and drawn:
+                sell = drawn[-1].sell
+            if sell.account == buy.account or not sell.flags & OrderBits.SELL:
+                continue
+            most = min(buy.base_amount, sell.base_amount)
+            base = most + 1 if self.rarely() else self.dice.randint(1, most // 3)
+            limits = sorted(base * o.quote_amount // o.base_amount for o in (sell, buy))
+            quote = self.dice.randint(limits[0] + 1, max(limits[0] + 1, limits[1]))
+            fee = FEE_MAX_PPM + 1 if self.rarely() else self.dice.choice([0, 1, 999, 1_000])
+            drawn.append(SettledTrade(len(drawn), 1, 0, buy, sell, base, quote, fee, fee // 2))
+        return _one_order_per_half(drawn)
+
+    def check(self) -> None:
+        """Chain and mirror agree on every balance, fee, lane and on the head."""
+        rig, mirror = self.rig, self.mirror
+        assert rig.call("head") == mirror.head
+        assert rig.call("nextBatch") == mirror.next_batch
+        for token in (rig.base, rig.quote):
+            assert rig.call("feesOf", token) == mirror.fees.get(token, 0)
+            for trader in TRADERS:
+                held = mirror.balances.get((trader.address, token), 0)
+                assert rig.balance(trader.address, token) == held
+        for (account, lane, upper), state in mirror.lanes.items():
+            assert tuple(rig.call("laneOf", account, lane, upper)) == state
+        left = rig.call("keyOf", TRADERS[0].address, SESSION_KEY.address)[5]
+        assert left == mirror.keys[TRADERS[0].address, SESSION_KEY.address].notional_cap
+
+
+def _one_order_per_half(trades: list[SettledTrade]) -> list[SettledTrade]:
+    """Cut before a second order of a lane half, as the sealer does."""
+    seen: dict[Any, bytes] = {}
+    for at, trade in enumerate(trades):
+        half = lane_half(trade.sell)
+        if half is not None and seen.setdefault(half, trade.sell.digest) != trade.sell.digest:
+            return trades[:at]
+    return trades
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_batches_leave_what_the_mirror_says(rig: Rig, seed: int) -> None:
+    market = Market(rig, seed)
+    accepted, refused = 0, set()
+    for number in range(BATCHES):
+        trades = market.trades()
+        batch = rig.seal(trades)
+        try:
+            market.mirror.settle(batch, trades)
+        except RefusedError as expected:
+            with pytest.raises(Refused) as actual:
+                rig.settle(batch)
+            assert actual.value.error == expected.error
+            refused.add(expected.error)
+        else:
+            assert rig.settle(batch)["gasUsed"] <= batch.gas_limit
+            accepted += 1
+        if number % 8 == 7:
+            market.check()
+    assert accepted >= BATCHES // 4, "otherwise the walk proves little"
+    assert len(refused) >= 3, refused
+
+
+def test_a_batch_on_another_history_is_refused(rig: Rig) -> None:
+    batch = rig.seal([], prev_head=b"\x01" * 32)
+    with pytest.raises(Refused, match="WrongPrevHead") as refused:
+        rig.settle(batch)
+    assert refused.value.figures == (bytes(32), b"\x01" * 32)
+
+
+def test_the_same_bytes_settle_once(rig: Rig) -> None:
+    batch = rig.seal([])
+    rig.settle(batch)
+    with pytest.raises(Refused, match="BatchOutOfOrder") as refused:
+        rig.settle(batch)
+    assert refused.value.figures == (2, 1)
+
+
+def test_a_partly_filled_resting_order_does_not_settle_twice(rig: Rig) -> None:
+    maker, taker = wallet(1), wallet(2)
+    rig.deposit(taker, rig.quote, 10_000 * 10**6)
+    rig.deposit(maker, rig.base, 5 * 10**18)
+    sell = rig.order(maker, flags=int(OrderBits.SELL), lane=0x8000, base_amount=4 * TOKEN,
+                     quote_amount=10_000 * TOKEN)  # fmt: skip
+    trade = SettledTrade(1, 1, 0, rig.order(taker), sell, TOKEN, 2_500 * TOKEN, 0, 0)
+    rig.settle(rig.seal([trade]))
+    with pytest.raises(Refused, match="NonceUsed"):
+        rig.settle(rig.seal([trade]))
+    again = trade._replace(buy=rig.order(taker, nonce=2))
+    rig.settle(rig.seal([again]))
+    assert rig.call("laneOf", maker.address, 0x8000, False) == [1, 2 * TOKEN]

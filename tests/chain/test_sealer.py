@@ -1,0 +1,186 @@
+"""Batches are cut on command boundaries, by rule, and the same after a restart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.types import Side
+from settlement.batch import gas_bound
+from settlement.devchain import DevChain, start_devchain
+from settlement.outbox import ActionKind, ActionState, Batch
+from tests.chain.conftest import Clock, until
+from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, Road
+
+
+@pytest.fixture
+def quiet_chain(tmp_path: Path, clock: Clock) -> Iterator[DevChain]:
+    """These tests settle little; one node is enough."""
+    with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
+        yield chain
+
+
+@pytest.fixture
+def road(quiet_chain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
+    built = Road(tmp_path, quiet_chain, clock)
+    built.fund()
+    yield built
+    built.close()
+
+
+def sealed(road: Road) -> list[Batch]:
+    return [state.batch for state in road.settler.batches(100)][::-1]
+
+
+def settle(road: Road) -> None:
+    road.settler.seal_now()
+    until(lambda: not road.settler.step())
+    assert road.settler.halted is None
+    road.assert_books_agree()
+
+
+def test_trades_wait_until_the_oldest_is_old_enough(road: Road):
+    road.trade(1)
+    first_ns = road.engine.time_ns
+
+    assert not road.sealer.seal_due(first_ns + AGE_NS - 1)
+    assert sealed(road) == []
+    assert road.sealer.seal_due(first_ns + AGE_NS)
+
+    (batch,) = sealed(road)
+    assert (batch.number, batch.first_trade, batch.last_trade) == (1, 1, 1)
+    assert batch.close_time == first_ns // NS
+
+
+def test_a_batch_names_the_journal_up_to_its_last_command(road: Road):
+    road.trade(1)
+    road.settler.seal_now()
+    road.trade(2)
+    road.settler.seal_now()
+
+    first, second = sealed(road)
+    assert (first.first_sequence, first.last_sequence) == (1, second.first_sequence - 1)
+    assert second.last_sequence == road.sequencer.sequence
+    assert second.prev_head == first.head
+    heads = {}
+    for committed in road.history():
+        heads |= {committed.first_sequence + i: head for i, head in enumerate(committed.heads)}
+    assert first.log_root == heads[first.last_sequence]
+    assert second.log_root == heads[second.last_sequence]
+
+
+def test_all_fills_of_one_command_stay_together(road: Road):
+    for i in range(5):
+        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
+    road.place(ALICE, Side.BUY, 2_500, 50, nonce=1)
+
+    settle(road)
+
+    (batch,) = sealed(road)
+    assert (batch.first_trade, batch.last_trade) == (1, 5)
+
+
+def test_a_second_order_of_one_lane_half_starts_a_batch(road: Road):
+    road.trade(1)
+    road.trade(2)
+    assert road.sealer.seal_due(road.engine.time_ns), "full, so age does not matter"
+
+    assert [(b.first_trade, b.last_trade) for b in sealed(road)] == [(1, 1)]
+    settle(road)
+    assert [(b.first_trade, b.last_trade) for b in sealed(road)] == [(1, 1), (2, 2)]
+
+
+def test_a_resting_order_fills_in_many_batches_under_one_nonce(road: Road):
+    road.place(BOB, Side.SELL, 2_500, 30, nonce=1, lane=LANE)
+    for turn in (1, 2, 3):
+        road.place(ALICE, Side.BUY, 2_500, 10, nonce=turn)
+        settle(road)
+
+    assert len(sealed(road)) == 3
+
+
+def test_gas_closes_a_batch(quiet_chain: DevChain, tmp_path: Path, clock: Clock):
+    two_trades = gas_bound(orders=4, trades=2, words=6)
+    road = Road(tmp_path, quiet_chain, clock, gas_max=two_trades)
+    road.fund()
+    for i in range(5):
+        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
+        road.place(ALICE, Side.BUY, 2_500, 10, nonce=i + 1)
+
+    settle(road)
+
+    assert [b.last_trade - b.first_trade + 1 for b in sealed(road)] == [2, 2, 1]
+    actions = road.outbox.in_state(ActionState.FINAL, limit=10)
+    assert all(action.gas_limit <= two_trades for action in actions)
+    road.close()
+
+
+def test_a_command_above_the_gas_limit_is_a_batch_of_its_own(
+    quiet_chain: DevChain, tmp_path: Path, clock: Clock
+):
+    road = Road(tmp_path, quiet_chain, clock, gas_max=1)
+    road.fund()
+    for i in range(2):
+        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
+        road.place(ALICE, Side.BUY, 2_500, 10, nonce=i + 1)
+
+    settle(road)
+
+    assert [b.last_trade - b.first_trade + 1 for b in sealed(road)] == [1, 1]
+    road.close()
+
+
+def test_close_time_never_passes_an_orders_expiry(road: Road, clock: Clock):
+    road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
+    road.place(ALICE, Side.BUY, 2_500, 10, nonce=1, expires_in_s=5)
+    clock.ahead_ns += 60 * NS
+    road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + 1)
+    road.place(ALICE, Side.BUY, 2_500, 10, nonce=2)
+
+    settle(road)
+
+    first, second = sealed(road)
+    assert second.close_time - first.close_time >= 60
+    assert (first.last_trade, second.last_trade) == (1, 2)
+
+
+def test_a_withdrawal_cuts_and_is_queued_once(road: Road):
+    road.trade(1)
+    road.withdraw(BOB, road.usd, 10**8, nonce=1)
+    for _ in range(3):
+        road.sealer.seal_due(road.engine.time_ns)
+        road.reopen()
+        road.sealer.seal_due(road.engine.time_ns)
+
+    kinds = [action.kind for action in road.outbox.in_state(ActionState.SEALED, limit=10)]
+    assert kinds == [ActionKind.BATCH, ActionKind.WITHDRAWAL]
+
+
+def test_closed_orders_are_forgotten_and_open_ones_kept(road: Road):
+    road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
+    road.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 1)
+    road.place(ALICE, Side.BUY, 2_500, 4, nonce=1)
+    assert road.sealer.open_order_count == 2
+    road.place(ALICE, Side.BUY, 2_500, 20, nonce=2)
+    assert road.sealer.open_order_count == 1, "one filled, one never rested"
+    road.reopen()
+    assert road.sealer.open_order_count == 1
+
+
+def test_the_same_trades_give_the_same_batch_after_a_restart(road: Road):
+    for turn in (1, 2, 3):
+        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + turn)
+        road.place(ALICE, Side.BUY, 2_500, 10, nonce=turn)
+    calldata = []
+    for _ in range(2):
+        road.reopen()
+        road.sealer.seal(road.clock())
+        (action,) = road.outbox.in_state(ActionState.SEALED, limit=9)
+        calldata.append(action.calldata)
+        road.close()
+        for path in road.directory.glob("outbox.sqlite*"):
+            path.unlink()
+        road._open(road.devchain.chain)
+
+    assert calldata[0] == calldata[1]
+    settle(road)

@@ -1,0 +1,387 @@
+"""A whole road in one process, without a disk for the journal and without a chain.
+
+``World`` is what survives a kill: the journal, the chain, the clock, the shop. ``House`` is one
+life of the server on it: the reference engine, the real admission, the real merchants' service on
+a real SQLite file. Both ports are the rig's own; everything that crosses them passes ``cross``,
+where a test may kill the house.
+"""
+
+import asyncio
+import random
+from collections import Counter
+
+import msgspec
+from sqlalchemy import event
+
+from engine.commands import Kind, batch_of, command, list_market
+from engine.frames import Committed
+from engine.receipt import Receipt
+from engine.reference import Engine
+from engine.types import Limits, OrderFlag, Side
+from merchants.accounts import StoreRequest
+from merchants.database import open_database
+from merchants.invoices import InvoiceRequest, Transfer
+from merchants.keyring import FileKeyring
+from merchants.refusal import Refusal
+from merchants.service import Merchants
+from merchants.webhooks.egress import Answer
+from settlement.admission import Admission, Refused
+from settlement.attachments import (
+    AccountOpened,
+    DepositEvidence,
+    MarketListing,
+    OrderBits,
+    SignedOrder,
+    TokenListing,
+    encode,
+)
+from settlement.catalog import Catalog
+from settlement.eip712 import (
+    Domain,
+    address_of_secret,
+    grant_digest,
+    keccak256,
+    order_digest,
+    sign,
+)
+from settlement.keys import KeyBook
+from settlement.ports import Balance, TradeState
+
+NS = 10**9
+START_S = 1_800_000_000
+DOMAIN = Domain(31337, bytes([7]) * 20)
+TOKEN, USD = b"\xaa" * 20, b"\xbb" * 20
+MAKER_SECRET, MERCHANT_SECRET = b"\x01" * 32, b"\x02" * 32
+MAKER, MERCHANT = address_of_secret(MAKER_SECRET), address_of_secret(MERCHANT_SECRET)
+CUSTOMER = b"\xcc" * 20
+LOT, TICK, FEE_PPM = 100_000, 1000, 2500
+"""A lot is 0.001 TOKEN; a tick is a cent a TOKEN, so a lot at 2000.00 costs 2 USD."""
+DOLLAR = 10**8
+BIDS = ((200_000, 50), (199_900, 500))
+CONFIRMATIONS = 3
+
+
+class Killed(BaseException):
+    """The process is gone. Not an Exception: nothing in the product may catch it."""
+
+
+class World:
+    """What survives."""
+
+    def __init__(self, directory, start_ns=START_S * NS):
+        self.directory = directory
+        self.now_ns = start_ns
+        self.frames = []  # (command row, attachment): the journal
+        self.kill_at = None
+        self.crossings = 0
+        self.dice = random.Random(7)
+        self.transfers = []  # what the chain's logs say
+        self.sweeps_wanted = {}
+        self.swept = Counter()
+        self.grants = {}
+        self.grant_calls = 0
+        self.trade_words = {}
+        self.received = []  # (headers, body) at the shop
+        self.endpoint = lambda url: 200
+        self.maker_nonce = 0
+        house = House(self)
+        house.list_all()
+        house.fund(MAKER, TOKEN, 10**6 * DOLLAR)
+        house.fund(MAKER, USD, 10**7 * DOLLAR)
+        for ticks, lots in BIDS:
+            house.quote(Side.BUY, ticks, lots)
+        self.house = house
+
+    def clock(self):
+        return self.now_ns
+
+    def pass_time(self, seconds):
+        self.now_ns += seconds * NS
+
+    def cross(self):
+        """Count one step over a seam, and die there if the test says so."""
+        self.crossings += 1
+        if self.crossings == self.kill_at:
+            raise Killed
+
+    def restart(self):
+        """Begin a new life on what survives."""
+        self.house = House(self)
+
+    def transfer(self, to, raw, token=TOKEN, confirmations=0):
+        """Let the customer send ``raw`` units; the watcher reports it later."""
+        count = len(self.transfers) + 1
+        self.transfers.append(
+            Transfer(
+                token=token,
+                sender=CUSTOMER,
+                to=to,
+                raw_amount=raw,
+                tx_hash=keccak256(b"transfer %d" % count),
+                log_index=0,
+                block_number=100 + count,
+                block_time_s=self.now_ns // NS,
+                confirmations=confirmations,
+            )
+        )
+        return self.transfers[-1]
+
+    def confirm(self, confirmations):
+        """Let every transfer have this many confirmations."""
+        self.transfers = [t._replace(confirmations=confirmations) for t in self.transfers]
+
+    def trades_are(self, word):
+        """Let all trades be this far on their way to the chain."""
+        self.trade_words = {None: word}
+
+
+class House:
+    """One life of the server. It implements both ports and the egress."""
+
+    def __init__(self, world):
+        self.world = world
+        self.engine = Engine(Limits(tokens=4, markets=4, accounts=64, orders=4096))
+        self.catalog = Catalog()
+        self.keys = KeyBook()
+        self.domain = DOMAIN
+        for grant in world.grants.values():
+            self.keys.granted(grant)
+        self.admission = Admission(self.catalog, self.keys)
+        self.database = open_database(world.directory / "merchants.sqlite")
+        self._changes = {}
+        event.listen(self.database, "commit", self._before_commit)
+        self.merchants = Merchants(
+            database=self.database,
+            exchange=self,
+            settlement=self,
+            keyring=FileKeyring(world.directory / "keys"),
+            egress=self,
+            clock=world.clock,
+            entropy=world.dice.randbytes,
+            jitter=random.Random(1),
+            confirmations_required=CONFIRMATIONS,
+        )
+        for sequence, (row, attachment) in enumerate(list(world.frames), 1):
+            self._show(sequence, row, attachment)
+
+    def _before_commit(self, connection):
+        """A commit is a seam when it has something to write."""
+        driver = connection.connection.dbapi_connection
+        if driver.total_changes != self._changes.get(id(driver), 0):
+            self.world.cross()
+        self._changes[id(driver)] = driver.total_changes
+
+    # -- the journal -------------------------------------------------------------------------
+
+    def submit(self, row, attachment=None):
+        """Stamp, journal, apply, show: what the sequencer does."""
+        sequence = len(self.world.frames) + 1
+        row = row.copy()
+        row["sequence"], row["time_ns"] = sequence, self.world.now_ns
+        self.world.frames.append((row, encode(attachment)))
+        return self._show(sequence, row, encode(attachment))
+
+    def _show(self, sequence, row, attachment):
+        commands = batch_of([row])
+        batch = Committed(sequence, commands, [attachment], self.engine.apply(commands), [b""])
+        self.catalog.consume(batch)
+        self.admission.consume(batch)
+        self.merchants.consume(batch)
+        return batch.events
+
+    def list_all(self):
+        self.submit(command(Kind.LIST_TOKEN, token=0), TokenListing("TOKEN", TOKEN, 18, 10**10))
+        self.submit(command(Kind.LIST_TOKEN, token=1), TokenListing("USD", USD, 6, -100))
+        self.submit(
+            list_market(
+                0, 0, 1, lot_pips=LOT, tick_pips=TICK, maker_fee_ppm=0, taker_fee_ppm=FEE_PPM
+            ),
+            MarketListing("TOKEN-USD"),
+        )
+
+    def fund(self, address, token, pips, ref=bytes(32), tx_hash=None):
+        number = self.catalog.account_number(address)
+        if number is None:
+            number = self.catalog.account_count
+            self.submit(command(Kind.OPEN_ACCOUNT, account=number), AccountOpened(address))
+        row = command(
+            Kind.DEPOSIT,
+            account=number,
+            token=self.catalog.token_by_address(token).number,
+            amount=pips,
+        )
+        tx_hash = tx_hash or keccak256(b"deposit %d" % len(self.world.frames))
+        return self.submit(row, DepositEvidence(tx_hash, 1, 1, ref))
+
+    def quote(self, side, ticks, lots):
+        """Rest one order of the maker, signed like everybody's."""
+        self.world.maker_nonce += 1
+        unsigned = SignedOrder(
+            account=MAKER,
+            nonce=1,
+            flags=int(OrderBits.SELL) if side == Side.SELL else 0,
+            lane=0x8000 + self.world.maker_nonce,
+            base=TOKEN,
+            quote=USD,
+            base_amount=lots * LOT,
+            quote_amount=lots * ticks * TICK,
+            expiry=2**32 - 1,
+            max_fee_ppm=10_000,
+            ref=bytes(32),
+            signature=b"",
+            signer=MAKER,
+            digest=b"",
+        )
+        digest = order_digest(DOMAIN, unsigned)
+        order = msgspec.structs.replace(
+            unsigned, digest=digest, signature=sign(digest, MAKER_SECRET)
+        )
+        row = self.admission.admit(order, self.world.now_ns)
+        assert not isinstance(row, Refused), row
+        self.submit(row, order)
+
+    # -- ExchangePort ------------------------------------------------------------------------
+
+    async def place(self, order):
+        self.world.cross()
+        first = self.admission.first(order.digest)
+        if first is not None:
+            return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id)
+        row = self.admission.admit(order, self.world.now_ns)
+        if isinstance(row, Refused):
+            return Receipt(row.outcome, detail=row.detail)
+        events = self.submit(row, order)
+        self.world.cross()
+        first = self.admission.first(order.digest)
+        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id, events)
+
+    def balance(self, account, token):
+        number = self.catalog.account_number(account)
+        if number is None:
+            return Balance(0, 0)
+        listed = self.catalog.token_by_address(token).number
+        return Balance(self.engine.available(number, listed), self.engine.held(number, listed))
+
+    def depth(self, market, side, levels):
+        return self.engine.depth(market.number, side, levels)
+
+    def next_nonce(self, account):
+        return self.admission.next_nonce(account)
+
+    def now_ns(self):
+        return self.world.now_ns
+
+    # -- SettlementPort ----------------------------------------------------------------------
+
+    def trade_state(self, trade_id):
+        word = self.world.trade_words.get(None, "matched")
+        if word == "matched":
+            return TradeState("matched")
+        if word == "batched":
+            return TradeState("batched", 9)
+        return TradeState(word, 9, keccak256(b"batch 9"))
+
+    def enqueue_sweep(self, account, ref, token):
+        self.world.cross()
+        self.world.sweeps_wanted[account, ref, token] = self.deposit_address(account, ref)
+        self.world.cross()
+
+    def enqueue_grant(self, grant, signature):
+        self.world.cross()
+        assert grant_digest(DOMAIN, grant)
+        self.world.grant_calls += 1
+        self.world.grants[grant.nonce] = grant
+        self.keys.granted(grant)
+        self.world.cross()
+
+    def deposit_address(self, account, ref):
+        return keccak256(account + ref)[12:]
+
+    def settle_sweeps(self):
+        """Do what the settler and the chain do with the sweeps asked for, each unit once."""
+        for (account, ref, token), address in self.world.sweeps_wanted.items():
+            lies = sum(
+                t.raw_amount
+                for t in self.world.transfers
+                if t.to == address and t.token == token and t.confirmations >= CONFIRMATIONS
+            )
+            pips = self.catalog.token_by_address(token).pips_of(lies)
+            done = self.world.swept[address, token]
+            if pips > done:
+                self.world.swept[address, token] = pips
+                tx_hash = keccak256(address + token + b"%d" % pips)
+                self.fund(account, token, pips - done, ref, tx_hash)
+
+    # -- Egress ------------------------------------------------------------------------------
+
+    async def post(self, url, headers, body):
+        self.world.cross()
+        status = self.world.endpoint(url)
+        if status:
+            self.world.received.append((headers, body))
+        self.world.cross()
+        return Answer(status)
+
+    # -- what people do ----------------------------------------------------------------------
+
+    def open_store(self, **fields):
+        request = StoreRequest(MERCHANT, "TOKEN-USD", webhook_url="https://shop.example/hook")
+        return self.merchants.create_store(request._replace(**fields))
+
+    def approved_store(self, **fields):
+        store = self.open_store(**fields)
+        signature = sign(grant_digest(DOMAIN, store.grant), MERCHANT_SECRET)
+        approved = self.merchants.approve_conversion(store.store_id, signature)
+        assert approved.grant_relayed
+        return store
+
+    def invoice(self, store, amount_usd="50", token="TOKEN", key=None, **fields):
+        request = InvoiceRequest(amount_usd, token)._replace(**fields)
+        created = self.merchants.create_invoice(store.store_id, request, key)
+        assert not isinstance(created, Refusal), created
+        return created.invoice
+
+    def watch(self):
+        """Report every transfer, as the watcher does again and again."""
+        for transfer in self.world.transfers:
+            self.merchants.payment_seen(transfer)
+
+    def tick(self):
+        """Let everything that is due happen once."""
+
+        async def once():
+            await self.merchants.step()
+            await self.merchants.deliveries.drain()
+
+        asyncio.run(once())
+
+    def types(self, store):
+        """Return the types of all events so far."""
+        events = self.merchants.events_after(store.store_id, 0)
+        return [msgspec.json.decode(row.body)["type"] for row in events]
+
+    def pips(self, address, token):
+        """Return everything an account has."""
+        return sum(self.balance(address, token))
+
+
+def address_bytes(text):
+    return bytes.fromhex(text[2:])
+
+
+def due_raw(invoice):
+    return int(invoice.amount_due_raw)
+
+
+def sole(items):
+    (item,) = items
+    return item
+
+
+def lots_in_journal(world):
+    """Return the lots of every single-shot PLACE in the journal."""
+    return [
+        int(row["amount"])
+        for row, _ in world.frames
+        if row["kind"] == Kind.PLACE and int(row["flags"]) & OrderFlag.SINGLE_SHOT
+    ]

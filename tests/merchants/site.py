@@ -1,0 +1,52 @@
+"""The shops' routes and the checkout page over the rig, and a real server for a real browser."""
+
+import threading
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.problems import Rejected, problem_response
+from gateway.rest.checkout import checkout_router
+from gateway.rest.merchants import merchants_router
+from tests.merchants.rig import DOMAIN
+
+OPERATOR_TOKEN = "operator-token-of-the-rig"
+
+
+def site(house, *, sandbox=True):
+    """Return an app with the merchants' routes alone."""
+    app = FastAPI()
+    app.include_router(
+        merchants_router(house.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test")
+    )
+    app.include_router(checkout_router(house.merchants, "Tillbook devnet", sandbox=sandbox))
+
+    @app.exception_handler(Rejected)
+    async def refuse(_request, rejected):
+        return problem_response(rejected.document(), rejected.headers or {})
+
+    return app
+
+
+@contextmanager
+def served(app):
+    """Serve ``app`` on a free port of this machine; give its address."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    )
+    started = threading.Event()
+    startup = server.startup
+
+    async def tell_when_started(sockets=None):
+        await startup(sockets)
+        started.set()
+
+    server.startup = tell_when_started
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert started.wait(30), "the server did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)

@@ -1,0 +1,83 @@
+"""Decimal strings lose nothing, and a quote is the smallest sale that covers the amount."""
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from engine.types import MONEY_MAX
+from merchants.amounts import (
+    checksum_address,
+    decimal_of_pips,
+    pips_of_decimal,
+    raw_covering,
+)
+from merchants.quotes import limit_ticks, quote_proceeds, worst_price
+from settlement.catalog import Market, Token
+from tests.merchants.rig import FEE_PPM, LOT, TICK
+
+BASE = Token(0, "TOKEN", b"\xaa" * 20, 18, 10**10)
+QUOTE = Token(1, "USD", b"\xbb" * 20, 6, -100)
+MARKET = Market(0, "TOKEN-USD", BASE, QUOTE, LOT, TICK, 0, FEE_PPM)
+
+bids_strategy = st.lists(
+    st.tuples(st.integers(1, 10**6), st.integers(1, 10**5)), min_size=1, max_size=8,
+    unique_by=lambda bid: bid[0],
+).map(lambda bids: sorted(bids, reverse=True))
+
+
+@given(st.integers(0, MONEY_MAX))
+def test_pips_survive_the_way_out_and_back(pips):
+    assert pips_of_decimal(decimal_of_pips(pips)) == pips
+
+
+@given(st.text(alphabet="0123456789.eE+-_ ,x٣", max_size=24))
+def test_what_is_no_plain_amount_is_refused(text):
+    pips = pips_of_decimal(text)
+    if pips is not None:
+        whole, _, fraction = text.partition(".")
+        assert pips == int(whole) * 10**8 + int(fraction[:8].ljust(8, "0"))
+        assert not fraction[8:].strip("0") and text.isascii()
+
+
+@given(st.integers(1, MONEY_MAX), st.sampled_from([BASE, QUOTE]))
+def test_raw_units_asked_for_cover_the_pips_and_not_one_unit_more(pips, token):
+    raw = raw_covering(token, pips)
+    assert token.pips_of(raw) >= pips > token.pips_of(raw - 1)
+
+
+def test_addresses_carry_their_checksum():
+    for known in (
+        "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+        "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
+        "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
+    ):
+        assert checksum_address(bytes.fromhex(known[2:])) == known
+
+
+@given(bids_strategy, st.integers(1, 10**14))
+def test_a_quote_is_the_smallest_sale_that_covers(bids, wanted):
+    quote = quote_proceeds(MARKET, bids, wanted)
+    if quote is None:
+        assert sum(MARKET.quote_pips(lots, price) for price, lots in bids) < wanted
+        return
+    assert sold(bids, quote.lots) == quote.proceeds_pips >= wanted
+    assert sold(bids, quote.lots - 1) < wanted, "one lot fewer does not do"
+    assert worst_price(bids, quote.lots) == quote.worst_ticks
+    assert 0 <= quote.fee_pips * 10**6 <= quote.proceeds_pips * FEE_PPM
+
+
+@given(st.integers(1, 10**7), st.integers(0, 10**6))
+def test_the_limit_is_never_under_what_was_allowed(quoted, slippage):
+    limit = limit_ticks(quoted, slippage)
+    exact = quoted * (10**6 - slippage)
+    assume(exact > 0)
+    assert limit * 10**6 >= exact > (limit - 1) * 10**6
+
+
+def sold(bids, lots):
+    """Walk the bids one level at a time; the slow and plain way."""
+    proceeds = 0
+    for price, depth in bids:
+        taken = min(lots, depth)
+        proceeds += MARKET.quote_pips(taken, price)
+        lots -= taken
+    return proceeds

@@ -1,0 +1,366 @@
+"""A sale, from the invoice to stablecoin on chain: what is owed, paid, sold and told, to the unit."""
+
+import pytest
+
+from engine.types import Outcome, Side, fee_pips
+from merchants.invoices import InvoiceRequest
+from merchants.refusal import Refusal
+from settlement.attachments import OrderBits, decode
+from settlement.eip712 import order_digest, recover
+from tests.merchants.rig import (
+    CONFIRMATIONS,
+    DOLLAR,
+    DOMAIN,
+    FEE_PPM,
+    LOT,
+    MAKER,
+    MERCHANT,
+    TICK,
+    TOKEN,
+    USD,
+    World,
+    address_bytes,
+    due_raw,
+    lots_in_journal,
+    sole,
+)
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def paid(world, invoice, raw=None):
+    """Pay, confirm, sweep and step until nothing more is due now."""
+    world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice) if raw is None else raw)
+    world.house.watch()
+    world.house.tick()
+    world.confirm(CONFIRMATIONS)
+    world.house.watch()
+    world.house.tick()
+    world.house.settle_sweeps()
+    world.house.tick()
+    return world.house.merchants.invoice(invoice.id)
+
+
+def test_the_quote_walks_the_bids_and_rounds_lots_up(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="101")
+
+    # 50 lots at 2000.00 bring 100 USD; one more at 1999.00 is needed for the last dollar.
+    assert invoice.lots == 51
+    assert invoice.amount_due == "0.051"
+    assert invoice.amount_due_raw == str(51 * 10**15)
+    assert invoice.expected.proceeds == "101.999"
+    fee = fee_pips(100 * DOLLAR, FEE_PPM) + fee_pips(199_900 * TICK, FEE_PPM)
+    assert invoice.expected.fee == "0.2549975" and fee == 25_499_750
+    assert invoice.expected.net == "101.7440025"
+    assert invoice.rate == "1999.98039215"
+
+
+def test_a_sale_ends_final_with_every_unit_accounted_for(world):
+    house = world.house
+    store = house.approved_store()
+    maker_before = house.pips(MAKER, TOKEN), house.pips(MAKER, USD)
+
+    invoice = paid(world, house.invoice(store, amount_usd="101"))
+    world.trades_are("final")
+    house.tick()
+    invoice = house.merchants.invoice(invoice.id)
+
+    proceeds = 50 * 200_000 * TICK + 199_900 * TICK
+    fee = fee_pips(50 * 200_000 * TICK, FEE_PPM) + fee_pips(199_900 * TICK, FEE_PPM)
+    conversion = sole(invoice.conversions)
+    assert (invoice.status, invoice.exception) == ("settled", "none")
+    assert conversion.status == "final"
+    assert [f.batch for f in conversion.fills] == [9, 9]
+    assert conversion.net == "101.7440025" == invoice.net
+    assert house.pips(MERCHANT, USD) == proceeds - fee
+    assert house.pips(MERCHANT, TOKEN) == 0
+    assert house.pips(MAKER, USD) == maker_before[1] - proceeds
+    assert house.pips(MAKER, TOKEN) == maker_before[0] + 51 * LOT
+    assert house.engine.fees(1) == fee
+    house.engine.check()
+    assert house.types(store) == [
+        "invoice.created",
+        "invoice.received_payment",
+        "invoice.processing",
+        "invoice.settled",
+        "conversion.filled",
+        "conversion.batched",
+        "conversion.final",
+    ]
+
+
+def test_the_order_is_signed_by_the_session_key_within_the_merchants_slippage(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(slippage_ppm=10_000))
+    paid(world, invoice)
+
+    order = decode(world.frames[-1][1])
+    assert recover(order_digest(DOMAIN, order), order.signature) == order.signer
+    assert order.account == MERCHANT != order.signer
+    assert order.flags == OrderBits.SELL | OrderBits.SINGLE_SHOT
+    assert "0x" + order.ref.hex() == invoice.ref
+    assert order.base_amount == 25 * LOT
+    assert order.quote_amount == 25 * 198_000 * TICK, "a hundredth under 2000.00"
+    assert order.max_fee_ppm == FEE_PPM
+
+
+def test_nothing_is_promised_that_the_book_cannot_pay(world):
+    house = world.house
+    store = house.approved_store()
+    deep = 50 * 2 * DOLLAR + 500 * 199_900 * TICK
+    assert house.invoice(store, amount_usd=str(deep // DOLLAR)).lots == 550
+
+    request = house.merchants.create_invoice
+    for amount, token, outcome in [
+        ("1099.51", "TOKEN", Outcome.NO_QUOTE),
+        ("0", "TOKEN", Outcome.MALFORMED),
+        ("-5", "TOKEN", Outcome.MALFORMED),
+        ("1e3", "TOKEN", Outcome.MALFORMED),
+        ("0.000000001", "TOKEN", Outcome.MALFORMED),
+        ("5", "WAT", Outcome.UNKNOWN_TOKEN),
+    ]:
+        answer = request(store.store_id, InvoiceRequest(amount, token))
+        assert isinstance(answer, Refusal) and answer.outcome == outcome, (amount, token)
+    assert request("sto_none", InvoiceRequest("5", "TOKEN")).outcome == Outcome.UNKNOWN_STORE
+    assert house.types(store) == ["invoice.created"], "a refusal leaves nothing behind"
+
+
+def test_a_stablecoin_payment_needs_no_conversion(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="12.34", token="USD")
+    assert (invoice.amount_due, invoice.amount_due_raw) == ("12.34", "12340000")
+
+    world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice), token=USD)
+    world.confirm(CONFIRMATIONS)
+    house.watch()
+    house.tick()
+    house.settle_sweeps()
+    house.tick()
+
+    assert house.merchants.invoice(invoice.id).status == "settled"
+    assert house.merchants.invoice(invoice.id).conversions == []
+    assert house.pips(MERCHANT, USD) == 1234 * 10**6
+
+
+def test_a_partial_payment_waits_then_expires_and_is_kept(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="50")
+
+    half = paid(world, invoice, raw=10 * 10**15)
+    assert (half.status, half.received, half.remaining) == ("new", "0.01", "0.015")
+    assert world.sweeps_wanted == {}, "one sweep costs less than two"
+
+    world.pass_time(901)
+    house.tick()
+    house.settle_sweeps()
+    house.tick()
+    end = house.merchants.invoice(invoice.id)
+    assert (end.status, end.exception) == ("expired", "paid_partial")
+    assert end.credited == "0.01" and end.conversions == []
+    assert sole(end.payments).status == "final"
+    assert house.pips(MERCHANT, TOKEN) == 10 * LOT, "kept as token on the merchant's account"
+    assert house.types(store)[-1] == "invoice.expired"
+
+
+def test_two_halves_settle_like_one_payment(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    paid(world, invoice, raw=10 * 10**15)
+    whole = paid(world, invoice, raw=15 * 10**15)
+    assert (whole.status, whole.exception, whole.remaining) == ("settled", "none", "0")
+    assert [p.status for p in whole.payments] == ["final", "final"]
+    assert house.pips(MERCHANT, USD) == 50 * DOLLAR - fee_pips(50 * DOLLAR, FEE_PPM)
+
+
+def test_an_overpayment_is_converted_whole_and_its_dust_reported(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    over = paid(world, invoice, raw=30 * 10**15 + 123 * 10**10 + 77)
+    assert (over.status, over.exception) == ("settled", "paid_over")
+    assert sole(over.conversions).sold == "0.03"
+    assert over.dust == "0.00000123"
+    assert house.pips(MERCHANT, TOKEN) == 123, "77 raw units are less than a pip and stay behind"
+    assert house.pips(MERCHANT, USD) == 60 * DOLLAR - fee_pips(60 * DOLLAR, FEE_PPM)
+
+
+def test_what_comes_on_top_after_settlement_is_converted_too(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="50")
+    paid(world, invoice)
+    more = paid(world, invoice, raw=5 * 10**15)
+    assert (more.status, more.exception) == ("settled", "paid_over")
+    assert [c.sold for c in more.conversions] == ["0.025", "0.005"]
+    assert house.types(store).count("invoice.settled") == 1
+    assert lots_in_journal(world) == [25, 5]
+
+
+def test_a_late_payment_is_converted_at_the_present_price(world):
+    house = world.house
+    store = house.approved_store(slippage_ppm=1000)
+    invoice = house.invoice(store, amount_usd="200")
+    world.pass_time(901)
+    house.tick()
+    assert house.merchants.invoice(invoice.id).status == "expired"
+
+    # The book has fallen far under the quoted price less slippage; late money is sold anyway.
+    other = house.invoice(store, amount_usd="1099")
+    paid(world, other)
+    house.quote(Side.BUY, 150_000, 1000)
+    world.pass_time(10)
+    late = paid(world, invoice)
+    assert (late.status, late.exception) == ("settled", "paid_late")
+    assert {f.price for f in sole(late.conversions).fills} == {"1500"}
+
+
+def test_a_payment_mined_in_time_and_seen_late_keeps_its_price(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice), confirmations=3)
+    world.pass_time(3600)
+    house.tick()
+    assert house.merchants.invoice(invoice.id).status == "expired"
+    house.watch()
+    seen = house.merchants.invoice(invoice.id)
+    assert (seen.status, seen.exception) == ("processing", "none")
+
+
+def test_an_orphaned_payment_reopens_the_invoice_and_counts_once_when_it_returns(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="50")
+    sent = world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
+    house.watch()
+    assert house.merchants.payment_orphaned(sent.tx_hash, sent.log_index)
+    open_again = house.merchants.invoice(invoice.id)
+    assert (open_again.status, open_again.received) == ("new", "0")
+    assert house.types(store)[-1] == "invoice.reopened"
+
+    house.watch()
+    world.confirm(CONFIRMATIONS)
+    house.watch()
+    house.tick()
+    house.settle_sweeps()
+    house.tick()
+    end = house.merchants.invoice(invoice.id)
+    assert (end.status, end.credited) == ("settled", invoice.amount_due)
+    assert not house.merchants.payment_orphaned(b"\x00" * 32, 0)
+    assert house.merchants.payment_orphaned(sent.tx_hash, 0)
+    assert house.merchants.invoice(invoice.id).status == "settled", "what is booked stays"
+
+
+def test_what_never_becomes_final_ends_invalid_and_revives_only_when_booked(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
+    house.watch()
+    world.pass_time(24 * 3600 + 1)
+    house.tick()
+    assert house.merchants.invoice(invoice.id).status == "invalid"
+    house.watch()
+    assert house.merchants.invoice(invoice.id).status == "invalid"
+
+    house.fund(MERCHANT, TOKEN, 25 * LOT, ref=bytes.fromhex(invoice.ref[2:]))
+    house.tick()
+    end = house.merchants.invoice(invoice.id)
+    assert (end.status, end.exception) == ("settled", "paid_late")
+
+
+def test_a_thin_book_is_tried_again_and_the_rest_is_held(world):
+    house = world.house
+    store = house.approved_store(slippage_ppm=0)
+    first = house.invoice(store, amount_usd="100")
+    second = house.invoice(store, amount_usd="100")
+    paid(world, first)
+    house.quote(Side.BUY, 200_000, 20)
+    starved = paid(world, second)
+    assert (sole(starved.conversions).status, sole(starved.conversions).sold) == ("pending", "0.02")
+
+    for _ in range(10):
+        world.pass_time(3600)
+        house.tick()
+    world.trades_are("final")
+    house.tick()
+    held = sole(house.merchants.invoice(second.id).conversions)
+    assert (held.status, held.sold, held.unsold, held.attempts) == ("held", "0.02", "0.03", 8)
+    assert held.reason == "IMMEDIATE_REMAINDER"
+    assert [f.status for f in held.fills] == ["final"], "what was sold is still followed"
+    assert house.types(store).count("conversion.held") == 1
+    assert house.pips(MERCHANT, TOKEN) == 30 * LOT
+
+
+def test_the_rest_is_sold_when_bids_come_back(world):
+    house = world.house
+    store = house.approved_store(slippage_ppm=0)
+    first = house.invoice(store, amount_usd="100")
+    second = house.invoice(store, amount_usd="100")
+    paid(world, first)
+    starved = paid(world, second)
+    assert sole(starved.conversions).sold == "0"
+    house.quote(Side.BUY, 200_000, 50)
+    world.pass_time(1)
+    house.tick()
+    assert sole(house.merchants.invoice(second.id).conversions).sold == "0.05"
+    assert lots_in_journal(world) == [50, 50, 50]
+
+
+def test_conversion_waits_for_the_wallets_approval(world):
+    house = world.house
+    store = house.open_store()
+    invoice = paid(world, house.invoice(store, amount_usd="50"))
+    assert invoice.status == "settled"
+    assert (sole(invoice.conversions).status, sole(invoice.conversions).attempts) == ("pending", 0)
+    assert lots_in_journal(world) == []
+
+
+def test_a_floor_price_of_the_wallet_binds_us(world):
+    house = world.house
+    store = house.approved_store(floor_price=2000 * DOLLAR, slippage_ppm=10_000)
+    invoice = paid(world, house.invoice(store, amount_usd="50"))
+    assert sole(invoice.conversions).reason == "KEY_SCOPE"
+    assert lots_in_journal(world) == []
+
+
+def test_deposits_into_other_accounts_with_our_ref_are_not_ours(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    house.fund(MAKER, TOKEN, 25 * LOT, ref=bytes.fromhex(invoice.ref[2:]))
+    assert house.merchants.invoice(invoice.id).credited == "0"
+
+
+def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    address = address_bytes(invoice.deposit_address)
+    world.transfer(address, 5 * 10**6, token=USD)
+    world.transfer(address, 10**18, token=b"\xee" * 20)
+    world.confirm(CONFIRMATIONS)
+    house.watch()
+    world.pass_time(901)
+    house.tick()
+    house.settle_sweeps()
+    end = house.merchants.invoice(invoice.id)
+    assert (end.status, end.exception, end.received) == ("expired", "none", "0")
+    assert [(p.token, p.amount, p.status) for p in end.payments] == [("USD", "5", "final")]
+    assert house.pips(MERCHANT, USD) == 5 * DOLLAR
+
+
+def test_two_stores_of_one_wallet_never_share_a_nonce(world):
+    house = world.house
+    stores = [house.approved_store(), house.approved_store()]
+    invoices = [house.invoice(store, amount_usd="20") for store in stores]
+    for invoice in invoices:
+        world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice), confirmations=3)
+    house.watch()
+    house.tick()
+    house.settle_sweeps()
+    house.tick()
+    assert lots_in_journal(world) == [10, 10]
+    for invoice in invoices:
+        assert sole(house.merchants.invoice(invoice.id).conversions).status == "filled"

@@ -1,0 +1,101 @@
+"""A store's API key is shown once, its wallet decides, and one Idempotency-Key is one invoice."""
+
+import json
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+
+from engine.types import Outcome
+from merchants.accounts import typed_grant
+from merchants.invoices import InvoiceRequest
+from merchants.keyring import FileKeyring
+from settlement.eip712 import grant_digest, recover, sign
+from tests.merchants.rig import DOMAIN, MAKER_SECRET, MERCHANT, MERCHANT_SECRET, World
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def test_a_wallet_signs_what_we_verify(world):
+    grant = world.house.open_store(floor_price=5).grant
+    typed = typed_grant(DOMAIN, grant)._asdict()
+    typed["domain"]["chainId"] = int(typed["domain"]["chainId"])
+    signable = encode_typed_data(full_message=json.loads(json.dumps(typed)))
+    signature = bytes(Account.sign_message(signable, MERCHANT_SECRET).signature)
+    assert recover(grant_digest(DOMAIN, grant), signature) == MERCHANT
+
+
+def test_only_the_wallet_approves(world):
+    house = world.house
+    store = house.open_store()
+    forged = sign(grant_digest(DOMAIN, store.grant), MAKER_SECRET)
+    refusal = house.merchants.approve_conversion(store.store_id, forged)
+    assert refusal.outcome == Outcome.BAD_SIGNATURE
+    assert refusal.detail["expected"] == "0x" + MERCHANT.hex()
+    assert refusal.detail["digest"] == "0x" + grant_digest(DOMAIN, store.grant).hex()
+    assert world.grants == {}
+
+    signature = sign(grant_digest(DOMAIN, store.grant), MERCHANT_SECRET)
+    for _ in range(2):
+        assert house.merchants.approve_conversion(store.store_id, signature).grant_relayed
+    assert world.grant_calls == 1
+    unknown = house.merchants.approve_conversion("sto_none", signature)
+    assert unknown.outcome == Outcome.UNKNOWN_STORE
+
+
+def test_the_api_key_is_nowhere_on_disk_and_the_session_key_is_private(world, tmp_path):
+    house = world.house
+    store = house.open_store()
+    assert house.merchants.accounts.authenticate(store.api_key).id == store.store_id
+    for wrong in ("", "tbk_", store.api_key[:-1], store.api_key + "A"):
+        assert house.merchants.accounts.authenticate(wrong) is None
+    (key,) = (tmp_path / "keys").iterdir()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            raw = path.read_bytes()
+            assert store.api_key.encode() not in raw, path.name
+            assert path == key or key.read_bytes() not in raw, path.name
+
+
+def test_a_secret_is_never_written_over(tmp_path):
+    keyring = FileKeyring(tmp_path)
+    keyring.put(b"\x01" * 20, b"\x02" * 32)
+    with pytest.raises(FileExistsError):
+        keyring.put(b"\x01" * 20, b"\x03" * 32)
+    assert keyring.get(b"\x01" * 20) == b"\x02" * 32
+    with pytest.raises(KeyError):
+        keyring.get(b"\x09" * 20)
+
+
+def test_many_creates_at_once_with_one_key_make_one_invoice(world):
+    merchants = world.house.merchants
+    store = world.house.approved_store()
+    request = InvoiceRequest("50", "TOKEN", order_id="7")
+    with ThreadPoolExecutor(8) as pool:
+        made = list(
+            pool.map(lambda _: merchants.create_invoice(store.store_id, request, "k"), range(24))
+        )
+    assert len({answer.invoice.id for answer in made}) == 1
+    assert sorted(answer.replayed for answer in made) == [False] + [True] * 23
+    assert len(merchants.list_invoices(store.store_id)) == 1
+
+    changed = merchants.create_invoice(store.store_id, request._replace(amount_usd="51"), "k")
+    assert changed.outcome == Outcome.IDEMPOTENCY_CONFLICT
+    other = world.house.approved_store()
+    again = merchants.create_invoice(other.store_id, request, "k")
+    assert not again.replayed, "another store's key is another key"
+
+
+def test_a_refused_create_does_not_use_up_its_key(world):
+    merchants, store = world.house.merchants, world.house.approved_store()
+    dear = InvoiceRequest("999999", "TOKEN")
+    assert merchants.create_invoice(store.store_id, dear, "k").outcome == Outcome.NO_QUOTE
+    cheap = InvoiceRequest("9", "TOKEN")
+    assert not merchants.create_invoice(store.store_id, cheap, "k").replayed

@@ -1,0 +1,197 @@
+"""Webhooks: signed so that anybody's verifier takes them, retried, in order, and never in the way."""
+
+import asyncio
+import json
+import random
+import time
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from merchants.webhooks.deliver import DELAYS_S, JITTER_PPM, Deliveries
+from merchants.webhooks.egress import Answer, HttpEgress
+from merchants.webhooks.sign import headers_of
+from tests.merchants.receiver import receiving
+from tests.merchants.rig import NS, World
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def statuses(house, store):
+    rows = house.merchants.webhook_deliveries(store.store_id)
+    return [(row.state.value, row.attempts) for row in reversed(rows)]
+
+
+def test_the_reference_verifier_takes_ours_unmodified(world):
+    world.now_ns = real_now_ns()
+    with receiving() as shop:
+        house = world.house
+        store = house.approved_store(webhook_url=shop.url + "/hook?shop=1")
+        invoice = house.invoice(store, metadata='{"cart": [1, 2], "note": "\\u00e9"}')
+        run(deliveries_to(world, HttpEgress(loopback_allowed=True)))
+
+    ((path, headers, body),) = shop.seen
+    assert path == "/hook?shop=1"
+    told = Webhook(store.webhook_secret).verify(body, headers)
+    assert told["type"] == "invoice.created"
+    assert told["data"]["sequence"] == 1
+    assert told["data"]["invoice"]["id"] == invoice.id
+    assert told["data"]["invoice"]["metadata"] == {"cart": [1, 2], "note": "é"}
+    assert told["data"]["invoice"]["amount_due"] == "0.025", "amounts are decimal strings"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(store.webhook_secret).verify(body.replace(b"0.025", b"0.024"), headers)
+
+
+def test_both_secrets_verify_while_one_is_being_rotated(world):
+    world.now_ns = real_now_ns()
+    house = world.house
+    store = house.approved_store()
+    renewed = house.merchants.accounts.rotate_webhook_secret(store.store_id)
+    house.invoice(store)
+    house.tick()
+    ((headers, body),) = world.received
+    for secret in (store.webhook_secret, renewed):
+        Webhook(secret).verify(body, headers)
+    once_more = house.merchants.accounts.rotate_webhook_secret(store.store_id)
+    house.invoice(store)
+    house.tick()
+    headers, body = world.received[-1]
+    Webhook(once_more).verify(body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(store.webhook_secret).verify(body, headers)
+
+
+def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
+    house = world.house
+    store = house.approved_store(lifetime_s=10**6)
+    world.endpoint = lambda url: 503
+    house.invoice(store)
+    waits, start = [], world.now_ns
+    while statuses(house, store)[0][0] != "dead":
+        house.tick()
+        (row,) = house.merchants.webhook_deliveries(store.store_id)
+        if row.state != "dead":
+            waits.append(row.next_attempt_ns - world.now_ns)
+            world.now_ns = row.next_attempt_ns - 1
+            house.tick()
+            assert house.merchants.webhook_deliveries(store.store_id)[0].attempts == row.attempts
+            world.now_ns += 1
+    assert len(world.received) == len(DELAYS_S) + 1 == 10
+    for wait, delay in zip(waits, DELAYS_S, strict=True):
+        assert abs(wait - delay * NS) <= delay * NS * JITTER_PPM // 10**6
+    assert len({headers["webhook-id"] for headers, _ in world.received}) == 1
+    assert len({headers["webhook-timestamp"] for headers, _ in world.received}) == 10
+    assert 60 * 3600 < (world.now_ns - start) // NS < 92 * 3600
+    assert len(house.merchants.events_after(store.store_id, 0)) == 1, "the event list still has it"
+
+
+def test_events_of_an_invoice_keep_their_order_and_others_do_not_wait(world):
+    house = world.house
+    failing, healthy = house.approved_store(), house.approved_store(webhook_url="https://ok/")
+    world.endpoint = lambda url: 200 if url == "https://ok/" else 404
+    first = house.invoice(failing)
+    house.tick()
+    world.endpoint = lambda url: 200
+    second, third = house.invoice(failing), house.invoice(healthy)
+    world.transfer(bytes.fromhex(first.deposit_address[2:]), 1)
+    house.watch()
+    house.tick()
+    house.tick()
+    told = [json.loads(body)["data"] for _, body in world.received]
+    assert {second.id, third.id} <= {data["invoice"]["id"] for data in told}
+    assert [d["sequence"] for d in told if d["invoice"]["id"] == first.id] == [1]
+    world.pass_time(7)
+    house.tick()
+    house.tick()
+    told = [json.loads(body)["data"] for _, body in world.received]
+    assert [d["sequence"] for d in told if d["invoice"]["id"] == first.id] == [1, 1, 2]
+
+
+def test_an_endpoint_that_is_gone_is_left_alone(world):
+    house = world.house
+    store = house.approved_store(lifetime_s=10**7)
+    world.endpoint = lambda url: 410
+    house.invoice(store)
+    house.invoice(store)
+    house.tick()
+    house.invoice(store)
+    world.pass_time(10**6)
+    house.tick()
+    assert len(world.received) == 1
+    assert [state for state, _ in statuses(house, store)] == ["dead", "dead"]
+    assert len(house.merchants.events_after(store.store_id, 0)) == 3, "the list keeps all"
+
+
+def test_a_shop_that_asks_for_patience_gets_it(world):
+    house = world.house
+    store = house.approved_store()
+
+    class Patience:
+        async def post(self, url, headers, body):
+            return Answer(429, retry_after_s=4000)
+
+    house.invoice(store)
+    run(deliveries_to(world, Patience()))
+    (row,) = house.merchants.webhook_deliveries(store.store_id)
+    assert row.next_attempt_ns == world.now_ns + 4000 * NS
+
+
+def test_a_hanging_endpoint_delays_only_itself(world):
+    house = world.house
+    slow, quick = house.approved_store(webhook_url="https://slow/"), house.approved_store()
+    house.invoice(slow)
+    house.invoice(quick)
+    reached = []
+
+    class Hanging:
+        def __init__(self):
+            self.release = asyncio.Event()
+
+        async def post(self, url, headers, body):
+            if url == "https://slow/":
+                await self.release.wait()
+            reached.append(url)
+            return Answer(200)
+
+    async def play():
+        egress = Hanging()
+        deliveries = deliveries_to(world, egress)
+        assert deliveries.start_due() == 2
+        while not reached:
+            await asyncio.sleep(0)
+        house.invoice(quick)
+        while not deliveries.start_due():
+            await asyncio.sleep(0)
+        while len(reached) < 2:
+            await asyncio.sleep(0)
+        assert reached == ["https://shop.example/hook"] * 2
+        egress.release.set()
+        await deliveries.drain()
+
+    asyncio.run(play())
+    assert reached[2:] == ["https://slow/"], "and it was asked once"
+
+
+def test_nothing_leaves_unsigned():
+    with pytest.raises(AssertionError):
+        headers_of([], "msg_1", 1, b"")
+
+
+def deliveries_to(world, egress):
+    return Deliveries(world.house.database, egress, world.clock, random.Random(1))
+
+
+def run(deliveries):
+    async def once():
+        deliveries.start_due()
+        await deliveries.drain()
+
+    asyncio.run(once())
+
+
+def real_now_ns():
+    """The verifier compares with the clock on the wall and takes no other."""
+    return time.time_ns()

@@ -1,0 +1,198 @@
+"""Does a refusal leave any trace beside its number?
+
+Two engines live the same life. Then one gets the command to be refused and the other a row that is
+no command at all. Afterwards every byte of their states must be equal.
+"""
+
+from typing import Final
+
+import numpy as np
+import pytest
+
+from engine.commands import Kind, command, list_market
+from engine.types import FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, OrderFlag, Outcome
+from tests.ladder import BASE, FOREVER_NS, FUNDS, QUOTE, SMALL, TAKER_PPM, Desk
+from tests.spec.conftest import Build
+
+NOW_NS = 1000
+
+
+def order(**changed: int) -> np.void:
+    fields = {
+        "account": 0,
+        "side": 0,
+        "price_ticks": 50,
+        "amount": 3,
+        "fee_cap_ppm": TAKER_PPM,
+        "expiry_ns": FOREVER_NS,
+    }
+    return command(Kind.PLACE, **(fields | changed))
+
+
+def market(number: int, base: int = BASE, quote: int = QUOTE, **changed: int) -> np.void:
+    terms = {"lot_pips": 1, "tick_pips": 1, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
+    return list_market(number, base, quote, **(terms | changed))
+
+
+def of_kind(kind: int) -> np.void:
+    """Return a row whose kind means nothing."""
+    row = command(Kind.CLOCK)
+    row["kind"] = kind
+    return row
+
+
+POST_ONLY, SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
+CASES: Final = {
+    "no such kind": (Outcome.UNKNOWN_COMMAND, of_kind(255)),
+    "token out of turn": (Outcome.BAD_LISTING, command(Kind.LIST_TOKEN, token=3)),
+    "token again": (Outcome.BAD_LISTING, command(Kind.LIST_TOKEN, token=0)),
+    "market out of turn": (Outcome.BAD_LISTING, market(2)),
+    "market of one token": (Outcome.BAD_LISTING, market(1, QUOTE, QUOTE)),
+    "market of unknown base": (Outcome.UNKNOWN_TOKEN, market(1, 2, QUOTE)),
+    "market of unknown quote": (Outcome.UNKNOWN_TOKEN, market(1, BASE, 65535)),
+    "empty lot": (Outcome.BAD_LISTING, market(1, lot_pips=0)),
+    "endless lot": (Outcome.BAD_LISTING, market(1, lot_pips=MONEY_MAX + 1)),
+    "negative tick": (Outcome.BAD_LISTING, market(1, tick_pips=-1)),
+    "endless tick": (Outcome.BAD_LISTING, market(1, tick_pips=2**63 - 1)),
+    "maker fee too high": (Outcome.BAD_LISTING, market(1, maker_fee_ppm=FEE_MAX_PPM + 1)),
+    "maker fee negative": (Outcome.BAD_LISTING, market(1, maker_fee_ppm=-1)),
+    "taker fee too high": (Outcome.BAD_LISTING, market(1, taker_fee_ppm=FEE_MAX_PPM + 1)),
+    "account out of turn": (Outcome.BAD_LISTING, command(Kind.OPEN_ACCOUNT, account=7)),
+    "deposit of unknown token": (
+        Outcome.UNKNOWN_TOKEN,
+        command(Kind.DEPOSIT, token=2, amount=1),
+    ),
+    "deposit for nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.DEPOSIT, account=5, amount=1)),
+    "deposit of nothing": (Outcome.AMOUNT_OUT_OF_RANGE, command(Kind.DEPOSIT, amount=0)),
+    "deposit of less": (Outcome.AMOUNT_OUT_OF_RANGE, command(Kind.DEPOSIT, amount=-1)),
+    "deposit of everything": (
+        Outcome.AMOUNT_OUT_OF_RANGE,
+        command(Kind.DEPOSIT, amount=MONEY_MAX),
+    ),
+    "deposit that would wrap": (
+        Outcome.AMOUNT_OUT_OF_RANGE,
+        command(Kind.DEPOSIT, amount=2**63 - 1),
+    ),
+    "withdrawal of unknown token": (
+        Outcome.UNKNOWN_TOKEN,
+        command(Kind.WITHDRAW, token=9, amount=1),
+    ),
+    "withdrawal by nobody": (
+        Outcome.UNKNOWN_ACCOUNT,
+        command(Kind.WITHDRAW, account=2**32 - 1, amount=1),
+    ),
+    "withdrawal of nothing": (Outcome.AMOUNT_OUT_OF_RANGE, command(Kind.WITHDRAW, amount=0)),
+    "withdrawal of less": (
+        Outcome.AMOUNT_OUT_OF_RANGE,
+        command(Kind.WITHDRAW, amount=-(2**63)),
+    ),
+    "withdrawal of too much": (
+        Outcome.INSUFFICIENT_BALANCE,
+        command(Kind.WITHDRAW, amount=FUNDS + 1),
+    ),
+    "withdrawal of what is held": (
+        Outcome.INSUFFICIENT_BALANCE,
+        command(Kind.WITHDRAW, account=1, token=QUOTE, amount=FUNDS),
+    ),
+    "withdrawal while leaving": (
+        Outcome.ACCOUNT_FROZEN,
+        command(Kind.WITHDRAW, account=4, amount=1),
+    ),
+    "order in no market": (Outcome.UNKNOWN_MARKET, order(market=1)),
+    "order of nobody": (Outcome.UNKNOWN_ACCOUNT, order(account=5)),
+    "no such side": (Outcome.BAD_ORDER, order(side=2)),
+    "no such time in force": (Outcome.BAD_ORDER, order(tif=2)),
+    "no such flag": (Outcome.BAD_ORDER, order(flags=4)),
+    "immediate and post-only": (Outcome.BAD_ORDER, order(tif=1, flags=POST_ONLY)),
+    "single shot that rests": (Outcome.BAD_ORDER, order(flags=SINGLE_SHOT)),
+    "order while leaving": (Outcome.ACCOUNT_FROZEN, order(account=4)),
+    "price of nothing": (Outcome.PRICE_OUT_OF_RANGE, order(price_ticks=0)),
+    "negative price": (Outcome.PRICE_OUT_OF_RANGE, order(price_ticks=-(2**63))),
+    "price beyond the ladder": (Outcome.PRICE_OUT_OF_RANGE, order(price_ticks=4096)),
+    "price of 64 bits": (Outcome.PRICE_OUT_OF_RANGE, order(price_ticks=2**63 - 1)),
+    "no lots": (Outcome.QUANTITY_OUT_OF_RANGE, order(amount=0)),
+    "negative lots": (Outcome.QUANTITY_OUT_OF_RANGE, order(amount=-1)),
+    "too many lots": (Outcome.QUANTITY_OUT_OF_RANGE, order(amount=LOTS_MAX + 1)),
+    "lots of 64 bits": (Outcome.QUANTITY_OUT_OF_RANGE, order(amount=2**63 - 1)),
+    "too much money": (Outcome.NOTIONAL_OUT_OF_RANGE, order(amount=LOTS_MAX, price_ticks=4095)),
+    "fee above the cap": (Outcome.FEE_CAP_TOO_LOW, order(fee_cap_ppm=TAKER_PPM - 1)),
+    "expired": (Outcome.ORDER_EXPIRED, order(expiry_ns=NOW_NS)),
+    "expired for ever": (Outcome.ORDER_EXPIRED, order(expiry_ns=-(2**63))),
+    "post-only that trades": (
+        Outcome.POST_ONLY_WOULD_TRADE,
+        order(price_ticks=101, flags=POST_ONLY),
+    ),
+    "post-only sell that trades": (
+        Outcome.POST_ONLY_WOULD_TRADE,
+        order(side=1, price_ticks=99, flags=POST_ONLY),
+    ),
+    "too expensive": (Outcome.INSUFFICIENT_BALANCE, order(amount=10**9)),
+    "too many to sell": (Outcome.INSUFFICIENT_BALANCE, order(side=1, amount=10**12)),
+    "cancel by nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.CANCEL, account=5, order_id=1)),
+    "cancel of nothing": (Outcome.NOT_RESTING, command(Kind.CANCEL, order_id=77)),
+    "cancel of another's": (Outcome.NOT_OWNER, command(Kind.CANCEL, order_id=1)),
+    "exit of nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.EXIT_BEGIN, account=5)),
+    "end of no exit": (Outcome.NOT_FROZEN, command(Kind.EXIT_END, account=0)),
+    "end of an exit of nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.EXIT_END, account=5)),
+    "exit of unknown token": (Outcome.UNKNOWN_TOKEN, command(Kind.EXIT_END, account=4, token=2)),
+    "exit with too much": (
+        Outcome.INSUFFICIENT_BALANCE,
+        command(Kind.EXIT_END, account=4, amount=FUNDS + 1),
+    ),
+    "exit with less": (
+        Outcome.AMOUNT_OUT_OF_RANGE,
+        command(Kind.EXIT_END, account=4, amount=-1),
+    ),
+}
+
+
+def lived_in(build: Build) -> Desk:
+    """Return an engine with a book, an account on its way out and a clock that has moved."""
+    desk = Desk(build(SMALL))
+    desk.time_ns = NOW_NS
+    desk.sell("Bob", 5, 101)
+    desk.buy("Bob", 5, 99)
+    desk.send(command(Kind.EXIT_BEGIN, account=4))
+    return desk
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_refusal_leaves_the_state_as_it_was(build: Build, case: str) -> None:
+    outcome, row = CASES[case]
+    refused, idle = lived_in(build), lived_in(build)
+
+    events = refused.send(row)
+    idle.send(of_kind(0))
+
+    assert [Outcome(found) for found in events["outcome"]] == [outcome]
+    assert (events["account"][0], events["order_id"][0]) == (row["account"], row["order_id"])
+    assert refused.engine.state_hash() == idle.engine.state_hash()
+    refused.book()
+    refused.engine.check()
+
+
+CAPACITIES: Final = {
+    "tokens": ({"tokens": 2}, command(Kind.LIST_TOKEN, token=2)),
+    "markets": ({"markets": 1}, market(1)),
+    "accounts": ({"accounts": 5}, command(Kind.OPEN_ACCOUNT, account=5)),
+    "orders": ({"orders": 2}, order()),
+    "orders, immediate": ({"orders": 2}, order(tif=1, price_ticks=101)),
+}
+
+
+@pytest.mark.parametrize("case", CAPACITIES)
+def test_a_full_engine_says_so(build: Build, case: str) -> None:
+    limits, row = CAPACITIES[case]
+    refused, idle = (lived_in(lambda _: build(SMALL._replace(**limits))) for _ in range(2))
+
+    events = refused.send(row)
+    idle.send(of_kind(0))
+
+    assert [Outcome(found) for found in events["outcome"]] == [Outcome.CAPACITY]
+    assert refused.engine.state_hash() == idle.engine.state_hash()
+
+
+def test_every_refusal_of_the_engine_is_here() -> None:
+    covered = {outcome for outcome, _ in CASES.values()} | {Outcome.CAPACITY}
+
+    assert covered == {outcome for outcome in Outcome if 100 <= outcome < 150}

@@ -1,0 +1,84 @@
+"""What becomes of the lots that found no counterpart?"""
+
+from engine.types import FILLS_MAX
+from tests.ladder import IOC, POST_ONLY, SINGLE_SHOT, SMALL, Desk, tidy
+from tests.spec.conftest import Build
+
+
+def test_the_remainder_of_an_immediate_order_never_rests(desk: Desk) -> None:
+    desk.rest("101 sell Alice 3")
+
+    assert desk.buy("Tara", 5, 101, **IOC) == [
+        "3 at 101 with Alice",
+        "drops 2 at 101: IMMEDIATE_REMAINDER",
+    ]
+    assert desk.book() == ""
+
+
+def test_an_immediate_order_that_meets_nobody_is_dropped_whole(desk: Desk) -> None:
+    desk.rest("101 sell Alice 3")
+
+    assert desk.buy("Tara", 5, 100, **IOC) == ["drops 5 at 100: IMMEDIATE_REMAINDER"]
+    assert desk.book() == "101 sell Alice 3"
+
+
+def test_an_order_filled_to_the_last_lot_leaves_nothing(desk: Desk) -> None:
+    desk.rest("101 sell Alice 3")
+
+    assert desk.buy("Tara", 3, 101) == ["3 at 101 with Alice"]
+    assert desk.book() == ""
+
+
+def test_post_only_rests_or_is_refused_and_never_takes(desk: Desk) -> None:
+    desk.rest("101 sell Alice 3\n99 buy Bob 3")
+
+    assert desk.buy("Tara", 1, 101, **POST_ONLY) == ["refused: POST_ONLY_WOULD_TRADE"]
+    assert desk.sell("Tara", 1, 99, **POST_ONLY) == ["refused: POST_ONLY_WOULD_TRADE"]
+    assert desk.buy("Tara", 1, 100, **POST_ONLY) == ["rests 1 at 100"]
+
+
+def test_nobody_trades_with_himself(desk: Desk) -> None:
+    desk.rest("""
+        102 sell  Bob 9
+        101 sell  Alice 2, Tara 3, Bob 4
+    """)
+
+    assert desk.buy("Tara", 9, 102) == ["2 at 101 with Alice", "drops 7 at 102: SELF_TRADE"]
+    assert desk.book() == tidy("""
+        102 sell  Bob 9
+        101 sell  Tara 3, Bob 4
+    """)
+
+
+def test_a_single_shot_order_drops_what_would_need_more_fills(build: Build) -> None:
+    desk = Desk(build(SMALL._replace(orders=100)))
+    for _ in range(FILLS_MAX + 2):
+        desk.send(desk.place("Alice", "sell", 1, 100))
+
+    said = desk.buy("Tara", FILLS_MAX + 5, 100, **SINGLE_SHOT)
+
+    assert said[:-1] == ["1 at 100 with Alice"] * FILLS_MAX
+    assert said[-1] == "drops 5 at 100: FILLS_EXHAUSTED"
+    assert desk.book() == "100 sell Alice 1, Alice 1"
+
+
+def test_a_single_shot_order_with_exactly_the_allowed_fills_is_not_exhausted(build: Build) -> None:
+    desk = Desk(build(SMALL._replace(orders=100)))
+    for _ in range(FILLS_MAX):
+        desk.send(desk.place("Alice", "sell", 1, 100))
+
+    said = desk.buy("Tara", FILLS_MAX + 1, 100, **SINGLE_SHOT)
+
+    assert said[-1] == "drops 1 at 100: IMMEDIATE_REMAINDER"
+
+
+def test_a_resting_order_may_be_filled_any_number_of_times(build: Build) -> None:
+    desk = Desk(build(SMALL._replace(orders=6000)))
+    rows = [desk.place("Alice", "sell", 1, 100 + i % 7) for i in range(5000)]
+    desk.send(*rows)
+
+    said = desk.buy("Tara", 5001, 106)
+
+    assert len(said) == 5001
+    assert said[-1] == "rests 1 at 106"
+    desk.engine.check()

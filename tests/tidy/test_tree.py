@@ -1,0 +1,105 @@
+"""Does every file of the repository keep the rules of its house?"""
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.tidy import meaning, shape
+from tests.tidy.sources import PRODUCT, ROOT, Source, read_sources, tracked_files
+
+RULES = (*shape.RULES, *meaning.RULES)
+
+AT_THE_TOP = {
+    *("engine", "settlement", "merchants", "gateway", "benchmarks", "tests", "docs", "changes"),
+    *("Makefile", "pyproject.toml", "requirements", ".ci", "Dockerfile", "compose.yaml"),
+    *("README.md", "CHANGELOG.md", "LICENSE", ".gitignore", ".dockerignore"),
+}
+SMALL_PACKAGE_FILES = 5
+"""A package of so few modules is explained by its ``__init__``; a larger one has a README."""
+
+
+def strangers(paths: list[str]) -> list[str]:
+    """Return the names at the top of the repository that have no place there."""
+    return sorted({path.partition("/")[0] for path in paths} - AT_THE_TOP)
+
+
+def without_readme(paths: list[str]) -> list[str]:
+    """Return the top packages that are too large to go without a README and have none."""
+    modules = Counter(path.partition("/")[0] for path in paths if path.endswith(".py"))
+    return sorted(
+        package
+        for package in (*PRODUCT, "benchmarks", "tests")
+        if modules[package] > SMALL_PACKAGE_FILES and f"{package}/README.md" not in paths
+    )
+
+
+def broken_layers(tree: Path) -> str:
+    """Return what import-linter says against the packages in ``tree``; empty if all is well."""
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    verdict = subprocess.run(command, cwd=tree, check=False, capture_output=True, text=True)
+    assert "Contracts:" in verdict.stdout, f"import-linter did not get so far: {verdict}"
+    return verdict.stdout if verdict.returncode else ""
+
+
+@pytest.fixture(scope="module")
+def sources() -> list[Source]:
+    return read_sources()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_file_keeps(rule, sources):
+    complaints = [
+        f"{source}:{complaint.line}: {complaint.words}"
+        for source in sources
+        for complaint in rule(source)
+    ]
+    assert not complaints, "\n".join([rule.__doc__, *complaints])
+
+
+def test_nothing_stands_at_the_top_without_need():
+    assert strangers(tracked_files()) == []
+
+
+def test_every_package_has_a_readme():
+    assert without_readme(tracked_files()) == []
+
+
+def test_imports_only_point_down():
+    assert broken_layers(ROOT) == ""
+
+
+def test_a_stranger_at_the_top_is_noticed():
+    assert strangers(["engine/types.py", "scratch.py", "notes/today.md"]) == ["notes", "scratch.py"]
+
+
+def test_a_package_without_a_readme_is_noticed():
+    modules = [f"engine/module{i}.py" for i in range(SMALL_PACKAGE_FILES + 1)]
+    assert without_readme(modules) == ["engine"]
+    assert without_readme([*modules, "engine/README.md"]) == []
+
+
+def test_an_arrow_that_points_up_is_noticed(tmp_path):
+    for package in PRODUCT:
+        tmp_path.joinpath(package).mkdir()
+        tmp_path.joinpath(package, "__init__.py").touch()
+    for name in ("core", "reference", "journal", "sequencer"):
+        tmp_path.joinpath("engine", name).mkdir()
+        tmp_path.joinpath("engine", name, "__init__.py").touch()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    assert broken_layers(tmp_path) == ""
+
+    upward = tmp_path.joinpath("engine", "upward.py")
+    upward.write_text("import gateway\n")
+    assert "engine.upward -> gateway" in broken_layers(tmp_path)
+
+    upward.unlink()
+    kernel = tmp_path.joinpath("engine", "core", "kernel.py")
+    kernel.write_text("import engine.reference\n")
+    assert "engine.core.kernel -> engine.reference" in broken_layers(tmp_path)
+
+    kernel.write_text("import engine.journal\n")
+    assert "engine.core.kernel -> engine.journal" in broken_layers(tmp_path)
