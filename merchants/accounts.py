@@ -11,6 +11,7 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import msgspec
 from sqlalchemy import Engine, func, select
 
 from engine.types import Outcome
@@ -69,7 +70,7 @@ class StoreCreated(NamedTuple):
     grant: KeyGrant
 
 
-class TypedGrant(NamedTuple):
+class TypedGrant(msgspec.Struct, frozen=True):
     """EIP-712 JSON as ``eth_signTypedData_v4`` takes it; integers are decimal strings."""
 
     types: dict[str, TypedFields]
