@@ -198,12 +198,6 @@ class Merchants:
         with transaction(self._database) as session:
             return list(session.scalars(query))
 
-<<<<<<< HEAD
-    def deposit_addresses(self) -> list[bytes]:
-        """Return every invoice's address: what can receive is watched for ever."""
-        with transaction(self._database) as session:
-            return list(session.scalars(select(Invoice.deposit_address)))
-=======
     def watched_addresses(self) -> list[bytes]:
         """Return the deposit addresses whose transfers the chain watcher should report.
 
@@ -213,7 +207,6 @@ class Merchants:
         recent = select(Invoice.deposit_address).where(Invoice.created_ns >= since_ns)
         with transaction(self._database) as session:
             return list(session.scalars(recent))
->>>>>>> merchants
 
     def payment_seen(self, transfer: Transfer) -> bool:
         """Take a transfer from the chain watcher; return whether it pays one of our invoices."""
