@@ -227,7 +227,7 @@ def require(receipt: Receipt) -> None:
         figures: dict[str, object] = dict(receipt.detail)
         if receipt.sequence:
             figures["sequence"] = receipt.sequence
-        raise Rejected(receipt.outcome, receipt.detail.get("detail", ""), figures)
+        raise Rejected(receipt.outcome, receipt.detail.get("why", ""), figures)
 
 
 def placed(order: SignedOrder, receipt: Receipt, market: Market) -> Placed:
