@@ -23,7 +23,7 @@ from gateway.rest.sandbox import SandboxShop, sandbox_router
 from gateway.stack import ChainName, Stack, sandbox_settings
 from settlement.devchain import dev_secret
 
-BLOCK_SECONDS: Final = 0.5
+BLOCK_SECONDS: Final = 0.25
 VISIT_SECONDS: Final = 3
 QUOTE_DAYS: Final = 365
 DEPOSITS: Final = {"TOKEN": 10_000 * PIPS_PER_TOKEN, "USD": 30_000_000 * PIPS_PER_TOKEN}

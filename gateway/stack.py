@@ -113,7 +113,7 @@ class Stack:
         self.pipeline.start()
         await self._list_what_is_missing()
         self.chain_loop.resume()
-        for address in self.merchants.deposit_addresses():
+        for address in self.merchants.watched_addresses():
             self.watcher.watch(address)
         return self
 

@@ -54,7 +54,7 @@ def wallet(number: int) -> Wallet:
 ADMIN, OPERATOR, FEE_RECEIVER = wallet(0xAD), wallet(0x09), wallet(0xFE)
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A transaction reverted; ``error`` is the typed error's name, ``figures`` its arguments."""
 
     def __init__(self, error: str, figures: tuple[Any, ...]) -> None:
