@@ -128,6 +128,7 @@ class Stack:
         self._closing.set()
         for task in self._tasks:
             await task
+        await self.merchants.deliveries.drain()
         await self.pipeline.close()
         self.outbox.close()
         self.storage.close()
