@@ -270,7 +270,7 @@ class Stack:
 
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
-        return self._secret("operator.token").hex()
+        return self._secret("operator.token").decode()
 
     def _start_loop(self, turn: Callable[[], Any], seconds: float, name: str) -> None:
         async def loop() -> None:
@@ -311,7 +311,7 @@ class Stack:
             aside = path.with_suffix(".new")
             handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(SECRET_SIZE))
+                file.write(secrets.token_hex(SECRET_SIZE).encode())
                 file.flush()
                 os.fsync(handle)
             aside.rename(path)
