@@ -104,5 +104,3 @@ def test_killed_again_and_again_the_story_still_ends(tmp_path, story_seconds):
     evidence, digests, with_ref, trades = audit(tmp_path)
     assert set(evidence.values()) == {1} and set(digests.values()) == {1}
     assert (with_ref, trades) == (1, 1)
-
-
