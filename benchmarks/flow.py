@@ -170,4 +170,5 @@ class _Maker:
         tail = (self.random.pareto(1.23, size) * 4).astype(np.int64)
         hump = np.abs(self.random.normal(8, 3, size)).astype(np.int64)
         far = np.where(self.random.random(size) < 0.5, tail, hump)
-        return np.clip(far + 1, 1, self.shape.mid_ticks // 2)
+        near: NDArray[np.int64] = np.clip(far + 1, 1, self.shape.mid_ticks // 2)
+        return near

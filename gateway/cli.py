@@ -3,13 +3,13 @@
 Each command reads its options, starts one thing and ends with an exit code; the work is elsewhere.
 """
 
-import asyncio
 import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -38,7 +38,7 @@ def run(
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
     from gateway.sandbox import run_sandbox
 
-    sys.exit(asyncio.run(run_sandbox(directory, host, port, chain.value, console)))
+    sys.exit(uvloop.run(run_sandbox(directory, host, port, chain.value, console)))
 
 
 @app.command()
@@ -53,7 +53,7 @@ def demo(
     """Tell the story of one sale, from the customer's token to the shop's stablecoin."""
     from gateway.demo.story import tell
 
-    sys.exit(asyncio.run(tell(directory, chain.value, tape, messages, console)))
+    sys.exit(uvloop.run(tell(directory, chain.value, tape, messages, console)))
 
 
 @app.command(name="compile")

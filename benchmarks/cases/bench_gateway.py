@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 import orjson
+import uvloop
 from websockets.asyncio.client import connect
 
 from engine.core import Engine
@@ -262,7 +263,7 @@ def test_signed_orders_through_the_gateway(benchmark: Any, tmp_path: Path) -> No
 
     def one_run() -> None:
         directory = tmp_path / str(len(rates))
-        seconds, spent = asyncio.run(
+        seconds, spent = uvloop.run(
             run_once(directory, CONNECTIONS, ORDERS_PER_CONNECTION, IN_FLIGHT)
         )
         assert len(spent) == CONNECTIONS * ORDERS_PER_CONNECTION, "every order was answered"
@@ -278,7 +279,7 @@ def test_one_order_at_a_time(benchmark: Any, tmp_path: Path) -> None:
 
     def one_run() -> None:
         directory = tmp_path / str(len(middles))
-        _, spent = asyncio.run(run_once(directory, 1, PINGPONG_ORDERS, 1))
+        _, spent = uvloop.run(run_once(directory, 1, PINGPONG_ORDERS, 1))
         spent.sort()
         middles.append(spent[len(spent) // 2] * 1e6)
         tails.append(spent[len(spent) * 99 // 100] * 1e6)
