@@ -78,6 +78,7 @@ def create_app(services: Services) -> FastAPI:
         "The stream is at /v1/stream.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.services = services

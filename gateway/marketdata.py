@@ -25,6 +25,9 @@ DAY_NS: Final = 24 * 3600 * 10**9
 BUCKET_NS: Final = DAY_NS // 288
 """The ticker forgets in steps of five minutes."""
 
+TRADE: Final = int(EventKind.TRADE)
+RESTED: Final = int(EventKind.RESTED)
+
 COLUMNS: Final = (
     "kind", "market", "side", "price_ticks", "amount", "trade_id", "index", "sequence",
 )  # fmt: skip
@@ -117,13 +120,13 @@ class MarketData:
         ):
             book = self._books.setdefault(market, Book())
             touched[market] = index
-            if kind == EventKind.TRADE:
+            if kind == TRADE:
                 book.add(Side(1 - side), ticks, -lots)
                 trade = Trade(trade_id, ticks, lots, Side(side), int(times[sequence - first]))
                 self._take_trade(market, trade)
                 trades.setdefault(market, []).append(trade)
             else:
-                book.add(Side(side), ticks, lots if kind == EventKind.RESTED else -lots)
+                book.add(Side(side), ticks, lots if kind == RESTED else -lots)
         self._publish(touched, trades, int(times[-1]))
 
     def _take_trade(self, number: int, trade: Trade) -> None:

@@ -49,6 +49,7 @@ from settlement.eip712 import (
 RECOVERY_THREADS: Final = 2
 """libsecp256k1 lets go of the interpreter lock, so a second thread buys 1.7 times the first."""
 
+SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
 LANE_MIN: Final = 0x8000
 LANE_MAX: Final = 0xFFFF
 FLAGS_MAX: Final = int(
@@ -137,7 +138,7 @@ def recovered_order(domain: Domain, order: SignedOrder) -> SignedOrder:
 
 def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
     """Return the order in the house's own form, all bounds checked, signer and digest empty."""
-    single_shot = bool(order.flags & OrderBits.SINGLE_SHOT)
+    single_shot = bool(order.flags & SINGLE_SHOT)
     if single_shot != (order.lane == 0) or 0 < order.lane < LANE_MIN:
         raise Rejected(
             Outcome.BAD_LANE,
@@ -227,7 +228,7 @@ def require(receipt: Receipt) -> None:
         figures: dict[str, object] = dict(receipt.detail)
         if receipt.sequence:
             figures["sequence"] = receipt.sequence
-        raise Rejected(receipt.outcome, receipt.detail.get("detail", ""), figures)
+        raise Rejected(receipt.outcome, receipt.detail.get("why", ""), figures)
 
 
 def placed(order: SignedOrder, receipt: Receipt, market: Market) -> Placed:

@@ -23,7 +23,7 @@ from gateway.rest.sandbox import SandboxShop, sandbox_router
 from gateway.stack import ChainName, Stack, sandbox_settings
 from settlement.devchain import dev_secret
 
-BLOCK_SECONDS: Final = 0.5
+BLOCK_SECONDS: Final = 0.25
 VISIT_SECONDS: Final = 3
 QUOTE_DAYS: Final = 365
 DEPOSITS: Final = {"TOKEN": 10_000 * PIPS_PER_TOKEN, "USD": 30_000_000 * PIPS_PER_TOKEN}
@@ -141,7 +141,7 @@ def _greet(console: Console, stack: Stack, public_url: str) -> None:
         f"  JSON-RPC         {stack.devchain.rpc_url or public_url + '/sandbox/rpc'}",
         f"  Demo wallet      {customer}",
         "                   a funded key of the embedded chain, worthless anywhere else",
-        f"  Operator token   {stack.settings.directory / 'operator.token'} (hex of the file)",
+        f"  Operator token   in {stack.settings.directory / 'operator.token'}",
         "",
         "  Next: open the market page, then the shop; or `tillbook demo` for the story in text.",
         "  Ctrl-C stops it; nothing acknowledged is lost.",

@@ -113,7 +113,7 @@ class Stack:
         self.pipeline.start()
         await self._list_what_is_missing()
         self.chain_loop.resume()
-        for address in self.merchants.deposit_addresses():
+        for address in self.merchants.watched_addresses():
             self.watcher.watch(address)
         return self
 
@@ -128,6 +128,7 @@ class Stack:
         self._closing.set()
         for task in self._tasks:
             await task
+        await self.merchants.deliveries.drain()
         await self.pipeline.close()
         self.outbox.close()
         self.storage.close()
@@ -269,7 +270,7 @@ class Stack:
 
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
-        return self._secret("operator.token").hex()
+        return self._secret("operator.token").decode()
 
     def _start_loop(self, turn: Callable[[], Any], seconds: float, name: str) -> None:
         async def loop() -> None:
@@ -310,7 +311,7 @@ class Stack:
             aside = path.with_suffix(".new")
             handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_bytes(SECRET_SIZE))
+                file.write(secrets.token_hex(SECRET_SIZE).encode())
                 file.flush()
                 os.fsync(handle)
             aside.rename(path)

@@ -34,7 +34,7 @@ from settlement.catalog import Token
 from settlement.eip712 import keccak256
 from settlement.ports import ExchangePort, SettlementPort
 
-SWEEP_RETRY_NS: Final = 120 * 10**9
+SWEEP_RETRY_NS: Final = 600 * 10**9
 """A sweep that brought nothing (its transfer was orphaned, a fee spike) is asked for again."""
 
 FINALITY_LIMIT_NS: Final = 24 * 3600 * 10**9
@@ -58,7 +58,8 @@ class Transfer(NamedTuple):
     """A token transfer on chain, as its log says; reported again as it gains confirmations.
 
     ``raw_amount`` is in raw units. ``confirmations`` is 0 while the transaction is in no block
-    and then counts the block it is in; ``block_time_s`` is that block's time.
+    and then counts the block it is in; ``block_time_s`` is that block's time, or 0 when it is
+    not known: then the time of the report decides whether the payment was late.
     """
 
     token: bytes
@@ -211,11 +212,12 @@ class Invoices:
 
         self._count_seen(invoice)
         if first:
+            invoice.sweep_at_ns = None  # A sweep asked for before may have run before it came.
             self._record(
                 session, invoice, EventType.INVOICE_RECEIVED_PAYMENT, now_ns, payment=payment
             )
         self._finalise_payments(session, invoice)
-        self._move_on(session, invoice, now_ns, transfer.block_time_s * 10**9)
+        self._move_on(session, invoice, now_ns, transfer.block_time_s * 10**9 or now_ns)
         return True
 
     def payment_orphaned(

@@ -39,6 +39,9 @@ ROWS_MAX: Final = 100
 
 PAGE_MAX: Final = 100
 
+WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
+"""How long after an invoice was made a payment to its address is still noticed by itself."""
+
 
 class InvoiceCreated(NamedTuple):
     """A new invoice, or the one that the same Idempotency-Key made before."""
@@ -195,10 +198,15 @@ class Merchants:
         with transaction(self._database) as session:
             return list(session.scalars(query))
 
-    def deposit_addresses(self) -> list[bytes]:
-        """Return every invoice's address: what can receive is watched for ever."""
+    def watched_addresses(self) -> list[bytes]:
+        """Return the deposit addresses whose transfers the chain watcher should report.
+
+        Ask at the start; later ones come as ``SettlementPort.deposit_address`` is asked for them.
+        """
+        since_ns = self._clock() - WATCHED_NS
+        recent = select(Invoice.deposit_address).where(Invoice.created_ns >= since_ns)
         with transaction(self._database) as session:
-            return list(session.scalars(select(Invoice.deposit_address)))
+            return list(session.scalars(recent))
 
     def payment_seen(self, transfer: Transfer) -> bool:
         """Take a transfer from the chain watcher; return whether it pays one of our invoices."""

@@ -30,7 +30,7 @@ def _fingerprint() -> str:
     """Return a short hash of all that decides what the compiler makes of the kernels."""
     digest = blake2b(digest_size=8)
     engine = Path(__file__).parent.parent
-    shared = [engine / name for name in ("types.py", "commands.py", "events.py")]
+    shared = [engine.joinpath(name) for name in ("types.py", "commands.py", "events.py")]
     for source in [*shared, *sorted(engine.glob("core/*.py"))]:
         digest.update(source.read_bytes())
     versions = (numba.__version__, np.__version__, _config.BOUNDSCHECK)
@@ -39,8 +39,8 @@ def _fingerprint() -> str:
 
 
 _chosen: Final = str(_config.CACHE_DIR)
-_root: Final = Path(_chosen) if _chosen else Path(__file__).parent / "__pycache__"
-CACHE_DIRECTORY: Final = _root / f"kernels-{_fingerprint()}"
+_root: Final = Path(_chosen) if _chosen else Path(__file__).with_name("__pycache__")
+CACHE_DIRECTORY: Final = _root.joinpath(f"kernels-{_fingerprint()}")
 
 
 def kernel(function: _F) -> _F:

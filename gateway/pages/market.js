@@ -105,7 +105,8 @@ function tradeRow(trade, fresh) {
 function showState(row, settlement) {
   row.cells[3].replaceChildren(stateChip(settlement.state));
   row.cells[4].replaceChildren();
-  if (settlement.batch !== null) row.cells[4].append(`#${settlement.batch} `, shortHash(settlement.tx_hash));
+  if (settlement.batch === null) return;
+  row.cells[4].append(`#${settlement.batch} `, shortHash(settlement.tx_hash));
 }
 
 function settle(frame) {
@@ -260,7 +261,9 @@ function decimal(amount, places) {
 }
 
 function whole(amount, step, what) {
-  if (amount <= 0n || amount % step) throw new Error(`${what} must be a multiple of ${decimal(step, 8)}`);
+  if (amount <= 0n || amount % step) {
+    throw new Error(`${what} must be a multiple of ${decimal(step, 8)}`);
+  }
   return amount / step;
 }
 
@@ -334,7 +337,8 @@ async function submitted(event) {
     else {
       const placed = await signAndPlace(new FormData(byId("form")));
       const fills = placed.fills?.length ?? 0;
-      tell(`Taken as ${placed.order_id}: ${fills} fills, ${placed.resting_lots ? "the rest stands in the book" : "nothing rests"}.`, "good");
+      const rest = placed.resting_lots ? "the rest stands in the book" : "nothing rests";
+      tell(`Taken as ${placed.order_id}: ${fills} fills, ${rest}.`, "good");
     }
   } catch (error) {
     tell(error.message, "bad");

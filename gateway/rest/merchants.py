@@ -5,13 +5,14 @@ that store's objects only: another store's invoice does not exist.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from engine.types import MONEY_MAX, PPM, Outcome
+from gateway.bodies import body_of
 from gateway.problems import Rejected
 from merchants.accounts import StoreRequest, TypedGrant, grant_of, typed_grant
 from merchants.amounts import checksum_address, pips_of_decimal
@@ -128,7 +129,6 @@ class SecretReply(msgspec.Struct, frozen=True):
     webhook_secret: str
 
 
-Model = TypeVar("Model")
 Answered = TypeVar("Answered")
 
 
@@ -155,7 +155,7 @@ def _add_store_routes(
 
     @router.post("/stores", dependencies=[Depends(operator)])
     async def create_store(
-        body: Annotated[CreateStore, Depends(_body_of(CreateStore))],
+        body: Annotated[CreateStore, Depends(body_of(CreateStore))],
     ) -> Response:
         """Make a store; the API key and the webhook secret are in this answer only."""
         store = _accepted(merchants.create_store(_store_request(body)))
@@ -170,7 +170,7 @@ def _add_store_routes(
 
     @router.post("/stores/{store_id}/approval")
     async def approve(
-        store: OwnStore, body: Annotated[ApproveGrant, Depends(_body_of(ApproveGrant))]
+        store: OwnStore, body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))]
     ) -> Response:
         """Take the wallet's signature over the grant; the contract gets it next."""
         signature = bytes.fromhex(body.signature[2:])
@@ -214,7 +214,7 @@ def _add_invoice_routes(router: APIRouter, merchants: Merchants, public_url: str
     @router.post("/invoices")
     async def create_invoice(
         store: Caller,
-        body: Annotated[CreateInvoice, Depends(_body_of(CreateInvoice))],
+        body: Annotated[CreateInvoice, Depends(body_of(CreateInvoice))],
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     ) -> Response:
         """Make an invoice at the present price; the same Idempotency-Key makes it once only."""
@@ -269,18 +269,6 @@ def _own_store(merchants: Merchants) -> Callable[[Request, str], Store]:
 def _bearer(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _body_of(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
-    decoder = msgspec.json.Decoder(model)
-
-    async def read(request: Request) -> Model:
-        try:
-            return decoder.decode(await request.body())
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Rejected(Outcome.MALFORMED, str(error)) from None
-
-    return read
 
 
 def _json(

@@ -10,7 +10,7 @@ from string import Template
 from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from engine.types import Outcome
@@ -105,8 +105,7 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     goods = "\n".join(
         f"<li><span>{name}<br><strong>${price}</strong></span>"
-        f"<form method='post' action='/sandbox/buy'><input type='hidden' name='thing' "
-        f"value='{key}'><button>Buy</button></form></li>"
+        f"<form method='post' action='/sandbox/buy/{key}'><button>Buy</button></form></li>"
         for key, (name, price) in GOODS.items()
     )
     page = Template((PAGES / "shop.html").read_text()).substitute(goods=goods)
@@ -122,8 +121,8 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
         """Return the shop's style."""
         return Response(style, media_type="text/css")
 
-    @router.post("/sandbox/buy")
-    async def buy(thing: str = Form(max_length=16)) -> Response:
+    @router.post("/sandbox/buy/{thing}")
+    async def buy(thing: str) -> Response:
         """Make an invoice and go to its checkout page."""
         if thing not in GOODS:
             raise Rejected(Outcome.NOT_FOUND)

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
-from sqlalchemy import Engine, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Engine, Select, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from engine.types import PPM
 from merchants.database import transaction
@@ -31,6 +31,8 @@ IN_FLIGHT_MAX: Final = 64
 GONE: Final = 410
 UNSENT: Final = (DeliveryState.PENDING, DeliveryState.RETRYING)
 
+Key = TypeVar("Key", str, int)
+
 
 class Deliveries:
     """Sends what the outbox promises."""
@@ -45,17 +47,18 @@ class Deliveries:
         self._in_flight: dict[str, asyncio.Task[None]] = {}
 
     def start_due(self) -> int:
-        """Begin what is due, one delivery a store; return how many. Needs a running loop."""
+        """Begin with the stores that have something due; return how many. Needs a running loop."""
         room = IN_FLIGHT_MAX - len(self._in_flight)
         if room <= 0:
             return 0
+        due = self._due(Delivery.store_id).where(Delivery.store_id.not_in(self._in_flight))
         with transaction(self._database) as session:
-            due = self._due(session)[:room]
-        for delivery in due:
-            task = asyncio.create_task(self._deliver(delivery.event_id))
-            self._in_flight[delivery.store_id] = task
-            task.add_done_callback(partial(self._landed, delivery.store_id))
-        return len(due)
+            store_ids = session.scalars(due.distinct().limit(room)).all()
+        for store_id in store_ids:
+            task = asyncio.create_task(self._deliver_all(store_id))
+            self._in_flight[store_id] = task
+            task.add_done_callback(partial(self._landed, store_id))
+        return len(store_ids)
 
     async def drain(self) -> None:
         """Wait for everything in the air."""
@@ -66,8 +69,8 @@ class Deliveries:
         if not task.cancelled():
             task.result()  # A bug in a delivery must be heard, not kept in a dropped task.
 
-    def _due(self, session: Session) -> list[Delivery]:
-        """Return at most one due delivery for each store that has none in the air."""
+    def _due(self, column: InstrumentedAttribute[Key]) -> Select[Key]:
+        """Return the query for what may leave now: an invoice's earlier events go first."""
         earlier = aliased(Delivery)
         blocked = (
             select(earlier.event_id)
@@ -78,20 +81,20 @@ class Deliveries:
             )
             .exists()
         )
-        due = (
-            select(Delivery)
-            .where(
-                Delivery.state.in_(UNSENT),
-                Delivery.next_attempt_ns <= self._clock(),
-                Delivery.store_id.not_in(self._in_flight),
-                ~blocked,
-            )
-            .order_by(Delivery.next_attempt_ns, Delivery.event_id)
+        return select(column).where(
+            Delivery.state.in_(UNSENT), Delivery.next_attempt_ns <= self._clock(), ~blocked
         )
-        first: dict[str, Delivery] = {}
-        for delivery in session.scalars(due.limit(16 * IN_FLIGHT_MAX)):
-            first.setdefault(delivery.store_id, delivery)
-        return list(first.values())
+
+    async def _deliver_all(self, store_id: str) -> None:
+        """Send what is due to one store, one after the other, until nothing is."""
+        while True:
+            due = self._due(Delivery.event_id).where(Delivery.store_id == store_id)
+            due = due.order_by(Delivery.next_attempt_ns, Delivery.event_id).limit(1)
+            with transaction(self._database) as session:
+                event_id = session.scalar(due)
+            if event_id is None:
+                return
+            await self._deliver(event_id)
 
     async def _deliver(self, event_id: int) -> None:
         with transaction(self._database) as session:

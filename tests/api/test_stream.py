@@ -9,7 +9,7 @@ from zlib import crc32
 import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.channels import Message
 from gateway.ratelimits import Budgets
@@ -322,6 +322,18 @@ def test_budgets_bind_and_cancels_have_their_own() -> None:
             assert "result" in await ask(stream, op="cancel", order_id=order), "cancels still go"
 
     run(story, budgets=Budgets(60, 5, 50, 5, 50))
+
+
+def test_a_refused_handshake_is_an_http_problem() -> None:
+    async def story(up: Served) -> None:
+        await up.http.get("/v1/markets")
+        with pytest.raises(InvalidStatus) as refused:
+            async with up.stream():
+                pass
+        assert refused.value.response.status_code == 429
+        assert orjson.loads(refused.value.response.body)["outcome"] == "RATE_LIMITED"
+
+    run(story, budgets=Budgets(60, 1, 1, 1, 1))
 
 
 def test_an_account_budget_is_spent_by_its_own_signature_only() -> None:

@@ -196,9 +196,7 @@ def test_an_expired_invoice_says_what_to_do(browser, shop, world):
 def test_without_scripts_the_page_says_the_same_and_reloads_itself(browser, shop):
     house, store, address = shop
     invoice = house.invoice(store, amount_usd="50")
-    page = opened(
-        browser, f"{address}/checkout/{invoice.id}", 360, java_script_enabled=False
-    )
+    page = opened(browser, f"{address}/checkout/{invoice.id}", 360, java_script_enabled=False)
     shown = page.content()
     assert 'http-equiv="refresh"' in shown and invoice.deposit_address in shown
     picture = pictured(page, "checkout-without-scripts-360")

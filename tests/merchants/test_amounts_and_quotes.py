@@ -19,7 +19,9 @@ QUOTE = Token(1, "USD", b"\xbb" * 20, 6, -100)
 MARKET = Market(0, "TOKEN-USD", BASE, QUOTE, LOT, TICK, 0, FEE_PPM)
 
 bids_strategy = st.lists(
-    st.tuples(st.integers(1, 10**6), st.integers(1, 10**5)), min_size=1, max_size=8,
+    st.tuples(st.integers(1, 10**6), st.integers(1, 10**5)),
+    min_size=1,
+    max_size=8,
     unique_by=lambda bid: bid[0],
 ).map(lambda bids: sorted(bids, reverse=True))
 

@@ -1,4 +1,4 @@
-"""A stranger's URL cannot make us reach into private networks, wait for ever or read without end."""
+"""A stranger's URL cannot make us reach into private networks, wait or read without end."""
 
 import asyncio
 import socket

@@ -57,7 +57,7 @@ class Story:
             self.live,
             lambda: world.confirm(CONFIRMATIONS),
             self.live,
-            lambda: world.house.settle_sweeps(),
+            self.sweep,
             self.live,
             lambda: world.trades_are("batched"),
             self.live,
@@ -92,6 +92,9 @@ class Story:
         self.invoice = self.world.house.merchants.create_invoice(
             self.store.store_id, request, "order-7"
         ).invoice
+
+    def sweep(self):
+        self.world.house.settle_sweeps()
 
     def live(self):
         self.world.house.watch()

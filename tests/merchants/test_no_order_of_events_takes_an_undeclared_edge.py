@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from engine.types import Side
 from merchants.documents import received_pips
@@ -18,8 +20,6 @@ from merchants.lifecycles import (
     moved,
 )
 from merchants.model import Invoice
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 from tests.merchants.rig import LOT, MERCHANT, TOKEN, World, address_bytes
 
 ACTIONS = st.one_of(

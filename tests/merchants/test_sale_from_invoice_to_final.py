@@ -1,4 +1,4 @@
-"""A sale, from the invoice to stablecoin on chain: what is owed, paid, sold and told, to the unit."""
+"""A sale, from invoice to stablecoin on chain: what is owed, paid, sold, told, to the unit."""
 
 import pytest
 

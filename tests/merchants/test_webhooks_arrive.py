@@ -1,4 +1,4 @@
-"""Webhooks: signed so that anybody's verifier takes them, retried, in order, and never in the way."""
+"""Webhooks: signed so that any verifier takes them, retried, in order, never in the way."""
 
 import asyncio
 import json

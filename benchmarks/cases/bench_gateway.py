@@ -1,0 +1,290 @@
+"""How many signed orders a second go through the whole gateway, and how long does one take?
+
+The real road over loopback: JSON over WebSocket, signature recovered, admission, journal with fsync
+(group commit), engine, market data and user streams, answer. The client is a process of its own
+and signs beforehand; on a two-core machine it competes with the server for the second core.
+Chain and merchants are left out: nobody waits for them.
+"""
+
+import asyncio
+import multiprocessing
+import statistics
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import orjson
+from websockets.asyncio.client import connect
+
+from engine.core import Engine
+from engine.journal import DirectoryStorage, Journal
+from engine.sequencer import Sequencer
+from engine.types import Limits
+from gateway.app import create_app
+from gateway.channels import Channels
+from gateway.exchange import Exchange
+from gateway.marketdata import MarketData
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.ratelimits import Budgets, RateLimits
+from gateway.serve import HttpServer
+from gateway.services import BatchView, Services
+from gateway.sessions import SessionIssuer
+from gateway.userstream import UserStream
+from gateway.ws.outbox import OutboxBounds
+from settlement.admission import Admission
+from settlement.attachments import ZERO_REF, DepositEvidence, OrderBits, SignedOrder, TokenListing
+from settlement.catalog import Catalog, Market
+from settlement.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
+from settlement.keys import KeyBook
+from settlement.ports import TradeState
+
+RUNS: Final = 5
+CONNECTIONS: Final = 4
+ORDERS_PER_CONNECTION: Final = 1_000
+IN_FLIGHT: Final = 48
+PINGPONG_ORDERS: Final = 300
+FUNDS_PIPS: Final = 10**15
+LOTS: Final = 100
+DOMAIN: Final = Domain(31337, bytes([0xEE] * 20))
+PLENTY: Final = Budgets(10, 1_000_000, 1_000_000, 1_000_000, 1_000_000)
+
+Frames = list[list[bytes]]
+
+
+class NoChain:
+    """A settlement that never moves: no order waits for it."""
+
+    def trade_state(self, trade_id: int) -> TradeState:
+        return TradeState("matched")
+
+    def batches(self, limit: int) -> list[BatchView]:
+        return []
+
+    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+        raise AssertionError("not asked here")
+
+    def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
+        raise AssertionError("not asked here")
+
+    def deposit_address(self, account: bytes, ref: bytes) -> bytes:
+        raise AssertionError("not asked here")
+
+
+class Venue:
+    """One exchange over a journal in ``directory``, with its gateway."""
+
+    def __init__(self, directory: Path) -> None:
+        self.storage = DirectoryStorage(directory)
+        self.catalog = Catalog()
+        admission = Admission(self.catalog, KeyBook())
+        engine = Engine(Limits(accounts=1 << 10, orders=1 << 16, ladder_ticks=1 << 16))
+        sequencer = Sequencer(engine, Journal(self.storage), time.time_ns)
+        self.pipeline = Pipeline(sequencer, _fail)
+        self.exchange = Exchange(
+            self.pipeline, engine, self.catalog, admission, DOMAIN, time.time_ns
+        )
+        channels, chain = Channels(), NoChain()
+        data = MarketData(self.catalog, channels, chain.trade_state)
+        users = UserStream(self.catalog, channels, self.exchange.balance, chain.trade_state)
+        for consumer in (self.catalog, admission, data, users):
+            self.pipeline.follow(consumer)
+        self.services = Services(
+            exchange=self.exchange,
+            settlement=chain,
+            channels=channels,
+            market_data=data,
+            user_stream=users,
+            sessions=SessionIssuer(bytes(32), time.time_ns),
+            limits=RateLimits(PLENTY),
+            metrics=Metrics(),
+            now_ns=time.time_ns,
+            not_ready=list,
+            version="bench",
+            outbox_bounds=OutboxBounds(),
+        )
+
+    async def open(self, wallets: list[bytes]) -> int:
+        self.pipeline.recover()
+        self.pipeline.start()
+        for number, symbol in enumerate(("TOKEN", "USD")):
+            listing = TokenListing(symbol, bytes([number + 1] * 20), 8, 1)
+            assert (await self.exchange.list_token(listing)).accepted
+        listed = await self.exchange.list_market(
+            "TOKEN-USD",
+            "TOKEN",
+            "USD",
+            lot_pips=10_000,
+            tick_pips=100,
+            maker_fee_ppm=200,
+            taker_fee_ppm=1_000,
+        )
+        assert listed.accepted
+        for n, wallet in enumerate(wallets):
+            for token in self.catalog.tokens:
+                evidence = DepositEvidence(n.to_bytes(32, "big"), token.number, 1, ZERO_REF)
+                credited = await self.exchange.credit(wallet, token.address, FUNDS_PIPS, evidence)
+                assert credited.accepted
+        self.server = HttpServer(create_app(self.services), "127.0.0.1", 0)
+        return await self.server.start()
+
+    async def close(self) -> None:
+        await self.server.stop()
+        await self.pipeline.close()
+        self.storage.close()
+
+
+def _fail(fault: BaseException) -> None:
+    raise fault
+
+
+def secret_of(connection: int, role: int) -> bytes:
+    return (1 + 2 * connection + role).to_bytes(32, "big")
+
+
+def signed_frames(market: Market, connection: int, count: int) -> list[bytes]:
+    """Return ``count`` frames: a resting sell and an immediate buy that takes it, in turns."""
+    frames = []
+    for n in range(count):
+        role, step = n % 2, n // 2
+        secret = secret_of(connection, role)
+        ticks = 10_000 + connection
+        flags = OrderBits.SINGLE_SHOT if role else OrderBits.SELL
+        unsigned = SignedOrder(
+            account=address_of_secret(secret),
+            nonce=step + 1,
+            flags=int(flags),
+            lane=0 if role else 0x8000 + step % 0x8000,
+            base=market.base.address,
+            quote=market.quote.address,
+            base_amount=market.base_pips(LOTS),
+            quote_amount=market.quote_pips(LOTS, ticks),
+            expiry=time.time_ns() // 10**9 + 3000,
+            max_fee_ppm=1_000,
+            ref=ZERO_REF,
+            signature=b"",
+            signer=b"",
+            digest=b"",
+        )
+        frames.append(frame_of(n, unsigned, sign(order_digest(DOMAIN, unsigned), secret)))
+    return frames
+
+
+def frame_of(number: int, order: SignedOrder, signature: bytes) -> bytes:
+    body = {
+        "account": "0x" + order.account.hex(),
+        "nonce": str(order.nonce),
+        "flags": order.flags,
+        "lane": order.lane,
+        "base": "0x" + order.base.hex(),
+        "quote": "0x" + order.quote.hex(),
+        "baseAmount": str(order.base_amount),
+        "quoteAmount": str(order.quote_amount),
+        "expiry": order.expiry,
+        "maxFeePpm": order.max_fee_ppm,
+        "ref": "0x" + order.ref.hex(),
+        "signature": "0x" + signature.hex(),
+    }
+    return orjson.dumps({"op": "place", "id": number, "order": body})
+
+
+class _Answer(msgspec.Struct):
+    id: int
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+async def talk(port: int, frames: list[bytes], in_flight: int, spent: list[float]) -> None:
+    """Send ``frames`` with at most ``in_flight`` unanswered; note seconds to each answer."""
+    read = msgspec.json.Decoder(_Answer).decode
+    sent: dict[int, float] = {}
+    address = f"ws://127.0.0.1:{port}/v1/stream"
+    async with connect(address, compression=None, proxy=None) as socket:
+        waiting = list(enumerate(frames))[::-1]
+        while waiting or sent:
+            while waiting and len(sent) < in_flight:
+                number, frame = waiting.pop()
+                sent[number] = time.perf_counter()
+                await socket.send(frame, text=True)
+            answer = read(await socket.recv())
+            assert answer.error is None, answer.error
+            spent.append(time.perf_counter() - sent.pop(answer.id))
+
+
+def client(port: int, frames: Frames, in_flight: int, told: Any) -> None:
+    """Be the client process: send over all connections and tell seconds and latencies."""
+
+    async def all_of_them() -> tuple[float, list[float]]:
+        spent: list[float] = []
+        began = time.perf_counter()
+        await asyncio.gather(*(talk(port, part, in_flight, spent) for part in frames))
+        return time.perf_counter() - began, spent
+
+    told.send(asyncio.run(all_of_them()))
+
+
+async def run_once(directory: Path, connections: int, orders: int, in_flight: int) -> Any:
+    """Return (seconds, latencies) of one run on a new exchange."""
+    venue = Venue(directory)
+    wallets = [
+        address_of_secret(secret_of(each, role)) for each in range(connections) for role in (0, 1)
+    ]
+    port = await venue.open(wallets)
+    market = venue.catalog.markets[0]
+    frames = [signed_frames(market, each, orders) for each in range(connections)]
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=client, args=(port, frames, in_flight, theirs)
+    )
+    process.start()
+    try:
+        told = await asyncio.to_thread(ours.recv)
+    finally:
+        process.join(60)
+        await venue.close()
+    assert process.exitcode == 0
+    return told
+
+
+def rate(values: list[float], unit: str) -> dict[str, Any]:
+    return {
+        "value": statistics.median(values),
+        "unit": unit,
+        "min": min(values),
+        "max": max(values),
+        "runs": len(values),
+    }
+
+
+def test_signed_orders_through_the_gateway(benchmark: Any, tmp_path: Path) -> None:
+    rates: list[float] = []
+
+    def one_run() -> None:
+        directory = tmp_path / str(len(rates))
+        seconds, spent = asyncio.run(
+            run_once(directory, CONNECTIONS, ORDERS_PER_CONNECTION, IN_FLIGHT)
+        )
+        assert len(spent) == CONNECTIONS * ORDERS_PER_CONNECTION, "every order was answered"
+        rates.append(len(spent) / seconds)
+
+    benchmark.pedantic(one_run, rounds=RUNS, iterations=1)
+    benchmark.extra_info["figures"] = {"gateway.signed_orders": rate(rates, "orders/s")}
+
+
+def test_one_order_at_a_time(benchmark: Any, tmp_path: Path) -> None:
+    middles: list[float] = []
+    tails: list[float] = []
+
+    def one_run() -> None:
+        directory = tmp_path / str(len(middles))
+        _, spent = asyncio.run(run_once(directory, 1, PINGPONG_ORDERS, 1))
+        spent.sort()
+        middles.append(spent[len(spent) // 2] * 1e6)
+        tails.append(spent[len(spent) * 99 // 100] * 1e6)
+
+    benchmark.pedantic(one_run, rounds=RUNS, iterations=1)
+    benchmark.extra_info["figures"] = {
+        "gateway.order_ack_p50": rate(middles, "us"),
+        "gateway.order_ack_p99": rate(tails, "us"),
+    }

@@ -1,0 +1,219 @@
+"""What operators, wallets and tools read; and what happens when we are at fault."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter
+
+from engine.types import Outcome
+from gateway.problems import STATUS, Rejected
+from gateway.ratelimits import network_of
+from gateway.sessions import SESSION_SECONDS
+from settlement.eip712 import ORDER_TYPE
+from tests.api.rig import START_NS, House, Wallet
+
+Story = Callable[[httpx.AsyncClient, House], Awaitable[None]]
+
+
+def run(story: Story, **changes: Any) -> None:
+    async def whole() -> None:
+        house = House()
+        transport = httpx.ASGITransport(app=house.app(**changes))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            await story(http, house)
+
+    asyncio.run(whole())
+
+
+def test_a_wallet_finds_all_it_must_know_before_it_signs() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        config = (await http.get("/v1/config")).json()
+        assert config["types"]["Order"] == ORDER_TYPE
+        assert config["domain"]["chainId"] == config["chain_id"] == 31337
+        assert config["fees"] == {"TOKEN-USD": {"maker_fee_ppm": 0, "taker_fee_ppm": 1000}}
+        (market,) = (await http.get("/v1/markets")).json()["markets"]
+        assert (market["lot_size"], market["tick_size"]) == ("0.0001", "0.001")
+        nonce = (await http.get(f"/v1/nonces/0x{house.maker.address.hex()}")).json()
+        assert nonce["single_shot"] == "1"
+
+    run(story)
+
+
+def test_readiness_says_what_is_missing() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        assert (await http.get("/healthz")).json()["status"] == "alive"
+        assert (await http.get("/readyz")).status_code == 200
+        house.missing.append("chain")
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.json()["missing"]) == (503, ["chain"])
+        assert (await http.get("/version")).json()["version"] == "0.0.0-test"
+
+    run(story)
+
+
+def test_metrics_count_what_happened() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        await http.post("/v1/orders", json=house.maker.order("sell", 1, 2_000))
+        told = (await http.get("/metrics")).text
+        assert 'tillbook_orders_total{outcome="ACCEPTED"} 1.0' in told
+        assert 'tillbook_http_requests_total{method="POST",status="201"} 1.0' in told
+
+    run(story)
+
+
+def test_a_session_ends_cannot_be_forged_and_a_login_must_be_fresh() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        opened = (await http.post("/v1/sessions", json=house.maker.login())).json()
+        token = opened["token"]
+
+        async def status(bearer: str) -> int:
+            headers = {"Authorization": f"Bearer {bearer}"}
+            return (await http.get("/v1/orders", headers=headers)).status_code
+
+        assert await status(token) == 200
+        flipped = token[:10] + ("A" if token[10] != "A" else "B") + token[11:]
+        for forged in (flipped, token[:-2], token + "AA", "", "x", "ä".encode().hex(), token * 3):
+            assert await status(forged) == 401, forged
+        house.clock.ns += (SESSION_SECONDS - 1) * 10**9
+        assert await status(token) == 200
+        house.clock.ns += 10**9
+        assert await status(token) == 401, "over after a day"
+
+        stale = await http.post("/v1/sessions", json=house.maker.login(START_NS // 10**9))
+        assert (stale.status_code, stale.json()["outcome"]) == (401, "NOT_AUTHENTICATED")
+        fresh = Wallet(5).login(house.clock.ns // 10**9) | {
+            "account": house.maker.login()["account"]
+        }
+        wrong = (await http.post("/v1/sessions", json=fresh)).json()
+        assert wrong["outcome"] == "BAD_SIGNATURE" and wrong["digest"] and wrong["recovered"]
+
+    run(story)
+
+
+def test_a_cancel_needs_a_session_and_an_owner() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        placed = await http.post("/v1/orders", json=house.maker.order("sell", 1, 2_000))
+        path = f"/v1/orders/{placed.json()['order_id']}"
+        assert (await http.delete(path)).json()["outcome"] == "NOT_AUTHENTICATED"
+        opened = (await http.post("/v1/sessions", json=house.taker.login())).json()
+        headers = {"Authorization": f"Bearer {opened['token']}"}
+        assert (await http.delete(path, headers=headers)).json()["outcome"] == "NOT_OWNER"
+        for bad in ("0", "-1", "1.5", "x", str(2**63), "9" * 40, "%00"):
+            answer = await http.delete(f"/v1/orders/{bad}", headers=headers)
+            assert answer.json()["outcome"] == "MALFORMED", bad
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "outcome"),
+    [
+        ("GET", "/nowhere", 404, "NOT_FOUND"),
+        ("GET", "/v1/orders/", 404, "NOT_FOUND"),
+        ("PUT", "/v1/orders", 405, "MALFORMED"),
+        ("GET", "/v1/markets/NOPE/book", 404, "UNKNOWN_MARKET"),
+        ("GET", "/v1/markets/TOKEN-USD/book?levels=0", 400, "MALFORMED"),
+        ("GET", "/v1/markets/TOKEN-USD/book?levels=1e9", 400, "MALFORMED"),
+        ("GET", "/v1/markets/TOKEN-USD/trades?limit=501", 400, "MALFORMED"),
+        ("GET", "/v1/settlement/trades/1", 404, "NOT_FOUND"),
+        ("GET", "/v1/settlement/trades/0", 400, "MALFORMED"),
+        ("GET", "/v1/nonces/0x12", 400, "MALFORMED"),
+        ("GET", "/?market=NOPE", 404, "UNKNOWN_MARKET"),
+    ],
+)
+def test_every_refusal_is_a_problem_document(
+    method: str, path: str, status: int, outcome: str
+) -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        answer = await http.request(method, path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert (answer.status_code, problem["outcome"]) == (status, outcome)
+        assert set(problem) >= {"type", "title", "status", "code", "detail", "retryable"}
+        assert problem["status"] == status
+
+    run(story)
+
+
+def test_a_fault_of_ours_is_a_500_that_tells_nothing_inside() -> None:
+    router = APIRouter()
+
+    @router.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError("a secret of ours")
+
+    @router.get("/refusing")
+    async def refusing() -> None:
+        raise Rejected(Outcome.NO_QUOTE, "no price just now", {"store": "7"})
+
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        answer = await http.get("/broken")
+        assert (answer.status_code, answer.json()["outcome"]) == (500, "INTERNAL")
+        assert "secret" not in answer.text
+        assert "tillbook_internal_errors_total 1.0" in (await http.get("/metrics")).text
+        refused = await http.get("/refusing")
+        assert refused.status_code == 503 and refused.json()["retryable"]
+        assert refused.json()["store"] == "7"
+
+    run(story, routers=(router,))
+
+
+def test_every_outcome_has_a_status() -> None:
+    assert set(STATUS) == set(Outcome)
+    refusals = {status for outcome, status in STATUS.items() if outcome != Outcome.ACCEPTED}
+    assert min(refusals) >= 400
+
+
+def test_openapi_describes_each_route_and_all_its_refusals() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        document = (await http.get("/openapi.json")).json()
+        place = document["paths"]["/v1/orders"]["post"]
+        assert {"201", "400", "401", "409", "413", "422", "429"} <= set(place["responses"])
+        problem = place["responses"]["413"]["content"]["application/problem+json"]
+        assert problem["schema"]["$ref"] == "#/components/schemas/Problem"
+        body = place["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        order = document["components"]["schemas"][body.rsplit("/", 1)[1]]
+        assert "baseAmount" in order["properties"] and order["additionalProperties"] is False
+        for reference in references(document):
+            assert (
+                reference.removeprefix("#/components/schemas/")
+                in (document["components"]["schemas"])
+            ), reference
+        for path in document["paths"].values():
+            for operation in path.values():
+                assert operation["summary"] and operation["description"]
+
+    run(story)
+
+
+def references(node: Any) -> list[str]:
+    """Return every ``$ref`` below ``node``."""
+    if isinstance(node, list):
+        return [reference for item in node for reference in references(item)]
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [reference for item in node.values() for reference in references(item)]
+    return []
+
+
+def test_the_page_lets_nothing_in_from_elsewhere() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        page = await http.get("/")
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert "://" not in page.text, "no address of another origin in the page"
+        assert " style=" not in page.text and "<style" not in page.text
+        for asset in ("/market.css", "/market.js"):
+            assert asset in page.text and (await http.get(asset)).status_code == 200
+
+    run(story)
+
+
+def test_one_ipv6_customer_is_one_client() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff")
+    assert network_of("2001:db8::1") != network_of("2001:db8:0:1::1")
+    assert network_of("127.0.0.1") != network_of("127.0.0.2")
+    assert network_of("testclient") == "testclient"

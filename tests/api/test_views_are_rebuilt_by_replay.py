@@ -1,0 +1,87 @@
+"""Books, trades, orders and fills are the same after a replay, however history is cut."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.frames import Committed
+from engine.types import Side
+from gateway.channels import Channels
+from gateway.marketdata import MarketData
+from gateway.orders import PlaceOrder, checked_order, recovered_order
+from gateway.userstream import UserStream
+from settlement.catalog import Catalog
+from tests.api.rig import DOMAIN, House
+
+ORDERS = st.lists(
+    st.tuples(
+        st.sampled_from(["maker", "taker"]),
+        st.sampled_from(["buy", "sell"]),
+        st.integers(1, 50),
+        st.integers(1_995, 2_005),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+def place(house: House, body: dict[str, Any]) -> int:
+    order = recovered_order(DOMAIN, checked_order(msgspec.convert(body, PlaceOrder)))
+    receipt = asyncio.run(house.exchange.place(order))
+    assert receipt.accepted, receipt
+    return receipt.order_id
+
+
+def joined(batches: list[Committed]) -> Committed:
+    """Return consecutive batches as one."""
+    return Committed(
+        batches[0].first_sequence,
+        np.concatenate([batch.commands for batch in batches]),
+        [a for batch in batches for a in batch.attachments],
+        np.concatenate([batch.events for batch in batches]),
+        [h for batch in batches for h in batch.heads],
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(orders=ORDERS, cuts=st.sets(st.integers(1, 40)), cancels=st.sets(st.integers(0, 24)))
+def test_views_do_not_depend_on_how_history_is_cut(
+    orders: list[tuple[str, str, int, int, bool]], cuts: set[int], cancels: set[int]
+) -> None:
+    house = House()
+    for n, (who, side, lots, ticks, single_shot) in enumerate(orders):
+        wallet = house.maker if who == "maker" else house.taker
+        order_id = place(house, wallet.order(side, lots, ticks, single_shot=single_shot))
+        if n in cancels:
+            asyncio.run(house.exchange.cancel(wallet.address, order_id))
+
+    history, catalog = house.exchange.history, Catalog()
+    state = house.settlement.trade_state
+    data = MarketData(catalog, Channels(), state)
+    users = UserStream(catalog, Channels(), house.exchange.balance, state)
+    edges = [0, *sorted(cut for cut in cuts if cut < len(history)), len(history)]
+    for start, end in pairwise(edges):
+        for consumer in (catalog, data, users):
+            consumer.consume(joined(history[start:end]))
+
+    market = catalog.markets[0]
+    for view in (data, house.market_data):
+        assert view.levels(market, Side.BUY, 99) == house.exchange.depth(market, Side.BUY, 99)
+        assert view.levels(market, Side.SELL, 99) == house.exchange.depth(market, Side.SELL, 99)
+    assert data.snapshot(market, 50) == house.market_data.snapshot(market, 50)
+    assert data.trades(market, 50) == house.market_data.trades(market, 50)
+    assert data.ticker(market, house.clock.ns) == house.market_data.ticker(market, house.clock.ns)
+    engine = house.exchange.engine
+    resting = 0
+    for wallet in (house.maker, house.taker):
+        mine = users.open_orders(wallet.address)
+        assert mine == house.user_stream.open_orders(wallet.address)
+        assert users.fills(wallet.address, 99) == house.user_stream.fills(wallet.address, 99)
+        resting += sum(order["lots_open"] for order in mine)
+    assert resting == sum(order.lots for order in engine.orders.values()), "open lots agree"

@@ -1,0 +1,106 @@
+"""Does the story survive SIGKILL at any moment, with nothing lost and nothing doubled?
+
+A real process on real files and a real chain. Each round kills the teller at a random moment of
+the story and tells it again on the same directory; then journal, chain and shop are audited.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from engine.core import Engine
+from engine.journal import DirectoryStorage, Journal
+from engine.sequencer import Sequencer
+from engine.types import Limits
+from settlement.attachments import DepositEvidence, SignedOrder, decode
+
+ROOT = Path(__file__).parents[2]
+TELL = "import sys; from gateway.cli import main; sys.argv[0] = 'tillbook'; main()"
+STORY_SECONDS_MAX = 120
+ROUNDS = 10
+SEED = 20261123
+
+
+def tell(directory, kill_after=None):
+    """Tell the story; return (exit code, output). Kill it ``kill_after`` seconds from its start."""
+    with subprocess.Popen(
+        [sys.executable, "-c", TELL, "demo", "--data", str(directory)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    ) as teller:
+        try:
+            output, _ = teller.communicate(timeout=kill_after or STORY_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            teller.send_signal(signal.SIGKILL)
+            output, _ = teller.communicate()
+    return teller.returncode, output
+
+
+def audit(directory):
+    """Replay the journal on its own and count what must have happened exactly once."""
+    storage = DirectoryStorage(directory / "journal")
+    engine = Engine(Limits())
+    evidence, digests, trades = Counter(), Counter(), 0
+    with_ref = 0
+    for batch in Sequencer(engine, Journal(storage), lambda: 0).recover():
+        trades = max(trades, int(batch.events["trade_id"].max()) if len(batch.events) else 0)
+        for frame in batch.frames():
+            match decode(frame.attachment):
+                case DepositEvidence(tx_hash, log_index, _, ref):
+                    evidence[tx_hash, log_index] += 1
+                    with_ref += ref != bytes(32)
+                case SignedOrder(digest=digest):
+                    digests[digest] += 1
+    engine.check()
+    storage.close()
+    return evidence, digests, with_ref, trades
+
+
+@pytest.fixture(scope="module")
+def story_seconds(tmp_path_factory):
+    """Tell it once undisturbed: kernels are compiled then, and we know how long it takes."""
+    tell(tmp_path_factory.mktemp("warm"))
+    began = time.monotonic()
+    code, output = tell(tmp_path_factory.mktemp("undisturbed"))
+    assert code == 0, output
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("round_number", range(ROUNDS))
+def test_killed_once_and_told_again(tmp_path, story_seconds, round_number):
+    moment = random.Random(SEED + round_number).uniform(0.3, 1.0) * story_seconds
+
+    killed, before = tell(tmp_path, kill_after=moment)
+    code, output = tell(tmp_path)
+
+    assert killed in (-signal.SIGKILL, 0), before
+    assert code == 0, f"killed after {moment:.2f} s\n{before}\n----\n{output}"
+    assert "Equal to the unit." in output
+    evidence, digests, with_ref, trades = audit(tmp_path)
+    assert set(evidence.values()) == {1}, "each deposit is credited once"
+    assert set(digests.values()) == {1}, "each order is sequenced once"
+    assert with_ref == 1, "one payment, one credit"
+    assert trades == 1, "one sale, one trade"
+
+
+def test_killed_again_and_again_the_story_still_ends(tmp_path, story_seconds):
+    rng = random.Random(SEED)
+    for _ in range(4):
+        tell(tmp_path, kill_after=rng.uniform(0.3, 0.9) * story_seconds)
+
+    code, output = tell(tmp_path)
+
+    assert code == 0, output
+    evidence, digests, with_ref, trades = audit(tmp_path)
+    assert set(evidence.values()) == {1} and set(digests.values()) == {1}
+    assert (with_ref, trades) == (1, 1)

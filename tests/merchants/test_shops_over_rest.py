@@ -1,0 +1,153 @@
+"""What a shop sends and gets: keys, bounds, decimal strings, and nobody else's objects."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from settlement.eip712 import KeyGrant, grant_digest, sign
+from tests.merchants.rig import DOMAIN, MERCHANT, MERCHANT_SECRET, World
+from tests.merchants.site import OPERATOR_TOKEN, site
+
+NEW_STORE = {"wallet": "0x" + MERCHANT.hex(), "market": "TOKEN-USD", "name": "Corner Books"}
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+@pytest.fixture
+def client(world):
+    return TestClient(site(world.house))
+
+
+def bearer(token, **more):
+    return {"Authorization": f"Bearer {token}", **more}
+
+
+@pytest.fixture
+def shop(client):
+    """Return (store id, headers) of a store whose wallet has approved."""
+    answer = client.post("/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"], bearer(answer.json()["api_key"])
+
+
+def test_a_store_is_made_approved_and_read(client, world, shop):
+    store_id, headers = shop
+    store = client.get(f"/v1/stores/{store_id}", headers=headers).json()
+    assert (store["approved"], store["name"]) == (False, "Corner Books")
+    message = store["grant"]["message"]
+    assert message["account"] == "0x" + MERCHANT.hex() and message["sides"] == "2"
+
+    values = [message[field["name"]] for field in store["grant"]["types"]["KeyGrant"]]
+    grant = KeyGrant(*(bytes.fromhex(v[2:]) if v.startswith("0x") else int(v) for v in values))
+    wrong = {"signature": "0x" + sign(grant_digest(DOMAIN, grant), b"\x05" * 32).hex()}
+    refused = client.post(f"/v1/stores/{store_id}/approval", json=wrong, headers=headers)
+    assert refused.status_code == 401
+    assert refused.json()["digest"] == "0x" + grant_digest(DOMAIN, grant).hex()
+
+    right = {"signature": "0x" + sign(grant_digest(DOMAIN, grant), MERCHANT_SECRET).hex()}
+    approved = client.post(f"/v1/stores/{store_id}/approval", json=right, headers=headers)
+    assert approved.json()["approved"]
+    assert list(world.grants.values()) == [grant]
+
+
+def test_an_invoice_is_made_once_and_found_again(client, shop):
+    _, headers = shop
+    body = {
+        "amount_usd": "101.00",
+        "token": "TOKEN",
+        "order_id": "1042",
+        "metadata": {"cart": [1, {"unknown": None}]},
+    }
+    keyed = {**headers, "Idempotency-Key": "order-1042"}
+    made = client.post("/v1/invoices", json=body, headers=keyed)
+    invoice = made.json()
+    assert made.status_code == 201
+    assert invoice["amount_usd"] == "101" and invoice["amount_due"] == "0.051"
+    assert invoice["metadata"] == body["metadata"]
+    assert invoice["checkout_url"] == f"http://shop.test/checkout/{invoice['id']}"
+
+    again = client.post("/v1/invoices", json=body, headers=keyed)
+    assert again.json() == invoice and again.headers["Idempotent-Replayed"] == "true"
+    other = client.post("/v1/invoices", json={**body, "amount_usd": "102"}, headers=keyed)
+    assert (other.status_code, other.json()["outcome"]) == (409, "IDEMPOTENCY_CONFLICT")
+
+    assert client.get(f"/v1/invoices/{invoice['id']}", headers=headers).json() == invoice
+    for query, count in (("order_id=1042", 1), ("order_id=1", 0), ("status=new", 1)):
+        found = client.get(f"/v1/invoices?{query}", headers=headers).json()["invoices"]
+        assert len(found) == count, query
+    events = client.get("/v1/events?after=0", headers=headers).json()
+    assert [row["body"]["type"] for row in events["events"]] == ["invoice.created"]
+    assert client.get(f"/v1/events?after={events['next']}", headers=headers).json()["events"] == []
+
+
+def test_another_stores_objects_do_not_exist(client, shop):
+    store_id, headers = shop
+    body = {"amount_usd": "5", "token": "TOKEN"}
+    invoice = client.post("/v1/invoices", json=body, headers=headers).json()
+    other = client.post("/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN)).json()
+    stranger = bearer(other["api_key"])
+    for path in (
+        f"/v1/invoices/{invoice['id']}",
+        f"/v1/stores/{store_id}",
+        f"/v1/stores/{store_id}/webhook-deliveries",
+    ):
+        assert client.get(path, headers=headers).status_code == 200, path
+        assert client.get(path, headers=stranger).status_code == 404, path
+    assert client.get("/v1/events", headers=stranger).json()["events"] == []
+    assert client.get("/v1/invoices", headers=stranger).json()["invoices"] == []
+
+
+@pytest.mark.parametrize("headers", [{}, bearer("nonsense"), {"Authorization": "Basic eDp5"}])
+def test_without_a_key_nothing_is_told(client, shop, headers):
+    store_id, _ = shop
+    for path in ("/v1/invoices", "/v1/events", f"/v1/stores/{store_id}", "/v1/invoices/inv_0"):
+        assert client.get(path, headers=headers).status_code == 401, path
+    assert client.post("/v1/stores", json=NEW_STORE, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount_usd": 5},
+        {"amount_usd": "5,00"},
+        {"amount_usd": "0"},
+        {"amount_usd": "1" * 40},
+        {"surprise": 1},
+        {"metadata": [1]},
+        {"metadata": {"long": "x" * 5000}},
+        {"redirect_url": "javascript:alert(1)"},
+        {"order_id": "x" * 200},
+    ],
+)
+def test_bad_input_changes_nothing(client, shop, change):
+    _, headers = shop
+    body = {"amount_usd": "5", "token": "TOKEN", **change}
+    answer = client.post("/v1/invoices", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED")
+    assert client.get("/v1/invoices", headers=headers).json()["invoices"] == []
+
+
+def test_what_the_book_cannot_pay_is_said_plainly(client, shop):
+    _, headers = shop
+    answer = client.post(
+        "/v1/invoices", json={"amount_usd": "999999", "token": "TOKEN"}, headers=headers
+    )
+    assert (answer.status_code, answer.json()["outcome"]) == (503, "NO_QUOTE")
+
+
+def test_markup_in_names_is_only_text_on_the_page(client, shop, world):
+    answer = client.post(
+        "/v1/stores",
+        json={**NEW_STORE, "name": "<script>alert(1)</script>"},
+        headers=bearer(OPERATOR_TOKEN),
+    )
+    body = {"amount_usd": "5", "token": "TOKEN", "order_id": '"><img src=x onerror=alert(1)>'}
+    invoice = client.post("/v1/invoices", json=body, headers=bearer(answer.json()["api_key"]))
+    page = client.get(f"/checkout/{invoice.json()['id']}")
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text and "<img" not in page.text
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
+    assert client.get("/checkout/inv_none").status_code == 404
+    assert client.get("/checkout/assets/shell.html").status_code == 404
