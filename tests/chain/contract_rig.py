@@ -165,25 +165,23 @@ class Rig:
     def order(self, owner: Wallet, signer: Wallet | None = None, **fields: Any) -> SignedOrder:
         """Sign an order of ``owner``; fields not given are those of a plain single-shot buy."""
         signer = signer or owner
-        unsigned = SignedOrder(
-            **{
-                "account": owner.address,
-                "nonce": 1,
-                "flags": int(OrderBits.SINGLE_SHOT),
-                "lane": 0,
-                "base": self.base,
-                "quote": self.quote,
-                "base_amount": TOKEN,
-                "quote_amount": 2_500 * TOKEN,
-                "expiry": self.now() + HORIZON,
-                "max_fee_ppm": 5_000,
-                "ref": ZERO_REF,
-                "signature": b"",
-                "signer": signer.address,
-                "digest": b"",
-            }
-            | fields
-        )
+        plain: dict[str, Any] = {
+            "account": owner.address,
+            "nonce": 1,
+            "flags": int(OrderBits.SINGLE_SHOT),
+            "lane": 0,
+            "base": self.base,
+            "quote": self.quote,
+            "base_amount": TOKEN,
+            "quote_amount": 2_500 * TOKEN,
+            "expiry": self.now() + HORIZON,
+            "max_fee_ppm": 5_000,
+            "ref": ZERO_REF,
+            "signature": b"",
+            "signer": signer.address,
+            "digest": b"",
+        }
+        unsigned = SignedOrder(**(plain | fields))
         digest = eip712.order_digest(self.domain, unsigned)
         signature = eip712.sign(digest, signer.secret)
         fields_of = {f: getattr(unsigned, f) for f in unsigned.__struct_fields__}
@@ -191,7 +189,7 @@ class Rig:
 
     def seal(self, trades: list[SettledTrade], **header: Any) -> EncodedBatch:
         """Encode the next batch; header fields may be overridden."""
-        fields = {
+        fields: dict[str, Any] = {
             "batch": self.next_batch,
             "prev_head": self.head,
             "close_time": self.now(),
@@ -222,7 +220,7 @@ class Rig:
             }
         )
 
-    def _transact(self, fields: dict[str, Any]) -> Any:
+    def _transact(self, fields: Any) -> Any:
         tx_hash = self.web3.eth.send_transaction({"gas": GAS_MAX} | fields)
         receipt = self.web3.eth.get_transaction_receipt(tx_hash)
         if receipt["status"] != 1:

@@ -108,10 +108,10 @@ def test_an_invoice_address_pays_into_the_vault_with_its_reference(rig: Rig) -> 
 @given(account=st.binary(min_size=20, max_size=20), ref=st.binary(min_size=32, max_size=32))
 def test_the_address_is_known_without_the_chain(rig: Rig, account: bytes, ref: bytes) -> None:
     factory = rig.deploy("InvoiceDeposits", rig.exchange)
-    ask = {"contract": "InvoiceDeposits", "at": factory}
-    implementation = Web3.to_bytes(hexstr=rig.call("implementation", **ask))
-    ours = deposit_address(factory, implementation, account, ref)
-    assert Web3.to_checksum_address(ours) == rig.call("addressOf", account, ref, **ask)
+    shared = rig.call("implementation", contract="InvoiceDeposits", at=factory)
+    ours = deposit_address(factory, Web3.to_bytes(hexstr=shared), account, ref)
+    theirs = rig.call("addressOf", account, ref, contract="InvoiceDeposits", at=factory)
+    assert Web3.to_checksum_address(ours) == theirs
 
 
 def test_a_deposit_for_nobody_is_refused(rig: Rig) -> None:

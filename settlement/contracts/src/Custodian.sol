@@ -59,7 +59,9 @@ contract Custodian {
     function appointExchange() external {
         if (msg.sender != admin) revert NotAdmin(msg.sender);
         if (proposedExchange == address(0)) revert NothingProposed();
-        if (block.timestamp < changeReadyAt) revert ChangeNotReady(changeReadyAt, block.timestamp);
+        if (block.timestamp < changeReadyAt) {
+            revert ChangeNotReady(changeReadyAt, block.timestamp);
+        }
         exchange = proposedExchange;
         proposedExchange = address(0);
         emit ExchangeChanged(exchange);

@@ -16,7 +16,8 @@ library Digests {
         "uint64 baseAmount,uint64 quoteAmount,uint32 expiry,uint32 maxFeePpm,bytes32 ref)"
     );
     bytes32 internal constant WITHDRAWAL_TYPE = keccak256(
-        "Withdrawal(address account,address token,uint64 amount,address to,uint64 nonce,uint32 expiry)"
+        "Withdrawal(address account,address token,uint64 amount,address to,uint64 nonce,"
+        "uint32 expiry)"
     );
     bytes32 internal constant GRANT_TYPE = keccak256(
         "KeyGrant(address account,address key,address base,address quote,uint8 sides,uint32 expiry,"

@@ -40,8 +40,8 @@ contract Exchange is Exits {
     /// @inheritdoc IExchange
     mapping(uint256 batch => bytes32 head) public batchHash;
 
-    /// @dev A verified order. The first twelve words are what EIP-712 hashes, in its order and width:
-    /// the digest is taken from them in place, and what the trades use is what was signed.
+    /// @dev A verified order. The first twelve words are what EIP-712 hashes, in its order and
+    /// width: the digest is taken from them in place, and what the trades use is what was signed.
     struct Admitted {
         bytes32 typeHash;
         address account;
@@ -79,7 +79,8 @@ contract Exchange is Exits {
         uint256 sellFee;
     }
 
-    /// @dev The batch's working copy of storage. One word is here once, because keys ascend strictly.
+    /// @dev The batch's working copy of storage. One word is here once, because keys ascend
+    /// strictly.
     struct Work {
         uint256 closeTime;
         bytes32 domain;
@@ -97,11 +98,7 @@ contract Exchange is Exits {
         uint64 horizon_,
         uint64 exitDelay_,
         uint64 deadmanDelay_
-    )
-        Vault(
-            admin_, operator_, feeReceiver_, custodian_, horizon_, exitDelay_, deadmanDelay_
-        )
-    {}
+    ) Vault(admin_, operator_, feeReceiver_, custodian_, horizon_, exitDelay_, deadmanDelay_) {}
 
     /// @inheritdoc IExchange
     /// @dev `prevHead` makes a resend after a lost receipt revert here instead of paying twice: the
@@ -122,9 +119,10 @@ contract Exchange is Exits {
         work.words = _load(keys);
         work.fees = new uint256[](tokenCount());
         work.tokens = new address[](tokenCount());
-        work.orders = new Admitted[](orders.length);
+        Admitted[] memory admitted = new Admitted[](orders.length);
+        work.orders = admitted;
         for (uint256 i; i < orders.length; ++i) {
-            _admit(i, orders[i], keys, work, work.orders[i]);
+            _admit(i, orders[i], keys, work, admitted[i]);
         }
         bytes32 tradesRoot = _tradeAll(trades, work);
         _store(keys, work);
@@ -194,8 +192,9 @@ contract Exchange is Exits {
 
     function _store(uint256[] calldata keys, Work memory work) private {
         uint256[] memory words = work.words;
-        for (uint256 i; i < work.orders.length; ++i) {
-            _countFills(i, work.orders[i], words);
+        Admitted[] memory admitted = work.orders;
+        for (uint256 i; i < admitted.length; ++i) {
+            _countFills(i, admitted[i], words);
         }
         for (uint256 i; i < keys.length; ++i) {
             _words[keys[i]] = words[i];
@@ -232,12 +231,14 @@ contract Exchange is Exits {
         if (admitted.expiry < work.closeTime) {
             revert OrderExpired(index, admitted.expiry, work.closeTime);
         }
-        if (admitted.baseToken == admitted.quoteToken) revert SameToken(index, admitted.baseToken);
+        if (admitted.baseToken == admitted.quoteToken) {
+            revert SameToken(index, admitted.baseToken);
+        }
         admitted.base = _address(work.tokens, admitted.baseToken);
         admitted.quote = _address(work.tokens, admitted.quoteToken);
         _bind(index, keys, admitted);
-        work.words[admitted.stateWord] =
-            _spendNonce(index, admitted, work.words[admitted.stateWord]);
+        uint256[] memory words = work.words;
+        words[admitted.stateWord] = _spendNonce(index, admitted, words[admitted.stateWord]);
 
         admitted.digest = MessageHashUtils.toTypedDataHash(
             work.domain, Scratch.hashWords(_pointer(admitted), ORDER_WORDS)
@@ -249,9 +250,10 @@ contract Exchange is Exits {
     function _bind(uint256 index, uint256[] calldata keys, Admitted memory order) private pure {
         uint256 key = keys[order.baseWord];
         address account = Words.accountOf(key);
+        uint256 first = Words.keyOf(account, 0);
         order.account = account;
-        _requireKey(index, account, Words.groupOf(order.baseToken), key);
-        _requireKey(index, account, Words.groupOf(order.quoteToken), keys[order.quoteWord]);
+        _same(index, first | Words.groupOf(order.baseToken), key);
+        _same(index, first | Words.groupOf(order.quoteToken), keys[order.quoteWord]);
 
         key = keys[order.stateWord];
         if (order.flags & SINGLE_SHOT == 0) {
@@ -259,11 +261,10 @@ contract Exchange is Exits {
             if (lane < Words.FIRST_LANE) revert NotALane(index, lane);
             order.lane = lane;
         }
-        _requireKey(index, account, order.lane, key);
+        _same(index, first | order.lane, key);
     }
 
-    function _requireKey(uint256 index, address account, uint256 word, uint256 key) private pure {
-        uint256 expected = Words.keyOf(account, word);
+    function _same(uint256 index, uint256 expected, uint256 key) private pure {
         if (key != expected) revert WrongWord(index, expected, key);
     }
 
@@ -314,8 +315,12 @@ contract Exchange is Exits {
     }
 
     /// @dev Hold the order's fills of this batch, and of all before on its lane, to its amount. The
-    /// nonce is compared again because another order of this batch may have replaced it on the lane.
-    function _countFills(uint256 index, Admitted memory order, uint256[] memory words) private pure {
+    /// nonce is compared again because another order of this batch may have replaced it on the
+    /// lane.
+    function _countFills(uint256 index, Admitted memory order, uint256[] memory words)
+        private
+        pure
+    {
         uint256 filled = order.filled;
         if (order.flags & SINGLE_SHOT == 0) {
             uint256 shift = _laneShift(order);
@@ -324,7 +329,9 @@ contract Exchange is Exits {
             if (nonce != order.nonce) {
                 revert LaneReplaced(index, order.nonce, nonce);
             }
-            unchecked { filled += before; } // At most 2**16 trades of 64 bits each, and 64 bits.
+            unchecked {
+                filled += before; // At most 2**16 trades of 64 bits each, and 64 bits.
+            }
             if (filled > order.baseAmount) revert Overfilled(index, filled, order.baseAmount);
             words[order.stateWord] = Words.withLane(word, shift, nonce, filled);
         } else if (filled > order.baseAmount) {
@@ -376,11 +383,12 @@ contract Exchange is Exits {
             buy.filled += base;
             sell.filled += base;
             work.fees[buy.quoteToken] += buyFee + sellFee;
-            _take(work.words, buy.account, buy.quoteWord, buy.quoteToken, quote + buyFee);
-            _take(work.words, sell.account, sell.baseWord, sell.baseToken, base);
-            _give(work.words, buy.account, buy.baseWord, buy.baseToken, base);
+            uint256[] memory words = work.words;
+            _take(words, buy.account, buy.quoteWord, buy.quoteToken, quote + buyFee);
+            _take(words, sell.account, sell.baseWord, sell.baseToken, base);
+            _give(words, buy.account, buy.baseWord, buy.baseToken, base);
             // The fee is at most one percent of the quote.
-            _give(work.words, sell.account, sell.quoteWord, sell.quoteToken, quote - sellFee);
+            _give(words, sell.account, sell.quoteWord, sell.quoteToken, quote - sellFee);
         }
         if (buy.key != address(0)) _chargeKey(index, buy.account, buy.key, false, base, quote);
         if (sell.key != address(0)) _chargeKey(index, sell.account, sell.key, true, base, quote);
@@ -401,7 +409,9 @@ contract Exchange is Exits {
         Admitted memory buy,
         Admitted memory sell
     ) private pure {
-        if (buy.flags & SELL != 0 || sell.flags & SELL == 0) revert WrongSide(index);
+        if (buy.flags & SELL != 0 || sell.flags & SELL == 0) {
+            revert WrongSide(index);
+        }
         if (buy.base != sell.base || buy.quote != sell.quote) revert MarketMismatch(index);
         if (base == 0) revert EmptyTrade(index);
         unchecked { // Products of two 64-bit figures.
@@ -418,7 +428,9 @@ contract Exchange is Exits {
     {
         if (capPpm > FEE_MAX_PPM) capPpm = FEE_MAX_PPM;
         if (feePpm > capPpm) revert FeeTooHigh(index, feePpm, capPpm);
-        unchecked { return quote * feePpm / PPM; } // 64 bits times 14 bits.
+        unchecked {
+            return quote * feePpm / PPM; // 64 bits times 14 bits.
+        }
     }
 
     function _take(
@@ -432,7 +444,9 @@ contract Exchange is Exits {
         uint256 shift = Words.shiftOf(number);
         uint256 held = word >> shift & Words.MASK;
         if (amount > held) revert InsufficientBalance(account, number, held, amount);
-        unchecked { words[at] = word - (amount << shift); } // The field holds at least that much.
+        unchecked {
+            words[at] = word - (amount << shift); // The field holds at least that much.
+        }
     }
 
     function _give(
@@ -446,7 +460,9 @@ contract Exchange is Exits {
         uint256 shift = Words.shiftOf(number);
         uint256 held = word >> shift & Words.MASK;
         unchecked { // Both are 64 bits; the field has room for the sum.
-            if (held + amount > Words.MASK) revert BalanceOverflow(account, number, held, amount);
+            if (held + amount > Words.MASK) {
+                revert BalanceOverflow(account, number, held, amount);
+            }
             words[at] = word + (amount << shift);
         }
     }

@@ -11,8 +11,9 @@ import {ExitRequest, Withdrawal} from "./Types.sol";
 /// @title How does money leave?
 /// @notice Three ways: at once if owner and operator both sign; after a delay if the owner asks; at
 /// once if the operator has been silent for so long that it counts as dead.
-/// @dev Delayed effect: what the owner alone can do waits longer than the horizon, so a matched trade
-/// is settled, or dropped, before its party can leave. All payouts: checks, effects, then the call.
+/// @dev Delayed effect: what the owner alone can do waits longer than the horizon, so a matched
+/// trade is settled, or dropped, before its party can leave. All payouts: checks, effects, then the
+/// call.
 abstract contract Exits is Keys {
     mapping(address account => mapping(uint256 number => ExitRequest request)) private _exits;
     mapping(address account => uint64 nonce) private _withdrawalNonces;
@@ -120,7 +121,11 @@ abstract contract Exits is Keys {
         }
         _debit(withdrawal.account, number, amount);
         emit Withdrawn(
-            withdrawal.account, withdrawal.token, withdrawal.to, withdrawal.amount, withdrawal.nonce
+            withdrawal.account,
+            withdrawal.token,
+            withdrawal.to,
+            withdrawal.amount,
+            withdrawal.nonce
         );
         Custodian(custodian).pay(withdrawal.token, withdrawal.to, raw);
     }

@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {Header, KeyGrant, KeyScope, Order, SignedOrder, Trade, Withdrawal} from "./Types.sol";
 
 /// @title What may one say to the exchange, and how can it refuse?
-/// @notice Amounts are pips unless the name says raw. Every refusal carries the figures that explain it.
+/// @notice Amounts are pips unless the name says raw. Every refusal carries the figures that
+/// explain it.
 interface IExchange {
     // ---------------------------------------------------------------- roles and set-up
 
@@ -14,8 +15,11 @@ interface IExchange {
     error NotAdmin(address caller);
     /// @notice An address that must be somebody is zero.
     error ZeroAddress();
-    /// @notice The exit delay must exceed the horizon, and the custodian's delay be twice the exit delay.
-    error DelaysTooShort(uint64 horizon, uint64 exitDelay, uint64 deadmanDelay, uint64 custodianDelay);
+    /// @notice The exit delay must exceed the horizon, and the custodian's delay be twice the exit
+    /// delay.
+    error DelaysTooShort(
+        uint64 horizon, uint64 exitDelay, uint64 deadmanDelay, uint64 custodianDelay
+    );
 
     /// @notice The operator was replaced.
     event OperatorChanged(address operator);
@@ -201,7 +205,8 @@ interface IExchange {
     function listToken(address token, int64 unitScale) external;
     /// @notice Replace the operator. Admin only.
     function setOperator(address operator) external;
-    /// @notice Replace the receiver of fees, so that a denylisted one cannot block them. Admin only.
+    /// @notice Replace the receiver of fees, so that a denylisted one cannot block them. Admin
+    /// only.
     function setFeeReceiver(address feeReceiver) external;
     /// @notice Pay the accrued fees of `token` to the fee receiver. Anyone may call.
     function sweepFees(address token) external;

@@ -8,7 +8,8 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {IExchange} from "./IExchange.sol";
 
 /// @title What stands at the address of one invoice?
-/// @notice Code that can do one thing: pay what lies here into the vault, for one account and invoice.
+/// @notice Code that can do one thing: pay what lies here into the vault, for one account and
+/// invoice.
 /// @dev Shared by all clones; account and invoice are the clone's immutable arguments, so they are
 /// part of its address. There is no owner, no other function and no way to call anything else.
 contract InvoiceAddress {

@@ -7,14 +7,13 @@ import {IExchange} from "./IExchange.sol";
 import {InvoiceAddress} from "./InvoiceAddress.sol";
 
 /// @title Where does a customer pay an invoice by plain transfer?
-/// @notice Each (account, invoice) has an address of its own, known before anything is deployed there.
+/// @notice Each (account, invoice) has an address of its own, known before anything is deployed
+/// there.
 /// @dev The address commits to code, account and invoice (CREATE2 with immutable arguments), hence
 /// whatever lies there can only become a deposit of that account with that reference.
 contract InvoiceDeposits {
     /// @notice What lay at an invoice's address is in the vault now.
-    event Swept(
-        address indexed account, bytes32 indexed ref, address token, uint256 rawAmount
-    );
+    event Swept(address indexed account, bytes32 indexed ref, address token, uint256 rawAmount);
 
     /// @notice The code all invoice addresses share.
     address public immutable implementation;
@@ -30,7 +29,8 @@ contract InvoiceDeposits {
         );
     }
 
-    /// @notice Move all whole pips of `token` at the invoice's address into the vault. Anyone may call.
+    /// @notice Move all whole pips of `token` at the invoice's address into the vault. Anyone may
+    /// call.
     function sweep(address account, bytes32 ref, address token) external {
         address invoice = addressOf(account, ref);
         if (invoice.code.length == 0) {

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Digests} from "./Digests.sol";
+import {IExchange} from "./IExchange.sol";
 import {Signatures} from "./Signatures.sol";
 import {KeyGrant, KeyScope} from "./Types.sol";
 import {Vault} from "./Vault.sol";
@@ -13,12 +14,14 @@ import {Vault} from "./Vault.sol";
 /// revocation starts after the exit delay, which is longer than the horizon, and a grant may narrow
 /// a key only once no batch can carry its orders any more.
 abstract contract Keys is Vault {
+    /// @dev All bits a grant's sides can have: 1 buy, 2 sell.
+    uint8 private constant BOTH_SIDES = 3;
+    uint256 private constant PIPS_PER_TOKEN = 10 ** 8;
+
     mapping(address account => mapping(address key => KeyScope scope)) private _scopes;
     mapping(address account => uint64 nonce) internal _grantNonces;
 
-    /// @notice The three sets of sides a grant can name: 1 buy, 2 sell, 3 both.
-    uint8 private constant BOTH_SIDES = 3;
-
+    /// @inheritdoc IExchange
     function grantKey(KeyGrant calldata grant, bytes calldata signature) external {
         address account = grant.account;
         if (msg.sender != account) {
@@ -55,6 +58,7 @@ abstract contract Keys is Vault {
         );
     }
 
+    /// @inheritdoc IExchange
     function revokeKey(address key) external {
         KeyScope storage scope = _scopes[msg.sender][key];
         if (scope.sides == 0 || scope.revokedAt != 0) revert NoLiveKey(msg.sender, key);
@@ -63,15 +67,18 @@ abstract contract Keys is Vault {
         emit KeyRevoked(msg.sender, key, effectiveAt);
     }
 
+    /// @inheritdoc IExchange
     function keyOf(address account, address key) external view returns (KeyScope memory) {
         return _scopes[account][key];
     }
 
+    /// @inheritdoc IExchange
     function grantDigest(KeyGrant calldata grant) public view returns (bytes32) {
         return Digests.ofGrant(domainSeparator(), grant);
     }
 
-    /// @dev May `key` sign order number `index`? Judged at the batch's close time, like every expiry.
+    /// @dev May `key` sign order number `index`? Judged at the batch's close time, like every
+    /// expiry.
     function _checkKey(
         uint256 index,
         address account,
@@ -114,8 +121,6 @@ abstract contract Keys is Vault {
     function _market(uint256 base, uint256 quote) internal pure returns (uint256) {
         return base << 8 | quote;
     }
-
-    uint256 private constant PIPS_PER_TOKEN = 10 ** 8;
 
     /// @dev Could a batch that lands now or later still carry an order of this key?
     function _maySettle(KeyScope memory scope) private view returns (bool) {

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @title How is memory hashed without copying it first?
-/// @notice The two hashes a batch takes hundreds of times, or over all of its calldata. Solidity would
-/// copy the input to fresh memory each time, and the price of memory grows with its square.
+/// @notice The two hashes a batch takes hundreds of times, or over all of its calldata. Solidity
+/// would copy the input to fresh memory each time, and the price of memory grows with its square.
 /// @dev The Solidity each one replaces stands beside it; `test/scratch` holds them equal.
 library Scratch {
     /// @notice `keccak256(msg.data)`.
@@ -16,8 +16,8 @@ library Scratch {
         }
     }
 
-    /// @notice `keccak256(abi.encode(w0, .., wn))` of `count` words that lie at `pointer`: the members
-    /// of a struct in memory, each of one word.
+    /// @notice `keccak256(abi.encode(w0, .., wn))` of `count` words that lie at `pointer`: the
+    /// members of a struct in memory, each of one word.
     function hashWords(uint256 pointer, uint256 count) internal pure returns (bytes32 digest) {
         assembly ("memory-safe") { digest := keccak256(pointer, shl(5, count)) }
     }

@@ -8,7 +8,11 @@ library Signatures {
         0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
 
     /// @notice Signer of a compact signature (EIP-2098: the top bit of `vs` is v - 27).
-    function recoverCompact(bytes32 digest, bytes32 r, bytes32 vs) internal pure returns (address) {
+    function recoverCompact(bytes32 digest, bytes32 r, bytes32 vs)
+        internal
+        pure
+        returns (address)
+    {
         uint256 s = uint256(vs) & type(uint256).max >> 1;
         if (s > HALF_ORDER) return address(0);
         return ecrecover(digest, uint8(uint256(vs) >> 255) + 27, r, bytes32(s));

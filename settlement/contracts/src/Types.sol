@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 // Which structs cross the boundary of the exchange?
-// Amounts are pips (10**8 pips are one whole token), times are unix seconds, fees parts per million.
+// Amounts are pips (10**8 pips are one whole token), times are unix seconds, fees parts per
+// million.
 
 /// @notice What the operator says about one batch, beside its trades.
 /// @param batch Number of the batch; the first is 1 and there are no gaps.
@@ -21,7 +22,8 @@ struct Header {
 }
 
 /// @notice One signed order. Account and lane are not repeated here: they come from the keys.
-/// @param baseWord Index into the batch's keys: the account's balance word that holds the base token.
+/// @param baseWord Index into the batch's keys: the account's balance word that holds the base
+/// token.
 /// @param quoteWord The same for the quote token.
 /// @param stateWord The same for the word that remembers the order: the account's balance word of
 /// group 0 (replay window) if single-shot, else the account's lane word.

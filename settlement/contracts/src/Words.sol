@@ -16,8 +16,8 @@ pragma solidity 0.8.37;
 ///     |        upper half         |          lower half            |
 ///
 /// @dev Slots written per order decide what a trade costs, hence the packing: a trade touches one
-/// word per account, and one more where an order rests. Lanes are reused, so a returning maker never
-/// pays for a new slot.
+/// word per account, and one more where an order rests. Lanes are reused, so a returning maker
+/// never pays for a new slot.
 library Words {
     uint256 internal constant MASK = type(uint64).max;
     uint256 internal constant INDEX_MASK = 0xffff;
@@ -40,12 +40,16 @@ library Words {
 
     /// @notice Index of the balance word that holds token `number`.
     function groupOf(uint256 number) internal pure returns (uint256) {
-        unchecked { return number / TOKENS_PER_WORD; } // A division by 3 cannot fail.
+        unchecked {
+            return number / TOKENS_PER_WORD; // A division by 3 cannot fail.
+        }
     }
 
     /// @notice Where token `number` lies within its word; bits.
     function shiftOf(uint256 number) internal pure returns (uint256) {
-        unchecked { return 64 * (number % TOKENS_PER_WORD + 1); } // At most 64 * 3.
+        unchecked {
+            return 64 * (number % TOKENS_PER_WORD + 1); // At most 64 * 3.
+        }
     }
 
     /// @notice Balance of token `number` within its word.

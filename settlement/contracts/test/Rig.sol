@@ -74,14 +74,13 @@ abstract contract Rig is Base {
 
     function setUp() public virtual {
         vm.warp(1_700_000_000);
-        custodian =
-            ICustodian(vm.deployCode("Custodian.sol:Custodian", abi.encode(this, 2 * EXIT_DELAY)));
+        custodian = ICustodian(
+            vm.deployCode("Custodian.sol:Custodian", abi.encode(this, 2 * EXIT_DELAY))
+        );
         exchange = IExchange(
             vm.deployCode(
                 "Exchange.sol:Exchange",
-                abi.encode(
-                    this, operator, FEES, custodian, HORIZON, EXIT_DELAY, DEADMAN_DELAY
-                )
+                abi.encode(this, operator, FEES, custodian, HORIZON, EXIT_DELAY, DEADMAN_DELAY)
             )
         );
         custodian.proposeExchange(address(exchange));
@@ -97,9 +96,8 @@ abstract contract Rig is Base {
     // ---------------------------------------------------------------- money
 
     function newToken(uint8 decimals) internal returns (IToken) {
-        return IToken(
-            vm.deployCode("TestToken.sol:TestToken", abi.encode("Token", "T", decimals))
-        );
+        return
+            IToken(vm.deployCode("TestToken.sol:TestToken", abi.encode("Token", "T", decimals)));
     }
 
     /// @dev Mint and deposit for `account`.
@@ -143,7 +141,12 @@ abstract contract Rig is Base {
 
     function oneTrade() internal pure returns (Trade memory) {
         return Trade({
-            buy: 0, sell: 1, baseAmount: ONE, quoteAmount: PRICE, buyFeePpm: 1_000, sellFeePpm: 500
+            buy: 0,
+            sell: 1,
+            baseAmount: ONE,
+            quoteAmount: PRICE,
+            buyFeePpm: 1_000,
+            sellFeePpm: 500
         });
     }
 
@@ -195,9 +198,13 @@ abstract contract Rig is Base {
             count = insert(keys, insert(keys, insert(keys, count, b), q), s);
         }
         batch.keys = new uint256[](count);
-        for (uint256 i; i < count; ++i) batch.keys[i] = keys[i];
+        for (uint256 i; i < count; ++i) {
+            batch.keys[i] = keys[i];
+        }
         batch.orders = new Order[](drafts.length);
-        for (uint256 i; i < drafts.length; ++i) batch.orders[i] = encode(drafts[i], batch.keys);
+        for (uint256 i; i < drafts.length; ++i) {
+            batch.orders[i] = encode(drafts[i], batch.keys);
+        }
         batch.trades = new Trade[](1);
         batch.trades[0] = trade;
     }
@@ -259,15 +266,21 @@ abstract contract Rig is Base {
         pure
         returns (uint256)
     {
-        for (uint256 i; i < count; ++i) if (keys[i] == key) return count;
+        for (uint256 i; i < count; ++i) {
+            if (keys[i] == key) return count;
+        }
         uint256 at = count;
-        for (; at > 0 && keys[at - 1] > key; --at) keys[at] = keys[at - 1];
+        for (; at > 0 && keys[at - 1] > key; --at) {
+            keys[at] = keys[at - 1];
+        }
         keys[at] = key;
         return count + 1;
     }
 
     function position(uint256[] memory keys, uint256 key) private pure returns (uint16) {
-        for (uint16 i; i < keys.length; ++i) if (keys[i] == key) return i;
+        for (uint16 i; i < keys.length; ++i) {
+            if (keys[i] == key) return i;
+        }
         revert False("key is in the batch");
     }
 

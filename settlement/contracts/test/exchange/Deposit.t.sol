@@ -46,7 +46,9 @@ contract DepositTest is Rig {
         uint256 pips = uint256(type(uint64).max) - 50e8 + 1;
         prepare(base, pips * 1e10);
         vm.expectRevert(
-            abi.encodeWithSelector(IExchange.BalanceOverflow.selector, bob, 1, uint256(50e8), pips)
+            abi.encodeWithSelector(
+                IExchange.BalanceOverflow.selector, bob, 1, uint256(50e8), pips
+            )
         );
         exchange.deposit(address(base), pips * 1e10, bob, 0);
     }

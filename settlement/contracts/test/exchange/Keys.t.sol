@@ -41,7 +41,9 @@ contract KeysTest is Rig {
 
     function test_a_grant_is_used_once() public {
         give(plainGrant());
-        refuseGrant(plainGrant(), abi.encodeWithSelector(IExchange.NonceTooLow.selector, bob, 1, 1));
+        refuseGrant(
+            plainGrant(), abi.encodeWithSelector(IExchange.NonceTooLow.selector, bob, 1, 1)
+        );
     }
 
     function test_a_grant_that_is_over() public {
@@ -74,8 +76,7 @@ contract KeysTest is Rig {
     function test_a_living_key_cannot_be_narrowed() public {
         KeyGrant memory grant = plainGrant();
         give(grant);
-        bytes memory reason =
-            abi.encodeWithSelector(IExchange.KeyWouldNarrow.selector, bob, key);
+        bytes memory reason = abi.encodeWithSelector(IExchange.KeyWouldNarrow.selector, bob, key);
         grant.nonce = 2;
         grant.sides = 1;
         refuseGrant(grant, reason);

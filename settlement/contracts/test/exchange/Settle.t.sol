@@ -95,7 +95,9 @@ contract SettleTest is Rig {
     }
 
     function test_tokens_of_another_word() public {
-        for (uint256 i; i < 3; ++i) exchange.listToken(address(newToken(8)), 1);
+        for (uint256 i; i < 3; ++i) {
+            exchange.listToken(address(newToken(8)), 1);
+        }
         fund(bob, token(4), 5e8);
         (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
         (buy.baseToken, sell.baseToken) = (4, 4);
@@ -132,11 +134,12 @@ contract SettleTest is Rig {
         if (field == 5) batch.orders[0].r ^= bytes32(uint256(change));
         if (field == 6) batch.orders[0].vs ^= bytes32(uint256(change));
         vm.prank(operator);
-        (bool settled,) = address(exchange).call(
-            abi.encodeCall(
-                IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
-            )
-        );
+        (bool settled,) = address(exchange)
+            .call(
+                abi.encodeCall(
+                    IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
+                )
+            );
         yes(!settled, "refused");
     }
 

@@ -33,7 +33,8 @@ contract SettleKeysTest is Rig {
         grant.sides = 1;
         give(grant);
         refuse(
-            seal(buyDraft(), byKey()), abi.encodeWithSelector(IExchange.KeyOutOfScope.selector, 1, key)
+            seal(buyDraft(), byKey()),
+            abi.encodeWithSelector(IExchange.KeyOutOfScope.selector, 1, key)
         );
     }
 
@@ -42,7 +43,8 @@ contract SettleKeysTest is Rig {
         (grant.base, grant.quote) = (grant.quote, grant.base);
         give(grant);
         refuse(
-            seal(buyDraft(), byKey()), abi.encodeWithSelector(IExchange.KeyOutOfScope.selector, 1, key)
+            seal(buyDraft(), byKey()),
+            abi.encodeWithSelector(IExchange.KeyOutOfScope.selector, 1, key)
         );
     }
 

@@ -32,7 +32,9 @@ contract SettleOrdersTest is Rig {
     }
 
     function test_a_word_of_another_group() public {
-        for (uint256 i; i < 2; ++i) exchange.listToken(address(newToken(8)), 1);
+        for (uint256 i; i < 2; ++i) {
+            exchange.listToken(address(newToken(8)), 1);
+        }
         Batch memory batch = plainBatch();
         batch.orders[0].baseToken = 3;
         uint256 key = batch.keys[batch.orders[0].baseWord];
@@ -54,7 +56,8 @@ contract SettleOrdersTest is Rig {
         batch.keys[at] |= 1 << 176;
         uint256 order = batch.orders[0].baseWord == at || batch.orders[0].stateWord == at ? 0 : 1;
         refuse(
-            batch, abi.encodeWithSelector(IExchange.WrongWord.selector, order, key, key | 1 << 176)
+            batch,
+            abi.encodeWithSelector(IExchange.WrongWord.selector, order, key, key | 1 << 176)
         );
     }
 
@@ -91,7 +94,8 @@ contract SettleOrdersTest is Rig {
         Draft memory buy = buyDraft();
         buy.nonce = 0;
         refuse(
-            seal(buy, sellDraft()), abi.encodeWithSelector(IExchange.NonceOutOfRange.selector, 0, 0)
+            seal(buy, sellDraft()),
+            abi.encodeWithSelector(IExchange.NonceOutOfRange.selector, 0, 0)
         );
     }
 
@@ -123,7 +127,8 @@ contract SettleOrdersTest is Rig {
         Draft memory buy = buyDraft();
         buy.nonce = 2;
         refuse(
-            seal(buy, sellDraft()), abi.encodeWithSelector(IExchange.LaneReplaced.selector, 1, 1, 5)
+            seal(buy, sellDraft()),
+            abi.encodeWithSelector(IExchange.LaneReplaced.selector, 1, 1, 5)
         );
     }
 
@@ -147,9 +152,7 @@ contract SettleOrdersTest is Rig {
         Trade memory second = oneTrade();
         (second.sell, second.baseAmount, second.quoteAmount) = (2, 2 * ONE, 2 * PRICE);
         batch.trades = nextTo(oneTrade(), second);
-        refuse(
-            batch, abi.encodeWithSelector(IExchange.Overfilled.selector, 2, 3 * ONE, 2 * ONE)
-        );
+        refuse(batch, abi.encodeWithSelector(IExchange.Overfilled.selector, 2, 3 * ONE, 2 * ONE));
     }
 
     function test_a_high_s() public {
@@ -180,11 +183,12 @@ contract SettleOrdersTest is Rig {
         Batch memory batch = plainBatch();
         vm.chainId(2);
         vm.prank(operator);
-        (bool settled,) = address(exchange).call(
-            abi.encodeCall(
-                IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
-            )
-        );
+        (bool settled,) = address(exchange)
+            .call(
+                abi.encodeCall(
+                    IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
+                )
+            );
         yes(!settled, "a fork of the chain has its own domain");
         settle(plainBatch());
     }

@@ -70,9 +70,7 @@ contract Crowd is Rig {
         IToken token = ofBase ? base : quote;
         token.mint(address(this), raw);
         token.approve(address(exchange), raw);
-        note(
-            abi.encodeCall(IExchange.deposit, (address(token), raw, vm.addr(secretOf(who)), 0))
-        );
+        note(abi.encodeCall(IExchange.deposit, (address(token), raw, vm.addr(secretOf(who)), 0)));
     }
 
     function trade(uint256 buyer, uint256 seller, uint256 amount, uint256 price, uint256 fee)
@@ -93,13 +91,11 @@ contract Crowd is Rig {
         (only.baseAmount, only.quoteAmount) = (base_, buy.quoteAmount);
         only.buyFeePpm = uint32(within(fee, 0, 5_100));
         vm.prank(operator);
-        if (
-            note(
+        if (note(
                 abi.encodeCall(
                     IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
                 )
-            )
-        ) ++settled;
+            )) ++settled;
     }
 
     function requestExit(uint256 who, uint64 amount, bool ofBase) external {

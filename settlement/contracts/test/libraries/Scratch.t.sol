@@ -51,7 +51,9 @@ contract ScratchTest is Base {
         uint256 left = 1;
         while (left * 2 < count) left *= 2;
         return keccak256(
-            abi.encodePacked(rootOf(leaves, from, left), rootOf(leaves, from + left, count - left))
+            abi.encodePacked(
+                rootOf(leaves, from, left), rootOf(leaves, from + left, count - left)
+            )
         );
     }
 }

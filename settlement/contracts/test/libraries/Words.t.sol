@@ -29,7 +29,10 @@ contract WordsTest is Base {
         same(word & ~Words.MASK, rest, "balances untouched");
     }
 
-    function testFuzz_any_window_refuses_what_it_accepted(uint256 word, uint40 nonce) public pure {
+    function testFuzz_any_window_refuses_what_it_accepted(uint256 word, uint40 nonce)
+        public
+        pure
+    {
         vm.assume(nonce != 0);
         (bool fresh, uint256 after_) = Words.spend(word, nonce);
         (bool again,) = Words.spend(after_, nonce);
@@ -37,17 +40,22 @@ contract WordsTest is Base {
         if (!fresh) same(after_, word, "a refusal changes nothing");
     }
 
-    function testFuzz_a_lane_keeps_to_its_half(uint256 word, uint64 nonce, uint64 filled, bool upper)
-        public
-        pure
-    {
+    function testFuzz_a_lane_keeps_to_its_half(
+        uint256 word,
+        uint64 nonce,
+        uint64 filled,
+        bool upper
+    ) public pure {
         uint256 shift = upper ? 128 : 0;
         uint256 written = Words.withLane(word, shift, nonce, filled);
         (uint256 n, uint256 f) = Words.lane(written, shift);
         same(n, nonce, "nonce");
         same(f, filled, "filled");
-        same(written >> (128 - shift) & type(uint128).max,
-            word >> (128 - shift) & type(uint128).max, "other half");
+        same(
+            written >> (128 - shift) & type(uint128).max,
+            word >> (128 - shift) & type(uint128).max,
+            "other half"
+        );
     }
 
     function testFuzz_a_key_tells_its_account(address account, uint16 index) public pure {

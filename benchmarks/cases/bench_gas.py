@@ -1,0 +1,204 @@
+"""What does a trade cost on chain? Receipts' gas of whole batches, divided by their trades.
+
+A trade is a resting sale (on a lane) against a single-shot buy, 18 against 6 decimals, a fee on
+both sides, an invoice reference of zero; each order is signed by its account. Included is all that
+the transaction pays: intrinsic gas, calldata, verification, storage, trades root, event.
+
+*recurring*: each trade has a maker and a taker of its own, who traded before. *new*: both receive
+their token for the first time, on fresh lanes. *makers*: one maker order, partly filled before,
+serves ten takers. On anvil if it is installed, else on eth-tester: the figures are the same.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from settlement import eip712
+from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
+from settlement.batch import GENESIS_HEAD, Header, SettledTrade, encode_batch, encode_call
+from settlement.deploy import Delays, TokenPlan, deploy
+from settlement.devchain import dev_secret, start_devchain
+from settlement.eip712 import keccak256
+from settlement.signer import SecretSigner, Transaction
+
+TOKEN: Final = 10**8
+"""Pips in one whole token."""
+PRICE: Final = 2_500 * TOKEN
+LANE: Final = 0x8000
+TAKERS_PER_MAKER: Final = 10
+COUNTS: Final = (1, 10, 50, 100)
+DEPOSIT_QUOTE: Final = 10**6 * 10**6
+DEPOSIT_BASE: Final = 10**3 * 10**18
+POLLS_MAX: Final = 1_000
+CALL_GAS: Final = 300_000
+FEE_MAX: Final = 10**11
+EXPIRY: Final = 2**32 - 1
+
+
+class Desk:
+    """An exchange on a development chain, and the one operator who sends it batches."""
+
+    def __init__(self, chain: Any, directory: Path) -> None:
+        self.chain = chain
+        self.funder = SecretSigner(dev_secret(1))
+        self.operator = SecretSigner(dev_secret(2))
+        plans = (TokenPlan("Dollar", "USD", 6), TokenPlan("Token", "TOKEN", 18))
+        deployment = deploy(
+            chain,
+            directory / "deployment.json",
+            SecretSigner(dev_secret(9)),
+            self.operator.address,
+            plans,
+            Delays(),
+        )
+        self.exchange, self.domain = deployment.exchange, deployment.domain
+        self.quote, self.base = (token.address for token in deployment.tokens)
+        self.head, self.batch = GENESIS_HEAD, 1
+        for token in (self.quote, self.base):
+            call = encode_call("mint", self.funder.address, 10**30, contract="TestToken")
+            self.send(self.funder, token, call)
+            call = encode_call("approve", self.exchange, 10**30, contract="TestToken")
+            self.send(self.funder, token, call)
+
+    def send(self, signer: SecretSigner, to: bytes, calldata: bytes, gas: int = CALL_GAS) -> int:
+        """Send, wait and return the gas used; the transaction must succeed."""
+        chain = self.chain
+        nonce = chain.nonce(signer.address, pending=True)
+        raw = signer.sign_transaction(
+            Transaction(chain.chain_id, nonce, to, calldata, gas, FEE_MAX, 10**9)
+        )
+        sent = chain.send_raw(raw)
+        # anvil takes a transaction before it has mined it.
+        receipts = (chain.receipt(keccak256(raw)) for _ in range(POLLS_MAX))
+        receipt = next((found for found in receipts if found is not None), None)
+        assert receipt is not None, f"not mined: {sent}"
+        assert receipt.succeeded, "what reverts measures nothing"
+        used: int = receipt.gas_used
+        return used
+
+    def deposit(self, account: bytes, token: bytes) -> int:
+        raw = DEPOSIT_QUOTE if token == self.quote else DEPOSIT_BASE
+        call = encode_call("deposit", token, raw, account, ZERO_REF)
+        return self.send(self.funder, self.exchange, call)
+
+    def order(self, secret: bytes, nonce: int, sells: bool, tokens: int) -> SignedOrder:
+        flags = OrderBits.SELL if sells else OrderBits.SINGLE_SHOT
+        unsigned = SignedOrder(
+            account=eip712.address_of_secret(secret),
+            nonce=nonce,
+            flags=int(flags),
+            lane=LANE if sells else 0,
+            base=self.base,
+            quote=self.quote,
+            base_amount=tokens * TOKEN,
+            quote_amount=tokens * PRICE,
+            expiry=EXPIRY,
+            max_fee_ppm=5_000,
+            ref=ZERO_REF,
+            signature=b"",
+            signer=b"",
+            digest=b"",
+        )
+        digest = eip712.order_digest(self.domain, unsigned)
+        fields = {name: getattr(unsigned, name) for name in unsigned.__struct_fields__}
+        fields |= {"digest": digest, "signature": eip712.sign(digest, secret)}
+        return SignedOrder(**fields | {"signer": unsigned.account})
+
+    def settle(self, pairs: list[tuple[SignedOrder, SignedOrder]]) -> int:
+        """Settle one trade of one whole token for each (buy, sell); return the gas used."""
+        trades = [
+            SettledTrade(at, at, 0, buy, sell, TOKEN, PRICE, 500, 500)
+            for at, (buy, sell) in enumerate(pairs)
+        ]
+        close_time = self.chain.head().timestamp
+        header = Header(self.batch, self.head, close_time, keccak256(b"log"), self.batch, 1)
+        encoded = encode_batch(header, trades, {self.quote: 0, self.base: 1})
+        used = self.send(self.operator, self.exchange, encoded.calldata, encoded.gas_limit)
+        self.head, self.batch = encoded.head, self.batch + 1
+        return used
+
+
+def secret_of(role: int, number: int) -> bytes:
+    return (role << 64 | number + 1).to_bytes(32, "big")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    directory = tmp_path_factory.mktemp("gas")
+    with start_devchain(directory / "chain", "auto", time.time_ns) as devchain:
+        yield Desk(devchain.chain, directory)
+
+
+def state(benchmark: Any, figures: dict[str, float]) -> None:
+    benchmark.extra_info["figures"] = {
+        name: {"value": round(value), "unit": "gas"} for name, value in figures.items()
+    }
+
+
+def test_recurring_accounts(benchmark: Any, desk: Desk) -> None:
+    makers = [secret_of(1, n) for n in range(max(COUNTS))]
+    takers = [secret_of(2, n) for n in range(max(COUNTS))]
+    for secret in makers + takers:
+        for token in (desk.quote, desk.base):
+            desk.deposit(eip712.address_of_secret(secret), token)
+
+    def pairs(count: int, nonce: int) -> list[tuple[SignedOrder, SignedOrder]]:
+        return [
+            (desk.order(taker, nonce, False, 1), desk.order(maker, nonce, True, 1))
+            for maker, taker in zip(makers[:count], takers[:count], strict=True)
+        ]
+
+    def measure() -> dict[str, float]:
+        desk.settle(pairs(max(COUNTS), 1))
+        return {
+            f"gas.recurring.{count}": desk.settle(pairs(count, 1 + at)) / count
+            for at, count in enumerate(COUNTS, start=1)
+        }
+
+    state(benchmark, benchmark.pedantic(measure, rounds=1))
+
+
+def test_new_accounts(benchmark: Any, desk: Desk) -> None:
+    deposits: list[int] = []
+
+    def measure_one(at: int, count: int) -> float:
+        pairs = []
+        for number in range(count):
+            maker, taker = secret_of(3, at << 16 | number), secret_of(4, at << 16 | number)
+            deposits.append(desk.deposit(eip712.address_of_secret(maker), desk.base))
+            deposits.append(desk.deposit(eip712.address_of_secret(taker), desk.quote))
+            pairs.append((desk.order(taker, 1, False, 1), desk.order(maker, 1, True, 1)))
+        return desk.settle(pairs) / count
+
+    def measure() -> dict[str, float]:
+        figures = {f"gas.new.{n}": measure_one(at, n) for at, n in enumerate(COUNTS)}
+        return figures | {"gas.deposit": sum(deposits) / len(deposits)}
+
+    state(benchmark, benchmark.pedantic(measure, rounds=1))
+
+
+def test_recurring_makers(benchmark: Any, desk: Desk) -> None:
+    makers = [secret_of(5, n) for n in range(max(COUNTS) // TAKERS_PER_MAKER)]
+    takers = [secret_of(6, n) for n in range(max(COUNTS))]
+    for secret in makers + takers:
+        for token in (desk.quote, desk.base):
+            desk.deposit(eip712.address_of_secret(secret), token)
+    resting = [desk.order(maker, 1, True, 500) for maker in makers]
+
+    def pairs(count: int, nonce: int) -> list[tuple[SignedOrder, SignedOrder]]:
+        return [
+            (desk.order(takers[n], nonce, False, 1), resting[n // TAKERS_PER_MAKER])
+            for n in range(count)
+        ]
+
+    def measure() -> dict[str, float]:
+        desk.settle(pairs(max(COUNTS), 1))
+        return {
+            f"gas.makers.{count}": desk.settle(pairs(count, 1 + at)) / count
+            for at, count in enumerate(COUNTS[1:], start=1)
+        }
+
+    state(benchmark, benchmark.pedantic(measure, rounds=1))

@@ -1,0 +1,33 @@
+"""Do the contracts' own tests pass: every typed error, fuzz, and the solvency invariant?"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CONTRACTS = Path(__file__).parents[2] / "settlement" / "contracts"
+
+
+def forge() -> str | None:
+    modules = (CONTRACTS / "node_modules" / "@foundry-rs").glob("forge-*/bin/forge")
+    return shutil.which("forge") or next((str(binary) for binary in sorted(modules)), None)
+
+
+@pytest.mark.node
+def test_forge_finds_nothing_wrong() -> None:
+    binary = forge()
+    if binary is None:
+        pytest.skip("needs forge from npm (see settlement/contracts/package.json)")
+    run = subprocess.run(
+        [binary, "test", "--color", "never"],
+        cwd=CONTRACTS,
+        env=os.environ | {"FOUNDRY_DISABLE_NIGHTLY_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = run.stdout[-4_000:] + run.stderr[-2_000:]
+    assert run.returncode == 0, told
+    assert " tests passed, 0 failed, 0 skipped" in told, "forge found tests, and ran them all"
