@@ -282,7 +282,7 @@ class Invoices:
         )
         for invoice in session.scalars(stuck.limit(rows_max)):
             invoice.state = moved(INVOICE_EDGES, invoice.state, InvoiceState.INVALID)
-            invoice.sweep_at_ns = None
+            self._plan_sweep(invoice, now_ns)
             self._record(session, invoice, EventType.INVOICE_INVALID, now_ns)
 
     def sweep_due(self, session: Session, now_ns: int, rows_max: int) -> None:
@@ -367,15 +367,21 @@ class Invoices:
 
     def _plan_sweep(self, invoice: Invoice, now_ns: int) -> None:
         """An open invoice waits for the rest of its payment: one sweep costs less than two."""
-        waits = invoice.state in (InvoiceState.NEW, InvoiceState.INVALID)
+        waits = invoice.state is InvoiceState.NEW
         if waits or not self._tokens_outstanding(invoice):
             invoice.sweep_at_ns = None
         elif invoice.sweep_at_ns is None:
             invoice.sweep_at_ns = now_ns
 
     def _tokens_outstanding(self, invoice: Invoice) -> list[bytes]:
-        """Return the tokens that lie at the invoice's address as far as we have seen."""
-        outstanding = (PaymentState.DETECTED, PaymentState.CONFIRMING)
+        """Return the tokens that lie at the invoice's address as far as we have seen.
+
+        For an invalid invoice only what is in a block counts: that money is real and must come to
+        its shop; a transfer that was announced and never mined is not worth a transaction.
+        """
+        outstanding = {PaymentState.CONFIRMING}
+        if invoice.state is not InvoiceState.INVALID:
+            outstanding.add(PaymentState.DETECTED)
         return sorted({p.token for p in invoice.payments if p.state in outstanding})
 
     def _record(
