@@ -282,6 +282,7 @@ class Invoices:
         )
         for invoice in session.scalars(stuck.limit(rows_max)):
             invoice.state = moved(INVOICE_EDGES, invoice.state, InvoiceState.INVALID)
+            self._classify(invoice)
             self._plan_sweep(invoice, now_ns)
             self._record(session, invoice, EventType.INVOICE_INVALID, now_ns)
 
