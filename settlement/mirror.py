@@ -172,11 +172,13 @@ class Mirror:
 
     def _charge_key(self, order: SignedOrder, base: int, quote: int) -> None:
         grant = self.keys[order.account, order.signer]
-        if quote > grant.notional_cap:
-            raise RefusedError("KeyCapExceeded")
         if order.flags & OrderBits.SELL and quote * PIPS_PER_TOKEN < base * grant.floor_price:
             raise RefusedError("BelowFloorPrice")
-        left = grant._replace(notional_cap=grant.notional_cap - quote)
+        # At the order's own limit, so that a better price can never use up more than was promised.
+        notional = base * order.quote_amount // order.base_amount
+        if notional > grant.notional_cap:
+            raise RefusedError("KeyCapExceeded")
+        left = grant._replace(notional_cap=grant.notional_cap - notional)
         self.keys[order.account, order.signer] = left
 
     def _count_fills(self, order: SignedOrder, base_pips: int) -> None:

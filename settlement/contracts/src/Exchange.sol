@@ -390,8 +390,15 @@ contract Exchange is Exits {
             // The fee is at most one percent of the quote.
             _give(words, sell.account, sell.quoteWord, sell.quoteToken, quote - sellFee);
         }
-        if (buy.key != address(0)) _chargeKey(index, buy.account, buy.key, false, base, quote);
-        if (sell.key != address(0)) _chargeKey(index, sell.account, sell.key, true, base, quote);
+        if (buy.key != address(0)) {
+            uint256 notional = base * buy.quoteAmount / buy.baseAmount;
+            _chargeKey(index, buy.account, buy.key, notional);
+        }
+        if (sell.key != address(0)) {
+            _checkFloor(index, sell.account, sell.key, base, quote);
+            uint256 notional = base * sell.quoteAmount / sell.baseAmount;
+            _chargeKey(index, sell.account, sell.key, notional);
+        }
 
         leaf.buyDigest = buy.digest;
         leaf.sellDigest = sell.digest;

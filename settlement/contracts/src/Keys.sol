@@ -99,22 +99,28 @@ abstract contract Keys is Vault {
         }
     }
 
-    /// @dev Take trade number `index` off the key's notional and hold it to the floor price.
-    function _chargeKey(
+    /// @dev Take trade number `index` off the key's notional. Counted at the order's own limit, not at
+    /// the price it got: what an order can use up is then known before it is matched, so a better
+    /// price can never make a batch fail.
+    function _chargeKey(uint256 index, address account, address key, uint256 notional) internal {
+        KeyScope storage scope = _scopes[account][key];
+        uint64 left = scope.notionalLeft;
+        if (notional > left) revert KeyCapExceeded(index, key, left, uint64(notional));
+        scope.notionalLeft = uint64(left - notional);
+    }
+
+    /// @dev Hold the sale of trade number `index` to the key's floor price.
+    function _checkFloor(
         uint256 index,
         address account,
         address key,
-        bool sells,
         uint256 baseAmount,
         uint256 quoteAmount
-    ) internal {
-        KeyScope storage scope = _scopes[account][key];
-        uint64 left = scope.notionalLeft;
-        if (quoteAmount > left) revert KeyCapExceeded(index, key, left, quoteAmount);
-        if (sells && quoteAmount * PIPS_PER_TOKEN < baseAmount * scope.floorPrice) {
-            revert BelowFloorPrice(index, key, scope.floorPrice);
+    ) internal view {
+        uint64 floorPrice = _scopes[account][key].floorPrice;
+        if (quoteAmount * PIPS_PER_TOKEN < baseAmount * floorPrice) {
+            revert BelowFloorPrice(index, key, floorPrice);
         }
-        scope.notionalLeft = uint64(left - quoteAmount);
     }
 
     /// @dev Both token numbers as one figure, to compare markets with.

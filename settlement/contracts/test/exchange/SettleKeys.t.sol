@@ -89,6 +89,17 @@ contract SettleKeysTest is Rig {
         );
     }
 
+    /// @dev The seller asks half the price and gets all of it: only half is used up.
+    function test_a_better_price_uses_no_more_of_the_cap_than_the_limit() public {
+        KeyGrant memory grant = plainGrant();
+        grant.notionalCap = PRICE / 2;
+        give(grant);
+        Draft memory sale = byKey();
+        sale.quoteAmount /= 2;
+        settle(seal(buyDraft(), sale));
+        same(exchange.keyOf(bob, key).notionalLeft, 0, "all of the cap, at the limit");
+    }
+
     function test_a_key_does_not_sell_below_its_floor() public {
         KeyGrant memory grant = plainGrant();
         grant.floorPrice = PRICE + 1;
