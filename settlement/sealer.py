@@ -41,6 +41,10 @@ GAS_MAX: Final = 12_000_000
 """Below the 16,777,216 that EIP-7825 allows one transaction, with room for our own error."""
 
 WITHDRAWAL_GAS: Final = 250_000
+HEARTBEAT_NS: Final = 24 * 3600 * NS
+"""An exchange without trades seals an empty batch this often: the contract takes a longer silence
+than its dead-man delay for the operator's death and closes settlement for good."""
+
 LOOK_AHEAD: Final = 4_096
 """Most queued items looked at for one batch; gas ends a batch long before."""
 
@@ -132,18 +136,27 @@ class Sealer:
         signer: Signer,
         batch_age_ns: int,
         gas_max: int = GAS_MAX,
+        heartbeat_ns: int = HEARTBEAT_NS,
     ) -> None:
-        """``domain.contract`` is the exchange; ``signer`` countersigns withdrawals."""
+        """``domain.contract`` is the exchange; ``signer`` countersigns withdrawals.
+
+        ``heartbeat_ns`` must be well below the contract's dead-man delay.
+        """
         self._outbox = outbox
         self._catalog = catalog
         self._domain = domain
         self._signer = signer
         self._batch_age_ns = batch_age_ns
         self._gas_max = gas_max
+        self._heartbeat_ns = heartbeat_ns
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[Group | Payout] = deque()
         self._queue_lock = threading.Lock()
         self._draft = Draft(gas_max)
+        self._first_ns = 0
+        self._tail: Group | None = None
+        """The newest command as a group without trades: what an empty batch covers."""
+
         self._last_batch = outbox.last_batch()
         self._sealed_trade = self._last_batch.last_trade if self._last_batch else 0
         self._paid_sequence = int(outbox.last_key(ActionKind.WITHDRAWAL) or 0)
@@ -163,6 +176,10 @@ class Sealer:
                 self._take_withdrawal(frame)
             elif len(frame.events):
                 self._take_orders(frame, batch.heads[i])
+        times = batch.commands["time_ns"]
+        self._first_ns = self._first_ns or int(times[0])
+        with self._queue_lock:
+            self._tail = Group(batch.last_sequence, int(times[-1]), batch.heads[-1], [])
 
     def _take_withdrawal(self, frame: Frame) -> None:
         if frame.sequence <= self._paid_sequence or not len(frame.events):
@@ -223,7 +240,7 @@ class Sealer:
 
     def seal_due(self, now_ns: int) -> bool:
         """Seal what is full, in a withdrawal's way, or old enough; return whether there was any."""
-        return self._seal(now_ns, now_ns - self._batch_age_ns)
+        return self._seal(now_ns, now_ns - self._batch_age_ns) or self._beat(now_ns)
 
     def seal(self, now_ns: int) -> bool:
         """Seal everything now; return whether there was any."""
@@ -249,6 +266,17 @@ class Sealer:
                 self._draft = Draft(self._gas_max)
             any_sealed = True
 
+    def _beat(self, now_ns: int) -> bool:
+        """Seal an empty batch if the last one is long ago and nothing waits."""
+        with self._queue_lock:
+            # Both under one lock: what stands in no queue and before the tail is sealed.
+            tail = None if self._queue else self._tail
+        last_ns = self._last_batch.close_time * NS if self._last_batch else self._first_ns
+        if tail is None or now_ns - last_ns < self._heartbeat_ns:
+            return False
+        self._write([tail._replace(time_ns=now_ns)], now_ns)
+        return True
+
     def _cut(self, waiting: Sequence[Group | Payout]) -> tuple[list[Group], bool]:
         """Return the groups of the next batch, and whether more of them could not join it.
 
@@ -271,6 +299,8 @@ class Sealer:
         last, before = groups[-1], self._last_batch
         trades = [trade for group in groups for trade in group.trades]
         first_sequence = before.last_sequence + 1 if before else 1
+        first_trade = before.last_trade + 1 if before else 1
+        assert all(trade.trade_id >= first_trade for trade in trades), "no trade twice"
         header = Header(
             batch=before.number + 1 if before else FIRST_BATCH,
             prev_head=before.head if before else GENESIS_HEAD,
@@ -282,8 +312,8 @@ class Sealer:
         encoded = encode_batch(header, trades, self._token_numbers())
         batch = Batch(
             number=header.batch,
-            first_trade=trades[0].trade_id,
-            last_trade=trades[-1].trade_id,
+            first_trade=first_trade,
+            last_trade=first_trade + len(trades) - 1,
             first_sequence=first_sequence,
             last_sequence=last.sequence,
             prev_head=header.prev_head,

@@ -9,6 +9,7 @@ from engine.types import Side
 from settlement.batch import gas_bound
 from settlement.devchain import DevChain, start_devchain
 from settlement.outbox import ActionKind, ActionState, Batch
+from settlement.sealer import HEARTBEAT_NS
 from tests.chain.conftest import Clock, until
 from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, Road
 
@@ -37,6 +38,11 @@ def settle(road: Road) -> None:
     until(lambda: not road.settler.step())
     assert road.settler.halted is None
     road.assert_books_agree()
+
+
+def settle_due(road: Road) -> None:
+    until(lambda: not road.settler.step())
+    assert road.settler.halted is None
 
 
 def test_trades_wait_until_the_oldest_is_old_enough(road: Road):
@@ -184,3 +190,30 @@ def test_the_same_trades_give_the_same_batch_after_a_restart(road: Road):
 
     assert calldata[0] == calldata[1]
     settle(road)
+
+
+def test_an_exchange_without_trades_shows_that_it_is_alive(road: Road):
+    road.trade(1)
+    settle(road)
+    quiet_ns = road.engine.time_ns + HEARTBEAT_NS - NS
+
+    assert not road.sealer.seal_due(quiet_ns), "not before its time"
+    assert road.sealer.seal_due(quiet_ns + 2 * NS)
+    assert not road.sealer.seal_due(quiet_ns + 3 * NS), "once is enough"
+
+    first, beat = sealed(road)
+    assert (beat.first_trade, beat.last_trade) == (first.last_trade + 1, first.last_trade)
+    assert beat.last_sequence == road.sequencer.sequence
+
+
+def test_a_heartbeat_is_taken_by_the_contract_and_trading_goes_on(road: Road, clock: Clock):
+    road.trade(1)
+    settle(road)
+    clock.ahead_ns += HEARTBEAT_NS + NS
+    settle_due(road)
+    road.trade(2)
+    settle(road)
+
+    beat_and_trade = sealed(road)[1:]
+    assert [b.last_trade - b.first_trade + 1 for b in beat_and_trade] == [0, 1]
+    assert {state.state for state in road.settler.batches(10)} == {ActionState.FINAL}

@@ -99,9 +99,9 @@ abstract contract Keys is Vault {
         }
     }
 
-    /// @dev Take trade number `index` off the key's notional. Counted at the order's own limit, not at
-    /// the price it got: what an order can use up is then known before it is matched, so a better
-    /// price can never make a batch fail.
+    /// @dev Take trade number `index` off the key's notional. Counted at the order's own limit, not
+    /// at the price it got: what an order can use up is then known before it is matched, so a
+    /// better price can never make a batch fail.
     function _chargeKey(uint256 index, address account, address key, uint256 notional) internal {
         KeyScope storage scope = _scopes[account][key];
         uint64 left = scope.notionalLeft;
