@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,6 +25,7 @@ from gateway.metrics import Metrics
 from gateway.orders import Recovery
 from gateway.problems import Rejected, internal_document, of_status, problem_response
 from gateway.rest import markets, operations, settlement, trading
+from gateway.rest.depends import charged
 from gateway.services import Services
 from gateway.ws import stream
 
@@ -85,8 +86,10 @@ def create_app(services: Services) -> FastAPI:
     app.state.recovery = Recovery(services)
     app.state.lifecycle = Lifecycle()
     ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
-    for router in (*ours, page.router, *services.routers):
+    for router in (*ours, page.router):
         app.include_router(router)
+    for router in services.routers:
+        app.include_router(router, dependencies=[Depends(charged)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     _answer_refusals(app, services.metrics)
     app.add_middleware(BodyLimit)

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from engine.types import Outcome
 from gateway.problems import STATUS, Rejected
-from gateway.ratelimits import network_of
+from gateway.ratelimits import Budgets, RateLimits, network_of
 from gateway.sessions import SESSION_SECONDS
 from settlement.eip712 import ORDER_TYPE
 from tests.api.rig import START_NS, House, Wallet
@@ -217,3 +217,17 @@ def test_one_ipv6_customer_is_one_client() -> None:
     assert network_of("2001:db8::1") != network_of("2001:db8:0:1::1")
     assert network_of("127.0.0.1") != network_of("127.0.0.2")
     assert network_of("testclient") == "testclient"
+
+
+def test_mounted_routers_are_charged_like_our_own() -> None:
+    router = APIRouter()
+
+    @router.get("/shop")
+    async def shop() -> dict[str, str]:
+        return {"shop": "open"}
+
+    async def story(http: httpx.AsyncClient, _: House) -> None:
+        codes = [(await http.get("/shop")).status_code for _ in range(4)]
+        assert codes == [200, 200, 200, 429]
+
+    run(story, routers=(router,), limits=RateLimits(Budgets(60, 3, 3, 3, 3)))
