@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from engine.receipt import Receipt
+from engine.types import Outcome
 from gateway.exchange import Exchange
 from gateway.services import BatchView
 from merchants.invoices import Transfer
@@ -94,6 +95,21 @@ class SettlementListener(Protocol):
         """A range of trades has come further."""
 
 
+class _NotNow(Exception):
+    """A command was not sequenced, for a reason that passes."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.name)
+        self.outcome = outcome
+
+
+def _done(receipt: Receipt) -> Receipt:
+    """Return ``receipt`` unless the command has to be tried again; raise ``_NotNow`` then."""
+    if receipt.outcome in (Outcome.OVERLOADED, Outcome.SHUTTING_DOWN):
+        raise _NotNow(receipt.outcome)
+    return receipt
+
+
 class ChainLoop:
     """The settler's and the watcher's heartbeat. One task calls ``turn``."""
 
@@ -150,9 +166,14 @@ class ChainLoop:
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             sighting.confirmed for sighting in poll.sightings
         )
-        for sighting in poll.sightings:
-            moved = await self._take(sighting) or moved
-        await asyncio.to_thread(self._watcher.done, poll)
+        try:
+            for sighting in poll.sightings:
+                moved = await self._take(sighting) or moved
+        except _NotNow as refused:
+            # The cursor stays: the next poll shows everything again.
+            self._log.warning("chain event has to wait", outcome=refused.outcome.name)
+        else:
+            await asyncio.to_thread(self._watcher.done, poll)
         self._tell()
         return moved
 
@@ -182,7 +203,7 @@ class ChainLoop:
             return False
         if self._deposit_book.is_booked(value.at):
             return False
-        receipt = await self._book(value)
+        receipt = _done(await self._book(value))
         if not receipt.accepted:
             self._log.error("chain event refused", value=repr(value), outcome=receipt.outcome.name)
         return receipt.accepted
@@ -209,8 +230,11 @@ class ChainLoop:
 
     async def _cancel_orders_of(self, value: KeyRevoked) -> None:
         """No order of a revoked key may be matched once the contract refuses the key."""
+        # Orders of the key that were on their way to disk are ahead of this command: when it is
+        # answered they are all known.
+        _done(await self._exchange.tick())
         for order_id in self._admission.open_orders_of_key(value.account, value.key):
-            await self._exchange.cancel(value.account, order_id)
+            _done(await self._exchange.cancel(value.account, order_id))
 
     def _transfer(self, value: Transferred, confirmations: int) -> Transfer:
         return Transfer(

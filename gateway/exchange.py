@@ -63,20 +63,26 @@ class Exchange:
         self._admission = admission
         self._clock_ns = clock_ns
         self._opening = asyncio.Lock()
-        self._in_flight: dict[bytes, asyncio.Task[Receipt]] = {}
+        self._in_flight: dict[bytes, asyncio.Future[Receipt]] = {}
 
     async def place(self, order: SignedOrder) -> Receipt:
         """Admit and sequence one signed order; the same digest again gives the first answer."""
         known = await self._known(order.digest)
         if known is not None:
             return known
+        # Nothing is awaited from here until the order is queued: a nonce is spent for an order that
+        # will be in the journal, and orders are queued in the order of their admission.
+        full = self._pipeline.refusal()
+        if full is not None:
+            return full
         admitted = self._admission.admit(order, self._clock_ns())
         if isinstance(admitted, Refused):
             return Receipt(admitted.outcome, detail=admitted.detail)
-        # A task of its own: a client that hangs up must not leave the order half done.
-        task = asyncio.get_running_loop().create_task(self._place(admitted, order))
-        self._in_flight[order.digest] = task
-        return await asyncio.shield(task)
+        answer = self._pipeline.enqueue(admitted, encode(order))
+        self._in_flight[order.digest] = answer
+        answer.add_done_callback(lambda _: self._in_flight.pop(order.digest))
+        # Shielded: the client that hangs up is not the only one who may wait for this order.
+        return await asyncio.shield(answer)
 
     async def cancel(self, account: bytes, order_id: int) -> Receipt:
         """Take one resting order of ``account`` off the book."""
@@ -101,11 +107,14 @@ class Exchange:
                 Outcome.AMOUNT_OUT_OF_RANGE,
                 detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
             )
+        full = self._pipeline.refusal()
+        if full is not None:
+            return full
         refused = self._admission.admit_withdrawal(withdrawal)
         if refused is not None:
             return Receipt(refused.outcome, detail=refused.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
-        return await self._submit(row, withdrawal)
+        return await self._pipeline.enqueue(row, encode(withdrawal))
 
     async def credit(
         self, address: bytes, token: bytes, amount: int, evidence: DepositEvidence
@@ -115,16 +124,16 @@ class Exchange:
         if listed is None:
             return Receipt(Outcome.UNKNOWN_TOKEN)
         account = await self._account(address)
-        if account is None:
-            return Receipt(Outcome.CAPACITY)
+        if isinstance(account, Receipt):
+            return account
         row = command(Kind.DEPOSIT, account=account, token=listed.number, amount=amount)
         return await self._submit(row, evidence)
 
     async def begin_exit(self, address: bytes, evidence: ExitEvidence) -> Receipt:
         """Freeze an account that asked for its money on chain."""
         account = await self._account(address)
-        if account is None:
-            return Receipt(Outcome.CAPACITY)
+        if isinstance(account, Receipt):
+            return account
         return await self._submit(command(Kind.EXIT_BEGIN, account=account), evidence)
 
     async def end_exit(
@@ -194,13 +203,6 @@ class Exchange:
         """Return the exchange's clock."""
         return self._clock_ns()
 
-    async def _place(self, row: np.void, order: SignedOrder) -> Receipt:
-        receipt = await self._submit(row, order)
-        if not receipt.sequence:
-            self._admission.forget(order)
-        del self._in_flight[order.digest]
-        return receipt
-
     async def _submit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
         return await self._pipeline.submit(row, encode(attachment))
 
@@ -213,7 +215,8 @@ class Exchange:
             return None
         return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id)
 
-    async def _account(self, address: bytes) -> int | None:
+    async def _account(self, address: bytes) -> int | Receipt:
+        """Return the number of ``address``, opened if need be, or why it cannot be opened."""
         # One at a time: an account's number is the count of accounts before it.
         async with self._opening:
             number = self.catalog.account_number(address)
@@ -221,4 +224,5 @@ class Exchange:
                 return number
             row = command(Kind.OPEN_ACCOUNT, account=self.catalog.account_count)
             receipt = await self._submit(row, AccountOpened(address))
-            return self.catalog.account_number(address) if receipt.accepted else None
+            number = self.catalog.account_number(address)
+            return receipt if number is None else number

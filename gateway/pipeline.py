@@ -36,7 +36,7 @@ class Pipeline:
         on_fatal: Callable[[BaseException], None],
         queue_max: int = QUEUE_MAX,
     ) -> None:
-        """``on_fatal`` is told when the disk or the engine fails; it must end the process."""
+        """``on_fatal`` is told when disk, engine or a consumer fails; it must end the process."""
         self._sequencer = sequencer
         self._consumers: list[Consumer] = []
         self._on_fatal = on_fatal
@@ -60,24 +60,38 @@ class Pipeline:
     def start(self) -> None:
         """Begin taking requests; call ``recover`` first."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="pipeline")
+        self._task.add_done_callback(self._ended)
 
-    async def submit(self, command: np.void, attachment: bytes = b"") -> Receipt:
-        """Sequence one command; the receipt comes when it is on disk and carried out."""
+    def refusal(self) -> Receipt | None:
+        """Return why nothing can be queued now; None when ``enqueue`` may be called at once."""
         if self._closing:
             return Receipt(Outcome.SHUTTING_DOWN)
         if len(self._queue) >= self._queue_max:
             return Receipt(Outcome.OVERLOADED)
+        return None
+
+    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[Receipt]:
+        """Queue one command. The receipt comes when it is on disk and carried out.
+
+        Never refuses (ask ``refusal`` first, without waiting in between), so that what a caller
+        has promised or spent for the command stands.
+        """
+        assert self.refusal() is None, "ask before you queue"
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(Submission(command, attachment), answer))
         self._wake.set()
-        return await answer
+        return answer
+
+    async def submit(self, command: np.void, attachment: bytes = b"") -> Receipt:
+        """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
+        return self.refusal() or await self.enqueue(command, attachment)
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
         self._closing = True
         self._wake.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])
         self._disk.shutdown()
 
     async def _run(self) -> None:
@@ -87,19 +101,21 @@ class Pipeline:
             self._wake.clear()
             while self._queue:
                 waiting, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
-                try:
-                    written = await loop.run_in_executor(
-                        self._disk, self._sequencer.write, [w.submission for w in waiting]
-                    )
-                    committed = self._sequencer.apply(written)
-                    self._show(committed)
-                except (OSError, AssertionError) as fatal:
-                    # Nobody may be told anything any more: what is on disk is unknown.
-                    self._on_fatal(fatal)
-                    return
+                written = await loop.run_in_executor(
+                    self._disk, self._sequencer.write, [w.submission for w in waiting]
+                )
+                committed = self._sequencer.apply(written)
+                self._show(committed)
                 for frame, waiter in zip(committed.frames(), waiting, strict=True):
                     if not waiter.answer.done():
                         waiter.answer.set_result(receipt_of(frame))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Whatever failed, the disk, the engine or a consumer: nobody may be told anything any
+        # more, for what is on disk and what has been seen may differ.
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._on_fatal(error)
 
     def _show(self, committed: Committed) -> None:
         for consumer in self._consumers:

@@ -5,49 +5,46 @@ in time: a revocation binds here the moment it is seen and there after the exit 
 that is matched can be voided by it.
 """
 
-import msgspec
-
 from settlement.eip712 import KeyGrant
 
 MAY_BUY = 1
 MAY_SELL = 2
 
 
-class _Key(msgspec.Struct):
-    grant: KeyGrant
-    notional_used: int = 0
-    revoked: bool = False
-
-
 class KeyBook:
-    """Live session keys by (account, key), with the notional that admission has promised away."""
+    """Live session keys by (account, key), with the notional that admission has promised away.
+
+    What a key has used is counted over its whole life, apart from its grants: the journal is
+    replayed before the newest grants are seen, and a wider grant forgives nothing that is matched
+    and not settled yet.
+    """
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[bytes, bytes], _Key] = {}
+        self._grants: dict[tuple[bytes, bytes], KeyGrant] = {}
+        self._revoked: set[tuple[bytes, bytes]] = set()
+        self._notional_used: dict[tuple[bytes, bytes], int] = {}
 
     def granted(self, grant: KeyGrant) -> None:
-        """Take a KeyGranted log. The same grant seen again, after a restart, changes nothing."""
-        known = self._keys.get((grant.account, grant.key))
-        if known is None or known.grant != grant:
-            self._keys[grant.account, grant.key] = _Key(grant)
+        """Take a KeyGranted log; it replaces an earlier grant or revocation of the key."""
+        self._grants[grant.account, grant.key] = grant
+        self._revoked.discard((grant.account, grant.key))
 
     def revoked(self, account: bytes, key: bytes) -> None:
         """Take a KeyRevoked log: no new order from now on."""
-        if (account, key) in self._keys:
-            self._keys[account, key].revoked = True
+        self._revoked.add((account, key))
 
     def grant_of(self, account: bytes, key: bytes) -> KeyGrant | None:
         """Return the live grant of ``key`` for ``account``; None when unknown or revoked."""
-        found = self._keys.get((account, key))
-        return None if found is None or found.revoked else found.grant
+        return None if (account, key) in self._revoked else self._grants.get((account, key))
 
     def notional_left(self, account: bytes, key: bytes) -> int:
         """Return quote pips that the key may still trade; 0 for an unknown key."""
-        found = self._keys.get((account, key))
-        return 0 if found is None else found.grant.notional_cap - found.notional_used
+        grant = self._grants.get((account, key))
+        if grant is None:
+            return 0
+        return grant.notional_cap - self._notional_used.get((account, key), 0)
 
     def use(self, account: bytes, key: bytes, notional_pips: int) -> None:
         """Promise ``notional_pips`` (negative gives back what an order did not use)."""
-        found = self._keys.get((account, key))
-        if found is not None:
-            found.notional_used += notional_pips
+        used = self._notional_used.get((account, key), 0)
+        self._notional_used[account, key] = used + notional_pips

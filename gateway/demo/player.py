@@ -121,6 +121,9 @@ class _Player:
         )
         answer = self._client.place(order)
         self.played.fills += len(answer["fills"] or ())
+        found = self._resting.get(message.name)
+        if found is not None:
+            found.shares -= message.shares
 
 
 def play(

@@ -21,6 +21,7 @@ from gateway.demo.funding import fill_vault, fill_wallet, vault_pips
 from gateway.demo.memory import Memory
 from gateway.demo.player import play
 from gateway.demo.shop import Shop
+from gateway.demo.tape import TapeError
 from gateway.demo.wallet import Wallet
 from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
@@ -64,7 +65,7 @@ async def tell(
         teller = Teller(stack, console)
         try:
             await asyncio.to_thread(teller.tell, tape, messages)
-        except StoryFailed as failed:
+        except (StoryFailed, TapeError) as failed:
             console.print(f"[red]The story failed:[/red] {failed}")
             return 1
         finally:
@@ -160,8 +161,10 @@ class Teller:
 
     def _show_book(self) -> None:
         book = self._client.get("/v1/markets/TOKEN-USD/book?levels=1")
-        bid, ask = book["bids"][0], book["asks"][0]
-        self._say(f"Best bid {bid['price']}, best ask {ask['price']} USD.")
+        bid, ask = (side[0]["price"] if side else "none" for side in (book["bids"], book["asks"]))
+        self._say(f"Best bid {bid}, best ask {ask} USD.")
+        if not book["bids"]:
+            raise StoryFailed("nobody bids, so the shop's token cannot be sold")
 
     def _open_shop(self) -> None:
         memory, merchant = self._memory, self._wallets[actors.MERCHANT]

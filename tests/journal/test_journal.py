@@ -2,47 +2,14 @@
 
 from hashlib import blake2b
 
-import numpy as np
 import pytest
 
 from engine.commands import Kind, command
-from engine.events import EVENT
 from engine.journal import Journal, JournalCorrupt
 from engine.journal.format import FILE_HEADER
 from engine.journal.storage import DirectoryStorage, StorageInUse
 from engine.sequencer import Sequencer, Submission
-
-
-class MemoryStorage:
-    """A disk in memory that remembers how much of each file was synced."""
-
-    def __init__(self):
-        self.files, self.synced = {}, {}
-
-    def names(self):
-        return sorted(self.files)
-
-    def read(self, name):
-        return bytes(self.files[name])
-
-    def append(self, name, chunk):
-        self.files.setdefault(name, bytearray()).extend(chunk)
-
-    def sync(self, name):
-        self.synced[name] = len(self.files[name])
-
-    def truncate(self, name, size):
-        del self.files[name][size:]
-        self.synced[name] = size
-
-
-class Echo:
-    """A machine without rules: one event row a command."""
-
-    def apply(self, commands):
-        events = np.zeros(len(commands), EVENT)
-        events["sequence"] = commands["sequence"]
-        return events
+from tests.journal.rig import Echo, MemoryStorage
 
 
 def sequencer_on(storage, file_size_max=1 << 20, now_ns=lambda: 7):

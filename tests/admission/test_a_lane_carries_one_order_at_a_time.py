@@ -1,0 +1,130 @@
+"""A lane half is busy while its order may trade; after that only a higher nonce may use it."""
+
+import pytest
+
+from engine.commands import Kind, command
+from engine.types import Outcome, Side
+from settlement.admission import LANE_FIRST, LANE_LAST, LANE_NONCE_MAX
+from settlement.attachments import ExitEvidence, OrderBits
+from tests.admission.rig import ALICE, BOB, LANE, NS, START, Desk, order_id_of, refusal
+
+
+def resting(nonce=1, lane=LANE, **changes):
+    return ALICE.order(Side.SELL, nonce=nonce, lane=lane, **changes)
+
+
+def busy():
+    desk = Desk()
+    return desk, order_id_of(desk.place(resting()))
+
+
+def test_a_second_order_is_refused_while_the_first_rests():
+    desk, _ = busy()
+
+    answer = desk.admit(resting(nonce=2))
+
+    assert refusal(answer) == Outcome.LANE_BUSY
+    assert answer.detail == {"lane": str(LANE), "nonce_open": "1"}
+
+
+def test_a_second_order_is_refused_while_the_first_is_on_its_way_to_disk():
+    desk = Desk()
+    assert refusal(desk.admit(resting())) is None
+
+    assert refusal(desk.admit(resting(nonce=2))) == Outcome.LANE_BUSY
+
+
+def test_other_lanes_halves_and_accounts_are_free():
+    desk, _ = busy()
+    flags = int(OrderBits.SELL | OrderBits.UPPER_HALF)
+
+    assert refusal(desk.asks(resting(lane=LANE + 1))) is None
+    assert refusal(desk.asks(resting(flags=flags))) is None
+    assert refusal(desk.asks(BOB.order(Side.SELL, lane=LANE))) is None
+
+
+def test_a_cancel_frees_the_lane():
+    desk, order_id = busy()
+    desk.cancel(ALICE, order_id)
+
+    assert refusal(desk.admit(resting(nonce=2))) is None
+
+
+def test_only_the_last_fill_frees_the_lane():
+    desk, _ = busy()
+    desk.place(BOB.order(lots=9))
+    assert refusal(desk.asks(resting(nonce=2))) == Outcome.LANE_BUSY
+
+    desk.place(BOB.order(lots=1, nonce=2))
+    assert refusal(desk.asks(resting(nonce=2))) is None
+
+
+def test_expiry_frees_the_lane():
+    desk = Desk()
+    desk.place(resting(expiry=START + 10))
+    desk.now_ns += 10 * NS
+    assert refusal(desk.asks(resting(nonce=2))) == Outcome.LANE_BUSY, "still in the book"
+
+    desk.commit(command(Kind.CLOCK))
+    assert refusal(desk.asks(resting(nonce=2))) is None
+
+
+def test_an_expired_maker_that_a_taker_swept_frees_its_lane():
+    desk = Desk()
+    desk.place(resting(expiry=START + 10))
+    desk.now_ns += 10 * NS
+    desk.place(BOB.order(lots=1))
+
+    assert refusal(desk.asks(resting(nonce=2))) is None
+
+
+def test_an_exit_frees_all_lanes():
+    desk, _ = busy()
+    desk.place(resting(lane=LANE + 1))
+    desk.commit(command(Kind.EXIT_BEGIN, account=0), ExitEvidence(bytes(32), 0, 1))
+
+    for lane in (LANE, LANE + 1):
+        assert refusal(desk.asks(resting(nonce=2, lane=lane))) is None
+
+
+def test_an_order_that_never_rests_frees_its_lane_at_once():
+    desk = Desk()
+    desk.place(resting())
+    filled = BOB.order(lots=10, lane=LANE)
+    refused = BOB.order(lots=10**10, ticks=4000, nonce=2, lane=LANE)
+    own = ALICE.order(lots=5, lane=LANE + 1)
+    desk.place(filled)
+    assert refusal(desk.asks(BOB.order(nonce=2, lane=LANE))) is None, "filled on arrival"
+    desk.place(refused)
+    assert refusal(desk.asks(BOB.order(nonce=3, lane=LANE))) is None, "refused by the engine"
+    desk.place(resting(nonce=2))
+    desk.place(own)
+    assert refusal(desk.asks(ALICE.order(nonce=2, lane=LANE + 1))) is None, "met its own order"
+
+
+def test_the_lane_nonce_only_rises():
+    desk = Desk()
+    desk.cancel(ALICE, order_id_of(desk.place(resting(nonce=5))))
+
+    for nonce in (1, 4, 5):
+        answer = desk.admit(resting(nonce=nonce, lots=11))
+        assert refusal(answer) == Outcome.NONCE_USED
+        assert answer.detail == {"last": "5", "nonce": str(nonce)}
+    assert refusal(desk.admit(resting(nonce=6))) is None
+
+
+@pytest.mark.parametrize("lane", [0, 1, LANE_FIRST - 1, LANE_LAST + 1])
+def test_a_number_that_is_no_lane_is_refused(lane):
+    order = resting(flags=int(OrderBits.SELL), lane=lane)
+
+    assert refusal(Desk().admit(order)) == Outcome.BAD_LANE
+
+
+@pytest.mark.parametrize("lane", [LANE_FIRST, LANE_LAST])
+def test_the_first_and_last_lane_are_good(lane):
+    assert refusal(Desk().admit(resting(lane=lane))) is None
+
+
+def test_the_nonce_range_is_that_of_the_contract():
+    assert refusal(Desk().admit(resting(nonce=0))) == Outcome.BAD_NONCE
+    assert refusal(Desk().admit(resting(nonce=LANE_NONCE_MAX))) is None

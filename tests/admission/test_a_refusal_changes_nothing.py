@@ -1,0 +1,79 @@
+"""Whatever is refused, admission knows afterwards exactly what it knew before."""
+
+from copy import deepcopy
+
+import pytest
+
+from engine.types import Side
+from settlement.admission import Refused
+from settlement.attachments import OrderBits
+from settlement.keys import MAY_BUY
+from tests.admission.rig import (
+    ALICE,
+    ALICES_KEY,
+    BOBS_KEY,
+    LANE,
+    OTHER,
+    START,
+    STRANGER,
+    Desk,
+    grant_for,
+    state_of,
+)
+
+CHEAP = 10 * 100 * 100
+REFUSED = {
+    "unknown market": ALICE.order(nonce=9, base=OTHER),
+    "unknown flags": ALICE.order(nonce=9, flags=16),
+    "client id taken": ALICE.order(nonce=9, client_id="mine"),
+    "expired": ALICE.order(nonce=9, expiry=START),
+    "off lot": ALICE.order(nonce=9, base_amount=1),
+    "off tick": ALICE.order(nonce=9, quote_amount=1),
+    "nonce used": ALICE.order(nonce=2, lots=11),
+    "nonce out of range": ALICE.order(nonce=0),
+    "no lane": ALICE.order(nonce=9, flags=int(OrderBits.SELL)),
+    "lane busy": ALICE.order(Side.SELL, nonce=9, lane=LANE),
+    "lane nonce used": ALICE.order(Side.SELL, nonce=1, lane=LANE, lots=11),
+    "unknown key": BOBS_KEY.order(nonce=9),
+    "wrong side": ALICES_KEY.order(Side.SELL, nonce=9),
+    "outlives the key": ALICES_KEY.order(nonce=9, expiry=START + 7201),
+    "notional used up": ALICES_KEY.order(nonce=9, lots=11),
+    "unknown account": STRANGER.order(nonce=9),
+}
+
+
+@pytest.fixture(scope="module")
+def lived():
+    desk = Desk()
+    desk.grant(grant_for(ALICES_KEY, sides=MAY_BUY, notional_cap=CHEAP))
+    desk.place(ALICE.order(nonce=2, client_id="mine"))
+    desk.place(ALICE.order(Side.SELL, nonce=1, lane=LANE))
+    return desk
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_nothing_is_different_afterwards(lived, why):
+    before = deepcopy(state_of(lived.admission))
+
+    assert isinstance(lived.admit(REFUSED[why]), Refused)
+
+    assert state_of(lived.admission) == before
+
+
+def test_a_refused_withdrawal_changes_nothing(lived):
+    desk = deepcopy(lived)
+    assert desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5)) is None
+    before = deepcopy(state_of(desk.admission))
+
+    assert isinstance(desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5)), Refused)
+
+    assert state_of(desk.admission) == before
+
+
+def test_an_admission_is_noticed_by_this_comparison(lived):
+    desk = deepcopy(lived)
+    before = deepcopy(state_of(desk.admission))
+
+    desk.place(ALICES_KEY.order(nonce=9))
+
+    assert state_of(desk.admission) != before

@@ -1,0 +1,111 @@
+"""What the contract or the book could never take is refused with the figures that show why."""
+
+import pytest
+
+from engine.types import LOTS_MAX, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
+from settlement.admission import Refused
+from settlement.attachments import OrderBits
+from tests.admission.rig import (
+    ALICE,
+    LANE,
+    LOT_PIPS,
+    NS,
+    OTHER,
+    START,
+    STRANGER,
+    TICK_PIPS,
+    TOKEN,
+    USD,
+    Desk,
+    refusal,
+)
+
+
+def test_amounts_are_whole_lots_at_a_whole_tick():
+    whole = ALICE.order(lots=10, ticks=100)
+    base, quote = whole.base_amount, whole.quote_amount
+
+    for change in (-1, 1, LOT_PIPS - 1):
+        off_lot = ALICE.order(base_amount=base + change)
+        assert refusal(Desk().admit(off_lot)) == Outcome.OFF_LOT
+    for change in (-1, 1, TICK_PIPS, 10 * TICK_PIPS - 1):
+        off_tick = ALICE.order(quote_amount=quote + change)
+        assert refusal(Desk().admit(off_tick)) == Outcome.OFF_TICK
+    assert refusal(Desk().admit(ALICE.order(quote_amount=quote + 10 * TICK_PIPS))) is None
+
+
+def test_an_off_tick_refusal_shows_the_figures():
+    order = ALICE.order(lots=10, quote_amount=1_001)
+
+    assert Desk().admit(order).detail == {"quote_amount": "1001", "lots": "10", "tick_pips": "100"}
+
+
+@pytest.mark.parametrize(
+    ("lots", "ticks", "outcome"),
+    [
+        (0, 1, Outcome.QUANTITY_OUT_OF_RANGE),
+        (LOTS_MAX + 1, 1, Outcome.QUANTITY_OUT_OF_RANGE),
+        (1, 0, Outcome.PRICE_OUT_OF_RANGE),
+        (1, PRICE_MAX + 1, Outcome.PRICE_OUT_OF_RANGE),
+        (LOTS_MAX, 1, None),
+        (1, PRICE_MAX, None),
+    ],
+)
+def test_the_ranges_are_exact(lots, ticks, outcome):
+    assert refusal(Desk().admit(ALICE.order(lots=lots, ticks=ticks))) == outcome
+
+
+def test_an_order_is_dead_in_the_second_it_expires():
+    desk = Desk()
+    order = ALICE.order(expiry=START + 5)
+    desk.now_ns = (START + 5) * NS - 1
+    assert refusal(desk.asks(order)) is None
+
+    desk.now_ns += 1
+    answer = desk.admit(order)
+    assert refusal(answer) == Outcome.ORDER_EXPIRED
+    assert answer.detail == {"expiry": str(START + 5), "now": str(START + 5)}
+
+
+@pytest.mark.parametrize("pair", [(USD, TOKEN), (OTHER, USD), (TOKEN, OTHER), (TOKEN, TOKEN)])
+def test_only_a_listed_pair_is_a_market(pair):
+    base, quote = pair
+
+    assert refusal(Desk().admit(ALICE.order(base=base, quote=quote))) == Outcome.UNKNOWN_MARKET
+
+
+def test_an_account_without_a_deposit_has_nothing_to_trade_with():
+    assert refusal(Desk().admit(STRANGER.order())) == Outcome.INSUFFICIENT_BALANCE
+
+
+@pytest.mark.parametrize("flags", [16, 32, 64, 128, 0xFF])
+def test_an_unknown_flag_bit_is_refused(flags):
+    assert refusal(Desk().admit(ALICE.order(flags=flags))) == Outcome.BAD_ORDER
+
+
+@pytest.mark.parametrize("bit", [OrderBits.UPPER_HALF, OrderBits.POST_ONLY])
+def test_a_single_shot_order_has_no_half_and_does_not_post(bit):
+    order = ALICE.order(flags=int(OrderBits.SINGLE_SHOT | bit))
+
+    assert refusal(Desk().admit(order)) == Outcome.BAD_ORDER
+
+
+def test_an_admitted_order_is_the_command_that_was_signed():
+    shot = Desk().admit(ALICE.order(Side.SELL, lots=3, ticks=7, max_fee_ppm=5_000))
+    flags = int(OrderBits.POST_ONLY | OrderBits.UPPER_HALF)
+    rest = Desk().admit(ALICE.order(lots=4, ticks=8, lane=LANE, flags=flags))
+
+    assert not isinstance(shot, Refused) and not isinstance(rest, Refused)
+    assert (shot["side"], shot["tif"], shot["flags"]) == (
+        Side.SELL,
+        TimeInForce.IOC,
+        OrderFlag.SINGLE_SHOT,
+    )
+    assert (shot["amount"], shot["price_ticks"], shot["fee_cap_ppm"]) == (3, 7, 5_000)
+    assert shot["expiry_ns"] == (START + 3600) * NS
+    assert (rest["side"], rest["tif"], rest["flags"]) == (
+        Side.BUY,
+        TimeInForce.GTC,
+        OrderFlag.POST_ONLY,
+    )
+    assert (rest["amount"], rest["price_ticks"]) == (4, 8)

@@ -1,0 +1,194 @@
+"""A session key trades what its wallet allowed, and never for more than the contract will take."""
+
+import pytest
+
+from engine.commands import Kind, command
+from engine.types import Outcome, Side
+from settlement.keys import MAY_BUY, MAY_SELL
+from tests.admission.rig import (
+    ALICE,
+    ALICES_KEY,
+    BOB,
+    LANE,
+    NS,
+    OTHER,
+    START,
+    TICK_PIPS,
+    Desk,
+    grant_for,
+    order_id_of,
+    refusal,
+)
+
+
+def allowed(**changes):
+    desk = Desk()
+    desk.grant(grant_for(ALICES_KEY, **changes))
+    return desk
+
+
+def left(desk, key=ALICES_KEY):
+    return desk.keys.notional_left(key.account, key.address)
+
+
+def pips(lots, ticks):
+    return lots * ticks * TICK_PIPS
+
+
+def test_a_key_in_scope_trades_both_sides():
+    desk = allowed()
+    assert refusal(desk.admit(ALICES_KEY.order(nonce=1))) is None
+    assert refusal(desk.admit(ALICES_KEY.order(Side.SELL, nonce=2))) is None
+
+
+def test_a_key_nobody_granted_is_unknown_and_named():
+    answer = Desk().admit(ALICES_KEY.order())
+
+    assert refusal(answer) == Outcome.UNKNOWN_KEY
+    assert answer.detail == {"recovered": "0x" + ALICES_KEY.address.hex()}
+
+
+def test_a_revoked_key_is_unknown_until_it_is_granted_again():
+    desk = allowed()
+    desk.keys.revoked(ALICE.address, ALICES_KEY.address)
+    assert refusal(desk.asks(ALICES_KEY.order())) == Outcome.UNKNOWN_KEY
+
+    desk.grant(grant_for(ALICES_KEY))
+    assert refusal(desk.asks(ALICES_KEY.order())) is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "order"),
+    [
+        ({"base": OTHER}, ALICES_KEY.order()),
+        ({"quote": OTHER}, ALICES_KEY.order()),
+        ({"sides": MAY_SELL}, ALICES_KEY.order(Side.BUY)),
+        ({"sides": MAY_BUY}, ALICES_KEY.order(Side.SELL)),
+        ({"expiry": START + 3599}, ALICES_KEY.order()),
+        ({"floor_price": 101 * 10**6}, ALICES_KEY.order(Side.SELL, ticks=100)),
+        ({"notional_cap": 10 * 100 * TICK_PIPS - 1}, ALICES_KEY.order(lots=10, ticks=100)),
+    ],
+)
+def test_out_of_scope_is_refused(scope, order):
+    assert refusal(allowed(**scope).admit(order)) == Outcome.KEY_SCOPE
+
+
+@pytest.mark.parametrize(
+    ("scope", "order"),
+    [
+        ({"expiry": START + 3600}, ALICES_KEY.order()),
+        ({"floor_price": 100 * 10**6}, ALICES_KEY.order(Side.SELL, ticks=100)),
+        ({"floor_price": 101 * 10**6}, ALICES_KEY.order(Side.BUY, ticks=100)),
+        ({"notional_cap": 10 * 100 * TICK_PIPS}, ALICES_KEY.order(lots=10, ticks=100)),
+    ],
+)
+def test_the_bounds_themselves_are_in_scope(scope, order):
+    assert refusal(allowed(**scope).admit(order)) is None
+
+
+def test_what_rests_is_charged_and_given_back_when_it_leaves():
+    cap = pips(10, 100)
+    desk = allowed(notional_cap=cap)
+    order_id = order_id_of(desk.place(ALICES_KEY.order(nonce=1, lane=LANE)))
+    assert left(desk) == left(desk.replayed()) == 0
+
+    desk.place(BOB.order(Side.SELL, lots=4, nonce=1))
+    assert left(desk) == 0, "filled is charged like resting"
+    desk.cancel(ALICE, order_id)
+
+    assert left(desk) == left(desk.replayed()) == pips(6, 100)
+
+
+def test_expiry_gives_back():
+    desk = allowed(notional_cap=pips(10, 100))
+    desk.place(ALICES_KEY.order(lane=LANE, expiry=START + 1))
+    desk.now_ns += NS
+    desk.commit(command(Kind.CLOCK))
+
+    assert left(desk) == pips(10, 100)
+
+
+def test_what_was_refused_or_not_filled_is_given_back():
+    cap = pips(10**10, 4000)
+    desk = allowed(notional_cap=cap)
+    desk.place(ALICES_KEY.order(lots=10**10, ticks=4000, nonce=1))
+    assert left(desk) == cap, "refused by the engine"
+
+    desk.place(BOB.order(Side.SELL, lots=3, ticks=100, lane=LANE))
+    desk.place(ALICES_KEY.order(lots=10, ticks=100, nonce=2))
+    assert left(desk) == left(desk.replayed()) == cap - pips(3, 100)
+
+
+def test_a_buy_below_its_limit_is_charged_what_it_paid():
+    desk = allowed(notional_cap=pips(10, 100))
+    desk.place(BOB.order(Side.SELL, lots=10, ticks=60, lane=LANE))
+    desk.place(ALICES_KEY.order(lots=10, ticks=100))
+
+    assert left(desk) == pips(10, 40)
+
+
+def test_a_sale_that_would_meet_a_better_bid_needs_notional_for_it():
+    """The contract takes what was paid off the key, and one trade too many voids the batch."""
+    desk = allowed(notional_cap=pips(10, 100))
+    bid = order_id_of(desk.place(BOB.order(lots=10, ticks=200, lane=LANE)))
+    sale = ALICES_KEY.order(Side.SELL, lots=10, ticks=100)
+
+    answer = desk.asks(sale)
+    assert refusal(answer) == Outcome.KEY_SCOPE
+    assert answer.detail["needed_pips"] == str(pips(10, 200))
+
+    desk.cancel(BOB, bid)
+    assert refusal(desk.asks(sale)) is None
+
+
+def test_a_bid_that_is_on_its_way_to_disk_counts():
+    desk = allowed(notional_cap=pips(10, 100))
+    assert refusal(desk.admit(BOB.order(lots=10, ticks=200, lane=LANE))) is None
+
+    assert refusal(desk.asks(ALICES_KEY.order(Side.SELL))) == Outcome.KEY_SCOPE
+
+
+def test_a_sale_at_a_better_price_is_charged_what_was_paid():
+    desk = allowed(notional_cap=pips(10, 300))
+    desk.place(BOB.order(lots=4, ticks=200, lane=LANE))
+    desk.place(ALICES_KEY.order(Side.SELL, lots=10, ticks=100))
+
+    assert left(desk) == left(desk.replayed()) == pips(10, 300) - pips(4, 200)
+
+
+def test_a_wider_grant_forgives_nothing_that_may_be_unsettled():
+    desk = allowed(notional_cap=pips(10, 100))
+    desk.place(ALICES_KEY.order(lane=LANE))
+
+    desk.grant(grant_for(ALICES_KEY, notional_cap=pips(15, 100)))
+
+    assert left(desk) == left(desk.replayed()) == pips(5, 100)
+
+
+def test_use_before_the_grant_is_seen_again_is_remembered():
+    """After a crash the journal is replayed before the chain shows the newest grants."""
+    desk = allowed(notional_cap=pips(10, 100))
+    desk.place(ALICES_KEY.order(lane=LANE))
+    grants, desk.grants = desk.grants, []
+
+    restarted = desk.replayed()
+    assert left(restarted) == 0
+    for grant in grants:
+        restarted.grant(grant)
+
+    assert left(restarted) == 0, "all of it is promised"
+
+
+def test_the_resting_orders_of_a_key_are_known():
+    desk = allowed()
+    ids = [
+        order_id_of(desk.place(ALICES_KEY.order(Side.SELL, ticks=200, lane=LANE + i)))
+        for i in range(3)
+    ]
+    desk.place(ALICE.order(Side.SELL, ticks=200, lane=LANE + 9))
+    desk.cancel(ALICE, ids[1])
+
+    for seen_by in (desk, desk.replayed()):
+        orders = seen_by.admission.open_orders_of_key(ALICE.address, ALICES_KEY.address)
+        assert orders == [ids[0], ids[2]]
+    assert desk.admission.open_orders_of_key(BOB.address, ALICES_KEY.address) == []

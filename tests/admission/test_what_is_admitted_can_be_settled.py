@@ -1,0 +1,193 @@
+"""Does the contract take, in trade order, whatever admission admits and the engine fills?
+
+Random orders, cancels, keys and time on a live desk; every trade goes to the mirror of the
+contract as a batch of its own. Now and then the journal is replayed into a fresh admission,
+which must answer as the live one does.
+"""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from engine.commands import Kind, command
+from engine.events import EventKind
+from engine.types import Side
+from settlement.admission import Refused
+from settlement.attachments import OrderBits
+from settlement.batch import EncodedBatch, Header, SettledTrade
+from settlement.keys import MAY_BUY, MAY_SELL
+from settlement.mirror import Mirror
+from tests.admission.rig import (
+    ALICE,
+    ALICES_KEY,
+    BOB,
+    BOBS_KEY,
+    FEE_PPM,
+    LANE,
+    NS,
+    PLENTY,
+    START,
+    TICK_PIPS,
+    TOKEN,
+    USD,
+    Desk,
+    grant_for,
+)
+
+SIGNERS = st.sampled_from([ALICE, BOB, ALICES_KEY, BOBS_KEY, ALICES_KEY, BOBS_KEY])
+SIDES = st.sampled_from(Side)
+LOTS, TICKS, STEPS = st.integers(1, 6), st.integers(97, 103), st.integers(-1, 2)
+SECONDS = st.integers(1, 8)
+SCOPES = st.tuples(
+    st.sampled_from([MAY_BUY | MAY_SELL, MAY_BUY | MAY_SELL, MAY_SELL, MAY_BUY]),
+    st.integers(4, 30),
+    st.integers(95, 100),
+    st.integers(6, 30),
+)
+
+
+class Settled:
+    """The contract's rules, fed with one batch for each taker."""
+
+    def __init__(self):
+        self.mirror = Mirror()
+        for owner in (ALICE, BOB):
+            for token in (USD, TOKEN):
+                self.mirror.credit(owner.address, token, PLENTY)
+
+    def settle(self, now_ns, trades):
+        """Settle ``trades`` as a batch; ``RefusedError`` is what this test looks for."""
+        mirror = self.mirror
+        header = Header(mirror.next_batch, mirror.head, now_ns // NS, bytes(32), 1, 1)
+        head = mirror.next_batch.to_bytes(32, "big")
+        mirror.settle(EncodedBatch(header, b"", head, bytes(32), 0, []), trades)
+
+
+def evidence(market, event, orders, now_ns):
+    """Return the trade in ``event`` with the two signed orders behind it."""
+    taker, maker = (orders[int(event[name])] for name in ("order_id", "maker_id"))
+    buy, sell = (taker, maker) if event["side"] == Side.BUY else (maker, taker)
+    lots, ticks = int(event["amount"]), int(event["price_ticks"])
+    return SettledTrade(
+        trade_id=int(event["trade_id"]),
+        sequence=int(event["sequence"]),
+        time_ns=now_ns,
+        buy=buy,
+        sell=sell,
+        base_pips=market.base_pips(lots),
+        quote_pips=market.quote_pips(lots, ticks),
+        buy_fee_ppm=FEE_PPM,
+        sell_fee_ppm=FEE_PPM,
+    )
+
+
+class Desks(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.desk, self.settled = Desk(), Settled()
+        self.orders, self.digests, self.nonce = {}, [], 2
+
+    @initialize(scopes=st.lists(SCOPES, min_size=2, max_size=2))
+    def wallets_grant_their_keys(self, scopes):
+        for key, (sides, lots, floor, seconds) in zip((ALICES_KEY, BOBS_KEY), scopes, strict=True):
+            grant = grant_for(
+                key,
+                sides=sides,
+                notional_cap=lots * 100 * TICK_PIPS,
+                floor_price=floor * 10**6,
+                expiry=START + seconds,
+            )
+            self.desk.grant(grant)
+            self.settled.mirror.keys[grant.account, grant.key] = grant
+
+    @rule(
+        who=SIGNERS,
+        side=SIDES,
+        lots=LOTS,
+        ticks=TICKS,
+        step=STEPS,
+        lane=st.sampled_from([0, LANE, LANE + 1]),
+        upper=st.booleans(),
+        post_only=st.booleans(),
+        seconds=SECONDS,
+    )
+    def somebody_signs_an_order(
+        self, who, side, lots, ticks, step, lane, upper, post_only, seconds
+    ):
+        flags = OrderBits.SELL if side == Side.SELL else OrderBits(0)
+        if not lane:
+            flags |= OrderBits.SINGLE_SHOT
+        else:
+            flags |= OrderBits.UPPER_HALF if upper else OrderBits(0)
+            flags |= OrderBits.POST_ONLY if post_only else OrderBits(0)
+        expiry = self.desk.now_ns // NS + seconds
+        self.nonce = max(0, self.nonce + step)
+        order = who.order(
+            side, lots, ticks, nonce=self.nonce, lane=lane, flags=int(flags), expiry=expiry
+        )
+        if self.desk.admission.first(order.digest) is not None:
+            return
+        admitted = self.desk.admit(order)
+        if isinstance(admitted, Refused):
+            return
+        events = self.desk.commit(admitted, order)
+        self.digests.append(order.digest)
+        if events[0]["kind"] == EventKind.ACCEPTED:
+            self.orders[int(events[0]["order_id"])] = order
+        market, now_ns = self.desk.catalog.markets[0], self.desk.now_ns
+        trades = [
+            evidence(market, event, self.orders, now_ns)
+            for event in events[events["kind"] == EventKind.TRADE]
+        ]
+        if trades:
+            self.settled.settle(now_ns, trades)
+
+    @precondition(lambda self: self.desk.engine.orders_live)
+    @rule(choice=st.integers(0, 99))
+    def an_order_is_cancelled(self, choice):
+        live = sorted(self.desk.engine.orders)
+        order_id = live[choice % len(live)]
+        account = self.desk.engine.orders[order_id].account
+        self.desk.commit(command(Kind.CANCEL, account=account, order_id=order_id))
+
+    @rule(seconds=st.integers(1, 4))
+    def time_passes(self, seconds):
+        self.desk.now_ns += seconds * NS
+        if self.desk.admission.has_expired(self.desk.now_ns):
+            self.desk.commit(command(Kind.CLOCK))
+        assert not self.desk.admission.has_expired(self.desk.now_ns)
+
+    @rule()
+    def a_restart_changes_no_answer(self):
+        live, again = self.desk, self.desk.replayed()
+        for digest in self.digests:
+            assert again.admission.first(digest) == live.admission.first(digest)
+        for who in (ALICE, BOB, ALICES_KEY, BOBS_KEY):
+            assert again.admission.next_nonce(who.account) == live.admission.next_nonce(who.account)
+            scope = (who.account, who.address)
+            assert again.keys.notional_left(*scope) == live.keys.notional_left(*scope)
+            orders = live.admission.open_orders_of_key(*scope)
+            assert again.admission.open_orders_of_key(*scope) == orders
+            for side, lane in ((Side.SELL, 0), (Side.SELL, LANE), (Side.BUY, LANE + 1)):
+                probe = who.order(side, nonce=self.nonce, lane=lane, expiry=START + 10)
+                assert again.asks(probe) == live.asks(probe), probe
+        later = live.now_ns + 4 * NS
+        assert again.admission.has_expired(later) == live.admission.has_expired(later)
+
+    @invariant()
+    def ledger_and_contract_hold_the_same(self):
+        for number, owner in enumerate((ALICE, BOB)):
+            for token, address in enumerate((USD, TOKEN)):
+                ledger = self.desk.engine.available(number, token)
+                ledger += self.desk.engine.held(number, token)
+                assert ledger == self.settled.mirror.balances[owner.address, address]
+
+
+TestDesks = Desks.TestCase
+TestDesks.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

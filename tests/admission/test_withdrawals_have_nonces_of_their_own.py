@@ -1,0 +1,42 @@
+"""A withdrawal is good once: its nonce lies above the account's last, after a restart too."""
+
+from engine.commands import Kind, command
+from engine.types import Outcome
+from tests.admission.rig import ALICE, BOB, Desk
+
+
+def withdraw(desk, owner, nonce, amount=1):
+    withdrawal = owner.withdrawal(amount, nonce=nonce)
+    refused = desk.admission.admit_withdrawal(withdrawal)
+    if refused is None:
+        account = desk.catalog.account_number(owner.address)
+        desk.commit(command(Kind.WITHDRAW, account=account, token=0, amount=amount), withdrawal)
+    return refused
+
+
+def test_a_nonce_at_or_below_the_last_is_refused():
+    desk = Desk()
+    assert withdraw(desk, ALICE, 5) is None
+
+    for seen_by in (desk, desk.replayed()):
+        for nonce in (0, 1, 5):
+            refused = withdraw(seen_by, ALICE, nonce)
+            assert refused.outcome == Outcome.NONCE_USED
+            assert refused.detail == {"last": "5", "nonce": str(nonce)}
+        assert withdraw(seen_by, ALICE, 6) is None
+
+
+def test_accounts_and_orders_do_not_share_the_nonce():
+    desk = Desk()
+    desk.place(ALICE.order(nonce=50))
+
+    assert withdraw(desk, ALICE, 1) is None
+    assert withdraw(desk, BOB, 1) is None
+
+
+def test_a_withdrawal_that_the_engine_refuses_has_spent_its_nonce():
+    desk = Desk()
+    assert withdraw(desk, ALICE, 1, amount=10**17) is None
+
+    for seen_by in (desk, desk.replayed()):
+        assert withdraw(seen_by, ALICE, 1).outcome == Outcome.NONCE_USED

@@ -1,0 +1,110 @@
+"""How do the road's tests get an exchange in memory, and a disk that waits for them?
+
+Everything real but the disk: sequencer, journal, reference engine, pipeline, catalog, admission.
+``GatedStorage`` holds a sync back until the test lets it go, or fails it.
+"""
+
+import asyncio
+import threading
+
+from engine.journal import Journal
+from engine.reference import Engine
+from engine.sequencer import Sequencer
+from gateway.exchange import Exchange
+from gateway.pipeline import QUEUE_MAX, Pipeline
+from settlement.admission import Admission
+from settlement.attachments import ZERO_REF, DepositEvidence, TokenListing
+from settlement.catalog import Catalog
+from settlement.keys import KeyBook
+from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
+from tests.journal.rig import MemoryStorage
+
+LONG_SECONDS = 10
+TURNS = 50
+
+
+class GatedStorage(MemoryStorage):
+    """Counts syncs; while ``gate`` is clear a sync waits, with ``fails`` it raises."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.syncs = 0
+        self.fails = False
+
+    def sync(self, name):
+        assert self.gate.wait(LONG_SECONDS), "the test forgot to open the gate"
+        if self.fails:
+            raise OSError("the disk is gone")
+        self.syncs += 1
+        super().sync(name)
+
+
+class House:
+    """An exchange over a gated disk; an async context."""
+
+    def __init__(self, storage=None, queue_max=QUEUE_MAX):
+        self.storage = storage or GatedStorage()
+        self.fatal = []
+        self.now_ns = START * NS
+        self.engine = Engine(LIMITS)
+        sequencer = Sequencer(self.engine, Journal(self.storage), lambda: self.now_ns)
+        self.pipeline = Pipeline(sequencer, self.fatal.append, queue_max)
+        self.catalog, self.keys = Catalog(), KeyBook()
+        self.admission = Admission(self.catalog, self.keys)
+        self.pipeline.follow(self.catalog)
+        self.pipeline.follow(self.admission)
+        self.exchange = Exchange(
+            self.pipeline,
+            self.engine,
+            self.catalog,
+            self.admission,
+            DOMAIN,
+            lambda: self.now_ns,
+        )
+
+    async def __aenter__(self):
+        self.pipeline.recover()
+        self.pipeline.start()
+        return self
+
+    async def __aexit__(self, kind, error, trace):
+        self.storage.gate.set()
+        await self.pipeline.close()
+
+    async def list_all(self):
+        """List USD (6 decimals on chain) and TOKEN, and their market."""
+        for listing in (
+            TokenListing("USD", USD, 6, -100),
+            TokenListing("TOKEN", TOKEN, 18, 10**10),
+        ):
+            assert (await self.exchange.list_token(listing)).accepted
+        receipt = await self.exchange.list_market(
+            "TOKEN-USD",
+            "TOKEN",
+            "USD",
+            lot_pips=LOT_PIPS,
+            tick_pips=TICK_PIPS,
+            maker_fee_ppm=1_000,
+            taker_fee_ppm=1_000,
+        )
+        assert receipt.accepted
+
+    async def fund(self, *owners, pips=10**12):
+        """Credit both tokens to each of ``owners``."""
+        for owner in owners:
+            for token in (USD, TOKEN):
+                proof = evidence(owner.address + token)
+                assert (await self.exchange.credit(owner.address, token, pips, proof)).accepted
+
+
+def evidence(salt=b"", log_index=0):
+    """Return a deposit's proof that differs by ``salt``."""
+    return DepositEvidence(salt[-32:].rjust(32, b"\0"), log_index, 1, ZERO_REF)
+
+
+async def settle_down():
+    """Let everything run that can run without the disk."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)

@@ -1,0 +1,226 @@
+"""Orders, withdrawals, deposits and accounts: asked twice or at once, they happen once."""
+
+import asyncio
+
+import pytest
+
+from engine.types import MONEY_MAX, Outcome, Side
+from settlement.attachments import ExitEvidence
+from tests.admission.rig import ALICE, BOB, LANE, NS, OTHER, START, STRANGER, TOKEN, USD
+from tests.road.rig import House, evidence, settle_down
+
+EXIT = ExitEvidence(bytes(32), 0, 1)
+
+
+def on_the_road(scenario, **options):
+    """Run ``scenario`` on a house where Alice and Bob have money."""
+
+    async def road():
+        async with House(**options) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            await scenario(house)
+            assert not house.fatal
+            house.engine.check()
+
+    asyncio.run(road())
+
+
+def test_the_same_order_at_once_and_again_is_one_order():
+    async def scenario(house):
+        order = ALICE.order(Side.SELL, lane=LANE)
+        before = house.engine.sequence
+
+        receipts = await asyncio.gather(*(house.exchange.place(order) for _ in range(20)))
+        later = await house.exchange.place(order)
+
+        assert {(r.outcome, r.sequence, r.order_id) for r in (*receipts, later)} == {
+            (Outcome.ACCEPTED, before + 1, receipts[0].order_id)
+        }
+        assert house.engine.sequence == before + 1
+
+    on_the_road(scenario)
+
+
+def test_a_refusal_by_the_engine_is_repeated_not_retried():
+    async def scenario(house):
+        order = ALICE.order(lots=10**9, ticks=4000)
+        first = await house.exchange.place(order)
+        again = await house.exchange.place(order)
+        assert first.outcome == again.outcome == Outcome.INSUFFICIENT_BALANCE
+        assert first.sequence == again.sequence
+
+    on_the_road(scenario)
+
+
+def test_a_client_that_hangs_up_leaves_a_whole_order():
+    async def scenario(house):
+        order = ALICE.order(Side.SELL, lane=LANE)
+        house.storage.gate.clear()
+        client = asyncio.create_task(house.exchange.place(order))
+        await settle_down()
+        client.cancel()
+        second = asyncio.create_task(house.exchange.place(order))
+        await settle_down()
+        house.storage.gate.set()
+
+        receipt = await second
+        assert receipt.accepted and client.cancelled()
+        assert house.engine.orders_live == 1
+        assert (await house.exchange.cancel(ALICE.address, receipt.order_id)).accepted
+
+    on_the_road(scenario)
+
+
+@pytest.mark.parametrize("lane", [0, LANE])
+def test_an_order_refused_for_a_full_queue_may_be_sent_again(lane):
+    """Found: the refusal is called retryable, but it had spent the nonce."""
+
+    async def scenario(house):
+        order = ALICE.order(Side.SELL, lane=lane, client_id="tea")
+        house.storage.gate.clear()
+        busy = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        queued = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        assert (await house.exchange.place(order)).outcome == Outcome.OVERLOADED
+        house.storage.gate.set()
+        await asyncio.gather(busy, queued)
+
+        assert (await house.exchange.place(order)).accepted
+
+    on_the_road(scenario, queue_max=1)
+
+
+def test_a_withdrawal_refused_for_a_full_queue_may_be_sent_again():
+    """Found: as above, and the owner's signature named the nonce."""
+
+    async def scenario(house):
+        withdrawal = ALICE.withdrawal(100)
+        house.storage.gate.clear()
+        busy = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        queued = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        assert (await house.exchange.withdraw(withdrawal)).outcome == Outcome.OVERLOADED
+        house.storage.gate.set()
+        await asyncio.gather(busy, queued)
+
+        assert (await house.exchange.withdraw(withdrawal)).accepted
+
+    on_the_road(scenario, queue_max=1)
+
+
+def test_a_withdrawal_happens_once():
+    async def scenario(house):
+        withdrawal = ALICE.withdrawal(100)
+        before = house.exchange.balance(ALICE.address, USD).available
+        receipts = await asyncio.gather(*(house.exchange.withdraw(withdrawal) for _ in range(5)))
+
+        outcomes = sorted(receipt.outcome for receipt in receipts)
+        assert outcomes == [Outcome.ACCEPTED] + [Outcome.NONCE_USED] * 4
+        assert house.exchange.balance(ALICE.address, USD).available == before - 100
+
+    on_the_road(scenario)
+
+
+@pytest.mark.parametrize(
+    ("withdrawal", "outcome"),
+    [
+        (ALICE.withdrawal(100, token=OTHER), Outcome.UNKNOWN_TOKEN),
+        (STRANGER.withdrawal(100), Outcome.UNKNOWN_ACCOUNT),
+        (ALICE.withdrawal(0), Outcome.AMOUNT_OUT_OF_RANGE),
+        (ALICE.withdrawal(MONEY_MAX + 1), Outcome.AMOUNT_OUT_OF_RANGE),
+        (ALICE.withdrawal(101), Outcome.AMOUNT_OUT_OF_RANGE),
+        (ALICE.withdrawal(10**12 + 100), Outcome.INSUFFICIENT_BALANCE),
+    ],
+)
+def test_a_withdrawal_that_cannot_be_paid_is_refused(withdrawal, outcome):
+    async def scenario(house):
+        before = [house.exchange.balance(ALICE.address, token) for token in (USD, TOKEN)]
+        assert (await house.exchange.withdraw(withdrawal)).outcome == outcome
+        assert [house.exchange.balance(ALICE.address, token) for token in (USD, TOKEN)] == before
+
+    on_the_road(scenario)
+
+
+def test_a_withdrawal_expires():
+    async def scenario(house):
+        house.now_ns = (START + 3600) * NS
+        assert (await house.exchange.withdraw(ALICE.withdrawal(100))).outcome == (
+            Outcome.ORDER_EXPIRED
+        )
+
+    on_the_road(scenario)
+
+
+def test_one_address_gets_one_account_however_many_deposits_race():
+    async def scenario(house):
+        before = house.catalog.account_count
+        receipts = await asyncio.gather(
+            *(
+                house.exchange.credit(STRANGER.address, USD, 5, evidence(b"race", number))
+                for number in range(10)
+            )
+        )
+        assert all(receipt.accepted for receipt in receipts)
+        assert house.catalog.account_count == before + 1
+        assert house.exchange.balance(STRANGER.address, USD) == (50, 0)
+
+    on_the_road(scenario)
+
+
+def test_an_unlisted_token_is_not_credited_and_opens_no_account():
+    async def scenario(house):
+        receipt = await house.exchange.credit(STRANGER.address, OTHER, 5, evidence())
+        assert receipt.outcome == Outcome.UNKNOWN_TOKEN
+        assert house.catalog.account_number(STRANGER.address) is None
+
+    on_the_road(scenario)
+
+
+def test_a_deposit_that_meets_a_full_queue_says_so():
+    """Found: it said CAPACITY, which is final, and the deposit would have been passed over."""
+
+    async def scenario(house):
+        house.storage.gate.clear()
+        busy = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        queued = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        receipt = await house.exchange.credit(STRANGER.address, USD, 5, evidence())
+        assert receipt.outcome == Outcome.OVERLOADED
+        house.storage.gate.set()
+        await asyncio.gather(busy, queued)
+
+    on_the_road(scenario, queue_max=1)
+
+
+def test_an_exit_freezes_the_account_and_its_end_thaws_it():
+    async def scenario(house):
+        exchange = house.exchange
+        assert (await exchange.place(ALICE.order(Side.SELL, lane=LANE))).accepted
+        assert (await exchange.begin_exit(ALICE.address, EXIT)).accepted
+        assert house.engine.orders_live == 0
+        frozen = await exchange.place(ALICE.order())
+        assert frozen.outcome == Outcome.ACCOUNT_FROZEN
+
+        before = exchange.balance(ALICE.address, USD).available
+        assert (await exchange.end_exit(ALICE.address, USD, 70, EXIT)).accepted
+        assert exchange.balance(ALICE.address, USD).available == before - 70
+        assert (await exchange.place(ALICE.order(nonce=2))).accepted
+
+    on_the_road(scenario)
+
+
+def test_only_the_owner_cancels():
+    async def scenario(house):
+        placed = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        stolen = await house.exchange.cancel(BOB.address, placed.order_id)
+        assert stolen.outcome == Outcome.NOT_OWNER
+        for owner, order_id in ((STRANGER, placed.order_id), (ALICE, 0), (ALICE, 2**63)):
+            answer = await house.exchange.cancel(owner.address, order_id)
+            assert answer.outcome == Outcome.NOT_RESTING
+        assert (await house.exchange.cancel(ALICE.address, placed.order_id)).accepted
+
+    on_the_road(scenario)

@@ -1,0 +1,287 @@
+"""The chain loop: logs come again after crashes, failures and full queues, and count once."""
+
+import asyncio
+
+from engine.types import Outcome, Side
+from gateway.chainloop import ChainLoop
+from settlement.attachments import ZERO_REF
+from settlement.chain import ChainUnavailableError
+from settlement.watcher import (
+    DepositBook,
+    Deposited,
+    ExitCancelled,
+    ExitRequested,
+    KeyGranted,
+    KeyRevoked,
+    LogId,
+    Poll,
+    Sighting,
+    Transferred,
+)
+from tests.admission.rig import ALICE, ALICES_KEY, BOB, LANE, OTHER, TOKEN, USD, grant_for
+from tests.road.rig import LONG_SECONDS, GatedStorage, House, settle_down
+
+DEPTH = 2
+
+
+class ShownChain:
+    """A watcher, settler and chain in one: shows what a test says, until it is done with."""
+
+    def __init__(self):
+        self.values = []
+        self.depth = DEPTH
+        self.cursor = 0
+        self.down = False
+        self.steps = 0
+
+    def poll(self):
+        if self.down:
+            raise ChainUnavailableError("nobody is at home")
+        confirmed = self.depth >= DEPTH
+        sightings = [Sighting(value, self.depth, confirmed) for value in self.values[self.cursor :]]
+        return Poll(sightings, len(self.values) if confirmed else self.cursor, len(self.values))
+
+    def done(self, poll):
+        self.cursor = poll.upto
+
+    def key_history(self):
+        return [
+            value
+            for value in self.values[: self.cursor]
+            if isinstance(value, KeyGranted | KeyRevoked)
+        ]
+
+    def step(self):
+        self.steps += 1
+        return False
+
+    def waits_for_blocks(self):
+        return False
+
+    def changes(self, since):
+        return []
+
+    def block(self, number):
+        return None
+
+
+class Till:
+    """Remembers the payments it is told of."""
+
+    def __init__(self):
+        self.payments = []
+
+    def payment_seen(self, transfer):
+        self.payments.append((transfer.raw_amount, transfer.confirmations))
+
+
+class Watched(House):
+    """A house with a chain loop; ``shown`` is what its chain shows."""
+
+    def __init__(self, shown, storage=None, **options):
+        super().__init__(storage, **options)
+        self.shown, self.till, self.deposit_book = shown, Till(), DepositBook()
+        self.pipeline.follow(self.deposit_book)
+        self.loop = ChainLoop(
+            chain=shown,
+            settler=shown,
+            watcher=shown,
+            exchange=self.exchange,
+            admission=self.admission,
+            keys=self.keys,
+            deposit_book=self.deposit_book,
+            merchants=self.till,
+            listeners=(),
+        )
+        self.loop.rebuild_keys()
+
+    def keys_revoked(self):
+        return self.keys.grant_of(ALICE.address, ALICES_KEY.address) is None
+
+    def usd(self, owner):
+        return sum(self.exchange.balance(owner.address, USD))
+
+
+def log(number):
+    return LogId(number.to_bytes(32, "big"), 0, number)
+
+
+def deposit(number, owner=ALICE, amount=100, token=USD):
+    return Deposited(log(number), owner.address, token, amount, ZERO_REF)
+
+
+def watched(scenario, **options):
+    async def road():
+        async with Watched(ShownChain(), **options) as house:
+            await house.list_all()
+            await scenario(house)
+            assert not house.fatal
+
+    asyncio.run(road())
+
+
+def test_a_deposit_counts_when_it_is_deep_enough_and_once():
+    async def scenario(house):
+        house.shown.values = [deposit(1), deposit(1)]
+        house.shown.depth = 1
+        assert not await house.loop.turn()
+        assert house.usd(ALICE) == 0
+        assert house.loop.waits_for_blocks
+
+        house.shown.depth = DEPTH
+        assert await house.loop.turn()
+        assert house.usd(ALICE) == 100
+        house.shown.cursor = 0
+        assert not await house.loop.turn()
+        assert house.usd(ALICE) == 100
+
+    watched(scenario)
+
+
+def test_a_crash_before_the_cursor_moved_credits_nothing_twice():
+    async def road():
+        storage, shown = GatedStorage(), ShownChain()
+        async with Watched(shown, storage) as house:
+            await house.list_all()
+            shown.values = [deposit(1), deposit(2)]
+            await house.loop.turn()
+        shown.cursor = 0
+        async with Watched(shown, storage) as again:
+            await again.loop.turn()
+            assert again.usd(ALICE) == 200
+
+    asyncio.run(road())
+
+
+def test_an_event_that_can_never_be_booked_does_not_hold_up_the_next():
+    async def scenario(house):
+        house.shown.values = [deposit(1, token=OTHER), deposit(2)]
+        await house.loop.turn()
+        assert house.usd(ALICE) == 100
+        assert house.shown.cursor == 2
+
+    watched(scenario)
+
+
+def test_a_deposit_that_met_a_full_queue_is_booked_later():
+    """Found: the cursor passed it, and the money would never have been credited."""
+
+    async def scenario(house):
+        house.shown.values = [deposit(1)]
+        house.storage.gate.clear()
+        busy = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        queued = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        await house.loop.turn()
+        assert house.shown.cursor == 0, "it must be shown again"
+        house.storage.gate.set()
+        await asyncio.gather(busy, queued)
+
+        await house.loop.turn()
+        assert house.usd(ALICE) == 100
+        assert house.shown.cursor == 1
+
+    watched(scenario, queue_max=1)
+
+
+def test_exits_freeze_and_thaw():
+    async def scenario(house):
+        house.shown.values = [deposit(1), ExitRequested(log(2), ALICE.address, USD, 50, 0)]
+        await house.loop.turn()
+        frozen = await house.exchange.place(ALICE.order())
+        assert frozen.outcome == Outcome.ACCOUNT_FROZEN
+
+        house.shown.values.append(ExitCancelled(log(3), ALICE.address, USD))
+        await house.loop.turn()
+        poor = await house.exchange.place(ALICE.order(nonce=2))
+        assert poor.outcome == Outcome.INSUFFICIENT_BALANCE
+
+    watched(scenario)
+
+
+def test_a_revoked_key_loses_its_orders_and_nobody_else_does():
+    async def scenario(house):
+        await house.fund(ALICE, BOB)
+        house.shown.values = [KeyGranted(log(1), grant_for(ALICES_KEY))]
+        await house.loop.turn()
+        for owner, lane in ((ALICES_KEY, LANE), (ALICES_KEY, LANE + 1), (ALICE, LANE + 2)):
+            assert (await house.exchange.place(owner.order(Side.SELL, lane=lane))).accepted
+
+        house.shown.values.append(KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0))
+        await house.loop.turn()
+
+        assert house.engine.orders_live == 1
+        late = await house.exchange.place(ALICES_KEY.order(Side.SELL, nonce=2, lane=LANE))
+        assert late.outcome == Outcome.UNKNOWN_KEY
+
+    watched(scenario)
+
+
+def test_an_order_on_its_way_to_disk_does_not_outlive_its_key():
+    """Found: it was not in the book yet when the key's orders were listed, and stayed."""
+
+    async def scenario(house):
+        await house.fund(ALICE)
+        house.shown.values = [KeyGranted(log(1), grant_for(ALICES_KEY))]
+        await house.loop.turn()
+        house.storage.gate.clear()
+        placing = asyncio.create_task(house.exchange.place(ALICES_KEY.order(Side.SELL, lane=LANE)))
+        await settle_down()
+        house.shown.values.append(KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0))
+        turning = asyncio.create_task(house.loop.turn())
+        async with asyncio.timeout(LONG_SECONDS):
+            while not house.keys_revoked():
+                await asyncio.sleep(0)
+        await settle_down()
+        house.storage.gate.set()
+        assert (await placing).accepted
+        await turning
+        assert house.engine.orders_live == 0
+
+    watched(scenario)
+
+
+def test_keys_are_known_again_after_a_restart():
+    async def road():
+        shown = ShownChain()
+        shown.values = [
+            KeyGranted(log(1), grant_for(ALICES_KEY)),
+            KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0),
+        ]
+        async with Watched(shown) as house:
+            await house.loop.turn()
+        async with Watched(shown) as again:
+            assert again.keys.grant_of(ALICE.address, ALICES_KEY.address) is None
+            assert again.keys_revoked()
+
+    asyncio.run(road())
+
+
+def test_a_payment_is_reported_with_its_depth_each_time():
+    async def scenario(house):
+        house.shown.values = [Transferred(log(1), TOKEN, BOB.address, ALICE.address, 7)]
+        house.shown.depth = 1
+        await house.loop.turn()
+        house.shown.depth = DEPTH
+        await house.loop.turn()
+        await house.loop.turn()
+        assert house.till.payments == [(7, 1), (7, DEPTH)]
+
+    watched(scenario)
+
+
+def test_a_chain_that_is_down_is_said_and_forgotten_when_it_is_back():
+    async def scenario(house):
+        house.shown.values, house.shown.down = [deposit(1)], True
+        assert not await house.loop.turn()
+        assert not await house.loop.turn()
+        assert house.loop.unreachable == "nobody is at home"
+        assert house.usd(ALICE) == 0
+
+        house.shown.down = False
+        assert await house.loop.turn()
+        assert house.loop.unreachable == ""
+        assert house.usd(ALICE) == 100
+
+    watched(scenario)
