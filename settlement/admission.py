@@ -71,8 +71,6 @@ class Admission:
         self._expiries: list[tuple[int, int]] = []
         self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
         self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
-        self._promised: dict[bytes, int] = {}
-        self._bids: dict[int, list[tuple[int, Lane, int]]] = {}
         self._since_prune = 0
 
     def first(self, digest: bytes) -> First | None:
@@ -119,7 +117,7 @@ class Admission:
             return Refused(
                 Outcome.INSUFFICIENT_BALANCE, {"why": "the account has never had a deposit"}
             )
-        self._spend(order, market, now_ns)
+        self._spend(order, now_ns)
         return _place(order, market, account)
 
     def admit_withdrawal(self, withdrawal: SignedWithdrawal) -> Refused | None:
@@ -138,8 +136,7 @@ class Admission:
             if kind == Kind.PLACE:
                 order = decode(frame.attachment)
                 assert isinstance(order, SignedOrder)
-                market = self._catalog.markets[int(frame.command["market"])]
-                self._spend(order, market, int(frame.command["time_ns"]))
+                self._spend(order, int(frame.command["time_ns"]))
                 self._answer(order, frame.sequence, int(frame.command["time_ns"]), frame.events)
             elif kind == Kind.WITHDRAW:
                 withdrawal = decode(frame.attachment)
@@ -204,41 +201,18 @@ class Admission:
         if is_sell and order.quote_amount * PIPS_PER_TOKEN < floor:
             return Refused(Outcome.KEY_SCOPE, {"why": "the limit is below the key's floor price"})
         left = self._keys.notional_left(order.account, order.signer)
-        worst = self._worst_notional(order, market)
-        if worst > left:
+        if order.quote_amount > left:
             return Refused(
                 Outcome.KEY_SCOPE,
                 {
                     "why": "the key's notional is used up",
                     "left_pips": str(left),
-                    "needed_pips": str(worst),
+                    "needed_pips": str(order.quote_amount),
                 },
             )
         return None
 
-    def _worst_notional(self, order: SignedOrder, market: Market) -> int:
-        """Return the most quote pips that ``order`` can still trade for.
-
-        A buy never pays more than its limit. A sale may meet a better bid, and the contract takes
-        what was paid off the key; every bid it can meet has been admitted before it.
-        """
-        if not order.flags & OrderBits.SELL:
-            return order.quote_amount
-        lots = order.base_amount // market.lot_pips
-        return max(order.quote_amount, market.quote_pips(lots, self._best_bid(market)))
-
-    def _best_bid(self, market: Market) -> int:
-        """Return the highest price in ticks of a buy that rests or may be about to; 0 if none."""
-        bids = self._bids.get(market.number, [])
-        while bids:
-            price, lane, nonce = bids[0]
-            state = self._lanes[lane]
-            if state.open and state.nonce == nonce:
-                return -price
-            heapq.heappop(bids)
-        return 0
-
-    def _spend(self, order: SignedOrder, market: Market, now_ns: int) -> None:
+    def _spend(self, order: SignedOrder, now_ns: int) -> None:
         if order.digest in self._first:
             return
         self._first[order.digest] = (order.expiry, None)
@@ -251,12 +225,9 @@ class Admission:
         else:
             lane = self._lanes.setdefault(_lane(order), _LaneState())
             lane.nonce, lane.open = max(lane.nonce, order.nonce), True
-            if not order.flags & OrderBits.SELL:
-                bids = self._bids.setdefault(market.number, [])
-                heapq.heappush(bids, (-_price_ticks(order, market), _lane(order), order.nonce))
         if order.signer != order.account:
-            self._promised[order.digest] = self._worst_notional(order, market)
-            self._keys.use(order.account, order.signer, self._promised[order.digest])
+            # The contract counts at the order's own limit, so this is all that it can use up.
+            self._keys.use(order.account, order.signer, order.quote_amount)
         self._since_prune += 1
         if self._since_prune >= PRUNE_EVERY:
             self._prune(now_ns // NS)
@@ -282,15 +253,17 @@ class Admission:
             self._lanes[_lane(order)].open = False
 
     def _give_back(self, order: SignedOrder, events: Events) -> None:
-        """Leave a session key charged with what was paid and what rests, no more."""
-        promised = self._promised.pop(order.digest, None)
-        if promised is not None:
-            kept = sum(
-                self._notional(event)
-                for event in events
-                if event["kind"] in (EventKind.TRADE, EventKind.RESTED)
-            )
-            self._keys.use(order.account, order.signer, kept - promised)
+        """Return to a session key the notional of what neither traded nor rests."""
+        if order.signer == order.account:
+            return
+        kept_lots = sum(
+            int(event["amount"])
+            for event in events
+            if event["kind"] in (EventKind.TRADE, EventKind.RESTED)
+        )
+        lots = int(events[0]["amount"])
+        kept = order.quote_amount * kept_lots // lots if kept_lots else 0
+        self._keys.use(order.account, order.signer, kept - order.quote_amount)
 
     def _notional(self, event: np.void) -> int:
         market = self._catalog.markets[int(event["market"])]
@@ -367,11 +340,6 @@ def _refuse_amounts(order: SignedOrder, market: Market) -> Refused | None:
     return None
 
 
-def _price_ticks(order: SignedOrder, market: Market) -> int:
-    lots = order.base_amount // market.lot_pips
-    return order.quote_amount // (lots * market.tick_pips)
-
-
 def _place(order: SignedOrder, market: Market, account: int) -> np.void:
     lots = order.base_amount // market.lot_pips
     single_shot = bool(order.flags & OrderBits.SINGLE_SHOT)
@@ -385,7 +353,7 @@ def _place(order: SignedOrder, market: Market, account: int) -> np.void:
         side=Side.SELL if order.flags & OrderBits.SELL else Side.BUY,
         tif=TimeInForce.IOC if single_shot else TimeInForce.GTC,
         flags=flags,
-        price_ticks=_price_ticks(order, market),
+        price_ticks=order.quote_amount // (lots * market.tick_pips),
         amount=lots,
         fee_cap_ppm=order.max_fee_ppm,
         expiry_ns=order.expiry * NS,

@@ -119,41 +119,24 @@ def test_what_was_refused_or_not_filled_is_given_back():
     assert left(desk) == left(desk.replayed()) == cap - pips(3, 100)
 
 
-def test_a_buy_below_its_limit_is_charged_what_it_paid():
-    desk = allowed(notional_cap=pips(10, 100))
+def test_a_better_price_than_the_limit_uses_up_no_less_and_no_more():
+    """The contract counts at the order's limit, so no fill can need more than was promised."""
+    desk = allowed(notional_cap=pips(30, 100))
     desk.place(BOB.order(Side.SELL, lots=10, ticks=60, lane=LANE))
-    desk.place(ALICES_KEY.order(lots=10, ticks=100))
+    desk.place(ALICES_KEY.order(lots=10, ticks=100, nonce=1))
+    assert left(desk) == pips(20, 100), "bought below the limit"
 
-    assert left(desk) == pips(10, 40)
+    desk.place(BOB.order(lots=4, ticks=200, lane=LANE + 1))
+    desk.place(ALICES_KEY.order(Side.SELL, lots=10, ticks=100, nonce=2))
+    assert left(desk) == left(desk.replayed()) == pips(16, 100), "sold above the limit"
 
 
-def test_a_sale_that_would_meet_a_better_bid_needs_notional_for_it():
-    """The contract takes what was paid off the key, and one trade too many voids the batch."""
+def test_a_sale_needs_its_limit_and_not_what_better_bids_would_pay():
     desk = allowed(notional_cap=pips(10, 100))
-    bid = order_id_of(desk.place(BOB.order(lots=10, ticks=200, lane=LANE)))
-    sale = ALICES_KEY.order(Side.SELL, lots=10, ticks=100)
+    desk.place(BOB.order(lots=10, ticks=200, lane=LANE))
 
-    answer = desk.asks(sale)
-    assert refusal(answer) == Outcome.KEY_SCOPE
-    assert answer.detail["needed_pips"] == str(pips(10, 200))
-
-    desk.cancel(BOB, bid)
-    assert refusal(desk.asks(sale)) is None
-
-
-def test_a_bid_that_is_on_its_way_to_disk_counts():
-    desk = allowed(notional_cap=pips(10, 100))
-    assert refusal(desk.admit(BOB.order(lots=10, ticks=200, lane=LANE))) is None
-
-    assert refusal(desk.asks(ALICES_KEY.order(Side.SELL))) == Outcome.KEY_SCOPE
-
-
-def test_a_sale_at_a_better_price_is_charged_what_was_paid():
-    desk = allowed(notional_cap=pips(10, 300))
-    desk.place(BOB.order(lots=4, ticks=200, lane=LANE))
-    desk.place(ALICES_KEY.order(Side.SELL, lots=10, ticks=100))
-
-    assert left(desk) == left(desk.replayed()) == pips(10, 300) - pips(4, 200)
+    assert refusal(desk.asks(ALICES_KEY.order(Side.SELL, lots=10, ticks=100))) is None
+    assert refusal(desk.asks(ALICES_KEY.order(Side.SELL, lots=11, ticks=100))) == Outcome.KEY_SCOPE
 
 
 def test_a_wider_grant_forgives_nothing_that_may_be_unsettled():
