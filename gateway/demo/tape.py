@@ -49,7 +49,7 @@ _NO_BOOK_CHANGE: Final = (5, 6, 7)
 def read_tape(lines: Iterable[str]) -> Iterator[Message]:
     """Yield the messages that change the visible book.
 
-    Raises ``TapeError`` for a line that is not of the format or a price off the cent.
+    Raises ``TapeError`` for a line that is not of the format, a price off the cent or no amount.
     """
     known: set[int] = set()
     for number, line in enumerate(lines, 1):
@@ -69,6 +69,8 @@ def read_tape(lines: Iterable[str]) -> Iterator[Message]:
             continue
         if act not in _ACTS or int(price) % LOBSTER_PRICE_PER_CENT:
             raise TapeError(f"line {number}: type {act}, price {price}")
+        if message.shares < 1 or message.price_ticks < 1 or int(direction) not in (-1, 1):
+            raise TapeError(f"line {number}: size {shares}, price {price}, direction {direction}")
         if act == 1:
             known.add(message.name)
         if message.name in known:
