@@ -33,7 +33,7 @@ from settlement.batch import (
 )
 from settlement.catalog import Catalog
 from settlement.eip712 import Domain, withdrawal_digest
-from settlement.outbox import ActionKind, Batch, Call, Outbox
+from settlement.outbox import ActionKind, ActionState, Batch, Call, Outbox
 from settlement.signer import Signer
 
 NS: Final = 10**9
@@ -271,9 +271,14 @@ class Sealer:
         with self._queue_lock:
             # Both under one lock: what stands in no queue and before the tail is sealed.
             tail = None if self._queue else self._tail
-        last_ns = self._last_batch.close_time * NS if self._last_batch else self._first_ns
+        last = self._last_batch
+        last_ns = last.close_time * NS if last else self._first_ns
         if tail is None or now_ns - last_ns < self._heartbeat_ns:
             return False
+        if last is not None:
+            state = self._outbox.batch(last.number)
+            if state is None or state.state is not ActionState.FINAL:
+                return False  # The last one is still on its way, or refused: nothing to add.
         self._write([tail._replace(time_ns=now_ns)], now_ns)
         return True
 
