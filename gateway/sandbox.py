@@ -7,6 +7,7 @@ tokens of the embedded chain; none of it exists outside a sandbox.
 
 import asyncio
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -49,10 +50,11 @@ async def run_sandbox(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     public_url = f"http://{host}:{port}"
-    with console.status("Starting the exchange and its chain ..."):
-        stack = Stack(sandbox_settings(directory, host, port, chain))
-        await stack.__aenter__()
-    try:
+    async with AsyncExitStack() as closing:
+        with console.status("Starting the exchange and its chain ..."):
+            stack = await closing.enter_async_context(
+                Stack(sandbox_settings(directory, host, port, chain))
+            )
         wallets = {
             who: Wallet(dev_secret(who), stack.chain, stack.exchange.domain) for who in range(6)
         }
@@ -64,17 +66,15 @@ async def run_sandbox(
             sandbox_router(stack, shop),
         ]
         await stack.serve()
-        helpers = [asyncio.create_task(keep_blocks_coming(stack))]
+        tasks = [asyncio.create_task(keep_blocks_coming(stack))]
         await _open_market(stack, wallets)
         shop.open()
-        helpers.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
+        tasks.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
         _greet(console, stack, public_url)
         await stop.wait()
         console.print("Closing: answers under way go out first.")
-        for task in helpers:
+        for task in tasks:
             task.cancel()
-    finally:
-        await stack.__aexit__(None, None, None)
     return 0
 
 

@@ -1,0 +1,133 @@
+"""Does ``tillbook run`` give a newcomer an exchange to use, and come back as it was left?
+
+A real process and its public doors: the market, the shop, a purchase paid from the demo wallet.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUN = "import sys; from gateway.cli import main; sys.argv[0] = 'tillbook'; main()"
+POLLS_MAX = 1_200
+POLL_SECONDS = 0.05
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def ask(port, method, path, body=None):
+    """Return (status, headers, body); status 0 while nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    except ConnectionError:
+        return 0, {}, b""
+    finally:
+        connection.close()
+
+
+def until(what, is_so):
+    pause = Event()
+    for _ in range(POLLS_MAX):
+        found = is_so()
+        if found:
+            return found
+        pause.wait(POLL_SECONDS)
+    raise AssertionError(f"waited long enough, and not: {what}")
+
+
+class Running:
+    """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
+
+    def __init__(self, directory):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
+                *("--chain", "eth-tester", "--port", str(self.port)),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+        until("both sides are quoted", self.is_quoted)
+
+    def is_quoted(self):
+        status, _, body = ask(self.port, "GET", "/v1/markets/TOKEN-USD/book?levels=1")
+        assert self.process.poll() is None, self.process.stdout.read()
+        return status == 200 and (book := orjson.loads(body))["bids"] and book["asks"] and book
+
+    def phase_of(self, invoice):
+        return orjson.loads(ask(self.port, "GET", f"/checkout/{invoice}/state")[2])["phase"]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        output, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, output
+
+
+@pytest.fixture
+def running(tmp_path):
+    started = []
+
+    def start():
+        started.append(Running(tmp_path))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.communicate()
+
+
+def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running):
+    first = running()
+    until("the shop is open", lambda: ask(first.port, "GET", "/shop")[0] == 200)
+    _, headers, _ = until(
+        "the shop sells",
+        lambda: (sold := ask(first.port, "POST", "/sandbox/buy/book"))[0] == 303 and sold,
+    )
+    invoice = headers["location"].rpartition("/")[2]
+    assert first.phase_of(invoice) == "waiting"
+
+    status, _, _ = ask(first.port, "POST", f"/sandbox/pay/{invoice}")
+    assert status == 303
+    until("the sale is settled", lambda: first.phase_of(invoice) == "settled")
+    code, output = first.stop()
+    assert code == 0, output
+    assert f"http://127.0.0.1:{first.port}/shop" in output, "the pages' addresses are printed"
+
+    second = running()
+    assert second.phase_of(invoice) == "settled"
+    code, output = second.stop()
+    assert code == 0, output
+
+
+def test_the_chain_answers_a_browser_wallet(running):
+    here = running()
+    asked = orjson.dumps({"jsonrpc": "2.0", "id": 7, "method": "eth_chainId"})
+    _, _, body = until(
+        "the sandbox is open",
+        lambda: (said := ask(here.port, "POST", "/sandbox/rpc", asked))[0] == 200 and said,
+    )
+    assert orjson.loads(body) == {"jsonrpc": "2.0", "id": 7, "result": hex(31337)}
+    assert ask(here.port, "POST", "/sandbox/rpc", b"{")[0] == 400
+    assert ask(here.port, "POST", "/sandbox/buy/nothing")[0] == 404
+    assert ask(here.port, "GET", "/checkout/nobody")[0] == 404
+    assert here.stop()[0] == 0
