@@ -24,6 +24,7 @@ from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
 from gateway.channels import Channels
+from gateway.demo.client import order_document
 from gateway.exchange import Exchange
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
@@ -173,20 +174,7 @@ def signed_frames(market: Market, connection: int, count: int) -> list[bytes]:
 
 
 def frame_of(number: int, order: SignedOrder, signature: bytes) -> bytes:
-    body = {
-        "account": "0x" + order.account.hex(),
-        "nonce": str(order.nonce),
-        "flags": order.flags,
-        "lane": order.lane,
-        "base": "0x" + order.base.hex(),
-        "quote": "0x" + order.quote.hex(),
-        "baseAmount": str(order.base_amount),
-        "quoteAmount": str(order.quote_amount),
-        "expiry": order.expiry,
-        "maxFeePpm": order.max_fee_ppm,
-        "ref": "0x" + order.ref.hex(),
-        "signature": "0x" + signature.hex(),
-    }
+    body = order_document(msgspec.structs.replace(order, signature=signature))
     return orjson.dumps({"op": "place", "id": number, "order": body})
 
 
