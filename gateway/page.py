@@ -163,7 +163,9 @@ def _batches(batches: list[BatchRow]) -> str:
 
 def _span(batch: BatchRow) -> str:
     first, last = batch["first_trade"], batch["last_trade"]
-    return str(first) if first == last else f"{first}–{last}"
+    if last < first:
+        return "none"
+    return f"#{first}" if first == last else f"#{first}–{last}"
 
 
 def _where(batch: int | None, tx_hash: str | None) -> str:

@@ -123,7 +123,7 @@ async function refreshBatches() {
     const row = document.createElement("tr");
     cell(row, batch.batch);
     const { first_trade: first, last_trade: last } = batch;
-    cell(row, first === last ? first : `${first}–${last}`);
+    cell(row, last < first ? "none" : first === last ? `#${first}` : `#${first}–${last}`);
     row.insertCell().append(stateChip(batch.state));
     row.insertCell().append(shortHash(batch.tx_hash));
     return row;
