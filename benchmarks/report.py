@@ -1,7 +1,7 @@
 """What do the figures look like to somebody who reads them?
 
 Writes REPORT.md and one SVG picture for every group of figures that can stand on one axis: figures
-of one unit as bars from zero, figures of one stem and a trailing number (``gas_per_trade_10``) as a
+of one unit as bars from zero, figures of one stem and a trailing number (``gas.recurring.10``) as a
 line over that number. Whiskers run from the worst to the best run; nothing is left out.
 """
 
@@ -18,7 +18,7 @@ from rich.table import Table
 
 Figures = Mapping[str, Mapping[str, Any]]
 
-TRAILING_NUMBER: Final = re.compile(r"^(?P<stem>.*[^\d_])_(?P<number>\d+)$")
+TRAILING_NUMBER: Final = re.compile(r"^(?P<stem>.*[^\d._])[._](?P<number>\d+)$")
 SPREAD_FOR_LOG: Final = 30
 """Bars whose longest is this many times the shortest are drawn on a logarithmic axis."""
 
