@@ -124,6 +124,9 @@ class Desk:
                 del self.live[maker_id]
         elif kind == EventKind.CANCELLED:
             del self.live[order_id]
+        elif kind == EventKind.AMENDED and event["order_left"]:
+            assert self.live[order_id].lots == event["amount"] + event["order_left"]
+            self.live[order_id].lots = int(event["amount"])
 
     def place(self, name: str, side: str, lots: int, price: int, **fields: int) -> np.void:
         """Return a PLACE row, good till cancelled unless ``fields`` say otherwise."""
@@ -160,6 +163,12 @@ class Desk:
     def cancel(self, name: str, order_id: int) -> list[str]:
         """Cancel in the name of ``name``; return what happened in words."""
         row = command(Kind.CANCEL, account=NAMES.index(name), order_id=order_id)
+        return self.words(self.send(row))
+
+    def amend(self, name: str, order_id: int, lots: int) -> list[str]:
+        """Reduce an order to ``lots`` in the name of ``name``; return what happened in words."""
+        account = NAMES.index(name)
+        row = command(Kind.AMEND, account=account, order_id=order_id, amount=lots)
         return self.words(self.send(row))
 
     def clock(self, time_ns: int) -> list[str]:
@@ -208,9 +217,13 @@ class Desk:
                 return f"drops {lots_at}: {outcome.name}"
             case EventKind.CANCELLED:
                 return f"{NAMES[event['account']]} leaves {lots_at}: {outcome.name}"
+            case EventKind.AMENDED:
+                why = f": {outcome.name}" if outcome else ""
+                return f"{NAMES[event['account']]} keeps {lots_at}{why}"
         return kind.name.lower()
 
 
 IOC: Final = {"tif": int(TimeInForce.IOC)}
+FOK: Final = {"tif": int(TimeInForce.FOK)}
 POST_ONLY: Final = {"flags": int(OrderFlag.POST_ONLY)}
 SINGLE_SHOT: Final = {"tif": int(TimeInForce.IOC), "flags": int(OrderFlag.SINGLE_SHOT)}

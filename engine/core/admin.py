@@ -10,7 +10,7 @@ from engine.commands import Kind
 from engine.core.emit import emit, refuse
 from engine.core.jit import i64, kernel
 from engine.core.layout import State
-from engine.core.match import sweep_account
+from engine.core.leave import sweep_account
 from engine.events import EventKind, Events
 from engine.types import FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, Outcome
 

@@ -12,7 +12,8 @@ from engine.commands import Commands, Kind
 from engine.core.admin import administer
 from engine.core.jit import kernel
 from engine.core.layout import State
-from engine.core.match import cancel, place, rows_worst, sweep_expired
+from engine.core.leave import amend, cancel, sweep_expired
+from engine.core.match import place, rows_worst
 from engine.events import Events
 
 BROKEN_SEQUENCE = -1
@@ -67,6 +68,8 @@ def step(state: State, out: Events, row: Any) -> None:
         place(state, out, row)
     elif kind == Kind.CANCEL:
         cancel(state, out, row)
+    elif kind == Kind.AMEND:
+        amend(state, out, row)
     elif kind == Kind.CLOCK:
         sweep_expired(state, out)
     else:

@@ -93,6 +93,14 @@ class Market:
         first: Order = next(iter(queue.values()))
         return first
 
+    def queue_against(self, side: int, price_ticks: int) -> Iterator[Order]:
+        """Yield the resting orders an order of ``side`` at this limit may meet, in that order."""
+        against = Side.SELL if side == Side.BUY else Side.BUY
+        for price in self.prices(against):
+            if price > price_ticks if side == Side.BUY else price < price_ticks:
+                return
+            yield from self.sides[against][price].values()
+
     def insert(self, order: Order) -> None:
         """Put an order at the end of the queue of its price."""
         ladder = self.sides[order.side]

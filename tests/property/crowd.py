@@ -24,6 +24,7 @@ PAIRS: Final = ((0, 1), (1, 2), (0, 2))
 WEIGHTS: Final = {
     Kind.PLACE: 620,
     Kind.CANCEL: 170,
+    Kind.AMEND: 50,
     Kind.DEPOSIT: 60,
     Kind.WITHDRAW: 20,
     Kind.CLOCK: 8,
@@ -34,6 +35,7 @@ WEIGHTS: Final = {
     Kind.OPEN_ACCOUNT: 3,
 }
 LOTS: Final = (*(1,) * 60, *(2,) * 30, *(3,) * 20, *(8,) * 9, LOTS_MAX)
+SELF_MODES: Final = (0, 0, 4, 8, 12)
 NEAR: Final = (-2, 0, 1, 2, 3, 5, 8, 13, 30)
 FAR: Final = (3, 4, 5, 6, 7, 8, 13, 21)
 LIFETIMES_NS: Final = (0, *(100,) * 5, *(1000,) * 10, *(2**40,) * 14)
@@ -139,6 +141,10 @@ class Crowd:
             order_id, owner = random.choice(ids) if ids else (1, 0)
             owner = owner if random.random() < 0.97 else account
             return {"account": owner, "order_id": order_id}
+        if kind == Kind.AMEND:
+            order_id, owner = random.choice(list(self.live.items()) or [(1, 0)])
+            owner = owner if random.random() < 0.9 else account
+            return {"account": owner, "order_id": order_id, "amount": random.choice((0, 1, 1, 2))}
         if kind == Kind.EXIT_END:
             amount = random.choice((0, 0, 1, 10**4))
             if self.frozen and random.random() < 0.95:
@@ -171,8 +177,9 @@ class Crowd:
         side = random.randrange(2)
         whale = random.random() < (0.002 if self.building else 0.005)
         away = -50 if whale else random.choice(FAR if self.building else NEAR)
-        tif = 1 if random.random() < 0.2 else 0
+        tif = random.choice((0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2))
         flags = random.choice((0, 0, 2)) if tif else random.choice((0, 0, 1))
+        flags |= random.choice(SELF_MODES)
         if whale:
             tif, flags = 1, random.choice((0, *(2,) * 9))
         return {

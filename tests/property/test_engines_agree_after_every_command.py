@@ -63,7 +63,10 @@ class TwoEngines(RuleBasedStateMachine):
     @rule(
         account=ACCOUNTS,
         side=st.integers(0, 1),
-        terms=st.sampled_from([(0, 0), (0, 0), (0, 1), (1, 0), (1, 2), (1, 1), (0, 2)]),
+        terms=st.sampled_from(
+            [(0, 0), (0, 0), (0, 1), (1, 0), (1, 2), (1, 1), (0, 2), (2, 0), (2, 2), (2, 1), (3, 0)]
+        ),
+        self_mode=st.sampled_from([0, 0, 4, 8, 12, 16]),
         price_ticks=PRICES,
         lots=LOTS,
         market=st.sampled_from([0, 0, 0, 0, 1]),
@@ -71,6 +74,7 @@ class TwoEngines(RuleBasedStateMachine):
     )
     def place(self, account: int, terms: tuple[int, int], lots: int, **rest: int) -> None:
         tif, flags = terms
+        flags |= rest.pop("self_mode")
         expiry_ns = self.time_ns + rest.pop("life_ns")
         fields = {"account": account, "tif": tif, "flags": flags, "amount": lots} | rest
         self.send(command(Kind.PLACE, fee_cap_ppm=10_000, expiry_ns=expiry_ns, **fields))
@@ -90,6 +94,12 @@ class TwoEngines(RuleBasedStateMachine):
         recent = self.ids[-12:]
         order_id = recent[choice % len(recent)]
         self.send(command(Kind.CANCEL, account=account, order_id=order_id))
+
+    @rule(choice=st.integers(0, 2**30), account=ACCOUNTS, lots=LOTS)
+    def amend(self, choice: int, account: int, lots: int) -> None:
+        recent = self.ids[-12:]
+        order_id = recent[choice % len(recent)]
+        self.send(command(Kind.AMEND, account=account, order_id=order_id, amount=lots))
 
     @rule(order_id=st.integers(-(2**63), 2**63 - 1), account=ACCOUNTS)
     def cancel_anything(self, order_id: int, account: int) -> None:
