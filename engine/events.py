@@ -25,6 +25,9 @@ caused the event, ``index`` numbers events without a gap from 1.
                     order_id, price_ticks, amount = lots now open, order_left = lots that left the
                     book (0 when the order is still coming in), outcome = ACCEPTED if its owner
                     asked for it, SELF_TRADE if it was decremented
+    CANCELLED_ALL   account, market as in the command, amount = how many orders CANCELLED named
+                    before this row
+    PHASE_SET       market, amount = the phase it is in now
 """
 
 from enum import IntEnum
@@ -78,3 +81,5 @@ class EventKind(IntEnum):
     EXIT_BEGUN = 12
     EXIT_ENDED = 13
     AMENDED = 14
+    CANCELLED_ALL = 15
+    PHASE_SET = 16

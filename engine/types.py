@@ -22,6 +22,9 @@ LOTS_MAX: Final = 2**40
 FILLS_MAX: Final = 64
 """Most fills of one single-shot order: all of them must fit into one settlement batch."""
 
+ALL_MARKETS: Final = 2**16 - 1
+"""Stands for every market where a command may name one or all; no market has this number."""
+
 NONE: Final = -1
 """No slot, no order, no level."""
 
@@ -63,6 +66,18 @@ class OrderFlag(IntFlag):
     """Both lose the smaller one's open lots, without a trade; the exhausted leave."""
 
 
+class Phase(IntEnum):
+    """What a market takes on. Cancels, exits and everything about money work in each phase."""
+
+    OPEN = 0
+    POST_ONLY = 1
+    """Orders must be post-only, so nothing trades."""
+    CANCEL_ONLY = 2
+    """No orders; what rests may still shrink or leave."""
+    HALTED = 3
+    """As CANCEL_ONLY, and no order may be amended."""
+
+
 class Outcome(IntEnum):
     """What became of a command or request. 0 is success; the hundreds name the layer that refused.
 
@@ -92,6 +107,10 @@ class Outcome(IntEnum):
     AMOUNT_OUT_OF_RANGE = 117
     BAD_ORDER = 118
     AMEND_NOT_SMALLER = 119
+    MARKET_POST_ONLY = 120
+    MARKET_CANCEL_ONLY = 121
+    MARKET_HALTED = 122
+    BAD_PHASE = 123
 
     # 15x: why an order that was accepted left the book or was not filled to the end.
     CANCELLED_BY_OWNER = 150

@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.commands import Kind, batch_of, command, list_market
 from engine.events import EventKind, Events
-from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
+from engine.types import ALL_MARKETS, Limits, OrderFlag, Outcome, Phase, Side, TimeInForce
 
 BASE, QUOTE = 0, 1
 LOT_PIPS: Final = 10
@@ -171,6 +171,15 @@ class Desk:
         row = command(Kind.AMEND, account=account, order_id=order_id, amount=lots)
         return self.words(self.send(row))
 
+    def cancel_all(self, name: str, market: int = ALL_MARKETS) -> list[str]:
+        """Cancel every order of ``name``; return what happened in words."""
+        row = command(Kind.CANCEL_ALL, account=NAMES.index(name), market=market)
+        return self.words(self.send(row))
+
+    def phase(self, phase: Phase, market: int = 0) -> list[str]:
+        """Put a market into a phase; return what happened in words."""
+        return self.words(self.send(command(Kind.SET_PHASE, market=market, amount=phase)))
+
     def clock(self, time_ns: int) -> list[str]:
         """Let time pass; return what happened in words."""
         self.time_ns = time_ns
@@ -220,6 +229,10 @@ class Desk:
             case EventKind.AMENDED:
                 why = f": {outcome.name}" if outcome else ""
                 return f"{NAMES[event['account']]} keeps {lots_at}{why}"
+            case EventKind.CANCELLED_ALL:
+                return f"{NAMES[event['account']]} cancelled {event['amount']}"
+            case EventKind.PHASE_SET:
+                return f"phase {Phase(event['amount']).name}"
         return kind.name.lower()
 
 

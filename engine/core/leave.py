@@ -12,7 +12,7 @@ from engine.core.jit import i64, kernel
 from engine.core.layout import NEVER, NO_SLOT, State
 from engine.core.ledger import hold_of, release, release_rest, token_paid
 from engine.events import EventKind, Events
-from engine.types import Outcome
+from engine.types import ALL_MARKETS, Outcome, Phase
 
 
 @kernel
@@ -56,7 +56,9 @@ def amend(state: State, out: Events, row: Any) -> None:
     slot, lots = slot_of(state, row["order_id"]), row["amount"]
     judged = judge_owner(state, i64(row["account"]), slot)
     if judged == Outcome.ACCEPTED:
-        if lots < 1:
+        if state.markets[state.orders[slot]["market"]]["phase"] == Phase.HALTED:
+            judged = Outcome.MARKET_HALTED
+        elif lots < 1:
             judged = Outcome.QUANTITY_OUT_OF_RANGE
         elif lots >= state.orders[slot]["lots"]:
             judged = Outcome.AMEND_NOT_SMALLER
@@ -96,9 +98,18 @@ def sweep_expired(state: State, out: Events) -> None:
 
 
 @kernel
-def sweep_account(state: State, out: Events, account: int) -> None:
-    """Remove every order of ``account``, in slot order, because it leaves."""
+def sweep_account(state: State, out: Events, account: int, market: int, why: Outcome) -> int:
+    """Remove every order of ``account`` in ``market`` or in ALL_MARKETS, in slot order.
+
+    Return how many. Reads the row of each slot ever used: an index by account would cost every
+    order a line to spare this one a scan that the prefetcher feeds.
+    """
+    count = 0
     for slot in range(1, state.counters[0]["slots_used"] + 1):
         order = state.orders[slot]
-        if order["lots"] != 0 and order["account"] == account:
-            remove(state, out, slot, Outcome.EXITING)
+        if order["lots"] == 0 or order["account"] != account:
+            continue
+        if market == ALL_MARKETS or order["market"] == market:
+            remove(state, out, slot, why)
+            count += 1
+    return count

@@ -49,7 +49,7 @@ def room_for(state: State, row: Any) -> int:
     if row["kind"] == Kind.PLACE:
         return rows_worst(state, row)
     counters = state.counters[0]
-    if row["kind"] == Kind.EXIT_BEGIN:
+    if row["kind"] == Kind.EXIT_BEGIN or row["kind"] == Kind.CANCEL_ALL:
         return counters["orders_live"] + 1
     if row["kind"] == Kind.CLOCK:
         now_ns = max(counters["time_ns"], row["time_ns"])

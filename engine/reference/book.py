@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sortedcontainers import SortedDict
 
-from engine.types import MONEY_MAX, Side, fee_pips
+from engine.types import MONEY_MAX, Phase, Side, fee_pips
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class Market:
     tick_pips: int
     maker_ppm: int
     taker_ppm: int
+    phase: int = Phase.OPEN
     sides: tuple["SortedDict[int, Queue]", "SortedDict[int, Queue]"] = field(
         default_factory=lambda: (SortedDict(), SortedDict())
     )

@@ -12,25 +12,31 @@ from engine.reference import canon, check
 from engine.reference.book import Market, Order
 from engine.reference.ledger import Ledger
 from engine.reference.slots import Slots
+from engine.reference.terms import (
+    DECREMENT,
+    EXPIRE_MAKER,
+    EXPIRE_TAKER,
+    POST_ONLY,
+    REFUSALS,
+    SINGLE_SHOT,
+    takes_orders,
+    terms_agree,
+)
 from engine.types import (
+    ALL_MARKETS,
     FEE_MAX_PPM,
     FILLS_MAX,
     LOTS_MAX,
     MONEY_MAX,
     Limits,
-    OrderFlag,
     Outcome,
+    Phase,
     Side,
     TimeInForce,
     fee_pips,
 )
 
 Row = dict[str, int]
-# Plain integers: in the oracle an operation on an IntFlag costs as much as a whole dict access.
-_POST_ONLY, _SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
-_EXPIRE_TAKER, _EXPIRE_MAKER = 0, int(OrderFlag.SELF_EXPIRE_MAKER)
-_EXPIRE_BOTH, _DECREMENT = int(OrderFlag.SELF_EXPIRE_BOTH), int(OrderFlag.SELF_DECREMENT)
-_KNOWN_FLAGS = _POST_ONLY | _SINGLE_SHOT | _EXPIRE_MAKER | _EXPIRE_BOTH
 
 
 class Engine:
@@ -60,6 +66,8 @@ class Engine:
             Kind.PLACE: self.place,
             Kind.CANCEL: self.cancel,
             Kind.AMEND: self.amend,
+            Kind.CANCEL_ALL: self.cancel_all,
+            Kind.SET_PHASE: self.set_phase,
             Kind.CLOCK: self.clock,
             Kind.EXIT_BEGIN: self.exit_begin,
             Kind.EXIT_END: self.exit_end,
@@ -244,9 +252,39 @@ class Engine:
             return Outcome.UNKNOWN_ACCOUNT
         self.exits[account] += 1
         self.emit(EventKind.EXIT_BEGUN, account=account)
-        for order in self.in_slot_order():
-            if order.account == account:
-                self.remove(order, Outcome.EXITING)
+        self.sweep(account, ALL_MARKETS, Outcome.EXITING)
+        return Outcome.ACCEPTED
+
+    def sweep(self, account: int, market: int, why: Outcome) -> int:
+        """Remove an account's orders in one market or all, in slot order; return how many."""
+        gone = [
+            order
+            for order in self.in_slot_order()
+            if order.account == account and market in (order.market, ALL_MARKETS)
+        ]
+        for order in gone:
+            self.remove(order, why)
+        return len(gone)
+
+    def cancel_all(self, row: Row) -> Outcome:
+        """Carry out CANCEL_ALL."""
+        account, market = row["account"], row["market"]
+        if market != ALL_MARKETS and market >= len(self.markets):
+            return Outcome.UNKNOWN_MARKET
+        if account >= len(self.exits):
+            return Outcome.UNKNOWN_ACCOUNT
+        count = self.sweep(account, market, Outcome.CANCELLED_BY_OWNER)
+        self.emit(EventKind.CANCELLED_ALL, market=market, account=account, amount=count)
+        return Outcome.ACCEPTED
+
+    def set_phase(self, row: Row) -> Outcome:
+        """Carry out SET_PHASE."""
+        if row["market"] >= len(self.markets):
+            return Outcome.UNKNOWN_MARKET
+        if not Phase.OPEN <= row["amount"] <= Phase.HALTED:
+            return Outcome.BAD_PHASE
+        self.markets[row["market"]].phase = row["amount"]
+        self.emit(EventKind.PHASE_SET, market=row["market"], amount=row["amount"])
         return Outcome.ACCEPTED
 
     def exit_end(self, row: Row) -> Outcome:
@@ -280,6 +318,8 @@ class Engine:
             return Outcome.BAD_ORDER
         if self.exits[account]:
             return Outcome.ACCOUNT_FROZEN
+        if not takes_orders(market.phase, row["flags"]):
+            return REFUSALS[Phase(market.phase)]
         if not 0 < price_ticks < self.limits.ladder_ticks:
             return Outcome.PRICE_OUT_OF_RANGE
         if not 0 < lots <= LOTS_MAX:
@@ -290,7 +330,7 @@ class Engine:
             return Outcome.FEE_CAP_TOO_LOW
         if row["expiry_ns"] <= self.time_ns:
             return Outcome.ORDER_EXPIRED
-        if row["flags"] & _POST_ONLY and market.crossed_by(side, price_ticks):
+        if row["flags"] & POST_ONLY and market.crossed_by(side, price_ticks):
             return Outcome.POST_ONLY_WOULD_TRADE
         needed = market.hold_pips(side, price_ticks, lots)
         if self.ledger.available[account, market.paid_token(side)] < needed:
@@ -316,8 +356,8 @@ class Engine:
         self.set_hold(order)
         self.emit_order(EventKind.ACCEPTED, order, order.lots)
 
-        single_shot = bool(row["flags"] & _SINGLE_SHOT)
-        self_mode = row["flags"] & _DECREMENT
+        single_shot = bool(row["flags"] & SINGLE_SHOT)
+        self_mode = row["flags"] & DECREMENT
         fills_max = FILLS_MAX if single_shot else None
         if row["tif"] == TimeInForce.FOK and not self.fills_whole(order, self_mode, fills_max):
             why = Outcome.NOT_FILLABLE_WHOLE
@@ -344,7 +384,7 @@ class Engine:
             if maker.expiry_ns <= self.time_ns:
                 continue
             if maker.account == taker.account:
-                if self_mode == _EXPIRE_MAKER:
+                if self_mode == EXPIRE_MAKER:
                     continue
                 return False
             if fills == fills_max:
@@ -376,11 +416,11 @@ class Engine:
 
     def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
         """Deal with an own order that ``taker`` meets; return whether ``taker`` goes on."""
-        if self_mode == _EXPIRE_TAKER:
+        if self_mode == EXPIRE_TAKER:
             return False
-        if self_mode != _DECREMENT:
+        if self_mode != DECREMENT:
             self.remove(maker, Outcome.SELF_TRADE)
-            return self_mode == _EXPIRE_MAKER
+            return self_mode == EXPIRE_MAKER
         if maker.lots > taker.lots:
             self.shrink(maker, maker.lots - taker.lots, Outcome.SELF_TRADE)
             return False
@@ -461,6 +501,8 @@ class Engine:
         order = self.resting_of(row)
         if isinstance(order, Outcome):
             return order
+        if self.markets[order.market].phase == Phase.HALTED:
+            return Outcome.MARKET_HALTED
         if row["amount"] < 1:
             return Outcome.QUANTITY_OUT_OF_RANGE
         if row["amount"] >= order.lots:
@@ -541,12 +583,3 @@ class Engine:
     def check(self) -> None:
         """Assert the invariants over the whole state; slow."""
         check.check(self)
-
-
-def terms_agree(side: int, tif: int, flags: int) -> bool:
-    """Return whether side, time in force and flags are known and do not contradict each other."""
-    if side not in (Side.BUY, Side.SELL) or flags & ~_KNOWN_FLAGS:
-        return False
-    if tif == TimeInForce.GTC:
-        return not flags & _SINGLE_SHOT
-    return tif in (TimeInForce.IOC, TimeInForce.FOK) and not flags & _POST_ONLY

@@ -12,7 +12,16 @@ import numpy as np
 
 from engine.commands import Commands, Kind
 from engine.events import EventKind, Events
-from engine.types import FILLS_MAX, OrderFlag, Outcome, Side, TimeInForce, fee_pips
+from engine.types import (
+    ALL_MARKETS,
+    FILLS_MAX,
+    OrderFlag,
+    Outcome,
+    Phase,
+    Side,
+    TimeInForce,
+    fee_pips,
+)
 
 SELF_MODES = int(OrderFlag.SELF_DECREMENT)
 
@@ -37,6 +46,7 @@ class Audit:
         self.sequence = self.index = self.trade_id = self.time_ns = 0
         self.listings: list[np.void] = []
         self.owned: defaultdict[tuple[int, int], int] = defaultdict(int)
+        self.phases: defaultdict[int, Phase] = defaultdict(lambda: Phase.OPEN)
         self.fees: defaultdict[int, int] = defaultdict(int)
         self.ids_seen: set[int] = set()
         self.resting: dict[int, Open] = {}
@@ -98,6 +108,16 @@ class Audit:
                 assert gone.account == self.incoming[1].account, "I9: whose order?"
         elif kind == EventKind.AMENDED:
             self.amended(row, event)
+        elif kind == EventKind.PHASE_SET:
+            self.phases[int(event["market"])] = Phase(event["amount"])
+        elif kind == EventKind.CANCELLED_ALL:
+            where = int(event["market"])
+            left = [
+                order
+                for order in self.resting.values()
+                if order.account == event["account"] and where in (order.market, ALL_MARKETS)
+            ]
+            assert not left, "an order survived"
         elif kind in (EventKind.RESTED, EventKind.UNFILLED):
             self.finish(kind, order_id, event)
 
@@ -139,6 +159,10 @@ class Audit:
         """Return the incoming order; the event must repeat what was ordered."""
         for name in ("market", "side", "account", "price_ticks", "amount"):
             assert row[name] == event[name], name
+        phase = self.phases[int(row["market"])]
+        if phase != Phase.OPEN:
+            posts = int(row["flags"]) & OrderFlag.POST_ONLY
+            assert posts and phase == Phase.POST_ONLY, "an order the phase forbids"
         return Open(
             int(row["market"]),
             int(row["side"]),
@@ -169,6 +193,7 @@ class Audit:
         maker, lots, price = self.resting[maker_id], int(event["amount"]), int(event["price_ticks"])
         assert maker.account == event["maker_account"] != taker.account, "I9: self trade"
         assert price == maker.price, "I6: not the maker's price"
+        assert self.phases[taker.market] == Phase.OPEN, "a trade in a closed market"
         toward = 1 if taker.side == Side.BUY else -1
         assert toward * price <= toward * taker.price, "I6: beyond the taker's limit"
         assert maker.expiry_ns > self.time_ns, "an expired order traded"

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from engine import core, reference
 from engine.commands import Kind, batch_of, command, list_market
 from engine.events import EventKind, Events
-from engine.types import LOTS_MAX, MONEY_MAX, Limits, Side
+from engine.types import ALL_MARKETS, LOTS_MAX, MONEY_MAX, Limits, Side
 from tests.property.audit import Audit
 
 TINY = Limits(tokens=3, markets=2, accounts=4, orders=12, ladder_ticks=200, generations=6)
@@ -118,6 +118,14 @@ class TwoEngines(RuleBasedStateMachine):
     )
     def move_money(self, kind: Kind, account: int, token: int, amount: int) -> None:
         self.send(command(kind, account=account, token=token, amount=amount))
+
+    @rule(account=ACCOUNTS, market=st.sampled_from([0, 1, 2, ALL_MARKETS]))
+    def cancel_all(self, account: int, market: int) -> None:
+        self.send(command(Kind.CANCEL_ALL, account=account, market=market))
+
+    @rule(market=st.integers(0, 1), phase=st.sampled_from([0, 0, 0, 1, 2, 3, 4, -1]))
+    def set_phase(self, market: int, phase: int) -> None:
+        self.send(command(Kind.SET_PHASE, market=market, amount=phase))
 
     @rule(account=ACCOUNTS)
     def leave(self, account: int) -> None:
