@@ -17,6 +17,11 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
     CLOCK         nothing but time_ns: removes every resting order that has expired
     EXIT_BEGIN    account: cancels all its orders, refuses new ones until the exit has ended
     EXIT_END      account, token, amount in pips paid out on chain (0 when the exit was withdrawn)
+    AMEND         account (must own it), order_id, amount = lots it shall have open from now on:
+                  at least 1 and fewer than now; the order keeps its place
+    CANCEL_ALL    account, market: cancels all its orders there, in slot order; market is
+                  ALL_MARKETS (65,535) for all of them
+    SET_PHASE     market, amount = the ``Phase`` it is in from now on
 """
 
 from enum import IntEnum
@@ -62,6 +67,9 @@ class Kind(IntEnum):
     CLOCK = 8
     EXIT_BEGIN = 9
     EXIT_END = 10
+    AMEND = 11
+    CANCEL_ALL = 12
+    SET_PHASE = 13
 
 
 def command(kind: Kind, **fields: int) -> np.void:

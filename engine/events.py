@@ -21,6 +21,13 @@ caused the event, ``index`` numbers events without a gap from 1.
     UNFILLED        the rest of an incoming order was dropped, it never rested: fields as CANCELLED
     EXIT_BEGUN      account
     EXIT_ENDED      account, token, amount in pips
+    AMENDED         an order shrank without a trade and keeps its place: market, account, side,
+                    order_id, price_ticks, amount = lots now open, order_left = lots that left the
+                    book (0 when the order is still coming in), outcome = ACCEPTED if its owner
+                    asked for it, SELF_TRADE if it was decremented
+    CANCELLED_ALL   account, market as in the command, amount = how many orders CANCELLED named
+                    before this row
+    PHASE_SET       market, amount = the phase it is in now
 """
 
 from enum import IntEnum
@@ -73,3 +80,6 @@ class EventKind(IntEnum):
     UNFILLED = 11
     EXIT_BEGUN = 12
     EXIT_ENDED = 13
+    AMENDED = 14
+    CANCELLED_ALL = 15
+    PHASE_SET = 16

@@ -22,6 +22,9 @@ LOTS_MAX: Final = 2**40
 FILLS_MAX: Final = 64
 """Most fills of one single-shot order: all of them must fit into one settlement batch."""
 
+ALL_MARKETS: Final = 2**16 - 1
+"""Stands for every market where a command may name one or all; no market has this number."""
+
 NONE: Final = -1
 """No slot, no order, no level."""
 
@@ -34,19 +37,45 @@ class Side(IntEnum):
 
 
 class TimeInForce(IntEnum):
-    """How long an order lives: until cancelled or expired, or only for the moment it arrives."""
+    """How long an order lives: until cancelled or expired, or only for the moment it arrives.
+
+    Of the two that live for a moment, IOC takes what it can get and FOK all of it or nothing.
+    """
 
     GTC = 0
     IOC = 1
+    FOK = 2
 
 
 class OrderFlag(IntFlag):
-    """Order properties beside side and time in force."""
+    """Order properties beside side and time in force.
+
+    Bits 2 and 3 are one number: what happens when the order, coming in, meets an order of its own
+    account. 0 is the incoming order's rest leaves.
+    """
 
     NONE = 0
     POST_ONLY = 1
     SINGLE_SHOT = 2
     """Spends a nonce of the replay window on chain: at most ``FILLS_MAX`` fills, then it ends."""
+    SELF_EXPIRE_MAKER = 4
+    """The resting order leaves and the incoming one goes on."""
+    SELF_EXPIRE_BOTH = 8
+    """Both leave."""
+    SELF_DECREMENT = 12
+    """Both lose the smaller one's open lots, without a trade; the exhausted leave."""
+
+
+class Phase(IntEnum):
+    """What a market takes on. Cancels, exits and everything about money work in each phase."""
+
+    OPEN = 0
+    POST_ONLY = 1
+    """Orders must be post-only, so nothing trades."""
+    CANCEL_ONLY = 2
+    """No orders; what rests may still shrink or leave."""
+    HALTED = 3
+    """As CANCEL_ONLY, and no order may be amended."""
 
 
 class Outcome(IntEnum):
@@ -77,6 +106,11 @@ class Outcome(IntEnum):
     BAD_LISTING = 116
     AMOUNT_OUT_OF_RANGE = 117
     BAD_ORDER = 118
+    AMEND_NOT_SMALLER = 119
+    MARKET_POST_ONLY = 120
+    MARKET_CANCEL_ONLY = 121
+    MARKET_HALTED = 122
+    BAD_PHASE = 123
 
     # 15x: why an order that was accepted left the book or was not filled to the end.
     CANCELLED_BY_OWNER = 150
@@ -85,6 +119,7 @@ class Outcome(IntEnum):
     SELF_TRADE = 153
     FILLS_EXHAUSTED = 154
     EXITING = 155
+    NOT_FILLABLE_WHOLE = 156
 
     # 2xx: the gateway refused the request before it was sequenced.
     MALFORMED = 200

@@ -27,9 +27,11 @@ BUCKET_NS: Final = DAY_NS // 288
 
 TRADE: Final = int(EventKind.TRADE)
 RESTED: Final = int(EventKind.RESTED)
+AMENDED: Final = int(EventKind.AMENDED)
 
 COLUMNS: Final = (
-    "kind", "market", "side", "price_ticks", "amount", "trade_id", "index", "sequence",
+    "kind", "market", "side", "price_ticks", "amount", "order_left", "trade_id", "index",
+    "sequence",
 )  # fmt: skip
 
 
@@ -108,14 +110,16 @@ class MarketData:
             return
         self.event_index = int(events["index"][-1])
         kinds = events["kind"]
-        wanted = (kinds >= EventKind.TRADE) & (kinds <= EventKind.CANCELLED)
+        wanted = (kinds >= TRADE) & (kinds <= EventKind.CANCELLED)
+        # An order decremented while it came in has taken nothing out of the book.
+        wanted |= (kinds == AMENDED) & (events["order_left"] > 0)
         if not wanted.any():
             return
         rows, times, first = events[wanted], batch.commands["time_ns"], batch.first_sequence
         trades: dict[int, list[Trade]] = {}
         touched: dict[int, int] = {}
         # Columns to Python integers in one step each: a field of a row costs as much as a column.
-        for kind, market, side, ticks, lots, trade_id, index, sequence in zip(
+        for kind, market, side, ticks, lots, order_left, trade_id, index, sequence in zip(
             *(rows[name].tolist() for name in COLUMNS), strict=True
         ):
             book = self._books.setdefault(market, Book())
@@ -125,6 +129,8 @@ class MarketData:
                 trade = Trade(trade_id, ticks, lots, Side(side), int(times[sequence - first]))
                 self._take_trade(market, trade)
                 trades.setdefault(market, []).append(trade)
+            elif kind == AMENDED:
+                book.add(Side(side), ticks, -order_left)
             else:
                 book.add(Side(side), ticks, lots if kind == RESTED else -lots)
         self._publish(touched, trades, int(times[-1]))

@@ -38,7 +38,16 @@ MOVES_TOKEN: Final = frozenset(
     map(int, (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.EXIT_ENDED))
 )
 MOVES_MARKET: Final = frozenset(
-    map(int, (EventKind.ACCEPTED, EventKind.TRADE, EventKind.CANCELLED, EventKind.UNFILLED))
+    map(
+        int,
+        (
+            EventKind.ACCEPTED,
+            EventKind.TRADE,
+            EventKind.CANCELLED,
+            EventKind.UNFILLED,
+            EventKind.AMENDED,
+        ),
+    )
 )
 
 
@@ -132,6 +141,7 @@ class UserStream:
             int(EventKind.RESTED): self._rested,
             int(EventKind.CANCELLED): self._ended,
             int(EventKind.UNFILLED): self._ended,
+            int(EventKind.AMENDED): self._amended,
         }
 
     def consume(self, batch: Committed) -> None:
@@ -206,6 +216,18 @@ class UserStream:
         order.lots_open = row.amount
         self._open.setdefault(order.account, {})[order.order_id] = order
         self._tell(order.account, "rested", row, {"order": self._order_row(order)})
+
+    def _amended(self, row: Row, _: Committed) -> None:
+        order = self._orders[row.order_id]
+        gone = order.lots_open - row.amount
+        order.lots_open = row.amount
+        amended = {
+            "order": self._order_row(order),
+            "removed": quantity_text(self._catalog.markets[row.market], gone),
+            "removed_lots": gone,
+            "reason": Outcome(row.outcome).name,
+        }
+        self._tell(row.account, "amended", row, amended)
 
     def _ended(self, row: Row, _: Committed) -> None:
         order = self._orders[row.order_id]

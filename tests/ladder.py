@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.commands import Kind, batch_of, command, list_market
 from engine.events import EventKind, Events
-from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
+from engine.types import ALL_MARKETS, Limits, OrderFlag, Outcome, Phase, Side, TimeInForce
 
 BASE, QUOTE = 0, 1
 LOT_PIPS: Final = 10
@@ -124,6 +124,9 @@ class Desk:
                 del self.live[maker_id]
         elif kind == EventKind.CANCELLED:
             del self.live[order_id]
+        elif kind == EventKind.AMENDED and event["order_left"]:
+            assert self.live[order_id].lots == event["amount"] + event["order_left"]
+            self.live[order_id].lots = int(event["amount"])
 
     def place(self, name: str, side: str, lots: int, price: int, **fields: int) -> np.void:
         """Return a PLACE row, good till cancelled unless ``fields`` say otherwise."""
@@ -161,6 +164,21 @@ class Desk:
         """Cancel in the name of ``name``; return what happened in words."""
         row = command(Kind.CANCEL, account=NAMES.index(name), order_id=order_id)
         return self.words(self.send(row))
+
+    def amend(self, name: str, order_id: int, lots: int) -> list[str]:
+        """Reduce an order to ``lots`` in the name of ``name``; return what happened in words."""
+        account = NAMES.index(name)
+        row = command(Kind.AMEND, account=account, order_id=order_id, amount=lots)
+        return self.words(self.send(row))
+
+    def cancel_all(self, name: str, market: int = ALL_MARKETS) -> list[str]:
+        """Cancel every order of ``name``; return what happened in words."""
+        row = command(Kind.CANCEL_ALL, account=NAMES.index(name), market=market)
+        return self.words(self.send(row))
+
+    def phase(self, phase: Phase, market: int = 0) -> list[str]:
+        """Put a market into a phase; return what happened in words."""
+        return self.words(self.send(command(Kind.SET_PHASE, market=market, amount=phase)))
 
     def clock(self, time_ns: int) -> list[str]:
         """Let time pass; return what happened in words."""
@@ -208,9 +226,17 @@ class Desk:
                 return f"drops {lots_at}: {outcome.name}"
             case EventKind.CANCELLED:
                 return f"{NAMES[event['account']]} leaves {lots_at}: {outcome.name}"
+            case EventKind.AMENDED:
+                why = f": {outcome.name}" if outcome else ""
+                return f"{NAMES[event['account']]} keeps {lots_at}{why}"
+            case EventKind.CANCELLED_ALL:
+                return f"{NAMES[event['account']]} cancelled {event['amount']}"
+            case EventKind.PHASE_SET:
+                return f"phase {Phase(event['amount']).name}"
         return kind.name.lower()
 
 
 IOC: Final = {"tif": int(TimeInForce.IOC)}
+FOK: Final = {"tif": int(TimeInForce.FOK)}
 POST_ONLY: Final = {"flags": int(OrderFlag.POST_ONLY)}
 SINGLE_SHOT: Final = {"tif": int(TimeInForce.IOC), "flags": int(OrderFlag.SINGLE_SHOT)}

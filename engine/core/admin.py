@@ -10,9 +10,9 @@ from engine.commands import Kind
 from engine.core.emit import emit, refuse
 from engine.core.jit import i64, kernel
 from engine.core.layout import State
-from engine.core.match import sweep_account
+from engine.core.leave import sweep_account
 from engine.events import EventKind, Events
-from engine.types import FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, Outcome
+from engine.types import ALL_MARKETS, FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, Outcome, Phase
 
 TOKENS_MAX, MARKETS_MAX, ACCOUNTS_MAX = 0, 1, 2  # Places in State.bounds.
 
@@ -58,19 +58,7 @@ def list_market(state: State, out: Events, row: Any) -> Outcome:
     listing["lots_max"] = min(LOTS_MAX, MONEY_MAX // lot_pips)
     listing["area_max"] = MONEY_MAX // 2 // tick_pips
     counters["markets"] += 1
-    emit(
-        state,
-        out,
-        EventKind.MARKET_LISTED,
-        Outcome.ACCEPTED,
-        i64(row["market"]),
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    )
+    _emit_market(state, out, EventKind.MARKET_LISTED, i64(row["market"]), 0, 0)
     return Outcome.ACCEPTED
 
 
@@ -136,7 +124,7 @@ def exit_begin(state: State, out: Events, row: Any) -> Outcome:
         return Outcome.UNKNOWN_ACCOUNT
     state.exits[account] += 1
     _emit_money(state, out, EventKind.EXIT_BEGUN, 0, account, 0)
-    sweep_account(state, out, account)
+    sweep_account(state, out, account, ALL_MARKETS, Outcome.EXITING)
     return Outcome.ACCEPTED
 
 
@@ -161,6 +149,32 @@ def exit_end(state: State, out: Events, row: Any) -> Outcome:
 
 
 @kernel
+def cancel_all(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out CANCEL_ALL; return ACCEPTED or why not."""
+    account, market = i64(row["account"]), i64(row["market"])
+    if market != ALL_MARKETS and market >= state.counters[0]["markets"]:
+        return Outcome.UNKNOWN_MARKET
+    if account >= state.counters[0]["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    count = sweep_account(state, out, account, market, Outcome.CANCELLED_BY_OWNER)
+    _emit_market(state, out, EventKind.CANCELLED_ALL, market, account, count)
+    return Outcome.ACCEPTED
+
+
+@kernel
+def set_phase(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out SET_PHASE; return ACCEPTED or why not."""
+    market, phase = i64(row["market"]), row["amount"]
+    if market >= state.counters[0]["markets"]:
+        return Outcome.UNKNOWN_MARKET
+    if phase < Phase.OPEN or phase > Phase.HALTED:
+        return Outcome.BAD_PHASE
+    state.markets[market]["phase"] = phase
+    _emit_market(state, out, EventKind.PHASE_SET, market, 0, phase)
+    return Outcome.ACCEPTED
+
+
+@kernel
 def _pay_out(state: State, token: int, account: int, amount: int) -> None:
     """Take ``amount`` out of the engine; the caller has seen that it is available."""
     state.tokens[token]["supply"] -= amount
@@ -177,8 +191,16 @@ def _emit_money(
 
 
 @kernel
+def _emit_market(
+    state: State, out: Events, kind: EventKind, market: int, account: int, amount: int
+) -> None:
+    """Write an event about a whole market; no single order is involved."""
+    emit(state, out, kind, Outcome.ACCEPTED, market, 0, account, 0, 0, 0, amount)
+
+
+@kernel
 def administer(state: State, out: Events, row: Any, kind: int) -> None:
-    """Carry out any command that is neither PLACE, CANCEL nor CLOCK."""
+    """Carry out any command that is neither PLACE, CANCEL, AMEND nor CLOCK."""
     if kind == Kind.LIST_TOKEN:
         judged = list_token(state, out, row)
     elif kind == Kind.LIST_MARKET:
@@ -193,6 +215,10 @@ def administer(state: State, out: Events, row: Any, kind: int) -> None:
         judged = exit_begin(state, out, row)
     elif kind == Kind.EXIT_END:
         judged = exit_end(state, out, row)
+    elif kind == Kind.CANCEL_ALL:
+        judged = cancel_all(state, out, row)
+    elif kind == Kind.SET_PHASE:
+        judged = set_phase(state, out, row)
     else:
         judged = Outcome.UNKNOWN_COMMAND
     if judged != Outcome.ACCEPTED:

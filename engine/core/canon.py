@@ -14,7 +14,7 @@ from engine.core.bits import next_above, next_below
 from engine.core.jit import i64, kernel
 from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State
 
-DUMP_VERSION = 1
+DUMP_VERSION = 2
 
 
 @kernel
@@ -98,7 +98,10 @@ def dump(state: State) -> bytes:
         _columns(
             [
                 state.markets[:markets][name]
-                for name in ("base", "quote", "lot_pips", "tick_pips", "maker_ppm", "taker_ppm")
+                for name in (
+                    *("base", "quote", "lot_pips", "tick_pips"),
+                    *("maker_ppm", "taker_ppm", "phase"),
+                )
             ]
         ),
         by_account,

@@ -89,6 +89,15 @@ def emit_order(
 
 
 @kernel
+def emit_amended(
+    state: State, out: Events, outcome: Outcome, slot: int, order_id: int, lots: int, gone: int
+) -> None:
+    """Write that the order in ``slot`` has ``lots`` open now and ``gone`` lots left the book."""
+    emit_order(state, out, EventKind.AMENDED, outcome, slot, order_id, lots)
+    out[state.counters[0]["out_row"] - 1]["order_left"] = gone
+
+
+@kernel
 def emit_trade(
     state: State,
     out: Events,

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import PRICE_MAX, Limits
+from engine.types import ALL_MARKETS, FEE_MAX_PPM, PRICE_MAX, Limits
 
 LINE_BYTES: Final = 64
 NO_SLOT: Final = 0
@@ -63,8 +63,9 @@ MARKET = np.dtype(
     [
         ("base", "<i4"),
         ("quote", "<i4"),
-        ("maker_ppm", "<i4"),
-        ("taker_ppm", "<i4"),
+        ("maker_ppm", "<i2"),
+        ("taker_ppm", "<i2"),
+        ("phase", "<i4"),
         ("lot_pips", "<i8"),
         ("tick_pips", "<i8"),
         ("lots_max", "<i8"),  # More lots than this are more base pips than MONEY_MAX.
@@ -74,6 +75,7 @@ MARKET = np.dtype(
     ]
 )
 assert MARKET.itemsize == LINE_BYTES
+assert FEE_MAX_PPM < 2**15  # Fees are two bytes wide, so that the phase is in the same line.
 
 BALANCE = np.dtype([("available", "<i8"), ("held", "<i8")])
 TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
@@ -109,6 +111,7 @@ class State(NamedTuple):
 def new_state(limits: Limits) -> State:
     """Return the state before the first command."""
     assert 2 <= limits.ladder_ticks <= 64**TREE_DEPTH, limits.ladder_ticks
+    assert limits.markets <= ALL_MARKETS, "that number names no market"
     assert limits.orders < 2**31 and limits.accounts < 2**31, "slots and accounts are int32"
     assert 1 <= limits.generations < 2**31, "an order id keeps 31 bits for the generation"
 

@@ -1,99 +1,44 @@
-"""What happens to an incoming order, from the first check to its last fill?
+"""What happens to an order that was let in, until its last fill?
 
-Price-time priority; every fill at the maker's price. All checks come before the first change, so
-a refused order leaves no trace but its sequence number.
+Price-time priority; every fill at the maker's price. All checks (``judge.py``) come before the
+first change, so a refused order leaves no trace but its sequence number.
 """
 
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
+from engine.core.bits import next_above, next_below
 from engine.core.book import (
     best_against,
     crosses,
     give_slot,
     id_of,
     link,
-    slot_is_free,
-    slot_of,
     take_slot,
     unlink,
 )
-from engine.core.emit import emit_order, emit_trade, refuse
+from engine.core.emit import emit_amended, emit_order, emit_trade, refuse
 from engine.core.jit import i64, kernel
-from engine.core.layout import NEVER, NO_SLOT, State
+from engine.core.judge import (
+    SELF_DECREMENT,
+    SELF_EXPIRE_BOTH,
+    SELF_EXPIRE_MAKER,
+    SELF_EXPIRE_TAKER,
+    SELF_MODES,
+    SINGLE_SHOT,
+    judge,
+)
+from engine.core.layout import NO_SLOT, State
+from engine.core.leave import remove, shrink
 from engine.core.ledger import (
     fee_of,
-    fee_worst_ppm,
     hold,
     hold_of,
     pay_maker,
-    release_rest,
     token_paid,
 )
 from engine.events import EventKind, Events
-from engine.types import FILLS_MAX, LOTS_MAX, OrderFlag, Outcome, Side, TimeInForce
-
-POST_ONLY, SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
-FLAGS_KNOWN = POST_ONLY | SINGLE_SHOT
-
-
-@kernel
-def lots_fit(state: State, market: int, price_ticks: int, lots: int) -> bool:
-    """Return whether every product made of these factors stays below 2**62.
-
-    ``lots * price_ticks`` itself can pass 2**63, so its upper part is looked at first: with
-    lots <= 2**40 and price < 2**31 neither product below can wrap.
-    """
-    listing = state.markets[market]
-    if lots > listing["lots_max"] or price_ticks * (lots >> 20) > 1 << 42:
-        return False
-    return lots * price_ticks <= listing["area_max"]
-
-
-@kernel
-def bad_terms(side: int, tif: int, flags: int) -> bool:
-    """Return whether side, time in force and flags contradict each other or are unknown."""
-    if side > Side.SELL or tif > TimeInForce.IOC or flags & ~FLAGS_KNOWN != 0:
-        return True
-    if tif == TimeInForce.IOC:
-        return flags & POST_ONLY != 0
-    return flags & SINGLE_SHOT != 0
-
-
-@kernel
-def judge(state: State, row: Any) -> Outcome:
-    """Return ACCEPTED or the first reason to refuse this PLACE; changes nothing."""
-    counters = state.counters[0]
-    market, account = i64(row["market"]), i64(row["account"])
-    side, tif, flags = i64(row["side"]), i64(row["tif"]), i64(row["flags"])
-    price_ticks, lots = row["price_ticks"], row["amount"]
-
-    if market >= counters["markets"]:
-        return Outcome.UNKNOWN_MARKET
-    if account >= counters["accounts"]:
-        return Outcome.UNKNOWN_ACCOUNT
-    if bad_terms(side, tif, flags):
-        return Outcome.BAD_ORDER
-    if state.exits[account] != 0:
-        return Outcome.ACCOUNT_FROZEN
-    if price_ticks < 1 or price_ticks >= state.levels.shape[1]:
-        return Outcome.PRICE_OUT_OF_RANGE
-    if lots < 1 or lots > LOTS_MAX:
-        return Outcome.QUANTITY_OUT_OF_RANGE
-    if not lots_fit(state, market, price_ticks, lots):
-        return Outcome.NOTIONAL_OUT_OF_RANGE
-    if row["fee_cap_ppm"] < fee_worst_ppm(state, market):
-        return Outcome.FEE_CAP_TOO_LOW
-    if row["expiry_ns"] <= counters["time_ns"]:
-        return Outcome.ORDER_EXPIRED
-    if flags & POST_ONLY != 0 and crosses(side, price_ticks, best_against(state, market, side)):
-        return Outcome.POST_ONLY_WOULD_TRADE
-    balance = state.balances[account, token_paid(state, market, side)]
-    if balance["available"] < hold_of(state, market, side, price_ticks, lots):
-        return Outcome.INSUFFICIENT_BALANCE
-    if not slot_is_free(state):
-        return Outcome.CAPACITY
-    return Outcome.ACCEPTED
+from engine.types import FILLS_MAX, LOTS_MAX, Outcome, Side, TimeInForce
 
 
 @kernel
@@ -113,8 +58,12 @@ def place(state: State, out: Events, row: Any) -> None:
     order_id = id_of(state, slot)
     emit_order(state, out, EventKind.ACCEPTED, Outcome.ACCEPTED, slot, order_id, row["amount"])
 
-    fills_max = FILLS_MAX if row["flags"] & SINGLE_SHOT != 0 else LOTS_MAX
-    lots_left, why = match(state, out, slot, row["amount"], fills_max)
+    flags = i64(row["flags"])
+    fills_max = FILLS_MAX if flags & SINGLE_SHOT != 0 else LOTS_MAX
+    lots_left, why = row["amount"], Outcome.NOT_FILLABLE_WHOLE
+    if row["tif"] != TimeInForce.FOK or fills_whole(state, slot, lots_left, flags, fills_max):
+        lots_left, why = match(state, out, slot, lots_left, flags & SELF_MODES, fills_max)
+        assert lots_left == 0 or row["tif"] != TimeInForce.FOK
 
     if lots_left == 0:
         give_slot(state, slot)
@@ -143,7 +92,64 @@ def rest(state: State, slot: int, lots: int, expiry_ns: int) -> None:
 
 
 @kernel
-def match(state: State, out: Events, taker: int, lots: int, fills_max: int) -> tuple[int, Outcome]:
+def fills_whole(state: State, taker: int, lots: int, flags: int, fills_max: int) -> bool:
+    """Return whether the order in slot ``taker`` would be filled to the last lot; looks only.
+
+    Expired makers do not count. An own order is passed over if it would make way and is the end
+    otherwise, because either it stops the taker or both lose lots without a trade.
+    """
+    order = state.orders[taker]
+    market, side, limit = i64(order["market"]), i64(order["side"]), i64(order["price"])
+    makes_way = flags & SELF_MODES == SELF_EXPIRE_MAKER
+    price = i64(best_against(state, market, side))
+    while crosses(side, limit, price):
+        slot = i64(state.levels[market, price]["head"])
+        while slot != NO_SLOT:
+            maker = state.orders[slot]
+            if state.expiry_ns[slot] > state.counters[0]["time_ns"]:
+                if maker["account"] != order["account"]:
+                    lots -= maker["lots"]
+                    fills_max -= 1
+                elif not makes_way:
+                    return False
+                if lots <= 0:
+                    return fills_max >= 0
+                if fills_max <= 0:
+                    return False
+            slot = i64(maker["next"])
+        if side == Side.BUY:
+            price = next_above(state, market, price)
+        else:
+            price = next_below(state, market, price)
+    return False
+
+
+@kernel
+def meet_oneself(state: State, out: Events, taker: int, maker: int, lots: int, mode: int) -> int:
+    """Deal with the own order in slot ``maker`` that the incoming one meets with ``lots`` open.
+
+    Return the lots the incoming order goes on with; 0 means that its rest leaves.
+    """
+    if mode == SELF_EXPIRE_TAKER:
+        return 0
+    resting = state.orders[maker]["lots"]
+    if mode == SELF_DECREMENT and resting > lots:
+        shrink(state, out, maker, resting - lots, Outcome.SELF_TRADE)
+        return 0
+    remove(state, out, maker, Outcome.SELF_TRADE)
+    if mode == SELF_EXPIRE_MAKER:
+        return lots
+    if mode == SELF_EXPIRE_BOTH or resting == lots:
+        return 0
+    order_id = id_of(state, taker)
+    emit_amended(state, out, Outcome.SELF_TRADE, taker, order_id, lots - resting, 0)
+    return lots - resting
+
+
+@kernel
+def match(
+    state: State, out: Events, taker: int, lots: int, self_mode: int, fills_max: int
+) -> tuple[int, Outcome]:
     """Fill the order in slot ``taker`` against the book and settle it.
 
     Return the lots left and why it had to stop; ACCEPTED when it simply met no further price.
@@ -171,8 +177,12 @@ def match(state: State, out: Events, taker: int, lots: int, fills_max: int) -> t
             remove(state, out, slot, Outcome.EXPIRED)
             continue
         if maker["account"] == account:
-            why = Outcome.SELF_TRADE
-            break
+            lots_on = meet_oneself(state, out, taker, slot, lots, self_mode)
+            if lots_on == 0:
+                why = Outcome.SELF_TRADE
+                break
+            lots = lots_on
+            continue
 
         traded = min(lots, maker["lots"])
         notional = traded * price * listing["tick_pips"]
@@ -217,66 +227,19 @@ def pay_taker(state: State, slot: int, base_lots: int, quote_pips: int, fees_pip
 
 
 @kernel
-def remove(state: State, out: Events, slot: int, why: Outcome) -> None:
-    """Take the resting order in ``slot`` out of the book and release what it held."""
-    order_id = id_of(state, slot)
-    lots = state.orders[slot]["lots"]
-    release_rest(state, slot)
-    emit_order(state, out, EventKind.CANCELLED, why, slot, order_id, lots)
-    unlink(state, slot)
-    give_slot(state, slot)
-
-
-@kernel
-def cancel(state: State, out: Events, row: Any) -> None:
-    """Carry out one CANCEL command."""
-    account, order_id = i64(row["account"]), row["order_id"]
-    slot = slot_of(state, order_id)
-    if account >= state.counters[0]["accounts"]:
-        refuse(state, out, Outcome.UNKNOWN_ACCOUNT, account, order_id)
-    elif slot == NO_SLOT:
-        refuse(state, out, Outcome.NOT_RESTING, account, order_id)
-    elif state.orders[slot]["account"] != account:
-        refuse(state, out, Outcome.NOT_OWNER, account, order_id)
-    else:
-        remove(state, out, slot, Outcome.CANCELLED_BY_OWNER)
-
-
-@kernel
-def sweep_expired(state: State, out: Events) -> None:
-    """Remove every expired order, in slot order, and learn when the next one expires."""
-    counters = state.counters[0]
-    if counters["time_ns"] < counters["expiry_soonest_ns"]:
-        return
-    soonest_ns = i64(NEVER)
-    for slot in range(1, counters["slots_used"] + 1):
-        if state.orders[slot]["lots"] == 0:
-            continue
-        if state.expiry_ns[slot] <= counters["time_ns"]:
-            remove(state, out, slot, Outcome.EXPIRED)
-        else:
-            soonest_ns = min(soonest_ns, state.expiry_ns[slot])
-    counters["expiry_soonest_ns"] = soonest_ns
-
-
-@kernel
-def sweep_account(state: State, out: Events, account: int) -> None:
-    """Remove every order of ``account``, in slot order, because it leaves."""
-    for slot in range(1, state.counters[0]["slots_used"] + 1):
-        order = state.orders[slot]
-        if order["lots"] != 0 and order["account"] == account:
-            remove(state, out, slot, Outcome.EXITING)
-
-
-@kernel
 def rows_worst(state: State, row: Any) -> int:
-    """Return the most events a PLACE can cause: each maker it may meet gives at most one."""
+    """Return the most events a PLACE can cause.
+
+    Each maker it may meet gives one, or two if it is the taker's own and both are decremented.
+    """
     counters = state.counters[0]
     market, side = i64(row["market"]), i64(row["side"])
     if market >= counters["markets"]:
         return 1
     if not crosses(side, row["price_ticks"], best_against(state, market, side)):
         return 2
+    if i64(row["flags"]) & SELF_MODES != 0:
+        return 2 * counters["orders_live"] + 2
     if max(counters["time_ns"], row["time_ns"]) >= counters["expiry_soonest_ns"]:
         return counters["orders_live"] + 2
     return min(max(row["amount"], 0), counters["orders_live"]) + 2

@@ -12,7 +12,8 @@ from engine.commands import Commands, Kind
 from engine.core.admin import administer
 from engine.core.jit import kernel
 from engine.core.layout import State
-from engine.core.match import cancel, place, rows_worst, sweep_expired
+from engine.core.leave import amend, cancel, sweep_expired
+from engine.core.match import place, rows_worst
 from engine.events import Events
 
 BROKEN_SEQUENCE = -1
@@ -48,7 +49,7 @@ def room_for(state: State, row: Any) -> int:
     if row["kind"] == Kind.PLACE:
         return rows_worst(state, row)
     counters = state.counters[0]
-    if row["kind"] == Kind.EXIT_BEGIN:
+    if row["kind"] == Kind.EXIT_BEGIN or row["kind"] == Kind.CANCEL_ALL:
         return counters["orders_live"] + 1
     if row["kind"] == Kind.CLOCK:
         now_ns = max(counters["time_ns"], row["time_ns"])
@@ -67,6 +68,8 @@ def step(state: State, out: Events, row: Any) -> None:
         place(state, out, row)
     elif kind == Kind.CANCEL:
         cancel(state, out, row)
+    elif kind == Kind.AMEND:
+        amend(state, out, row)
     elif kind == Kind.CLOCK:
         sweep_expired(state, out)
     else:

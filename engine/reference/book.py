@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from sortedcontainers import SortedDict
 
-from engine.types import MONEY_MAX, Side, fee_pips
+from engine.types import MONEY_MAX, Phase, Side, fee_pips
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class Market:
     tick_pips: int
     maker_ppm: int
     taker_ppm: int
+    phase: int = Phase.OPEN
     sides: tuple["SortedDict[int, Queue]", "SortedDict[int, Queue]"] = field(
         default_factory=lambda: (SortedDict(), SortedDict())
     )
@@ -92,6 +93,14 @@ class Market:
         queue = ladder.peekitem(0 if side == Side.BUY else -1)[1]
         first: Order = next(iter(queue.values()))
         return first
+
+    def queue_against(self, side: int, price_ticks: int) -> Iterator[Order]:
+        """Yield the resting orders an order of ``side`` at this limit may meet, in that order."""
+        against = Side.SELL if side == Side.BUY else Side.BUY
+        for price in self.prices(against):
+            if price > price_ticks if side == Side.BUY else price < price_ticks:
+                return
+            yield from self.sides[against][price].values()
 
     def insert(self, order: Order) -> None:
         """Put an order at the end of the queue of its price."""

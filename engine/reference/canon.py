@@ -12,7 +12,7 @@ from engine.types import Side
 if TYPE_CHECKING:
     from engine.reference.machine import Engine
 
-DUMP_VERSION = 1
+DUMP_VERSION = 2
 EMPTY = (0, 0, 0, 0, 0, 0)
 
 
@@ -37,7 +37,7 @@ def _numbers(engine: Engine) -> Iterator[int]:
         yield from (ledger.supply[token], ledger.fees[token])
     for market in engine.markets:
         yield from (market.base, market.quote, market.lot_pips, market.tick_pips)
-        yield from (market.maker_ppm, market.taker_ppm)
+        yield from (market.maker_ppm, market.taker_ppm, market.phase)
     for account, exits in enumerate(engine.exits):
         yield exits
         for token in range(ledger.tokens):

@@ -12,23 +12,31 @@ from engine.reference import canon, check
 from engine.reference.book import Market, Order
 from engine.reference.ledger import Ledger
 from engine.reference.slots import Slots
+from engine.reference.terms import (
+    DECREMENT,
+    EXPIRE_MAKER,
+    EXPIRE_TAKER,
+    POST_ONLY,
+    REFUSALS,
+    SINGLE_SHOT,
+    takes_orders,
+    terms_agree,
+)
 from engine.types import (
+    ALL_MARKETS,
     FEE_MAX_PPM,
     FILLS_MAX,
     LOTS_MAX,
     MONEY_MAX,
     Limits,
-    OrderFlag,
     Outcome,
+    Phase,
     Side,
     TimeInForce,
     fee_pips,
 )
 
 Row = dict[str, int]
-# Plain integers: in the oracle an operation on an IntFlag costs as much as a whole dict access.
-_POST_ONLY, _SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
-_KNOWN_FLAGS = _POST_ONLY | _SINGLE_SHOT
 
 
 class Engine:
@@ -57,6 +65,9 @@ class Engine:
             Kind.WITHDRAW: self.withdraw,
             Kind.PLACE: self.place,
             Kind.CANCEL: self.cancel,
+            Kind.AMEND: self.amend,
+            Kind.CANCEL_ALL: self.cancel_all,
+            Kind.SET_PHASE: self.set_phase,
             Kind.CLOCK: self.clock,
             Kind.EXIT_BEGIN: self.exit_begin,
             Kind.EXIT_END: self.exit_end,
@@ -137,7 +148,12 @@ class Engine:
         )
 
     def emit_order(
-        self, kind: EventKind, order: Order, lots: int, outcome: Outcome = Outcome.ACCEPTED
+        self,
+        kind: EventKind,
+        order: Order,
+        lots: int,
+        outcome: Outcome = Outcome.ACCEPTED,
+        gone: int = 0,
     ) -> None:
         """Add an event about one order."""
         self.emit(
@@ -149,6 +165,7 @@ class Engine:
             order_id=order.order_id,
             price_ticks=order.price_ticks,
             amount=lots,
+            order_left=gone,
         )
 
     # Listings, accounts and money.
@@ -235,9 +252,39 @@ class Engine:
             return Outcome.UNKNOWN_ACCOUNT
         self.exits[account] += 1
         self.emit(EventKind.EXIT_BEGUN, account=account)
-        for order in self.in_slot_order():
-            if order.account == account:
-                self.remove(order, Outcome.EXITING)
+        self.sweep(account, ALL_MARKETS, Outcome.EXITING)
+        return Outcome.ACCEPTED
+
+    def sweep(self, account: int, market: int, why: Outcome) -> int:
+        """Remove an account's orders in one market or all, in slot order; return how many."""
+        gone = [
+            order
+            for order in self.in_slot_order()
+            if order.account == account and market in (order.market, ALL_MARKETS)
+        ]
+        for order in gone:
+            self.remove(order, why)
+        return len(gone)
+
+    def cancel_all(self, row: Row) -> Outcome:
+        """Carry out CANCEL_ALL."""
+        account, market = row["account"], row["market"]
+        if market != ALL_MARKETS and market >= len(self.markets):
+            return Outcome.UNKNOWN_MARKET
+        if account >= len(self.exits):
+            return Outcome.UNKNOWN_ACCOUNT
+        count = self.sweep(account, market, Outcome.CANCELLED_BY_OWNER)
+        self.emit(EventKind.CANCELLED_ALL, market=market, account=account, amount=count)
+        return Outcome.ACCEPTED
+
+    def set_phase(self, row: Row) -> Outcome:
+        """Carry out SET_PHASE."""
+        if row["market"] >= len(self.markets):
+            return Outcome.UNKNOWN_MARKET
+        if not Phase.OPEN <= row["amount"] <= Phase.HALTED:
+            return Outcome.BAD_PHASE
+        self.markets[row["market"]].phase = row["amount"]
+        self.emit(EventKind.PHASE_SET, market=row["market"], amount=row["amount"])
         return Outcome.ACCEPTED
 
     def exit_end(self, row: Row) -> Outcome:
@@ -271,6 +318,8 @@ class Engine:
             return Outcome.BAD_ORDER
         if self.exits[account]:
             return Outcome.ACCOUNT_FROZEN
+        if not takes_orders(market.phase, row["flags"]):
+            return REFUSALS[Phase(market.phase)]
         if not 0 < price_ticks < self.limits.ladder_ticks:
             return Outcome.PRICE_OUT_OF_RANGE
         if not 0 < lots <= LOTS_MAX:
@@ -281,7 +330,7 @@ class Engine:
             return Outcome.FEE_CAP_TOO_LOW
         if row["expiry_ns"] <= self.time_ns:
             return Outcome.ORDER_EXPIRED
-        if row["flags"] & _POST_ONLY and market.crossed_by(side, price_ticks):
+        if row["flags"] & POST_ONLY and market.crossed_by(side, price_ticks):
             return Outcome.POST_ONLY_WOULD_TRADE
         needed = market.hold_pips(side, price_ticks, lots)
         if self.ledger.available[account, market.paid_token(side)] < needed:
@@ -307,8 +356,13 @@ class Engine:
         self.set_hold(order)
         self.emit_order(EventKind.ACCEPTED, order, order.lots)
 
-        single_shot = bool(row["flags"] & _SINGLE_SHOT)
-        why = self.match(order, FILLS_MAX if single_shot else None)
+        single_shot = bool(row["flags"] & SINGLE_SHOT)
+        self_mode = row["flags"] & DECREMENT
+        fills_max = FILLS_MAX if single_shot else None
+        if row["tif"] == TimeInForce.FOK and not self.fills_whole(order, self_mode, fills_max):
+            why = Outcome.NOT_FILLABLE_WHOLE
+        else:
+            why = self.match(order, self_mode, fills_max)
 
         if order.lots and why == Outcome.ACCEPTED and row["tif"] == TimeInForce.GTC:
             self.markets[order.market].insert(order)
@@ -323,7 +377,25 @@ class Engine:
         self.slots.give_back(order.order_id)
         return Outcome.ACCEPTED
 
-    def match(self, taker: Order, fills_max: int | None) -> Outcome:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        """Return whether ``taker`` would be filled to its last lot."""
+        lots, fills = taker.lots, 0
+        for maker in self.markets[taker.market].queue_against(taker.side, taker.price_ticks):
+            if maker.expiry_ns <= self.time_ns:
+                continue
+            if maker.account == taker.account:
+                if self_mode == EXPIRE_MAKER:
+                    continue
+                return False
+            if fills == fills_max:
+                return False
+            fills += 1
+            lots -= maker.lots
+            if lots <= 0:
+                return True
+        return False
+
+    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
         """Fill ``taker`` while it meets prices it accepts; return why it had to stop early."""
         market = self.markets[taker.market]
         fills = 0
@@ -335,10 +407,29 @@ class Engine:
                 self.remove(maker, Outcome.EXPIRED)
                 continue
             if maker.account == taker.account:
-                return Outcome.SELF_TRADE
+                if not self.survives_itself(taker, maker, self_mode):
+                    return Outcome.SELF_TRADE
+                continue
             self.trade(market, taker, maker)
             fills += 1
         return Outcome.ACCEPTED
+
+    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+        """Deal with an own order that ``taker`` meets; return whether ``taker`` goes on."""
+        if self_mode == EXPIRE_TAKER:
+            return False
+        if self_mode != DECREMENT:
+            self.remove(maker, Outcome.SELF_TRADE)
+            return self_mode == EXPIRE_MAKER
+        if maker.lots > taker.lots:
+            self.shrink(maker, maker.lots - taker.lots, Outcome.SELF_TRADE)
+            return False
+        gone = maker.lots
+        self.remove(maker, Outcome.SELF_TRADE)
+        if gone == taker.lots:
+            return False
+        self.shrink(taker, taker.lots - gone, Outcome.SELF_TRADE)
+        return True
 
     def trade(self, market: Market, taker: Order, maker: Order) -> None:
         """Exchange what both still want, at the maker's price."""
@@ -388,17 +479,43 @@ class Engine:
         self.ledger.hold(order.account, token, wanted - order.held_pips)
         order.held_pips = wanted
 
-    def cancel(self, row: Row) -> Outcome:
-        """Carry out CANCEL."""
+    def resting_of(self, row: Row) -> Order | Outcome:
+        """Return the order a command names, or why its account may not touch it."""
         if row["account"] >= len(self.exits):
             return Outcome.UNKNOWN_ACCOUNT
         order = self.orders.get(row["order_id"])
         if order is None:
             return Outcome.NOT_RESTING
-        if order.account != row["account"]:
-            return Outcome.NOT_OWNER
+        return order if order.account == row["account"] else Outcome.NOT_OWNER
+
+    def cancel(self, row: Row) -> Outcome:
+        """Carry out CANCEL."""
+        order = self.resting_of(row)
+        if isinstance(order, Outcome):
+            return order
         self.remove(order, Outcome.CANCELLED_BY_OWNER)
         return Outcome.ACCEPTED
+
+    def amend(self, row: Row) -> Outcome:
+        """Carry out AMEND: fewer lots, same place."""
+        order = self.resting_of(row)
+        if isinstance(order, Outcome):
+            return order
+        if self.markets[order.market].phase == Phase.HALTED:
+            return Outcome.MARKET_HALTED
+        if row["amount"] < 1:
+            return Outcome.QUANTITY_OUT_OF_RANGE
+        if row["amount"] >= order.lots:
+            return Outcome.AMEND_NOT_SMALLER
+        self.shrink(order, row["amount"], Outcome.ACCEPTED)
+        return Outcome.ACCEPTED
+
+    def shrink(self, order: Order, lots: int, why: Outcome) -> None:
+        """Leave ``order``, which may rest or still be coming in, only ``lots`` open."""
+        gone = order.lots - lots if order.order_id in self.orders else 0
+        order.lots = lots
+        self.set_hold(order)
+        self.emit_order(EventKind.AMENDED, order, lots, why, gone)
 
     def clock(self, row: Row) -> Outcome:
         """Carry out CLOCK: expired orders go, in slot order."""
@@ -466,12 +583,3 @@ class Engine:
     def check(self) -> None:
         """Assert the invariants over the whole state; slow."""
         check.check(self)
-
-
-def terms_agree(side: int, tif: int, flags: int) -> bool:
-    """Return whether side, time in force and flags are known and do not contradict each other."""
-    if side not in (Side.BUY, Side.SELL) or flags & ~_KNOWN_FLAGS:
-        return False
-    if tif == TimeInForce.GTC:
-        return not flags & _SINGLE_SHOT
-    return tif == TimeInForce.IOC and not flags & _POST_ONLY

@@ -12,7 +12,18 @@ import numpy as np
 
 from engine.commands import Commands, Kind
 from engine.events import EventKind, Events
-from engine.types import Outcome, Side, fee_pips
+from engine.types import (
+    ALL_MARKETS,
+    FILLS_MAX,
+    OrderFlag,
+    Outcome,
+    Phase,
+    Side,
+    TimeInForce,
+    fee_pips,
+)
+
+SELF_MODES = int(OrderFlag.SELF_DECREMENT)
 
 
 @dataclass
@@ -35,10 +46,12 @@ class Audit:
         self.sequence = self.index = self.trade_id = self.time_ns = 0
         self.listings: list[np.void] = []
         self.owned: defaultdict[tuple[int, int], int] = defaultdict(int)
+        self.phases: defaultdict[int, Phase] = defaultdict(lambda: Phase.OPEN)
         self.fees: defaultdict[int, int] = defaultdict(int)
         self.ids_seen: set[int] = set()
         self.resting: dict[int, Open] = {}
         self.incoming: tuple[int, Open] | None = None
+        self.whole = False
 
     def follow(self, commands: Commands, events: Events) -> None:
         """Take one batch with all its events."""
@@ -61,6 +74,10 @@ class Audit:
                 assert len(events) == 1 and 100 <= event["outcome"] < 150, "I10"
                 return
             self.take(row, event)
+        if row["kind"] == Kind.PLACE and row["tif"] == TimeInForce.FOK:
+            traded = int(events["amount"][events["kind"] == EventKind.TRADE].sum())
+            assert traded == (row["amount"] if self.whole else 0), "FOK: whole or not at all"
+            assert self.whole or len(events) == 2, "FOK: a dropped order touched the book"
         assert self.incoming is None or self.incoming[1].lots == 0, "I5: lots without a fate"
         self.not_crossed(int(row["market"]))
 
@@ -78,6 +95,7 @@ class Audit:
             assert order_id > 0 and order_id not in self.ids_seen, "an id was given twice"
             self.ids_seen.add(order_id)
             self.incoming = (order_id, self.opened(row, event))
+            self.whole = self.fills_whole(row)
         elif kind == EventKind.TRADE:
             self.trade(event)
         elif kind == EventKind.CANCELLED:
@@ -85,13 +103,66 @@ class Audit:
             assert gone.lots == event["amount"], "I5: cancelled lots"
             if event["outcome"] == Outcome.EXPIRED:
                 assert gone.expiry_ns <= self.time_ns, "removed before its time"
+            elif event["outcome"] == Outcome.SELF_TRADE:
+                assert self.incoming is not None and int(row["flags"]) & SELF_MODES, "I9: uncalled"
+                assert gone.account == self.incoming[1].account, "I9: whose order?"
+        elif kind == EventKind.AMENDED:
+            self.amended(row, event)
+        elif kind == EventKind.PHASE_SET:
+            self.phases[int(event["market"])] = Phase(event["amount"])
+        elif kind == EventKind.CANCELLED_ALL:
+            where = int(event["market"])
+            left = [
+                order
+                for order in self.resting.values()
+                if order.account == event["account"] and where in (order.market, ALL_MARKETS)
+            ]
+            assert not left, "an order survived"
         elif kind in (EventKind.RESTED, EventKind.UNFILLED):
             self.finish(kind, order_id, event)
+
+    def fills_whole(self, row: np.void) -> bool:
+        """Return whether this order must be filled to its last lot, were it to be whole."""
+        toward = 1 if row["side"] == Side.BUY else -1
+        lots, fills = int(row["amount"]), 0
+        makers = [
+            order
+            for order in self.resting.values()
+            if (order.market, order.side) == (row["market"], 1 - row["side"])
+            and toward * order.price <= toward * row["price_ticks"]
+            and order.expiry_ns > self.time_ns
+        ]
+        for maker in sorted(makers, key=lambda order: (toward * order.price, order.arrival)):
+            if maker.account != row["account"]:
+                lots, fills = lots - maker.lots, fills + 1
+            elif int(row["flags"]) & SELF_MODES != OrderFlag.SELF_EXPIRE_MAKER:
+                return False
+            if lots <= 0:
+                return fills <= FILLS_MAX or not int(row["flags"]) & OrderFlag.SINGLE_SHOT
+        return False
+
+    def amended(self, row: np.void, event: np.void) -> None:
+        """An order has fewer lots; if it rests they have left the book."""
+        order_id, lots, gone = (int(event[name]) for name in ("order_id", "amount", "order_left"))
+        if self.incoming is not None and self.incoming[0] == order_id:
+            order = self.incoming[1]
+            assert gone == 0 and event["outcome"] == Outcome.SELF_TRADE, "not in the book yet"
+        else:
+            order = self.resting[order_id]
+            assert gone == order.lots - lots, "I5: lots that left the book"
+        by_owner = row["kind"] == Kind.AMEND and row["order_id"] == order_id
+        assert by_owner == (event["outcome"] == Outcome.ACCEPTED), "who asked?"
+        assert 0 < lots < order.lots and order.account == row["account"], "I5: amended"
+        order.lots = lots
 
     def opened(self, row: np.void, event: np.void) -> Open:
         """Return the incoming order; the event must repeat what was ordered."""
         for name in ("market", "side", "account", "price_ticks", "amount"):
             assert row[name] == event[name], name
+        phase = self.phases[int(row["market"])]
+        if phase != Phase.OPEN:
+            posts = int(row["flags"]) & OrderFlag.POST_ONLY
+            assert posts and phase == Phase.POST_ONLY, "an order the phase forbids"
         return Open(
             int(row["market"]),
             int(row["side"]),
@@ -122,6 +193,7 @@ class Audit:
         maker, lots, price = self.resting[maker_id], int(event["amount"]), int(event["price_ticks"])
         assert maker.account == event["maker_account"] != taker.account, "I9: self trade"
         assert price == maker.price, "I6: not the maker's price"
+        assert self.phases[taker.market] == Phase.OPEN, "a trade in a closed market"
         toward = 1 if taker.side == Side.BUY else -1
         assert toward * price <= toward * taker.price, "I6: beyond the taker's limit"
         assert maker.expiry_ns > self.time_ns, "an expired order traded"

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.commands import COMMAND, Commands, Kind, batch_of, command, list_market
 from engine.events import EventKind, Events
-from engine.types import FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, Limits, Outcome
+from engine.types import ALL_MARKETS, FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, Limits, Outcome
 
 WORLD: Final = Limits(tokens=4, markets=3, accounts=10, orders=400, ladder_ticks=700)
 LISTINGS: Final = (
@@ -24,6 +24,9 @@ PAIRS: Final = ((0, 1), (1, 2), (0, 2))
 WEIGHTS: Final = {
     Kind.PLACE: 620,
     Kind.CANCEL: 170,
+    Kind.AMEND: 50,
+    Kind.CANCEL_ALL: 1,
+    Kind.SET_PHASE: 9,
     Kind.DEPOSIT: 60,
     Kind.WITHDRAW: 20,
     Kind.CLOCK: 8,
@@ -34,6 +37,9 @@ WEIGHTS: Final = {
     Kind.OPEN_ACCOUNT: 3,
 }
 LOTS: Final = (*(1,) * 60, *(2,) * 30, *(3,) * 20, *(8,) * 9, LOTS_MAX)
+SELF_MODES: Final = (0, 0, 0, 0, 4, 8, 12)
+PHASES: Final = (*(0,) * 30, 1, 2, 3, 4)
+"""Mostly open: in the other phases little happens, and each lasts until the next choice."""
 NEAR: Final = (-2, 0, 1, 2, 3, 5, 8, 13, 30)
 FAR: Final = (3, 4, 5, 6, 7, 8, 13, 21)
 LIFETIMES_NS: Final = (0, *(100,) * 5, *(1000,) * 10, *(2**40,) * 14)
@@ -87,7 +93,7 @@ class Crowd:
     def batch(self, size: int) -> Commands:
         """Return the next ``size`` commands."""
         self.building = self.sequence // MOOD % 2 == 0
-        weights = WEIGHTS | {Kind.CANCEL: 10} if self.building else WEIGHTS
+        weights = WEIGHTS | {Kind.CANCEL: 10, Kind.CANCEL_ALL: 0} if self.building else WEIGHTS
         kinds = self.random.choices(list(weights), list(weights.values()), k=size)
         rows = [self.garble({"kind": kind} | self.draw(kind)) for kind in kinds]
         return self.stamp(
@@ -139,6 +145,14 @@ class Crowd:
             order_id, owner = random.choice(ids) if ids else (1, 0)
             owner = owner if random.random() < 0.97 else account
             return {"account": owner, "order_id": order_id}
+        if kind == Kind.AMEND:
+            order_id, owner = random.choice(list(self.live.items()) or [(1, 0)])
+            owner = owner if random.random() < 0.9 else account
+            return {"account": owner, "order_id": order_id, "amount": random.choice((0, 1, 1, 2))}
+        if kind == Kind.CANCEL_ALL:
+            return {"account": account, "market": random.choice((0, 1, 2, 3, ALL_MARKETS))}
+        if kind == Kind.SET_PHASE:
+            return {"market": random.choice((0, 1, 1, 1, 2)), "amount": random.choice(PHASES)}
         if kind == Kind.EXIT_END:
             amount = random.choice((0, 0, 1, 10**4))
             if self.frozen and random.random() < 0.95:
@@ -171,8 +185,9 @@ class Crowd:
         side = random.randrange(2)
         whale = random.random() < (0.002 if self.building else 0.005)
         away = -50 if whale else random.choice(FAR if self.building else NEAR)
-        tif = 1 if random.random() < 0.2 else 0
+        tif = random.choice((*(0,) * 13, 1, 1, 2))
         flags = random.choice((0, 0, 2)) if tif else random.choice((0, 0, 1))
+        flags |= random.choice(SELF_MODES)
         if whale:
             tif, flags = 1, random.choice((0, *(2,) * 9))
         return {

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from engine import core, reference
 from engine.commands import Kind, batch_of, command, list_market
 from engine.events import EventKind, Events
-from engine.types import LOTS_MAX, MONEY_MAX, Limits, Side
+from engine.types import ALL_MARKETS, LOTS_MAX, MONEY_MAX, Limits, Side
 from tests.property.audit import Audit
 
 TINY = Limits(tokens=3, markets=2, accounts=4, orders=12, ladder_ticks=200, generations=6)
@@ -63,7 +63,10 @@ class TwoEngines(RuleBasedStateMachine):
     @rule(
         account=ACCOUNTS,
         side=st.integers(0, 1),
-        terms=st.sampled_from([(0, 0), (0, 0), (0, 1), (1, 0), (1, 2), (1, 1), (0, 2)]),
+        terms=st.sampled_from(
+            [(0, 0), (0, 0), (0, 1), (1, 0), (1, 2), (1, 1), (0, 2), (2, 0), (2, 2), (2, 1), (3, 0)]
+        ),
+        self_mode=st.sampled_from([0, 0, 4, 8, 12, 16]),
         price_ticks=PRICES,
         lots=LOTS,
         market=st.sampled_from([0, 0, 0, 0, 1]),
@@ -71,6 +74,7 @@ class TwoEngines(RuleBasedStateMachine):
     )
     def place(self, account: int, terms: tuple[int, int], lots: int, **rest: int) -> None:
         tif, flags = terms
+        flags |= rest.pop("self_mode")
         expiry_ns = self.time_ns + rest.pop("life_ns")
         fields = {"account": account, "tif": tif, "flags": flags, "amount": lots} | rest
         self.send(command(Kind.PLACE, fee_cap_ppm=10_000, expiry_ns=expiry_ns, **fields))
@@ -91,6 +95,12 @@ class TwoEngines(RuleBasedStateMachine):
         order_id = recent[choice % len(recent)]
         self.send(command(Kind.CANCEL, account=account, order_id=order_id))
 
+    @rule(choice=st.integers(0, 2**30), account=ACCOUNTS, lots=LOTS)
+    def amend(self, choice: int, account: int, lots: int) -> None:
+        recent = self.ids[-12:]
+        order_id = recent[choice % len(recent)]
+        self.send(command(Kind.AMEND, account=account, order_id=order_id, amount=lots))
+
     @rule(order_id=st.integers(-(2**63), 2**63 - 1), account=ACCOUNTS)
     def cancel_anything(self, order_id: int, account: int) -> None:
         self.send(command(Kind.CANCEL, account=account, order_id=order_id))
@@ -108,6 +118,14 @@ class TwoEngines(RuleBasedStateMachine):
     )
     def move_money(self, kind: Kind, account: int, token: int, amount: int) -> None:
         self.send(command(kind, account=account, token=token, amount=amount))
+
+    @rule(account=ACCOUNTS, market=st.sampled_from([0, 1, 2, ALL_MARKETS]))
+    def cancel_all(self, account: int, market: int) -> None:
+        self.send(command(Kind.CANCEL_ALL, account=account, market=market))
+
+    @rule(market=st.integers(0, 1), phase=st.sampled_from([0, 0, 0, 1, 2, 3, 4, -1]))
+    def set_phase(self, market: int, phase: int) -> None:
+        self.send(command(Kind.SET_PHASE, market=market, amount=phase))
 
     @rule(account=ACCOUNTS)
     def leave(self, account: int) -> None:

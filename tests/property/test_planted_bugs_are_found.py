@@ -33,16 +33,16 @@ class RemainderOfImmediateRests(reference.Engine):
     """Time in force is forgotten."""
 
     def place(self, row: dict[str, int]) -> Outcome:
-        return super().place(row if row["flags"] else row | {"tif": 0})
+        return super().place(row | {"tif": 0} if row["tif"] == 1 and not row["flags"] & 2 else row)
 
 
 class ExpiredMakersTrade(reference.Engine):
     """Nobody looks at the maker's expiry while matching."""
 
-    def match(self, taker: Order, fills_max: int | None) -> Outcome:
+    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
         now_ns, self.time_ns = self.time_ns, 0
         try:
-            return super().match(taker, fills_max)
+            return super().match(taker, self_mode, fills_max)
         finally:
             self.time_ns = now_ns
 

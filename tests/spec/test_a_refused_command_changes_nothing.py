@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.commands import Kind, command, list_market
-from engine.types import FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, OrderFlag, Outcome
+from engine.types import FEE_MAX_PPM, LOTS_MAX, MONEY_MAX, OrderFlag, Outcome, Phase
 from tests.ladder import BASE, FOREVER_NS, FUNDS, QUOTE, SMALL, TAKER_PPM, Desk
 from tests.spec.conftest import Build
 
@@ -101,9 +101,10 @@ CASES: Final = {
     "order in no market": (Outcome.UNKNOWN_MARKET, order(market=1)),
     "order of nobody": (Outcome.UNKNOWN_ACCOUNT, order(account=5)),
     "no such side": (Outcome.BAD_ORDER, order(side=2)),
-    "no such time in force": (Outcome.BAD_ORDER, order(tif=2)),
-    "no such flag": (Outcome.BAD_ORDER, order(flags=4)),
+    "no such time in force": (Outcome.BAD_ORDER, order(tif=3)),
+    "no such flag": (Outcome.BAD_ORDER, order(flags=16)),
     "immediate and post-only": (Outcome.BAD_ORDER, order(tif=1, flags=POST_ONLY)),
+    "whole and post-only": (Outcome.BAD_ORDER, order(tif=2, flags=POST_ONLY)),
     "single shot that rests": (Outcome.BAD_ORDER, order(flags=SINGLE_SHOT)),
     "order while leaving": (Outcome.ACCOUNT_FROZEN, order(account=4)),
     "price of nothing": (Outcome.PRICE_OUT_OF_RANGE, order(price_ticks=0)),
@@ -131,6 +132,34 @@ CASES: Final = {
     "cancel by nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.CANCEL, account=5, order_id=1)),
     "cancel of nothing": (Outcome.NOT_RESTING, command(Kind.CANCEL, order_id=77)),
     "cancel of another's": (Outcome.NOT_OWNER, command(Kind.CANCEL, order_id=1)),
+    "amend by nobody": (
+        Outcome.UNKNOWN_ACCOUNT,
+        command(Kind.AMEND, account=5, order_id=1, amount=1),
+    ),
+    "amend of nothing": (Outcome.NOT_RESTING, command(Kind.AMEND, order_id=77, amount=1)),
+    "amend of another's": (Outcome.NOT_OWNER, command(Kind.AMEND, order_id=1, amount=1)),
+    "amend to nothing": (
+        Outcome.QUANTITY_OUT_OF_RANGE,
+        command(Kind.AMEND, account=1, order_id=1),
+    ),
+    "amend to less": (
+        Outcome.QUANTITY_OUT_OF_RANGE,
+        command(Kind.AMEND, account=1, order_id=1, amount=-(2**63)),
+    ),
+    "amend to the same": (
+        Outcome.AMEND_NOT_SMALLER,
+        command(Kind.AMEND, account=1, order_id=1, amount=5),
+    ),
+    "amend to more": (
+        Outcome.AMEND_NOT_SMALLER,
+        command(Kind.AMEND, account=1, order_id=1, amount=2**63 - 1),
+    ),
+    "cancel all of nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.CANCEL_ALL, account=5)),
+    "cancel all in no market": (Outcome.UNKNOWN_MARKET, command(Kind.CANCEL_ALL, market=4)),
+    "phase of no market": (Outcome.UNKNOWN_MARKET, command(Kind.SET_PHASE, market=65535)),
+    "no such phase": (Outcome.BAD_PHASE, command(Kind.SET_PHASE, amount=4)),
+    "negative phase": (Outcome.BAD_PHASE, command(Kind.SET_PHASE, amount=-1)),
+    "phase of 64 bits": (Outcome.BAD_PHASE, command(Kind.SET_PHASE, amount=2**62)),
     "exit of nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.EXIT_BEGIN, account=5)),
     "end of no exit": (Outcome.NOT_FROZEN, command(Kind.EXIT_END, account=0)),
     "end of an exit of nobody": (Outcome.UNKNOWN_ACCOUNT, command(Kind.EXIT_END, account=5)),
@@ -171,6 +200,44 @@ def test_every_refusal_leaves_the_state_as_it_was(build: Build, case: str) -> No
     refused.engine.check()
 
 
+PHASED: Final = {
+    "order while halted": (Phase.HALTED, Outcome.MARKET_HALTED, order()),
+    "post-only while halted": (Phase.HALTED, Outcome.MARKET_HALTED, order(flags=POST_ONLY)),
+    "amend while halted": (
+        Phase.HALTED,
+        Outcome.MARKET_HALTED,
+        command(Kind.AMEND, account=1, order_id=1, amount=1),
+    ),
+    "order while cancel-only": (Phase.CANCEL_ONLY, Outcome.MARKET_CANCEL_ONLY, order()),
+    "post-only while cancel-only": (
+        Phase.CANCEL_ONLY,
+        Outcome.MARKET_CANCEL_ONLY,
+        order(flags=POST_ONLY),
+    ),
+    "order that may take while post-only": (Phase.POST_ONLY, Outcome.MARKET_POST_ONLY, order()),
+    "taker while post-only": (Phase.POST_ONLY, Outcome.MARKET_POST_ONLY, order(tif=1)),
+    "post-only that trades while post-only": (
+        Phase.POST_ONLY,
+        Outcome.POST_ONLY_WOULD_TRADE,
+        order(price_ticks=101, flags=POST_ONLY),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PHASED)
+def test_what_a_phase_refuses_leaves_no_trace(build: Build, case: str) -> None:
+    phase, outcome, row = PHASED[case]
+    refused, idle = lived_in(build), lived_in(build)
+    for desk in (refused, idle):
+        desk.send(command(Kind.SET_PHASE, amount=phase))
+
+    events = refused.send(row)
+    idle.send(of_kind(0))
+
+    assert [Outcome(found) for found in events["outcome"]] == [outcome]
+    assert refused.engine.state_hash() == idle.engine.state_hash()
+
+
 CAPACITIES: Final = {
     "tokens": ({"tokens": 2}, command(Kind.LIST_TOKEN, token=2)),
     "markets": ({"markets": 1}, market(1)),
@@ -194,5 +261,6 @@ def test_a_full_engine_says_so(build: Build, case: str) -> None:
 
 def test_every_refusal_of_the_engine_is_here() -> None:
     covered = {outcome for outcome, _ in CASES.values()} | {Outcome.CAPACITY}
+    covered |= {outcome for _, outcome, _ in PHASED.values()}
 
     assert covered == {outcome for outcome in Outcome if 100 <= outcome < 150}

@@ -1,7 +1,7 @@
 """What becomes of the lots that found no counterpart?"""
 
 from engine.types import FILLS_MAX
-from tests.ladder import IOC, POST_ONLY, SINGLE_SHOT, SMALL, Desk, tidy
+from tests.ladder import IOC, POST_ONLY, SINGLE_SHOT, SMALL, Desk
 from tests.spec.conftest import Build
 
 
@@ -35,19 +35,6 @@ def test_post_only_rests_or_is_refused_and_never_takes(desk: Desk) -> None:
     assert desk.buy("Tara", 1, 101, **POST_ONLY) == ["refused: POST_ONLY_WOULD_TRADE"]
     assert desk.sell("Tara", 1, 99, **POST_ONLY) == ["refused: POST_ONLY_WOULD_TRADE"]
     assert desk.buy("Tara", 1, 100, **POST_ONLY) == ["rests 1 at 100"]
-
-
-def test_nobody_trades_with_himself(desk: Desk) -> None:
-    desk.rest("""
-        102 sell  Bob 9
-        101 sell  Alice 2, Tara 3, Bob 4
-    """)
-
-    assert desk.buy("Tara", 9, 102) == ["2 at 101 with Alice", "drops 7 at 102: SELF_TRADE"]
-    assert desk.book() == tidy("""
-        102 sell  Bob 9
-        101 sell  Tara 3, Bob 4
-    """)
 
 
 def test_a_single_shot_order_drops_what_would_need_more_fills(build: Build) -> None:
