@@ -156,8 +156,7 @@ def match(
     """
     order = state.orders[taker]
     market, side = i64(order["market"]), i64(order["side"])
-    account, limit = i64(order["account"]), i64(order["price"])
-    order_id = id_of(state, taker)
+    account, limit, order_id = i64(order["account"]), i64(order["price"]), id_of(state, taker)
     listing = state.markets[market]
     may_be_expired = state.counters[0]["time_ns"] >= state.counters[0]["expiry_soonest_ns"]
     base_lots, quote_pips, fees_pips, fills = 0, 0, 0, 0
