@@ -17,6 +17,8 @@ SEEN_MIN = 25
 AUDITED = 20_000
 """The audit looks at the whole book for each trade, so it follows only the first part."""
 
+SOAK_COMMANDS = 2_000_000
+
 
 def batches(crowd: Crowd, count: int) -> Any:
     """Yield the opening, then batches of many sizes until ``count`` commands were drawn."""
@@ -69,3 +71,9 @@ def test_engines_agree_on_ladders_of_odd_sizes(ticks: int) -> None:
     crowd.middle = min(350, ticks // 2)
 
     live_through(WORLD._replace(ladder_ticks=ticks), crowd, 3_000)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_engines_agree_on_a_long_week(seed: int) -> None:
+    live_through(WORLD, Crowd(seed), SOAK_COMMANDS)
