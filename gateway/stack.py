@@ -41,6 +41,7 @@ from merchants.webhooks.egress import HttpEgress
 from settlement.admission import Admission
 from settlement.attachments import TokenListing
 from settlement.catalog import Catalog
+from settlement.chain import ChainUnavailableError
 from settlement.deploy import Delays, Deployment, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
@@ -56,6 +57,7 @@ EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
 MERCHANT_SECONDS: Final = 0.2
 SECRET_SIZE: Final = 32
+CLOSING_STEPS_MAX: Final = 100
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
 
@@ -130,9 +132,21 @@ class Stack:
             await task
         await self.merchants.deliveries.drain()
         await self.pipeline.close()
+        await asyncio.to_thread(self._settle_what_waits)
         self.outbox.close()
         self.storage.close()
         self.devchain.close()
+
+    def _settle_what_waits(self) -> None:
+        """Send the last trades before closing: after a rest longer than the contract's horizon
+        they could not be settled any more. What the chain does not take now goes at the start."""
+        try:
+            self.settler.seal_now()
+            for _ in range(CLOSING_STEPS_MAX):
+                if not self.settler.step():
+                    return
+        except ChainUnavailableError as error:
+            self.log.warning("closing with trades unsent", error=str(error))
 
     def _build_chain(self) -> None:
         settings = self.settings
