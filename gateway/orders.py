@@ -33,6 +33,7 @@ from gateway.wire import (
     uint64,
     unhex,
 )
+from settlement.admission import LANE_FIRST, LANE_LAST
 from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal
 from settlement.catalog import Market
 from settlement.eip712 import (
@@ -50,8 +51,6 @@ RECOVERY_THREADS: Final = 2
 """libsecp256k1 lets go of the interpreter lock, so a second thread buys 1.7 times the first."""
 
 SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
-LANE_MIN: Final = 0x8000
-LANE_MAX: Final = 0xFFFF
 FLAGS_MAX: Final = int(
     OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
 )
@@ -69,7 +68,7 @@ class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_REN
     account: Address
     nonce: Digits
     flags: Annotated[int, Meta(ge=0, le=FLAGS_MAX)]
-    lane: Annotated[int, Meta(ge=0, le=LANE_MAX)]
+    lane: Annotated[int, Meta(ge=0, le=LANE_LAST)]
     base: Address
     quote: Address
     base_amount: Digits
@@ -139,7 +138,7 @@ def recovered_order(domain: Domain, order: SignedOrder) -> SignedOrder:
 def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
     """Return the order in the house's own form, all bounds checked, signer and digest empty."""
     single_shot = bool(order.flags & SINGLE_SHOT)
-    if single_shot != (order.lane == 0) or 0 < order.lane < LANE_MIN:
+    if single_shot != (order.lane == 0) or 0 < order.lane < LANE_FIRST:
         raise Rejected(
             Outcome.BAD_LANE,
             "lane is 0 for a single-shot order and 32768 to 65535 for any other",

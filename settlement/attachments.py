@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 
-ZERO_ADDRESS: Final = bytes(20)
 ZERO_REF: Final = bytes(32)
 
 

@@ -82,11 +82,6 @@ class Mirror:
         after.last_close_time = header.close_time
         self.__dict__.update(after.__dict__)
 
-    def holdings(self, token: bytes) -> int:
-        """Return all that is owed in ``token``: balances and accrued fees."""
-        owed = sum(pips for (_, held), pips in self.balances.items() if held == token)
-        return owed + self.fees.get(token, 0)
-
     # ---------------------------------------------------------------- inside a batch
 
     def _copy(self) -> "Mirror":
