@@ -6,22 +6,38 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
     kind          fields used (all others 0)
     LIST_TOKEN    token (must be the next free number)
     LIST_MARKET   market (next free), token = quote token, account = base token,
-                  order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm,
-                  fee_cap_ppm = taker fee ppm
+                  order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm (negative
+                  for a rebate, never more than the taker fee), fee_cap_ppm = taker fee ppm
     OPEN_ACCOUNT  account (next free)
     DEPOSIT       account, token, amount in pips
     WITHDRAW      account, token, amount in pips; taken from what is available
     PLACE         market, account, side, tif, flags, price_ticks, amount in lots, fee_cap_ppm,
-                  expiry_ns (the order is dead when time_ns >= expiry_ns)
-    CANCEL        account (must own it), order_id
-    CLOCK         nothing but time_ns: removes every resting order that has expired
+                  expiry_ns (the order is dead when time_ns >= expiry_ns); order_id = the trigger
+                  price in ticks of a STOP, or the lots an ICEBERG shows, and 0 of any other order
+    CANCEL        account (must own it), order_id; the order rests or is armed
+    CLOCK         nothing but time_ns: removes every resting or armed order that has expired
     EXIT_BEGIN    account: cancels all its orders, refuses new ones until the exit has ended
     EXIT_END      account, token, amount in pips paid out on chain (0 when the exit was withdrawn)
-    AMEND         account (must own it), order_id, amount = lots it shall have open from now on:
-                  at least 1 and fewer than now; the order keeps its place
+    AMEND         account (must own it), order_id, amount = lots, hidden ones included, it shall
+                  have open from now on: at least 1 and fewer than now; the order keeps its place
     CANCEL_ALL    account, market: cancels all its orders there, in slot order; market is
-                  ALL_MARKETS (65,535) for all of them
-    SET_PHASE     market, amount = the ``Phase`` it is in from now on
+                  ALL_MARKETS (65,535) for all of them, account ALL_ACCOUNTS (4,294,967,295) for
+                  those of everybody
+    SET_PHASE     market, amount = the ``Phase`` it is in from now on, any but DELISTED; a book that
+                  an auction has crossed is uncrossed first where it goes to OPEN or POST_ONLY
+    REPLACE       account (must own it), order_id = a resting order; price_ticks, amount, expiry_ns,
+                  fee_cap_ppm, tif, flags of the order that takes over, as in PLACE: market and side
+                  are the old one's, and so are the lots shown if flags has ICEBERG. Refused, it
+                  leaves the old order as it was
+    CANCEL_AFTER  account, expiry_ns = deadline: the first command whose time has come to it
+                  cancels all the account's orders first; 0 disarms
+    SET_TERMS     market, order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm,
+                  fee_cap_ppm = taker fee ppm, as LIST_MARKET: cancels all orders of the market
+    DELIST        market: cancels all its orders, for good
+    SET_BAND      market, price_ticks = lowest and amount = highest price that may trade, both 0
+                  for no bounds: cancels the orders that could trade outside
+    POISON        stands, written by the sequencer, in place of a command that broke an assertion;
+                  the other columns are that command's. Its market is halted
 """
 
 from enum import IntEnum
@@ -70,6 +86,12 @@ class Kind(IntEnum):
     AMEND = 11
     CANCEL_ALL = 12
     SET_PHASE = 13
+    REPLACE = 14
+    CANCEL_AFTER = 15
+    SET_TERMS = 16
+    DELIST = 17
+    SET_BAND = 18
+    POISON = 19
 
 
 def command(kind: Kind, **fields: int) -> np.void:
@@ -103,6 +125,20 @@ def list_market(
         market=market,
         account=base,
         token=quote,
+        order_id=lot_pips,
+        price_ticks=tick_pips,
+        amount=maker_fee_ppm,
+        fee_cap_ppm=taker_fee_ppm,
+    )
+
+
+def set_terms(
+    market: int, *, lot_pips: int, tick_pips: int, maker_fee_ppm: int, taker_fee_ppm: int
+) -> np.void:
+    """Return the command that gives a listed market another lot, tick and fees."""
+    return command(
+        Kind.SET_TERMS,
+        market=market,
         order_id=lot_pips,
         price_ticks=tick_pips,
         amount=maker_fee_ppm,

@@ -3,31 +3,52 @@
 Events are rows of one table in the order in which they happened. ``sequence`` is the command that
 caused the event, ``index`` numbers events without a gap from 1.
 
-    kind            fields used (all others 0)
-    REJECTED        outcome, account, order_id as in the command
-    TOKEN_LISTED    token
-    MARKET_LISTED   market
-    ACCOUNT_OPENED  account
-    DEPOSITED       account, token, amount in pips
-    WITHDRAWN       account, token, amount in pips
-    ACCEPTED        market, account, side, order_id (given by the engine), price_ticks,
-                    amount = lots ordered
-    TRADE           market, side and account and order_id of the taker, maker_account, maker_id,
-                    price_ticks (the maker's), amount = lots, order_left and maker_left = lots still
-                    open on each side, trade_id (dense from 1), fee_pips and maker_fee_pips in quote
-    RESTED          market, account, side, order_id, price_ticks, amount = lots now in the book
-    CANCELLED       an order left the book: market, account, side, order_id, price_ticks,
-                    amount = lots removed, outcome = why
-    UNFILLED        the rest of an incoming order was dropped, it never rested: fields as CANCELLED
-    EXIT_BEGUN      account
-    EXIT_ENDED      account, token, amount in pips
-    AMENDED         an order shrank without a trade and keeps its place: market, account, side,
-                    order_id, price_ticks, amount = lots now open, order_left = lots that left the
-                    book (0 when the order is still coming in), outcome = ACCEPTED if its owner
-                    asked for it, SELF_TRADE if it was decremented
-    CANCELLED_ALL   account, market as in the command, amount = how many orders CANCELLED named
-                    before this row
-    PHASE_SET       market, amount = the phase it is in now
+    kind              fields used (all others 0)
+    REJECTED          outcome, account, order_id as in the command
+    TOKEN_LISTED      token
+    MARKET_LISTED     market
+    ACCOUNT_OPENED    account
+    DEPOSITED         account, token, amount in pips
+    WITHDRAWN         account, token, amount in pips
+    ACCEPTED          market, account, side, order_id (given by the engine), price_ticks (where it
+                      rests, if it was priced again), amount = lots ordered
+    TRADE             market, side and account and order_id of the taker, maker_account, maker_id,
+                      price_ticks (the maker's), amount = lots, order_left and maker_left = all lots
+                      still open on each side, hidden ones too: 0 exactly when the order is done,
+                      trade_id (dense from 1), fee_pips and maker_fee_pips in quote (the maker's
+                      negative where it is a rebate). In an auction outcome = AUCTION, the buyer
+                      stands where the taker does, price_ticks is the one price, both pay as makers
+    RESTED            market, account, side, order_id, price_ticks, amount = lots now visible in the
+                      book, maker_left = lots hidden behind them
+    CANCELLED         an order left the book: market, account, side, order_id, price_ticks,
+                      amount = visible lots removed, maker_left = hidden lots removed,
+                      outcome = why; of an armed stop order_left = its trigger price in ticks,
+                      and of no other order is it anything but 0
+    UNFILLED          the rest of an incoming order was dropped, it never rested: market, account,
+                      side, order_id, price_ticks, amount = all lots dropped, outcome = why
+    EXIT_BEGUN        account
+    EXIT_ENDED        account, token, amount in pips
+    AMENDED           an order shrank without a trade and keeps its place: market, account, side,
+                      order_id, price_ticks, amount = visible lots now open, maker_left = hidden
+                      lots now open, order_left = visible lots that left the book (0 when the
+                      order is still coming in or armed: then amount = all its lots),
+                      outcome = ACCEPTED if its owner asked for it, SELF_TRADE if it was decremented
+    CANCELLED_ALL     account, market as in the command, amount = how many orders of the account
+                      CANCELLED named before this row, outcome = ACCEPTED if the owner asked for it,
+                      CANCELLED_BY_OPERATOR or CANCELLED_AFTER if not
+    PHASE_SET         market, amount = the phase it is in now
+    ARMED             a stop waits: market, account, side, order_id, price_ticks = its limit,
+                      amount = lots, order_left = its trigger price in ticks
+    TRIGGERED         a stop is coming in now: fields as ARMED
+    REFILLED          an iceberg shows its next part, now last in its queue: market, account, side,
+                      order_id, price_ticks, amount = lots now visible, maker_left = lots hidden
+    CANCEL_AFTER_SET  account, amount = its deadline in ns, 0 for none
+    TERMS_SET         market
+    MARKET_DELISTED   market
+    BAND_SET          market, price_ticks = lowest, amount = highest price that may trade
+    UNCROSSED         an auction is over: market, price_ticks = its price, amount = lots traded
+    POISONED          a command broke an assertion and was replaced: market, account, order_id as
+                      in it, outcome = POISONED
 """
 
 from enum import IntEnum
@@ -83,3 +104,12 @@ class EventKind(IntEnum):
     AMENDED = 14
     CANCELLED_ALL = 15
     PHASE_SET = 16
+    ARMED = 17
+    TRIGGERED = 18
+    REFILLED = 19
+    CANCEL_AFTER_SET = 20
+    TERMS_SET = 21
+    MARKET_DELISTED = 22
+    BAND_SET = 23
+    UNCROSSED = 24
+    POISONED = 25

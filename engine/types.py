@@ -22,8 +22,14 @@ LOTS_MAX: Final = 2**40
 FILLS_MAX: Final = 64
 """Most fills of one single-shot order: all of them must fit into one settlement batch."""
 
+ICEBERG_PARTS_MAX: Final = 64
+"""An iceberg may show itself in at most so many parts, which bounds what one fill costs."""
+
 ALL_MARKETS: Final = 2**16 - 1
 """Stands for every market where a command may name one or all; no market has this number."""
+
+ALL_ACCOUNTS: Final = 2**32 - 1
+"""Stands for every account in CANCEL_ALL; no account has this number."""
 
 NONE: Final = -1
 """No slot, no order, no level."""
@@ -64,6 +70,12 @@ class OrderFlag(IntFlag):
     """Both leave."""
     SELF_DECREMENT = 12
     """Both lose the smaller one's open lots, without a trade; the exhausted leave."""
+    STOP = 16
+    """Waits, armed and outside the book, until a trade reaches its trigger price."""
+    ICEBERG = 32
+    """Shows only a part of what rests; a new part goes to the end of its queue."""
+    REPRICE = 64
+    """With POST_ONLY: rather than be refused it rests one tick behind the price it would meet."""
 
 
 class Phase(IntEnum):
@@ -76,6 +88,10 @@ class Phase(IntEnum):
     """No orders; what rests may still shrink or leave."""
     HALTED = 3
     """As CANCEL_ONLY, and no order may be amended."""
+    AUCTION = 4
+    """Orders rest without matching; leaving for OPEN or POST_ONLY trades them at one price."""
+    DELISTED = 5
+    """Gone for good: no orders, no way back."""
 
 
 class Outcome(IntEnum):
@@ -111,8 +127,18 @@ class Outcome(IntEnum):
     MARKET_CANCEL_ONLY = 121
     MARKET_HALTED = 122
     BAD_PHASE = 123
+    DEADLINE_PASSED = 124
+    MARKET_IN_AUCTION = 125
+    STOP_WOULD_TRIGGER = 126
+    TRIGGER_OUT_OF_RANGE = 127
+    DISPLAY_OUT_OF_RANGE = 128
+    OUTSIDE_BAND = 129
+    BAD_BAND = 130
+    MARKET_DELISTED = 131
+    POISONED = 132
 
-    # 15x: why an order that was accepted left the book or was not filled to the end.
+    # 15x: why an order that was accepted left the book or was not filled to the end, and (AUCTION)
+    # what kind of trade it was.
     CANCELLED_BY_OWNER = 150
     IMMEDIATE_REMAINDER = 151
     EXPIRED = 152
@@ -120,6 +146,13 @@ class Outcome(IntEnum):
     FILLS_EXHAUSTED = 154
     EXITING = 155
     NOT_FILLABLE_WHOLE = 156
+    REPLACED = 157
+    CANCELLED_AFTER = 158
+    TERMS_CHANGED = 159
+    DELISTED = 160
+    CANCELLED_BY_OPERATOR = 161
+    AUCTION = 162
+    BAND_MOVED = 163
 
     # 2xx: the gateway refused the request before it was sequenced.
     MALFORMED = 200
@@ -160,7 +193,7 @@ class Limits(NamedTuple):
     accounts: int = 1 << 16
     orders: int = 1 << 20
     ladder_ticks: int = 1 << 22
-    """Prices 1 .. ladder_ticks - 1 are addressable in each market."""
+    """How many prices a core keeps in its dense window; results never depend on it."""
     generations: int = 2**31 - 1
     """How many orders one slot may hold, one after the other, before it is retired for good."""
 
@@ -170,6 +203,7 @@ def fee_pips(notional_pips: int, fee_ppm: int) -> int:
 
     Splitting the notional is exact: with ``n = a * 10**6 + b`` the fee is
     ``a * ppm + floor(b * ppm / 10**6)``. The kernel and the contract use the same formula.
+    A rebate is the negative fee of its size, so it is rounded down as well: -fee_pips(n, -ppm).
     """
     whole, rest = divmod(notional_pips, PPM)
     return whole * fee_ppm + rest * fee_ppm // PPM
