@@ -1,7 +1,7 @@
 """What is one market's book, said as plainly as possible?
 
-A sorted map from price to the orders at that price, oldest first. Nothing is clever here: this is
-what the kernels are judged by.
+A sorted map from price to the orders at that price, oldest first, and another from trigger price to
+the stops that wait for it. Nothing is clever here: this is what the kernels are judged by.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,11 @@ from engine.types import MONEY_MAX, Phase, Side, fee_pips
 
 @dataclass(slots=True)
 class Order:
-    """One order, resting or just coming in."""
+    """One order, resting, armed or just coming in.
+
+    ``lots`` are those that can be met now: of a resting iceberg the visible ones, of every other
+    order all it has. ``trigger_ticks`` is 0 unless the order is an armed stop.
+    """
 
     order_id: int
     market: int
@@ -23,16 +27,37 @@ class Order:
     price_ticks: int
     lots: int
     expiry_ns: int
+    tif: int = 0
+    flags: int = 0
+    display: int = 0
+    hidden: int = 0
+    trigger_ticks: int = 0
     held_pips: int = 0
+
+    @property
+    def lots_open(self) -> int:
+        """Return all lots that can still be filled."""
+        return self.lots + self.hidden
+
+    def show(self) -> None:
+        """Of what is open, make visible what an iceberg shows; the rest is hidden."""
+        lots = self.lots_open
+        self.lots = min(self.display, lots) if self.display else lots
+        self.hidden = lots - self.lots
 
 
 Queue = dict[int, Order]
 """Order id to order; a dict keeps the order of arrival."""
 
 
+def _two_ladders() -> "tuple[SortedDict[int, Queue], SortedDict[int, Queue]]":
+    """Return an empty ladder for the buys and one for the sells."""
+    return SortedDict(), SortedDict()
+
+
 @dataclass(slots=True)
 class Market:
-    """One listing and the two sides of its book."""
+    """One listing, the two sides of its book and the stops that wait beside it."""
 
     base: int
     quote: int
@@ -41,10 +66,21 @@ class Market:
     maker_ppm: int
     taker_ppm: int
     phase: int = Phase.OPEN
-    sides: tuple["SortedDict[int, Queue]", "SortedDict[int, Queue]"] = field(
-        default_factory=lambda: (SortedDict(), SortedDict())
+    last_ticks: int = 0
+    """Price of the last trade, 0 before the first."""
+    band_low: int = 0
+    band_high: int = 0
+    """The prices that may trade; both 0 when all may."""
+    sides: "tuple[SortedDict[int, Queue], SortedDict[int, Queue]]" = field(
+        default_factory=_two_ladders
     )
     """Buys and sells: price to the queue at that price."""
+    armed: "tuple[SortedDict[int, Queue], SortedDict[int, Queue]]" = field(
+        default_factory=_two_ladders
+    )
+    """Buy stops and sell stops: trigger price to those that wait for it, oldest first."""
+
+    # Money.
 
     def notional(self, lots: int, price_ticks: int) -> int:
         """Return the quote pips that ``lots`` cost at a price."""
@@ -67,6 +103,14 @@ class Market:
             lots * self.lot_pips <= MONEY_MAX and self.notional(lots, price_ticks) <= MONEY_MAX // 2
         )
 
+    def outside_band(self, side: int, price_ticks: int) -> bool:
+        """Return whether an order of ``side`` at this limit could trade outside the band."""
+        if self.band_high == 0:
+            return False
+        return price_ticks > self.band_high if side == Side.BUY else price_ticks < self.band_low
+
+    # Who is met.
+
     def prices(self, side: int) -> Iterator[int]:
         """Yield the prices of one side, best first."""
         ladder = self.sides[side]
@@ -87,33 +131,60 @@ class Market:
             return False
         return against <= price_ticks if side == Side.BUY else against >= price_ticks
 
-    def first_against(self, side: int) -> Order:
-        """Return the resting order that an incoming order of ``side`` meets first."""
-        ladder = self.sides[Side.SELL if side == Side.BUY else Side.BUY]
-        queue = ladder.peekitem(0 if side == Side.BUY else -1)[1]
-        first: Order = next(iter(queue.values()))
-        return first
+    def is_crossed(self) -> bool:
+        """Return whether buys and sells of the book itself meet, as they may in an auction."""
+        bid = self.best(Side.BUY)
+        return bid is not None and self.crossed_by(Side.BUY, bid)
 
-    def queue_against(self, side: int, price_ticks: int) -> Iterator[Order]:
-        """Yield the resting orders an order of ``side`` at this limit may meet, in that order."""
+    def first(self, side: int) -> Order:
+        """Return the best and oldest resting order of one side."""
+        queue = self.sides[side].peekitem(-1 if side == Side.BUY else 0)[1]
+        oldest: Order = next(iter(queue.values()))
+        return oldest
+
+    def levels_against(self, side: int, price_ticks: int) -> Iterator[list[Order]]:
+        """Yield the queues an order of ``side`` at this limit may meet, best price first."""
         against = Side.SELL if side == Side.BUY else Side.BUY
         for price in self.prices(against):
             if price > price_ticks if side == Side.BUY else price < price_ticks:
                 return
-            yield from self.sides[against][price].values()
+            yield list(self.sides[against][price].values())
+
+    def reached_stop(self, low_ticks: int, high_ticks: int) -> Order | None:
+        """Return the stop that trades between these prices trigger first, if there is one.
+
+        Buys go before sells, the one nearest to the old price first, then the oldest.
+        """
+        buys, sells = self.armed
+        if buys and buys.peekitem(0)[0] <= high_ticks:
+            queue = buys.peekitem(0)[1]
+        elif sells and sells.peekitem(-1)[0] >= low_ticks:
+            queue = sells.peekitem(-1)[1]
+        else:
+            return None
+        oldest: Order = next(iter(queue.values()))
+        return oldest
+
+    # Who is where.
 
     def insert(self, order: Order) -> None:
-        """Put an order at the end of the queue of its price."""
-        ladder = self.sides[order.side]
-        queue = ladder.get(order.price_ticks)
+        """Put an order at the end of the queue of its price, a stop at that of its trigger."""
+        ladder, price = self._place_of(order)
+        queue = ladder.get(price)
         if queue is None:
-            queue = ladder[order.price_ticks] = {}
+            queue = ladder[price] = {}
         queue[order.order_id] = order
 
     def delete(self, order: Order) -> None:
         """Take an order out of its queue."""
-        ladder = self.sides[order.side]
-        queue = ladder[order.price_ticks]
+        ladder, price = self._place_of(order)
+        queue = ladder[price]
         del queue[order.order_id]
         if not queue:
-            del ladder[order.price_ticks]
+            del ladder[price]
+
+    def _place_of(self, order: Order) -> "tuple[SortedDict[int, Queue], int]":
+        """Return the ladder that ``order`` belongs on, and where on it."""
+        if order.trigger_ticks:
+            return self.armed[order.side], order.trigger_ticks
+        return self.sides[order.side], order.price_ticks

@@ -1,66 +1,110 @@
-"""Is the reference's state sound? The invariants I1, I2, I3 and I5 of docs/INVARIANTS.md."""
+"""Is the reference's state sound? The invariants of docs/INVARIANTS.md that show in a state.
 
-from __future__ import annotations
+I1, I2, I3 and I5; what only shows over time (I4, I6, I7, I9, I10) is for ``tests/property``.
+"""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
-from engine.types import MONEY_MAX, Side
+from engine.reference.book import Market, Order
+from engine.reference.state import SLOT_MASK, State
+from engine.reference.terms import STOP
+from engine.types import ICEBERG_PARTS_MAX, MONEY_MAX, PRICE_MAX, Phase, Side
 
-if TYPE_CHECKING:
-    from engine.reference.machine import Engine
 
-
-def check(engine: Engine) -> None:
+def check(state: State) -> None:
     """Assert every invariant that shows in the state."""
-    _check_money(engine)
-    _check_books(engine)
-    _check_slots(engine)
+    _check_money(state)
+    queued = 0
+    for number, market in enumerate(state.markets):
+        _check_market(number, market)
+        queued += _check_resting(state, number, market) + _check_armed(state, number, market)
+    assert queued == len(state.orders), "I5: an indexed order is in no queue"
+    _check_slots(state)
 
 
-def _check_money(engine: Engine) -> None:
+def _check_money(state: State) -> None:
     """I1: nothing is made or lost. I2: nothing negative, every hold belongs to an order."""
-    ledger = engine.ledger
+    ledger = state.ledger
     for token in range(ledger.tokens):
         owned = sum(pips for (_, t), pips in ledger.available.items() if t == token)
         held = sum(pips for (_, t), pips in ledger.held.items() if t == token)
         assert owned + held + ledger.fees[token] == ledger.supply[token], f"I1: token {token}"
         assert 0 <= ledger.supply[token] <= MONEY_MAX, f"I2: supply of token {token}"
     assert min(ledger.available.values(), default=0) >= 0, "I2: negative balance"
+    assert min(ledger.fees, default=0) >= 0, "I2: more rebates than fees"
 
     expected: defaultdict[tuple[int, int], int] = defaultdict(int)
-    for order in engine.orders.values():
-        market = engine.markets[order.market]
-        pips = market.hold_pips(order.side, order.price_ticks, order.lots)
+    for order in state.orders.values():
+        market = state.markets[order.market]
+        pips = market.hold_pips(order.side, order.price_ticks, order.lots + order.hidden)
         assert order.held_pips == pips, f"I2: hold of order {order.order_id}"
         expected[order.account, market.paid_token(order.side)] += pips
     found = {owner: pips for owner, pips in ledger.held.items() if pips}
     assert found == dict(expected), "I2: holds and live orders disagree"
 
 
-def _check_books(engine: Engine) -> None:
-    """I3: never crossed. I5: in the index exactly when in one queue, with open lots."""
-    queued = 0
-    for number, market in enumerate(engine.markets):
+def _check_market(number: int, market: Market) -> None:
+    """I3: never crossed nor locked where orders match; and its own figures make sense."""
+    if market.phase in (Phase.OPEN, Phase.POST_ONLY):
         bid, ask = market.best(Side.BUY), market.best(Side.SELL)
         assert bid is None or ask is None or bid < ask, f"I3: market {number} is crossed"
-        for side in Side:
-            for price, queue in market.sides[side].items():
-                assert queue, f"I5: phantom level {price}"
-                for order_id, order in queue.items():
-                    assert order_id in engine.orders, f"I5: {order_id} is not indexed"
-                    assert engine.orders[order_id] is order, f"I5: two orders {order_id}"
-                    assert order.order_id == order_id and order.lots > 0, f"I5: {order_id}"
-                    place = (order.market, order.side, order.price_ticks)
-                    assert place == (number, side, price), f"I5: {order_id} in a strange queue"
-                queued += len(queue)
-    assert queued == len(engine.orders), "I5: an indexed order is in no queue"
+    band = market.band_low, market.band_high
+    assert band == (0, 0) or 1 <= band[0] <= band[1] <= PRICE_MAX, f"market {number}: band"
+    assert 0 <= market.last_ticks <= PRICE_MAX, f"market {number}: last price"
+    if market.phase == Phase.DELISTED:
+        assert not any(market.sides) and not any(market.armed), f"market {number} is delisted"
 
 
-def _check_slots(engine: Engine) -> None:
-    """I5: a slot holds an order, or is on the free list, or is retired."""
-    slots, limits = engine.slots, engine.limits
-    live = [order_id & (2**32 - 1) for order_id in engine.orders]
+def _check_resting(state: State, number: int, market: Market) -> int:
+    """I5: in the index exactly when in one queue, with open lots; return how many rest."""
+    queued = 0
+    for side in Side:
+        for price, queue in market.sides[side].items():
+            assert queue, f"I5: phantom level {price}"
+            for order_id, order in queue.items():
+                _check_order(state, order_id, order)
+                place = (order.market, order.side, order.price_ticks, order.trigger_ticks)
+                assert place == (number, side, price, 0), f"I5: {order_id} in a strange queue"
+                if order.display:
+                    parts = order.lots + order.hidden, order.display
+                    assert order.lots <= order.display, f"I5: {order_id} shows too much"
+                    assert parts[0] <= ICEBERG_PARTS_MAX * parts[1], f"I5: parts of {order_id}"
+                else:
+                    assert order.hidden == 0, f"I5: {order_id} hides lots"
+            queued += len(queue)
+    return queued
+
+
+def _check_armed(state: State, number: int, market: Market) -> int:
+    """I5: a stop waits in one queue, that of its trigger; return how many are armed."""
+    queued = 0
+    for side in Side:
+        for trigger, queue in market.armed[side].items():
+            assert queue and 1 <= trigger <= PRICE_MAX, f"I5: phantom trigger {trigger}"
+            for order_id, order in queue.items():
+                _check_order(state, order_id, order)
+                place = (order.market, order.side, order.trigger_ticks)
+                assert place == (number, side, trigger), f"I5: {order_id} waits in a strange queue"
+                assert order.flags & STOP and order.hidden == order.display == 0, f"I5: {order_id}"
+            queued += len(queue)
+    return queued
+
+
+def _check_order(state: State, order_id: int, order: Order) -> None:
+    """I5: one order, indexed, with lots to be met, inside the band of its market."""
+    assert order_id in state.orders, f"I5: {order_id} is not indexed"
+    assert state.orders[order_id] is order, f"I5: two orders {order_id}"
+    assert order.order_id == order_id and order.lots > 0 <= order.hidden, f"I5: {order_id}"
+    outside = state.markets[order.market].outside_band(order.side, order.price_ticks)
+    assert not outside, f"{order_id} could trade outside the band"
+    assert not state.exits[order.account], f"{order_id} belongs to an account that leaves"
+
+
+def _check_slots(state: State) -> None:
+    """I5: a slot holds an order, or is on the free list, or is retired. Deadlines lie ahead."""
+    slots, limits = state.slots, state.limits
+    live = [order_id & SLOT_MASK for order_id in state.orders]
     retired = [s for s, g in slots.generation.items() if g == limits.generations]
     everywhere = live + slots.free + retired
     assert sorted(everywhere) == list(range(1, slots.used + 1)), "I5: slots"
+    assert min(state.deadlines.values(), default=2**63) > state.time_ns, "a deadline has passed"

@@ -32,6 +32,10 @@ class Slots:
             self.generation[slot] = 0
         return self.generation[slot] << 32 | slot
 
+    def comes_back(self, order_id: int) -> bool:
+        """Return whether the slot of ``order_id`` can be given again once it is free."""
+        return (order_id >> 32) + 1 < self._limits.generations
+
     def give_back(self, order_id: int) -> None:
         """End the life of ``order_id``."""
         slot = order_id & (2**32 - 1)

@@ -1,0 +1,109 @@
+"""May this order come in, and at which price would it rest?"""
+
+from engine.reference.book import Market, Order
+from engine.reference.state import State
+from engine.reference.terms import ICEBERG, POST_ONLY, REPRICE, STOP, phase_refuses, terms_agree
+from engine.types import ICEBERG_PARTS_MAX, LOTS_MAX, PRICE_MAX, Outcome, Side
+
+Row = dict[str, int]
+
+
+class Judge:
+    """Looks at what is asked and at the state, and changes neither."""
+
+    def __init__(self, state: State) -> None:
+        """Judge by ``state``."""
+        self.state = state
+
+    def place(self, row: Row, old: Order | None = None) -> Outcome:
+        """Return ACCEPTED or the first reason to refuse an order that takes the place of ``old``.
+
+        Market, account and terms come first, then its numbers, then what they meet, and last what
+        it needs of the engine.
+        """
+        state = self.state
+        if row["market"] >= len(state.markets):
+            return Outcome.UNKNOWN_MARKET
+        if row["account"] >= len(state.exits):
+            return Outcome.UNKNOWN_ACCOUNT
+        if not terms_agree(row["side"], row["tif"], row["flags"]):
+            return Outcome.BAD_ORDER
+        if row["order_id"] and not row["flags"] & (STOP | ICEBERG):
+            return Outcome.BAD_ORDER
+        if state.exits[row["account"]]:
+            return Outcome.ACCOUNT_FROZEN
+        market = state.markets[row["market"]]
+        return (
+            phase_refuses(market.phase, row["tif"], row["flags"])
+            or self.numbers(market, row)
+            or self.moment(market, row)
+            or self.means(market, row, old)
+        )
+
+    def numbers(self, market: Market, row: Row) -> Outcome:
+        """Return what is wrong with the numbers of an order, whenever it came."""
+        price_ticks, lots, flags = row["price_ticks"], row["amount"], row["flags"]
+        if not 1 <= price_ticks <= PRICE_MAX:
+            return Outcome.PRICE_OUT_OF_RANGE
+        if not 1 <= lots <= LOTS_MAX:
+            return Outcome.QUANTITY_OUT_OF_RANGE
+        if not market.amounts_fit(lots, price_ticks):
+            return Outcome.NOTIONAL_OUT_OF_RANGE
+        if flags & STOP and not 1 <= row["order_id"] <= PRICE_MAX:
+            return Outcome.TRIGGER_OUT_OF_RANGE
+        if flags & ICEBERG:
+            display = row["order_id"]
+            if not 1 <= display <= lots or lots > ICEBERG_PARTS_MAX * display:
+                return Outcome.DISPLAY_OUT_OF_RANGE
+        if market.outside_band(row["side"], price_ticks):
+            return Outcome.OUTSIDE_BAND
+        if row["fee_cap_ppm"] < max(market.maker_ppm, market.taker_ppm):
+            return Outcome.FEE_CAP_TOO_LOW
+        return Outcome.ACCEPTED
+
+    def moment(self, market: Market, row: Row) -> Outcome:
+        """Return why this order cannot come in now, though it could at another time."""
+        if row["expiry_ns"] <= self.state.time_ns:
+            return Outcome.ORDER_EXPIRED
+        if row["flags"] & STOP and self.is_reached(market, row["side"], row["order_id"]):
+            return Outcome.STOP_WOULD_TRIGGER
+        if self.price(market, row) == 0:
+            return Outcome.POST_ONLY_WOULD_TRADE
+        return Outcome.ACCEPTED
+
+    def is_reached(self, market: Market, side: int, trigger_ticks: int) -> bool:
+        """Return whether the last trade has already reached a trigger."""
+        if market.last_ticks == 0:
+            return False
+        if side == Side.BUY:
+            return market.last_ticks >= trigger_ticks
+        return market.last_ticks <= trigger_ticks
+
+    def price(self, market: Market, row: Row) -> int:
+        """Return the price at which an order comes in, 0 for a post-only one that cannot.
+
+        One that asks for it is priced again, one tick behind the best opposite price.
+        """
+        side, price_ticks, flags = row["side"], row["price_ticks"], row["flags"]
+        if not flags & POST_ONLY or not market.crossed_by(side, price_ticks):
+            return price_ticks
+        against = market.best(Side.SELL if side == Side.BUY else Side.BUY)
+        if against is None or not flags & REPRICE:
+            return 0
+        behind = against - 1 if side == Side.BUY else against + 1
+        fits = 1 <= behind <= PRICE_MAX and market.amounts_fit(row["amount"], behind)
+        return behind if fits else 0
+
+    def means(self, market: Market, row: Row, old: Order | None) -> Outcome:
+        """Return whether the money and the slot for an order are there; ``old`` gives up its."""
+        state = self.state
+        token = market.paid_token(row["side"])
+        needed = market.hold_pips(row["side"], row["price_ticks"], row["amount"])
+        available = state.ledger.available[row["account"], token]
+        if old is not None:
+            available += old.held_pips
+        if available < needed:
+            return Outcome.INSUFFICIENT_BALANCE
+        if state.slots.any_left() or (old is not None and state.slots.comes_back(old.order_id)):
+            return Outcome.ACCEPTED
+        return Outcome.CAPACITY

@@ -1,0 +1,146 @@
+"""How are tokens and markets listed, changed, bounded, opened, halted and taken away?"""
+
+from engine.events import EventKind
+from engine.reference.auction import Auction
+from engine.reference.book import Market
+from engine.reference.judge import Row
+from engine.reference.state import State
+from engine.reference.stops import Stops
+from engine.types import FEE_MAX_PPM, MONEY_MAX, PRICE_MAX, Outcome, Phase
+
+
+def terms_are_sane(row: Row) -> bool:
+    """Return whether lot, tick and fees of a listing make sense; a rebate is a taker's to pay."""
+    maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
+    return (
+        1 <= row["order_id"] <= MONEY_MAX
+        and 1 <= row["price_ticks"] <= MONEY_MAX
+        and 0 <= taker_ppm <= FEE_MAX_PPM
+        and -taker_ppm <= maker_ppm <= FEE_MAX_PPM
+    )
+
+
+class Markets:
+    """Carries out the operator's commands."""
+
+    def __init__(
+        self, state: State, market_kind: type[Market], auction: Auction, stops: Stops
+    ) -> None:
+        """Keep the markets of ``state``; opening one may uncross it and wake its stops."""
+        self.state = state
+        self.market_kind = market_kind
+        self.auction = auction
+        self.stops = stops
+
+    def list_token(self, row: Row) -> Outcome:
+        """Carry out LIST_TOKEN."""
+        ledger = self.state.ledger
+        if row["token"] != ledger.tokens:
+            return Outcome.BAD_LISTING
+        if ledger.tokens == self.state.limits.tokens:
+            return Outcome.CAPACITY
+        ledger.list_token()
+        self.state.emit(EventKind.TOKEN_LISTED, token=row["token"])
+        return Outcome.ACCEPTED
+
+    def list_market(self, row: Row) -> Outcome:
+        """Carry out LIST_MARKET."""
+        state, base, quote = self.state, row["account"], row["token"]
+        if row["market"] != len(state.markets):
+            return Outcome.BAD_LISTING
+        if len(state.markets) == state.limits.markets:
+            return Outcome.CAPACITY
+        if max(base, quote) >= state.ledger.tokens:
+            return Outcome.UNKNOWN_TOKEN
+        if base == quote or not terms_are_sane(row):
+            return Outcome.BAD_LISTING
+        lot_pips, tick_pips = row["order_id"], row["price_ticks"]
+        maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
+        state.markets.append(
+            self.market_kind(base, quote, lot_pips, tick_pips, maker_ppm, taker_ppm)
+        )
+        state.emit(EventKind.MARKET_LISTED, market=row["market"])
+        return Outcome.ACCEPTED
+
+    def listed(self, row: Row) -> Market | Outcome:
+        """Return the market a command names, or why there is none to be changed."""
+        if row["market"] >= len(self.state.markets):
+            return Outcome.UNKNOWN_MARKET
+        market = self.state.markets[row["market"]]
+        return Outcome.MARKET_DELISTED if market.phase == Phase.DELISTED else market
+
+    def empty(self, number: int, why: Outcome) -> None:
+        """Remove all orders of one market, in slot order."""
+        self.state.sweep(lambda order: order.market == number, why)
+
+    def set_terms(self, row: Row) -> Outcome:
+        """Carry out SET_TERMS: no order survives, because none was meant in the new units."""
+        market = self.listed(row)
+        if isinstance(market, Outcome):
+            return market
+        if not terms_are_sane(row):
+            return Outcome.BAD_LISTING
+        self.empty(row["market"], Outcome.TERMS_CHANGED)
+        market.lot_pips, market.tick_pips = row["order_id"], row["price_ticks"]
+        market.maker_ppm, market.taker_ppm = row["amount"], row["fee_cap_ppm"]
+        market.last_ticks = market.band_low = market.band_high = 0
+        self.state.emit(EventKind.TERMS_SET, market=row["market"])
+        return Outcome.ACCEPTED
+
+    def delist(self, row: Row) -> Outcome:
+        """Carry out DELIST."""
+        market = self.listed(row)
+        if isinstance(market, Outcome):
+            return market
+        self.empty(row["market"], Outcome.DELISTED)
+        market.phase = Phase.DELISTED
+        self.state.emit(EventKind.MARKET_DELISTED, market=row["market"])
+        return Outcome.ACCEPTED
+
+    def set_band(self, row: Row) -> Outcome:
+        """Carry out SET_BAND: what could trade outside the new band goes."""
+        number, low, high = row["market"], row["price_ticks"], row["amount"]
+        market = self.listed(row)
+        if isinstance(market, Outcome):
+            return market
+        if (low, high) != (0, 0) and not 1 <= low <= high <= PRICE_MAX:
+            return Outcome.BAD_BAND
+        market.band_low, market.band_high = low, high
+        self.state.sweep(
+            lambda order: (
+                order.market == number and market.outside_band(order.side, order.price_ticks)
+            ),
+            Outcome.BAND_MOVED,
+        )
+        self.state.emit(EventKind.BAND_SET, market=number, price_ticks=low, amount=high)
+        return Outcome.ACCEPTED
+
+    def set_phase(self, row: Row) -> Outcome:
+        """Carry out SET_PHASE; where a crossed book opens its auction comes first."""
+        number, phase = row["market"], row["amount"]
+        market = self.listed(row)
+        if isinstance(market, Outcome):
+            return market
+        if not Phase.OPEN <= phase <= Phase.AUCTION:
+            return Outcome.BAD_PHASE
+        if phase in (Phase.OPEN, Phase.POST_ONLY) and market.is_crossed():
+            self.auction.uncross(number)
+        market.phase = phase
+        self.state.emit(EventKind.PHASE_SET, market=number, amount=phase)
+        if phase == Phase.OPEN:
+            self.stops.activate(number)
+        return Outcome.ACCEPTED
+
+    def poison(self, row: Row) -> Outcome:
+        """Carry out POISON: a command broke an assertion, so its market stops."""
+        market = self.listed(row)
+        if not isinstance(market, Outcome):
+            market.phase = Phase.HALTED
+        self.state.emit(
+            EventKind.POISONED,
+            outcome=Outcome.POISONED,
+            market=row["market"],
+            account=row["account"],
+            order_id=row["order_id"],
+        )
+        return Outcome.ACCEPTED

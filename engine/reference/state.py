@@ -1,0 +1,187 @@
+"""What does the oracle remember, what does it say, and how do its orders shrink and leave?
+
+Everything the other modules share. They decide; here it is done, the same way whoever asked.
+"""
+
+from collections.abc import Callable
+
+from engine.events import EventKind
+from engine.reference.book import Market, Order
+from engine.reference.ledger import Ledger
+from engine.reference.slots import Slots
+from engine.types import PRICE_MAX, Limits, Outcome
+
+SLOT_MASK = 2**32 - 1
+
+
+class State:
+    """All markets, accounts, orders and money of one shard, and the events of this batch."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Begin empty."""
+        self.limits = limits
+        self.sequence = 0
+        self.time_ns = 0
+        self.event_index = 0
+        self.trade_id = 0
+        self.ledger = Ledger()
+        self.markets: list[Market] = []
+        self.exits: list[int] = []
+        """By account: exits begun and not ended."""
+        self.deadlines: dict[int, int] = {}
+        """By account that has set one: when all its orders shall be cancelled."""
+        self.slots = Slots(limits)
+        self.orders: dict[int, Order] = {}
+        """Every resting or armed order by id."""
+        self.events: list[tuple[int, ...]] = []
+        self.low_ticks, self.high_ticks = PRICE_MAX + 1, 0
+        """Between which prices this command has traded; an empty range to begin with."""
+
+    def begin(self, sequence: int, time_ns: int) -> None:
+        """Let the next command begin."""
+        self.sequence = sequence
+        self.time_ns = max(self.time_ns, time_ns)
+        self.low_ticks, self.high_ticks = PRICE_MAX + 1, 0
+
+    # What is said.
+
+    def emit(
+        self,
+        kind: EventKind,
+        *,
+        side: int = 0,
+        outcome: Outcome = Outcome.ACCEPTED,
+        market: int = 0,
+        token: int = 0,
+        account: int = 0,
+        maker_account: int = 0,
+        order_id: int = 0,
+        maker_id: int = 0,
+        price_ticks: int = 0,
+        amount: int = 0,
+        order_left: int = 0,
+        maker_left: int = 0,
+        fee: int = 0,
+        maker_fee: int = 0,
+    ) -> None:
+        """Add one event, numbered; a trade gets the next trade number."""
+        self.event_index += 1
+        self.trade_id += kind == EventKind.TRADE
+        self.events.append(
+            (
+                kind,
+                side,
+                outcome,
+                market,
+                token,
+                account,
+                maker_account,
+                self.sequence,
+                self.event_index,
+                order_id,
+                maker_id,
+                price_ticks,
+                amount,
+                order_left,
+                maker_left,
+                self.trade_id if kind == EventKind.TRADE else 0,
+                fee,
+                maker_fee,
+            )
+        )
+
+    def emit_order(
+        self,
+        kind: EventKind,
+        order: Order,
+        outcome: Outcome = Outcome.ACCEPTED,
+        order_left: int = 0,
+    ) -> None:
+        """Add an event about one order as it is now."""
+        self.emit(
+            kind,
+            side=order.side,
+            outcome=outcome,
+            market=order.market,
+            account=order.account,
+            order_id=order.order_id,
+            price_ticks=order.price_ticks,
+            amount=order.lots,
+            order_left=order_left,
+            maker_left=order.hidden,
+        )
+
+    # What is held, and how orders come, shrink and go.
+
+    def set_hold(self, order: Order) -> None:
+        """Hold for ``order`` exactly what its open lots can cost, and free the rest."""
+        market = self.markets[order.market]
+        wanted = market.hold_pips(order.side, order.price_ticks, order.lots_open)
+        token = market.paid_token(order.side)
+        self.ledger.hold(order.account, token, wanted - order.held_pips)
+        order.held_pips = wanted
+
+    def enter(self, order: Order) -> None:
+        """Let an order rest, or wait for its trigger."""
+        self.markets[order.market].insert(order)
+        self.orders[order.order_id] = order
+
+    def withdraw(self, order: Order) -> None:
+        """Take an order out of its queue; it keeps its id and its hold."""
+        self.markets[order.market].delete(order)
+        del self.orders[order.order_id]
+
+    def forget(self, order: Order) -> None:
+        """Take an order without open lots out of the book and end the life of its id."""
+        self.withdraw(order)
+        self.slots.give_back(order.order_id)
+
+    def remove(self, order: Order, why: Outcome) -> None:
+        """Cancel a resting or armed order."""
+        self.emit_order(EventKind.CANCELLED, order, why, order.trigger_ticks)
+        order.lots = order.hidden = 0
+        self.set_hold(order)
+        self.forget(order)
+
+    def shrink(self, order: Order, lots: int, why: Outcome) -> None:
+        """Leave ``order``, which may rest, be armed or still be coming in, ``lots`` open lots.
+
+        Hidden lots go first, so that nobody sees an iceberg shrink before he must.
+        """
+        gone = order.lots_open - lots
+        from_hidden = min(gone, order.hidden)
+        order.hidden -= from_hidden
+        order.lots -= gone - from_hidden
+        self.set_hold(order)
+        in_book = order.order_id in self.orders and not order.trigger_ticks
+        left = gone - from_hidden if in_book else 0
+        self.emit_order(EventKind.AMENDED, order, why, left)
+
+    def refill(self, order: Order) -> None:
+        """Show the next part of an iceberg whose visible lots are gone: last in its queue."""
+        self.markets[order.market].delete(order)
+        order.show()
+        self.markets[order.market].insert(order)
+        self.emit_order(EventKind.REFILLED, order)
+
+    def settle_visible(self, order: Order) -> None:
+        """After a trade: let a resting order leave or show its next part if it has to."""
+        if not order.lots_open:
+            self.forget(order)
+        elif not order.lots:
+            self.refill(order)
+
+    def sweep(self, wanted: Callable[[Order], bool], why: Outcome) -> list[Order]:
+        """Remove all resting and armed orders that are ``wanted``, in slot order; return them."""
+        gone = [order for order in self.in_slot_order() if wanted(order)]
+        for order in gone:
+            self.remove(order, why)
+        return gone
+
+    def sweep_expired(self) -> None:
+        """Remove what is past its time, in all markets."""
+        self.sweep(lambda order: order.expiry_ns <= self.time_ns, Outcome.EXPIRED)
+
+    def in_slot_order(self) -> list[Order]:
+        """Return all resting and armed orders by slot."""
+        return sorted(self.orders.values(), key=lambda order: order.order_id & SLOT_MASK)
