@@ -37,6 +37,32 @@ def test_an_account_without_orders_gets_an_answer_too(desk: Desk) -> None:
     ]
 
 
+def test_the_operator_takes_everybodys_orders_in_slot_order(desk: Desk) -> None:
+    desk.rest("103 sell Alice 1+2\n101 sell Bob 2\n99 buy Carol 5")
+    desk.stop("Tara", "buy", 1, 108, 107)
+
+    assert desk.cancel_everybody() == [
+        "Alice leaves 1+2 at 103: CANCELLED_BY_OPERATOR",
+        "Bob leaves 2 at 101: CANCELLED_BY_OPERATOR",
+        "Carol leaves 5 at 99: CANCELLED_BY_OPERATOR",
+        "Tara leaves 1 at 108 from 107: CANCELLED_BY_OPERATOR",
+        "everybody cancelled 4: CANCELLED_BY_OPERATOR",
+    ]
+    assert desk.book() == ""
+
+
+def test_the_operator_too_may_name_one_market(desk: Desk) -> None:
+    terms = {"lot_pips": 1, "tick_pips": 1, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
+    desk.send(list_market(1, BASE, QUOTE, **terms))
+    desk.rest("101 sell Bob 2")
+    desk.send(desk.place("Alice", "sell", 1, 101, market=1))
+
+    assert desk.cancel_everybody(0)[-1] == "everybody cancelled 1: CANCELLED_BY_OPERATOR"
+    assert desk.engine.orders_live == 1
+    assert desk.cancel_everybody(2) == ["refused: UNKNOWN_MARKET"]
+    desk.cancel_everybody(1)
+
+
 def cancelled_in(desk: Desk, market: int) -> list[int]:
     """Cancel Alice's orders in ``market``; return the markets of what went."""
     events = desk.send(command(Kind.CANCEL_ALL, account=0, market=market))

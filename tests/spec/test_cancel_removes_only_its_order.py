@@ -66,6 +66,22 @@ def test_a_slot_is_reused_under_a_new_id(desk: Desk) -> None:
     assert desk.cancel("Bob", new) == ["Bob leaves 9 at 105: CANCELLED_BY_OWNER"]
 
 
+@pytest.mark.parametrize("how", ["cancelled", "filled"])
+def test_what_is_gone_can_be_neither_cancelled_amended_nor_replaced(desk: Desk, how: str) -> None:
+    desk.rest(QUEUE)
+    alice = desk.id_of("Alice", 101)
+    if how == "cancelled":
+        desk.cancel("Alice", alice)
+    else:
+        desk.buy("Tara", 1, 101)
+    desk.sell("Alice", 5, 101)
+
+    assert desk.id_of("Alice", 101) != alice
+    assert desk.cancel("Alice", alice) == ["refused: NOT_RESTING"]
+    assert desk.amend("Alice", alice, 1) == ["refused: NOT_RESTING"]
+    assert desk.replace("Alice", alice, 1, 101) == ["refused: NOT_RESTING"]
+
+
 def test_slots_are_reused_last_in_first_out(desk: Desk) -> None:
     desk.rest(QUEUE)
     alice, carol = desk.id_of("Alice", 101), desk.id_of("Carol", 101)
