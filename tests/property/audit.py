@@ -1,11 +1,11 @@
 """Do the events alone tell a lawful story? A third judge that knows neither engine.
 
 Both engines could make the same mistake. The audit rebuilds books and balances from commands and
-events and asserts the invariants that only show over time (I1, I3 to I7, I9).
+events and asserts the invariants that only show over time (I1, I3 to I7, I9, I10): who had to be
+met next, at which price, which stop had to wake, and why each order left.
 """
 
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,236 +13,570 @@ import numpy as np
 from engine.commands import Commands, Kind
 from engine.events import EventKind, Events
 from engine.types import (
+    ALL_ACCOUNTS,
     ALL_MARKETS,
     FILLS_MAX,
+    PRICE_MAX,
     OrderFlag,
     Outcome,
     Phase,
     Side,
     TimeInForce,
-    fee_pips,
 )
+from tests.property.auctioneer import TRADING, Auctioneer
+from tests.property.shadow import Listing, Open, Reach, Shadow, toward
 
 SELF_MODES = int(OrderFlag.SELF_DECREMENT)
-
-
-@dataclass
-class Open:
-    """An order that still has open lots."""
-
-    market: int
-    side: int
-    account: int
-    price: int
-    lots: int
-    arrival: int
-    expiry_ns: int
+SWEEPS = {
+    Kind.CANCEL_ALL,
+    Kind.CLOCK,
+    Kind.DELIST,
+    Kind.EXIT_BEGIN,
+    Kind.SET_BAND,
+    Kind.SET_TERMS,
+}
+Row = dict[str, int]
 
 
 class Audit:
     """Follows one engine from its first command."""
 
     def __init__(self) -> None:
-        self.sequence = self.index = self.trade_id = self.time_ns = 0
-        self.listings: list[np.void] = []
-        self.owned: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.phases: defaultdict[int, Phase] = defaultdict(lambda: Phase.OPEN)
-        self.fees: defaultdict[int, int] = defaultdict(int)
+        self.sequence = self.index = self.trade_id = self.time_ns = self.arrivals = 0
+        self.shadow = Shadow()
+        self.auction = Auctioneer(self.shadow)
         self.ids_seen: set[int] = set()
-        self.resting: dict[int, Open] = {}
-        self.incoming: tuple[int, Open] | None = None
-        self.whole = False
+        self.incoming: Open | None = None
+        self.whole: int | None = None
+        self.fills = self.taken = 0
+        self.reach = Reach()
+        self.refill_due: list[int] = []
+        self.met = 0
+        """How many lots the own order had that the incoming one met last."""
+        self.replaced: Open | None = None
+        self.last_slot = 0
+        self._take: dict[int, Callable[[Row, Row], None]] = {
+            EventKind.MARKET_LISTED: self.market_listed,
+            EventKind.TERMS_SET: self.terms_set,
+            EventKind.MARKET_DELISTED: self.market_delisted,
+            EventKind.BAND_SET: self.band_set,
+            EventKind.PHASE_SET: self.phase_set,
+            EventKind.POISONED: self.poisoned,
+            EventKind.DEPOSITED: self.money_in,
+            EventKind.WITHDRAWN: self.money_out,
+            EventKind.EXIT_ENDED: self.money_out,
+            EventKind.EXIT_BEGUN: lambda row, event: None,
+            EventKind.TOKEN_LISTED: lambda row, event: None,
+            EventKind.ACCOUNT_OPENED: lambda row, event: None,
+            EventKind.ACCEPTED: self.accepted,
+            EventKind.ARMED: self.armed,
+            EventKind.TRIGGERED: self.triggered,
+            EventKind.TRADE: self.trade,
+            EventKind.REFILLED: self.refilled,
+            EventKind.RESTED: self.rested,
+            EventKind.UNFILLED: self.unfilled,
+            EventKind.AMENDED: self.amended,
+            EventKind.CANCELLED: self.cancelled,
+            EventKind.CANCELLED_ALL: self.cancelled_all,
+            EventKind.CANCEL_AFTER_SET: self.deadline_set,
+            EventKind.UNCROSSED: self.auction.uncrossed,
+        }
+
+    # Commands.
 
     def follow(self, commands: Commands, events: Events) -> None:
         """Take one batch with all its events."""
         bounds = np.searchsorted(events["sequence"], commands["sequence"])
-        for i, row in enumerate(commands):
-            end = bounds[i + 1] if i + 1 < len(commands) else len(events)
+        names, columns = commands.dtype.names or (), events.dtype.names or ()
+        rows = [dict(zip(names, values, strict=True)) for values in commands.tolist()]
+        told = [dict(zip(columns, values, strict=True)) for values in events.tolist()]
+        for i, row in enumerate(rows):
+            end = bounds[i + 1] if i + 1 < len(rows) else len(told)
             self.sequence += 1
             assert row["sequence"] == self.sequence, "I7: command numbers"
-            self.time_ns = max(self.time_ns, int(row["time_ns"]))
-            self.one(row, events[bounds[i] : end])
+            self.time_ns = max(self.time_ns, row["time_ns"])
+            self.one(row, told[bounds[i] : end])
 
-    def one(self, row: np.void, events: Events) -> None:
+    def one(self, row: Row, events: list[Row]) -> None:
         """Take one command with its events."""
-        assert len(events) or row["kind"] == Kind.CLOCK, "I7: a command without an answer"
-        self.incoming = None
         for event in events:
             self.index += 1
             assert event["index"] == self.index, "I7: event numbers"
-            if event["kind"] == EventKind.REJECTED:
-                assert len(events) == 1 and 100 <= event["outcome"] < 150, "I10"
-                return
-            self.take(row, event)
-        if row["kind"] == Kind.PLACE and row["tif"] == TimeInForce.FOK:
-            traded = int(events["amount"][events["kind"] == EventKind.TRADE].sum())
-            assert traded == (row["amount"] if self.whole else 0), "FOK: whole or not at all"
-            assert self.whole or len(events) == 2, "FOK: a dropped order touched the book"
-        assert self.incoming is None or self.incoming[1].lots == 0, "I5: lots without a fate"
-        self.not_crossed(int(row["market"]))
+        events = self.deadlines(events)
+        assert events or row["kind"] == Kind.CLOCK, "I7: a command without an answer"
+        if events and events[0]["kind"] == EventKind.REJECTED:
+            assert len(events) == 1 and 100 <= events[0]["outcome"] < 150, "I10"
+            return
+        self.incoming, self.reach, self.replaced, self.last_slot = None, Reach(), None, 0
+        self.auction.prepare(row, self.time_ns)
+        for event in events:
+            due = self.refill_due[0] if self.refill_due else None
+            refills = event["kind"] == EventKind.REFILLED
+            assert (due is not None) == refills, "I4: a part is shown when the last one is gone"
+            self._take[event["kind"]](row, event)
+        self.finish(row)
 
-    def take(self, row: np.void, event: np.void) -> None:
-        """Take one event that is no refusal."""
-        kind, order_id = EventKind(event["kind"]), int(event["order_id"])
-        owner = int(event["account"]), int(event["token"])
-        if kind == EventKind.MARKET_LISTED:
-            self.listings.append(row.copy())
-        elif kind == EventKind.DEPOSITED:
-            self.owned[owner] += int(event["amount"])
-        elif kind in (EventKind.WITHDRAWN, EventKind.EXIT_ENDED):
-            self.owned[owner] -= int(event["amount"])
-        elif kind == EventKind.ACCEPTED:
-            assert order_id > 0 and order_id not in self.ids_seen, "an id was given twice"
-            self.ids_seen.add(order_id)
-            self.incoming = (order_id, self.opened(row, event))
-            self.whole = self.fills_whole(row)
-        elif kind == EventKind.TRADE:
-            self.trade(event)
-        elif kind == EventKind.CANCELLED:
-            gone = self.resting.pop(order_id)
-            assert gone.lots == event["amount"], "I5: cancelled lots"
-            if event["outcome"] == Outcome.EXPIRED:
-                assert gone.expiry_ns <= self.time_ns, "removed before its time"
-            elif event["outcome"] == Outcome.SELF_TRADE:
-                assert self.incoming is not None and int(row["flags"]) & SELF_MODES, "I9: uncalled"
-                assert gone.account == self.incoming[1].account, "I9: whose order?"
-        elif kind == EventKind.AMENDED:
-            self.amended(row, event)
-        elif kind == EventKind.PHASE_SET:
-            self.phases[int(event["market"])] = Phase(event["amount"])
-        elif kind == EventKind.CANCELLED_ALL:
-            where = int(event["market"])
-            left = [
-                order
-                for order in self.resting.values()
-                if order.account == event["account"] and where in (order.market, ALL_MARKETS)
-            ]
-            assert not left, "an order survived"
-        elif kind in (EventKind.RESTED, EventKind.UNFILLED):
-            self.finish(kind, order_id, event)
+    def deadlines(self, events: list[Row]) -> list[Row]:
+        """Take what time did before the command; return what the command did."""
+        shadow = self.shadow
+        due = sorted(a for a, at in shadow.deadlines.items() if at <= self.time_ns)
+        gone = [order for order in shadow.everything() if order.account in due] if due else []
+        for order, event in zip(gone, events, strict=False):
+            assert event["kind"] == EventKind.CANCELLED and event["order_id"] == order.order_id
+            assert event["outcome"] == Outcome.CANCELLED_AFTER, "the switch"
+            self.leave(event)
+        for account, event in zip(due, events[len(gone) :], strict=False):
+            count = sum(order.account == account for order in gone)
+            told = [event[name] for name in ("kind", "account", "market", "amount", "outcome")]
+            all_of_it = [EventKind.CANCELLED_ALL, account, ALL_MARKETS, count]
+            assert told == [*all_of_it, Outcome.CANCELLED_AFTER], "the switch"
+            del shadow.deadlines[account]
+        rest = events[len(gone) + len(due) :]
+        assert all(event["outcome"] != Outcome.CANCELLED_AFTER for event in rest), "too late"
+        return rest
 
-    def fills_whole(self, row: np.void) -> bool:
-        """Return whether this order must be filled to its last lot, were it to be whole."""
-        toward = 1 if row["side"] == Side.BUY else -1
-        lots, fills = int(row["amount"]), 0
-        makers = [
-            order
-            for order in self.resting.values()
-            if (order.market, order.side) == (row["market"], 1 - row["side"])
-            and toward * order.price <= toward * row["price_ticks"]
-            and order.expiry_ns > self.time_ns
-        ]
-        for maker in sorted(makers, key=lambda order: (toward * order.price, order.arrival)):
-            if maker.account != row["account"]:
-                lots, fills = lots - maker.lots, fills + 1
-            elif int(row["flags"]) & SELF_MODES != OrderFlag.SELF_EXPIRE_MAKER:
-                return False
-            if lots <= 0:
-                return fills <= FILLS_MAX or not int(row["flags"]) & OrderFlag.SINGLE_SHOT
-        return False
+    def finish(self, row: Row) -> None:
+        """After the last event of a command nothing may be left to be done."""
+        shadow, market = self.shadow, row["market"]
+        self.not_in_the_middle()
+        assert not self.refill_due, "I4: the next part was never shown"
+        assert self.auction.price is None, "an auction without a last word"
+        if row["kind"] == Kind.CLOCK:
+            left = [order for order in shadow.everything() if order.expiry_ns <= self.time_ns]
+            assert not left, "the dead live on"
+        if row["kind"] == Kind.REPLACE:
+            assert self.replaced is not None, "the old order is still there"
+        if self.replaced is not None:
+            market = self.replaced.market
+        if market < len(shadow.listings):
+            if shadow.listings[market].phase == Phase.OPEN:
+                assert shadow.next_stop(market, self.reach) is None, "a stop that had to wake"
+            if shadow.listings[market].phase in TRADING:
+                assert not shadow.is_crossed(market), "I3: crossed"
 
-    def amended(self, row: np.void, event: np.void) -> None:
-        """An order has fewer lots; if it rests they have left the book."""
-        order_id, lots, gone = (int(event[name]) for name in ("order_id", "amount", "order_left"))
-        if self.incoming is not None and self.incoming[0] == order_id:
-            order = self.incoming[1]
-            assert gone == 0 and event["outcome"] == Outcome.SELF_TRADE, "not in the book yet"
-        else:
-            order = self.resting[order_id]
-            assert gone == order.lots - lots, "I5: lots that left the book"
-        by_owner = row["kind"] == Kind.AMEND and row["order_id"] == order_id
-        assert by_owner == (event["outcome"] == Outcome.ACCEPTED), "who asked?"
-        assert 0 < lots < order.lots and order.account == row["account"], "I5: amended"
-        order.lots = lots
+    def not_in_the_middle(self) -> None:
+        """Between two orders that come in: was the last one dealt with?"""
+        order = self.incoming
+        if order is not None and order.lots == 0:
+            fok = order.tif == TimeInForce.FOK
+            assert not fok or self.whole is not None, "FOK: filled though it could not be"
+            self.incoming = None
+        assert self.incoming is None, "I5: lots without a fate"
 
-    def opened(self, row: np.void, event: np.void) -> Open:
-        """Return the incoming order; the event must repeat what was ordered."""
-        for name in ("market", "side", "account", "price_ticks", "amount"):
-            assert row[name] == event[name], name
-        phase = self.phases[int(row["market"])]
-        if phase != Phase.OPEN:
-            posts = int(row["flags"]) & OrderFlag.POST_ONLY
-            assert posts and phase == Phase.POST_ONLY, "an order the phase forbids"
-        return Open(
-            int(row["market"]),
-            int(row["side"]),
-            int(row["account"]),
-            int(row["price_ticks"]),
-            int(row["amount"]),
-            self.sequence,
-            int(row["expiry_ns"]),
+    # Markets.
+
+    def market_listed(self, row: Row, event: Row) -> None:
+        """A market appears."""
+        assert event["market"] == len(self.shadow.listings), "market numbers"
+        terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
+        self.shadow.listings.append(Listing(row["account"], row["token"], *terms))
+
+    def terms_set(self, row: Row, event: Row) -> None:
+        """Lot, tick and fees change in an empty market."""
+        self.nothing_open_in(event["market"])
+        old = self.shadow.listings[event["market"]]
+        terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
+        self.shadow.listings[event["market"]] = Listing(
+            old.base, old.quote, *terms, phase=old.phase
         )
 
-    def finish(self, kind: EventKind, order_id: int, event: np.void) -> None:
-        """The incoming order rests or its rest is dropped."""
-        assert self.incoming is not None and self.incoming[0] == order_id, "whose order?"
-        order = self.incoming[1]
-        assert order.lots == event["amount"] > 0, "I5: lots left"
-        if kind == EventKind.RESTED:
-            self.resting[order_id] = order
-            self.incoming = None
-        else:
-            order.lots = 0
+    def market_delisted(self, row: Row, event: Row) -> None:
+        """A market ends, empty."""
+        self.nothing_open_in(event["market"])
+        assert self.shadow.listings[event["market"]].phase != Phase.DELISTED
+        self.shadow.listings[event["market"]].phase = Phase.DELISTED
 
-    def trade(self, event: np.void) -> None:
-        """I4, I5, I6 and I9 of one trade; then the money moves."""
+    def nothing_open_in(self, market: int) -> None:
+        """Assert that no order of a market survives."""
+        assert all(order.market != market for order in self.shadow.everything()), "an order is left"
+
+    def band_set(self, row: Row, event: Row) -> None:
+        """The band moves; what it forbids has left."""
+        listing = self.shadow.listings[event["market"]]
+        listing.low, listing.high = event["price_ticks"], event["amount"]
+        assert (listing.low, listing.high) == (row["price_ticks"], row["amount"]), "which band"
+        for order in self.shadow.everything():
+            if order.market == event["market"]:
+                assert listing.allows(order.side, order.price), "it could trade outside the band"
+
+    def phase_set(self, row: Row, event: Row) -> None:
+        """A market opens, closes or collects for an auction."""
+        listing = self.shadow.listings[event["market"]]
+        assert event["amount"] == row["amount"] < Phase.DELISTED != listing.phase, "which phase"
+        assert self.auction.price is None, "an auction without a last word"
+        listing.phase = event["amount"]
+
+    def poisoned(self, row: Row, event: Row) -> None:
+        """One market is halted, unless it is not there or has ended."""
+        assert event["outcome"] == Outcome.POISONED
+        for name in ("market", "account", "order_id"):
+            assert row[name] == event[name], name
+        if event["market"] < len(self.shadow.listings):
+            listing = self.shadow.listings[event["market"]]
+            if listing.phase != Phase.DELISTED:
+                listing.phase = Phase.HALTED
+
+    # Money.
+
+    def money_in(self, row: Row, event: Row) -> None:
+        """A deposit."""
+        self.shadow.owned[event["account"], event["token"]] += event["amount"]
+
+    def money_out(self, row: Row, event: Row) -> None:
+        """A withdrawal or the end of an exit."""
+        self.shadow.owned[event["account"], event["token"]] -= event["amount"]
+
+    def deadline_set(self, row: Row, event: Row) -> None:
+        """A dead man's switch is set or taken back."""
+        assert event["amount"] == row["expiry_ns"] and event["account"] == row["account"]
+        self.shadow.deadlines.pop(event["account"], None)
+        if event["amount"]:
+            assert event["amount"] > self.time_ns, "it would have fired"
+            self.shadow.deadlines[event["account"]] = event["amount"]
+
+    # Orders that come.
+
+    def accepted(self, row: Row, event: Row) -> None:
+        """An order comes in; its phase, band and terms must have allowed it."""
+        order_id, flags = event["order_id"], row["flags"]
+        assert order_id > 0 and order_id not in self.ids_seen, "an id was given twice"
+        self.ids_seen.add(order_id)
+        assert row["kind"] in (Kind.PLACE, Kind.REPLACE) and self.incoming is None
+        if row["kind"] == Kind.PLACE:
+            assert (row["market"], row["side"]) == (event["market"], event["side"])
+        assert (row["account"], row["amount"]) == (event["account"], event["amount"])
+        listing = self.shadow.listings[event["market"]]
+        assert listing.allows(event["side"], row["price_ticks"]), "outside the band"
+        assert 1 <= row["price_ticks"] <= PRICE_MAX and row["expiry_ns"] > self.time_ns
+        self.allowed_by_phase(listing.phase, row)
+        order = Open(
+            order_id,
+            event["market"],
+            event["side"],
+            event["account"],
+            event["price_ticks"],
+            event["amount"],
+            0,
+            row["expiry_ns"],
+            row["tif"],
+            flags,
+        )
+        self.check_price(row, order, listing)
+        if flags & OrderFlag.ICEBERG:
+            order.display = row["order_id"]
+            if row["kind"] == Kind.REPLACE:
+                assert self.replaced is not None and self.replaced.display, "it hid nothing"
+                order.display = self.replaced.display
+        if flags & OrderFlag.STOP:
+            order.trigger = row["order_id"]
+            away = toward(order.side) * (order.trigger - listing.last)
+            assert listing.last == 0 or away > 0, "a stop that the last trade has reached"
+        self.begin(order)
+
+    def allowed_by_phase(self, phase: int, row: Row) -> None:
+        """Assert that a market takes such an order in its phase."""
+        posts = bool(row["flags"] & OrderFlag.POST_ONLY)
+        if phase == Phase.POST_ONLY:
+            assert posts, "an order that might take"
+        elif phase == Phase.AUCTION:
+            waits = row["flags"] & OrderFlag.STOP or row["tif"] == TimeInForce.GTC
+            assert waits and not posts, "an order that cannot wait for an auction"
+        else:
+            assert phase == Phase.OPEN, "an order the phase forbids"
+
+    def check_price(self, row: Row, order: Open, listing: Listing) -> None:
+        """A post-only order meets nobody; priced again, it stands one tick behind the first."""
+        if not row["flags"] & OrderFlag.POST_ONLY:
+            assert order.price == row["price_ticks"], "whose price is this?"
+            return
+        sign = toward(order.side)
+        first = self.shadow.first(order.market, 1 - order.side)
+        if first is not None and sign * row["price_ticks"] >= sign * first.price:
+            assert row["flags"] & OrderFlag.REPRICE and order.price == first.price - sign
+        else:
+            assert order.price == row["price_ticks"], "priced again without need"
+
+    def begin(self, order: Open) -> None:
+        """An order begins to be matched, placed or woken."""
+        self.not_in_the_middle()
+        self.incoming, self.fills, self.taken, self.met = order, 0, order.lots, 0
+        makes_way = order.flags & SELF_MODES == OrderFlag.SELF_EXPIRE_MAKER
+        self.whole = None
+        if order.tif == TimeInForce.FOK and not order.trigger:
+            self.whole = self.shadow.fills(order, self.time_ns, makes_way)
+            if order.flags & OrderFlag.SINGLE_SHOT and (self.whole or 0) > FILLS_MAX:
+                self.whole = None
+
+    def armed(self, row: Row, event: Row) -> None:
+        """A stop waits."""
+        order = self.incoming
+        assert order is not None and order.trigger and self.fills == 0, "what is armed here?"
+        self.like(event, order, order.trigger)
+        order.arrival = self.now()
+        self.shadow.armed[order.order_id] = order
+        self.incoming = None
+
+    def triggered(self, row: Row, event: Row) -> None:
+        """A stop wakes: the one whose turn it is."""
+        self.not_in_the_middle()
+        stop = self.shadow.armed[event["order_id"]]
+        assert self.shadow.listings[stop.market].phase == Phase.OPEN, "a stop in a closed market"
+        assert self.shadow.next_stop(stop.market, self.reach) is stop, "another stop had to wake"
+        assert stop.expiry_ns > self.time_ns, "a dead stop woke"
+        self.like(event, stop, stop.trigger)
+        del self.shadow.armed[stop.order_id]
+        stop.trigger = 0
+        self.begin(stop)
+
+    def like(self, event: Row, order: Open, order_left: int) -> None:
+        """Assert that an event describes ``order``."""
+        told = [event[n] for n in ("market", "side", "account", "order_id", "price_ticks")]
+        known = [order.market, order.side, order.account, order.order_id, order.price]
+        assert told == known, "whose order?"
+        assert event["amount"] == order.lots and event["maker_left"] == order.hidden, "I5: lots"
+        assert event["order_left"] == order_left
+
+    def now(self) -> int:
+        """Return the next moment at which somebody joins a queue."""
+        self.arrivals += 1
+        return self.arrivals
+
+    def rested(self, row: Row, event: Row) -> None:
+        """What is left of an order joins the end of its queue, an iceberg's in parts."""
+        order = self.incoming
+        assert order is not None and order.lots > 0 and order.tif == TimeInForce.GTC, "who rests?"
+        total = order.lots
+        if order.display:
+            order.lots = min(order.display, total)
+            order.hidden = total - order.lots
+        self.like(event, order, 0)
+        order.arrival = self.now()
+        self.shadow.resting[order.order_id] = order
+        self.incoming = None
+
+    def unfilled(self, row: Row, event: Row) -> None:
+        """The rest of an order is dropped, for a reason that is true."""
+        order, why = self.incoming, event["outcome"]
+        assert order is not None and order.lots > 0, "what is dropped?"
+        self.like(event, order, 0)
+        first = self.shadow.first(order.market, 1 - order.side)
+        sign = toward(order.side)
+        meets = first is not None and sign * first.price <= sign * order.price
+        if why == Outcome.NOT_FILLABLE_WHOLE:
+            assert order.tif == TimeInForce.FOK and self.whole is None, "it could have been filled"
+            assert order.lots == self.taken, "FOK: whole or not at all"
+        elif why == Outcome.IMMEDIATE_REMAINDER:
+            assert order.tif == TimeInForce.IOC and not meets, "it stopped too early"
+        elif why == Outcome.FILLS_EXHAUSTED:
+            assert order.flags & OrderFlag.SINGLE_SHOT and self.fills == FILLS_MAX and meets
+        else:
+            assert why == Outcome.SELF_TRADE, "why?"
+            stays = order.flags & SELF_MODES == 0
+            own = meets and first is not None and first.account == order.account
+            assert own if stays else self.met, "I9: it met nobody of its own"
+        if order.tif == TimeInForce.FOK:
+            assert why == Outcome.NOT_FILLABLE_WHOLE, "FOK: whole or not at all"
+        self.incoming = None
+
+    # Trades.
+
+    def trade(self, row: Row, event: Row) -> None:
+        """I4, I5, I6, I7 and I9 of one trade; then the money moves."""
         self.trade_id += 1
         assert event["trade_id"] == self.trade_id, "I7: trade numbers"
-        assert self.incoming is not None and self.incoming[0] == event["order_id"], "whose trade?"
-        taker, maker_id = self.incoming[1], int(event["maker_id"])
-        maker, lots, price = self.resting[maker_id], int(event["amount"]), int(event["price_ticks"])
-        assert maker.account == event["maker_account"] != taker.account, "I9: self trade"
-        assert price == maker.price, "I6: not the maker's price"
-        assert self.phases[taker.market] == Phase.OPEN, "a trade in a closed market"
-        toward = 1 if taker.side == Side.BUY else -1
-        assert toward * price <= toward * taker.price, "I6: beyond the taker's limit"
-        assert maker.expiry_ns > self.time_ns, "an expired order traded"
-        queue = [
-            other
-            for other in self.resting.values()
-            if (other.market, other.side) == (taker.market, 1 - taker.side)
-        ]
-        first = min(queue, key=lambda other: (toward * other.price, other.arrival))
-        assert first is maker, "I4: not the best and oldest"
+        if event["outcome"] == Outcome.AUCTION:
+            taker, maker = self.auction.pair(event)
+        else:
+            taker, maker = self.continuous_pair(event)
+        assert maker.account == event["maker_account"] != event["account"], "I9: self trade"
+        assert taker.account == event["account"] and taker.side == event["side"]
+        lots, price = event["amount"], event["price_ticks"]
+        for order in (taker, maker):
+            assert toward(order.side) * price <= toward(order.side) * order.price, "I6: limit"
+            assert order.expiry_ns > self.time_ns, "an expired order traded"
+        assert 0 < lots == min(taker.lots, maker.lots), "I5: as many as both have in sight"
+        for order, name in ((taker, "order_left"), (maker, "maker_left")):
+            order.lots -= lots
+            assert order.all_lots == event[name], "I5: left"
+            if order.order_id in self.shadow.resting:
+                self.after_loss(order)
+        self.move(event, taker, maker)
+        listing = self.shadow.listings[taker.market]
+        listing.last = price
+        self.reach = self.reach.and_price(price)
+        assert listing.high == 0 or listing.low <= price <= listing.high, "outside the band"
 
-        assert 0 < lots <= min(taker.lots, maker.lots), "I5"
-        taker.lots -= lots
-        maker.lots -= lots
-        assert (taker.lots, maker.lots) == (event["order_left"], event["maker_left"]), "I5: left"
-        if maker.lots == 0:
-            del self.resting[maker_id]
-        self.move(event, taker, maker, lots, price)
+    def continuous_pair(self, event: Row) -> tuple[Open, Open]:
+        """Return who trades while the market is open: the incoming order and the first it meets."""
+        taker = self.incoming
+        assert taker is not None and taker.order_id == event["order_id"], "whose trade?"
+        assert self.shadow.listings[taker.market].phase == Phase.OPEN, "a trade in a closed market"
+        maker = self.shadow.first(taker.market, 1 - taker.side)
+        assert maker is not None and maker.order_id == event["maker_id"], "I4: best and oldest"
+        assert maker.price == event["price_ticks"], "I6: not the maker's price"
+        assert taker.tif != TimeInForce.FOK or self.whole is not None, "FOK: it will not be whole"
+        self.fills += 1
+        assert self.fills <= FILLS_MAX or not taker.flags & OrderFlag.SINGLE_SHOT, "too many fills"
+        return taker, maker
 
-    def move(self, event: np.void, taker: Open, maker: Open, lots: int, price: int) -> None:
+    def after_loss(self, order: Open) -> None:
+        """A resting order has lost visible lots: it is gone, shows its next part, or stays."""
+        if order.all_lots == 0:
+            del self.shadow.resting[order.order_id]
+        elif order.lots == 0:
+            self.refill_due.append(order.order_id)
+
+    def refilled(self, row: Row, event: Row) -> None:
+        """An iceberg shows its next part, last in its queue."""
+        order = self.shadow.resting[event["order_id"]]
+        assert order.order_id == self.refill_due.pop(0), "whose turn is it?"
+        order.lots = min(order.display, order.hidden)
+        order.hidden -= order.lots
+        assert order.lots > 0
+        self.like(event, order, 0)
+        order.arrival = self.now()
+
+    def move(self, event: Row, taker: Open, maker: Open) -> None:
         """I6: the buyer's debit is the seller's credit and the fees, exactly."""
-        listing = self.listings[taker.market]
-        base, quote = int(listing["account"]), int(listing["token"])
-        base_pips = lots * int(listing["order_id"])
-        notional = lots * price * int(listing["price_ticks"])
-        for order, name, ppm in (
-            (taker, "fee_pips", listing["fee_cap_ppm"]),
-            (maker, "maker_fee_pips", listing["amount"]),
-        ):
-            fee = fee_pips(notional, int(ppm))
+        listing, lots = self.shadow.listings[taker.market], event["amount"]
+        base_pips, notional = lots * listing.lot_pips, listing.notional(lots, event["price_ticks"])
+        rates = listing.taker_ppm, listing.maker_ppm
+        if event["outcome"] == Outcome.AUCTION:
+            rates = (max(listing.maker_ppm, 0),) * 2
+        names = ("fee_pips", "maker_fee_pips")
+        for order, name, ppm in zip((taker, maker), names, rates, strict=True):
+            size = notional * abs(ppm) // 10**6
+            fee = size if ppm >= 0 else -size
             assert event[name] == fee, name
-            sign = 1 if order.side == Side.BUY else -1
-            self.owned[order.account, base] += sign * base_pips
-            self.owned[order.account, quote] -= sign * notional + fee
-            self.fees[quote] += fee
+            sign = toward(order.side)
+            self.shadow.owned[order.account, listing.base] += sign * base_pips
+            self.shadow.owned[order.account, listing.quote] -= sign * notional + fee
+            self.shadow.fees[listing.quote] += fee
+        assert event["fee_pips"] + event["maker_fee_pips"] >= 0, "I6: a rebate nobody paid"
 
-    def not_crossed(self, market: int) -> None:
-        """I3: no bid at or above an ask."""
-        here = [order for order in self.resting.values() if order.market == market]
-        bid = max((order.price for order in here if order.side == Side.BUY), default=0)
-        ask = min((order.price for order in here if order.side == Side.SELL), default=2**63)
-        assert bid < ask, "I3: crossed"
+    # Orders that shrink or go.
+
+    def amended(self, row: Row, event: Row) -> None:
+        """An order has fewer lots without a trade."""
+        order_id, lots, hidden = event["order_id"], event["amount"], event["maker_left"]
+        rests = order_id in self.shadow.resting
+        order = self.shadow.resting.get(order_id) or self.shadow.armed.get(order_id)
+        order = order or self.incoming
+        assert order is not None and order.order_id == order_id, "whose order?"
+        lost, lost_in_sight = order.all_lots - lots - hidden, order.lots - lots
+        assert lost > 0 and event["order_left"] == (lost_in_sight if rests else 0), "I5: lots"
+        if self.auction.price is not None:
+            assert event["outcome"] == Outcome.SELF_TRADE and hidden == order.hidden
+            self.auction.lose(order, lost)
+        else:
+            assert lots > 0 and (lost_in_sight == 0 or hidden == 0), "hidden lots go first"
+            self.why_smaller(row, event, order, lost)
+        order.lots, order.hidden = lots, hidden
+        if rests:
+            self.after_loss(order)
+
+    def why_smaller(self, row: Row, event: Row, order: Open, lost: int) -> None:
+        """Its owner asked for it, or it met an order of its own account and both lost as many."""
+        taker = self.incoming
+        if event["outcome"] == Outcome.ACCEPTED:
+            assert row["kind"] == Kind.AMEND and row["order_id"] == order.order_id, "who asked?"
+            assert order.account == row["account"] and order.all_lots - lost == row["amount"]
+            return
+        assert event["outcome"] == Outcome.SELF_TRADE and taker is not None, "why?"
+        assert taker.flags & SELF_MODES == OrderFlag.SELF_DECREMENT, "I9: uncalled"
+        if order is taker:
+            assert lost == self.met, "I9: as many as the one it met had"
+        else:
+            assert order is self.shadow.first(order.market, 1 - taker.side), "I9: not met"
+            assert order.account == taker.account and lost == taker.lots, "I9: all of the other"
+            self.met = lost
+
+    def cancelled(self, row: Row, event: Row) -> None:
+        """An order is gone, for a reason that is true."""
+        order_id, why, kind = event["order_id"], event["outcome"], row["kind"]
+        order = self.shadow.resting.get(order_id) or self.shadow.armed[order_id]
+        if why == Outcome.EXPIRED:
+            assert order.expiry_ns <= self.time_ns, "removed before its time"
+            if order.trigger and kind in (Kind.PLACE, Kind.REPLACE):
+                self.not_in_the_middle()
+                assert self.shadow.next_stop(order.market, self.reach) is order, "whose turn?"
+        elif why == Outcome.SELF_TRADE:
+            self.self_traded(order)
+        else:
+            reasons = {
+                Outcome.CANCELLED_BY_OWNER: kind == Kind.CANCEL_ALL
+                or (kind == Kind.CANCEL and row["order_id"] == order_id),
+                Outcome.EXITING: kind == Kind.EXIT_BEGIN,
+                Outcome.REPLACED: kind == Kind.REPLACE and row["order_id"] == order_id,
+                Outcome.TERMS_CHANGED: kind == Kind.SET_TERMS and order.market == row["market"],
+                Outcome.DELISTED: kind == Kind.DELIST and order.market == row["market"],
+                Outcome.CANCELLED_BY_OPERATOR: kind == Kind.CANCEL_ALL
+                and row["account"] == ALL_ACCOUNTS,
+                Outcome.BAND_MOVED: kind == Kind.SET_BAND and order.market == row["market"],
+            }
+            assert reasons[Outcome(why)], "why?"
+            by_account = why in (
+                Outcome.CANCELLED_BY_OWNER,
+                Outcome.EXITING,
+                Outcome.REPLACED,
+            )
+            assert not by_account or order.account == row["account"], "whose order?"
+        if why == Outcome.BAND_MOVED:
+            outside = Listing(*(0,) * 6, low=row["price_ticks"], high=row["amount"])
+            assert not outside.allows(order.side, order.price), "it was inside"
+        if why == Outcome.REPLACED:
+            self.replaced = order
+        if kind in SWEEPS:
+            assert order.slot > self.last_slot, "in slot order"
+            self.last_slot = order.slot
+        self.leave(event)
+
+    def self_traded(self, order: Open) -> None:
+        """I9: an order leaves because it met one of its own account."""
+        if self.auction.price is not None:
+            assert order.hidden == 0, "an iceberg that could have gone on"
+            self.auction.lose(order, order.lots)
+            return
+        assert self.incoming is not None and self.incoming.flags & SELF_MODES, "I9: uncalled"
+        assert order.account == self.incoming.account, "I9: whose order?"
+        assert self.shadow.first(order.market, 1 - self.incoming.side) is order, "I9: not met"
+        self.met = order.all_lots
+        if self.incoming.flags & SELF_MODES == OrderFlag.SELF_DECREMENT:
+            assert order.all_lots <= self.incoming.lots, "I9: the larger one stays"
+
+    def leave(self, event: Row) -> None:
+        """Forget an order that was cancelled."""
+        shadow, order_id = self.shadow, event["order_id"]
+        where = shadow.armed if order_id in shadow.armed else shadow.resting
+        order = where.pop(order_id)
+        self.like(event, order, order.trigger)
+
+    def cancelled_all(self, row: Row, event: Row) -> None:
+        """Nobody it was about has an order left."""
+        account, where = event["account"], event["market"]
+        assert (account, where) == (row["account"], row["market"])
+        by = Outcome.CANCELLED_BY_OPERATOR if account == ALL_ACCOUNTS else Outcome.ACCEPTED
+        assert event["outcome"] == by
+        left = [
+            order
+            for order in self.shadow.everything()
+            if account in (order.account, ALL_ACCOUNTS) and where in (order.market, ALL_MARKETS)
+        ]
+        assert not left, "an order survived"
+
+    # What the engine itself says.
 
     def agree(self, engine: Any, accounts: int, tokens: int) -> None:
-        """I1: the engine's balances are what the events add up to."""
+        """I1 and I2: the engine's balances and books are what the events add up to."""
+        shadow, held = self.shadow, self.shadow.held()
         for account in range(accounts):
             for token in range(tokens):
+                assert engine.held(account, token) == held.get((account, token), 0), "I2"
                 found = engine.available(account, token) + engine.held(account, token)
-                assert found == self.owned[account, token] >= 0, (account, token)
+                assert found == shadow.owned[account, token] >= 0, (account, token)
         for token in range(tokens):
-            assert engine.fees(token) == self.fees[token], token
-        assert engine.orders_live == len(self.resting)
+            assert engine.fees(token) == shadow.fees[token] >= 0, token
+        assert engine.orders_live == len(shadow.resting) + len(shadow.armed)
+        for number in range(len(shadow.listings)):
+            for side in Side:
+                assert engine.depth(number, side, 1000) == shadow.depth(number, side)

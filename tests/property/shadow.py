@@ -1,0 +1,206 @@
+"""What rests, waits and is owned, if the events are all one knows?
+
+The audit's own books. They are slow and plain, lists and sums over everything, and share nothing
+with either engine but the words; so they can say who ought to have been met next.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engine.types import PRICE_MAX, Phase, Side
+
+SLOT = 2**32 - 1
+
+
+@dataclass
+class Open:
+    """An order that still has open lots; ``lots`` are the visible ones, ``trigger`` of a stop."""
+
+    order_id: int
+    market: int
+    side: int
+    account: int
+    price: int
+    lots: int
+    arrival: int
+    expiry_ns: int
+    tif: int
+    flags: int
+    display: int = 0
+    hidden: int = 0
+    trigger: int = 0
+
+    @property
+    def all_lots(self) -> int:
+        """Return what can still be filled, seen or not."""
+        return self.lots + self.hidden
+
+    @property
+    def slot(self) -> int:
+        """Return the place in the engine's table."""
+        return self.order_id & SLOT
+
+
+@dataclass
+class Listing:
+    """One market as the commands have made it."""
+
+    base: int
+    quote: int
+    lot_pips: int
+    tick_pips: int
+    maker_ppm: int
+    taker_ppm: int
+    phase: int = Phase.OPEN
+    last: int = 0
+    low: int = 0
+    high: int = 0
+
+    def notional(self, lots: int, price: int) -> int:
+        """Return the quote pips of ``lots`` at ``price``."""
+        return lots * price * self.tick_pips
+
+    def allows(self, side: int, price: int) -> bool:
+        """Return whether the band lets an order of ``side`` have this limit."""
+        if (self.low, self.high) == (0, 0):
+            return True
+        return price <= self.high if side == Side.BUY else price >= self.low
+
+
+def toward(side: int) -> int:
+    """Return 1 for a buyer, who wants low prices, and -1 for a seller."""
+    return 1 if side == Side.BUY else -1
+
+
+class Reach(NamedTuple):
+    """Between which prices one command has traded."""
+
+    low: int = PRICE_MAX + 1
+    high: int = 0
+
+    def and_price(self, price: int) -> "Reach":
+        """Return the range with one more price in it."""
+        return Reach(min(self.low, price), max(self.high, price))
+
+
+class Shadow:
+    """Everything that is open, and everything that is owned."""
+
+    def __init__(self) -> None:
+        self.listings: list[Listing] = []
+        self.resting: dict[int, Open] = {}
+        self.armed: dict[int, Open] = {}
+        self.deadlines: dict[int, int] = {}
+        self.owned: defaultdict[tuple[int, int], int] = defaultdict(int)
+        self.fees: defaultdict[int, int] = defaultdict(int)
+
+    def everything(self) -> list[Open]:
+        """Return all that rests or is armed, in slot order."""
+        both = [*self.resting.values(), *self.armed.values()]
+        return sorted(both, key=lambda order: order.slot)
+
+    def queue(self, market: int, side: int) -> list[Open]:
+        """Return one side of a book, who is met first first."""
+        here = [o for o in self.resting.values() if (o.market, o.side) == (market, side)]
+        return sorted(here, key=lambda order: (-toward(side) * order.price, order.arrival))
+
+    def first(self, market: int, side: int) -> Open | None:
+        """Return the best and oldest order of one side."""
+        here = [o for o in self.resting.values() if (o.market, o.side) == (market, side)]
+        return min(
+            here, key=lambda order: (-toward(side) * order.price, order.arrival), default=None
+        )
+
+    def is_crossed(self, market: int) -> bool:
+        """Return whether the best bid is not below the best ask."""
+        bid, ask = self.first(market, Side.BUY), self.first(market, Side.SELL)
+        return bid is not None and ask is not None and bid.price >= ask.price
+
+    def next_stop(self, market: int, reach: Reach) -> Open | None:
+        """Return the stop that comes next after trades in ``reach``."""
+        here = [stop for stop in self.armed.values() if stop.market == market]
+        buys = [s for s in here if s.side == Side.BUY and s.trigger <= reach.high]
+        if buys:
+            return min(buys, key=lambda stop: (stop.trigger, stop.arrival))
+        sells = [s for s in here if s.side == Side.SELL and s.trigger >= reach.low]
+        return min(sells, key=lambda stop: (-stop.trigger, stop.arrival), default=None)
+
+    def fills(self, taker: Open, now_ns: int, makes_way: bool) -> int | None:
+        """Return in how many fills ``taker`` would be filled to its last lot, None if it is not.
+
+        The queue is played through on copies: whoever has shown all its lots and hides more goes
+        to the end of its price.
+        """
+        queue = [
+            [maker.price, maker.arrival, maker.lots, maker.hidden, maker]
+            for maker in self.queue(taker.market, 1 - taker.side)
+            if toward(taker.side) * maker.price <= toward(taker.side) * taker.price
+        ]
+        left, fills, late = taker.lots, 0, max(self.arrivals(), default=0)
+        while queue:
+            queue.sort(key=lambda entry: (toward(taker.side) * entry[0], entry[1]))
+            price, _, lots, hidden, maker = queue.pop(0)
+            if maker.expiry_ns <= now_ns:
+                continue
+            if maker.account == taker.account:
+                if makes_way:
+                    continue
+                return None
+            left, fills, late = left - lots, fills + 1, late + 1
+            if left <= 0:
+                return fills
+            if hidden:
+                part = min(maker.display, hidden)
+                queue.append([price, late, part, hidden - part, maker])
+        return None
+
+    def arrivals(self) -> list[int]:
+        """Return the moments at which what rests has joined its queue."""
+        return [order.arrival for order in self.resting.values()]
+
+    def auction_price(self, market: int) -> int:
+        """Return the price at which a crossed book trades, by trying every one."""
+        bids, asks = self.queue(market, Side.BUY), self.queue(market, Side.SELL)
+        candidates = {order.price for order in bids + asks}
+        candidates = {p for p in candidates if asks[0].price <= p <= bids[0].price}
+
+        def surplus(price: int) -> int:
+            bid = sum(order.all_lots for order in bids if order.price >= price)
+            return bid - sum(order.all_lots for order in asks if order.price <= price)
+
+        def volume(price: int) -> int:
+            bid = sum(order.all_lots for order in bids if order.price >= price)
+            return min(bid, bid - surplus(price))
+
+        best = max(map(volume, candidates))
+        candidates = {p for p in candidates if volume(p) == best}
+        least = min(abs(surplus(p)) for p in candidates)
+        tied = sorted(p for p in candidates if abs(surplus(p)) == least)
+        signs = {(surplus(p) > 0) - (surplus(p) < 0) for p in tied}
+        if signs == {1}:
+            return tied[-1]
+        last = self.listings[market].last
+        if signs == {-1} or last == 0:
+            return tied[0]
+        return sorted((abs(p - last), p) for p in tied)[0][1]
+
+    def held(self) -> dict[tuple[int, int], int]:
+        """Return what must be held for all that is open, by owner and token."""
+        held: defaultdict[tuple[int, int], int] = defaultdict(int)
+        for order in self.everything():
+            listing = self.listings[order.market]
+            if order.side == Side.SELL:
+                held[order.account, listing.base] += order.all_lots * listing.lot_pips
+            else:
+                notional = listing.notional(order.all_lots, order.price)
+                worst = max(listing.maker_ppm, listing.taker_ppm)
+                held[order.account, listing.quote] += notional + notional * worst // 10**6
+        return dict(held)
+
+    def depth(self, market: int, side: int) -> list[tuple[int, int]]:
+        """Return (price, visible lots) of one side, best first."""
+        lots: dict[int, int] = {}
+        for order in self.queue(market, side):
+            lots[order.price] = lots.get(order.price, 0) + order.lots
+        return list(lots.items())
