@@ -24,6 +24,7 @@ from engine.types import (
     TimeInForce,
 )
 from tests.property.auctioneer import TRADING, Auctioneer
+from tests.property.refusals import may_be_true
 from tests.property.shadow import Listing, Open, Reach, Shadow, toward
 
 SELF_MODES = int(OrderFlag.SELF_DECREMENT)
@@ -106,6 +107,7 @@ class Audit:
         assert events or row["kind"] == Kind.CLOCK, "I7: a command without an answer"
         if events and events[0]["kind"] == EventKind.REJECTED:
             assert len(events) == 1 and 100 <= events[0]["outcome"] < 150, "I10"
+            assert may_be_true(self.shadow, row, events[0]["outcome"], self.time_ns), "refused"
             return
         self.incoming, self.reach, self.replaced, self.last_slot = None, Reach(), None, 0
         self.auction.prepare(row, self.time_ns)
@@ -159,7 +161,7 @@ class Audit:
         order = self.incoming
         if order is not None and order.lots == 0:
             fok = order.tif == TimeInForce.FOK
-            assert not fok or self.whole is not None, "FOK: filled though it could not be"
+            assert not fok or self.fills == self.whole, "FOK: filled though it could not be"
             self.incoming = None
         assert self.incoming is None, "I5: lots without a fate"
 

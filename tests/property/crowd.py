@@ -93,6 +93,9 @@ RICH: Final = 6
 FOUNDERS: Final = 10
 """How many accounts, of which so many are rich, there are to begin with."""
 
+ENGINE_END: Final = 200
+"""From this number on outcomes are not the engine's."""
+
 FIELDS: Final = COMMAND.names or ()
 Row = dict[str, int]
 
@@ -263,6 +266,19 @@ class Crowd:
         dated = (rows["tif"] == TimeInForce.GTC) & (rows["expiry_ns"] < 2**40)
         self.types_seen["good till date"] += int(dated.sum())
         self.types_seen["replacement"] += int((rows["kind"] == Kind.REPLACE).sum())
+
+    def coverage(self) -> dict[str, int]:
+        """Return how often each event, outcome, phase and type of order has occurred."""
+        return {
+            **{f"event {kind.name}": self.events_seen[kind] for kind in EventKind},
+            **{
+                f"outcome {outcome.name}": self.outcomes_seen[outcome]
+                for outcome in Outcome
+                if outcome < ENGINE_END
+            },
+            **{f"phase {phase.name}": self.phases_seen[phase] for phase in Phase},
+            **{f"order {name}": self.types_seen[name] for name in ORDER_TYPES},
+        }
 
     # What it draws.
 

@@ -4,6 +4,7 @@ The audit's own books. They are slow and plain, lists and sums over everything, 
 with either engine but the words; so they can say who ought to have been met next.
 """
 
+import heapq
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -132,15 +133,16 @@ class Shadow:
         The queue is played through on copies: whoever has shown all its lots and hides more goes
         to the end of its price.
         """
+        sign = toward(taker.side)
         queue = [
-            [maker.price, maker.arrival, maker.lots, maker.hidden, maker]
+            (sign * maker.price, maker.arrival, maker.lots, maker.hidden, maker)
             for maker in self.queue(taker.market, 1 - taker.side)
-            if toward(taker.side) * maker.price <= toward(taker.side) * taker.price
+            if sign * maker.price <= sign * taker.price
         ]
-        left, fills, late = taker.lots, 0, max(self.arrivals(), default=0)
+        left, fills = taker.lots, 0
+        late = max((order.arrival for order in self.resting.values()), default=0)
         while queue:
-            queue.sort(key=lambda entry: (toward(taker.side) * entry[0], entry[1]))
-            price, _, lots, hidden, maker = queue.pop(0)
+            price, _, lots, hidden, maker = heapq.heappop(queue)
             if maker.expiry_ns <= now_ns:
                 continue
             if maker.account == taker.account:
@@ -152,12 +154,8 @@ class Shadow:
                 return fills
             if hidden:
                 part = min(maker.display, hidden)
-                queue.append([price, late, part, hidden - part, maker])
+                heapq.heappush(queue, (price, late, part, hidden - part, maker))
         return None
-
-    def arrivals(self) -> list[int]:
-        """Return the moments at which what rests has joined its queue."""
-        return [order.arrival for order in self.resting.values()]
 
     def auction_price(self, market: int) -> int:
         """Return the price at which a crossed book trades, by trying every one."""

@@ -9,15 +9,33 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from engine import core, reference
-from engine.commands import Kind, batch_of, command, list_market
+from engine.commands import Kind, batch_of, command, list_market, set_terms
 from engine.events import EventKind, Events
-from engine.types import ALL_MARKETS, LOTS_MAX, MONEY_MAX, Limits, Side
+from engine.types import (
+    ALL_ACCOUNTS,
+    ALL_MARKETS,
+    LOTS_MAX,
+    MONEY_MAX,
+    PRICE_MAX,
+    Limits,
+    OrderFlag,
+    Side,
+)
 from tests.property.audit import Audit
 
-TINY = Limits(tokens=3, markets=2, accounts=4, orders=12, ladder_ticks=200, generations=6)
+TINY = Limits(tokens=3, markets=3, accounts=4, orders=12, ladder_ticks=128, generations=6)
 ACCOUNTS = st.integers(0, 3)
 TOKENS = st.integers(0, 2)
-PRICES = st.one_of(st.integers(62, 67), st.integers(126, 130), st.integers(-1, 201))
+NEAR = st.integers(62, 67)
+PRICES = st.one_of(
+    NEAR,
+    st.integers(126, 130),
+    st.integers(-1, 201),
+    st.sampled_from([5_000, 2**20, PRICE_MAX - 1, PRICE_MAX, PRICE_MAX + 1]),
+)
+SELF_MODES = st.sampled_from([0, 0, 4, 8, 12])
+POST_ONLY, REPRICE = int(OrderFlag.POST_ONLY), int(OrderFlag.REPRICE)
+STOP, ICEBERG = int(OrderFlag.STOP), int(OrderFlag.ICEBERG)
 LOTS = st.one_of(st.integers(1, 9), st.sampled_from([0, -1, 2**31, LOTS_MAX, LOTS_MAX + 1]))
 AMOUNTS = st.one_of(
     st.integers(0, 10**6), st.sampled_from([-1, MONEY_MAX, MONEY_MAX - 10**6, 2**63 - 1])
@@ -46,9 +64,14 @@ class TwoEngines(RuleBasedStateMachine):
         self.ids += events["order_id"][events["kind"] == EventKind.ACCEPTED].tolist()
         return events
 
-    @initialize(tick_pips=st.sampled_from([1, 1000, 2**50]), ppm=st.sampled_from([0, 999, 10_000]))
-    def open(self, tick_pips: int, ppm: int) -> None:
-        terms = {"lot_pips": 3, "tick_pips": tick_pips, "maker_fee_ppm": 70, "taker_fee_ppm": ppm}
+    @initialize(
+        tick_pips=st.sampled_from([1, 1000, 2**50]),
+        fees=st.sampled_from([(70, 0), (70, 999), (10_000, 10_000), (-999, 999), (-1, 10_000)]),
+    )
+    def open(self, tick_pips: int, fees: tuple[int, int]) -> None:
+        maker_ppm, taker_ppm = fees
+        terms = {"maker_fee_ppm": maker_ppm, "taker_fee_ppm": taker_ppm}
+        terms |= {"lot_pips": 3, "tick_pips": tick_pips}
         self.send(
             *(command(Kind.LIST_TOKEN, token=token) for token in range(2)),
             list_market(0, 0, 1, **terms),
@@ -64,9 +87,12 @@ class TwoEngines(RuleBasedStateMachine):
         account=ACCOUNTS,
         side=st.integers(0, 1),
         terms=st.sampled_from(
-            [(0, 0), (0, 0), (0, 1), (1, 0), (1, 2), (1, 1), (0, 2), (2, 0), (2, 2), (2, 1), (3, 0)]
+            [
+                *((0, 0), (0, 0), (0, POST_ONLY), (0, POST_ONLY | REPRICE), (0, REPRICE), (0, 2)),
+                *((1, 0), (1, 2), (1, POST_ONLY), (2, 0), (2, 2), (2, POST_ONLY), (3, 0), (0, 128)),
+            ]
         ),
-        self_mode=st.sampled_from([0, 0, 4, 8, 12, 16]),
+        self_mode=SELF_MODES,
         price_ticks=PRICES,
         lots=LOTS,
         market=st.sampled_from([0, 0, 0, 0, 1]),
@@ -78,6 +104,58 @@ class TwoEngines(RuleBasedStateMachine):
         expiry_ns = self.time_ns + rest.pop("life_ns")
         fields = {"account": account, "tif": tif, "flags": flags, "amount": lots} | rest
         self.send(command(Kind.PLACE, fee_cap_ppm=10_000, expiry_ns=expiry_ns, **fields))
+
+    @rule(
+        account=ACCOUNTS,
+        side=st.integers(0, 1),
+        tif=st.sampled_from([0, 0, 1, 2]),
+        self_mode=SELF_MODES,
+        price_ticks=st.one_of(NEAR, PRICES),
+        trigger=st.one_of(NEAR, PRICES),
+        lots=st.integers(1, 9),
+        life_ns=st.sampled_from([1, 5, 2**40, 2**40]),
+        flags=st.sampled_from([0, 0, 0, 0, 0, 2, POST_ONLY, ICEBERG]),
+    )
+    def arm(self, self_mode: int, flags: int, life_ns: int, **rest: int) -> None:
+        fields = {"order_id": rest.pop("trigger"), "amount": rest.pop("lots")} | rest
+        fields["flags"] = STOP | self_mode | flags
+        expiry_ns = self.time_ns + life_ns
+        self.send(command(Kind.PLACE, fee_cap_ppm=10_000, expiry_ns=expiry_ns, **fields))
+
+    @rule(
+        account=ACCOUNTS,
+        side=st.integers(0, 1),
+        tif=st.sampled_from([0, 0, 0, 0, 1]),
+        self_mode=SELF_MODES,
+        price_ticks=NEAR,
+        display=st.sampled_from([1, 1, 2, 3, 0, -1]),
+        lots=st.sampled_from([1, 2, 3, 5, 9, 64, 65, 130]),
+        flags=st.sampled_from([0, 0, POST_ONLY, POST_ONLY | REPRICE]),
+    )
+    def hide(self, self_mode: int, flags: int, **rest: int) -> None:
+        fields = {"order_id": rest.pop("display"), "amount": rest.pop("lots")} | rest
+        fields["flags"] = ICEBERG | self_mode | flags
+        self.send(command(Kind.PLACE, fee_cap_ppm=10_000, expiry_ns=2**40, **fields))
+
+    @rule(
+        choice=st.integers(0, 2**30),
+        account=ACCOUNTS,
+        tif=st.sampled_from([0, 0, 0, 1, 2]),
+        flags=st.sampled_from([0, 0, ICEBERG, ICEBERG, POST_ONLY, POST_ONLY | REPRICE, STOP, 2]),
+        self_mode=SELF_MODES,
+        price_ticks=st.one_of(NEAR, PRICES),
+        amount=LOTS,
+        side=st.sampled_from([0, 0, 0, 0, 0, 1]),
+    )
+    def replace(self, choice: int, flags: int, self_mode: int, **rest: int) -> None:
+        recent = self.ids[-12:]
+        fields = {"order_id": recent[choice % len(recent)], "flags": flags | self_mode} | rest
+        self.send(command(Kind.REPLACE, fee_cap_ppm=10_000, expiry_ns=2**40, **fields))
+
+    @rule(account=ACCOUNTS, ahead_ns=st.sampled_from([-1, 0, 1, 3, 6]), armed=st.booleans())
+    def cancel_after(self, account: int, ahead_ns: int, armed: bool) -> None:
+        deadline_ns = self.time_ns + ahead_ns if armed else 0
+        self.send(command(Kind.CANCEL_AFTER, account=account, expiry_ns=deadline_ns))
 
     @rule(side=st.integers(0, 1), prices=st.lists(st.integers(60, 70), min_size=2, max_size=6))
     def place_many(self, side: int, prices: list[int]) -> None:
@@ -119,13 +197,44 @@ class TwoEngines(RuleBasedStateMachine):
     def move_money(self, kind: Kind, account: int, token: int, amount: int) -> None:
         self.send(command(kind, account=account, token=token, amount=amount))
 
-    @rule(account=ACCOUNTS, market=st.sampled_from([0, 1, 2, ALL_MARKETS]))
+    @rule(
+        account=st.one_of(ACCOUNTS, st.just(ALL_ACCOUNTS)),
+        market=st.sampled_from([0, 1, 2, ALL_MARKETS]),
+    )
     def cancel_all(self, account: int, market: int) -> None:
         self.send(command(Kind.CANCEL_ALL, account=account, market=market))
 
-    @rule(market=st.integers(0, 1), phase=st.sampled_from([0, 0, 0, 1, 2, 3, 4, -1]))
+    @rule(
+        market=st.sampled_from([0, 0, 0, 1]),
+        phase=st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4, 4, 4, 5, -1]),
+    )
     def set_phase(self, market: int, phase: int) -> None:
         self.send(command(Kind.SET_PHASE, market=market, amount=phase))
+
+    @rule(low=NEAR, high=st.one_of(NEAR, st.just(PRICE_MAX)), lifted=st.booleans())
+    def set_band(self, low: int, high: int, lifted: bool) -> None:
+        low, high = (0, 0) if lifted else (low, high)
+        self.send(command(Kind.SET_BAND, price_ticks=low, amount=high))
+
+    @rule(
+        market=st.sampled_from([0, 1, 2, 9]),
+        tick_pips=st.sampled_from([0, 1, 1000, 2**50]),
+        maker_ppm=st.sampled_from([70, -70, -10_000]),
+        rare=st.integers(0, 5),
+    )
+    def change_terms(self, market: int, tick_pips: int, maker_ppm: int, rare: int) -> None:
+        terms = {"maker_fee_ppm": maker_ppm, "taker_fee_ppm": 999}
+        if rare == 0:
+            self.send(set_terms(market, lot_pips=3, tick_pips=tick_pips, **terms))
+
+    @rule(market=st.sampled_from([1, 2, 9]), kind=st.sampled_from([Kind.DELIST, Kind.POISON]))
+    def delist_or_poison(self, market: int, kind: Kind) -> None:
+        self.send(command(kind, market=market, account=1, order_id=5))
+
+    @rule(account=ACCOUNTS, rare=st.integers(0, 5))
+    def poison(self, account: int, rare: int) -> None:
+        if rare == 0:
+            self.send(command(Kind.POISON, account=account))
 
     @rule(account=ACCOUNTS)
     def leave(self, account: int) -> None:
@@ -146,7 +255,7 @@ class TwoEngines(RuleBasedStateMachine):
         self.oracle.check()
         if self.sequence:
             for side in Side:
-                assert self.kernel.depth(0, side, 5) == self.oracle.depth(0, side, 5)
+                assert self.kernel.best(0, side) == self.oracle.best(0, side)
             self.audit.agree(self.kernel, 3, 2)
 
 
