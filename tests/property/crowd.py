@@ -35,8 +35,8 @@ LISTINGS: Final = (
     {"lot_pips": 2**40, "tick_pips": 2**38, "maker_fee_ppm": 1, "taker_fee_ppm": 9_999},
     {"lot_pips": 13, "tick_pips": 77, "maker_fee_ppm": -650, "taker_fee_ppm": 900},
 )
-PAIRS: Final = ((0, 1), (1, 2), (0, 2))
-LISTED_MIN: Final = 3
+PAIRS: Final = ((0, 1), (1, 2), (0, 2), (2, 1))
+LISTED_MIN: Final = 4
 """With fewer markets than this the crowd lists another one."""
 
 WEIGHTS: Final = {
@@ -46,7 +46,7 @@ WEIGHTS: Final = {
     Kind.REPLACE: 60,
     Kind.CANCEL_ALL: 1.5,
     Kind.CANCEL_AFTER: 7,
-    Kind.SET_PHASE: 14,
+    Kind.SET_PHASE: 18,
     Kind.SET_BAND: 5,
     Kind.SET_TERMS: 0.6,
     Kind.DELIST: 0.4,
@@ -71,9 +71,10 @@ GROWING: Final = WEIGHTS | {
 """What is sent while the book grows to its limit: nothing that empties it at one blow."""
 
 LOTS: Final = (*(1,) * 60, *(2,) * 30, *(3,) * 20, *(8,) * 9, LOTS_MAX)
+WHOLE_LOTS: Final = (1, 2, 3, 4, 6, 9)
 ICEBERG_LOTS: Final = (2, 3, 5, 9, 20, 65)
 SELF_MODES: Final = (0, 0, 0, 0, 4, 8, 12)
-PHASES: Final = (*(0,) * 30, 1, 2, 3, *(4,) * 5, 5)
+PHASES: Final = (*(0,) * 30, 1, 2, 3, *(4,) * 6, 5)
 """Mostly open: in the other phases less happens, and each lasts until the next choice."""
 NEAR: Final = (-2, 0, 1, 2, 3, 5, 8, 13, 30)
 DEEP: Final = (3, 4, 5, 6, 7, 8, 13, 21)
@@ -163,7 +164,7 @@ class Crowd:
     # Batches.
 
     def opening(self) -> Commands:
-        """Return three tokens, three markets and ten accounts, some of them rich."""
+        """Return three tokens, four markets and ten accounts, some of them rich."""
         rows = [command(Kind.LIST_TOKEN, token=token) for token in range(3)]
         for market, pair in enumerate(PAIRS):
             rows.append(list_market(market, *pair, **LISTINGS[market]))
@@ -417,7 +418,7 @@ class Crowd:
         whale = random.random() < (0.002 if self.building else 0.005)
         away = -50 if whale else random.choice(DEEP if self.building else NEAR)
         away = random.choice(FAR_AWAY) if random.random() < 0.005 else away
-        tif = random.choice((*(0,) * 13, 1, 1, 2))
+        tif = random.choice((*(0,) * 12, 1, 1, 2, 2))
         row = {
             "market": self.market(),
             "account": account,
@@ -425,7 +426,7 @@ class Crowd:
             "tif": tif,
             "flags": random.choice(SELF_MODES) | random.choice((0, 0, 2) if tif else (0, 0, 1)),
             "price_ticks": self.middle + (-away if side == 0 else away),
-            "amount": random.choice(LOTS),
+            "amount": random.choice(WHOLE_LOTS if tif == TimeInForce.FOK else LOTS),
             "fee_cap_ppm": 100 if random.random() < 0.02 else FEE_MAX_PPM,
             "expiry_ns": self.time_ns + random.choice(LIFETIMES_NS),
         }

@@ -1,0 +1,270 @@
+"""Who is met, how much is taken, and what becomes of both: mistakes in the book."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.reference.book import Market, Order
+from engine.reference.matching import Matching
+from engine.reference.state import State
+from engine.reference.terms import DECREMENT, EXPIRE_BOTH, EXPIRE_MAKER, EXPIRE_TAKER
+from engine.types import FILLS_MAX, Outcome, Side
+
+# Priority and the book.
+
+
+class PriorityLostOnPartialFill(Matching):
+    """A half-filled maker goes to the end of its queue."""
+
+    def trade(self, market: Market, taker: Order, maker: Order) -> None:
+        super().trade(market, taker, maker)
+        if maker.lots:
+            market.delete(maker)
+            market.insert(maker)
+
+
+class PriorityLostOnAmend(State):
+    """An order that was made smaller goes to the end of its queue."""
+
+    def shrink(self, order: Order, lots: int, why: Outcome) -> None:
+        super().shrink(order, lots, why)
+        if order.order_id in self.orders:
+            self.markets[order.market].delete(order)
+            self.markets[order.market].insert(order)
+
+
+class YoungestFirst(Market):
+    """A queue is served from the wrong end."""
+
+    def first(self, side: int) -> Order:
+        oldest = super().first(side)
+        return next(reversed(self.sides[side][oldest.price_ticks].values()))
+
+
+class PhantomLevel(Market):
+    """A level that was emptied stays, and is the best price of nobody."""
+
+    __slots__ = ("ghost",)
+
+    def delete(self, order: Order) -> None:
+        super().delete(order)
+        if order.price_ticks not in self.sides[order.side]:
+            self.ghost = (order.side, order.price_ticks)
+
+    def crossed_by(self, side: int, price_ticks: int) -> bool:
+        ghost = getattr(self, "ghost", None)
+        return super().crossed_by(side, price_ticks) or ghost == (1 - side, price_ticks)
+
+
+class TouchingPricesDoNotTrade(Market):
+    """A limit equal to the best opposite price is taken for a miss."""
+
+    def crossed_by(self, side: int, price_ticks: int) -> bool:
+        return super().crossed_by(side, price_ticks + (1 if side == Side.SELL else -1))
+
+
+class SellWalksPastItsLimit(Market):
+    """A sell accepts one tick less than its limit."""
+
+    def crossed_by(self, side: int, price_ticks: int) -> bool:
+        return super().crossed_by(side, price_ticks - (side == Side.SELL))
+
+
+# Icebergs.
+
+
+class RefillKeepsItsPlace(State):
+    """The next part of an iceberg stays where the last one was."""
+
+    def refill(self, order: Order) -> None:
+        market = self.markets[order.market]
+        behind = [o for o in market.sides[order.side][order.price_ticks].values() if o is not order]
+        super().refill(order)
+        for other in behind:
+            market.delete(other)
+            market.insert(other)
+
+
+class RefillShowsEverything(State):
+    """Once an iceberg has been hit, all of it is in sight."""
+
+    def refill(self, order: Order) -> None:
+        order.display = order.lots_open
+        super().refill(order)
+
+
+class AmendTakesVisibleLotsFirst(State):
+    """Making an iceberg smaller takes from what is in sight while it can."""
+
+    def shrink(self, order: Order, lots: int, why: Outcome) -> None:
+        if order.hidden >= lots > 0:
+            order.lots, order.hidden = 1, order.lots_open - 1
+        super().shrink(order, lots, why)
+
+
+class DecrementSeesWhatIsVisible(Matching):
+    """Decrementing compares with an iceberg's visible part."""
+
+    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+        if self_mode != DECREMENT:
+            return super().survives_itself(taker, maker, self_mode)
+        hidden, maker.hidden = maker.hidden, 0
+        try:
+            return super().survives_itself(taker, maker, self_mode)
+        finally:
+            maker.hidden = hidden if maker.order_id in self.state.orders else 0
+
+
+# Time in force.
+
+
+class WholeOrNothingTakesAPart(Matching):
+    """FOK is treated as IOC."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        return True
+
+
+class WholeCountsItsOwnOrders(Matching):
+    """FOK counts the lots of its own account as if they could be taken."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        account, taker.account = taker.account, -1
+        try:
+            return super().fills_whole(taker, self_mode, fills_max)
+        finally:
+            taker.account = account
+
+
+class WholeCountsExpiredOrders(Matching):
+    """FOK counts makers that will be found expired."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        with at_time(self.state, -1):
+            return super().fills_whole(taker, self_mode, fills_max)
+
+
+class WholeLooksAtTheBestLevelOnly(Matching):
+    """FOK asks whether the first price can fill it."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        market, limit = self.state.markets[taker.market], taker.price_ticks
+        best = market.best(1 - taker.side)
+        if best is None or not market.crossed_by(taker.side, limit):
+            return False
+        taker.price_ticks = best
+        try:
+            return super().fills_whole(taker, self_mode, fills_max)
+        finally:
+            taker.price_ticks = limit
+
+
+class WholeCountsOrdersForLots(Matching):
+    """FOK compares its lots with the number of orders."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        levels = self.state.markets[taker.market].levels_against(taker.side, taker.price_ticks)
+        enough = sum(map(len, levels)) >= taker.lots
+        return enough and super().fills_whole(taker, self_mode, fills_max)
+
+
+class WholeIgnoresHiddenLots(Matching):
+    """FOK counts what an iceberg shows and no more."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        with as_seen(self.state, hidden_added=False):
+            return super().fills_whole(taker, self_mode, fills_max)
+
+
+class WholeTakesIcebergsInOnePiece(Matching):
+    """FOK forgets that others stand between the parts of an iceberg."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+        with as_seen(self.state, hidden_added=True):
+            return super().fills_whole(taker, self_mode, fills_max)
+
+
+class ExpiredMakersTrade(Matching):
+    """Nobody looks at the maker's expiry while matching."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+        with at_time(self.state, -1):
+            return super().match(taker, self_mode, fills_max)
+
+
+class ExpiryIsOneTickLate(Matching):
+    """An order still trades in the nanosecond in which it is dead."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+        with at_time(self.state, self.state.time_ns - 1):
+            return super().match(taker, self_mode, fills_max)
+
+
+class OneFillTooMany(Matching):
+    """The bound on fills is off by one."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+        more = None if fills_max is None else FILLS_MAX + 1
+        return super().match(taker, self_mode, more)
+
+
+# Self-trade.
+
+
+class SelfTradeIsLet(Matching):
+    """An account may fill itself."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+        market = self.state.markets[taker.market]
+        if market.crossed_by(taker.side, taker.price_ticks):
+            maker = market.first(1 - taker.side)
+            if maker.account == taker.account and maker.expiry_ns > self.state.time_ns:
+                self.trade(market, taker, maker)
+        return super().match(taker, self_mode, fills_max)
+
+
+class DecrementLeaks(Matching):
+    """Decrementing takes the lots from the incoming order alone."""
+
+    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+        if self_mode != DECREMENT or maker.lots_open <= taker.lots:
+            return super().survives_itself(taker, maker, self_mode)
+        return False
+
+
+class MakerAndTakerAreSwapped(Matching):
+    """Expire maker means expire taker."""
+
+    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+        mode = {EXPIRE_MAKER: EXPIRE_TAKER}.get(self_mode, self_mode)
+        return super().survives_itself(taker, maker, mode)
+
+
+class BothMeansOne(Matching):
+    """Expire both leaves the incoming order in the market."""
+
+    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+        mode = {EXPIRE_BOTH: EXPIRE_MAKER}.get(self_mode, self_mode)
+        return super().survives_itself(taker, maker, mode)
+
+
+@contextmanager
+def at_time(state: State, time_ns: int) -> Iterator[None]:
+    """Let ``state`` believe that it is another time."""
+    now_ns, state.time_ns = state.time_ns, time_ns
+    try:
+        yield
+    finally:
+        state.time_ns = now_ns
+
+
+@contextmanager
+def as_seen(state: State, *, hidden_added: bool) -> Iterator[None]:
+    """Let icebergs hide nothing for a while, because it is in sight or because it is not there."""
+    hiding = [(order, order.lots, order.hidden) for order in state.orders.values() if order.hidden]
+    for order, lots, hidden in hiding:
+        order.lots, order.hidden = lots + hidden * hidden_added, 0
+    try:
+        yield
+    finally:
+        for order, lots, hidden in hiding:
+            order.lots, order.hidden = lots, hidden

@@ -1,0 +1,139 @@
+"""Which stop wakes, when and how often: mistakes about triggers and deadlines."""
+
+from engine.reference.book import Market, Order
+from engine.reference.judge import Judge
+from engine.reference.orders import Orders
+from engine.reference.state import State
+from engine.reference.stops import Stops
+
+
+class StopsWakeOnTheWrongSide(Market):
+    """A buy stop is taken for one that waits for lower prices."""
+
+    def reached_stop(self, low_ticks: int, high_ticks: int) -> Order | None:
+        for trigger, queue in self.armed[0].items():
+            if low_ticks <= trigger:
+                return next(iter(queue.values()))
+        return super().reached_stop(low_ticks, 0)
+
+
+class StopsMissTheirExactTrigger(Market):
+    """A trade at the very trigger price wakes nobody."""
+
+    def reached_stop(self, low_ticks: int, high_ticks: int) -> Order | None:
+        return super().reached_stop(low_ticks + 1, high_ticks - 1)
+
+
+class SellStopsWakeFirst(Market):
+    """Where both are reached the sells go before the buys."""
+
+    def reached_stop(self, low_ticks: int, high_ticks: int) -> Order | None:
+        return super().reached_stop(low_ticks, 0) or super().reached_stop(low_ticks, high_ticks)
+
+
+class TheFarthestStopWakesFirst(Market):
+    """Of the sells that were reached the one with the lowest trigger goes first."""
+
+    def reached_stop(self, low_ticks: int, high_ticks: int) -> Order | None:
+        stop = super().reached_stop(low_ticks, high_ticks)
+        if stop is None or stop.side == 0:
+            return stop
+        reached = [trigger for trigger in self.armed[1] if trigger >= low_ticks]
+        return next(iter(self.armed[1][reached[0]].values()))
+
+
+class TheYoungestStopWakesFirst(Market):
+    """Of the stops at one trigger the last to come is the first to go."""
+
+    def reached_stop(self, low_ticks: int, high_ticks: int) -> Order | None:
+        stop = super().reached_stop(low_ticks, high_ticks)
+        if stop is None:
+            return None
+        return next(reversed(self.armed[stop.side][stop.trigger_ticks].values()))
+
+
+class StopsWakeTwice(Stops):
+    """A stop that rests after it woke comes in once more."""
+
+    def trigger(self, order: Order) -> None:
+        super().trigger(order)
+        if order.order_id in self.state.orders:
+            self.state.withdraw(order)
+            self.matching.come_in(order)
+
+
+class StopsDoNotWakeEachOther(Stops):
+    """What a stop trades does not count."""
+
+    def activate(self, market: int) -> None:
+        low, high = self.state.low_ticks, self.state.high_ticks
+        while order := self.state.markets[market].reached_stop(low, high):
+            self.trigger(order)
+
+
+class OnlyTheLastPriceWakes(Stops):
+    """Prices that a sweep passed on its way are forgotten."""
+
+    def activate(self, market: int) -> None:
+        if self.state.high_ticks:
+            last = self.state.markets[market].last_ticks
+            self.state.low_ticks = self.state.high_ticks = last
+        super().activate(market)
+
+
+class DeadStopsWake(Stops):
+    """Nobody looks at the expiry of a stop that wakes."""
+
+    def activate(self, market: int) -> None:
+        now_ns, self.state.time_ns = self.state.time_ns, -1
+        try:
+            super().activate(market)
+        finally:
+            self.state.time_ns = now_ns
+
+
+class TriggersOfTheLastCommandCountAgain(State):
+    """The range of prices is not forgotten between two commands."""
+
+    def begin(self, sequence: int, time_ns: int) -> None:
+        low, high = self.low_ticks, self.high_ticks
+        super().begin(sequence, time_ns)
+        self.low_ticks, self.high_ticks = low, high
+
+
+class ReachedStopsAreArmed(Judge):
+    """A stop that the last trade has reached already waits for the next one."""
+
+    def is_reached(self, market: Market, side: int, trigger_ticks: int) -> bool:
+        return False
+
+
+class DeadMansSwitchFiresLate(Orders):
+    """The deadline itself is still in time."""
+
+    def meet_deadlines(self) -> None:
+        self.state.time_ns -= 1
+        try:
+            super().meet_deadlines()
+        finally:
+            self.state.time_ns += 1
+
+
+class DeadMansSwitchStaysArmed(Orders):
+    """Having fired, it fires again."""
+
+    def meet_deadlines(self) -> None:
+        armed = dict(self.state.deadlines)
+        super().meet_deadlines()
+        self.state.deadlines |= armed
+
+
+class DeadMansSwitchForgetsStops(Orders):
+    """Only what rests is cancelled, and the armed stops stay."""
+
+    def meet_deadlines(self) -> None:
+        armed = {i: order for i, order in self.state.orders.items() if order.trigger_ticks}
+        for order_id in armed:
+            del self.state.orders[order_id]
+        super().meet_deadlines()
+        self.state.orders |= armed
