@@ -5,12 +5,14 @@ merchants) sees the same batches in the same order, after a restart too, and kee
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from engine.commands import Commands
+from engine.commands import Commands, Kind
 from engine.events import Events
+from engine.types import Outcome
 
 
 class Frame(NamedTuple):
@@ -20,6 +22,18 @@ class Frame(NamedTuple):
     command: np.void
     attachment: bytes
     events: Events
+
+    @property
+    def answer(self) -> Events:
+        """Return what the command itself has caused.
+
+        Deadlines that had come when it arrived are met before it, refused or not: those events
+        stand in front, and are nobody's answer.
+        """
+        own = 0
+        while own < len(self.events) and self.events[own]["outcome"] == Outcome.CANCELLED_AFTER:
+            own += 1
+        return self.events[own:]
 
 
 class Committed(NamedTuple):
@@ -54,6 +68,32 @@ class Committed(NamedTuple):
                 attachment,
                 self.events[bounds[i] : bounds[i + 1]],
             )
+
+    def parts(self) -> Iterator["Committed"]:
+        """Yield the batch cut behind each change of a market's terms.
+
+        Ticks and lots mean one thing before a change and another after it, so who translates them
+        must not see both in one batch.
+        """
+        changes = np.flatnonzero(self.commands["kind"] == Kind.SET_TERMS).tolist()
+        cuts = [0, *(at + 1 for at in changes), len(self.commands)]
+        for start, end in pairwise(cuts):
+            if start < end:
+                yield self._between(start, end)
+
+    def _between(self, start: int, end: int) -> "Committed":
+        """Return commands ``start`` to ``end`` with all that belongs to them."""
+        if (start, end) == (0, len(self.commands)):
+            return self
+        first = self.first_sequence + start
+        bounds = np.searchsorted(self.events["sequence"], [first, self.first_sequence + end])
+        return Committed(
+            first,
+            self.commands[start:end],
+            self.attachments[start:end],
+            self.events[bounds[0] : bounds[1]],
+            self.heads[start:end],
+        )
 
 
 class Consumer(Protocol):

@@ -163,7 +163,12 @@ class Exchange:
         maker_fee_ppm: int,
         taker_fee_ppm: int,
     ) -> Receipt:
-        """List the next market between two listed tokens."""
+        """List the next market between two listed tokens.
+
+        The engine knows rebates; the contract does not, so a market with one could never settle.
+        """
+        if maker_fee_ppm < 0:
+            return Receipt(Outcome.BAD_LISTING, detail={"maker_fee_ppm": str(maker_fee_ppm)})
         base_token, quote_token = self.catalog.token(base), self.catalog.token(quote)
         if base_token is None or quote_token is None:
             return Receipt(Outcome.UNKNOWN_TOKEN)

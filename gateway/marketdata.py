@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from engine.events import EventKind
 from engine.frames import Committed
-from engine.types import Side
+from engine.types import Outcome, Side
 from gateway.book import Book, level_rows
 from gateway.channels import Channels, Message
 from gateway.replies import BookSnapshot, PublicTrade, SettlementState, Ticker
@@ -27,12 +27,34 @@ BUCKET_NS: Final = DAY_NS // 288
 
 TRADE: Final = int(EventKind.TRADE)
 RESTED: Final = int(EventKind.RESTED)
+CANCELLED: Final = int(EventKind.CANCELLED)
 AMENDED: Final = int(EventKind.AMENDED)
+REFILLED: Final = int(EventKind.REFILLED)
+TERMS_SET: Final = int(EventKind.TERMS_SET)
+AUCTION: Final = int(Outcome.AUCTION)
 
 COLUMNS: Final = (
-    "kind", "market", "side", "price_ticks", "amount", "order_left", "trade_id", "index",
-    "sequence",
+    "kind", "market", "side", "outcome", "order_id", "maker_id", "price_ticks", "amount",
+    "order_left", "maker_left", "trade_id", "index", "sequence",
 )  # fmt: skip
+
+
+class Change(NamedTuple):
+    """One event that touches a public book, as Python integers; fields as in ``engine.events``."""
+
+    kind: int
+    market: int
+    side: int
+    outcome: int
+    order_id: int
+    maker_id: int
+    price_ticks: int
+    amount: int
+    order_left: int
+    maker_left: int
+    trade_id: int
+    event: int
+    sequence: int
 
 
 class Trade(NamedTuple):
@@ -98,6 +120,8 @@ class MarketData:
         self._trade_state = trade_state
         self._books: dict[int, Book] = {}
         self._tapes: dict[int, Tape] = {}
+        self._prices: dict[int, int] = {}
+        """By resting order: its price. An auction trades at one price what rests at many."""
         self.event_index = 0
         self.sequence = 0
         self.last_trade_id = 0
@@ -110,7 +134,9 @@ class MarketData:
             return
         self.event_index = int(events["index"][-1])
         kinds = events["kind"]
-        wanted = (kinds >= TRADE) & (kinds <= EventKind.CANCELLED)
+        wanted = (kinds == TRADE) | (kinds == RESTED) | (kinds == REFILLED) | (kinds == TERMS_SET)
+        # An armed stop is in no book: only when it leaves does its trigger stand in order_left.
+        wanted |= (kinds == CANCELLED) & (events["order_left"] == 0)
         # An order decremented while it came in has taken nothing out of the book.
         wanted |= (kinds == AMENDED) & (events["order_left"] > 0)
         if not wanted.any():
@@ -119,21 +145,43 @@ class MarketData:
         trades: dict[int, list[Trade]] = {}
         touched: dict[int, int] = {}
         # Columns to Python integers in one step each: a field of a row costs as much as a column.
-        for kind, market, side, ticks, lots, order_left, trade_id, index, sequence in zip(
-            *(rows[name].tolist() for name in COLUMNS), strict=True
-        ):
-            book = self._books.setdefault(market, Book())
-            touched[market] = index
-            if kind == TRADE:
-                book.add(Side(1 - side), ticks, -lots)
-                trade = Trade(trade_id, ticks, lots, Side(side), int(times[sequence - first]))
+        columns = (rows[name].tolist() for name in COLUMNS)
+        for change in map(Change._make, zip(*columns, strict=True)):
+            market = change.market
+            if change.kind == TERMS_SET:
+                self._tapes.pop(market, None)  # Its ticks and lots were others.
+                continue
+            touched[market] = change.event
+            self._take_change(self._books.setdefault(market, Book()), change)
+            if change.kind == TRADE:
+                time_ns = int(times[change.sequence - first])
+                trade = Trade(
+                    change.trade_id, change.price_ticks, change.amount, Side(change.side), time_ns
+                )
                 self._take_trade(market, trade)
                 trades.setdefault(market, []).append(trade)
-            elif kind == AMENDED:
-                book.add(Side(side), ticks, -order_left)
-            else:
-                book.add(Side(side), ticks, lots if kind == RESTED else -lots)
         self._publish(touched, trades, int(times[-1]))
+
+    def _take_change(self, book: Book, change: Change) -> None:
+        """Add what came into a book or take away what left it."""
+        kind, side, ticks, lots = change.kind, Side(change.side), change.price_ticks, change.amount
+        if kind == TRADE:
+            maker_ticks = self._price_of(change.maker_id, change.maker_left)
+            book.add(Side(1 - side), maker_ticks, -lots)
+            if change.outcome == AUCTION:
+                book.add(side, self._price_of(change.order_id, change.order_left), -lots)
+        elif kind == AMENDED:
+            book.add(side, ticks, -change.order_left)
+        elif kind == CANCELLED:
+            del self._prices[change.order_id]
+            book.add(side, ticks, -lots)
+        else:
+            self._prices[change.order_id] = ticks
+            book.add(side, ticks, lots)
+
+    def _price_of(self, order_id: int, lots_left: int) -> int:
+        """Return the price at which a traded order rests, and forget it when it is done."""
+        return self._prices[order_id] if lots_left else self._prices.pop(order_id)
 
     def _take_trade(self, number: int, trade: Trade) -> None:
         market = self._catalog.markets[number]
@@ -216,7 +264,9 @@ class MarketData:
         last = tape.trades[-1].price_ticks if tape.trades else None
         bids = self.levels(market, Side.BUY, 1)
         asks = self.levels(market, Side.SELL, 1)
-        spread = asks[0][0] - bids[0][0] if bids and asks else None
+        # While a market collects for an auction its book may be crossed: then there is no spread.
+        crossed = bool(bids and asks) and bids[0][0] >= asks[0][0]
+        spread = asks[0][0] - bids[0][0] if bids and asks and not crossed else None
         return {
             "best_bid": _price(market, bids[0][0] if bids else None),
             "best_ask": _price(market, asks[0][0] if asks else None),

@@ -237,7 +237,12 @@ def placed(order: SignedOrder, receipt: Receipt, market: Market) -> Placed:
     if receipt.events is not None:
         fills, resting = [], 0
         for event in receipt.events:
-            if event["kind"] == EventKind.TRADE:
+            # The stops that an order wakes trade in the same breath: those are not its fills.
+            if event["kind"] == EventKind.TRADE and event["maker_id"] == receipt.order_id:
+                resting = int(event["maker_left"])
+            elif event["order_id"] != receipt.order_id:
+                continue
+            elif event["kind"] == EventKind.TRADE:
                 ticks, lots = int(event["price_ticks"]), int(event["amount"])
                 fill = OwnTrade(
                     trade_id=int(event["trade_id"]),
@@ -249,7 +254,7 @@ def placed(order: SignedOrder, receipt: Receipt, market: Market) -> Placed:
                 )
                 fills.append(fill)
             elif event["kind"] == EventKind.RESTED:
-                resting = int(event["amount"])
+                resting = int(event["amount"] + event["maker_left"])
     return {
         "order_id": str(receipt.order_id),
         "sequence": receipt.sequence,

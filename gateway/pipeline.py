@@ -118,17 +118,25 @@ class Pipeline:
             self._on_fatal(error)
 
     def _show(self, committed: Committed) -> None:
-        for consumer in self._consumers:
-            consumer.consume(committed)
+        for part in committed.parts():
+            for consumer in self._consumers:
+                consumer.consume(part)
+
+
+FAILURES: Final = (EventKind.REJECTED, EventKind.POISONED)
+"""What the first event of a command that was not carried out may be."""
 
 
 def receipt_of(frame: Frame) -> Receipt:
     """Return what the client of one command is told."""
-    first = frame.events[0] if len(frame.events) else None
-    rejected = first is not None and first["kind"] == EventKind.REJECTED
+    answer = frame.answer
+    if len(answer) and answer[0]["outcome"] == Outcome.REPLACED:
+        answer = answer[1:]  # The old order's end, and now the new one's beginning.
+    first = answer[0] if len(answer) else None
+    failed = first is not None and first["kind"] in FAILURES
     accepted = first is not None and first["kind"] == EventKind.ACCEPTED
     return Receipt(
-        outcome=Outcome(int(first["outcome"])) if first is not None and rejected else Outcome(0),
+        outcome=Outcome(int(first["outcome"])) if first is not None and failed else Outcome(0),
         sequence=frame.sequence,
         time_ns=int(frame.command["time_ns"]),
         order_id=int(first["order_id"]) if first is not None and accepted else 0,

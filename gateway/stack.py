@@ -40,7 +40,7 @@ from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
 from settlement.admission import Admission
 from settlement.attachments import TokenListing
-from settlement.catalog import Catalog
+from settlement.catalog import Catalog, ChangesOfTerms
 from settlement.chain import ChainUnavailableError
 from settlement.deploy import Delays, Deployment, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret, start_devchain
@@ -233,6 +233,7 @@ class Stack:
             self.market_data,
             self.user_stream,
             self.merchants,
+            ChangesOfTerms(self.catalog),
         ):
             self.pipeline.follow(consumer)
         self.chain_loop = ChainLoop(

@@ -19,7 +19,7 @@ from gateway.marketdata import settlement_row
 from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
 from settlement.attachments import SignedOrder, decode
-from settlement.catalog import Catalog
+from settlement.catalog import Catalog, Market
 from settlement.ports import Balance, TradeState
 
 FILLS_MAX: Final = 500
@@ -94,7 +94,8 @@ class Fill(NamedTuple):
 
     trade_id: int
     order_id: int
-    market: int
+    market: Market
+    """As it was then: its terms may have changed since."""
     side: Side
     role: str
     price_ticks: int
@@ -139,6 +140,8 @@ class UserStream:
             int(EventKind.ACCEPTED): self._accepted,
             int(EventKind.TRADE): self._trade,
             int(EventKind.RESTED): self._rested,
+            int(EventKind.ARMED): self._armed,
+            int(EventKind.TRIGGERED): self._triggered,
             int(EventKind.CANCELLED): self._ended,
             int(EventKind.UNFILLED): self._ended,
             int(EventKind.AMENDED): self._amended,
@@ -162,7 +165,8 @@ class UserStream:
 
     def _accepted(self, row: Row, batch: Committed) -> None:
         at = row.sequence - batch.first_sequence
-        assert batch.commands["kind"][at] == Kind.PLACE, "only a placed order is accepted"
+        kind = batch.commands["kind"][at]
+        assert kind in (Kind.PLACE, Kind.REPLACE), "only a placed order is accepted"
         signed = decode(batch.attachments[at])
         assert isinstance(signed, SignedOrder), "a placed order has its evidence beside it"
         order = Order(
@@ -185,8 +189,9 @@ class UserStream:
         self._owners[row.trade_id] = (row.account, row.maker_account)
         if len(self._owners) > OWNERS_MAX:
             del self._owners[next(iter(self._owners))]
+        first_role = "maker" if row.outcome == Outcome.AUCTION else "taker"
         sides = (
-            ("taker", row.order_id, row.order_left, row.fee_pips),
+            (first_role, row.order_id, row.order_left, row.fee_pips),
             ("maker", row.maker_id, row.maker_left, row.maker_fee_pips),
         )
         for role, order_id, left, fee in sides:
@@ -195,7 +200,7 @@ class UserStream:
             fill = Fill(
                 row.trade_id,
                 order_id,
-                row.market,
+                self._catalog.markets[row.market],
                 order.side,
                 role,
                 row.price_ticks,
@@ -212,15 +217,27 @@ class UserStream:
                 self._forget(order)
 
     def _rested(self, row: Row, _: Committed) -> None:
+        self._stands(row, "rested")
+
+    def _armed(self, row: Row, _: Committed) -> None:
+        self._stands(row, "armed")
+
+    def _stands(self, row: Row, kind: str) -> None:
+        """Show an order among the open ones; its owner sees what it hides as well."""
         order = self._orders[row.order_id]
-        order.lots_open = row.amount
+        order.lots_open = row.amount + row.maker_left
         self._open.setdefault(order.account, {})[order.order_id] = order
-        self._tell(order.account, "rested", row, {"order": self._order_row(order)})
+        self._tell(order.account, kind, row, {"order": self._order_row(order)})
+
+    def _triggered(self, row: Row, _: Committed) -> None:
+        order = self._orders[row.order_id]
+        self._tell(order.account, "triggered", row, {"order": self._order_row(order)})
 
     def _amended(self, row: Row, _: Committed) -> None:
         order = self._orders[row.order_id]
-        gone = order.lots_open - row.amount
-        order.lots_open = row.amount
+        left = row.amount + row.maker_left
+        gone = order.lots_open - left
+        order.lots_open = left
         amended = {
             "order": self._order_row(order),
             "removed": quantity_text(self._catalog.markets[row.market], gone),
@@ -236,8 +253,8 @@ class UserStream:
         market = self._catalog.markets[row.market]
         ended = {
             "order": self._order_row(order),
-            "removed": quantity_text(market, row.amount),
-            "removed_lots": row.amount,
+            "removed": quantity_text(market, row.amount + row.maker_left),
+            "removed_lots": row.amount + row.maker_left,
             "reason": Outcome(row.outcome).name,
         }
         self._tell(order.account, kind, row, ended)
@@ -355,7 +372,7 @@ class UserStream:
         }
 
     def _fill_row(self, fill: Fill, state: TradeState) -> OwnFill:
-        market = self._catalog.markets[fill.market]
+        market = fill.market
         return {
             "trade_id": fill.trade_id,
             "order_id": str(fill.order_id),

@@ -206,7 +206,11 @@ class Conversions:
         conversion = order.conversion
         market = market_of(self._exchange.catalog, conversion.market)
         last_word = Outcome.ACCEPTED
-        for event in frame.events:
+        answer = frame.answer
+        own_id = answer[0]["order_id"]
+        for event in answer:
+            if event["order_id"] != own_id:
+                continue  # A stop that our order woke.
             if event["kind"] == EventKind.TRADE:
                 lots, ticks = int(event["amount"]), int(event["price_ticks"])
                 assert ticks >= order.limit_ticks, "nothing is sold under the limit"
@@ -221,7 +225,7 @@ class Conversions:
                         state=_PROGRESS[0],
                     )
                 )
-            elif event["kind"] in (EventKind.REJECTED, EventKind.UNFILLED):
+            elif event["kind"] in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
                 last_word = Outcome(int(event["outcome"]))
 
         assert conversion.lots_filled <= conversion.lots, "no more is sold than was ordered"

@@ -243,7 +243,8 @@ class Merchants:
         wanted = rows["kind"] == Kind.DEPOSIT
         waiting = self.conversions.waiting_accounts()
         if waiting:
-            wanted |= (rows["kind"] == Kind.PLACE) & np.isin(rows["account"], waiting)
+            placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)
+            wanted |= placed & np.isin(rows["account"], waiting)
         if not wanted.any():
             return []
         return [
@@ -255,7 +256,7 @@ class Merchants:
     def _take_deposit(self, session: Session, frame: Frame) -> None:
         evidence = decode(frame.attachment)
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
-        booked = len(frame.events) and frame.events[0]["kind"] == EventKind.DEPOSITED
+        booked = frame.answer[0]["kind"] == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:
             return
         invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))

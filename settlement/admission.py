@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.commands import Kind, command
 from engine.events import EventKind, Events
-from engine.frames import Committed
+from engine.frames import Committed, Frame
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal, decode
 from settlement.catalog import Catalog, Market
@@ -29,6 +29,12 @@ PRUNE_EVERY: Final = 4096
 
 Lane = tuple[bytes, int, int]
 """(account, lane, half): one slot on chain that carries one order at a time."""
+
+
+SIGNED: Final = (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kind.POISON)
+"""Commands that may carry a signature: what it was for is spent, whatever became of it."""
+
+ANSWERS: Final = (EventKind.ACCEPTED, EventKind.REJECTED, EventKind.POISONED)
 
 
 class Refused(NamedTuple):
@@ -48,11 +54,13 @@ class First(NamedTuple):
 
 
 class _LaneState:
-    __slots__ = ("nonce", "open")
+    __slots__ = ("nonce", "open", "order_id")
 
     def __init__(self) -> None:
         self.nonce = 0
         self.open = False
+        self.order_id = 0
+        """The order that stands there, 0 while it is on its way or there is none."""
 
 
 class Admission:
@@ -132,18 +140,17 @@ class Admission:
     def consume(self, batch: Committed) -> None:
         """Follow the journal: nonces spent, lanes opened and closed, first answers."""
         for frame in batch.frames():
-            kind = int(frame.command["kind"])
-            if kind == Kind.PLACE:
-                order = decode(frame.attachment)
-                assert isinstance(order, SignedOrder)
-                self._spend(order, int(frame.command["time_ns"]))
-                self._answer(order, frame.sequence, int(frame.command["time_ns"]), frame.events)
-            elif kind == Kind.WITHDRAW:
-                withdrawal = decode(frame.attachment)
-                assert isinstance(withdrawal, SignedWithdrawal)
-                last = self._withdrawals.get(withdrawal.account, 0)
-                self._withdrawals[withdrawal.account] = max(last, withdrawal.nonce)
-            self._close_lanes(frame.events)
+            placed: SignedOrder | None = None
+            if frame.command["kind"] in SIGNED:
+                signed = decode(frame.attachment)
+                if isinstance(signed, SignedOrder):
+                    placed = signed
+                    self._spend(placed, int(frame.command["time_ns"]))
+                elif isinstance(signed, SignedWithdrawal):
+                    last = self._withdrawals.get(signed.account, 0)
+                    self._withdrawals[signed.account] = max(last, signed.nonce)
+            order_id = self._answer(placed, frame) if placed is not None else 0
+            self._follow(frame.events, placed, order_id)
 
     def _refuse_identity(self, order: SignedOrder) -> Refused | None:
         bits = order.flags
@@ -232,58 +239,74 @@ class Admission:
         if self._since_prune >= PRUNE_EVERY:
             self._prune(now_ns // NS)
 
-    def _answer(self, order: SignedOrder, sequence: int, time_ns: int, events: Events) -> None:
-        first = events[0]
-        rejected = first["kind"] == EventKind.REJECTED
-        order_id = 0 if rejected else int(first["order_id"])
-        outcome = Outcome(int(first["outcome"])) if rejected else Outcome.ACCEPTED
-        answer = First(outcome, sequence, time_ns, order_id)
+    def _answer(self, order: SignedOrder, frame: Frame) -> int:
+        """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""
+        own = [event for event in frame.answer if event["kind"] in ANSWERS]
+        accepted = own[0]["kind"] == EventKind.ACCEPTED
+        order_id = int(own[0]["order_id"]) if accepted else 0
+        outcome = Outcome.ACCEPTED if accepted else Outcome(int(own[0]["outcome"]))
+        answer = First(outcome, frame.sequence, int(frame.command["time_ns"]), order_id)
         self._first[order.digest] = (order.expiry, answer)
-        self._give_back(order, events)
-        if order.flags & OrderBits.SINGLE_SHOT:
-            return
-        if events[-1]["kind"] == EventKind.RESTED and int(events[-1]["order_id"]) == order_id:
-            self._lane_of_order[order_id] = _lane(order)
-            heapq.heappush(self._expiries, (order.expiry, order_id))
-            if order.signer != order.account:
-                key = (order.account, order.signer)
-                self._key_of_order[order_id] = key
-                self._key_orders.setdefault(key, set()).add(order_id)
-        else:
-            self._lanes[_lane(order)].open = False
+        self._give_back(order, order_id, frame.events)
+        return order_id
 
-    def _give_back(self, order: SignedOrder, events: Events) -> None:
-        """Return to a session key the notional of what neither traded nor rests."""
+    def _give_back(self, order: SignedOrder, order_id: int, events: Events) -> None:
+        """Return to a session key the notional of what neither traded nor stands."""
         if order.signer == order.account:
             return
-        kept_lots = sum(
-            int(event["amount"])
-            for event in events
-            if event["kind"] in (EventKind.TRADE, EventKind.RESTED)
-        )
-        lots = int(events[0]["amount"])
+        lots = kept_lots = 0
+        for event in events:
+            if order_id == 0 or event["order_id"] != order_id:
+                continue
+            if event["kind"] == EventKind.ACCEPTED:
+                lots = int(event["amount"])
+            elif event["kind"] in (EventKind.RESTED, EventKind.ARMED):
+                kept_lots += _lots_open(event)
+                break  # What happens to it from here on is somebody else's trade with it.
+            elif event["kind"] == EventKind.TRADE:
+                kept_lots += int(event["amount"])
         kept = order.quote_amount * kept_lots // lots if kept_lots else 0
         self._keys.use(order.account, order.signer, kept - order.quote_amount)
 
-    def _notional(self, event: np.void) -> int:
-        market = self._catalog.markets[int(event["market"])]
-        return market.quote_pips(int(event["amount"]), int(event["price_ticks"]))
-
-    def _close_lanes(self, events: Events) -> None:
+    def _follow(self, events: Events, placed: SignedOrder | None, order_id: int) -> None:
+        """Open and close lanes in the order in which things happened."""
         for event in events:
-            kind = event["kind"]
-            if kind == EventKind.TRADE and event["maker_left"] == 0:
-                self._close_lane(int(event["maker_id"]))
-            elif kind == EventKind.CANCELLED:
-                key = self._key_of_order.get(int(event["order_id"]))
+            kind, about = event["kind"], int(event["order_id"])
+            if kind in (EventKind.RESTED, EventKind.ARMED):
+                if placed is not None and about == order_id:
+                    self._open_lane(placed, order_id)
+            elif kind == EventKind.TRADE:
+                if event["maker_left"] == 0:
+                    self._close_lane(int(event["maker_id"]))
+                if event["order_left"] == 0:
+                    self._close_lane(about)
+            elif kind in (EventKind.CANCELLED, EventKind.UNFILLED):
+                key = self._key_of_order.get(about)
                 if key is not None:
-                    self._keys.use(*key, -self._notional(event))
-                self._close_lane(int(event["order_id"]))
+                    market = self._catalog.markets[int(event["market"])]
+                    left = market.quote_pips(_lots_open(event), int(event["price_ticks"]))
+                    self._keys.use(*key, -left)
+                self._close_lane(about)
+        lane = None if placed is None else self._lanes.get(_lane(placed))
+        if lane is not None and lane.order_id == 0:
+            lane.open = False
+
+    def _open_lane(self, order: SignedOrder, order_id: int) -> None:
+        """Remember that an order stands, and who signed it."""
+        self._lane_of_order[order_id] = _lane(order)
+        # A single shot that waits for its trigger is in lane 0, which nobody ever asks about.
+        lane = self._lanes.setdefault(_lane(order), _LaneState())
+        lane.open, lane.order_id = True, order_id
+        heapq.heappush(self._expiries, (order.expiry, order_id))
+        if order.signer != order.account:
+            key = (order.account, order.signer)
+            self._key_of_order[order_id] = key
+            self._key_orders.setdefault(key, set()).add(order_id)
 
     def _close_lane(self, order_id: int) -> None:
         lane = self._lane_of_order.pop(order_id, None)
         if lane is not None:
-            self._lanes[lane].open = False
+            self._lanes[lane].open, self._lanes[lane].order_id = False, 0
         key = self._key_of_order.pop(order_id, None)
         if key is not None:
             self._key_orders[key].discard(order_id)
@@ -301,6 +324,11 @@ class Admission:
             owner = self._owner_of_client_id.pop(digest, None)
             if owner is not None and self._client_ids.get(owner) == digest:
                 del self._client_ids[owner]
+
+
+def _lots_open(event: np.void) -> int:
+    """Return the lots of an order that an event names, those in sight and those hidden."""
+    return int(event["amount"]) + int(event["maker_left"])
 
 
 def _lane(order: SignedOrder) -> Lane:

@@ -7,6 +7,7 @@ every start, so number and address can never drift apart.
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from engine.commands import Kind
 from engine.events import EventKind
@@ -79,7 +80,8 @@ class Catalog:
         if not ((kinds >= Kind.LIST_TOKEN) & (kinds <= Kind.OPEN_ACCOUNT)).any():
             return
         for frame in batch.frames():
-            if len(frame.events) and frame.events[0]["kind"] in listed:
+            answer = frame.answer
+            if len(answer) and answer[0]["kind"] in listed:
                 self._take(frame)
 
     def _take(self, frame: Frame) -> None:
@@ -113,6 +115,18 @@ class Catalog:
             case _:
                 raise AssertionError(f"listing {frame.sequence} has no evidence")
 
+    def change_terms(self, row: np.void) -> None:
+        """Let a market have the lot, tick and fees of a SET_TERMS from now on."""
+        number = int(row["market"])
+        market = self.markets[number]._replace(
+            lot_pips=int(row["order_id"]),
+            tick_pips=int(row["price_ticks"]),
+            maker_fee_ppm=int(row["amount"]),
+            taker_fee_ppm=int(row["fee_cap_ppm"]),
+        )
+        self.markets[number] = self._market_by_symbol[market.symbol] = market
+        self._market_by_pair[market.base.address, market.quote.address] = market
+
     def market(self, symbol: str) -> Market | None:
         """Return the market called ``symbol``, for example ``TOKEN-USD``."""
         return self._market_by_symbol.get(symbol)
@@ -141,3 +155,20 @@ class Catalog:
     def account_count(self) -> int:
         """Return how many accounts are open."""
         return len(self._accounts)
+
+
+class ChangesOfTerms:
+    """The last of all consumers: new terms count once everybody has seen the old orders go.
+
+    Until then the others translate ticks and lots as they were meant.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def consume(self, batch: Committed) -> None:
+        """See ``engine.frames.Consumer``; a batch ends behind a change, see ``parts``."""
+        if batch.commands["kind"][-1] == Kind.SET_TERMS:
+            last = batch.events[-1]
+            if last["kind"] == EventKind.TERMS_SET:
+                self._catalog.change_terms(batch.commands[-1])

@@ -18,7 +18,7 @@ import numpy as np
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed, Frame
-from engine.types import Side, fee_pips
+from engine.types import Outcome, Side, fee_pips
 from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal, decode
 from settlement.batch import (
     FIRST_BATCH,
@@ -184,7 +184,7 @@ class Sealer:
     def _take_withdrawal(self, frame: Frame) -> None:
         if frame.sequence <= self._paid_sequence or not len(frame.events):
             return
-        if frame.events[0]["kind"] != EventKind.WITHDRAWN:
+        if frame.answer[0]["kind"] != EventKind.WITHDRAWN:
             return
         withdrawal = decode(frame.attachment)
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
@@ -217,6 +217,9 @@ class Sealer:
         taker = self._orders[int(event["order_id"])]
         maker = self._orders[int(event["maker_id"])]
         taker_ppm, maker_ppm = market.taker_fee_ppm, market.maker_fee_ppm
+        if event["outcome"] == Outcome.AUCTION:  # Both waited, so both pay what a maker pays.
+            taker_ppm = maker_ppm
+        assert maker_ppm >= 0, "the contract pays no rebates, so no such market is listed"
         assert fee_pips(quote_pips, taker_ppm) == event["fee_pips"], "one fee formula"
         assert fee_pips(quote_pips, maker_ppm) == event["maker_fee_pips"], "one fee formula"
         taker_buys = event["side"] == Side.BUY

@@ -303,7 +303,7 @@ class DepositBook:
         for frame in batch.frames():
             if frame.command["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END):
                 continue
-            if len(frame.events) and frame.events[0]["kind"] == EventKind.REJECTED:
+            if frame.answer[0]["kind"] == EventKind.REJECTED:
                 continue
             evidence = decode(frame.attachment)
             assert isinstance(evidence, DepositEvidence | ExitEvidence), "money needs evidence"

@@ -108,6 +108,16 @@ class Engine:
     # Queries.
 
     @property
+    def sequence(self) -> int:
+        """Return the number of the last command."""
+        return self.state.sequence
+
+    @property
+    def time_ns(self) -> int:
+        """Return the latest time seen."""
+        return self.state.time_ns
+
+    @property
     def orders_live(self) -> int:
         """Return how many orders rest or are armed, in all markets."""
         return len(self.state.orders)

@@ -150,9 +150,9 @@ class Desks(RuleBasedStateMachine):
     @precondition(lambda self: self.desk.engine.orders_live)
     @rule(choice=st.integers(0, 99))
     def an_order_is_cancelled(self, choice):
-        live = sorted(self.desk.engine.orders)
+        live = sorted(self.desk.engine.state.orders)
         order_id = live[choice % len(live)]
-        account = self.desk.engine.orders[order_id].account
+        account = self.desk.engine.state.orders[order_id].account
         self.desk.commit(command(Kind.CANCEL, account=account, order_id=order_id))
 
     @rule(seconds=st.integers(1, 4))

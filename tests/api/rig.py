@@ -19,7 +19,6 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
 from engine.commands import Kind, batch_of, command, list_market
-from engine.events import EventKind
 from engine.frames import Committed, Consumer
 from engine.receipt import Receipt
 from engine.reference import Engine
@@ -28,6 +27,7 @@ from gateway.app import create_app
 from gateway.channels import Channels
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
+from gateway.pipeline import receipt_of
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.serve import HttpServer
 from gateway.services import BatchView, Services
@@ -45,7 +45,7 @@ from settlement.attachments import (
     TokenListing,
     encode,
 )
-from settlement.catalog import Catalog, Market
+from settlement.catalog import Catalog, ChangesOfTerms, Market
 from settlement.eip712 import (
     Domain,
     KeyGrant,
@@ -93,18 +93,15 @@ class MemoryExchange:
 
     def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
         row["sequence"] = sequence = self.engine.sequence + 1
-        row["time_ns"] = time_ns = self.now_ns()
+        row["time_ns"] = self.now_ns()
         rows = batch_of([row])
         events = self.engine.apply(rows)
         batch = Committed(sequence, rows, [encode(attachment)], events, [bytes(32)])
         self.history.append(batch)
-        for consumer in self.consumers:
+        for consumer in [*self.consumers, ChangesOfTerms(self.catalog)]:
             consumer.consume(batch)
-        first = events[0]
-        outcome = Outcome.ACCEPTED
-        if first["kind"] == EventKind.REJECTED:
-            outcome = Outcome(int(first["outcome"]))
-        return Receipt(outcome, sequence, time_ns, int(first["order_id"]), events)
+        (frame,) = batch.frames()
+        return receipt_of(frame)
 
     def open_account(self, address: bytes) -> int:
         number = self.catalog.account_number(address)

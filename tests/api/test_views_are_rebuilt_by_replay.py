@@ -84,4 +84,4 @@ def test_views_do_not_depend_on_how_history_is_cut(
         assert mine == house.user_stream.open_orders(wallet.address)
         assert users.fills(wallet.address, 99) == house.user_stream.fills(wallet.address, 99)
         resting += sum(order["lots_open"] for order in mine)
-    assert resting == sum(order.lots for order in engine.orders.values()), "open lots agree"
+    assert resting == sum(order.lots for order in engine.state.orders.values()), "open lots agree"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.types import Side
+from engine.commands import Kind, command
+from engine.types import Outcome, Phase, Side
 from settlement.batch import gas_bound
 from settlement.devchain import DevChain, start_devchain
 from settlement.outbox import ActionKind, ActionState, Batch
@@ -217,3 +218,14 @@ def test_a_heartbeat_is_taken_by_the_contract_and_trading_goes_on(road: Road, cl
     beat_and_trade = sealed(road)[1:]
     assert [b.last_trade - b.first_trade + 1 for b in beat_and_trade] == [0, 1]
     assert {state.state for state in road.settler.batches(10)} == {ActionState.FINAL}
+
+
+def test_in_an_auction_both_sides_are_settled_with_the_makers_fee(road: Road):
+    road.commit(command(Kind.SET_PHASE, amount=Phase.AUCTION))
+    road.place(BOB, Side.SELL, 100, 5, nonce=1, lane=LANE)
+    road.place(ALICE, Side.BUY, 103, 5, nonce=1, lane=LANE)
+    events = road.commit(command(Kind.SET_PHASE, amount=Phase.OPEN))
+    assert events[0]["outcome"] == Outcome.AUCTION
+    assert events[0]["fee_pips"] == events[0]["maker_fee_pips"] > 0
+
+    settle(road)
