@@ -1,6 +1,6 @@
 """Is the reference's state sound? The invariants of docs/INVARIANTS.md that show in a state.
 
-I1, I2, I3 and I5; what only shows over time (I4, I6, I7, I9, I10) is for ``tests/property``.
+I1, I2, I3, I5 and I11; what only shows over time (I4, I6, I7, I9, I10) is for ``tests/property``.
 """
 
 from collections import defaultdict
@@ -20,6 +20,7 @@ def check(state: State) -> None:
         queued += _check_resting(state, number, market) + _check_armed(state, number, market)
     assert queued == len(state.orders), "I5: an indexed order is in no queue"
     _check_slots(state)
+    _check_limits(state)
 
 
 def _check_money(state: State) -> None:
@@ -108,3 +109,11 @@ def _check_slots(state: State) -> None:
     everywhere = live + slots.free + retired
     assert sorted(everywhere) == list(range(1, slots.used + 1)), "I5: slots"
     assert min(state.deadlines.values(), default=2**63) > state.time_ns, "a deadline has passed"
+
+
+def _check_limits(state: State) -> None:
+    """I11: there is no more of anything than there may be."""
+    counts = (state.ledger.tokens, len(state.markets), len(state.exits), state.slots.used)
+    limits = state.limits
+    bounds = (limits.tokens, limits.markets, limits.accounts, limits.orders)
+    assert all(count <= bound for count, bound in zip(counts, bounds, strict=True)), "I11"
