@@ -1,15 +1,22 @@
-"""Would the tests notice? The bugs of ``catalogue.py``, planted in the reference one at a time."""
+"""Would the tests notice? The bugs of ``catalogue.py``, planted in the reference one at a time.
+
+Each is found twice: by comparing with the kernels, and by the audit alone, which has nothing to
+compare with. Only in which order free slots are given again is nothing to it.
+"""
 
 import numpy as np
 import pytest
 
 from engine import core, reference
 from tests.bugs.catalogue import BUGS, Bug, with_bug
+from tests.bugs.in_orders import SlotsReusedOldestFirst
+from tests.property.audit import Audit
 from tests.property.crowd import WORLD, Crowd
 
 SEEDS_MAX = 1_000
 COMMANDS_EACH = 2_000
 COUNT_MIN = 45
+TOLD_BY_EVENTS = [bug for bug in BUGS if bug is not SlotsReusedOldestFirst]
 
 
 def is_found(suspect: reference.Engine, seed: int) -> bool:
@@ -35,9 +42,32 @@ def test_a_bug_is_found(bug: Bug) -> None:
     assert any(is_found(with_bug(bug, WORLD), seed) for seed in range(SEEDS_MAX)), bug.__doc__
 
 
+def audit_objects(suspect: reference.Engine, seed: int) -> bool:
+    """Return whether the audit, which knows no right engine, calls the suspect's story unlawful."""
+    crowd, audit = Crowd(seed), Audit()
+    commands = crowd.opening()
+    while crowd.sequence < COMMANDS_EACH:
+        try:
+            events = suspect.apply(commands)
+            crowd.learn(commands, events)
+            audit.follow(commands, events)
+            audit.agree(suspect, crowd.accounts, crowd.tokens)
+        except (AssertionError, KeyError, IndexError, StopIteration, ValueError):
+            return True
+        commands = crowd.batch(50)
+    return False
+
+
+@pytest.mark.parametrize("bug", TOLD_BY_EVENTS, ids=lambda bug: bug.__name__)
+def test_the_audit_alone_objects_to_a_bug(bug: Bug) -> None:
+    objections = (audit_objects(with_bug(bug, WORLD), seed) for seed in range(SEEDS_MAX))
+    assert any(objections), bug.__doc__
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_found_where_nothing_was_planted(seed: int) -> None:
     assert not is_found(reference.Engine(WORLD), seed)
+    assert not audit_objects(reference.Engine(WORLD), seed)
 
 
 def test_the_catalogue_is_long_and_says_what_each_bug_does() -> None:

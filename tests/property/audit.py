@@ -54,6 +54,8 @@ class Audit:
         self.refill_due: list[int] = []
         self.met = 0
         """How many lots the own order had that the incoming one met last."""
+        self.doomed = False
+        """Whether the incoming order may not go on, because of whom it met."""
         self.replaced: Open | None = None
         self.last_slot = 0
         self._take: dict[int, Callable[[Row, Row], None]] = {
@@ -66,7 +68,7 @@ class Audit:
             EventKind.DEPOSITED: self.money_in,
             EventKind.WITHDRAWN: self.money_out,
             EventKind.EXIT_ENDED: self.money_out,
-            EventKind.EXIT_BEGUN: lambda row, event: None,
+            EventKind.EXIT_BEGUN: self.leaving,
             EventKind.TOKEN_LISTED: lambda row, event: None,
             EventKind.ACCOUNT_OPENED: lambda row, event: None,
             EventKind.ACCEPTED: self.accepted,
@@ -225,8 +227,15 @@ class Audit:
         self.shadow.owned[event["account"], event["token"]] += event["amount"]
 
     def money_out(self, row: Row, event: Row) -> None:
-        """A withdrawal or the end of an exit."""
-        self.shadow.owned[event["account"], event["token"]] -= event["amount"]
+        """A withdrawal or the end of an exit; who is leaving can do the latter only."""
+        account, ends = event["account"], event["kind"] == EventKind.EXIT_ENDED
+        assert (self.shadow.exits[account] > 0) == ends, "an account that leaves, or does not"
+        self.shadow.exits[account] -= ends
+        self.shadow.owned[account, event["token"]] -= event["amount"]
+
+    def leaving(self, row: Row, event: Row) -> None:
+        """An account begins to leave."""
+        self.shadow.exits[event["account"]] += 1
 
     def deadline_set(self, row: Row, event: Row) -> None:
         """A dead man's switch is set or taken back."""
@@ -247,6 +256,7 @@ class Audit:
         if row["kind"] == Kind.PLACE:
             assert (row["market"], row["side"]) == (event["market"], event["side"])
         assert (row["account"], row["amount"]) == (event["account"], event["amount"])
+        assert self.shadow.exits[event["account"]] == 0, "an order of somebody who is leaving"
         listing = self.shadow.listings[event["market"]]
         assert listing.allows(event["side"], row["price_ticks"]), "outside the band"
         assert 1 <= row["price_ticks"] <= PRICE_MAX and row["expiry_ns"] > self.time_ns
@@ -302,6 +312,7 @@ class Audit:
         """An order begins to be matched, placed or woken."""
         self.not_in_the_middle()
         self.incoming, self.fills, self.taken, self.met = order, 0, order.lots, 0
+        self.doomed = False
         makes_way = order.flags & SELF_MODES == OrderFlag.SELF_EXPIRE_MAKER
         self.whole = None
         if order.tif == TimeInForce.FOK and not order.trigger:
@@ -347,6 +358,7 @@ class Audit:
         """What is left of an order joins the end of its queue, an iceberg's in parts."""
         order = self.incoming
         assert order is not None and order.lots > 0 and order.tif == TimeInForce.GTC, "who rests?"
+        assert not self.doomed, "I9: it could not go on"
         total = order.lots
         if order.display:
             order.lots = min(order.display, total)
@@ -375,7 +387,7 @@ class Audit:
             assert why == Outcome.SELF_TRADE, "why?"
             stays = order.flags & SELF_MODES == 0
             own = meets and first is not None and first.account == order.account
-            assert own if stays else self.met, "I9: it met nobody of its own"
+            assert own if stays else self.doomed, "I9: it met nobody of its own"
         if order.tif == TimeInForce.FOK:
             assert why == Outcome.NOT_FILLABLE_WHOLE, "FOK: whole or not at all"
         self.incoming = None
@@ -418,6 +430,7 @@ class Audit:
         assert maker.price == event["price_ticks"], "I6: not the maker's price"
         assert taker.tif != TimeInForce.FOK or self.whole is not None, "FOK: it will not be whole"
         self.fills += 1
+        assert not self.doomed, "I9: it could not go on"
         assert self.fills <= FILLS_MAX or not taker.flags & OrderFlag.SINGLE_SHOT, "too many fills"
         return taker, maker
 
@@ -483,6 +496,7 @@ class Audit:
         if event["outcome"] == Outcome.ACCEPTED:
             assert row["kind"] == Kind.AMEND and row["order_id"] == order.order_id, "who asked?"
             assert order.account == row["account"] and order.all_lots - lost == row["amount"]
+            assert self.shadow.listings[order.market].phase != Phase.HALTED, "it stands still"
             return
         assert event["outcome"] == Outcome.SELF_TRADE and taker is not None, "why?"
         assert taker.flags & SELF_MODES == OrderFlag.SELF_DECREMENT, "I9: uncalled"
@@ -491,7 +505,7 @@ class Audit:
         else:
             assert order is self.shadow.first(order.market, 1 - taker.side), "I9: not met"
             assert order.account == taker.account and lost == taker.lots, "I9: all of the other"
-            self.met = lost
+            self.met, self.doomed = lost, True
 
     def cancelled(self, row: Row, event: Row) -> None:
         """An order is gone, for a reason that is true."""
@@ -517,12 +531,8 @@ class Audit:
                 Outcome.BAND_MOVED: kind == Kind.SET_BAND and order.market == row["market"],
             }
             assert reasons[Outcome(why)], "why?"
-            by_account = why in (
-                Outcome.CANCELLED_BY_OWNER,
-                Outcome.EXITING,
-                Outcome.REPLACED,
-            )
-            assert not by_account or order.account == row["account"], "whose order?"
+            owners = (Outcome.CANCELLED_BY_OWNER, Outcome.EXITING, Outcome.REPLACED)
+            assert why not in owners or order.account == row["account"], "whose order?"
         if why == Outcome.BAND_MOVED:
             outside = Listing(*(0,) * 6, low=row["price_ticks"], high=row["amount"])
             assert not outside.allows(order.side, order.price), "it was inside"
@@ -542,9 +552,12 @@ class Audit:
         assert self.incoming is not None and self.incoming.flags & SELF_MODES, "I9: uncalled"
         assert order.account == self.incoming.account, "I9: whose order?"
         assert self.shadow.first(order.market, 1 - self.incoming.side) is order, "I9: not met"
-        self.met = order.all_lots
-        if self.incoming.flags & SELF_MODES == OrderFlag.SELF_DECREMENT:
+        assert not self.doomed, "I9: it could not go on"
+        self.met, mode = order.all_lots, self.incoming.flags & SELF_MODES
+        self.doomed = mode == OrderFlag.SELF_EXPIRE_BOTH
+        if mode == OrderFlag.SELF_DECREMENT:
             assert order.all_lots <= self.incoming.lots, "I9: the larger one stays"
+            self.doomed = order.all_lots == self.incoming.lots
 
     def leave(self, event: Row) -> None:
         """Forget an order that was cancelled."""

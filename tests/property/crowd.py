@@ -46,10 +46,10 @@ WEIGHTS: Final = {
     Kind.REPLACE: 60,
     Kind.CANCEL_ALL: 1.5,
     Kind.CANCEL_AFTER: 7,
-    Kind.SET_PHASE: 18,
+    Kind.SET_PHASE: 24,
     Kind.SET_BAND: 5,
-    Kind.SET_TERMS: 0.6,
-    Kind.DELIST: 0.4,
+    Kind.SET_TERMS: 0.9,
+    Kind.DELIST: 0.6,
     Kind.POISON: 0.6,
     Kind.DEPOSIT: 60,
     Kind.WITHDRAW: 20,
@@ -74,7 +74,7 @@ LOTS: Final = (*(1,) * 60, *(2,) * 30, *(3,) * 20, *(8,) * 9, LOTS_MAX)
 WHOLE_LOTS: Final = (1, 2, 3, 4, 6, 9)
 ICEBERG_LOTS: Final = (2, 3, 5, 9, 20, 65)
 SELF_MODES: Final = (0, 0, 0, 0, 4, 8, 12)
-PHASES: Final = (*(0,) * 30, 1, 2, 3, *(4,) * 6, 5)
+PHASES: Final = (*(0,) * 30, 1, 2, 3, *(4,) * 8, 5)
 """Mostly open: in the other phases less happens, and each lasts until the next choice."""
 NEAR: Final = (-2, 0, 1, 2, 3, 5, 8, 13, 30)
 DEEP: Final = (3, 4, 5, 6, 7, 8, 13, 21)
@@ -342,9 +342,10 @@ class Crowd:
         return {"account": account, "expiry_ns": deadline_ns}
 
     def phase(self, _: int) -> Row:
-        """Draw a SET_PHASE, of the first market less often than of the others."""
+        """Draw a SET_PHASE, seldom of a market that is gone, and seldom of the first one."""
         market = self.market()
         market = self.market() if market in self.listed[:1] else market
+        market = self.gone() if self.random.random() < 0.08 else market
         return {"market": market, "amount": self.random.choice(PHASES)}
 
     def band(self, _: int) -> Row:
@@ -385,8 +386,12 @@ class Crowd:
         """Draw a DELIST that leaves enough markets, or of one that is gone already."""
         if len(self.listed) >= LISTED_MIN and self.markets < WORLD.markets:
             return {"market": self.random.choice(self.listed)}
+        return {"market": self.gone()}
+
+    def gone(self) -> int:
+        """Draw a market that was delisted, or the next one to be listed."""
         gone = set(range(self.markets + 1)) - set(self.listed)
-        return {"market": self.random.choice(sorted(gone))}
+        return self.random.choice(sorted(gone))
 
     def poison(self, account: int) -> Row:
         """Draw a POISON in place of an order."""
@@ -451,11 +456,11 @@ class Crowd:
                 "tif": random.choice((0, 0, 1, 2)) if not flags & OrderFlag.SINGLE_SHOT else 1,
                 "price_ticks": trigger + toward * random.choice((0, 0, 2, 9)),
             }
-        if chance < 0.22 and row["tif"] == TimeInForce.GTC:
+        if chance < 0.28 and row["tif"] == TimeInForce.GTC:
             lots = random.choice(ICEBERG_LOTS)
             display = random.choice((1, 1, 2, 3, 0 if random.random() < 0.1 else 1))
             return {"flags": flags | OrderFlag.ICEBERG, "order_id": display, "amount": lots}
-        if chance < 0.27 and row["tif"] == TimeInForce.GTC:
+        if chance < 0.33 and row["tif"] == TimeInForce.GTC:
             toward = 1 if row["side"] == 0 else -1
             price = row["price_ticks"] + toward * random.choice((0, 5, 9))
             return {

@@ -68,6 +68,19 @@ class Asked:
         notional = self.market.notional(self.row["amount"], behind)
         return not (1 <= behind <= PRICE_MAX and notional <= MONEY_MAX // 2)
 
+    def too_poor(self) -> bool:
+        """What the account has is not enough, with what an order to be replaced would free."""
+        row, account = self.row, self.row["account"]
+        if row["kind"] in (Kind.WITHDRAW, Kind.EXIT_END):
+            token, needed = row["token"], row["amount"]
+        else:
+            token, needed = self.market.worst(self.side, row["amount"], row["price_ticks"])
+        held = self.shadow.held()
+        has = self.shadow.owned[account, token] - held.get((account, token), 0)
+        if row["kind"] == Kind.REPLACE and self.order is not None:
+            has += self.market.worst(self.side, self.order.all_lots, self.order.price)[1]
+        return has < needed
+
     def closed(self, phase: Phase) -> bool:
         """The market is in that phase, and the phase forbids it."""
         if self.market.phase != phase:
@@ -84,6 +97,7 @@ class Asked:
 JUDGED: Final[Mapping[Outcome, Callable[[Asked], bool]]] = {
     Outcome.NOT_RESTING: Asked.not_resting,
     Outcome.NOT_OWNER: Asked.not_owner,
+    Outcome.INSUFFICIENT_BALANCE: Asked.too_poor,
     Outcome.OUTSIDE_BAND: Asked.outside_band,
     Outcome.STOP_WOULD_TRIGGER: Asked.would_trigger,
     Outcome.POST_ONLY_WOULD_TRADE: Asked.would_trade,

@@ -62,6 +62,13 @@ class Listing:
         """Return the quote pips of ``lots`` at ``price``."""
         return lots * price * self.tick_pips
 
+    def worst(self, side: int, lots: int, price: int) -> tuple[int, int]:
+        """Return with which token an order pays, and the most that it can come to."""
+        if side == Side.SELL:
+            return self.base, lots * self.lot_pips
+        notional = self.notional(lots, price)
+        return self.quote, notional + notional * max(self.maker_ppm, self.taker_ppm) // 10**6
+
     def allows(self, side: int, price: int) -> bool:
         """Return whether the band lets an order of ``side`` have this limit."""
         if (self.low, self.high) == (0, 0):
@@ -93,6 +100,7 @@ class Shadow:
         self.resting: dict[int, Open] = {}
         self.armed: dict[int, Open] = {}
         self.deadlines: dict[int, int] = {}
+        self.exits: defaultdict[int, int] = defaultdict(int)
         self.owned: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.fees: defaultdict[int, int] = defaultdict(int)
 
@@ -187,13 +195,8 @@ class Shadow:
         """Return what must be held for all that is open, by owner and token."""
         held: defaultdict[tuple[int, int], int] = defaultdict(int)
         for order in self.everything():
-            listing = self.listings[order.market]
-            if order.side == Side.SELL:
-                held[order.account, listing.base] += order.all_lots * listing.lot_pips
-            else:
-                notional = listing.notional(order.all_lots, order.price)
-                worst = max(listing.maker_ppm, listing.taker_ppm)
-                held[order.account, listing.quote] += notional + notional * worst // 10**6
+            token, pips = self.listings[order.market].worst(order.side, order.all_lots, order.price)
+            held[order.account, token] += pips
         return dict(held)
 
     def depth(self, market: int, side: int) -> list[tuple[int, int]]:
