@@ -186,12 +186,16 @@ class Outcome(IntEnum):
 
 
 class Limits(NamedTuple):
-    """How large an engine's arrays are; counts, not bytes."""
+    """How large an engine's arrays are; counts, not bytes.
 
-    tokens: int = 16
-    markets: int = 16
-    accounts: int = 1 << 16
-    orders: int = 1 << 20
+    Beyond them the answer is CAPACITY, so they are part of what a journal means. They cost address
+    space; memory is paid for what is used.
+    """
+
+    tokens: int = 128
+    markets: int = 64
+    accounts: int = 1 << 20
+    orders: int = 1 << 22
     ladder_ticks: int = 1 << 22
     """How many prices a core keeps in its dense window; results never depend on it."""
     generations: int = 2**31 - 1

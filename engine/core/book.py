@@ -1,126 +1,173 @@
-"""How does an order get a slot, a place in its queue, and out again?
+"""How does an order get its place in a queue, and out again?
 
-Each price has one queue, linked through the rows of its orders, oldest first. Slots are reused
-last in, first out, because the slot just freed is the one still in the cache.
+A *ladder* is one side of one market: number ``2 * market + side``. Each price has one queue, linked
+through the rows of its orders, oldest first. Most prices lie in the ladder's window, where a level
+is addressed by its price; all others are leaves of the ladder's shelf. A window moves when its
+ladder is empty. Nothing here knows of accounts or money, so a book can be had without them.
 """
 
 # mypy: disable-error-code="no-any-return"
-from engine.core.bits import clear_bit, next_above, next_below, set_bit
-from engine.core.jit import i64, kernel
-from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State
+from typing import Any
+
+from engine.core.bits import NO_TICK, clear_bit, set_bit, tick_above, tick_below, tick_edge
+from engine.core.jit import i64, kernel, rare
+from engine.core.layout import FAR_START, NEAR_START, NO_ASK, NO_BID, SLOT_LINKS, WINDOW_BITS
+from engine.core.shelf import NO_LEAF, find_leaf, leaf_beyond, plant_leaf, pluck_leaf
 from engine.types import Side
 
-SLOT_BITS = 32
-SLOT_MASK = (1 << SLOT_BITS) - 1
-ORDERS_MAX, GENERATIONS = 3, 4  # Places in State.bounds.
+NO_LEVEL = -1
 
 
 @kernel
-def slot_is_free(state: State) -> bool:
-    """Return whether one more order can be taken."""
-    counters = state.counters[0]
-    return counters["slot_free"] != NO_SLOT or counters["slots_used"] < state.bounds[ORDERS_MAX]
+def level_of(book: Any, ladder: int, price: int) -> int:
+    """Return the link of this price's level, or NO_LEVEL when it is outside and has none."""
+    bits = book.bounds[WINDOW_BITS]
+    tick = price - book.tops[ladder]["low"]
+    if tick >= 0 and tick >> bits == 0:
+        return book.bounds[NEAR_START] + (ladder << bits) + tick
+    return _far_level(book, ladder, price)
 
 
 @kernel
-def take_slot(state: State) -> int:
-    """Return a slot for a new order; the caller has seen that there is one."""
-    counters = state.counters[0]
-    slot = counters["slot_free"]
-    if slot != NO_SLOT:
-        counters["slot_free"] = state.orders[slot]["next"]
-        return slot
-    counters["slots_used"] += 1
-    assert counters["slots_used"] < state.orders.size
-    return counters["slots_used"]
+def _far_level(book: Any, ladder: int, price: int) -> int:
+    leaf = find_leaf(book, ladder, price)
+    return i64(NO_LEVEL) if leaf == NO_LEAF else book.bounds[FAR_START] + leaf
+
+
+@rare
+def _new_level(book: Any, ladder: int, price: int) -> int:
+    """Return a level for a price outside the window: it moves there or the shelf gets a leaf."""
+    bits = book.bounds[WINDOW_BITS]
+    top = book.tops[ladder]
+    if top["best"] == NO_BID or top["best"] == NO_ASK:
+        low = price - (i64(1) << (bits - 1))
+        top["low"] = max(low, 0)
+        tick = price - top["low"]
+        if tick >= 0 and tick >> bits == 0:
+            return book.bounds[NEAR_START] + (ladder << bits) + tick
+    return book.bounds[FAR_START] + plant_leaf(book, ladder, price)
 
 
 @kernel
-def give_slot(state: State, slot: int) -> None:
-    """Free ``slot`` for the next order, or retire it when its ids are used up."""
-    order = state.orders[slot]
-    order["lots"] = 0
-    order["prev"] = NO_SLOT
-    order["generation"] += 1
-    if order["generation"] < state.bounds[GENERATIONS]:
-        order["next"] = state.counters[0]["slot_free"]
-        state.counters[0]["slot_free"] = slot
-
-
-@kernel
-def id_of(state: State, slot: int) -> int:
-    """Return the order id that ``slot`` answers to now."""
-    return (i64(state.orders[slot]["generation"]) << SLOT_BITS) | slot
-
-
-@kernel
-def slot_of(state: State, order_id: int) -> int:
-    """Return the slot of a resting order, or NO_SLOT; ``order_id`` may be anything."""
-    slot = order_id & SLOT_MASK
-    if order_id < 0 or slot > state.counters[0]["slots_used"]:
-        return NO_SLOT
-    order = state.orders[slot]
-    if order["lots"] == 0 or order["generation"] != order_id >> SLOT_BITS:
-        return NO_SLOT
-    return slot
-
-
-@kernel
-def link(state: State, slot: int) -> None:
-    """Put the order in ``slot`` at the end of the queue of its price."""
-    order = state.orders[slot]
-    market, price = i64(order["market"]), i64(order["price"])
-    level = state.levels[market, price]
-    youngest = level["tail"]
+def join(book: Any, at: int, slot: int) -> bool:
+    """Put ``slot`` at the end of the queue of the level ``at``; return whether it was empty."""
+    level, own = book.links[at], slot << SLOT_LINKS
+    youngest = i64(level["prev"])
+    youngest = at if youngest == 0 else youngest
+    order = book.orders[slot]
     order["prev"] = youngest
-    order["next"] = NO_SLOT
-    level["tail"] = slot
-    state.counters[0]["orders_live"] += 1
+    order["next"] = at
+    book.links[youngest]["next"] = own
+    level["prev"] = own
+    return youngest == at
 
-    if youngest != NO_SLOT:
-        state.orders[youngest]["next"] = slot
+
+@kernel
+def part(book: Any, slot: int) -> bool:
+    """Take ``slot`` out of its queue, wherever that is; return whether the queue is empty now."""
+    order = book.orders[slot]
+    older, younger = i64(order["prev"]), i64(order["next"])
+    book.links[older]["next"] = younger
+    book.links[younger]["prev"] = older
+    return older == younger  # Both are the level then: of two orders one would be each.
+
+
+@kernel
+def link(book: Any, slot: int) -> None:
+    """Put the order in ``slot`` at the end of the queue of its price."""
+    order = book.orders[slot]
+    ladder, price = i64(order["ladder"]), i64(order["price"])
+    at = level_of(book, ladder, price)
+    if at == NO_LEVEL:
+        at = _new_level(book, ladder, price)
+    if not join(book, at, slot):
         return
-    level["head"] = slot
-    set_bit(state, market, price)
-    if order["side"] == Side.BUY:
-        state.markets[market]["best_bid"] = max(state.markets[market]["best_bid"], price)
+    if at < book.bounds[FAR_START]:
+        tick = at - book.bounds[NEAR_START] - (ladder << book.bounds[WINDOW_BITS])
+        set_bit(book, ladder, tick)
+    top = book.tops[ladder]
+    if ladder & 1 == Side.BUY:
+        top["best"] = max(top["best"], price)
     else:
-        state.markets[market]["best_ask"] = min(state.markets[market]["best_ask"], price)
+        top["best"] = min(top["best"], price)
 
 
 @kernel
-def unlink(state: State, slot: int) -> None:
+def unlink(book: Any, slot: int) -> None:
     """Take the order in ``slot`` out of its queue; its neighbours keep their places."""
-    order = state.orders[slot]
-    market, price = i64(order["market"]), i64(order["price"])
-    level = state.levels[market, price]
-    older, younger = order["prev"], order["next"]
-    state.counters[0]["orders_live"] -= 1
-
-    if older != NO_SLOT:
-        state.orders[older]["next"] = younger
-    else:
-        level["head"] = younger
-    if younger != NO_SLOT:
-        state.orders[younger]["prev"] = older
-    else:
-        level["tail"] = older
-
-    if level["head"] == NO_SLOT:
-        clear_bit(state, market, price)
-        if order["side"] == Side.BUY:
-            if state.markets[market]["best_bid"] == price:
-                state.markets[market]["best_bid"] = next_below(state, market, price)
-        elif state.markets[market]["best_ask"] == price:
-            state.markets[market]["best_ask"] = next_above(state, market, price)
+    if part(book, slot):
+        order = book.orders[slot]
+        vacate(book, i64(order["ladder"]), i64(order["price"]))
 
 
 @kernel
-def best_against(state: State, market: int, side: int) -> int:
-    """Return the best price an incoming order of ``side`` can meet, or NO_ASK or NO_BID."""
-    if side == Side.BUY:
-        return state.markets[market]["best_ask"]
-    return state.markets[market]["best_bid"]
+def vacate(book: Any, ladder: int, price: int) -> None:
+    """Note that the queue of this price is empty now; find the next best price if it was best."""
+    top = book.tops[ladder]
+    tick = price - top["low"]
+    if tick >= 0 and tick >> book.bounds[WINDOW_BITS] == 0:
+        clear_bit(book, ladder, tick)
+    else:
+        _clear_far(book, ladder, price)
+    if top["best"] == price:
+        top["best"] = next_worse(book, ladder, price)
+
+
+@rare
+def _clear_far(book: Any, ladder: int, price: int) -> None:
+    """Take a level that is not in the window off the shelf; its ring must not name an old self."""
+    level = book.links[_far_level(book, ladder, price)]
+    level["next"] = 0
+    level["prev"] = 0
+    pluck_leaf(book, ladder, price)
+
+
+@kernel
+def first_of(book: Any, at: int) -> int:
+    """Return the slot of the oldest order of the level ``at``, which is not empty."""
+    return i64(book.links[at]["next"]) >> SLOT_LINKS
+
+
+@kernel
+def next_worse(book: Any, ladder: int, price: int) -> int:
+    """Return the next price of this ladder that is worse than ``price``, or NO_BID or NO_ASK."""
+    if ladder & 1 == Side.BUY:
+        return price_below(book, ladder, price)
+    return price_above(book, ladder, price)
+
+
+@kernel
+def price_below(book: Any, ladder: int, price: int) -> int:
+    """Return the highest price of this ladder below ``price``, or NO_BID."""
+    bits = book.bounds[WINDOW_BITS]
+    low = book.tops[ladder]["low"]
+    tick = price - low
+    if tick >= 0 and tick >> bits == 0:
+        tick = tick_below(book, ladder, tick)
+    else:
+        tick = tick_edge(book, ladder, 0) if price > low else i64(NO_TICK)
+    near = i64(NO_BID) if tick == NO_TICK else low + tick
+    if book.roots[ladder] == 0:
+        return near
+    leaf = leaf_beyond(book, ladder, price, 0)
+    return near if leaf == NO_LEAF else max(near, book.leaf_price[leaf])
+
+
+@kernel
+def price_above(book: Any, ladder: int, price: int) -> int:
+    """Return the lowest price of this ladder above ``price``, or NO_ASK."""
+    bits = book.bounds[WINDOW_BITS]
+    low = book.tops[ladder]["low"]
+    tick = price - low
+    if tick >= 0 and tick >> bits == 0:
+        tick = tick_above(book, ladder, tick)
+    else:
+        tick = tick_edge(book, ladder, 1) if price < low else i64(NO_TICK)
+    near = i64(NO_ASK) if tick == NO_TICK else low + tick
+    if book.roots[ladder] == 0:
+        return near
+    leaf = leaf_beyond(book, ladder, price, 1)
+    return near if leaf == NO_LEAF else min(near, book.leaf_price[leaf])
 
 
 @kernel
@@ -132,6 +179,3 @@ def crosses(side: int, price_ticks: int, against_ticks: int) -> bool:
     if side == Side.BUY:
         return against_ticks <= price_ticks
     return against_ticks >= price_ticks
-
-
-assert NO_BID < 1 <= NO_ASK

@@ -1,7 +1,8 @@
 """Which bytes stand for the whole state, the same in the kernel and in the reference?
 
 The order of the dump is described in ``engine/README.md``; all numbers are little-endian int64.
-Derived fields (best prices, counts, bounds on expiry) are left out: they follow from the rest.
+Derived fields (best prices, counts, bounds on expiry, windows) are left out: they follow from the
+rest.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -10,52 +11,69 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.core.bits import next_above, next_below
+from engine.core.book import level_of, next_worse
 from engine.core.jit import i64, kernel
-from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State
+from engine.core.layout import (
+    ACCOUNT_CELLS,
+    ARMED,
+    FAR_START,
+    ICEBERG,
+    NO_ASK,
+    NO_BID,
+    NO_SLOT,
+    SHELF_ARMED,
+    SLOT_LINKS,
+    State,
+)
+from engine.core.shelf import NO_LEAF, leaf_beyond, leaf_edge
 
-DUMP_VERSION = 2
+DUMP_VERSION = 3
 
 
 @kernel
 def list_queues(state: State, slots: NDArray[np.int64]) -> int:
-    """Write the slots of each market's bids, then asks, best and oldest first, 0 after each side.
+    """Write the slots of each market's bids, asks, armed buys and armed sells, 0 after each.
 
-    Return how many numbers were written; ``slots`` has orders_live + 2 * markets places.
+    First to trade or trigger first, at one price the oldest first. Return how many numbers were
+    written; ``slots`` has orders_live + 4 * markets places.
     """
-    count = 0
+    count = i64(0)
     for market in range(state.counters[0]["markets"]):
-        price = i64(state.markets[market]["best_bid"])
-        while price != NO_BID:
-            count = _list_level(state, market, price, slots, count)
-            price = next_below(state, market, price)
-        slots[count] = NO_SLOT
-        price = i64(state.markets[market]["best_ask"])
-        count += 1
-        while price != NO_ASK:
-            count = _list_level(state, market, price, slots, count)
-            price = next_above(state, market, price)
-        slots[count] = NO_SLOT
-        count += 1
+        for ladder in range(2 * market, 2 * market + 2):
+            price = i64(state.tops[ladder]["best"])
+            while price != NO_BID and price != NO_ASK:
+                at = level_of(state, ladder, price)
+                count = _list_level(state, at, slots, count)
+                price = next_worse(state, ladder, price)
+            slots[count] = NO_SLOT
+            count += 1
+        for side in range(2):
+            shelf = state.bounds[SHELF_ARMED] + 2 * market + side
+            leaf = leaf_edge(state, shelf, 1 - side)
+            while leaf != NO_LEAF:
+                count = _list_level(state, state.bounds[FAR_START] + leaf, slots, count)
+                leaf = leaf_beyond(state, shelf, state.leaf_price[leaf], 1 - side)
+            slots[count] = NO_SLOT
+            count += 1
     return count
 
 
 @kernel
-def _list_level(state: State, market: int, price: int, slots: NDArray[np.int64], count: int) -> int:
-    """Append the slots of one price, oldest first; return the new count."""
-    slot = i64(state.levels[market, price]["head"])
-    while slot != NO_SLOT:
+def _list_level(state: State, at: int, slots: NDArray[np.int64], count: int) -> int:
+    """Append the slots of one queue, oldest first; return the new count."""
+    link = i64(state.links[at]["next"])
+    while link != at:
         assert count < slots.size
-        slots[count] = slot
+        slots[count] = link >> SLOT_LINKS
         count += 1
-        slot = i64(state.orders[slot]["next"])
+        link = i64(state.links[link]["next"])
     return count
 
 
 @kernel
 def list_free(state: State, slots: NDArray[np.int64]) -> int:
     """Write the free list from the top; return its length. ``slots`` has slots_used places."""
-    count = 0
+    count = i64(0)
     slot = state.counters[0]["slot_free"]
     while slot != NO_SLOT:
         assert count < slots.size
@@ -68,7 +86,7 @@ def list_free(state: State, slots: NDArray[np.int64]) -> int:
 def queued_slots(state: State) -> NDArray[np.int64]:
     """Return what ``list_queues`` writes."""
     counters = state.counters[0]
-    slots = np.zeros(counters["orders_live"] + 2 * counters["markets"], np.int64)
+    slots = np.zeros(counters["orders_live"] + 4 * counters["markets"], np.int64)
     count = list_queues(state, slots)
     assert count == slots.size, "a queue and the count of live orders disagree"
     return slots
@@ -83,29 +101,15 @@ def free_slots(state: State) -> NDArray[np.int64]:
 def dump(state: State) -> bytes:
     """Return the canonical bytes of the state."""
     counters = state.counters[0]
-    tokens, markets = int(counters["tokens"]), int(counters["markets"])
-    accounts, used = int(counters["accounts"]), int(counters["slots_used"])
     names = ["sequence", "time_ns", "event_index", "trade_id"]
     names += ["tokens", "markets", "accounts", "slots_used"]
-    balances = state.balances[:accounts, :tokens]
-    by_account = np.zeros((accounts, 1 + 2 * tokens), np.int64)
-    by_account[:, 0] = state.exits[:accounts]
-    by_account[:, 1::2] = balances["available"]
-    by_account[:, 2::2] = balances["held"]
+    tokens = state.tokens[: counters["tokens"]]
     sections = [
         np.array([DUMP_VERSION, *(counters[name] for name in names)], np.int64),
-        _columns([state.tokens[:tokens][name] for name in ("supply", "fees")]),
-        _columns(
-            [
-                state.markets[:markets][name]
-                for name in (
-                    *("base", "quote", "lot_pips", "tick_pips"),
-                    *("maker_ppm", "taker_ppm", "phase"),
-                )
-            ]
-        ),
-        by_account,
-        _orders(state, used),
+        _columns([tokens[name] for name in ("supply", "fees")]),
+        _markets(state),
+        _accounts(state),
+        _orders(state),
         queued_slots(state),
         free_slots(state),
         np.zeros(1, np.int64),
@@ -113,19 +117,44 @@ def dump(state: State) -> bytes:
     return b"".join(section.tobytes() for section in sections)
 
 
-def _orders(state: State, used: int) -> NDArray[np.int64]:
+def _markets(state: State) -> NDArray[np.int64]:
+    """Return one row per market."""
+    markets = state.markets[: state.counters[0]["markets"]]
+    names = ("base", "quote", "lot_pips", "tick_pips", "maker_ppm", "taker_ppm", "phase")
+    columns = [markets[name] for name in (*names, "last_ticks", "band_low")]
+    return _columns([*columns, markets["band_high"] * (markets["band_low"] != 0)])
+
+
+def _accounts(state: State) -> NDArray[np.int64]:
+    """Return one row per account: exits, deadline, then available and held of each token."""
+    accounts, tokens = int(state.counters[0]["accounts"]), int(state.counters[0]["tokens"])
+    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
+    rows = np.zeros((accounts, 2 + 2 * tokens), np.int64)
+    rows[:, 0], rows[:, 1] = cells["held"][:, 0], cells["available"][:, 0]
+    rows[:, 2::2] = cells["available"][:, 1 : tokens + 1]
+    rows[:, 3::2] = cells["held"][:, 1 : tokens + 1]
+    return rows
+
+
+def _orders(state: State) -> NDArray[np.int64]:
     """Return one row per slot ever used: its generation, then the order in it or zeros."""
-    orders = state.orders[1 : used + 1]
+    used = slice(1, int(state.counters[0]["slots_used"]) + 1)
+    orders, extras = state.orders[used], state.extras[used]
     live = (orders["lots"] != 0).astype(np.int64)
+    is_iceberg, is_armed = live * (orders["kind"] == ICEBERG), live * (orders["kind"] == ARMED)
     return _columns(
         [
             orders["generation"],
-            orders["market"] * live,
-            orders["side"] * live,
+            (orders["ladder"] >> 1) * live,
+            (orders["ladder"] & 1) * live,
             orders["account"] * live,
             orders["price"] * live,
             orders["lots"],
-            state.expiry_ns[1 : used + 1] * live,
+            extras["hidden"] * is_iceberg,
+            extras["display"] * is_iceberg,
+            state.expiry_ns[used] * live,
+            extras["trigger"] * is_armed,
+            extras["terms"] * is_armed,
         ]
     )
 

@@ -7,9 +7,25 @@ shows in events (I4 over time, I6, I7, I9) is audited by ``tests/property/audit.
 import numpy as np
 
 from engine.core.canon import free_slots, queued_slots
-from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State
-from engine.core.ledger import hold_of, token_paid
-from engine.types import MONEY_MAX, Side
+from engine.core.layout import (
+    ACCOUNT_CELLS,
+    ARMED,
+    FAR_START,
+    GENERATIONS,
+    ICEBERG,
+    LADDER_WORDS,
+    NEAR_START,
+    NEVER,
+    NO_ASK,
+    NO_BID,
+    NO_SLOT,
+    SHELF_ARMED,
+    SLOT_LINKS,
+    WINDOW_BITS,
+    State,
+)
+from engine.core.ledger import held_by, token_paid
+from engine.types import MONEY_MAX, Phase, Side
 
 
 def check(state: State) -> None:
@@ -18,13 +34,15 @@ def check(state: State) -> None:
     _check_holds(state)
     _check_books(state)
     _check_slots(state)
+    _check_times(state)
 
 
 def _check_money(state: State) -> None:
     """I1: nothing is made or lost. I2: nothing is negative."""
     accounts = int(state.counters[0]["accounts"])
+    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
     for token in range(int(state.counters[0]["tokens"])):
-        balances = state.balances[:accounts, token]
+        balances = cells[:, 1 + token]
         available, held = balances["available"].tolist(), balances["held"].tolist()
         supply, fees = (int(state.tokens[token][name]) for name in ("supply", "fees"))
         assert min(available, default=0) >= 0, f"I2: negative balance of token {token}"
@@ -34,55 +52,112 @@ def _check_money(state: State) -> None:
 
 
 def _check_holds(state: State) -> None:
-    """I2: every hold belongs to live orders, to the pip."""
+    """I2: every hold belongs to live orders, to the pip. I5: hidden lots are an iceberg's."""
     expected: dict[tuple[int, int], int] = {}
+    icebergs = 0
     for slot in np.flatnonzero(state.orders["lots"][: int(state.counters[0]["slots_used"]) + 1]):
-        order = state.orders[slot]
-        market, side = int(order["market"]), int(order["side"])
-        owner = (int(order["account"]), int(token_paid(state, market, side)))
-        pips = int(hold_of(state, market, side, int(order["price"]), int(order["lots"])))
-        expected[owner] = expected.get(owner, 0) + pips
-    held = state.balances["held"]
+        order, ladder = state.orders[slot], int(state.orders[slot]["ladder"])
+        owner = (int(order["account"]), int(token_paid(state, ladder >> 1, ladder & 1)))
+        expected[owner] = expected.get(owner, 0) + int(held_by(state, int(slot)))
+        if order["kind"] == ICEBERG:
+            icebergs += 1
+            extra = state.extras[slot]
+            assert 0 < order["lots"] <= extra["display"], f"I5: slot {slot} shows too much"
+            assert extra["hidden"] >= 0, f"I5: slot {slot} hides less than nothing"
+    assert icebergs == int(state.counters[0]["icebergs_live"]), "I5: count of icebergs"
+    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))
+    held = cells["held"][:, 1:]
     found = {(int(a), int(t)): int(held[a, t]) for a, t in zip(*np.nonzero(held), strict=True)}
     assert found == expected, "I2: holds and live orders disagree"
 
 
 def _check_books(state: State) -> None:
-    """I3: never crossed. I5: queues are whole, links point both ways, the bitmap is exact."""
+    """I3: never crossed. I5: queues are whole, links point both ways, counts are right."""
     live = 0
-    markets = int(state.counters[0]["markets"])
-    for market in range(markets):
-        prices = {Side.BUY: [NO_BID], Side.SELL: [NO_ASK]}
-        occupied = np.flatnonzero(state.levels[market]["head"])
-        assert np.array_equal(occupied, np.flatnonzero(state.levels[market]["tail"])), "I5: ends"
-        for price in occupied.tolist():
-            slot, before = int(state.levels[market, price]["head"]), NO_SLOT
-            side = Side(int(state.orders[slot]["side"]))
-            prices[side].append(price)
-            while slot != NO_SLOT:
-                order = state.orders[slot]
-                place = (int(order["market"]), int(order["price"]), int(order["side"]))
-                assert place == (market, price, side), f"I5: slot {slot} in a strange queue"
-                assert int(order["prev"]) == before and order["lots"] > 0, f"I5: slot {slot}"
-                live += 1
-                slot, before = int(order["next"]), slot
-            assert before == int(state.levels[market, price]["tail"]), "I5: tail"
-        listing = state.markets[market]
-        assert int(listing["best_bid"]) == max(prices[Side.BUY]), "I3: best bid"
-        assert int(listing["best_ask"]) == min(prices[Side.SELL]), "I3: best ask"
-        assert listing["best_bid"] < listing["best_ask"], "I3: crossed"
-        _check_bitmap(state, market, occupied.tolist())
+    ladders = 2 * int(state.counters[0]["markets"])
+    for ladder in range(ladders):
+        places = _occupied(state, ladder)
+        for price, at in places.items():
+            live += _check_queue(state, ladder, price, at, "price")
+        best = int(state.tops[ladder]["best"])
+        if ladder & 1 == Side.BUY:
+            assert best == max(places, default=NO_BID), "I3: best bid"
+            top = best
+            continue
+        assert best == min(places, default=NO_ASK), "I3: best ask"
+        if state.markets[ladder >> 1]["phase"] in (Phase.OPEN, Phase.POST_ONLY):
+            assert top < best, "I3: crossed"
+    for market in range(ladders // 2):
+        armed = 0
+        for ladder in (2 * market, 2 * market + 1):
+            shelf = int(state.bounds[SHELF_ARMED]) + ladder
+            for trigger, leaf in _leaves(state, shelf).items():
+                armed += _check_queue(state, ladder, trigger, leaf, "trigger")
+        assert armed == int(state.markets[market]["armed"]), "I5: count of armed stops"
+        live += armed
     assert live == int(state.counters[0]["orders_live"]), "I5: count of live orders"
 
 
-def _check_bitmap(state: State, market: int, occupied: list[int]) -> None:
-    """I5: each level of the tree has exactly the bits of the occupied prices."""
-    ends = [*state.branches.tolist()[1:], state.bits.shape[1]]
+def _occupied(state: State, ladder: int) -> dict[int, int]:
+    """Return where each price of a ladder has its level, window and shelf together."""
+    bits, low = int(state.bounds[WINDOW_BITS]), int(state.tops[ladder]["low"])
+    start = int(state.bounds[NEAR_START]) + (ladder << bits)
+    window = state.links[start : start + (1 << bits)]
+    selves = np.arange(start, start + (1 << bits))
+    ticks = np.flatnonzero((window["next"] != 0) & (window["next"] != selves))
+    ends = np.flatnonzero((window["prev"] != 0) & (window["prev"] != selves))
+    assert np.array_equal(ticks, ends), "I5: ends of a queue"
+    _check_bitmap(state, ladder, ticks.tolist())
+    near = {low + tick: start + tick for tick in ticks.tolist()}
+    far = _leaves(state, ladder)
+    assert not set(near) & set(far), "I5: a price in two places"
+    assert all(not low <= price < low + (1 << bits) for price in far), "I5: far but in the window"
+    return near | far
+
+
+def _leaves(state: State, shelf: int) -> dict[int, int]:
+    """Return price to level of a shelf, by walking all of it; the twigs must be in order."""
+    found: dict[int, int] = {}
+    waiting = [(int(state.roots[shelf]), 64)]
+    while waiting:
+        node, bit_above = waiting.pop()
+        if node > 0:
+            bit, left, right = state.twigs[4 * node : 4 * node + 3].tolist()
+            assert bit < bit_above and left != 0 != right, "I5: a twig out of order"
+            waiting += [(left, bit), (right, bit)]
+        elif node < 0:
+            found[int(state.leaf_price[-node])] = int(state.bounds[FAR_START]) - node
+    return found
+
+
+def _check_queue(state: State, ladder: int, price: int, at: int, what: str) -> int:
+    """I5: one queue; return its length."""
+    link, before, count = int(state.links[at]["next"]), at, 0
+    assert link not in (0, at), f"I5: phantom level {price}"
+    while link != at:
+        assert link % (1 << SLOT_LINKS) == 0, f"I5: {link} is no order"
+        slot = link >> SLOT_LINKS
+        order = state.orders[slot]
+        is_armed = order["kind"] == ARMED
+        found = state.extras[slot]["trigger"] if is_armed else order["price"]
+        place = (int(order["ladder"]), int(found), "trigger" if is_armed else "price")
+        assert place == (ladder, price, what), f"I5: slot {slot} in a strange queue"
+        assert int(order["prev"]) == before and order["lots"] > 0, f"I5: slot {slot}"
+        link, before, count = int(order["next"]), link, count + 1
+    assert before == int(state.links[at]["prev"]), "I5: youngest"
+    return count
+
+
+def _check_bitmap(state: State, ladder: int, occupied: list[int]) -> None:
+    """I5: each level of the tree has exactly the bits of the occupied ticks."""
+    count = int(state.bounds[LADDER_WORDS])
+    words_here = state.bits[ladder * count : (ladder + 1) * count]
+    ends = [*state.branches.tolist()[1:], count]
     for start, end in zip(state.branches.tolist(), ends, strict=True):
         words: dict[int, int] = {}
         for tick in occupied:
             words[tick >> 6] = words.get(tick >> 6, 0) | 1 << (tick & 63)
-        row = state.bits[market, start:end]
+        row = words_here[start:end]
         found = {int(i): int(row[i]) & (2**64 - 1) for i in np.flatnonzero(row)}
         assert found == words, "I5: bitmap"
         occupied = sorted(words)
@@ -90,13 +165,23 @@ def _check_bitmap(state: State, market: int, occupied: list[int]) -> None:
 
 def _check_slots(state: State) -> None:
     """I5: a slot is in one queue, or on the free list, or retired; never in two places."""
-    counters = state.counters[0]
     queued = [slot for slot in queued_slots(state).tolist() if slot != NO_SLOT]
     free = free_slots(state).tolist()
-    used = int(counters["slots_used"])
-    retired = int((state.orders["generation"][1 : used + 1] == state.bounds[4]).sum())
+    used = int(state.counters[0]["slots_used"])
+    generations = state.orders["generation"][1 : used + 1]
+    retired = int((generations == state.bounds[GENERATIONS]).sum())
     assert len(set(queued) | set(free)) == len(queued) + len(free) == used - retired, "I5: slots"
-    lots = state.orders["lots"]
-    assert sorted(queued) == np.flatnonzero(lots).tolist(), "I5: live orders and queues"
-    soonest = min((int(state.expiry_ns[slot]) for slot in queued), default=2**63 - 1)
+    assert sorted(queued) == np.flatnonzero(state.orders["lots"]).tolist(), "I5: live and queued"
+
+
+def _check_times(state: State) -> None:
+    """Nothing expires and no dead man's switch goes off unseen."""
+    counters = state.counters[0]
+    live = np.flatnonzero(state.orders["lots"])
+    soonest = min((int(state.expiry_ns[slot]) for slot in live), default=NEVER)
     assert int(counters["expiry_soonest_ns"]) <= soonest, "an order may expire unseen"
+    heads = state.cells[:: int(state.bounds[ACCOUNT_CELLS])][: int(counters["accounts"])]
+    deadlines = heads["available"]
+    assert (deadlines >= 0).all() and (heads["held"] >= 0).all(), "a head cell is out of range"
+    soonest = min((int(deadline) for deadline in deadlines if deadline), default=NEVER)
+    assert int(counters["deadline_soonest_ns"]) <= soonest, "a switch may go off unseen"

@@ -1,14 +1,14 @@
 """How is one event written?
 
 Rows of the buffer hold garbage before, so each writer fills every field. Room was checked before
-the command began (``rows_worst`` in ``run.py``); the assertion is there because numba would
-otherwise write past the end without a word.
+the command began (``room.py``); the assertion is there because numba would otherwise write past
+the end without a word.
 """
 
 # mypy: disable-error-code="no-any-return"
-from engine.core.book import id_of
 from engine.core.jit import i64, kernel
-from engine.core.layout import State
+from engine.core.layout import ARMED, ICEBERG, State
+from engine.core.slots import id_of
 from engine.events import EventKind, Events
 from engine.types import Outcome
 
@@ -40,6 +40,8 @@ def emit(
     order_id: int,
     price_ticks: int,
     amount: int,
+    order_left: int,
+    maker_left: int,
 ) -> None:
     """Write an event that is not a trade; fields that do not apply are 0."""
     row = out[next_row(state, out)]
@@ -54,11 +56,36 @@ def emit(
     row["maker_id"] = 0
     row["price_ticks"] = price_ticks
     row["amount"] = amount
-    row["order_left"] = 0
-    row["maker_left"] = 0
+    row["order_left"] = order_left
+    row["maker_left"] = maker_left
     row["trade_id"] = 0
     row["fee_pips"] = 0
     row["maker_fee_pips"] = 0
+
+
+@kernel
+def emit_money(
+    state: State, out: Events, kind: EventKind, token: int, account: int, amount: int
+) -> None:
+    """Write an event about an account or a token; no order is involved."""
+    emit(state, out, kind, Outcome.ACCEPTED, 0, token, account, 0, 0, 0, amount, 0, 0)
+
+
+@kernel
+def emit_market(
+    state: State, out: Events, kind: EventKind, market: int, price_ticks: int, amount: int
+) -> None:
+    """Write an event about a whole market; no single order is involved."""
+    emit(state, out, kind, Outcome.ACCEPTED, market, 0, 0, 0, 0, price_ticks, amount, 0, 0)
+
+
+@kernel
+def emit_cancelled_all(
+    state: State, out: Events, outcome: Outcome, account: int, market: int, count: int
+) -> None:
+    """Write that ``count`` orders of ``account`` have left ``market`` or all markets."""
+    kind = EventKind.CANCELLED_ALL
+    emit(state, out, kind, outcome, market, 0, account, 0, 0, 0, count, 0, 0)
 
 
 @kernel
@@ -68,65 +95,73 @@ def emit_order(
     kind: EventKind,
     outcome: Outcome,
     slot: int,
-    order_id: int,
     lots: int,
+    order_left: int,
+    hidden: int,
 ) -> None:
     """Write an event about the order in ``slot``, whose row still describes it."""
     order = state.orders[slot]
+    ladder = i64(order["ladder"])
     emit(
         state,
         out,
         kind,
         outcome,
-        i64(order["market"]),
+        ladder >> 1,
         0,
         i64(order["account"]),
-        i64(order["side"]),
-        order_id,
+        ladder & 1,
+        id_of(state, slot),
         i64(order["price"]),
         lots,
+        order_left,
+        hidden,
     )
 
 
 @kernel
-def emit_amended(
-    state: State, out: Events, outcome: Outcome, slot: int, order_id: int, lots: int, gone: int
-) -> None:
-    """Write that the order in ``slot`` has ``lots`` open now and ``gone`` lots left the book."""
-    emit_order(state, out, EventKind.AMENDED, outcome, slot, order_id, lots)
-    out[state.counters[0]["out_row"] - 1]["order_left"] = gone
+def emit_leaving(state: State, out: Events, outcome: Outcome, slot: int) -> None:
+    """Write CANCELLED of the live order in ``slot``: lots shown and hidden, or the trigger."""
+    kind = state.orders[slot]["kind"]
+    trigger = state.extras[slot]["trigger"] if kind == ARMED else i64(0)
+    hidden = state.extras[slot]["hidden"] if kind == ICEBERG else i64(0)
+    lots = state.orders[slot]["lots"]
+    emit_order(state, out, EventKind.CANCELLED, outcome, slot, lots, trigger, hidden)
 
 
 @kernel
 def emit_trade(
     state: State,
     out: Events,
+    outcome: Outcome,
     slot: int,
+    price_ticks: int,
     account: int,
     side: int,
     order_id: int,
     lots: int,
     order_left: int,
+    maker_left: int,
     fee_pips: int,
     maker_fee_pips: int,
 ) -> None:
-    """Write the trade of ``lots`` with the maker in ``slot``, whose lots are still the old ones."""
+    """Write the trade of ``lots`` with the maker in ``slot``."""
     maker = state.orders[slot]
     state.counters[0]["trade_id"] += 1
     row = out[next_row(state, out)]
     row["kind"] = EventKind.TRADE
     row["side"] = side
-    row["outcome"] = Outcome.ACCEPTED
-    row["market"] = maker["market"]
+    row["outcome"] = outcome
+    row["market"] = maker["ladder"] >> 1
     row["token"] = 0
     row["account"] = account
     row["maker_account"] = maker["account"]
     row["order_id"] = order_id
     row["maker_id"] = id_of(state, slot)
-    row["price_ticks"] = maker["price"]
+    row["price_ticks"] = price_ticks
     row["amount"] = lots
     row["order_left"] = order_left
-    row["maker_left"] = maker["lots"] - lots
+    row["maker_left"] = maker_left
     row["trade_id"] = state.counters[0]["trade_id"]
     row["fee_pips"] = fee_pips
     row["maker_fee_pips"] = maker_fee_pips
@@ -135,4 +170,4 @@ def emit_trade(
 @kernel
 def refuse(state: State, out: Events, outcome: Outcome, account: int, order_id: int) -> None:
     """Write that the command changed nothing, and why."""
-    emit(state, out, EventKind.REJECTED, outcome, 0, 0, account, 0, order_id, 0, 0)
+    emit(state, out, EventKind.REJECTED, outcome, 0, 0, account, 0, order_id, 0, 0, 0, 0)

@@ -48,19 +48,40 @@ def kernel(function: _F) -> _F:
 
     Two options carry the speed, measured together on a day's flow in batches of 4,096 (README):
     without ``_nrt=False`` each touch of a state array counts references with an atomic add (1,034
-    ns a command, 246 without), and without ``forceinline`` the eighty words that a tuple of arrays
+    ns a command, 246 without), and without ``forceinline`` the hundred words that a tuple of arrays
     amounts to are pushed at each call (99 ns with it). No kernel may therefore allocate. Division
     by zero cannot happen: divisors are constants or were checked when a market was listed.
     """
+    return _compiled(function, forceinline=True)
+
+
+def rare(function: _F) -> _F:
+    """Compile ``function`` as a kernel that is called, not inlined.
+
+    For what few commands need: it keeps the path of all others short in the instruction cache.
+    """
+    return _compiled(function, forceinline=False)
+
+
+def _compiled(function: _F, *, forceinline: bool) -> _F:
     before = _config.CACHE_DIR
     _config.CACHE_DIR = str(CACHE_DIRECTORY)
     try:
-        compiled = _njit(cache=True, error_model="numpy", _nrt=False, forceinline=True)(function)
-        return cast(_F, compiled)
+        decorate = _njit(cache=True, error_model="numpy", _nrt=False, forceinline=forceinline)
+        return cast(_F, decorate(function))
     finally:
         _config.CACHE_DIR = before
 
 
+_COMPLETE: Final = CACHE_DIRECTORY.joinpath("complete")
+
+
 def cache_is_warm() -> bool:
-    """Return whether an earlier process has left compiled kernels for exactly these sources."""
-    return any(CACHE_DIRECTORY.glob("**/*.nbi"))
+    """Return whether an earlier process has compiled all kernels of exactly these sources."""
+    return _COMPLETE.exists()
+
+
+def note_warm() -> None:
+    """Note that all kernels have been called once, so that their machine code is in the cache."""
+    _COMPLETE.parent.mkdir(parents=True, exist_ok=True)
+    _COMPLETE.touch()

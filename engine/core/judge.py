@@ -6,17 +6,28 @@ The first reason in the order of ``judge`` counts. Nothing here changes anything
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from engine.core.book import best_against, crosses, slot_is_free
-from engine.core.jit import i64, kernel
+from engine.core.book import crosses
+from engine.core.jit import i64, kernel, rare
 from engine.core.layout import State
-from engine.core.ledger import fee_worst_ppm, hold_of, token_paid
-from engine.types import LOTS_MAX, OrderFlag, Outcome, Phase, Side, TimeInForce
+from engine.core.ledger import cell_at, fee_worst_ppm, hold_of, is_leaving, token_paid
+from engine.types import (
+    ICEBERG_PARTS_MAX,
+    LOTS_MAX,
+    PRICE_MAX,
+    OrderFlag,
+    Outcome,
+    Phase,
+    Side,
+    TimeInForce,
+)
 
 POST_ONLY, SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
+STOP, SHOWS_PART, REPRICE = int(OrderFlag.STOP), int(OrderFlag.ICEBERG), int(OrderFlag.REPRICE)
 SELF_EXPIRE_TAKER, SELF_EXPIRE_MAKER = 0, int(OrderFlag.SELF_EXPIRE_MAKER)
 SELF_EXPIRE_BOTH, SELF_DECREMENT = int(OrderFlag.SELF_EXPIRE_BOTH), int(OrderFlag.SELF_DECREMENT)
 SELF_MODES = SELF_EXPIRE_MAKER | SELF_EXPIRE_BOTH | SELF_DECREMENT
-FLAGS_KNOWN = POST_ONLY | SINGLE_SHOT | SELF_MODES
+SPECIAL = STOP | SHOWS_PART
+FLAGS_KNOWN = POST_ONLY | SINGLE_SHOT | SELF_MODES | SPECIAL | REPRICE
 
 
 @kernel
@@ -33,59 +44,120 @@ def lots_fit(state: State, market: int, price_ticks: int, lots: int) -> bool:
 
 
 @kernel
-def bad_terms(side: int, tif: int, flags: int) -> bool:
-    """Return whether side, time in force and flags contradict each other or are unknown."""
+def bad_terms(side: int, tif: int, flags: int, special: int) -> bool:
+    """Return whether the terms contradict each other or are unknown."""
     if side > Side.SELL or tif > TimeInForce.FOK or flags & ~FLAGS_KNOWN != 0:
+        return True
+    if flags & SPECIAL != 0:
+        if flags & SPECIAL == SPECIAL or (flags & STOP != 0 and flags & POST_ONLY != 0):
+            return True
+        if flags & SHOWS_PART != 0 and tif != TimeInForce.GTC:
+            return True
+    elif special != 0:
+        return True
+    if flags & REPRICE != 0 and flags & POST_ONLY == 0:
         return True
     if tif != TimeInForce.GTC:
         return flags & POST_ONLY != 0
     return flags & SINGLE_SHOT != 0
 
 
-@kernel
-def refusal_of(phase: int) -> Outcome:
-    """Return why a market in ``phase``, which is not OPEN, refuses an order."""
+@rare
+def refusal_of(phase: int, tif: int, flags: int) -> Outcome:
+    """Return why a market in ``phase``, which is not OPEN, refuses an order, or ACCEPTED."""
     if phase == Phase.POST_ONLY:
-        return Outcome.MARKET_POST_ONLY
+        return Outcome.ACCEPTED if flags & POST_ONLY != 0 else Outcome.MARKET_POST_ONLY
+    if phase == Phase.AUCTION:
+        waits = tif == TimeInForce.GTC or flags & STOP != 0
+        if waits and flags & POST_ONLY == 0:
+            return Outcome.ACCEPTED
+        return Outcome.MARKET_IN_AUCTION
     if phase == Phase.CANCEL_ONLY:
         return Outcome.MARKET_CANCEL_ONLY
-    return Outcome.MARKET_HALTED
+    return Outcome.MARKET_HALTED if phase == Phase.HALTED else Outcome.MARKET_DELISTED
 
 
 @kernel
-def judge(state: State, row: Any) -> Outcome:
-    """Return ACCEPTED or the first reason to refuse this PLACE; changes nothing."""
-    counters = state.counters[0]
-    market, account = i64(row["market"]), i64(row["account"])
-    side, tif, flags = i64(row["side"]), i64(row["tif"]), i64(row["flags"])
-    price_ticks, lots = row["price_ticks"], row["amount"]
+def refusal_of_special(flags: int, special: int, lots: int) -> Outcome:
+    """Return what is wrong with a stop's trigger or an iceberg's display, or ACCEPTED."""
+    if flags & STOP != 0:
+        if special < 1 or special > PRICE_MAX:
+            return Outcome.TRIGGER_OUT_OF_RANGE
+    elif special < 1 or special > lots or (lots - 1) // special >= ICEBERG_PARTS_MAX:
+        return Outcome.DISPLAY_OUT_OF_RANGE
+    return Outcome.ACCEPTED
 
-    if market >= counters["markets"]:
-        return Outcome.UNKNOWN_MARKET
-    if account >= counters["accounts"]:
-        return Outcome.UNKNOWN_ACCOUNT
-    if bad_terms(side, tif, flags):
+
+@kernel
+def price_behind(state: State, ladder: int, price_ticks: int, lots: int) -> int:
+    """Return where a re-priced order would rest, which may be where it was; 0 for nowhere."""
+    against = state.tops[ladder ^ 1]["best"]
+    if not crosses(ladder & 1, price_ticks, against):
+        return price_ticks
+    price_ticks = against - 1 if ladder & 1 == Side.BUY else against + 1
+    if price_ticks > PRICE_MAX or not lots_fit(state, ladder >> 1, price_ticks, lots):
+        return 0
+    return price_ticks
+
+
+@kernel
+def would_trigger(state: State, ladder: int, trigger: int) -> bool:
+    """Return whether the market's last trade has reached this trigger already."""
+    last = i64(state.markets[ladder >> 1]["last_ticks"])
+    if last == 0:
+        return False
+    return last >= trigger if ladder & 1 == Side.BUY else last <= trigger
+
+
+@kernel
+def judge(
+    state: State, row: Any, side: int, market: int, special: int, credit_pips: int, has_slot: bool
+) -> Outcome:
+    """Return ACCEPTED or the first reason to refuse this PLACE or REPLACE; changes nothing.
+
+    The market and the account exist. ``special`` is a trigger price or lots to show;
+    ``credit_pips`` count as available.
+    """
+    account, tif, flags = i64(row["account"]), i64(row["tif"]), i64(row["flags"])
+    price_ticks, lots = row["price_ticks"], row["amount"]
+    listing = state.markets[market]
+    if bad_terms(side, tif, flags, special):
         return Outcome.BAD_ORDER
-    if state.exits[account] != 0:
+    if is_leaving(state, account):
         return Outcome.ACCOUNT_FROZEN
-    phase = i64(state.markets[market]["phase"])
-    if phase != Phase.OPEN and (phase != Phase.POST_ONLY or flags & POST_ONLY == 0):
-        return refusal_of(phase)
-    if price_ticks < 1 or price_ticks >= state.levels.shape[1]:
+    if listing["phase"] != Phase.OPEN:
+        refused = refusal_of(i64(listing["phase"]), tif, flags)
+        if refused != Outcome.ACCEPTED:
+            return refused
+    if price_ticks < 1 or price_ticks > PRICE_MAX:
         return Outcome.PRICE_OUT_OF_RANGE
     if lots < 1 or lots > LOTS_MAX:
         return Outcome.QUANTITY_OUT_OF_RANGE
     if not lots_fit(state, market, price_ticks, lots):
         return Outcome.NOTIONAL_OUT_OF_RANGE
+    if flags & SPECIAL != 0:
+        refused = refusal_of_special(flags, special, lots)
+        if refused != Outcome.ACCEPTED:
+            return refused
+    outside = (
+        price_ticks > listing["band_high"]
+        if side == Side.BUY
+        else (price_ticks < listing["band_low"])
+    )
+    if outside:
+        return Outcome.OUTSIDE_BAND
     if row["fee_cap_ppm"] < fee_worst_ppm(state, market):
         return Outcome.FEE_CAP_TOO_LOW
-    if row["expiry_ns"] <= counters["time_ns"]:
+    if row["expiry_ns"] <= state.counters[0]["time_ns"]:
         return Outcome.ORDER_EXPIRED
-    if flags & POST_ONLY != 0 and crosses(side, price_ticks, best_against(state, market, side)):
+    ladder = 2 * market + side
+    if flags & STOP != 0 and would_trigger(state, ladder, special):
+        return Outcome.STOP_WOULD_TRIGGER
+    meets = flags & POST_ONLY != 0 and crosses(side, price_ticks, state.tops[ladder ^ 1]["best"])
+    if meets and (flags & REPRICE == 0 or price_behind(state, ladder, price_ticks, lots) == 0):
         return Outcome.POST_ONLY_WOULD_TRADE
-    balance = state.balances[account, token_paid(state, market, side)]
-    if balance["available"] < hold_of(state, market, side, price_ticks, lots):
+    balance = state.cells[cell_at(state, account, token_paid(state, market, side))]
+    needed = hold_of(state, market, side, price_ticks, lots)
+    if balance["available"] + credit_pips < needed:
         return Outcome.INSUFFICIENT_BALANCE
-    if not slot_is_free(state):
-        return Outcome.CAPACITY
-    return Outcome.ACCEPTED
+    return Outcome.ACCEPTED if has_slot else Outcome.CAPACITY

@@ -1,7 +1,7 @@
 """Where does each field of the engine's state live, and why there?
 
 Columns and packed rows, not objects. What one command touches together lies together: an order's
-row is half a cache line, a market's row one line, an account's balance of one token a quarter.
+row is half a cache line, a market's row one line, an account with its first three tokens one line.
 Everything starts as zeros from the operating system, so a page nobody touched costs nothing; that
 is why slot 0 and price 0 mean "none" in here.
 """
@@ -11,16 +11,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import ALL_MARKETS, FEE_MAX_PPM, PRICE_MAX, Limits
+from engine.types import FEE_MAX_PPM, PRICE_MAX, Limits
 
 LINE_BYTES: Final = 64
 NO_SLOT: Final = 0
-NO_BID: Final = 0
-NO_ASK: Final = PRICE_MAX + 1
+NO_BID: Final = -(2**63)
+NO_ASK: Final = 2**63 - 1
 """Below every price and above every price: an empty side needs no branch of its own."""
 
 TREE_DEPTH: Final = 4
-"""Levels of 64-way bitmaps; 64**4 ticks are the most one ladder can hold."""
+"""Levels of 64-way bitmaps; 64**4 ticks are the most one window can hold."""
 
 NEVER: Final = 2**63 - 1
 
@@ -35,105 +35,183 @@ COUNTERS = np.dtype(
         ("accounts", "<i8"),
         ("slots_used", "<i8"),  # Slots 1..slots_used have been given out at least once.
         ("slot_free", "<i8"),  # Top of the free list; linked through ``Order.next``.
-        ("orders_live", "<i8"),
+        ("orders_live", "<i8"),  # Resting and armed.
+        ("icebergs_live", "<i8"),
         ("expiry_soonest_ns", "<i8"),  # No live order expires before this.
+        ("deadline_soonest_ns", "<i8"),  # No dead man's switch goes off before this.
+        ("trade_low", "<i8"),  # Lowest and highest price that this command has traded at.
+        ("trade_high", "<i8"),
         ("out_row", "<i8"),  # Next free row of the event buffer.
         ("rows_wanted", "<i8"),  # How many free rows the command needs that was not begun.
+        ("leaf_free", "<i8"),  # As for slots, of the leaves and twigs of ``shelf.py``.
+        ("leaves_used", "<i8"),
+        ("twig_free", "<i8"),
+        ("twigs_used", "<i8"),
     ]
 )
 
 ORDER = np.dtype(
     [
-        ("next", "<i4"),
+        ("next", "<i4"),  # The order's link: the next younger and next older in its queue.
         ("prev", "<i4"),
-        ("lots", "<i8"),  # Lots open; 0 exactly when the slot is free.
+        ("lots", "<i8"),  # Lots open, of an iceberg those shown; 0 exactly when the slot is free.
         ("price", "<i4"),
         ("account", "<i4"),
         ("generation", "<i4"),  # How many orders this slot has held before.
-        ("market", "<u2"),
-        ("side", "u1"),
+        ("ladder", "<u2"),  # 2 * market + side.
+        ("kind", "u1"),  # PLAIN, ICEBERG or ARMED.
         ("spare", "u1"),
     ]
 )
 assert ORDER.itemsize == 32
+PLAIN, ICEBERG, ARMED = 0, 1, 2
 
-LEVEL = np.dtype([("head", "<i4"), ("tail", "<i4")])
+EXTRA = np.dtype(
+    [
+        ("hidden", "<i8"),  # Of an iceberg: lots that wait behind those shown.
+        ("display", "<i8"),  # Of an iceberg: lots shown at a time.
+        ("trigger", "<i8"),  # Of an armed stop: its trigger price in ticks.
+        ("terms", "<i8"),  # Of an armed stop: time in force | flags << 8.
+    ]
+)
+
+LINK = np.dtype([("next", "<i4"), ("prev", "<i4")])
+"""A queue is a ring of links: one of its level, one in each order's row. A level's ``next`` is the
+oldest order and ``prev`` the youngest. A level never used is 0, 0 and means the same as one that
+points to itself."""
+
+SLOT_LINKS: Final = 2
+assert ORDER.itemsize == LINK.itemsize << SLOT_LINKS  # An order's row starts with its link.
+
+TOP = np.dtype(
+    [
+        ("best", "<i8"),  # NO_BID or NO_ASK when the side is empty.
+        ("low", "<i8"),  # The first price of the window.
+        ("spare", "<i8", (2,)),
+    ]
+)
+assert TOP.itemsize * 2 == LINE_BYTES  # Both sides of a market share a line.
 
 MARKET = np.dtype(
     [
-        ("base", "<i4"),
-        ("quote", "<i4"),
+        ("base", "<u2"),
+        ("quote", "<u2"),
         ("maker_ppm", "<i2"),
         ("taker_ppm", "<i2"),
         ("phase", "<i4"),
+        ("armed", "<i4"),  # How many stops wait.
         ("lot_pips", "<i8"),
         ("tick_pips", "<i8"),
         ("lots_max", "<i8"),  # More lots than this are more base pips than MONEY_MAX.
         ("area_max", "<i8"),  # Largest lots * price_ticks whose quote pips leave room for the fee.
-        ("best_bid", "<i8"),
-        ("best_ask", "<i8"),
+        ("band_low", "<i4"),  # 0 and PRICE_MAX when there is no band.
+        ("band_high", "<i4"),
+        ("last_ticks", "<i4"),  # Price of the last trade; 0 before the first.
+        ("spare", "<i4"),
     ]
 )
 assert MARKET.itemsize == LINE_BYTES
-assert FEE_MAX_PPM < 2**15  # Fees are two bytes wide, so that the phase is in the same line.
+assert FEE_MAX_PPM < 2**15  # Fees are two bytes wide, so that all this is in one line.
 
-BALANCE = np.dtype([("available", "<i8"), ("held", "<i8")])
+CELL = np.dtype([("available", "<i8"), ("held", "<i8")])
+"""An account is a row of cells: its head, then one balance for each token. In the head cell
+``available`` is the deadline of the dead man's switch (0 for none) and ``held`` the exits open."""
+
 TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
+
+# Places in State.bounds.
+(
+    TOKENS_MAX,
+    MARKETS_MAX,
+    ACCOUNTS_MAX,
+    ORDERS_MAX,
+    GENERATIONS,
+    ACCOUNT_CELLS,
+    WINDOW_BITS,
+    LADDER_WORDS,
+    NEAR_START,
+    FAR_START,
+    SHELF_ARMED,
+) = range(11)
 
 
 class State(NamedTuple):
-    """All there is; each row is described by the dtype of the same name."""
+    """All there is. Every array has one dimension; a row is described by the dtype named."""
 
     counters: NDArray[Any]
     """(1,) COUNTERS"""
+    bounds: NDArray[np.int64]
+    """(11,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
+    cells an account, log2 of a window's ticks, words of a ladder's bitmaps, where the levels of the
+    windows and those of the shelves start in ``links``, which shelf is the first for stops"""
     orders: NDArray[Any]
     """(orders + 1,) ORDER, addressed by slot: what matching reads and writes"""
     expiry_ns: NDArray[np.int64]
     """(orders + 1,) by slot: cold, read only when some order may have expired"""
-    levels: NDArray[Any]
-    """(markets, ladder_ticks) LEVEL: oldest and youngest order of each price"""
+    extras: NDArray[Any]
+    """(orders + 1,) EXTRA by slot: touched only by icebergs and armed stops"""
+    tops: NDArray[Any]
+    """(2 * markets,) TOP by ladder"""
+    links: NDArray[Any]
+    """LINK: the rows of ``orders`` seen as links, four each and the first one true; then, in the
+    same block of memory, the levels of every window; then those of the leaves of the shelves"""
     bits: NDArray[np.int64]
-    """(markets, words) bitmap tree over the prices that have orders"""
+    """(ladders * LADDER_WORDS,) bitmap tree over the prices of each window that have orders"""
     branches: NDArray[np.int64]
-    """(TREE_DEPTH,) where each level of the tree starts in ``bits``"""
+    """(TREE_DEPTH,) where each level of the tree starts within one ladder's words"""
+    roots: NDArray[np.int64]
+    """(4 * markets,) by shelf: far prices of each ladder, then the triggers of its armed stops"""
+    leaf_price: NDArray[np.int64]
+    """(orders + 1,) by leaf"""
+    twigs: NDArray[np.int32]
+    """(4 * (orders + 1),) by twig: bit, left child, right child, 0"""
     markets: NDArray[Any]
     """(markets,) MARKET"""
-    balances: NDArray[Any]
-    """(accounts, tokens) BALANCE"""
-    exits: NDArray[np.int64]
-    """(accounts,) exits begun and not ended; orders are refused while it is not 0"""
+    cells: NDArray[Any]
+    """(accounts * ACCOUNT_CELLS,) CELL"""
     tokens: NDArray[Any]
     """(tokens,) TOKEN: supply = deposits - withdrawals"""
-    bounds: NDArray[np.int64]
-    """(5,) room for tokens, markets, accounts, orders; generations of a slot"""
 
 
 def new_state(limits: Limits) -> State:
     """Return the state before the first command."""
     assert 2 <= limits.ladder_ticks <= 64**TREE_DEPTH, limits.ladder_ticks
-    assert limits.markets <= ALL_MARKETS, "that number names no market"
+    assert limits.markets < 2**15, "a ladder's number is two bytes wide"
+    assert limits.tokens < 2**16, "a token's number is two bytes wide"
     assert limits.orders < 2**31 and limits.accounts < 2**31, "slots and accounts are int32"
     assert 1 <= limits.generations < 2**31, "an order id keeps 31 bits for the generation"
 
-    words = [-(-limits.ladder_ticks // 64 ** (level + 1)) for level in range(TREE_DEPTH)]
+    window_bits = max(6, (limits.ladder_ticks - 1).bit_length())
+    words = [-(-(1 << window_bits) // 64 ** (level + 1)) for level in range(TREE_DEPTH)]
+    ladders, account_cells = 2 * limits.markets, -(-(limits.tokens + 1) // 4) * 4
+    near_start = (limits.orders + 1) << SLOT_LINKS
+    far_start = near_start + (ladders << window_bits)
+    links = _zeros(far_start + limits.orders + 1, LINK)
+    assert links.size < 2**31, "a link is int32"
+    bounds = [*limits[:4], limits.generations, account_cells, window_bits]
+    bounds += [sum(words), near_start, far_start, ladders]
     state = State(
         counters=_zeros(1, COUNTERS),
-        orders=_zeros(limits.orders + 1, ORDER),
+        bounds=np.array(bounds, np.int64),
+        orders=links[:near_start].view(ORDER),
         expiry_ns=np.zeros(limits.orders + 1, np.int64),
-        levels=_zeros(limits.markets * limits.ladder_ticks, LEVEL).reshape(limits.markets, -1),
-        bits=np.zeros((limits.markets, sum(words)), np.int64),
+        extras=_zeros(limits.orders + 1, EXTRA),
+        tops=_zeros(ladders, TOP),
+        links=links,
+        bits=np.zeros(ladders * sum(words), np.int64),
         branches=np.cumsum([0, *words[:-1]], dtype=np.int64),
+        roots=np.zeros(2 * ladders, np.int64),
+        leaf_price=np.zeros(limits.orders + 1, np.int64),
+        twigs=np.zeros(4 * (limits.orders + 1), np.int32),
         markets=_zeros(limits.markets, MARKET),
-        balances=_zeros(limits.accounts * limits.tokens, BALANCE).reshape(limits.accounts, -1),
-        exits=np.zeros(limits.accounts, np.int64),
+        cells=_zeros(limits.accounts * account_cells, CELL),
         tokens=_zeros(limits.tokens, TOKEN),
-        bounds=np.array(
-            [limits.tokens, limits.markets, limits.accounts, limits.orders, limits.generations],
-            np.int64,
-        ),
     )
-    state.markets["best_ask"] = NO_ASK
+    state.tops["best"][::2] = NO_BID
+    state.tops["best"][1::2] = NO_ASK
+    state.markets["band_high"] = PRICE_MAX
     state.counters["expiry_soonest_ns"] = NEVER
+    state.counters["deadline_soonest_ns"] = NEVER
     return state
 
 

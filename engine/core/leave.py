@@ -1,42 +1,64 @@
-"""How does a resting order shrink or leave without a trade?
+"""How does a live order shrink or leave without a trade?
 
-By its owner's wish, by its age, because its account leaves, or because it met its own account.
+By its owner's wish, by its age, because its account or market leaves, or because it met its own
+account.
 """
 
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from engine.core.book import give_slot, id_of, slot_of, unlink
-from engine.core.emit import emit_amended, emit_order, refuse
-from engine.core.jit import i64, kernel
-from engine.core.layout import NEVER, NO_SLOT, State
-from engine.core.ledger import hold_of, release, release_rest, token_paid
+from engine.core.book import unlink
+from engine.core.emit import emit_cancelled_all, emit_leaving, emit_order, refuse
+from engine.core.jit import i64, kernel, rare
+from engine.core.layout import ARMED, ICEBERG, NEVER, NO_SLOT, State
+from engine.core.ledger import head_at, lots_open, release_all, release_part
+from engine.core.slots import give_slot, slot_of
+from engine.core.stops import disarm
 from engine.events import EventKind, Events
-from engine.types import ALL_MARKETS, Outcome, Phase
+from engine.types import ALL_ACCOUNTS, ALL_MARKETS, Outcome, Phase
 
 
 @kernel
-def remove(state: State, out: Events, slot: int, why: Outcome) -> None:
-    """Take the resting order in ``slot`` out of the book and release what it held."""
-    order_id = id_of(state, slot)
-    lots = state.orders[slot]["lots"]
-    release_rest(state, slot)
-    emit_order(state, out, EventKind.CANCELLED, why, slot, order_id, lots)
-    unlink(state, slot)
+def forget(state: State, slot: int) -> None:
+    """End the life of an order that is out of its queue and holds nothing any more."""
+    state.counters[0]["orders_live"] -= 1
+    if state.orders[slot]["kind"] == ICEBERG:
+        state.counters[0]["icebergs_live"] -= 1
     give_slot(state, slot)
 
 
 @kernel
+def depart(state: State, out: Events, slot: int, why: Outcome) -> None:
+    """Let the order in ``slot`` go with all it holds; its queue is the caller's affair."""
+    release_all(state, slot)
+    emit_leaving(state, out, why, slot)
+    forget(state, slot)
+
+
+@kernel
+def remove(state: State, out: Events, slot: int, why: Outcome) -> None:
+    """Take the order in ``slot``, resting or armed, out of its queue and let it go."""
+    if state.orders[slot]["kind"] == ARMED:
+        disarm(state, slot)
+    else:
+        unlink(state, slot)
+    depart(state, out, slot, why)
+
+
+@kernel
 def shrink(state: State, out: Events, slot: int, lots: int, why: Outcome) -> None:
-    """Leave the resting order in ``slot`` only ``lots`` open; it keeps its place."""
+    """Leave the order in ``slot`` only ``lots`` open, hidden ones go first; it keeps its place."""
     order = state.orders[slot]
-    market, side, price = i64(order["market"]), i64(order["side"]), i64(order["price"])
-    before = order["lots"]
+    before, shown = lots_open(state, slot), i64(order["lots"])
     assert 0 < lots < before
-    pips = hold_of(state, market, side, price, before) - hold_of(state, market, side, price, lots)
-    release(state, i64(order["account"]), token_paid(state, market, side), pips)
-    order["lots"] = lots
-    emit_amended(state, out, why, slot, id_of(state, slot), lots, before - lots)
+    release_part(state, slot, before, lots)
+    order["lots"] = min(shown, lots)
+    hidden = i64(0)
+    if order["kind"] == ICEBERG:
+        hidden = lots - order["lots"]
+        state.extras[slot]["hidden"] = hidden
+    gone = i64(0) if order["kind"] == ARMED else shown - order["lots"]
+    emit_order(state, out, EventKind.AMENDED, why, slot, order["lots"], gone, hidden)
 
 
 @kernel
@@ -50,17 +72,17 @@ def cancel(state: State, out: Events, row: Any) -> None:
         remove(state, out, slot, Outcome.CANCELLED_BY_OWNER)
 
 
-@kernel
+@rare
 def amend(state: State, out: Events, row: Any) -> None:
     """Carry out one AMEND command."""
     slot, lots = slot_of(state, row["order_id"]), row["amount"]
     judged = judge_owner(state, i64(row["account"]), slot)
     if judged == Outcome.ACCEPTED:
-        if state.markets[state.orders[slot]["market"]]["phase"] == Phase.HALTED:
+        if state.markets[state.orders[slot]["ladder"] >> 1]["phase"] == Phase.HALTED:
             judged = Outcome.MARKET_HALTED
         elif lots < 1:
             judged = Outcome.QUANTITY_OUT_OF_RANGE
-        elif lots >= state.orders[slot]["lots"]:
+        elif lots >= lots_open(state, slot):
             judged = Outcome.AMEND_NOT_SMALLER
     if judged != Outcome.ACCEPTED:
         refuse(state, out, judged, i64(row["account"]), row["order_id"])
@@ -80,7 +102,7 @@ def judge_owner(state: State, account: int, slot: int) -> Outcome:
     return Outcome.ACCEPTED
 
 
-@kernel
+@rare
 def sweep_expired(state: State, out: Events) -> None:
     """Remove every expired order, in slot order, and learn when the next one expires."""
     counters = state.counters[0]
@@ -97,19 +119,63 @@ def sweep_expired(state: State, out: Events) -> None:
     counters["expiry_soonest_ns"] = soonest_ns
 
 
-@kernel
-def sweep_account(state: State, out: Events, account: int, market: int, why: Outcome) -> int:
-    """Remove every order of ``account`` in ``market`` or in ALL_MARKETS, in slot order.
+@rare
+def sweep(state: State, out: Events, account: int, market: int, why: Outcome) -> int:
+    """Remove every order of ``account`` or ALL_ACCOUNTS in ``market`` or ALL_MARKETS.
 
-    Return how many. Reads the row of each slot ever used: an index by account would cost every
-    order a line to spare this one a scan that the prefetcher feeds.
+    In slot order; return how many. Reads the row of each slot ever used: an index by account would
+    cost every order a line to spare this one a scan that the prefetcher feeds.
     """
-    count = 0
+    count = i64(0)
     for slot in range(1, state.counters[0]["slots_used"] + 1):
         order = state.orders[slot]
-        if order["lots"] == 0 or order["account"] != account:
+        if order["lots"] == 0 or (account != ALL_ACCOUNTS and order["account"] != account):
             continue
-        if market == ALL_MARKETS or order["market"] == market:
+        if market == ALL_MARKETS or order["ladder"] >> 1 == market:
             remove(state, out, slot, why)
             count += 1
     return count
+
+
+@rare
+def sweep_band(state: State, out: Events, market: int, low: int, high: int) -> None:
+    """Remove every order of ``market`` that could trade outside ``low`` .. ``high``."""
+    for slot in range(1, state.counters[0]["slots_used"] + 1):
+        order = state.orders[slot]
+        if order["lots"] == 0 or order["ladder"] >> 1 != market:
+            continue
+        is_sell = order["ladder"] & 1 != 0
+        if (order["price"] < low) if is_sell else (order["price"] > high):
+            remove(state, out, slot, Outcome.BAND_MOVED)
+
+
+@rare
+def sweep_silent(state: State, out: Events) -> None:
+    """Cancel all orders of every account whose dead man's switch has gone off.
+
+    One pass over the slots however many accounts: a switch that has gone off counts downward from
+    -1 in its own place meanwhile.
+    """
+    counters = state.counters[0]
+    soonest_ns = i64(NEVER)
+    for account in range(counters["accounts"]):
+        head = state.cells[head_at(state, account)]
+        if 0 < head["available"] <= counters["time_ns"]:
+            head["available"] = -1
+        elif head["available"] > 0:
+            soonest_ns = min(soonest_ns, head["available"])
+    counters["deadline_soonest_ns"] = soonest_ns
+    for slot in range(1, counters["slots_used"] + 1):
+        order = state.orders[slot]
+        if order["lots"] == 0:
+            continue
+        head = state.cells[head_at(state, i64(order["account"]))]
+        if head["available"] < 0:
+            head["available"] -= 1
+            remove(state, out, slot, Outcome.CANCELLED_AFTER)
+    for account in range(counters["accounts"]):
+        head = state.cells[head_at(state, account)]
+        if head["available"] < 0:
+            count = -1 - head["available"]
+            emit_cancelled_all(state, out, Outcome.CANCELLED_AFTER, account, ALL_MARKETS, count)
+            head["available"] = 0

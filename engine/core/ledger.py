@@ -7,21 +7,45 @@ never more than the fee of the whole, and each fill is paid from what the fill i
 
 # mypy: disable-error-code="no-any-return"
 from engine.core.jit import i64, kernel
-from engine.core.layout import State
+from engine.core.layout import ACCOUNT_CELLS, ICEBERG, State
 from engine.types import PPM, Side
 
 
 @kernel
+def head_at(state: State, account: int) -> int:
+    """Return where the head cell of ``account`` is (see ``CELL``)."""
+    return account * state.bounds[ACCOUNT_CELLS]
+
+
+@kernel
+def cell_at(state: State, account: int, token: int) -> int:
+    """Return where the balance of ``account`` in ``token`` is."""
+    return head_at(state, account) + 1 + token
+
+
+@kernel
+def is_leaving(state: State, account: int) -> bool:
+    """Return whether ``account`` has an exit that has not ended."""
+    return state.cells[head_at(state, account)]["held"] != 0
+
+
+@kernel
 def fee_of(notional_pips: int, fee_ppm: int) -> int:
-    """Return floor(notional * ppm / 10**6), split so that no product passes 2**62."""
+    """Return floor(notional * ppm / 10**6), split so that no product passes 2**62.
+
+    The fee of a negative rate, a rebate, is minus the fee of its size: both are rounded down.
+    """
     whole = notional_pips // PPM
-    return whole * fee_ppm + (notional_pips - whole * PPM) * fee_ppm // PPM
+    rest = notional_pips - whole * PPM
+    if fee_ppm < 0:
+        return whole * fee_ppm - rest * -fee_ppm // PPM
+    return whole * fee_ppm + rest * fee_ppm // PPM
 
 
 @kernel
 def fee_worst_ppm(state: State, market: int) -> int:
     """Return the fee an order must be able to pay, whichever role it ends up in."""
-    return max(state.markets[market]["maker_ppm"], state.markets[market]["taker_ppm"])
+    return max(i64(state.markets[market]["maker_ppm"]), i64(state.markets[market]["taker_ppm"]))
 
 
 @kernel
@@ -38,14 +62,23 @@ def hold_of(state: State, market: int, side: int, price_ticks: int, lots: int) -
 def token_paid(state: State, market: int, side: int) -> int:
     """Return the token that an order of ``side`` pays with."""
     if side == Side.BUY:
-        return state.markets[market]["quote"]
-    return state.markets[market]["base"]
+        return i64(state.markets[market]["quote"])
+    return i64(state.markets[market]["base"])
+
+
+@kernel
+def lots_open(state: State, slot: int) -> int:
+    """Return all open lots of the live order in ``slot``, hidden ones included."""
+    order = state.orders[slot]
+    if order["kind"] == ICEBERG:
+        return order["lots"] + state.extras[slot]["hidden"]
+    return order["lots"]
 
 
 @kernel
 def hold(state: State, account: int, token: int, pips: int) -> None:
     """Move ``pips`` from available to held."""
-    balance = state.balances[account, token]
+    balance = state.cells[cell_at(state, account, token)]
     balance["available"] -= pips
     balance["held"] += pips
     assert balance["available"] >= 0
@@ -54,37 +87,59 @@ def hold(state: State, account: int, token: int, pips: int) -> None:
 @kernel
 def release(state: State, account: int, token: int, pips: int) -> None:
     """Move ``pips`` from held to available."""
-    balance = state.balances[account, token]
+    balance = state.cells[cell_at(state, account, token)]
     balance["held"] -= pips
     balance["available"] += pips
     assert balance["held"] >= 0
 
 
 @kernel
-def release_rest(state: State, slot: int) -> None:
-    """Give back all that the order in ``slot`` still holds; its lots are still set."""
+def release_part(state: State, slot: int, lots_before: int, lots_after: int) -> None:
+    """Give back what the live order in ``slot`` need not hold when it has fewer lots open."""
     order = state.orders[slot]
-    market, side = i64(order["market"]), i64(order["side"])
-    price = i64(order["price"])
-    pips = hold_of(state, market, side, price, order["lots"])
-    release(state, order["account"], token_paid(state, market, side), pips)
+    ladder, price = i64(order["ladder"]), i64(order["price"])
+    market, side = ladder >> 1, ladder & 1
+    pips = hold_of(state, market, side, price, lots_before)
+    pips -= hold_of(state, market, side, price, lots_after)
+    release(state, i64(order["account"]), token_paid(state, market, side), pips)
 
 
 @kernel
-def pay_maker(state: State, slot: int, lots: int, notional: int, fee_pips: int) -> None:
-    """Settle ``lots`` of the resting order in ``slot`` at its own price; its lots are still old.
+def held_by(state: State, slot: int) -> int:
+    """Return the pips that the live order in ``slot`` holds now."""
+    order = state.orders[slot]
+    ladder = i64(order["ladder"])
+    lots = lots_open(state, slot)
+    return hold_of(state, ladder >> 1, ladder & 1, i64(order["price"]), lots)
 
-    The taker's half is summed up by the caller: one write per command instead of one per fill.
+
+@kernel
+def release_all(state: State, slot: int) -> None:
+    """Give back all that the live order in ``slot`` still holds; its lots are still set."""
+    order = state.orders[slot]
+    ladder = i64(order["ladder"])
+    token = token_paid(state, ladder >> 1, ladder & 1)
+    release(state, i64(order["account"]), token, held_by(state, slot))
+
+
+@kernel
+def pay_resting(
+    state: State, slot: int, lots: int, open_before: int, notional: int, fee_pips: int
+) -> None:
+    """Settle ``lots`` of the resting order in ``slot``, which had ``open_before`` in all.
+
+    ``notional`` is at most its own limit's. The taker's half is summed up by the caller: one write
+    per command instead of one per fill.
     """
     order = state.orders[slot]
-    market, side = i64(order["market"]), i64(order["side"])
-    price = i64(order["price"])
+    ladder, account = i64(order["ladder"]), i64(order["account"])
+    market, price = ladder >> 1, i64(order["price"])
     listing = state.markets[market]
-    base = state.balances[order["account"], listing["base"]]
-    quote = state.balances[order["account"], listing["quote"]]
-    if side == Side.BUY:
-        before = hold_of(state, market, side, price, order["lots"])
-        after = hold_of(state, market, side, price, order["lots"] - lots)
+    base = state.cells[cell_at(state, account, i64(listing["base"]))]
+    quote = state.cells[cell_at(state, account, i64(listing["quote"]))]
+    if ladder & 1 == Side.BUY:
+        before = hold_of(state, market, i64(Side.BUY), price, open_before)
+        after = hold_of(state, market, i64(Side.BUY), price, open_before - lots)
         quote["held"] -= before - after
         quote["available"] += before - after - notional - fee_pips
         base["available"] += lots * listing["lot_pips"]

@@ -1,22 +1,32 @@
 """How does one call work through a whole batch of commands?
 
-The only way in from Python. The loop reads nothing but the commands and the state, and it stops
-before a command whose worst case might not fit into the event buffer: the caller brings a new
-buffer and goes on, so a sweep of any size works and nothing in here ever allocates.
+The only way in from Python. The loop reads nothing but the commands and the state.
 """
 
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
 from engine.commands import Commands, Kind
-from engine.core.admin import administer
-from engine.core.jit import kernel
-from engine.core.layout import State
-from engine.core.leave import amend, cancel, sweep_expired
-from engine.core.match import place, rows_worst
+from engine.core import listing, money
+from engine.core.ahead import is_large, look_ahead
+from engine.core.emit import refuse
+from engine.core.enter import carry_out, next_stop, place, replace
+from engine.core.handle import opener_of
+from engine.core.jit import i64, kernel, rare
+from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State, new_state
+from engine.core.leave import amend, cancel, sweep_expired, sweep_silent
+from engine.core.room import room_for
 from engine.events import Events
+from engine.types import Limits, Outcome
 
 BROKEN_SEQUENCE = -1
+open_state = opener_of(new_state(Limits(1, 1, 1, 1, 64)))
+
+
+@kernel
+def run_by_handle(handle: Any, commands: Commands, first: int, out: Events) -> int:
+    """Do what ``run`` does to the state behind ``handle``."""
+    return run(open_state(handle), commands, first, out)
 
 
 @kernel
@@ -33,28 +43,17 @@ def run(state: State, commands: Commands, first: int, out: Events) -> int:
         if commands[i]["sequence"] != counters["sequence"] + 1 + i - first:
             return BROKEN_SEQUENCE
 
+    is_large_now = is_large(state)
     for i in range(first, commands.size):
         row = commands[i]
         wanted = room_for(state, row)
         if out.size - counters["out_row"] < wanted:
             counters["rows_wanted"] = wanted
             return i
+        if is_large_now:
+            look_ahead(state, commands, i)
         step(state, out, row)
     return commands.size
-
-
-@kernel
-def room_for(state: State, row: Any) -> int:
-    """Return the most events that this command can cause."""
-    if row["kind"] == Kind.PLACE:
-        return rows_worst(state, row)
-    counters = state.counters[0]
-    if row["kind"] == Kind.EXIT_BEGIN or row["kind"] == Kind.CANCEL_ALL:
-        return counters["orders_live"] + 1
-    if row["kind"] == Kind.CLOCK:
-        now_ns = max(counters["time_ns"], row["time_ns"])
-        return counters["orders_live"] if now_ns >= counters["expiry_soonest_ns"] else 0
-    return 1
 
 
 @kernel
@@ -63,14 +62,96 @@ def step(state: State, out: Events, row: Any) -> None:
     counters = state.counters[0]
     counters["sequence"] += 1
     counters["time_ns"] = max(counters["time_ns"], row["time_ns"])
+    if counters["time_ns"] >= counters["deadline_soonest_ns"]:
+        sweep_silent(state, out)
     kind = row["kind"]
+    slot = i64(NO_SLOT)
+    display = row["order_id"]
     if kind == Kind.PLACE:
-        place(state, out, row)
+        slot = place(state, out, row)
     elif kind == Kind.CANCEL:
         cancel(state, out, row)
+        return
     elif kind == Kind.AMEND:
         amend(state, out, row)
+        return
+    elif kind == Kind.REPLACE:
+        slot = replace(state, out, row)
+        display = state.extras[slot]["display"]
     elif kind == Kind.CLOCK:
         sweep_expired(state, out)
+        return
     else:
         administer(state, out, row, kind)
+        return
+    if slot == NO_SLOT:
+        return
+
+    counters["trade_low"] = NO_ASK
+    counters["trade_high"] = NO_BID
+    market = i64(state.orders[slot]["ladder"]) >> 1
+    lots, tif, flags = row["amount"], i64(row["tif"]), i64(row["flags"])
+    carry_out(state, out, slot, lots, tif, flags, display)
+    if state.markets[market]["armed"] != 0:
+        work_off_stops(state, out, market)
+
+
+@rare
+def work_off_stops(state: State, out: Events, market: int) -> None:
+    """Carry out every stop that the trades of this command, and their own, have triggered."""
+    while True:
+        slot = next_stop(state, out, market)
+        if slot == NO_SLOT:
+            return
+        terms, lots = state.extras[slot]["terms"], state.orders[slot]["lots"]
+        state.orders[slot]["lots"] = 0
+        carry_out(state, out, slot, lots, terms & 255, terms >> 8, i64(0))
+
+
+@rare
+def administer(state: State, out: Events, row: Any, kind: int) -> None:
+    """Carry out any command that is about an account or a market, not about one order."""
+    if kind == Kind.LIST_TOKEN:
+        judged = money.list_token(state, out, row)
+    elif kind == Kind.LIST_MARKET:
+        judged = listing.list_market(state, out, row)
+    elif kind == Kind.OPEN_ACCOUNT:
+        judged = money.open_account(state, out, row)
+    elif kind == Kind.DEPOSIT:
+        judged = money.deposit(state, out, row)
+    elif kind == Kind.WITHDRAW:
+        judged = money.withdraw(state, out, row)
+    elif kind == Kind.EXIT_BEGIN:
+        judged = money.exit_begin(state, out, row)
+    elif kind == Kind.EXIT_END:
+        judged = money.exit_end(state, out, row)
+    elif kind == Kind.CANCEL_ALL:
+        judged = money.cancel_all(state, out, row)
+    elif kind == Kind.CANCEL_AFTER:
+        judged = money.cancel_after(state, out, row)
+    else:
+        judged = administer_market(state, out, row, kind)
+    if judged != Outcome.ACCEPTED:
+        refuse(state, out, judged, i64(row["account"]), row["order_id"])
+
+
+@rare
+def administer_market(state: State, out: Events, row: Any, kind: int) -> Outcome:
+    """Carry out any command about a whole market; return ACCEPTED or why not."""
+    if kind == Kind.SET_PHASE:
+        state.counters[0]["trade_low"] = NO_ASK
+        state.counters[0]["trade_high"] = NO_BID
+        judged = listing.set_phase(state, out, row)
+        if judged == Outcome.ACCEPTED:
+            work_off_stops(state, out, i64(row["market"]))
+        return judged
+    if kind == Kind.SET_TERMS:
+        return listing.set_terms(state, out, row)
+    if kind == Kind.SET_BAND:
+        return listing.set_band(state, out, row)
+    if kind == Kind.DELIST:
+        return listing.delist(state, out, row)
+    if kind == Kind.POISON:
+        listing.poison(state, out, row)
+        return Outcome.ACCEPTED
+    return Outcome.UNKNOWN_COMMAND

@@ -1,0 +1,169 @@
+"""How does a market come to be, change, stand still and go?
+
+Every command here is refused before it changes anything or done whole.
+"""
+
+# mypy: disable-error-code="no-any-return"
+from typing import Any
+
+from engine.core.auction import is_crossed, uncross
+from engine.core.emit import emit, emit_market
+from engine.core.jit import i64, kernel, rare
+from engine.core.layout import MARKETS_MAX, State
+from engine.core.leave import sweep, sweep_band
+from engine.events import EventKind, Events
+from engine.types import (
+    ALL_ACCOUNTS,
+    FEE_MAX_PPM,
+    LOTS_MAX,
+    MONEY_MAX,
+    PRICE_MAX,
+    Outcome,
+    Phase,
+)
+
+
+@kernel
+def bad_terms(row: Any) -> bool:
+    """Return whether lot, tick or fees of a listing are out of range.
+
+    A rebate for makers may not be more than takers pay.
+    """
+    lot_pips, tick_pips = row["order_id"], row["price_ticks"]
+    maker_ppm, taker_ppm = row["amount"], i64(row["fee_cap_ppm"])
+    if not 1 <= lot_pips <= MONEY_MAX or not 1 <= tick_pips <= MONEY_MAX:
+        return True
+    return taker_ppm > FEE_MAX_PPM or not -taker_ppm <= maker_ppm <= FEE_MAX_PPM
+
+
+@kernel
+def write_terms(state: State, row: Any) -> None:
+    """Write lot, tick and fees of a market, and what follows from them."""
+    listing = state.markets[row["market"]]
+    listing["maker_ppm"] = row["amount"]
+    listing["taker_ppm"] = row["fee_cap_ppm"]
+    listing["lot_pips"] = row["order_id"]
+    listing["tick_pips"] = row["price_ticks"]
+    listing["lots_max"] = min(LOTS_MAX, MONEY_MAX // row["order_id"])
+    listing["area_max"] = MONEY_MAX // 2 // row["price_ticks"]
+
+
+@rare
+def list_market(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out LIST_MARKET; return ACCEPTED or why not."""
+    counters = state.counters[0]
+    base, quote = i64(row["account"]), i64(row["token"])
+    if row["market"] != counters["markets"]:
+        return Outcome.BAD_LISTING
+    if counters["markets"] >= state.bounds[MARKETS_MAX]:
+        return Outcome.CAPACITY
+    if base >= counters["tokens"] or quote >= counters["tokens"]:
+        return Outcome.UNKNOWN_TOKEN
+    if base == quote or bad_terms(row):
+        return Outcome.BAD_LISTING
+    state.markets[row["market"]]["base"] = base
+    state.markets[row["market"]]["quote"] = quote
+    write_terms(state, row)
+    counters["markets"] += 1
+    emit_market(state, out, EventKind.MARKET_LISTED, i64(row["market"]), 0, 0)
+    return Outcome.ACCEPTED
+
+
+@rare
+def judge_market(state: State, market: int) -> Outcome:
+    """Return ACCEPTED or why nothing about ``market`` can be changed."""
+    if market >= state.counters[0]["markets"]:
+        return Outcome.UNKNOWN_MARKET
+    if state.markets[market]["phase"] == Phase.DELISTED:
+        return Outcome.MARKET_DELISTED
+    return Outcome.ACCEPTED
+
+
+@rare
+def set_terms(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out SET_TERMS; return ACCEPTED or why not."""
+    market = i64(row["market"])
+    judged = judge_market(state, market)
+    if judged != Outcome.ACCEPTED:
+        return judged
+    if bad_terms(row):
+        return Outcome.BAD_LISTING
+    sweep(state, out, i64(ALL_ACCOUNTS), market, Outcome.TERMS_CHANGED)
+    write_terms(state, row)
+    listing = state.markets[market]
+    listing["last_ticks"] = 0
+    listing["band_low"] = 0
+    listing["band_high"] = PRICE_MAX
+    emit_market(state, out, EventKind.TERMS_SET, market, 0, 0)
+    return Outcome.ACCEPTED
+
+
+@rare
+def delist(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out DELIST; return ACCEPTED or why not."""
+    market = i64(row["market"])
+    judged = judge_market(state, market)
+    if judged != Outcome.ACCEPTED:
+        return judged
+    sweep(state, out, i64(ALL_ACCOUNTS), market, Outcome.DELISTED)
+    state.markets[market]["phase"] = Phase.DELISTED
+    emit_market(state, out, EventKind.MARKET_DELISTED, market, 0, 0)
+    return Outcome.ACCEPTED
+
+
+@rare
+def set_band(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out SET_BAND; return ACCEPTED or why not."""
+    market, low, high = i64(row["market"]), row["price_ticks"], row["amount"]
+    judged = judge_market(state, market)
+    if judged != Outcome.ACCEPTED:
+        return judged
+    has_none = low == 0 and high == 0
+    if not has_none and not 1 <= low <= high <= PRICE_MAX:
+        return Outcome.BAD_BAND
+    listing = state.markets[market]
+    listing["band_low"] = low
+    listing["band_high"] = PRICE_MAX if has_none else high
+    sweep_band(state, out, market, i64(low), i64(listing["band_high"]))
+    emit_market(state, out, EventKind.BAND_SET, market, low, high)
+    return Outcome.ACCEPTED
+
+
+@rare
+def set_phase(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out SET_PHASE; return ACCEPTED or why not."""
+    market, phase = i64(row["market"]), row["amount"]
+    judged = judge_market(state, market)
+    if judged != Outcome.ACCEPTED:
+        return judged
+    if phase < Phase.OPEN or phase > Phase.AUCTION:
+        return Outcome.BAD_PHASE
+    if phase <= Phase.POST_ONLY and is_crossed(state, market):
+        uncross(state, out, market)
+    state.markets[market]["phase"] = phase
+    emit_market(state, out, EventKind.PHASE_SET, market, 0, phase)
+    return Outcome.ACCEPTED
+
+
+@rare
+def poison(state: State, out: Events, row: Any) -> None:
+    """Halt the market of a command that broke an assertion and was taken out."""
+    market = i64(row["market"])
+    if judge_market(state, market) == Outcome.ACCEPTED:
+        state.markets[market]["phase"] = Phase.HALTED
+    account, order_id = i64(row["account"]), row["order_id"]
+    emit(
+        state,
+        out,
+        EventKind.POISONED,
+        Outcome.POISONED,
+        market,
+        0,
+        account,
+        0,
+        order_id,
+        0,
+        0,
+        0,
+        0,
+    )

@@ -1,0 +1,162 @@
+"""How do tokens and accounts come to be, and how does money come in and go out?
+
+Every command here is refused before it changes anything or done whole.
+"""
+
+# mypy: disable-error-code="no-any-return"
+from typing import Any
+
+from engine.core.emit import emit_cancelled_all, emit_money
+from engine.core.jit import i64, rare
+from engine.core.layout import ACCOUNTS_MAX, TOKENS_MAX, State
+from engine.core.leave import sweep
+from engine.core.ledger import cell_at, head_at, is_leaving
+from engine.events import EventKind, Events
+from engine.types import ALL_ACCOUNTS, ALL_MARKETS, MONEY_MAX, Outcome
+
+
+@rare
+def list_token(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out LIST_TOKEN; return ACCEPTED or why not."""
+    counters = state.counters[0]
+    if row["token"] != counters["tokens"]:
+        return Outcome.BAD_LISTING
+    if counters["tokens"] >= state.bounds[TOKENS_MAX]:
+        return Outcome.CAPACITY
+    counters["tokens"] += 1
+    emit_money(state, out, EventKind.TOKEN_LISTED, i64(row["token"]), 0, 0)
+    return Outcome.ACCEPTED
+
+
+@rare
+def open_account(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out OPEN_ACCOUNT; return ACCEPTED or why not."""
+    counters = state.counters[0]
+    if row["account"] != counters["accounts"]:
+        return Outcome.BAD_LISTING
+    if counters["accounts"] >= state.bounds[ACCOUNTS_MAX]:
+        return Outcome.CAPACITY
+    counters["accounts"] += 1
+    emit_money(state, out, EventKind.ACCOUNT_OPENED, 0, i64(row["account"]), 0)
+    return Outcome.ACCEPTED
+
+
+@rare
+def unknown_owner(state: State, row: Any) -> Outcome:
+    """Return why there is no such balance, or ACCEPTED."""
+    if row["token"] >= state.counters[0]["tokens"]:
+        return Outcome.UNKNOWN_TOKEN
+    if row["account"] >= state.counters[0]["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    return Outcome.ACCEPTED
+
+
+@rare
+def deposit(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out DEPOSIT; return ACCEPTED or why not.
+
+    The supply of a token is bounded, so no sum of balances of it can ever wrap.
+    """
+    token, account, amount = i64(row["token"]), i64(row["account"]), row["amount"]
+    unknown = unknown_owner(state, row)
+    if unknown != Outcome.ACCEPTED:
+        return unknown
+    if amount < 1 or amount > MONEY_MAX - state.tokens[token]["supply"]:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    state.tokens[token]["supply"] += amount
+    state.cells[cell_at(state, account, token)]["available"] += amount
+    emit_money(state, out, EventKind.DEPOSITED, token, account, amount)
+    return Outcome.ACCEPTED
+
+
+@rare
+def withdraw(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out WITHDRAW; return ACCEPTED or why not.
+
+    An account that is leaving by itself cannot also be paid by us: both would spend one balance.
+    """
+    unknown = unknown_owner(state, row)
+    if unknown != Outcome.ACCEPTED:
+        return unknown
+    if is_leaving(state, i64(row["account"])):
+        return Outcome.ACCOUNT_FROZEN
+    if row["amount"] < 1:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    return _pay_out(state, out, row, EventKind.WITHDRAWN)
+
+
+@rare
+def exit_begin(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out EXIT_BEGIN; return ACCEPTED or why not."""
+    account = i64(row["account"])
+    if account >= state.counters[0]["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    state.cells[head_at(state, account)]["held"] += 1
+    emit_money(state, out, EventKind.EXIT_BEGUN, 0, account, 0)
+    sweep(state, out, account, ALL_MARKETS, Outcome.EXITING)
+    return Outcome.ACCEPTED
+
+
+@rare
+def exit_end(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out EXIT_END; return ACCEPTED or why not."""
+    unknown = unknown_owner(state, row)
+    if unknown != Outcome.ACCEPTED:
+        return unknown
+    account = i64(row["account"])
+    if not is_leaving(state, account):
+        return Outcome.NOT_FROZEN
+    if row["amount"] < 0:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    paid = _pay_out(state, out, row, EventKind.EXIT_ENDED)
+    if paid == Outcome.ACCEPTED:
+        state.cells[head_at(state, account)]["held"] -= 1
+    return paid
+
+
+@rare
+def _pay_out(state: State, out: Events, row: Any, kind: EventKind) -> Outcome:
+    """Take an amount that is not negative out of the engine; return ACCEPTED or why not."""
+    token, account, amount = i64(row["token"]), i64(row["account"]), row["amount"]
+    if amount > MONEY_MAX:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    balance = state.cells[cell_at(state, account, token)]
+    if amount > balance["available"]:
+        return Outcome.INSUFFICIENT_BALANCE
+    state.tokens[token]["supply"] -= amount
+    balance["available"] -= amount
+    assert state.tokens[token]["supply"] >= 0
+    emit_money(state, out, kind, token, account, amount)
+    return Outcome.ACCEPTED
+
+
+@rare
+def cancel_all(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out CANCEL_ALL; return ACCEPTED or why not."""
+    account, market = i64(row["account"]), i64(row["market"])
+    if market != ALL_MARKETS and market >= state.counters[0]["markets"]:
+        return Outcome.UNKNOWN_MARKET
+    is_everybody = account == ALL_ACCOUNTS
+    if not is_everybody and account >= state.counters[0]["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    why = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.CANCELLED_BY_OWNER
+    count = sweep(state, out, account, market, why)
+    noted = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.ACCEPTED
+    emit_cancelled_all(state, out, noted, account, market, count)
+    return Outcome.ACCEPTED
+
+
+@rare
+def cancel_after(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out CANCEL_AFTER, the dead man's switch; return ACCEPTED or why not."""
+    counters = state.counters[0]
+    account, deadline_ns = i64(row["account"]), row["expiry_ns"]
+    if account >= counters["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    if deadline_ns != 0 and deadline_ns <= counters["time_ns"]:
+        return Outcome.DEADLINE_PASSED
+    state.cells[head_at(state, account)]["available"] = deadline_ns
+    if deadline_ns != 0:
+        counters["deadline_soonest_ns"] = min(counters["deadline_soonest_ns"], deadline_ns)
+    emit_money(state, out, EventKind.CANCEL_AFTER_SET, 0, account, deadline_ns)
+    return Outcome.ACCEPTED
