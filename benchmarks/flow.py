@@ -30,7 +30,7 @@ class Shape(NamedTuple):
     accounts: int = 10_000
     orders_resting: int = 10_000
     """About how many orders the book is kept at."""
-    cancel_share: float = 0.45
+    cancel_share: float = 0.4
     take_share: float = 0.15
     mid_ticks: int = 40_000
     lots_max: int = 100
@@ -60,8 +60,8 @@ def make_flow(seed: int, count: int, shape: Shape) -> Flow:
     """Return a flow whose main part has ``count`` commands."""
     maker = _Maker(np.random.default_rng(seed), shape)
     opening = maker.send(_opening(shape))
-    prefill = maker.slices(shape.orders_resting, prefilling=True)
-    return Flow(limits_for(shape), opening, prefill, maker.slices(count, prefilling=False))
+    prefill = maker.fill()
+    return Flow(limits_for(shape), opening, prefill, maker.day(count))
 
 
 def _opening(shape: Shape) -> Commands:
@@ -110,14 +110,24 @@ class _Maker:
         self._learn(self.engine.apply(commands))
         return commands
 
-    def slices(self, count: int, *, prefilling: bool) -> Commands:
+    def fill(self) -> Commands:
+        """Return post-only orders until as many rest as the day is to have; the middle rests."""
+        parts = []
+        while self.resting.size < self.shape.orders_resting:
+            missing = self.shape.orders_resting - self.resting.size
+            rows = self._orders(min(max(missing, SLICE), 64 * SLICE), np.zeros_like(self.mids))
+            rows["flags"] = OrderFlag.POST_ONLY
+            rows["tif"] = TimeInForce.GTC
+            parts.append(self.send(rows))
+        return np.concatenate(parts)
+
+    def day(self, count: int) -> Commands:
         """Return ``count`` commands, drawn slice by slice."""
         parts = []
         while count > 0:
-            size = min(count, SLICE)
-            parts.append(self.send(self._slice(size, prefilling)))
-            count -= size
-        return np.concatenate(parts) if parts else np.zeros(0, COMMAND)
+            parts.append(self.send(self._slice(min(count, SLICE))))
+            count -= parts[-1].size
+        return np.concatenate(parts)
 
     def _learn(self, events: Events) -> None:
         kinds = events["kind"]
@@ -129,27 +139,24 @@ class _Maker:
         stays = ~np.isin(ids, np.concatenate([gone, filled]))
         self.resting, self.owners = ids[stays], owners[stays]
 
-    def _slice(self, size: int, prefilling: bool) -> Commands:
-        """Draw one slice; cancels come as often as keeps the book near its intended size."""
+    def _slice(self, size: int) -> Commands:
+        """Draw one slice; a few cancels more or less keep the book near its intended size."""
         shape, random = self.shape, self.random
-        rows = self._orders(size)
-        if prefilling:
-            rows["flags"] = OrderFlag.POST_ONLY
-            return rows
-        surplus = (self.resting.size - shape.orders_resting) * 1000 // shape.orders_resting
-        share = min(max(shape.cancel_share + surplus * 1e-3, 0.0), 0.9)
+        rows = self._orders(size, random.integers(-3, 4, shape.markets))
+        surplus = (self.resting.size - shape.orders_resting) / shape.orders_resting
+        share = shape.cancel_share + min(max(surplus, -0.1), 0.1)
         cancels = np.flatnonzero(random.random(size) < share)[: self.resting.size]
-        picked = random.choice(self.resting.size, cancels.size, replace=False)
+        picked = random.choice(self.resting.size, cancels.size, replace=False, shuffle=False)
         rows[cancels] = 0
         rows["kind"][cancels] = Kind.CANCEL
         rows["order_id"][cancels] = self.resting[picked]
         rows["account"][cancels] = self.owners[picked]
         return rows
 
-    def _orders(self, size: int) -> Commands:
-        """Draw ``size`` orders around the wandering middle of each market."""
+    def _orders(self, size: int, drift: NDArray[np.int64]) -> Commands:
+        """Draw ``size`` orders around the middle of each market, which moves by ``drift`` first."""
         shape, random = self.shape, self.random
-        self.mids += random.integers(-3, 4, shape.markets)
+        self.mids += drift
         rows = np.zeros(size, COMMAND)
         rows["kind"] = Kind.PLACE
         rows["market"] = random.integers(0, shape.markets, size)
