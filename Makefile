@@ -39,8 +39,8 @@ lint: $(DONE)/test
 bench: test-env
 	@$(BIN)/python -m benchmarks.harness $(if $(ONLY),--only "$(ONLY)")
 
-# Numba reads past the end of an array without a word, and hides what it compiled from coverage: so the
-# engine's own tests run once with bounds checked and once without the compiler, then the long hunts.
+# Numba reads past the end of an array without a word: so the engine's own tests run once with every
+# index checked and once without the compiler; then the long hunts.
 ENGINE_TESTS := tests/spec tests/property tests/bugs
 
 soak: test-env
