@@ -7,6 +7,7 @@ green means everything ran; only recorded market data, which cannot be shipped, 
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
@@ -20,12 +21,14 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "redis": ("redis-server",),
     "strace": ("strace",),
+    "cc": ("cc", "gcc", "clang"),
 }
 LOSSES = {
     "node": "Node.js (make installs anvil, forge and solc with npm): contract and anvil tests",
     "chromium": "Chromium (Debian: chromium): browser tests",
     "redis": "redis-server (Debian: redis-server): the same logs and limits over Redis",
     "strace": "strace (Debian: strace): the proof that fsync comes before the answer",
+    "cc": "C compiler, libpython (Debian: build-essential, libpython3-dev): challenge library",
     "recording": "recorded market data beside the checkout: replaying it",
 }
 RECORDING = "recording"
@@ -51,6 +54,8 @@ def absent() -> list[str]:
         for marker, names in PROGRAMS.items()
         if not any(shutil.which(name) for name in names)
     ]
+    if "cc" not in markers and not sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        markers.append("cc")  # The library it compiles starts this Python by itself.
     return markers if has_node_modules() else ["node", *markers]
 
 

@@ -2,8 +2,8 @@
 
 A *ladder* is one side of one market: number ``2 * market + side``. Each price has one queue, linked
 through the rows of its orders, oldest first. Most prices lie in the ladder's window, where a level
-is addressed by its price; all others are leaves of the ladder's shelf. A window moves when its
-ladder is empty. Nothing here knows of accounts or money, so a book can be had without them.
+is addressed by its price; all others are leaves of the ladder's shelf. An empty window moves to the
+next price outside it. Nothing here knows of accounts or money, so a book can be had without them.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -11,11 +11,22 @@ from typing import Any
 
 from engine.core.bits import NO_TICK, clear_bit, set_bit, tick_above, tick_below, tick_edge
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import FAR_START, NEAR_START, NO_ASK, NO_BID, SLOT_LINKS, WINDOW_BITS
+from engine.core.layout import (
+    FAR_START,
+    LADDER_WORDS,
+    NEAR_START,
+    NO_ASK,
+    NO_BID,
+    SLOT_LINKS,
+    TREE_DEPTH,
+    WINDOW_BITS,
+)
 from engine.core.shelf import NO_LEAF, find_leaf, leaf_beyond, plant_leaf, pluck_leaf
 from engine.types import Side
 
 NO_LEVEL = -1
+LOW_MAX = 2**62
+"""No window begins higher, so that a price minus its beginning cannot wrap to a small number."""
 
 
 @kernel
@@ -38,13 +49,14 @@ def _far_level(book: Any, ladder: int, price: int) -> int:
 def _new_level(book: Any, ladder: int, price: int) -> int:
     """Return a level for a price outside the window: it moves there or the shelf gets a leaf."""
     bits = book.bounds[WINDOW_BITS]
-    top = book.tops[ladder]
-    if top["best"] == NO_BID or top["best"] == NO_ASK:
-        low = price - (i64(1) << (bits - 1))
-        top["low"] = max(low, 0)
-        tick = price - top["low"]
-        if tick >= 0 and tick >> bits == 0:
-            return book.bounds[NEAR_START] + (ladder << bits) + tick
+    top_word = ladder * book.bounds[LADDER_WORDS] + book.branches[TREE_DEPTH - 1]
+    if price >= 0 and book.bits[top_word] == 0:
+        low = min(max(price - (i64(1) << (bits - 1)), 0), LOW_MAX)
+        leaf = leaf_beyond(book, ladder, low - 1, 1)
+        is_free = leaf == NO_LEAF or (book.leaf_price[leaf] - low) >> bits != 0
+        if is_free and (price - low) >> bits == 0:
+            book.tops[ladder]["low"] = low
+            return book.bounds[NEAR_START] + (ladder << bits) + price - low
     return book.bounds[FAR_START] + plant_leaf(book, ladder, price)
 
 

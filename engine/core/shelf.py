@@ -4,7 +4,7 @@ On a shelf: a crit-bit tree (D. J. Bernstein's name for Morrison's PATRICIA, JAC
 the price's bits. A search looks at no more twigs than a price has bits, however many prices there
 are and whoever chose them, and nothing is ever balanced. A leaf is a price with a queue; leaf
 ``i`` has its level at ``links[FAR_START + i]``. Child links are positive for twigs, negative for
-leaves, 0 for nothing. Prices are not negative. Rare: all of this is called, not inlined.
+leaves, 0 for nothing. Rare: all of this is called, not inlined.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -14,6 +14,7 @@ from engine.core.jit import i64, kernel, rare
 from engine.core.machinecode import highest_bit
 
 NO_LEAF = 0
+LOWEST = -(2**63)
 BIT, CHILD = 0, 1  # Columns of a twig: the bit it looks at, then where 0 and where 1 lead.
 
 
@@ -25,6 +26,12 @@ def _child(book: Any, twig: int, toward: int) -> int:
 @kernel
 def _bit(book: Any, twig: int) -> int:
     return i64(book.twigs[(twig << 2) + BIT])
+
+
+@kernel
+def _turn(price: int, bit: int) -> int:
+    """Return which way a price leads at a twig. Its sign counts reversed: negative is lower."""
+    return ((price ^ i64(LOWEST)) >> bit) & 1
 
 
 @kernel
@@ -48,7 +55,7 @@ def _edge(book: Any, node: int, toward: int) -> int:
 def _nearest(book: Any, node: int, price: int) -> int:
     """Return the leaf that ``price`` would lead to."""
     while node > 0:
-        node = _child(book, node, (price >> _bit(book, node)) & 1)
+        node = _child(book, node, _turn(price, _bit(book, node)))
     return -node
 
 
@@ -86,9 +93,9 @@ def plant_leaf(book: Any, shelf: int, price: int) -> int:
     bit = highest_bit(price ^ book.leaf_price[_nearest(book, node, price)])
     parent, toward = i64(0), i64(0)
     while node > 0 and _bit(book, node) > bit:
-        parent, toward = node, (price >> _bit(book, node)) & 1
+        parent, toward = node, _turn(price, _bit(book, node))
         node = _child(book, node, toward)
-    own = (price >> bit) & 1
+    own = _turn(price, bit)
     book.twigs[(twig << 2) + BIT] = bit
     book.twigs[(twig << 2) + CHILD + own] = -leaf
     book.twigs[(twig << 2) + CHILD + 1 - own] = node
@@ -105,7 +112,7 @@ def pluck_leaf(book: Any, shelf: int, price: int) -> None:
     grandparent, turn = i64(0), i64(0)
     while node > 0:
         grandparent, turn = parent, toward
-        parent, toward = node, (price >> _bit(book, node)) & 1
+        parent, toward = node, _turn(price, _bit(book, node))
         node = _child(book, node, toward)
     leaf = -node
     assert leaf != NO_LEAF and book.leaf_price[leaf] == price
@@ -129,11 +136,11 @@ def leaf_beyond(book: Any, shelf: int, price: int, upward: int) -> int:
     bit = highest_bit(difference) if difference != 0 else i64(-1)
     beyond = i64(0)  # The last subtree on the way that lies wholly beyond.
     while node > 0 and _bit(book, node) > bit:
-        toward = (price >> _bit(book, node)) & 1
+        toward = _turn(price, _bit(book, node))
         if toward != upward:
             beyond = _child(book, node, upward)
         node = _child(book, node, toward)
-    if difference != 0 and (price >> bit) & 1 != upward:
+    if difference != 0 and _turn(price, bit) != upward:
         beyond = node
     return _edge(book, beyond, 1 - upward)
 

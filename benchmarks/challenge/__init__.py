@@ -1,0 +1,1 @@
+"""The public matching engine challenge, answered with the kernels of ``engine.core``."""

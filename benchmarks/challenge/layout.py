@@ -1,0 +1,177 @@
+"""Where does each field of a message, a report and the book lie?
+
+Messages and reports are the challenge's own structs (``challenge.h``). One message type serves all
+three: a cancel ends before ``price_ticks``, a modify before ``ioc``. Ids and sequences are unsigned
+there and only carried around here, so the kernels read the same bytes as int64: numba would turn
+uint64 mixed with int64 into float64.
+"""
+
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.core import layout as engine_layout
+
+WINDOW_BITS: Final = 24
+WINDOW_TICKS: Final = 1 << WINDOW_BITS
+"""Prices of a side's dense window. It lies around the first price of an empty side."""
+
+ID_SLOTS: Final = 2**23
+"""An order with an id from 1 to this has the slot of that number. Others get one beyond."""
+
+NAMED_SLOTS_MAX: Final = 2**28
+"""How many orders with other ids can rest at once. Address space only, until they do."""
+
+MESSAGE = np.dtype(
+    [
+        ("type", "u1"),
+        ("pad_type", "u1", 7),
+        ("order_id", "<u8"),
+        ("sequence", "<u8"),
+        ("price_ticks", "<i8"),
+        ("quantity", "<u4"),
+        ("side", "u1"),
+        ("ioc", "u1"),
+        ("pad_end", "u1", 2),
+    ]
+)
+
+REPORT = np.dtype(
+    [
+        ("type", "u1"),
+        ("side", "u1"),
+        ("pad_side", "u1", 6),
+        ("sequence", "<u8"),
+        ("order_id", "<u8"),
+        ("price_ticks", "<i8"),
+        ("quantity", "<u4"),
+        ("pad_quantity", "<u4"),
+        ("maker_order_id", "<u8"),
+        ("taker_order_id", "<u8"),
+        ("pad_end", "<u8"),
+    ]
+)
+
+MESSAGE_WORDS = np.dtype(
+    {
+        "names": ["type", "order_id", "sequence", "price", "lots", "side", "ioc"],
+        "formats": ["u1", "<i8", "<i8", "<i8", "<u4", "u1", "u1"],
+        "offsets": [0, 8, 16, 24, 32, 36, 37],
+        "itemsize": 40,
+    }
+)
+"""MESSAGE as the kernels read it."""
+
+REPORT_WORDS = np.dtype(
+    [
+        *(("head", "<i8"), ("sequence", "<i8"), ("order_id", "<i8"), ("price", "<i8")),
+        *(("lots", "<i8"), ("maker", "<i8"), ("taker", "<i8"), ("end", "<i8")),
+    ]
+)
+"""REPORT as the kernels write it; ``head`` is the type and, eight bits up, the side."""
+
+assert MESSAGE.itemsize == MESSAGE_WORDS.itemsize == 40
+assert REPORT.itemsize == REPORT_WORDS.itemsize == 64
+
+ORDER = np.dtype(
+    [
+        ("next", "<u4"),  # The order's link, as in the engine's own rows.
+        ("prev", "<u4"),
+        ("lots", "<u4"),  # Lots open; 0 exactly when no order rests in this slot.
+        ("ladder", "<u2"),  # The side: there is one market.
+        ("spare", "<u2"),
+        ("price", "<i8"),
+        ("order_id", "<i8"),
+    ]
+)
+"""Half a cache line. Links are unsigned, so that numba need not think of indices below 0."""
+
+LINK = np.dtype([("next", "<u4"), ("prev", "<u4")])
+assert ORDER.itemsize == LINK.itemsize << engine_layout.SLOT_LINKS
+
+TOP = np.dtype([("best", "<i8"), ("low", "<i8"), ("spare", "<i8", (2,))])
+
+COUNTERS = np.dtype(
+    [
+        ("leaf_free", "<i8"),  # As the engine's own counters of these names.
+        ("leaves_used", "<i8"),
+        ("twig_free", "<i8"),
+        ("twigs_used", "<i8"),
+        ("named_live", "<i8"),  # Resting orders without a slot of their id's own.
+        ("named_used", "<i8"),  # Slots ID_SLOTS + 1 .. ID_SLOTS + named_used were given out.
+        ("named_free", "<i8"),  # Top of their free list; linked through ``ORDER.next``.
+        ("name_mask", "<i8"),  # Size of the table of names in use, minus 1.
+        ("rows_used", "<i8"),  # What the last call of ``play`` wrote, and what stopped it.
+        ("rows_wanted", "<i8"),
+        ("names_wanted", "<i8"),
+    ]
+)
+
+NAME = np.dtype([("order_id", "<i8"), ("slot", "<i8")])
+"""One place of the hash table from other ids to slots; ``slot`` is NO_SLOT where it is free."""
+
+TREE_WORDS: Final = tuple(
+    WINDOW_TICKS // 64 ** (level + 1) for level in range(engine_layout.TREE_DEPTH)
+)
+BRANCHES: Final = tuple(sum(TREE_WORDS[:level]) for level in range(len(TREE_WORDS)))
+LADDER_WORDS: Final = sum(TREE_WORDS)
+SLOTS: Final = ID_SLOTS + NAMED_SLOTS_MAX + 1
+NEAR_START: Final = SLOTS << engine_layout.SLOT_LINKS
+FAR_START: Final = NEAR_START + 2 * WINDOW_TICKS
+LINKS: Final = FAR_START + SLOTS
+assert LINKS < 2**32
+
+_GEOMETRY = {
+    engine_layout.WINDOW_BITS: WINDOW_BITS,
+    engine_layout.LADDER_WORDS: LADDER_WORDS,
+    engine_layout.NEAR_START: NEAR_START,
+    engine_layout.FAR_START: FAR_START,
+}
+BOUNDS: Final = tuple(_GEOMETRY.get(place, 0) for place in range(max(_GEOMETRY) + 1))
+"""What the engine's queues ask of ``bounds``. Constants here, so they are none of the memory's."""
+
+
+PAGE_BYTES: Final = 4096
+_PARTS: Final = (
+    (COUNTERS, 1),
+    (TOP, 2),
+    (np.dtype(np.int64), 2),
+    (np.dtype(np.int64), 2 * LADDER_WORDS),
+    (LINK, LINKS),
+    (np.dtype(np.int64), SLOTS),
+    (np.dtype(np.int32), 4 * SLOTS),
+)
+"""The arrays of a book in the order of ``COUNTERS_AT`` and so on."""
+
+_OFFSETS = accumulate(
+    (-(-dtype.itemsize * count // PAGE_BYTES) * PAGE_BYTES for dtype, count in _PARTS), initial=0
+)
+COUNTERS_AT, TOPS_AT, ROOTS_AT, BITS_AT, LINKS_AT, LEAF_PRICE_AT, TWIGS_AT, ARENA_BYTES = _OFFSETS
+"""All arrays lie in one arena, so that the machine needs one register for what would be seven."""
+
+
+class Book(NamedTuple):
+    """What the engine's queues need, with one market, and the names of ids without a slot."""
+
+    counters: NDArray[Any]
+    """(1,) COUNTERS"""
+    tops: NDArray[Any]
+    """(2,) TOP by side"""
+    roots: NDArray[np.int64]
+    """(2,) by side: the shelf of its far prices"""
+    bits: NDArray[np.int64]
+    """(2 * LADDER_WORDS,) the prices of each window that have orders"""
+    orders: NDArray[Any]
+    """(SLOTS,) ORDER, addressed by slot"""
+    links: NDArray[Any]
+    """(LINKS,) LINK: ``orders`` seen as links, then two windows, then the far prices"""
+    leaf_price: NDArray[np.int64]
+    """(SLOTS,) by leaf of a shelf"""
+    twigs: NDArray[np.int32]
+    """(4 * SLOTS,) by twig of a shelf"""
+    names: NDArray[Any]
+    """(name_mask + 1,) NAME"""
+    bounds: tuple[int, ...] = BOUNDS
+    branches: tuple[int, ...] = BRANCHES

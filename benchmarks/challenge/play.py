@@ -1,0 +1,243 @@
+"""What does one message do to the book, and what is reported?
+
+The book is the engine's own: ``link``, ``unlink`` and the search for the next price are those of
+``engine.core.book``. New here are the words of the challenge: ids that the caller names, no owners,
+no ledger, and a modify that is a cancel and a new order.
+"""
+
+# mypy: disable-error-code="no-any-return"
+from typing import Any
+
+from benchmarks.challenge.layout import Book
+from benchmarks.challenge.names import forget, name_fits, slot_for, slot_of
+from benchmarks.challenge.native import claim, natural
+from benchmarks.challenge.words import MessageType, ReportType
+from engine.core.book import (
+    NO_LEVEL,
+    crosses,
+    first_of,
+    level_of,
+    link,
+    next_worse,
+    unlink,
+)
+from engine.core.jit import i64, kernel, rare
+from engine.core.layout import NO_SLOT, SLOT_LINKS
+
+ROWS_AHEAD = 16
+"""How many reports ahead the next lines of the queue are asked for."""
+ROWS_SURE = 2
+"""Reports of a message that trades with nobody, at most."""
+LOTS_FEW = 256
+"""So few lots may fill as many orders; of more it is counted how many orders they would meet."""
+SIDES = 1
+"""Mask: a caller's side is 0 or 1, and the compiler may know it."""
+
+
+@kernel
+def play(book: Book, messages: Any, count: int, rows: Any, room: int) -> int:
+    """Carry out up to ``count`` messages, reporting into ``rows``; return how many were.
+
+    ``counters.rows_used`` says how many rows were written. It stops early before a message that
+    might need more than ``room`` has left, and says in ``rows_wanted`` how much that is; or before
+    one that may need a larger table of names (``names_wanted``).
+    """
+    counters = book.counters[0]
+    counters["names_wanted"] = 0
+    wanted = i64(ROWS_SURE)
+    used, done = i64(0), i64(0)
+    while done < count and used + ROWS_SURE <= room:
+        message = messages[natural(done)]
+        kind = message["type"]
+        if kind == MessageType.CANCEL:
+            cancel(book, message, rows, natural(used))
+            used += 1
+            done += 1
+            continue
+        slot = natural(slot_of(book, message["order_id"]))
+        resting = i64(book.orders[slot]["lots"])
+        side = i64(message["side"]) & SIDES
+        if kind == MessageType.NEW:
+            if not name_fits(book, message["order_id"]):
+                counters["names_wanted"] = 1
+                break
+        else:
+            if resting == 0:
+                put(rows, natural(used), ReportType.MODIFY_REJECT, 0, message, 0, 0)
+                used += 1
+                done += 1
+                continue
+            side = i64(book.orders[slot]["ladder"]) & SIDES
+        meets = crosses(side, message["price"], book.tops[1 - side]["best"])
+        if meets:
+            wanted = rows_worst(book, message, side)
+            if used + wanted > room:
+                break
+            wanted = i64(ROWS_SURE)
+        used = come_in(book, message, slot, side, resting, meets, rows, natural(used))
+        done += 1
+    counters["rows_used"] = used
+    counters["rows_wanted"] = wanted
+    return done
+
+
+@kernel
+def rows_worst(book: Book, message: Any, side: int) -> int:
+    """Return the most reports of an order that trades."""
+    lots = i64(message["lots"])
+    if lots > LOTS_FEW:
+        lots = orders_met(book, message["price"], side, lots)
+    return lots + ROWS_SURE
+
+
+@rare
+def orders_met(book: Book, limit: int, side: int, lots: int) -> int:
+    """Return how many resting orders ``lots`` would meet; looks only."""
+    met = i64(0)
+    price = book.tops[1 - side]["best"]
+    while crosses(side, limit, price):
+        at = level_of(book, 1 - side, price)
+        if at == NO_LEVEL:
+            break
+        place = i64(book.links[at]["next"])
+        while place != at:
+            lots -= book.orders[place >> SLOT_LINKS]["lots"]
+            met += 1
+            if lots <= 0:
+                return met
+            place = i64(book.links[place]["next"])
+        price = next_worse(book, 1 - side, price)
+    return met
+
+
+@kernel
+def cancel(book: Book, message: Any, rows: Any, used: int) -> None:
+    """Carry out a cancel and report it."""
+    slot = natural(slot_of(book, message["order_id"]))
+    order = book.orders[slot]
+    lots = i64(order["lots"])
+    if lots == 0:
+        put(rows, used, ReportType.CANCEL_REJECT, 0, message, 0, 0)
+        return
+    put(rows, used, ReportType.CANCEL_ACK, i64(order["ladder"]), message, order["price"], lots)
+    unlink(book, slot)
+    order["lots"] = 0
+    forget(book, slot)
+
+
+@kernel
+def come_in(
+    book: Book, message: Any, slot: int, side: int, resting: int, meets: bool, rows: Any, used: int
+) -> int:
+    """Carry out a new order, or a modify of the order in ``slot``; return the count of reports.
+
+    A modify is a cancel and a new order of the same side.
+    """
+    is_new = message["type"] == MessageType.NEW
+    price, lots = message["price"], i64(message["lots"])
+    kind = i64(ReportType.ORDER_ACK) if is_new else i64(ReportType.MODIFY_ACK)
+    put(rows, used, kind, side, message, price, lots)
+    used += 1
+    if not is_new:
+        unlink(book, slot)
+        book.orders[slot]["lots"] = 0
+    elif resting != 0:  # The interface has no word for refusing an id that is in use.
+        put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
+        return used + 1
+    if meets:
+        lots, used = fill(book, message, side, rows, used)
+    if lots == 0 or (is_new and message["ioc"] != 0):
+        if lots != 0:
+            put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
+            used += 1
+        if not is_new:
+            forget(book, slot)
+        return used
+    if is_new:
+        slot = natural(slot_for(book, message["order_id"]))
+    order = book.orders[slot]
+    order["lots"] = lots
+    order["ladder"] = side
+    order["price"] = price
+    order["order_id"] = message["order_id"]
+    link(book, slot)
+    return used
+
+
+@kernel
+def fill(book: Book, message: Any, side: int, rows: Any, used: int) -> tuple[int, int]:
+    """Fill the incoming order, oldest of the best price first; return lots left and reports."""
+    price, lots = message["price"], i64(message["lots"])
+    taker, sequence = message["order_id"], message["sequence"]
+    while lots > 0:
+        against = i64(book.tops[1 - side]["best"])
+        if not crosses(side, price, against):
+            break
+        at = level_of(book, 1 - side, against)
+        if at == NO_LEVEL:
+            break  # The highest and the lowest price of all stand for an empty side, too.
+        slot = first_of(book, at)
+        maker = book.orders[slot]
+        resting = i64(maker["lots"])
+        traded = min(lots, resting)
+        row = rows[natural(used)]
+        row["head"] = ReportType.TRADE | (side << 8)
+        row["sequence"] = sequence
+        row["order_id"] = taker
+        row["price"] = against
+        row["lots"] = traded
+        row["maker"] = maker["order_id"]
+        row["taker"] = taker
+        row["end"] = 0
+        used += 1
+        lots -= traded
+        maker["lots"] = resting - traded
+        if traded == resting:
+            unlink(book, slot)
+            forget(book, slot)
+    return lots, used
+
+
+@kernel
+def put(rows: Any, at: int, kind: int, side: int, message: Any, price: int, lots: int) -> None:
+    """Write a report that is not a trade."""
+    row = rows[at]
+    claim(rows, at + ROWS_AHEAD)
+    row["head"] = kind | (side << 8)
+    row["sequence"] = message["sequence"]
+    row["order_id"] = message["order_id"]
+    row["price"] = price
+    row["lots"] = lots
+    row["maker"] = 0
+    row["taker"] = 0
+    row["end"] = 0
+
+
+@kernel
+def echo(messages: Any, count: int, rows: Any, room: int) -> int:
+    """Acknowledge messages without a book; return how many. What no engine here can be below."""
+    count = min(count, room)
+    for at in range(count):
+        message = messages[natural(at)]
+        kind = message["type"]
+        if kind == MessageType.NEW:
+            put(rows, at, ReportType.ORDER_ACK, i64(message["side"]), message, message["price"], 1)
+        elif kind == MessageType.CANCEL:
+            put(rows, at, ReportType.CANCEL_ACK, 0, message, 0, 0)
+        else:
+            put(rows, at, ReportType.MODIFY_ACK, i64(message["side"]), message, message["price"], 1)
+    return count
+
+
+@kernel
+def depth_at(book: Book, price: int, side: int) -> int:
+    """Return the open lots of all orders of ``side`` at one price."""
+    lots = i64(0)
+    at = level_of(book, side, price)
+    if at == NO_LEVEL:
+        return lots
+    place = i64(book.links[at]["next"])
+    while place not in (at, NO_SLOT):
+        lots += book.orders[place >> SLOT_LINKS]["lots"]
+        place = i64(book.links[place]["next"])
+    return lots
