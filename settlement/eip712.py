@@ -159,9 +159,7 @@ def grant_digest(domain: Domain, grant: KeyGrant) -> bytes:
 def acknowledgement_digest(domain: Domain, sequence: int, item: bytes, head: bytes) -> bytes:
     """Return the digest of the operator's word that ``item`` is number ``sequence`` of the log."""
     assert len(item) == len(head) == 32, "hashes"
-    return _digest(
-        domain, keccak256(_ACKNOWLEDGEMENT_TYPE_HASH + _uint(sequence) + item + head)
-    )
+    return _digest(domain, keccak256(_ACKNOWLEDGEMENT_TYPE_HASH + _uint(sequence) + item + head))
 
 
 def login_digest(domain: Domain, account: bytes, issued_at: int) -> bytes:

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/IExchange.sol";
-import {Trade} from "../../src/Types.sol";
 import {IToken, Rig} from "../Rig.sol";
 
 /// @title Does a good batch move the right money?
@@ -29,24 +28,17 @@ contract SettleTest is Rig {
         same(exchange.lastBatchAt(), block.timestamp, "last batch");
     }
 
-    function test_head_binds_history_payload_and_trades() public {
-        Batch memory batch = plainBatch();
-        bytes memory payload = abi.encodeCall(
-            IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
-        );
+    function test_head_binds_history_header_and_trades() public {
+        settle(plainBatch());
+        (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
+        buy.nonce = 2;
+        Batch memory batch = seal(buy, sell);
         bytes32 leaf = keccak256(
-            abi.encode(
-                0,
-                digestOf(buyDraft()),
-                digestOf(sellDraft()),
-                ONE,
-                PRICE,
-                PRICE / 1_000,
-                PRICE / 2_000
-            )
+            abi.encode(0, digestOf(buy), digestOf(sell), ONE, PRICE, PRICE / 1_000, PRICE / 2_000)
         );
         settle(batch);
-        same(exchange.head(), keccak256(abi.encode(bytes32(0), keccak256(payload), leaf)), "head");
+        same(batch.header.prevHead, exchange.batchHash(1), "history");
+        same(exchange.head(), keccak256(abi.encode(batch.header, 1, leaf)), "head");
     }
 
     function test_a_resting_order_is_filled_over_several_batches() public {
@@ -116,7 +108,7 @@ contract SettleTest is Rig {
         Batch memory batch = plainBatch();
         batch.keys = new uint256[](0);
         delete batch.orders;
-        batch.trades = new Trade[](0);
+        batch.trades = new Match[](0);
         vm.warp(block.timestamp + 60);
         settle(batch);
         same(exchange.lastBatchAt(), block.timestamp, "alive");
@@ -134,17 +126,12 @@ contract SettleTest is Rig {
         if (field == 5) batch.orders[0].r ^= bytes32(uint256(change));
         if (field == 6) batch.orders[0].vs ^= bytes32(uint256(change));
         vm.prank(operator);
-        (bool settled,) = address(exchange)
-            .call(
-                abi.encodeCall(
-                    IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
-                )
-            );
+        (bool settled,) = address(exchange).call(callOf(batch));
         yes(!settled, "refused");
     }
 
     function token(uint256 number) private view returns (IToken) {
-        (address at,) = exchange.tokens(number);
+        (address at,,) = exchange.tokens(number);
         return IToken(at);
     }
 }

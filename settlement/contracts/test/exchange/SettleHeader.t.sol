@@ -10,7 +10,7 @@ contract SettleHeaderTest is Rig {
         Batch memory batch = plainBatch();
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IExchange.NotOperator.selector, alice));
-        exchange.settle(batch.header, batch.keys, batch.orders, batch.trades);
+        send(batch);
     }
 
     function test_the_same_batch_settles_once() public {
@@ -30,6 +30,27 @@ contract SettleHeaderTest is Rig {
                 IExchange.WrongPrevHead.selector, expected, bytes32("elsewhere")
             )
         );
+    }
+
+    function test_a_gap_in_the_log() public {
+        settle(plainBatch());
+        Batch memory batch = plainBatch();
+        batch.header.firstSequence += 1;
+        refuse(
+            batch,
+            abi.encodeWithSelector(
+                IExchange.SequenceGap.selector,
+                batch.header.firstSequence - 1,
+                batch.header.firstSequence
+            )
+        );
+    }
+
+    function test_the_first_batch_takes_up_any_log() public {
+        Batch memory batch = plainBatch();
+        batch.header.firstSequence = 1_000;
+        settle(batch);
+        same(exchange.nextSequence(), 1_002, "after its two commands");
     }
 
     function test_close_time_never_goes_back() public {

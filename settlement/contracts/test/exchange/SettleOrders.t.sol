@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/IExchange.sol";
-import {Order, Trade} from "../../src/Types.sol";
 import {Rig} from "../Rig.sol";
 
 /// @title Which orders are refused, and with which figures?
@@ -20,7 +19,7 @@ contract SettleOrdersTest is Rig {
 
     function test_a_word_of_another_account() public {
         Batch memory batch = plainBatch();
-        Order memory buy = batch.orders[0];
+        Entry memory buy = batch.orders[0];
         uint256 mine = batch.keys[buy.quoteWord];
         buy.quoteWord = batch.orders[1].quoteWord;
         refuse(
@@ -138,7 +137,7 @@ contract SettleOrdersTest is Rig {
         (drafts[0].baseAmount, drafts[0].quoteAmount) = (2 * ONE, 2 * PRICE);
         drafts[2].nonce = 2;
         Batch memory batch = seal(drafts, oneTrade());
-        Trade memory second = oneTrade();
+        Match memory second = oneTrade();
         second.sell = 2;
         batch.trades = nextTo(oneTrade(), second);
         refuse(batch, abi.encodeWithSelector(IExchange.LaneReplaced.selector, 1, 1, 2));
@@ -149,10 +148,20 @@ contract SettleOrdersTest is Rig {
         (drafts[0], drafts[1], drafts[2]) = (buyDraft(), sellDraft(), sellDraft());
         (drafts[0].baseAmount, drafts[0].quoteAmount) = (3 * ONE, 3 * PRICE);
         Batch memory batch = seal(drafts, oneTrade());
-        Trade memory second = oneTrade();
+        Match memory second = oneTrade();
         (second.sell, second.baseAmount, second.quoteAmount) = (2, 2 * ONE, 2 * PRICE);
         batch.trades = nextTo(oneTrade(), second);
         refuse(batch, abi.encodeWithSelector(IExchange.Overfilled.selector, 2, 3 * ONE, 2 * ONE));
+    }
+
+    function test_an_order_without_a_trade() public {
+        Draft[] memory drafts = new Draft[](3);
+        (drafts[0], drafts[1], drafts[2]) = (buyDraft(), sellDraft(), buyDraft());
+        drafts[2].nonce = 2;
+        refuse(
+            seal(drafts, oneTrade()),
+            abi.encodeWithSelector(IExchange.OrderWithoutTrade.selector, 2)
+        );
     }
 
     function test_a_high_s() public {
@@ -183,12 +192,7 @@ contract SettleOrdersTest is Rig {
         Batch memory batch = plainBatch();
         vm.chainId(2);
         vm.prank(operator);
-        (bool settled,) = address(exchange)
-            .call(
-                abi.encodeCall(
-                    IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
-                )
-            );
+        (bool settled,) = address(exchange).call(callOf(batch));
         yes(!settled, "a fork of the chain has its own domain");
         settle(plainBatch());
     }

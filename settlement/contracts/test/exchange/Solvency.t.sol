@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/IExchange.sol";
-import {Trade, Withdrawal} from "../../src/Types.sol";
+import {Withdrawal} from "../../src/Types.sol";
 import {IToken, Rig} from "../Rig.sol";
 
 /// @title Does the custodian always hold exactly what the exchange owes?
@@ -87,15 +87,11 @@ contract Crowd is Rig {
         buy.quoteAmount = sell.quoteAmount = uint64(within(price, 0, PRICE) * base_ / ONE);
         if (fee % 16 == 0) sell.quoteAmount += 1;
         Batch memory batch = seal(buy, sell);
-        Trade memory only = batch.trades[0];
+        Match memory only = batch.trades[0];
         (only.baseAmount, only.quoteAmount) = (base_, buy.quoteAmount);
-        only.buyFeePpm = uint32(within(fee, 0, 5_100));
+        only.buyFeePpm = int32(uint32(within(fee, 0, 5_100)));
         vm.prank(operator);
-        if (note(
-                abi.encodeCall(
-                    IExchange.settle, (batch.header, batch.keys, batch.orders, batch.trades)
-                )
-            )) ++settled;
+        if (note(callOf(batch))) ++settled;
     }
 
     function requestExit(uint256 who, uint64 amount, bool ofBase) external {
