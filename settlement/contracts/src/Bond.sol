@@ -151,7 +151,7 @@ contract Bond is ReentrancyGuardTransient {
         }
         bytes32 root =
             Merkle.rootFrom(item, sequence - header.firstSequence, header.commandCount, siblings);
-        if (root != header.logRoot) revert NotInLog(root, header.logRoot);
+        if (root == 0 || root != header.logRoot) revert NotInLog(root, header.logRoot);
         if (item == acknowledgement.item) revert SameItem(item);
         _slash(sequence);
     }
