@@ -9,7 +9,7 @@ import pytest
 from settlement.artifacts import artifact
 from settlement.contracts import build_artifacts
 
-BORROWED = ("SafeERC20", "ReentrancyGuard", "ERC20", "ERC2612", "FailedDeployment")
+BORROWED = ("SafeERC20", "ReentrancyGuard")
 """Errors of OpenZeppelin's contracts, which have their own tests."""
 
 FORBIDDEN_MIN = 60
@@ -37,7 +37,7 @@ def test_an_artifact_fits_on_a_chain(name: str) -> None:
 def test_every_typed_error_has_a_forge_test() -> None:
     folder = build_artifacts.HERE / "test"
     told = "\n".join(path.read_text() for path in sorted(folder.rglob("*.t.sol")))
-    for name in build_artifacts.DEPLOYED:
+    for name in ("Exchange", "Custodian", "Collector", "InvoiceAddress", "Bond"):
         errors = {e["name"] for e in artifact(name).abi if e["type"] == "error"}
         own = {e for e in errors if not e.startswith(BORROWED)}
         missing = {e for e in own if f".{e}.selector" not in told and f'"{e}(' not in told}
