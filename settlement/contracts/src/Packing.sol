@@ -18,8 +18,8 @@ import {Trade} from "./Types.sol";
 ///   window) if single-shot, else its lane word.
 /// - buy, sell: which of the batch's orders. Fees are signed: a negative one is a rebate.
 ///
-/// @dev One word a trade and two an order, instead of six and eleven, saved 3.2k gas per trade in
-/// calldata and decoding. The uppermost field of each word takes all bits above it, and is held to
+/// @dev One word a trade and two an order, instead of six and eleven: less calldata to pay for and
+/// fewer words to decode. The uppermost field of each word takes all bits above it, and is held to
 /// its range where it is used, so no bit of calldata is without meaning.
 library Packing {
     uint256 private constant MASK_8 = type(uint8).max;

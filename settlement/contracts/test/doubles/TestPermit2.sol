@@ -14,8 +14,8 @@ contract TestPermit2 is IPermit2 {
     error InvalidNonce();
     error InvalidSigner();
 
-    string private constant STUB = "PermitWitnessTransferFrom(TokenPermissions permitted,address spender,uint256 nonce,"
-        "uint256 deadline,";
+    string private constant STUB = "PermitWitnessTransferFrom("
+        "TokenPermissions permitted,address spender," "uint256 nonce,uint256 deadline,";
     bytes32 private constant PERMISSIONS_TYPE =
         keccak256("TokenPermissions(address token,uint256 amount)");
 

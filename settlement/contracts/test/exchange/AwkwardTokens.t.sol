@@ -16,8 +16,8 @@ import {
 } from "../doubles/AwkwardTokens.sol";
 
 /// @title Do awkward tokens hurt nobody but those who hold them?
-/// @dev Ten kinds: silent, refusing, greedy, denying, reentrant, rebasing, pausable, stubborn, of no
-/// decimals, and of more decimals than pips.
+/// @dev Ten kinds: silent, refusing, greedy, denying, reentrant, rebasing, pausable, stubborn, of
+/// no decimals, and of more decimals than pips.
 contract AwkwardTokensTest is Rig {
     function list(address token, int64 unitScale) internal returns (IToken) {
         exchange.listToken(token, unitScale);
