@@ -1,7 +1,7 @@
 # Two commands matter: `make run` starts an exchange, `make test` proves it.
 # Whatever has been done once leaves a stamp in .venv and is not done again; `make clean` forgets.
 
-.PHONY: run demo test bench soak lint contracts lock clean node test-env
+.PHONY: run demo test bench soak prove lint contracts lock clean node test-env
 .DEFAULT_GOAL := run
 
 VENV := .venv
@@ -51,6 +51,10 @@ soak: test-env
 	  NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --timeout=0 $(ENGINE_TESTS)
 	@$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)
 
+# Proofs for all inputs and static analysis of the contracts: minutes, in an environment of its own.
+prove: $(DONE)/prove node
+	@$(VENV)/prove/bin/python $(CONTRACTS)/prove.py
+
 # The artifacts are committed, so only somebody who changes a contract needs this.
 contracts: $(DONE)/run node
 	@test -n "$(NPM)" || { echo "make contracts needs Node.js and npm" >&2; exit 1; }
@@ -85,6 +89,13 @@ $(DONE)/test: $(DONE)/run requirements/test.txt
 	@$(PIP) install --require-hashes -r requirements/test.txt
 	@touch $@
 
+$(DONE)/prove: $(DONE)/venv requirements/prove.txt
+	@echo "Installing what proves"
+	@$(BIN)/python -m venv --clear $(VENV)/prove
+	@$(VENV)/prove/bin/python -m pip --disable-pip-version-check --quiet --quiet install \
+	  --require-hashes -r requirements/prove.txt
+	@touch $@
+
 # Compiled once, not at the first order. engine.core.jit knows when machine code is out of date.
 $(DONE)/kernels: $(DONE)/run $(KERNELS)
 	@$(BIN)/tillbook compile
@@ -112,14 +123,20 @@ $(DONE)/node: $(DONE)/venv $(NPM_LOCK)
 UV_COMPILE = ../$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(UPGRADE)
 
+# A lock names no address, and npm puts those of donations in.
+UNFUND = const path = "package-lock.json", lock = JSON.parse(fs.readFileSync(path)); \
+	for (const one of Object.values(lock.packages)) delete one.funding; \
+	fs.writeFileSync(path, JSON.stringify(lock, null, 2) + "\n");
+
 lock: $(DONE)/venv
 	@test -x $(VENV)/lock/bin/uv || { $(BIN)/python -m venv $(VENV)/lock && \
 	  $(VENV)/lock/bin/python -m pip --quiet install uv; }
 	@cd requirements && $(UV_COMPILE) run.in -o run.txt
 	@cd requirements && $(UV_COMPILE) --constraint run.txt test.in -o test.txt
+	@cd requirements && $(UV_COMPILE) prove.in -o prove.txt
 	@if [ -f $(CONTRACTS)/package.json ] && [ -n "$(NPM)" ]; then cd $(CONTRACTS) && \
 	  npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved \
-	    --no-audit --no-fund --loglevel=error; fi
+	    --no-audit --no-fund --loglevel=error && node -e '$(UNFUND)'; fi
 
 clean:
 	@rm -rf $(VENV) $(CONTRACTS)/node_modules $(CONTRACTS)/out $(CONTRACTS)/cache *.egg-info

@@ -26,6 +26,7 @@ from settlement.outbox import ActionKind
 from settlement.ports import TradeState
 from settlement.settler import STATE_NAMES, Settler
 from settlement.watcher import (
+    CancelRequested,
     DepositBook,
     Deposited,
     ExitCancelled,
@@ -143,9 +144,12 @@ class ChainLoop:
         """Whether something seen is not deep enough yet; a sandbox mines blocks for it."""
 
     def rebuild_keys(self) -> None:
-        """Read the key register from the chain; before the journal is replayed."""
-        for value in self._watcher.key_history():
-            self._take_key(value)
+        """Read keys and cancelled lanes from the chain; before the journal is replayed."""
+        for value in self._watcher.history():
+            if isinstance(value, CancelRequested):
+                self._cancelled(value)
+            else:
+                self._take_key(value)
 
     def resume(self) -> None:
         """Skip settlement changes from before this start: the states are read, not told."""
@@ -201,6 +205,9 @@ class ChainLoop:
             if isinstance(value, KeyRevoked):
                 await self._cancel_orders_of(value)
             return False
+        if isinstance(value, CancelRequested):
+            await self._cancel_orders_on_lane(value)
+            return False
         if self._deposit_book.is_booked(value.at):
             return False
         receipt = _done(await self._book(value))
@@ -234,6 +241,19 @@ class ChainLoop:
         # answered they are all known.
         _done(await self._exchange.tick())
         for order_id in self._admission.open_orders_of_key(value.account, value.key):
+            _done(await self._exchange.cancel(value.account, order_id))
+
+    def _cancelled(self, value: CancelRequested) -> list[int]:
+        return self._admission.cancelled_on_chain(
+            value.account, value.lane, value.upper_half, value.nonce
+        )
+
+    async def _cancel_orders_on_lane(self, value: CancelRequested) -> None:
+        """No order that the contract is about to refuse may be matched."""
+        caught = self._cancelled(value)
+        # As with keys: an order on its way to disk is in the book when this is answered.
+        _done(await self._exchange.tick())
+        for order_id in caught or self._cancelled(value):
             _done(await self._exchange.cancel(value.account, order_id))
 
     def _transfer(self, value: Transferred, confirmations: int) -> Transfer:

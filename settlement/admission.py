@@ -100,6 +100,25 @@ class Admission:
         """Return the resting orders that a session key signed."""
         return sorted(self._key_orders.get((account, key), ()))
 
+    def cancelled_on_chain(
+        self, account: bytes, lane: int, upper_half: bool, nonce: int
+    ) -> list[int]:
+        """No order up to ``nonce`` is admitted on a lane half, or as a single shot (lane 0).
+
+        Return the resting orders that this catches. Binds here at once, there after the exit
+        delay, so what is matched by now still settles.
+        """
+        if lane == 0:
+            self._single_shot[account] = max(self._single_shot.get(account, 0), nonce)
+            return []
+        half = (account, lane, int(OrderBits.UPPER_HALF) if upper_half else 0)
+        state = self._lanes.setdefault(half, _LaneState())
+        caught = state.open and state.nonce <= nonce
+        state.nonce = max(state.nonce, nonce)
+        if not caught:
+            return []
+        return [order_id for order_id, at in self._lane_of_order.items() if at == half]
+
     def admit(self, order: SignedOrder, now_ns: int) -> np.void | Refused:
         """Return the PLACE command for ``order`` and spend its nonce, or say why not.
 

@@ -23,7 +23,7 @@ class Artifact(NamedTuple):
 
 @cache
 def artifact(contract: str) -> Artifact:
-    """Return one of Exchange, Custodian, InvoiceDeposits, InvoiceAddress, TestToken.
+    """Return one of the contracts that ``build_artifacts.DEPLOYED`` names.
 
     Raises ``FileNotFoundError`` for any other name.
     """

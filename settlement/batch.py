@@ -35,9 +35,13 @@ _LEAF_TYPES: Final = (
     "bytes32",
     "uint64",
     "uint64",
-    "uint64",
-    "uint64",
+    "int64",
+    "int64",
 )
+_HEAD_TYPES: Final = ("(uint64,bytes32,uint64,bytes32,uint64,uint32)", "uint256", "bytes32")
+
+_UINT32: Final = 2**32
+"""Wraps a signed fee into its 32 bits."""
 
 
 class Header(NamedTuple):
@@ -52,7 +56,10 @@ class Header(NamedTuple):
 
 
 class SettledTrade(NamedTuple):
-    """One trade with the evidence that both sides wanted it; amounts in pips."""
+    """One trade with the evidence that both sides wanted it; amounts in pips.
+
+    A negative fee is a rebate, paid out of the other side's fee.
+    """
 
     trade_id: int
     sequence: int
@@ -117,23 +124,23 @@ def encode_batch(
         tuple(header),
         words,
         [_order_tuple(order, token_numbers, word_index) for order in orders],
-        [_trade_tuple(trade, order_index) for trade in trades],
+        [_pack_trade(trade, order_index) for trade in trades],
     )
     leaves = [trade_leaf(index, trade) for index, trade in enumerate(trades)]
     trades_root = merkle.root(leaves)
     return EncodedBatch(
         header=header,
         calldata=calldata,
-        head=next_head(header.prev_head, calldata, trades_root),
+        head=next_head(header, len(trades), trades_root),
         trades_root=trades_root,
         gas_limit=gas_bound(len(orders), len(trades), len(words)),
         leaves=leaves,
     )
 
 
-def next_head(prev_head: bytes, calldata: bytes, trades_root: bytes) -> bytes:
-    """Return the contract's head after it settled ``calldata`` on ``prev_head``."""
-    return keccak256(prev_head + keccak256(calldata) + trades_root)
+def next_head(header: Header, trade_count: int, trades_root: bytes) -> bytes:
+    """Return the contract's head after it settled this batch (see ``Heads.sol``)."""
+    return keccak256(encode(_HEAD_TYPES, (tuple(header), trade_count, trades_root)))
 
 
 def trade_leaf(index: int, trade: SettledTrade) -> bytes:
@@ -147,11 +154,16 @@ def trade_leaf(index: int, trade: SettledTrade) -> bytes:
                 trade.sell.digest,
                 trade.base_pips,
                 trade.quote_pips,
-                fee_pips(trade.quote_pips, trade.buy_fee_ppm),
-                fee_pips(trade.quote_pips, trade.sell_fee_ppm),
+                signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm),
+                signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm),
             ),
         )
     )
+
+
+def signed_fee_pips(quote_pips: int, fee_ppm: int) -> int:
+    """Return a fee, or a rebate as a negative one; both are rounded towards zero."""
+    return fee_pips(quote_pips, fee_ppm) if fee_ppm >= 0 else -fee_pips(quote_pips, -fee_ppm)
 
 
 def encode_call(name: str, *args: Any, contract: str = "Exchange") -> bytes:
@@ -216,32 +228,43 @@ def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> tuple[int,
 def _order_tuple(
     order: SignedOrder, token_numbers: dict[bytes, int], word_index: dict[int, int]
 ) -> tuple[object, ...]:
-    r, vs = compact(order.signature)
-    return (
-        *(word_index[key] for key in _words_of(order, token_numbers)),
-        order.flags,
-        token_numbers[order.base],
-        token_numbers[order.quote],
-        order.nonce,
-        order.base_amount,
-        order.quote_amount,
-        order.expiry,
-        order.max_fee_ppm,
-        order.ref,
-        r,
-        vs,
+    terms = _packed(
+        (order.nonce, 64),
+        (order.base_amount, 64),
+        (order.quote_amount, 64),
+        (order.expiry, 32),
+        (order.max_fee_ppm, 32),
+    )
+    base_word, quote_word, state_word = (word_index[key] for key in _words_of(order, token_numbers))
+    place = _packed(
+        (order.flags, 8),
+        (token_numbers[order.base], 8),
+        (token_numbers[order.quote], 8),
+        (base_word, 16),
+        (quote_word, 16),
+        (state_word, 16),
+    )
+    return (terms, place, order.ref, *compact(order.signature))
+
+
+def _pack_trade(trade: SettledTrade, order_index: dict[bytes, int]) -> int:
+    return _packed(
+        (order_index[trade.buy.digest], 16),
+        (order_index[trade.sell.digest], 16),
+        (trade.buy_fee_ppm % _UINT32, 32),
+        (trade.sell_fee_ppm % _UINT32, 32),
+        (trade.base_pips, 64),
+        (trade.quote_pips, 64),
     )
 
 
-def _trade_tuple(trade: SettledTrade, order_index: dict[bytes, int]) -> tuple[int, ...]:
-    return (
-        order_index[trade.buy.digest],
-        order_index[trade.sell.digest],
-        trade.base_pips,
-        trade.quote_pips,
-        trade.buy_fee_ppm,
-        trade.sell_fee_ppm,
-    )
+def _packed(*fields: tuple[int, int]) -> int:
+    """Return (number, bits) fields side by side, the first one on top (see ``Packing.sol``)."""
+    word = 0
+    for number, bits in fields:
+        assert 0 <= number < 1 << bits, "checked at admission"
+        word = word << bits | number
+    return word
 
 
 def compact(signature: bytes) -> tuple[bytes, bytes]:

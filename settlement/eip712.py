@@ -29,6 +29,7 @@ GRANT_TYPE: Final = (
     "KeyGrant(address account,address key,address base,address quote,uint8 sides,uint32 expiry,"
     "uint64 notionalCap,uint64 floorPrice,uint64 nonce)"
 )
+ACKNOWLEDGEMENT_TYPE: Final = "Acknowledgement(uint64 sequence,bytes32 item,bytes32 head)"
 LOGIN_TYPE: Final = "Login(address account,uint64 issuedAt)"
 
 SECP256K1_HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -45,6 +46,7 @@ _DOMAIN_TYPE_HASH: Final = keccak256(DOMAIN_TYPE.encode())
 _ORDER_TYPE_HASH: Final = keccak256(ORDER_TYPE.encode())
 _WITHDRAWAL_TYPE_HASH: Final = keccak256(WITHDRAWAL_TYPE.encode())
 _GRANT_TYPE_HASH: Final = keccak256(GRANT_TYPE.encode())
+_ACKNOWLEDGEMENT_TYPE_HASH: Final = keccak256(ACKNOWLEDGEMENT_TYPE.encode())
 _LOGIN_TYPE_HASH: Final = keccak256(LOGIN_TYPE.encode())
 
 
@@ -152,6 +154,12 @@ def grant_digest(domain: Domain, grant: KeyGrant) -> bytes:
             + _uint(grant.nonce)
         ),
     )
+
+
+def acknowledgement_digest(domain: Domain, sequence: int, item: bytes, head: bytes) -> bytes:
+    """Return the digest of the operator's word that ``item`` is number ``sequence`` of the log."""
+    assert len(item) == len(head) == 32, "hashes"
+    return _digest(domain, keccak256(_ACKNOWLEDGEMENT_TYPE_HASH + _uint(sequence) + item + head))
 
 
 def login_digest(domain: Domain, account: bytes, issued_at: int) -> bytes:

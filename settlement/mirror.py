@@ -8,7 +8,7 @@ whole or not at all, like on chain: ``settle`` raises before it changes anything
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.types import FEE_MAX_PPM, PIPS_PER_TOKEN, fee_pips
+from engine.types import FEE_MAX_PPM, PIPS_PER_TOKEN
 from settlement.attachments import OrderBits, SignedOrder
 from settlement.batch import (
     FIRST_BATCH,
@@ -16,6 +16,7 @@ from settlement.batch import (
     EncodedBatch,
     SettledTrade,
     lane_half,
+    signed_fee_pips,
 )
 from settlement.eip712 import KeyGrant
 
@@ -155,6 +156,8 @@ class Mirror:
             raise RefusedError("SellLimitBroken")
         buy_fee = _fee(quote, trade.buy_fee_ppm, buy.max_fee_ppm)
         sell_fee = _fee(quote, trade.sell_fee_ppm, sell.max_fee_ppm)
+        if buy_fee + sell_fee < 0:
+            raise RefusedError("RebateAboveFee")
 
         self.fees[buy.quote] = self.fees.get(buy.quote, 0) + buy_fee + sell_fee
         self.debit(buy.account, buy.quote, quote + buy_fee)
@@ -191,4 +194,4 @@ class Mirror:
 def _fee(quote_pips: int, fee_ppm: int, cap_ppm: int) -> int:
     if fee_ppm > min(cap_ppm, FEE_MAX_PPM):
         raise RefusedError("FeeTooHigh")
-    return fee_pips(quote_pips, fee_ppm)
+    return signed_fee_pips(quote_pips, fee_ppm)

@@ -9,7 +9,15 @@ from eth_abi.exceptions import DecodingError
 from settlement.artifacts import abi_types, artifact
 from settlement.eip712 import keccak256
 
-_CONTRACTS: Final = ("Exchange", "Custodian", "InvoiceDeposits", "InvoiceAddress", "TestToken")
+_CONTRACTS: Final = (
+    "Exchange",
+    "Custodian",
+    "Collector",
+    "InvoiceDeposits",
+    "InvoiceAddress",
+    "Bond",
+    "TestToken",
+)
 _BUILT_IN: Final = (("Error", ["string"]), ("Panic", ["uint256"]))
 
 

@@ -89,6 +89,17 @@ class KeyRevoked(NamedTuple):
     effective_at: int
 
 
+class CancelRequested(NamedTuple):
+    """An account wants its orders up to ``nonce`` dead on a lane half, or in its window (0)."""
+
+    at: LogId
+    account: bytes
+    lane: int
+    upper_half: bool
+    nonce: int
+    ready_at: int
+
+
 class Transferred(NamedTuple):
     """A plain transfer to a watched address; ``raw_amount`` in raw units of ``token``."""
 
@@ -100,7 +111,14 @@ class Transferred(NamedTuple):
 
 
 Value = (
-    Deposited | ExitRequested | ExitCancelled | ExitFinished | KeyGranted | KeyRevoked | Transferred
+    Deposited
+    | ExitRequested
+    | ExitCancelled
+    | ExitFinished
+    | KeyGranted
+    | KeyRevoked
+    | CancelRequested
+    | Transferred
 )
 
 
@@ -151,15 +169,18 @@ KEY_GRANTED: Final = Event(
     "KeyGranted(address,address,address,address,uint8,uint32,uint64,uint64)", (0, 1)
 )
 KEY_REVOKED: Final = Event("KeyRevoked(address,address,uint64)", (0, 1))
+CANCEL_REQUESTED: Final = Event("CancelRequested(address,uint16,bool,uint64,uint64)", (0,))
 TRANSFER: Final = Event("Transfer(address,address,uint256)", (0, 1))
 
-KEY_EVENTS: Final = (KEY_GRANTED, KEY_REVOKED)
+UNJOURNALED_EVENTS: Final = (KEY_GRANTED, KEY_REVOKED, CANCEL_REQUESTED)
+"""What no journal keeps, so that it is read from the chain again at each start."""
+
 EXCHANGE_EVENTS: Final = (
     DEPOSITED,
     EXIT_REQUESTED,
     EXIT_CANCELLED,
     EXIT_FINISHED,
-    *KEY_EVENTS,
+    *UNJOURNALED_EVENTS,
 )
 
 
@@ -232,12 +253,13 @@ class Watcher:
         if poll.upto > self.cursor:
             self._outbox.move_cursor(CURSOR, poll.upto)
 
-    def key_history(self) -> list[KeyGranted | KeyRevoked]:
-        """Return the key history before the cursor, to rebuild a key register at start."""
-        topics = [event.topic for event in KEY_EVENTS]
+    def history(self) -> list[KeyGranted | KeyRevoked | CancelRequested]:
+        """Return what happened to keys and lanes before the cursor, for a start to build on."""
+        topics = [event.topic for event in UNJOURNALED_EVENTS]
         logs = self._chain.logs([self._exchange], [topics], self._deploy_block, self.cursor - 1)
         values = [_value(log) for log in logs]
-        return [value for value in values if isinstance(value, KeyGranted | KeyRevoked)]
+        kinds = KeyGranted | KeyRevoked | CancelRequested
+        return [value for value in values if isinstance(value, kinds)]
 
     def _logs(self, first: int, last: int) -> Iterable[Log]:
         if first > last:
@@ -268,6 +290,9 @@ def _value(log: Log) -> Value:
     words = event.words(log)
     first, second = words[0][12:], words[1][12:]
     numbers = [_number(word) for word in words]
+    if event is CANCEL_REQUESTED:
+        lane, upper_half, nonce, ready_at = numbers[1:]
+        return CancelRequested(at, first, lane, bool(upper_half), nonce, ready_at)
     if event is DEPOSITED:
         return Deposited(at, first, second, numbers[2], words[3])
     if event is EXIT_REQUESTED:

@@ -15,7 +15,15 @@ from typing import Any, Final
 
 HERE: Final = Path(__file__).resolve().parent
 ARTIFACTS: Final = HERE / "artifacts"
-DEPLOYED: Final = ("Exchange", "Custodian", "InvoiceDeposits", "InvoiceAddress", "TestToken")
+DEPLOYED: Final = (
+    "Exchange",
+    "Custodian",
+    "Collector",
+    "InvoiceDeposits",
+    "InvoiceAddress",
+    "Bond",
+    "TestToken",
+)
 OPENZEPPELIN: Final = "@openzeppelin/contracts/"
 CODE_SIZE_MAX: Final = 24_576
 """EIP-170."""

@@ -194,7 +194,7 @@ class Rig:
             "prev_head": self.head,
             "close_time": self.now(),
             "log_root": b"\x07" * 32,
-            "first_sequence": 1,
+            "first_sequence": self.next_batch,
             "command_count": 1,
         }
         return encode_batch(Header(**(fields | header)), trades, self.token_numbers)

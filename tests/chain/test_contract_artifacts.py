@@ -1,6 +1,7 @@
 """Are the committed artifacts what the committed sources compile to?"""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -8,6 +9,10 @@ import pytest
 from settlement.artifacts import artifact
 from settlement.contracts import build_artifacts
 
+BORROWED = ("SafeERC20", "ReentrancyGuard")
+"""Errors of OpenZeppelin's contracts, which have their own tests."""
+
+FORBIDDEN_MIN = 60
 MODULES = build_artifacts.HERE / "node_modules"
 
 
@@ -32,8 +37,15 @@ def test_an_artifact_fits_on_a_chain(name: str) -> None:
 def test_every_typed_error_has_a_forge_test() -> None:
     folder = build_artifacts.HERE / "test"
     told = "\n".join(path.read_text() for path in sorted(folder.rglob("*.t.sol")))
-    for name in ("Exchange", "Custodian", "InvoiceAddress"):
+    for name in ("Exchange", "Custodian", "Collector", "InvoiceAddress", "Bond"):
         errors = {e["name"] for e in artifact(name).abi if e["type"] == "error"}
-        own = {e for e in errors if not e.startswith(("SafeERC20", "ReentrancyGuard"))}
+        own = {e for e in errors if not e.startswith(BORROWED)}
         missing = {e for e in own if f".{e}.selector" not in told and f'"{e}(' not in told}
         assert not missing, f"{name}: nothing shows when these are raised"
+
+
+def test_the_catalogue_of_forbidden_settlements_is_long_and_names_each_once() -> None:
+    files = sorted((build_artifacts.HERE / "test" / "forbidden").glob("*.t.sol"))
+    told = "\n".join(path.read_text() for path in files)
+    names = re.findall(r'\b(?:forbid|forge)\(\s*"([^"]+)"', told)
+    assert len(names) == len(set(names)) >= FORBIDDEN_MIN

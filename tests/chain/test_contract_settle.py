@@ -110,7 +110,8 @@ class Market:
             limits = sorted(base * o.quote_amount // o.base_amount for o in (sell, buy))
             quote = self.dice.randint(limits[0] + 1, max(limits[0] + 1, limits[1]))
             fee = FEE_MAX_PPM + 1 if self.rarely() else self.dice.choice([0, 1, 999, 1_000])
-            drawn.append(SettledTrade(len(drawn), 1, 0, buy, sell, base, quote, fee, fee // 2))
+            maker_fee = -fee - 9 if self.rarely() else self.dice.choice([fee // 2, -fee])
+            drawn.append(SettledTrade(len(drawn), 1, 0, buy, sell, base, quote, fee, maker_fee))
         return _one_order_per_half(drawn)
 
     def check(self) -> None:

@@ -200,7 +200,7 @@ def test_a_grant_is_relayed_and_the_key_history_survives_a_restart(road: Road):
     assert granted.value.grant == grant._replace(nonce=0)
     road.reopen()
     assert road.watcher.poll().sightings == []
-    first, second = road.watcher.key_history()
+    first, second = road.watcher.history()
     assert first == granted.value
     assert isinstance(second, KeyRevoked) and (second.account, second.key) == (ALICE.address, key)
 

@@ -7,6 +7,7 @@ from gateway.chainloop import ChainLoop
 from settlement.attachments import ZERO_REF
 from settlement.chain import ChainUnavailableError
 from settlement.watcher import (
+    CancelRequested,
     DepositBook,
     Deposited,
     ExitCancelled,
@@ -44,11 +45,11 @@ class ShownChain:
     def done(self, poll):
         self.cursor = poll.upto
 
-    def key_history(self):
+    def history(self):
         return [
             value
             for value in self.values[: self.cursor]
-            if isinstance(value, KeyGranted | KeyRevoked)
+            if isinstance(value, KeyGranted | KeyRevoked | CancelRequested)
         ]
 
     def step(self):
@@ -240,6 +241,64 @@ def test_an_order_on_its_way_to_disk_does_not_outlive_its_key():
         assert house.engine.orders_live == 0
 
     watched(scenario)
+
+
+def cancel_of(owner, number, nonce, lane=LANE):
+    return CancelRequested(log(number), owner.address, lane, False, nonce, 0)
+
+
+def test_a_cancel_on_chain_takes_the_order_off_its_lane_and_no_other():
+    async def scenario(house):
+        await house.fund(ALICE)
+        for nonce, lane in ((5, LANE), (1, LANE + 1)):
+            order = ALICE.order(Side.SELL, nonce=nonce, lane=lane)
+            assert (await house.exchange.place(order)).accepted
+
+        house.shown.values = [cancel_of(ALICE, 1, 4)]
+        await house.loop.turn()
+        assert house.engine.orders_live == 2, "a later order is not meant"
+
+        house.shown.values.append(cancel_of(ALICE, 2, 7))
+        await house.loop.turn()
+        assert house.engine.orders_live == 1
+        late = await house.exchange.place(ALICE.order(Side.SELL, nonce=7, lane=LANE))
+        assert late.outcome == Outcome.NONCE_USED
+        assert (await house.exchange.place(ALICE.order(Side.SELL, nonce=8, lane=LANE))).accepted
+
+    watched(scenario)
+
+
+def test_an_order_on_its_way_to_disk_does_not_outlive_its_cancel():
+    async def scenario(house):
+        await house.fund(ALICE)
+        house.storage.gate.clear()
+        placing = asyncio.create_task(house.exchange.place(ALICE.order(Side.SELL, lane=LANE)))
+        await settle_down()
+        house.shown.values = [cancel_of(ALICE, 1, 1)]
+        turning = asyncio.create_task(house.loop.turn())
+        await settle_down()
+        house.storage.gate.set()
+        assert (await placing).accepted
+        await turning
+        assert house.engine.orders_live == 0
+
+    watched(scenario)
+
+
+def test_cancels_are_known_again_after_a_restart():
+    async def road():
+        shown = ShownChain()
+        shown.values = [cancel_of(ALICE, 1, 3), cancel_of(ALICE, 2, 9, lane=0)]
+        async with Watched(shown) as house:
+            await house.loop.turn()
+        async with Watched(shown) as again:
+            await again.list_all()
+            await again.fund(ALICE)
+            dead = await again.exchange.place(ALICE.order(Side.SELL, nonce=3, lane=LANE))
+            assert dead.outcome == Outcome.NONCE_USED
+            assert again.admission.next_nonce(ALICE.address) == 10
+
+    asyncio.run(road())
 
 
 def test_keys_are_known_again_after_a_restart():

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {KeyGrant, SignedOrder, Withdrawal} from "./Types.sol";
+import {Acknowledgement, KeyGrant, SignedOrder, Withdrawal} from "./Types.sol";
 
 /// @title Which 32 bytes does a wallet sign?
 /// @dev EIP-712. The same type strings stand in `settlement/eip712.py`; tests hold both equal.
@@ -23,6 +23,9 @@ library Digests {
         "KeyGrant(address account,address key,address base,address quote,uint8 sides,uint32 expiry,"
         "uint64 notionalCap,uint64 floorPrice,uint64 nonce)"
     );
+
+    bytes32 internal constant ACKNOWLEDGEMENT_TYPE =
+        keccak256("Acknowledgement(uint64 sequence,bytes32 item,bytes32 head)");
 
     /// @notice Domain separator of `exchange` on this chain.
     function domain(address exchange) internal view returns (bytes32) {
@@ -50,6 +53,15 @@ library Digests {
     /// @notice Digest of a session key's grant.
     function ofGrant(bytes32 domain_, KeyGrant calldata grant) internal pure returns (bytes32) {
         return _digest(domain_, keccak256(abi.encode(GRANT_TYPE, grant)));
+    }
+
+    /// @notice Digest of the operator's acknowledgement.
+    function ofAcknowledgement(bytes32 domain_, Acknowledgement calldata acknowledgement)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return _digest(domain_, keccak256(abi.encode(ACKNOWLEDGEMENT_TYPE, acknowledgement)));
     }
 
     function _digest(bytes32 domain_, bytes32 structHash) private pure returns (bytes32) {

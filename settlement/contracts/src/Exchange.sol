@@ -5,12 +5,14 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {Custodian} from "./Custodian.sol";
 import {Digests} from "./Digests.sol";
-import {Exits} from "./Exits.sol";
+import {Heads} from "./Heads.sol";
 import {IExchange} from "./IExchange.sol";
 import {Merkle} from "./Merkle.sol";
+import {Packing} from "./Packing.sol";
+import {Receipts} from "./Receipts.sol";
 import {Scratch} from "./Scratch.sol";
 import {Signatures} from "./Signatures.sol";
-import {Header, Order, SignedOrder, Trade} from "./Types.sol";
+import {Header, Order, Trade} from "./Types.sol";
 import {Vault} from "./Vault.sol";
 import {Words} from "./Words.sol";
 
@@ -21,10 +23,13 @@ import {Words} from "./Words.sol";
 /// order is never filled beyond its amount or its limit, over all batches; a settlement moves
 /// balances and fees and leaves their sum per token unchanged. `settle` calls no other contract, so
 /// no token and no wallet can stop a batch.
-contract Exchange is Exits {
+contract Exchange is Receipts {
+    using Packing for uint256;
+    using Packing for Trade;
+
     /// @dev The highest fee any order can be charged, whatever it signed: one percent.
     uint256 private constant FEE_MAX_PPM = 10_000;
-    uint256 private constant PPM = 1_000_000;
+    int256 private constant PPM = 1_000_000;
     /// @dev Clocks of engine and chain may differ this much; seconds.
     uint64 private constant CLOCK_TOLERANCE = 15;
 
@@ -36,9 +41,6 @@ contract Exchange is Exits {
     /// @dev Length of what is hashed of `Admitted` and of `Leaf`, in words.
     uint256 private constant ORDER_WORDS = 12;
     uint256 private constant LEAF_WORDS = 7;
-
-    /// @inheritdoc IExchange
-    mapping(uint256 batch => bytes32 head) public batchHash;
 
     /// @dev A verified order. The first twelve words are what EIP-712 hashes, in its order and
     /// width: the digest is taken from them in place, and what the trades use is what was signed.
@@ -66,17 +68,6 @@ contract Exchange is Exits {
         uint256 baseWord;
         uint256 quoteWord;
         uint256 stateWord;
-    }
-
-    /// @dev Leaf of the trades root, in the order it is hashed.
-    struct Leaf {
-        uint256 index;
-        bytes32 buyDigest;
-        bytes32 sellDigest;
-        uint256 baseAmount;
-        uint256 quoteAmount;
-        uint256 buyFee;
-        uint256 sellFee;
     }
 
     /// @dev The batch's working copy of storage. One word is here once, because keys ascend
@@ -110,7 +101,6 @@ contract Exchange is Exits {
         Trade[] calldata trades
     ) external {
         if (msg.sender != operator) revert NotOperator(msg.sender);
-        bytes32 payload = Scratch.hashCalldata();
         _open(header);
 
         Work memory work;
@@ -127,7 +117,7 @@ contract Exchange is Exits {
         bytes32 tradesRoot = _tradeAll(trades, work);
         _store(keys, work);
 
-        bytes32 newHead = keccak256(abi.encode(header.prevHead, payload, tradesRoot));
+        bytes32 newHead = Heads.headOf(header, trades.length, tradesRoot);
         batchHash[header.batch] = newHead;
         emit BatchSettled(header.batch, newHead, header.logRoot, tradesRoot);
     }
@@ -154,11 +144,6 @@ contract Exchange is Exits {
         return (uint40(highest), uint24(bitmap));
     }
 
-    /// @inheritdoc IExchange
-    function orderDigest(SignedOrder calldata order) external view returns (bytes32) {
-        return Digests.ofOrder(domainSeparator(), order);
-    }
-
     /// @dev Is it this batch's turn and time?
     function _open(Header calldata header) private {
         uint64 batch = nextBatch;
@@ -167,6 +152,10 @@ contract Exchange is Exits {
         if (header.batch != batch) revert BatchOutOfOrder(batch, header.batch);
         bytes32 prevHead = batchHash[batch - 1];
         if (header.prevHead != prevHead) revert WrongPrevHead(prevHead, header.prevHead);
+        // The first batch may take up a log that another exchange has settled so far.
+        if (header.firstSequence != nextSequence && batch != 1) {
+            revert SequenceGap(nextSequence, header.firstSequence);
+        }
         if (closeTime < lastCloseTime) revert CloseTimeTooEarly(lastCloseTime, closeTime);
         if (closeTime + horizon < block.timestamp) {
             revert CloseTimeTooEarly(uint64(block.timestamp) - horizon, closeTime);
@@ -175,8 +164,9 @@ contract Exchange is Exits {
             revert CloseTimeTooLate(uint64(block.timestamp) + CLOCK_TOLERANCE, closeTime);
         }
         nextBatch = batch + 1;
-        lastCloseTime = closeTime;
-        lastBatchAt = uint64(block.timestamp);
+        lastCloseTime = uint48(closeTime);
+        lastBatchAt = uint48(block.timestamp);
+        nextSequence = header.firstSequence + header.commandCount;
     }
 
     function _load(uint256[] calldata keys) private view returns (uint256[] memory words) {
@@ -215,18 +205,7 @@ contract Exchange is Exits {
         Admitted memory admitted
     ) private view {
         admitted.typeHash = Digests.ORDER_TYPE;
-        admitted.nonce = order.nonce;
-        admitted.flags = order.flags;
-        admitted.baseAmount = order.baseAmount;
-        admitted.quoteAmount = order.quoteAmount;
-        admitted.expiry = order.expiry;
-        admitted.maxFeePpm = order.maxFeePpm;
-        admitted.ref = order.ref;
-        admitted.baseToken = order.baseToken;
-        admitted.quoteToken = order.quoteToken;
-        admitted.baseWord = order.baseWord;
-        admitted.quoteWord = order.quoteWord;
-        admitted.stateWord = order.stateWord;
+        _unpack(order, admitted);
         if (admitted.flags >= FLAGS_END) revert UnknownFlags(index, admitted.flags);
         if (admitted.expiry < work.closeTime) {
             revert OrderExpired(index, admitted.expiry, work.closeTime);
@@ -244,6 +223,23 @@ contract Exchange is Exits {
             work.domain, Scratch.hashWords(_pointer(admitted), ORDER_WORDS)
         );
         admitted.key = _signingKey(index, admitted, order.r, order.vs, work.closeTime);
+    }
+
+    function _unpack(Order calldata order, Admitted memory admitted) private pure {
+        uint256 terms = order.terms;
+        admitted.nonce = terms.nonce();
+        admitted.baseAmount = terms.orderBase();
+        admitted.quoteAmount = terms.orderQuote();
+        admitted.expiry = terms.expiry();
+        admitted.maxFeePpm = terms.maxFeePpm();
+        uint256 place = order.place;
+        admitted.flags = place.flags();
+        admitted.baseToken = place.baseToken();
+        admitted.quoteToken = place.quoteToken();
+        admitted.baseWord = place.baseWord();
+        admitted.quoteWord = place.quoteWord();
+        admitted.stateWord = place.stateWord();
+        admitted.ref = order.ref;
     }
 
     /// @dev Hold the order's three words to its account, tokens and kind.
@@ -322,6 +318,7 @@ contract Exchange is Exits {
         pure
     {
         uint256 filled = order.filled;
+        if (filled == 0) revert OrderWithoutTrade(index);
         if (order.flags & SINGLE_SHOT == 0) {
             uint256 shift = _laneShift(order);
             uint256 word = words[order.stateWord];
@@ -343,12 +340,14 @@ contract Exchange is Exits {
         return order.flags & UPPER_HALF == 0 ? 0 : Words.HALF_BITS;
     }
 
-    /// @dev Address of token `number`, read from storage once per batch.
+    /// @dev Address of token `number`, read from storage once per batch. Refused while paused.
     function _address(address[] memory addresses, uint256 number) private view returns (address) {
         if (number >= addresses.length) revert UnknownTokenNumber(number);
         address token = addresses[number];
         if (token == address(0)) {
-            (token,) = tokens(number);
+            bool paused;
+            (token,, paused) = tokens(number);
+            if (paused) revert TokenPaused(token);
             addresses[number] = token;
         }
         return token;
@@ -369,26 +368,27 @@ contract Exchange is Exits {
     }
 
     /// @dev Move base and quote between two orders, and say so in `leaf`, which has the index.
-    function _trade(Trade calldata trade, Work memory work, Leaf memory leaf) private {
+    function _trade(Trade trade, Work memory work, Leaf memory leaf) private {
         uint256 index = leaf.index;
-        Admitted memory buy = work.orders[trade.buy];
-        Admitted memory sell = work.orders[trade.sell];
-        uint256 base = trade.baseAmount;
-        uint256 quote = trade.quoteAmount;
+        Admitted memory buy = work.orders[trade.buyIndex()];
+        Admitted memory sell = work.orders[trade.sellIndex()];
+        uint256 base = trade.baseAmount();
+        uint256 quote = trade.quoteAmount();
         _checkTerms(index, base, quote, buy, sell);
-        uint256 buyFee = _fee(index, quote, trade.buyFeePpm, buy.maxFeePpm);
-        uint256 sellFee = _fee(index, quote, trade.sellFeePpm, sell.maxFeePpm);
+        int256 buyFee = _fee(index, quote, trade.buyFeePpm(), buy.maxFeePpm);
+        int256 sellFee = _fee(index, quote, trade.sellFeePpm(), sell.maxFeePpm);
 
-        unchecked { // All terms are 64 bits wide and a batch has at most 2**16 trades.
+        unchecked { // Terms have 64 bits, a batch 2**16 trades; a fee is at most 1 % of the quote.
+            // A rebate comes out of the other side's fee and out of nothing else.
+            if (buyFee + sellFee < 0) revert RebateAboveFee(index, buyFee, sellFee);
             buy.filled += base;
             sell.filled += base;
-            work.fees[buy.quoteToken] += buyFee + sellFee;
+            work.fees[buy.quoteToken] += uint256(buyFee + sellFee);
             uint256[] memory words = work.words;
-            _take(words, buy.account, buy.quoteWord, buy.quoteToken, quote + buyFee);
+            _take(words, buy.account, buy.quoteWord, buy.quoteToken, quote + uint256(buyFee));
             _take(words, sell.account, sell.baseWord, sell.baseToken, base);
             _give(words, buy.account, buy.baseWord, buy.baseToken, base);
-            // The fee is at most one percent of the quote.
-            _give(words, sell.account, sell.quoteWord, sell.quoteToken, quote - sellFee);
+            _give(words, sell.account, sell.quoteWord, sell.quoteToken, quote - uint256(sellFee));
         }
         if (buy.key != address(0)) {
             uint256 notional = base * buy.quoteAmount / buy.baseAmount;
@@ -427,16 +427,16 @@ contract Exchange is Exits {
         }
     }
 
-    /// @dev Fee in quote pips, rounded down, in the payer's favour.
-    function _fee(uint256 index, uint256 quote, uint256 feePpm, uint256 capPpm)
+    /// @dev Fee in quote pips. It and its negative, a rebate, are rounded towards zero.
+    function _fee(uint256 index, uint256 quote, int256 feePpm, uint256 capPpm)
         private
         pure
-        returns (uint256)
+        returns (int256)
     {
         if (capPpm > FEE_MAX_PPM) capPpm = FEE_MAX_PPM;
-        if (feePpm > capPpm) revert FeeTooHigh(index, feePpm, capPpm);
+        if (feePpm > int256(capPpm)) revert FeeTooHigh(index, uint256(feePpm), capPpm);
         unchecked {
-            return quote * feePpm / PPM; // 64 bits times 14 bits.
+            return int256(quote) * feePpm / PPM; // 64 bits times 32 bits.
         }
     }
 

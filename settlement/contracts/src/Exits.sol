@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Cancels} from "./Cancels.sol";
 import {Custodian} from "./Custodian.sol";
 import {Digests} from "./Digests.sol";
 import {IExchange} from "./IExchange.sol";
-import {Keys} from "./Keys.sol";
 import {Signatures} from "./Signatures.sol";
 import {ExitRequest, Withdrawal} from "./Types.sol";
 
@@ -14,16 +14,19 @@ import {ExitRequest, Withdrawal} from "./Types.sol";
 /// @dev Delayed effect: what the owner alone can do waits longer than the horizon, so a matched
 /// trade is settled, or dropped, before its party can leave. All payouts: checks, effects, then the
 /// call.
-abstract contract Exits is Keys {
+abstract contract Exits is Cancels {
     mapping(address account => mapping(uint256 number => ExitRequest request)) private _exits;
     mapping(address account => uint64 nonce) private _withdrawalNonces;
 
+    // One storage word, written once per batch.
     /// @inheritdoc IExchange
     uint64 public nextBatch = 1;
     /// @inheritdoc IExchange
-    uint64 public lastCloseTime;
+    uint64 public nextSequence;
     /// @inheritdoc IExchange
-    uint64 public lastBatchAt = uint64(block.timestamp);
+    uint48 public lastCloseTime;
+    /// @inheritdoc IExchange
+    uint48 public lastBatchAt = uint48(block.timestamp);
     /// @inheritdoc IExchange
     bool public exitsOpen;
 
@@ -81,8 +84,8 @@ abstract contract Exits is Keys {
         bytes calldata operatorSignature
     ) external nonReentrant {
         bytes32 digest = withdrawalDigest(withdrawal);
-        _requireSigner(withdrawal.account, digest, ownerSignature);
-        _requireSigner(operator, digest, operatorSignature);
+        Signatures.requireSigner(withdrawal.account, digest, ownerSignature);
+        Signatures.requireSigner(operator, digest, operatorSignature);
         if (withdrawal.expiry < block.timestamp) {
             revert Expired(withdrawal.expiry, block.timestamp);
         }
@@ -116,7 +119,7 @@ abstract contract Exits is Keys {
         if (withdrawal.amount == 0) revert ZeroAmount();
         (uint256 amount, uint256 raw) = _wholeRaw(number, withdrawal.amount);
         if (amount != withdrawal.amount) {
-            (, int64 unitScale) = tokens(number);
+            (, int64 unitScale,) = tokens(number);
             revert NotWholeRawUnits(withdrawal.token, withdrawal.amount, unitScale);
         }
         _debit(withdrawal.account, number, amount);
@@ -128,13 +131,5 @@ abstract contract Exits is Keys {
             withdrawal.nonce
         );
         Custodian(custodian).pay(withdrawal.token, withdrawal.to, raw);
-    }
-
-    function _requireSigner(address expected, bytes32 digest, bytes calldata signature)
-        private
-        pure
-    {
-        address signer = Signatures.recover(digest, signature);
-        if (signer == address(0) || signer != expected) revert NotSignedBy(expected, signer);
     }
 }

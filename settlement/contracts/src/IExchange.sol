@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Header, KeyGrant, KeyScope, Order, SignedOrder, Trade, Withdrawal} from "./Types.sol";
+import {
+    Header,
+    KeyGrant,
+    KeyScope,
+    Order,
+    Receipt,
+    SignedOrder,
+    Trade,
+    Withdrawal
+} from "./Types.sol";
 
 /// @title What may one say to the exchange, and how can it refuse?
 /// @notice Amounts are pips unless the name says raw. Every refusal carries the figures that
@@ -38,11 +47,16 @@ interface IExchange {
     error NotAContract(address token);
     /// @notice A scale is positive, or less than -1 (one pip per raw unit is +1).
     error BadUnitScale(int64 unitScale);
+    /// @notice The token is neither deposited nor traded, for now. It can be withdrawn.
+    error TokenPaused(address token);
     /// @notice The most tokens an exchange can hold are listed.
     error TooManyTokens(uint256 limit);
 
     /// @notice A token was listed under the next number.
     event TokenListed(uint8 number, address token, int64 unitScale);
+
+    /// @notice Deposits and trades of the token were stopped, or allowed again.
+    event TokenPauseSet(address indexed token, bool paused);
 
     // ---------------------------------------------------------------- amounts and balances
 
@@ -72,6 +86,8 @@ interface IExchange {
     error BatchOutOfOrder(uint64 expected, uint64 got);
     /// @notice The batch was built on another history.
     error WrongPrevHead(bytes32 expected, bytes32 got);
+    /// @notice Each batch takes up the log where the one before left it.
+    error SequenceGap(uint64 expected, uint64 got);
     /// @notice The close time lies before the last batch's, or beyond the horizon.
     error CloseTimeTooEarly(uint64 earliest, uint64 got);
     /// @notice The close time lies in the future.
@@ -91,6 +107,8 @@ interface IExchange {
     error SameToken(uint256 order, uint256 number);
     /// @notice The order expired before the batch closed.
     error OrderExpired(uint256 order, uint256 expiry, uint256 closeTime);
+    /// @notice The order has no trade in the batch. Its nonce is its owner's, not the operator's.
+    error OrderWithoutTrade(uint256 order);
     /// @notice Window nonces lie in 1 .. 2**40 - 1.
     error NonceOutOfRange(uint256 order, uint256 nonce);
     /// @notice The replay window has seen this nonce, or has left it behind.
@@ -129,6 +147,8 @@ interface IExchange {
     error SellLimitBroken(uint256 trade);
     /// @notice The fee is above the signer's cap or above the contract's.
     error FeeTooHigh(uint256 trade, uint256 feePpm, uint256 capPpm);
+    /// @notice One side's rebate is more than the other side's fee.
+    error RebateAboveFee(uint256 trade, int256 buyFee, int256 sellFee);
     /// @notice The order would be filled beyond its amount.
     error Overfilled(uint256 order, uint256 filled, uint256 baseAmount);
 
@@ -139,8 +159,6 @@ interface IExchange {
 
     /// @notice The nonce must lie above the account's last.
     error NonceTooLow(address account, uint64 last, uint64 got);
-    /// @notice The signature over a grant or withdrawal is not `expected`'s.
-    error NotSignedBy(address expected, address recovered);
     /// @notice The signed text is out of date.
     error Expired(uint32 expiry, uint256 now_);
     /// @notice Sides are 1 (buy), 2 (sell) or 3 (both).
@@ -149,6 +167,16 @@ interface IExchange {
     error KeyWouldNarrow(address account, address key);
     /// @notice There is no such key, or it is revoked already.
     error NoLiveKey(address account, address key);
+    /// @notice One request per account and lane half, or window, at a time.
+    error CancelPending(address account, uint16 index, bool upperHalf, uint64 readyAt);
+    /// @notice There is no request.
+    error NoCancel(address account, uint16 index, bool upperHalf);
+    /// @notice The request is too young.
+    error CancelNotReady(uint64 readyAt, uint256 now_);
+    /// @notice Only lanes and the window, index 0 and lower half, remember orders.
+    error NothingToCancel(uint16 index, bool upperHalf);
+    /// @notice Beyond what the lane or the window can count.
+    error CancelNonceTooHigh(uint64 nonce);
     /// @notice One request per account and token at a time.
     error ExitPending(address account, address token, uint64 readyAt);
     /// @notice There is no request.
@@ -171,6 +199,12 @@ interface IExchange {
     );
     /// @notice `key` is dead from `effectiveAt` on.
     event KeyRevoked(address indexed account, address indexed key, uint64 effectiveAt);
+    /// @notice `account` wants its orders up to `nonce` dead on a lane half, or in the window.
+    event CancelRequested(
+        address indexed account, uint16 index, bool upperHalf, uint64 nonce, uint64 readyAt
+    );
+    /// @notice The account's orders up to `nonce` can settle no more.
+    event CancelFinished(address indexed account, uint16 index, bool upperHalf, uint64 nonce);
     /// @notice `account` wants `amount` out.
     event ExitRequested(
         address indexed account, address indexed token, uint64 amount, uint64 readyAt
@@ -203,6 +237,9 @@ interface IExchange {
     /// @notice List `token` under the next number. Admin only.
     /// @param unitScale Raw units in one pip, or, if negative, pips in one raw unit.
     function listToken(address token, int64 unitScale) external;
+    /// @notice Stop deposits and trades of `token`, or allow them again. Admin only; nothing stops
+    /// exits and withdrawals.
+    function setPaused(address token, bool paused) external;
     /// @notice Replace the operator. Admin only.
     function setOperator(address operator) external;
     /// @notice Replace the receiver of fees, so that a denylisted one cannot block them. Admin
@@ -235,6 +272,13 @@ interface IExchange {
     /// @notice Take the caller's key back, after the exit delay.
     function revokeKey(address key) external;
 
+    /// @notice Start to cancel the caller's orders up to `nonce`; counts after the exit delay.
+    /// @param index A lane, or 0 for the replay window of single-shot orders.
+    /// @param upperHalf Which half of the lane; false for the window.
+    function requestCancel(uint16 index, bool upperHalf, uint64 nonce) external;
+    /// @notice Let a cancel take effect. Anyone may call, once the request is ready.
+    function finishCancel(address account, uint16 index, bool upperHalf) external;
+
     // ---------------------------------------------------------------- views
 
     /// @notice Pips of `token` that `account` owns here.
@@ -255,12 +299,20 @@ interface IExchange {
         external
         view
         returns (uint64 amount, uint64 readyAt);
+    /// @notice An account's cancel request; `readyAt` is zero if there is none.
+    function cancelOf(address account, uint16 index, bool upperHalf)
+        external
+        view
+        returns (uint64 nonce, uint64 readyAt);
     /// @notice Last nonces used by `account` for withdrawals and for grants.
     function noncesOf(address account) external view returns (uint64 withdrawal, uint64 grant);
     /// @notice Number of a listed token.
     function tokenNumber(address token) external view returns (uint8 number);
     /// @notice A listed token by number.
-    function tokens(uint256 number) external view returns (address token, int64 unitScale);
+    function tokens(uint256 number)
+        external
+        view
+        returns (address token, int64 unitScale, bool paused);
     /// @notice How many tokens are listed.
     function tokenCount() external view returns (uint256 count);
     /// @notice Head of a settled batch; zero for batch 0 and for batches to come.
@@ -269,14 +321,18 @@ interface IExchange {
     function head() external view returns (bytes32);
     /// @notice Number of the next batch; the first is 1.
     function nextBatch() external view returns (uint64);
+    /// @notice Sequence number at which the next batch's log begins; zero before the first batch.
+    function nextSequence() external view returns (uint64);
     /// @notice Close time of the last batch.
-    function lastCloseTime() external view returns (uint64);
+    function lastCloseTime() external view returns (uint48);
     /// @notice Block time of the last batch, or of deployment.
-    function lastBatchAt() external view returns (uint64);
+    function lastBatchAt() external view returns (uint48);
     /// @notice True once the dead-man switch was thrown.
     function exitsOpen() external view returns (bool);
     /// @notice The EIP-712 domain separator.
     function domainSeparator() external view returns (bytes32);
+    /// @notice True if a settled batch has just this trade, between these orders, at this place.
+    function verifyReceipt(Receipt calldata receipt) external view returns (bool);
     /// @notice Digest a wallet signs for an order.
     function orderDigest(SignedOrder calldata order) external view returns (bytes32);
     /// @notice Digest owner and operator sign for a withdrawal.

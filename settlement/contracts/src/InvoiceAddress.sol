@@ -30,7 +30,7 @@ contract InvoiceAddress {
     function forward(address token) external returns (uint256 rawAmount) {
         (address account, bytes32 ref) =
             abi.decode(Clones.fetchCloneArgs(address(this)), (address, bytes32));
-        (, int64 unitScale) = exchange.tokens(exchange.tokenNumber(token));
+        (, int64 unitScale,) = exchange.tokens(exchange.tokenNumber(token));
         uint256 rawBalance = IERC20(token).balanceOf(address(this));
         rawAmount = rawBalance;
         if (unitScale > 0) rawAmount -= rawBalance % uint256(uint64(unitScale));

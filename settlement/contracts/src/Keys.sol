@@ -25,8 +25,7 @@ abstract contract Keys is Vault {
     function grantKey(KeyGrant calldata grant, bytes calldata signature) external {
         address account = grant.account;
         if (msg.sender != account) {
-            address signer = Signatures.recover(grantDigest(grant), signature);
-            if (signer == address(0) || signer != account) revert NotSignedBy(account, signer);
+            Signatures.requireSigner(account, grantDigest(grant), signature);
         }
         uint64 last = _grantNonces[account];
         if (grant.nonce <= last) revert NonceTooLow(account, last, grant.nonce);

@@ -24,4 +24,28 @@ library Merkle {
         }
         return nodes[0];
     }
+
+    /// @notice Root that `leaf` has at place `index` of `count` leaves with these siblings.
+    /// @return root Zero if the place does not exist or the path has another length.
+    function rootFrom(bytes32 leaf, uint256 index, uint256 count, bytes32[] calldata siblings)
+        internal
+        pure
+        returns (bytes32 root)
+    {
+        if (index >= count) return 0;
+        uint256 used;
+        root = leaf;
+        while (count > 1) {
+            if (index ^ 1 < count) {
+                if (used == siblings.length) return 0;
+                bytes32 sibling = siblings[used++];
+                root = index & 1 == 0
+                    ? Hashes.efficientKeccak256(root, sibling)
+                    : Hashes.efficientKeccak256(sibling, root);
+            }
+            index >>= 1;
+            count = (count + 1) >> 1;
+        }
+        if (used != siblings.length) return 0;
+    }
 }

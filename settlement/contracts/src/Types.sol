@@ -21,55 +21,23 @@ struct Header {
     uint32 commandCount;
 }
 
-/// @notice One signed order. Account and lane are not repeated here: they come from the keys.
-/// @param baseWord Index into the batch's keys: the account's balance word that holds the base
-/// token.
-/// @param quoteWord The same for the quote token.
-/// @param stateWord The same for the word that remembers the order: the account's balance word of
-/// group 0 (replay window) if single-shot, else the account's lane word.
-/// @param flags Bit 0 sell, bit 1 single-shot, bit 2 upper half of the lane word, bit 3 post-only.
-/// @param baseToken Number of the base token.
-/// @param quoteToken Number of the quote token.
-/// @param nonce Replay number, of the window or of the lane.
-/// @param baseAmount Most base pips that may be filled.
-/// @param quoteAmount With `baseAmount`, the limit price.
-/// @param expiry Last second at which a trade of this order may be made.
-/// @param maxFeePpm Highest fee the signer accepts.
+/// @notice One signed order, packed as `Packing` says. Account and lane are not repeated here: they
+/// come from the keys.
+/// @param terms Nonce, both amounts, expiry and highest fee.
+/// @param place Flags, token numbers, and where in the batch's keys the order's state words are.
 /// @param ref Free reference of the signer, for example an invoice.
 /// @param r Signature, compact form of EIP-2098.
 /// @param vs Signature, compact form of EIP-2098.
 struct Order {
-    uint16 baseWord;
-    uint16 quoteWord;
-    uint16 stateWord;
-    uint8 flags;
-    uint8 baseToken;
-    uint8 quoteToken;
-    uint64 nonce;
-    uint64 baseAmount;
-    uint64 quoteAmount;
-    uint32 expiry;
-    uint32 maxFeePpm;
+    uint256 terms;
+    uint256 place;
     bytes32 ref;
     bytes32 r;
     bytes32 vs;
 }
 
-/// @notice One match between two orders of the same batch.
-/// @param buy Index of the buying order.
-/// @param sell Index of the selling order.
-/// @param baseAmount Base pips that change hands.
-/// @param quoteAmount Quote pips that change hands, before fees.
-/// @param buyFeePpm Fee of the buyer, on top of `quoteAmount`.
-/// @param sellFeePpm Fee of the seller, out of `quoteAmount`.
-struct Trade {
-    uint16 buy;
-    uint16 sell;
-    uint64 baseAmount;
-    uint64 quoteAmount;
-    uint32 buyFeePpm;
-    uint32 sellFeePpm;
-}
+/// @notice One match between two orders of the same batch, packed as `Packing` says.
+type Trade is uint256;
 
 /// @notice An order as the wallet shows and signs it (EIP-712 struct `Order`).
 struct SignedOrder {
@@ -84,6 +52,41 @@ struct SignedOrder {
     uint32 expiry;
     uint32 maxFeePpm;
     bytes32 ref;
+}
+
+/// @notice Proof that a settled batch holds a trade between two orders.
+/// @param header The batch's header.
+/// @param tradeCount How many trades the batch has.
+/// @param index The trade's place among them, from 0.
+/// @param buy The buying order, as it was signed.
+/// @param sell The selling order, as it was signed.
+/// @param baseAmount Base pips that changed hands.
+/// @param quoteAmount Quote pips that changed hands, before fees.
+/// @param buyFee Quote pips the buyer paid on top; negative if paid to the buyer.
+/// @param sellFee Quote pips kept from the seller; negative if paid to the seller.
+/// @param siblings Path from the trade's leaf to the trades root, bottom up.
+struct Receipt {
+    Header header;
+    uint32 tradeCount;
+    uint32 index;
+    SignedOrder buy;
+    SignedOrder sell;
+    uint64 baseAmount;
+    uint64 quoteAmount;
+    int64 buyFee;
+    int64 sellFee;
+    bytes32[] siblings;
+}
+
+/// @notice The operator's word that `item` has its place in the log (EIP-712 struct
+/// `Acknowledgement`).
+/// @param sequence Place in the log.
+/// @param item Hash of what stands there.
+/// @param head Hash of the whole log up to and with it.
+struct Acknowledgement {
+    uint64 sequence;
+    bytes32 item;
+    bytes32 head;
 }
 
 /// @notice A payout that owner and operator both sign (EIP-712 struct `Withdrawal`).
@@ -131,14 +134,24 @@ struct KeyScope {
 
 /// @notice A listed token, in one storage word.
 /// @param unitScale Raw units in one pip if positive; pips in one raw unit if negative.
+/// @param paused Neither deposited nor traded, for now.
 struct ListedToken {
     address token;
     int64 unitScale;
+    bool paused;
 }
 
 /// @notice A request to leave, of one account and token.
 /// @param readyAt From this second on anyone may finish it; zero if there is no request.
 struct ExitRequest {
     uint64 amount;
+    uint64 readyAt;
+}
+
+/// @notice A request to cancel what rests on a lane half, or in a window, of one account.
+/// @param nonce All orders up to this nonce.
+/// @param readyAt From this second on anyone may finish it; zero if there is no request.
+struct CancelRequest {
+    uint64 nonce;
     uint64 readyAt;
 }

@@ -107,9 +107,16 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
         if (_numbers[token] != 0) revert TokenAlreadyListed(token, tokenNumber(token));
         uint256 number = _tokens.length;
         if (number == TOKENS_MAX) revert TooManyTokens(TOKENS_MAX);
-        _tokens.push(ListedToken(token, unitScale));
+        _tokens.push(ListedToken(token, unitScale, false));
         _numbers[token] = number + 1;
         emit TokenListed(uint8(number), token, unitScale);
+    }
+
+    /// @inheritdoc IExchange
+    function setPaused(address token, bool paused) external {
+        _onlyAdmin();
+        _tokens[tokenNumber(token)].paused = paused;
+        emit TokenPauseSet(token, paused);
     }
 
     /// @inheritdoc IExchange
@@ -120,10 +127,14 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IExchange
-    function tokens(uint256 number) public view returns (address token, int64 unitScale) {
+    function tokens(uint256 number)
+        public
+        view
+        returns (address token, int64 unitScale, bool paused)
+    {
         if (number >= _tokens.length) revert UnknownTokenNumber(number);
-        ListedToken storage listed = _tokens[number];
-        return (listed.token, listed.unitScale);
+        ListedToken memory listed = _tokens[number];
+        return (listed.token, listed.unitScale, listed.paused);
     }
 
     /// @inheritdoc IExchange
@@ -195,9 +206,10 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
         _words[Words.keyOf(account, Words.groupOf(number))] -= amount << Words.shiftOf(number);
     }
 
-    /// @dev Pips in `rawAmount`, which must be a whole number of them.
+    /// @dev Pips in `rawAmount`, which must be a whole number of them. Refused while it is paused.
     function _pips(uint256 number, uint256 rawAmount) private view returns (uint256) {
-        (address token, int64 unitScale) = tokens(number);
+        (address token, int64 unitScale, bool paused) = tokens(number);
+        if (paused) revert TokenPaused(token);
         if (unitScale < 0) return rawAmount * uint256(uint64(-unitScale));
         uint256 scale = uint256(uint64(unitScale));
         if (rawAmount % scale != 0) revert NotWholePips(token, rawAmount, unitScale);
@@ -210,7 +222,7 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
         view
         returns (uint256 amount, uint256 raw)
     {
-        (, int64 unitScale) = tokens(number);
+        (, int64 unitScale,) = tokens(number);
         if (unitScale > 0) return (pips, pips * uint256(uint64(unitScale)));
         uint256 scale = uint256(uint64(-unitScale));
         raw = pips / scale;

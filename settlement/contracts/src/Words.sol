@@ -81,6 +81,29 @@ library Words {
         }
     }
 
+    /// @notice The word with all window nonces up to `nonce`, which is below the limit, spent.
+    function spendUpTo(uint256 word, uint256 nonce) internal pure returns (uint256) {
+        (uint256 highest, uint256 bitmap) = window(word);
+        if (nonce >= highest) return word & ~MASK | nonce << WINDOW_SIZE | WINDOW_BITMAP;
+        unchecked { // Of the larger minus the smaller.
+            uint256 behind = highest - nonce;
+            if (behind >= WINDOW_SIZE) return word;
+            bitmap |= WINDOW_BITMAP << behind & WINDOW_BITMAP;
+        }
+        return word & ~MASK | highest << WINDOW_SIZE | bitmap;
+    }
+
+    /// @notice The word with all nonces up to `nonce`, which is not the highest of 64 bits, dead on
+    /// the lane at `shift`.
+    function replaceUpTo(uint256 word, uint256 shift, uint256 nonce)
+        internal
+        pure
+        returns (uint256)
+    {
+        (uint256 current,) = lane(word, shift);
+        return current > nonce ? word : withLane(word, shift, nonce + 1, 0);
+    }
+
     /// @notice Nonce and filled base pips of the lane at `shift` (0 or 128).
     function lane(uint256 word, uint256 shift)
         internal

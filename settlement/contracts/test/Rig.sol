@@ -65,11 +65,39 @@ abstract contract Rig is Base {
         bytes32 ref;
     }
 
+    /// @dev An order of a batch before it is packed; see `Packing`.
+    struct Entry {
+        uint16 baseWord;
+        uint16 quoteWord;
+        uint16 stateWord;
+        uint8 flags;
+        uint8 baseToken;
+        uint8 quoteToken;
+        uint64 nonce;
+        uint64 baseAmount;
+        uint64 quoteAmount;
+        uint32 expiry;
+        uint32 maxFeePpm;
+        bytes32 ref;
+        bytes32 r;
+        bytes32 vs;
+    }
+
+    /// @dev A trade of a batch before it is packed.
+    struct Match {
+        uint16 buy;
+        uint16 sell;
+        int32 buyFeePpm;
+        int32 sellFeePpm;
+        uint64 baseAmount;
+        uint64 quoteAmount;
+    }
+
     struct Batch {
         Header header;
         uint256[] keys;
-        Order[] orders;
-        Trade[] trades;
+        Entry[] orders;
+        Match[] trades;
     }
 
     function setUp() public virtual {
@@ -139,31 +167,40 @@ abstract contract Rig is Base {
         draft.quoteAmount = 2 * PRICE;
     }
 
-    function oneTrade() internal pure returns (Trade memory) {
-        return Trade({
+    function oneTrade() internal pure returns (Match memory) {
+        return Match({
             buy: 0,
             sell: 1,
-            baseAmount: ONE,
-            quoteAmount: PRICE,
             buyFeePpm: 1_000,
-            sellFeePpm: 500
+            sellFeePpm: 500,
+            baseAmount: ONE,
+            quoteAmount: PRICE
         });
     }
 
     function digestOf(Draft memory draft) internal view returns (bytes32) {
-        SignedOrder memory order;
+        return exchange.orderDigest(signedOf(draft));
+    }
+
+    /// @dev Digest of the same order on behalf of another account.
+    function digestFor(address account, Draft memory draft) internal view returns (bytes32) {
+        SignedOrder memory order = signedOf(draft);
+        order.account = account;
+        return exchange.orderDigest(order);
+    }
+
+    function signedOf(Draft memory draft) internal view returns (SignedOrder memory order) {
         order.account = vm.addr(draft.owner);
         order.nonce = draft.nonce;
         order.flags = draft.flags;
         order.lane = draft.flags & SINGLE_SHOT != 0 ? 0 : draft.lane;
-        (order.base,) = exchange.tokens(draft.baseToken);
-        (order.quote,) = exchange.tokens(draft.quoteToken);
+        (order.base,,) = exchange.tokens(draft.baseToken);
+        (order.quote,,) = exchange.tokens(draft.quoteToken);
         order.baseAmount = draft.baseAmount;
         order.quoteAmount = draft.quoteAmount;
         order.expiry = draft.expiry;
         order.maxFeePpm = draft.maxFeePpm;
         order.ref = draft.ref;
-        return exchange.orderDigest(order);
     }
 
     // ---------------------------------------------------------------- batches
@@ -178,7 +215,7 @@ abstract contract Rig is Base {
         return seal(drafts, oneTrade());
     }
 
-    function seal(Draft[] memory drafts, Trade memory trade)
+    function seal(Draft[] memory drafts, Match memory trade)
         internal
         view
         returns (Batch memory batch)
@@ -188,7 +225,7 @@ abstract contract Rig is Base {
             prevHead: exchange.head(),
             closeTime: uint64(block.timestamp),
             logRoot: "log",
-            firstSequence: 1,
+            firstSequence: exchange.nextSequence(),
             commandCount: 2
         });
         uint256[] memory keys = new uint256[](3 * drafts.length);
@@ -201,11 +238,11 @@ abstract contract Rig is Base {
         for (uint256 i; i < count; ++i) {
             batch.keys[i] = keys[i];
         }
-        batch.orders = new Order[](drafts.length);
+        batch.orders = new Entry[](drafts.length);
         for (uint256 i; i < drafts.length; ++i) {
             batch.orders[i] = encode(drafts[i], batch.keys);
         }
-        batch.trades = new Trade[](1);
+        batch.trades = new Match[](1);
         batch.trades[0] = trade;
     }
 
@@ -221,7 +258,7 @@ abstract contract Rig is Base {
     function encode(Draft memory draft, uint256[] memory keys)
         internal
         view
-        returns (Order memory order)
+        returns (Entry memory order)
     {
         (uint256 b, uint256 q, uint256 s) = wordsOf(draft);
         order.baseWord = position(keys, b);
@@ -251,14 +288,83 @@ abstract contract Rig is Base {
 
     function settle(Batch memory batch) internal {
         vm.prank(operator);
-        exchange.settle(batch.header, batch.keys, batch.orders, batch.trades);
+        send(batch);
+    }
+
+    /// @dev As whoever the next call comes from.
+    function send(Batch memory batch) internal {
+        exchange.settle(batch.header, batch.keys, packed(batch.orders), packed(batch.trades));
+    }
+
+    function callOf(Batch memory batch) internal pure returns (bytes memory) {
+        return abi.encodeCall(
+            IExchange.settle,
+            (batch.header, batch.keys, packed(batch.orders), packed(batch.trades))
+        );
+    }
+
+    function packed(Entry[] memory entries) internal pure returns (Order[] memory orders) {
+        orders = new Order[](entries.length);
+        for (uint256 i; i < entries.length; ++i) {
+            Entry memory entry = entries[i];
+            orders[i].terms = uint256(entry.nonce) << 192 | uint256(entry.baseAmount) << 128
+                | uint256(entry.quoteAmount) << 64 | uint256(entry.expiry) << 32 | entry.maxFeePpm;
+            orders[i].place = uint256(entry.flags) << 64 | uint256(entry.baseToken) << 56
+                | uint256(entry.quoteToken) << 48 | uint256(entry.baseWord) << 32
+                | uint256(entry.quoteWord) << 16 | entry.stateWord;
+            (orders[i].ref, orders[i].r, orders[i].vs) = (entry.ref, entry.r, entry.vs);
+        }
+    }
+
+    function packed(Match[] memory matches) internal pure returns (Trade[] memory trades) {
+        trades = new Trade[](matches.length);
+        for (uint256 i; i < matches.length; ++i) {
+            Match memory one = matches[i];
+            trades[i] = Trade.wrap(
+                uint256(one.buy) << 208 | uint256(one.sell) << 192
+                    | uint256(uint32(one.buyFeePpm)) << 160 | uint256(uint32(one.sellFeePpm))
+                    << 128 | uint256(one.baseAmount) << 64 | one.quoteAmount
+            );
+        }
     }
 
     /// @dev Settling must fail with exactly this error and figures.
     function refuse(Batch memory batch, bytes memory reason) internal {
         vm.prank(operator);
         vm.expectRevert(reason);
-        exchange.settle(batch.header, batch.keys, batch.orders, batch.trades);
+        send(batch);
+    }
+
+    /// @dev Siblings of leaf `index`, bottom up, in the tree of `Merkle`.
+    function pathOf(bytes32[] memory leaves, uint256 index)
+        internal
+        pure
+        returns (bytes32[] memory siblings)
+    {
+        bytes32[] memory nodes = leaves;
+        siblings = new bytes32[](0);
+        while (nodes.length > 1) {
+            if (index ^ 1 < nodes.length) siblings = appended(siblings, nodes[index ^ 1]);
+            bytes32[] memory parents = new bytes32[]((nodes.length + 1) / 2);
+            for (uint256 i; i < parents.length; ++i) {
+                parents[i] = 2 * i + 1 < nodes.length
+                    ? keccak256(abi.encode(nodes[2 * i], nodes[2 * i + 1]))
+                    : nodes[2 * i];
+            }
+            (nodes, index) = (parents, index / 2);
+        }
+    }
+
+    function appended(bytes32[] memory list, bytes32 last)
+        private
+        pure
+        returns (bytes32[] memory longer)
+    {
+        longer = new bytes32[](list.length + 1);
+        for (uint256 i; i < list.length; ++i) {
+            longer[i] = list[i];
+        }
+        longer[list.length] = last;
     }
 
     function insert(uint256[] memory keys, uint256 count, uint256 key)
@@ -315,12 +421,12 @@ abstract contract Rig is Base {
         });
     }
 
-    function nextTo(Trade memory first, Trade memory second)
+    function nextTo(Match memory first, Match memory second)
         internal
         pure
-        returns (Trade[] memory trades)
+        returns (Match[] memory trades)
     {
-        trades = new Trade[](2);
+        trades = new Match[](2);
         (trades[0], trades[1]) = (first, second);
     }
 }

@@ -52,44 +52,4 @@ contract DepositTest is Rig {
         );
         exchange.deposit(address(base), pips * 1e10, bob, 0);
     }
-
-    function test_a_token_that_keeps_a_part_credits_what_arrived() public {
-        IToken greedy = IToken(address(new GreedyToken()));
-        exchange.listToken(address(greedy), 1);
-        exchange.deposit(address(greedy), 1_000, alice, 0);
-        same(balance(alice, greedy), 990, "less the token's cut");
-    }
-
-    function test_a_token_that_calls_back_cannot_be_credited_twice() public {
-        ReentrantToken reentrant = new ReentrantToken(exchange);
-        exchange.listToken(address(reentrant), 1);
-        vm.expectRevert(abi.encodeWithSignature("ReentrancyGuardReentrantCall()"));
-        exchange.deposit(address(reentrant), 1_000, alice, 0);
-    }
-}
-
-/// @dev Keeps one percent of every transfer.
-contract GreedyToken {
-    mapping(address owner => uint256 raw) public balanceOf;
-
-    function transferFrom(address, address to, uint256 raw) external returns (bool) {
-        balanceOf[to] += raw - raw / 100;
-        return true;
-    }
-}
-
-/// @dev Deposits once more from within the transfer, between the two looks at the balance.
-contract ReentrantToken {
-    IExchange private immutable _exchange;
-    mapping(address owner => uint256 raw) public balanceOf;
-
-    constructor(IExchange exchange) {
-        _exchange = exchange;
-    }
-
-    function transferFrom(address from, address to, uint256 raw) external returns (bool) {
-        balanceOf[to] += raw;
-        if (from != address(this)) _exchange.deposit(address(this), raw, from, 0);
-        return true;
-    }
 }

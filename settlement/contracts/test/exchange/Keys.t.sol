@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/IExchange.sol";
+import {Signatures} from "../../src/Signatures.sol";
 import {KeyGrant} from "../../src/Types.sol";
 import {Rig} from "../Rig.sol";
 
@@ -26,7 +27,7 @@ contract KeysTest is Rig {
     function test_another_signer() public {
         KeyGrant memory grant = plainGrant();
         bytes memory signature = long(ALICE, exchange.grantDigest(grant));
-        vm.expectRevert(abi.encodeWithSelector(IExchange.NotSignedBy.selector, bob, alice));
+        vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, bob, alice));
         exchange.grantKey(grant, signature);
     }
 
@@ -34,7 +35,7 @@ contract KeysTest is Rig {
         KeyGrant memory grant = plainGrant();
         grant.account = address(0);
         vm.expectRevert(
-            abi.encodeWithSelector(IExchange.NotSignedBy.selector, address(0), address(0))
+            abi.encodeWithSelector(Signatures.NotSignedBy.selector, address(0), address(0))
         );
         exchange.grantKey(grant, "");
     }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/IExchange.sol";
+import {Signatures} from "../../src/Signatures.sol";
 import {Withdrawal} from "../../src/Types.sol";
 import {Rig} from "../Rig.sol";
 
@@ -31,14 +32,14 @@ contract WithdrawTest is Rig {
     function test_the_operator_alone_cannot_pay_out() public {
         Withdrawal memory withdrawal = plainWithdrawal();
         bytes memory signature = long(OPERATOR, exchange.withdrawalDigest(withdrawal));
-        vm.expectRevert(abi.encodeWithSelector(IExchange.NotSignedBy.selector, alice, operator));
+        vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, alice, operator));
         exchange.withdraw(withdrawal, signature, signature);
     }
 
     function test_the_owner_alone_cannot_jump_the_delay() public {
         Withdrawal memory withdrawal = plainWithdrawal();
         bytes memory signature = long(ALICE, exchange.withdrawalDigest(withdrawal));
-        vm.expectRevert(abi.encodeWithSelector(IExchange.NotSignedBy.selector, operator, alice));
+        vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, operator, alice));
         exchange.withdraw(withdrawal, signature, signature);
     }
 
@@ -47,7 +48,7 @@ contract WithdrawTest is Rig {
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
         bytes memory countersigned = long(OPERATOR, digest);
         bytes memory reason =
-            abi.encodeWithSelector(IExchange.NotSignedBy.selector, alice, address(0));
+            abi.encodeWithSelector(Signatures.NotSignedBy.selector, alice, address(0));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(ALICE, digest);
         uint256 curve = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
         bytes[3] memory odd = [

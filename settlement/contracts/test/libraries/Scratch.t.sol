@@ -5,7 +5,7 @@ import {Merkle} from "../../src/Merkle.sol";
 import {Scratch} from "../../src/Scratch.sol";
 import {Base} from "../Base.sol";
 
-/// @title Are the hand-written hashes those that Solidity would take?
+/// @title Is the hand-written hash the one that Solidity would take, and the root the tree's?
 contract ScratchTest is Base {
     struct Seven {
         uint256 a;
@@ -21,19 +21,6 @@ contract ScratchTest is Base {
         uint256 pointer;
         assembly ("memory-safe") { pointer := seven }
         same(Scratch.hashWords(pointer, 7), keccak256(abi.encode(seven)), "hash of a struct");
-    }
-
-    function testFuzz_calldata(bytes calldata rest) public view {
-        bytes memory kept = abi.encode(rest);
-        bytes32 before = keccak256(kept);
-        same(Scratch.hashCalldata(), keccak256(msg.data), "hash of calldata");
-        same(keccak256(kept), before, "memory in use is untouched");
-        this.testFuzz_calldata_of_any_length(rest);
-    }
-
-    function testFuzz_calldata_of_any_length(bytes calldata rest) public pure {
-        same(Scratch.hashCalldata(), keccak256(msg.data), "hash of calldata");
-        rest;
     }
 
     function testFuzz_merkle_root(bytes32[] memory leaves) public pure {

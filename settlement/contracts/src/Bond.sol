@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {
+    ReentrancyGuardTransient
+} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+
+import {Digests} from "./Digests.sol";
+import {Heads} from "./Heads.sol";
+import {IExchange} from "./IExchange.sol";
+import {Merkle} from "./Merkle.sol";
+import {Signatures} from "./Signatures.sol";
+import {Acknowledgement, Header} from "./Types.sol";
+
+/// @title What does it cost the operator to break its word?
+/// @notice A deposit of the operator, forfeit to whoever shows two signed acknowledgements that
+/// contradict each other, or one that contradicts the log of a settled batch.
+/// @dev Invariant: an operator that signs at most one item per sequence, and commits to just these
+/// items, cannot be slashed; every proof needs a signature of `signer` over an item that is not the
+/// log's. The whole bond goes at once. Most of it is burnt, because an operator that could slash
+/// itself and be paid would lose nothing.
+contract Bond is ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+
+    /// @notice Only the owner of the bond may do this.
+    error NotOwner(address caller);
+    /// @notice An address that must be somebody is zero.
+    error ZeroAddress();
+    /// @notice There is nothing to forfeit or to release.
+    error NothingBonded();
+    /// @notice No release was asked for.
+    error NoRelease();
+    /// @notice The release was asked for too recently; proofs must have their time.
+    error ReleaseNotReady(uint64 readyAt, uint256 now_);
+    /// @notice The acknowledgement is not the bonded signer's.
+    error NotAcknowledged(address recovered);
+    /// @notice The acknowledgements are of different sequences.
+    error DifferentSequences(uint64 first, uint64 second);
+    /// @notice Both acknowledgements, or acknowledgement and log, name the same item.
+    error SameItem(bytes32 item);
+    /// @notice The exchange settled no such batch.
+    error UnknownBatch(uint64 batch, bytes32 head);
+    /// @notice The batch's log does not reach to the sequence.
+    error NotCovered(uint64 sequence, uint64 firstSequence, uint32 commandCount);
+    /// @notice The item is not what the batch's log root has at that sequence.
+    error NotInLog(bytes32 root, bytes32 logRoot);
+
+    /// @notice The bond was raised to `rawAmount`.
+    event Bonded(uint256 rawAmount);
+    /// @notice The owner wants its bond back.
+    event ReleaseRequested(uint64 readyAt);
+    /// @notice The bond was paid back.
+    event Released(uint256 rawAmount);
+    /// @notice The operator broke its word about `sequence`.
+    event Slashed(address indexed prover, uint64 indexed sequence, uint256 reward, uint256 burnt);
+
+    /// @notice Seconds between the wish to release the bond and its payment.
+    uint64 public constant RELEASE_DELAY = 30 days;
+    /// @notice The prover's part of a forfeit bond is one in so many; the rest is burnt.
+    uint256 public constant REWARD_DIVISOR = 10;
+    /// @notice Where the burnt part goes; nobody has its key.
+    address public constant BURN = address(0xdead);
+
+    /// @notice Whose batches commit to the log, and whose domain acknowledgements are signed in.
+    IExchange public immutable exchange;
+    /// @notice What is bonded.
+    IERC20 public immutable token;
+    /// @notice Whose signature acknowledges.
+    address public immutable signer;
+    /// @notice Who gets the bond back.
+    address public immutable owner;
+    /// @notice From this second on the bond may be released; zero if nobody asked.
+    uint64 public releaseReadyAt;
+
+    constructor(IExchange exchange_, IERC20 token_, address signer_, address owner_) {
+        if (signer_ == address(0) || owner_ == address(0)) revert ZeroAddress();
+        exchange = exchange_;
+        token = token_;
+        signer = signer_;
+        owner = owner_;
+    }
+
+    /// @notice Add to the bond. Anyone may.
+    function post(uint256 rawAmount) external nonReentrant {
+        token.safeTransferFrom(msg.sender, address(this), rawAmount);
+        emit Bonded(bonded());
+    }
+
+    /// @notice Start to take the bond back. Owner only.
+    function requestRelease() external {
+        if (msg.sender != owner) revert NotOwner(msg.sender);
+        releaseReadyAt = uint64(block.timestamp) + RELEASE_DELAY;
+        emit ReleaseRequested(releaseReadyAt);
+    }
+
+    /// @notice Take the bond back, once the delay is over. Owner only.
+    function release() external nonReentrant {
+        if (msg.sender != owner) revert NotOwner(msg.sender);
+        if (releaseReadyAt == 0) revert NoRelease();
+        if (block.timestamp < releaseReadyAt) {
+            revert ReleaseNotReady(releaseReadyAt, block.timestamp);
+        }
+        releaseReadyAt = 0;
+        uint256 rawAmount = bonded();
+        emit Released(rawAmount);
+        token.safeTransfer(owner, rawAmount);
+    }
+
+    /// @notice Show two acknowledgements of different items at one sequence. Anyone may.
+    function proveEquivocation(
+        Acknowledgement calldata first,
+        bytes calldata firstSignature,
+        Acknowledgement calldata second,
+        bytes calldata secondSignature
+    ) external nonReentrant {
+        _requireSigned(first, firstSignature);
+        _requireSigned(second, secondSignature);
+        if (first.sequence != second.sequence) {
+            revert DifferentSequences(first.sequence, second.sequence);
+        }
+        if (first.item == second.item) revert SameItem(first.item);
+        _slash(first.sequence);
+    }
+
+    /// @notice Show that the log a batch commits to has another item at an acknowledged sequence.
+    /// @param header Header of the settled batch that covers the sequence.
+    /// @param tradeCount How many trades that batch has.
+    /// @param tradesRoot Their Merkle root.
+    /// @param item What the log has at the sequence.
+    /// @param siblings Path from that item to the batch's log root, bottom up.
+    function proveOmission(
+        Acknowledgement calldata acknowledgement,
+        bytes calldata signature,
+        Header calldata header,
+        uint256 tradeCount,
+        bytes32 tradesRoot,
+        bytes32 item,
+        bytes32[] calldata siblings
+    ) external nonReentrant {
+        _requireSigned(acknowledgement, signature);
+        bytes32 head = Heads.headOf(header, tradeCount, tradesRoot);
+        if (exchange.batchHash(header.batch) != head) revert UnknownBatch(header.batch, head);
+        uint64 sequence = acknowledgement.sequence;
+        if (
+            sequence < header.firstSequence
+                || sequence - header.firstSequence >= header.commandCount
+        ) {
+            revert NotCovered(sequence, header.firstSequence, header.commandCount);
+        }
+        bytes32 root =
+            Merkle.rootFrom(item, sequence - header.firstSequence, header.commandCount, siblings);
+        if (root == 0 || root != header.logRoot) revert NotInLog(root, header.logRoot);
+        if (item == acknowledgement.item) revert SameItem(item);
+        _slash(sequence);
+    }
+
+    /// @notice What is at stake, raw units.
+    function bonded() public view returns (uint256 rawAmount) {
+        return token.balanceOf(address(this));
+    }
+
+    /// @notice Digest the operator signs to acknowledge an item.
+    function acknowledgementDigest(Acknowledgement calldata acknowledgement)
+        public
+        view
+        returns (bytes32)
+    {
+        return Digests.ofAcknowledgement(exchange.domainSeparator(), acknowledgement);
+    }
+
+    function _requireSigned(Acknowledgement calldata acknowledgement, bytes calldata signature)
+        private
+        view
+    {
+        address recovered = Signatures.recover(acknowledgementDigest(acknowledgement), signature);
+        if (recovered != signer) revert NotAcknowledged(recovered);
+    }
+
+    function _slash(uint64 sequence) private {
+        uint256 rawAmount = bonded();
+        if (rawAmount == 0) revert NothingBonded();
+        uint256 reward = rawAmount / REWARD_DIVISOR;
+        emit Slashed(msg.sender, sequence, reward, rawAmount - reward);
+        token.safeTransfer(msg.sender, reward);
+        token.safeTransfer(BURN, rawAmount - reward);
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Acknowledgement, Header} from "../../src/Types.sol";
+import {BondRig, IBond} from "./BondRig.sol";
+
+/// @title Can an honest operator be slashed?
+contract HonestLogTest is BondRig {
+    Accuser internal accuser;
+
+    function setUp() public override {
+        accuser = new Accuser();
+    }
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(accuser);
+    }
+
+    function invariant_an_honest_log_is_never_slashed() public view {
+        accuser.checkStake();
+    }
+
+    function afterInvariant() public view {
+        yes(accuser.refused() > 40, "enough was tried");
+        yes(accuser.slashed() > 0, "and the tries are no nonsense: a lie is found");
+    }
+}
+
+/// @dev The operator acknowledges each item once and commits to just these. The accuser has all
+/// acknowledgements and the whole log, may mix, shift and forge whatever has no signature, and now
+/// and then has a lie of another operator, which must be found.
+contract Accuser is BondRig {
+    uint256 public refused;
+    uint256 public slashed;
+    uint256 private constant LIAR = 0x11A8;
+    IBond private _liarsBond;
+
+    constructor() {
+        super.setUp();
+        _liarsBond = IBond(
+            vm.deployCode(
+                "Bond.sol:Bond", abi.encode(exchange, quote, vm.addr(LIAR), address(this))
+            )
+        );
+        commit(4, "genesis");
+    }
+
+    function setUp() public pure override {}
+
+    function checkStake() external view {
+        same(bond.bonded(), STAKE, "an honest bond is whole");
+    }
+
+    function settleMore(uint256 count, bytes32 seed) external {
+        if (log.length < 64) commit(uint32(within(count, 1, 9)), seed);
+    }
+
+    /// @dev Two true acknowledgements of any two places, one perhaps tampered with after signing.
+    function accuseOfEquivocation(uint256 one, uint256 other, bytes32 forged, bool tamper)
+        external
+    {
+        Acknowledgement memory first = honest(one);
+        Acknowledgement memory second = honest(other);
+        bytes memory firstSignature = signed(first, OPERATOR);
+        bytes memory secondSignature = signed(second, OPERATOR);
+        if (tamper) {
+            second.item = forged;
+            second.sequence = first.sequence;
+        }
+        note(
+            abi.encodeCall(
+                IBond.proveEquivocation, (first, firstSignature, second, secondSignature)
+            )
+        );
+    }
+
+    /// @dev A true acknowledgement against the path of any place of any batch; the header may be
+    /// forged.
+    function accuseOfOmission(uint256 said, uint256 at, uint256 place, bytes32 item, uint256 how)
+        external
+    {
+        Acknowledgement memory first = honest(said);
+        Header memory header = headers[at % headers.length];
+        uint64 shown = header.firstSequence + uint64(place % header.commandCount);
+        bytes32[] memory siblings = pathIn(header, shown);
+        bytes32 claimed = how % 2 == 0 ? log[shown - 1] : item;
+        bytes memory signature = signed(first, OPERATOR);
+        if (how % 5 == 1) header.firstSequence = uint64(first.sequence);
+        if (how % 7 == 1) header.logRoot = claimed;
+        if (how % 11 == 1 && siblings.length > 0) siblings[0] = item;
+        note(
+            abi.encodeCall(
+                IBond.proveOmission, (first, signature, header, 0, 0, claimed, siblings)
+            )
+        );
+    }
+
+    /// @dev The same accusation with a lie in it, against the bond of who signed the lie.
+    function accuseLiar(uint256 at, uint256 place, bytes32 lie) external {
+        Header memory header = headers[at % headers.length];
+        uint64 shown = header.firstSequence + uint64(place % header.commandCount);
+        if (lie == log[shown - 1]) return;
+        quote.mint(address(_liarsBond), 1e6);
+        Acknowledgement memory said = acknowledge(shown, lie);
+        _liarsBond.proveOmission(
+            said, signed(said, LIAR), header, 0, 0, log[shown - 1], pathIn(header, shown)
+        );
+        ++slashed;
+    }
+
+    function honest(uint256 place) private view returns (Acknowledgement memory) {
+        uint256 at = place % log.length;
+        return acknowledge(uint64(at + 1), log[at]);
+    }
+
+    function note(bytes memory message) private {
+        (bool done,) = address(bond).call(message);
+        yes(!done, "no proof against an honest operator");
+        ++refused;
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IExchange} from "../../src/IExchange.sol";
+import {Signatures} from "../../src/Signatures.sol";
+import {KeyGrant, Withdrawal} from "../../src/Types.sol";
+import {Rig} from "../Rig.sol";
+import {BrokenWallet, ContractWallet, MumblingWallet} from "../doubles/Wallets.sol";
+
+/// @title Can a contract wallet trade and leave, without being asked while a batch settles?
+contract ContractWalletsTest is Rig {
+    ContractWallet internal wallet = new ContractWallet(bob);
+    address internal key = vm.addr(SESSION);
+
+    function grantFor(address account) internal view returns (KeyGrant memory grant) {
+        grant = plainGrant();
+        grant.account = account;
+    }
+
+    function test_its_owner_registers_a_key_by_signature() public {
+        KeyGrant memory grant = grantFor(address(wallet));
+        exchange.grantKey(grant, long(BOB, exchange.grantDigest(grant)));
+        same(exchange.keyOf(address(wallet), key).sides, 2, "granted");
+    }
+
+    function test_it_registers_a_key_by_its_own_call() public {
+        bytes memory message = abi.encodeCall(IExchange.grantKey, (grantFor(address(wallet)), ""));
+        yes(wallet.call(address(exchange), message), "granted");
+        same(exchange.keyOf(address(wallet), key).sides, 2, "granted");
+    }
+
+    function test_the_key_of_somebody_else_registers_nothing() public {
+        KeyGrant memory grant = grantFor(address(wallet));
+        bytes memory signature = long(ALICE, exchange.grantDigest(grant));
+        vm.expectRevert(
+            abi.encodeWithSelector(Signatures.NotSignedBy.selector, address(wallet), alice)
+        );
+        exchange.grantKey(grant, signature);
+    }
+
+    function test_only_the_right_word_means_yes() public {
+        address[2] memory bad = [address(new MumblingWallet()), address(new BrokenWallet())];
+        for (uint256 i; i < 2; ++i) {
+            KeyGrant memory grant = grantFor(bad[i]);
+            bytes memory signature = long(BOB, exchange.grantDigest(grant));
+            vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, bad[i], bob));
+            exchange.grantKey(grant, signature);
+        }
+    }
+
+    function test_it_withdraws_by_signature() public {
+        fund(address(wallet), quote, 100e6);
+        Withdrawal memory withdrawal = plainWithdrawal();
+        withdrawal.account = address(wallet);
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        exchange.withdraw(withdrawal, long(BOB, digest), long(OPERATOR, digest));
+        same(quote.balanceOf(address(0x70)), 10e6, "paid");
+    }
+
+    /// @dev The proxy trap: what a wallet says may change between match and settlement.
+    function test_a_wallet_that_changes_its_mind_cannot_stop_a_batch() public {
+        fund(address(wallet), base, 5e18);
+        KeyGrant memory grant = grantFor(address(wallet));
+        exchange.grantKey(grant, long(BOB, exchange.grantDigest(grant)));
+        Batch memory batch = ofWallet();
+        wallet.forget();
+        settle(batch);
+        same(balance(address(wallet), base), 4e8, "sold");
+    }
+
+    /// @dev The plain batch with the wallet, by its session key, in the place of Bob.
+    function ofWallet() private view returns (Batch memory batch) {
+        Draft memory sell = sellDraft();
+        batch = seal(buyDraft(), sell);
+        uint256 own = uint256(uint160(address(wallet))) << 16;
+        uint256 buyer = uint256(uint160(alice)) << 16;
+        bool first = own < buyer;
+        batch.keys = new uint256[](3);
+        (batch.keys[0], batch.keys[1], batch.keys[2]) =
+            first ? (own, own | LANE, buyer) : (buyer, own, own | LANE);
+        (uint16 b, uint16 w) = first ? (2, 0) : (0, 1);
+        Entry memory buy = batch.orders[0];
+        (buy.baseWord, buy.quoteWord, buy.stateWord) = (b, b, b);
+        Entry memory sale = batch.orders[1];
+        (sale.baseWord, sale.quoteWord, sale.stateWord) = (w, w, w + 1);
+        (sale.r, sale.vs) = compact(SESSION, digestFor(address(wallet), sell));
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Rig} from "../Rig.sol";
+import {Haunted} from "./Haunted.sol";
+
+/// @title Can anything that traders do make a sealed batch revert?
+/// @dev The operator honours each request from the moment it is on chain, and settles within the
+/// horizon what it sealed before. `Haunted` settles with a plain call: one refused batch, for
+/// whatever reason, fails the walk.
+contract GhostFillsTest is Rig {
+    Haunted internal haunted;
+
+    function setUp() public override {
+        haunted = new Haunted();
+    }
+
+    function targetContracts() public view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(haunted);
+    }
+
+    /// @dev How forge asks which functions of which contract to call.
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    function targetSelectors() public view returns (FuzzSelector[] memory targets) {
+        bytes4[11] memory wanted = [
+            Haunted.sealSome.selector,
+            Haunted.settleNext.selector,
+            Haunted.pass.selector,
+            Haunted.requestExit.selector,
+            Haunted.cancelExit.selector,
+            Haunted.finishExit.selector,
+            Haunted.requestCancel.selector,
+            Haunted.finishCancel.selector,
+            Haunted.revokeKey.selector,
+            Haunted.narrowKey.selector,
+            Haunted.transferAway.selector
+        ];
+        targets = new FuzzSelector[](1);
+        targets[0] = FuzzSelector(address(haunted), new bytes4[](wanted.length));
+        for (uint256 i; i < wanted.length; ++i) {
+            targets[0].selectors[i] = wanted[i];
+        }
+    }
+
+    function invariant_a_sealed_batch_always_settles() public view {
+        haunted.checkQueue();
+    }
+
+    /// @dev A quiet night proves nothing: traders must have tried, and while batches were waiting.
+    function afterInvariant() public {
+        haunted.settleAll();
+        yes(haunted.settled() >= 6, "batches settled");
+        yes(haunted.threatened() >= 3, "with something done while they waited");
+        yes(haunted.accepted() >= 10, "traders' calls were accepted");
+        yes(haunted.rejected() >= 5, "and rejected");
+    }
+}
