@@ -16,6 +16,7 @@ from benchmarks.challenge.layout import (
     BRANCHES,
     COUNTERS,
     COUNTERS_AT,
+    DEPTHS_AT,
     LADDER_WORDS,
     LEAF_PRICE_AT,
     LINK,
@@ -30,6 +31,7 @@ from benchmarks.challenge.layout import (
     TOP,
     TOPS_AT,
     TWIGS_AT,
+    WINDOW_TICKS,
     Book,
 )
 from benchmarks.challenge.memory import BookMemory, reserve
@@ -55,6 +57,7 @@ def _book_at(table: Any) -> Book:
         rows_at(arena + TOPS_AT, 2, TOP),
         rows_at(arena + ROOTS_AT, 2, _INT64),
         rows_at(arena + BITS_AT, 2 * LADDER_WORDS, _INT64),
+        rows_at(arena + DEPTHS_AT, 2 * WINDOW_TICKS, _INT64),
         rows_at(arena + LINKS_AT, SLOTS, ORDER),
         rows_at(arena + LINKS_AT, LINKS, LINK),
         rows_at(arena + LEAF_PRICE_AT, SLOTS, _INT64),

@@ -139,6 +139,7 @@ _PARTS: Final = (
     (TOP, 2),
     (np.dtype(np.int64), 2),
     (np.dtype(np.int64), 2 * LADDER_WORDS),
+    (np.dtype(np.int64), 2 * WINDOW_TICKS),
     (LINK, LINKS),
     (np.dtype(np.int64), SLOTS),
     (np.dtype(np.int32), 4 * SLOTS),
@@ -148,7 +149,8 @@ _PARTS: Final = (
 _OFFSETS = accumulate(
     (-(-dtype.itemsize * count // PAGE_BYTES) * PAGE_BYTES for dtype, count in _PARTS), initial=0
 )
-COUNTERS_AT, TOPS_AT, ROOTS_AT, BITS_AT, LINKS_AT, LEAF_PRICE_AT, TWIGS_AT, ARENA_BYTES = _OFFSETS
+COUNTERS_AT, TOPS_AT, ROOTS_AT, BITS_AT, DEPTHS_AT, *_FURTHER = _OFFSETS
+LINKS_AT, LEAF_PRICE_AT, TWIGS_AT, ARENA_BYTES = _FURTHER
 """All arrays lie in one arena, so that the machine needs one register for what would be seven."""
 
 
@@ -163,6 +165,8 @@ class Book(NamedTuple):
     """(2,) by side: the shelf of its far prices"""
     bits: NDArray[np.int64]
     """(2 * LADDER_WORDS,) the prices of each window that have orders"""
+    depths: NDArray[np.int64]
+    """(2 * WINDOW_TICKS,) open lots of each price of the windows, so that asking costs no walk"""
     orders: NDArray[Any]
     """(SLOTS,) ORDER, addressed by slot"""
     links: NDArray[Any]

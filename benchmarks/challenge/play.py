@@ -8,7 +8,7 @@ no ledger, and a modify that is a cancel and a new order.
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from benchmarks.challenge.layout import Book
+from benchmarks.challenge.layout import WINDOW_TICKS, Book
 from benchmarks.challenge.names import forget, name_fits, slot_for, slot_of
 from benchmarks.challenge.native import claim, natural
 from benchmarks.challenge.words import MessageType, ReportType
@@ -22,7 +22,7 @@ from engine.core.book import (
     unlink,
 )
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import NO_SLOT, SLOT_LINKS
+from engine.core.layout import SLOT_LINKS
 
 ROWS_AHEAD = 16
 """How many reports ahead the next lines of the queue are asked for."""
@@ -119,7 +119,9 @@ def cancel(book: Book, message: Any, rows: Any, used: int) -> None:
     if lots == 0:
         put(rows, used, ReportType.CANCEL_REJECT, 0, message, 0, 0)
         return
-    put(rows, used, ReportType.CANCEL_ACK, i64(order["ladder"]), message, order["price"], lots)
+    side, price = i64(order["ladder"]) & SIDES, order["price"]
+    put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
+    deepen(book, side, price, -lots)
     unlink(book, slot)
     order["lots"] = 0
     forget(book, slot)
@@ -139,6 +141,7 @@ def come_in(
     put(rows, used, kind, side, message, price, lots)
     used += 1
     if not is_new:
+        deepen(book, side, book.orders[slot]["price"], -resting)
         unlink(book, slot)
         book.orders[slot]["lots"] = 0
     elif resting != 0:  # The interface has no word for refusing an id that is in use.
@@ -161,6 +164,7 @@ def come_in(
     order["price"] = price
     order["order_id"] = message["order_id"]
     link(book, slot)
+    deepen(book, side, price, lots)
     return used
 
 
@@ -192,6 +196,7 @@ def fill(book: Book, message: Any, side: int, rows: Any, used: int) -> tuple[int
         used += 1
         lots -= traded
         maker["lots"] = resting - traded
+        deepen(book, 1 - side, against, -traded)
         if traded == resting:
             unlink(book, slot)
             forget(book, slot)
@@ -230,14 +235,26 @@ def echo(messages: Any, count: int, rows: Any, room: int) -> int:
 
 
 @kernel
+def deepen(book: Book, side: int, price: int, lots: int) -> None:
+    """Note that ``lots`` more are open at a price, or fewer; those outside the window are counted
+    when they are asked for."""
+    tick = price - book.tops[side]["low"]
+    if tick >= 0 and tick < WINDOW_TICKS:
+        book.depths[side * WINDOW_TICKS + tick] += lots
+
+
+@kernel
 def depth_at(book: Book, price: int, side: int) -> int:
     """Return the open lots of all orders of ``side`` at one price."""
+    tick = price - book.tops[side]["low"]
+    if tick >= 0 and tick < WINDOW_TICKS:
+        return book.depths[side * WINDOW_TICKS + tick]
     lots = i64(0)
     at = level_of(book, side, price)
     if at == NO_LEVEL:
         return lots
     place = i64(book.links[at]["next"])
-    while place not in (at, NO_SLOT):
+    while place != at:
         lots += book.orders[place >> SLOT_LINKS]["lots"]
         place = i64(book.links[place]["next"])
     return lots

@@ -2,11 +2,12 @@
  *
  *     player LIBRARY MESSAGES REPORTS RUN ROUNDS [foreign]
  *
- * MESSAGES is a file of `msg`. They are played ROUNDS times, each time to a fresh engine, in runs
- * of RUN messages (0: message by message through the three single calls), while a second thread
- * drains the reports. After each run the best prices and the depth there are asked. Prints the
- * nanoseconds of each round, first message to engine_flush; the reports and answers of the last
- * go to REPORTS and REPORTS.answers, and a round that differs from the one before ends the program.
+ * MESSAGES is a file of `msg`. They are played to a fresh engine each round, in runs of RUN messages
+ * (0: message by message through the three single calls), while a second thread drains the reports.
+ * After each run the best prices and the depth there are asked. The first round is not timed: its
+ * reports and answers go to REPORTS and REPORTS.answers. In each of the ROUNDS that follow, the
+ * second thread folds every byte of the reports into a fingerprint, which must be that of the first
+ * round, and the time from the first message to the end of engine_flush is printed in nanoseconds.
  * With `foreign` the queue is one of this program's own instead of the engine's.
  */
 #define _GNU_SOURCE
@@ -25,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CAPACITY = 1 << 16, DRAIN_MOST = 4096 };
+enum { CAPACITY = 1 << 16, DRAIN_MOST = 1024, WORDS = sizeof(report) / 8 };
 
 static struct {
     void (*init)(uint64_t, const transport *, void *);
@@ -122,8 +123,9 @@ static const transport ring_transport = {ring_create, ring_push, ring_drain, rin
 typedef struct {
     const transport *out;
     void *queue;
-    report *rows;
+    report *kept; /* Where all reports go, or NULL when only the fingerprint is wanted. */
     uint64_t count, most;
+    uint64_t fingerprint[WORDS];
     _Atomic int ready, over;
 } drainer;
 
@@ -134,7 +136,17 @@ static void use_core(int core) {
     sched_setaffinity(0, sizeof set, &set); /* Without leave to choose it runs where it may. */
 }
 
+static void fold(drainer *d, const report *rows, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t words[WORDS];
+        memcpy(words, rows + i, sizeof words);
+        for (int j = 0; j < WORDS; j++)
+            d->fingerprint[j] = (d->fingerprint[j] ^ words[j]) * 0x9E3779B97F4A7C15u;
+    }
+}
+
 static void *drain(void *argument) {
+    static report rows[DRAIN_MOST];
     drainer *d = argument;
     use_core(1);
     atomic_store(&d->ready, 1);
@@ -142,8 +154,10 @@ static void *drain(void *argument) {
     for (;;) {
         /* Asked before draining: what was pushed before `over` is then surely drained. */
         int over = atomic_load_explicit(&d->over, memory_order_acquire);
-        uint64_t room = d->most - d->count;
-        uint32_t got = d->out->drain(d->queue, d->rows + d->count, room < DRAIN_MOST ? room : DRAIN_MOST);
+        uint32_t got = d->out->drain(d->queue, rows, DRAIN_MOST);
+        fold(d, rows, got);
+        if (d->kept && d->count + got <= d->most)
+            memcpy(d->kept + d->count, rows, got * sizeof *rows);
         d->count += got;
         if (got) {
             idle = 0;
@@ -224,6 +238,30 @@ static void *pages(uint64_t size) {
     return area;
 }
 
+/* Play everything to a fresh engine and return the nanoseconds it took. */
+static int64_t play_round(drainer *d, const msg *messages, uint64_t count, uint64_t run,
+                          answer *answers) {
+    d->queue = d->out->create(CAPACITY);
+    if (!d->queue)
+        fail("no queue");
+    engine.init(1, d->out, d->queue);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, drain, d))
+        fail("no thread");
+    while (!atomic_load(&d->ready))
+        sched_yield();
+
+    int64_t start_ns = now_ns();
+    play(messages, count, run, answers);
+    int64_t end_ns = now_ns();
+
+    atomic_store_explicit(&d->over, 1, memory_order_release);
+    pthread_join(thread, NULL);
+    engine.shutdown();
+    d->out->destroy(d->queue);
+    return end_ns - start_ns;
+}
+
 int main(int argc, char **argv) {
     if (argc < 6)
         fail("LIBRARY MESSAGES REPORTS RUN ROUNDS [foreign]");
@@ -234,40 +272,22 @@ int main(int argc, char **argv) {
     uint64_t most = 4 * count + 65536, probes = run ? (count + run - 1) / run : 0;
     report *rows = pages(most * sizeof *rows);
     answer *answers = pages((probes + 1) * sizeof *answers);
-    report *before = NULL;
-    uint64_t before_count = 0;
 
     use_core(0);
-    for (uint64_t round = 0; round < rounds; round++) {
-        drainer d = {.out = out, .queue = out->create(CAPACITY), .rows = rows, .most = most};
-        if (!d.queue)
-            fail("no queue");
-        engine.init(round, out, d.queue);
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, drain, &d))
-            fail("no thread");
-        while (!atomic_load(&d.ready))
-            sched_yield();
-
-        int64_t start_ns = now_ns();
-        play(messages, count, run, answers);
-        int64_t end_ns = now_ns();
-
-        atomic_store_explicit(&d.over, 1, memory_order_release);
-        pthread_join(thread, NULL);
-        engine.shutdown();
-        out->destroy(d.queue);
-        printf("%lld\n", (long long)(end_ns - start_ns));
-        fflush(stdout);
-        if (!before) {
-            before = pages((d.count + 1) * sizeof *before);
-            before_count = d.count;
-            memcpy(before, rows, d.count * sizeof *rows);
-        } else if (d.count != before_count || memcmp(before, rows, d.count * sizeof *rows)) {
-            fail("two rounds gave different reports");
-        }
-    }
-    write_file(argv[3], "", rows, before_count * sizeof *rows);
+    drainer first = {.out = out, .kept = rows, .most = most};
+    play_round(&first, messages, count, run, answers);
+    if (first.count > most)
+        fail("more reports than there can be");
+    write_file(argv[3], "", rows, first.count * sizeof *rows);
     write_file(argv[3], ".answers", answers, probes * sizeof *answers);
+    munmap(rows, most * sizeof *rows);
+
+    for (uint64_t round = 0; round < rounds; round++) {
+        drainer d = {.out = out};
+        printf("%lld\n", (long long)play_round(&d, messages, count, run, answers));
+        fflush(stdout);
+        if (d.count != first.count || memcmp(d.fingerprint, first.fingerprint, sizeof d.fingerprint))
+            fail("two rounds gave different reports");
+    }
     return 0;
 }
