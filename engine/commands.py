@@ -36,6 +36,10 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
     DELIST        market: cancels all its orders, for good
     SET_BAND      market, price_ticks = lowest and amount = highest price that may trade, both 0
                   for no bounds: cancels the orders that could trade outside
+    BUST          undoes one trade that the chain refuses: market, account = its buyer,
+                  fee_cap_ppm = the seller's account, price_ticks = base pips, amount = quote
+                  pips, order_id = the buyer's fee and expiry_ns the seller's in pips (negative
+                  where it is a rebate). The money goes back; orders are not touched
     POISON        stands, written by the sequencer, in place of a command that broke an assertion;
                   the other columns are that command's. Its market is halted
 """
@@ -92,6 +96,7 @@ class Kind(IntEnum):
     DELIST = 17
     SET_BAND = 18
     POISON = 19
+    BUST = 20
 
 
 def command(kind: Kind, **fields: int) -> np.void:

@@ -47,6 +47,9 @@ caused the event, ``index`` numbers events without a gap from 1.
     MARKET_DELISTED   market
     BAND_SET          market, price_ticks = lowest, amount = highest price that may trade
     UNCROSSED         an auction is over: market, price_ticks = its price, amount = lots traded
+    TRADE_BUSTED      a trade is undone: market, account = its buyer, maker_account = its seller,
+                      price_ticks = base pips, amount = quote pips, fee_pips and maker_fee_pips =
+                      what buyer and seller had paid
     POISONED          a command broke an assertion and was replaced: market, account, order_id as
                       in it, outcome = POISONED
 """
@@ -113,3 +116,4 @@ class EventKind(IntEnum):
     BAND_SET = 23
     UNCROSSED = 24
     POISONED = 25
+    TRADE_BUSTED = 26

@@ -6,7 +6,7 @@ Every command here is refused before it changes anything or done whole.
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from engine.core.emit import emit_cancelled_all, emit_money
+from engine.core.emit import emit_cancelled_all, emit_market, emit_money
 from engine.core.jit import i64, rare
 from engine.core.layout import ACCOUNTS_MAX, TOKENS_MAX, State
 from engine.core.leave import sweep
@@ -159,4 +159,59 @@ def cancel_after(state: State, out: Events, row: Any) -> Outcome:
     if deadline_ns != 0:
         counters["deadline_soonest_ns"] = min(counters["deadline_soonest_ns"], deadline_ns)
     emit_money(state, out, EventKind.CANCEL_AFTER_SET, 0, account, deadline_ns)
+    return Outcome.ACCEPTED
+
+
+@rare
+def judge_bust(state: State, row: Any) -> Outcome:
+    """Return ACCEPTED or why a trade cannot be undone."""
+    counters = state.counters[0]
+    buyer, seller = i64(row["account"]), i64(row["fee_cap_ppm"])
+    base_pips, quote_pips = row["price_ticks"], row["amount"]
+    buyer_fee, seller_fee = row["order_id"], row["expiry_ns"]
+    if row["market"] >= counters["markets"]:
+        return Outcome.UNKNOWN_MARKET
+    if buyer >= counters["accounts"] or seller >= counters["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    if buyer == seller:
+        return Outcome.BAD_ORDER
+    if not 1 <= base_pips <= MONEY_MAX or not 1 <= quote_pips <= MONEY_MAX:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    if max(buyer_fee, seller_fee) > quote_pips or min(buyer_fee, seller_fee) < -quote_pips:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    if buyer_fee + seller_fee < 0:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    listing = state.markets[row["market"]]
+    base, quote = i64(listing["base"]), i64(listing["quote"])
+    if state.cells[cell_at(state, buyer, base)]["available"] < base_pips:
+        return Outcome.INSUFFICIENT_BALANCE
+    if state.cells[cell_at(state, seller, quote)]["available"] < quote_pips - seller_fee:
+        return Outcome.INSUFFICIENT_BALANCE
+    if state.tokens[quote]["fees"] < buyer_fee + seller_fee:
+        return Outcome.INSUFFICIENT_BALANCE
+    return Outcome.ACCEPTED
+
+
+@rare
+def bust(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out BUST: both get back what they gave, the fees included; or return why not."""
+    judged = judge_bust(state, row)
+    if judged != Outcome.ACCEPTED:
+        return judged
+    buyer, seller = i64(row["account"]), i64(row["fee_cap_ppm"])
+    base_pips, quote_pips = row["price_ticks"], row["amount"]
+    buyer_fee, seller_fee = row["order_id"], row["expiry_ns"]
+    listing = state.markets[row["market"]]
+    base, quote = i64(listing["base"]), i64(listing["quote"])
+    state.cells[cell_at(state, buyer, base)]["available"] -= base_pips
+    state.cells[cell_at(state, buyer, quote)]["available"] += quote_pips + buyer_fee
+    state.cells[cell_at(state, seller, base)]["available"] += base_pips
+    state.cells[cell_at(state, seller, quote)]["available"] -= quote_pips - seller_fee
+    state.tokens[quote]["fees"] -= buyer_fee + seller_fee
+    emit_market(state, out, EventKind.TRADE_BUSTED, i64(row["market"]), base_pips, quote_pips)
+    event = out[state.counters[0]["out_row"] - 1]
+    event["account"] = buyer
+    event["maker_account"] = seller
+    event["fee_pips"] = buyer_fee
+    event["maker_fee_pips"] = seller_fee
     return Outcome.ACCEPTED

@@ -129,6 +129,8 @@ def administer(state: State, out: Events, row: Any, kind: int) -> None:
         judged = money.cancel_all(state, out, row)
     elif kind == Kind.CANCEL_AFTER:
         judged = money.cancel_after(state, out, row)
+    elif kind == Kind.BUST:
+        judged = money.bust(state, out, row)
     else:
         judged = administer_market(state, out, row, kind)
     if judged != Outcome.ACCEPTED:

@@ -73,6 +73,7 @@ class Engine:
             Kind.DELIST: markets.delist,
             Kind.SET_BAND: markets.set_band,
             Kind.POISON: markets.poison,
+            Kind.BUST: money.bust,
         }
 
     def apply(self, commands: Commands) -> Events:

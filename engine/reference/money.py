@@ -86,3 +86,55 @@ class Money:
         self.state.ledger.take_out(account, token, amount)
         self.state.emit(EventKind.EXIT_ENDED, account=account, token=token, amount=amount)
         return Outcome.ACCEPTED
+
+    def judge_bust(self, row: Row) -> Outcome:
+        """Return ACCEPTED or why a trade cannot be undone."""
+        buyer, seller, base, quote = (
+            row[name] for name in ("account", "fee_cap_ppm", "price_ticks", "amount")
+        )
+        fees = row["order_id"], row["expiry_ns"]
+        if row["market"] >= len(self.state.markets):
+            return Outcome.UNKNOWN_MARKET
+        if max(buyer, seller) >= len(self.state.exits):
+            return Outcome.UNKNOWN_ACCOUNT
+        if buyer == seller:
+            return Outcome.BAD_ORDER
+        if not (1 <= base <= MONEY_MAX and 1 <= quote <= MONEY_MAX):
+            return Outcome.AMOUNT_OUT_OF_RANGE
+        if max(fees) > quote or min(fees) < -quote or sum(fees) < 0:
+            return Outcome.AMOUNT_OUT_OF_RANGE
+        market, ledger = self.state.markets[row["market"]], self.state.ledger
+        if (
+            ledger.available[buyer, market.base] < base
+            or ledger.available[seller, market.quote] < quote - fees[1]
+            or ledger.fees[market.quote] < sum(fees)
+        ):
+            return Outcome.INSUFFICIENT_BALANCE
+        return Outcome.ACCEPTED
+
+    def bust(self, row: Row) -> Outcome:
+        """Carry out BUST: both get back what they gave, the fees included."""
+        judged = self.judge_bust(row)
+        if judged != Outcome.ACCEPTED:
+            return judged
+        buyer, seller, base, quote = (
+            row[name] for name in ("account", "fee_cap_ppm", "price_ticks", "amount")
+        )
+        buyer_fee, seller_fee = row["order_id"], row["expiry_ns"]
+        market, ledger = self.state.markets[row["market"]], self.state.ledger
+        ledger.add(buyer, market.base, -base)
+        ledger.add(buyer, market.quote, quote + buyer_fee)
+        ledger.add(seller, market.base, base)
+        ledger.add(seller, market.quote, seller_fee - quote)
+        ledger.fees[market.quote] -= buyer_fee + seller_fee
+        self.state.emit(
+            EventKind.TRADE_BUSTED,
+            market=row["market"],
+            account=buyer,
+            maker_account=seller,
+            price_ticks=base,
+            amount=quote,
+            fee=buyer_fee,
+            maker_fee=seller_fee,
+        )
+        return Outcome.ACCEPTED

@@ -51,6 +51,7 @@ WEIGHTS: Final = {
     Kind.SET_TERMS: 0.9,
     Kind.DELIST: 0.6,
     Kind.POISON: 0.6,
+    Kind.BUST: 2,
     Kind.DEPOSIT: 60,
     Kind.WITHDRAW: 20,
     Kind.CLOCK: 8,
@@ -151,6 +152,7 @@ class Crowd:
             Kind.SET_TERMS: self.terms,
             Kind.DELIST: self.delisting,
             Kind.POISON: self.poison,
+            Kind.BUST: self.bust,
             Kind.DEPOSIT: self.transfer,
             Kind.WITHDRAW: self.transfer,
             Kind.EXIT_BEGIN: self.exit_begin,
@@ -396,6 +398,20 @@ class Crowd:
     def poison(self, account: int) -> Row:
         """Draw a POISON in place of an order."""
         return self.order(account)
+
+    def bust(self, account: int) -> Row:
+        """Draw a BUST of a trade that may never have been; somebody may be too poor for it."""
+        random = self.random
+        quote = random.choice((*(1, 10**3, 10**4) * 5, 0, MONEY_MAX))
+        return {
+            "market": self.market(),
+            "account": account,
+            "fee_cap_ppm": random.randrange(self.accounts),
+            "price_ticks": random.choice((*(1, 10, 10**4) * 5, 0, MONEY_MAX)),
+            "amount": quote,
+            "order_id": random.choice((0, 1, 1, 5, quote, -1)),
+            "expiry_ns": random.choice((0, 1, -1, 3)),
+        }
 
     def transfer(self, account: int) -> Row:
         """Draw a DEPOSIT or WITHDRAW."""

@@ -71,6 +71,8 @@ class Asked:
     def too_poor(self) -> bool:
         """What the account has is not enough, with what an order to be replaced would free."""
         row, account = self.row, self.row["account"]
+        if row["kind"] == Kind.BUST:
+            return self.too_poor_to_go_back()
         if row["kind"] in (Kind.WITHDRAW, Kind.EXIT_END):
             token, needed = row["token"], row["amount"]
         else:
@@ -80,6 +82,17 @@ class Asked:
         if row["kind"] == Kind.REPLACE and self.order is not None:
             has += self.market.worst(self.side, self.order.all_lots, self.order.price)[1]
         return has < needed
+
+    def too_poor_to_go_back(self) -> bool:
+        """The buyer, the seller or the house no longer has what the trade gave it."""
+        row, held = self.row, self.shadow.held()
+        buyer, seller = row["account"], row["fee_cap_ppm"]
+        base, quote = (buyer, self.market.base), (seller, self.market.quote)
+        return (
+            self.shadow.owned[base] - held.get(base, 0) < row["price_ticks"]
+            or self.shadow.owned[quote] - held.get(quote, 0) < row["amount"] - row["expiry_ns"]
+            or self.shadow.fees[self.market.quote] < row["order_id"] + row["expiry_ns"]
+        )
 
     def closed(self, phase: Phase) -> bool:
         """The market is in that phase, and the phase forbids it."""
