@@ -24,6 +24,7 @@ from settlement.eip712 import KeyGrant
 from settlement.keys import KeyBook
 from settlement.outbox import ActionKind
 from settlement.ports import TradeState
+from settlement.receipts import TradeReceipt
 from settlement.settler import STATE_NAMES, Settler
 from settlement.watcher import (
     CancelRequested,
@@ -80,6 +81,10 @@ class SettlementDesk:
         address = self._settler.deposit_address(account, ref)
         self._watcher.watch(address)
         return address
+
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        """See ``SettlementPort``."""
+        return self._settler.receipts(account, ref, trade_ids)
 
 
 class SettlementListener(Protocol):

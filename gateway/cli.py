@@ -56,6 +56,22 @@ def demo(
     sys.exit(uvloop.run(tell(directory, chain.value, tape, messages, console)))
 
 
+@app.command()
+def receipt(
+    invoice: Annotated[str, typer.Argument(help="The invoice's id.")],
+    directory: DataOption = Path("data"),
+) -> None:
+    """Print proofs, as JSON, of what an invoice's tokens were sold for; empty if not in a batch."""
+    from gateway.papers import receipts_of_invoice
+    from settlement.receipts import encode_receipts
+
+    receipts = receipts_of_invoice(directory, invoice)
+    if receipts is None:
+        console.print(f"There is no invoice {invoice} in {directory}.", highlight=False)
+        sys.exit(1)
+    sys.stdout.write(encode_receipts(receipts).decode() + "\n")
+
+
 @app.command(name="compile")
 def compile_kernels() -> None:
     """Compile the engine's kernels into the cache (once after an install)."""

@@ -47,7 +47,7 @@ from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
 from settlement.sealer import Sealer
-from settlement.settler import Contracts, Settler
+from settlement.settler import Settler, contracts_of
 from settlement.signer import SecretSigner, Signer
 from settlement.submitter import Policy, Submitter
 from settlement.watcher import DepositBook, Watcher
@@ -184,9 +184,7 @@ class Stack:
             Policy(confirmations=settings.confirmations),
             self.now_ns,
         )
-        contracts = Contracts(
-            deployment.exchange, deployment.invoice_deposits, deployment.invoice_implementation
-        )
+        contracts = contracts_of(deployment)
         self.settler = Settler(self.outbox, self.sealer, submitter, contracts, self.now_ns)
         self.watcher = Watcher(
             self.chain,

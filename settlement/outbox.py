@@ -421,6 +421,16 @@ class Outbox:
         found = self.batch_states(tables.actions.c.state == ActionState.FINAL, limit=1)
         return found[0] if found else None
 
+    def calldata(self, number: int) -> bytes:
+        """Return what batch ``number`` sends; it must be sealed."""
+        query = (
+            sa.select(tables.actions.c.calldata)
+            .join(tables.batches, tables.actions.c.id == tables.batches.c.action_id)
+            .where(tables.batches.c.number == number)
+        )
+        with self._engine.connect() as db:
+            return bytes(db.execute(query).scalar_one())
+
     def batch(self, number: int) -> BatchState | None:
         """Return batch ``number``."""
         found = self.batch_states(tables.batches.c.number == number, limit=1)

@@ -11,6 +11,7 @@ from engine.types import Side
 from settlement.attachments import SignedOrder, SignedWithdrawal
 from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain, KeyGrant
+from settlement.receipts import TradeReceipt
 
 
 class Balance(NamedTuple):
@@ -76,3 +77,6 @@ class SettlementPort(Protocol):
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """Return the CREATE2 address that can pay only into ``account`` with ``ref``."""
+
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from settlement.batch import encode_call
+from settlement.deploy import Deployment
 from settlement.deposit_address import deposit_address
-from settlement.eip712 import KeyGrant, keccak256
+from settlement.eip712 import Domain, KeyGrant, keccak256
 from settlement.outbox import ActionKind, ActionState, BatchState, Call, Change, Outbox
 from settlement.ports import TradeState
+from settlement.receipts import TradeReceipt, receipts_of
 from settlement.sealer import Sealer
 from settlement.submitter import Halt, Submitter
 
@@ -30,11 +32,22 @@ MATCHED: Final = TradeState("matched")
 
 
 class Contracts(NamedTuple):
-    """Addresses the settler calls."""
+    """What the settler calls; ``tokens`` are listed addresses by number on chain."""
 
-    exchange: bytes
+    domain: Domain
     invoice_deposits: bytes
     invoice_implementation: bytes
+    tokens: list[bytes]
+
+
+def contracts_of(deployment: Deployment) -> Contracts:
+    """Return what the settler calls of ``deployment``."""
+    return Contracts(
+        deployment.domain,
+        deployment.invoice_deposits,
+        deployment.invoice_implementation,
+        [token.address for token in deployment.tokens],
+    )
 
 
 class Settler:
@@ -120,8 +133,13 @@ class Settler:
         """See ``SettlementPort``; once for each signature."""
         calldata = encode_call("grantKey", tuple(grant), signature)
         key = keccak256(signature).hex()
-        to = self._contracts.exchange
+        to = self._contracts.domain.contract
         self._outbox.enqueue(Call(ActionKind.GRANT, key, to, calldata, GRANT_GAS), self._now_ns())
+
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        """See ``SettlementPort``."""
+        domain, tokens = self._contracts.domain, self._contracts.tokens
+        return receipts_of(self._outbox, domain, tokens, account, ref, trade_ids)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""

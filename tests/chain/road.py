@@ -40,7 +40,7 @@ from settlement.eip712 import keccak256
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
 from settlement.sealer import GAS_MAX, Sealer
-from settlement.settler import Contracts, Settler
+from settlement.settler import Settler, contracts_of
 from settlement.signer import SecretSigner, Signer, Transaction
 from settlement.submitter import Policy, Submitter
 from settlement.watcher import DepositBook, Deposited, Watcher
@@ -112,11 +112,7 @@ class Road:
         self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
         self.watcher.watch_token(self.usd)
         self.watcher.watch_token(self.token)
-        contracts = Contracts(
-            self.domain.contract,
-            self.deployment.invoice_deposits,
-            self.deployment.invoice_implementation,
-        )
+        contracts = contracts_of(self.deployment)
         self.settler = Settler(self.outbox, self.sealer, self.submitter, contracts, self.clock)
         for committed in self.sequencer.recover():
             for consumer in (self.catalog, self.book, self.admission, self.sealer):
@@ -194,6 +190,7 @@ class Road:
         nonce: int,
         lane: int = 0,
         expires_in_s: int = 1_800,
+        ref: bytes = ZERO_REF,
     ) -> Events:
         """Sign and place an order; ``lane`` 0 is immediate or cancel."""
         flags = OrderBits.SELL if side == Side.SELL else OrderBits(0)
@@ -208,7 +205,7 @@ class Road:
             quote_amount=lots * price_ticks * 10**4,
             expiry=self.clock() // NS + expires_in_s,
             max_fee_ppm=5_000,
-            ref=ZERO_REF,
+            ref=ref,
             signature=b"",
             signer=owner.address,
             digest=b"",
