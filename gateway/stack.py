@@ -19,6 +19,7 @@ import structlog
 from fastapi import APIRouter
 
 from engine.core import Engine
+from engine.frames import Consumer
 from engine.journal import DirectoryStorage, Journal
 from engine.sequencer import Sequencer
 from engine.types import Limits
@@ -46,10 +47,10 @@ from settlement.deploy import Delays, Deployment, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
-from settlement.sealer import Sealer
-from settlement.settler import Settler, contracts_of
+from settlement.sealer import Sealing
+from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer
-from settlement.submitter import Policy, Submitter
+from settlement.submitter import Policy
 from settlement.watcher import DepositBook, Watcher
 
 VERSION: Final = "0.1.0"
@@ -173,19 +174,16 @@ class Stack:
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = Outbox(settings.directory / "settlement.sqlite")
-        self.sealer = Sealer(
-            self.outbox, self.catalog, domain, settings.operator, settings.batch_age_ns
-        )
-        submitter = Submitter(
+        self.settler = open_settler(
             self.chain,
             self.outbox,
+            self.catalog,
+            deployment,
             settings.operator,
-            deployment.exchange,
+            Sealing(settings.batch_age_ns, horizon_s=settings.delays.horizon),
             Policy(confirmations=settings.confirmations),
             self.now_ns,
         )
-        contracts = contracts_of(deployment)
-        self.settler = Settler(self.outbox, self.sealer, submitter, contracts, self.now_ns)
         self.watcher = Watcher(
             self.chain,
             self.outbox,
@@ -223,16 +221,17 @@ class Stack:
             jitter=Random(),
             confirmations_required=self.settings.confirmations,
         )
-        for consumer in (
+        consumers: tuple[Consumer, ...] = (
             self.catalog,
             self.admission,
             self.deposit_book,
-            self.sealer,
+            *self.settler.consumers,
             self.market_data,
             self.user_stream,
             self.merchants,
             ChangesOfTerms(self.catalog),
-        ):
+        )
+        for consumer in consumers:
             self.pipeline.follow(consumer)
         self.chain_loop = ChainLoop(
             chain=self.chain,

@@ -24,7 +24,8 @@ class Balance(NamedTuple):
 class TradeState(NamedTuple):
     """How far a trade is on its way to the chain.
 
-    ``state`` is one of matched, batched, submitted, mined, final.
+    ``state`` is one of matched, batched, submitted, mined, final; or busted, if the contract
+    would not have it and it was undone.
     """
 
     state: str

@@ -153,9 +153,9 @@ def why_refused(receipt: TradeReceipt, head_on_chain: bytes) -> str | None:
     if (receipt.domain.name, receipt.domain.version) != (DOMAIN_NAME, DOMAIN_VERSION):
         return "the orders are of another protocol"
     try:
-        digests = [_digest(domain, order) for order in (receipt.buy, receipt.sell)]
+        buy, sell = _digest(domain, receipt.buy), _digest(domain, receipt.sell)
         pips = [int(text) for text in msgspec.structs.astuple(receipt.trade)]
-        leaf = leaf_of(receipt.index, *digests, *pips)
+        leaf = leaf_of(receipt.index, buy, sell, *pips)
         path = [_unhex(sibling) for sibling in receipt.path]
         root = _unhex(receipt.trades_root)
         prev_head, payload_hash = _unhex(receipt.prev_head), _unhex(receipt.payload_hash)

@@ -6,15 +6,22 @@ A facade over outbox, sealer, submitter and watcher; ``step`` is the whole of th
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from engine.frames import Consumer
 from settlement.batch import encode_call
+from settlement.catalog import Catalog
+from settlement.chain import Chain
 from settlement.deploy import Deployment
 from settlement.deposit_address import deposit_address
 from settlement.eip712 import Domain, KeyGrant, keccak256
 from settlement.outbox import ActionKind, ActionState, BatchState, Call, Change, Outbox
 from settlement.ports import TradeState
+from settlement.quarantine import Quarantine
 from settlement.receipts import TradeReceipt, receipts_of
-from settlement.sealer import Sealer
-from settlement.submitter import Halt, Submitter
+from settlement.repair import Repair, Stuck
+from settlement.returns import Returns
+from settlement.sealer import Sealer, Sealing
+from settlement.signer import Signer
+from settlement.submitter import Halt, Policy, Submitter
 
 SWEEP_GAS: Final = 400_000
 GRANT_GAS: Final = 200_000
@@ -25,10 +32,12 @@ STATE_NAMES: Final = {
     ActionState.BROADCAST: "submitted",
     ActionState.MINED: "mined",
     ActionState.FINAL: "final",
-    # Nothing is undone: a refused batch waits for the operator with its trades in it.
+    # Its trades are sealed anew, but for those that are busted.
     ActionState.FAILED: "batched",
+    ActionState.ABANDONED: "matched",
 }
 MATCHED: Final = TradeState("matched")
+BUSTED: Final = TradeState("busted")
 
 
 class Contracts(NamedTuple):
@@ -54,6 +63,7 @@ class Settler:
     """Implements ``settlement.ports.SettlementPort``.
 
     ``step`` belongs to one worker thread; everything else may be called from any thread.
+    ``consumers`` have to follow the journal, after the catalog.
     """
 
     def __init__(
@@ -61,34 +71,47 @@ class Settler:
         outbox: Outbox,
         sealer: Sealer,
         submitter: Submitter,
+        repair: Repair,
+        returns: Returns,
         contracts: Contracts,
         now_ns: Callable[[], int],
     ) -> None:
         self._outbox = outbox
-        self._sealer = sealer
+        self.sealer = sealer
         self._submitter = submitter
         self._contracts = contracts
         self._now_ns = now_ns
+        self.repair = repair
+        self.returns = returns
 
     @property
-    def halted(self) -> Halt | None:
+    def consumers(self) -> tuple[Consumer, ...]:
+        """Return who has to follow the journal."""
+        return self.sealer, self.returns
+
+    @property
+    def halted(self) -> Halt | Stuck | None:
         """Return why nothing is sent any more; None while all is well."""
-        return self._submitter.halted
+        return self.repair.stuck or self._submitter.halted
 
     def step(self) -> bool:
         """Seal what is due and move everything that can move; return whether anything did.
 
         Raises ``ChainUnavailableError``: sealing is done by then, sending resumes at the next step.
         """
-        is_sealed = self._sealer.seal_due(self._now_ns())
-        return self._submitter.step() or is_sealed
+        is_sealed = self._submitter.halted is None and self.sealer.seal_due(self._now_ns())
+        moved = self._submitter.step() or is_sealed
+        self.returns.look()
+        return self.repair.step() or moved
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
-        return self._sealer.seal(self._now_ns())
+        return self.sealer.seal(self._now_ns())
 
     def trade_state(self, trade_id: int) -> TradeState:
         """See ``SettlementPort``."""
+        if self.sealer.is_busted(trade_id):
+            return BUSTED
         found = self._outbox.batch_of_trade(trade_id)
         if found is None:
             return MATCHED
@@ -104,7 +127,7 @@ class Settler:
 
     def waits_for_blocks(self) -> bool:
         """Return whether something is mined that is not final yet."""
-        return bool(self._outbox.in_blocks(limit=1))
+        return self._outbox.count(ActionState.MINED) > 0 or self._submitter.halted is not None
 
     def changes(self, since: int, limit: int = 1_000) -> list[Change]:
         """Return what changed state after change number ``since`` (0 for all), oldest first.
@@ -149,3 +172,29 @@ class Settler:
             account,
             ref,
         )
+
+
+def open_settler(
+    chain: Chain,
+    outbox: Outbox,
+    catalog: Catalog,
+    deployment: Deployment,
+    signer: Signer,
+    sealing: Sealing,
+    policy: Policy,
+    now_ns: Callable[[], int],
+) -> Settler:
+    """Return a settler for ``deployment`` with all its parts; ``signer`` is the operator."""
+    exchange = deployment.exchange
+    sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing)
+    submitter = Submitter(chain, outbox, signer, exchange, policy, now_ns)
+    quarantine = Quarantine(chain, exchange, signer.address, catalog)
+    return Settler(
+        outbox,
+        sealer,
+        submitter,
+        Repair(outbox, sealer, submitter, quarantine, now_ns),
+        Returns(chain, outbox, exchange, deployment.deploy_block, policy.confirmations),
+        contracts_of(deployment),
+        now_ns,
+    )

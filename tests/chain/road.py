@@ -39,10 +39,10 @@ from settlement.devchain import DevChain, dev_secret
 from settlement.eip712 import keccak256
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
-from settlement.sealer import GAS_MAX, Sealer
-from settlement.settler import Settler, contracts_of
+from settlement.sealer import GAS_MAX, Sealing
+from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer, Transaction
-from settlement.submitter import Policy, Submitter
+from settlement.submitter import Policy
 from settlement.watcher import DepositBook, Deposited, Watcher
 
 NS = 10**9
@@ -55,13 +55,13 @@ ALICE, BOB, CAROL = (SecretSigner(dev_secret(i)) for i in (1, 2, 3))
 SECRETS = {SecretSigner(dev_secret(i)).address: dev_secret(i) for i in range(10)}
 LANE = 0x8000
 AGE_NS = 2 * NS
+DELAYS = Delays(horizon=3_600, exit=7_200, deadman=86_400, custodian=14_400)
 
 
 def deployed(chain: Chain, directory: Path) -> Deployment:
     """Deploy (or find) the contracts with short delays."""
-    delays = Delays(horizon=3_600, exit=7_200, deadman=86_400, custodian=14_400)
     path = directory / "deployment.json"
-    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, delays)
+    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, DELAYS)
 
 
 def transact(chain: Chain, sender: Signer, to: bytes, calldata: bytes, value: int = 0) -> Receipt:
@@ -104,18 +104,23 @@ class Road:
         self.outbox = Outbox(self.directory / "outbox.sqlite")
         self.catalog, self.book = Catalog(), DepositBook()
         self.admission = Admission(self.catalog, KeyBook())
-        self.sealer = Sealer(self.outbox, self.catalog, self.domain, OPERATOR, AGE_NS, self.gas_max)
-        policy = Policy(confirmations=self.confirmations)
-        self.submitter = Submitter(
-            chain, self.outbox, OPERATOR, self.domain.contract, policy, self.clock
+        self.settler = open_settler(
+            chain,
+            self.outbox,
+            self.catalog,
+            self.deployment,
+            OPERATOR,
+            Sealing(AGE_NS, self.gas_max, horizon_s=DELAYS.horizon),
+            Policy(confirmations=self.confirmations),
+            self.clock,
         )
+        self.sealer = self.settler.sealer
         self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
         self.watcher.watch_token(self.usd)
         self.watcher.watch_token(self.token)
-        contracts = contracts_of(self.deployment)
-        self.settler = Settler(self.outbox, self.sealer, self.submitter, contracts, self.clock)
+        self.consumers = (self.catalog, self.book, self.admission, *self.settler.consumers)
         for committed in self.sequencer.recover():
-            for consumer in (self.catalog, self.book, self.admission, self.sealer):
+            for consumer in self.consumers:
                 consumer.consume(committed)
 
     def history(self) -> list[Committed]:
@@ -138,7 +143,7 @@ class Road:
     def commit(self, row: Any, attachment: AnyAttachment | None = None) -> Events:
         """Sequence one command and show it to all consumers."""
         committed = self.sequencer.commit([Submission(row, encode(attachment))])
-        for consumer in (self.catalog, self.book, self.admission, self.sealer):
+        for consumer in self.consumers:
             consumer.consume(committed)
         return committed.events
 

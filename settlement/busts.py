@@ -1,0 +1,59 @@
+"""How is a trade undone that the contract will never accept?
+
+By a command like everything else, so that ledger, journal and auditors agree on it: the money goes
+back between the two accounts and the fees, and the trade's number is in the attachment. Open lots
+do not come back.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from engine.commands import COMMAND
+from engine.frames import Frame
+from engine.types import fee_pips
+from settlement.attachments import TradeBusted, decode
+from settlement.batch import SettledTrade
+from settlement.catalog import Catalog
+
+BUST: Final = 20
+"""Kind of the command. Columns: market, account = buyer, fee_cap_ppm = seller, price_ticks = base
+pips, amount = quote pips, order_id = the buyer's fee, expiry_ns = the seller's fee."""
+
+TRADE_BUSTED: Final = 26
+"""Kind of the event that says that it was done."""
+
+
+class Bust(NamedTuple):
+    """A trade that has to be undone, and what the contract said about it."""
+
+    trade: SettledTrade
+    reason: str
+
+
+def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
+    """Return the command that undoes ``trade``."""
+    market = catalog.market_of_pair(trade.buy.base, trade.buy.quote)
+    buyer = catalog.account_number(trade.buy.account)
+    seller = catalog.account_number(trade.sell.account)
+    assert market is not None and buyer is not None and seller is not None, "they have traded"
+    row = np.zeros(1, COMMAND)
+    row["kind"] = BUST
+    row["market"] = market.number
+    row["account"], row["fee_cap_ppm"] = buyer, seller
+    row["price_ticks"], row["amount"] = trade.base_pips, trade.quote_pips
+    row["order_id"] = fee_pips(trade.quote_pips, trade.buy_fee_ppm)
+    row["expiry_ns"] = fee_pips(trade.quote_pips, trade.sell_fee_ppm)
+    stamped: np.void = row[0]
+    return stamped
+
+
+def busted_by(frame: Frame) -> int | None:
+    """Return the number of the trade that ``frame`` has undone; None for any other command."""
+    if frame.command["kind"] != BUST or not len(frame.events):
+        return None
+    if frame.events[0]["kind"] != TRADE_BUSTED:
+        return None
+    attachment = decode(frame.attachment)
+    assert isinstance(attachment, TradeBusted), "a bust names its trade"
+    return attachment.trade_id
