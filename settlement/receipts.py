@@ -1,8 +1,8 @@
 """How does a merchant prove that an invoice's tokens were sold at that price in that batch?
 
 A receipt is a JSON document that carries everything the proof needs: both orders as they were
-signed, the trade, its place among the batch's trades, the Merkle path, and the two hashes that
-with the root make the batch's head. What the chain says of itself, ``batchHash(number)``, decides;
+signed, the trade, its place among the batch's trades, the Merkle path, and the header that with
+the root makes the batch's head. What the chain says of itself, ``batchHash(number)``, decides;
 ``why_refused`` does the rest without a chain, and so does any other program (the tests have one in
 JavaScript).
 """
@@ -14,12 +14,11 @@ import msgspec
 
 from settlement import merkle
 from settlement.attachments import SignedOrder
-from settlement.batch import leaf_of
+from settlement.batch import Header, leaf_of, next_head
 from settlement.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
     Domain,
-    keccak256,
     order_digest,
 )
 from settlement.opened import OpenedBatch, OpenedTrade, open_batch
@@ -62,27 +61,35 @@ class ReceiptTrade(msgspec.Struct, frozen=True, rename="camel"):
     sell_fee: str
 
 
-class TradeReceipt(msgspec.Struct, frozen=True, rename="camel"):
-    """Proof of one trade. ``index`` is its place in the batch; ``path`` bottom up.
+class ReceiptHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """The header of the batch; 64-bit figures are decimal strings."""
 
-    ``head == keccak256(abi.encode(prevHead, payloadHash, root of leaf and path))``. Hints, not
-    proven: ``transaction`` and ``state`` say where to look, ``count`` (trades of the batch) on
-    which levels the path turns.
+    batch: str
+    prev_head: str
+    close_time: str
+    log_root: str
+    first_sequence: str
+    command_count: int
+
+
+class TradeReceipt(msgspec.Struct, frozen=True, rename="camel"):
+    """Proof of one trade. ``index`` of ``trade_count`` is its place in the batch; ``path`` bottom
+    up.
+
+    ``head == keccak256(abi.encode(header, tradeCount, root of leaf and path))``. ``transaction``
+    and ``state`` are hints where to look, not proven.
     """
 
     format: str
     domain: ReceiptDomain
-    batch: str
+    header: ReceiptHeader
+    trade_count: int
     index: int
-    count: int
     buy: OrderPreimage
     sell: OrderPreimage
     trade: ReceiptTrade
     leaf: str
     path: list[str]
-    trades_root: str
-    prev_head: str
-    payload_hash: str
     head: str
     transaction: str | None
     state: str
@@ -119,9 +126,9 @@ def _receipt(
     return TradeReceipt(
         format=FORMAT,
         domain=ReceiptDomain(DOMAIN_NAME, DOMAIN_VERSION, domain.chain_id, _hex(domain.contract)),
-        batch=str(opened.header.batch),
+        header=_header(opened.header),
+        trade_count=len(opened.trades),
         index=index,
-        count=len(opened.trades),
         buy=_preimage(trade.buy),
         sell=_preimage(trade.sell),
         trade=ReceiptTrade(
@@ -132,9 +139,6 @@ def _receipt(
         ),
         leaf=_hex(opened.leaves[index]),
         path=[_hex(sibling) for sibling in merkle.path(opened.leaves, index)],
-        trades_root=_hex(opened.trades_root),
-        prev_head=_hex(opened.header.prev_head),
-        payload_hash=_hex(opened.payload_hash),
         head=_hex(opened.head),
         transaction=None if found.tx_hash is None else _hex(found.tx_hash),
         state=found.state.value,
@@ -157,23 +161,47 @@ def why_refused(receipt: TradeReceipt, head_on_chain: bytes) -> str | None:
         pips = [int(text) for text in msgspec.structs.astuple(receipt.trade)]
         leaf = leaf_of(receipt.index, buy, sell, *pips)
         path = [_unhex(sibling) for sibling in receipt.path]
-        root = _unhex(receipt.trades_root)
-        prev_head, payload_hash = _unhex(receipt.prev_head), _unhex(receipt.payload_hash)
+        header = header_of(receipt)
     except ValueError as error:
         return f"unreadable: {error}"
     if leaf != _unhex(receipt.leaf):
         return "the leaf is not made of these orders and this trade"
-    if not merkle.verify(leaf, receipt.index, receipt.count, path, root):
-        return "the path does not lead to the trades root"
-    head = keccak256(prev_head + payload_hash + root)
+    root = merkle.root_from(leaf, receipt.index, receipt.trade_count, path)
+    if root is None:
+        return "the path has another length"
+    head = next_head(header, receipt.trade_count, root)
     if not head == head_on_chain == _unhex(receipt.head):
-        return f"the chain has another head for batch {receipt.batch}"
+        return f"the chain has another head for batch {header.batch}"
     return None
+
+
+def header_of(receipt: TradeReceipt) -> Header:
+    """Return the batch's header. Raises ValueError for figures that are none."""
+    header = receipt.header
+    return Header(
+        batch=int(header.batch),
+        prev_head=_unhex(header.prev_head),
+        close_time=int(header.close_time),
+        log_root=_unhex(header.log_root),
+        first_sequence=int(header.first_sequence),
+        command_count=header.command_count,
+    )
 
 
 def encode_receipts(receipts: Iterable[TradeReceipt]) -> bytes:
     """Return ``receipts`` as a JSON list for a file or an answer."""
     return msgspec.json.encode(list(receipts))
+
+
+def _header(header: Header) -> ReceiptHeader:
+    return ReceiptHeader(
+        batch=str(header.batch),
+        prev_head=_hex(header.prev_head),
+        close_time=str(header.close_time),
+        log_root=_hex(header.log_root),
+        first_sequence=str(header.first_sequence),
+        command_count=header.command_count,
+    )
 
 
 def _preimage(order: SignedOrder) -> OrderPreimage:

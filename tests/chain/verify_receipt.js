@@ -4,7 +4,7 @@
 //
 // Prints "proven" and ends with 0, or says what is wrong and ends with 1. From the two orders as
 // they were signed it computes EIP-712 digests, from those the leaf, from leaf and path the root,
-// from the root the head; the chain has the last word.
+// from header and root the head; the chain has the last word.
 "use strict";
 
 const path = require("path");
@@ -21,7 +21,8 @@ const text = (words) => Buffer.from(words, "utf8");
 const hash = (...parts) => Buffer.from(keccak256.arrayBuffer(Buffer.concat(parts)));
 const unhex = (hex) => Buffer.from(hex.slice(2), "hex");
 const hex = (bytes) => "0x" + bytes.toString("hex");
-const word = (figure) => Buffer.from(BigInt(figure).toString(16).padStart(64, "0"), "hex");
+const word = (figure) =>
+  Buffer.from(BigInt.asUintN(256, BigInt(figure)).toString(16).padStart(64, "0"), "hex");
 
 function separator(domain) {
   const { name, version, chainId, verifyingContract } = domain;
@@ -74,9 +75,11 @@ async function main() {
   const digests = orders.map((order) => digest(receipt.domain, asWords(order)));
   const pips = [baseAmount, quoteAmount, buyFee, sellFee].map(word);
   const leaf = hash(index, ...digests, ...pips);
-  const top = root(leaf, receipt.index, receipt.count, receipt.path);
-  const head = hex(hash(unhex(receipt.prevHead), unhex(receipt.payloadHash), top));
-  const onChain = await headOnChain(url, receipt.domain.verifyingContract, receipt.batch);
+  const top = root(leaf, receipt.index, receipt.tradeCount, receipt.path);
+  const { batch, prevHead, closeTime, logRoot, firstSequence, commandCount } = receipt.header;
+  const header = [batch, prevHead, closeTime, logRoot, firstSequence, commandCount].map(word);
+  const head = hex(hash(...header, word(receipt.tradeCount), top));
+  const onChain = await headOnChain(url, receipt.domain.verifyingContract, batch);
   if (head !== onChain) throw new Error(`the chain has head ${onChain}, the receipt ${head}`);
   console.log("proven");
 }
