@@ -22,7 +22,7 @@ from settlement.attachments import DepositEvidence, ExitEvidence
 from settlement.chain import Chain, ChainUnavailableError
 from settlement.eip712 import KeyGrant
 from settlement.keys import KeyBook
-from settlement.outbox import ActionKind
+from settlement.outbox import ActionKind, Change
 from settlement.ports import TradeState
 from settlement.receipts import TradeReceipt
 from settlement.settler import STATE_NAMES, Settler
@@ -178,6 +178,7 @@ class ChainLoop:
         try:
             for sighting in poll.sightings:
                 moved = await self._take(sighting) or moved
+            moved = await self._undo() or moved
         except _NotNow as refused:
             # The cursor stays: the next poll shows everything again.
             self._log.warning("chain event has to wait", outcome=refused.outcome.name)
@@ -219,6 +220,22 @@ class ChainLoop:
         if not receipt.accepted:
             self._log.error("chain event refused", value=repr(value), outcome=receipt.outcome.name)
         return receipt.accepted
+
+    async def _undo(self) -> bool:
+        """Put back into the ledger what the contract refuses for good; return whether any was."""
+        moved = False
+        for bust in self._settler.busts_due():
+            receipt = _done(await self._exchange.bust(bust))
+            self._log.warning("trade busted", **bust.words(), outcome=receipt.outcome.name)
+            if not receipt.accepted:
+                self._settler.bust_refused(bust, receipt.outcome)
+            moved = moved or receipt.accepted
+        for due in self._settler.returns_due():
+            receipt = _done(await self._exchange.give_back(due))
+            self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
+            assert receipt.accepted, f"what was debited fits: {receipt.outcome.name}"
+            moved = True
+        return moved
 
     async def _book(self, value: Value) -> Receipt:
         match value:
@@ -279,11 +296,11 @@ class ChainLoop:
             self._changes_seen = changes[-1].id
             for change in changes:
                 if change.kind is ActionKind.BATCH:
-                    self._tell_batch(int(change.key), STATE_NAMES[change.state])
+                    self._tell_batch(change)
 
-    def _tell_batch(self, number: int, state: str) -> None:
-        found = self._settler.batch(number)
-        assert found is not None, "a change names its batch"
+    def _tell_batch(self, change: Change) -> None:
+        found = self._settler.batch_of_action(change.action_id)
+        state, number = STATE_NAMES[change.state], found.batch.number
         for listener in self._listeners:
             listener.settlement_changed(
                 found.batch.first_trade, found.batch.last_trade, state, number, found.tx_hash

@@ -31,7 +31,7 @@ from merchants.model import Cursor, Delivery, Event, IdempotencyKey, Invoice, St
 from merchants.refusal import Refusal
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
-from settlement.attachments import ZERO_REF, DepositEvidence, decode
+from settlement.attachments import ZERO_REF, DepositEvidence, WithdrawalReturned, decode
 from settlement.ports import ExchangePort, SettlementPort
 from settlement.receipts import TradeReceipt
 
@@ -270,6 +270,8 @@ class Merchants:
 
     def _take_deposit(self, session: Session, frame: Frame) -> None:
         evidence = decode(frame.attachment)
+        if isinstance(evidence, WithdrawalReturned):
+            return  # Nobody paid: a withdrawal came back to its owner.
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = frame.answer[0]["kind"] == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:

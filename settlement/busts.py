@@ -11,9 +11,8 @@ import numpy as np
 
 from engine.commands import COMMAND
 from engine.frames import Frame
-from engine.types import fee_pips
 from settlement.attachments import TradeBusted, decode
-from settlement.batch import SettledTrade
+from settlement.batch import SettledTrade, signed_fee_pips
 from settlement.catalog import Catalog
 
 BUST: Final = 20
@@ -30,6 +29,10 @@ class Bust(NamedTuple):
     trade: SettledTrade
     reason: str
 
+    def words(self) -> dict[str, int | str]:
+        """Return what a log line says about it."""
+        return {"trade": self.trade.trade_id, "reason": self.reason}
+
 
 def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
     """Return the command that undoes ``trade``."""
@@ -42,8 +45,8 @@ def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
     row["market"] = market.number
     row["account"], row["fee_cap_ppm"] = buyer, seller
     row["price_ticks"], row["amount"] = trade.base_pips, trade.quote_pips
-    row["order_id"] = fee_pips(trade.quote_pips, trade.buy_fee_ppm)
-    row["expiry_ns"] = fee_pips(trade.quote_pips, trade.sell_fee_ppm)
+    row["order_id"] = signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm)
+    row["expiry_ns"] = signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm)
     stamped: np.void = row[0]
     return stamped
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from engine.frames import Consumer
+from engine.types import Outcome
 from settlement.batch import encode_call
+from settlement.busts import Bust
 from settlement.catalog import Catalog
 from settlement.chain import Chain
 from settlement.deploy import Deployment
@@ -18,7 +20,7 @@ from settlement.ports import TradeState
 from settlement.quarantine import Quarantine
 from settlement.receipts import TradeReceipt, receipts_of
 from settlement.repair import Repair, Stuck
-from settlement.returns import Returns
+from settlement.returns import Return, Returns
 from settlement.sealer import Sealer, Sealing
 from settlement.signer import Signer
 from settlement.submitter import Halt, Policy, Submitter
@@ -104,6 +106,18 @@ class Settler:
         self.returns.look()
         return self.repair.step() or moved
 
+    def busts_due(self) -> list[Bust]:
+        """Return trades to bust now by a command, the newest first."""
+        return self.repair.busts_due()
+
+    def bust_refused(self, bust: Bust, outcome: Outcome) -> None:
+        """The engine would not undo a trade."""
+        self.repair.bust_refused(bust, outcome)
+
+    def returns_due(self) -> list[Return]:
+        """Return withdrawals to credit back now by a command."""
+        return self.returns.due()
+
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
         return self.sealer.seal(self._now_ns())
@@ -124,6 +138,10 @@ class Settler:
     def batch(self, number: int) -> BatchState | None:
         """Return one batch; None before it is sealed."""
         return self._outbox.batch(number)
+
+    def batch_of_action(self, action_id: int) -> BatchState:
+        """Return the batch of a change's action, even if it was abandoned since."""
+        return self._outbox.batch_of_action(action_id)
 
     def waits_for_blocks(self) -> bool:
         """Return whether something is mined that is not final yet."""

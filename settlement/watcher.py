@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed
-from settlement.attachments import DepositEvidence, ExitEvidence, decode
+from settlement.attachments import DepositEvidence, ExitEvidence, WithdrawalReturned, decode
 from settlement.chain import Chain, Log
 from settlement.eip712 import KeyGrant, keccak256
 from settlement.outbox import Outbox
@@ -331,6 +331,8 @@ class DepositBook:
             if frame.answer[0]["kind"] == EventKind.REJECTED:
                 continue
             evidence = decode(frame.attachment)
+            if isinstance(evidence, WithdrawalReturned):
+                continue
             assert isinstance(evidence, DepositEvidence | ExitEvidence), "money needs evidence"
             self._booked.add((evidence.tx_hash, evidence.log_index))
 

@@ -62,6 +62,12 @@ class ShownChain:
     def changes(self, since):
         return []
 
+    def busts_due(self):
+        return []
+
+    def returns_due(self):
+        return []
+
     def block(self, number):
         return None
 
