@@ -72,6 +72,27 @@ def receipt(
     sys.stdout.write(encode_receipts(receipts).decode() + "\n")
 
 
+@app.command()
+def verify(
+    url: Annotated[str, typer.Option("--rpc", help="A node of the exchange's chain.")],
+    log: Annotated[Path, typer.Option("--log", help="The published log.", exists=True)],
+    deployment: Annotated[
+        Path | None, typer.Option(help="Where the contracts are; beside the log if not given.")
+    ] = None,
+) -> None:
+    """Replay a published log and hold every command, trade and batch against the chain."""
+    from engine.types import Limits
+    from gateway.verify import verify as verify_log
+
+    path = deployment or log.parent / "deployment.json"
+    faults = verify_log(log, url, path, console.print, Limits())
+    for fault in faults:
+        console.print(f"WRONG: {fault}", highlight=False, markup=False)
+    if faults:
+        sys.exit(1)
+    console.print("The log is what was settled.")
+
+
 @app.command(name="compile")
 def compile_kernels() -> None:
     """Compile the engine's kernels into the cache (once after an install)."""

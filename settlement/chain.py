@@ -113,6 +113,9 @@ class Chain(Protocol):
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Return the receipt; None while the transaction is in no block."""
 
+    def calldata(self, tx_hash: bytes) -> bytes:
+        """Return what a transaction in a block was sent with; empty if there is none."""
+
     def nonce(self, address: bytes, *, pending: bool) -> int:
         """Return the next nonce of ``address``, with or without what waits in the pool."""
 
@@ -269,6 +272,13 @@ class RpcChain:
             _number(answer["effectiveGasPrice"]),
             _octets(contract) if contract else None,
         )
+
+    def calldata(self, tx_hash: bytes) -> bytes:
+        """See ``Chain``."""
+        answer = self._read("eth_getTransactionByHash", _hex(tx_hash))
+        if answer is None:
+            return b""
+        return _octets(answer["input"] if "input" in answer else answer["data"])
 
     def nonce(self, address: bytes, *, pending: bool) -> int:
         """See ``Chain``."""

@@ -240,7 +240,7 @@ class Watcher:
         last = min(head, first + STRETCH_BLOCKS - 1)
         sightings = [
             Sighting(
-                _value(log),
+                value_of(log),
                 head - log.block_number + 1,
                 head - log.block_number + 1 >= self._confirmations,
             )
@@ -257,7 +257,7 @@ class Watcher:
         """Return what happened to keys and lanes before the cursor, for a start to build on."""
         topics = [event.topic for event in UNJOURNALED_EVENTS]
         logs = self._chain.logs([self._exchange], [topics], self._deploy_block, self.cursor - 1)
-        values = [_value(log) for log in logs]
+        values = [value_of(log) for log in logs]
         kinds = KeyGranted | KeyRevoked | CancelRequested
         return [value for value in values if isinstance(value, kinds)]
 
@@ -283,7 +283,7 @@ def _number(word: bytes) -> int:
     return int.from_bytes(word, "big")
 
 
-def _value(log: Log) -> Value:
+def value_of(log: Log) -> Value:
     """Read one log of ``EXCHANGE_EVENTS`` or a transfer."""
     event = _BY_TOPIC[log.topics[0]]
     at = LogId(log.tx_hash, log.log_index, log.block_number)
