@@ -39,6 +39,7 @@ from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
+from settlement.acknowledgements import Acknowledger
 from settlement.admission import Admission
 from settlement.attachments import TokenListing
 from settlement.catalog import Catalog, ChangesOfTerms
@@ -113,6 +114,7 @@ class Stack:
         self._build_merchants()
         await asyncio.to_thread(self.chain_loop.rebuild_keys)
         self.sequences_recovered = self.pipeline.recover()
+        self.acknowledger.open()
         self.pipeline.start()
         await self._list_what_is_missing()
         self.chain_loop.resume()
@@ -207,6 +209,9 @@ class Stack:
             self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
         )
         self.deposit_book = DepositBook()
+        # A key of its own, made at the first start: what it signs is said by this server alone.
+        key = SecretSigner(bytes.fromhex(self._secret("acknowledgement.key").decode()))
+        self.acknowledger = Acknowledger(domain, key)
 
     def _build_merchants(self) -> None:
         directory = self.settings.directory
@@ -226,6 +231,7 @@ class Stack:
             self.admission,
             self.deposit_book,
             *self.settler.consumers,
+            self.acknowledger,
             self.market_data,
             self.user_stream,
             self.merchants,
@@ -269,6 +275,7 @@ class Stack:
             metrics=Metrics(),
             now_ns=self.now_ns,
             not_ready=self._not_ready,
+            acknowledge=self.acknowledger.of,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
