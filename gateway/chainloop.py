@@ -101,6 +101,13 @@ class SettlementListener(Protocol):
         """A range of trades has come further."""
 
 
+class FinalBlocks(Protocol):
+    """Somebody who wants to know how far everything is booked."""
+
+    async def check(self, block: int) -> None:
+        """Everything up to final ``block`` is in the ledger."""
+
+
 class _NotNow(Exception):
     """A command was not sequenced, for a reason that passes."""
 
@@ -130,6 +137,7 @@ class ChainLoop:
         keys: KeyBook,
         deposit_book: DepositBook,
         merchants: Merchants,
+        reconciliation: FinalBlocks,
         listeners: Sequence[SettlementListener],
     ) -> None:
         self._chain = chain
@@ -140,6 +148,7 @@ class ChainLoop:
         self._keys = keys
         self._deposit_book = deposit_book
         self._merchants = merchants
+        self._reconciliation = reconciliation
         self._listeners = listeners
         self._changes_seen = 0
         self._block_times: dict[int, int] = {}
@@ -184,8 +193,18 @@ class ChainLoop:
             self._log.warning("chain event has to wait", outcome=refused.outcome.name)
         else:
             await asyncio.to_thread(self._watcher.done, poll)
+            await self._compare(poll)
         self._tell()
         return moved
+
+    async def _compare(self, poll: Poll) -> None:
+        """Hold the vault against the ledger, where everything final is booked."""
+        if not poll.is_caught_up:
+            return
+        try:
+            await self._reconciliation.check(poll.upto - 1)
+        except ChainUnavailableError as error:
+            self.unreachable = str(error)
 
     def _poll(self) -> Poll:
         poll = self._watcher.poll()

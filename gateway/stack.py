@@ -31,6 +31,7 @@ from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ratelimits import Budgets, RateLimits
+from gateway.reconciliation import Reconciliation
 from gateway.serve import HttpServer
 from gateway.services import Services
 from gateway.sessions import SessionIssuer
@@ -48,6 +49,7 @@ from settlement.deploy import Delays, Deployment, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
+from settlement.reconcile import Reconciler
 from settlement.sealer import Sealing
 from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer
@@ -209,6 +211,9 @@ class Stack:
             self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
         )
         self.deposit_book = DepositBook()
+        self.reconciler = Reconciler(
+            self.chain, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
+        )
         # A key of its own, made at the first start: what it signs is said by this server alone.
         key = SecretSigner(bytes.fromhex(self._secret("acknowledgement.key").decode()))
         self.acknowledger = Acknowledger(domain, key)
@@ -232,6 +237,7 @@ class Stack:
             self.deposit_book,
             *self.settler.consumers,
             self.acknowledger,
+            self.reconciler,
             self.market_data,
             self.user_stream,
             self.merchants,
@@ -239,6 +245,7 @@ class Stack:
         )
         for consumer in consumers:
             self.pipeline.follow(consumer)
+        self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
             chain=self.chain,
             settler=self.settler,
@@ -248,6 +255,7 @@ class Stack:
             keys=self.keys,
             deposit_book=self.deposit_book,
             merchants=self.merchants,
+            reconciliation=self.reconciliation,
             listeners=(self.market_data, self.user_stream),
         )
 
@@ -320,6 +328,7 @@ class Stack:
         missing = []
         if self.settler.halted is not None:
             missing.append(f"settlement is halted: {self.settler.halted}")
+        missing += [f"trading is halted: {why}" for why in self.reconciliation.reasons]
         if self.chain_loop.unreachable:
             missing.append(f"the chain does not answer: {self.chain_loop.unreachable}")
         return missing

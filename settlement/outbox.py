@@ -353,6 +353,20 @@ class Outbox:
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
 
+    def beyond(self, kind: ActionKind, block: int) -> list[Action]:
+        """Return all actions of ``kind`` that have not happened on chain up to ``block``."""
+        happened = sa.and_(
+            tables.actions.c.state.in_((ActionState.MINED, ActionState.FINAL)),
+            tables.actions.c.block_number <= block,
+        )
+        query = (
+            sa.select(*_ACTION_COLUMNS)
+            .where(tables.actions.c.kind == kind, ~happened)
+            .order_by(tables.actions.c.id)
+        )
+        with self._engine.connect() as db:
+            return [_action(row) for row in db.execute(query)]
+
     def count(self, *states: ActionState) -> int:
         """Return how many actions are in ``states``."""
         query = sa.select(sa.func.count()).where(tables.actions.c.state.in_(states))

@@ -92,16 +92,36 @@ class Returns:
         ]
 
     def _of(self, action: Action, final_number: int, final_time: int) -> Return | None:
-        types = abi_types("Exchange", "function", "withdraw")
-        fields, _, _ = abi_decode(types, action.calldata[4:])
-        account, token, amount, _, nonce, expiry = fields
-        if final_time <= expiry:
+        withdrawal = withdrawal_of(action)
+        if final_time <= withdrawal.expiry:
             return None
-        owner, asset = bytes.fromhex(account[2:]), bytes.fromhex(token[2:])
-        topics = [WITHDRAWN_TOPIC, bytes(12) + owner, bytes(12) + asset]
-        first = max(self._deploy_block, self._outbox.block_before(action.id))
-        logs = self._chain.logs([self._exchange], list(topics), first, final_number)
-        if any(int.from_bytes(log.payload[-32:], "big") == nonce for log in logs):
+        if self.is_paid(action.id, withdrawal, final_number):
             self._done.add(int(action.key))  # Somebody else sent it.
             return None
-        return Return(int(action.key), owner, asset, amount, action.error or "")
+        account, token, amount = withdrawal.account, withdrawal.token, withdrawal.amount
+        return Return(int(action.key), account, token, amount, action.error or "")
+
+    def is_paid(self, action_id: int, withdrawal: "Withdrawal", block: int) -> bool:
+        """Return whether a log up to ``block`` says that it was paid, whoever sent it."""
+        parties = [bytes(12) + withdrawal.account, bytes(12) + withdrawal.token]
+        first = max(self._deploy_block, self._outbox.block_before(action_id))
+        logs = self._chain.logs([self._exchange], [WITHDRAWN_TOPIC, *parties], first, block)
+        return any(int.from_bytes(log.payload[-32:], "big") == withdrawal.nonce for log in logs)
+
+
+class Withdrawal(NamedTuple):
+    """What an action pays out, as the contract reads it."""
+
+    account: bytes
+    token: bytes
+    amount: int
+    nonce: int
+    expiry: int
+
+
+def withdrawal_of(action: Action) -> Withdrawal:
+    """Return what a withdrawal's action pays out."""
+    types = abi_types("Exchange", "function", "withdraw")
+    (account, token, amount, _, nonce, expiry), _, _ = abi_decode(types, action.calldata[4:])
+    owner, asset = bytes.fromhex(account[2:]), bytes.fromhex(token[2:])
+    return Withdrawal(owner, asset, amount, nonce, expiry)

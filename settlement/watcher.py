@@ -136,6 +136,8 @@ class Poll(NamedTuple):
     sightings: list[Sighting]
     upto: int
     head: int
+    is_caught_up: bool
+    """Whether nothing that is deep enough was left for the next poll."""
 
 
 class Event(NamedTuple):
@@ -246,7 +248,9 @@ class Watcher:
             )
             for log in sorted(set(self._logs(first, last)), key=_place)
         ]
-        return Poll(sightings, max(first, min(last, head - self._confirmations + 1) + 1), head)
+        deep = head - self._confirmations + 1
+        upto = max(first, min(last, deep) + 1)
+        return Poll(sightings, upto, head, upto == deep + 1)
 
     def done(self, poll: Poll) -> None:
         """Everything confirmed in ``poll`` is in the journal: never show it again."""

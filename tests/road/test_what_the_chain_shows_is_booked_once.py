@@ -40,7 +40,11 @@ class ShownChain:
             raise ChainUnavailableError("nobody is at home")
         confirmed = self.depth >= DEPTH
         sightings = [Sighting(value, self.depth, confirmed) for value in self.values[self.cursor :]]
-        return Poll(sightings, len(self.values) if confirmed else self.cursor, len(self.values))
+        upto = len(self.values) if confirmed else self.cursor
+        return Poll(sightings, upto, len(self.values), is_caught_up=True)
+
+    async def check(self, block):
+        self.checked = block
 
     def done(self, poll):
         self.cursor = poll.upto
@@ -98,6 +102,7 @@ class Watched(House):
             keys=self.keys,
             deposit_book=self.deposit_book,
             merchants=self.till,
+            reconciliation=shown,
             listeners=(),
         )
         self.loop.rebuild_keys()
