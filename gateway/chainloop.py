@@ -151,6 +151,8 @@ class ChainLoop:
         self._reconciliation = reconciliation
         self._listeners = listeners
         self._changes_seen = 0
+        self._keys_at: dict[tuple[bytes, bytes], tuple[int, int]] = {}
+        """Where the last log about a session key was."""
         self._block_times: dict[int, int] = {}
         self._log = structlog.get_logger("chain")
         self.unreachable = ""
@@ -185,8 +187,7 @@ class ChainLoop:
             sighting.confirmed for sighting in poll.sightings
         )
         try:
-            for sighting in poll.sightings:
-                moved = await self._take(sighting) or moved
+            moved = await self._take_all(poll.sightings) or moved
             moved = await self._undo() or moved
         except _NotNow as refused:
             # The cursor stays: the next poll shows everything again.
@@ -217,6 +218,16 @@ class ChainLoop:
                 self._block_times[number] = block.timestamp if block is not None else 0
         return poll
 
+    async def _take_all(self, sightings: list[Sighting]) -> bool:
+        confirmed = {s.value.at: s.value for s in sightings if s.confirmed}
+        new = {value.at for value in self._deposit_book.unbooked(confirmed.values())}
+        moved = False
+        for sighting in sightings:
+            if not sighting.confirmed or sighting.value.at in new:
+                new.discard(sighting.value.at)
+                moved = await self._take(sighting) or moved
+        return moved
+
     async def _take(self, sighting: Sighting) -> bool:
         """Carry out one sighting; return whether it led to a command."""
         value = sighting.value
@@ -226,14 +237,13 @@ class ChainLoop:
         if not sighting.confirmed:
             return False
         if isinstance(value, KeyGranted | KeyRevoked):
-            self._take_key(value)
+            if not self._take_key(value):
+                return False
             if isinstance(value, KeyRevoked):
                 await self._cancel_orders_of(value)
             return False
         if isinstance(value, CancelRequested):
             await self._cancel_orders_on_lane(value)
-            return False
-        if self._deposit_book.is_booked(value.at):
             return False
         receipt = _done(await self._book(value))
         if not receipt.accepted:
@@ -270,11 +280,19 @@ class ChainLoop:
             case _:
                 raise AssertionError(f"{value} is not booked in the ledger")
 
-    def _take_key(self, value: KeyGranted | KeyRevoked) -> None:
+    def _take_key(self, value: KeyGranted | KeyRevoked) -> bool:
+        """Return whether it is news: what is read again must not undo what came after it."""
+        named = value.grant if isinstance(value, KeyGranted) else value
+        key = (named.account, named.key)
+        place = (value.at.block_number, value.at.log_index)
+        if self._keys_at.get(key, (-1, -1)) >= place:
+            return False
+        self._keys_at[key] = place
         if isinstance(value, KeyGranted):
             self._keys.granted(value.grant)
         else:
             self._keys.revoked(value.account, value.key)
+        return True
 
     async def _cancel_orders_of(self, value: KeyRevoked) -> None:
         """No order of a revoked key may be matched once the contract refuses the key."""

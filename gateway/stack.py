@@ -210,7 +210,7 @@ class Stack:
         self.user_stream = UserStream(
             self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
         )
-        self.deposit_book = DepositBook()
+        self.deposit_book = DepositBook(self.catalog)
         self.reconciler = Reconciler(
             self.chain, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
         )

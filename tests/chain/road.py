@@ -104,7 +104,8 @@ class Road:
         self.engine = self.engine_type(LIMITS)
         self.sequencer = Sequencer(self.engine, Journal(self.storage), self.clock)
         self.outbox = Outbox(self.directory / "outbox.sqlite")
-        self.catalog, self.book = Catalog(), DepositBook()
+        self.catalog = Catalog()
+        self.book = DepositBook(self.catalog)
         self.admission = Admission(self.catalog, KeyBook())
         self.settler = open_settler(
             chain,
@@ -173,8 +174,8 @@ class Road:
         Without ``moves_cursor`` it stops where a crash after the journal's sync would.
         """
         poll, credited = self.watcher.poll(), []
-        for value, _, confirmed in poll.sightings:
-            if not (confirmed and isinstance(value, Deposited)) or self.book.is_booked(value.at):
+        for value in self.book.unbooked(s.value for s in poll.sightings if s.confirmed):
+            if not isinstance(value, Deposited):
                 continue
             token = self.catalog.token_by_address(value.token)
             assert token is not None

@@ -91,7 +91,7 @@ class Watched(House):
 
     def __init__(self, shown, storage=None, **options):
         super().__init__(storage, **options)
-        self.shown, self.till, self.deposit_book = shown, Till(), DepositBook()
+        self.shown, self.till, self.deposit_book = shown, Till(), DepositBook(self.catalog)
         self.pipeline.follow(self.deposit_book)
         self.loop = ChainLoop(
             chain=shown,
