@@ -59,6 +59,7 @@ from settlement.watcher import DepositBook, Watcher
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
+FIGURES_SECONDS: Final = 2.0
 MERCHANT_SECONDS: Final = 0.2
 SECRET_SIZE: Final = 32
 CLOSING_STEPS_MAX: Final = 100
@@ -104,6 +105,7 @@ class Stack:
         self.settings = settings
         self.now_ns = now_ns
         self.log = structlog.get_logger("stack")
+        self.metrics = Metrics()
         self.port = 0
         self.routers: list[APIRouter] = []
         self.server: HttpServer | None = None
@@ -280,7 +282,7 @@ class Stack:
             user_stream=self.user_stream,
             sessions=SessionIssuer(self._secret("session.secret"), self.now_ns),
             limits=RateLimits(self.settings.budgets),
-            metrics=Metrics(),
+            metrics=self.metrics,
             now_ns=self.now_ns,
             not_ready=self._not_ready,
             acknowledge=self.acknowledger.of,
@@ -292,6 +294,7 @@ class Stack:
         self.port = await self.server.start()
         self._start_loop(self.chain_loop.turn, 0.1, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
+        self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
         return self.port
 
@@ -323,6 +326,13 @@ class Stack:
     async def _tick(self) -> None:
         if self.admission.has_expired(self.now_ns()):
             await self.exchange.tick()
+
+    async def _show_figures(self) -> None:
+        self.metrics.settlement(await asyncio.to_thread(self.settler.figures))
+        self.metrics.reconciled_block.set(self.reconciliation.block)
+        self.metrics.tokens_halted.set(len(self.reconciliation.reasons))
+        for symbol, pips in self.reconciliation.surplus.items():
+            self.metrics.surplus.labels(symbol).set(pips)
 
     def _not_ready(self) -> list[str]:
         missing = []

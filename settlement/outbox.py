@@ -367,6 +367,15 @@ class Outbox:
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
 
+    def totals(self) -> tuple[dict[ActionState, int], int]:
+        """Return how many actions are in each state, and the gas that all mined ones have used."""
+        state, gas_used = tables.actions.c.state, tables.actions.c.gas_used
+        query = sa.select(state, sa.func.count(), sa.func.sum(gas_used)).group_by(state)
+        with self._engine.connect() as db:
+            rows = list(db.execute(query))
+        found = {ActionState(row[0]): int(row[1]) for row in rows}
+        return {s: found.get(s, 0) for s in ActionState}, sum(int(row[2] or 0) for row in rows)
+
     def count(self, *states: ActionState) -> int:
         """Return how many actions are in ``states``."""
         query = sa.select(sa.func.count()).where(tables.actions.c.state.in_(states))

@@ -42,6 +42,15 @@ MATCHED: Final = TradeState("matched")
 BUSTED: Final = TradeState("busted")
 
 
+class Figures(NamedTuple):
+    """How settlement is: ``lag_seconds`` is the age of the oldest trade that is not final."""
+
+    lag_seconds: int
+    actions: dict[ActionState, int]
+    gas_used: int
+    is_halted: bool
+
+
 class Contracts(NamedTuple):
     """What the settler calls; ``tokens`` are listed addresses by number on chain."""
 
@@ -101,7 +110,9 @@ class Settler:
 
         Raises ``ChainUnavailableError``: sealing is done by then, sending resumes at the next step.
         """
-        is_sealed = self._submitter.halted is None and self.sealer.seal_due(self._now_ns())
+        # While gas is dear trades gather: a large batch costs less a trade than many small ones.
+        age_ns = self._submitter.policy.patience_ns // 2 if self._submitter.is_dear else None
+        is_sealed = self._submitter.halted is None and self.sealer.seal_due(self._now_ns(), age_ns)
         moved = self._submitter.step() or is_sealed
         self.returns.look()
         return self.repair.step() or moved
@@ -153,6 +164,13 @@ class Settler:
         For a batch, ``key`` is its number as text.
         """
         return self._outbox.changes(since, limit)
+
+    def figures(self) -> Figures:
+        """Return how settlement is, for metrics."""
+        trades, _ = self.sealer.unsettled()
+        lag_ns = self._now_ns() - trades[0].time_ns if trades else 0
+        counts, gas_used = self._outbox.totals()
+        return Figures(max(lag_ns, 0) // 10**9, counts, gas_used, self.halted is not None)
 
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         """Move what lies at the invoice's deposit address into the vault.

@@ -54,6 +54,12 @@ class Policy(NamedTuple):
     bump_ppm: int = 130_000
     bump_after_ns: int = 20 * 10**9
     in_flight_max: int = 16
+    calm_wei: int = 100 * 10**9
+    """Above this base fee what can wait does: see ``patience_ns``."""
+
+    patience_ns: int = 3_600 * 10**9
+    """How long a trade waits at most for gas to become cheaper, half of it for company and half of
+    it sealed; well below the contract's horizon."""
 
 
 class HeadMismatch(NamedTuple):
@@ -103,9 +109,11 @@ class Submitter:
         self._outbox = outbox
         self._signer = signer
         self._exchange = exchange
-        self._policy = policy
+        self.policy = policy
         self._now_ns = now_ns
         self.halted: Halt | None = None
+        self.is_dear = False
+        """Whether gas was dear when something was last to be signed."""
         self._reconciled = False
         self._followed: Block | None = None
         self._spent_since: dict[int, int] = {}
@@ -131,13 +139,13 @@ class Submitter:
         """Return whether the refused batch, and all sent after it, can land no more."""
         if not isinstance(self.halted, BatchRefused):
             return False
-        sent = self._outbox.in_state(*SENT, limit=self._policy.in_flight_max)
+        sent = self._outbox.in_state(*SENT, limit=self.policy.in_flight_max)
         if any(action.kind is ActionKind.BATCH for action in sent):
             return False
         head = self._chain.head()
         return all(
             action.block_number is None
-            or head.number - action.block_number + 1 >= self._policy.confirmations
+            or head.number - action.block_number + 1 >= self.policy.confirmations
             for action in self._outbox.in_state(ActionState.FAILED, limit=FOLLOWED_MAX)
             if action.kind is ActionKind.BATCH
         )
@@ -193,7 +201,7 @@ class Submitter:
         moved = False
         if is_new:
             moved = self._look_back(head)
-        for action in self._outbox.in_state(*SENT, limit=self._policy.in_flight_max):
+        for action in self._outbox.in_state(*SENT, limit=self.policy.in_flight_max):
             moved = self._find(action, is_new) or moved
         return moved
 
@@ -221,7 +229,7 @@ class Submitter:
         """Is there enough on top of a block that is still there?"""
         if mined.state is not ActionState.MINED:
             return False
-        if head.number - mined.block_number + 1 < self._policy.confirmations:
+        if head.number - mined.block_number + 1 < self.policy.confirmations:
             return False
         self._outbox.final(mined.id, self._now_ns())
         return True
@@ -240,7 +248,7 @@ class Submitter:
             self._fail(action, receipt)
             return True
         assert action.sent_ns is not None
-        if self._now_ns() - action.sent_ns >= self._policy.bump_after_ns:
+        if self._now_ns() - action.sent_ns >= self.policy.bump_after_ns:
             return self._replace(action) or self._transmit(action)
         return is_new and self._transmit(action)
 
@@ -291,14 +299,18 @@ class Submitter:
     # Sign what is next, in the order of decision: nonces and batch heads run in parallel.
 
     def _sign(self) -> bool:
-        room = self._policy.in_flight_max - self._outbox.count(*SENT)
+        room = self.policy.in_flight_max - self._outbox.count(*SENT)
         sealed = self._outbox.in_state(ActionState.SEALED, limit=max(room, 0))
-        if not sealed:
+        if not sealed and not self.is_dear:
             return False
-        tip = self._policy.tip_wei
-        fee = min(2 * self._chain.base_fee() + tip, self._policy.fee_cap_wei)
+        tip, base_fee = self.policy.tip_wei, self._chain.base_fee()
+        fee = min(2 * base_fee + tip, self.policy.fee_cap_wei)
+        self.is_dear = base_fee > self.policy.calm_wei
+        patience_ns = self.policy.patience_ns // 2
         moved = False
         for action in sealed:
+            if self.is_dear and self._now_ns() - action.sealed_ns < patience_ns:
+                break  # Nonces are given in the order of decision, so all wait behind the first.
             if action.kind is ActionKind.BATCH and not self._is_welcome(action):
                 break  # What was decided later waits behind it.
             self._sign_at(action, self._nonce(), fee, tip)
@@ -322,7 +334,7 @@ class Submitter:
             return True
         now = self._now_ns()
         since = self._refused_since.setdefault(action.id, now)
-        if now - since >= self._policy.bump_after_ns:
+        if now - since >= self.policy.bump_after_ns:
             self._outbox.refused(action.id, reason, now)
             self.halted = BatchRefused(ours.batch.number, b"", reason)
         else:
@@ -352,7 +364,7 @@ class Submitter:
 
     def _send(self) -> bool:
         moved = False
-        for action in self._outbox.in_state(ActionState.SIGNED, limit=self._policy.in_flight_max):
+        for action in self._outbox.in_state(ActionState.SIGNED, limit=self.policy.in_flight_max):
             moved = self._transmit(action) or moved
         return moved
 
@@ -385,7 +397,7 @@ class Submitter:
         # A node can be behind with its receipts, so the verdict waits as long as a bump does.
         now = self._now_ns()
         since = self._spent_since.setdefault(action.id, now)
-        if now - since < self._policy.bump_after_ns:
+        if now - since < self.policy.bump_after_ns:
             return False
         del self._spent_since[action.id]
         self._outbox.unsigned(action.id, "its nonce was used by another transaction", now)
@@ -396,11 +408,11 @@ class Submitter:
         assert action.nonce is not None and action.fee_max is not None
         assert action.tip_max is not None
         fee, tip = self._bumped(action.fee_max), self._bumped(action.tip_max)
-        if fee > self._policy.fee_cap_wei:
+        if fee > self.policy.fee_cap_wei:
             return False
         self._sign_at(action, action.nonce, fee, tip)
         self._transmit(self._outbox.action(action.id))
         return True
 
     def _bumped(self, fee: int) -> int:
-        return fee + -(-fee * self._policy.bump_ppm // 1_000_000)
+        return fee + -(-fee * self.policy.bump_ppm // 1_000_000)
