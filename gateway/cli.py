@@ -57,6 +57,33 @@ def demo(
 
 
 @app.command()
+def serve(
+    url: Annotated[
+        list[str], typer.Option("--rpc", help="A node; several if a majority has to agree.")
+    ],
+    deployment: Annotated[Path, typer.Option(help="Where the contracts are.", exists=True)],
+    keystore: Annotated[Path, typer.Option(help="The operator's key, version 3.", exists=True)],
+    password_file: Annotated[Path, typer.Option(help="Opens the keystore.", exists=True)],
+    markets: Annotated[Path, typer.Option(help="Markets to list, as JSON.", exists=True)],
+    directory: DataOption = Path("data"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
+    confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
+    public_url: Annotated[str, typer.Option(help="How browsers reach us.")] = "",
+) -> None:
+    """Serve an exchange whose contracts are deployed already, on any chain."""
+    from gateway.server import Serving, run_server
+    from gateway.stack import Remote
+
+    remote = Remote(tuple(url), deployment)
+    serving = Serving(
+        *(directory, host, port, remote, keystore, password_file, markets),
+        *(confirmations, public_url),
+    )
+    sys.exit(uvloop.run(run_server(serving, console)))
+
+
+@app.command()
 def receipt(
     invoice: Annotated[str, typer.Argument(help="The invoice's id.")],
     directory: DataOption = Path("data"),

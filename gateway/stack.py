@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -44,11 +45,19 @@ from settlement.acknowledgements import Acknowledger
 from settlement.admission import Admission
 from settlement.attachments import TokenListing
 from settlement.catalog import Catalog, ChangesOfTerms
-from settlement.chain import ChainUnavailableError
-from settlement.deploy import Delays, Deployment, TokenPlan, deploy
+from settlement.chain import Chain, ChainUnavailableError
+from settlement.deploy import (
+    Delays,
+    Deployment,
+    TokenPlan,
+    check_operator,
+    connect,
+    deploy,
+)
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
+from settlement.quorum import nodes_at
 from settlement.reconcile import Reconciler
 from settlement.sealer import Sealing
 from settlement.settler import open_settler
@@ -65,6 +74,14 @@ SECRET_SIZE: Final = 32
 CLOSING_STEPS_MAX: Final = 100
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
+
+
+class Remote(NamedTuple):
+    """A chain that others run: its nodes, of which a majority must agree, and the record of where
+    the contracts are."""
+
+    urls: tuple[str, ...]
+    deployment: Path
 
 
 class MarketPlan(NamedTuple):
@@ -85,9 +102,11 @@ class Settings(NamedTuple):
     directory: Path
     host: str
     port: int
-    chain: ChainName
+    chain: ChainName | Remote
     operator: Signer
-    deployer: Signer
+    deployer: Signer | None
+    """Deploys on an embedded chain; a remote one has the contracts already."""
+
     tokens: tuple[TokenPlan, ...]
     markets: tuple[MarketPlan, ...]
     delays: Delays = Delays()
@@ -109,6 +128,9 @@ class Stack:
         self.port = 0
         self.routers: list[APIRouter] = []
         self.server: HttpServer | None = None
+        self.devchain: DevChain
+        """Only where the chain is embedded."""
+        self._closes = ExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
 
@@ -142,7 +164,7 @@ class Stack:
         await asyncio.to_thread(self._settle_what_waits)
         self.outbox.close()
         self.storage.close()
-        self.devchain.close()
+        self._closes.close()
 
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
@@ -161,18 +183,29 @@ class Stack:
         directory.mkdir(parents=True, exist_ok=True)
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
-        self.devchain: DevChain = start_devchain(
-            directory / "chain", prefer=settings.chain, clock=self.now_ns
-        )
-        self.chain = self.devchain.chain
-        self.deployment: Deployment = deploy(
-            self.chain,
-            directory / "deployment.json",
-            settings.deployer,
-            settings.operator.address,
-            settings.tokens,
-            settings.delays,
-        )
+        record = directory / "deployment.json"
+        self.chain: Chain
+        self.deployment: Deployment
+        if isinstance(settings.chain, Remote):
+            self.chain = nodes_at(settings.chain.urls)
+            self.deployment = connect(self.chain, settings.chain.deployment)
+            self.deployment.save(record)
+        else:
+            assert settings.deployer is not None, "an embedded chain is deployed to"
+            self.devchain = start_devchain(
+                directory / "chain", prefer=settings.chain, clock=self.now_ns
+            )
+            self._closes.callback(self.devchain.close)
+            self.chain = self.devchain.chain
+            self.deployment = deploy(
+                self.chain,
+                record,
+                settings.deployer,
+                settings.operator.address,
+                settings.tokens,
+                settings.delays,
+            )
+        self.horizon_s = check_operator(self.chain, self.deployment, settings.operator.address)
 
     def _build_exchange(self) -> None:
         settings, deployment = self.settings, self.deployment
@@ -186,7 +219,7 @@ class Stack:
             self.catalog,
             deployment,
             settings.operator,
-            Sealing(settings.batch_age_ns, horizon_s=settings.delays.horizon),
+            Sealing(settings.batch_age_ns, horizon_s=self.horizon_s),
             Policy(confirmations=settings.confirmations),
             self.now_ns,
         )

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from web3 import HTTPProvider, Web3
+
 from settlement.chain import (
     Block,
     BlockTag,
@@ -17,6 +19,7 @@ from settlement.chain import (
     ChainUnavailableError,
     Log,
     Receipt,
+    RpcChain,
     Sending,
     Sent,
 )
@@ -34,6 +37,12 @@ _BEST_FIRST: Final = (
 
 class NodesDisagreeError(ChainUnavailableError):
     """Not enough nodes say the same."""
+
+
+def nodes_at(urls: Sequence[str]) -> Chain:
+    """Return the chain behind ``urls``; with several of them a majority must agree."""
+    nodes = [RpcChain(Web3(HTTPProvider(url))) for url in urls]
+    return nodes[0] if len(nodes) == 1 else QuorumChain(nodes, len(nodes) // 2 + 1)
 
 
 class QuorumChain:
