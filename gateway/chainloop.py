@@ -17,12 +17,12 @@ from gateway.exchange import Exchange
 from gateway.services import BatchView
 from merchants.invoices import Transfer
 from merchants.service import Merchants
+from settlement.actions import ActionKind, Change
 from settlement.admission import Admission
 from settlement.attachments import DepositEvidence, ExitEvidence
 from settlement.chain import Chain, ChainUnavailableError
 from settlement.eip712 import KeyGrant
 from settlement.keys import KeyBook
-from settlement.outbox import ActionKind, Change
 from settlement.ports import TradeState
 from settlement.receipts import TradeReceipt
 from settlement.settler import STATE_NAMES, Settler

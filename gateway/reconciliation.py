@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import structlog
 
 from gateway.exchange import Exchange
+from settlement.chain import CallRevertedError
 from settlement.reconcile import Difference, Reconciler
 
 
@@ -46,7 +47,13 @@ class Reconciliation:
         if block <= self._reconciler.block:
             return
         cut = self._reconciler.cut()
-        differences = await asyncio.to_thread(self._reconciler.compare, cut, block)
+        try:
+            differences = await asyncio.to_thread(self._reconciler.compare, cut, block)
+        except CallRevertedError as refused:
+            # At a block before the last token was listed, say. The figure of the last comparison
+            # stands still until it works again.
+            self._log.warning("vault and ledger not compared", block=block, why=refused.reason)
+            return
         for difference in differences:
             if self._reasons.setdefault(difference.token, difference) is difference:
                 self._log.error("vault and ledger differ", why=str(difference))

@@ -361,11 +361,12 @@ class Stack:
             await self.exchange.tick()
 
     async def _show_figures(self) -> None:
-        self.metrics.settlement(await asyncio.to_thread(self.settler.figures))
-        self.metrics.reconciled_block.set(self.reconciliation.block)
-        self.metrics.tokens_halted.set(len(self.reconciliation.reasons))
+        shown = self.metrics.settlement
+        shown.show(await asyncio.to_thread(self.settler.figures))
+        shown.reconciled_block.set(self.reconciliation.block)
+        shown.tokens_halted.set(len(self.reconciliation.reasons))
         for symbol, pips in self.reconciliation.surplus.items():
-            self.metrics.surplus.labels(symbol).set(pips)
+            shown.surplus.labels(symbol).set(pips)
 
     def _not_ready(self) -> list[str]:
         missing = []

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from web3 import HTTPProvider, Web3
 
 from engine.commands import COMMAND
 from engine.frames import Committed
@@ -18,7 +17,7 @@ from engine.journal import Journal, JournalCorrupt
 from engine.reference import Engine
 from engine.types import Limits
 from settlement.audit import Audit
-from settlement.chain import RpcChain
+from settlement.chain import node_at
 from settlement.deploy import connect
 from settlement.published import read_published
 
@@ -75,7 +74,7 @@ def verify(
 
     Raises ``ChainUnavailableError``, ``DeploymentError`` and OSError.
     """
-    chain = RpcChain(Web3(HTTPProvider(url)))
+    chain = node_at(url)
     contracts = connect(chain, deployment)
     published = read_published(chain, contracts)
     say(f"{len(published.batches)} batches on chain at 0x{contracts.exchange.hex()}")

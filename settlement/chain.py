@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import requests
-from web3 import Web3
+from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3Exception, Web3RPCError
 from web3.types import RPCEndpoint
 
@@ -305,6 +305,11 @@ class RpcChain:
     def balance(self, address: bytes) -> int:
         """See ``Chain``."""
         return _number(self._read("eth_getBalance", _hex(address), "latest"))
+
+
+def node_at(url: str) -> Chain:
+    """Return the chain that the node at ``url`` shows."""
+    return RpcChain(Web3(HTTPProvider(url)))
 
 
 def _log_filter(

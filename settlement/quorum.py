@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from web3 import HTTPProvider, Web3
-
 from settlement.chain import (
     Block,
     BlockTag,
@@ -19,9 +17,9 @@ from settlement.chain import (
     ChainUnavailableError,
     Log,
     Receipt,
-    RpcChain,
     Sending,
     Sent,
+    node_at,
 )
 
 T = TypeVar("T")
@@ -41,7 +39,7 @@ class NodesDisagreeError(ChainUnavailableError):
 
 def nodes_at(urls: Sequence[str]) -> Chain:
     """Return the chain behind ``urls``; with several of them a majority must agree."""
-    nodes = [RpcChain(Web3(HTTPProvider(url))) for url in urls]
+    nodes = [node_at(url) for url in urls]
     return nodes[0] if len(nodes) == 1 else QuorumChain(nodes, len(nodes) // 2 + 1)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from settlement import merkle
+from settlement.actions import BatchState
 from settlement.attachments import SignedOrder
 from settlement.batch import Header, leaf_of, next_head
 from settlement.eip712 import (
@@ -22,7 +23,7 @@ from settlement.eip712 import (
     order_digest,
 )
 from settlement.opened import OpenedBatch, OpenedTrade, open_batch
-from settlement.outbox import BatchState, Outbox
+from settlement.outbox import Outbox
 
 FORMAT: Final = "tillbook-receipt-1"
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from engine.frames import Committed
+from settlement.actions import ActionKind, ActionState
 from settlement.batch import SettledTrade, encode_call, signed_fee_pips
 from settlement.catalog import Catalog, Token
 from settlement.chain import Chain
 from settlement.deploy import Deployment
 from settlement.eip712 import keccak256
-from settlement.outbox import ActionKind, ActionState, Outbox
+from settlement.outbox import Outbox
 from settlement.returns import withdrawal_of
 from settlement.settler import Settler
 

@@ -12,11 +12,12 @@ from eth_abi.abi import decode as abi_decode
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed
+from settlement.actions import Action, ActionKind, ActionState
 from settlement.artifacts import abi_types
 from settlement.attachments import WithdrawalReturned, decode
 from settlement.chain import Chain
 from settlement.eip712 import keccak256
-from settlement.outbox import Action, ActionKind, ActionState, Outbox
+from settlement.outbox import Outbox
 
 WITHDRAWN_TOPIC: Final = keccak256(b"Withdrawn(address,address,address,uint64,uint64)")
 LOOKED_AT_MAX: Final = 100

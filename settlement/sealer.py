@@ -19,6 +19,7 @@ from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Outcome, Side, fee_pips
+from settlement.actions import ActionKind, ActionState, Batch, Call
 from settlement.attachments import SignedOrder, SignedWithdrawal, decode
 from settlement.batch import (
     FIRST_BATCH,
@@ -33,7 +34,7 @@ from settlement.catalog import Catalog
 from settlement.draft import NS, Draft, Group, Payout, dead_at
 from settlement.eip712 import Domain, withdrawal_digest
 from settlement.itemlog import ItemLog
-from settlement.outbox import ActionKind, ActionState, Batch, Call, Outbox
+from settlement.outbox import Outbox
 from settlement.signer import Signer
 
 GAS_MAX: Final = 12_000_000

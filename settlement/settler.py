@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from engine.frames import Consumer
 from engine.types import Outcome
+from settlement.actions import ActionKind, ActionState, BatchState, Call, Change
 from settlement.batch import encode_call
 from settlement.busts import Bust
 from settlement.catalog import Catalog
@@ -15,7 +16,7 @@ from settlement.chain import Chain
 from settlement.deploy import Deployment
 from settlement.deposit_address import deposit_address
 from settlement.eip712 import Domain, KeyGrant, keccak256
-from settlement.outbox import ActionKind, ActionState, BatchState, Call, Change, Outbox
+from settlement.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.quarantine import Quarantine
 from settlement.receipts import TradeReceipt, receipts_of

@@ -9,6 +9,7 @@ compared with the outbox: the chain, not our memory, says what has happened.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from settlement.actions import Action, ActionKind, ActionState, BatchState, Mined, batch_number
 from settlement.chain import (
     Block,
     Chain,
@@ -16,15 +17,7 @@ from settlement.chain import (
     Sending,
 )
 from settlement.eip712 import keccak256
-from settlement.outbox import (
-    Action,
-    ActionKind,
-    ActionState,
-    BatchState,
-    Mined,
-    Outbox,
-    batch_number,
-)
+from settlement.outbox import Outbox
 from settlement.refusals import why_refused
 from settlement.signer import Signer, Transaction
 

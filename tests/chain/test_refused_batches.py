@@ -7,11 +7,11 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
+from settlement.actions import ActionState
 from settlement.attachments import TradeBusted, WithdrawalReturned
 from settlement.batch import encode_call
 from settlement.busts import bust_command
 from settlement.devchain import DevChain, start_devchain
-from settlement.outbox import ActionState
 from tests.chain.busting import BustingEngine
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, OPERATOR, Road, transact

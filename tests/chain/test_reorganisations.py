@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from settlement.actions import ActionState
 from settlement.devchain import DevChain
-from settlement.outbox import ActionState
 from settlement.reconcile import Reconciler
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, CAROL, NS, Road

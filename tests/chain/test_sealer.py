@@ -8,10 +8,10 @@ import pytest
 from engine.commands import Kind, command
 from engine.types import Outcome, Phase, Side
 from settlement import merkle
+from settlement.actions import ActionKind, ActionState, Batch
 from settlement.batch import gas_bound
 from settlement.devchain import DevChain, start_devchain
 from settlement.itemlog import item_of
-from settlement.outbox import ActionKind, ActionState, Batch
 from settlement.sealer import HEARTBEAT_NS
 from tests.chain.conftest import Clock, until
 from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, Road

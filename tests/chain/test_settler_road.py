@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from engine.events import EventKind
+from settlement.actions import ActionKind, ActionState
 from settlement.batch import encode_call
 from settlement.deposit_address import deposit_address
 from settlement.devchain import DevChain
 from settlement.eip712 import KeyGrant, grant_digest
-from settlement.outbox import ActionKind, ActionState
 from settlement.ports import TradeState
 from settlement.watcher import (
     Deposited,

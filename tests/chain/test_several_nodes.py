@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from settlement.actions import ActionState
 from settlement.batch import encode_call
 from settlement.chain import CallRevertedError, ChainUnavailableError
 from settlement.devchain import start_devchain
-from settlement.outbox import ActionState
 from settlement.quorum import NodesDisagreeError, QuorumChain
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, Road
