@@ -19,8 +19,6 @@ from settlement.signer import Signer
 KEPT_MAX: Final = 1 << 16
 """Most accepted orders whose answer is still on its way."""
 
-REPLACE: Final = 14
-
 
 class Acknowledgement(NamedTuple):
     """The operator's word on one command; ``signature`` is over the EIP-712 struct of the rest."""
@@ -51,7 +49,7 @@ class Acknowledger:
         if not self._is_open:
             return
         for i, frame in enumerate(batch.frames()):
-            if frame.command["kind"] not in (Kind.PLACE, REPLACE):
+            if frame.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
                 continue
             if (frame.events["kind"] == EventKind.ACCEPTED).any():
                 self._accepted[frame.sequence] = (item_of(frame), batch.heads[i])

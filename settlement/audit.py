@@ -27,7 +27,7 @@ from settlement.attachments import (
     decode,
 )
 from settlement.busts import busted_by
-from settlement.catalog import Catalog
+from settlement.catalog import Catalog, ChangesOfTerms
 from settlement.eip712 import Domain
 from settlement.evidence import order_faults, withdrawal_faults
 from settlement.itemlog import item_of
@@ -37,8 +37,7 @@ from settlement.published import Published
 from settlement.watcher import Deposited
 
 FAULTS_MAX: Final = 100
-SIGNED_KINDS: Final = (int(Kind.PLACE), 14)
-"""PLACE and REPLACE carry an order."""
+SIGNED_KINDS: Final = (Kind.PLACE, Kind.REPLACE)
 
 
 class LoggedTrade(NamedTuple):
@@ -60,6 +59,7 @@ class Audit:
         self._domain = domain
         self._published = published
         self._catalog = Catalog()
+        self._terms = ChangesOfTerms(self._catalog)
         self._priority = Priority()
         self._orders: dict[int, SignedOrder] = {}
         self._items: list[bytes] = []
@@ -87,9 +87,11 @@ class Audit:
 
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
-        self._catalog.consume(batch)
-        for frame in batch.frames():
-            self._take(frame)
+        for part in batch.parts():
+            self._catalog.consume(part)
+            for frame in part.frames():
+                self._take(frame)
+            self._terms.consume(part)
 
     def judge(self) -> list[str]:
         """Return all that is wrong, in sentences; nothing if the log is what was settled."""

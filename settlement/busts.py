@@ -55,7 +55,7 @@ def busted_by(frame: Frame) -> int | None:
     """Return the number of the trade that ``frame`` has undone; None for any other command."""
     if frame.command["kind"] != BUST or not len(frame.events):
         return None
-    if frame.events[0]["kind"] != TRADE_BUSTED:
+    if frame.answer[0]["kind"] != TRADE_BUSTED:
         return None
     attachment = decode(frame.attachment)
     assert isinstance(attachment, TradeBusted), "a bust names its trade"

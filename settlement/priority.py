@@ -7,15 +7,11 @@ the end of the line, and shrinking keeps the place.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 
 from engine.events import EventKind, Events
 from engine.types import Side
-
-REFILLED: Final = 19
-"""An iceberg's next part became visible, at the end of its queue."""
 
 Line = dict[int, None]
 """Order ids, the oldest first."""
@@ -36,7 +32,7 @@ class Priority:
             kind, order_id = int(event["kind"]), int(event["order_id"])
             if kind == EventKind.RESTED:
                 self._join(order_id, event)
-            elif kind == REFILLED:
+            elif kind == EventKind.REFILLED:
                 self._leave(order_id)
                 self._join(order_id, event)
             elif kind == EventKind.CANCELLED:

@@ -60,7 +60,7 @@ class Returns:
             attachment = decode(frame.attachment)
             if (
                 isinstance(attachment, WithdrawalReturned)
-                and frame.events[0]["kind"] == EventKind.DEPOSITED
+                and frame.answer[0]["kind"] == EventKind.DEPOSITED
             ):
                 self._done.add(attachment.sequence)
 

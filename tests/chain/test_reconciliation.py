@@ -108,7 +108,7 @@ def test_one_pip_too_many_in_the_ledger_is_seen_and_named(road: Road):
     settled(road)
     assert compared(road, judge) == []
     number = road.account(ALICE.address)
-    road.engine.ledger.bring_in(number, 0, 1)
+    road.engine.state.ledger.bring_in(number, 0, 1)
 
     differences = compared(road, judge)
 
@@ -124,9 +124,9 @@ def test_a_difference_has_to_show_twice(road: Road):
     road.credit()
     final = road.devchain.chain.head().number - CONFIRMATIONS + 1
     number = road.account(ALICE.address)
-    road.engine.ledger.bring_in(number, 0, 1)
+    road.engine.state.ledger.bring_in(number, 0, 1)
     assert judge.compare(judge.cut(), final) == []
-    road.engine.ledger.take_out(number, 0, 1)
+    road.engine.state.ledger.take_out(number, 0, 1)
     assert judge.compare(judge.cut(), final) == []
     assert judge.compare(judge.cut(), final) == []
 
