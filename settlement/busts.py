@@ -5,22 +5,16 @@ back between the two accounts and the fees, and the trade's number is in the att
 do not come back.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from engine.commands import COMMAND
+from engine.commands import Kind, command
+from engine.events import EventKind
 from engine.frames import Frame
 from settlement.attachments import TradeBusted, decode
 from settlement.batch import SettledTrade, signed_fee_pips
 from settlement.catalog import Catalog
-
-BUST: Final = 20
-"""Kind of the command. Columns: market, account = buyer, fee_cap_ppm = seller, price_ticks = base
-pips, amount = quote pips, order_id = the buyer's fee, expiry_ns = the seller's fee."""
-
-TRADE_BUSTED: Final = 26
-"""Kind of the event that says that it was done."""
 
 
 class Bust(NamedTuple):
@@ -40,22 +34,23 @@ def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
     buyer = catalog.account_number(trade.buy.account)
     seller = catalog.account_number(trade.sell.account)
     assert market is not None and buyer is not None and seller is not None, "they have traded"
-    row = np.zeros(1, COMMAND)
-    row["kind"] = BUST
-    row["market"] = market.number
-    row["account"], row["fee_cap_ppm"] = buyer, seller
-    row["price_ticks"], row["amount"] = trade.base_pips, trade.quote_pips
-    row["order_id"] = signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm)
-    row["expiry_ns"] = signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm)
-    stamped: np.void = row[0]
-    return stamped
+    return command(
+        Kind.BUST,
+        market=market.number,
+        account=buyer,
+        fee_cap_ppm=seller,
+        price_ticks=trade.base_pips,
+        amount=trade.quote_pips,
+        order_id=signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm),
+        expiry_ns=signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm),
+    )
 
 
 def busted_by(frame: Frame) -> int | None:
     """Return the number of the trade that ``frame`` has undone; None for any other command."""
-    if frame.command["kind"] != BUST or not len(frame.events):
+    if frame.command["kind"] != Kind.BUST or not len(frame.events):
         return None
-    if frame.answer[0]["kind"] != TRADE_BUSTED:
+    if frame.answer[0]["kind"] != EventKind.TRADE_BUSTED:
         return None
     attachment = decode(frame.attachment)
     assert isinstance(attachment, TradeBusted), "a bust names its trade"

@@ -29,7 +29,7 @@ from settlement.batch import (
     encode_batch,
     encode_call,
 )
-from settlement.busts import BUST, busted_by
+from settlement.busts import busted_by
 from settlement.catalog import Catalog
 from settlement.draft import NS, Draft, Group, Payout, dead_at
 from settlement.eip712 import Domain, withdrawal_digest
@@ -124,7 +124,7 @@ class Sealer:
             kind = frame.command["kind"]
             if kind == Kind.WITHDRAW:
                 self._take_withdrawal(frame)
-            elif kind == BUST:
+            elif kind == Kind.BUST:
                 self._take_bust(frame)
             elif len(frame.events):
                 self._take_orders(frame)

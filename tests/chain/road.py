@@ -86,9 +86,7 @@ class Road:
         clock: Callable[[], int],
         confirmations: int = 1,
         gas_max: int = GAS_MAX,
-        engine: type[Engine] = Engine,
     ) -> None:
-        self.engine_type = engine
         self.directory, self.devchain, self.clock = directory, devchain, clock
         self.confirmations, self.gas_max = confirmations, gas_max
         self.deployment = deployed(devchain.chain, directory)
@@ -101,7 +99,7 @@ class Road:
     def _open(self, chain: Chain) -> None:
         self.chain = chain
         self.storage = DirectoryStorage(self.directory / "journal")
-        self.engine = self.engine_type(LIMITS)
+        self.engine = Engine(LIMITS)
         self.sequencer = Sequencer(self.engine, Journal(self.storage), self.clock)
         self.outbox = Outbox(self.directory / "outbox.sqlite")
         self.catalog = Catalog()
@@ -130,9 +128,7 @@ class Road:
         """Return everything in the journal, read by another engine."""
         self.storage.close()
         self.storage = DirectoryStorage(self.directory / "journal")
-        return list(
-            Sequencer(self.engine_type(LIMITS), Journal(self.storage), self.clock).recover()
-        )
+        return list(Sequencer(Engine(LIMITS), Journal(self.storage), self.clock).recover())
 
     def close(self) -> None:
         self.storage.close()

@@ -12,7 +12,6 @@ from settlement.attachments import TradeBusted, WithdrawalReturned
 from settlement.batch import encode_call
 from settlement.busts import bust_command
 from settlement.devchain import DevChain, start_devchain
-from tests.chain.busting import BustingEngine
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, OPERATOR, Road, transact
 
@@ -26,7 +25,7 @@ def chain(tmp_path: Path, clock: Clock) -> Iterator[DevChain]:
 
 @pytest.fixture
 def road(chain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
-    built = Road(tmp_path, chain, clock, engine=BustingEngine)
+    built = Road(tmp_path, chain, clock)
     built.fund()
     built.deposit(CAROL, built.usd, 10**12)
     built.credit()
