@@ -17,13 +17,14 @@ from gateway.exchange import Exchange
 from gateway.services import BatchView
 from merchants.invoices import Transfer
 from merchants.service import Merchants
+from settlement.actions import ActionKind, Change
 from settlement.admission import Admission
 from settlement.attachments import DepositEvidence, ExitEvidence
 from settlement.chain import Chain, ChainUnavailableError
 from settlement.eip712 import KeyGrant
 from settlement.keys import KeyBook
-from settlement.outbox import ActionKind
 from settlement.ports import TradeState
+from settlement.receipts import TradeReceipt
 from settlement.settler import STATE_NAMES, Settler
 from settlement.watcher import (
     CancelRequested,
@@ -81,6 +82,10 @@ class SettlementDesk:
         self._watcher.watch(address)
         return address
 
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        """See ``SettlementPort``."""
+        return self._settler.receipts(account, ref, trade_ids)
+
 
 class SettlementListener(Protocol):
     """Somebody who shows how far trades are."""
@@ -94,6 +99,13 @@ class SettlementListener(Protocol):
         tx_hash: bytes | None,
     ) -> None:
         """A range of trades has come further."""
+
+
+class FinalBlocks(Protocol):
+    """Somebody who wants to know how far everything is booked."""
+
+    async def check(self, block: int) -> None:
+        """Everything up to final ``block`` is in the ledger."""
 
 
 class _NotNow(Exception):
@@ -125,6 +137,7 @@ class ChainLoop:
         keys: KeyBook,
         deposit_book: DepositBook,
         merchants: Merchants,
+        reconciliation: FinalBlocks,
         listeners: Sequence[SettlementListener],
     ) -> None:
         self._chain = chain
@@ -135,8 +148,11 @@ class ChainLoop:
         self._keys = keys
         self._deposit_book = deposit_book
         self._merchants = merchants
+        self._reconciliation = reconciliation
         self._listeners = listeners
         self._changes_seen = 0
+        self._keys_at: dict[tuple[bytes, bytes], tuple[int, int]] = {}
+        """Where the last log about a session key was."""
         self._block_times: dict[int, int] = {}
         self._log = structlog.get_logger("chain")
         self.unreachable = ""
@@ -171,15 +187,25 @@ class ChainLoop:
             sighting.confirmed for sighting in poll.sightings
         )
         try:
-            for sighting in poll.sightings:
-                moved = await self._take(sighting) or moved
+            moved = await self._take_all(poll.sightings) or moved
+            moved = await self._undo() or moved
         except _NotNow as refused:
             # The cursor stays: the next poll shows everything again.
             self._log.warning("chain event has to wait", outcome=refused.outcome.name)
         else:
             await asyncio.to_thread(self._watcher.done, poll)
+            await self._compare(poll)
         self._tell()
         return moved
+
+    async def _compare(self, poll: Poll) -> None:
+        """Hold the vault against the ledger, where everything final is booked."""
+        if not poll.is_caught_up:
+            return
+        try:
+            await self._reconciliation.check(poll.upto - 1)
+        except ChainUnavailableError as error:
+            self.unreachable = str(error)
 
     def _poll(self) -> Poll:
         poll = self._watcher.poll()
@@ -192,6 +218,16 @@ class ChainLoop:
                 self._block_times[number] = block.timestamp if block is not None else 0
         return poll
 
+    async def _take_all(self, sightings: list[Sighting]) -> bool:
+        confirmed = {s.value.at: s.value for s in sightings if s.confirmed}
+        new = {value.at for value in self._deposit_book.unbooked(confirmed.values())}
+        moved = False
+        for sighting in sightings:
+            if not sighting.confirmed or sighting.value.at in new:
+                new.discard(sighting.value.at)
+                moved = await self._take(sighting) or moved
+        return moved
+
     async def _take(self, sighting: Sighting) -> bool:
         """Carry out one sighting; return whether it led to a command."""
         value = sighting.value
@@ -201,19 +237,34 @@ class ChainLoop:
         if not sighting.confirmed:
             return False
         if isinstance(value, KeyGranted | KeyRevoked):
-            self._take_key(value)
+            if not self._take_key(value):
+                return False
             if isinstance(value, KeyRevoked):
                 await self._cancel_orders_of(value)
             return False
         if isinstance(value, CancelRequested):
             await self._cancel_orders_on_lane(value)
             return False
-        if self._deposit_book.is_booked(value.at):
-            return False
         receipt = _done(await self._book(value))
         if not receipt.accepted:
             self._log.error("chain event refused", value=repr(value), outcome=receipt.outcome.name)
         return receipt.accepted
+
+    async def _undo(self) -> bool:
+        """Put back into the ledger what the contract refuses for good; return whether any was."""
+        moved = False
+        for bust in self._settler.busts_due():
+            receipt = _done(await self._exchange.bust(bust))
+            self._log.warning("trade busted", **bust.words(), outcome=receipt.outcome.name)
+            if not receipt.accepted:
+                self._settler.bust_refused(bust, receipt.outcome)
+            moved = moved or receipt.accepted
+        for due in self._settler.returns_due():
+            receipt = _done(await self._exchange.give_back(due))
+            self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
+            assert receipt.accepted, f"what was debited fits: {receipt.outcome.name}"
+            moved = True
+        return moved
 
     async def _book(self, value: Value) -> Receipt:
         match value:
@@ -229,11 +280,19 @@ class ChainLoop:
             case _:
                 raise AssertionError(f"{value} is not booked in the ledger")
 
-    def _take_key(self, value: KeyGranted | KeyRevoked) -> None:
+    def _take_key(self, value: KeyGranted | KeyRevoked) -> bool:
+        """Return whether it is news: what is read again must not undo what came after it."""
+        named = value.grant if isinstance(value, KeyGranted) else value
+        key = (named.account, named.key)
+        place = (value.at.block_number, value.at.log_index)
+        if self._keys_at.get(key, (-1, -1)) >= place:
+            return False
+        self._keys_at[key] = place
         if isinstance(value, KeyGranted):
             self._keys.granted(value.grant)
         else:
             self._keys.revoked(value.account, value.key)
+        return True
 
     async def _cancel_orders_of(self, value: KeyRevoked) -> None:
         """No order of a revoked key may be matched once the contract refuses the key."""
@@ -274,11 +333,11 @@ class ChainLoop:
             self._changes_seen = changes[-1].id
             for change in changes:
                 if change.kind is ActionKind.BATCH:
-                    self._tell_batch(int(change.key), STATE_NAMES[change.state])
+                    self._tell_batch(change)
 
-    def _tell_batch(self, number: int, state: str) -> None:
-        found = self._settler.batch(number)
-        assert found is not None, "a change names its batch"
+    def _tell_batch(self, change: Change) -> None:
+        found = self._settler.batch_of_action(change.action_id)
+        state, number = STATE_NAMES[change.state], found.batch.number
         for listener in self._listeners:
             listener.settlement_changed(
                 found.batch.first_trade, found.batch.last_trade, state, number, found.tx_hash

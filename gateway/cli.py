@@ -56,6 +56,70 @@ def demo(
     sys.exit(uvloop.run(tell(directory, chain.value, tape, messages, console)))
 
 
+@app.command()
+def serve(
+    url: Annotated[
+        list[str], typer.Option("--rpc", help="A node; several if a majority has to agree.")
+    ],
+    deployment: Annotated[Path, typer.Option(help="Where the contracts are.", exists=True)],
+    keystore: Annotated[Path, typer.Option(help="The operator's key, version 3.", exists=True)],
+    password_file: Annotated[Path, typer.Option(help="Opens the keystore.", exists=True)],
+    markets: Annotated[Path, typer.Option(help="Markets to list, as JSON.", exists=True)],
+    directory: DataOption = Path("data"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
+    confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
+    public_url: Annotated[str, typer.Option(help="How browsers reach us.")] = "",
+) -> None:
+    """Serve an exchange whose contracts are deployed already, on any chain."""
+    from gateway.server import Serving, run_server
+    from gateway.stack import Remote
+
+    remote = Remote(tuple(url), deployment)
+    serving = Serving(
+        *(directory, host, port, remote, keystore, password_file, markets),
+        *(confirmations, public_url),
+    )
+    sys.exit(uvloop.run(run_server(serving, console)))
+
+
+@app.command()
+def receipt(
+    invoice: Annotated[str, typer.Argument(help="The invoice's id.")],
+    directory: DataOption = Path("data"),
+) -> None:
+    """Print proofs, as JSON, of what an invoice's tokens were sold for; empty if not in a batch."""
+    from gateway.papers import receipts_of_invoice
+    from settlement.receipts import encode_receipts
+
+    receipts = receipts_of_invoice(directory, invoice)
+    if receipts is None:
+        console.print(f"There is no invoice {invoice} in {directory}.", highlight=False)
+        sys.exit(1)
+    sys.stdout.write(encode_receipts(receipts).decode() + "\n")
+
+
+@app.command()
+def verify(
+    url: Annotated[str, typer.Option("--rpc", help="A node of the exchange's chain.")],
+    log: Annotated[Path, typer.Option("--log", help="The published log.", exists=True)],
+    deployment: Annotated[
+        Path | None, typer.Option(help="Where the contracts are; beside the log if not given.")
+    ] = None,
+) -> None:
+    """Replay a published log and hold every command, trade and batch against the chain."""
+    from engine.types import Limits
+    from gateway.verify import verify as verify_log
+
+    path = deployment or log.parent / "deployment.json"
+    faults = verify_log(log, url, path, console.print, Limits())
+    for fault in faults:
+        console.print(f"WRONG: {fault}", highlight=False, markup=False)
+    if faults:
+        sys.exit(1)
+    console.print("The log is what was settled.")
+
+
 @app.command(name="compile")
 def compile_kernels() -> None:
     """Compile the engine's kernels into the cache (once after an install)."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.commands import Kind, command, list_market
 from engine.receipt import Receipt
-from engine.types import MONEY_MAX, Outcome, Side
+from engine.types import ALL_MARKETS, MONEY_MAX, Outcome, Phase, Side
 from gateway.pipeline import Pipeline
 from settlement.admission import NS, Admission, Refused
 from settlement.attachments import (
@@ -24,11 +24,15 @@ from settlement.attachments import (
     SignedOrder,
     SignedWithdrawal,
     TokenListing,
+    TradeBusted,
+    WithdrawalReturned,
     encode,
 )
+from settlement.busts import Bust, bust_command
 from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain
 from settlement.ports import Balance
+from settlement.returns import Return
 
 
 class Book(Protocol):
@@ -146,6 +150,32 @@ class Exchange:
             return Receipt(Outcome.UNKNOWN_ACCOUNT)
         row = command(Kind.EXIT_END, account=account, token=listed.number, amount=amount)
         return await self._submit(row, evidence)
+
+    async def bust(self, bust: Bust) -> Receipt:
+        """Undo a trade that the contract refuses; its parties' orders go first if they hold what it
+        has to take back."""
+        row = bust_command(self.catalog, bust.trade)
+        evidence = TradeBusted(bust.trade.trade_id, bust.reason)
+        receipt = await self._submit(row, evidence)
+        if receipt.outcome != Outcome.INSUFFICIENT_BALANCE:
+            return receipt
+        for account in (int(row["account"]), int(row["fee_cap_ppm"])):
+            await self._submit(command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS))
+        return await self._submit(row, evidence)
+
+    async def give_back(self, due: Return) -> Receipt:
+        """Credit a withdrawal that the contract never paid and can pay no more."""
+        account = self.catalog.account_number(due.account)
+        token = self.catalog.token_by_address(due.token)
+        assert account is not None and token is not None, "it was debited"
+        row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
+        return await self._submit(row, WithdrawalReturned(due.sequence, due.reason))
+
+    async def halt_market(self, market: Market) -> Receipt:
+        """Take no more orders in ``market`` until an operator opens it again."""
+        return await self._submit(
+            command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
+        )
 
     async def list_token(self, listing: TokenListing) -> Receipt:
         """List the next token."""

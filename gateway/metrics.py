@@ -7,9 +7,55 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from settlement.settler import Figures
+
 METRICS_MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _ACK_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
+
+
+class SettlementMetrics:
+    """How far settlement is, and whether vault and ledger agree."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.lag = Gauge(
+            "tillbook_settlement_lag_seconds",
+            "Age of the oldest trade that no final batch carries",
+            registry=registry,
+        )
+        self.actions = Gauge(
+            "tillbook_settlement_actions", "Actions by state", ["state"], registry=registry
+        )
+        self.gas = Gauge(
+            "tillbook_settlement_gas", "Gas that mined actions have used", registry=registry
+        )
+        self.halted = Gauge(
+            "tillbook_settlement_halted", "1 while nothing is sent", registry=registry
+        )
+        self.reconciled_block = Gauge(
+            "tillbook_reconciled_block",
+            "Last block at which vault and ledger were compared",
+            registry=registry,
+        )
+        self.tokens_halted = Gauge(
+            "tillbook_tokens_halted",
+            "Tokens halted because vault and ledger differ",
+            registry=registry,
+        )
+        self.surplus = Gauge(
+            "tillbook_custody_surplus_pips",
+            "Pips in custody that nobody owns",
+            ["token"],
+            registry=registry,
+        )
+
+    def show(self, figures: Figures) -> None:
+        """Show how settlement is."""
+        self.lag.set(figures.lag_seconds)
+        for state, count in figures.actions.items():
+            self.actions.labels(state.value).set(count)
+        self.gas.set(figures.gas_used)
+        self.halted.set(figures.is_halted)
 
 
 class Metrics:
@@ -61,6 +107,8 @@ class Metrics:
             "tillbook_sequence", "Last committed sequence seen here", registry=self.registry
         )
         self.trades = Gauge("tillbook_last_trade_id", "Last trade id", registry=self.registry)
+
+        self.settlement = SettlementMetrics(self.registry)
 
     def render(self) -> bytes:
         """Return all figures in Prometheus' text format."""

@@ -16,7 +16,15 @@ from engine.events import EventKind
 from engine.receipt import Receipt
 from engine.types import Outcome
 from gateway.problems import Rejected
-from gateway.replies import Cancelled, Digest, DomainRow, OwnTrade, Placed, Withdrawing
+from gateway.replies import (
+    AcknowledgementRow,
+    Cancelled,
+    Digest,
+    DomainRow,
+    OwnTrade,
+    Placed,
+    Withdrawing,
+)
 from gateway.services import Services
 from gateway.wire import (
     Address,
@@ -33,6 +41,7 @@ from gateway.wire import (
     uint64,
     unhex,
 )
+from settlement.acknowledgements import Acknowledgement
 from settlement.admission import LANE_FIRST, LANE_LAST
 from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal
 from settlement.catalog import Market
@@ -178,7 +187,8 @@ async def submit_order(services: Services, order: SignedOrder) -> Placed:
     require(receipt)
     market = services.exchange.catalog.market_of_pair(order.base, order.quote)
     assert market is not None, "an accepted order has a market"
-    return placed(order, receipt, market)
+    word = services.acknowledge(receipt.sequence) if receipt.events is not None else None
+    return placed(order, receipt, market, word)
 
 
 async def cancel_order(services: Services, account: bytes, order_id: int) -> Cancelled:
@@ -230,7 +240,9 @@ def require(receipt: Receipt) -> None:
         raise Rejected(receipt.outcome, receipt.detail.get("why", ""), figures)
 
 
-def placed(order: SignedOrder, receipt: Receipt, market: Market) -> Placed:
+def placed(
+    order: SignedOrder, receipt: Receipt, market: Market, word: Acknowledgement | None
+) -> Placed:
     """Return what the client is told about an accepted order."""
     fills: list[OwnTrade] | None = None
     resting: int | None = None
@@ -263,6 +275,17 @@ def placed(order: SignedOrder, receipt: Receipt, market: Market) -> Placed:
         "client_id": order.client_id,
         "fills": fills,
         "resting_lots": resting,
+        "acknowledgement": None if word is None else _acknowledgement_row(word),
+    }
+
+
+def _acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:
+    return {
+        "sequence": word.sequence,
+        "item": hexed(word.item),
+        "head": hexed(word.head),
+        "signer": hexed(word.signer),
+        "signature": hexed(word.signature),
     }
 
 

@@ -207,10 +207,22 @@ class OwnTrade(TypedDict):
     fee: str
 
 
+class AcknowledgementRow(TypedDict):
+    """The operator's signed word: ``item`` is command ``sequence`` of its log, ``head`` the log's
+    hash with it. EIP-712 struct ``Acknowledgement``; ``signer`` is the key that the bond names."""
+
+    sequence: int
+    item: str
+    head: str
+    signer: str
+    signature: str
+
+
 class Placed(TypedDict):
     """An order was taken. It is on disk; ``resting_lots`` of it stand in the book now.
 
-    ``fills`` and ``resting_lots`` are null when the same order had been taken before.
+    ``fills``, ``resting_lots`` and ``acknowledgement`` are null when the same order had been taken
+    before.
     """
 
     order_id: str
@@ -220,6 +232,7 @@ class Placed(TypedDict):
     client_id: str
     fills: list[OwnTrade] | None
     resting_lots: int | None
+    acknowledgement: AcknowledgementRow | None
 
 
 class Cancelled(TypedDict):

@@ -16,6 +16,7 @@ from gateway.ratelimits import RateLimits
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
+from settlement.acknowledgements import Acknowledgement
 from settlement.ports import ExchangePort, SettlementPort
 
 
@@ -43,6 +44,7 @@ class Services:
     ``not_ready`` returns what is still missing before work may be taken, in plain words; empty
     means ready. ``now_ns`` is the clock of sessions, metrics and tickers. ``routers`` are mounted
     as they are (merchants, a sandbox); they refuse by raising ``gateway.problems.Rejected``.
+    ``acknowledge`` signs the operator's word on the command of a sequence just accepted.
     """
 
     exchange: ExchangePort
@@ -55,6 +57,7 @@ class Services:
     metrics: Metrics
     now_ns: Callable[[], int]
     not_ready: Callable[[], list[str]]
+    acknowledge: Callable[[int], Acknowledgement | None]
     version: str
     outbox_bounds: OutboxBounds
     routers: tuple[APIRouter, ...] = ()

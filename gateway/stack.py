@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -19,6 +20,7 @@ import structlog
 from fastapi import APIRouter
 
 from engine.core import Engine
+from engine.frames import Consumer
 from engine.journal import DirectoryStorage, Journal
 from engine.sequencer import Sequencer
 from engine.types import Limits
@@ -30,6 +32,7 @@ from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ratelimits import Budgets, RateLimits
+from gateway.reconciliation import Reconciliation
 from gateway.serve import HttpServer
 from gateway.services import Services
 from gateway.sessions import SessionIssuer
@@ -38,28 +41,47 @@ from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
+from settlement.acknowledgements import Acknowledger
 from settlement.admission import Admission
 from settlement.attachments import TokenListing
 from settlement.catalog import Catalog, ChangesOfTerms
-from settlement.chain import ChainUnavailableError
-from settlement.deploy import Delays, Deployment, TokenPlan, deploy
+from settlement.chain import Chain, ChainUnavailableError
+from settlement.deploy import (
+    Delays,
+    Deployment,
+    TokenPlan,
+    check_operator,
+    connect,
+    deploy,
+)
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
-from settlement.sealer import Sealer
-from settlement.settler import Contracts, Settler
+from settlement.quorum import nodes_at
+from settlement.reconcile import Reconciler
+from settlement.sealer import Sealing
+from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer
-from settlement.submitter import Policy, Submitter
+from settlement.submitter import Policy
 from settlement.watcher import DepositBook, Watcher
 
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
+FIGURES_SECONDS: Final = 2.0
 MERCHANT_SECONDS: Final = 0.2
 SECRET_SIZE: Final = 32
 CLOSING_STEPS_MAX: Final = 100
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
+
+
+class Remote(NamedTuple):
+    """A chain that others run: its nodes, of which a majority must agree, and the record of where
+    the contracts are."""
+
+    urls: tuple[str, ...]
+    deployment: Path
 
 
 class MarketPlan(NamedTuple):
@@ -80,9 +102,11 @@ class Settings(NamedTuple):
     directory: Path
     host: str
     port: int
-    chain: ChainName
+    chain: ChainName | Remote
     operator: Signer
-    deployer: Signer
+    deployer: Signer | None
+    """Deploys on an embedded chain; a remote one has the contracts already."""
+
     tokens: tuple[TokenPlan, ...]
     markets: tuple[MarketPlan, ...]
     delays: Delays = Delays()
@@ -100,9 +124,13 @@ class Stack:
         self.settings = settings
         self.now_ns = now_ns
         self.log = structlog.get_logger("stack")
+        self.metrics = Metrics()
         self.port = 0
         self.routers: list[APIRouter] = []
         self.server: HttpServer | None = None
+        self.devchain: DevChain
+        """Only where the chain is embedded."""
+        self._closes = ExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
 
@@ -112,6 +140,7 @@ class Stack:
         self._build_merchants()
         await asyncio.to_thread(self.chain_loop.rebuild_keys)
         self.sequences_recovered = self.pipeline.recover()
+        self.acknowledger.open()
         self.pipeline.start()
         await self._list_what_is_missing()
         self.chain_loop.resume()
@@ -135,7 +164,7 @@ class Stack:
         await asyncio.to_thread(self._settle_what_waits)
         self.outbox.close()
         self.storage.close()
-        self.devchain.close()
+        self._closes.close()
 
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
@@ -154,18 +183,29 @@ class Stack:
         directory.mkdir(parents=True, exist_ok=True)
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
-        self.devchain: DevChain = start_devchain(
-            directory / "chain", prefer=settings.chain, clock=self.now_ns
-        )
-        self.chain = self.devchain.chain
-        self.deployment: Deployment = deploy(
-            self.chain,
-            directory / "deployment.json",
-            settings.deployer,
-            settings.operator.address,
-            settings.tokens,
-            settings.delays,
-        )
+        record = directory / "deployment.json"
+        self.chain: Chain
+        self.deployment: Deployment
+        if isinstance(settings.chain, Remote):
+            self.chain = nodes_at(settings.chain.urls)
+            self.deployment = connect(self.chain, settings.chain.deployment)
+            self.deployment.save(record)
+        else:
+            assert settings.deployer is not None, "an embedded chain is deployed to"
+            self.devchain = start_devchain(
+                directory / "chain", prefer=settings.chain, clock=self.now_ns
+            )
+            self._closes.callback(self.devchain.close)
+            self.chain = self.devchain.chain
+            self.deployment = deploy(
+                self.chain,
+                record,
+                settings.deployer,
+                settings.operator.address,
+                settings.tokens,
+                settings.delays,
+            )
+        self.horizon_s = check_operator(self.chain, self.deployment, settings.operator.address)
 
     def _build_exchange(self) -> None:
         settings, deployment = self.settings, self.deployment
@@ -173,21 +213,16 @@ class Stack:
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = Outbox(settings.directory / "settlement.sqlite")
-        self.sealer = Sealer(
-            self.outbox, self.catalog, domain, settings.operator, settings.batch_age_ns
-        )
-        submitter = Submitter(
+        self.settler = open_settler(
             self.chain,
             self.outbox,
+            self.catalog,
+            deployment,
             settings.operator,
-            deployment.exchange,
+            Sealing(settings.batch_age_ns, horizon_s=self.horizon_s),
             Policy(confirmations=settings.confirmations),
             self.now_ns,
         )
-        contracts = Contracts(
-            deployment.exchange, deployment.invoice_deposits, deployment.invoice_implementation
-        )
-        self.settler = Settler(self.outbox, self.sealer, submitter, contracts, self.now_ns)
         self.watcher = Watcher(
             self.chain,
             self.outbox,
@@ -210,7 +245,13 @@ class Stack:
         self.user_stream = UserStream(
             self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
         )
-        self.deposit_book = DepositBook()
+        self.deposit_book = DepositBook(self.catalog)
+        self.reconciler = Reconciler(
+            self.chain, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
+        )
+        # A key of its own, made at the first start: what it signs is said by this server alone.
+        key = SecretSigner(bytes.fromhex(self._secret("acknowledgement.key").decode()))
+        self.acknowledger = Acknowledger(domain, key)
 
     def _build_merchants(self) -> None:
         directory = self.settings.directory
@@ -225,17 +266,21 @@ class Stack:
             jitter=Random(),
             confirmations_required=self.settings.confirmations,
         )
-        for consumer in (
+        consumers: tuple[Consumer, ...] = (
             self.catalog,
             self.admission,
             self.deposit_book,
-            self.sealer,
+            *self.settler.consumers,
+            self.acknowledger,
+            self.reconciler,
             self.market_data,
             self.user_stream,
             self.merchants,
             ChangesOfTerms(self.catalog),
-        ):
+        )
+        for consumer in consumers:
             self.pipeline.follow(consumer)
+        self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
             chain=self.chain,
             settler=self.settler,
@@ -245,6 +290,7 @@ class Stack:
             keys=self.keys,
             deposit_book=self.deposit_book,
             merchants=self.merchants,
+            reconciliation=self.reconciliation,
             listeners=(self.market_data, self.user_stream),
         )
 
@@ -269,9 +315,10 @@ class Stack:
             user_stream=self.user_stream,
             sessions=SessionIssuer(self._secret("session.secret"), self.now_ns),
             limits=RateLimits(self.settings.budgets),
-            metrics=Metrics(),
+            metrics=self.metrics,
             now_ns=self.now_ns,
             not_ready=self._not_ready,
+            acknowledge=self.acknowledger.of,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
@@ -280,6 +327,7 @@ class Stack:
         self.port = await self.server.start()
         self._start_loop(self.chain_loop.turn, 0.1, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
+        self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
         return self.port
 
@@ -312,10 +360,19 @@ class Stack:
         if self.admission.has_expired(self.now_ns()):
             await self.exchange.tick()
 
+    async def _show_figures(self) -> None:
+        shown = self.metrics.settlement
+        shown.show(await asyncio.to_thread(self.settler.figures))
+        shown.reconciled_block.set(self.reconciliation.block)
+        shown.tokens_halted.set(len(self.reconciliation.reasons))
+        for symbol, pips in self.reconciliation.surplus.items():
+            shown.surplus.labels(symbol).set(pips)
+
     def _not_ready(self) -> list[str]:
         missing = []
         if self.settler.halted is not None:
             missing.append(f"settlement is halted: {self.settler.halted}")
+        missing += [f"trading is halted: {why}" for why in self.reconciliation.reasons]
         if self.chain_loop.unreachable:
             missing.append(f"the chain does not answer: {self.chain_loop.unreachable}")
         return missing

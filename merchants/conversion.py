@@ -35,6 +35,7 @@ ORDER_LIFETIME_S: Final = 60
 """Longer than any queue in front of the journal, shorter than a price stays the same."""
 
 _PROGRESS: Final = ("matched", "batched", "submitted", "mined", "final")
+_BUSTED: Final = "busted"
 
 
 class Conversions:
@@ -264,6 +265,8 @@ class Conversions:
         self._followed = rows[-1].id if len(rows) == rows_max else ""
         for conversion in rows:
             reached = [self._follow(fill) for fill in conversion.fills]
+            if self._undo_busted(session, conversion):
+                continue
             slowest = min(reached)
             if conversion.state is ConversionState.FILLED and slowest >= _PROGRESS.index("batched"):
                 self._become(session, conversion, ConversionState.BATCHED)
@@ -281,7 +284,18 @@ class Conversions:
         if fill.state != _PROGRESS[-1]:
             now = self._settlement.trade_state(fill.trade_id)
             fill.state, fill.batch, fill.tx_hash = now
-        return _PROGRESS.index(fill.state)
+        return 0 if fill.state == _BUSTED else _PROGRESS.index(fill.state)
+
+    def _undo_busted(self, session: Session, conversion: Conversion) -> bool:
+        """Take back fills that the chain would not have; return whether there were any."""
+        busted = [fill for fill in conversion.fills if fill.state == _BUSTED]
+        for fill in busted:
+            conversion.lots_filled -= fill.lots
+            session.delete(fill)
+        if busted and conversion.state in (ConversionState.FILLED, ConversionState.BATCHED):
+            conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
+            conversion.next_attempt_ns = self._clock()
+        return bool(busted)
 
     def _become(self, session: Session, conversion: Conversion, state: ConversionState) -> None:
         conversion.state = moved(CONVERSION_EDGES, conversion.state, state)

@@ -104,8 +104,9 @@ CONVERSION_EDGES: Final[Edges[ConversionState]] = {
     ConversionState.EXECUTING: frozenset(
         {ConversionState.PENDING, ConversionState.FILLED, ConversionState.HELD}
     ),
-    ConversionState.FILLED: frozenset({ConversionState.BATCHED}),
-    ConversionState.BATCHED: frozenset({ConversionState.FINAL}),
+    # Back to PENDING when a trade of it is busted: what it sold is to be sold again.
+    ConversionState.FILLED: frozenset({ConversionState.BATCHED, ConversionState.PENDING}),
+    ConversionState.BATCHED: frozenset({ConversionState.FINAL, ConversionState.PENDING}),
     ConversionState.FINAL: frozenset(),
     ConversionState.HELD: frozenset(),
 }

@@ -31,8 +31,9 @@ from merchants.model import Cursor, Delivery, Event, IdempotencyKey, Invoice, St
 from merchants.refusal import Refusal
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
-from settlement.attachments import ZERO_REF, DepositEvidence, decode
+from settlement.attachments import ZERO_REF, DepositEvidence, WithdrawalReturned, decode
 from settlement.ports import ExchangePort, SettlementPort
+from settlement.receipts import TradeReceipt
 
 ROWS_MAX: Final = 100
 """Most rows of one kind that a step works on, so that no step takes long."""
@@ -48,6 +49,14 @@ class InvoiceCreated(NamedTuple):
 
     invoice: InvoiceDocument
     replayed: bool
+
+
+class Sales(NamedTuple):
+    """The trades in which ``account`` sold what was paid for ``ref``."""
+
+    account: bytes
+    ref: bytes
+    trade_ids: list[int]
 
 
 class Merchants:
@@ -72,6 +81,7 @@ class Merchants:
         self._database = database
         self._exchange = exchange
         self._clock = clock
+        self._settlement = settlement
         self._confirmations_required = confirmations_required
         self.accounts = Accounts(
             database=database,
@@ -147,6 +157,11 @@ class Merchants:
             if invoice is None or store_id not in (None, invoice.store_id):
                 return None
             return self._document(invoice)
+
+    def receipts(self, invoice_id: str, store_id: str | None = None) -> list[TradeReceipt] | None:
+        """Return proofs of all sales for an invoice that are in a batch; None as ``invoice``."""
+        sales = sales_of(self._database, invoice_id, store_id)
+        return None if sales is None else self._settlement.receipts(*sales)
 
     def checkout(self, invoice_id: str) -> Checkout | None:
         """Return what the customer of an invoice sees; None if there is no such invoice."""
@@ -255,6 +270,8 @@ class Merchants:
 
     def _take_deposit(self, session: Session, frame: Frame) -> None:
         evidence = decode(frame.attachment)
+        if isinstance(evidence, WithdrawalReturned):
+            return  # Nobody paid: a withdrawal came back to its owner.
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = frame.answer[0]["kind"] == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:
@@ -289,6 +306,16 @@ class Merchants:
 
     def _document(self, invoice: Invoice) -> InvoiceDocument:
         return invoice_document(self._exchange.catalog, invoice)
+
+
+def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> Sales | None:
+    """Return what an invoice's tokens were sold in; None as ``Merchants.invoice``."""
+    with transaction(database) as session:
+        invoice = session.get(Invoice, invoice_id)
+        if invoice is None or store_id not in (None, invoice.store_id):
+            return None
+        trade_ids = [fill.trade_id for sale in invoice.conversions for fill in sale.fills]
+        return Sales(invoice.store.wallet, invoice.ref, trade_ids)
 
 
 def open_merchants_database(directory: Path) -> Engine:

@@ -109,6 +109,20 @@ class ExitEvidence(Attachment, frozen=True):
     block_number: int
 
 
+class TradeBusted(Attachment, frozen=True):
+    """BUST: which trade is undone, and what the contract said about it."""
+
+    trade_id: int
+    reason: str
+
+
+class WithdrawalReturned(Attachment, frozen=True):
+    """DEPOSIT: the withdrawal of command ``sequence`` was never paid and can be paid no more."""
+
+    sequence: int
+    reason: str
+
+
 AnyAttachment = (
     SignedOrder
     | TokenListing
@@ -117,6 +131,8 @@ AnyAttachment = (
     | DepositEvidence
     | SignedWithdrawal
     | ExitEvidence
+    | TradeBusted
+    | WithdrawalReturned
 )
 
 _encoder = msgspec.msgpack.Encoder()

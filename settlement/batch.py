@@ -145,20 +145,20 @@ def next_head(header: Header, trade_count: int, trades_root: bytes) -> bytes:
 
 def trade_leaf(index: int, trade: SettledTrade) -> bytes:
     """Return the Merkle leaf of the batch's trade number ``index`` (from 0)."""
-    return keccak256(
-        encode(
-            _LEAF_TYPES,
-            (
-                index,
-                trade.buy.digest,
-                trade.sell.digest,
-                trade.base_pips,
-                trade.quote_pips,
-                signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm),
-                signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm),
-            ),
-        )
+    return leaf_of(
+        index,
+        trade.buy.digest,
+        trade.sell.digest,
+        trade.base_pips,
+        trade.quote_pips,
+        signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm),
+        signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm),
     )
+
+
+def leaf_of(index: int, buy_digest: bytes, sell_digest: bytes, *pips: int) -> bytes:
+    """Return the leaf of trade ``index``; ``pips`` are base, quote, buyer's and seller's fee."""
+    return keccak256(encode(_LEAF_TYPES, (index, buy_digest, sell_digest, *pips)))
 
 
 def signed_fee_pips(quote_pips: int, fee_ppm: int) -> int:

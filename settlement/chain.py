@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import requests
-from web3 import Web3
+from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3Exception, Web3RPCError
 from web3.types import RPCEndpoint
 
@@ -112,6 +112,9 @@ class Chain(Protocol):
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Return the receipt; None while the transaction is in no block."""
+
+    def calldata(self, tx_hash: bytes) -> bytes:
+        """Return what a transaction in a block was sent with; empty if there is none."""
 
     def nonce(self, address: bytes, *, pending: bool) -> int:
         """Return the next nonce of ``address``, with or without what waits in the pool."""
@@ -270,6 +273,13 @@ class RpcChain:
             _octets(contract) if contract else None,
         )
 
+    def calldata(self, tx_hash: bytes) -> bytes:
+        """See ``Chain``."""
+        answer = self._read("eth_getTransactionByHash", _hex(tx_hash))
+        if answer is None:
+            return b""
+        return _octets(answer["input"] if "input" in answer else answer["data"])
+
     def nonce(self, address: bytes, *, pending: bool) -> int:
         """See ``Chain``."""
         tag = "pending" if pending else "latest"
@@ -295,6 +305,11 @@ class RpcChain:
     def balance(self, address: bytes) -> int:
         """See ``Chain``."""
         return _number(self._read("eth_getBalance", _hex(address), "latest"))
+
+
+def node_at(url: str) -> Chain:
+    """Return the chain that the node at ``url`` shows."""
+    return RpcChain(Web3(HTTPProvider(url)))
 
 
 def _log_filter(

@@ -130,6 +130,19 @@ def connect(chain: Chain, path: Path) -> Deployment:
     return deployment
 
 
+def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> int:
+    """Return the contract's horizon in seconds, if it takes batches of ``operator``.
+
+    Raises ``DeploymentError``.
+    """
+    appointed = chain.call(deployment.exchange, encode_call("operator"))[12:]
+    if appointed != operator:
+        raise DeploymentError(
+            f"the exchange takes batches of 0x{appointed.hex()}, we are 0x{operator.hex()}"
+        )
+    return int.from_bytes(chain.call(deployment.exchange, encode_call("horizon")), "big")
+
+
 def created_address(deployer: bytes, nonce: int) -> bytes:
     """Return the address of the contract that ``deployer`` creates at ``nonce``."""
     return keccak256(bytes(rlp.encode([deployer, nonce])))[12:]

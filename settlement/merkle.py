@@ -36,17 +36,23 @@ def path(leaves: list[bytes], index: int) -> list[bytes]:
 
 def verify(leaf: bytes, index: int, count: int, siblings: list[bytes], expected: bytes) -> bool:
     """Return whether ``leaf`` is leaf ``index`` of ``count`` under the root ``expected``."""
+    return root_from(leaf, index, count, siblings) == expected
+
+
+def root_from(leaf: bytes, index: int, count: int, siblings: list[bytes]) -> bytes | None:
+    """Return the root that ``leaf`` has as leaf ``index`` of ``count``; None if there is no such
+    place or ``siblings`` are not as many as it has."""
     if not 0 <= index < count:
-        return False
+        return None
     node, unused = leaf, list(siblings)
     while count > 1:
         if index ^ 1 < count:
             if not unused:
-                return False
+                return None
             sibling = unused.pop(0)
             node = keccak256(sibling + node if index & 1 else node + sibling)
         index, count = index >> 1, (count + 1) >> 1
-    return not unused and node == expected
+    return None if unused else node
 
 
 def _parents(nodes: list[bytes]) -> list[bytes]:

@@ -8,123 +8,24 @@ SQLite with full synchronisation: what a method has returned from is on disk.
 
 import threading
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from settlement import outbox_tables as tables
+from settlement.actions import (
+    Action,
+    ActionKind,
+    ActionState,
+    Batch,
+    BatchState,
+    Call,
+    Change,
+    Mined,
+)
 from settlement.chain import Receipt
 from settlement.outbox_tables import open_database
-
-
-class ActionKind(StrEnum):
-    """What an action does."""
-
-    BATCH = "batch"
-    WITHDRAWAL = "withdrawal"
-    SWEEP = "sweep"
-    GRANT = "grant"
-    OTHER = "other"
-
-
-class ActionState(StrEnum):
-    """How far an action is."""
-
-    SEALED = "sealed"
-    """Content fixed."""
-    SIGNED = "signed"
-    """Nonce, raw bytes and hash are stored; the node may have heard of it."""
-    BROADCAST = "broadcast"
-    """The node has taken it."""
-    MINED = "mined"
-    """In a block."""
-    FINAL = "final"
-    """Deep enough in the chain. The end."""
-    FAILED = "failed"
-    """The contract refused it; ``error`` says why. The end, for somebody has to look."""
-
-
-class Call(NamedTuple):
-    """The unchanging content of an action. ``key`` is unique in its ``kind``: exactly once."""
-
-    kind: ActionKind
-    key: str
-    to: bytes
-    calldata: bytes
-    gas_limit: int
-
-
-class Action(NamedTuple):
-    """One row; ``raw`` and ``fee_max`` are those of the newest transmission, fees in wei."""
-
-    id: int
-    kind: ActionKind
-    key: str
-    to: bytes
-    calldata: bytes
-    gas_limit: int
-    state: ActionState
-    nonce: int | None
-    raw: bytes | None
-    fee_max: int | None
-    tip_max: int | None
-    sent_ns: int | None
-    block_number: int | None
-    block_hash: bytes | None
-    mined_hash: bytes | None
-    gas_used: int | None
-    error: str | None
-    sealed_ns: int
-    mined_ns: int | None
-    final_ns: int | None
-
-
-class Mined(NamedTuple):
-    """What it takes to see whether a mined action's block is still there."""
-
-    id: int
-    block_number: int
-    block_hash: bytes
-
-
-class Batch(NamedTuple):
-    """What a batch settles; trade ids and sequences are ranges with both ends included."""
-
-    number: int
-    first_trade: int
-    last_trade: int
-    first_sequence: int
-    last_sequence: int
-    prev_head: bytes
-    head: bytes
-    close_time: int
-    log_root: bytes
-    trades_root: bytes
-
-
-class BatchState(NamedTuple):
-    """A batch and how far it is; ``tx_hash`` of the newest transmission, or the mined one."""
-
-    batch: Batch
-    state: ActionState
-    tx_hash: bytes | None
-    block_number: int | None
-    gas_used: int | None
-    error: str | None
-
-
-class Change(NamedTuple):
-    """An action entered ``state``; ``id`` grows without bound and orders all changes."""
-
-    id: int
-    action_id: int
-    kind: ActionKind
-    key: str
-    state: ActionState
-    at_ns: int
-
 
 _ACTION_COLUMNS: Final = [tables.actions.c[name] for name in Action._fields]
 _BATCH_COLUMNS: Final = [tables.batches.c[name] for name in Batch._fields]
@@ -168,6 +69,30 @@ class Outbox:
             action_id = _add(db, call, now_ns)
             db.execute(tables.batches.insert().values(**batch._asdict(), action_id=action_id))
             return action_id
+
+    def batch_key(self, number: int) -> str:
+        """Return the key for the action of batch ``number``: it names the attempt after the first.
+
+        ``batch_number`` reads it back.
+        """
+        query = sa.select(sa.func.count()).where(tables.batches.c.number == number)
+        with self._engine.connect() as db:
+            attempts = int(db.execute(query).scalar_one())
+        return f"{number}.{attempts + 1}" if attempts else str(number)
+
+    def abandon(self, number: int, now_ns: int) -> None:
+        """Give up batch ``number`` and all after it, in one transaction. None may be on its way."""
+        with self._writing, self._engine.begin() as db:
+            given_up = sa.and_(tables.batches.c.number >= number, ~tables.batches.c.is_abandoned)
+            action_ids = list(
+                db.execute(sa.select(tables.batches.c.action_id).where(given_up)).scalars()
+            )
+            rows = sa.select(tables.actions.c.state).where(tables.actions.c.id.in_(action_ids))
+            at_rest = {ActionState.SEALED, ActionState.FAILED}
+            assert set(db.execute(rows).scalars()) <= at_rest, "no abandoned batch may still land"
+            db.execute(tables.batches.update().where(given_up).values(is_abandoned=True))
+            for action_id in action_ids:
+                self._move(db, action_id, ActionState.ABANDONED, now_ns)
 
     # Move on.
 
@@ -217,6 +142,8 @@ class Outbox:
                 mined_hash=None,
                 gas_used=None,
                 mined_ns=None,
+                final_ns=None,
+                error=None,
             )
 
     def mined(self, action_id: int, receipt: Receipt, now_ns: int) -> None:
@@ -235,6 +162,11 @@ class Outbox:
         """It is deep enough."""
         with self._writing, self._engine.begin() as db:
             self._move(db, action_id, ActionState.FINAL, now_ns, final_ns=now_ns)
+
+    def refused(self, action_id: int, reason: str, now_ns: int) -> None:
+        """The contract would refuse it, so it is not sent."""
+        with self._writing, self._engine.begin() as db:
+            self._move(db, action_id, ActionState.FAILED, now_ns, error=reason)
 
     def failed(self, action_id: int, receipt: Receipt, reason: str, now_ns: int) -> None:
         """It is in a block and the contract refused it."""
@@ -318,24 +250,74 @@ class Outbox:
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
 
+    def beyond(self, kind: ActionKind, block: int) -> list[Action]:
+        """Return all actions of ``kind`` that have not happened on chain up to ``block``."""
+        happened = sa.and_(
+            tables.actions.c.state.in_((ActionState.MINED, ActionState.FINAL)),
+            tables.actions.c.block_number <= block,
+        )
+        query = (
+            sa.select(*_ACTION_COLUMNS)
+            .where(tables.actions.c.kind == kind, ~happened)
+            .order_by(tables.actions.c.id)
+        )
+        with self._engine.connect() as db:
+            return [_action(row) for row in db.execute(query)]
+
+    def totals(self) -> tuple[dict[ActionState, int], int]:
+        """Return how many actions are in each state, and the gas that all mined ones have used."""
+        state, gas_used = tables.actions.c.state, tables.actions.c.gas_used
+        query = sa.select(state, sa.func.count(), sa.func.sum(gas_used)).group_by(state)
+        with self._engine.connect() as db:
+            rows = list(db.execute(query))
+        found = {ActionState(row[0]): int(row[1]) for row in rows}
+        return {s: found.get(s, 0) for s in ActionState}, sum(int(row[2] or 0) for row in rows)
+
     def count(self, *states: ActionState) -> int:
         """Return how many actions are in ``states``."""
         query = sa.select(sa.func.count()).where(tables.actions.c.state.in_(states))
         with self._engine.connect() as db:
             return int(db.execute(query).scalar_one())
 
-    def in_blocks(self, limit: int) -> list[Mined]:
-        """Return the oldest ``limit`` actions that are MINED, without their bulky content."""
+    def in_blocks(self, above: int, limit: int) -> list[Mined]:
+        """Return the oldest ``limit`` actions that are MINED, and those that came to their end in a
+        block higher than ``above``; without their bulky content."""
+        ended = tables.actions.c.state.in_((ActionState.FINAL, ActionState.FAILED))
         query = (
             sa.select(
-                tables.actions.c.id, tables.actions.c.block_number, tables.actions.c.block_hash
+                tables.actions.c.id,
+                tables.actions.c.state,
+                tables.actions.c.block_number,
+                tables.actions.c.block_hash,
             )
-            .where(tables.actions.c.state == ActionState.MINED)
+            .where(
+                sa.or_(
+                    tables.actions.c.state == ActionState.MINED,
+                    sa.and_(ended, tables.actions.c.block_number > above),
+                )
+            )
             .order_by(tables.actions.c.id)
             .limit(limit)
         )
         with self._engine.connect() as db:
-            return [Mined(*row) for row in db.execute(query)]
+            rows = list(db.execute(query))
+        return [Mined(row[0], ActionState(row[1]), row[2], row[3]) for row in rows]
+
+    def block_before(self, action_id: int) -> int:
+        """Return a block that was mined before action ``action_id`` was decided; 0 if none is."""
+        query = sa.select(sa.func.max(tables.actions.c.block_number)).where(
+            tables.actions.c.id < action_id, tables.actions.c.mined_ns < self._sealed_ns(action_id)
+        )
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar() or 0)
+
+    @staticmethod
+    def _sealed_ns(action_id: int) -> sa.ScalarSelect[int]:
+        return (
+            sa.select(tables.actions.c.sealed_ns)
+            .where(tables.actions.c.id == action_id)
+            .scalar_subquery()
+        )
 
     def tx_hashes(self, action: Action) -> list[bytes]:
         """Return every hash sent for an action at its present nonce, newest first."""
@@ -373,7 +355,14 @@ class Outbox:
             return _last_batch(db)
 
     def batch_states(self, *where: Any, limit: int) -> list[BatchState]:
-        """Return batches, newest first."""
+        """Return batches that are not abandoned, newest first."""
+        return self._batch_states(~tables.batches.c.is_abandoned, *where, limit=limit)
+
+    def batch_of_action(self, action_id: int) -> BatchState:
+        """Return the batch of an action, abandoned or not."""
+        return self._batch_states(tables.batches.c.action_id == action_id, limit=1)[0]
+
+    def _batch_states(self, *where: Any, limit: int) -> list[BatchState]:
         newest = (
             sa.select(tables.transmissions.c.tx_hash)
             .where(tables.transmissions.c.action_id == tables.actions.c.id)
@@ -382,6 +371,7 @@ class Outbox:
             .scalar_subquery()
         )
         columns = (
+            tables.batches.c.action_id,
             tables.actions.c.state,
             sa.func.coalesce(tables.actions.c.mined_hash, newest),
             tables.actions.c.block_number,
@@ -398,7 +388,9 @@ class Outbox:
         width = len(_BATCH_COLUMNS)
         with self._engine.connect() as db:
             return [
-                BatchState(Batch(*row[:width]), ActionState(row[width]), *row[width + 1 :])
+                BatchState(
+                    Batch(*row[:width]), row[width], ActionState(row[width + 1]), *row[width + 2 :]
+                )
                 for row in db.execute(query)
             ]
 
@@ -420,6 +412,16 @@ class Outbox:
         """Return the newest batch that is final."""
         found = self.batch_states(tables.actions.c.state == ActionState.FINAL, limit=1)
         return found[0] if found else None
+
+    def calldata(self, number: int) -> bytes:
+        """Return what batch ``number`` sends; it must be sealed."""
+        query = (
+            sa.select(tables.actions.c.calldata)
+            .join(tables.batches, tables.actions.c.id == tables.batches.c.action_id)
+            .where(tables.batches.c.number == number, ~tables.batches.c.is_abandoned)
+        )
+        with self._engine.connect() as db:
+            return bytes(db.execute(query).scalar_one())
 
     def batch(self, number: int) -> BatchState | None:
         """Return batch ``number``."""
@@ -489,7 +491,12 @@ def _log_change(
 
 
 def _last_batch(db: sa.Connection) -> Batch | None:
-    query = sa.select(*_BATCH_COLUMNS).order_by(tables.batches.c.number.desc()).limit(1)
+    query = (
+        sa.select(*_BATCH_COLUMNS)
+        .where(~tables.batches.c.is_abandoned)
+        .order_by(tables.batches.c.number.desc())
+        .limit(1)
+    )
     row = db.execute(query).one_or_none()
     return None if row is None else Batch(*row)
 

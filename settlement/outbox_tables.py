@@ -25,7 +25,7 @@ actions = sa.Table(
     sa.Column("fee_max", sa.Integer),
     sa.Column("tip_max", sa.Integer),
     sa.Column("sent_ns", sa.Integer),
-    sa.Column("block_number", sa.Integer),
+    sa.Column("block_number", sa.Integer, index=True),
     sa.Column("block_hash", sa.LargeBinary),
     sa.Column("mined_hash", sa.LargeBinary),
     sa.Column("gas_used", sa.Integer),
@@ -49,13 +49,15 @@ transmissions = sa.Table(
 batches = sa.Table(
     "batches",
     tables,
-    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False, index=True),
+    sa.Column("is_abandoned", sa.Boolean, nullable=False, default=False),
     sa.Column("first_trade", sa.Integer, nullable=False, index=True),
     sa.Column("last_trade", sa.Integer, nullable=False, index=True),
     sa.Column("first_sequence", sa.Integer, nullable=False),
     sa.Column("last_sequence", sa.Integer, nullable=False),
     sa.Column("prev_head", sa.LargeBinary, nullable=False),
-    sa.Column("head", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("head", sa.LargeBinary, nullable=False, index=True),
     sa.Column("close_time", sa.Integer, nullable=False),
     sa.Column("log_root", sa.LargeBinary, nullable=False),
     sa.Column("trades_root", sa.LargeBinary, nullable=False),
@@ -82,12 +84,24 @@ cursors = sa.Table(
 )
 
 
+VERSION = 2
+"""Of these tables, kept in the file: a file of another version is refused."""
+
+
+class WrongOutboxError(Exception):
+    """The file was written by another version of the outbox."""
+
+
 def open_database(path: Path) -> sa.Engine:
-    """Open (or create) the file with all tables."""
+    """Open (or create) the file with all tables. Raises ``WrongOutboxError``."""
     engine = sa.create_engine(f"sqlite:///{path}")
     sa.event.listen(engine, "connect", _set_pragmas)
     with engine.begin() as db:
+        version = db.execute(sa.text("PRAGMA user_version")).scalar_one()
+        if version != VERSION and sa.inspect(db).has_table("actions"):
+            raise WrongOutboxError(f"{path} has tables of version {version}, this is {VERSION}")
         tables.create_all(db)
+        db.execute(sa.text(f"PRAGMA user_version = {VERSION}"))
     return engine
 
 

@@ -11,6 +11,7 @@ from engine.types import Side
 from settlement.attachments import SignedOrder, SignedWithdrawal
 from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain, KeyGrant
+from settlement.receipts import TradeReceipt
 
 
 class Balance(NamedTuple):
@@ -23,7 +24,8 @@ class Balance(NamedTuple):
 class TradeState(NamedTuple):
     """How far a trade is on its way to the chain.
 
-    ``state`` is one of matched, batched, submitted, mined, final.
+    ``state`` is one of matched, batched, submitted, mined, final; or busted, if the contract
+    would not have it and it was undone.
     """
 
     state: str
@@ -76,3 +78,6 @@ class SettlementPort(Protocol):
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """Return the CREATE2 address that can pay only into ``account`` with ``ref``."""
+
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

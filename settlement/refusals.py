@@ -7,6 +7,7 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from settlement.artifacts import abi_types, artifact
+from settlement.chain import BlockTag, CallRevertedError, Chain
 from settlement.eip712 import keccak256
 
 _CONTRACTS: Final = (
@@ -19,6 +20,17 @@ _CONTRACTS: Final = (
     "TestToken",
 )
 _BUILT_IN: Final = (("Error", ["string"]), ("Panic", ["uint256"]))
+
+
+def why_refused(
+    chain: Chain, to: bytes, calldata: bytes, sender: bytes, block: BlockTag = "latest"
+) -> str | None:
+    """Return why the contract refuses a call, in words; None if it would take it."""
+    try:
+        chain.call(to, calldata, block, sender)
+    except CallRevertedError as refused:
+        return in_words(refused.output) or f"{refused.reason} (0x{refused.output.hex()})"
+    return None
 
 
 @cache

@@ -19,106 +19,53 @@ from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Outcome, Side, fee_pips
-from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal, decode
+from settlement.actions import ActionKind, ActionState, Batch, Call
+from settlement.attachments import SignedOrder, SignedWithdrawal, decode
 from settlement.batch import (
     FIRST_BATCH,
     GENESIS_HEAD,
-    TOKENS_PER_WORD,
     Header,
     SettledTrade,
     encode_batch,
     encode_call,
-    gas_bound,
-    lane_half,
 )
+from settlement.busts import busted_by
 from settlement.catalog import Catalog
+from settlement.draft import NS, Draft, Group, Payout, dead_at
 from settlement.eip712 import Domain, withdrawal_digest
-from settlement.outbox import ActionKind, ActionState, Batch, Call, Outbox
+from settlement.itemlog import ItemLog
+from settlement.outbox import Outbox
 from settlement.signer import Signer
 
-NS: Final = 10**9
 GAS_MAX: Final = 12_000_000
 """Below the 16,777,216 that EIP-7825 allows one transaction, with room for our own error."""
 
 WITHDRAWAL_GAS: Final = 250_000
+HORIZON_S: Final = 24 * 3600
 HEARTBEAT_NS: Final = 24 * 3600 * NS
 """An exchange without trades seals an empty batch this often: the contract takes a longer silence
 than its dead-man delay for the operator's death and closes settlement for good."""
+
+ITEMS_MAX: Final = 1 << 18
+"""So many commands without a trade are worth an empty batch too: their items wait in memory, and
+what was acknowledged should be named on chain."""
 
 LOOK_AHEAD: Final = 4_096
 """Most queued items looked at for one batch; gas ends a batch long before."""
 
 
-class Group(NamedTuple):
-    """All trades of one command: they are settled together or not at all."""
+class Sealing(NamedTuple):
+    """When a batch is cut.
 
-    sequence: int
-    time_ns: int
-    log_head: bytes
-    trades: list[SettledTrade]
+    ``batch_age_ns`` is how long a trade waits for company. ``heartbeat_ns`` must be well below the
+    contract's dead-man delay; ``horizon_s`` is the contract's: it takes no batch whose close time
+    is longer ago.
+    """
 
-
-class Payout(NamedTuple):
-    """A withdrawal that the ledger has debited."""
-
-    sequence: int
-    withdrawal: SignedWithdrawal
-
-
-class Draft:
-    """A batch that is being filled: does one more group fit?"""
-
-    def __init__(self, gas_max: int) -> None:
-        self.groups: list[Group] = []
-        self._gas_max = gas_max
-        self._orders: set[bytes] = set()
-        self._lanes: dict[tuple[bytes, int, bool], bytes] = {}
-        self._words: set[tuple[bytes, int]] = set()
-        self._trade_count = 0
-        self._expiry = 1 << 32
-
-    def takes(self, group: Group, token_numbers: dict[bytes, int]) -> bool:
-        """Add ``group`` if batch rules allow it. The first group always fits."""
-        orders = {o.digest: o for trade in group.trades for o in (trade.buy, trade.sell)}
-        words = {word for order in orders.values() for word in _words_of(order, token_numbers)}
-        expiry = min(self._expiry, *(order.expiry for order in orders.values()))
-        gas = gas_bound(
-            len(self._orders) + len(orders.keys() - self._orders),
-            self._trade_count + len(group.trades),
-            len(self._words) + len(words - self._words),
-        )
-        if self.groups and (
-            gas > self._gas_max or group.time_ns // NS > expiry or self._meets_lane(orders)
-        ):
-            return False
-        for order in orders.values():
-            half = lane_half(order)
-            if half is not None:
-                self._lanes[half] = order.digest
-        self.groups.append(group)
-        self._orders.update(orders)
-        self._words.update(words)
-        self._expiry = expiry
-        self._trade_count += len(group.trades)
-        return True
-
-    def _meets_lane(self, orders: dict[bytes, SignedOrder]) -> bool:
-        """Would a second order enter a lane half? On chain the first would be dead at once."""
-        halves = ((lane_half(order), digest) for digest, order in orders.items())
-        return any(
-            half is not None and self._lanes.get(half, digest) != digest for half, digest in halves
-        )
-
-
-def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> list[tuple[bytes, int]]:
-    """Return the state words that settling ``order`` touches, as (account, index)."""
-    state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
-    indices = (
-        token_numbers[order.base] // TOKENS_PER_WORD,
-        token_numbers[order.quote] // TOKENS_PER_WORD,
-        state,
-    )
-    return [(order.account, index) for index in indices]
+    batch_age_ns: int
+    gas_max: int = GAS_MAX
+    heartbeat_ns: int = HEARTBEAT_NS
+    horizon_s: int = HORIZON_S
 
 
 class Sealer:
@@ -134,29 +81,31 @@ class Sealer:
         catalog: Catalog,
         domain: Domain,
         signer: Signer,
-        batch_age_ns: int,
-        gas_max: int = GAS_MAX,
-        heartbeat_ns: int = HEARTBEAT_NS,
+        sealing: Sealing,
     ) -> None:
-        """``domain.contract`` is the exchange; ``signer`` countersigns withdrawals.
-
-        ``heartbeat_ns`` must be well below the contract's dead-man delay.
-        """
+        """``domain.contract`` is the exchange; ``signer`` countersigns withdrawals."""
         self._outbox = outbox
         self._catalog = catalog
         self._domain = domain
         self._signer = signer
-        self._batch_age_ns = batch_age_ns
-        self._gas_max = gas_max
-        self._heartbeat_ns = heartbeat_ns
+        self._sealing = sealing
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[Group | Payout] = deque()
         self._queue_lock = threading.Lock()
-        self._draft = Draft(gas_max)
+        self._draft = Draft(sealing.gas_max, 0)
         self._first_ns = 0
         self._tail: Group | None = None
         """The newest command as a group without trades: what an empty batch covers."""
 
+        self._sealed: deque[Group] = deque()
+        """What is in batches that are not final: kept, for the contract may refuse one."""
+        self._busted: set[int] = set()
+        self.doomed: list[SettledTrade] = []
+        """Trades at the head of the queue that no batch can carry any more: bust them."""
+
+        final = outbox.last_final_batch()
+        self._final_trade = final.batch.last_trade if final else 0
+        self._items = ItemLog(final.batch.last_sequence + 1 if final else 1)
         self._last_batch = outbox.last_batch()
         self._sealed_trade = self._last_batch.last_trade if self._last_batch else 0
         self._paid_sequence = int(outbox.last_key(ActionKind.WITHDRAWAL) or 0)
@@ -170,16 +119,19 @@ class Sealer:
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.frames.Consumer``."""
-        for i, frame in enumerate(batch.frames()):
+        self._items.consume(batch)
+        for frame in batch.frames():
             kind = frame.command["kind"]
             if kind == Kind.WITHDRAW:
                 self._take_withdrawal(frame)
+            elif kind == Kind.BUST:
+                self._take_bust(frame)
             elif len(frame.events):
-                self._take_orders(frame, batch.heads[i])
+                self._take_orders(frame)
         times = batch.commands["time_ns"]
         self._first_ns = self._first_ns or int(times[0])
         with self._queue_lock:
-            self._tail = Group(batch.last_sequence, int(times[-1]), batch.heads[-1], [])
+            self._tail = Group(batch.last_sequence, int(times[-1]), 0, [])
 
     def _take_withdrawal(self, frame: Frame) -> None:
         if frame.sequence <= self._paid_sequence or not len(frame.events):
@@ -190,7 +142,13 @@ class Sealer:
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
         self._push(Payout(frame.sequence, withdrawal))
 
-    def _take_orders(self, frame: Frame, log_head: bytes) -> None:
+    def _take_bust(self, frame: Frame) -> None:
+        trade_id = busted_by(frame)
+        if trade_id is not None:
+            with self._queue_lock:
+                self._busted.add(trade_id)
+
+    def _take_orders(self, frame: Frame) -> None:
         trades: list[SettledTrade] = []
         for event in frame.events:
             match int(event["kind"]):
@@ -206,9 +164,16 @@ class Sealer:
                         del self._orders[int(event["order_id"])]
                 case EventKind.CANCELLED | EventKind.UNFILLED:
                     del self._orders[int(event["order_id"])]
-        if trades and trades[-1].trade_id > self._sealed_trade:
+        if not trades or trades[-1].trade_id <= self._final_trade:
+            return
+        last_trade = trades[-1].trade_id
+        group = Group(frame.sequence, int(frame.command["time_ns"]), last_trade, trades)
+        if last_trade <= self._sealed_trade:
+            with self._queue_lock:
+                self._sealed.append(group)
+        else:
             assert trades[0].trade_id > self._sealed_trade, "a command never straddles batches"
-            self._push(Group(frame.sequence, int(frame.command["time_ns"]), log_head, trades))
+            self._push(group)
 
     def _trade(self, frame: Frame, event: np.void) -> SettledTrade:
         market = self._catalog.markets[int(event["market"])]
@@ -241,9 +206,14 @@ class Sealer:
 
     # Seal.
 
-    def seal_due(self, now_ns: int) -> bool:
-        """Seal what is full, in a withdrawal's way, or old enough; return whether there was any."""
-        return self._seal(now_ns, now_ns - self._batch_age_ns) or self._beat(now_ns)
+    def seal_due(self, now_ns: int, batch_age_ns: int | None = None) -> bool:
+        """Seal what is full, in a withdrawal's way, or old enough; return whether there was any.
+
+        ``batch_age_ns`` stands in for the usual patience: longer while gas is dear.
+        """
+        patience_ns = self._sealing.batch_age_ns if batch_age_ns is None else batch_age_ns
+        self._forget_final()
+        return self._seal(now_ns, now_ns - patience_ns) or self._beat(now_ns)
 
     def seal(self, now_ns: int) -> bool:
         """Seal everything now; return whether there was any."""
@@ -253,43 +223,62 @@ class Sealer:
         any_sealed = False
         while True:
             with self._queue_lock:
-                waiting = list(islice(self._queue, LOOK_AHEAD))
+                waiting = [self._alive(item) for item in islice(self._queue, LOOK_AHEAD)]
+            self.doomed = []
             if not waiting:
                 return any_sealed
             first = waiting[0]
             if isinstance(first, Payout):
                 self._pay(first, now_ns)
-                self._pop(1)
+                with self._queue_lock:
+                    self._queue.popleft()
             else:
-                groups, is_cut = self._cut(waiting)
+                last_close = self._last_batch.close_time if self._last_batch else 0
+                close_time_min = _close_time_min(last_close, self._sealing.horizon_s, now_ns, first)
+                groups, is_cut = self._cut(waiting, close_time_min)
                 if not is_cut and groups[0].time_ns > ripe_ns:
                     return any_sealed
-                self._write(groups, now_ns)
-                self._pop(len(groups))
-                self._draft = Draft(self._gas_max)
+                close_time = max(close_time_min, groups[-1].time_ns // NS)
+                self.doomed = dead_at(close_time, groups)
+                if self.doomed:
+                    return any_sealed
+                self._write(groups, close_time, now_ns)
+                self._shelve(len(groups))
             any_sealed = True
 
+    def _alive(self, item: Group | Payout) -> Group | Payout:
+        """Return ``item`` without the trades that are busted."""
+        if isinstance(item, Payout) or not self._busted:
+            return item
+        return item._replace(trades=[t for t in item.trades if t.trade_id not in self._busted])
+
     def _beat(self, now_ns: int) -> bool:
-        """Seal an empty batch if the last one is long ago and nothing waits."""
+        """Seal an empty batch if the last one is long ago, or many commands, and nothing waits."""
         with self._queue_lock:
             # Both under one lock: what stands in no queue and before the tail is sealed.
             tail = None if self._queue else self._tail
         last = self._last_batch
         last_ns = last.close_time * NS if last else self._first_ns
-        if tail is None or now_ns - last_ns < self._heartbeat_ns:
+        if tail is None or (
+            now_ns - last_ns < self._sealing.heartbeat_ns and len(self._items) < ITEMS_MAX
+        ):
             return False
         if last is not None:
             state = self._outbox.batch(last.number)
             if state is None or state.state is not ActionState.FINAL:
                 return False  # The last one is still on its way, or refused: nothing to add.
-        self._write([tail._replace(time_ns=now_ns)], now_ns)
+        self._write([tail._replace(time_ns=now_ns)], now_ns // NS, now_ns)
         return True
 
-    def _cut(self, waiting: Sequence[Group | Payout]) -> tuple[list[Group], bool]:
+    def _cut(
+        self, waiting: Sequence[Group | Payout], close_time_min: int
+    ) -> tuple[list[Group], bool]:
         """Return the groups of the next batch, and whether more of them could not join it.
 
         The draft is kept from call to call: what it holds is the head of the queue.
         """
+        if self._draft.is_stale(waiting, close_time_min):
+            self._draft = Draft(self._sealing.gas_max, close_time_min)
         for item in waiting[len(self._draft.groups) :]:
             if isinstance(item, Payout) or not self._draft.takes(item, self._token_numbers()):
                 return self._draft.groups, True
@@ -298,12 +287,7 @@ class Sealer:
     def _token_numbers(self) -> dict[bytes, int]:
         return {token.address: token.number for token in self._catalog.tokens}
 
-    def _pop(self, count: int) -> None:
-        with self._queue_lock:
-            for _ in range(count):
-                self._queue.popleft()
-
-    def _write(self, groups: list[Group], now_ns: int) -> None:
+    def _write(self, groups: list[Group], close_time: int, now_ns: int) -> None:
         last, before = groups[-1], self._last_batch
         trades = [trade for group in groups for trade in group.trades]
         first_sequence = before.last_sequence + 1 if before else 1
@@ -312,8 +296,8 @@ class Sealer:
         header = Header(
             batch=before.number + 1 if before else FIRST_BATCH,
             prev_head=before.head if before else GENESIS_HEAD,
-            close_time=last.time_ns // NS,
-            log_root=last.log_head,
+            close_time=close_time,
+            log_root=self._items.root(first_sequence, last.sequence),
             first_sequence=first_sequence,
             command_count=last.sequence - first_sequence + 1,
         )
@@ -321,7 +305,7 @@ class Sealer:
         batch = Batch(
             number=header.batch,
             first_trade=first_trade,
-            last_trade=first_trade + len(trades) - 1,
+            last_trade=max(first_trade - 1, last.last_trade),
             first_sequence=first_sequence,
             last_sequence=last.sequence,
             prev_head=header.prev_head,
@@ -332,13 +316,78 @@ class Sealer:
         )
         call = Call(
             ActionKind.BATCH,
-            str(batch.number),
+            self._outbox.batch_key(batch.number),
             self._domain.contract,
             encoded.calldata,
             encoded.gas_limit,
         )
         self._outbox.seal(batch, call, now_ns)
         self._last_batch = batch
+
+    def _shelve(self, count: int) -> None:
+        """The first ``count`` groups of the queue are sealed."""
+        self._draft = Draft(self._sealing.gas_max, 0)
+        with self._queue_lock:
+            for _ in range(count):
+                group = self._queue.popleft()
+                assert isinstance(group, Group), "the draft is the head of the queue"
+                self._sealed.append(group)
+
+    # Keep what is sealed until it is final, for the contract may refuse it.
+
+    def _forget_final(self) -> None:
+        with self._queue_lock:
+            oldest = self._sealed[0].sequence if self._sealed else None
+        if oldest is None and len(self._items) < ITEMS_MAX:
+            return
+        final = self._outbox.last_final_batch()
+        if final is None:
+            return
+        self._items.forget(final.batch.last_sequence)
+        with self._queue_lock:
+            while self._sealed and self._sealed[0].sequence <= final.batch.last_sequence:
+                self._sealed.popleft()
+
+    def unsettled(self) -> tuple[list[SettledTrade], list[Payout]]:
+        """Return every trade that is in no final batch and not busted, and waiting payouts."""
+        with self._queue_lock:
+            items = [self._alive(item) for item in (*self._sealed, *self._queue)]
+        trades = [t for item in items if isinstance(item, Group) for t in item.trades]
+        return trades, [item for item in items if isinstance(item, Payout)]
+
+    def is_busted(self, trade_id: int) -> bool:
+        """Return whether a trade was undone in the ledger."""
+        return trade_id in self._busted
+
+    def rehearsal(self, batch: Batch, now_ns: int) -> tuple[Header, list[SettledTrade]]:
+        """Return what a sealed batch would say if it were sealed anew: to try it, not to send."""
+        with self._queue_lock:
+            sealed = [group for group in self._sealed if group.sequence <= batch.last_sequence]
+        groups = [group for group in sealed if group.sequence >= batch.first_sequence]
+        before = self._outbox.batch(batch.number - 1)
+        close_time = before.batch.close_time if before else 0
+        if groups:
+            least = _close_time_min(close_time, self._sealing.horizon_s, now_ns, groups[0])
+            close_time = max(least, groups[-1].time_ns // NS)
+        header = Header(
+            batch=batch.number,
+            prev_head=batch.prev_head,
+            close_time=close_time if groups else batch.close_time,
+            log_root=batch.log_root,
+            first_sequence=batch.first_sequence,
+            command_count=batch.last_sequence - batch.first_sequence + 1,
+        )
+        return header, [t for g in groups for t in g.trades if t.trade_id not in self._busted]
+
+    def unseal(self, now_ns: int, number: int) -> None:
+        """Abandon batch ``number`` and all after it: their trades wait again, in their order."""
+        self._outbox.abandon(number, now_ns)
+        self._last_batch = self._outbox.last_batch()
+        last = self._last_batch.last_sequence if self._last_batch else 0
+        self._draft = Draft(self._sealing.gas_max, 0)
+        with self._queue_lock:
+            while self._sealed and self._sealed[-1].sequence > last:
+                self._queue.appendleft(self._sealed.pop())
 
     def _pay(self, payout: Payout, now_ns: int) -> None:
         withdrawal = payout.withdrawal
@@ -364,3 +413,14 @@ class Sealer:
             WITHDRAWAL_GAS,
         )
         self._outbox.enqueue(call, now_ns)
+
+
+def _close_time_min(last_close: int, horizon_s: int, now_ns: int, first: Group) -> int:
+    """Return the earliest second at which a batch that begins with ``first`` may close.
+
+    Trades that have waited for most of the horizon, because nobody was there to send them, close
+    later than they were made: the contract takes them as long as their orders live.
+    """
+    now = now_ns // NS
+    is_late = first.time_ns // NS < now - horizon_s * 3 // 4
+    return max(last_close, now - horizon_s // 2) if is_late else last_close

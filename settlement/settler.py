@@ -6,13 +6,25 @@ A facade over outbox, sealer, submitter and watcher; ``step`` is the whole of th
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from engine.frames import Consumer
+from engine.types import Outcome
+from settlement.actions import ActionKind, ActionState, BatchState, Call, Change
 from settlement.batch import encode_call
+from settlement.busts import Bust
+from settlement.catalog import Catalog
+from settlement.chain import Chain
+from settlement.deploy import Deployment
 from settlement.deposit_address import deposit_address
-from settlement.eip712 import KeyGrant, keccak256
-from settlement.outbox import ActionKind, ActionState, BatchState, Call, Change, Outbox
+from settlement.eip712 import Domain, KeyGrant, keccak256
+from settlement.outbox import Outbox
 from settlement.ports import TradeState
-from settlement.sealer import Sealer
-from settlement.submitter import Halt, Submitter
+from settlement.quarantine import Quarantine
+from settlement.receipts import TradeReceipt, receipts_of
+from settlement.repair import Repair, Stuck
+from settlement.returns import Return, Returns
+from settlement.sealer import Sealer, Sealing
+from settlement.signer import Signer
+from settlement.submitter import Halt, Policy, Submitter
 
 SWEEP_GAS: Final = 400_000
 GRANT_GAS: Final = 200_000
@@ -23,24 +35,47 @@ STATE_NAMES: Final = {
     ActionState.BROADCAST: "submitted",
     ActionState.MINED: "mined",
     ActionState.FINAL: "final",
-    # Nothing is undone: a refused batch waits for the operator with its trades in it.
+    # Its trades are sealed anew, but for those that are busted.
     ActionState.FAILED: "batched",
+    ActionState.ABANDONED: "matched",
 }
 MATCHED: Final = TradeState("matched")
+BUSTED: Final = TradeState("busted")
+
+
+class Figures(NamedTuple):
+    """How settlement is: ``lag_seconds`` is the age of the oldest trade that is not final."""
+
+    lag_seconds: int
+    actions: dict[ActionState, int]
+    gas_used: int
+    is_halted: bool
 
 
 class Contracts(NamedTuple):
-    """Addresses the settler calls."""
+    """What the settler calls; ``tokens`` are listed addresses by number on chain."""
 
-    exchange: bytes
+    domain: Domain
     invoice_deposits: bytes
     invoice_implementation: bytes
+    tokens: list[bytes]
+
+
+def contracts_of(deployment: Deployment) -> Contracts:
+    """Return what the settler calls of ``deployment``."""
+    return Contracts(
+        deployment.domain,
+        deployment.invoice_deposits,
+        deployment.invoice_implementation,
+        [token.address for token in deployment.tokens],
+    )
 
 
 class Settler:
     """Implements ``settlement.ports.SettlementPort``.
 
     ``step`` belongs to one worker thread; everything else may be called from any thread.
+    ``consumers`` have to follow the journal, after the catalog.
     """
 
     def __init__(
@@ -48,34 +83,61 @@ class Settler:
         outbox: Outbox,
         sealer: Sealer,
         submitter: Submitter,
+        repair: Repair,
+        returns: Returns,
         contracts: Contracts,
         now_ns: Callable[[], int],
     ) -> None:
         self._outbox = outbox
-        self._sealer = sealer
+        self.sealer = sealer
         self._submitter = submitter
         self._contracts = contracts
         self._now_ns = now_ns
+        self.repair = repair
+        self.returns = returns
 
     @property
-    def halted(self) -> Halt | None:
+    def consumers(self) -> tuple[Consumer, ...]:
+        """Return who has to follow the journal."""
+        return self.sealer, self.returns
+
+    @property
+    def halted(self) -> Halt | Stuck | None:
         """Return why nothing is sent any more; None while all is well."""
-        return self._submitter.halted
+        return self.repair.stuck or self._submitter.halted
 
     def step(self) -> bool:
         """Seal what is due and move everything that can move; return whether anything did.
 
         Raises ``ChainUnavailableError``: sealing is done by then, sending resumes at the next step.
         """
-        is_sealed = self._sealer.seal_due(self._now_ns())
-        return self._submitter.step() or is_sealed
+        # While gas is dear trades gather: a large batch costs less a trade than many small ones.
+        age_ns = self._submitter.policy.patience_ns // 2 if self._submitter.is_dear else None
+        is_sealed = self._submitter.halted is None and self.sealer.seal_due(self._now_ns(), age_ns)
+        moved = self._submitter.step() or is_sealed
+        self.returns.look()
+        return self.repair.step() or moved
+
+    def busts_due(self) -> list[Bust]:
+        """Return trades to bust now by a command, the newest first."""
+        return self.repair.busts_due()
+
+    def bust_refused(self, bust: Bust, outcome: Outcome) -> None:
+        """The engine would not undo a trade."""
+        self.repair.bust_refused(bust, outcome)
+
+    def returns_due(self) -> list[Return]:
+        """Return withdrawals to credit back now by a command."""
+        return self.returns.due()
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
-        return self._sealer.seal(self._now_ns())
+        return self.sealer.seal(self._now_ns())
 
     def trade_state(self, trade_id: int) -> TradeState:
         """See ``SettlementPort``."""
+        if self.sealer.is_busted(trade_id):
+            return BUSTED
         found = self._outbox.batch_of_trade(trade_id)
         if found is None:
             return MATCHED
@@ -89,9 +151,13 @@ class Settler:
         """Return one batch; None before it is sealed."""
         return self._outbox.batch(number)
 
+    def batch_of_action(self, action_id: int) -> BatchState:
+        """Return the batch of a change's action, even if it was abandoned since."""
+        return self._outbox.batch_of_action(action_id)
+
     def waits_for_blocks(self) -> bool:
         """Return whether something is mined that is not final yet."""
-        return bool(self._outbox.in_blocks(limit=1))
+        return self._outbox.count(ActionState.MINED) > 0 or self._submitter.halted is not None
 
     def changes(self, since: int, limit: int = 1_000) -> list[Change]:
         """Return what changed state after change number ``since`` (0 for all), oldest first.
@@ -99,6 +165,13 @@ class Settler:
         For a batch, ``key`` is its number as text.
         """
         return self._outbox.changes(since, limit)
+
+    def figures(self) -> Figures:
+        """Return how settlement is, for metrics."""
+        trades, _ = self.sealer.unsettled()
+        lag_ns = self._now_ns() - trades[0].time_ns if trades else 0
+        counts, gas_used = self._outbox.totals()
+        return Figures(max(lag_ns, 0) // 10**9, counts, gas_used, self.halted is not None)
 
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         """Move what lies at the invoice's deposit address into the vault.
@@ -120,8 +193,13 @@ class Settler:
         """See ``SettlementPort``; once for each signature."""
         calldata = encode_call("grantKey", tuple(grant), signature)
         key = keccak256(signature).hex()
-        to = self._contracts.exchange
+        to = self._contracts.domain.contract
         self._outbox.enqueue(Call(ActionKind.GRANT, key, to, calldata, GRANT_GAS), self._now_ns())
+
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        """See ``SettlementPort``."""
+        domain, tokens = self._contracts.domain, self._contracts.tokens
+        return receipts_of(self._outbox, domain, tokens, account, ref, trade_ids)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""
@@ -131,3 +209,29 @@ class Settler:
             account,
             ref,
         )
+
+
+def open_settler(
+    chain: Chain,
+    outbox: Outbox,
+    catalog: Catalog,
+    deployment: Deployment,
+    signer: Signer,
+    sealing: Sealing,
+    policy: Policy,
+    now_ns: Callable[[], int],
+) -> Settler:
+    """Return a settler for ``deployment`` with all its parts; ``signer`` is the operator."""
+    exchange = deployment.exchange
+    sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing)
+    submitter = Submitter(chain, outbox, signer, exchange, policy, now_ns)
+    quarantine = Quarantine(chain, exchange, signer.address, catalog)
+    return Settler(
+        outbox,
+        sealer,
+        submitter,
+        Repair(outbox, sealer, submitter, quarantine, now_ns),
+        Returns(chain, outbox, exchange, deployment.deploy_block, policy.confirmations),
+        contracts_of(deployment),
+        now_ns,
+    )

@@ -3,18 +3,21 @@
 Logs become typed values, in chain order. A value is ``confirmed`` when its block is deep enough;
 until then it is shown again at every poll, with its confirmations, and nobody may credit it. The
 cursor moves only when the caller says that everything up to there is in the journal, so a crash
-shows values twice and never skips one; ``DepositBook`` knows which are credited already.
+shows values twice and never skips one, and so does a reorganisation, however deep; ``DepositBook``
+knows which are credited already, even if they are in another block now.
 """
 
 import threading
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed
-from settlement.attachments import DepositEvidence, ExitEvidence, decode
-from settlement.chain import Chain, Log
+from settlement.attachments import DepositEvidence, ExitEvidence, WithdrawalReturned, decode
+from settlement.catalog import Catalog
+from settlement.chain import Block, Chain, Log
 from settlement.eip712 import KeyGrant, keccak256
 from settlement.outbox import Outbox
 
@@ -23,6 +26,9 @@ CURSOR: Final = "watcher"
 
 WATCHED_CHUNK: Final = 200
 """Most receiver addresses in one log filter."""
+
+REORG_BLOCKS_MAX: Final = 64
+"""Deepest reorganisation that is followed."""
 
 STRETCH_BLOCKS: Final = 10_000
 """Most blocks read in one poll, so that catching up does not hold all of history in memory."""
@@ -136,6 +142,8 @@ class Poll(NamedTuple):
     sightings: list[Sighting]
     upto: int
     head: int
+    is_caught_up: bool
+    """Whether nothing that is deep enough was left for the next poll."""
 
 
 class Event(NamedTuple):
@@ -205,6 +213,10 @@ class Watcher:
         self._exchange = exchange
         self._deploy_block = deploy_block
         self._confirmations = confirmations
+        self._trail: deque[Block] = deque(maxlen=REORG_BLOCKS_MAX)
+        """Heads that were seen, oldest first: where one has gone, its logs are read again."""
+        # A reorganisation while nobody looked leaves no trail: read a little twice instead.
+        self._again_from = max(deploy_block, self.cursor - REORG_BLOCKS_MAX)
         self._watching = threading.Lock()
         self._tokens: set[bytes] = set()
         self._receivers: set[bytes] = set()
@@ -235,29 +247,47 @@ class Watcher:
 
         Raises ``ChainUnavailableError``.
         """
-        first = self.cursor
-        head = self._chain.head().number
+        newest = self._chain.head()
+        self._follow(newest)
+        first, head = min(self.cursor, self._again_from), newest.number
         last = min(head, first + STRETCH_BLOCKS - 1)
         sightings = [
             Sighting(
-                _value(log),
+                value_of(log),
                 head - log.block_number + 1,
                 head - log.block_number + 1 >= self._confirmations,
             )
             for log in sorted(set(self._logs(first, last)), key=_place)
         ]
-        return Poll(sightings, max(first, min(last, head - self._confirmations + 1) + 1), head)
+        deep = head - self._confirmations + 1
+        upto = max(first, min(last, deep) + 1)
+        return Poll(sightings, upto, head, upto == deep + 1)
 
     def done(self, poll: Poll) -> None:
-        """Everything confirmed in ``poll`` is in the journal: never show it again."""
+        """Everything confirmed in ``poll`` is in the journal: show it again only if its block
+        goes away."""
+        self._again_from = poll.upto
         if poll.upto > self.cursor:
             self._outbox.move_cursor(CURSOR, poll.upto)
+
+    def _follow(self, newest: Block) -> None:
+        """Go back to where the chain still is what was seen, however deep that is."""
+        while self._trail and not self._is_there(self._trail[-1]):
+            lost = self._trail.pop()
+            below = self._trail[-1].number + 1 if self._trail else lost.number - REORG_BLOCKS_MAX
+            self._again_from = max(self._deploy_block, min(self._again_from, below))
+        if not self._trail or self._trail[-1].number < newest.number:
+            self._trail.append(newest)
+
+    def _is_there(self, seen: Block) -> bool:
+        block = self._chain.block(seen.number)
+        return block is not None and block.hash == seen.hash
 
     def history(self) -> list[KeyGranted | KeyRevoked | CancelRequested]:
         """Return what happened to keys and lanes before the cursor, for a start to build on."""
         topics = [event.topic for event in UNJOURNALED_EVENTS]
         logs = self._chain.logs([self._exchange], [topics], self._deploy_block, self.cursor - 1)
-        values = [_value(log) for log in logs]
+        values = [value_of(log) for log in logs]
         kinds = KeyGranted | KeyRevoked | CancelRequested
         return [value for value in values if isinstance(value, kinds)]
 
@@ -283,7 +313,7 @@ def _number(word: bytes) -> int:
     return int.from_bytes(word, "big")
 
 
-def _value(log: Log) -> Value:
+def value_of(log: Log) -> Value:
     """Read one log of ``EXCHANGE_EVENTS`` or a transfer."""
     event = _BY_TOPIC[log.topics[0]]
     at = LogId(log.tx_hash, log.log_index, log.block_number)
@@ -314,11 +344,20 @@ def _value(log: Log) -> Value:
 _BY_TOPIC: Final = {event.topic: event for event in (*EXCHANGE_EVENTS, TRANSFER)}
 
 
-class DepositBook:
-    """A consumer that knows which log entries are in the journal already."""
+Entry = tuple[bytes, int, int, int, int]
+"""(transaction, kind of command, account, token, amount): what is booked, wherever its log is. A
+reorganisation may put a transaction into another block, and its log at another index."""
 
-    def __init__(self) -> None:
-        self._booked: set[tuple[bytes, int]] = set()
+
+class DepositBook:
+    """A consumer that knows which log entries are in the journal already.
+
+    The catalog must be an earlier consumer of the same pipeline.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._booked: Counter[Entry] = Counter()
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.frames.Consumer``."""
@@ -326,14 +365,48 @@ class DepositBook:
         if not ((kinds == Kind.DEPOSIT) | (kinds >= Kind.EXIT_BEGIN)).any():
             return
         for frame in batch.frames():
-            if frame.command["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END):
+            row = frame.command
+            if row["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END):
                 continue
             if frame.answer[0]["kind"] == EventKind.REJECTED:
                 continue
             evidence = decode(frame.attachment)
+            if isinstance(evidence, WithdrawalReturned):
+                continue
             assert isinstance(evidence, DepositEvidence | ExitEvidence), "money needs evidence"
-            self._booked.add((evidence.tx_hash, evidence.log_index))
+            kind, account = int(row["kind"]), int(row["account"])
+            token, amount = int(row["token"]), int(row["amount"])
+            self._booked[evidence.tx_hash, kind, account, token, amount] += 1
 
-    def is_booked(self, at: LogId) -> bool:
-        """Return whether the journal has this log entry."""
-        return (at.tx_hash, at.log_index) in self._booked
+    def unbooked(self, values: Iterable[Value]) -> list[Value]:
+        """Return those of ``values`` that the journal lacks. All of a block, or none, are here."""
+        left, missing = Counter(self._booked), []
+        for value in values:
+            entry = self._entry(value)
+            if entry is not None and left[entry] > 0:
+                left[entry] -= 1
+            else:
+                missing.append(value)
+        return missing
+
+    def _entry(self, value: Value) -> Entry | None:
+        """Return how ``value`` would be booked; None if it cannot have been."""
+        account = self._catalog.account_number(_account_of(value))
+        if account is None:
+            return None
+        if isinstance(value, ExitRequested):
+            return value.at.tx_hash, Kind.EXIT_BEGIN, account, 0, 0
+        if not isinstance(value, Deposited | ExitCancelled | ExitFinished):
+            return None
+        token = self._catalog.token_by_address(value.token)
+        if token is None:
+            return None
+        kind = Kind.DEPOSIT if isinstance(value, Deposited) else Kind.EXIT_END
+        amount = 0 if isinstance(value, ExitCancelled) else value.amount
+        return value.at.tx_hash, kind, account, token.number, amount
+
+
+def _account_of(value: Value) -> bytes:
+    if isinstance(value, Transferred):
+        return value.receiver
+    return value.grant.account if isinstance(value, KeyGranted) else value.account

@@ -35,12 +35,14 @@ from gateway.services import BatchView, Services
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
+from settlement.acknowledgements import Acknowledger
 from settlement.admission import Admission
 from settlement.attachments import ZERO_REF, DepositEvidence, OrderBits, SignedOrder, TokenListing
 from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
 from settlement.keys import KeyBook
 from settlement.ports import TradeState
+from settlement.signer import SecretSigner
 
 RUNS: Final = 5
 CONNECTIONS: Final = 4
@@ -90,7 +92,8 @@ class Venue:
         channels, chain = Channels(), NoChain()
         data = MarketData(self.catalog, channels, chain.trade_state)
         users = UserStream(self.catalog, channels, self.exchange.balance, chain.trade_state)
-        for consumer in (self.catalog, admission, data, users):
+        self.acknowledger = Acknowledger(DOMAIN, SecretSigner(bytes([7]) * 32))
+        for consumer in (self.catalog, admission, data, users, self.acknowledger):
             self.pipeline.follow(consumer)
         self.services = Services(
             exchange=self.exchange,
@@ -103,12 +106,14 @@ class Venue:
             metrics=Metrics(),
             now_ns=time.time_ns,
             not_ready=list,
+            acknowledge=self.acknowledger.of,
             version="bench",
             outbox_bounds=OutboxBounds(),
         )
 
     async def open(self, wallets: list[bytes]) -> int:
         self.pipeline.recover()
+        self.acknowledger.open()
         self.pipeline.start()
         for number, symbol in enumerate(("TOKEN", "USD")):
             listing = TokenListing(symbol, bytes([number + 1] * 20), 8, 1)

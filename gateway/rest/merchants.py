@@ -23,6 +23,7 @@ from merchants.model import Delivery, Store
 from merchants.refusal import Refusal
 from merchants.service import PAGE_MAX, Merchants
 from settlement.eip712 import Domain
+from settlement.receipts import TradeReceipt
 
 METADATA_SIZE_MAX: Final = 4096
 
@@ -73,6 +74,12 @@ class StoreReply(msgspec.Struct, frozen=True):
     webhook_url: str
     webhook_enabled: bool
     grant: TypedGrant
+
+
+class ReceiptsReply(msgspec.Struct, frozen=True):
+    """One receipt a trade, in the order of the batches."""
+
+    receipts: list[TradeReceipt]
 
 
 class StoreCreatedReply(msgspec.Struct, frozen=True):
@@ -231,6 +238,15 @@ def _add_invoice_routes(router: APIRouter, merchants: Merchants, public_url: str
         if invoice is None:
             raise Rejected(Outcome.NOT_FOUND)
         return _json(shown(invoice))
+
+    @router.get("/invoices/{invoice_id}/receipt")
+    async def read_receipt(store: Caller, invoice_id: Id) -> Response:
+        """Return proofs, checkable against the chain by anybody, of what the invoice's tokens
+        were sold for. Empty until the first sale is in a batch."""
+        receipts = merchants.receipts(invoice_id, store.id)
+        if receipts is None:
+            raise Rejected(Outcome.NOT_FOUND)
+        return _json(ReceiptsReply(receipts))
 
     @router.get("/invoices")
     async def list_invoices(

@@ -34,6 +34,7 @@ from gateway.services import BatchView, Services
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
+from settlement.acknowledgements import Acknowledger
 from settlement.attachments import (
     AccountOpened,
     AnyAttachment,
@@ -56,6 +57,7 @@ from settlement.eip712 import (
     withdrawal_digest,
 )
 from settlement.ports import Balance, TradeState
+from settlement.signer import SecretSigner
 
 START_NS = 1_800_000_000 * 10**9
 TOKEN_ADDRESS, USD_ADDRESS = bytes([0x11] * 20), bytes([0x22] * 20)
@@ -323,7 +325,9 @@ class House:
         self.user_stream = UserStream(
             exchange.catalog, channels, exchange.balance, self.settlement.trade_state
         )
-        exchange.consumers += [self.market_data, self.user_stream]
+        self.acknowledger = Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32))
+        self.acknowledger.open()
+        exchange.consumers += [self.market_data, self.user_stream, self.acknowledger]
         self.settlement.listeners += [
             self.market_data.settlement_changed,
             self.user_stream.settlement_changed,
@@ -340,6 +344,7 @@ class House:
             metrics=Metrics(),
             now_ns=self.clock.now_ns,
             not_ready=lambda: self.missing,
+            acknowledge=self.acknowledger.of,
             version="0.0.0-test",
             outbox_bounds=bounds or OutboxBounds(),
         )

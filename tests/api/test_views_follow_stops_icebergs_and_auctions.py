@@ -85,7 +85,7 @@ def told(house: House, receipt: Receipt) -> Any:
     """Return what the client of an order would be told."""
     body = msgspec.convert(house.maker.order("sell", 1, 2_005), PlaceOrder)
     order = recovered_order(DOMAIN, checked_order(body))
-    return placed(order, receipt, house.exchange.catalog.markets[0])
+    return placed(order, receipt, house.exchange.catalog.markets[0], None)
 
 
 def test_a_stop_that_waits_is_in_no_book_but_among_its_owners_orders() -> None:

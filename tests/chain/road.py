@@ -39,10 +39,10 @@ from settlement.devchain import DevChain, dev_secret
 from settlement.eip712 import keccak256
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
-from settlement.sealer import GAS_MAX, Sealer
-from settlement.settler import Contracts, Settler
+from settlement.sealer import GAS_MAX, Sealing
+from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer, Transaction
-from settlement.submitter import Policy, Submitter
+from settlement.submitter import Policy
 from settlement.watcher import DepositBook, Deposited, Watcher
 
 NS = 10**9
@@ -55,13 +55,13 @@ ALICE, BOB, CAROL = (SecretSigner(dev_secret(i)) for i in (1, 2, 3))
 SECRETS = {SecretSigner(dev_secret(i)).address: dev_secret(i) for i in range(10)}
 LANE = 0x8000
 AGE_NS = 2 * NS
+DELAYS = Delays(horizon=3_600, exit=7_200, deadman=86_400, custodian=14_400)
 
 
 def deployed(chain: Chain, directory: Path) -> Deployment:
     """Deploy (or find) the contracts with short delays."""
-    delays = Delays(horizon=3_600, exit=7_200, deadman=86_400, custodian=14_400)
     path = directory / "deployment.json"
-    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, delays)
+    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, DELAYS)
 
 
 def transact(chain: Chain, sender: Signer, to: bytes, calldata: bytes, value: int = 0) -> Receipt:
@@ -102,24 +102,26 @@ class Road:
         self.engine = Engine(LIMITS)
         self.sequencer = Sequencer(self.engine, Journal(self.storage), self.clock)
         self.outbox = Outbox(self.directory / "outbox.sqlite")
-        self.catalog, self.book = Catalog(), DepositBook()
+        self.catalog = Catalog()
+        self.book = DepositBook(self.catalog)
         self.admission = Admission(self.catalog, KeyBook())
-        self.sealer = Sealer(self.outbox, self.catalog, self.domain, OPERATOR, AGE_NS, self.gas_max)
-        policy = Policy(confirmations=self.confirmations)
-        self.submitter = Submitter(
-            chain, self.outbox, OPERATOR, self.domain.contract, policy, self.clock
+        self.settler = open_settler(
+            chain,
+            self.outbox,
+            self.catalog,
+            self.deployment,
+            OPERATOR,
+            Sealing(AGE_NS, self.gas_max, horizon_s=DELAYS.horizon),
+            Policy(confirmations=self.confirmations),
+            self.clock,
         )
+        self.sealer = self.settler.sealer
         self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
         self.watcher.watch_token(self.usd)
         self.watcher.watch_token(self.token)
-        contracts = Contracts(
-            self.domain.contract,
-            self.deployment.invoice_deposits,
-            self.deployment.invoice_implementation,
-        )
-        self.settler = Settler(self.outbox, self.sealer, self.submitter, contracts, self.clock)
+        self.consumers = (self.catalog, self.book, self.admission, *self.settler.consumers)
         for committed in self.sequencer.recover():
-            for consumer in (self.catalog, self.book, self.admission, self.sealer):
+            for consumer in self.consumers:
                 consumer.consume(committed)
 
     def history(self) -> list[Committed]:
@@ -142,7 +144,7 @@ class Road:
     def commit(self, row: Any, attachment: AnyAttachment | None = None) -> Events:
         """Sequence one command and show it to all consumers."""
         committed = self.sequencer.commit([Submission(row, encode(attachment))])
-        for consumer in (self.catalog, self.book, self.admission, self.sealer):
+        for consumer in self.consumers:
             consumer.consume(committed)
         return committed.events
 
@@ -168,8 +170,8 @@ class Road:
         Without ``moves_cursor`` it stops where a crash after the journal's sync would.
         """
         poll, credited = self.watcher.poll(), []
-        for value, _, confirmed in poll.sightings:
-            if not (confirmed and isinstance(value, Deposited)) or self.book.is_booked(value.at):
+        for value in self.book.unbooked(s.value for s in poll.sightings if s.confirmed):
+            if not isinstance(value, Deposited):
                 continue
             token = self.catalog.token_by_address(value.token)
             assert token is not None
@@ -194,6 +196,7 @@ class Road:
         nonce: int,
         lane: int = 0,
         expires_in_s: int = 1_800,
+        ref: bytes = ZERO_REF,
     ) -> Events:
         """Sign and place an order; ``lane`` 0 is immediate or cancel."""
         flags = OrderBits.SELL if side == Side.SELL else OrderBits(0)
@@ -208,7 +211,7 @@ class Road:
             quote_amount=lots * price_ticks * 10**4,
             expiry=self.clock() // NS + expires_in_s,
             max_fee_ppm=5_000,
-            ref=ZERO_REF,
+            ref=ref,
             signature=b"",
             signer=owner.address,
             digest=b"",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from settlement.actions import Action, ActionKind, ActionState, Batch, Call
 from settlement.chain import Receipt
-from settlement.outbox import Action, ActionKind, ActionState, Batch, Call, Outbox
+from settlement.outbox import Outbox
 
 SWEEP = Call(ActionKind.SWEEP, "a", b"\x01" * 20, b"\x02", 100_000)
 

@@ -7,9 +7,11 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Phase, Side
+from settlement import merkle
+from settlement.actions import ActionKind, ActionState, Batch
 from settlement.batch import gas_bound
 from settlement.devchain import DevChain, start_devchain
-from settlement.outbox import ActionKind, ActionState, Batch
+from settlement.itemlog import item_of
 from settlement.sealer import HEARTBEAT_NS
 from tests.chain.conftest import Clock, until
 from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, Road
@@ -59,7 +61,7 @@ def test_trades_wait_until_the_oldest_is_old_enough(road: Road):
     assert batch.close_time == first_ns // NS
 
 
-def test_a_batch_names_the_journal_up_to_its_last_command(road: Road):
+def test_a_batch_names_every_command_and_its_events(road: Road):
     road.trade(1)
     road.settler.seal_now()
     road.trade(2)
@@ -69,11 +71,13 @@ def test_a_batch_names_the_journal_up_to_its_last_command(road: Road):
     assert (first.first_sequence, first.last_sequence) == (1, second.first_sequence - 1)
     assert second.last_sequence == road.sequencer.sequence
     assert second.prev_head == first.head
-    heads = {}
-    for committed in road.history():
-        heads |= {committed.first_sequence + i: head for i, head in enumerate(committed.heads)}
-    assert first.log_root == heads[first.last_sequence]
-    assert second.log_root == heads[second.last_sequence]
+    items = [item_of(frame) for committed in road.history() for frame in committed.frames()]
+    for batch in (first, second):
+        own = items[batch.first_sequence - 1 : batch.last_sequence]
+        assert batch.log_root == merkle.root(own)
+        place = len(own) // 2
+        path = merkle.path(own, place)
+        assert merkle.verify(own[place], place, len(own), path, batch.log_root)
 
 
 def test_all_fills_of_one_command_stay_together(road: Road):

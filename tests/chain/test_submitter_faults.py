@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from settlement.actions import ActionKind, ActionState, Batch, Call
 from settlement.batch import encode_call
 from settlement.chain import Sent
 from settlement.devchain import DevChain, start_devchain
-from settlement.outbox import ActionKind, ActionState, Batch, Call, Outbox
-from settlement.submitter import BatchReverted, HeadMismatch, Policy, Submitter
+from settlement.outbox import Outbox
+from settlement.submitter import BatchRefused, HeadMismatch, Policy, Submitter
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, NS, OPERATOR, Road, transact
 
@@ -252,7 +253,9 @@ def test_a_nonce_used_by_a_stranger_is_left_to_him(road: Road, clock: Clock):
     road.assert_books_agree()
 
 
-def test_a_batch_that_reverts_halts_with_the_contracts_error_and_stays_halted(road: Road):
+def test_a_batch_that_is_refused_whatever_is_in_it_halts_with_the_contracts_error(
+    road: Road, clock: Clock
+):
     header = (1, bytes(32), 1, bytes(32), 1, 1)
     calldata = encode_call("settle", header, [], [], [])
     batch = Batch(1, 1, 1, 1, 4, bytes(32), b"\x01" * 32, 1, bytes(32), bytes(32))
@@ -260,9 +263,12 @@ def test_a_batch_that_reverts_halts_with_the_contracts_error_and_stays_halted(ro
     road.outbox.seal(batch, call, road.clock())
 
     until(lambda: not road.settler.step())
+    assert road.settler.halted is None, "it may only look so to this node"
+    clock.ahead_ns += 25 * NS
+    until(lambda: not road.settler.step())
 
     halted = road.settler.halted
-    assert isinstance(halted, BatchReverted) and halted.number == "1"
+    assert isinstance(halted, BatchRefused) and halted.number == 1
     assert "CloseTimeTooEarly" in str(halted), "the contract's error by name"
     road.outbox.enqueue(Call(ActionKind.OTHER, "later", CAROL.address, b"", 50_000), road.clock())
     assert not road.settler.step(), "nothing is sent after a refused batch"

@@ -69,9 +69,9 @@ class Audit:
             EventKind.WITHDRAWN: self.money_out,
             EventKind.EXIT_ENDED: self.money_out,
             EventKind.EXIT_BEGUN: self.leaving,
-            EventKind.TRADE_BUSTED: self.busted,
-            EventKind.TOKEN_LISTED: lambda row, event: None,
-            EventKind.ACCOUNT_OPENED: lambda row, event: None,
+            EventKind.TRADE_BUSTED: self.shadow.undo,
+            EventKind.TOKEN_LISTED: lambda *_: None,
+            EventKind.ACCOUNT_OPENED: lambda *_: None,
             EventKind.ACCEPTED: self.accepted,
             EventKind.ARMED: self.armed,
             EventKind.TRIGGERED: self.triggered,
@@ -233,22 +233,6 @@ class Audit:
         assert (self.shadow.exits[account] > 0) == ends, "an account that leaves, or does not"
         self.shadow.exits[account] -= ends
         self.shadow.owned[account, event["token"]] -= event["amount"]
-
-    def busted(self, row: Row, event: Row) -> None:
-        """A trade goes back: what one side gets is what the other, and the house, lose."""
-        names = ("market", "account", "fee_cap_ppm", "price_ticks", "amount", "order_id")
-        told = ("market", "account", "maker_account", "price_ticks", "amount", "fee_pips")
-        assert [row[name] for name in names] == [event[name] for name in told], "what was asked"
-        assert row["expiry_ns"] == event["maker_fee_pips"], "what was asked"
-        listing, owned = self.shadow.listings[event["market"]], self.shadow.owned
-        buyer, seller = event["account"], event["maker_account"]
-        fees = event["fee_pips"] + event["maker_fee_pips"]
-        assert buyer != seller and fees >= 0, "I9"
-        owned[buyer, listing.base] -= event["price_ticks"]
-        owned[seller, listing.base] += event["price_ticks"]
-        owned[buyer, listing.quote] += event["amount"] + event["fee_pips"]
-        owned[seller, listing.quote] -= event["amount"] - event["maker_fee_pips"]
-        self.shadow.fees[listing.quote] -= fees
 
     def leaving(self, row: Row, event: Row) -> None:
         """An account begins to leave."""

@@ -191,6 +191,21 @@ class Shadow:
             return tied[0]
         return sorted((abs(p - last), p) for p in tied)[0][1]
 
+    def undo(self, row: dict[str, int], event: dict[str, int]) -> None:
+        """Let a busted trade go back: what one side gets is what the other, and the house, lose."""
+        asked = row["account"], row["fee_cap_ppm"], row["price_ticks"], row["amount"]
+        told = ("account", "maker_account", "price_ticks", "amount")
+        assert asked == tuple(event[name] for name in told), "what was asked"
+        listing, owned = self.listings[event["market"]], self.owned
+        buyer, seller = event["account"], event["maker_account"]
+        fees = event["fee_pips"] + event["maker_fee_pips"]
+        assert buyer != seller and fees >= 0, "I9"
+        owned[buyer, listing.base] -= event["price_ticks"]
+        owned[seller, listing.base] += event["price_ticks"]
+        owned[buyer, listing.quote] += event["amount"] + event["fee_pips"]
+        owned[seller, listing.quote] -= event["amount"] - event["maker_fee_pips"]
+        self.fees[listing.quote] -= fees
+
     def held(self) -> dict[tuple[int, int], int]:
         """Return what must be held for all that is open, by owner and token."""
         held: defaultdict[tuple[int, int], int] = defaultdict(int)

@@ -40,7 +40,11 @@ class ShownChain:
             raise ChainUnavailableError("nobody is at home")
         confirmed = self.depth >= DEPTH
         sightings = [Sighting(value, self.depth, confirmed) for value in self.values[self.cursor :]]
-        return Poll(sightings, len(self.values) if confirmed else self.cursor, len(self.values))
+        upto = len(self.values) if confirmed else self.cursor
+        return Poll(sightings, upto, len(self.values), is_caught_up=True)
+
+    async def check(self, block):
+        self.checked = block
 
     def done(self, poll):
         self.cursor = poll.upto
@@ -62,6 +66,12 @@ class ShownChain:
     def changes(self, since):
         return []
 
+    def busts_due(self):
+        return []
+
+    def returns_due(self):
+        return []
+
     def block(self, number):
         return None
 
@@ -81,7 +91,7 @@ class Watched(House):
 
     def __init__(self, shown, storage=None, **options):
         super().__init__(storage, **options)
-        self.shown, self.till, self.deposit_book = shown, Till(), DepositBook()
+        self.shown, self.till, self.deposit_book = shown, Till(), DepositBook(self.catalog)
         self.pipeline.follow(self.deposit_book)
         self.loop = ChainLoop(
             chain=shown,
@@ -92,6 +102,7 @@ class Watched(House):
             keys=self.keys,
             deposit_book=self.deposit_book,
             merchants=self.till,
+            reconciliation=shown,
             listeners=(),
         )
         self.loop.rebuild_keys()

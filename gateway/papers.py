@@ -1,0 +1,29 @@
+"""What can be proved from a data directory, without a running exchange?
+
+Reads the databases beside a server that may be running; writes nothing into them.
+"""
+
+from pathlib import Path
+
+from merchants.service import open_merchants_database, sales_of
+from settlement.deploy import Deployment
+from settlement.outbox import Outbox
+from settlement.receipts import TradeReceipt, receipts_of
+
+
+def receipts_of_invoice(directory: Path, invoice_id: str) -> list[TradeReceipt] | None:
+    """Return the receipts of an invoice's sales; None if there is no such invoice.
+
+    Raises OSError and ``DeploymentError`` if ``directory`` is not an exchange's.
+    """
+    deployment = Deployment.load(directory / "deployment.json")
+    database = open_merchants_database(directory)
+    sales = sales_of(database, invoice_id)
+    database.dispose()
+    if sales is None:
+        return None
+    outbox = Outbox(directory / "settlement.sqlite")
+    tokens = [token.address for token in deployment.tokens]
+    receipts = receipts_of(outbox, deployment.domain, tokens, *sales)
+    outbox.close()
+    return receipts

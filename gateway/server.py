@@ -1,0 +1,90 @@
+"""What does ``tillbook serve`` run? An exchange on contracts that are deployed, on any chain.
+
+The operator's key comes from an encrypted keystore; nothing here deploys, mines or funds anything.
+"""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.console import Console
+
+from gateway.rest.checkout import checkout_router
+from gateway.rest.merchants import merchants_router
+from gateway.stack import MarketPlan, Remote, Settings, Stack
+from settlement.signer import KeystoreSigner
+
+
+class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One market of the markets file; the fields are those of ``MarketPlan``."""
+
+    symbol: str
+    base: str
+    quote: str
+    lot_pips: int
+    tick_pips: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+
+
+class Serving(NamedTuple):
+    """The options of ``tillbook serve``."""
+
+    directory: Path
+    host: str
+    port: int
+    remote: Remote
+    keystore: Path
+    password_file: Path
+    markets: Path
+    confirmations: int
+    public_url: str
+
+
+def settings_of(serving: Serving) -> Settings:
+    """Return the settings; reads keystore, password and markets.
+
+    Raises OSError, ``KeystoreRefusedError`` and ValueError, none of which shows a secret.
+    """
+    password = serving.password_file.read_text().rstrip("\r\n")
+    plans = msgspec.json.decode(serving.markets.read_bytes(), type=list[ListedMarket])
+    return Settings(
+        directory=serving.directory,
+        host=serving.host,
+        port=serving.port,
+        chain=serving.remote,
+        operator=KeystoreSigner.load(serving.keystore, password),
+        deployer=None,
+        tokens=(),
+        markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)) for plan in plans),
+        confirmations=serving.confirmations,
+    )
+
+
+async def run_server(serving: Serving, console: Console) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as closing:
+        with console.status("Reading chain and journal ..."):
+            stack = await closing.enter_async_context(Stack(settings_of(serving)))
+        domain, chain_id = stack.exchange.domain, stack.deployment.chain_id
+        url = serving.public_url or f"http://{serving.host}:{serving.port}"
+        stack.routers += [
+            merchants_router(stack.merchants, domain, stack.operator_token(), url),
+            checkout_router(stack.merchants, f"chain {chain_id}", sandbox=False),
+        ]
+        port = await stack.serve()
+        console.print(
+            f"Tillbook at {serving.host}:{port}, exchange 0x{domain.contract.hex()} on chain "
+            f"{chain_id}, operator 0x{stack.settings.operator.address.hex()}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        await stop.wait()
+        console.print("Closing: answers under way go out first.")
+    return 0

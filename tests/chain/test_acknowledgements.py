@@ -1,0 +1,138 @@
+"""The bond contract reads our acknowledgements and our log roots as we mean them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.types import Side
+from settlement import merkle
+from settlement.acknowledgements import Acknowledgement, Acknowledger
+from settlement.batch import encode_call, encode_deployment
+from settlement.chain import CallRevertedError
+from settlement.deploy import created_address
+from settlement.devchain import dev_secret, start_devchain
+from settlement.eip712 import acknowledgement_digest
+from settlement.itemlog import item_of
+from settlement.opened import OpenedBatch, open_batch
+from settlement.refusals import in_words
+from settlement.signer import SecretSigner, Transaction
+from tests.chain.conftest import Clock, until
+from tests.chain.road import ALICE, BOB, CAROL, LANE, Road, transact
+
+KEY = SecretSigner(dev_secret(6))
+BOND_RAW = 10**9
+
+
+class Bonded:
+    """A road whose operator has a bond and acknowledges every accepted order."""
+
+    def __init__(self, road: Road) -> None:
+        self.road = road
+        self.words = Acknowledger(road.domain, KEY)
+        self.words.open()
+        road.consumers = (*road.consumers, self.words)
+        self.address = self._deploy()
+        road.mint(CAROL, road.usd, BOND_RAW)
+        approve = encode_call("approve", self.address, BOND_RAW, contract="TestToken")
+        assert transact(road.devchain.chain, CAROL, road.usd, approve).succeeded
+        assert transact(road.devchain.chain, CAROL, self.address, call("post", BOND_RAW)).succeeded
+
+    def _deploy(self) -> bytes:
+        chain, exchange = self.road.devchain.chain, self.road.domain.contract
+        nonce = chain.nonce(CAROL.address, pending=False)
+        code = encode_deployment("Bond", exchange, self.road.usd, KEY.address, CAROL.address)
+        raw = CAROL.sign_transaction(
+            Transaction(chain.chain_id, nonce, None, code, 4_000_000, 10**11, 10**9)
+        )
+        chain.send_raw(raw)
+        return created_address(CAROL.address, nonce)
+
+    @property
+    def bonded(self) -> int:
+        answer = self.road.devchain.chain.call(self.address, call("bonded"))
+        return int.from_bytes(answer, "big")
+
+    def omission(self, word: Acknowledgement, batch: OpenedBatch, items: list[bytes]) -> bytes:
+        """Return a proof that compares ``word`` with what the batch's log root has."""
+        first = batch.header.first_sequence
+        place = word.sequence - first
+        own = items[first - 1 : first - 1 + batch.header.command_count]
+        return call(
+            "proveOmission",
+            (word.sequence, word.item, word.head),
+            word.signature,
+            tuple(batch.header),
+            len(batch.trades),
+            batch.trades_root,
+            own[place],
+            merkle.path(own, place),
+        )
+
+    def refusal(self, calldata: bytes) -> str:
+        with pytest.raises(CallRevertedError) as refused:
+            self.road.devchain.chain.call(self.address, calldata)
+        return str(in_words(refused.value.output))
+
+
+def call(name: str, *args: object) -> bytes:
+    return encode_call(name, *args, contract="Bond")
+
+
+def signed(road: Road, word: Acknowledgement, item: bytes) -> Acknowledgement:
+    """Return what a lying operator would have signed instead."""
+    digest = acknowledgement_digest(road.domain, word.sequence, item, word.head)
+    return word._replace(item=item, signature=KEY.sign_digest(digest))
+
+
+@pytest.fixture
+def bonded(tmp_path: Path, clock: Clock) -> Iterator[Bonded]:
+    with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
+        road = Road(tmp_path, chain, clock)
+        road.fund()
+        yield Bonded(road)
+        road.close()
+
+
+def acknowledged(bonded: Bonded) -> tuple[list[Acknowledgement], OpenedBatch, list[bytes]]:
+    road, words = bonded.road, []
+    for turn in range(1, 4):
+        for who, side, lane in ((BOB, Side.SELL, LANE + turn), (ALICE, Side.BUY, 0)):
+            events = road.place(who, side, 2_500, 10, nonce=turn if not lane else 1, lane=lane)
+            word = bonded.words.of(int(events[0]["sequence"]))
+            assert word is not None
+            words.append(word)
+    road.settler.seal_now()
+    until(lambda: not road.settler.step())
+    tokens = [token.address for token in road.deployment.tokens]
+    batch = open_batch(road.outbox.calldata(1), road.domain, tokens)
+    items = [item_of(frame) for committed in road.history() for frame in committed.frames()]
+    return words, batch, items
+
+
+def test_an_honest_operator_keeps_its_bond_whatever_is_shown(bonded: Bonded):
+    words, batch, items = acknowledged(bonded)
+
+    for word in words:
+        assert bonded.refusal(bonded.omission(word, batch, items)).startswith("SameItem")
+    assert bonded.bonded == BOND_RAW
+
+
+def test_an_operator_that_settles_another_command_loses_it(bonded: Bonded):
+    words, batch, items = acknowledged(bonded)
+    lie = signed(bonded.road, words[2], b"\x13" * 32)
+
+    proof = bonded.omission(lie, batch, items)
+    assert transact(bonded.road.devchain.chain, BOB, bonded.address, proof).succeeded
+    assert bonded.bonded == 0
+
+
+def test_an_operator_that_promises_a_place_twice_loses_it(bonded: Bonded):
+    words, _, _ = acknowledged(bonded)
+    true, lie = words[2], signed(bonded.road, words[2], b"\x13" * 32)
+    pair = [value for word in (true, lie) for value in (tuple(word[:3]), word.signature)]
+
+    assert transact(
+        bonded.road.devchain.chain, BOB, bonded.address, call("proveEquivocation", *pair)
+    ).succeeded
+    assert bonded.bonded == 0

@@ -1,0 +1,209 @@
+"""Whoever has the log and a node finds out whether it is what was settled."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.commands import COMMAND, Kind, command
+from engine.events import EventKind
+from engine.frames import Committed
+from engine.reference import Engine
+from engine.types import Side
+from settlement.attachments import SignedOrder, decode, encode
+from settlement.audit import Audit
+from settlement.devchain import start_devchain
+from settlement.priority import Priority
+from settlement.published import Published, read_published
+from tests.chain.conftest import Clock, until
+from tests.chain.road import ALICE, BOB, CAROL, LANE, LIMITS, NS, Road
+
+Log = list[tuple[Any, bytes]]
+"""Command rows with their attachments."""
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Road, Log, Published]]:
+    """A day with everything in it, settled in several batches."""
+    directory, clock = tmp_path_factory.mktemp("audit"), Clock()
+    with start_devchain(directory / "chain", "eth-tester", clock) as chain:
+        road = Road(directory, chain, clock)
+        live(road, clock)
+        log = [
+            (frame.command, frame.attachment)
+            for committed in road.history()
+            for frame in committed.frames()
+        ]
+        published = read_published(chain.chain, road.deployment)
+        assert len(published.batches) >= 4 and not published.faults
+        yield road, log, published
+        road.close()
+
+
+def live(road: Road, clock: Clock) -> None:
+    road.fund()
+    road.deposit(CAROL, road.usd, 10**12)
+    road.credit()
+    for turn in range(1, 5):
+        for i in range(3):
+            road.place(BOB, Side.SELL, 2_500 + i, 10, nonce=turn, lane=LANE + i)
+        road.place(CAROL, Side.BUY, 2_400, 5, nonce=turn, lane=LANE)
+        road.place(ALICE, Side.BUY, 2_501, 15, nonce=2 * turn - 1)
+        resting = road.place(CAROL, Side.BUY, 2_300, 1, nonce=turn, lane=LANE + 1)
+        order_id = int(resting[-1]["order_id"])
+        road.commit(command(Kind.CANCEL, account=2, order_id=order_id))
+        road.withdraw(BOB, road.usd, 10**7, nonce=turn)
+        road.place(BOB, Side.SELL, 2_400, 5, nonce=turn)
+        road.place(ALICE, Side.BUY, 2_502, 15, nonce=2 * turn)
+        road.commit(command(Kind.CLOCK))
+        clock.ahead_ns += 3 * NS
+        road.settler.seal_now()
+        until(lambda: not road.settler.step())
+    assert road.settler.halted is None
+    # An empty batch commits to what came after the last trade.
+    clock.ahead_ns += 25 * 3_600 * NS
+    until(lambda: not road.settler.step())
+
+
+def audited(road: Road, log: Log, published: Published) -> Audit:
+    """Replay ``log`` with its sequences made dense, as a forger would, and audit it."""
+    commands = np.array([row for row, _ in log], COMMAND)
+    commands["sequence"] = np.arange(1, len(log) + 1)
+    attachments = [attachment for _, attachment in log]
+    events = Engine(LIMITS).apply(commands)
+    audit = Audit(road.domain, published)
+    audit.consume(Committed(1, commands, attachments, events, []))
+    return audit
+
+
+def test_an_honest_log_is_found_honest(story: tuple[Road, Log, Published]):
+    road, log, published = story
+    audit = audited(road, log, published)
+
+    assert audit.judge() == []
+    assert audit.settled_count == audit.command_count == len(log) > 50
+    assert audit.trade_count == 20
+
+
+def edited(row: Any, name: str, change: int) -> Any:
+    forged = row.copy()
+    forged[name] += change
+    return forged
+
+
+def forgeries(log: Log, dice: random.Random) -> Iterator[tuple[str, Log]]:
+    """Yield what can be done to a log: each kind, at many places."""
+    for at in range(len(log)):
+        row, attachment = log[at]
+        yield f"dropped {at}", log[:at] + log[at + 1 :]
+        yield f"inserted {at}", [*log[:at], log[dice.randrange(len(log))], *log[at:]]
+        if at + 1 < len(log) and (log[at][0]["kind"], log[at + 1][0]["kind"]) != (8, 8):
+            yield f"swapped {at}", [*log[:at], log[at + 1], log[at], *log[at + 2 :]]
+        name = dice.choice(("amount", "price_ticks", "account", "side", "time_ns", "expiry_ns"))
+        yield (
+            f"edited {at}: {name}",
+            [*log[:at], (edited(row, name, 1), attachment), *log[at + 1 :]],
+        )
+        if attachment:
+            place = dice.randrange(len(attachment))
+            other = attachment[place] ^ 1 << dice.randrange(8)
+            changed = attachment[:place] + bytes([other]) + attachment[place + 1 :]
+            yield f"edited attachment {at}", [*log[:at], (row, changed), *log[at + 1 :]]
+
+
+def is_found(road: Road, log: Log, published: Published) -> bool:
+    try:
+        return bool(audited(road, log, published).judge())
+    except (ValueError, IndexError, KeyError, TypeError, AssertionError):
+        return True  # A log that cannot even be read is no log of ours.
+
+
+def test_every_kind_of_forgery_is_found(story: tuple[Road, Log, Published]):
+    road, log, published = story
+    tried = {}
+    for what, forged in forgeries(log, random.Random(5)):
+        tried[what.split()[0]] = tried.get(what.split()[0], 0) + 1
+        assert is_found(road, forged, published), what
+
+    assert min(tried.values()) >= 40 and set(tried) == {"dropped", "inserted", "swapped", "edited"}
+
+
+def test_the_last_records_cannot_be_cut_off(story: tuple[Road, Log, Published]):
+    road, log, published = story
+    for count in (1, 5, len(log) // 2):
+        audit = audited(road, log[:-count], published)
+        assert any("the log ends at" in fault for fault in audit.judge())
+
+
+def test_an_order_that_nobody_signed_is_named(story: tuple[Road, Log, Published]):
+    """Even where no batch commits to the record, its owner's signature does."""
+    road, log, published = story
+    at = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.PLACE)
+    order = decode(log[at][1])
+    assert isinstance(order, SignedOrder)
+    fields = {name: getattr(order, name) for name in order.__struct_fields__}
+    unsettled = published._replace(batches=[], money=published.money)
+    for name, value, words in (
+        ("base_amount", order.base_amount * 2, "the digest is not the order's"),
+        ("signature", b"\x01" * 64 + b"\x1b", "the signature is not the signer's"),
+        ("account", CAROL.address, "the order is another account's"),
+    ):
+        forged = encode(SignedOrder(**{**fields, name: value}))
+        audit = audited(road, [*log[:at], (log[at][0], forged)], unsettled)
+        assert any(words in fault for fault in audit.judge()), name
+    audit = audited(road, [*log[:at], (log[at][0], b"")], unsettled)
+    assert any("an order without a signature" in fault for fault in audit.judge())
+
+
+def test_a_deposit_that_was_kept_out_of_the_log_is_found(story: tuple[Road, Log, Published]):
+    road, log, published = story
+    first = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.DEPOSIT)
+    unsettled = published._replace(batches=[])
+    kept = [entry for i, entry in enumerate(log) if i != first]
+    faults = audited(road, kept, unsettled).judge()
+
+    assert any("is on chain and not in the log" in fault for fault in faults)
+
+
+def test_the_wrong_maker_is_seen_in_the_events_alone(story: tuple[Road, Log, Published]):
+    """An engine that cheats would hash to what it settles: the line itself is what convicts it."""
+    _, log, _ = story
+    commands = np.array([row for row, _ in log], COMMAND)
+    events = Engine(LIMITS).apply(commands)
+    assert list(Priority().follow(events)) == []
+    trades = np.flatnonzero(events["kind"] == EventKind.TRADE)
+    asks = events[(events["kind"] == EventKind.RESTED) & (events["side"] == Side.SELL)]
+    cheated = events.copy()
+    cheated[trades[0]]["maker_id"] = asks[1]["order_id"]
+    cheated[trades[0]]["price_ticks"] = asks[1]["price_ticks"]
+    faults = list(Priority().follow(cheated))
+    assert f"trade 1 passed over order {asks[0]['order_id']}" in faults[0]
+
+    dearer = events.copy()
+    dearer[trades[0]]["price_ticks"] += 1
+    assert "its maker rests at" in next(Priority().follow(dearer))
+
+
+def test_a_node_that_shows_other_calldata_is_not_believed(tmp_path: Path, clock: Clock):
+    with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
+        road = Road(tmp_path, chain, clock)
+        live(road, clock)
+        first = road.outbox.calldata(1)
+
+        class Liar:
+            """Answers everything truly but the content of transactions."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(chain.chain, name)
+
+            def calldata(self, tx_hash: bytes) -> bytes:
+                true = chain.chain.calldata(tx_hash)
+                return true if true == first else true[:-1] + bytes([true[-1] ^ 1])
+
+        liar: Any = Liar()
+        faults = read_published(liar, road.deployment).faults
+        assert any("is not what the contract settled" in fault for fault in faults)
+        road.close()

@@ -1,0 +1,156 @@
+"""A receipt proves its trade to anybody, and nothing else can be made of it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.types import Side
+from settlement.batch import encode_call
+from settlement.devchain import DevChain
+from settlement.receipts import TradeReceipt, header_of, why_refused
+from tests.chain.conftest import Clock, until
+from tests.chain.road import ALICE, BOB, LANE, Road
+
+REF = b"\x5e" * 32
+UNSEEN = ("format", "domain", "leaf", "head")
+"""What the contract is not told: it has them itself, or computes them."""
+VERIFIER = Path(__file__).with_name("verify_receipt.js")
+
+
+@pytest.fixture
+def road(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
+    built = Road(tmp_path, devchain, clock)
+    built.fund()
+    yield built
+    built.close()
+
+
+def sold_for_an_invoice(road: Road, makers: int = 5) -> list[TradeReceipt]:
+    """Bob's sale for ``REF`` meets several buyers, between trades of others, in one batch."""
+    road.deposit(ALICE, road.token, 10 * 10**18)
+    road.deposit(BOB, road.usd, 10**12)
+    road.credit()
+    for i in range(makers):
+        road.place(ALICE, Side.BUY, 2_500 - i, 10, nonce=1, lane=LANE + i)
+    road.place(BOB, Side.SELL, 2_400, 5, nonce=1)
+    events = road.place(BOB, Side.SELL, 2_400, 10 * makers - 5, nonce=2, ref=REF)
+    trade_ids = [int(event["trade_id"]) for event in events if event["trade_id"]]
+    assert len(trade_ids) == makers
+    road.settler.seal_now()
+    until(lambda: not road.settler.step())
+    return road.settler.receipts(BOB.address, REF, trade_ids)
+
+
+def head_on_chain(road: Road, receipt: TradeReceipt) -> bytes:
+    call = encode_call("batchHash", int(receipt.header.batch))
+    return road.devchain.chain.call(road.domain.contract, call)
+
+
+def the_contract_believes(road: Road, receipt: TradeReceipt) -> bool:
+    """Ask ``verifyReceipt``; figures that do not fit their types are not believed either."""
+    orders = [
+        (
+            *(unhex(order.account), int(order.nonce), order.flags, order.lane),
+            *(unhex(order.base), unhex(order.quote)),
+            *(int(order.base_amount), int(order.quote_amount)),
+            *(order.expiry, order.max_fee_ppm, unhex(order.ref)),
+        )
+        for order in (receipt.buy, receipt.sell)
+    ]
+    pips = [int(text) for text in msgspec.structs.astuple(receipt.trade)]
+    path = [unhex(sibling) for sibling in receipt.path]
+    proof = (header_of(receipt), receipt.trade_count, receipt.index, *orders, *pips, path)
+    call = encode_call("verifyReceipt", proof)
+    return bool(int.from_bytes(road.devchain.chain.call(road.domain.contract, call), "big"))
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
+
+
+def test_each_sale_for_an_invoice_is_proven_by_its_receipt(road: Road):
+    receipts = sold_for_an_invoice(road)
+
+    assert [(r.index, r.trade_count) for r in receipts] == [(i, 6) for i in range(1, 6)]
+    assert sum(int(receipt.trade.base_amount) for receipt in receipts) == 45 * 10**6
+    for receipt in receipts:
+        assert why_refused(receipt, head_on_chain(road, receipt)) is None
+        assert the_contract_believes(road, receipt)
+        again = msgspec.json.decode(msgspec.json.encode(receipt), type=TradeReceipt)
+        assert again == receipt, "the document carries everything"
+
+
+def test_nothing_in_a_receipt_can_be_changed(road: Road):
+    receipt = sold_for_an_invoice(road)[2]
+    hints = ("state", "transaction")
+    proof = json.loads(msgspec.json.encode(receipt))
+    changed = 0
+    for place in places(proof):
+        if place[0] in hints:
+            continue
+        forged = json.loads(json.dumps(proof))
+        change(forged, place)
+        try:
+            document = msgspec.convert(forged, TradeReceipt)
+        except msgspec.ValidationError:
+            continue
+        changed += 1
+        assert place[0] in UNSEEN or not the_contract_believes(road, document), place
+        assert why_refused(document, head_on_chain(road, document)) is not None, place
+    assert changed >= 30, "every field was tried"
+
+
+def places(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*before, key))
+    else:
+        yield before
+
+
+def change(document: Any, place: tuple[Any, ...]) -> None:
+    """Change one figure by one, or the last hex digit but the first of a text."""
+    for key in place[:-1]:
+        document = document[key]
+    value = document[place[-1]]
+    if isinstance(value, int):
+        document[place[-1]] = value + 1
+    elif value.startswith("0x"):
+        at = 4
+        document[place[-1]] = value[:at] + ("1" if value[at] == "0" else "0") + value[at + 1 :]
+    else:
+        document[place[-1]] = str(int(value) + 1) if value.isdigit() else value + "x"
+
+
+def verdict(road: Road, proof: dict[str, Any], ref: bytes = REF) -> str:
+    run = subprocess.run(
+        ["node", str(VERIFIER), str(road.devchain.rpc_url), "0x" + ref.hex()],
+        input=json.dumps(proof),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not run.stderr and (run.returncode == 0) == (run.stdout == "proven\n"), run
+    return run.stdout.strip()
+
+
+def test_a_program_of_other_people_comes_to_the_same_verdict(
+    anvil: DevChain, tmp_path: Path, clock: Clock
+):
+    road = Road(tmp_path, anvil, clock)
+    road.fund()
+    receipts = sold_for_an_invoice(road)
+    proofs = [json.loads(msgspec.json.encode(receipt)) for receipt in receipts]
+
+    assert [verdict(road, proof) for proof in (proofs[0], proofs[-1])] == ["proven"] * 2
+    forged = {**proofs[1], "trade": {**proofs[1]["trade"], "quoteAmount": "1"}}
+    assert verdict(road, forged).startswith("the chain has head")
+    assert verdict(road, {**proofs[1], "path": proofs[2]["path"]}).startswith("the chain has head")
+    assert verdict(road, {**proofs[1], "path": []}) == "the path is too short"
+    assert verdict(road, proofs[1], ref=b"\x01" * 32) == "another invoice's"
+    road.close()

@@ -1,0 +1,223 @@
+"""A trade that the contract refuses is found, busted, and the others settle without it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.commands import Kind, command
+from engine.types import Outcome, Side
+from settlement.actions import ActionState
+from settlement.attachments import TradeBusted, WithdrawalReturned
+from settlement.batch import encode_call
+from settlement.busts import bust_command
+from settlement.devchain import DevChain, start_devchain
+from tests.chain.conftest import Clock, until
+from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, OPERATOR, Road, transact
+
+
+@pytest.fixture
+def chain(tmp_path: Path, clock: Clock) -> Iterator[DevChain]:
+    """One node is enough: what is asked here is asked of contract and outbox."""
+    with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
+        yield chain
+
+
+@pytest.fixture
+def road(chain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
+    built = Road(tmp_path, chain, clock)
+    built.fund()
+    built.deposit(CAROL, built.usd, 10**12)
+    built.credit()
+    yield built
+    built.close()
+
+
+def undo(road: Road) -> list[int]:
+    """Do what the gateway does with what is due; return the trades that were busted."""
+    busted = []
+    for bust in road.settler.busts_due():
+        row = bust_command(road.catalog, bust.trade)
+        events = road.commit(row, TradeBusted(bust.trade.trade_id, bust.reason))
+        if events[0]["outcome"] == Outcome.ACCEPTED:
+            busted.append(bust.trade.trade_id)
+        else:
+            road.settler.bust_refused(bust, Outcome(int(events[0]["outcome"])))
+    for due in road.settler.returns_due():
+        account, token = road.account(due.account), road.catalog.token_by_address(due.token)
+        assert token is not None
+        row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
+        road.commit(row, WithdrawalReturned(due.sequence, due.reason))
+    return busted
+
+
+def settle(road: Road, clock: Clock) -> list[int]:
+    """Step, wait and undo until nothing moves; return the trades that were busted."""
+    busted: list[int] = []
+    for _ in range(4):
+        road.settler.seal_now()
+        until(lambda: not road.settler.step())
+        busted += undo(road)
+        clock.ahead_ns += 30 * NS
+        road.devchain.mine()
+        until(lambda: not road.settler.step())
+        busted += undo(road)
+    return busted
+
+
+def trade_on(road: Road, turn: int, buyer=ALICE, expires_in_s: int = 1_800) -> int:
+    road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + turn, expires_in_s=expires_in_s)
+    events = road.place(buyer, Side.BUY, 2_500, 10, nonce=turn, expires_in_s=expires_in_s)
+    return int(events["trade_id"].max())
+
+
+def steal(road: Road, owner, token: bytes, pips: int) -> None:
+    """Take money out of the contract behind the ledger's back, as no user can: with the operator's
+    signature, which only settlement gives."""
+    expiry = road.clock() // NS + 600
+    payout = (owner.address, token, pips, owner.address, 1, expiry)
+    raw = road.chain.call(road.domain.contract, encode_call("withdrawalDigest", payout))
+    signatures = owner.sign_digest(raw), OPERATOR.sign_digest(raw)
+    call = encode_call("withdraw", payout, *signatures)
+    assert transact(road.devchain.chain, DEPLOYER, road.domain.contract, call).succeeded
+
+
+@pytest.mark.parametrize("bad", [{3}, {1}, {8}, {2, 3, 7}, set(range(1, 9))])
+def test_bisection_finds_every_trade_that_cannot_settle(road: Road, clock: Clock, bad: set[int]):
+    steal(road, CAROL, road.usd, 10**14)
+    trades = [trade_on(road, turn, CAROL if turn in bad else ALICE) for turn in range(1, 9)]
+    assert trades == list(range(1, 9))
+
+    busted = settle(road, clock)
+
+    assert set(busted) == bad and len(busted) == len(bad)
+    assert road.settler.halted is None
+    assert {road.settler.trade_state(t).state for t in bad} == {"busted"}
+    assert {road.settler.trade_state(t).state for t in set(trades) - bad} <= {"final"}
+    road.engine.check()
+    for owner in (ALICE, BOB):
+        for token in road.catalog.tokens:
+            number = road.account(owner.address)
+            ledger = road.engine.available(number, token.number)
+            assert ledger == road.vault(owner.address, token.address)
+    assert road.next_batch() == 2, "one batch, sealed anew"
+
+
+def test_batches_sealed_on_top_of_a_refused_one_are_sealed_anew(road: Road, clock: Clock):
+    steal(road, CAROL, road.usd, 10**14)
+    for turn in range(1, 5):
+        trade_on(road, turn, CAROL if turn == 1 else ALICE)
+        road.settler.seal_now()
+    busted = settle(road, clock)
+
+    assert busted == [1]
+    (together,) = road.settler.batches(9)
+    assert (together.state, together.batch.last_trade) == (ActionState.FINAL, 4)
+    abandoned = road.outbox.in_state(ActionState.ABANDONED, limit=9)
+    assert [action.key for action in abandoned] == ["1", "2", "3", "4"]
+    assert {road.settler.trade_state(t).state for t in (2, 3, 4)} == {"final"}
+
+
+def test_a_restart_at_any_step_of_the_repair_ends_the_same(road: Road, clock: Clock):
+    steal(road, CAROL, road.usd, 10**14)
+    for turn in range(1, 4):
+        trade_on(road, turn, CAROL if turn == 2 else ALICE)
+    road.settler.seal_now()
+    busted: list[int] = []
+    for _ in range(12):
+        road.settler.step()
+        road.reopen()
+        clock.ahead_ns += 10 * NS
+        road.settler.step()
+        clock.ahead_ns += 21 * NS
+        road.settler.step()
+        busted += undo(road)
+        road.reopen()
+        road.devchain.mine()
+
+    assert set(busted) == {2}
+    assert road.settler.trade_state(2).state == "busted"
+    assert road.settler.trade_state(3).state == "final"
+    assert road.settler.halted is None
+
+
+def test_a_trade_whose_proceeds_are_spent_halts_and_says_so(road: Road, clock: Clock):
+    """The engine refuses the bust; nothing is settled over it, and nothing is lost."""
+    steal(road, CAROL, road.usd, 10**14)
+    trade_on(road, 1, CAROL)
+    everything = road.engine.available(road.account(CAROL.address), 1)
+    road.place(CAROL, Side.SELL, 9_999, everything // 10**6, nonce=1, lane=LANE)
+
+    settle(road, clock)
+
+    assert "trade 1 cannot settle (InsufficientBalance" in str(road.settler.halted)
+    assert "INSUFFICIENT_BALANCE" in str(road.settler.halted)
+    road.commit(command(Kind.CANCEL_ALL, account=road.account(CAROL.address), market=2**16 - 1))
+    clock.ahead_ns += 60 * NS
+    assert settle(road, clock) == [1]
+    assert road.settler.halted is None
+
+
+def test_trades_left_for_longer_than_the_horizon_settle_if_their_orders_live(
+    road: Road, clock: Clock
+):
+    """Found in README: a killed process that was started late halted settlement for good."""
+    alive = trade_on(road, 1, expires_in_s=100_000)
+    dead = trade_on(road, 2, expires_in_s=600)
+    again = trade_on(road, 3, expires_in_s=100_000)
+    road.settler.seal_now()
+    clock.ahead_ns += 5_000 * NS
+    road.reopen()
+
+    assert settle(road, clock) == [dead]
+
+    assert road.settler.halted is None
+    assert [road.settler.trade_state(t).state for t in (alive, dead, again)] == [
+        "final",
+        "busted",
+        "final",
+    ]
+    road.assert_books_agree()
+
+
+def test_unsealed_trades_older_than_the_horizon_are_treated_the_same(road: Road, clock: Clock):
+    alive = trade_on(road, 1, expires_in_s=100_000)
+    dead = trade_on(road, 2, expires_in_s=600)
+    clock.ahead_ns += 5_000 * NS
+    road.reopen()
+
+    assert settle(road, clock) == [dead]
+    assert road.settler.trade_state(alive).state == "final"
+    road.assert_books_agree()
+
+
+def test_a_withdrawal_that_was_refused_is_given_back_once_it_can_never_be_paid(
+    road: Road, clock: Clock
+):
+    before = road.engine.available(road.account(CAROL.address), 0)
+    steal(road, CAROL, road.usd, 10**14)
+    road.withdraw(CAROL, road.usd, 10**13, nonce=2, expires_in_s=500)
+    settle(road, clock)
+    assert road.engine.available(road.account(CAROL.address), 0) == before - 10**13, "may be sent"
+
+    clock.ahead_ns += 500 * NS
+    for _ in range(2):
+        settle(road, clock)
+        road.reopen()
+
+    assert road.engine.available(road.account(CAROL.address), 0) == before
+    road.engine.check()
+
+
+def test_a_withdrawal_that_somebody_else_sent_is_not_given_back(road: Road, clock: Clock):
+    before = road.engine.available(road.account(CAROL.address), 0)
+    road.withdraw(CAROL, road.usd, 10**13, nonce=2, expires_in_s=500)
+    road.settler.seal_now()
+    (action,) = road.outbox.in_state(ActionState.SEALED, limit=9)
+    assert transact(road.devchain.chain, BOB, action.to, action.calldata).succeeded
+    clock.ahead_ns += 600 * NS
+    settle(road, clock)
+
+    assert road.outbox.action(action.id).state is ActionState.FAILED, "ours came too late"
+    assert road.engine.available(road.account(CAROL.address), 0) == before - 10**13
+    road.assert_books_agree()

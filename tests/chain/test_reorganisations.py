@@ -1,0 +1,193 @@
+"""However deep the chain is rewritten, each trade and each deposit counts exactly once."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from settlement.actions import ActionState
+from settlement.devchain import DevChain
+from settlement.reconcile import Reconciler
+from tests.chain.conftest import Clock, until
+from tests.chain.road import ALICE, CAROL, NS, Road
+from tests.chain.test_submitter_faults import finish, states
+
+CONFIRMATIONS = 2
+SCENARIOS = 20
+STEPS = 25
+
+
+@pytest.fixture
+def road(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
+    built = Road(tmp_path, anvil, clock, confirmations=CONFIRMATIONS)
+    built.fund()
+    built.devchain.mine(16)
+    built.credit()
+    yield built
+    built.close()
+
+
+def rewrite(road: Road, depth: int) -> None:
+    """Replace the newest ``depth`` blocks by empty ones; their transactions are gone."""
+    road.devchain.rpc("anvil_reorg", [depth, []])
+
+
+def settle(road: Road) -> None:
+    road.settler.seal_now()
+    finish(road)
+
+
+@pytest.mark.parametrize("depth", range(1, 13))
+def test_batches_come_back_from_under_a_reorganisation(road: Road, depth: int):
+    """Deeper than the confirmations: what was final is sent again, the same bytes."""
+    for turn in (1, 2, 3):
+        road.trade(turn)
+        settle(road)
+        road.devchain.mine(2)
+    assert states(road) == [ActionState.FINAL] * 3
+    hashes = [state.tx_hash for state in road.settler.batches(9)]
+
+    rewrite(road, depth)
+    if depth % 2:
+        road.reopen()
+    finish(road)
+    road.trade(4)
+    settle(road)
+
+    assert states(road) == [ActionState.FINAL] * 4
+    assert [state.tx_hash for state in road.settler.batches(9)][1:] == hashes
+    assert road.next_batch() == 5 and road.settler.halted is None
+    road.assert_books_agree()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 6, 12])
+def test_a_deposit_that_moves_to_another_block_is_credited_once(road: Road, depth: int):
+    chain = road.devchain.chain
+    before = road.engine.available(road.account(ALICE.address), 0)
+    receipt = road.deposit(ALICE, road.usd, 5 * 10**6)
+    raw = road.devchain.rpc("eth_getRawTransactionByHash", ["0x" + receipt.tx_hash.hex()])
+    road.devchain.mine(max(depth - 1, CONFIRMATIONS - 1))
+    road.credit()
+    booked_early = road.engine.available(road.account(ALICE.address), 0) - before
+    assert booked_early in (0, 5 * 10**8)
+
+    rewrite(road, depth)
+    # It comes back behind another deposit, so its log has another index too.
+    road.deposit(CAROL, road.usd, 10**6)
+    if chain.receipt(receipt.tx_hash) is None:
+        chain.send_raw(bytes.fromhex(raw[2:]))
+    road.devchain.mine(CONFIRMATIONS)
+    for _ in range(3):
+        road.credit()
+        road.reopen()
+
+    assert chain.receipt(receipt.tx_hash) is not None
+    assert road.engine.available(road.account(ALICE.address), 0) == before + 5 * 10**8
+    road.assert_books_agree()
+
+
+def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(road: Road):
+    judge = Reconciler(
+        road.chain, road.outbox, road.settler, road.catalog, road.deployment, lambda: road.engine
+    )
+    road.deposit(ALICE, road.usd, 5 * 10**6)
+    road.devchain.mine(1)
+    road.credit()
+    rewrite(road, 3)
+    road.devchain.mine(3)
+    final = road.devchain.chain.head().number - CONFIRMATIONS + 1
+    judge.compare(judge.cut(), final)
+    whats = {difference.what for difference in judge.compare(judge.cut(), final)}
+
+    assert whats == {"custody", f"account 0x{ALICE.address.hex()}"}
+
+
+class Life:
+    """A random life of an exchange on a chain that cannot be relied on."""
+
+    def __init__(self, road: Road, clock: Clock, dice: random.Random) -> None:
+        self.road, self.clock, self.dice = road, clock, dice
+        self.turn = 0
+        self.steps: tuple[Callable[[], None], ...] = (
+            self.trade,
+            self.trade,
+            self.seal,
+            self.step,
+            self.step,
+            self.mine,
+            self.rewrite,
+            self.drop,
+            self.wait,
+            self.road.reopen,
+            self.pause,
+        )
+
+    def trade(self) -> None:
+        self.turn += 1
+        self.road.trade(self.turn)
+
+    def seal(self) -> None:
+        self.road.settler.seal_now()
+
+    def step(self) -> None:
+        self.road.settler.step()
+
+    def mine(self) -> None:
+        self.road.devchain.mine(self.dice.randrange(1, 4))
+
+    def rewrite(self) -> None:
+        rewrite(self.road, self.dice.randrange(1, 13))
+
+    def drop(self) -> None:
+        """The node forgets what waits in its pool."""
+        for action in self.road.outbox.in_state(ActionState.BROADCAST, limit=9):
+            for tx_hash in self.road.outbox.tx_hashes(action):
+                self.road.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
+
+    def wait(self) -> None:
+        self.clock.ahead_ns += self.dice.randrange(1, 30) * NS
+
+    def pause(self) -> None:
+        self.road.devchain.rpc("evm_setAutomine", [bool(self.dice.randrange(2))])
+
+    def end(self) -> None:
+        """Let the chain come to rest and everything arrive."""
+        road = self.road
+        road.devchain.rpc("evm_setAutomine", [True])
+        for _ in range(12):
+            road.settler.seal_now()
+            until(lambda: not road.settler.step())
+            road.devchain.mine()
+            self.clock.ahead_ns += 25 * NS
+
+
+def live(road: Road, clock: Clock, seed: int, steps: int) -> None:
+    life = Life(road, clock, random.Random(seed))
+    # What no reorganisation here reaches: by this batch a restart knows that the chain is ours.
+    life.trade()
+    settle(road)
+    road.devchain.mine(16)
+    for _ in range(steps):
+        life.dice.choice(life.steps)()
+    life.end()
+
+    assert road.settler.halted is None, seed
+    assert set(states(road)) <= {ActionState.FINAL}, seed
+    assert road.next_batch() == len(states(road)) + 1
+    trades = [state.batch for state in road.settler.batches(1_000)]
+    assert sum(b.last_trade - b.first_trade + 1 for b in trades) == life.turn
+    road.assert_books_agree()
+
+
+@pytest.mark.parametrize("seed", range(SCENARIOS))
+def test_a_life_on_a_chain_that_forgets_settles_each_trade_once(
+    road: Road, clock: Clock, seed: int
+):
+    live(road, clock, seed, STEPS)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(1_000, 1_100))
+def test_long_lives_on_a_chain_that_forgets(road: Road, clock: Clock, seed: int):
+    live(road, clock, seed, 300)

@@ -1,0 +1,136 @@
+"""An exchange on a chain of others: deployed contracts, a keystore, and no secret in any word."""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from eth_account import Account
+
+from engine.types import Side
+from gateway.demo.funding import fill_vault
+from gateway.demo.wallet import Wallet
+from gateway.server import Serving, settings_of
+from gateway.stack import Remote, Stack
+from settlement.deploy import Delays, DeploymentError, TokenPlan, deploy
+from settlement.devchain import DevChain, dev_secret
+from settlement.signer import KeystoreRefusedError, SecretSigner
+
+CANARY = bytes.fromhex("c0ffee" * 10 + "c0de")
+PASSWORD = "correct horse canary staple"
+TURNS_MAX = 400
+MARKETS = [
+    {
+        "symbol": "TOKEN-USD",
+        "base": "TOKEN",
+        "quote": "USD",
+        "lot_pips": 10_000,
+        "tick_pips": 100,
+        "maker_fee_ppm": 200,
+        "taker_fee_ppm": 1_000,
+    }
+]
+
+
+def served(tmp_path: Path, anvil: DevChain, operator: bytes) -> Serving:
+    """Deploy for ``operator`` and write the files that an operator prepares."""
+    tokens = (TokenPlan("Dollar", "USD", 6), TokenPlan("Token", "TOKEN", 18))
+    record = tmp_path / "contracts.json"
+    deploy(anvil.chain, record, SecretSigner(dev_secret(9)), operator, tokens, Delays())
+    keystore, password = tmp_path / "operator.json", tmp_path / "password"
+    keystore.write_text(json.dumps(Account.encrypt(CANARY, PASSWORD, kdf="pbkdf2", iterations=2)))
+    password.write_text(PASSWORD + "\n")
+    markets = tmp_path / "markets.json"
+    markets.write_text(json.dumps(MARKETS))
+    remote = Remote((str(anvil.rpc_url),), record)
+    files = (keystore, password, markets)
+    return Serving(tmp_path / "data", "127.0.0.1", 0, remote, *files, 2, "")
+
+
+async def until_final(stack: Stack, anvil: DevChain, trade_id: int) -> None:
+    for _ in range(TURNS_MAX):
+        await stack.chain_loop.turn()
+        await asyncio.to_thread(anvil.mine)
+        if stack.settler.trade_state(trade_id).state == "final":
+            return
+    raise AssertionError("the trade did not become final")
+
+
+async def trade(stack: Stack, anvil: DevChain) -> None:
+    wallets = [Wallet(dev_secret(i), stack.chain, stack.exchange.domain) for i in (1, 2)]
+    for wallet in wallets:
+        for token in stack.catalog.tokens:
+            vault = (stack.chain, stack.deployment, wallet, token, 10**14)
+            await asyncio.to_thread(fill_vault, *vault)
+    for _ in range(TURNS_MAX):
+        await stack.chain_loop.turn()
+        await asyncio.to_thread(anvil.mine)
+        balances = (
+            stack.exchange.balance(w.address, t.address)
+            for w in wallets
+            for t in stack.catalog.tokens
+        )
+        if all(sum(balance) for balance in balances):
+            break
+    market, expiry = stack.catalog.markets[0], stack.now_ns() // 10**9 + 3_600
+    maker, taker = wallets
+    for order in (
+        maker.order(market, Side.SELL, 10, 250_000, nonce=1, expiry=expiry, lane=0x8000),
+        taker.order(market, Side.BUY, 10, 250_000, nonce=1, expiry=expiry),
+    ):
+        assert (await stack.exchange.place(order)).accepted
+
+
+def fund_operator(anvil: DevChain, operator: bytes) -> None:
+    anvil.rpc("anvil_setBalance", ["0x" + operator.hex(), hex(10**20)])
+
+
+def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
+    anvil: DevChain, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any
+):
+    operator = SecretSigner(CANARY).address
+    fund_operator(anvil, operator)
+    serving = served(tmp_path, anvil, operator)
+    words: list[str] = []
+
+    async def story() -> None:
+        async with Stack(settings_of(serving)) as stack:
+            await trade(stack, anvil)
+            await until_final(stack, anvil, 1)
+            assert stack.reconciliation.block > 0 and stack.reconciliation.reasons == []
+            assert stack.chain.nonce(operator, pending=False) == 1
+            words.extend(map(repr, (stack.settings, stack.settler, vars(stack))))
+        async with Stack(settings_of(serving)) as again:
+            assert again.settler.trade_state(1).state == "final"
+            await again.chain_loop.turn()
+            assert again.settler.halted is None
+
+    with caplog.at_level(logging.DEBUG), structlog.testing.capture_logs() as logged:
+        asyncio.run(story())
+    output = capfd.readouterr()
+    words += [caplog.text, output.out, output.err, repr(logged)]
+    words += [path.read_bytes().hex() for path in serving.directory.rglob("*") if path.is_file()]
+    assert len(words) > 10
+    for text in words:
+        for secret in (CANARY.hex(), PASSWORD, PASSWORD.encode().hex(), str(int(CANARY.hex(), 16))):
+            assert secret not in text, "a secret was written down"
+
+
+def test_a_wrong_operator_key_or_password_is_refused_before_anything_is_sent(
+    anvil: DevChain, tmp_path: Path
+):
+    serving = served(tmp_path, anvil, SecretSigner(dev_secret(4)).address)
+
+    async def open_it() -> None:
+        async with Stack(settings_of(serving)):
+            raise AssertionError("it opened")
+
+    with pytest.raises(DeploymentError, match="the exchange takes batches of 0x"):
+        asyncio.run(open_it())
+    serving.password_file.write_text("wrong canary")
+    with pytest.raises(KeystoreRefusedError) as refused:
+        settings_of(serving)
+    assert "canary" not in str(refused.value)
