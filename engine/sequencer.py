@@ -9,7 +9,7 @@ anew from what is on disk, and in the command's place its market is halted.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from engine.journal.format import Batch, Heads
 from engine.journal.journal import Journal
 from engine.journal.poison import PoisonList
 from engine.journal.reader import Position, Reader
-from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, Snapshots, sequence_of
+from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, SnapshotFiles, sequence_of
 from engine.types import Limits
 
 REPLAY_BATCH: Final = 4096
@@ -46,13 +46,17 @@ class Machine(Protocol):
         """Return 32 bytes that stand for the whole state."""
 
 
-class MachineType(Protocol):
+M = TypeVar("M", bound=Machine)
+M_co = TypeVar("M_co", bound=Machine, covariant=True)
+
+
+class MachineType(Protocol[M_co]):
     """How a machine begins; the class of an engine is one."""
 
-    def __call__(self, limits: Limits) -> Machine:
+    def __call__(self, limits: Limits) -> M_co:
         """Return the machine before the first command."""
 
-    def restore(self, limits: Limits, columns: Columns) -> Machine:
+    def restore(self, limits: Limits, columns: Columns) -> M_co:
         """Return the machine whose ``columns`` these were."""
 
 
@@ -71,15 +75,15 @@ class Written(NamedTuple):
     heads: Heads
 
 
-class Sequencer:
+class Sequencer(Generic[M]):
     """Stamps, journals and applies."""
 
     def __init__(
         self,
-        machine_type: MachineType,
+        machine_type: MachineType[M],
         journal: Journal,
         now_ns: Callable[[], int],
-        snapshots: Snapshots | None = None,
+        snapshots: SnapshotFiles | None = None,
     ) -> None:
         """Without ``snapshots`` every start and every poisoned command replays all history."""
         self._machine_type = machine_type
@@ -91,6 +95,8 @@ class Sequencer:
         self._applied: Position | None = None
         self.machine = machine_type(journal.limits)
         """The engine as it is now; another object after a start or a poisoned command."""
+        self.resumed_at = 0
+        """The sequence of the snapshot that ``resume`` has found."""
         self.snapshots_refused: list[str] = []
         """Why ``resume`` has passed over a snapshot, in words."""
 
@@ -109,6 +115,16 @@ class Sequencer:
         """Return the sequences that the engine could not carry out."""
         return self._poison.sequences
 
+    @property
+    def is_low(self) -> bool:
+        """Return whether the disk is nearly full: then no new orders should be written."""
+        return self._journal.is_low
+
+    @property
+    def ambiguous(self) -> list[str]:
+        """Return the files of batches that may have been acknowledged and cannot be read."""
+        return self._journal.ambiguous_names()
+
     def resume(self, consumers: Collection[str]) -> Snapshot | None:
         """Go on from the newest sound snapshot that remembers exactly ``consumers``, if any.
 
@@ -125,6 +141,7 @@ class Sequencer:
                 self.snapshots_refused.append(str(refused))
                 continue
             self._applied, self._time_ns = snapshot.position, snapshot.time_ns
+            self.resumed_at = snapshot.sequence
             return snapshot
         return None
 
@@ -188,7 +205,7 @@ class Sequencer:
             consumers,
         )
 
-    def _restored(self, snapshot: Snapshot) -> Machine:
+    def _restored(self, snapshot: Snapshot) -> M:
         if snapshot.limits != self._journal.limits:
             raise SnapshotDamaged(f"a snapshot of {snapshot.limits} is not of this journal")
         machine = self._machine_type.restore(snapshot.limits, snapshot.columns)
@@ -196,7 +213,7 @@ class Sequencer:
             raise SnapshotDamaged(f"the state after {snapshot.sequence} has another hash")
         return machine
 
-    def _machine_before(self, first: int) -> Machine:
+    def _machine_before(self, first: int) -> M:
         """Return the engine as it was before ``first``, made from what is on disk alone."""
         machine, start = self._machine_type(self._journal.limits), None
         for name in self._snapshots.names() if self._snapshots else ():
@@ -229,7 +246,7 @@ def _gathered(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
     count = 0
     for batch in batches:
         run.append(batch)
-        count += batch.header.count
+        count += batch.header.record_count
         if count >= REPLAY_BATCH:
             yield run
             run, count = [], 0

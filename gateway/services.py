@@ -41,8 +41,9 @@ class Services:
     """Constructor arguments of the gateway.
 
     ``not_ready`` returns what is still missing before work may be taken, in plain words; empty
-    means ready. ``now_ns`` is the clock of sessions, metrics and tickers. ``routers`` are mounted
-    as they are (merchants, a sandbox); they refuse by raising ``gateway.problems.Rejected``.
+    means ready; ``restrictions`` what is not taken although we are ready. ``now_ns`` is the clock
+    of sessions, metrics and tickers. ``routers`` are mounted as they are (merchants, a sandbox);
+    they refuse by raising ``gateway.problems.Rejected``.
     """
 
     exchange: ExchangePort
@@ -58,3 +59,4 @@ class Services:
     version: str
     outbox_bounds: OutboxBounds
     routers: tuple[APIRouter, ...] = ()
+    restrictions: Callable[[], list[str]] = list

@@ -19,13 +19,15 @@ import structlog
 from fastapi import APIRouter
 
 from engine.core import Engine
-from engine.journal import DirectoryStorage, Journal
+from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
+from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
 from gateway.chainloop import ChainLoop, SettlementDesk
 from gateway.channels import Channels
 from gateway.exchange import Exchange
+from gateway.keeper import Keeper
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -33,6 +35,7 @@ from gateway.ratelimits import Budgets, RateLimits
 from gateway.serve import HttpServer
 from gateway.services import Services
 from gateway.sessions import SessionIssuer
+from gateway.snapshotter import Snapshotter
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring
@@ -56,6 +59,7 @@ VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
 MERCHANT_SECONDS: Final = 0.2
+KEEPER_SECONDS: Final = 0.5
 SECRET_SIZE: Final = 32
 CLOSING_STEPS_MAX: Final = 100
 
@@ -93,12 +97,24 @@ class Settings(NamedTuple):
     sandbox: bool = False
 
 
+def _quietly(_sequence: int, _last: int) -> None:
+    """Tell nobody how far recovery is."""
+
+
 class Stack:
     """A running exchange; an async context."""
 
-    def __init__(self, settings: Settings, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now_ns: Callable[[], int] = time.time_ns,
+        recovering: Callable[[int, int], None] = _quietly,
+    ) -> None:
+        """``recovering`` is told how far recovery is: (sequence reached, about the last one)."""
         self.settings = settings
         self.now_ns = now_ns
+        self._recovering = recovering
+        self.metrics = Metrics()
         self.log = structlog.get_logger("stack")
         self.port = 0
         self.routers: list[APIRouter] = []
@@ -111,7 +127,7 @@ class Stack:
         self._build_exchange()
         self._build_merchants()
         await asyncio.to_thread(self.chain_loop.rebuild_keys)
-        self.sequences_recovered = self.pipeline.recover()
+        self._recover()
         self.pipeline.start()
         await self._list_what_is_missing()
         self.chain_loop.resume()
@@ -133,6 +149,8 @@ class Stack:
         await self.merchants.deliveries.drain()
         await self.pipeline.close()
         await asyncio.to_thread(self._settle_what_waits)
+        self.snapshotter.close()
+        self.journal.close()
         self.outbox.close()
         self.storage.close()
         self.devchain.close()
@@ -198,12 +216,24 @@ class Stack:
         for token in deployment.tokens:
             self.watcher.watch_token(token.address)
         self.desk = SettlementDesk(self.settler, self.watcher)
-        self.engine = Engine(settings.limits)
-        self.pipeline = Pipeline(
-            Sequencer(self.engine, Journal(self.storage), self.now_ns), _end_process
+        self.journal = Journal(self.storage, settings.limits)
+        directory = settings.directory / "snapshots"
+        sequencer = Sequencer(
+            Engine, self.journal, self.now_ns, SnapshotFiles(DirectoryReader(directory))
         )
+        self.sequencer = sequencer
+        self.pipeline = Pipeline(sequencer, _end_process)
+        self.snapshotter = Snapshotter(
+            sequencer, self.pipeline.memories, directory, Engine, self.now_ns
+        )
+        self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
         self.exchange = Exchange(
-            self.pipeline, self.engine, self.catalog, self.admission, domain, self.now_ns
+            self.pipeline,
+            lambda: sequencer.machine,
+            self.catalog,
+            self.admission,
+            domain,
+            self.now_ns,
         )
         self.channels = Channels()
         self.market_data = MarketData(self.catalog, self.channels, self.desk.trade_state)
@@ -248,6 +278,17 @@ class Stack:
             listeners=(self.market_data, self.user_stream),
         )
 
+    @property
+    def engine(self) -> Engine:
+        """Return the engine as it is now."""
+        return self.sequencer.machine
+
+    def _recover(self) -> None:
+        last = about_last_sequence(self.storage)
+        for sequence in self.pipeline.recover():
+            self._recovering(sequence, max(last, sequence))
+        self.keeper.started()
+
     async def _list_what_is_missing(self) -> None:
         """List tokens and markets once; a crash in between is picked up where it stopped."""
         for token in self.deployment.tokens[len(self.catalog.tokens) :]:
@@ -269,9 +310,10 @@ class Stack:
             user_stream=self.user_stream,
             sessions=SessionIssuer(self._secret("session.secret"), self.now_ns),
             limits=RateLimits(self.settings.budgets),
-            metrics=Metrics(),
+            metrics=self.metrics,
             now_ns=self.now_ns,
             not_ready=self._not_ready,
+            restrictions=self.keeper.restrictions,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
@@ -281,6 +323,7 @@ class Stack:
         self._start_loop(self.chain_loop.turn, 0.1, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
+        self._start_loop(self.keeper.turn, KEEPER_SECONDS, "keeper")
         return self.port
 
     def operator_token(self) -> str:

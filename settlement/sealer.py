@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from engine.commands import Kind
@@ -121,12 +122,22 @@ def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> list[tuple
     return [(order.account, index) for index in indices]
 
 
+class _Memory(msgspec.Struct):
+    orders: dict[int, SignedOrder]
+    groups: list[Group]
+    payouts: list[Payout]
+    first_ns: int
+    tail: Group | None
+
+
 class Sealer:
     """Turns the journal into batches and withdrawals in the outbox.
 
     ``consume`` belongs to the thread of the pipeline, ``seal`` and ``seal_due`` to one worker.
     The catalog must be an earlier consumer of the same pipeline.
     """
+
+    memory_name = "sealer/1"
 
     def __init__(
         self,
@@ -167,6 +178,28 @@ class Sealer:
         return len(self._orders)
 
     # Follow the journal.
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``. Without the lock, which the worker may hold for ever
+        in a forked process: what it has taken off the queue is in the outbox already."""
+        queue = self._queue.copy()
+        return msgspec.msgpack.encode(
+            _Memory(
+                self._orders,
+                [item for item in queue if isinstance(item, Group)],
+                [item for item in queue if isinstance(item, Payout)],
+                self._first_ns,
+                self._tail,
+            )
+        )
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``. The outbox may have come further since."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._orders, self._first_ns, self._tail = saved.orders, saved.first_ns, saved.tail
+        groups = [g for g in saved.groups if g.trades[-1].trade_id > self._sealed_trade]
+        payouts = [p for p in saved.payouts if p.sequence > self._paid_sequence]
+        self._queue.extend(sorted([*groups, *payouts], key=lambda item: item.sequence))
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.frames.Consumer``."""

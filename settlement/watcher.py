@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed
@@ -317,8 +319,18 @@ _BY_TOPIC: Final = {event.topic: event for event in (*EXCHANGE_EVENTS, TRANSFER)
 class DepositBook:
     """A consumer that knows which log entries are in the journal already."""
 
+    memory_name = "deposits/1"
+
     def __init__(self) -> None:
         self._booked: set[tuple[bytes, int]] = set()
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(sorted(self._booked))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        self._booked = set(msgspec.msgpack.decode(memory, type=list[tuple[bytes, int]]))
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.frames.Consumer``."""
@@ -326,11 +338,16 @@ class DepositBook:
         if not ((kinds == Kind.DEPOSIT) | (kinds >= Kind.EXIT_BEGIN)).any():
             return
         for frame in batch.frames():
-            if frame.command["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END):
+            kind = frame.command["kind"]
+            if kind not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END, Kind.POISON):
                 continue
             if frame.answer[0]["kind"] == EventKind.REJECTED:
                 continue
             evidence = decode(frame.attachment)
+            if kind == Kind.POISON and not isinstance(evidence, DepositEvidence | ExitEvidence):
+                continue
+            # A poisoned one counts too: sent again it would stop the engine again. Reconciliation
+            # shows what it has not moved.
             assert isinstance(evidence, DepositEvidence | ExitEvidence), "money needs evidence"
             self._booked.add((evidence.tx_hash, evidence.log_index))
 

@@ -2,7 +2,7 @@
 
 from engine.journal.format import Batch, Heads, JournalCorrupt
 from engine.journal.journal import Journal
-from engine.journal.snapshot import Snapshots
+from engine.journal.snapshot import SnapshotFiles
 from engine.journal.storage import DirectoryReader, DirectoryStorage, Storage, StorageFull
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "Heads",
     "Journal",
     "JournalCorrupt",
-    "Snapshots",
+    "SnapshotFiles",
     "Storage",
     "StorageFull",
 ]

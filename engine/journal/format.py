@@ -91,7 +91,7 @@ class BatchHeader(NamedTuple):
     """What a batch says of itself."""
 
     epoch: int
-    count: int
+    record_count: int
     body_size: int
     first_sequence: int
     durable: int
@@ -101,7 +101,7 @@ class BatchHeader(NamedTuple):
     @property
     def last_sequence(self) -> int:
         """Return the sequence of the last record."""
-        return self.first_sequence + self.count - 1
+        return self.first_sequence + self.record_count - 1
 
     @property
     def size(self) -> int:
@@ -259,14 +259,16 @@ def unpack_batch(raw: bytes, offset: int, header: BatchHeader, head_before: byte
         return None
     if end > len(raw) or raw[start + header.body_size : end].strip(b"\xff"):
         return None
-    if header.body_size == header.count * RECORD.itemsize:
+    if header.body_size == header.record_count * RECORD.itemsize:
         rows = np.frombuffer(body, RECORD)
-        attachments = [b""] * header.count
+        attachments = [b""] * header.record_count
     else:
         rows, attachments = _split(body)
-    assert len(rows) == header.count, "a verified batch was written by us"
+    assert len(rows) == header.record_count, "a verified batch was written by us"
     commands = np.ascontiguousarray(rows["command"])
-    return Batch(header, commands, attachments, Heads(head_before, body, header.count, header.head))
+    return Batch(
+        header, commands, attachments, Heads(head_before, body, header.record_count, header.head)
+    )
 
 
 def record_starts(body: bytes) -> Iterator[int]:

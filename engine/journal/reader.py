@@ -77,6 +77,14 @@ def limits_of(storage: ReadStorage) -> Limits | None:
     return unpack_file_header(storage.read(names[0]), names[0]).limits if names else None
 
 
+def about_last_sequence(storage: ReadStorage) -> int:
+    """Return about how far the journal goes, from its files' names: to show progress."""
+    starts = [first_sequence_of(name) for name in journal_names(storage)]
+    if len(starts) < 2:
+        return starts[0] if starts else 0
+    return starts[-1] + (starts[-1] - starts[0]) // (len(starts) - 1)
+
+
 class Reader:
     """Reads a journal once. After ``batches`` has ended, the fields tell where it ended."""
 
@@ -170,7 +178,7 @@ class Reader:
         offset = self.end
         header = unpack_batch_header(raw, offset)
         if header is not None:
-            in_place = header.first_sequence == self.sequence + 1 and header.count > 0
+            in_place = header.first_sequence == self.sequence + 1 and header.record_count > 0
             if not in_place or header.epoch != self.epoch or header.durable > self.sequence:
                 raise JournalCorrupt(
                     self.name, offset, f"the batch of {header.first_sequence} is out of place"
@@ -203,7 +211,7 @@ class Reader:
             raise JournalCorrupt(
                 self.name,
                 offset,
-                f"a batch does not verify that was synced ({self._mark.sequence})",
+                f"a synced batch does not verify ({self._mark.sequence})",
             )
         damage = Damage.TORN if _is_unfinished(raw, offset, header) else Damage.AMBIGUOUS
         return Tail(damage, self.name, offset, self.sequence + 1, rest)

@@ -112,47 +112,48 @@ def unpack_snapshot(raw: bytes, name: str) -> Snapshot:
     )
 
 
-class Snapshots:
-    """The snapshots in one directory of their own."""
+class SnapshotFiles:
+    """The snapshots in one directory, for those who go on from them."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: ReadStorage) -> None:
         self._storage = storage
 
-    def write(self, snapshot: Snapshot) -> str:
-        """Keep ``snapshot`` durably; return its name. Raises ``SnapshotDamaged`` if it cannot be
-        read back, and StorageFull or OSError, with the older ones untouched."""
-        name = f"{snapshot.sequence:016d}{SUFFIX}"
-        aside = f"{snapshot.sequence:016d}{ASIDE}"
-        raw = pack_snapshot(snapshot)
-        self._storage.create(aside)
-        self._storage.allocate(aside, len(raw))
-        self._storage.write(aside, 0, raw)
-        self._storage.sync(aside)
-        if self._storage.read(aside) != raw:
-            raise SnapshotDamaged(f"{aside} reads back as something else")
-        self._storage.rename(aside, name)
-        return name
-
-    def prune(self) -> None:
-        """Delete all but the newest three, and what a crash has left half written."""
-        for name in self._storage.names():
-            if name.endswith(ASIDE):
-                self._storage.remove(name)
-        for name in snapshot_names(self._storage)[SNAPSHOTS_KEPT:]:
-            self._storage.remove(name)
+    def names(self) -> list[str]:
+        """Return all snapshots, newest first."""
+        names = (name for name in self._storage.names() if name.endswith(SUFFIX))
+        return sorted(names, reverse=True)
 
     def read(self, name: str) -> Snapshot:
         """Return one snapshot. Raises ``SnapshotDamaged``."""
         return unpack_snapshot(self._storage.read(name), name)
 
-    def names(self) -> list[str]:
-        """Return all snapshots, newest first."""
-        return snapshot_names(self._storage)
+
+def write_snapshot(storage: Storage, snapshot: Snapshot) -> str:
+    """Keep ``snapshot`` durably and read it back; return its name.
+
+    Raises ``SnapshotDamaged`` if it reads back as something else, and StorageFull or OSError; the
+    older ones are untouched then.
+    """
+    name = f"{snapshot.sequence:016d}{SUFFIX}"
+    aside = f"{snapshot.sequence:016d}{ASIDE}"
+    raw = pack_snapshot(snapshot)
+    storage.create(aside)
+    storage.allocate(aside, len(raw))
+    storage.write(aside, 0, raw)
+    storage.sync(aside)
+    if storage.read(aside) != raw:
+        raise SnapshotDamaged(f"{aside} reads back as something else")
+    storage.rename(aside, name)
+    return name
 
 
-def snapshot_names(storage: ReadStorage) -> list[str]:
-    """Return the snapshots in ``storage``, newest first."""
-    return sorted((name for name in storage.names() if name.endswith(SUFFIX)), reverse=True)
+def prune_snapshots(storage: Storage) -> None:
+    """Delete all but the newest three, and what a crash has left half written."""
+    for name in storage.names():
+        if name.endswith(ASIDE):
+            storage.remove(name)
+    for name in SnapshotFiles(storage).names()[SNAPSHOTS_KEPT:]:
+        storage.remove(name)
 
 
 def sequence_of(name: str) -> int:

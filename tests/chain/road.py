@@ -99,8 +99,7 @@ class Road:
     def _open(self, chain: Chain) -> None:
         self.chain = chain
         self.storage = DirectoryStorage(self.directory / "journal")
-        self.engine = Engine(LIMITS)
-        self.sequencer = Sequencer(self.engine, Journal(self.storage), self.clock)
+        self.sequencer = Sequencer(Engine, Journal(self.storage, LIMITS), self.clock)
         self.outbox = Outbox(self.directory / "outbox.sqlite")
         self.catalog, self.book = Catalog(), DepositBook()
         self.admission = Admission(self.catalog, KeyBook())
@@ -122,11 +121,15 @@ class Road:
             for consumer in (self.catalog, self.book, self.admission, self.sealer):
                 consumer.consume(committed)
 
+    @property
+    def engine(self) -> Engine:
+        return self.sequencer.machine
+
     def history(self) -> list[Committed]:
         """Return everything in the journal, read by another engine."""
         self.storage.close()
         self.storage = DirectoryStorage(self.directory / "journal")
-        return list(Sequencer(Engine(LIMITS), Journal(self.storage), self.clock).recover())
+        return list(Sequencer(Engine, Journal(self.storage, LIMITS), self.clock).recover())
 
     def close(self) -> None:
         self.storage.close()
