@@ -56,7 +56,7 @@ class MachineType(Protocol[M_co]):
     def __call__(self, limits: Limits) -> M_co:
         """Return the machine before the first command."""
 
-    def restore(self, limits: Limits, columns: Columns) -> M_co:
+    def restore(self, limits: Limits, columns: Columns, /) -> M_co:
         """Return the machine whose ``columns`` these were."""
 
 

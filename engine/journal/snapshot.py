@@ -31,7 +31,7 @@ _MAGIC: Final = b"TILLSNAP"
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<8sHHI")
 
-Columns = Mapping[str, NDArray[Any]]
+Columns = dict[str, NDArray[Any]]
 """The arrays of an engine by name."""
 
 
