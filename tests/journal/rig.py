@@ -2,7 +2,14 @@
 
 import numpy as np
 
+from engine.commands import Kind, command
 from engine.events import EVENT
+from engine.journal import Journal, StorageFull
+from engine.journal.format import FILE_START, unpack_batch_header
+from engine.journal.mark import MARK_NAME
+from engine.journal.reader import journal_names
+from engine.sequencer import Sequencer, Submission
+from engine.types import Limits
 
 
 class MemoryStorage:
@@ -11,6 +18,15 @@ class MemoryStorage:
     def __init__(self):
         self.files, self.synced = {}, {}
         self.free = 500_000
+        self.room = 1 << 40
+        """How many bytes all files may have."""
+
+    def copy(self):
+        """Return another disk with what is on this one now."""
+        other = MemoryStorage()
+        other.files = {name: bytearray(raw) for name, raw in self.files.items()}
+        other.synced = dict(self.synced)
+        return other
 
     def names(self):
         return sorted(self.files)
@@ -22,11 +38,13 @@ class MemoryStorage:
         return bytes(self.files[name])
 
     def create(self, name):
-        self.files[name] = bytearray()
-        self.sync(name)
+        self.files[name], self.synced[name] = bytearray(), b""
 
     def allocate(self, name, size):
-        self.files[name].extend(bytes(max(0, size - len(self.files[name]))))
+        grows = max(0, size - len(self.files[name]))
+        if sum(map(len, self.files.values())) + grows > self.room:
+            raise StorageFull(f"no room for {name}")
+        self.files[name].extend(bytes(grows))
 
     def write(self, name, offset, chunk):
         self.allocate(name, offset + len(chunk))
@@ -72,3 +90,56 @@ class Echo:
 
     def state_hash(self):
         return self.sequence.to_bytes(32, "little")
+
+
+LIMITS = Limits(tokens=2, markets=1, accounts=4, orders=16, ladder_ticks=128, generations=5)
+ROOM_STEP = 4096
+"""Little room at a time, so that a test's disk stays small."""
+
+
+def sequencer_on(storage, machine_type=Echo, now_ns=lambda: 7, snapshots=None, **bounds):
+    """Return a sequencer over ``storage``; ``recover`` has not been called."""
+    journal = Journal(storage, LIMITS, room_step=ROOM_STEP, **bounds)
+    return Sequencer(machine_type, journal, now_ns, snapshots)
+
+
+def batch_from(serial, count):
+    """Return ``count`` submissions that differ by their number, from ``serial`` on."""
+    return [
+        Submission(command(Kind.CLOCK, amount=number), b"note %d" % number)
+        for number in range(serial, serial + count)
+    ]
+
+
+def written(counts, storage=None, **bounds):
+    """Return storage after committing batches of ``counts`` commands."""
+    storage = storage or MemoryStorage()
+    sequencer = sequencer_on(storage, **bounds)
+    assert list(sequencer.recover()) == []
+    for count in counts:
+        sequencer.commit(batch_from(sequencer.sequence + 1, count))
+    return storage
+
+
+def recovered(storage, **bounds):
+    """Return every frame on ``storage``, read by a new sequencer."""
+    return [
+        frame for batch in sequencer_on(storage, **bounds).recover() for frame in batch.frames()
+    ]
+
+
+def without_mark(storage):
+    """Forget how far the journal was synced, as a power cut may."""
+    storage.files.pop(MARK_NAME, None)
+    return storage
+
+
+def batches_of(storage):
+    """Return (name, offset, header) of every batch on ``storage``."""
+    found = []
+    for name in journal_names(storage):
+        raw, offset = storage.read(name), FILE_START
+        while (header := unpack_batch_header(raw, offset)) is not None:
+            found.append((name, offset, header))
+            offset += header.size
+    return found

@@ -34,6 +34,11 @@ class GatedStorage(MemoryStorage):
         self.syncs = 0
         self.fails = False
 
+    def copy(self):
+        other = GatedStorage()
+        other.__dict__.update(vars(super().copy()))
+        return other
+
     def sync(self, name):
         assert self.gate.wait(LONG_SECONDS), "the test forgot to open the gate"
         if self.fails:
@@ -45,12 +50,15 @@ class GatedStorage(MemoryStorage):
 class House:
     """An exchange over a gated disk; an async context."""
 
-    def __init__(self, storage=None, queue_max=QUEUE_MAX):
+    def __init__(
+        self, storage=None, queue_max=QUEUE_MAX, machine_type=Engine, snapshots=None, consumers=None
+    ):
+        """``consumers`` takes this house and returns more of them."""
         self.storage = storage or GatedStorage()
         self.fatal = []
         self.now_ns = START * NS
-        journal = Journal(self.storage, LIMITS, room_step=ROOM_STEP)
-        self.sequencer = Sequencer(Engine, journal, lambda: self.now_ns)
+        self.journal = Journal(self.storage, LIMITS, room_step=ROOM_STEP)
+        self.sequencer = Sequencer(machine_type, self.journal, lambda: self.now_ns, snapshots)
         self.pipeline = Pipeline(self.sequencer, self.fatal.append, queue_max)
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
@@ -64,6 +72,8 @@ class House:
             DOMAIN,
             lambda: self.now_ns,
         )
+        for consumer in consumers(self) if consumers else ():
+            self.pipeline.follow(consumer)
 
     @property
     def engine(self):
