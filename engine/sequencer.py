@@ -172,6 +172,7 @@ class Sequencer(Generic[M]):
         """Let the engine carry out what ``write`` has put on disk."""
         commands = self._poison.applied_to(written.commands)
         first, last = int(commands["sequence"][0]), int(commands["sequence"][-1])
+        assert self.machine.sequence == first - 1, "batches must start where the last one ended"
         while True:
             try:
                 events = self.machine.apply(commands)

@@ -47,5 +47,6 @@ class KeyBook:
 
     def use(self, account: bytes, key: bytes, notional_pips: int) -> None:
         """Promise ``notional_pips`` (negative gives back what an order did not use)."""
-        used = self.notional_used.get((account, key), 0)
-        self.notional_used[account, key] = used + notional_pips
+        used = self.notional_used.pop((account, key), 0) + notional_pips
+        if used:
+            self.notional_used[account, key] = used
