@@ -115,6 +115,7 @@ class _Memory(msgspec.Struct):
     books: dict[int, BookMemory]
     trades: dict[int, list[Trade]]
     buckets: dict[int, list[Bucket]]
+    prices: dict[int, int]
     event_index: int
     sequence: int
     last_trade_id: int
@@ -146,6 +147,7 @@ class MarketData:
                 {number: book.memory() for number, book in self._books.items()},
                 {number: list(tape.trades) for number, tape in self._tapes.items()},
                 {number: list(tape.buckets) for number, tape in self._tapes.items()},
+                self._prices,
                 self.event_index,
                 self.sequence,
                 self.last_trade_id,
@@ -160,6 +162,7 @@ class MarketData:
             tape = self._tapes.setdefault(number, Tape())
             tape.trades.extend(trades)
             tape.buckets.extend(saved.buckets[number])
+        self._prices = saved.prices
         self.event_index, self.sequence = saved.event_index, saved.sequence
         self.last_trade_id = saved.last_trade_id
 

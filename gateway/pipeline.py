@@ -193,16 +193,16 @@ class Pipeline:
             for consumer in self._consumers:
                 consumer.consume(part)
 
-
-FAILURES: Final = (EventKind.REJECTED, EventKind.POISONED)
-"""What the first event of a command that was not carried out may be."""
-
     def _rememberers(self) -> dict[str, Rememberer]:
         return {
             consumer.memory_name: consumer
             for consumer in self._consumers
             if isinstance(consumer, Rememberer)
         }
+
+
+FAILURES: Final = (EventKind.REJECTED, EventKind.POISONED)
+"""What the first event of a command that was not carried out may be."""
 
 
 def receipt_of(frame: Frame) -> Receipt:

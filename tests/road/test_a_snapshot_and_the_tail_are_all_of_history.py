@@ -154,7 +154,7 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
             waiting = [asyncio.create_task(house.exchange.tick())]
             await settle_down()
             waiting += [asyncio.create_task(house.exchange.place(order)) for order in late]
-            waiting.append(asyncio.create_task(house.exchange.withdraw(ALICE.withdrawal(9))))
+            waiting.append(asyncio.create_task(house.exchange.withdraw(ALICE.withdrawal(100))))
             await settle_down()
             write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
             storage = house.storage.copy()
@@ -167,7 +167,7 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
             assert memory_of(resumed) == fresh
             for order in late:
                 assert (await resumed.exchange.place(order)).accepted
-            assert (await resumed.exchange.withdraw(ALICE.withdrawal(9))).accepted
+            assert (await resumed.exchange.withdraw(ALICE.withdrawal(100))).accepted
 
     asyncio.run(road())
 
@@ -180,7 +180,7 @@ def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
             await house.fund(ALICE, BOB)
             await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
             await house.exchange.place(BOB.order(Side.BUY))
-            await house.exchange.withdraw(ALICE.withdrawal(9))
+            await house.exchange.withdraw(ALICE.withdrawal(100))
             sealer = house.pipeline._consumers[3]
             write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
             assert sealer.seal(house.now_ns)
