@@ -9,54 +9,36 @@ anew from what is on disk, and in the command's place its market is halted.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from engine.commands import COMMAND, Commands
-from engine.events import Events
 from engine.frames import Committed
-from engine.journal.format import Batch, Heads
+from engine.journal.format import Batch
 from engine.journal.journal import Journal
 from engine.journal.poison import PoisonList
 from engine.journal.reader import Position, Reader
 from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, SnapshotFiles, sequence_of
+from engine.replay import Machine, MachineType, Written, gathered_batches, joined_batches
 from engine.types import Limits
 
-REPLAY_BATCH: Final = 4096
 
-
-class Machine(Protocol):
-    """The engine, core or reference."""
-
-    @property
-    def sequence(self) -> int:
-        """Return the sequence of the last command begun."""
-
-    def apply(self, commands: Commands) -> Events:
-        """Apply stamped commands in order and return their events.
-
-        After an AssertionError the machine is good for nothing but its ``sequence``.
-        """
+class LastingMachine(Machine, Protocol):
+    """An engine whose state can be kept."""
 
     def columns(self) -> Columns:
         """Return all of the state as arrays."""
 
-    def state_hash(self) -> bytes:
-        """Return 32 bytes that stand for the whole state."""
+
+L = TypeVar("L", bound=LastingMachine)
+L_co = TypeVar("L_co", bound=LastingMachine, covariant=True)
 
 
-M = TypeVar("M", bound=Machine)
-M_co = TypeVar("M_co", bound=Machine, covariant=True)
+class LastingMachineType(MachineType[L_co], Protocol[L_co]):
+    """How a machine begins or goes on; the class of an engine is one."""
 
-
-class MachineType(Protocol[M_co]):
-    """How a machine begins; the class of an engine is one."""
-
-    def __call__(self, limits: Limits) -> M_co:
-        """Return the machine before the first command."""
-
-    def restore(self, limits: Limits, columns: Columns, /) -> M_co:
+    def restore(self, limits: Limits, columns: Columns, /) -> L_co:
         """Return the machine whose ``columns`` these were."""
 
 
@@ -67,20 +49,12 @@ class Submission(NamedTuple):
     attachment: bytes = b""
 
 
-class Written(NamedTuple):
-    """A batch that is on disk and not applied yet."""
-
-    commands: Commands
-    attachments: Sequence[bytes]
-    heads: Heads
-
-
-class Sequencer(Generic[M]):
+class Sequencer(Generic[L]):
     """Stamps, journals and applies."""
 
     def __init__(
         self,
-        machine_type: MachineType[M],
+        machine_type: LastingMachineType[L],
         journal: Journal,
         now_ns: Callable[[], int],
         snapshots: SnapshotFiles | None = None,
@@ -147,8 +121,8 @@ class Sequencer(Generic[M]):
 
     def recover(self) -> Iterator[Committed]:
         """Replay the journal through the engine, batch by batch, oldest first."""
-        for batches in _gathered(self._journal.recover(self._applied)):
-            written = _joined(batches)
+        for batches in gathered_batches(self._journal.recover(self._applied)):
+            written = joined_batches(batches)
             self._time_ns = max(self._time_ns, int(written.commands["time_ns"].max()))
             yield self.apply(written)
 
@@ -206,7 +180,7 @@ class Sequencer(Generic[M]):
             consumers,
         )
 
-    def _restored(self, snapshot: Snapshot) -> M:
+    def _restored(self, snapshot: Snapshot) -> L:
         if snapshot.limits != self._journal.limits:
             raise SnapshotDamaged(f"a snapshot of {snapshot.limits} is not of this journal")
         machine = self._machine_type.restore(snapshot.limits, snapshot.columns)
@@ -214,7 +188,7 @@ class Sequencer(Generic[M]):
             raise SnapshotDamaged(f"the state after {snapshot.sequence} has another hash")
         return machine
 
-    def _machine_before(self, first: int) -> M:
+    def _machine_before(self, first: int) -> L:
         """Return the engine as it was before ``first``, made from what is on disk alone."""
         machine, start = self._machine_type(self._journal.limits), None
         for name in self._snapshots.names() if self._snapshots else ():
@@ -226,8 +200,8 @@ class Sequencer(Generic[M]):
                     break
                 except SnapshotDamaged as refused:
                     self.snapshots_refused.append(str(refused))
-        for batches in _gathered(_before(first, self._journal, start)):
-            machine.apply(self._poison.applied_to(_joined(batches).commands))
+        for batches in gathered_batches(_before(first, self._journal, start)):
+            machine.apply(self._poison.applied_to(joined_batches(batches).commands))
         return machine
 
 
@@ -239,28 +213,3 @@ def _before(first: int, journal: Journal, start: Position | None) -> Iterator[Ba
         yield batch
         if batch.header.last_sequence == first - 1:
             return
-
-
-def _gathered(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
-    """Yield batches in runs of some thousand commands: small ones cost as much as large ones."""
-    run: list[Batch] = []
-    count = 0
-    for batch in batches:
-        run.append(batch)
-        count += batch.header.record_count
-        if count >= REPLAY_BATCH:
-            yield run
-            run, count = [], 0
-    if run:
-        yield run
-
-
-def _joined(batches: list[Batch]) -> Written:
-    """Return consecutive batches as one."""
-    if len(batches) == 1:
-        return Written(batches[0].commands, batches[0].attachments, batches[0].heads)
-    return Written(
-        np.concatenate([batch.commands for batch in batches]),
-        [attachment for batch in batches for attachment in batch.attachments],
-        Heads.joined([batch.heads for batch in batches]),
-    )

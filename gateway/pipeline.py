@@ -18,7 +18,8 @@ from engine.events import EventKind
 from engine.frames import Committed, Consumer, Frame, Rememberer
 from engine.journal import StorageFull
 from engine.receipt import Receipt
-from engine.sequencer import Sequencer, Written
+from engine.replay import Written
+from engine.sequencer import Sequencer
 from engine.types import Outcome
 
 BATCH_MAX: Final = 4096
@@ -68,8 +69,16 @@ class Pipeline:
         self._closing = False
         self._under_review = False
 
-    def follow(self, consumer: Consumer) -> None:
-        """Show every batch to ``consumer``, after those added before it; before ``recover``."""
+    def follow(self, consumer: Rememberer) -> None:
+        """Show every batch to ``consumer``, after those added before it; before ``recover``.
+
+        What it remembers becomes part of each snapshot.
+        """
+        self._consumers.append(consumer)
+
+    def follow_unremembered(self, consumer: Consumer) -> None:
+        """As ``follow``, for one that has no memory or keeps its own: durably, and before
+        ``consume`` returns, because after a start from a snapshot it is not shown what is past."""
         self._consumers.append(consumer)
 
     def recover(self) -> Iterator[int]:

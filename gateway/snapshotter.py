@@ -19,7 +19,7 @@ import structlog
 
 from engine.journal import DirectoryStorage, SnapshotFiles
 from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
-from engine.sequencer import M, MachineType, Sequencer
+from engine.sequencer import L, LastingMachineType, Sequencer
 
 PERIOD_NS: Final = 60 * 10**9
 COMMANDS_MAX: Final = 2_000_000
@@ -29,15 +29,15 @@ _NICE: Final = 19
 _DESCRIPTORS_MAX: Final = 1 << 16
 
 
-class Snapshotter(Generic[M]):
+class Snapshotter(Generic[L]):
     """Keeps the state of one sequencer and its consumers; call ``turn`` between batches."""
 
     def __init__(
         self,
-        sequencer: Sequencer[M],
+        sequencer: Sequencer[L],
         memories: Callable[[], Mapping[str, bytes]],
         directory: Path,
-        machine_type: MachineType[M],
+        machine_type: LastingMachineType[L],
         now_ns: Callable[[], int],
     ) -> None:
         self._sequencer = sequencer
@@ -109,17 +109,18 @@ class Snapshotter(Generic[M]):
             os.closerange(3, _DESCRIPTORS_MAX)
             keep(self._sequencer, self._memories(), self._directory, self._machine_type)
             status = 0
-        except BaseException:  # noqa: BLE001  # Whatever it is, it must not run on as a second us.
-            os.write(2, traceback.format_exc().encode())
         finally:
+            # Whatever it was, it must not run on as a second us.
+            if status:
+                os.write(2, traceback.format_exc().encode())
             os._exit(status)
 
 
 def keep(
-    sequencer: Sequencer[M],
+    sequencer: Sequencer[L],
     memories: Mapping[str, bytes],
     directory: Path,
-    machine_type: MachineType[M],
+    machine_type: LastingMachineType[L],
 ) -> str:
     """Write a snapshot of now into ``directory``, prove it by restoring it; return its name.
 

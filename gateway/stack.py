@@ -262,10 +262,10 @@ class Stack:
             self.sealer,
             self.market_data,
             self.user_stream,
-            self.merchants,
-            ChangesOfTerms(self.catalog),
         ):
             self.pipeline.follow(consumer)
+        self.pipeline.follow_unremembered(self.merchants)
+        self.pipeline.follow_unremembered(ChangesOfTerms(self.catalog))
         self.chain_loop = ChainLoop(
             chain=self.chain,
             settler=self.settler,
