@@ -152,5 +152,7 @@ def set_terms(
 
 
 def batch_of(rows: list[np.void]) -> Commands:
-    """Return ``rows`` as one contiguous COMMAND array."""
-    return np.array(rows, dtype=COMMAND)
+    """Return ``rows`` as one contiguous COMMAND array of its own."""
+    # Joining bytes takes a third of the time of np.array(rows).
+    joined = bytearray().join(rows)  # type: ignore[arg-type]  # Rows are buffers.
+    return np.frombuffer(joined, COMMAND) if rows else np.empty(0, COMMAND)

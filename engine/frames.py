@@ -4,9 +4,9 @@ The sequencer commits commands in batches. Every consumer (market data, user str
 merchants) sees the same batches in the same order, after a restart too, and keeps its own cursor.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,14 +41,14 @@ class Committed(NamedTuple):
 
     ``commands[i]`` has sequence ``first_sequence + i`` and belongs to ``attachments[i]``.
     ``events`` are in order and name their command's sequence. ``heads[i]`` is the journal's
-    chained hash after record i.
+    chained hash after record i; any but the last costs a pass over the batch, once.
     """
 
     first_sequence: int
     commands: Commands
-    attachments: list[bytes]
+    attachments: Sequence[bytes]
     events: Events
-    heads: list[bytes]
+    heads: Sequence[bytes]
 
     @property
     def last_sequence(self) -> int:
@@ -100,4 +100,20 @@ class Consumer(Protocol):
     """Somebody to the right of the engine."""
 
     def consume(self, batch: Committed) -> None:
-        """Take one batch. Batches come in order, from sequence 1 after every start."""
+        """Take one batch. Batches come in order and without a gap, from sequence 1 after every
+        start, or from where the snapshot ends that ``Rememberer.load`` was given."""
+
+
+@runtime_checkable
+class Rememberer(Consumer, Protocol):
+    """A consumer whose memory is part of each snapshot. One without keeps its own, elsewhere and
+    durably before ``consume`` returns."""
+
+    memory_name: str
+    """Its name in the snapshot, with the version of what ``save`` writes."""
+
+    def save(self) -> bytes:
+        """Return all that ``consume`` has made it remember. Called in a forked process."""
+
+    def load(self, memory: bytes) -> None:
+        """Take what ``save`` wrote; called once, before the first batch."""

@@ -3,26 +3,43 @@
 One writer. A batch is stamped with dense sequences and a clock that never runs backwards, written
 to the journal, synced, and only then applied: ``write`` may run on a thread of its own (it waits
 for the disk), ``apply`` belongs to the thread that owns the engine.
+
+A command whose application fails an assertion is *poison*: it is put on a list, the engine is made
+anew from what is on disk, and in the command's place its market is halted.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from engine.commands import COMMAND, Commands
-from engine.events import Events
 from engine.frames import Committed
-from engine.journal import Journal, Record
+from engine.journal.format import Batch
+from engine.journal.journal import Journal
+from engine.journal.poison import PoisonList
+from engine.journal.reader import Position, Reader
+from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, SnapshotFiles, sequence_of
+from engine.replay import Machine, MachineType, Written, gathered_batches, joined_batches
+from engine.types import Limits
 
-REPLAY_BATCH: Final = 4096
+
+class LastingMachine(Machine, Protocol):
+    """An engine whose state can be kept."""
+
+    def columns(self) -> Columns:
+        """Return all of the state as arrays."""
 
 
-class Machine(Protocol):
-    """The engine, core or reference."""
+L = TypeVar("L", bound=LastingMachine)
+L_co = TypeVar("L_co", bound=LastingMachine, covariant=True)
 
-    def apply(self, commands: Commands) -> Events:
-        """Apply stamped commands in order and return their events."""
+
+class LastingMachineType(MachineType[L_co], Protocol[L_co]):
+    """How a machine begins or goes on; the class of an engine is one."""
+
+    def restore(self, limits: Limits, columns: Columns, /) -> L_co:
+        """Return the machine whose ``columns`` these were."""
 
 
 class Submission(NamedTuple):
@@ -32,79 +49,167 @@ class Submission(NamedTuple):
     attachment: bytes = b""
 
 
-class Written(NamedTuple):
-    """A batch that is on disk and not applied yet."""
-
-    commands: Commands
-    attachments: list[bytes]
-    heads: list[bytes]
-
-
-class Sequencer:
+class Sequencer(Generic[L]):
     """Stamps, journals and applies."""
 
-    def __init__(self, machine: Machine, journal: Journal, now_ns: Callable[[], int]) -> None:
-        self._machine = machine
+    def __init__(
+        self,
+        machine_type: LastingMachineType[L],
+        journal: Journal,
+        now_ns: Callable[[], int],
+        snapshots: SnapshotFiles | None = None,
+    ) -> None:
+        """Without ``snapshots`` every start and every poisoned command replays all history."""
+        self._machine_type = machine_type
         self._journal = journal
         self._now_ns = now_ns
+        self._snapshots = snapshots
         self._time_ns = 0
+        self._poison = PoisonList(journal.storage)
+        self._applied: Position | None = None
+        self.machine = machine_type(journal.limits)
+        """The engine as it is now; another object after a start or a poisoned command."""
+        self.resumed_at = 0
+        """The sequence of the snapshot that ``resume`` has found."""
+        self.snapshots_refused: list[str] = []
+        """Why ``resume`` has passed over a snapshot, in words."""
 
     @property
     def sequence(self) -> int:
         """Return the last sequence written."""
         return self._journal.sequence
 
+    @property
+    def applied(self) -> int:
+        """Return the last sequence the engine has carried out."""
+        return self._applied.sequence if self._applied else 0
+
+    @property
+    def poisoned(self) -> list[int]:
+        """Return the sequences that the engine could not carry out."""
+        return self._poison.sequences
+
+    @property
+    def is_low(self) -> bool:
+        """Return whether the disk is nearly full: then no new orders should be written."""
+        return self._journal.is_low
+
+    @property
+    def ambiguous(self) -> list[str]:
+        """Return the files of batches that may have been acknowledged and cannot be read."""
+        return self._journal.ambiguous_names()
+
+    def resume(self, consumers: Collection[str]) -> Snapshot | None:
+        """Go on from the newest sound snapshot that remembers exactly ``consumers``, if any.
+
+        Call it before ``recover``, which then gives only what came after.
+        """
+        for name in self._snapshots.names() if self._snapshots else ():
+            assert self._snapshots is not None
+            try:
+                snapshot = self._snapshots.read(name)
+                if set(snapshot.consumers) != set(consumers):
+                    raise SnapshotDamaged(f"{name} remembers {sorted(snapshot.consumers)}")
+                self.machine = self._restored(snapshot)
+            except SnapshotDamaged as refused:
+                self.snapshots_refused.append(str(refused))
+                continue
+            self._applied, self._time_ns = snapshot.position, snapshot.time_ns
+            self.resumed_at = snapshot.sequence
+            return snapshot
+        return None
+
     def recover(self) -> Iterator[Committed]:
         """Replay the journal through the engine, batch by batch, oldest first."""
-        records: list[Record] = []
-        for record in self._journal.recover():
-            records.append(record)
-            if len(records) == REPLAY_BATCH:
-                yield self._replay(records)
-                records = []
-        if records:
-            yield self._replay(records)
+        for batches in gathered_batches(self._journal.recover(self._applied)):
+            written = joined_batches(batches)
+            self._time_ns = max(self._time_ns, int(written.commands["time_ns"].max()))
+            yield self.apply(written)
 
-    def write(self, submissions: Iterable[Submission]) -> Written:
-        """Give a batch its place in history; return when it is on disk.
+    def write(self, commands: Commands, attachments: Sequence[bytes]) -> Written:
+        """Give a batch its place in history; return when it is on disk. Stamps ``commands``.
 
-        Raises OSError when the disk fails: what was acknowledged before stands, nothing of this
-        batch may be acknowledged, and the process must end.
+        Raises StorageFull, with nothing done, when there is no room, and any other OSError when
+        the disk fails: what was acknowledged before stands, nothing of this batch may be
+        acknowledged, and the process must end.
         """
-        batch = list(submissions)
-        commands = np.array([submission.command for submission in batch], COMMAND)
-        self._time_ns = max(self._time_ns, self._now_ns())
-        commands["time_ns"] = self._time_ns
+        time_ns = max(self._time_ns, self._now_ns())
+        commands["time_ns"] = time_ns
         first = self._journal.sequence + 1
-        commands["sequence"] = np.arange(first, first + len(batch))
-        attachments = [submission.attachment for submission in batch]
-        raw = commands.tobytes()
-        rows = [raw[i : i + COMMAND.itemsize] for i in range(0, len(raw), COMMAND.itemsize)]
-        heads = self._journal.append(rows, attachments)
+        commands["sequence"] = np.arange(first, first + len(commands))
+        heads = self._journal.append(commands, attachments)
+        self._time_ns = time_ns
         self._journal.sync()
         return Written(commands, attachments, heads)
 
     def apply(self, written: Written) -> Committed:
         """Let the engine carry out what ``write`` has put on disk."""
-        return Committed(
-            int(written.commands["sequence"][0]),
-            written.commands,
-            written.attachments,
-            self._machine.apply(written.commands),
-            written.heads,
-        )
+        commands = self._poison.applied_to(written.commands)
+        first, last = int(commands["sequence"][0]), int(commands["sequence"][-1])
+        assert self.machine.sequence == first - 1, "batches must start where the last one ended"
+        while True:
+            try:
+                events = self.machine.apply(commands)
+                break
+            except AssertionError:
+                failed = self.machine.sequence
+                if not first <= failed <= last or failed in self._poison.sequences:
+                    raise
+                self._poison.add(self._journal.storage, written.commands[failed - first])
+                commands = self._poison.applied_to(written.commands)
+                self.machine = self._machine_before(first)
+        self._applied = Position(last, written.heads[-1])
+        return Committed(first, commands, written.attachments, events, written.heads)
 
     def commit(self, submissions: Iterable[Submission]) -> Committed:
         """Write and apply in one go, for callers without a second thread."""
-        return self.apply(self.write(submissions))
+        batch = list(submissions)
+        commands = np.array([submission.command for submission in batch], COMMAND)
+        return self.apply(self.write(commands, [submission.attachment for submission in batch]))
 
-    def _replay(self, records: list[Record]) -> Committed:
-        commands = np.frombuffer(b"".join(record.command for record in records), COMMAND).copy()
-        self._time_ns = max(self._time_ns, int(commands["time_ns"].max()))
-        return self.apply(
-            Written(
-                commands,
-                [record.attachment for record in records],
-                [record.head for record in records],
-            )
+    def snapshot(self, consumers: Mapping[str, bytes]) -> Snapshot:
+        """Return all that is in memory now; ``consumers`` is what they remember now."""
+        assert self._applied is not None, "there is nothing to keep yet"
+        return Snapshot(
+            self._applied.sequence,
+            self._time_ns,
+            self._applied.head,
+            self._journal.limits,
+            self.machine.state_hash(),
+            self.machine.columns(),
+            consumers,
         )
+
+    def _restored(self, snapshot: Snapshot) -> L:
+        if snapshot.limits != self._journal.limits:
+            raise SnapshotDamaged(f"a snapshot of {snapshot.limits} is not of this journal")
+        machine = self._machine_type.restore(snapshot.limits, snapshot.columns)
+        if machine.state_hash() != snapshot.state_hash:
+            raise SnapshotDamaged(f"the state after {snapshot.sequence} has another hash")
+        return machine
+
+    def _machine_before(self, first: int) -> L:
+        """Return the engine as it was before ``first``, made from what is on disk alone."""
+        machine, start = self._machine_type(self._journal.limits), None
+        for name in self._snapshots.names() if self._snapshots else ():
+            assert self._snapshots is not None
+            if sequence_of(name) < first:
+                try:
+                    snapshot = self._snapshots.read(name)
+                    machine, start = self._restored(snapshot), snapshot.position
+                    break
+                except SnapshotDamaged as refused:
+                    self.snapshots_refused.append(str(refused))
+        for batches in gathered_batches(_before(first, self._journal, start)):
+            machine.apply(self._poison.applied_to(joined_batches(batches).commands))
+        return machine
+
+
+def _before(first: int, journal: Journal, start: Position | None) -> Iterator[Batch]:
+    """Yield the batches past ``start`` that end before ``first``."""
+    if first == 1 or (start is not None and start.sequence == first - 1):
+        return
+    for batch in Reader(journal.storage).batches(start):
+        yield batch
+        if batch.header.last_sequence == first - 1:
+            return

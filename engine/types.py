@@ -168,6 +168,8 @@ class Outcome(IntEnum):
     WRONG_DOMAIN = 210
     OVERLOADED = 211
     SHUTTING_DOWN = 212
+    DISK_LOW = 213
+    UNDER_REVIEW = 214
 
     # 3xx: settlement could never carry this out, so it is refused before it is sequenced.
     NONCE_USED = 300

@@ -11,7 +11,7 @@ diff.
 """
 
 from itertools import islice
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 from zlib import crc32
 
 import orjson
@@ -83,6 +83,14 @@ class BookDiff:
         return self._text
 
 
+class BookMemory(NamedTuple):
+    """A book as a snapshot keeps it; bids by negated ticks."""
+
+    u: int
+    bids: list[Level]
+    asks: list[Level]
+
+
 class Book:
     """Both sides of one market."""
 
@@ -91,6 +99,19 @@ class Book:
         self._asks: SortedDict[int, int] = SortedDict()
         self.u = 0
         self._changed: set[tuple[Side, int]] = set()
+
+    def memory(self) -> "BookMemory":
+        """Return all of it, between two batches."""
+        return BookMemory(self.u, list(self._bids.items()), list(self._asks.items()))
+
+    @classmethod
+    def remembered(cls, memory: "BookMemory") -> Self:
+        """Return the book that ``memory`` was taken of."""
+        book = cls()
+        book.u = memory.u
+        book._bids.update(memory.bids)
+        book._asks.update(memory.asks)
+        return book
 
     def add(self, side: Side, ticks: int, lots: int) -> None:
         """Add ``lots`` (negative: take away) at one price."""

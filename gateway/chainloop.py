@@ -118,7 +118,7 @@ class _NotNow(Exception):
 
 def _done(receipt: Receipt) -> Receipt:
     """Return ``receipt`` unless the command has to be tried again; raise ``_NotNow`` then."""
-    if receipt.outcome in (Outcome.OVERLOADED, Outcome.SHUTTING_DOWN):
+    if receipt.outcome in (Outcome.OVERLOADED, Outcome.SHUTTING_DOWN, Outcome.DISK_LOW):
         raise _NotNow(receipt.outcome)
     return receipt
 

@@ -108,11 +108,10 @@ def verify(
     ] = None,
 ) -> None:
     """Replay a published log and hold every command, trade and batch against the chain."""
-    from engine.types import Limits
     from gateway.verify import verify as verify_log
 
     path = deployment or log.parent / "deployment.json"
-    faults = verify_log(log, url, path, console.print, Limits())
+    faults = verify_log(log, url, path, console.print)
     for fault in faults:
         console.print(f"WRONG: {fault}", highlight=False, markup=False)
     if faults:
@@ -132,6 +131,81 @@ def compile_kernels() -> None:
     with console.status("Compiling the matching kernels, once after an install ..."):
         compile_all()
     console.print("Kernels are compiled.")
+
+
+journal = typer.Typer(no_args_is_help=True, help="Look at a stopped exchange's journal, mend it.")
+app.add_typer(journal, name="journal")
+
+
+@journal.command(name="verify")
+def journal_verify(
+    directory: DataOption = Path("data"),
+    deep: Annotated[bool, typer.Option(help="Replay all, compare each snapshot's state.")] = False,
+) -> None:
+    """Check every hash; say how the journal ends."""
+    from gateway.journalcli import say_verdict
+
+    sys.exit(say_verdict(directory, deep, console))
+
+
+@journal.command(name="dump")
+def journal_dump(
+    directory: DataOption = Path("data"),
+    first: Annotated[int, typer.Option("--from", help="First sequence.", min=1)] = 1,
+    count: Annotated[int, typer.Option(help="How many commands.", min=1)] = 100,
+) -> None:
+    """Print commands, one JSON object a line."""
+    from gateway.journalcli import say_commands
+
+    sys.exit(say_commands(directory, first, count, console))
+
+
+@journal.command(name="repair-tail")
+def journal_repair_tail(
+    directory: DataOption = Path("data"),
+    accept: Annotated[
+        bool, typer.Option("--accept", help="You have looked: take orders again.")
+    ] = False,
+) -> None:
+    """Cut a torn end off, set an ambiguous one aside and print what was in it."""
+    from gateway.journalcli import say_repair
+
+    sys.exit(say_repair(directory, accept, console))
+
+
+@journal.command(name="trim")
+def journal_trim(
+    exported: Annotated[Path, typer.Option("--exported", help="An export.", exists=True)],
+    directory: DataOption = Path("data"),
+) -> None:
+    """Delete files that three snapshots cover, that are final on chain and in an export."""
+    from gateway.journalcli import say_trimmed
+
+    sys.exit(say_trimmed(directory, exported, console))
+
+
+@app.command()
+def export(
+    to: Annotated[Path, typer.Option("--to", help="Directory to write to.")],
+    directory: DataOption = Path("data"),
+) -> None:
+    """Publish the log: copy it with Merkle roots and what a replay must come to."""
+    from gateway.journalcli import say_export
+
+    sys.exit(say_export(directory, to, console))
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Journal files, all of them.", exists=True)],
+    events: Annotated[
+        Path | None, typer.Option(help="Write every event there, as JSON lines.")
+    ] = None,
+) -> None:
+    """Replay a published log with the reference engine; print what it comes to."""
+    from gateway.journalcli import say_replay
+
+    sys.exit(say_replay(files, events, console))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ nothing here raises for what a client did.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -54,12 +55,13 @@ class Exchange:
     def __init__(
         self,
         pipeline: Pipeline,
-        book: Book,
+        book: Callable[[], Book],
         catalog: Catalog,
         admission: Admission,
         domain: Domain,
         clock_ns: Callable[[], int],
     ) -> None:
+        """``book`` returns the engine as it is now: after a poisoned command it is another."""
         self.catalog = catalog
         self.domain = domain
         self._pipeline = pipeline
@@ -76,7 +78,7 @@ class Exchange:
             return known
         # Nothing is awaited from here until the order is queued: a nonce is spent for an order that
         # will be in the journal, and orders are queued in the order of their admission.
-        full = self._pipeline.refusal()
+        full = self._pipeline.refusal(Kind.PLACE)
         if full is not None:
             return full
         admitted = self._admission.admit(order, self._clock_ns())
@@ -84,7 +86,7 @@ class Exchange:
             return Receipt(admitted.outcome, detail=admitted.detail)
         answer = self._pipeline.enqueue(admitted, encode(order))
         self._in_flight[order.digest] = answer
-        answer.add_done_callback(lambda _: self._in_flight.pop(order.digest))
+        answer.add_done_callback(partial(self._answered, order.digest))
         # Shielded: the client that hangs up is not the only one who may wait for this order.
         return await asyncio.shield(answer)
 
@@ -111,14 +113,16 @@ class Exchange:
                 Outcome.AMOUNT_OUT_OF_RANGE,
                 detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
             )
-        full = self._pipeline.refusal()
+        full = self._pipeline.refusal(Kind.WITHDRAW)
         if full is not None:
             return full
         refused = self._admission.admit_withdrawal(withdrawal)
         if refused is not None:
             return Receipt(refused.outcome, detail=refused.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
-        return await self._pipeline.enqueue(row, encode(withdrawal))
+        answer = self._pipeline.enqueue(row, encode(withdrawal))
+        answer.add_done_callback(partial(self._answered, withdrawal.digest))
+        return await asyncio.shield(answer)
 
     async def credit(
         self, address: bytes, token: bytes, amount: int, evidence: DepositEvidence
@@ -223,12 +227,12 @@ class Exchange:
         if number is None or listed is None:
             return Balance(0, 0)
         return Balance(
-            self._book.available(number, listed.number), self._book.held(number, listed.number)
+            self._book().available(number, listed.number), self._book().held(number, listed.number)
         )
 
     def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
-        return self._book.depth(market.number, side, levels)
+        return self._book().depth(market.number, side, levels)
 
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""
@@ -240,6 +244,11 @@ class Exchange:
 
     async def _submit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
         return await self._pipeline.submit(row, encode(attachment))
+
+    def _answered(self, digest: bytes, answer: asyncio.Future[Receipt]) -> None:
+        self._in_flight.pop(digest, None)
+        if not answer.cancelled() and answer.result().outcome == Outcome.DISK_LOW:
+            self._admission.take_back(digest)
 
     async def _known(self, digest: bytes) -> Receipt | None:
         pending = self._in_flight.get(digest)

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from engine.events import EventKind
 from engine.frames import Committed
 from engine.types import Outcome, Side
-from gateway.book import Book, level_rows
+from gateway.book import Book, BookMemory, level_rows
 from gateway.channels import Channels, Message
 from gateway.replies import BookSnapshot, PublicTrade, SettlementState, Ticker
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
@@ -83,14 +85,14 @@ class Tape:
 
     def __init__(self) -> None:
         self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
-        self._buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
+        self.buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
 
     def add(self, trade: Trade, quote_pips: int) -> None:
         """Take one more trade."""
         self.trades.append(trade)
         step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
-        if self._buckets and self._buckets[-1].step == step:
-            last = self._buckets.pop()
+        if self.buckets and self.buckets[-1].step == step:
+            last = self.buckets.pop()
             bucket = Bucket(
                 step,
                 last.first,
@@ -101,16 +103,28 @@ class Tape:
             )
         else:
             bucket = Bucket(step, ticks, ticks, ticks, trade.lots, quote_pips)
-        self._buckets.append(bucket)
+        self.buckets.append(bucket)
 
     def day(self, now_ns: int) -> list[Bucket]:
         """Return the steps of the 24 hours before ``now_ns``, oldest first."""
         oldest = (now_ns - DAY_NS) // BUCKET_NS
-        return [bucket for bucket in self._buckets if bucket.step > oldest]
+        return [bucket for bucket in self.buckets if bucket.step > oldest]
+
+
+class _Memory(msgspec.Struct):
+    books: dict[int, BookMemory]
+    trades: dict[int, list[Trade]]
+    buckets: dict[int, list[Bucket]]
+    prices: dict[int, int]
+    event_index: int
+    sequence: int
+    last_trade_id: int
 
 
 class MarketData:
     """All markets. ``trade_state`` answers how far a trade is on its way to the chain."""
+
+    memory_name = "market data/1"
 
     def __init__(
         self, catalog: Catalog, channels: Channels, trade_state: Callable[[int], TradeState]
@@ -125,6 +139,32 @@ class MarketData:
         self.event_index = 0
         self.sequence = 0
         self.last_trade_id = 0
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(
+            _Memory(
+                {number: book.memory() for number, book in self._books.items()},
+                {number: list(tape.trades) for number, tape in self._tapes.items()},
+                {number: list(tape.buckets) for number, tape in self._tapes.items()},
+                self._prices,
+                self.event_index,
+                self.sequence,
+                self.last_trade_id,
+            )
+        )
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._books = {number: Book.remembered(book) for number, book in saved.books.items()}
+        for number, trades in saved.trades.items():
+            tape = self._tapes.setdefault(number, Tape())
+            tape.trades.extend(trades)
+            tape.buckets.extend(saved.buckets[number])
+        self._prices = saved.prices
+        self.event_index, self.sequence = saved.event_index, saved.sequence
+        self.last_trade_id = saved.last_trade_id
 
     def consume(self, batch: Committed) -> None:
         """Take one committed batch (``Catalog`` must have had it before)."""

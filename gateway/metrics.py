@@ -109,6 +109,18 @@ class Metrics:
         self.trades = Gauge("tillbook_last_trade_id", "Last trade id", registry=self.registry)
 
         self.settlement = SettlementMetrics(self.registry)
+        self.poisoned = self._gauge("tillbook_poisoned_commands", "Commands passed over for ever")
+        self.disk_low = self._gauge("tillbook_disk_low", "1 while no new orders are taken")
+        self.snapshot_sequence = self._gauge("tillbook_snapshot_sequence", "Newest snapshot")
+        self.snapshot_pause = self._gauge(
+            "tillbook_snapshot_pause_seconds", "How long the last snapshot held matching up"
+        )
+        self.snapshot_failures = self._gauge(
+            "tillbook_snapshot_failures", "Snapshots that could not be kept"
+        )
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, registry=self.registry)
 
     def render(self) -> bytes:
         """Return all figures in Prometheus' text format."""

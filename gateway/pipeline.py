@@ -1,30 +1,51 @@
 """How do many waiting clients share one disk write?
 
-Requests queue; a single task takes all that wait, writes them as one batch on a thread (one
-fdatasync for all), applies them on the event loop, shows them to every consumer and only then
-answers. While one batch is on its way to disk the next one gathers: group commit without a timer.
+Requests queue; a single task takes all that wait and has a thread write them as one batch (one
+fdatasync for all). While that batch is on its way to disk the one before it is applied, shown to
+every consumer and answered, and the next one gathers: group commit without a timer, and neither
+the disk nor the engine waits for the other.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from engine.commands import Kind, batch_of
 from engine.events import EventKind
-from engine.frames import Committed, Consumer, Frame
+from engine.frames import Committed, Consumer, Frame, Rememberer
+from engine.journal import StorageFull
 from engine.receipt import Receipt
-from engine.sequencer import Sequencer, Submission
+from engine.replay import Written
+from engine.sequencer import Sequencer
 from engine.types import Outcome
 
 BATCH_MAX: Final = 4096
 QUEUE_MAX: Final = 65_536
 
+NEW_ORDERS: Final = frozenset({int(Kind.PLACE), int(Kind.REPLACE)})
+"""What is refused while only cancels, and whatever gets money out, are taken."""
+
+DISK_LOW: Final = Receipt(
+    Outcome.DISK_LOW, detail={"why": "the disk is nearly full; cancels are still taken"}
+)
+UNDER_REVIEW: Final = Receipt(
+    Outcome.UNDER_REVIEW,
+    detail={"why": "an operator must review the last batch before the crash; cancels are taken"},
+)
+
 
 class _Waiting(NamedTuple):
-    submission: Submission
+    command: np.void
+    attachment: bytes
     answer: asyncio.Future[Receipt]
+
+
+class _Batch(NamedTuple):
+    written: Written
+    waiting: list[_Waiting]
 
 
 class Pipeline:
@@ -32,7 +53,7 @@ class Pipeline:
 
     def __init__(
         self,
-        sequencer: Sequencer,
+        sequencer: Sequencer[Any],
         on_fatal: Callable[[BaseException], None],
         queue_max: int = QUEUE_MAX,
     ) -> None:
@@ -46,45 +67,83 @@ class Pipeline:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._under_review = False
+        self._from_the_start = False
 
-    def follow(self, consumer: Consumer) -> None:
-        """Show every batch to ``consumer``, after those added before it; before ``recover``."""
+    def follow(self, consumer: Rememberer) -> None:
+        """Show every batch to ``consumer``, after those added before it; before ``recover``.
+
+        What it remembers becomes part of each snapshot.
+        """
         self._consumers.append(consumer)
 
-    def recover(self) -> int:
-        """Replay the journal to every consumer; return how many commands there were."""
+    def follow_unremembered(self, consumer: Consumer) -> None:
+        """As ``follow``, for one that has no memory or keeps its own: durably, and before
+        ``consume`` returns, because after a start from a snapshot it is not shown what is past."""
+        self._consumers.append(consumer)
+
+    def follow_from_the_start(self, consumer: Consumer) -> None:
+        """As ``follow``, for one whose memory nobody keeps: it is shown everything at each start,
+        and so is everybody, so no snapshot shortens it."""
+        self._consumers.append(consumer)
+        self._from_the_start = True
+
+    def recover(self) -> Iterator[int]:
+        """Go on from the last snapshot and replay what came after, to every consumer.
+
+        Yields the sequence reached, again and again; run it to its end.
+        """
+        rememberers = self._rememberers()
+        snapshot = None if self._from_the_start else self._sequencer.resume(rememberers)
+        if snapshot is not None:
+            for name, memory in snapshot.consumers.items():
+                rememberers[name].load(memory)
+            yield snapshot.sequence
         for committed in self._sequencer.recover():
             self._show(committed)
-        return self._sequencer.sequence
+            yield committed.last_sequence
+        self._under_review = bool(self._sequencer.ambiguous)
+
+    def memories(self) -> dict[str, bytes]:
+        """Return what the consumers remember now, by name.
+
+        Whoever runs on the event loop finds engine and consumers at the end of the same batch.
+        """
+        return {name: consumer.save() for name, consumer in self._rememberers().items()}
 
     def start(self) -> None:
         """Begin taking requests; call ``recover`` first."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="pipeline")
         self._task.add_done_callback(self._ended)
 
-    def refusal(self) -> Receipt | None:
-        """Return why nothing can be queued now; None when ``enqueue`` may be called at once."""
+    def refusal(self, kind: int) -> Receipt | None:
+        """Return why no such command can be queued now; None when ``enqueue`` may be called."""
         if self._closing:
             return Receipt(Outcome.SHUTTING_DOWN)
         if len(self._queue) >= self._queue_max:
             return Receipt(Outcome.OVERLOADED)
+        if kind in NEW_ORDERS and self._sequencer.is_low:
+            return DISK_LOW
+        if kind in NEW_ORDERS and self._under_review:
+            return UNDER_REVIEW
         return None
 
     def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[Receipt]:
         """Queue one command. The receipt comes when it is on disk and carried out.
 
         Never refuses (ask ``refusal`` first, without waiting in between), so that what a caller
-        has promised or spent for the command stands.
+        has promised or spent for the command stands, unless the answer is DISK_LOW: then it did
+        not happen, and all that were queued after it and are refused too are answered before it.
         """
-        assert self.refusal() is None, "ask before you queue"
+        assert self.refusal(int(command["kind"])) is None, "ask before you queue"
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(Submission(command, attachment), answer))
+        self._queue.append(_Waiting(command, attachment, answer))
         self._wake.set()
         return answer
 
     async def submit(self, command: np.void, attachment: bytes = b"") -> Receipt:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
-        return self.refusal() or await self.enqueue(command, attachment)
+        return self.refusal(int(command["kind"])) or await self.enqueue(command, attachment)
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -96,19 +155,47 @@ class Pipeline:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while not (self._closing and not self._queue):
-            await self._wake.wait()
+        applying: _Batch | None = None
+        while self._queue or applying is not None or not self._closing:
+            if not self._queue and applying is None:
+                await self._wake.wait()
             self._wake.clear()
-            while self._queue:
-                waiting, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
-                written = await loop.run_in_executor(
-                    self._disk, self._sequencer.write, [w.submission for w in waiting]
-                )
-                committed = self._sequencer.apply(written)
-                self._show(committed)
-                for frame, waiter in zip(committed.frames(), waiting, strict=True):
-                    if not waiter.answer.done():
-                        waiter.answer.set_result(receipt_of(frame))
+            waiting, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+            writing = loop.run_in_executor(self._disk, self._write, waiting) if waiting else None
+            if applying is not None:
+                self._finish(applying)
+            applying = None
+            if writing is not None:
+                try:
+                    applying = _Batch(await writing, waiting)
+                except StorageFull:
+                    self._refuse_for_room(waiting)
+
+    def _write(self, waiting: list[_Waiting]) -> Written:
+        commands = batch_of([one.command for one in waiting])
+        return self._sequencer.write(commands, [one.attachment for one in waiting])
+
+    def _finish(self, batch: _Batch) -> None:
+        """Apply what is on disk, show it, answer."""
+        committed = self._sequencer.apply(batch.written)
+        self._show(committed)
+        for frame, waiter in zip(committed.frames(), batch.waiting, strict=True):
+            if not waiter.answer.done():
+                waiter.answer.set_result(receipt_of(frame))
+
+    def _refuse_for_room(self, waiting: list[_Waiting]) -> None:
+        """Nothing of this batch was written: new orders are refused, the rest is tried again.
+
+        Without any new orders to leave out there is no room for cancels either.
+        """
+        queued = waiting + self._queue
+        any_new = any(int(one.command["kind"]) in NEW_ORDERS for one in queued)
+        refused = [one for one in queued if not any_new or int(one.command["kind"]) in NEW_ORDERS]
+        kept = {id(one) for one in queued} - {id(one) for one in refused}
+        self._queue = [one for one in queued if id(one) in kept]
+        for one in reversed(refused):
+            if not one.answer.done():
+                one.answer.set_result(DISK_LOW)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Whatever failed, the disk, the engine or a consumer: nobody may be told anything any
@@ -121,6 +208,13 @@ class Pipeline:
         for part in committed.parts():
             for consumer in self._consumers:
                 consumer.consume(part)
+
+    def _rememberers(self) -> dict[str, Rememberer]:
+        return {
+            consumer.memory_name: consumer
+            for consumer in self._consumers
+            if isinstance(consumer, Rememberer)
+        }
 
 
 FAILURES: Final = (EventKind.REJECTED, EventKind.POISONED)

@@ -79,6 +79,8 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.WRONG_DOMAIN: 422,
     Outcome.OVERLOADED: 503,
     Outcome.SHUTTING_DOWN: 503,
+    Outcome.DISK_LOW: 503,
+    Outcome.UNDER_REVIEW: 503,
     Outcome.NONCE_USED: 409,
     Outcome.LANE_BUSY: 409,
     Outcome.UNKNOWN_KEY: 403,
@@ -98,6 +100,7 @@ RETRYABLE: Final = frozenset(
         Outcome.RATE_LIMITED,
         Outcome.OVERLOADED,
         Outcome.SHUTTING_DOWN,
+        Outcome.DISK_LOW,
         Outcome.NO_QUOTE,
     }
 )

@@ -22,6 +22,7 @@ from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.rest.sandbox import SandboxShop, sandbox_router
 from gateway.stack import ChainName, Stack, sandbox_settings
+from gateway.startup import starting
 from settlement.devchain import dev_secret
 
 BLOCK_SECONDS: Final = 0.25
@@ -51,9 +52,9 @@ async def run_sandbox(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     public_url = f"http://{host}:{port}"
     async with AsyncExitStack() as closing:
-        with console.status("Starting the exchange and its chain ..."):
+        with starting(console) as recovering:
             stack = await closing.enter_async_context(
-                Stack(sandbox_settings(directory, host, port, chain))
+                Stack(sandbox_settings(directory, host, port, chain), recovering=recovering)
             )
         wallets = {
             who: Wallet(dev_secret(who), stack.chain, stack.exchange.domain) for who in range(6)

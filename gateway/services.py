@@ -42,9 +42,10 @@ class Services:
     """Constructor arguments of the gateway.
 
     ``not_ready`` returns what is still missing before work may be taken, in plain words; empty
-    means ready. ``now_ns`` is the clock of sessions, metrics and tickers. ``routers`` are mounted
-    as they are (merchants, a sandbox); they refuse by raising ``gateway.problems.Rejected``.
-    ``acknowledge`` signs the operator's word on the command of a sequence just accepted.
+    means ready; ``restrictions`` what is not taken although we are ready. ``now_ns`` is the clock
+    of sessions, metrics and tickers. ``routers`` are mounted as they are (merchants, a sandbox);
+    they refuse by raising ``gateway.problems.Rejected``. ``acknowledge`` signs the operator's word
+    on the command of a sequence just accepted.
     """
 
     exchange: ExchangePort
@@ -61,3 +62,4 @@ class Services:
     version: str
     outbox_bounds: OutboxBounds
     routers: tuple[APIRouter, ...] = ()
+    restrictions: Callable[[], list[str]] = list

@@ -20,14 +20,15 @@ import structlog
 from fastapi import APIRouter
 
 from engine.core import Engine
-from engine.frames import Consumer
-from engine.journal import DirectoryStorage, Journal
+from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
+from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
 from gateway.chainloop import ChainLoop, SettlementDesk
 from gateway.channels import Channels
 from gateway.exchange import Exchange
+from gateway.keeper import Keeper
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -36,6 +37,7 @@ from gateway.reconciliation import Reconciliation
 from gateway.serve import HttpServer
 from gateway.services import Services
 from gateway.sessions import SessionIssuer
+from gateway.snapshotter import Snapshotter
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring
@@ -70,6 +72,7 @@ EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
 FIGURES_SECONDS: Final = 2.0
 MERCHANT_SECONDS: Final = 0.2
+KEEPER_SECONDS: Final = 0.5
 SECRET_SIZE: Final = 32
 CLOSING_STEPS_MAX: Final = 100
 
@@ -117,14 +120,25 @@ class Settings(NamedTuple):
     sandbox: bool = False
 
 
+def _quietly(_sequence: int, _last: int) -> None:
+    """Tell nobody how far recovery is."""
+
+
 class Stack:
     """A running exchange; an async context."""
 
-    def __init__(self, settings: Settings, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now_ns: Callable[[], int] = time.time_ns,
+        recovering: Callable[[int, int], None] = _quietly,
+    ) -> None:
+        """``recovering`` is told how far recovery is: (sequence reached, about the last one)."""
         self.settings = settings
         self.now_ns = now_ns
-        self.log = structlog.get_logger("stack")
+        self._recovering = recovering
         self.metrics = Metrics()
+        self.log = structlog.get_logger("stack")
         self.port = 0
         self.routers: list[APIRouter] = []
         self.server: HttpServer | None = None
@@ -139,7 +153,7 @@ class Stack:
         self._build_exchange()
         self._build_merchants()
         await asyncio.to_thread(self.chain_loop.rebuild_keys)
-        self.sequences_recovered = self.pipeline.recover()
+        self._recover()
         self.acknowledger.open()
         self.pipeline.start()
         await self._list_what_is_missing()
@@ -162,6 +176,8 @@ class Stack:
         await self.merchants.deliveries.drain()
         await self.pipeline.close()
         await asyncio.to_thread(self._settle_what_waits)
+        self.snapshotter.close()
+        self.journal.close()
         self.outbox.close()
         self.storage.close()
         self._closes.close()
@@ -233,12 +249,24 @@ class Stack:
         for token in deployment.tokens:
             self.watcher.watch_token(token.address)
         self.desk = SettlementDesk(self.settler, self.watcher)
-        self.engine = Engine(settings.limits)
-        self.pipeline = Pipeline(
-            Sequencer(self.engine, Journal(self.storage), self.now_ns), _end_process
+        self.journal = Journal(self.storage, settings.limits)
+        directory = settings.directory / "snapshots"
+        sequencer = Sequencer(
+            Engine, self.journal, self.now_ns, SnapshotFiles(DirectoryReader(directory))
         )
+        self.sequencer = sequencer
+        self.pipeline = Pipeline(sequencer, _end_process)
+        self.snapshotter = Snapshotter(
+            sequencer, self.pipeline.memories, directory, Engine, self.now_ns
+        )
+        self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
         self.exchange = Exchange(
-            self.pipeline, self.engine, self.catalog, self.admission, domain, self.now_ns
+            self.pipeline,
+            lambda: sequencer.machine,
+            self.catalog,
+            self.admission,
+            domain,
+            self.now_ns,
         )
         self.channels = Channels()
         self.market_data = MarketData(self.catalog, self.channels, self.desk.trade_state)
@@ -266,20 +294,19 @@ class Stack:
             jitter=Random(),
             confirmations_required=self.settings.confirmations,
         )
-        consumers: tuple[Consumer, ...] = (
-            self.catalog,
-            self.admission,
+        self.pipeline.follow(self.catalog)
+        self.pipeline.follow(self.admission)
+        for consumer in (
             self.deposit_book,
             *self.settler.consumers,
             self.acknowledger,
             self.reconciler,
-            self.market_data,
-            self.user_stream,
-            self.merchants,
-            ChangesOfTerms(self.catalog),
-        )
-        for consumer in consumers:
-            self.pipeline.follow(consumer)
+        ):
+            self.pipeline.follow_from_the_start(consumer)
+        self.pipeline.follow(self.market_data)
+        self.pipeline.follow(self.user_stream)
+        self.pipeline.follow_unremembered(self.merchants)
+        self.pipeline.follow_unremembered(ChangesOfTerms(self.catalog))
         self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
             chain=self.chain,
@@ -293,6 +320,17 @@ class Stack:
             reconciliation=self.reconciliation,
             listeners=(self.market_data, self.user_stream),
         )
+
+    @property
+    def engine(self) -> Engine:
+        """Return the engine as it is now."""
+        return self.sequencer.machine
+
+    def _recover(self) -> None:
+        last = about_last_sequence(self.storage)
+        for sequence in self.pipeline.recover():
+            self._recovering(sequence, max(last, sequence))
+        self.keeper.started()
 
     async def _list_what_is_missing(self) -> None:
         """List tokens and markets once; a crash in between is picked up where it stopped."""
@@ -319,6 +357,7 @@ class Stack:
             now_ns=self.now_ns,
             not_ready=self._not_ready,
             acknowledge=self.acknowledger.of,
+            restrictions=self.keeper.restrictions,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
@@ -329,6 +368,7 @@ class Stack:
         self._start_loop(self._tick, TICK_SECONDS, "clock")
         self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
+        self._start_loop(self.keeper.turn, KEEPER_SECONDS, "keeper")
         return self.port
 
     def operator_token(self) -> str:

@@ -116,8 +116,18 @@ def balances_channel(account: bytes) -> str:
     return f"balances/{account.hex()}"
 
 
+class _Memory(msgspec.Struct):
+    orders: list[Order]
+    open: dict[int, list[int]]
+    fills: dict[int, list[Fill]]
+    owners: dict[int, tuple[int, int]]
+    event_index: int
+
+
 class UserStream:
     """All accounts. ``balance`` takes (account address, token address)."""
+
+    memory_name = "user stream/1"
 
     def __init__(
         self,
@@ -146,6 +156,31 @@ class UserStream:
             int(EventKind.UNFILLED): self._ended,
             int(EventKind.AMENDED): self._amended,
         }
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(
+            _Memory(
+                list(self._orders.values()),
+                {account: list(orders) for account, orders in self._open.items()},
+                {account: list(fills) for account, fills in self._fills.items()},
+                self._owners,
+                self.event_index,
+            )
+        )
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._orders = {order.order_id: order for order in saved.orders}
+        self._open = {
+            account: {order_id: self._orders[order_id] for order_id in order_ids}
+            for account, order_ids in saved.open.items()
+        }
+        self._fills = {
+            account: deque(fills, maxlen=FILLS_MAX) for account, fills in saved.fills.items()
+        }
+        self._owners, self.event_index = saved.owners, saved.event_index
 
     def consume(self, batch: Committed) -> None:
         """Take one committed batch (``Catalog`` must have had it before)."""

@@ -4,72 +4,19 @@ Replays the log with the plain engine, the oracle, and holds every command, trad
 the chain (``settlement.audit``). Reads only; works beside a running exchange.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-
-from engine.commands import COMMAND
-from engine.frames import Committed
-from engine.journal import Journal, JournalCorrupt
+from engine.journal import DirectoryReader, JournalCorrupt
 from engine.reference import Engine
-from engine.types import Limits
+from engine.replay import Replay
 from settlement.audit import Audit
 from settlement.chain import node_at
 from settlement.deploy import connect
 from settlement.published import read_published
 
-BATCH: Final = 4096
-FILE_PATTERN: Final = "*.journal"
 
-
-class LogFiles:
-    """Journal files that are read and never written (``engine.journal`` storage)."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def names(self) -> list[str]:
-        """Return the files in order."""
-        return sorted(path.name for path in self._directory.glob(FILE_PATTERN))
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes."""
-        return (self._directory / name).read_bytes()
-
-    def append(self, name: str, raw: bytes) -> None:
-        """Never: a reader writes nothing, and what it was not given to read it leaves alone."""
-
-    def sync(self, name: str) -> None:
-        """Nothing to do: what is read was written by somebody else."""
-
-    def truncate(self, name: str, size: int) -> None:
-        """Leave a tail that was not acknowledged where it is; it is not read either."""
-
-
-def replay(directory: Path, limits: Limits) -> Iterator[Committed]:
-    """Yield the log in ``directory`` with the events of the reference engine.
-
-    Raises ``JournalCorrupt`` where the log contradicts its own hashes.
-    """
-    engine = Engine(limits)
-    records = Journal(LogFiles(directory)).recover()
-    while chunk := list(islice(records, BATCH)):
-        commands = np.frombuffer(b"".join(record.command for record in chunk), COMMAND).copy()
-        yield Committed(
-            chunk[0].sequence,
-            commands,
-            [record.attachment for record in chunk],
-            engine.apply(commands),
-            [record.head for record in chunk],
-        )
-
-
-def verify(
-    directory: Path, url: str, deployment: Path, say: Callable[[str], None], limits: Limits
-) -> list[str]:
+def verify(directory: Path, url: str, deployment: Path, say: Callable[[str], None]) -> list[str]:
     """Return all that is wrong with the log in ``directory``; tell ``say`` what was looked at.
 
     Raises ``ChainUnavailableError``, ``DeploymentError`` and OSError.
@@ -80,7 +27,7 @@ def verify(
     say(f"{len(published.batches)} batches on chain at 0x{contracts.exchange.hex()}")
     audit = Audit(contracts.domain, published)
     try:
-        for committed in replay(directory, limits):
+        for committed in Replay(DirectoryReader(directory), Engine).batches():
             audit.consume(committed)
     except JournalCorrupt as fault:
         return [*audit.faults, f"the log contradicts its own hashes: {fault}"]

@@ -8,8 +8,10 @@ will demand is demanded here, before the order gets a sequence. What only the le
 
 import heapq
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from copy import deepcopy
+from typing import Final, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 
 from engine.commands import Kind, command
@@ -27,6 +29,8 @@ LANE_NONCE_MAX: Final = (1 << 64) - 1
 NS: Final = 1_000_000_000
 PRUNE_EVERY: Final = 4096
 
+K = TypeVar("K")
+V = TypeVar("V")
 Lane = tuple[bytes, int, int]
 """(account, lane, half): one slot on chain that carries one order at a time."""
 
@@ -56,15 +60,44 @@ class First(NamedTuple):
 class _LaneState:
     __slots__ = ("nonce", "open", "order_id")
 
-    def __init__(self) -> None:
-        self.nonce = 0
-        self.open = False
-        self.order_id = 0
+    def __init__(self, nonce: int = 0, is_open: bool = False, order_id: int = 0) -> None:
+        self.nonce = nonce
+        self.open = is_open
+        self.order_id = order_id
         """The order that stands there, 0 while it is on its way or there is none."""
+
+    def all(self) -> tuple[int, bool, int]:
+        """Return what a lane is made from."""
+        return self.nonce, self.open, self.order_id
+
+
+class _Promise(NamedTuple):
+    """Something that was admitted and is not in the journal yet, and what stood before it."""
+
+    signed: SignedOrder | SignedWithdrawal
+    nonce_before: int | None = None
+    lane_before: tuple[int, bool, int] | None = None
+
+
+class _Memory(msgspec.Struct):
+    """Everything that the journal has made us remember, as it stands in a snapshot."""
+
+    single_shot: dict[bytes, int]
+    lanes: dict[Lane, tuple[int, bool, int]]
+    lane_of_order: dict[int, Lane]
+    first: dict[bytes, tuple[int, First]]
+    client_ids: dict[tuple[bytes, str], bytes]
+    withdrawals: dict[bytes, int]
+    expiries: list[tuple[int, int]]
+    key_of_order: dict[int, tuple[bytes, bytes]]
+    notional_used: dict[tuple[bytes, bytes], int]
+    since_prune: int
 
 
 class Admission:
     """Nonces, lanes, digests and client ids of all accounts; rebuilt from the journal."""
+
+    memory_name = "admission/1"
 
     def __init__(self, catalog: Catalog, keys: KeyBook) -> None:
         self._catalog = catalog
@@ -80,6 +113,82 @@ class Admission:
         self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
         self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
         self._since_prune = 0
+        self._in_flight: dict[bytes, _Promise] = {}
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``: what is in flight may never reach the journal."""
+        single_shot, withdrawals = dict(self._single_shot), dict(self._withdrawals)
+        lanes = {lane: state.all() for lane, state in self._lanes.items()}
+        keys, since_prune = deepcopy(self._keys), self._since_prune
+        for signed, nonce, lane in reversed(self._in_flight.values()):
+            if isinstance(signed, SignedWithdrawal):
+                _put_back(withdrawals, signed.account, nonce)
+                continue
+            since_prune -= 1
+            if signed.flags & OrderBits.SINGLE_SHOT:
+                _put_back(single_shot, signed.account, nonce)
+            else:
+                _put_back(lanes, _lane(signed), lane)
+            if signed.signer != signed.account:
+                keys.use(signed.account, signed.signer, -signed.quote_amount)
+        return msgspec.msgpack.encode(
+            _Memory(
+                single_shot,
+                lanes,
+                self._lane_of_order,
+                {
+                    digest: (expiry, answer)
+                    for digest, (expiry, answer) in self._first.items()
+                    if answer is not None
+                },
+                {
+                    owner: digest
+                    for owner, digest in self._client_ids.items()
+                    if digest not in self._in_flight
+                },
+                withdrawals,
+                self._expiries,
+                self._key_of_order,
+                keys.notional_used,
+                since_prune,
+            )
+        )
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._single_shot, self._withdrawals = saved.single_shot, saved.withdrawals
+        self._lanes = {lane: _LaneState(*state) for lane, state in saved.lanes.items()}
+        self._lane_of_order, self._key_of_order = saved.lane_of_order, saved.key_of_order
+        self._first = dict(saved.first)
+        self._client_ids = saved.client_ids
+        self._owner_of_client_id = {d: owner for owner, d in saved.client_ids.items()}
+        self._expiries, self._since_prune = saved.expiries, saved.since_prune
+        self._key_orders = {}
+        for order_id, key in saved.key_of_order.items():
+            self._key_orders.setdefault(key, set()).add(order_id)
+        self._keys.notional_used = saved.notional_used
+
+    def take_back(self, digest: bytes) -> None:
+        """Forget an order or withdrawal that was admitted and then refused for want of disk.
+
+        Call it for the youngest first: each puts back what stood before it.
+        """
+        signed, nonce, lane = self._in_flight.pop(digest)
+        if isinstance(signed, SignedWithdrawal):
+            _put_back(self._withdrawals, signed.account, nonce)
+            return
+        self._since_prune -= 1
+        del self._first[digest]
+        owner = self._owner_of_client_id.pop(digest, None)
+        if owner is not None:
+            del self._client_ids[owner]
+        if signed.flags & OrderBits.SINGLE_SHOT:
+            _put_back(self._single_shot, signed.account, nonce)
+        else:
+            _put_back(self._lanes, _lane(signed), None if lane is None else _LaneState(*lane))
+        if signed.signer != signed.account:
+            self._keys.use(signed.account, signed.signer, -signed.quote_amount)
 
     def first(self, digest: bytes) -> First | None:
         """Return the first answer to this very order, for a resend; None if it is not known."""
@@ -153,6 +262,8 @@ class Admission:
         if withdrawal.nonce <= last:
             detail = {"last": str(last), "nonce": str(withdrawal.nonce)}
             return Refused(Outcome.NONCE_USED, detail)
+        before = self._withdrawals.get(withdrawal.account)
+        self._in_flight[withdrawal.digest] = _Promise(withdrawal, before)
         self._withdrawals[withdrawal.account] = withdrawal.nonce
         return None
 
@@ -168,6 +279,7 @@ class Admission:
                 elif isinstance(signed, SignedWithdrawal):
                     last = self._withdrawals.get(signed.account, 0)
                     self._withdrawals[signed.account] = max(last, signed.nonce)
+                    self._in_flight.pop(signed.digest, None)
             order_id = self._answer(placed, frame) if placed is not None else 0
             self._follow(frame.events, placed, order_id)
 
@@ -242,6 +354,7 @@ class Admission:
         if order.digest in self._first:
             return
         self._first[order.digest] = (order.expiry, None)
+        self._in_flight[order.digest] = self._promise(order)
         if order.client_id:
             self._client_ids[order.account, order.client_id] = order.digest
             self._owner_of_client_id[order.digest] = (order.account, order.client_id)
@@ -258,8 +371,15 @@ class Admission:
         if self._since_prune >= PRUNE_EVERY:
             self._prune(now_ns // NS)
 
+    def _promise(self, order: SignedOrder) -> _Promise:
+        if order.flags & OrderBits.SINGLE_SHOT:
+            return _Promise(order, nonce_before=self._single_shot.get(order.account))
+        lane = self._lanes.get(_lane(order))
+        return _Promise(order, lane_before=None if lane is None else lane.all())
+
     def _answer(self, order: SignedOrder, frame: Frame) -> int:
         """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""
+        self._in_flight.pop(order.digest, None)
         own = [event for event in frame.answer if event["kind"] in ANSWERS]
         accepted = own[0]["kind"] == EventKind.ACCEPTED
         order_id = int(own[0]["order_id"]) if accepted else 0
@@ -343,6 +463,14 @@ class Admission:
             owner = self._owner_of_client_id.pop(digest, None)
             if owner is not None and self._client_ids.get(owner) == digest:
                 del self._client_ids[owner]
+
+
+def _put_back(table: dict[K, V], key: K, before: V | None) -> None:
+    """Let ``table`` have at ``key`` what it had before, which may be nothing."""
+    if before is None:
+        table.pop(key, None)
+    else:
+        table[key] = before
 
 
 def _lots_open(event: np.void) -> int:

@@ -60,8 +60,16 @@ class Market(NamedTuple):
         return lots * price_ticks * self.tick_pips
 
 
+class _Memory(msgspec.Struct):
+    tokens: list[Token]
+    markets: list[Market]
+    accounts: list[bytes]
+
+
 class Catalog:
     """All listings and accounts, in both directions."""
+
+    memory_name = "catalog/1"
 
     def __init__(self) -> None:
         self.tokens: list[Token] = []
@@ -72,6 +80,20 @@ class Catalog:
         self._market_by_pair: dict[tuple[bytes, bytes], Market] = {}
         self._accounts: list[bytes] = []
         self._account_by_address: dict[bytes, int] = {}
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(_Memory(self.tokens, self.markets, self._accounts))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        for token in saved.tokens:
+            self._list_token(token)
+        for market in saved.markets:
+            self._list_market(market)
+        for address in saved.accounts:
+            self._open_account(address)
 
     def consume(self, batch: Committed) -> None:
         """Take listings and openings out of ``batch``."""
@@ -90,9 +112,7 @@ class Catalog:
             case TokenListing():
                 token = Token(len(self.tokens), *msgspec.structs.astuple(attachment))
                 assert token.number == int(row["token"]), "listings are dense"
-                self.tokens.append(token)
-                self._token_by_address[token.address] = token
-                self._token_by_symbol[token.symbol] = token
+                self._list_token(token)
             case MarketListing():
                 market = Market(
                     number=int(row["market"]),
@@ -105,13 +125,10 @@ class Catalog:
                     taker_fee_ppm=int(row["fee_cap_ppm"]),
                 )
                 assert market.number == len(self.markets), "listings are dense"
-                self.markets.append(market)
-                self._market_by_symbol[market.symbol] = market
-                self._market_by_pair[market.base.address, market.quote.address] = market
+                self._list_market(market)
             case AccountOpened():
                 assert int(row["account"]) == len(self._accounts), "accounts are dense"
-                self._account_by_address[attachment.address] = len(self._accounts)
-                self._accounts.append(attachment.address)
+                self._open_account(attachment.address)
             case _:
                 raise AssertionError(f"listing {frame.sequence} has no evidence")
 
@@ -126,6 +143,20 @@ class Catalog:
         )
         self.markets[number] = self._market_by_symbol[market.symbol] = market
         self._market_by_pair[market.base.address, market.quote.address] = market
+
+    def _list_token(self, token: Token) -> None:
+        self.tokens.append(token)
+        self._token_by_address[token.address] = token
+        self._token_by_symbol[token.symbol] = token
+
+    def _list_market(self, market: Market) -> None:
+        self.markets.append(market)
+        self._market_by_symbol[market.symbol] = market
+        self._market_by_pair[market.base.address, market.quote.address] = market
+
+    def _open_account(self, address: bytes) -> None:
+        self._account_by_address[address] = len(self._accounts)
+        self._accounts.append(address)
 
     def market(self, symbol: str) -> Market | None:
         """Return the market called ``symbol``, for example ``TOKEN-USD``."""

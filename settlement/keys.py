@@ -22,7 +22,8 @@ class KeyBook:
     def __init__(self) -> None:
         self._grants: dict[tuple[bytes, bytes], KeyGrant] = {}
         self._revoked: set[tuple[bytes, bytes]] = set()
-        self._notional_used: dict[tuple[bytes, bytes], int] = {}
+        self.notional_used: dict[tuple[bytes, bytes], int] = {}
+        """What each key has used; a snapshot keeps it as part of the admission's memory."""
 
     def granted(self, grant: KeyGrant) -> None:
         """Take a KeyGranted log; it replaces an earlier grant or revocation of the key."""
@@ -42,9 +43,10 @@ class KeyBook:
         grant = self._grants.get((account, key))
         if grant is None:
             return 0
-        return grant.notional_cap - self._notional_used.get((account, key), 0)
+        return grant.notional_cap - self.notional_used.get((account, key), 0)
 
     def use(self, account: bytes, key: bytes, notional_pips: int) -> None:
         """Promise ``notional_pips`` (negative gives back what an order did not use)."""
-        used = self._notional_used.get((account, key), 0)
-        self._notional_used[account, key] = used + notional_pips
+        used = self.notional_used.pop((account, key), 0) + notional_pips
+        if used:
+            self.notional_used[account, key] = used

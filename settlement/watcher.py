@@ -366,17 +366,27 @@ class DepositBook:
             return
         for frame in batch.frames():
             row = frame.command
-            if row["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END):
+            if row["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END, Kind.POISON):
                 continue
             if frame.answer[0]["kind"] == EventKind.REJECTED:
                 continue
             evidence = decode(frame.attachment)
             if isinstance(evidence, WithdrawalReturned):
                 continue
+            if row["kind"] == Kind.POISON and not isinstance(
+                evidence, DepositEvidence | ExitEvidence
+            ):
+                continue
             assert isinstance(evidence, DepositEvidence | ExitEvidence), "money needs evidence"
-            kind, account = int(row["kind"]), int(row["account"])
-            token, amount = int(row["token"]), int(row["amount"])
-            self._booked[evidence.tx_hash, kind, account, token, amount] += 1
+            booked_as = [int(row["kind"])]
+            if row["kind"] == Kind.POISON:
+                # It counts too, as what it was: sent again it would stop the engine again.
+                # Reconciliation shows what it has not moved.
+                is_deposit = isinstance(evidence, DepositEvidence)
+                booked_as = [Kind.DEPOSIT] if is_deposit else [Kind.EXIT_BEGIN, Kind.EXIT_END]
+            account, token, amount = (int(row[name]) for name in ("account", "token", "amount"))
+            for kind in booked_as:
+                self._booked[evidence.tx_hash, kind, account, token, amount] += 1
 
     def unbooked(self, values: Iterable[Value]) -> list[Value]:
         """Return those of ``values`` that the journal lacks. All of a block, or none, are here."""

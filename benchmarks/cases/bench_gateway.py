@@ -83,11 +83,16 @@ class Venue:
         self.storage = DirectoryStorage(directory)
         self.catalog = Catalog()
         admission = Admission(self.catalog, KeyBook())
-        engine = Engine(Limits(accounts=1 << 10, orders=1 << 16, ladder_ticks=1 << 16))
-        sequencer = Sequencer(engine, Journal(self.storage), time.time_ns)
+        limits = Limits(accounts=1 << 10, orders=1 << 16, ladder_ticks=1 << 16)
+        sequencer = Sequencer(Engine, Journal(self.storage, limits), time.time_ns)
         self.pipeline = Pipeline(sequencer, _fail)
         self.exchange = Exchange(
-            self.pipeline, engine, self.catalog, admission, DOMAIN, time.time_ns
+            self.pipeline,
+            lambda: sequencer.machine,
+            self.catalog,
+            admission,
+            DOMAIN,
+            time.time_ns,
         )
         channels, chain = Channels(), NoChain()
         data = MarketData(self.catalog, channels, chain.trade_state)
@@ -112,7 +117,7 @@ class Venue:
         )
 
     async def open(self, wallets: list[bytes]) -> int:
-        self.pipeline.recover()
+        assert list(self.pipeline.recover()) == []
         self.acknowledger.open()
         self.pipeline.start()
         for number, symbol in enumerate(("TOKEN", "USD")):

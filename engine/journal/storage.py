@@ -1,46 +1,102 @@
 """Where do journal bytes go, and when are they safe?
 
 ``Storage`` is the seam: the journal decides, the storage obeys. A simulated disk that loses and
-tears unsynced writes takes the same five verbs.
+tears unsynced writes takes the same verbs. Only what ``sync``, ``create``, ``rename``, ``remove``
+or ``truncate`` has returned for survives a power cut.
 """
 
+import errno
 import fcntl
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+LOCK_NAME: Final = "lock"
+PPM: Final = 1_000_000
 
 
-class Storage(Protocol):
-    """A flat directory of append-only files. Any OSError is final for the caller."""
+class ReadStorage(Protocol):
+    """A flat directory of files, for those who only look."""
 
     def names(self) -> list[str]:
         """Return all file names, sorted."""
 
+    def size(self, name: str) -> int:
+        """Return how many bytes ``name`` has."""
+
     def read(self, name: str) -> bytes:
         """Return a whole file."""
 
-    def append(self, name: str, chunk: bytes) -> None:
-        """Write ``chunk`` at the end; creates the file (durably named) when it is missing."""
+
+class Storage(ReadStorage, Protocol):
+    """A flat directory of files. Any OSError but ``StorageFull`` is final for the caller."""
+
+    def create(self, name: str) -> None:
+        """Make an empty file, durably named; one that is there already is emptied."""
+
+    def allocate(self, name: str, size: int) -> None:
+        """See that ``name`` has at least ``size`` bytes of room; what is new reads as zeros.
+
+        Raises ``StorageFull``, with the file as it was, when the disk has not that much left.
+        """
+
+    def write(self, name: str, offset: int, chunk: bytes) -> None:
+        """Write the whole of ``chunk`` at ``offset``. Not durable before ``sync``."""
 
     def sync(self, name: str) -> None:
-        """Return when everything appended to ``name`` is on disk."""
+        """Return when everything written to ``name`` is on disk."""
 
     def truncate(self, name: str, size: int) -> None:
         """Cut ``name`` to ``size`` bytes, durably."""
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a synced file another name, durably; one that has this name is replaced."""
+
+    def remove(self, name: str) -> None:
+        """Delete a file, durably."""
+
+    def free_ppm(self) -> int:
+        """Return how many millionths of the disk are free."""
+
+
+class StorageFull(OSError):
+    """The disk has no room for what was asked; nothing was written."""
+
 
 class StorageInUse(Exception):
-    """Another process holds this journal; two writers would fork history."""
+    """Another process holds this directory; two writers would fork history."""
 
 
-class DirectoryStorage:
+class DirectoryReader:
+    """The files of one directory, without a lock and without a way to change them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def names(self) -> list[str]:
+        """Return all file names, sorted."""
+        paths = self._directory.iterdir() if self._directory.is_dir() else ()
+        return sorted(path.name for path in paths if path.is_file() and path.name != LOCK_NAME)
+
+    def size(self, name: str) -> int:
+        """Return how many bytes ``name`` has."""
+        return self._directory.joinpath(name).stat().st_size
+
+    def read(self, name: str) -> bytes:
+        """Return a whole file."""
+        return self._directory.joinpath(name).read_bytes()
+
+
+class DirectoryStorage(DirectoryReader):
     """Files in one directory, guarded by an exclusive lock for the life of the process."""
 
     def __init__(self, directory: Path) -> None:
         """Open (or create) ``directory``. Raises ``StorageInUse`` when it is taken."""
-        self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(directory.joinpath("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        super().__init__(directory)
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            _sync_directory(directory.parent)
+        self._lock = os.open(directory.joinpath(LOCK_NAME), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -48,20 +104,33 @@ class DirectoryStorage:
             raise StorageInUse(f"another process is using the journal {directory}") from None
         self._files: dict[str, int] = {}
 
-    def names(self) -> list[str]:
-        """Return all journal file names, sorted."""
-        return sorted(path.name for path in self._directory.iterdir() if path.name != "lock")
+    def create(self, name: str) -> None:
+        """Make an empty file, durably named."""
+        self._forget(name)
+        path = self._directory.joinpath(name)
+        self._files[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        _sync_directory(self._directory)
 
-    def read(self, name: str) -> bytes:
-        """Return a whole file."""
-        return self._directory.joinpath(name).read_bytes()
-
-    def append(self, name: str, chunk: bytes) -> None:
-        """Write ``chunk`` at the end of ``name``, whole."""
+    def allocate(self, name: str, size: int) -> None:
+        """See that ``name`` has at least ``size`` bytes of room."""
         file = self._open(name)
-        written = 0
+        before = os.fstat(file).st_size
+        if before >= size:
+            return
+        try:
+            os.posix_fallocate(file, before, size - before)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            os.ftruncate(file, before)  # A failed call may have got some of it.
+            raise StorageFull(error.errno, f"no room for {size} bytes", name) from error
+
+    def write(self, name: str, offset: int, chunk: bytes) -> None:
+        """Write the whole of ``chunk`` at ``offset``."""
+        file = self._open(name)
+        written = os.pwrite(file, chunk, offset)
         while written < len(chunk):
-            written += os.write(file, memoryview(chunk)[written:])
+            written += os.pwrite(file, memoryview(chunk)[written:], offset + written)
 
     def sync(self, name: str) -> None:
         """Force ``name`` to disk. An error here must end the process: the kernel has already
@@ -74,6 +143,25 @@ class DirectoryStorage:
         os.ftruncate(file, size)
         os.fsync(file)
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a synced file another name, durably."""
+        self._forget(new_name)
+        self._directory.joinpath(name).replace(self._directory.joinpath(new_name))
+        if name in self._files:
+            self._files[new_name] = self._files.pop(name)
+        _sync_directory(self._directory)
+
+    def remove(self, name: str) -> None:
+        """Delete a file, durably."""
+        self._forget(name)
+        self._directory.joinpath(name).unlink()
+        _sync_directory(self._directory)
+
+    def free_ppm(self) -> int:
+        """Return how many millionths of the disk are free for us."""
+        disk = os.statvfs(self._directory)
+        return disk.f_bavail * PPM // max(1, disk.f_blocks)
+
     def close(self) -> None:
         """Close all files and let the lock go."""
         for file in self._files.values():
@@ -83,17 +171,18 @@ class DirectoryStorage:
 
     def _open(self, name: str) -> int:
         if name not in self._files:
-            path = self._directory.joinpath(name)
-            fresh = not path.exists()
-            self._files[name] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            if fresh:
-                self._sync_directory()
+            self._files[name] = os.open(self._directory.joinpath(name), os.O_WRONLY)
         return self._files[name]
 
-    def _sync_directory(self) -> None:
-        # A file whose name is not on disk is lost with its contents, synced or not.
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    def _forget(self, name: str) -> None:
+        if name in self._files:
+            os.close(self._files.pop(name))
+
+
+def _sync_directory(path: Path) -> None:
+    # A file whose name is not on disk is lost with its contents, synced or not.
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

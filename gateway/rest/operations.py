@@ -19,11 +19,16 @@ async def healthz() -> Answer:
 
 @router.get("/readyz", openapi_extra=documented(replies.Health, refusals=(503,)))
 async def readyz(services: Here, life: Life) -> Answer:
-    """Say whether work may be sent here, and what is missing if not."""
+    """Say whether work may be sent here, and what is missing if not.
+
+    ``restricted`` is ready too: ``missing`` names what is not taken, cancels are.
+    """
     missing = [*services.not_ready(), *(["closing"] if life.draining else [])]
     if missing:
         return Answer({"status": "not ready", "missing": missing}, 503)
-    return Answer({"status": "ready", "missing": []})
+    restrictions = services.restrictions()
+    status = "restricted" if restrictions else "ready"
+    return Answer({"status": status, "missing": restrictions})
 
 
 @router.get("/version", openapi_extra=documented(replies.Version, refusals=()))

@@ -99,8 +99,7 @@ class Road:
     def _open(self, chain: Chain) -> None:
         self.chain = chain
         self.storage = DirectoryStorage(self.directory / "journal")
-        self.engine = Engine(LIMITS)
-        self.sequencer = Sequencer(self.engine, Journal(self.storage), self.clock)
+        self.sequencer = Sequencer(Engine, Journal(self.storage, LIMITS), self.clock)
         self.outbox = Outbox(self.directory / "outbox.sqlite")
         self.catalog = Catalog()
         self.book = DepositBook(self.catalog)
@@ -124,11 +123,15 @@ class Road:
             for consumer in self.consumers:
                 consumer.consume(committed)
 
+    @property
+    def engine(self) -> Engine:
+        return self.sequencer.machine
+
     def history(self) -> list[Committed]:
         """Return everything in the journal, read by another engine."""
         self.storage.close()
         self.storage = DirectoryStorage(self.directory / "journal")
-        return list(Sequencer(Engine(LIMITS), Journal(self.storage), self.clock).recover())
+        return list(Sequencer(Engine, Journal(self.storage, LIMITS), self.clock).recover())
 
     def close(self) -> None:
         self.storage.close()

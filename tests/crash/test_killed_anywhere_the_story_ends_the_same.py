@@ -49,10 +49,10 @@ def tell(directory, kill_after=None):
 def audit(directory):
     """Replay the journal on its own and count what must have happened exactly once."""
     storage = DirectoryStorage(directory / "journal")
-    engine = Engine(Limits())
+    sequencer = Sequencer(Engine, Journal(storage, Limits()), lambda: 0)
     evidence, digests, trades = Counter(), Counter(), 0
     with_ref = 0
-    for batch in Sequencer(engine, Journal(storage), lambda: 0).recover():
+    for batch in sequencer.recover():
         trades = max(trades, int(batch.events["trade_id"].max()) if len(batch.events) else 0)
         for frame in batch.frames():
             match decode(frame.attachment):
@@ -61,7 +61,7 @@ def audit(directory):
                     with_ref += ref != bytes(32)
                 case SignedOrder(digest=digest):
                     digests[digest] += 1
-    engine.check()
+    sequencer.machine.check()
     storage.close()
     return evidence, digests, with_ref, trades
 

@@ -1,38 +1,27 @@
 """Does the journal give back exactly what was acknowledged, and refuse everything else?"""
 
-from hashlib import blake2b
+from hashlib import sha256
 
+import numpy as np
 import pytest
 
-from engine.commands import Kind, command
+from engine.commands import COMMAND, Kind, command
 from engine.journal import Journal, JournalCorrupt
-from engine.journal.format import FILE_HEADER
+from engine.journal.format import BATCH_HEAD_SIZE, SECTOR, genesis, pack_batch
 from engine.journal.storage import DirectoryStorage, StorageInUse
-from engine.sequencer import Sequencer, Submission
-from tests.journal.rig import Echo, MemoryStorage
-
-
-def sequencer_on(storage, file_size_max=1 << 20, now_ns=lambda: 7):
-    return Sequencer(Echo(), Journal(storage, file_size_max), now_ns)
-
-
-def written(counts, file_size_max=1 << 20):
-    """Return storage after committing batches of ``counts`` commands."""
-    storage = MemoryStorage()
-    sequencer = sequencer_on(storage, file_size_max)
-    assert list(sequencer.recover()) == []
-    serial = 0
-    for count in counts:
-        batch = []
-        for _ in range(count):
-            serial += 1
-            batch.append(Submission(command(Kind.CLOCK, amount=serial), b"note %d" % serial))
-        sequencer.commit(batch)
-    return storage
-
-
-def recovered(storage):
-    return [frame for batch in sequencer_on(storage).recover() for frame in batch.frames()]
+from engine.sequencer import Submission
+from engine.types import Limits
+from tests.journal.rig import (
+    LIMITS,
+    Echo,
+    MemoryStorage,
+    batch_from,
+    batches_of,
+    recovered,
+    sequencer_on,
+    without_mark,
+    written,
+)
 
 
 def test_what_was_committed_comes_back_in_order_with_its_attachments():
@@ -43,11 +32,43 @@ def test_what_was_committed_comes_back_in_order_with_its_attachments():
     assert [int(frame.command["amount"]) for frame in frames] == list(range(1, 10))
 
 
-def test_history_continues_over_files_with_one_hash_chain():
-    storage = written([2] * 6, file_size_max=300)
+def test_records_with_and_without_attachments_share_a_batch():
+    storage = MemoryStorage()
+    sequencer = sequencer_on(storage)
+    assert list(sequencer.recover()) == []
+    notes = [b"", b"\0" * 4000, b"", b"x", b"\0" * 512]
+    sequencer.commit([Submission(command(Kind.CLOCK), note) for note in notes])
+    sequencer.commit([Submission(command(Kind.CLOCK)) for _ in range(3)])
 
-    assert len(storage.names()) > 1, "the bound must have been reached"
+    assert [frame.attachment for frame in recovered(storage)] == [*notes, b"", b"", b""]
+
+
+def test_history_continues_over_files_with_one_hash_chain():
+    storage = written([2] * 6, file_size_max=600)
+
+    assert len(batches_of(storage)) == 6
+    assert len({name for name, _, _ in batches_of(storage)}) > 1, "the bound must have been reached"
     assert len(recovered(storage)) == 12
+
+
+def test_a_file_is_closed_when_it_is_old():
+    times = iter([10, 20, 31, 32])
+    storage = MemoryStorage()
+    sequencer = sequencer_on(storage, now_ns=lambda: next(times), file_age_max_ns=20)
+    assert list(sequencer.recover()) == []
+    for number in range(1, 5):
+        sequencer.commit(batch_from(number, 1))
+
+    assert [len(name) and int(name[:16]) for name, _, _ in batches_of(storage)] == [1, 1, 3, 3]
+
+
+def test_a_closed_file_has_no_unused_room():
+    storage = written([2] * 6, file_size_max=600)
+
+    first, *_, last = sorted({name for name, _, _ in batches_of(storage)})
+    ends = {name: offset + header.size for name, offset, header in batches_of(storage)}
+    assert storage.size(first) == ends[first]
+    assert storage.size(last) > ends[last], "the open one has room ahead"
 
 
 def test_the_clock_never_runs_backwards():
@@ -63,75 +84,63 @@ def test_the_clock_never_runs_backwards():
     assert stamps == [100, 100, 120]
 
 
-def test_every_truncation_of_the_last_record_is_repaired_and_nothing_else_is_lost():
-    whole = written([4])
-    name = whole.names()[0]
-    size = len(whole.files[name])
-    last = (size - FILE_HEADER.size) // 4
+def test_the_clock_goes_on_from_the_journal_after_a_restart():
+    storage = MemoryStorage()
+    first = sequencer_on(storage, now_ns=lambda: 500)
+    assert list(first.recover()) == []
+    first.commit(batch_from(1, 1))
+    again = sequencer_on(storage, now_ns=lambda: 400)
+    assert len(list(again.recover())) == 1
 
-    for cut in range(1, last + 1):
-        storage = written([4])
-        del storage.files[name][size - cut :]
-        assert [frame.sequence for frame in recovered(storage)] == [1, 2, 3], f"cut {cut}"
-        assert len(recovered(storage)) == 3, "the repair itself must be clean"
+    assert int(again.commit(batch_from(2, 1)).commands["time_ns"][0]) == 500
 
 
-def test_a_commit_after_a_repair_continues_the_sequence():
-    storage = written([4])
-    name = storage.names()[0]
-    del storage.files[name][-10:]
-    sequencer = sequencer_on(storage)
-    assert sum(len(batch.commands) for batch in sequencer.recover()) == 3
+def test_heads_chain_from_the_limits():
+    storage = written([1])
+    name, offset, header = batches_of(storage)[0]
+    body = storage.read(name)[offset + BATCH_HEAD_SIZE :][: header.body_size]
 
-    sequencer.commit([Submission(command(Kind.CLOCK, amount=99))])
-
-    assert [int(f.command["amount"]) for f in recovered(storage)] == [1, 2, 3, 99]
+    assert header.head == sha256(genesis(LIMITS) + body).digest()
+    assert genesis(LIMITS) != genesis(LIMITS._replace(orders=17))
 
 
-@pytest.mark.parametrize("stride_start", range(7))
-def test_a_flipped_bit_in_acknowledged_records_refuses_to_start(stride_start):
-    pristine = written([1, 1, 1])
-    name = pristine.names()[0]
-    size = len(pristine.files[name])
-    record = (size - FILE_HEADER.size) // 3
-    acknowledged = FILE_HEADER.size + 2 * record  # The third record proves the first two.
+def test_the_head_after_a_record_is_what_a_batch_ending_there_would_have():
+    sequencer = sequencer_on(MemoryStorage())
+    assert list(sequencer.recover()) == []
+    whole = sequencer.commit(batch_from(1, 7))
 
-    for bit in range(stride_start, acknowledged * 8, 7):
-        storage = written([1, 1, 1])
-        storage.files[name][bit // 8] ^= 1 << (bit % 8)
-        with pytest.raises(JournalCorrupt) as found:
-            recovered(storage)
-        assert found.value.name == name
+    for count in range(1, 8):
+        shorter = sequencer_on(MemoryStorage())
+        assert list(shorter.recover()) == []
+        assert shorter.commit(batch_from(1, count)).heads[-1] == whole.heads[count - 1]
+    assert len(set(whole.heads)) == len(whole.heads) == 7
 
 
-def test_swapped_records_refuse_to_start():
-    storage = written([1, 1, 1])
-    name = storage.names()[0]
-    raw = storage.files[name]
-    record = (len(raw) - FILE_HEADER.size) // 3
-    a, b = FILE_HEADER.size, FILE_HEADER.size + record
-    raw[a : a + record], raw[b : b + record] = raw[b : b + record], raw[a : a + record]
-
-    with pytest.raises(JournalCorrupt):
-        recovered(storage)
-
-
-def test_a_missing_file_in_the_middle_refuses_to_start():
-    storage = written([2] * 6, file_size_max=300)
-    del storage.files[storage.names()[1]]
-
-    with pytest.raises(JournalCorrupt):
-        recovered(storage)
-
-
-def test_heads_chain_from_genesis():
+def test_heads_are_the_same_after_a_restart():
     storage = MemoryStorage()
     sequencer = sequencer_on(storage)
     assert list(sequencer.recover()) == []
-    committed = sequencer.commit([Submission(command(Kind.CLOCK))])
+    heads = [head for n in (1, 4, 7) for head in sequencer.commit(batch_from(n, 3)).heads]
 
-    raw = bytes(storage.files[storage.names()[0]])[FILE_HEADER.size :]
-    assert committed.heads[-1] == blake2b(bytes(32) + raw[:-32], digest_size=32).digest()
+    assert [h for batch in sequencer_on(storage).recover() for h in batch.heads] == heads
+
+
+def test_the_limits_of_a_journal_are_its_own_for_ever():
+    storage = written([1])
+
+    assert Journal(storage, Limits()).limits == LIMITS
+    assert Journal(MemoryStorage(), Limits()).limits == Limits()
+
+
+def test_a_sector_of_zeros_is_counted_only_where_one_can_be():
+    rows = np.zeros(2, COMMAND)
+    rows["sequence"] = 1, 2
+
+    plain, _ = pack_batch(1, 0, bytes(32), rows, [b"", b""])
+    holed, _ = pack_batch(1, 0, bytes(32), rows, [b"\0" * 2048, b""])
+
+    assert len(plain) == SECTOR and len(holed) == 5 * SECTOR
+    assert int.from_bytes(holed[32:36], "little") == 3
 
 
 def test_nothing_is_applied_before_it_is_synced():
@@ -140,22 +149,83 @@ def test_nothing_is_applied_before_it_is_synced():
 
     class Watching(Echo):
         def apply(self, commands):
-            name = storage.names()[-1]
-            order.append(storage.synced[name] == len(storage.files[name]))
+            name = batches_of(storage)[-1][0]
+            order.append(storage.synced[name] == bytes(storage.files[name]))
             return super().apply(commands)
 
-    sequencer = Sequencer(Watching(), Journal(storage), lambda: 1)
+    sequencer = sequencer_on(storage, Watching)
     assert list(sequencer.recover()) == []
-    sequencer.commit([Submission(command(Kind.CLOCK))])
+    sequencer.commit(batch_from(1, 1))
 
     assert order == [True]
 
 
+def test_a_file_gets_its_name_only_when_its_header_is_on_disk():
+    storage = MemoryStorage()
+    named = []
+    rename = storage.rename
+
+    class Watched(MemoryStorage):
+        def rename(self, name, new_name):
+            named.append((new_name, self.synced[name] == bytes(self.files[name])))
+            super().rename(name, new_name)
+
+    assert rename
+    storage = written([2] * 6, Watched(), file_size_max=600)
+
+    assert len(named) > 1 and all(synced for _, synced in named)
+    assert all(len(storage.synced[name]) >= SECTOR for name, _ in named)
+
+
+def test_what_a_crash_left_without_a_name_is_removed():
+    storage = written([2])
+    storage.create("0000000000000003.journal.new")
+
+    assert len(recovered(storage)) == 2
+    assert not any(name.endswith(".new") for name in storage.names())
+
+
+def test_a_missing_file_in_the_middle_refuses_to_start():
+    storage = written([2] * 6, file_size_max=600)
+    names = sorted({name for name, _, _ in batches_of(storage)})
+    storage.remove(names[1])
+
+    with pytest.raises(JournalCorrupt):
+        recovered(storage)
+
+
+def test_a_missing_last_file_is_noticed_by_the_mark():
+    storage = written([2] * 6, file_size_max=600)
+    storage.remove(batches_of(storage)[-1][0])
+
+    with pytest.raises(JournalCorrupt):
+        recovered(storage)
+
+
+def test_a_file_of_another_journal_refuses_to_start():
+    ours, theirs = written([2] * 6, file_size_max=600), MemoryStorage()
+    other = sequencer_on(theirs, file_size_max=600)
+    assert list(other.recover()) == []
+    for number in range(6):
+        other.commit(batch_from(100 + number, 2))
+    name = batches_of(ours)[2][0]
+    ours.files[name] = theirs.files[name]
+
+    with pytest.raises(JournalCorrupt):
+        recovered(ours)
+
+
+def test_a_damaged_mark_is_no_mark():
+    storage = written([2])
+    storage.files["durable"][9] ^= 1
+
+    assert len(recovered(storage)) == 2
+    assert len(recovered(without_mark(storage))) == 2
+
+
 def test_real_files_hold_a_journal_and_admit_one_writer(tmp_path):
     storage = DirectoryStorage(tmp_path)
-    sequencer = sequencer_on(storage)
-    assert list(sequencer.recover()) == []
-    sequencer.commit([Submission(command(Kind.CLOCK, amount=5))])
+    written([1], storage)
 
     with pytest.raises(StorageInUse):
         DirectoryStorage(tmp_path)
@@ -163,5 +233,5 @@ def test_real_files_hold_a_journal_and_admit_one_writer(tmp_path):
 
     again = DirectoryStorage(tmp_path)
     assert len(recovered(again)) == 1
-    assert (tmp_path / again.names()[0]).stat().st_mode & 0o077 == 0, "orders are private"
+    assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in again.names()), "private"
     again.close()

@@ -20,6 +20,7 @@ from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, 
 from tests.journal.rig import MemoryStorage
 
 LONG_SECONDS = 10
+ROOM_STEP = 4096
 TURNS = 50
 
 
@@ -33,39 +34,53 @@ class GatedStorage(MemoryStorage):
         self.syncs = 0
         self.fails = False
 
+    def copy(self):
+        other = GatedStorage()
+        other.__dict__.update(vars(super().copy()))
+        return other
+
     def sync(self, name):
         assert self.gate.wait(LONG_SECONDS), "the test forgot to open the gate"
         if self.fails:
             raise OSError("the disk is gone")
-        self.syncs += 1
+        self.syncs += name.endswith(".journal")
         super().sync(name)
 
 
 class House:
     """An exchange over a gated disk; an async context."""
 
-    def __init__(self, storage=None, queue_max=QUEUE_MAX):
+    def __init__(
+        self, storage=None, queue_max=QUEUE_MAX, machine_type=Engine, snapshots=None, consumers=None
+    ):
+        """``consumers`` takes this house and returns more of them."""
         self.storage = storage or GatedStorage()
         self.fatal = []
         self.now_ns = START * NS
-        self.engine = Engine(LIMITS)
-        sequencer = Sequencer(self.engine, Journal(self.storage), lambda: self.now_ns)
-        self.pipeline = Pipeline(sequencer, self.fatal.append, queue_max)
+        self.journal = Journal(self.storage, LIMITS, room_step=ROOM_STEP)
+        self.sequencer = Sequencer(machine_type, self.journal, lambda: self.now_ns, snapshots)
+        self.pipeline = Pipeline(self.sequencer, self.fatal.append, queue_max)
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
         self.pipeline.follow(self.catalog)
         self.pipeline.follow(self.admission)
         self.exchange = Exchange(
             self.pipeline,
-            self.engine,
+            lambda: self.engine,
             self.catalog,
             self.admission,
             DOMAIN,
             lambda: self.now_ns,
         )
+        for consumer in consumers(self) if consumers else ():
+            self.pipeline.follow(consumer)
+
+    @property
+    def engine(self):
+        return self.sequencer.machine
 
     async def __aenter__(self):
-        self.pipeline.recover()
+        self.recovered = list(self.pipeline.recover())
         self.pipeline.start()
         return self
 

@@ -38,7 +38,7 @@ def test_consumers_see_a_command_before_its_client_does():
                 seen.append((batch.last_sequence, waiting.done()))
 
         house = House()
-        house.pipeline.follow(Follower())
+        house.pipeline.follow_unremembered(Follower())
         async with house:
             waiting = asyncio.create_task(house.pipeline.submit(CLOCK))
             await waiting
@@ -72,7 +72,7 @@ def test_a_consumer_that_fails_is_fatal_too(error):
 
     async def road():
         house = House()
-        house.pipeline.follow(Broken())
+        house.pipeline.follow_unremembered(Broken())
         async with house:
             waiting = asyncio.create_task(house.pipeline.submit(CLOCK))
             await asyncio.wait([waiting], timeout=LITTLE_SECONDS)

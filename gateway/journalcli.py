@@ -1,0 +1,146 @@
+"""What does ``tillbook`` print about a journal, and with which exit code?
+
+0: all is well. 1: read what was printed. What can be said in a sentence ends in no traceback.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from engine.journal import JournalCorrupt
+from engine.journal.snapshot import SnapshotDamaged
+from engine.journal.storage import StorageInUse
+from gateway import journaltool
+from gateway.archive import differences, export, read_manifest, replay_files
+
+FINE = 0
+LOOK = 1
+
+
+def _told(work: Callable[[], int], console: Console) -> int:
+    try:
+        return work()
+    except (
+        JournalCorrupt,
+        SnapshotDamaged,
+        StorageInUse,
+        journaltool.NotTrimmed,
+        FileNotFoundError,
+    ) as fault:
+        console.print(str(fault), highlight=False, markup=False, soft_wrap=True)
+        return LOOK
+
+
+def _line(row: dict[str, Any]) -> str:
+    return orjson.dumps(row).decode()
+
+
+def say_verdict(directory: Path, deep: bool, console: Console) -> int:
+    """Print what ``journaltool.verify`` has found."""
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def work() -> int:
+        found = journaltool.verify(directory, deep)
+        say(f"{found.commands} commands in {found.batches} batches and {found.files} files")
+        say(f"head {found.head}")
+        for sequence in found.poisoned:
+            say(f"command {sequence} is poisoned")
+        for name, state in found.snapshots.items():
+            say(f"{name}: {state}")
+        for name in found.ambiguous:
+            say(f"{name}: set aside, may have been acknowledged; see repair-tail")
+        if found.tail is not None:
+            tail = found.tail
+            say(f"{tail.name} at byte {tail.offset}: the last batch is {tail.damage.value}")
+        is_fine = found.tail is None and not found.ambiguous
+        return FINE if is_fine and set(found.snapshots.values()) <= {"sound"} else LOOK
+
+    return _told(work, console)
+
+
+def say_commands(directory: Path, first: int, count: int, console: Console) -> int:
+    """Print commands."""
+
+    def work() -> int:
+        for row in journaltool.dump(directory, first, count):
+            console.print(_line(row), highlight=False, markup=False, soft_wrap=True)
+        return FINE
+
+    return _told(work, console)
+
+
+def say_repair(directory: Path, accept: bool, console: Console) -> int:
+    """Mend the end of the journal and print what may have been acknowledged."""
+
+    def work() -> int:
+        for row in journaltool.repair_tail(directory):
+            console.print(_line(row), highlight=False, markup=False, soft_wrap=True)
+        if accept:
+            for name in journaltool.accept_tail(directory):
+                console.print(f"{name}: reviewed", highlight=False, markup=False)
+        waiting = journaltool.verify(directory, deep=False).ambiguous
+        for name in waiting:
+            console.print(
+                f"{name}: until you have looked and say --accept, only cancels are taken",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+        return LOOK if waiting else FINE
+
+    return _told(work, console)
+
+
+def say_trimmed(directory: Path, exported: Path, console: Console) -> int:
+    """Delete what nothing needs and print it."""
+
+    def work() -> int:
+        removed = journaltool.trim(directory, exported)
+        for name in removed:
+            console.print(f"{name}: deleted", highlight=False, markup=False)
+        if not removed:
+            console.print("Every file is still needed.")
+        return FINE
+
+    return _told(work, console)
+
+
+def say_export(directory: Path, to: Path, console: Console) -> int:
+    """Write an export and print its figures."""
+
+    def work() -> int:
+        manifest = export(directory / "journal", to, console.print)
+        console.print(f"{manifest.last_sequence} commands, {manifest.events} events")
+        console.print(f"state {manifest.state_hash}", highlight=False, soft_wrap=True)
+        return FINE
+
+    return _told(work, console)
+
+
+def say_replay(files: list[Path], events: Path | None, console: Console) -> int:
+    """Replay files and print what they come to; 1 if their manifest says something else."""
+
+    def work() -> int:
+        with ExitStack() as closing:
+            out = None if events is None else closing.enter_context(events.open("wb"))
+
+            def write(rows: list[dict[str, Any]]) -> None:
+                assert out is not None
+                out.writelines(orjson.dumps(row) + b"\n" for row in rows)
+
+            outcome = replay_files(files, None if out is None else write)
+        for what, found in outcome._asdict().items():
+            console.print(f"{what} {found}", highlight=False, soft_wrap=True)
+        manifest = read_manifest(files[0].parent)
+        wrong = [] if manifest is None else differences(outcome, manifest)
+        for difference in wrong:
+            console.print(f"WRONG: {difference}", highlight=False, markup=False, soft_wrap=True)
+        return LOOK if wrong else FINE
+
+    return _told(work, console)

@@ -1,0 +1,122 @@
+"""When the disk is nearly full new orders are refused by name and cancels still work."""
+
+import asyncio
+
+import pytest
+
+from engine.journal import StorageFull
+from engine.types import Outcome, Side
+from tests.admission.rig import ALICE, BOB, LANE
+from tests.journal.rig import MemoryStorage, batch_from, recovered, sequencer_on
+from tests.road.rig import House, settle_down
+
+
+def on_the_road(scenario):
+    async def road():
+        async with House() as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            await scenario(house)
+            assert not house.fatal
+            house.engine.check()
+        return house
+
+    return asyncio.run(road())
+
+
+def test_below_five_percent_orders_are_refused_and_taken_again_when_there_is_room():
+    async def scenario(house):
+        resting = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        order = ALICE.order(Side.SELL, lane=LANE + 1)
+        house.storage.free = 49_999
+        house.journal.watch_room()
+
+        assert (await house.exchange.place(order)).outcome == Outcome.DISK_LOW
+        assert (await house.exchange.cancel(ALICE.address, resting.order_id)).accepted
+        assert (await house.exchange.withdraw(ALICE.withdrawal(100))).accepted
+
+        house.storage.free = 50_000
+        house.journal.watch_room()
+        assert (await house.exchange.place(order)).accepted, "the refusal has spent nothing"
+
+    on_the_road(scenario)
+
+
+@pytest.mark.parametrize("lane", [0, LANE + 1])
+def test_orders_that_met_the_full_disk_in_the_queue_may_be_sent_again(lane):
+    async def scenario(house):
+        resting = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        house.storage.gate.clear()
+        busy = asyncio.create_task(house.exchange.tick())
+        await settle_down()
+        orders = [
+            BOB.order(Side.SELL, nonce=n, lane=lane and lane + n, client_id=f"{n}", ticks=200)
+            for n in range(1, 60)
+        ]
+        placing = [asyncio.create_task(house.exchange.place(order)) for order in orders]
+        cancel = asyncio.create_task(house.exchange.cancel(ALICE.address, resting.order_id))
+        await settle_down()
+        house.storage.room = sum(map(len, house.storage.files.values()))
+        before = house.admission.save()
+        house.storage.gate.set()
+
+        assert (await busy).accepted
+        refused = await asyncio.gather(*placing)
+        assert {receipt.outcome for receipt in refused} == {Outcome.DISK_LOW}
+        assert (await cancel).accepted, "one cancel fits where 59 orders do not"
+        assert house.engine.orders_live == 0
+
+        house.storage.room = 1 << 40
+        house.journal.watch_room()
+        assert house.admission.save() != before, "the cancel has closed a lane"
+        for order in orders:
+            receipt = await house.exchange.place(order)
+            assert receipt.accepted, receipt
+
+    house = on_the_road(scenario)
+    assert len(house.storage.files) > 1
+
+
+def test_without_any_room_cancels_are_refused_too_and_nothing_happens():
+    async def scenario(house):
+        resting = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        house.storage.room = 0
+        outcomes = set()
+        for _ in range(20):
+            outcomes.add((await house.exchange.tick()).outcome)
+        assert outcomes == {Outcome.ACCEPTED, Outcome.DISK_LOW}, "the reserve, and then no more"
+        state = house.engine.state_hash()
+        cancel = await house.exchange.cancel(ALICE.address, resting.order_id)
+        assert (cancel.outcome, house.engine.state_hash()) == (Outcome.DISK_LOW, state)
+
+    on_the_road(scenario)
+
+
+def test_a_journal_without_room_has_written_nothing_and_goes_on_when_there_is_some():
+    storage = MemoryStorage()
+    sequencer = sequencer_on(storage)
+    assert list(sequencer.recover()) == []
+    sequencer.commit(batch_from(1, 3))
+    storage.room = 0
+    with pytest.raises(StorageFull):
+        sequencer.commit(batch_from(4, 100))
+    assert sequencer.is_low
+    assert len(recovered(storage.copy())) == 3
+
+    sequencer.commit(batch_from(4, 1))
+    storage.room = 1 << 40
+    sequencer.commit(batch_from(5, 100))
+    assert len(recovered(storage.copy())) == 104
+
+
+def test_a_file_that_cannot_be_followed_by_another_is_written_on():
+    storage = MemoryStorage()
+    sequencer = sequencer_on(storage, file_size_max=600)
+    assert list(sequencer.recover()) == []
+    sequencer.commit(batch_from(1, 2))
+    storage.room = 0
+    for number in range(3, 6):
+        sequencer.commit(batch_from(number, 1))
+
+    assert len([name for name in storage.names() if "journal" in name]) == 1
+    assert len(recovered(storage.copy())) == 5

@@ -1,0 +1,206 @@
+"""I13: engine and consumers replay everything or go on from a snapshot, and are the same."""
+
+import asyncio
+import random
+
+import pytest
+
+from engine.core import Engine
+from engine.journal import SnapshotFiles
+from engine.journal.snapshot import prune_snapshots, write_snapshot
+from engine.types import Side
+from gateway.channels import Channels
+from gateway.marketdata import MarketData
+from gateway.snapshotter import keep
+from gateway.userstream import UserStream
+from settlement.attachments import ExitEvidence
+from settlement.outbox import Outbox
+from settlement.ports import TradeState
+from tests.admission.rig import (
+    ALICE,
+    ALICES_KEY,
+    BOB,
+    LANE,
+    NS,
+    START,
+    TOKEN,
+    USD,
+    grant_for,
+    state_of,
+)
+from tests.journal.rig import MemoryStorage
+from tests.road.rig import GatedStorage, House, evidence, settle_down
+
+STEPS = 120
+SEED = 11
+HOUR_NS = 3600 * NS
+
+
+def house_on(storage, outbox, snapshots=None):
+    """Return a house with every consumer that remembers something."""
+
+    def consumers(house):
+        channels = Channels()
+        matched = TradeState("matched")
+        return (
+            MarketData(house.catalog, channels, lambda _: matched),
+            UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
+        )
+
+    house = House(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)
+    house.keys.granted(grant_for(ALICES_KEY))
+    return house
+
+
+async def live_a_little(house, rng, steps, placed):
+    """Trade, cancel, pay in and out, leave: a bit of everything; ``placed`` collects orders."""
+    for _ in range(steps):
+        house.now_ns += rng.randrange(NS)
+        owner = rng.choice((ALICE, BOB, ALICES_KEY))
+        serial = len(placed) + 1
+        match rng.randrange(8):
+            case 0 if placed:
+                who, order_id = rng.choice(placed)
+                await house.exchange.cancel(who, order_id)
+            case 1:
+                await house.exchange.withdraw(ALICE.withdrawal(1000, nonce=serial))
+            case 2:
+                proof = evidence(bytes([serial % 256]), serial)
+                await house.exchange.credit(BOB.address, USD, 10**6, proof)
+            case 3:
+                await house.exchange.tick()
+            case 4 if serial % 9 == 0:
+                exit_of = ExitEvidence(bytes(32), serial, serial)
+                await house.exchange.begin_exit(BOB.address, exit_of)
+                await house.exchange.end_exit(BOB.address, TOKEN, 0, exit_of)
+        order = owner.order(
+            rng.choice((Side.BUY, Side.SELL)),
+            rng.randrange(1, 30),
+            rng.randrange(95, 106),
+            nonce=serial,
+            lane=rng.choice((0, LANE + rng.randrange(12))),
+            client_id=f"order {serial}",
+            expiry=START + rng.randrange(60, 3000),
+        )
+        receipt = await house.exchange.place(order)
+        placed.append((owner.account, receipt.order_id))
+
+
+def memory_of(house):
+    """Return all that engine and consumers know."""
+    return (
+        house.engine.state_hash(),
+        house.pipeline.memories(),
+        state_of(house.admission),
+        state_of(house.catalog),
+    )
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    opened = Outbox(tmp_path / "outbox.sqlite")
+    yield opened
+    opened.close()
+
+
+def test_snapshot_and_tail_equal_full_replay(outbox):
+    async def road():
+        storage, disk = GatedStorage(), MemoryStorage()
+        rng, placed, sequences = random.Random(SEED), [], []
+        async with house_on(storage, outbox) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            for _ in range(3):
+                await live_a_little(house, rng, STEPS // 4, placed)
+                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+                sequences.append(house.sequencer.applied)
+            await live_a_little(house, rng, STEPS // 4, placed)
+            lived = memory_of(house)
+        assert sum(order_id > 0 for _, order_id in placed) > STEPS // 2, "most orders were taken"
+
+        async with house_on(storage.copy(), outbox) as full:
+            assert memory_of(full) == lived
+        for newest in range(3, 0, -1):
+            async with house_on(storage.copy(), outbox, SnapshotFiles(disk)) as resumed:
+                assert resumed.recovered[0] == sequences[newest - 1], "from the snapshot"
+                assert memory_of(resumed) == lived
+                assert resumed.sequencer.sequence == house.sequencer.sequence
+            disk.remove(SnapshotFiles(disk).names()[0])
+
+    asyncio.run(road())
+
+
+def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_happened(outbox):
+    async def road():
+        disk = MemoryStorage()
+        late = [
+            ALICE.order(Side.SELL, nonce=5, client_id="single"),
+            ALICE.order(Side.SELL, nonce=5, lane=LANE, client_id="lane"),
+            ALICES_KEY.order(Side.SELL, nonce=5, lane=LANE + 1, client_id="key"),
+            ALICES_KEY.order(Side.SELL, nonce=6, lane=LANE + 2, client_id="key too"),
+            ALICE.order(Side.SELL, nonce=7),
+        ]
+        async with house_on(None, outbox) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            await house.exchange.place(ALICE.order(Side.SELL, nonce=3))
+            house.storage.gate.clear()
+            waiting = [asyncio.create_task(house.exchange.tick())]
+            await settle_down()
+            waiting += [asyncio.create_task(house.exchange.place(order)) for order in late]
+            waiting.append(asyncio.create_task(house.exchange.withdraw(ALICE.withdrawal(100))))
+            await settle_down()
+            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+            storage = house.storage.copy()
+            house.storage.gate.set()
+            await asyncio.gather(*waiting)
+
+        async with house_on(storage.copy(), outbox) as full:
+            fresh = memory_of(full)
+        async with house_on(storage.copy(), outbox, SnapshotFiles(disk)) as resumed:
+            assert memory_of(resumed) == fresh
+            for order in late:
+                assert (await resumed.exchange.place(order)).accepted
+            assert (await resumed.exchange.withdraw(ALICE.withdrawal(100))).accepted
+
+    asyncio.run(road())
+
+
+def test_a_damaged_snapshot_is_passed_over_for_the_next_older(outbox):
+    async def road():
+        storage, disk = GatedStorage(), MemoryStorage()
+        rng, placed = random.Random(SEED), []
+        async with house_on(storage, outbox) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            for _ in range(4):
+                await live_a_little(house, rng, 5, placed)
+                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+            prune_snapshots(disk)
+            lived = memory_of(house)
+        names = SnapshotFiles(disk).names()
+        assert len(names) == 3, "three are kept"
+        for count, name in enumerate(names):
+            async with house_on(storage.copy(), outbox, SnapshotFiles(disk)) as resumed:
+                assert resumed.recovered[0] == int(name[:16])
+                assert len(resumed.sequencer.snapshots_refused) == count
+                assert memory_of(resumed) == lived
+            raw = disk.files[name]
+            raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+        async with house_on(storage.copy(), outbox, SnapshotFiles(disk)) as replayed:
+            assert len(replayed.sequencer.snapshots_refused) == 3
+            assert memory_of(replayed) == lived
+
+    asyncio.run(road())
+
+
+def test_a_snapshot_on_real_files_restores_to_the_state_it_was_taken_of(outbox, tmp_path):
+    async def road():
+        async with house_on(None, outbox) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            name = keep(house.sequencer, house.pipeline.memories(), tmp_path / "kept", Engine)
+            assert name == f"{house.sequencer.applied:016d}.snapshot"
+            assert (tmp_path / "kept" / name).exists()
+
+    asyncio.run(road())
