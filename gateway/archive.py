@@ -121,7 +121,7 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
     segments = []
     for name, first, end in _spans(journal_names(storage), last):
         raw = storage.read(name)
-        if end == last:
+        if name == replay.reader.name:
             raw = raw[: replay.reader.end]
         (to / name).write_bytes(raw)
         root = merkle.root([items[sequence] for sequence in range(first, end + 1)])

@@ -1,0 +1,114 @@
+"""A snapshot is due after a minute or two million commands; a forked child writes and proves it."""
+
+import asyncio
+import os
+
+import pytest
+
+from engine.core import Engine
+from engine.journal import DirectoryReader, SnapshotFiles
+from gateway.keeper import Keeper
+from gateway.metrics import Metrics
+from gateway.snapshotter import PERIOD_NS, Snapshotter
+from tests.admission.rig import ALICE, BOB
+from tests.road.rig import House
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return tmp_path / "snapshots"
+
+
+def on_the_road(directory, scenario, machine_type=Engine):
+    async def road():
+        async with House(machine_type=machine_type) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            taker = Snapshotter(
+                house.sequencer, house.pipeline.memories, directory, Engine, lambda: house.now_ns
+            )
+            await scenario(house, taker)
+            taker.close()
+            assert not house.fatal
+
+    asyncio.run(road())
+
+
+def test_one_is_due_after_a_minute_in_which_something_happened(kept):
+    async def scenario(house, taker):
+        taker.turn()
+        assert not kept.exists(), "not yet"
+        house.now_ns += PERIOD_NS
+        taker.turn()
+        taker.close()
+        assert taker.sequence == house.sequencer.applied
+        [name] = SnapshotFiles(DirectoryReader(kept)).names()
+        snapshot = SnapshotFiles(DirectoryReader(kept)).read(name)
+        assert snapshot.state_hash == house.engine.state_hash()
+        assert dict(snapshot.consumers) == house.pipeline.memories()
+
+        house.now_ns += PERIOD_NS
+        taker.turn()
+        taker.close()
+        assert SnapshotFiles(DirectoryReader(kept)).names() == [name], "nothing has happened"
+
+    on_the_road(kept, scenario)
+
+
+def test_matching_goes_on_while_the_child_writes_and_three_are_kept(kept):
+    async def scenario(house, taker):
+        sequences = []
+        for _ in range(5):
+            sequences.append(house.sequencer.applied)
+            taker.begin()
+            assert (await house.exchange.tick()).accepted
+            taker.close()
+        assert taker.failures == 0
+        names = SnapshotFiles(DirectoryReader(kept)).names()
+        assert [int(name[:16]) for name in names] == sequences[:1:-1]
+
+    on_the_road(kept, scenario)
+
+
+def test_the_child_lets_go_of_the_journals_lock_and_of_every_other_file(kept, tmp_path):
+    read_end, write_end = os.pipe()
+
+    async def scenario(_, taker):
+        taker.begin()
+        taker.close()
+        assert taker.failures == 0
+
+    on_the_road(kept, scenario)
+    os.close(write_end)
+    assert os.read(read_end, 1) == b"", "nobody else holds the other end"
+    os.close(read_end)
+
+
+def test_a_child_that_fails_is_counted_and_told(kept):
+    kept.write_text("a file where a directory should be")
+
+    async def scenario(house, taker):
+        keeper = Keeper(house.sequencer, house.journal, taker, Metrics())
+        for _ in range(3):
+            taker.begin()
+            taker.close()
+        assert taker.failures == 3
+        assert keeper.restrictions() == ["3 snapshots have failed; see the log"]
+
+    on_the_road(kept, scenario)
+
+
+def test_a_state_that_does_not_restore_is_not_kept(kept):
+    class Forgetful(Engine):
+        def columns(self):
+            found = super().columns()
+            found["tokens"]["supply"][:] = 1
+            return found
+
+    async def scenario(_, taker):
+        taker.begin()
+        taker.close()
+        assert taker.failures == 1
+        assert SnapshotFiles(DirectoryReader(kept)).names() == []
+
+    on_the_road(kept, scenario, Forgetful)
