@@ -18,7 +18,7 @@ from engine.journal.format import (
     pack_batch,
 )
 from engine.journal.mark import MARK_NAME, Mark, create_mark, write_mark
-from engine.journal.reader import Damage, Position, Reader, Tail, limits_of
+from engine.journal.reader import Damage, Position, Reader, Tail, limits_of, unproven_end
 from engine.journal.storage import Storage, StorageFull
 from engine.types import Limits
 
@@ -79,13 +79,15 @@ class Journal:
         An ambiguous last batch is set aside in a file of its own, see ``ambiguous_names``.
         Raises ``JournalCorrupt`` for any other damage.
         """
+        # Synced before it is read, names too: what a crash left in the page cache alone must not be
+        # acknowledged today and be gone tomorrow.
+        self._storage.sync_names()
         for name in self._storage.names():
             if name.endswith(ASIDE):
                 self._storage.remove(name)  # It had not got its name: nothing in it counts.
             else:
-                # Synced before it is read: what a crash left in the page cache alone must not be
-                # acknowledged today and be gone tomorrow.
                 self._storage.sync(name)
+        self._write_again()
         reader = Reader(self._storage)
         yield from reader.batches(after)
         if reader.name:
@@ -182,6 +184,19 @@ class Journal:
         self._storage.rename(aside, name)
         self._name, self._size, self._room = name, FILE_START, self._room_step
         self._file_time_ns = 0
+
+    def _write_again(self) -> None:
+        """Put once more on disk what no mark proves to be there, before anybody is shown it.
+
+        After a sync that failed, the kernel calls pages clean that the disk never got, and goes on
+        showing them: the next process would sync, read and acknowledge what a power cut takes away.
+        Written again they are dirty, and this sync tells the truth.
+        """
+        unproven = unproven_end(self._storage)
+        if unproven is not None:
+            name, offset, rest = unproven
+            self._storage.write(name, offset, rest)
+            self._storage.sync(name)
 
     def _mend(self, tail: Tail) -> None:
         """Take the damaged last batch out of the way; keep it if it may have been answered."""

@@ -85,6 +85,19 @@ def about_last_sequence(storage: ReadStorage) -> int:
     return starts[-1] + (starts[-1] - starts[0]) // (len(starts) - 1)
 
 
+def unproven_end(storage: ReadStorage) -> tuple[str, int, bytes] | None:
+    """Return (file, offset, bytes) of all that no mark proves to be on disk; None for nothing."""
+    names = journal_names(storage)
+    if not names:
+        return None
+    raw, proven = storage.read(names[-1]), read_mark(storage).sequence
+    offset = FILE_START
+    while (header := unpack_batch_header(raw, offset)) and header.last_sequence <= proven:
+        offset += header.size
+    rest = raw[offset:].rstrip(b"\0")
+    return (names[-1], offset, rest) if rest else None
+
+
 class Reader:
     """Reads a journal once. After ``batches`` has ended, the fields tell where it ended."""
 

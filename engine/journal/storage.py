@@ -55,6 +55,9 @@ class Storage(ReadStorage, Protocol):
     def remove(self, name: str) -> None:
         """Delete a file, durably."""
 
+    def sync_names(self) -> None:
+        """Return when every name there is now is on disk, whoever gave it."""
+
     def free_ppm(self) -> int:
         """Return how many millionths of the disk are free."""
 
@@ -93,9 +96,9 @@ class DirectoryStorage(DirectoryReader):
     def __init__(self, directory: Path) -> None:
         """Open (or create) ``directory``. Raises ``StorageInUse`` when it is taken."""
         super().__init__(directory)
-        if not directory.is_dir():
-            directory.mkdir(parents=True)
-            _sync_directory(directory.parent)
+        directory.mkdir(parents=True, exist_ok=True)
+        # Always, not only when it was made just now: whoever made it may have died before this.
+        _sync_directory(directory.parent)
         self._lock = os.open(directory.joinpath(LOCK_NAME), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,7 +112,7 @@ class DirectoryStorage(DirectoryReader):
         self._forget(name)
         path = self._directory.joinpath(name)
         self._files[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        _sync_directory(self._directory)
+        self.sync_names()
 
     def allocate(self, name: str, size: int) -> None:
         """See that ``name`` has at least ``size`` bytes of room."""
@@ -149,12 +152,17 @@ class DirectoryStorage(DirectoryReader):
         self._directory.joinpath(name).replace(self._directory.joinpath(new_name))
         if name in self._files:
             self._files[new_name] = self._files.pop(name)
-        _sync_directory(self._directory)
+        self.sync_names()
 
     def remove(self, name: str) -> None:
         """Delete a file, durably."""
         self._forget(name)
         self._directory.joinpath(name).unlink()
+        self.sync_names()
+
+    def sync_names(self) -> None:
+        """Force the directory to disk: a file whose name is not there is lost with its contents,
+        synced or not."""
         _sync_directory(self._directory)
 
     def free_ppm(self) -> int:
