@@ -9,13 +9,14 @@ the disk nor the engine waits for the other.
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from engine.commands import Kind, batch_of
 from engine.events import EventKind
-from engine.frames import Committed, Consumer, Frame, Rememberer
+from engine.frames import Committed, Consumer, Rememberer
 from engine.journal import StorageFull
 from engine.receipt import Receipt
 from engine.replay import Written
@@ -179,9 +180,9 @@ class Pipeline:
         """Apply what is on disk, show it, answer."""
         committed = self._sequencer.apply(batch.written)
         self._show(committed)
-        for frame, waiter in zip(committed.frames(), batch.waiting, strict=True):
+        for receipt, waiter in zip(receipts_of(committed), batch.waiting, strict=True):
             if not waiter.answer.done():
-                waiter.answer.set_result(receipt_of(frame))
+                waiter.answer.set_result(receipt)
 
     def _refuse_for_room(self, waiting: list[_Waiting]) -> None:
         """Nothing of this batch was written: new orders are refused, the rest is tried again.
@@ -217,22 +218,34 @@ class Pipeline:
         }
 
 
-FAILURES: Final = (EventKind.REJECTED, EventKind.POISONED)
+FAILURES: Final = frozenset({int(EventKind.REJECTED), int(EventKind.POISONED)})
 """What the first event of a command that was not carried out may be."""
 
+# As plain numbers: reading a member of an enum costs Python 3.11 more than all else in here.
+ACCEPTED: Final = int(EventKind.ACCEPTED)
+CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
+REPLACED: Final = int(Outcome.REPLACED)
+OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
-def receipt_of(frame: Frame) -> Receipt:
-    """Return what the client of one command is told."""
-    answer = frame.answer
-    if len(answer) and answer[0]["outcome"] == Outcome.REPLACED:
-        answer = answer[1:]  # The old order's end, and now the new one's beginning.
-    first = answer[0] if len(answer) else None
-    failed = first is not None and first["kind"] in FAILURES
-    accepted = first is not None and first["kind"] == EventKind.ACCEPTED
-    return Receipt(
-        outcome=Outcome(int(first["outcome"])) if first is not None and failed else Outcome(0),
-        sequence=frame.sequence,
-        time_ns=int(frame.command["time_ns"]),
-        order_id=int(first["order_id"]) if first is not None and accepted else 0,
-        events=frame.events,
-    )
+
+def receipts_of(committed: Committed) -> Iterator[Receipt]:
+    """Yield what the client of each command is told, in order."""
+    events, times = committed.events, committed.commands["time_ns"].tolist()
+    sequences = np.arange(committed.first_sequence, committed.last_sequence + 2)
+    bounds = np.searchsorted(events["sequence"], sequences).tolist()
+    kinds, outcomes = events["kind"].tolist(), events["outcome"].tolist()
+    order_ids = events["order_id"].tolist()
+    for i, (start, end) in enumerate(pairwise(bounds)):
+        first = start
+        while first < end and outcomes[first] == CANCELLED_AFTER:
+            first += 1  # Deadlines met before the command: see ``Frame.answer``.
+        if first < end and outcomes[first] == REPLACED:
+            first += 1  # The old order's end, and now the new one's beginning.
+        kind = kinds[first] if first < end else 0
+        yield Receipt(
+            OUTCOMES[outcomes[first]] if kind in FAILURES else OUTCOMES[0],
+            committed.first_sequence + i,
+            times[i],
+            order_ids[first] if kind == ACCEPTED else 0,
+            events[start:end],
+        )

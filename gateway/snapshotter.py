@@ -55,6 +55,11 @@ class Snapshotter(Generic[L]):
         """How long the last fork held everything up."""
         self.failures = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a child is at work."""
+        return self._child is not None
+
     def turn(self) -> None:
         """Take a snapshot if one is due; see what became of the last. Never waits."""
         if self._child is not None:

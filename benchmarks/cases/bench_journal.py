@@ -1,30 +1,42 @@
-"""What does durability cost? Commands through journal and engine, and one commit against the disk.
+"""What does durability cost? Commands through journal and engine, one acknowledgement against the
+disk, and the pause of a snapshot.
 
-A real directory on the disk under test: append, one fdatasync a batch, the core engine's work.
-No network, no signature, no consumers. The second figure is relative to the bare fdatasync of the
-same disk in the same minute, so that it says something about us and not about the disk.
+A real directory on the disk under test, one fdatasync a batch, the core engine's work. No network,
+no signature, no consumers. The acknowledgement is relative to the bare fdatasync of the same disk
+in the same seconds, so that it says something about us and not about the disk.
 """
 
+import asyncio
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from benchmarks.flow import Flow, Shape, make_flow
 from engine.commands import Commands
 from engine.core import Engine
-from engine.journal import DirectoryStorage, Journal
-from engine.sequencer import Sequencer, Submission
+from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
+from engine.sequencer import Sequencer
+from gateway.pipeline import Pipeline
+from gateway.snapshotter import Snapshotter
 
 SEED = 1
-COMMANDS = 60_000
+COMMANDS = 300_000
 BATCH = 1024
 ROUNDS = 5
-SINGLE_COMMITS = 1_000
 ATTACHMENT = bytes(range(256)) + bytes(64)
 """As large as a signed order's evidence."""
+
+OFFERED_PER_MS = 20
+LOAD_MS = 500
+TURNS = 8
+BARE_SYNCS = 250
+
+LARGE = Shape(accounts=100_000, orders_resting=300_000)
+SNAPSHOTS = 5
 
 
 @pytest.fixture(scope="module")
@@ -37,44 +49,37 @@ class House:
 
     def __init__(self, directory: Path, flow: Flow) -> None:
         self.storage = DirectoryStorage(directory)
-        self.engine = Engine(flow.limits)
-        self.sequencer = Sequencer(self.engine, Journal(self.storage), lambda: 1)
+        self.sequencer = Sequencer(Engine, Journal(self.storage, flow.limits), lambda: 1)
         assert not list(self.sequencer.recover())
         for commands in (flow.opening, flow.prefill):
-            for batch in submissions(commands, 4096):
-                self.sequencer.commit(batch)
+            self.commit_all(commands, 4096, b"")
 
-    def commit_all(self, batches: list[list[Submission]]) -> None:
-        """Write and apply each batch."""
-        for batch in batches:
-            self.sequencer.apply(self.sequencer.write(batch))
-
-
-def submissions(commands: Commands, size: int) -> list[list[Submission]]:
-    """Return ``commands`` as they come from clients, ``size`` to a batch."""
-    whole = [Submission(row, ATTACHMENT) for row in commands]
-    return [whole[i : i + size] for i in range(0, len(whole), size)]
+    def commit_all(self, commands: Commands, size: int, attachment: bytes) -> None:
+        """Write and apply ``commands``, ``size`` to a batch."""
+        for i in range(0, len(commands), size):
+            batch = commands[i : i + size].copy()
+            self.sequencer.apply(self.sequencer.write(batch, [attachment] * len(batch)))
 
 
-def test_journaled_commands(benchmark: Any, flow: Flow, tmp_path: Path) -> None:
-    benchmark.extra_info |= {
-        "figure": "journal.mcps",
-        "unit": "M commands/s",
-        "commands": COMMANDS,
-    }
-    batches = submissions(flow.main, BATCH)
+@pytest.mark.parametrize(
+    ("figure", "attachment"), [("journal.mcps", b""), ("journal.evidence_mcps", ATTACHMENT)]
+)
+def test_journaled_commands(
+    benchmark: Any, flow: Flow, tmp_path: Path, figure: str, attachment: bytes
+) -> None:
+    benchmark.extra_info |= {"figure": figure, "unit": "M commands/s", "commands": COMMANDS}
     houses: list[House] = []
 
-    def fresh() -> tuple[tuple[House, list[list[Submission]]], dict[str, Any]]:
+    def fresh() -> tuple[tuple[House, Commands, int, bytes], dict[str, Any]]:
         for house in houses:
             house.storage.close()
         houses[:] = [House(tmp_path / str(time.monotonic_ns()), flow)]
-        return (houses[0], batches), {}
+        return (houses[0], flow.main, BATCH, attachment), {}
 
     benchmark.pedantic(House.commit_all, setup=fresh, rounds=ROUNDS, warmup_rounds=1)
 
     last = houses[0]
-    last.engine.check()
+    last.sequencer.machine.check()
     expected = len(flow.opening) + len(flow.prefill) + COMMANDS
     assert last.sequencer.sequence == expected, "every command is in the journal"
     last.storage.close()
@@ -85,25 +90,56 @@ def p99(seconds: list[float]) -> float:
     return sorted(seconds)[len(seconds) * 99 // 100]
 
 
-def test_one_commit_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_path: Path) -> None:
+def bare_syncs(file: int, size: int) -> list[float]:
+    """Return how long the disk takes for ``size`` bytes and one fdatasync, many times over."""
+    chunk, found = bytes(size), []
+    for _ in range(BARE_SYNCS):
+        began = time.perf_counter()
+        os.write(file, chunk)
+        os.fdatasync(file)
+        found.append(time.perf_counter() - began)
+    return found
+
+
+async def offered(pipeline: Pipeline, commands: Commands) -> list[float]:
+    """Offer ``commands`` on a clock that waits for nobody; return how long each waited, measured
+    from when it was due and not from when we found the time to send it."""
+    waits: list[float] = []
+    answers = []
+    began = time.perf_counter()
+    for i, row in enumerate(commands):
+        due = began + i / (OFFERED_PER_MS * 1000)
+        if i % OFFERED_PER_MS == 0:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        answer = pipeline.enqueue(row, ATTACHMENT)
+        answer.add_done_callback(lambda _, due=due: waits.append(time.perf_counter() - due))
+        answers.append(answer)
+    receipts = await asyncio.gather(*answers)
+    assert all(receipt.sequence for receipt in receipts)
+    return waits
+
+
+def test_acknowledgement_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_path: Path) -> None:
     house = House(tmp_path / "journal", flow)
-    commits = submissions(flow.main[:SINGLE_COMMITS], 1)
-    record_size = len(house.storage.read(house.storage.names()[0])) // house.sequencer.sequence
     bare = os.open(tmp_path / "bare", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    acks, syncs = [], []
+    acks: list[float] = []
+    syncs: list[float] = []
+    step = LOAD_MS * OFFERED_PER_MS
 
-    def side_by_side() -> None:
-        for commit in commits:
+    def fatal(error: BaseException) -> None:
+        raise error
+
+    async def side_by_side() -> None:
+        pipeline = Pipeline(house.sequencer, fatal)
+        pipeline.start()
+        record = len(ATTACHMENT) + 72
+        for turn in range(TURNS):
             # Turn and turn about: both see the same disk, whoever else is using it.
-            began = time.perf_counter()
-            os.write(bare, bytes(record_size))
-            os.fdatasync(bare)
-            synced = time.perf_counter()
-            house.sequencer.apply(house.sequencer.write(commit))
-            syncs.append(synced - began)
-            acks.append(time.perf_counter() - synced)
+            syncs.extend(bare_syncs(bare, OFFERED_PER_MS * record))
+            acks.extend(await offered(pipeline, flow.main[turn * step : (turn + 1) * step]))
+        await pipeline.close()
 
-    benchmark.pedantic(side_by_side, rounds=1)
+    benchmark.pedantic(lambda: uvloop.run(side_by_side()), rounds=1)
 
     os.close(bare)
     house.storage.close()
@@ -112,4 +148,45 @@ def test_one_commit_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_path: 
         "journal.ack_p99_us": {"value": round(p99(acks) * 1e6), "unit": "us"},
         "journal.fdatasync_p99_us": {"value": round(p99(syncs) * 1e6), "unit": "us"},
     }
-    assert len(acks) == len(syncs) == SINGLE_COMMITS
+    assert len(acks) == TURNS * step
+
+
+def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
+    """The longest time in which nothing was matched while a snapshot was taken and written."""
+    flow = make_flow(SEED, COMMANDS, LARGE)
+    house = House(tmp_path / "journal", flow)
+    engine, batch = house.sequencer.machine, BATCH
+    assert engine.orders_live >= LARGE.orders_resting // 2
+    snapshotter = Snapshotter(house.sequencer, dict, tmp_path / "snapshots", Engine, time.time_ns)
+    pauses: list[float] = []
+    lasted: list[float] = []
+
+    def take() -> None:
+        todo = iter(range(0, COMMANDS, batch))
+        for _ in range(SNAPSHOTS):
+            began = before = time.perf_counter()
+            snapshotter.begin()
+            longest = 0.0
+            while snapshotter.is_busy:
+                start = next(todo, None)
+                if start is None:
+                    snapshotter.close()
+                    break
+                house.commit_all(flow.main[start : start + batch], batch, b"")
+                now = time.perf_counter()
+                longest, before = max(longest, now - before), now
+                snapshotter.turn()
+            pauses.append(longest)
+            lasted.append(time.perf_counter() - began)
+
+    benchmark.pedantic(take, rounds=1)
+
+    assert snapshotter.failures == 0
+    names = SnapshotFiles(DirectoryReader(tmp_path / "snapshots")).names()
+    size = (tmp_path / "snapshots" / names[0]).stat().st_size
+    house.storage.close()
+    benchmark.extra_info["figures"] = {
+        "snapshot.pause_ms": {"value": round(max(pauses) * 1e3, 2), "unit": "ms"},
+        "snapshot.seconds": {"value": round(max(lasted), 2), "unit": "s"},
+        "snapshot.size_mb": {"value": round(size / 1e6, 1), "unit": "MB"},
+    }

@@ -27,7 +27,7 @@ from gateway.app import create_app
 from gateway.channels import Channels
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
-from gateway.pipeline import receipt_of
+from gateway.pipeline import receipts_of
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.serve import HttpServer
 from gateway.services import BatchView, Services
@@ -102,8 +102,7 @@ class MemoryExchange:
         self.history.append(batch)
         for consumer in [*self.consumers, ChangesOfTerms(self.catalog)]:
             consumer.consume(batch)
-        (frame,) = batch.frames()
-        return receipt_of(frame)
+        return next(receipts_of(batch))
 
     def open_account(self, address: bytes) -> int:
         number = self.catalog.account_number(address)

@@ -41,7 +41,7 @@ class Told:
 
 
 @pytest.fixture
-def data(tmp_path):
+def stopped(tmp_path):
     """A data directory: some files, a snapshot, one poisoned command; returns it and its end."""
     storage = DirectoryStorage(tmp_path / "data" / "journal")
     journal = Journal(storage, LIMITS, file_size_max=4096, room_step=ROOM_STEP)
@@ -68,8 +68,8 @@ def files(directory):
     return sorted(directory.glob("*.journal"))
 
 
-def test_verify_says_that_all_is_well(data):
-    directory, sequencer = data
+def test_verify_says_that_all_is_well(stopped):
+    directory, sequencer = stopped
 
     told = Told("journal", "verify", "--data", directory, "--deep")
 
@@ -79,8 +79,8 @@ def test_verify_says_that_all_is_well(data):
     assert all(f"command {sequence} is poisoned" in told.text for sequence in sequencer.poisoned)
 
 
-def test_verify_names_file_and_offset_of_a_flipped_bit(data):
-    directory, _ = data
+def test_verify_names_file_and_offset_of_a_flipped_bit(stopped):
+    directory, _ = stopped
     path = files(directory / "journal")[0]
     raw = bytearray(path.read_bytes())
     raw[700] ^= 1
@@ -91,9 +91,9 @@ def test_verify_names_file_and_offset_of_a_flipped_bit(data):
     assert (told.code, f"{path.name} at byte 512" in told.text) == (1, True), told.text
 
 
-def test_verify_finds_a_snapshot_of_another_state(data, tmp_path):
+def test_verify_finds_a_snapshot_of_another_state(stopped, tmp_path):
     """Sound in itself, of the right place, and not what the journal comes to."""
-    directory, _ = data
+    directory, _ = stopped
     storage = DirectoryStorage(directory / "snapshots")
     kept = SnapshotFiles(storage)
     snapshot = kept.read(kept.names()[0])
@@ -105,8 +105,8 @@ def test_verify_finds_a_snapshot_of_another_state(data, tmp_path):
     assert told.code == 1 and "a replay comes to another state" in told.text
 
 
-def test_dump_prints_commands_by_sequence(data):
-    directory, _ = data
+def test_dump_prints_commands_by_sequence(stopped):
+    directory, _ = stopped
 
     told = Told("journal", "dump", "--data", directory, "--from", 4, "--count", 3)
 
@@ -116,8 +116,8 @@ def test_dump_prints_commands_by_sequence(data):
     assert rows[0]["evidence"] == "None"
 
 
-def test_an_export_is_replayed_by_the_reference_engine_to_the_same_end(data, tmp_path):
-    directory, sequencer = data
+def test_an_export_is_replayed_by_the_reference_engine_to_the_same_end(stopped, tmp_path):
+    directory, sequencer = stopped
     there = tmp_path / "export"
 
     told = Told("export", "--to", there, "--data", directory)
@@ -133,8 +133,8 @@ def test_an_export_is_replayed_by_the_reference_engine_to_the_same_end(data, tmp
     assert manifest.poisoned == sequencer.poisoned
 
 
-def test_each_segment_has_the_root_over_its_items(data, tmp_path):
-    directory, sequencer = data
+def test_each_segment_has_the_root_over_its_items(stopped, tmp_path):
+    directory, sequencer = stopped
     there = tmp_path / "export"
     assert Told("export", "--to", there, "--data", directory).code == 0
 
@@ -151,8 +151,8 @@ def test_each_segment_has_the_root_over_its_items(data, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["edited", "dropped", "other events", "poison hidden"])
-def test_a_forged_export_does_not_replay(data, tmp_path, change):
-    directory, _ = data
+def test_a_forged_export_does_not_replay(stopped, tmp_path, change):
+    directory, _ = stopped
     there = tmp_path / "export"
     assert Told("export", "--to", there, "--data", directory).code == 0
     first, *_, last = files(there)
@@ -173,9 +173,9 @@ def test_a_forged_export_does_not_replay(data, tmp_path, change):
     assert Told("replay", *files(there)).code == 1
 
 
-def test_an_export_of_a_running_exchange_is_of_whole_batches(data, tmp_path):
+def test_an_export_of_a_running_exchange_is_of_whole_batches(stopped, tmp_path):
     """The last batch is on its way to disk while we read: it is left out."""
-    directory, _ = data
+    directory, _ = stopped
     path = files(directory / "journal")[-1]
     (directory / "journal" / "durable").unlink()
     _, offset, header = batches_of(DirectoryReader(directory / "journal"))[-1]
@@ -189,8 +189,8 @@ def test_an_export_of_a_running_exchange_is_of_whole_batches(data, tmp_path):
     assert Told("replay", *files(there)).code == 0
 
 
-def test_repair_tail_prints_what_may_have_been_acknowledged_until_it_is_accepted(data):
-    directory, _ = data
+def test_repair_tail_prints_what_may_have_been_acknowledged_until_it_is_accepted(stopped):
+    directory, _ = stopped
     path = files(directory / "journal")[-1]
     (directory / "journal" / "durable").unlink()
     _, offset, header = batches_of(DirectoryReader(directory / "journal"))[-1]
@@ -210,16 +210,16 @@ def test_repair_tail_prints_what_may_have_been_acknowledged_until_it_is_accepted
     assert Told("journal", "verify", "--data", directory).code == 0
 
 
-def test_repair_tail_of_a_sound_journal_changes_nothing(data):
-    directory, _ = data
+def test_repair_tail_of_a_sound_journal_changes_nothing(stopped):
+    directory, _ = stopped
     before = {path.name: path.read_bytes() for path in files(directory / "journal")}
 
     assert Told("journal", "repair-tail", "--data", directory).code == 0
     assert before == {path.name: path.read_bytes() for path in files(directory / "journal")}
 
 
-def test_nothing_is_trimmed_that_is_not_exported_covered_and_settled(data, tmp_path):
-    directory, _ = data
+def test_nothing_is_trimmed_that_is_not_exported_covered_and_settled(stopped, tmp_path):
+    directory, _ = stopped
     there = tmp_path / "export"
     assert Told("export", "--to", there, "--data", directory).code == 0
 
@@ -227,8 +227,8 @@ def test_nothing_is_trimmed_that_is_not_exported_covered_and_settled(data, tmp_p
     assert (told.code, "there are 1 snapshots" in told.text) == (1, True)
 
 
-def test_what_the_tools_cannot_do_they_say_in_a_sentence(data, tmp_path):
-    directory, _ = data
+def test_what_the_tools_cannot_do_they_say_in_a_sentence(stopped, tmp_path):
+    directory, _ = stopped
     storage = DirectoryStorage(directory / "journal")
     told = Told("journal", "repair-tail", "--data", directory)
     storage.close()
@@ -238,8 +238,8 @@ def test_what_the_tools_cannot_do_they_say_in_a_sentence(data, tmp_path):
     assert (nowhere.code, "no files" in nowhere.text) == (1, True)
 
 
-def test_a_copy_with_a_missing_first_file_is_refused(data, tmp_path):
-    directory, _ = data
+def test_a_copy_with_a_missing_first_file_is_refused(stopped, tmp_path):
+    directory, _ = stopped
     copy = tmp_path / "copy"
     shutil.copytree(directory, copy)
     names = journal_names(DirectoryReader(copy / "journal"))
