@@ -11,7 +11,7 @@ column that the command does not use is 0 and names a line that is in the cache 
 from typing import Any
 
 from engine.commands import Commands
-from engine.core.jit import i64, kernel
+from engine.core.jit import i64, kernel, u64
 from engine.core.layout import ACCOUNT_CELLS, NEAR_START, SLOT_LINKS, WINDOW_BITS, State
 from engine.core.ledger import cell_at
 from engine.core.machinecode import fetch
@@ -34,7 +34,7 @@ def orders_are_many(book: Any) -> bool:
 def level_guess(book: Any, ladder: int, price: int) -> int:
     """Return the link of a price if it lies in the window, else of some other price."""
     bits = book.bounds[WINDOW_BITS]
-    tick = (price - book.tops[ladder]["low"]) & ((i64(1) << bits) - 1)
+    tick = (price - book.tops[u64(ladder)]["low"]) & ((i64(1) << bits) - 1)
     return book.bounds[NEAR_START] + (ladder << bits) + tick
 
 
@@ -54,10 +54,16 @@ def ask_named(book: Any, ladder: int, price: int, order_id: int) -> None:
 @kernel
 def ask_neighbours(book: Any, ladder: int, price: int, order_id: int) -> None:
     """Ask for the youngest of a queue, and for the neighbours of an order."""
-    fetch(book.links, i64(book.links[level_guess(book, ladder, price)]["prev"]))
-    order = book.orders[slot_guess(book, order_id)]
+    fetch(book.links, i64(book.links[u64(level_guess(book, ladder, price))]["prev"]))
+    order = book.orders[u64(slot_guess(book, order_id))]
     fetch(book.links, i64(order["next"]))
     fetch(book.links, i64(order["prev"]))
+
+
+@kernel
+def ask_best(book: Any, ladder: int, price: int) -> None:
+    """Ask for the oldest order at the best price, which the next order to cross will meet."""
+    fetch(book.links, i64(book.links[u64(level_guess(book, ladder, price))]["next"]))
 
 
 @kernel

@@ -9,8 +9,8 @@ next price outside it. Nothing here knows of accounts or money, so a book can be
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from engine.core.bits import NO_TICK, clear_bit, set_bit, tick_above, tick_below, tick_edge
-from engine.core.jit import i64, kernel, rare
+from engine.core.bits import NO_TICK, clear_bit, set_bit, tick_better, tick_edge, tick_worse
+from engine.core.jit import i64, kernel, rare, u64
 from engine.core.layout import (
     FAR_START,
     LADDER_WORDS,
@@ -30,11 +30,17 @@ LOW_MAX = 2**62
 
 
 @kernel
+def in_window(tick: int, bits: int) -> bool:
+    """Return whether a window of ``1 << bits`` ticks has this one, which may be negative."""
+    return u64(tick) >> u64(bits) == u64(0)
+
+
+@kernel
 def level_of(book: Any, ladder: int, price: int) -> int:
     """Return the link of this price's level, or NO_LEVEL when it is outside and has none."""
     bits = book.bounds[WINDOW_BITS]
-    tick = price - book.tops[ladder]["low"]
-    if tick >= 0 and tick >> bits == 0:
+    tick = price - book.tops[u64(ladder)]["low"]
+    if in_window(tick, bits):
         return book.bounds[NEAR_START] + (ladder << bits) + tick
     return _far_level(book, ladder, price)
 
@@ -55,7 +61,7 @@ def _new_level(book: Any, ladder: int, price: int) -> int:
         leaf = leaf_beyond(book, ladder, low - 1, 1)
         is_free = leaf == NO_LEAF or (book.leaf_price[leaf] - low) >> bits != 0
         if is_free and (price - low) >> bits == 0:
-            book.tops[ladder]["low"] = low
+            book.tops[u64(ladder)]["low"] = low
             return book.bounds[NEAR_START] + (ladder << bits) + price - low
     return book.bounds[FAR_START] + plant_leaf(book, ladder, price)
 
@@ -63,13 +69,13 @@ def _new_level(book: Any, ladder: int, price: int) -> int:
 @kernel
 def join(book: Any, at: int, slot: int) -> bool:
     """Put ``slot`` at the end of the queue of the level ``at``; return whether it was empty."""
-    level, own = book.links[at], slot << SLOT_LINKS
+    level, own = book.links[u64(at)], slot << SLOT_LINKS
     youngest = i64(level["prev"])
     youngest = at if youngest == 0 else youngest
-    order = book.orders[slot]
+    order = book.orders[u64(slot)]
     order["prev"] = youngest
     order["next"] = at
-    book.links[youngest]["next"] = own
+    book.links[u64(youngest)]["next"] = own
     level["prev"] = own
     return youngest == at
 
@@ -77,17 +83,17 @@ def join(book: Any, at: int, slot: int) -> bool:
 @kernel
 def part(book: Any, slot: int) -> bool:
     """Take ``slot`` out of its queue, wherever that is; return whether the queue is empty now."""
-    order = book.orders[slot]
+    order = book.orders[u64(slot)]
     older, younger = i64(order["prev"]), i64(order["next"])
-    book.links[older]["next"] = younger
-    book.links[younger]["prev"] = older
+    book.links[u64(older)]["next"] = younger
+    book.links[u64(younger)]["prev"] = older
     return older == younger  # Both are the level then: of two orders one would be each.
 
 
 @kernel
 def link(book: Any, slot: int) -> None:
     """Put the order in ``slot`` at the end of the queue of its price."""
-    order = book.orders[slot]
+    order = book.orders[u64(slot)]
     ladder, price = i64(order["ladder"]), i64(order["price"])
     at = level_of(book, ladder, price)
     if at == NO_LEVEL:
@@ -97,27 +103,26 @@ def link(book: Any, slot: int) -> None:
     if at < book.bounds[FAR_START]:
         tick = at - book.bounds[NEAR_START] - (ladder << book.bounds[WINDOW_BITS])
         set_bit(book, ladder, tick)
-    top = book.tops[ladder]
-    if ladder & 1 == Side.BUY:
-        top["best"] = max(top["best"], price)
-    else:
-        top["best"] = min(top["best"], price)
+    top = book.tops[u64(ladder)]
+    best = top["best"]
+    # Sides are even odds, so the compiler is given a choice of values, not of ways.
+    top["best"] = max(best, price) if ladder & 1 == Side.BUY else min(best, price)
 
 
 @kernel
 def unlink(book: Any, slot: int) -> None:
     """Take the order in ``slot`` out of its queue; its neighbours keep their places."""
     if part(book, slot):
-        order = book.orders[slot]
+        order = book.orders[u64(slot)]
         vacate(book, i64(order["ladder"]), i64(order["price"]))
 
 
 @kernel
 def vacate(book: Any, ladder: int, price: int) -> None:
     """Note that the queue of this price is empty now; find the next best price if it was best."""
-    top = book.tops[ladder]
+    top = book.tops[u64(ladder)]
     tick = price - top["low"]
-    if tick >= 0 and tick >> book.bounds[WINDOW_BITS] == 0:
+    if in_window(tick, book.bounds[WINDOW_BITS]):
         clear_bit(book, ladder, tick)
     else:
         _clear_far(book, ladder, price)
@@ -137,46 +142,57 @@ def _clear_far(book: Any, ladder: int, price: int) -> None:
 @kernel
 def first_of(book: Any, at: int) -> int:
     """Return the slot of the oldest order of the level ``at``, which is not empty."""
-    return i64(book.links[at]["next"]) >> SLOT_LINKS
+    return i64(book.links[u64(at)]["next"]) >> SLOT_LINKS
 
 
 @kernel
 def next_worse(book: Any, ladder: int, price: int) -> int:
     """Return the next price of this ladder that is worse than ``price``, or NO_BID or NO_ASK."""
+    bits = book.bounds[WINDOW_BITS]
+    low = book.tops[u64(ladder)]["low"]
+    if book.roots[u64(ladder)] != 0 or not in_window(price - low, bits):
+        return _next_worse_far(book, ladder, price)
+    tick = tick_worse(book, ladder, price - low)
+    none = i64(NO_BID) if ladder & 1 == Side.BUY else i64(NO_ASK)
+    return none if tick == NO_TICK else low + tick
+
+
+@rare
+def _next_worse_far(book: Any, ladder: int, price: int) -> int:
     if ladder & 1 == Side.BUY:
         return price_below(book, ladder, price)
     return price_above(book, ladder, price)
 
 
-@kernel
+@rare
 def price_below(book: Any, ladder: int, price: int) -> int:
     """Return the highest price of this ladder below ``price``, or NO_BID."""
-    bits = book.bounds[WINDOW_BITS]
-    low = book.tops[ladder]["low"]
+    low = book.tops[u64(ladder)]["low"]
     tick = price - low
-    if tick >= 0 and tick >> bits == 0:
-        tick = tick_below(book, ladder, tick)
+    if in_window(tick, book.bounds[WINDOW_BITS]):
+        is_worse = ladder & 1 == Side.BUY
+        tick = tick_worse(book, ladder, tick) if is_worse else tick_better(book, ladder, tick)
     else:
         tick = tick_edge(book, ladder, 0) if price > low else i64(NO_TICK)
     near = i64(NO_BID) if tick == NO_TICK else low + tick
-    if book.roots[ladder] == 0:
+    if book.roots[u64(ladder)] == 0:
         return near
     leaf = leaf_beyond(book, ladder, price, 0)
     return near if leaf == NO_LEAF else max(near, book.leaf_price[leaf])
 
 
-@kernel
+@rare
 def price_above(book: Any, ladder: int, price: int) -> int:
     """Return the lowest price of this ladder above ``price``, or NO_ASK."""
-    bits = book.bounds[WINDOW_BITS]
-    low = book.tops[ladder]["low"]
+    low = book.tops[u64(ladder)]["low"]
     tick = price - low
-    if tick >= 0 and tick >> bits == 0:
-        tick = tick_above(book, ladder, tick)
+    if in_window(tick, book.bounds[WINDOW_BITS]):
+        is_worse = ladder & 1 == Side.SELL
+        tick = tick_worse(book, ladder, tick) if is_worse else tick_better(book, ladder, tick)
     else:
         tick = tick_edge(book, ladder, 1) if price < low else i64(NO_TICK)
     near = i64(NO_ASK) if tick == NO_TICK else low + tick
-    if book.roots[ladder] == 0:
+    if book.roots[u64(ladder)] == 0:
         return near
     leaf = leaf_beyond(book, ladder, price, 1)
     return near if leaf == NO_LEAF else min(near, book.leaf_price[leaf])

@@ -6,6 +6,7 @@ shows in events (I4 over time, I6, I7, I9) is audited by ``tests/property/audit.
 
 import numpy as np
 
+from engine.core.bits import place_of
 from engine.core.canon import free_slots, queued_slots
 from engine.core.layout import (
     ACCOUNT_CELLS,
@@ -107,7 +108,8 @@ def _occupied(state: State, ladder: int) -> dict[int, int]:
     ticks = np.flatnonzero((window["next"] != 0) & (window["next"] != selves))
     ends = np.flatnonzero((window["prev"] != 0) & (window["prev"] != selves))
     assert np.array_equal(ticks, ends), "I5: ends of a queue"
-    _check_bitmap(state, ladder, ticks.tolist())
+    bits_set = [place_of(state, ladder, tick) for tick in ticks.tolist()]
+    _check_bitmap(state, ladder, sorted(bits_set))
     near = {low + tick: start + tick for tick in ticks.tolist()}
     far = _leaves(state, ladder)
     assert not set(near) & set(far), "I5: a price in two places"

@@ -23,6 +23,10 @@ i64: Any = np.int64
 """Widens a narrow field. Unsigned and narrow integers must not meet int64 in a kernel: numba would
 compile each function once more for each width, and turns uint64 mixed with int64 into float64."""
 
+u64: Any = np.uint64
+"""For an index and nothing else: of a signed one numba asks first whether it counts from the end,
+three instructions in front of every load."""
+
 JIT_IS_ON: Final = not _config.DISABLE_JIT
 
 

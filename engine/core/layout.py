@@ -52,8 +52,8 @@ COUNTERS = np.dtype(
 
 ORDER = np.dtype(
     [
-        ("next", "<i4"),  # The order's link: the next younger and next older in its queue.
-        ("prev", "<i4"),
+        ("next", "<u4"),  # The order's link: the next younger and next older in its queue.
+        ("prev", "<u4"),
         ("lots", "<i8"),  # Lots open, of an iceberg those shown; 0 exactly when the slot is free.
         ("price", "<i4"),
         ("account", "<i4"),
@@ -75,7 +75,7 @@ EXTRA = np.dtype(
     ]
 )
 
-LINK = np.dtype([("next", "<i4"), ("prev", "<i4")])
+LINK = np.dtype([("next", "<u4"), ("prev", "<u4")])
 """A queue is a ring of links: one of its level, one in each order's row. A level's ``next`` is the
 oldest order and ``prev`` the youngest. A level never used is 0, 0 and means the same as one that
 points to itself."""

@@ -6,7 +6,7 @@ freed is the one still in the cache.
 
 # mypy: disable-error-code="no-any-return"
 
-from engine.core.jit import i64, kernel
+from engine.core.jit import i64, kernel, u64
 from engine.core.layout import GENERATIONS, NO_SLOT, ORDERS_MAX, PLAIN, State
 
 SLOT_BITS = 32
@@ -26,7 +26,7 @@ def take_slot(state: State) -> int:
     counters = state.counters[0]
     slot = counters["slot_free"]
     if slot != NO_SLOT:
-        counters["slot_free"] = state.orders[slot]["next"]
+        counters["slot_free"] = state.orders[u64(slot)]["next"]
         return slot
     counters["slots_used"] += 1
     assert counters["slots_used"] < state.orders.size
@@ -36,7 +36,7 @@ def take_slot(state: State) -> int:
 @kernel
 def give_slot(state: State, slot: int) -> None:
     """Free ``slot`` for the next order, or retire it when its ids are used up."""
-    order = state.orders[slot]
+    order = state.orders[u64(slot)]
     order["lots"] = 0
     order["kind"] = PLAIN
     order["generation"] += 1
@@ -48,7 +48,7 @@ def give_slot(state: State, slot: int) -> None:
 @kernel
 def id_of(state: State, slot: int) -> int:
     """Return the order id that ``slot`` answers to now."""
-    return (i64(state.orders[slot]["generation"]) << SLOT_BITS) | slot
+    return (i64(state.orders[u64(slot)]["generation"]) << SLOT_BITS) | slot
 
 
 @kernel
@@ -57,7 +57,7 @@ def slot_of(state: State, order_id: int) -> int:
     slot = order_id & SLOT_MASK
     if order_id < 0 or slot > state.counters[0]["slots_used"]:
         return NO_SLOT
-    order = state.orders[slot]
+    order = state.orders[u64(slot)]
     if order["lots"] == 0 or order["generation"] != order_id >> SLOT_BITS:
         return NO_SLOT
     return slot
