@@ -1,8 +1,8 @@
 """What does the order book cost without accounts, money and events?
 
 The engine's own primitives (``engine.core.book``, ``slots``) under a loop that knows nothing else:
-new, immediate-or-cancel, cancel and replace over one market. Ids are the engine's. Each command gets
-an answer: the id it was given, or 0. ``dispatch`` is the floor: the same array, read and told apart,
+new, immediate-or-cancel, cancel and replace over one market. Ids are the engine's. Each command has
+an answer: the id it was given, or 0. ``dispatch`` is the floor: the same array, read, told apart,
 and nothing done.
 """
 
@@ -21,6 +21,7 @@ from engine.core.slots import SLOT_BITS, SLOT_MASK, give_slot, id_of, slot_of, t
 from engine.types import Limits, TimeInForce
 
 TRADES, LOTS, NOTIONAL, HASH, RESTING, TAKERS = range(6)
+NO_ORDER = -1
 open_book = opener_of(new_state(Limits(1, 1, 1, 1, 64)))
 
 
@@ -61,7 +62,8 @@ class Book:
 
     def sides(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the side of each of these orders, which rest."""
-        return self.state.orders["ladder"][ids & SLOT_MASK].astype(np.int64)
+        sides: NDArray[np.int64] = self.state.orders["ladder"][ids & SLOT_MASK].astype(np.int64)
+        return sides
 
     @property
     def slots_used(self) -> int:
@@ -75,7 +77,11 @@ class Book:
 
 @kernel
 def play(
-    handle: Any, commands: Commands, answers: NDArray[np.int64], sums: NDArray[np.int64], hashing: bool
+    handle: Any,
+    commands: Commands,
+    answers: NDArray[np.int64],
+    sums: NDArray[np.int64],
+    hashing: bool,
 ) -> None:
     """Carry out every command."""
     book = open_book(handle)
@@ -87,19 +93,16 @@ def play(
         kind = row["kind"]
         if kind == Kind.PLACE:
             side = i64(row["side"])
-        elif kind == Kind.CANCEL or kind == Kind.REPLACE:
-            answers[i] = 0
-            slot = slot_of(book, row["order_id"])
-            if slot == NO_SLOT:
+        elif kind == Kind.REPLACE:
+            side = leave(book, row["order_id"])
+            if side == NO_ORDER:
+                answers[i] = 0
                 continue
-            side = i64(book.orders[u64(slot)]["ladder"])
-            unlink(book, slot)
-            give_slot(book, slot)
             resting -= 1
-            if kind == Kind.CANCEL:
-                continue
         else:
             answers[i] = 0
+            if kind == Kind.CANCEL and leave(book, row["order_id"]) != NO_ORDER:
+                resting -= 1
             continue
         slot = take_slot(book)
         order_id = id_of(book, slot)
@@ -118,6 +121,18 @@ def play(
         link(book, slot)
         resting += 1
     sums[RESTING] = resting
+
+
+@kernel
+def leave(book: State, order_id: int) -> int:
+    """Take the order of this id out of the book; return its side, or NO_ORDER if none rests."""
+    slot = slot_of(book, order_id)
+    if slot == NO_SLOT:
+        return NO_ORDER
+    side: int = i64(book.orders[u64(slot)]["ladder"])
+    unlink(book, slot)
+    give_slot(book, slot)
+    return side
 
 
 @kernel

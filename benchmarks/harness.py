@@ -12,9 +12,10 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 from benchmarks import report
@@ -74,6 +75,17 @@ def direct_figure(stated: Mapping[str, Any]) -> Figure:
         "min": stated.get("min", value),
         "max": stated.get("max", value),
         "runs": stated.get("runs", 1),
+    }
+
+
+def median_figure(values: Sequence[float], unit: str) -> Figure:
+    """Return the figure that a case states for runs it timed itself."""
+    return {
+        "value": median(values),
+        "unit": unit,
+        "min": min(values),
+        "max": max(values),
+        "runs": len(values),
     }
 
 

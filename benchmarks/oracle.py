@@ -1,7 +1,7 @@
 """What would the plainest possible book answer to the same commands?
 
-``engine.reference.book`` and ``slots`` under the loop of ``benchmarks/bookalone.py``: same ids, same
-trades in the same order, in plain Python. It says whether the fast book is right, and how much
+``engine.reference.book`` and ``slots`` under the loop of ``benchmarks/bookalone.py``: same ids and
+same trades in the same order, in plain Python. It says whether the fast book is right, and how much
 faster it is.
 """
 

@@ -52,9 +52,17 @@ MAKER: Final = Profile(
     "maker", 5_000, 1_995_000, (0.461, 0.326, 0.023, 0.18, 0.011), 4_500, (0.03, 0.11), 20, 54, 110
 )
 TAKER: Final = Profile(
-    "taker", 20_000, 980_000, (0.66, 0.02, 0.201, 0.02, 0.099), 2_700, (0.3, 0.42), 20_000, 1_500, 80
+    "taker",
+    20_000,
+    980_000,
+    (0.66, 0.02, 0.201, 0.02, 0.099),
+    2_700,
+    (0.3, 0.42),
+    20_000,
+    1_500,
+    80,
 )
-# One of the peers ran it with 16-bit prices, so the farthest of a million orders is 2**15 ticks out.
+# One peer ran it with 16-bit prices, so the farthest of a million orders is 2**15 ticks out.
 CANCEL_STORM: Final = Profile(
     "cancel_storm", 0, 2_000_000, (0.5, 0.5, 0, 0, 0), 0, (0, 0), 1, 2_300, 100
 )
@@ -106,10 +114,9 @@ class _Drawing:
 
     def slices(self, count: int) -> Commands:
         """Return ``count`` commands, drawn slice by slice."""
-        parts = []
-        for start in range(0, count, self.slice):
-            parts.append(self.send(self.mixed(min(self.slice, count - start))))
-        return np.concatenate(parts)
+        starts = range(0, count, self.slice)
+        sizes = [min(self.slice, count - start) for start in starts]
+        return np.concatenate([self.send(self.mixed(size)) for size in sizes])
 
     def storm(self, count: int) -> Commands:
         """Return ``count`` orders and then their cancels in random order."""

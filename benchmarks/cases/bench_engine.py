@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.flow import Flow, Shape, make_flow
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, median_figure
 from engine import core, reference
 from engine.commands import Commands
 
@@ -30,16 +30,6 @@ MARKETS = (1, 8, 64)
 @pytest.fixture(scope="module")
 def flow() -> Flow:
     return make_flow(SEED, CORE_COMMANDS, Shape())
-
-
-def figure(values: list[float], unit: str) -> dict[str, Any]:
-    return {
-        "value": median(values),
-        "unit": unit,
-        "min": min(values),
-        "max": max(values),
-        "runs": len(values),
-    }
 
 
 def ready(build: Any, flow: Flow) -> Any:
@@ -99,8 +89,10 @@ def test_core_is_flat(benchmark: Any) -> None:
 
     medians = [median(values) for values in took_ns.values()]
     spreads = [max(values) / min(values) for values in zip(*took_ns.values(), strict=True)]
-    flatness = figure(spreads, "x") | {"value": max(medians) / min(medians)}
-    figures = {f"engine.full.{name}": figure(values, "ns") for name, values in took_ns.items()}
+    flatness = median_figure(spreads, "x") | {"value": max(medians) / min(medians)}
+    figures = {
+        f"engine.full.{name}": median_figure(values, "ns") for name, values in took_ns.items()
+    }
     benchmark.extra_info["figures"] = figures | {"engine.full.flatness": flatness}
 
 
@@ -119,13 +111,11 @@ def test_core_command_by_command(benchmark: Any, flow: Flow) -> None:
         p50_us.append(took_ns[SINGLE_COMMANDS // 2] / 1e3)
         p999_us.append(took_ns[SINGLE_COMMANDS * 999 // 1000] / 1e3)
 
-    benchmark.pedantic(
-        one_by_one, setup=lambda: ((ready(core.Engine, flow),), {}), rounds=ROUNDS
-    )
+    benchmark.pedantic(one_by_one, setup=lambda: ((ready(core.Engine, flow),), {}), rounds=ROUNDS)
 
     benchmark.extra_info["figures"] = {
-        "engine.single.p50_us": figure(p50_us, "us"),
-        "engine.single.p999_us": figure(p999_us, "us"),
+        "engine.single.p50_us": median_figure(p50_us, "us"),
+        "engine.single.p999_us": median_figure(p999_us, "us"),
     }
 
 

@@ -1,8 +1,8 @@
 """What does a command cost in the book alone, in units of merely reading it?
 
 Each round runs ``dispatch`` and then the book over the same commands, so that both see the same
-machine. Before that the whole flow, prefill included, goes through the book and the oracle: every id
-and the tally with its trade hash must be equal.
+machine. Before that the whole flow, prefill included, goes through the book and the oracle: every
+id and the tally with its trade hash must be equal.
 """
 
 from statistics import median
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.bookalone import Book, Tally, dispatch
+from benchmarks.harness import median_figure
 from benchmarks.oracle import OracleBook, rows_of
 from benchmarks.profiles import LADDER_TICKS, PROFILES, Day, Profile, make_day
 
@@ -21,16 +22,6 @@ ROUNDS = 11
 PIECES = 7
 """The oracle plays a flow once, in twice so many pieces; piece i and i + PIECES make a run, so that
 both halves of ``cancel_storm`` are in each."""
-
-
-def figure(values: list[float], unit: str) -> dict[str, Any]:
-    return {
-        "value": median(values),
-        "unit": unit,
-        "min": min(values),
-        "max": max(values),
-        "runs": len(values),
-    }
 
 
 def oracle_times_ns(day: Day, answers: list[int]) -> tuple[list[float], Tally]:
@@ -87,8 +78,9 @@ def test_book_alone(benchmark: Any, profile: Profile) -> None:
     ratios = [book / floor for book, floor in zip(book_ns, floor_ns, strict=True)]
     stem = f"engine.book.{profile.name}"
     benchmark.extra_info["figures"] = {
-        f"{stem}.ns": figure(book_ns, "ns"),
-        f"{stem}.dispatch_ns": figure(floor_ns, "ns"),
-        f"{stem}.x_dispatch": figure(ratios, "x") | {"value": median(book_ns) / median(floor_ns)},
-        f"engine.reference.{profile.name}.ns": figure(reference_ns, "ns"),
+        f"{stem}.ns": median_figure(book_ns, "ns"),
+        f"{stem}.dispatch_ns": median_figure(floor_ns, "ns"),
+        f"{stem}.x_dispatch": median_figure(ratios, "x")
+        | {"value": median(book_ns) / median(floor_ns)},
+        f"engine.reference.{profile.name}.ns": median_figure(reference_ns, "ns"),
     }

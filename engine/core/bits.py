@@ -1,8 +1,9 @@
 """Which price of a window comes next? A tree of 64-way bitmaps answers in a few words.
 
 Level 0 has one bit per tick, each bit of the level above says whether a word below is not zero.
-Each ladder has a tree of its own. Ticks count from the window's first price, but a buy ladder's bits
-stand in reverse: the next worse price is then upward on both sides, and no branch asks which it is.
+Each ladder has a tree of its own. Ticks count from the window's first price, but the bits of a buy
+ladder stand in reverse: the next worse price is then upward on both sides, and no branch asks which
+it is.
 """
 
 # mypy: disable-error-code="no-any-return"
