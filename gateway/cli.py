@@ -70,8 +70,18 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
     confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
     public_url: Annotated[str, typer.Option(help="How browsers reach us.")] = "",
+    compile_first: Annotated[
+        bool, typer.Option("--compile", help="Compile the kernels first if need be.")
+    ] = False,
 ) -> None:
     """Serve an exchange whose contracts are deployed already, on any chain."""
+    from engine.core import cache_is_warm
+
+    if not cache_is_warm() and not compile_first:
+        # The first order would wait for the compiler, a minute or more, and look like an outage.
+        console.print("The kernels are not compiled here: run tillbook compile, or add --compile.")
+        sys.exit(1)
+    compile_kernels()
     from gateway.server import Serving, run_server
     from gateway.stack import Remote
 
