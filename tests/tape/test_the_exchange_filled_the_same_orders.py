@@ -98,7 +98,7 @@ class Player:
     def take_away(self, message: Message) -> None:
         """Remove shares from an order without a trade, the last ones by a cancel."""
         order_id = self.ids[message.name]
-        left = self.oracle.orders[order_id].lots - message.shares
+        left = self.oracle.state.orders[order_id].lots - message.shares
         kind = Kind.AMEND if left else Kind.CANCEL
         events = self.send({"kind": kind, "account": MAKER, "order_id": order_id, "amount": left})
         assert events["kind"].tolist() == [EventKind.AMENDED if left else EventKind.CANCELLED]
@@ -108,9 +108,9 @@ class Player:
         """Take what the exchange took, if priority leads there."""
         self.seen["compared"] += 1
         order_id = self.ids[message.name]
-        front = self.oracle.markets[0].first_against(message.side)
+        front = self.oracle.state.markets[0].first(1 - message.side)
         if front.order_id != order_id:
-            named = self.oracle.orders[order_id]
+            named = self.oracle.state.orders[order_id]
             assert front.price_ticks == named.price_ticks, "a better price was passed over"
             passed = next(n for n, number in self.ids.items() if number == front.order_id)
             fill = f"{message.shares} at {message.price_ticks} of order {message.name}"
