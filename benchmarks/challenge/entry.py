@@ -32,12 +32,12 @@ from benchmarks.challenge.layout import (
     TOPS_AT,
     TWIGS_AT,
     WINDOW_TICKS,
-    Book,
 )
 from benchmarks.challenge.memory import BookMemory, reserve
 from benchmarks.challenge.names import widen
 from benchmarks.challenge.native import native, rows_at
 from benchmarks.challenge.play import depth_at, echo, play
+from engine.core.book import Book
 from engine.core.jit import kernel
 
 _types: Any = types

@@ -7,10 +7,9 @@ uint64 mixed with int64 into float64.
 """
 
 from itertools import accumulate
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.core import layout as engine_layout
 
@@ -152,30 +151,3 @@ _OFFSETS = accumulate(
 COUNTERS_AT, TOPS_AT, ROOTS_AT, BITS_AT, DEPTHS_AT, *_FURTHER = _OFFSETS
 LINKS_AT, LEAF_PRICE_AT, TWIGS_AT, ARENA_BYTES = _FURTHER
 """All arrays lie in one arena, so that the machine needs one register for what would be seven."""
-
-
-class Book(NamedTuple):
-    """What the engine's queues need, with one market, and the names of ids without a slot."""
-
-    counters: NDArray[Any]
-    """(1,) COUNTERS"""
-    tops: NDArray[Any]
-    """(2,) TOP by side"""
-    roots: NDArray[np.int64]
-    """(2,) by side: the shelf of its far prices"""
-    bits: NDArray[np.int64]
-    """(2 * LADDER_WORDS,) the prices of each window that have orders"""
-    depths: NDArray[np.int64]
-    """(2 * WINDOW_TICKS,) open lots of each price of the windows, so that asking costs no walk"""
-    orders: NDArray[Any]
-    """(SLOTS,) ORDER, addressed by slot"""
-    links: NDArray[Any]
-    """(LINKS,) LINK: ``orders`` seen as links, then two windows, then the far prices"""
-    leaf_price: NDArray[np.int64]
-    """(SLOTS,) by leaf of a shelf"""
-    twigs: NDArray[np.int32]
-    """(4 * SLOTS,) by twig of a shelf"""
-    names: NDArray[Any]
-    """(name_mask + 1,) NAME"""
-    bounds: tuple[int, ...] = BOUNDS
-    branches: tuple[int, ...] = BRANCHES

@@ -7,7 +7,8 @@ at most half full, whose entries close up when one leaves: no tombstones, so it 
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from benchmarks.challenge.layout import ID_SLOTS, SLOTS, Book
+from benchmarks.challenge.layout import ID_SLOTS, SLOTS
+from engine.core.book import Book
 from engine.core.jit import i64, kernel, rare
 from engine.core.layout import NO_SLOT
 

@@ -8,12 +8,13 @@ no ledger, and a modify that is a cancel and a new order.
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from benchmarks.challenge.layout import WINDOW_TICKS, Book
+from benchmarks.challenge.layout import WINDOW_TICKS
 from benchmarks.challenge.names import forget, name_fits, slot_for, slot_of
 from benchmarks.challenge.native import claim, natural
 from benchmarks.challenge.words import MessageType, ReportType
 from engine.core.book import (
     NO_LEVEL,
+    Book,
     crosses,
     first_of,
     level_of,

@@ -7,7 +7,10 @@ next price outside it. Nothing here knows of accounts or money, so a book can be
 """
 
 # mypy: disable-error-code="no-any-return"
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.core.bits import NO_TICK, clear_bit, set_bit, tick_better, tick_edge, tick_worse
 from engine.core.jit import i64, kernel, rare, u64
@@ -25,6 +28,41 @@ from engine.core.shelf import NO_LEAF, find_leaf, leaf_beyond, plant_leaf, pluck
 from engine.types import Side
 
 NO_LEVEL = -1
+
+
+class Book(NamedTuple):
+    """What the queues of one market need without accounts, and the caller's names of orders.
+
+    It stands here, not with its user, because numba's cache of the kernels in this package names
+    the types they were called with: an exchange must find every one of them.
+    """
+
+    counters: NDArray[Any]
+    """(1,) COUNTERS"""
+    tops: NDArray[Any]
+    """(2,) TOP by side"""
+    roots: NDArray[np.int64]
+    """(2,) by side: the shelf of its far prices"""
+    bits: NDArray[np.int64]
+    """(2 * LADDER_WORDS,) the prices of each window that have orders"""
+    depths: NDArray[np.int64]
+    """(2 * WINDOW_TICKS,) open lots of each price of the windows, so that asking costs no walk"""
+    orders: NDArray[Any]
+    """(SLOTS,) ORDER, addressed by slot"""
+    links: NDArray[Any]
+    """(LINKS,) LINK: ``orders`` seen as links, then two windows, then the far prices"""
+    leaf_price: NDArray[np.int64]
+    """(SLOTS,) by leaf of a shelf"""
+    twigs: NDArray[np.int32]
+    """(4 * SLOTS,) by twig of a shelf"""
+    names: NDArray[Any]
+    """(name_mask + 1,) NAME"""
+    bounds: tuple[int, ...]
+    """as ``State.bounds``; constants, so that the compiler knows them"""
+    branches: tuple[int, ...]
+    """as ``State.branches``"""
+
+
 LOW_MAX = 2**62
 """No window begins higher, so that a price minus its beginning cannot wrap to a small number."""
 
