@@ -69,7 +69,6 @@ class Pipeline:
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._under_review = False
-        self._from_the_start = False
 
     def follow(self, consumer: Rememberer) -> None:
         """Show every batch to ``consumer``, after those added before it; before ``recover``.
@@ -83,19 +82,13 @@ class Pipeline:
         ``consume`` returns, because after a start from a snapshot it is not shown what is past."""
         self._consumers.append(consumer)
 
-    def follow_from_the_start(self, consumer: Consumer) -> None:
-        """As ``follow``, for one whose memory nobody keeps: it is shown everything at each start,
-        and so is everybody, so no snapshot shortens it."""
-        self._consumers.append(consumer)
-        self._from_the_start = True
-
     def recover(self) -> Iterator[int]:
         """Go on from the last snapshot and replay what came after, to every consumer.
 
         Yields the sequence reached, again and again; run it to its end.
         """
         rememberers = self._rememberers()
-        snapshot = None if self._from_the_start else self._sequencer.resume(rememberers)
+        snapshot = self._sequencer.resume(rememberers)
         if snapshot is not None:
             for name, memory in snapshot.consumers.items():
                 rememberers[name].load(memory)

@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Generic
 
@@ -36,12 +37,15 @@ class Snapshotter(Generic[L]):
         self,
         sequencer: Sequencer[L],
         memories: Callable[[], Mapping[str, bytes]],
+        quiet: Callable[[], AbstractContextManager[None]],
         directory: Path,
         machine_type: LastingMachineType[L],
         now_ns: Callable[[], int],
     ) -> None:
+        """``quiet`` holds every lock that ``memories`` needs and that another thread may hold."""
         self._sequencer = sequencer
         self._memories = memories
+        self._quiet = quiet
         self._directory = directory
         self._machine_type = machine_type
         self._now_ns = now_ns
@@ -74,7 +78,7 @@ class Snapshotter(Generic[L]):
         assert self._child is None, "one at a time"
         self._last_ns, self._child_sequence = self._now_ns(), self._sequencer.applied
         began = time.perf_counter()
-        with warnings.catch_warnings():
+        with self._quiet(), warnings.catch_warnings():
             # Python warns of forks beside threads, for what they may have locked: the child below
             # takes no lock that a thread of ours holds, and ends without returning.
             warnings.simplefilter("ignore", DeprecationWarning)

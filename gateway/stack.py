@@ -20,6 +20,7 @@ import structlog
 from fastapi import APIRouter
 
 from engine.core import Engine
+from engine.frames import Rememberer
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
@@ -257,7 +258,12 @@ class Stack:
         self.sequencer = sequencer
         self.pipeline = Pipeline(sequencer, _end_process)
         self.snapshotter = Snapshotter(
-            sequencer, self.pipeline.memories, directory, Engine, self.now_ns
+            sequencer,
+            self.pipeline.memories,
+            self.settler.sealer.quiet,
+            directory,
+            Engine,
+            self.now_ns,
         )
         self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
         self.exchange = Exchange(
@@ -294,19 +300,25 @@ class Stack:
             jitter=Random(),
             confirmations_required=self.settings.confirmations,
         )
-        self.pipeline.follow(self.catalog)
-        self.pipeline.follow(self.admission)
-        for consumer in (
+        rememberers: tuple[Rememberer, ...] = (
+            self.catalog,
+            self.admission,
             self.deposit_book,
             *self.settler.consumers,
+            self.market_data,
+            self.user_stream,
+        )
+        for consumer in rememberers:
+            self.pipeline.follow(consumer)
+        # The merchants have a database. Of an acknowledgement and of who was touched lately nobody
+        # asks after a restart.
+        for unremembered in (
+            self.merchants,
             self.acknowledger,
             self.reconciler,
+            ChangesOfTerms(self.catalog),
         ):
-            self.pipeline.follow_from_the_start(consumer)
-        self.pipeline.follow(self.market_data)
-        self.pipeline.follow(self.user_stream)
-        self.pipeline.follow_unremembered(self.merchants)
-        self.pipeline.follow_unremembered(ChangesOfTerms(self.catalog))
+            self.pipeline.follow_unremembered(unremembered)
         self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
             chain=self.chain,

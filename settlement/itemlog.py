@@ -50,6 +50,22 @@ class ItemLog:
         with self._lock:
             self._items += items
 
+    def quiet(self) -> threading.Lock:
+        """Return what keeps everybody else out, as a context: to fork while nothing changes."""
+        return self._lock
+
+    def kept(self) -> tuple[int, bytes]:
+        """Return the first sequence kept and all items from there on, for a snapshot."""
+        with self._lock:
+            return self._first, bytes(self._items)
+
+    def resume(self, first_sequence: int, items: bytes) -> None:
+        """Go on from what was ``kept``. Only what no final batch covers is taken."""
+        # A chain that took final batches back needs older items than these: they are in the log.
+        assert first_sequence <= self._first, "delete the snapshots and start again"
+        with self._lock:
+            self._items = bytearray(items[(self._first - first_sequence) * HASH_SIZE :])
+
     def root(self, first_sequence: int, last_sequence: int) -> bytes:
         """Return the root over commands ``first_sequence`` to ``last_sequence``, both included.
 

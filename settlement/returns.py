@@ -7,6 +7,7 @@ back only when its expiry has passed in a block that is final and no log says th
 
 from typing import Final, NamedTuple
 
+import msgspec
 from eth_abi.abi import decode as abi_decode
 
 from engine.commands import Kind
@@ -39,6 +40,8 @@ class Returns:
     ``look`` belongs to the settlement's worker.
     """
 
+    memory_name = "returns/1"
+
     def __init__(
         self, chain: Chain, outbox: Outbox, exchange: bytes, deploy_block: int, confirmations: int
     ) -> None:
@@ -49,6 +52,14 @@ class Returns:
         self._confirmations = confirmations
         self._done: set[int] = set()
         self._found: list[Return] = []
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(sorted(self._done.copy()))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        self._done = set(msgspec.msgpack.decode(memory, type=list[int]))
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.frames.Consumer``."""

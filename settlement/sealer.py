@@ -9,10 +9,12 @@ rebuilt from the journal, and what is sealed already is skipped.
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from engine.commands import Kind
@@ -68,12 +70,25 @@ class Sealing(NamedTuple):
     horizon_s: int = HORIZON_S
 
 
+class _Memory(msgspec.Struct):
+    orders: dict[int, SignedOrder]
+    groups: list[Group]
+    payouts: list[Payout]
+    busted: list[int]
+    first_ns: int
+    tail: Group | None
+    items_from: int
+    items: bytes
+
+
 class Sealer:
     """Turns the journal into batches and withdrawals in the outbox.
 
     ``consume`` belongs to the thread of the pipeline, ``seal`` and ``seal_due`` to one worker.
     The catalog must be an earlier consumer of the same pipeline.
     """
+
+    memory_name = "sealer/1"
 
     def __init__(
         self,
@@ -114,6 +129,37 @@ class Sealer:
     def open_order_count(self) -> int:
         """Return how many signed orders are kept because they may still trade."""
         return len(self._orders)
+
+    # Be remembered.
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Keep the worker from changing anything meanwhile, so that the process can be forked."""
+        with self._queue_lock, self._items.quiet():
+            yield
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        with self._queue_lock:
+            kept, busted, tail = [*self._sealed, *self._queue], sorted(self._busted), self._tail
+        groups = [item for item in kept if isinstance(item, Group)]
+        payouts = [item for item in kept if isinstance(item, Payout)]
+        items_from, items = self._items.kept()
+        return msgspec.msgpack.encode(
+            _Memory(self._orders, groups, payouts, busted, self._first_ns, tail, items_from, items)
+        )
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``. The outbox may have come further since."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._orders, self._first_ns, self._tail = saved.orders, saved.first_ns, saved.tail
+        self._items.resume(saved.items_from, saved.items)
+        self._busted = set(saved.busted)
+        groups = [group for group in saved.groups if group.last_trade > self._final_trade]
+        self._sealed.extend(g for g in groups if g.last_trade <= self._sealed_trade)
+        waiting = [g for g in groups if g.last_trade > self._sealed_trade]
+        payouts = [p for p in saved.payouts if p.sequence > self._paid_sequence]
+        self._queue.extend(sorted([*waiting, *payouts], key=lambda item: item.sequence))
 
     # Follow the journal.
 

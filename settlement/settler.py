@@ -6,7 +6,7 @@ A facade over outbox, sealer, submitter and watcher; ``step`` is the whole of th
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from engine.frames import Consumer
+from engine.frames import Rememberer
 from engine.types import Outcome
 from settlement.actions import ActionKind, ActionState, BatchState, Call, Change
 from settlement.batch import encode_call
@@ -97,7 +97,7 @@ class Settler:
         self.returns = returns
 
     @property
-    def consumers(self) -> tuple[Consumer, ...]:
+    def consumers(self) -> tuple[Rememberer, ...]:
         """Return who has to follow the journal."""
         return self.sealer, self.returns
 

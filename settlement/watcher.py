@@ -12,6 +12,8 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+import msgspec
+
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed
@@ -355,9 +357,19 @@ class DepositBook:
     The catalog must be an earlier consumer of the same pipeline.
     """
 
+    memory_name = "deposits/1"
+
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._booked: Counter[Entry] = Counter()
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(sorted(self._booked.items()))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        self._booked = Counter(dict(msgspec.msgpack.decode(memory, type=list[tuple[Entry, int]])))
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.frames.Consumer``."""

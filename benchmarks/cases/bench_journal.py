@@ -9,6 +9,7 @@ in the same seconds, so that it says something about us and not about the disk.
 import asyncio
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,9 @@ def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
     house = House(tmp_path / "journal", flow)
     engine, batch = house.sequencer.machine, BATCH
     assert engine.orders_live >= LARGE.orders_resting // 2
-    snapshotter = Snapshotter(house.sequencer, dict, tmp_path / "snapshots", Engine, time.time_ns)
+    snapshotter = Snapshotter(
+        house.sequencer, dict, nullcontext, tmp_path / "snapshots", Engine, time.time_ns
+    )
     pauses: list[float] = []
     lasted: list[float] = []
 
@@ -182,8 +185,8 @@ def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
     benchmark.pedantic(take, rounds=1)
 
     assert snapshotter.failures == 0
-    names = SnapshotFiles(DirectoryReader(tmp_path / "snapshots")).names()
-    size = (tmp_path / "snapshots" / names[0]).stat().st_size
+    names = SnapshotFiles(DirectoryReader(directory)).names()
+    size = (directory / names[0]).stat().st_size
     house.storage.close()
     benchmark.extra_info["figures"] = {
         "snapshot.pause_ms": {"value": round(max(pauses) * 1e3, 2), "unit": "ms"},

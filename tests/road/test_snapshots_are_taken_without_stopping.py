@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import nullcontext
 
 import pytest
 
@@ -25,7 +26,12 @@ def on_the_road(directory, scenario, machine_type=Engine):
             await house.list_all()
             await house.fund(ALICE, BOB)
             taker = Snapshotter(
-                house.sequencer, house.pipeline.memories, directory, Engine, lambda: house.now_ns
+                house.sequencer,
+                house.pipeline.memories,
+                nullcontext,
+                directory,
+                Engine,
+                lambda: house.now_ns,
             )
             await scenario(house, taker)
             taker.close()
