@@ -250,25 +250,10 @@ class Stack:
         for token in deployment.tokens:
             self.watcher.watch_token(token.address)
         self.desk = SettlementDesk(self.settler, self.watcher)
-        self.journal = Journal(self.storage, settings.limits)
-        directory = settings.directory / "snapshots"
-        sequencer = Sequencer(
-            Engine, self.journal, self.now_ns, SnapshotFiles(DirectoryReader(directory))
-        )
-        self.sequencer = sequencer
-        self.pipeline = Pipeline(sequencer, _end_process)
-        self.snapshotter = Snapshotter(
-            sequencer,
-            self.pipeline.memories,
-            self.settler.sealer.quiet,
-            directory,
-            Engine,
-            self.now_ns,
-        )
-        self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
+        self._build_sequencer()
         self.exchange = Exchange(
             self.pipeline,
-            lambda: sequencer.machine,
+            lambda: self.engine,
             self.catalog,
             self.admission,
             domain,
@@ -286,6 +271,25 @@ class Stack:
         # A key of its own, made at the first start: what it signs is said by this server alone.
         key = SecretSigner(bytes.fromhex(self._secret("acknowledgement.key").decode()))
         self.acknowledger = Acknowledger(domain, key)
+
+    def _build_sequencer(self) -> None:
+        """Journal, snapshots and whoever looks after them."""
+        self.journal = Journal(self.storage, self.settings.limits)
+        directory = self.settings.directory / "snapshots"
+        sequencer = Sequencer(
+            Engine, self.journal, self.now_ns, SnapshotFiles(DirectoryReader(directory))
+        )
+        self.sequencer = sequencer
+        self.pipeline = Pipeline(sequencer, _end_process)
+        self.snapshotter = Snapshotter(
+            sequencer,
+            self.pipeline.memories,
+            self.settler.sealer.quiet,
+            directory,
+            Engine,
+            self.now_ns,
+        )
+        self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
 
     def _build_merchants(self) -> None:
         directory = self.settings.directory

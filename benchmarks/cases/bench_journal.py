@@ -158,9 +158,8 @@ def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
     house = House(tmp_path / "journal", flow)
     engine, batch = house.sequencer.machine, BATCH
     assert engine.orders_live >= LARGE.orders_resting // 2
-    snapshotter = Snapshotter(
-        house.sequencer, dict, nullcontext, tmp_path / "snapshots", Engine, time.time_ns
-    )
+    directory = tmp_path / "snapshots"
+    snapshotter = Snapshotter(house.sequencer, dict, nullcontext, directory, Engine, time.time_ns)
     pauses: list[float] = []
     lasted: list[float] = []
 

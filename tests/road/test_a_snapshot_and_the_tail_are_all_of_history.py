@@ -16,10 +16,14 @@ from gateway.userstream import UserStream
 from settlement.attachments import ExitEvidence
 from settlement.outbox import Outbox
 from settlement.ports import TradeState
+from settlement.returns import Returns
+from settlement.sealer import Sealer, Sealing
+from settlement.watcher import DepositBook
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
     BOB,
+    DOMAIN,
     LANE,
     NS,
     START,
@@ -28,6 +32,7 @@ from tests.admission.rig import (
     grant_for,
     state_of,
 )
+from tests.chain.road import OPERATOR
 from tests.journal.rig import MemoryStorage
 from tests.road.rig import GatedStorage, House, evidence, settle_down
 
@@ -43,11 +48,15 @@ def house_on(storage, outbox, snapshots=None):
         channels = Channels()
         matched = TradeState("matched")
         return (
+            DepositBook(house.catalog),
+            Sealer(outbox, house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS)),
+            Returns(None, outbox, DOMAIN.contract, 0, 1),  # Asks the chain only when told to look.
             MarketData(house.catalog, channels, lambda _: matched),
             UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
         )
 
     house = House(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)
+    house.sealer = next(c for c in house.pipeline._consumers if isinstance(c, Sealer))
     house.keys.granted(grant_for(ALICES_KEY))
     return house
 
@@ -162,6 +171,39 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
             for order in late:
                 assert (await resumed.exchange.place(order)).accepted
             assert (await resumed.exchange.withdraw(ALICE.withdrawal(100))).accepted
+
+    asyncio.run(road())
+
+
+def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
+    """The outbox has come further than the snapshot; the log root still covers every command."""
+
+    async def trade(house, turn):
+        await house.exchange.place(ALICE.order(Side.SELL, nonce=turn, lane=LANE + turn))
+        assert (await house.exchange.place(BOB.order(Side.BUY, nonce=turn))).accepted
+
+    async def road():
+        storage, disk = GatedStorage(), MemoryStorage()
+        async with house_on(storage, outbox) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            await trade(house, 1)
+            await house.exchange.withdraw(ALICE.withdrawal(100))
+            await trade(house, 2)
+            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+            assert house.sealer.seal(house.now_ns)
+            assert outbox.last_batch().number == 2, "a withdrawal stands between the two"
+        async with house_on(storage, outbox, SnapshotFiles(disk)) as resumed:
+            assert not resumed.sealer.seal(resumed.now_ns)
+            assert len(resumed.sealer.unsettled()[0]) == 2, "kept until they are final"
+            await trade(resumed, 3)
+            assert resumed.sealer.seal(resumed.now_ns)
+            resumed_batch = outbox.last_batch()
+            resumed.sealer.unseal(resumed.now_ns, resumed_batch.number)
+        async with house_on(storage, outbox) as full:
+            assert full.sealer.seal(full.now_ns)
+            assert outbox.last_batch().log_root == resumed_batch.log_root
+            assert outbox.last_batch().first_sequence == resumed_batch.first_sequence
 
     asyncio.run(road())
 
