@@ -332,6 +332,7 @@ class House:
             self.user_stream.settlement_changed,
         ]
         self.missing: list[str] = []
+        self.restrictions: list[str] = []
         self.services = Services(
             exchange=exchange,
             settlement=self.settlement,
@@ -343,6 +344,7 @@ class House:
             metrics=Metrics(),
             now_ns=self.clock.now_ns,
             not_ready=lambda: self.missing,
+            restrictions=lambda: self.restrictions,
             acknowledge=self.acknowledger.of,
             version="0.0.0-test",
             outbox_bounds=bounds or OutboxBounds(),

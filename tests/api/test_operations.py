@@ -54,6 +54,16 @@ def test_readiness_says_what_is_missing() -> None:
     run(story)
 
 
+def test_readiness_says_what_is_not_taken_and_stays_ready() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        house.restrictions.append("cancels only")
+        answer = await http.get("/readyz")
+        assert answer.status_code == 200, "a balancer must go on sending cancels here"
+        assert answer.json() == {"status": "restricted", "missing": ["cancels only"]}
+
+    run(story)
+
+
 def test_metrics_count_what_happened() -> None:
     async def story(http: httpx.AsyncClient, house: House) -> None:
         await http.post("/v1/orders", json=house.maker.order("sell", 1, 2_000))
