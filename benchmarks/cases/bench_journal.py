@@ -10,9 +10,10 @@ import asyncio
 import gc
 import os
 import struct
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -109,31 +110,23 @@ def bare_syncs(file: int, size: int) -> list[float]:
     return found
 
 
-@contextmanager
-def ticking(bursts: int) -> Iterator[int]:
-    """Give the end of a pipe out of which the time comes, once a millisecond, ``bursts`` times.
-
-    From a process of its own: timers of an event loop are a millisecond late at worst, and what
-    arrives over a socket is not.
-    """
-    out, into = os.pipe()
-    clock = os.fork()
-    if clock == 0:
-        began = time.perf_counter()
-        for burst in range(bursts):
-            due = began + burst / 1000
-            time.sleep(max(0.0, due - time.perf_counter()))
-            os.write(into, MOMENT.pack(due))
-        os._exit(0)
-    try:
-        yield out
-    finally:
-        os.waitpid(clock, 0)
-        os.close(out)
-        os.close(into)
+CLOCK = """
+import struct, sys, time
+for line in sys.stdin:
+    began = time.perf_counter()
+    for burst in range(int(line)):
+        due = began + burst / 1000
+        time.sleep(max(0.0, due - time.perf_counter()))
+        sys.stdout.buffer.write(struct.pack("<d", due))
+        sys.stdout.buffer.flush()
+"""
+"""Tells when each millisecond begins, as often as it is asked to. A process of its own: timers of
+an event loop are a millisecond late at worst, and what arrives over a socket is not."""
 
 
-async def offered(pipeline: Pipeline, commands: Commands) -> list[float]:
+async def offered(
+    pipeline: Pipeline, clock: subprocess.Popen[bytes], commands: Commands
+) -> list[float]:
     """Offer ``commands`` on a clock that waits for nobody; return how long each waited, measured
     from when it was due and not from when we found the time to take it."""
     waits: list[float] = []
@@ -151,11 +144,12 @@ async def offered(pipeline: Pipeline, commands: Commands) -> list[float]:
             for row in islice(rows, OFFERED_PER_MS):
                 pipeline.enqueue(row, ATTACHMENT).add_done_callback(partial(answered, due))
 
-    with ticking(len(commands) // OFFERED_PER_MS) as out:
-        loop = asyncio.get_running_loop()
-        loop.add_reader(out, arrived)
-        await is_done.wait()
-        loop.remove_reader(out)
+    assert clock.stdin is not None and clock.stdout is not None
+    out, loop = clock.stdout.fileno(), asyncio.get_running_loop()
+    loop.add_reader(out, arrived)
+    clock.stdin.write(b"%d\n" % (len(commands) // OFFERED_PER_MS))
+    await is_done.wait()
+    loop.remove_reader(out)
     return waits
 
 
@@ -169,19 +163,23 @@ def test_acknowledgement_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_p
     def fatal(error: BaseException) -> None:
         raise error
 
-    async def side_by_side() -> None:
+    async def side_by_side(clock: subprocess.Popen[bytes]) -> None:
         pipeline = Pipeline(house.sequencer, fatal)
         pipeline.start()
         record = len(ATTACHMENT) + 72
         for turn in range(TURNS):
             # Turn and turn about: both see the same disk, whoever else is using it.
             syncs.extend(bare_syncs(bare, OFFERED_PER_MS * record))
-            acks.extend(await offered(pipeline, flow.main[turn * step : (turn + 1) * step]))
+            acks.extend(await offered(pipeline, clock, flow.main[turn * step : (turn + 1) * step]))
         await pipeline.close()
 
     gc.collect()
     gc.freeze()  # As a started exchange does: see ``Stack.serve``.
-    benchmark.pedantic(lambda: uvloop.run(side_by_side()), rounds=1)
+    with subprocess.Popen(
+        [sys.executable, "-c", CLOCK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as clock:
+        benchmark.pedantic(lambda: uvloop.run(side_by_side(clock)), rounds=1)
+        clock.terminate()
     gc.unfreeze()
 
     os.close(bare)
