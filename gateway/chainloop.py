@@ -153,6 +153,8 @@ class ChainLoop:
         self._changes_seen = 0
         self._keys_at: dict[tuple[bytes, bytes], tuple[int, int]] = {}
         """Where the last log about a session key was."""
+        self._payments: dict[tuple[bytes, int], int] = {}
+        """Blocks of the transfers that merchants count and that may leave the chain again."""
         self._block_times: dict[int, int] = {}
         self._log = structlog.get_logger("chain")
         self.unreachable = ""
@@ -171,6 +173,7 @@ class ChainLoop:
         """Skip settlement changes from before this start: the states are read, not told."""
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
+        self._payments = self._merchants.unconfirmed_payments()
 
     async def turn(self) -> bool:
         """Do one round; return whether anything moved, so that the next need not wait."""
@@ -186,6 +189,7 @@ class ChainLoop:
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             sighting.confirmed for sighting in poll.sightings
         )
+        self._take_back(poll)
         try:
             moved = await self._take_all(poll.sightings) or moved
             moved = await self._undo() or moved
@@ -218,6 +222,23 @@ class ChainLoop:
                 self._block_times[number] = block.timestamp if block is not None else 0
         return poll
 
+    def _take_back(self, poll: Poll) -> None:
+        """Transfers that were shown in these blocks and are there no more: a reorganisation has
+        dropped them, or put them where they count as others."""
+        shown = {
+            (sighting.value.at.tx_hash, sighting.value.at.log_index)
+            for sighting in poll.sightings
+            if isinstance(sighting.value, Transferred)
+        }
+        gone = [
+            place
+            for place, block in self._payments.items()
+            if poll.first <= block <= poll.last and place not in shown
+        ]
+        for place in gone:
+            self._merchants.payment_orphaned(*place)
+            del self._payments[place]
+
     async def _take_all(self, sightings: list[Sighting]) -> bool:
         confirmed = {s.value.at: s.value for s in sightings if s.confirmed}
         new = {value.at for value in self._deposit_book.unbooked(confirmed.values())}
@@ -232,7 +253,7 @@ class ChainLoop:
         """Carry out one sighting; return whether it led to a command."""
         value = sighting.value
         if isinstance(value, Transferred):
-            self._merchants.payment_seen(self._transfer(value, sighting.confirmations))
+            self._pay(value, sighting)
             return False
         if not sighting.confirmed:
             return False
@@ -265,6 +286,14 @@ class ChainLoop:
             assert receipt.accepted, f"what was debited fits: {receipt.outcome.name}"
             moved = True
         return moved
+
+    def _pay(self, value: Transferred, sighting: Sighting) -> None:
+        place = (value.at.tx_hash, value.at.log_index)
+        is_ours = self._merchants.payment_seen(self._transfer(value, sighting.confirmations))
+        if is_ours and not sighting.confirmed:
+            self._payments[place] = value.at.block_number
+        else:
+            self._payments.pop(place, None)
 
     async def _book(self, value: Value) -> Receipt:
         match value:

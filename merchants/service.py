@@ -26,8 +26,8 @@ from merchants.database import CURSOR_ROW, open_database, transaction
 from merchants.documents import EventDocument, InvoiceDocument, event_document, invoice_document
 from merchants.invoices import Deposit, InvoiceRequest, Invoices, Transfer, parameters_hash
 from merchants.keyring import Keyring
-from merchants.lifecycles import InvoiceState
-from merchants.model import Cursor, Delivery, Event, IdempotencyKey, Invoice, Store
+from merchants.lifecycles import InvoiceState, PaymentState
+from merchants.model import Cursor, Delivery, Event, IdempotencyKey, Invoice, Payment, Store
 from merchants.refusal import Refusal
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
@@ -227,6 +227,15 @@ class Merchants:
         """Take a transfer from the chain watcher; return whether it pays one of our invoices."""
         with transaction(self._database) as session:
             return self.invoices.payment_seen(session, transfer, self._clock())
+
+    def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
+        """Return the block of each transfer that is counted and not booked, by hash and index.
+
+        Ask at the start; whoever reports transfers has to say when one of these has gone.
+        """
+        query = select(Payment).where(Payment.state == PaymentState.CONFIRMING)
+        with transaction(self._database) as session:
+            return {(p.tx_hash, p.log_index): p.block_number for p in session.scalars(query)}
 
     def payment_orphaned(self, tx_hash: bytes, log_index: int) -> bool:
         """Take back a transfer that left the chain; return whether it was one of ours."""

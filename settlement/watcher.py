@@ -139,9 +139,12 @@ class Sighting(NamedTuple):
 
 
 class Poll(NamedTuple):
-    """What one poll saw. Give ``upto`` to ``Watcher.done`` when all of it is dealt with."""
+    """What one poll saw in blocks ``first`` to ``last``. Give ``upto`` to ``Watcher.done`` when all
+    of it is dealt with."""
 
     sightings: list[Sighting]
+    first: int
+    last: int
     upto: int
     head: int
     is_caught_up: bool
@@ -263,7 +266,7 @@ class Watcher:
         ]
         deep = head - self._confirmations + 1
         upto = max(first, min(last, deep) + 1)
-        return Poll(sightings, upto, head, upto == deep + 1)
+        return Poll(sightings, first, last, upto, head, upto == deep + 1)
 
     def done(self, poll: Poll) -> None:
         """Everything confirmed in ``poll`` is in the journal: show it again only if its block

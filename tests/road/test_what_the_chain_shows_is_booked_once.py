@@ -41,7 +41,8 @@ class ShownChain:
         confirmed = self.depth >= DEPTH
         sightings = [Sighting(value, self.depth, confirmed) for value in self.values[self.cursor :]]
         upto = len(self.values) if confirmed else self.cursor
-        return Poll(sightings, upto, len(self.values), is_caught_up=True)
+        head = len(self.values)
+        return Poll(sightings, self.cursor + 1, head, upto, head, is_caught_up=True)
 
     async def check(self, block):
         self.checked = block
@@ -84,6 +85,10 @@ class Till:
 
     def payment_seen(self, transfer):
         self.payments.append((transfer.raw_amount, transfer.confirmations))
+        return True
+
+    def payment_orphaned(self, tx_hash, log_index):
+        self.payments.append(("gone", int.from_bytes(tx_hash, "big"), log_index))
 
 
 class Watched(House):

@@ -173,7 +173,7 @@ class Disk:
     def write(self, name: str, offset: int, chunk: bytes) -> None:
         inode = self.entries[name]
         grows = offset + len(chunk) - len(inode.seen)
-        if grows > self.free():
+        if grows > 0 and grows > self.free():
             inode.write(offset, chunk[: max(0, len(chunk) - grows + self.free())])
             raise enospc()
         trouble = self.faults.before(Op.WRITE, name, len(chunk))
@@ -223,7 +223,7 @@ class Disk:
         return bytes(inode.seen)
 
     def free(self) -> int:
-        return self.room - sum(len(inode.seen) for inode in self.entries.values())
+        return self.room - sum([len(inode.seen) for inode in self.entries.values()])
 
     def _try(self, op: Op, name: str, size: int, change: Callable[[], None]) -> None:
         trouble = self.faults.before(op, name, size)

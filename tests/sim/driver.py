@@ -1,7 +1,7 @@
 """What does a small exchange do between two crashes? It rotates, keeps snapshots, recovers.
 
-The real journal, sequencer and reference-free ``Echo`` machine over any ``Storage``. ``Driver``
-notes what it was told; a test ends it anywhere and asks the next one what is left.
+The real journal and sequencer with a machine without rules, over any ``Storage``. ``Driver`` notes
+what it has shown; a test ends it anywhere and asks the next one what is left.
 """
 
 from typing import Any

@@ -7,7 +7,7 @@ from tests.sim.disk import Disk
 
 
 class SimStorage:
-    """``Storage`` over ``Disk``, as ``DirectoryStorage`` is over a real one."""
+    """``engine.journal.Storage`` over ``Disk``, as ``DirectoryStorage`` is over a real one."""
 
     def __init__(self, disk: Disk, syncs_directory: bool = True) -> None:
         """``syncs_directory`` False is a planted bug: names are not made durable."""

@@ -1,0 +1,192 @@
+"""Does the simulator's contract do with every call what the real one does?
+
+One road on a real EVM; each transaction is also carried out by ``tests.sim.contract``. Success,
+typed error, logs, heads and balances must be the same, or what the simulator finds means nothing.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_account.typed_transactions import TypedTransaction
+from hexbytes import HexBytes
+
+from settlement.actions import ActionKind, ActionState
+from settlement.attachments import ZERO_REF
+from settlement.batch import encode_call
+from settlement.chain import Sent
+from settlement.devchain import DevChain
+from settlement.eip712 import KeyGrant, grant_digest, keccak256
+from settlement.refusals import why_refused
+from settlement.watcher import EXCHANGE_EVENTS, TRANSFER
+from tests.chain.conftest import Clock, until
+from tests.chain.road import ALICE, BOB, CAROL, DELAYS, NS, OPERATOR, Road, transact
+from tests.sim.contract import WITHDRAWN, Ledgers, Machine, RefusedError, Terms, output_of
+
+COMPARED = {event.topic for event in (*EXCHANGE_EVENTS, TRANSFER, WITHDRAWN)}
+
+
+class Both:
+    """A chain that carries out each transaction a second time, in the model."""
+
+    def __init__(self, chain: Any, terms: Terms) -> None:
+        self._chain = chain
+        self.machine, self.ledgers = Machine(terms), Ledgers()
+        self.errors: list[str] = []
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+    def send_raw(self, raw: bytes) -> Sent:
+        sent: Sent = self._chain.send_raw(raw)
+        receipt = self._chain.receipt(keccak256(raw))
+        assert receipt is not None, "this chain mines at once"
+        fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+        sender = bytes.fromhex(Account.recover_transaction(raw)[2:])
+        block = self._chain.block(receipt.block_number)
+        self.compare(sender, bytes(fields["to"]), bytes(fields["data"]), receipt, block)
+        return sent
+
+    def compare(self, sender: bytes, to: bytes, calldata: bytes, receipt: Any, block: Any) -> None:
+        self.count += 1
+        before = self.ledgers.copy()
+        try:
+            logs = self.machine.execute(self.ledgers, sender, to, calldata, block.timestamp)
+        except RefusedError as refused:
+            assert not receipt.succeeded, f"only the model refuses: {refused.error}"
+            why = why_refused(self._chain, to, calldata, sender, block.number - 1)
+            # The block before has another time; what depends on time is judged in this one.
+            here = why_refused(self._chain, to, calldata, sender, block.number)
+            assert any(words and words.startswith(refused.error) for words in (why, here)), (
+                refused.error,
+                why,
+                here,
+            )
+            assert output_of(refused.error)[:4] != b"", "the error has a selector"
+            self.errors.append(refused.error)
+            self.ledgers = before
+            return
+        assert receipt.succeeded, "only the model accepts"
+        addresses = [to, *(token.address for token in self.machine.terms.deployment.tokens)]
+        addresses.append(self.machine.terms.deployment.exchange)
+        found = [
+            (log.address, log.topics, log.payload)
+            for log in self._chain.logs(sorted(set(addresses)), [], block.number, block.number)
+            if log.topics[0] in COMPARED and log.tx_hash == receipt.tx_hash
+        ]
+        assert found == [tuple(log) for log in logs]
+
+    def agree(self, accounts: list[bytes]) -> None:
+        """Every reading call gives the same answer."""
+        deployment = self.machine.terms.deployment
+        exchange = deployment.exchange
+        calls = [(exchange, encode_call(name)) for name in ("head", "nextBatch")]
+        for token in deployment.tokens:
+            address = token.address
+            owned = [encode_call("balanceOf", account, address) for account in accounts]
+            calls += [(exchange, call) for call in (encode_call("feesOf", address), *owned)]
+            calls += [
+                (address, encode_call("balanceOf", holder, contract="TestToken"))
+                for holder in (*accounts, deployment.custodian)
+            ]
+        for to, call in calls:
+            assert self._chain.call(to, call) == self.machine.view(self.ledgers, to, call)
+
+
+def settle(road: Road) -> None:
+    road.settler.seal_now()
+    until(lambda: not road.settler.step())
+
+
+def trade_and_replay(road: Road, both: Both) -> None:
+    """Settle trades and withdrawals, then send everything a second time."""
+    road.fund()
+    for turn in range(1, 7):
+        road.trade(turn, lots=3 + turn)
+        if turn % 3 == 0:
+            road.withdraw(BOB, road.usd, 10**8 * turn, nonce=turn)
+            settle(road)
+    actions = road.outbox.in_state(*ActionState, limit=100)
+    assert {action.state for action in actions} == {ActionState.FINAL}
+    for action in actions:
+        transact(both, OPERATOR, action.to, action.calldata)
+    batch = next(action for action in actions if action.kind is ActionKind.BATCH)
+    transact(both, ALICE, batch.to, batch.calldata)
+
+
+def pay_in(road: Road, send: Any) -> bytes:
+    """Sweep an invoice twice, deposit what can and what cannot be; return the invoice's address."""
+    token, ref = road.token, keccak256(b"an invoice")
+    address = road.settler.deposit_address(CAROL.address, ref)
+    send(ALICE, "mint", address, 5 * 10**18 + 7, to=token, contract="TestToken")
+    factory = road.deployment.invoice_deposits
+    for _ in range(2):
+        send(BOB, "sweep", CAROL.address, ref, token, to=factory, contract="InvoiceDeposits")
+    send(CAROL, "transfer", ALICE.address, 1, to=token, contract="TestToken")
+    send(CAROL, "mint", CAROL.address, 10**18, to=token, contract="TestToken")
+    send(CAROL, "approve", road.domain.contract, 10**18, to=token, contract="TestToken")
+    for raw in (1, 10**10, 10**18, 0):
+        send(CAROL, "deposit", token, raw, CAROL.address, ZERO_REF)
+    return address
+
+
+def ask_for_exits(road: Road, send: Any) -> None:
+    send(ALICE, "requestExit", road.usd, 0)
+    for _ in range(2):
+        send(ALICE, "requestExit", road.usd, 10**9 + 1)
+    send(ALICE, "finishExit", ALICE.address, road.usd)
+    for _ in range(2):
+        send(ALICE, "cancelExit", road.usd)
+    send(ALICE, "requestExit", road.usd, 10**9 + 1)
+
+
+def grant_and_revoke(road: Road, send: Any) -> None:
+    expiry = road.clock() // NS + 10**6
+    market = (road.token, road.usd)
+    grant = KeyGrant(BOB.address, CAROL.address, *market, 2, expiry, 10**12, 0, nonce=5)
+    signature = BOB.sign_digest(grant_digest(road.domain, grant))
+    send(ALICE, "grantKey", tuple(grant._replace(nonce=6)), signature)
+    for _ in range(2):
+        send(ALICE, "grantKey", tuple(grant), signature)
+    for _ in range(2):
+        send(BOB, "revokeKey", CAROL.address)
+
+
+def test_every_call_has_the_same_effect(devchain: DevChain, tmp_path: Path, clock: Clock):
+    road = Road(tmp_path, devchain, clock)
+    terms = Terms(road.deployment, OPERATOR.address, DELAYS.horizon, DELAYS.exit)
+    both = Both(devchain.chain, terms)
+    road.devchain = DevChainOf(devchain, both)
+    road.reopen(both)
+    exchange = road.domain.contract
+
+    def send(sender: Any, name: str, *args: Any, to: bytes = exchange, contract: str = "Exchange"):
+        return transact(both, sender, to, encode_call(name, *args, contract=contract))
+
+    trade_and_replay(road, both)
+    invoice = pay_in(road, send)
+    ask_for_exits(road, send)
+    grant_and_revoke(road, send)
+    devchain.rpc("evm_increaseTime", [DELAYS.exit + 60])
+    for _ in range(2):
+        send(CAROL, "finishExit", ALICE.address, road.usd)
+
+    both.agree([ALICE.address, BOB.address, CAROL.address, invoice])
+    assert both.count > 40
+    assert set(both.errors) >= {
+        *("BatchOutOfOrder", "NotOperator", "NonceTooLow", "NothingToSweep", "NotWholePips"),
+        *("ZeroAmount", "ExitPending", "ExitNotReady", "NoExit", "NotSignedBy", "NoLiveKey"),
+        "ERC20InsufficientBalance",
+    }
+    road.close()
+
+
+class DevChainOf:
+    """The same development chain, seen through ``both``."""
+
+    def __init__(self, devchain: DevChain, both: Both) -> None:
+        self.chain, self._devchain = both, devchain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._devchain, name)

@@ -1,0 +1,276 @@
+"""What is one life of the exchange in the simulator?
+
+The wiring of ``gateway.stack`` without sockets: every object is the product's own, every seam is
+the world's. Where ``Parts`` names another class than the product's, a bug is planted.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from engine.core import Engine
+from engine.frames import Rememberer
+from engine.journal import Journal, SnapshotFiles
+from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
+from engine.sequencer import Sequencer
+from engine.types import Limits
+from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.exchange import Exchange
+from gateway.pipeline import Pipeline
+from gateway.reconciliation import Reconciliation
+from merchants.database import open_database
+from merchants.service import Merchants
+from settlement.admission import Admission
+from settlement.attachments import TokenListing
+from settlement.catalog import Catalog, ChangesOfTerms
+from settlement.keys import KeyBook
+from settlement.outbox import Outbox
+from settlement.reconcile import Reconciler
+from settlement.sealer import Sealing
+from settlement.settler import open_settler
+from settlement.submitter import Policy
+from settlement.watcher import DepositBook, Watcher
+from tests.sim.chain import Node, SimSigner
+from tests.sim.contract import Terms
+from tests.sim.storage import SimStorage
+from tests.sim.witness import Witness
+
+NS: Final = 10**9
+LIMITS: Final = Limits(tokens=4, markets=2, accounts=64, orders=512, ladder_ticks=1 << 12)
+ROOM_STEP: Final = 16_384
+SYMBOL: Final = "TOKEN-USD"
+LOT_PIPS: Final = 10**6
+TICK_PIPS: Final = 10**4
+BATCH_AGE_NS: Final = 2 * NS
+TICK_SECONDS: Final = 1
+
+
+class Parts(NamedTuple):
+    """The classes a life is made of."""
+
+    journal: type[Journal] = Journal
+    sequencer: type[Sequencer[Engine]] = Sequencer
+    outbox: type[Outbox] = Outbox
+    syncs_directory: bool = True
+
+
+PRODUCT: Final = Parts()
+
+
+class Seams(NamedTuple):
+    """What outlives the process, and how the process reaches it."""
+
+    directory: Path
+    storage: SimStorage
+    snapshots: SimStorage
+    node: Node
+    terms: Terms
+    operator: SimSigner
+    keyring: Any
+    egress: Any
+    now_ns: Callable[[], int]
+    dice: Random
+    cut: Callable[[], None]
+    failed: Callable[[BaseException], None]
+    count: Callable[[str], None]
+
+
+class Sizes(NamedTuple):
+    """What the world decides about a process."""
+
+    confirmations: int
+    file_size: int
+    snapshot_every: int
+    chain_seconds: int
+    merchant_seconds: int
+
+
+def sequencer_on(
+    parts: Parts, storage: SimStorage, snapshots: SimStorage, file_size: int, now_ns: Any
+) -> tuple[Journal, Sequencer[Engine]]:
+    """Return a journal and its sequencer; little room at a time, so that a seed sees many files."""
+    journal = parts.journal(storage, LIMITS, file_size, room_step=ROOM_STEP)
+    return journal, parts.sequencer(Engine, journal, now_ns, SnapshotFiles(snapshots))
+
+
+class House:
+    """One process."""
+
+    def __init__(self, seams: Seams, witness: Witness, parts: Parts, sizes: Sizes) -> None:
+        self.seams, self.witness, self.sizes = seams, witness, sizes
+        self._parts = parts
+        self.pace = 1
+        """How many times slower the loops turn: a world at peace need not be asked so often."""
+        self._kept = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._settle()
+        self.journal, self.sequencer = sequencer_on(
+            parts, seams.storage, seams.snapshots, sizes.file_size, seams.now_ns
+        )
+        self.pipeline = Pipeline(self.sequencer, seams.failed)
+        self.exchange = Exchange(
+            self.pipeline,
+            lambda: self.engine,
+            self.catalog,
+            self.admission,
+            seams.terms.domain,
+            seams.now_ns,
+        )
+        self._sell()
+        self._follow()
+
+    def _settle(self) -> None:
+        seams, deployment = self.seams, self.seams.terms.deployment
+        confirmations = self.sizes.confirmations
+        self.catalog, self.keys = Catalog(), KeyBook()
+        self.deposit_book = DepositBook(self.catalog)
+        self.admission = Admission(self.catalog, self.keys)
+        self.outbox = self._parts.outbox(seams.directory / "settlement.sqlite")
+        self.settler = open_settler(
+            seams.node,
+            self.outbox,
+            self.catalog,
+            deployment,
+            seams.operator,
+            Sealing(BATCH_AGE_NS, horizon_s=seams.terms.horizon),
+            Policy(confirmations=confirmations),
+            seams.now_ns,
+        )
+        self.watcher = Watcher(seams.node, self.outbox, deployment.exchange, 1, confirmations)
+        for token in deployment.tokens:
+            self.watcher.watch_token(token.address)
+        self.desk = SettlementDesk(self.settler, self.watcher)
+
+    def _sell(self) -> None:
+        seams = self.seams
+        self.database = open_database(seams.directory / "merchants.sqlite")
+        sa.event.listen(self.database, "commit", lambda connection: seams.cut())
+        self.merchants = Merchants(
+            database=self.database,
+            exchange=self.exchange,
+            settlement=self.desk,
+            keyring=seams.keyring,
+            egress=seams.egress,
+            clock=seams.now_ns,
+            entropy=seams.dice.randbytes,
+            jitter=seams.dice,
+            confirmations_required=self.sizes.confirmations,
+        )
+
+    def _follow(self) -> None:
+        node, deployment = self.seams.node, self.seams.terms.deployment
+        reconciler = Reconciler(
+            node, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
+        )
+        self.reconciliation = Reconciliation(reconciler, self.exchange)
+        rememberers: tuple[Rememberer, ...] = (
+            self.catalog,
+            self.witness,
+            self.admission,
+            self.deposit_book,
+            *self.settler.consumers,
+        )
+        for consumer in rememberers:
+            self.pipeline.follow(consumer)
+        for unremembered in (self.merchants, reconciler, ChangesOfTerms(self.catalog)):
+            self.pipeline.follow_unremembered(unremembered)
+        self.chain_loop = ChainLoop(
+            chain=node,
+            settler=self.settler,
+            watcher=self.watcher,
+            exchange=self.exchange,
+            admission=self.admission,
+            keys=self.keys,
+            deposit_book=self.deposit_book,
+            merchants=self.merchants,
+            reconciliation=self.reconciliation,
+            listeners=(),
+        )
+
+    @property
+    def engine(self) -> Engine:
+        return self.sequencer.machine
+
+    async def open(self) -> None:
+        """Recover and begin, in the order of ``Stack.__aenter__``."""
+        self.chain_loop.rebuild_keys()
+        self.witness.reborn()
+        for _ in self.pipeline.recover():
+            pass
+        self.witness.nothing_is_missing()
+        self.pipeline.start()
+        await self._list_what_is_missing()
+        self.chain_loop.resume()
+        for address in self.merchants.watched_addresses():
+            self.watcher.watch(address)
+        self._loop(self.chain_loop.turn, self.sizes.chain_seconds)
+        self._loop(self.merchants.step, self.sizes.merchant_seconds)
+        self._loop(self._tick, TICK_SECONDS)
+
+    async def _list_what_is_missing(self) -> None:
+        for token in self.seams.terms.deployment.tokens[len(self.catalog.tokens) :]:
+            listing = TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
+            assert (await self.exchange.list_token(listing)).accepted
+        if not self.catalog.markets:
+            receipt = await self.exchange.list_market(
+                SYMBOL,
+                "TOKEN",
+                "USD",
+                lot_pips=LOT_PIPS,
+                tick_pips=TICK_PIPS,
+                maker_fee_ppm=500,
+                taker_fee_ppm=1_000,
+            )
+            assert receipt.accepted
+
+    def _loop(self, turn: Callable[[], Awaitable[Any]], seconds: int) -> None:
+        async def run() -> None:
+            while True:
+                await turn()
+                await self.pause(seconds * self.pace * NS)
+
+        task = asyncio.get_running_loop().create_task(run())
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    @staticmethod
+    def pause(wait_ns: int) -> asyncio.Future[None]:
+        """Wait in simulated time."""
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        loop.call_later(wait_ns / NS, lambda: over.done() or over.set_result(None))
+        return over
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.seams.failed(error)
+
+    async def _tick(self) -> None:
+        if self.admission.has_expired(self.seams.now_ns()):
+            await self.exchange.tick()
+        self.journal.watch_room()
+        self._keep()
+
+    def _keep(self) -> None:
+        """Write a snapshot when it is due: what ``gateway.snapshotter`` does in a fork."""
+        every = self.sizes.snapshot_every
+        if not every or self.sequencer.applied - self._kept < every:
+            return
+        self._kept = self.sequencer.applied
+        try:
+            write_snapshot(self.seams.snapshots, self.sequencer.snapshot(self.pipeline.memories()))
+            prune_snapshots(self.seams.snapshots)
+        except (OSError, SnapshotDamaged) as error:
+            self.seams.count(f"snapshot failed: {type(error).__name__}")
+        else:
+            self.seams.count("snapshots")
+
+    def close(self) -> None:
+        """The process is gone: what was not committed is lost."""
+        self.outbox.close()
+        self.database.dispose()

@@ -1,0 +1,201 @@
+"""Who uses the exchange in the simulator, and how badly do they behave?
+
+Traders keep their own books: what they sent, what they were told. They resend what was not
+answered, send another body under the same client id, cancel while it fills, ask for what cannot be,
+and move money on chain. Shops' endpoints fail, forget and answer late.
+"""
+
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from engine.receipt import Receipt
+from engine.types import Outcome
+from merchants.webhooks.egress import Answer
+from settlement.attachments import ZERO_REF, OrderBits, SignedOrder, SignedWithdrawal
+from settlement.batch import encode_call
+from settlement.eip712 import Domain, address_of_secret, order_digest, sign, withdrawal_digest
+from tests.sim.contract import Listed
+from tests.sim.house import LOT_PIPS, NS, TICK_PIPS
+
+LANE: Final = 0x8000
+LANES: Final = 60
+DAY_S: Final = 24 * 3600
+MIDDLE: Final = 2_000
+LATER: Final = (
+    Outcome.OVERLOADED,
+    Outcome.SHUTTING_DOWN,
+    Outcome.DISK_LOW,
+    Outcome.UNDER_REVIEW,
+)
+GARBAGE: Final = (0, 1, 2**40, 2**62, 2**63 - 1)
+
+
+class Placed:
+    """An order or withdrawal somebody sent, and what they were told of it."""
+
+    def __init__(self, signed: SignedOrder | SignedWithdrawal) -> None:
+        self.signed = signed
+        self.receipts: list[Receipt] = []
+        self.tries = 0
+
+    @property
+    def order_id(self) -> int:
+        return max((receipt.order_id for receipt in self.receipts), default=0)
+
+
+class Trader:
+    """One wallet."""
+
+    def __init__(
+        self, number: int, domain: Domain, tokens: tuple[Listed, ...], dice: Random
+    ) -> None:
+        self.secret = (1000 + number).to_bytes(32, "big")
+        self.address = address_of_secret(self.secret)
+        self.usd, self.token = (token.address for token in tokens)
+        self.domain, self.dice = domain, dice
+        self.nonce = 0
+        self.withdrawals = 0
+        self.lane_nonces = dict.fromkeys(range(2 * LANES), 0)
+        self.sent: list[Placed] = []
+        self.leaving = False
+
+    def order(self, middle: int, now_s: int, garbage: bool) -> Placed:
+        """Sign an order near ``middle``: half of them rest, half of them take."""
+        dice = self.dice
+        sell = dice.random() < 0.5
+        rests = dice.random() < 0.6
+        away = dice.choice((-3, 0, 1, 2, 4, 9)) if rests else dice.choice((-9, -4, -1, 0, 3))
+        ticks = middle + (away if sell else -away)
+        lots = dice.choice((1, 1, 2, 3, 5, 8, 50))
+        flags = OrderBits.SELL if sell else OrderBits(0)
+        lane = 0
+        if rests:
+            half = dice.randrange(2 * LANES)
+            self.lane_nonces[half] += 1
+            nonce, lane = self.lane_nonces[half], LANE + half // 2
+            flags |= OrderBits.UPPER_HALF if half & 1 else OrderBits(0)
+            flags |= OrderBits.POST_ONLY if dice.random() < 0.2 else OrderBits(0)
+        else:
+            self.nonce += 1
+            nonce, flags = self.nonce, flags | OrderBits.SINGLE_SHOT
+        lifetime_s = dice.choice((5, 60, 60, 600, 3_600, *(DAY_S,) * 6))
+        fields: dict[str, Any] = {
+            "account": self.address,
+            "nonce": nonce,
+            "flags": int(flags),
+            "lane": lane,
+            "base": self.token,
+            "quote": self.usd,
+            "base_amount": lots * LOT_PIPS,
+            "quote_amount": lots * ticks * TICK_PIPS,
+            "expiry": now_s + lifetime_s,
+            "max_fee_ppm": dice.choice((100, *(1_000, 5_000) * 8)),
+            "ref": ZERO_REF,
+            "client_id": self._client_id(),
+        }
+        if garbage:
+            name = dice.choice(("nonce", "base_amount", "quote_amount", "base", "lane", "flags"))
+            fields[name] = {
+                "base": bytes(20),
+                "lane": dice.choice((0, 1, LANE - 1, 0xFFFF)),
+                "flags": dice.randrange(16),
+            }.get(name, dice.choice(GARBAGE))
+        unsigned = SignedOrder(**fields, signer=self.address, signature=b"", digest=b"")
+        digest = order_digest(self.domain, unsigned)
+        placed = Placed(
+            msgspec.structs.replace(unsigned, digest=digest, signature=sign(digest, self.secret))
+        )
+        self.sent.append(placed)
+        return placed
+
+    def _client_id(self) -> str:
+        """Return a name for an order: mostly none, a new one, seldom one that another order has."""
+        if self.dice.random() < 0.7:
+            return ""
+        is_taken = self.dice.random() < 0.1
+        return str(self.dice.randrange(1 + len(self.sent)) if is_taken else len(self.sent))
+
+    def withdrawal(self, amount: int, token: bytes, now_s: int) -> Placed:
+        self.withdrawals += 1
+        unsigned = SignedWithdrawal(
+            self.address, token, self.address, amount, self.withdrawals, now_s + DAY_S, b"", b""
+        )
+        digest = withdrawal_digest(self.domain, unsigned)
+        placed = Placed(
+            msgspec.structs.replace(unsigned, digest=digest, signature=sign(digest, self.secret))
+        )
+        self.sent.append(placed)
+        return placed
+
+    def deposit_calls(self, exchange: bytes, token: bytes, raw: int) -> list[tuple[bytes, bytes]]:
+        """Return (to, calldata) of a mint and a deposit."""
+        return [
+            (token, encode_call("mint", self.address, raw, contract="TestToken")),
+            (token, encode_call("approve", exchange, raw, contract="TestToken")),
+            (exchange, encode_call("deposit", token, raw, self.address, ZERO_REF)),
+        ]
+
+    def learn(self, placed: Placed, receipt: Receipt) -> str | None:
+        """Keep an answer; return what is wrong with it against those before."""
+        told = [r for r in placed.receipts if r.sequence]
+        if receipt.sequence and told:
+            first = told[0]
+            if (first.sequence, first.outcome, first.order_id) != (
+                receipt.sequence,
+                receipt.outcome,
+                receipt.order_id,
+            ):
+                return f"P2: first told {first}, then {receipt}"
+        placed.receipts.append(receipt)
+        return None
+
+
+class Shops:
+    """``merchants.webhooks.egress.Egress``, and what arrived behind it."""
+
+    def __init__(self, dice: Random, count: Any) -> None:
+        self.fails_ppm = 0
+        self.received: dict[str, bytes] = {}
+        self.order: list[str] = []
+        self.conflicts: list[str] = []
+        self.cut: Any = None
+        self.pause: Any = None
+        self._dice, self._count = dice, count
+
+    async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        self.cut()
+        await self.pause(self._dice.randrange(10 * NS))
+        fault = self._dice.randrange(10**6) < self.fails_ppm
+        if fault and self._dice.random() < 0.5:
+            self._count("webhook lost")
+            return Answer(0, error="simulated timeout")
+        webhook_id = headers["webhook-id"]
+        if self.received.setdefault(webhook_id, body) != body:
+            self.conflicts.append(webhook_id)
+        self.order.append(webhook_id)
+        self.cut()
+        if fault:
+            self._count("webhook answer lost")
+            return Answer(self._dice.choice((0, 500, 429)), retry_after_s=1)
+        self._count("webhook delivered")
+        return Answer(200)
+
+
+class Keyring:
+    """``merchants.keyring.Keyring`` in memory: it outlives the process, as files do."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[bytes, bytes] = {}
+
+    def put(self, address: bytes, secret: bytes) -> None:
+        self._secrets[address] = secret
+
+    def get(self, address: bytes) -> bytes:
+        return self._secrets[address]
+
+
+def is_final(receipt: Receipt) -> bool:
+    """Tell whether the answer settles the matter, or the client should come again."""
+    return receipt.outcome not in LATER

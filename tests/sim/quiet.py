@@ -1,0 +1,217 @@
+"""Does the world come to rest once nothing goes wrong any more, and do all books agree then?"""
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import func, select
+
+from merchants.database import transaction
+from merchants.lifecycles import ConversionState, DeliveryState, InvoiceState
+from merchants.model import Conversion, Delivery, Event, Invoice
+from settlement.actions import ActionKind, ActionState
+from settlement.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested
+from tests.sim.disk import Disk
+from tests.sim.house import NS, House, sequencer_on
+from tests.sim.storage import SimStorage
+from tests.sim.witness import Violated
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+MOVING: Final = (
+    ActionState.SEALED,
+    ActionState.SIGNED,
+    ActionState.BROADCAST,
+    ActionState.MINED,
+)
+GIVE_BACK: Final = "withdrawals to be given back"
+WITHDRAWAL_WAIT_NS: Final = 25 * 3600 * NS
+EXIT_WAIT_NS: Final = 17 * 3600 * NS
+PATIENCE_SECONDS: Final = 40 * 3600
+"""Simulated. A webhook that failed all day is planned for tomorrow."""
+PACE: Final = 60
+
+
+def come_to_rest(world: "World") -> None:
+    """Heal everything, start once more, and demand quiet. Raises ``Violated``."""
+    world.calm = True
+    world.skew_ns = world.stuck_ns = 0
+    world.node.lag = 0
+    world.disk.room = 1 << 40
+    world.chain_turn()
+    world.healing = True
+    world.shops.fails_ppm = 0
+    if _rest(world, (GIVE_BACK,)) == GIVE_BACK:
+        world.clock.now_ns += WITHDRAWAL_WAIT_NS
+        _rest(world)
+    if world.blocks.tip.after.exits:
+        # Only now: what is matched settles long before anybody's exit is due.
+        world.clock.now_ns += EXIT_WAIT_NS
+        world.market.finish_exits()
+        _rest(world)
+
+
+def _rest(world: "World", tolerated: tuple[str, ...] = ()) -> str:
+    """Live until nothing moves; return what still waits, which is nothing or ``tolerated``."""
+    world.pace = PACE
+    waits = "the first look"
+
+    def is_quiet() -> bool:
+        nonlocal waits
+        assert world.house is not None
+        world.house.pace = PACE
+        waits = what_waits(world, world.house)
+        if not waits:
+            books_agree(world, world.house)
+        return not waits or waits in tolerated
+
+    world.live(lambda: world.reviewed or is_quiet(), PATIENCE_SECONDS)
+    if world.reviewed:
+        world.live(is_quiet, PATIENCE_SECONDS)
+    world.pace = 1
+    if waits and waits not in tolerated:
+        raise Violated(f"no rest after {PATIENCE_SECONDS} simulated seconds: {waits}")
+    return waits
+
+
+def what_waits(world: "World", house: House) -> str:
+    """Return what is still moving; empty at rest."""
+    if house.settler.halted is not None:
+        return f"settlement, which is halted: {house.settler.halted}"
+    if world.market.unanswered:
+        return f"{world.market.unanswered} requests"
+    if house.outbox.count(*MOVING):
+        return "actions in the outbox"
+    last = house.outbox.last_batch()
+    if world.witness.last_trade > (last.last_trade if last else 0):
+        return "trades that are not sealed"
+    if world.witness.last_payout > int(house.outbox.last_key(ActionKind.WITHDRAWAL) or 0):
+        return "withdrawals that are not in the outbox"
+    if world.blocks.pool:
+        return "transactions in the pool"
+    poll = house.watcher.poll()
+    if not all(s.confirmed for s in poll.sightings):
+        return "logs that are not deep enough"
+    kinds = (Deposited, ExitRequested, ExitCancelled, ExitFinished)
+    values = [sighting.value for sighting in poll.sightings]
+    missing = house.deposit_book.unbooked([v for v in values if isinstance(v, kinds)])
+    if missing:
+        return f"a log that is not booked: {missing[0]}"
+    if house.settler.busts_due() or house.settler.returns_due():
+        return "what the contract refused"
+    waits = _what_waits_at_shops(house)
+    if waits:
+        return waits
+    failed = house.outbox.in_state(ActionState.FAILED, limit=1_000)
+    owed = [action for action in failed if action.kind is ActionKind.WITHDRAWAL]
+    is_void = house.settler.returns.is_void
+    return "" if all(is_void(int(action.key)) for action in owed) else GIVE_BACK
+
+
+def _what_waits_at_shops(house: House) -> str:
+    with transaction(house.database) as session:
+        for column, states in (
+            (Delivery.state, (DeliveryState.PENDING, DeliveryState.RETRYING)),
+            (Invoice.state, (InvoiceState.NEW, InvoiceState.PROCESSING)),
+            (
+                Conversion.state,
+                (
+                    ConversionState.PENDING,
+                    ConversionState.EXECUTING,
+                    ConversionState.FILLED,
+                    ConversionState.BATCHED,
+                ),
+            ),
+        ):
+            query = select(func.count()).where(column.in_(states))
+            count = session.scalar(query)
+            if count:
+                return f"{count} rows of {column.class_.__tablename__}"
+    return ""
+
+
+def books_agree(world: "World", house: House) -> None:
+    """Ledger, chain, reference, replay and shops tell one story, to the unit."""
+    world.witness.agree(house.engine)
+    if house.reconciliation.reasons:
+        raise Violated(f"I18: reconciliation says {house.reconciliation.reasons[0]}")
+    for failed in house.outbox.in_state(ActionState.FAILED, limit=1_000):
+        if failed.kind not in (ActionKind.SWEEP, ActionKind.WITHDRAWAL):
+            raise Violated(f"{failed.kind} {failed.key} failed: {failed.error}")
+    mirror = world.blocks.tip.after.mirror
+    for account in range(house.catalog.account_count):
+        address = house.catalog.address_of(account)
+        for number, token in enumerate(world.blocks.machine.terms.tokens):
+            ledger = house.engine.available(account, number) + house.engine.held(account, number)
+            vault = mirror.balances.get((address, token.address), 0)
+            if ledger != vault:
+                raise Violated(f"I18: account {account} token {number}: {ledger}, on chain {vault}")
+    for number, token in enumerate(world.blocks.machine.terms.tokens):
+        fees = mirror.fees.get(token.address, 0)
+        if house.engine.fees(number) != fees:
+            raise Violated(f"I18: fees of token {number}: {house.engine.fees(number)}, {fees}")
+    _replay_agrees(world, house)
+    _shops_agree(world, house)
+
+
+def _replay_agrees(world: "World", house: House) -> None:
+    """P3, I13: a fresh engine on the journal alone comes to the same state as with snapshots."""
+    nothing = SimStorage(Disk())
+    journal = SimStorage(world.disk.copy())
+    size = world.options.file_size
+    _, sequencer = sequencer_on(world.parts, journal, nothing, size, world.clock)
+    for _ in sequencer.recover():
+        pass
+    if sequencer.machine.state_hash() != house.engine.state_hash():
+        raise Violated("P3: replaying the files gives another state")
+
+
+def _shops_agree(world: "World", house: House) -> None:
+    """I20 to I22: what was received is credited, what was recorded is told, in order."""
+    if world.shops.conflicts:
+        raise Violated(f"I22: webhooks {world.shops.conflicts} came with two bodies")
+    with transaction(house.database) as session:
+        events = session.scalars(select(Event).order_by(Event.id)).all()
+        missing = [
+            event.webhook_id for event in events if event.webhook_id not in world.shops.received
+        ]
+        if missing:
+            raise Violated(f"I22: {len(missing)} events never arrived")
+        places = {webhook_id: i for i, webhook_id in reversed(list(enumerate(world.shops.order)))}
+        last: dict[str, int] = {}
+        for event in events:
+            place = places[event.webhook_id]
+            if place < last.get(event.invoice_id, -1):
+                raise Violated(
+                    f"I22: event {event.sequence} of {event.invoice_id} overtook another"
+                )
+            last[event.invoice_id] = place
+        for invoice in session.scalars(select(Invoice)):
+            _invoice_agrees(world, invoice)
+
+
+def _invoice_agrees(world: "World", invoice: Invoice) -> None:
+    """I20, I21: an invoice's figures are what lies in the vault with its reference."""
+    terms = world.blocks.machine.terms
+    credited = {token.address: 0 for token in terms.tokens}
+    for sealed in world.blocks.sealed:
+        for log in sealed.logs:
+            if log.address == terms.deployment.exchange and log.topics[-1] == invoice.ref:
+                credited[log.topics[2][12:]] += int.from_bytes(log.payload, "big")
+    if invoice.credited_pips != credited[invoice.token]:
+        found = credited[invoice.token]
+        raise Violated(f"I21: {invoice.id} credited {invoice.credited_pips}, on chain {found}")
+    paid = 0
+    for sealed in world.blocks.sealed:
+        for log in sealed.logs:
+            if log.address == invoice.token and log.topics[2][12:] == invoice.deposit_address:
+                paid += int.from_bytes(log.payload, "big")
+    (token,) = (token for token in terms.tokens if token.address == invoice.token)
+    seen = paid // token.unit_scale if token.unit_scale > 0 else paid * -token.unit_scale
+    if invoice.seen_pips != seen:
+        raise Violated(f"I20: {invoice.id} counts {invoice.seen_pips} paid, on chain are {seen}")
+    if (invoice.state is InvoiceState.SETTLED) != (invoice.credited_pips >= invoice.due_pips):
+        raise Violated(f"I20: {invoice.id} is {invoice.state} with {invoice.credited_pips} pips")
+    converted = sum(conversion.lots_filled for conversion in invoice.conversions)
+    lots = sum(conversion.lots for conversion in invoice.conversions)
+    if converted > lots:
+        raise Violated(f"I21: {invoice.id} sold {converted} of {lots} lots")

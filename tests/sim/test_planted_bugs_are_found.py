@@ -1,0 +1,43 @@
+"""Would the simulator notice? Parts with one thing wrong are put in, and a few seeds find each."""
+
+from functools import cache
+
+import pytest
+
+from tests.sim.options import drawn
+from tests.sim.planted import PLANTED
+from tests.sim.runs import run
+
+SEEDS = 30
+COMMANDS = 500
+HARSH = {
+    "power_ppm": 4_000,
+    "kill_ppm": 1_500,
+    "seam_kill_ppm": 400,
+    "error_sync_ppm": 1_500,
+    "rot_ppm": 800_000,
+    "clock_ppm": 30_000,
+    "stranger_ppm": 0,
+    "shops": 0,
+    "file_size": 4_096,
+    "snapshot_every": 60,
+    "chain_seconds": 2,
+    "room": 1 << 40,
+}
+"""Enough of every fault that these bugs need; who trades and how is the seed's as always."""
+
+
+@cache
+def trouble_without(seed):
+    """Return what the product itself does wrong with ``seed``: that would prove nothing."""
+    return run(seed, COMMANDS, options=drawn(seed)._replace(**HARSH)).trouble
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_found_within_a_few_seeds(name):
+    for seed in range(SEEDS):
+        options = drawn(seed)._replace(**HARSH)
+        found = run(seed, COMMANDS, PLANTED[name], options)
+        if found.trouble and not trouble_without(seed):
+            return
+    pytest.fail(f"{SEEDS} seeds have not found that the product {name}")

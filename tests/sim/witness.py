@@ -1,0 +1,139 @@
+"""Who remembers what was shown and promised, over all lives of the process?
+
+``Witness`` follows every life of the sequencer. What it has seen once must be the same after every
+restart, to the byte, and is carried out a second time by the reference engine as it comes. Clients
+report their receipts to it; none may ever be contradicted.
+"""
+
+from hashlib import blake2b
+from typing import Any
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed, Frame
+from engine.receipt import Receipt
+from engine.reference import Engine as Reference
+from engine.types import Limits, Outcome
+from settlement.attachments import (
+    DepositEvidence,
+    ExitEvidence,
+    SignedOrder,
+    SignedWithdrawal,
+    decode,
+)
+
+ONCE = (SignedOrder, SignedWithdrawal)
+
+
+class Violated(AssertionError):
+    """A promise was broken. The seed that shows it is kept for ever."""
+
+
+class Witness:
+    """A consumer that outlives its producers."""
+
+    memory_name = "witness 1"
+
+    def __init__(self, limits: Limits, count: Any) -> None:
+        self.reference = Reference(limits)
+        self.prints: list[bytes] = []
+        """Fingerprint of each command with its attachment, its events and its journal head."""
+        self.sequence = 0
+        """Where the present life is."""
+        self.time_ns = 0
+        self.last_trade = 0
+        self.last_payout = 0
+        """Sequence of the newest withdrawal that was debited."""
+        self._digests: dict[bytes, int] = {}
+        self._evidence: dict[tuple[bytes, int], int] = {}
+        self._count = count
+
+    def reborn(self) -> None:
+        """A new life begins and will show everything again."""
+        self.sequence = 0
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``: what a snapshot covers is not shown again."""
+        return self.sequence.to_bytes(8)
+
+    def load(self, memory: bytes) -> None:
+        self._count("starts from a snapshot")
+        self.sequence = int.from_bytes(memory)
+
+    def consume(self, batch: Committed) -> None:
+        """Take one batch of the present life."""
+        if batch.first_sequence != self.sequence + 1:
+            raise Violated(f"I7: sequence {batch.first_sequence} after {self.sequence}")
+        fresh = len(self.prints) - self.sequence
+        for frame, head in zip(batch.frames(), batch.heads, strict=True):
+            self._take(frame, head)
+        self.sequence = batch.last_sequence
+        if fresh < len(batch.commands):
+            rows = batch.commands[max(fresh, 0) :].copy()
+            expected = self.reference.apply(rows).tobytes()
+            first = int(rows["sequence"][0])
+            events = batch.events[batch.events["sequence"] >= first]
+            if events.tobytes() != expected:
+                raise Violated(f"I8: events of commands {first} ff. differ from the reference's")
+
+    def _take(self, frame: Frame, head: bytes) -> None:
+        parts = (frame.command.tobytes(), frame.attachment, frame.events.tobytes(), head)
+        found = blake2b(b"".join(parts), digest_size=16).digest()
+        if frame.sequence <= len(self.prints):
+            if found != self.prints[frame.sequence - 1]:
+                raise Violated(f"I12: command {frame.sequence} is not what was shown before")
+            return
+        self.prints.append(found)
+        time_ns = int(frame.command["time_ns"])
+        if time_ns < self.time_ns:
+            raise Violated(f"the clock ran backwards at command {frame.sequence}")
+        self.time_ns = time_ns
+        self._once(frame)
+
+    def _once(self, frame: Frame) -> None:
+        """P2: the same order, withdrawal or log entry takes effect at most once."""
+        self._count(f"command {Kind(int(frame.command['kind'])).name}")
+        for event in frame.events:
+            kind = EventKind(int(event["kind"]))
+            self._count(f"event {kind.name}")
+            if kind is EventKind.TRADE:
+                self.last_trade = int(event["trade_id"])
+            elif kind is EventKind.WITHDRAWN:
+                self.last_payout = frame.sequence
+        first = frame.events[0] if len(frame.events) else None
+        rejected = first is not None and first["kind"] == EventKind.REJECTED
+        if rejected:
+            self._count(f"outcome {Outcome(int(first['outcome'])).name}")
+        attachment = decode(frame.attachment)
+        if isinstance(attachment, ONCE):
+            before = self._digests.setdefault(attachment.digest, frame.sequence)
+            if before != frame.sequence:
+                raise Violated(f"P2: commands {before} and {frame.sequence} are one order")
+        elif isinstance(attachment, DepositEvidence | ExitEvidence) and not rejected:
+            place = (attachment.tx_hash, attachment.log_index)
+            before = self._evidence.setdefault(place, frame.sequence)
+            if before != frame.sequence:
+                raise Violated(f"commands {before} and {frame.sequence} book one log entry")
+
+    def nothing_is_missing(self) -> None:
+        """After a recovery: all that was ever shown is there."""
+        if self.sequence < len(self.prints):
+            raise Violated(
+                f"P1: {len(self.prints)} commands were carried out, {self.sequence} are left"
+            )
+
+    def answered(self, digest: bytes, receipt: Receipt) -> None:
+        """A client was told something of the order or withdrawal with ``digest``."""
+        if receipt.sequence == 0:
+            return
+        if receipt.sequence > len(self.prints):
+            raise Violated(f"P1: command {receipt.sequence} was acknowledged and not seen")
+        if self._digests.get(digest) != receipt.sequence:
+            raise Violated(f"P1: the receipt names command {receipt.sequence}, which is another's")
+
+    def agree(self, engine: Any) -> None:
+        """The full check: invariants of both engines, and one hash."""
+        engine.check()
+        self.reference.check()
+        if engine.state_hash() != self.reference.state_hash():
+            raise Violated(f"I8: state hashes differ after command {self.sequence}")
