@@ -40,6 +40,11 @@ settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Say how often ``make soak`` kills a process under load."""
+    parser.addoption("--kills", type=int, default=200, help="how many kills under load in a soak")
+
+
 def has_node_modules() -> bool:
     """Tell whether node is here with the anvil and forge that npm installs for this platform."""
     installed = CONTRACTS.joinpath("node_modules", "@foundry-rs")
