@@ -172,16 +172,16 @@ class Journal:
     def _start_file(self) -> None:
         name = file_name(self.sequence + 1)
         aside = name + ASIDE
+        header = FileHeader(self.epoch, self.sequence + 1, self.head, self.limits)
         self._storage.create(aside)
         try:
             self._storage.allocate(aside, self._room_step)
+            self._storage.write(aside, 0, header.pack())
+            self._storage.sync(aside)
+            self._storage.rename(aside, name)
         except StorageFull:
             self._storage.remove(aside)
             raise
-        header = FileHeader(self.epoch, self.sequence + 1, self.head, self.limits)
-        self._storage.write(aside, 0, header.pack())
-        self._storage.sync(aside)
-        self._storage.rename(aside, name)
         self._name, self._size, self._room = name, FILE_START, self._room_step
         self._file_time_ns = 0
 

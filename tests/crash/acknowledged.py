@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.journal import DirectoryReader
+from engine.journal.mark import read_mark
 from engine.journal.reader import Reader
 from engine.reference import Engine
 from engine.replay import Replay
@@ -100,6 +101,8 @@ class Log:
         if not (self.directory / "journal").is_dir():
             assert not self.promised, f"all is gone; {what}"
             return
+        synced = read_mark(DirectoryReader(self.directory / "journal")).sequence
+        assert all(sequence <= synced for _, sequence in life.told), f"told unsynced; {what}"
         kept = journaled(self.directory)
         assert list(kept) == list(range(1, len(kept) + 1)), f"sequences are dense; {what}"
         assert len(set(kept.values())) == len(kept), f"something happened twice; {what}"

@@ -140,6 +140,8 @@ class Clerk:
         self.snapshotter.sequence = sequencer.resumed_at
         state = sequencer.machine.state_hash().hex()
         say("state", sequencer.applied, sequencer.resumed_at, state)
+        for refused in sequencer.snapshots_refused:
+            say("passed-over", refused)
         self.pipeline.start()
 
     async def send(self, serial: int, row: np.void) -> Receipt | None:
