@@ -27,7 +27,7 @@ LOSSES = {
     "node": "Node.js (make installs anvil, forge and solc with npm): contract and anvil tests",
     "chromium": "Chromium (Debian: chromium): browser tests",
     "redis": "redis-server (Debian: redis-server): the same logs and limits over Redis",
-    "strace": "strace (Debian: strace): each system call failing once",
+    "strace": "strace (Debian: strace): fsync before the answer, each system call failing once",
     "cc": "C compiler, libpython (Debian: build-essential, libpython3-dev): challenge library",
     "recording": "recorded market data beside the checkout: replaying it",
 }
