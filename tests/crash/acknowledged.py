@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.events import EventKind
 from engine.journal import DirectoryReader
 from engine.journal.mark import read_mark
 from engine.journal.reader import Reader
@@ -84,6 +85,13 @@ def state_after(directory: Path, sequence: int) -> str:
         if committed.last_sequence == sequence:
             return replay.machine.state_hash().hex()
     raise AssertionError(f"no batch ends at {sequence}")
+
+
+def trades_in(directory: Path) -> int:
+    """Return how many trades all history has made."""
+    replay = Replay(DirectoryReader(directory / "journal"), Engine)
+    kinds = [committed.events["kind"] for committed in replay.batches()]
+    return sum(int((kind == EventKind.TRADE).sum()) for kind in kinds)
 
 
 class Log:

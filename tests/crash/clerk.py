@@ -83,7 +83,7 @@ def order(serial: int) -> np.void:
             return command(Kind.CANCEL, account=account, order_id=1 << 32 | dice.randrange(1, 512))
         case 9:
             return command(Kind.CANCEL_ALL, account=account, market=0)
-    place = {"side": dice.randrange(2), "price_ticks": dice.randrange(40, 61)}
+    place = {"side": dice.randrange(2), "price_ticks": dice.randrange(40, 61), "expiry_ns": 8}
     return command(
         Kind.PLACE, account=account, amount=dice.randrange(1, 20), fee_cap_ppm=1_000, **place
     )

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.crash.acknowledged import Log, journaled, run_clerk, state_after
+from tests.crash.acknowledged import Log, journaled, run_clerk, state_after, trades_in
 
 SEED = 20261124
 
@@ -47,6 +47,7 @@ def kill_and_compare(directory, kills, commands):
     assert live(lambda life: False).code == 0
     assert log.is_complete(commands), "everybody is answered in the end"
     assert set(journaled(directory).values()) == set(range(1, commands + 1))
+    occurred["trades"] = trades_in(directory)
     occurred["files"] = len(list(directory.glob("journal/*.journal")))
     return occurred
 
@@ -55,6 +56,7 @@ def test_five_kills(tmp_path):
     occurred = kill_and_compare(tmp_path, 5, 6_000)
     assert occurred["killed"] >= 4 and occurred["states compared"] >= 4, occurred
     assert occurred["from a snapshot"] >= 3 and occurred["files"] > 5, occurred
+    assert occurred["trades"] > 500, occurred
 
 
 @pytest.mark.soak
