@@ -108,10 +108,16 @@ class DomainRow(TypedDict):
 
 
 class Config(TypedDict):
-    """What a client must know before it signs anything."""
+    """What a client must know before it signs anything.
+
+    ``contract`` is the exchange; ``contracts`` names all: ``exchange``, ``custodian``,
+    ``invoice_deposits`` and, where they are deployed, ``collector`` (deposits by signature) and
+    ``bond`` (what the operator stakes on its acknowledgements).
+    """
 
     chain_id: int
     contract: str
+    contracts: dict[str, str]
     domain: DomainRow
     types: dict[str, str]
     tokens: list[TokenRow]

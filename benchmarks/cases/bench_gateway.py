@@ -102,6 +102,7 @@ class Venue:
             self.pipeline.follow(consumer)
         self.services = Services(
             exchange=self.exchange,
+            contracts={"exchange": DOMAIN.contract},
             settlement=chain,
             channels=channels,
             market_data=data,

@@ -335,6 +335,7 @@ class House:
         self.restrictions: list[str] = []
         self.services = Services(
             exchange=exchange,
+            contracts={"exchange": DOMAIN.contract},
             settlement=self.settlement,
             channels=channels,
             market_data=self.market_data,

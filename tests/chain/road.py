@@ -34,7 +34,7 @@ from settlement.attachments import (
 from settlement.batch import encode_call
 from settlement.catalog import Catalog
 from settlement.chain import Chain, Receipt, Sending
-from settlement.deploy import Delays, Deployment, TokenPlan, deploy
+from settlement.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret
 from settlement.eip712 import keccak256
 from settlement.keys import KeyBook
@@ -55,13 +55,15 @@ ALICE, BOB, CAROL = (SecretSigner(dev_secret(i)) for i in (1, 2, 3))
 SECRETS = {SecretSigner(dev_secret(i)).address: dev_secret(i) for i in range(10)}
 LANE = 0x8000
 AGE_NS = 2 * NS
+ACKNOWLEDGER = SecretSigner(dev_secret(6))
+BOND = BondPlan(ACKNOWLEDGER.address, "USD", 10**9)
 DELAYS = Delays(horizon=3_600, exit=7_200, deadman=86_400, custodian=14_400)
 
 
 def deployed(chain: Chain, directory: Path) -> Deployment:
     """Deploy (or find) the contracts with short delays."""
     path = directory / "deployment.json"
-    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, DELAYS)
+    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, DELAYS, BOND)
 
 
 def transact(chain: Chain, sender: Signer, to: bytes, calldata: bytes, value: int = 0) -> Receipt:

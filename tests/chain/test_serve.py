@@ -13,9 +13,10 @@ from eth_account import Account
 from engine.types import Side
 from gateway.demo.funding import fill_vault
 from gateway.demo.wallet import Wallet
+from gateway.keyfiles import acknowledging_signer
 from gateway.server import Serving, settings_of
 from gateway.stack import Remote, Stack
-from settlement.deploy import Delays, DeploymentError, TokenPlan, deploy
+from settlement.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret
 from settlement.signer import KeystoreRefusedError, SecretSigner
 
@@ -39,7 +40,10 @@ def served(tmp_path: Path, anvil: DevChain, operator: bytes) -> Serving:
     """Deploy for ``operator`` and write the files that an operator prepares."""
     tokens = (TokenPlan("Dollar", "USD", 6), TokenPlan("Token", "TOKEN", 18))
     record = tmp_path / "contracts.json"
-    deploy(anvil.chain, record, SecretSigner(dev_secret(9)), operator, tokens, Delays())
+    directory = tmp_path / "data"
+    directory.mkdir()
+    bond = BondPlan(acknowledging_signer(directory).address, "USD", 10**9)
+    deploy(anvil.chain, record, SecretSigner(dev_secret(9)), operator, tokens, Delays(), bond)
     keystore, password = tmp_path / "operator.json", tmp_path / "password"
     keystore.write_text(json.dumps(Account.encrypt(CANARY, PASSWORD, kdf="pbkdf2", iterations=2)))
     password.write_text(PASSWORD + "\n")
@@ -47,7 +51,7 @@ def served(tmp_path: Path, anvil: DevChain, operator: bytes) -> Serving:
     markets.write_text(json.dumps(MARKETS))
     remote = Remote((str(anvil.rpc_url),), record)
     files = (keystore, password, markets)
-    return Serving(tmp_path / "data", "127.0.0.1", 0, remote, *files, 2, "")
+    return Serving(directory, "127.0.0.1", 0, remote, *files, 2, "")
 
 
 async def until_final(stack: Stack, anvil: DevChain, trade_id: int) -> None:
@@ -117,6 +121,18 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
     for text in words:
         for secret in (CANARY.hex(), PASSWORD, PASSWORD.encode().hex(), str(int(CANARY.hex(), 16))):
             assert secret not in text, "a secret was written down"
+
+
+def test_a_key_that_the_bond_does_not_answer_for_is_refused(anvil: DevChain, tmp_path: Path):
+    serving = served(tmp_path, anvil, SecretSigner(CANARY).address)
+    (serving.directory / "acknowledgement.key").write_text("11" * 32)
+
+    async def open_it() -> None:
+        async with Stack(settings_of(serving)):
+            raise AssertionError("it opened")
+
+    with pytest.raises(DeploymentError, match="the bond answers for the word of 0x"):
+        asyncio.run(open_it())
 
 
 def test_a_wrong_operator_key_or_password_is_refused_before_anything_is_sent(
