@@ -78,7 +78,10 @@ class TokenRow(TypedDict):
 
 
 class MarketRow(TypedDict):
-    """A listed market: a lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick."""
+    """A listed market: a lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick.
+
+    A negative ``maker_fee_ppm`` is a rebate; in an auction a maker then pays and gets nothing.
+    """
 
     symbol: str
     base: TokenRow

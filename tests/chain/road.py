@@ -55,6 +55,7 @@ ALICE, BOB, CAROL = (SecretSigner(dev_secret(i)) for i in (1, 2, 3))
 SECRETS = {SecretSigner(dev_secret(i)).address: dev_secret(i) for i in range(10)}
 LANE = 0x8000
 AGE_NS = 2 * NS
+TAKER_FEE_PPM = 1_000
 ACKNOWLEDGER = SecretSigner(dev_secret(6))
 BOND = BondPlan(ACKNOWLEDGER.address, "USD", 10**9)
 DELAYS = Delays(horizon=3_600, exit=7_200, deadman=86_400, custodian=14_400)
@@ -88,6 +89,7 @@ class Road:
         clock: Callable[[], int],
         confirmations: int = 1,
         gas_max: int = GAS_MAX,
+        maker_fee_ppm: int = 500,
     ) -> None:
         self.directory, self.devchain, self.clock = directory, devchain, clock
         self.confirmations, self.gas_max = confirmations, gas_max
@@ -96,7 +98,7 @@ class Road:
         self.usd, self.token = (token.address for token in self.deployment.tokens)
         self._open(devchain.chain)
         if not self.catalog.tokens:
-            self._list()
+            self._list(maker_fee_ppm)
 
     def _open(self, chain: Chain) -> None:
         self.chain = chain
@@ -153,13 +155,12 @@ class Road:
             consumer.consume(committed)
         return committed.events
 
-    def _list(self) -> None:
+    def _list(self, maker_fee_ppm: int) -> None:
         for number, token in enumerate(self.deployment.tokens):
             listing = TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
             self.commit(command(Kind.LIST_TOKEN, token=number), listing)
-        market = list_market(
-            0, 1, 0, lot_pips=10**6, tick_pips=10**4, maker_fee_ppm=500, taker_fee_ppm=1_000
-        )
+        terms = {"maker_fee_ppm": maker_fee_ppm, "taker_fee_ppm": TAKER_FEE_PPM}
+        market = list_market(0, 1, 0, lot_pips=10**6, tick_pips=10**4, **terms)
         self.commit(market, MarketListing(SYMBOL))
 
     def account(self, address: bytes) -> int:

@@ -30,7 +30,7 @@ MARKETS = [
         "quote": "USD",
         "lot_pips": 10_000,
         "tick_pips": 100,
-        "maker_fee_ppm": 200,
+        "maker_fee_ppm": -200,
         "taker_fee_ppm": 1_000,
     }
 ]
@@ -104,6 +104,9 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
         async with Stack(settings_of(serving)) as stack:
             await trade(stack, anvil)
             await until_final(stack, anvil, 1)
+            maker = SecretSigner(dev_secret(1)).address
+            (fill,) = stack.user_stream.fills(maker, 9)
+            assert int(fill["fee_pips"]) < 0, "a maker has a rebate here"
             assert stack.reconciliation.block > 0 and stack.reconciliation.reasons == []
             assert stack.chain.nonce(operator, pending=False) == 1
             words.extend(map(repr, (stack.settings, stack.settler, vars(stack))))
