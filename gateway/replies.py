@@ -230,8 +230,9 @@ class AcknowledgementRow(TypedDict):
 class Placed(TypedDict):
     """An order was taken. It is on disk; ``resting_lots`` of it stand in the book now.
 
-    ``fills``, ``resting_lots`` and ``acknowledgement`` are null when the same order had been taken
-    before.
+    ``fills`` and ``resting_lots`` are null when the same order had been taken before; the
+    ``acknowledgement`` is the first one again, unless so many orders were accepted since that it is
+    no longer kept: then it is null and ``acknowledgement_missing`` is ``TOO_OLD``, else null.
     """
 
     order_id: str
@@ -242,6 +243,7 @@ class Placed(TypedDict):
     fills: list[OwnTrade] | None
     resting_lots: int | None
     acknowledgement: AcknowledgementRow | None
+    acknowledgement_missing: str | None
 
 
 class Cancelled(TypedDict):

@@ -45,7 +45,7 @@ class Services:
     means ready; ``restrictions`` what is not taken although we are ready. ``now_ns`` is the clock
     of sessions, metrics and tickers. ``routers`` are mounted as they are (merchants, a sandbox);
     they refuse by raising ``gateway.problems.Rejected``. ``acknowledge`` signs the operator's word
-    on the command of a sequence just accepted. ``contracts`` are the addresses of all contracts by
+    on the order accepted at a sequence, unless that is too long ago. ``contracts`` are addresses by
     name, as clients are told.
     """
 

@@ -161,7 +161,7 @@ class Stack:
         self._build_merchants()
         await asyncio.to_thread(self.chain_loop.rebuild_keys)
         self._recover()
-        self.acknowledger.open()
+        self.acknowledger.read()
         self.pipeline.start()
         await self._list_what_is_missing()
         self.chain_loop.resume()
@@ -318,14 +318,13 @@ class Stack:
             *self.settler.consumers,
             self.market_data,
             self.user_stream,
+            self.acknowledger,
         )
         for consumer in rememberers:
             self.pipeline.follow(consumer)
-        # The merchants have a database. Of an acknowledgement and of who was touched lately nobody
-        # asks after a restart.
+        # The merchants have a database. Of who was touched lately nobody asks after a restart.
         for unremembered in (
             self.merchants,
-            self.acknowledger,
             self.reconciler,
             ChangesOfTerms(self.catalog),
         ):

@@ -325,7 +325,6 @@ class House:
             exchange.catalog, channels, exchange.balance, self.settlement.trade_state
         )
         self.acknowledger = Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32))
-        self.acknowledger.open()
         exchange.consumers += [self.market_data, self.user_stream, self.acknowledger]
         self.settlement.listeners += [
             self.market_data.settlement_changed,

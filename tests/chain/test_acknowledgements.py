@@ -27,7 +27,6 @@ class Bonded:
     def __init__(self, road: Road) -> None:
         self.road = road
         self.words = Acknowledger(road.domain, ACKNOWLEDGER)
-        self.words.open()
         road.consumers = (*road.consumers, self.words)
         self.address = road.deployment.bond
 
