@@ -55,6 +55,7 @@ ALICE, BOB, CAROL = (SecretSigner(dev_secret(i)) for i in (1, 2, 3))
 SECRETS = {SecretSigner(dev_secret(i)).address: dev_secret(i) for i in range(10)}
 LANE = 0x8000
 AGE_NS = 2 * NS
+POLLS_MAX = 10_000
 TAKER_FEE_PPM = 1_000
 ACKNOWLEDGER = SecretSigner(dev_secret(6))
 BOND = BondPlan(ACKNOWLEDGER.address, "USD", 10**9)
@@ -73,10 +74,14 @@ def transact(chain: Chain, sender: Signer, to: bytes, calldata: bytes, value: in
     raw = sender.sign_transaction(
         Transaction(chain.chain_id, nonce, to, calldata, 1_000_000, 10**11, 10**9, value)
     )
-    assert chain.send_raw(raw).sending is Sending.ACCEPTED
-    receipt = chain.receipt(keccak256(raw))
-    assert receipt is not None
-    return receipt
+    sent = chain.send_raw(raw)
+    assert sent.sending is Sending.ACCEPTED, sent
+    # A node that mines at once may still answer before it has: a busy machine shows it.
+    for _ in range(POLLS_MAX):
+        receipt = chain.receipt(keccak256(raw))
+        if receipt is not None:
+            return receipt
+    raise AssertionError("not mined")
 
 
 class Road:
