@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import structlog
 from eth_account import Account
+from typer.testing import CliRunner
 
 from engine.types import Side
+from gateway.cli import app
 from gateway.demo.funding import fill_vault
 from gateway.demo.wallet import Wallet
 from gateway.keyfiles import acknowledging_signer
@@ -124,6 +126,16 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
     for text in words:
         for secret in (CANARY.hex(), PASSWORD, PASSWORD.encode().hex(), str(int(CANARY.hex(), 16))):
             assert secret not in text, "a secret was written down"
+
+
+def test_the_key_that_a_bond_is_to_answer_for_is_made_once_and_named(tmp_path: Path):
+    told = [
+        CliRunner().invoke(app, ["acknowledger", "--data", str(tmp_path / "new")]).output
+        for _ in range(2)
+    ]
+
+    assert told == ["0x" + acknowledging_signer(tmp_path / "new").address.hex() + "\n"] * 2
+    assert (tmp_path / "new" / "acknowledgement.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_key_that_the_bond_does_not_answer_for_is_refused(anvil: DevChain, tmp_path: Path):
