@@ -199,10 +199,8 @@ class Exchange:
     ) -> Receipt:
         """List the next market between two listed tokens.
 
-        The engine knows rebates; the contract does not, so a market with one could never settle.
+        A negative maker fee is a rebate, never more than the taker pays.
         """
-        if maker_fee_ppm < 0:
-            return Receipt(Outcome.BAD_LISTING, detail={"maker_fee_ppm": str(maker_fee_ppm)})
         base_token, quote_token = self.catalog.token(base), self.catalog.token(quote)
         if base_token is None or quote_token is None:
             return Receipt(Outcome.UNKNOWN_TOKEN)
