@@ -40,6 +40,20 @@ settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a soak run say how long it is."""
+    parser.addoption("--lives", type=int, default=200, help="random lives of a killed settler")
+    parser.addoption("--first-life", type=int, default=0, help="seed of the first of them")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each life its seed, which is its name in the report."""
+    if "life_seed" in metafunc.fixturenames:
+        first = metafunc.config.getoption("first_life")
+        lives = metafunc.config.getoption("lives")
+        metafunc.parametrize("life_seed", range(first, first + lives))
+
+
 def has_node_modules() -> bool:
     """Tell whether node is here with the anvil and forge that npm installs for this platform."""
     installed = CONTRACTS.joinpath("node_modules", "@foundry-rs")
