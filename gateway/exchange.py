@@ -25,11 +25,10 @@ from settlement.attachments import (
     SignedOrder,
     SignedWithdrawal,
     TokenListing,
-    TradeBusted,
     WithdrawalReturned,
     encode,
 )
-from settlement.busts import Bust, bust_command
+from settlement.busts import Bust, bust_command, bust_evidence
 from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain
 from settlement.ports import Balance
@@ -159,7 +158,7 @@ class Exchange:
         """Undo a trade that the contract refuses; its parties' orders go first if they hold what it
         has to take back."""
         row = bust_command(self.catalog, bust.trade)
-        evidence = TradeBusted(bust.trade.trade_id, bust.reason)
+        evidence = bust_evidence(bust)
         receipt = await self._submit(row, evidence)
         if receipt.outcome != Outcome.INSUFFICIENT_BALANCE:
             return receipt

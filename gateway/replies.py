@@ -8,7 +8,8 @@ from typing import TypedDict
 
 
 class SettlementState(TypedDict):
-    """How far a trade is: matched, batched, submitted, mined or final."""
+    """How far a trade is: matched, batched, submitted, mined or final; or busted: the chain refused
+    it and it was undone, so it has moved no money and counts in no figure of the market."""
 
     state: str
     batch: int | None

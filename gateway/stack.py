@@ -180,7 +180,7 @@ class Stack:
         self._closing.set()
         for task in self._tasks:
             await task
-        await self.merchants.deliveries.drain()
+        await self.merchants.deliveries.close()
         await self.pipeline.close()
         await asyncio.to_thread(self._settle_what_waits)
         self.snapshotter.close()

@@ -190,10 +190,10 @@ class Sealer:
         self._push(Payout(frame.sequence, withdrawal))
 
     def _take_bust(self, frame: Frame) -> None:
-        trade_id = busted_by(frame)
-        if trade_id is not None:
+        bust = busted_by(frame)
+        if bust is not None:
             with self._queue_lock:
-                self._busted.add(trade_id)
+                self._busted.add(bust.trade_id)
 
     def _take_orders(self, frame: Frame) -> None:
         trades: list[SettledTrade] = []

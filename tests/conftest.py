@@ -41,8 +41,22 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Say how often ``make soak`` kills a process under load."""
+    """Let a soak run say how long it is, and which seed to run again."""
     parser.addoption("--kills", type=int, default=200, help="how many kills under load in a soak")
+    parser.addoption("--lives", type=int, default=200, help="random lives of a killed settler")
+    parser.addoption("--first-life", type=int, default=0, help="seed of the first of them")
+    parser.addoption("--seconds", type=int, default=300, help="how long the simulator hunts")
+    parser.addoption("--seeds", type=int, default=0, help="how many seeds instead, from --seed on")
+    parser.addoption("--seed", type=int, default=1_000, help="the first seed")
+    parser.addoption("--commands", type=int, default=2_000, help="how many commands a seed runs")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each life its seed, which is its name in the report."""
+    if "life_seed" in metafunc.fixturenames:
+        first = metafunc.config.getoption("first_life")
+        lives = metafunc.config.getoption("lives")
+        metafunc.parametrize("life_seed", range(first, first + lives))
 
 
 def has_node_modules() -> bool:

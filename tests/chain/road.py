@@ -18,6 +18,7 @@ from engine.reference import Engine
 from engine.sequencer import Sequencer, Submission
 from engine.types import Limits, Side
 from settlement import eip712
+from settlement.actions import ActionState
 from settlement.admission import Admission, Refused
 from settlement.attachments import (
     ZERO_REF,
@@ -95,7 +96,9 @@ class Road:
         confirmations: int = 1,
         gas_max: int = GAS_MAX,
         maker_fee_ppm: int = 500,
+        observe: Callable[[ActionState, bool], None] | None = None,
     ) -> None:
+        self.observe = observe
         self.directory, self.devchain, self.clock = directory, devchain, clock
         self.confirmations, self.gas_max = confirmations, gas_max
         self.deployment = deployed(devchain.chain, directory)
@@ -109,7 +112,7 @@ class Road:
         self.chain = chain
         self.storage = DirectoryStorage(self.directory / "journal")
         self.sequencer = Sequencer(Engine, Journal(self.storage, LIMITS), self.clock)
-        self.outbox = Outbox(self.directory / "outbox.sqlite")
+        self.outbox = Outbox(self.directory / "outbox.sqlite", self.observe)
         self.catalog = Catalog()
         self.book = DepositBook(self.catalog)
         self.admission = Admission(self.catalog, KeyBook())
