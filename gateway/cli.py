@@ -94,6 +94,15 @@ def serve(
 
 
 @app.command()
+def acknowledger(directory: DataOption = Path("data")) -> None:
+    """Print who will acknowledge orders, for the bond to be deployed with; the key is kept."""
+    from gateway.keyfiles import acknowledging_signer
+
+    directory.mkdir(parents=True, exist_ok=True)
+    sys.stdout.write(f"0x{acknowledging_signer(directory).address.hex()}\n")
+
+
+@app.command()
 def receipt(
     invoice: Annotated[str, typer.Argument(help="The invoice's id.")],
     directory: DataOption = Path("data"),

@@ -25,11 +25,10 @@ from settlement.attachments import (
     SignedOrder,
     SignedWithdrawal,
     TokenListing,
-    TradeBusted,
     WithdrawalReturned,
     encode,
 )
-from settlement.busts import Bust, bust_command
+from settlement.busts import Bust, bust_command, bust_evidence
 from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain
 from settlement.ports import Balance
@@ -159,7 +158,7 @@ class Exchange:
         """Undo a trade that the contract refuses; its parties' orders go first if they hold what it
         has to take back."""
         row = bust_command(self.catalog, bust.trade)
-        evidence = TradeBusted(bust.trade.trade_id, bust.reason)
+        evidence = bust_evidence(bust)
         receipt = await self._submit(row, evidence)
         if receipt.outcome != Outcome.INSUFFICIENT_BALANCE:
             return receipt
@@ -199,10 +198,8 @@ class Exchange:
     ) -> Receipt:
         """List the next market between two listed tokens.
 
-        The engine knows rebates; the contract does not, so a market with one could never settle.
+        A negative maker fee is a rebate, never more than the taker pays.
         """
-        if maker_fee_ppm < 0:
-            return Receipt(Outcome.BAD_LISTING, detail={"maker_fee_ppm": str(maker_fee_ppm)})
         base_token, quote_token = self.catalog.token(base), self.catalog.token(quote)
         if base_token is None or quote_token is None:
             return Receipt(Outcome.UNKNOWN_TOKEN)

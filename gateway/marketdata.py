@@ -17,6 +17,8 @@ from gateway.book import Book, BookMemory, level_rows
 from gateway.channels import Channels, Message
 from gateway.replies import BookSnapshot, PublicTrade, SettlementState, Ticker
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
+from settlement.attachments import TradeBusted
+from settlement.busts import busted_at
 from settlement.catalog import Catalog, Market
 from settlement.ports import TradeState
 
@@ -33,7 +35,10 @@ CANCELLED: Final = int(EventKind.CANCELLED)
 AMENDED: Final = int(EventKind.AMENDED)
 REFILLED: Final = int(EventKind.REFILLED)
 TERMS_SET: Final = int(EventKind.TERMS_SET)
+TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
 AUCTION: Final = int(Outcome.AUCTION)
+
+BUSTED: Final = TradeState("busted")
 
 COLUMNS: Final = (
     "kind", "market", "side", "outcome", "order_id", "maker_id", "price_ticks", "amount",
@@ -67,12 +72,15 @@ class Trade(NamedTuple):
     lots: int
     side: Side
     time_ns: int
+    is_busted: bool = False
+    """Whether it was undone: it is shown, and counts for nothing any more."""
 
 
 class Bucket(NamedTuple):
-    """What was traded in one five-minute step."""
+    """What was traded in one five-minute step, from trade ``first_trade`` on."""
 
     step: int
+    first_trade: int
     first: int
     high: int
     low: int
@@ -95,6 +103,7 @@ class Tape:
             last = self.buckets.pop()
             bucket = Bucket(
                 step,
+                last.first_trade,
                 last.first,
                 max(last.high, ticks),
                 min(last.low, ticks),
@@ -102,8 +111,46 @@ class Tape:
                 last.quote_pips + quote_pips,
             )
         else:
-            bucket = Bucket(step, ticks, ticks, ticks, trade.lots, quote_pips)
+            bucket = Bucket(step, trade.trade_id, ticks, ticks, ticks, trade.lots, quote_pips)
         self.buckets.append(bucket)
+
+    def bust(self, trade_id: int, lots: int, quote_pips: int) -> None:
+        """Undo one trade; what is not of this tape, or too old for it, changes nothing."""
+        for at in range(len(self.trades) - 1, -1, -1):
+            if self.trades[at].trade_id == trade_id:
+                self.trades[at] = self.trades[at]._replace(is_busted=True)
+                break
+        for at in range(len(self.buckets) - 1, -1, -1):
+            if self.buckets[at].first_trade <= trade_id:
+                left = self._without(self.buckets[at], lots, quote_pips)
+                if left.lots:
+                    self.buckets[at] = left
+                else:
+                    del self.buckets[at]
+                break
+
+    def _without(self, bucket: Bucket, lots: int, quote_pips: int) -> Bucket:
+        """Return a step without ``lots`` of it. Its prices stay as they were where some of its
+        trades are too old to be kept, for then nobody knows any more which they were."""
+        left = bucket._replace(lots=bucket.lots - lots, quote_pips=bucket.quote_pips - quote_pips)
+        kept = [t for t in self.trades if t.time_ns // BUCKET_NS == left.step and not t.is_busted]
+        if not kept or sum(trade.lots for trade in kept) != left.lots:
+            return left
+        ticks = [trade.price_ticks for trade in kept]
+        return left._replace(first=ticks[0], high=max(ticks), low=min(ticks))
+
+    @property
+    def last_ticks(self) -> int | None:
+        """Return the price of the last trade that stands."""
+        return next((t.price_ticks for t in reversed(self.trades) if not t.is_busted), None)
+
+    def busted(self, first_trade: int, last_trade: int) -> list[int]:
+        """Return which of a range of trades were undone, as far as they are kept."""
+        return [
+            trade.trade_id
+            for trade in self.trades
+            if trade.is_busted and first_trade <= trade.trade_id <= last_trade
+        ]
 
     def day(self, now_ns: int) -> list[Bucket]:
         """Return the steps of the 24 hours before ``now_ns``, oldest first."""
@@ -124,7 +171,7 @@ class _Memory(msgspec.Struct):
 class MarketData:
     """All markets. ``trade_state`` answers how far a trade is on its way to the chain."""
 
-    memory_name = "market data/1"
+    memory_name = "market data/2"
 
     def __init__(
         self, catalog: Catalog, channels: Channels, trade_state: Callable[[int], TradeState]
@@ -175,6 +222,7 @@ class MarketData:
         self.event_index = int(events["index"][-1])
         kinds = events["kind"]
         wanted = (kinds == TRADE) | (kinds == RESTED) | (kinds == REFILLED) | (kinds == TERMS_SET)
+        wanted |= kinds == TRADE_BUSTED
         # An armed stop is in no book: only when it leaves does its trigger stand in order_left.
         wanted |= (kinds == CANCELLED) & (events["order_left"] == 0)
         # An order decremented while it came in has taken nothing out of the book.
@@ -183,6 +231,7 @@ class MarketData:
             return
         rows, times, first = events[wanted], batch.commands["time_ns"], batch.first_sequence
         trades: dict[int, list[Trade]] = {}
+        busts: list[tuple[Change, TradeBusted]] = []
         touched: dict[int, int] = {}
         # Columns to Python integers in one step each: a field of a row costs as much as a column.
         columns = (rows[name].tolist() for name in COLUMNS)
@@ -190,6 +239,9 @@ class MarketData:
             market = change.market
             if change.kind == TERMS_SET:
                 self._tapes.pop(market, None)  # Its ticks and lots were others.
+                continue
+            if change.kind == TRADE_BUSTED:
+                busts.append((change, self._take_bust(change, batch)))
                 continue
             touched[market] = change.event
             self._take_change(self._books.setdefault(market, Book()), change)
@@ -201,6 +253,7 @@ class MarketData:
                 self._take_trade(market, trade)
                 trades.setdefault(market, []).append(trade)
         self._publish(touched, trades, int(times[-1]))
+        self._publish_busts(busts)
 
     def _take_change(self, book: Book, change: Change) -> None:
         """Add what came into a book or take away what left it."""
@@ -228,6 +281,28 @@ class MarketData:
         quote = market.quote_pips(trade.lots, trade.price_ticks)
         self._tapes.setdefault(number, Tape()).add(trade, quote)
         self.last_trade_id = trade.trade_id
+
+    def _take_bust(self, change: Change, batch: Committed) -> TradeBusted:
+        """Undo a trade. The book stays as it is: what was open then is not open again."""
+        bust = busted_at(batch, change.sequence)
+        tape = self._tapes.get(change.market)
+        if tape is not None:
+            base_pips, quote_pips = change.price_ticks, change.amount
+            lot_pips = self._catalog.markets[change.market].lot_pips
+            tape.bust(bust.trade_id, base_pips // lot_pips, quote_pips)
+        return bust
+
+    def _publish_busts(self, busts: list[tuple[Change, TradeBusted]]) -> None:
+        for change, bust in busts:
+            channel = f"trades:{self._catalog.markets[change.market].symbol}"
+            if self._channels.heard(channel):
+                frame = {
+                    "channel": channel,
+                    "type": "trade_busted",
+                    "event": change.event,
+                    "trade_id": bust.trade_id,
+                }
+                self._channels.publish(channel, Message(frame))
 
     def _publish(
         self, touched: dict[int, int], trades: dict[int, list[Trade]], time_ns: int
@@ -260,16 +335,19 @@ class MarketData:
         batch: int | None,
         tx_hash: bytes | None,
     ) -> None:
-        """Tell every trades channel that a range of trades has come further."""
+        """Tell every trades channel that a range of trades has come further, and which of them
+        were undone and have not."""
         news = settlement_row(TradeState(state, batch, tx_hash))
         for market in self._catalog.markets:
             channel = f"trades:{market.symbol}"
             if self._channels.heard(channel):
+                tape = self._tapes.get(market.number) or Tape()
                 frame = {
                     "channel": channel,
                     "type": "settlement",
                     "first_trade": first_trade,
                     "last_trade": last_trade,
+                    "busted": tape.busted(first_trade, last_trade),
                     **news,
                 }
                 self._channels.publish(channel, Message(frame))
@@ -295,13 +373,17 @@ class MarketData:
         if tape is None:
             return []
         newest = list(tape.trades)[-limit:][::-1] if limit else []
-        return [trade_row(market, trade, self._trade_state(trade.trade_id)) for trade in newest]
+        return [
+            trade_row(
+                market, trade, BUSTED if trade.is_busted else self._trade_state(trade.trade_id)
+            )
+            for trade in newest
+        ]
 
     def ticker(self, market: Market, now_ns: int) -> Ticker:
         """Return best prices, the last price and the last 24 hours; null where there is none."""
         tape = self._tapes.get(market.number) or Tape()
         day = tape.day(now_ns)
-        last = tape.trades[-1].price_ticks if tape.trades else None
         bids = self.levels(market, Side.BUY, 1)
         asks = self.levels(market, Side.SELL, 1)
         # While a market collects for an auction its book may be crossed: then there is no spread.
@@ -311,7 +393,7 @@ class MarketData:
             "best_bid": _price(market, bids[0][0] if bids else None),
             "best_ask": _price(market, asks[0][0] if asks else None),
             "spread": _price(market, spread),
-            "last": _price(market, last),
+            "last": _price(market, tape.last_ticks),
             "open_24h": _price(market, day[0].first if day else None),
             "high_24h": _price(market, max((b.high for b in day), default=None)),
             "low_24h": _price(market, min((b.low for b in day), default=None)),

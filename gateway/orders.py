@@ -187,8 +187,7 @@ async def submit_order(services: Services, order: SignedOrder) -> Placed:
     require(receipt)
     market = services.exchange.catalog.market_of_pair(order.base, order.quote)
     assert market is not None, "an accepted order has a market"
-    word = services.acknowledge(receipt.sequence) if receipt.events is not None else None
-    return placed(order, receipt, market, word)
+    return placed(order, receipt, market, services.acknowledge(receipt.sequence))
 
 
 async def cancel_order(services: Services, account: bytes, order_id: int) -> Cancelled:
@@ -276,6 +275,7 @@ def placed(
         "fills": fills,
         "resting_lots": resting,
         "acknowledgement": None if word is None else _acknowledgement_row(word),
+        "acknowledgement_missing": "TOO_OLD" if word is None else None,
     }
 
 

@@ -101,11 +101,15 @@ def render(services: Services, market: Market) -> str:
         bids=_levels(book["bids"], deepest) or _empty(2, "No bids"),
         trades=_trades(data.trades(market, TRADES)) or _empty(5, "No trades yet"),
         batches=_batches(batches) or _empty(4, "No batch yet"),
-        taker_fee=f"{market.taker_fee_ppm} ppm",
-        maker_fee=f"{market.maker_fee_ppm} ppm",
+        taker_fee=_fee(market.taker_fee_ppm),
+        maker_fee=_fee(market.maker_fee_ppm),
         levels=LEVELS,
         trade_rows=TRADES,
     )
+
+
+def _fee(fee_ppm: int) -> str:
+    return f"{fee_ppm} ppm" if fee_ppm >= 0 else f"a rebate of {-fee_ppm} ppm"
 
 
 def _figures(ticker: Ticker) -> dict[str, str]:

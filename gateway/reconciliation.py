@@ -12,6 +12,7 @@ import structlog
 from gateway.exchange import Exchange
 from settlement.chain import CallRevertedError
 from settlement.reconcile import Difference, Reconciler
+from settlement.refusals import in_words
 
 
 class Reconciliation:
@@ -50,9 +51,9 @@ class Reconciliation:
         try:
             differences = await asyncio.to_thread(self._reconciler.compare, cut, block)
         except CallRevertedError as refused:
-            # At a block before the last token was listed, say. The figure of the last comparison
-            # stands still until it works again.
-            self._log.warning("vault and ledger not compared", block=block, why=refused.reason)
+            # The figure of the last comparison stands still until it works again.
+            why = in_words(refused.output) or refused.reason
+            self._log.warning("vault and ledger not compared", block=block, why=why)
             return
         for difference in differences:
             if self._reasons.setdefault(difference.token, difference) is difference:

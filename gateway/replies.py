@@ -8,7 +8,8 @@ from typing import TypedDict
 
 
 class SettlementState(TypedDict):
-    """How far a trade is: matched, batched, submitted, mined or final."""
+    """How far a trade is: matched, batched, submitted, mined or final; or busted: the chain refused
+    it and it was undone, so it has moved no money and counts in no figure of the market."""
 
     state: str
     batch: int | None
@@ -78,7 +79,10 @@ class TokenRow(TypedDict):
 
 
 class MarketRow(TypedDict):
-    """A listed market: a lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick."""
+    """A listed market: a lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick.
+
+    A negative ``maker_fee_ppm`` is a rebate; in an auction a maker then pays and gets nothing.
+    """
 
     symbol: str
     base: TokenRow
@@ -108,10 +112,16 @@ class DomainRow(TypedDict):
 
 
 class Config(TypedDict):
-    """What a client must know before it signs anything."""
+    """What a client must know before it signs anything.
+
+    ``contract`` is the exchange; ``contracts`` names all: ``exchange``, ``custodian``,
+    ``invoice_deposits`` and, where they are deployed, ``collector`` (deposits by signature) and
+    ``bond`` (what the operator stakes on its acknowledgements).
+    """
 
     chain_id: int
     contract: str
+    contracts: dict[str, str]
     domain: DomainRow
     types: dict[str, str]
     tokens: list[TokenRow]
@@ -221,8 +231,9 @@ class AcknowledgementRow(TypedDict):
 class Placed(TypedDict):
     """An order was taken. It is on disk; ``resting_lots`` of it stand in the book now.
 
-    ``fills``, ``resting_lots`` and ``acknowledgement`` are null when the same order had been taken
-    before.
+    ``fills`` and ``resting_lots`` are null when the same order had been taken before; the
+    ``acknowledgement`` is the first one again, unless so many orders were accepted since that it is
+    no longer kept: then it is null and ``acknowledgement_missing`` is ``TOO_OLD``, else null.
     """
 
     order_id: str
@@ -233,6 +244,7 @@ class Placed(TypedDict):
     fills: list[OwnTrade] | None
     resting_lots: int | None
     acknowledgement: AcknowledgementRow | None
+    acknowledgement_missing: str | None
 
 
 class Cancelled(TypedDict):

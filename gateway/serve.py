@@ -10,6 +10,7 @@ import signal
 import socket
 from typing import Final
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -22,8 +23,11 @@ BACKLOG: Final = 2048
 class HttpServer:
     """One listening socket. Port 0 takes a free one; ``start`` returns which."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(
+        self, app: FastAPI, host: str, port: int, drain_seconds: int = DRAIN_SECONDS
+    ) -> None:
         self._app = app
+        self._drain_seconds = drain_seconds
         self._address = (host, port)
         config = uvicorn.Config(
             app,
@@ -40,7 +44,7 @@ class HttpServer:
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_graceful_shutdown=drain_seconds,
         )
         self._server = uvicorn.Server(config)
         self._socket: socket.socket | None = None
@@ -63,11 +67,16 @@ class HttpServer:
         return port
 
     async def stop(self) -> None:
-        """Refuse new work, tell and close the sockets, let answers go out, stop."""
+        """Refuse new work, tell and close the sockets, let answers go out, stop.
+
+        In bounded time and without an error, for the journal behind us has to be closed too.
+        """
         assert self._running is not None and self._socket is not None, "started before"
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(self._drain_seconds):
                 await self._app.state.lifecycle.drain()
+        except TimeoutError:
+            structlog.get_logger("server").warning("not every connection let itself be closed")
         finally:
             self._server.should_exit = True
             await self._running

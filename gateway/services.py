@@ -3,7 +3,7 @@
 One frozen record, handed to ``create_app``. Nothing in the gateway reaches for anything else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -45,10 +45,12 @@ class Services:
     means ready; ``restrictions`` what is not taken although we are ready. ``now_ns`` is the clock
     of sessions, metrics and tickers. ``routers`` are mounted as they are (merchants, a sandbox);
     they refuse by raising ``gateway.problems.Rejected``. ``acknowledge`` signs the operator's word
-    on the command of a sequence just accepted.
+    on the order accepted at a sequence, unless that is too long ago. ``contracts`` are addresses by
+    name, as clients are told.
     """
 
     exchange: ExchangePort
+    contracts: Mapping[str, bytes]
     settlement: SettlementView
     channels: Channels
     market_data: MarketData

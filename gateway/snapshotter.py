@@ -8,6 +8,7 @@ only then deletes what is more than needed.
 
 import gc
 import os
+import signal
 import time
 import traceback
 import warnings
@@ -26,6 +27,10 @@ PERIOD_NS: Final = 60 * 10**9
 COMMANDS_MAX: Final = 2_000_000
 """A snapshot is due after so long, or after so many commands, if anything has happened."""
 
+CHILD_SECONDS_MAX: Final = 600
+"""What the child has for its work. A child of a process with threads can stand still for ever, on
+a lock that one of them held; nothing else would end it, and whoever closes waits for it."""
+
 _NICE: Final = 19
 _DESCRIPTORS_MAX: Final = 1 << 16
 
@@ -41,6 +46,7 @@ class Snapshotter(Generic[L]):
         directory: Path,
         machine_type: LastingMachineType[L],
         now_ns: Callable[[], int],
+        child_seconds_max: int = CHILD_SECONDS_MAX,
     ) -> None:
         """``quiet`` holds every lock that ``memories`` needs and that another thread may hold."""
         self._sequencer = sequencer
@@ -49,6 +55,7 @@ class Snapshotter(Generic[L]):
         self._directory = directory
         self._machine_type = machine_type
         self._now_ns = now_ns
+        self._child_seconds_max = child_seconds_max
         self._last_ns = now_ns()
         self._child: int | None = None
         self._child_sequence = 0
@@ -112,6 +119,9 @@ class Snapshotter(Generic[L]):
         """In the child: keep everything, check it, end. Nothing may return from here."""
         status = 1
         try:
+            # With the default action the kernel ends us, whatever we stand still on.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(self._child_seconds_max)
             os.nice(_NICE)
             gc.disable()
             # Above all the journal's lock, which must end with the parent, and every socket.

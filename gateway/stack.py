@@ -31,6 +31,7 @@ from gateway.chainloop import ChainLoop, SettlementDesk
 from gateway.channels import Channels
 from gateway.exchange import Exchange
 from gateway.keeper import Keeper
+from gateway.keyfiles import acknowledging_signer, kept_secret
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -51,9 +52,11 @@ from settlement.attachments import TokenListing
 from settlement.catalog import Catalog, ChangesOfTerms
 from settlement.chain import Chain, ChainUnavailableError
 from settlement.deploy import (
+    BondPlan,
     Delays,
     Deployment,
     TokenPlan,
+    check_acknowledger,
     check_operator,
     connect,
     deploy,
@@ -75,7 +78,9 @@ TICK_SECONDS: Final = 0.25
 FIGURES_SECONDS: Final = 2.0
 MERCHANT_SECONDS: Final = 0.2
 KEEPER_SECONDS: Final = 0.5
-SECRET_SIZE: Final = 32
+BOND_RAW: Final = 100_000 * 10**6
+"""What a sandbox stakes, of its first token."""
+
 CLOSING_STEPS_MAX: Final = 100
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
@@ -156,7 +161,7 @@ class Stack:
         self._build_merchants()
         await asyncio.to_thread(self.chain_loop.rebuild_keys)
         self._recover()
-        self.acknowledger.open()
+        self.acknowledger.read()
         self.pipeline.start()
         await self._list_what_is_missing()
         self.chain_loop.resume()
@@ -175,7 +180,7 @@ class Stack:
         self._closing.set()
         for task in self._tasks:
             await task
-        await self.merchants.deliveries.drain()
+        await self.merchants.deliveries.close()
         await self.pipeline.close()
         await asyncio.to_thread(self._settle_what_waits)
         self.snapshotter.close()
@@ -202,6 +207,7 @@ class Stack:
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
         record = directory / "deployment.json"
+        acknowledging = acknowledging_signer(directory).address
         self.chain: Chain
         self.deployment: Deployment
         if isinstance(settings.chain, Remote):
@@ -222,7 +228,9 @@ class Stack:
                 settings.operator.address,
                 settings.tokens,
                 settings.delays,
+                BondPlan(acknowledging, settings.tokens[0].symbol, BOND_RAW),
             )
+        check_acknowledger(self.chain, self.deployment, acknowledging)
         self.horizon_s = check_operator(self.chain, self.deployment, settings.operator.address)
 
     def _build_exchange(self) -> None:
@@ -269,9 +277,7 @@ class Stack:
         self.reconciler = Reconciler(
             self.chain, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
         )
-        # A key of its own, made at the first start: what it signs is said by this server alone.
-        key = SecretSigner(bytes.fromhex(self._secret("acknowledgement.key").decode()))
-        self.acknowledger = Acknowledger(domain, key)
+        self.acknowledger = Acknowledger(domain, acknowledging_signer(settings.directory))
 
     def _build_sequencer(self) -> None:
         """Journal, snapshots and whoever looks after them."""
@@ -312,14 +318,13 @@ class Stack:
             *self.settler.consumers,
             self.market_data,
             self.user_stream,
+            self.acknowledger,
         )
         for consumer in rememberers:
             self.pipeline.follow(consumer)
-        # The merchants have a database. Of an acknowledgement and of who was touched lately nobody
-        # asks after a restart.
+        # The merchants have a database. Of who was touched lately nobody asks after a restart.
         for unremembered in (
             self.merchants,
-            self.acknowledger,
             self.reconciler,
             ChangesOfTerms(self.catalog),
         ):
@@ -362,14 +367,16 @@ class Stack:
 
     async def serve(self) -> int:
         """Open the door and start the loops; return the port."""
+        settings = self.settings
         services = Services(
             exchange=self.exchange,
+            contracts=self.deployment.contracts,
             settlement=self.desk,
             channels=self.channels,
             market_data=self.market_data,
             user_stream=self.user_stream,
-            sessions=SessionIssuer(self._secret("session.secret"), self.now_ns),
-            limits=RateLimits(self.settings.budgets),
+            sessions=SessionIssuer(kept_secret(settings.directory, "session.secret"), self.now_ns),
+            limits=RateLimits(settings.budgets),
             metrics=self.metrics,
             now_ns=self.now_ns,
             not_ready=self._not_ready,
@@ -379,7 +386,7 @@ class Stack:
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
         )
-        self.server = HttpServer(create_app(services), self.settings.host, self.settings.port)
+        self.server = HttpServer(create_app(services), settings.host, settings.port)
         self.port = await self.server.start()
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
@@ -394,7 +401,7 @@ class Stack:
 
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
-        return self._secret("operator.token").decode()
+        return kept_secret(self.settings.directory, "operator.token").decode()
 
     def _start_loop(self, turn: Callable[[], Any], seconds: float, name: str) -> None:
         async def loop() -> None:
@@ -437,18 +444,6 @@ class Stack:
         if self.chain_loop.unreachable:
             missing.append(f"the chain does not answer: {self.chain_loop.unreachable}")
         return missing
-
-    def _secret(self, name: str) -> bytes:
-        path = self.settings.directory / name
-        if not path.exists():
-            aside = path.with_suffix(".new")
-            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(secrets.token_hex(SECRET_SIZE).encode())
-                file.flush()
-                os.fsync(handle)
-            aside.rename(path)
-        return path.read_bytes()
 
 
 def _end_process(error: BaseException) -> None:

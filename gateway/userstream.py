@@ -15,10 +15,11 @@ from engine.events import EventKind
 from engine.frames import Committed
 from engine.types import Outcome, Side
 from gateway.channels import Channels, Message
-from gateway.marketdata import settlement_row
+from gateway.marketdata import BUSTED, settlement_row
 from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
 from settlement.attachments import SignedOrder, decode
+from settlement.busts import busted_at
 from settlement.catalog import Catalog, Market
 from settlement.ports import Balance, TradeState
 
@@ -49,6 +50,9 @@ MOVES_MARKET: Final = frozenset(
         ),
     )
 )
+TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
+TWO_PARTIES: Final = frozenset({int(EventKind.TRADE), TRADE_BUSTED})
+"""Events that name a second account; in all others the field is 0."""
 
 
 class Row(NamedTuple):
@@ -104,6 +108,8 @@ class Fill(NamedTuple):
     fee_pips: int
     client_id: str
     time_ns: int
+    is_busted: bool = False
+    """Whether it was undone."""
 
 
 def orders_channel(account: bytes) -> str:
@@ -127,7 +133,7 @@ class _Memory(msgspec.Struct):
 class UserStream:
     """All accounts. ``balance`` takes (account address, token address)."""
 
-    memory_name = "user stream/1"
+    memory_name = "user stream/2"
 
     def __init__(
         self,
@@ -155,6 +161,7 @@ class UserStream:
             int(EventKind.CANCELLED): self._ended,
             int(EventKind.UNFILLED): self._ended,
             int(EventKind.AMENDED): self._amended,
+            TRADE_BUSTED: self._busted,
         }
 
     def save(self) -> bytes:
@@ -251,6 +258,37 @@ class UserStream:
             if left == 0:
                 self._forget(order)
 
+    def _busted(self, row: Row, batch: Committed) -> None:
+        """Tell both sides that a trade is undone, and mark it in their fills.
+
+        Columns of this event are pips, see ``engine.events``. The orders stay as they are.
+        """
+        bust = busted_at(batch, row.sequence)
+        self._owners.pop(bust.trade_id, None)
+        sides = ((row.account, row.fee_pips), (row.maker_account, row.maker_fee_pips))
+        for account, fee_pips in sides:
+            fill = self._mark_busted(account, bust.trade_id)
+            news = {
+                "trade_id": bust.trade_id,
+                "market": self._catalog.markets[row.market].symbol,
+                "side": ("buy" if account == row.account else "sell"),
+                "base_pips": str(row.price_ticks),
+                "quote_pips": str(row.amount),
+                "fee_pips": str(fee_pips),
+                "reason": bust.error,
+                "fill": None if fill is None else self._fill_row(fill, BUSTED),
+            }
+            self._tell(account, "trade_busted", row, news)
+
+    def _mark_busted(self, account: int, trade_id: int) -> Fill | None:
+        """Return the fill, marked; None if it is too old to be kept."""
+        mine = self._fills.get(account, deque())
+        for at in range(len(mine) - 1, -1, -1):
+            if mine[at].trade_id == trade_id:
+                mine[at] = mine[at]._replace(is_busted=True)
+                return mine[at]
+        return None
+
     def _rested(self, row: Row, _: Committed) -> None:
         self._stands(row, "rested")
 
@@ -313,10 +351,10 @@ class UserStream:
         """Note whose balances of which token ``row`` may have changed."""
         if row.kind in MOVES_TOKEN:
             touched.setdefault(row.account, {})[row.token] = None
-        elif row.kind in MOVES_MARKET:
+        elif row.kind in MOVES_MARKET or row.kind == TRADE_BUSTED:
             market = self._catalog.markets[row.market]
-            # Only a trade names a second account; in all other events the field is 0.
-            accounts = (row.account, row.maker_account) if row.trade_id else (row.account,)
+            is_of_two = row.kind in TWO_PARTIES
+            accounts = (row.account, row.maker_account) if is_of_two else (row.account,)
             for account in accounts:
                 mine = touched.setdefault(account, {})
                 mine[market.base.number] = mine[market.quote.number] = None
@@ -383,7 +421,10 @@ class UserStream:
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
         newest = list(mine)[-limit:][::-1]
-        return [self._fill_row(fill, self._trade_state(fill.trade_id)) for fill in newest]
+        return [
+            self._fill_row(fill, BUSTED if fill.is_busted else self._trade_state(fill.trade_id))
+            for fill in newest
+        ]
 
     def balances(self, account: bytes) -> list[BalanceRow]:
         """Return all balances of an address, one row a token."""

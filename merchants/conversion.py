@@ -287,15 +287,27 @@ class Conversions:
         return 0 if fill.state == _BUSTED else _PROGRESS.index(fill.state)
 
     def _undo_busted(self, session: Session, conversion: Conversion) -> bool:
-        """Take back fills that the chain would not have; return whether there were any."""
+        """Take back fills that the chain would not have, and say so; return whether there were any.
+
+        What was to be sold is sold again. What was given up already is held, now with more of it.
+        """
         busted = [fill for fill in conversion.fills if fill.state == _BUSTED]
         for fill in busted:
             conversion.lots_filled -= fill.lots
+            conversion.fills.remove(fill)
             session.delete(fill)
-        if busted and conversion.state in (ConversionState.FILLED, ConversionState.BATCHED):
+        if not busted:
+            return False
+        conversion.reason = "TRADE_BUSTED"
+        if conversion.state in (ConversionState.FILLED, ConversionState.BATCHED):
             conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
             conversion.next_attempt_ns = self._clock()
-        return bool(busted)
+        if conversion.state is ConversionState.HELD and conversion.lots_filled == 0:
+            conversion.following = False
+        now_ns, catalog = self._clock(), self._exchange.catalog
+        event = EventType.CONVERSION_BUSTED
+        outbox.record(session, catalog, conversion.invoice, event, now_ns, conversion=conversion)
+        return True
 
     def _become(self, session: Session, conversion: Conversion, state: ConversionState) -> None:
         conversion.state = moved(CONVERSION_EDGES, conversion.state, state)

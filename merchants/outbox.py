@@ -39,6 +39,8 @@ class EventType(StrEnum):
     CONVERSION_BATCHED = "conversion.batched"
     CONVERSION_FINAL = "conversion.final"
     CONVERSION_HELD = "conversion.held"
+    CONVERSION_BUSTED = "conversion.busted"
+    """The chain refused trades of it and they were undone: it is sold again, or more of it held."""
 
 
 class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):

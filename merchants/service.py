@@ -302,7 +302,7 @@ class Merchants:
         """Do what is due now: relay, expire, sweep, follow, convert, and begin to deliver.
 
         Call it every few hundred milliseconds, after the journal was replayed. It never waits
-        for a shop; ``deliveries.drain()`` does.
+        for a shop; ``deliveries.close()`` does.
         """
         self.accounts.relay_grants()
         now_ns = self._clock()

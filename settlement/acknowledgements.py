@@ -6,8 +6,11 @@ command in that place (``Bond.sol``). Only what is on disk and carried out is si
 is honest never contradicts it.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
 
 from engine.commands import Kind
 from engine.events import EventKind
@@ -16,8 +19,11 @@ from settlement.eip712 import Domain, acknowledgement_digest
 from settlement.itemlog import item_of
 from settlement.signer import Signer
 
-KEPT_MAX: Final = 1 << 16
-"""Most accepted orders whose answer is still on its way."""
+KEPT_MAX: Final = 1 << 17
+"""Most accepted orders whose acknowledgement can be given again, about thirty megabytes; the
+pipeline's queue must fit into it, so that every answer under way can be signed."""
+
+HASH_SIZE: Final = 32
 
 
 class Acknowledgement(NamedTuple):
@@ -30,38 +36,76 @@ class Acknowledgement(NamedTuple):
     signature: bytes
 
 
-class Acknowledger:
-    """A consumer that remembers what was accepted a moment ago, and signs it when it is asked."""
+class _Memory(msgspec.Struct):
+    sequences: list[int]
+    words: bytes
+    """Of each sequence its item and its head."""
 
-    def __init__(self, domain: Domain, signer: Signer) -> None:
+
+class Acknowledger:
+    """A consumer that remembers the orders accepted last, and signs for one when it is asked.
+
+    A signature is made from the key and what is signed alone: whoever asks again, after a restart
+    too, gets the same bytes.
+    """
+
+    memory_name = "acknowledgements/1"
+
+    def __init__(self, domain: Domain, signer: Signer, kept_max: int = KEPT_MAX) -> None:
         """``signer`` has a key of its own: the one that ``Bond.signer`` names."""
         self._domain = domain
         self._signer = signer
-        self._is_open = False
-        self._accepted: OrderedDict[int, tuple[bytes, bytes]] = OrderedDict()
+        self._kept_max = kept_max
+        self._accepted: OrderedDict[int, bytes] = OrderedDict()
+        self._unread: deque[tuple[Committed, int]] = deque()
+        """Batches as they came, each with the count of its accepted orders: hashing an order costs
+        fifteen microseconds, and of a long history only the last are ever asked for."""
+        self._unread_count = 0
 
-    def open(self) -> None:
-        """History is read; what comes now is answered to somebody."""
-        self._is_open = True
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        self.read()
+        words = b"".join(self._accepted.values())
+        return msgspec.msgpack.encode(_Memory(list(self._accepted), words))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved, size = msgspec.msgpack.decode(memory, type=_Memory), 2 * HASH_SIZE
+        self._accepted = OrderedDict(
+            (sequence, saved.words[size * i : size * (i + 1)])
+            for i, sequence in enumerate(saved.sequences)
+        )
 
     def consume(self, batch: Committed) -> None:
         """See ``engine.frames.Consumer``."""
-        if not self._is_open:
+        count = int(np.count_nonzero(batch.events["kind"] == EventKind.ACCEPTED))
+        if not count:
             return
-        for i, frame in enumerate(batch.frames()):
-            if frame.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
-                continue
-            if (frame.events["kind"] == EventKind.ACCEPTED).any():
-                self._accepted[frame.sequence] = (item_of(frame), batch.heads[i])
-        while len(self._accepted) > KEPT_MAX:
+        self._unread.append((batch, count))
+        self._unread_count += count
+        while self._unread_count - self._unread[0][1] >= self._kept_max:
+            self._unread_count -= self._unread.popleft()[1]
+
+    def read(self) -> None:
+        """Read what came: after history once, so that the first order does not wait for it."""
+        for batch, _ in self._unread:
+            for i, frame in enumerate(batch.frames()):
+                if frame.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
+                    continue
+                if (frame.events["kind"] == EventKind.ACCEPTED).any():
+                    self._accepted[frame.sequence] = item_of(frame) + batch.heads[i]
+        self._unread.clear()
+        self._unread_count = 0
+        while len(self._accepted) > self._kept_max:
             self._accepted.popitem(last=False)
 
     def of(self, sequence: int) -> Acknowledgement | None:
-        """Return the acknowledgement of an order just accepted; None for what is long ago."""
-        found = self._accepted.get(sequence)
-        if found is None:
+        """Return the acknowledgement of an accepted order; None for one of long ago."""
+        self.read()
+        word = self._accepted.get(sequence)
+        if word is None:
             return None
-        item, head = found
+        item, head = word[:HASH_SIZE], word[HASH_SIZE:]
         digest = acknowledgement_digest(self._domain, sequence, item, head)
         address, signature = self._signer.address, self._signer.sign_digest(digest)
         return Acknowledgement(sequence, item, head, address, signature)

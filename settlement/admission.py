@@ -19,6 +19,7 @@ from engine.events import EventKind, Events
 from engine.frames import Committed, Frame
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal, decode
+from settlement.busts import busted_by
 from settlement.catalog import Catalog, Market
 from settlement.keys import MAY_BUY, MAY_SELL, KeyBook
 
@@ -271,7 +272,11 @@ class Admission:
         """Follow the journal: nonces spent, lanes opened and closed, first answers."""
         for frame in batch.frames():
             placed: SignedOrder | None = None
-            if frame.command["kind"] in SIGNED:
+            bust = busted_by(frame)
+            if bust is not None:
+                for account, key, notional_pips in bust.keys:
+                    self._keys.use(account, key, -notional_pips)
+            elif frame.command["kind"] in SIGNED:
                 signed = decode(frame.attachment)
                 if isinstance(signed, SignedOrder):
                     placed = signed

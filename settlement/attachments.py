@@ -7,7 +7,7 @@ All addresses are 20 raw bytes, hashes 32 raw bytes, amounts pips unless the nam
 """
 
 from enum import IntFlag
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -109,11 +109,26 @@ class ExitEvidence(Attachment, frozen=True):
     block_number: int
 
 
+class KeyUse(NamedTuple):
+    """What a trade had used up of a session key's notional cap, in quote pips."""
+
+    account: bytes
+    key: bytes
+    notional_pips: int
+
+
 class TradeBusted(Attachment, frozen=True):
-    """BUST: which trade is undone, and what the contract said about it."""
+    """BUST: which trade is undone, what the contract said about it, and what the session keys that
+    signed for it get back: the contract never counted it."""
 
     trade_id: int
     reason: str
+    keys: tuple[KeyUse, ...] = ()
+
+    @property
+    def error(self) -> str:
+        """Return the reason without its figures, which are about one party and not for all."""
+        return self.reason.partition("(")[0]
 
 
 class WithdrawalReturned(Attachment, frozen=True):

@@ -126,7 +126,7 @@ class Audit:
             self._say(f"{where}: {fault}")
         busted = busted_by(frame)
         if busted is not None:
-            self._busted.add(busted)
+            self._busted.add(busted.trade_id)
         trades = list(self._trades_of(frame, attachment))
         if trades:
             self._trades[frame.sequence] = trades

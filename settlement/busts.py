@@ -11,8 +11,8 @@ import numpy as np
 
 from engine.commands import Kind, command
 from engine.events import EventKind
-from engine.frames import Frame
-from settlement.attachments import TradeBusted, decode
+from engine.frames import Committed, Frame
+from settlement.attachments import KeyUse, TradeBusted, decode
 from settlement.batch import SettledTrade, signed_fee_pips
 from settlement.catalog import Catalog
 
@@ -46,12 +46,37 @@ def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
     )
 
 
-def busted_by(frame: Frame) -> int | None:
-    """Return the number of the trade that ``frame`` has undone; None for any other command."""
+def bust_evidence(bust: Bust) -> TradeBusted:
+    """Return what stands beside the command that undoes a trade."""
+    trade = bust.trade
+    keys = tuple(
+        # At the order's own limit, as the contract would have counted it and admission has.
+        KeyUse(
+            order.account,
+            order.signer,
+            trade.base_pips * order.quote_amount // order.base_amount,
+        )
+        for order in (trade.buy, trade.sell)
+        if order.signer != order.account
+    )
+    return TradeBusted(trade.trade_id, bust.reason, keys)
+
+
+def busted_by(frame: Frame) -> TradeBusted | None:
+    """Return which trade ``frame`` has undone; None for any other command."""
     if frame.command["kind"] != Kind.BUST or not len(frame.events):
         return None
     if frame.answer[0]["kind"] != EventKind.TRADE_BUSTED:
         return None
-    attachment = decode(frame.attachment)
+    return _named(frame.attachment)
+
+
+def busted_at(batch: Committed, sequence: int) -> TradeBusted:
+    """Return which trade command ``sequence`` of ``batch``, a BUST, has undone."""
+    return _named(batch.attachments[sequence - batch.first_sequence])
+
+
+def _named(raw: bytes) -> TradeBusted:
+    attachment = decode(raw)
     assert isinstance(attachment, TradeBusted), "a bust names its trade"
-    return attachment.trade_id
+    return attachment

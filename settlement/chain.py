@@ -16,6 +16,10 @@ from web3.types import RPCEndpoint
 RANGE_BLOCKS_MAX = 2_000
 """Most blocks asked for in one log request; public nodes refuse more."""
 
+ANSWER_SECONDS_MAX = 10
+"""How long a node may keep us waiting for one answer. Whoever asks tries again by itself, so
+nothing below does: web3's own five attempts of 30 s each made one silent node cost 150 s a call."""
+
 
 class ChainUnavailableError(Exception):
     """The node did not answer, or answered something that is no answer. Try again later."""
@@ -195,7 +199,8 @@ class RpcChain:
             return self._web3.manager.request_blocking(cast(RPCEndpoint, method), list(params))
         except Web3RPCError:
             raise
-        except (Web3Exception, requests.RequestException, OSError) as error:
+        except (Web3Exception, requests.RequestException, OSError, ValueError) as error:
+            # A ValueError is an answer that is not JSON: a proxy's page, say.
             raise ChainUnavailableError(f"{method}: {error}") from error
 
     def _read(self, method: str, *params: Any) -> Any:
@@ -307,9 +312,17 @@ class RpcChain:
         return _number(self._read("eth_getBalance", _hex(address), "latest"))
 
 
-def node_at(url: str) -> Chain:
+def node_at(url: str, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> Chain:
     """Return the chain that the node at ``url`` shows."""
-    return RpcChain(Web3(HTTPProvider(url)))
+    return RpcChain(
+        Web3(
+            HTTPProvider(
+                url,
+                request_kwargs={"timeout": answer_seconds_max},
+                exception_retry_configuration=None,
+            )
+        )
+    )
 
 
 def _log_filter(

@@ -14,13 +14,16 @@ from typing import Final, NamedTuple, Self
 import rlp  # type: ignore[import-untyped]
 
 from settlement.batch import encode_call, encode_deployment
-from settlement.chain import Chain, Receipt, Sending
+from settlement.chain import CallRevertedError, Chain, Receipt, Sending
 from settlement.eip712 import Domain, keccak256
 from settlement.signer import Signer, Transaction
 
 DEPLOY_GAS: Final = 8_000_000
 CALL_GAS: Final = 500_000
 POLLS_MAX: Final = 10_000
+
+PERMIT2: Final = bytes.fromhex("000000000022d473030f116ddee9f6b43ac78ba3")
+"""Permit2 has this address on every chain that has it; where it is not, only that way is shut."""
 
 
 class DeploymentError(Exception):
@@ -52,6 +55,18 @@ class Delays(NamedTuple):
     custodian: int = 96 * 3600
 
 
+class BondPlan(NamedTuple):
+    """What the operator stakes on its word; the deployer is the bond's owner.
+
+    ``signer`` is whose acknowledgements the bond answers for. ``raw_amount`` of the token called
+    ``symbol`` is posted by the deployer; zero leaves that for later: anybody may post.
+    """
+
+    signer: bytes
+    symbol: str
+    raw_amount: int
+
+
 class DeployedToken(NamedTuple):
     """A listed token; numbers on chain are positions in ``Deployment.tokens``."""
 
@@ -63,7 +78,10 @@ class DeployedToken(NamedTuple):
 
 
 class Deployment(NamedTuple):
-    """Where everything is; ``deploy_block`` is the first block that can hold a log of ours."""
+    """Where everything is; ``deploy_block`` is the first block that can hold a log of ours.
+
+    A record from before there were ``collector`` and ``bond`` has them empty.
+    """
 
     chain_id: int
     deploy_block: int
@@ -72,11 +90,25 @@ class Deployment(NamedTuple):
     invoice_deposits: bytes
     invoice_implementation: bytes
     tokens: tuple[DeployedToken, ...]
+    collector: bytes = b""
+    bond: bytes = b""
 
     @property
     def domain(self) -> Domain:
         """Return what signatures are bound to."""
         return Domain(self.chain_id, self.exchange)
+
+    @property
+    def contracts(self) -> dict[str, bytes]:
+        """Return the address of each contract by its name; what there is not has none."""
+        named = {
+            "exchange": self.exchange,
+            "custodian": self.custodian,
+            "invoice_deposits": self.invoice_deposits,
+            "collector": self.collector,
+            "bond": self.bond,
+        }
+        return {name: address for name, address in named.items() if address}
 
     def save(self, path: Path) -> None:
         """Write the record so that a crash leaves the old one or the new one."""
@@ -127,7 +159,22 @@ def connect(chain: Chain, path: Path) -> Deployment:
         )
     if not chain.code(deployment.exchange):
         raise DeploymentError(f"there is no contract at 0x{deployment.exchange.hex()}")
+    for contract in ("Collector", "Bond"):
+        address = deployment.contracts.get(contract.lower())
+        if address is not None:
+            _check_serves(chain, contract, address, deployment.exchange)
     return deployment
+
+
+def check_acknowledger(chain: Chain, deployment: Deployment, signer: bytes) -> None:
+    """Raise ``DeploymentError`` if the bond, where there is one, answers for another key's word."""
+    if not deployment.bond:
+        return
+    bonded = chain.call(deployment.bond, encode_call("signer", contract="Bond"))[12:]
+    if bonded != signer:
+        raise DeploymentError(
+            f"the bond answers for the word of 0x{bonded.hex()}, we acknowledge as 0x{signer.hex()}"
+        )
 
 
 def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> int:
@@ -203,14 +250,18 @@ def deploy(
     operator: bytes,
     tokens: tuple[TokenPlan, ...],
     delays: Delays,
+    bond: BondPlan,
 ) -> Deployment:
     """Return the deployment recorded at ``path``; deploy it first where there is none.
 
-    ``deployer`` becomes admin and receiver of fees. Its account must be used for nothing else: that
-    is what makes this safe to repeat. For chains that mine at once. Raises ``DeploymentError``.
+    ``deployer`` becomes admin, receiver of fees and owner of the bond. Its account must be used for
+    nothing else: that is what makes this safe to repeat, and what adds to a record that an older
+    version wrote what it lacks. For chains that mine at once. Raises ``DeploymentError``.
     """
     if path.exists():
-        return connect(chain, path)
+        recorded = connect(chain, path)
+        if recorded.bond:
+            return recorded
     plan, admin = _Plan(chain, deployer), deployer.address
     custodian = plan.create(encode_deployment("Custodian", admin, delays.custodian))
     exchange = plan.create(
@@ -229,10 +280,13 @@ def deploy(
     plan.call(custodian, encode_call("appointExchange", contract="Custodian"))
     factory = plan.create(encode_deployment("InvoiceDeposits", exchange))
     listed = tuple(_list(plan, exchange, token) for token in tokens)
+    collector = plan.create(encode_deployment("Collector", exchange, PERMIT2))
+    bonded = _bond(plan, admin, exchange, bond, tokens, listed)
     implementation = chain.call(factory, encode_call("implementation", contract="InvoiceDeposits"))[
         12:
     ]
     _check_wiring(chain, custodian, exchange, listed)
+    _check_bonded(chain, bonded, bond)
     deployment = Deployment(
         chain_id=chain.chain_id,
         deploy_block=0,  # An embedded chain is short: reading it from the start costs nothing.
@@ -241,6 +295,8 @@ def deploy(
         invoice_deposits=factory,
         invoice_implementation=implementation,
         tokens=listed,
+        collector=collector,
+        bond=bonded,
     )
     deployment.save(path)
     return deployment
@@ -256,6 +312,42 @@ def _check_wiring(
         answer = chain.call(exchange, encode_call("tokenNumber", token.address))
         if int.from_bytes(answer, "big") != number:
             raise DeploymentError(f"{token.symbol} is not token number {number}")
+
+
+def _check_serves(chain: Chain, contract: str, address: bytes, exchange: bytes) -> None:
+    try:
+        answer = chain.call(address, encode_call("exchange", contract=contract))
+    except CallRevertedError:
+        answer = b""
+    if answer[12:] != exchange:
+        raise DeploymentError(f"the {contract} at 0x{address.hex()} does not serve the exchange")
+
+
+def _check_bonded(chain: Chain, address: bytes, bond: BondPlan) -> None:
+    answer = chain.call(address, encode_call("bonded", contract="Bond"))
+    if int.from_bytes(answer, "big") < bond.raw_amount:
+        raise DeploymentError(f"the bond at 0x{address.hex()} does not have what was planned")
+
+
+def _bond(
+    plan: _Plan,
+    owner: bytes,
+    exchange: bytes,
+    bond: BondPlan,
+    tokens: tuple[TokenPlan, ...],
+    listed: tuple[DeployedToken, ...],
+) -> bytes:
+    """Create the bond and post what is planned; a test token is minted for it first."""
+    place = [planned.symbol for planned in tokens].index(bond.symbol)
+    token = listed[place].address
+    address = plan.create(encode_deployment("Bond", exchange, token, bond.signer, owner))
+    if not bond.raw_amount:
+        return address
+    if tokens[place].address is None:
+        plan.call(token, encode_call("mint", owner, bond.raw_amount, contract="TestToken"))
+    plan.call(token, encode_call("approve", address, bond.raw_amount, contract="TestToken"))
+    plan.call(address, encode_call("post", bond.raw_amount, contract="Bond"))
+    return address
 
 
 def _list(plan: _Plan, exchange: bytes, token: TokenPlan) -> DeployedToken:

@@ -7,7 +7,8 @@ SQLite with full synchronisation: what a method has returned from is on disk.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,32 +35,49 @@ _BATCH_COLUMNS: Final = [tables.batches.c[name] for name in Batch._fields]
 class Outbox:
     """The outbox file. Any thread may call; writes take turns, reads do not wait for them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, observe: Callable[[ActionState, bool], None] | None = None
+    ) -> None:
+        """``observe`` hears of every change of state twice, with the new state: False just before
+        it is on disk, True just after. What it must not do is write to the outbox itself."""
         self._engine = open_database(path)
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
+        self._observe = observe
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
+    @contextmanager
+    def _change(self, state: ActionState) -> Iterator[sa.Connection]:
+        """Open the transaction that brings something into ``state``."""
+        with self._writing:
+            with self._engine.begin() as db:
+                yield db
+                self._announce(state, False)
+            self._announce(state, True)
+
+    def _announce(self, state: ActionState, is_stored: bool) -> None:
+        if self._observe is not None:
+            self._observe(state, is_stored)
+
     # Decide.
 
     def enqueue(self, call: Call, now_ns: int) -> int:
         """Add an action unless ``(kind, key)`` is there already; return its id either way."""
-        with self._writing, self._engine.begin() as db:
-            known = db.execute(
-                sa.select(tables.actions.c.id).where(
-                    tables.actions.c.kind == call.kind, tables.actions.c.key == call.key
-                )
-            ).scalar()
-            return int(known) if known is not None else _add(db, call, now_ns)
+        with self._writing:
+            known = self.find(call.kind, call.key)
+            if known is not None:
+                return known.id
+            with self._change(ActionState.SEALED) as db:
+                return _add(db, call, now_ns)
 
     def seal(self, batch: Batch, call: Call, now_ns: int) -> int:
         """Add a batch and its action in one transaction; return the action's id.
 
         The batch must follow the last one without a gap in number, trades, sequences and heads.
         """
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.SEALED) as db:
             last = _last_batch(db)
             if last is not None:
                 assert batch.number == last.number + 1, "batch numbers have no gap"
@@ -82,7 +100,7 @@ class Outbox:
 
     def abandon(self, number: int, now_ns: int) -> None:
         """Give up batch ``number`` and all after it, in one transaction. None may be on its way."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.ABANDONED) as db:
             given_up = sa.and_(tables.batches.c.number >= number, ~tables.batches.c.is_abandoned)
             action_ids = list(
                 db.execute(sa.select(tables.batches.c.action_id).where(given_up)).scalars()
@@ -107,7 +125,7 @@ class Outbox:
         now_ns: int,
     ) -> None:
         """Store a transmission before it is sent: the first, or a dearer one at the same nonce."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.SIGNED) as db:
             count = db.execute(
                 sa.select(sa.func.count()).select_from(tables.transmissions)
             ).scalar_one()
@@ -131,7 +149,7 @@ class Outbox:
 
     def broadcast(self, action_id: int, now_ns: int) -> None:
         """The node has it, or a reorganisation has thrown it back to there."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.BROADCAST) as db:
             self._move(
                 db,
                 action_id,
@@ -148,7 +166,7 @@ class Outbox:
 
     def mined(self, action_id: int, receipt: Receipt, now_ns: int) -> None:
         """It is in a block and succeeded."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.MINED) as db:
             self._move(
                 db,
                 action_id,
@@ -160,17 +178,17 @@ class Outbox:
 
     def final(self, action_id: int, now_ns: int) -> None:
         """It is deep enough."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.FINAL) as db:
             self._move(db, action_id, ActionState.FINAL, now_ns, final_ns=now_ns)
 
     def refused(self, action_id: int, reason: str, now_ns: int) -> None:
         """The contract would refuse it, so it is not sent."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.FAILED) as db:
             self._move(db, action_id, ActionState.FAILED, now_ns, error=reason)
 
     def failed(self, action_id: int, receipt: Receipt, reason: str, now_ns: int) -> None:
         """It is in a block and the contract refused it."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.FAILED) as db:
             self._move(
                 db,
                 action_id,
@@ -183,7 +201,7 @@ class Outbox:
 
     def unsigned(self, action_id: int, reason: str, now_ns: int) -> None:
         """Its nonce went to a transaction that is not ours: sign it again at another."""
-        with self._writing, self._engine.begin() as db:
+        with self._change(ActionState.SEALED) as db:
             self._move(
                 db, action_id, ActionState.SEALED, now_ns, nonce=None, raw=None, error=reason
             )

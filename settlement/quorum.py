@@ -6,7 +6,7 @@ the next step asks again. What is to be mined is handed to all.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Final, TypeVar
 
 from settlement.chain import (
@@ -51,29 +51,52 @@ class QuorumChain:
         assert len(nodes) // 2 < quorum <= len(nodes), "a quorum is a majority"
         self._nodes = nodes
         self._quorum = quorum
-        self._threads = ThreadPoolExecutor(len(nodes), thread_name_prefix="node")
+        # One thread a node: what one leaves unanswered keeps only its own later questions waiting.
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix="node") for _ in nodes]
         self._chain_id: int | None = None
 
-    def _ask(self, question: Callable[[Chain], T]) -> list[T]:
-        """Return the answers of all nodes that gave one, in the order of the nodes."""
-        asked = [self._threads.submit(question, node) for node in self._nodes]
-        answers, silent = [], []
-        for future in asked:
+    def _ask(
+        self, question: Callable[[Chain], T], is_enough: Callable[[list[T]], bool] | None = None
+    ) -> list[T]:
+        """Return the answers of all nodes, or the first ones that are enough.
+
+        A node that keeps us waiting is not waited for where the others suffice.
+        """
+        asked = [
+            threads.submit(question, node)
+            for threads, node in zip(self._threads, self._nodes, strict=True)
+        ]
+        answers: list[T] = []
+        silent: list[str] = []
+        for future in as_completed(asked):
             try:
                 answers.append(future.result())
             except ChainUnavailableError as error:
                 silent.append(str(error))
+            if is_enough is not None and is_enough(answers):
+                break
+        for future in asked:
+            future.cancel()
         if len(answers) < self._quorum:
             raise ChainUnavailableError(f"{len(answers)} nodes answer: {'; '.join(silent)}")
         return answers
 
     def _agreed(self, what: str, question: Callable[[Chain], T]) -> T:
         """Return what a quorum says alike."""
-        answers = self._ask(question)
-        for answer in answers:
-            if answers.count(answer) >= self._quorum:
-                return answer
-        raise NodesDisagreeError(f"the nodes disagree about {what}")
+        answers = self._ask(question, lambda given: self._common(given) is not None)
+        common = self._common(answers)
+        if common is None:
+            raise NodesDisagreeError(f"the nodes disagree about {what}")
+        return answers[common]
+
+    def _common(self, answers: list[T]) -> int | None:
+        """Return where in ``answers`` one is that a quorum gave."""
+        counts = enumerate(map(answers.count, answers))
+        return next((at for at, count in counts if count >= self._quorum), None)
+
+    def _are_many(self, answers: Sequence[object]) -> bool:
+        """Return whether a quorum has answered, whatever it said."""
+        return len(answers) >= self._quorum
 
     @property
     def chain_id(self) -> int:
@@ -84,8 +107,8 @@ class QuorumChain:
 
     def head(self) -> Block:
         """Return the newest block that a quorum has, if they have the same one there."""
-        heights = sorted(block.number for block in self._ask(lambda node: node.head()))
-        number = heights[-self._quorum]
+        heads = self._ask(lambda node: node.head(), self._are_many)
+        number = sorted(head.number for head in heads)[-self._quorum]
         block = self.block(number)
         if block is None:
             raise NodesDisagreeError(f"the nodes disagree about block {number}")
@@ -100,20 +123,19 @@ class QuorumChain:
     ) -> bytes:
         """See ``Chain``; nodes must agree about refusals too."""
 
-        def question(node: Chain) -> tuple[bytes, CallRevertedError | None, str]:
-            try:
-                return node.call(to, calldata, block, sender), None, ""
-            except CallRevertedError as refused:
-                return refused.output, refused, "refused"
+        reasons: dict[bytes, str] = {}  # Each node has words of its own for the same refusal.
 
-        answers = self._ask(question)
-        verdicts = [(output, verdict) for output, _, verdict in answers]
-        for (output, refused, _), verdict in zip(answers, verdicts, strict=True):
-            if verdicts.count(verdict) >= self._quorum:
-                if refused is not None:
-                    raise refused
-                return output
-        raise NodesDisagreeError(f"the nodes disagree about a call of 0x{to.hex()}")
+        def question(node: Chain) -> tuple[bytes, bool]:
+            try:
+                return node.call(to, calldata, block, sender), False
+            except CallRevertedError as refused:
+                reasons[refused.output] = refused.reason
+                return refused.output, True
+
+        output, is_refused = self._agreed(f"a call of 0x{to.hex()}", question)
+        if is_refused:
+            raise CallRevertedError(reasons[output], output)
+        return output
 
     def logs(
         self,
@@ -138,11 +160,12 @@ class QuorumChain:
 
     def nonce(self, address: bytes, *, pending: bool) -> int:
         """Return the nonce a quorum has reached; pools may differ, so the highest pending one."""
-        nonces = sorted(self._ask(lambda node: node.nonce(address, pending=pending)))
+        is_enough = None if pending else self._are_many
+        nonces = sorted(self._ask(lambda node: node.nonce(address, pending=pending), is_enough))
         return nonces[-1] if pending else nonces[-self._quorum]
 
     def send_raw(self, raw: bytes) -> Sent:
-        """Hand it to all nodes; the best answer of any counts."""
+        """Hand it to all nodes and wait for all; the best answer of any counts."""
         return min(
             self._ask(lambda node: node.send_raw(raw)),
             key=lambda sent: _BEST_FIRST.index(sent.sending),
@@ -150,7 +173,7 @@ class QuorumChain:
 
     def base_fee(self) -> int:
         """Return the highest: what is offered must be enough for the node that is ahead."""
-        return max(self._ask(lambda node: node.base_fee()))
+        return max(self._ask(lambda node: node.base_fee(), self._are_many))
 
     def code(self, address: bytes) -> bytes:
         """See ``Chain``."""
@@ -158,4 +181,4 @@ class QuorumChain:
 
     def balance(self, address: bytes) -> int:
         """Return what a quorum says the balance is at least."""
-        return sorted(self._ask(lambda node: node.balance(address)))[-self._quorum]
+        return sorted(self._ask(lambda node: node.balance(address), self._are_many))[-self._quorum]

@@ -14,7 +14,7 @@ from engine.frames import Committed
 from settlement.actions import ActionKind, ActionState
 from settlement.batch import SettledTrade, encode_call, signed_fee_pips
 from settlement.catalog import Catalog, Token
-from settlement.chain import Chain
+from settlement.chain import CallRevertedError, Chain
 from settlement.deploy import Deployment
 from settlement.eip712 import keccak256
 from settlement.outbox import Outbox
@@ -22,6 +22,7 @@ from settlement.returns import withdrawal_of
 from settlement.settler import Settler
 
 ACCOUNTS_A_ROUND: Final = 8
+UNKNOWN_TOKEN: Final = keccak256(b"UnknownToken(address)")[:4]
 SWEPT_TOPIC: Final = keccak256(b"FeesSwept(address,address,uint64)")
 
 Holding = tuple[bytes, bytes]
@@ -173,7 +174,7 @@ class Reconciler:
             account, token = holding
             expected = pips + owed[holding] - changes[holding]
             call = encode_call("balanceOf", account, token)
-            found = _number(self._chain.call(self._deployment.exchange, call, block))
+            found = self._vault(call, token, block)
             what = f"account 0x{account.hex()}"
             yield from self._difference(symbols[token], what, expected, found, block)
 
@@ -229,9 +230,18 @@ class Reconciler:
         self._swept_to = block
 
     def _fees(self, token: bytes, block: int) -> int:
-        return _number(
-            self._chain.call(self._deployment.exchange, encode_call("feesOf", token), block)
-        )
+        return self._vault(encode_call("feesOf", token), token, block)
+
+    def _vault(self, call: bytes, token: bytes, block: int) -> int:
+        """Ask the exchange for pips of ``token``. A token is never taken off its list, so of one
+        that is not on it at ``block`` nobody has anything there: the first final blocks of a new
+        exchange are from before its tokens were listed."""
+        try:
+            return _number(self._chain.call(self._deployment.exchange, call, block))
+        except CallRevertedError as refused:
+            if refused.output == UNKNOWN_TOKEN + bytes(12) + token:
+                return 0
+            raise
 
     def _custody(self, token: Token, block: int) -> int:
         call = encode_call("balanceOf", self._deployment.custodian, contract="TestToken")

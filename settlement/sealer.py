@@ -20,7 +20,7 @@ import numpy as np
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed, Frame
-from engine.types import Outcome, Side, fee_pips
+from engine.types import Outcome, Side
 from settlement.actions import ActionKind, ActionState, Batch, Call
 from settlement.attachments import SignedOrder, SignedWithdrawal, decode
 from settlement.batch import (
@@ -30,6 +30,7 @@ from settlement.batch import (
     SettledTrade,
     encode_batch,
     encode_call,
+    signed_fee_pips,
 )
 from settlement.busts import busted_by
 from settlement.catalog import Catalog
@@ -189,10 +190,10 @@ class Sealer:
         self._push(Payout(frame.sequence, withdrawal))
 
     def _take_bust(self, frame: Frame) -> None:
-        trade_id = busted_by(frame)
-        if trade_id is not None:
+        bust = busted_by(frame)
+        if bust is not None:
             with self._queue_lock:
-                self._busted.add(trade_id)
+                self._busted.add(bust.trade_id)
 
     def _take_orders(self, frame: Frame) -> None:
         trades: list[SettledTrade] = []
@@ -228,11 +229,11 @@ class Sealer:
         taker = self._orders[int(event["order_id"])]
         maker = self._orders[int(event["maker_id"])]
         taker_ppm, maker_ppm = market.taker_fee_ppm, market.maker_fee_ppm
-        if event["outcome"] == Outcome.AUCTION:  # Both waited, so both pay what a maker pays.
-            taker_ppm = maker_ppm
-        assert maker_ppm >= 0, "the contract pays no rebates, so no such market is listed"
-        assert fee_pips(quote_pips, taker_ppm) == event["fee_pips"], "one fee formula"
-        assert fee_pips(quote_pips, maker_ppm) == event["maker_fee_pips"], "one fee formula"
+        if event["outcome"] == Outcome.AUCTION:
+            # Both waited, so both pay what a maker pays; nobody is there to pay a rebate.
+            taker_ppm = maker_ppm = max(maker_ppm, 0)
+        assert signed_fee_pips(quote_pips, taker_ppm) == event["fee_pips"], "one fee formula"
+        assert signed_fee_pips(quote_pips, maker_ppm) == event["maker_fee_pips"], "one fee formula"
         taker_buys = event["side"] == Side.BUY
         return SettledTrade(
             trade_id=int(event["trade_id"]),

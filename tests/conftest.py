@@ -27,7 +27,7 @@ LOSSES = {
     "node": "Node.js (make installs anvil, forge and solc with npm): contract and anvil tests",
     "chromium": "Chromium (Debian: chromium): browser tests",
     "redis": "redis-server (Debian: redis-server): the same logs and limits over Redis",
-    "strace": "strace (Debian: strace): the proof that fsync comes before the answer",
+    "strace": "strace (Debian: strace): fsync before the answer, each system call failing once",
     "cc": "C compiler, libpython (Debian: build-essential, libpython3-dev): challenge library",
     "recording": "recorded market data beside the checkout: replaying it",
 }
@@ -38,6 +38,25 @@ RECORDING = "recording"
 settings.register_profile("here", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a soak run say how long it is, and which seed to run again."""
+    parser.addoption("--kills", type=int, default=200, help="how many kills under load in a soak")
+    parser.addoption("--lives", type=int, default=200, help="random lives of a killed settler")
+    parser.addoption("--first-life", type=int, default=0, help="seed of the first of them")
+    parser.addoption("--seconds", type=int, default=300, help="how long the simulator hunts")
+    parser.addoption("--seeds", type=int, default=0, help="how many seeds instead, from --seed on")
+    parser.addoption("--seed", type=int, default=1_000, help="the first seed")
+    parser.addoption("--commands", type=int, default=2_000, help="how many commands a seed runs")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each life its seed, which is its name in the report."""
+    if "life_seed" in metafunc.fixturenames:
+        first = metafunc.config.getoption("first_life")
+        lives = metafunc.config.getoption("lives")
+        metafunc.parametrize("life_seed", range(first, first + lives))
 
 
 def has_node_modules() -> bool:

@@ -25,7 +25,7 @@ import pytest
 from settlement import eip712
 from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
 from settlement.batch import GENESIS_HEAD, Header, SettledTrade, encode_batch, encode_call
-from settlement.deploy import Delays, TokenPlan, deploy
+from settlement.deploy import BondPlan, Delays, TokenPlan, deploy
 from settlement.devchain import dev_secret, start_devchain
 from settlement.eip712 import keccak256
 from settlement.signer import SecretSigner, Transaction
@@ -71,6 +71,7 @@ class Desk:
             self.operator.address,
             plans,
             Delays(),
+            BondPlan(self.operator.address, "USD", 0),
         )
         self.exchange, self.domain = deployment.exchange, deployment.domain
         self.quote, self.base = (token.address for token in deployment.tokens)

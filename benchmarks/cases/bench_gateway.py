@@ -102,6 +102,7 @@ class Venue:
             self.pipeline.follow(consumer)
         self.services = Services(
             exchange=self.exchange,
+            contracts={"exchange": DOMAIN.contract},
             settlement=chain,
             channels=channels,
             market_data=data,
@@ -118,7 +119,6 @@ class Venue:
 
     async def open(self, wallets: list[bytes]) -> int:
         assert list(self.pipeline.recover()) == []
-        self.acknowledger.open()
         self.pipeline.start()
         for number, symbol in enumerate(("TOKEN", "USD")):
             listing = TokenListing(symbol, bytes([number + 1] * 20), 8, 1)

@@ -17,7 +17,7 @@ from engine.journal.format import (
     genesis,
     pack_batch,
 )
-from engine.journal.mark import MARK_NAME, Mark, create_mark, write_mark
+from engine.journal.mark import MARK_NAME, Mark, create_mark, read_mark, write_mark
 from engine.journal.reader import Damage, Position, Reader, Tail, limits_of, unproven_end
 from engine.journal.storage import Storage, StorageFull
 from engine.types import Limits
@@ -101,6 +101,9 @@ class Journal:
         if MARK_NAME not in self._storage.names():
             create_mark(self._storage)
         self.durable = self.sequence
+        if self.durable > read_mark(self._storage).sequence:
+            # What was found beyond the mark has been synced just now, and will be answered for.
+            write_mark(self._storage, Mark(self.durable, self.head))
         self._recovered = True
 
     def ambiguous_names(self) -> list[str]:
@@ -172,16 +175,16 @@ class Journal:
     def _start_file(self) -> None:
         name = file_name(self.sequence + 1)
         aside = name + ASIDE
+        header = FileHeader(self.epoch, self.sequence + 1, self.head, self.limits)
         self._storage.create(aside)
         try:
             self._storage.allocate(aside, self._room_step)
+            self._storage.write(aside, 0, header.pack())
+            self._storage.sync(aside)
+            self._storage.rename(aside, name)
         except StorageFull:
             self._storage.remove(aside)
             raise
-        header = FileHeader(self.epoch, self.sequence + 1, self.head, self.limits)
-        self._storage.write(aside, 0, header.pack())
-        self._storage.sync(aside)
-        self._storage.rename(aside, name)
         self._name, self._size, self._room = name, FILE_START, self._room_step
         self._file_time_ns = 0
 

@@ -124,8 +124,12 @@ class SnapshotFiles:
         return sorted(names, reverse=True)
 
     def read(self, name: str) -> Snapshot:
-        """Return one snapshot. Raises ``SnapshotDamaged``."""
-        return unpack_snapshot(self._storage.read(name), name)
+        """Return one snapshot. Raises ``SnapshotDamaged``, also where the disk cannot read it."""
+        try:
+            raw = self._storage.read(name)
+        except OSError as error:
+            raise SnapshotDamaged(f"{name} cannot be read: {error}") from error
+        return unpack_snapshot(raw, name)
 
 
 def write_snapshot(storage: Storage, snapshot: Snapshot) -> str:

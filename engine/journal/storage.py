@@ -8,11 +8,15 @@ or ``truncate`` has returned for survives a power cut.
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
 LOCK_NAME: Final = "lock"
 PPM: Final = 1_000_000
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a file system says that has no room, for contents or for one more name."""
 
 
 class ReadStorage(Protocol):
@@ -32,7 +36,10 @@ class Storage(ReadStorage, Protocol):
     """A flat directory of files. Any OSError but ``StorageFull`` is final for the caller."""
 
     def create(self, name: str) -> None:
-        """Make an empty file, durably named; one that is there already is emptied."""
+        """Make an empty file, durably named; one that is there already is emptied.
+
+        Raises ``StorageFull`` when the directory has no room for the name.
+        """
 
     def allocate(self, name: str, size: int) -> None:
         """See that ``name`` has at least ``size`` bytes of room; what is new reads as zeros.
@@ -50,7 +57,10 @@ class Storage(ReadStorage, Protocol):
         """Cut ``name`` to ``size`` bytes, durably."""
 
     def rename(self, name: str, new_name: str) -> None:
-        """Give a synced file another name, durably; one that has this name is replaced."""
+        """Give a synced file another name, durably; one that has this name is replaced.
+
+        Raises ``StorageFull``, with nothing renamed, when the directory has no room for it.
+        """
 
     def remove(self, name: str) -> None:
         """Delete a file, durably."""
@@ -111,7 +121,8 @@ class DirectoryStorage(DirectoryReader):
         """Make an empty file, durably named."""
         self._forget(name)
         path = self._directory.joinpath(name)
-        self._files[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with _full_is_no_failure(name):
+            self._files[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self.sync_names()
 
     def allocate(self, name: str, size: int) -> None:
@@ -121,12 +132,11 @@ class DirectoryStorage(DirectoryReader):
         if before >= size:
             return
         try:
-            os.posix_fallocate(file, before, size - before)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
+            with _full_is_no_failure(name):
+                os.posix_fallocate(file, before, size - before)
+        except StorageFull:
             os.ftruncate(file, before)  # A failed call may have got some of it.
-            raise StorageFull(error.errno, f"no room for {size} bytes", name) from error
+            raise
 
     def write(self, name: str, offset: int, chunk: bytes) -> None:
         """Write the whole of ``chunk`` at ``offset``."""
@@ -149,7 +159,8 @@ class DirectoryStorage(DirectoryReader):
     def rename(self, name: str, new_name: str) -> None:
         """Give a synced file another name, durably."""
         self._forget(new_name)
-        self._directory.joinpath(name).replace(self._directory.joinpath(new_name))
+        with _full_is_no_failure(new_name):
+            self._directory.joinpath(name).replace(self._directory.joinpath(new_name))
         if name in self._files:
             self._files[new_name] = self._files.pop(name)
         self.sync_names()
@@ -185,6 +196,17 @@ class DirectoryStorage(DirectoryReader):
     def _forget(self, name: str) -> None:
         if name in self._files:
             os.close(self._files.pop(name))
+
+
+@contextmanager
+def _full_is_no_failure(name: str) -> Iterator[None]:
+    """Tell a full disk, after which cancels go on, from one that fails, which ends the process."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StorageFull(error.errno, "no room", name) from error
 
 
 def _sync_directory(path: Path) -> None:

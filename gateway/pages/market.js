@@ -76,6 +76,7 @@ function levelRow() {
 function takeTrades(frame) {
   const body = byId("trades");
   if (frame.type === "settlement") return settle(frame);
+  if (frame.type === "trade_busted") return bust(frame);
   const fresh = frame.type === "trades";
   const rows = frame.trades.map((trade) => tradeRow(trade, fresh));
   if (fresh) {
@@ -112,9 +113,16 @@ function showState(row, settlement) {
 function settle(frame) {
   for (const row of byId("trades").querySelectorAll("tr[data-trade]")) {
     const id = Number(row.dataset.trade);
+    if (frame.busted.includes(id)) continue;
     if (id >= frame.first_trade && id <= frame.last_trade) showState(row, frame);
   }
   soon(refreshBatches);
+}
+
+function bust(frame) {
+  const row = byId("trades").querySelector(`tr[data-trade="${frame.trade_id}"]`);
+  if (row) showState(row, { state: "busted", batch: null });
+  soon(refreshVolume);
 }
 
 async function refreshBatches() {
@@ -134,6 +142,7 @@ async function refreshBatches() {
 async function refreshVolume() {
   const row = await marketRow();
   setText("volume", row.ticker.volume_24h);
+  setText("last", row.ticker.last ?? "–");
 }
 
 // --- Small parts --------------------------------------------------------------------------

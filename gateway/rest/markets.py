@@ -12,7 +12,14 @@ from gateway.rest.depends import Here, NamedMarket, charged
 from gateway.services import Services
 from gateway.wire import decimal_text, hexed, places_of, unhex
 from settlement.catalog import Market, Token
-from settlement.eip712 import DOMAIN_TYPE, GRANT_TYPE, LOGIN_TYPE, ORDER_TYPE, WITHDRAWAL_TYPE
+from settlement.eip712 import (
+    ACKNOWLEDGEMENT_TYPE,
+    DOMAIN_TYPE,
+    GRANT_TYPE,
+    LOGIN_TYPE,
+    ORDER_TYPE,
+    WITHDRAWAL_TYPE,
+)
 
 LEVELS_MAX: Final = 500
 TRADES_LIMIT_MAX: Final = 500
@@ -27,6 +34,7 @@ async def read_config(services: Here) -> Answer:
     config: replies.Config = {
         "chain_id": exchange.domain.chain_id,
         "contract": hexed(exchange.domain.contract),
+        "contracts": {name: hexed(address) for name, address in services.contracts.items()},
         "domain": domain_row(exchange.domain),
         "types": {
             "EIP712Domain": DOMAIN_TYPE,
@@ -34,6 +42,7 @@ async def read_config(services: Here) -> Answer:
             "Withdrawal": WITHDRAWAL_TYPE,
             "KeyGrant": GRANT_TYPE,
             "Login": LOGIN_TYPE,
+            "Acknowledgement": ACKNOWLEDGEMENT_TYPE,
         },
         "tokens": [token_row(token) for token in exchange.catalog.tokens],
         "fees": {

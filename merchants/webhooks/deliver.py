@@ -45,6 +45,7 @@ class Deliveries:
         self._clock = clock
         self._jitter = jitter
         self._in_flight: dict[str, asyncio.Task[None]] = {}
+        self._is_closing = False
 
     def start_due(self) -> int:
         """Begin with the stores that have something due; return how many. Needs a running loop."""
@@ -60,8 +61,14 @@ class Deliveries:
             task.add_done_callback(partial(self._landed, store_id))
         return len(store_ids)
 
+    async def close(self) -> None:
+        """Wait for the one delivery of each store that is in the air. What else is due leaves after
+        the next start: a shop that hangs must not keep us open, one delivery after the other."""
+        self._is_closing = True
+        await self.drain()
+
     async def drain(self) -> None:
-        """Wait for everything in the air."""
+        """Wait for everything that is in the air and all that is due behind it."""
         await asyncio.gather(*self._in_flight.values())
 
     def _landed(self, store_id: str, task: asyncio.Task[None]) -> None:
@@ -87,7 +94,7 @@ class Deliveries:
 
     async def _deliver_all(self, store_id: str) -> None:
         """Send what is due to one store, one after the other, until nothing is."""
-        while True:
+        while not self._is_closing:
             due = self._due(Delivery.event_id).where(Delivery.store_id == store_id)
             due = due.order_by(Delivery.next_attempt_ns, Delivery.event_id).limit(1)
             with transaction(self._database) as session:

@@ -4,12 +4,17 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
+from settlement.batch import SettledTrade
+from settlement.busts import Bust, bust_command, bust_evidence
 from settlement.keys import MAY_BUY, MAY_SELL
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
     BOB,
+    BOBS_KEY,
+    FEE_PPM,
     LANE,
+    LOT_PIPS,
     NS,
     OTHER,
     START,
@@ -175,3 +180,33 @@ def test_the_resting_orders_of_a_key_are_known():
         orders = seen_by.admission.open_orders_of_key(ALICE.address, ALICES_KEY.address)
         assert orders == [ids[0], ids[2]]
     assert desk.admission.open_orders_of_key(BOB.address, ALICES_KEY.address) == []
+
+
+def test_a_busted_trade_gives_back_at_the_orders_own_limit_to_the_keys_that_signed():
+    """As little as the contract, which never counted it, has of it: no more and no less."""
+    desk = allowed(notional_cap=pips(100, 100))
+    desk.grant(grant_for(BOBS_KEY, notional_cap=pips(100, 100)))
+    resting = BOBS_KEY.order(Side.SELL, lots=10, ticks=60, lane=LANE)
+    buying = ALICES_KEY.order(lots=7, ticks=100, nonce=1)
+    by_alice_herself = ALICE.order(lots=2, ticks=100, nonce=2)
+    desk.place(resting)
+    for number, buy in enumerate((buying, by_alice_herself), 1):
+        lots = buy.base_amount // LOT_PIPS
+        desk.place(buy)
+        before = left(desk), left(desk, BOBS_KEY)
+        trade = SettledTrade(
+            *(number, desk.engine.sequence, desk.now_ns, buy, resting),
+            lots * LOT_PIPS,
+            pips(lots, 60),
+            FEE_PPM,
+            FEE_PPM,
+        )
+        bust = Bust(trade, "InsufficientBalance(1, 2)")
+        events = desk.commit(bust_command(desk.catalog, trade), bust_evidence(bust))
+        assert events[0]["outcome"] == Outcome.ACCEPTED
+
+        for seen_by in (desk, desk.replayed()):
+            bought = pips(lots, 100) if buy is buying else 0
+            assert left(seen_by) == before[0] + bought == pips(100, 100)
+            assert left(seen_by, BOBS_KEY) == before[1] + pips(lots, 60)
+    assert left(desk, BOBS_KEY) == pips(100, 100) - pips(1, 60), "one lot of it still stands"

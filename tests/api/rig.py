@@ -325,7 +325,6 @@ class House:
             exchange.catalog, channels, exchange.balance, self.settlement.trade_state
         )
         self.acknowledger = Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32))
-        self.acknowledger.open()
         exchange.consumers += [self.market_data, self.user_stream, self.acknowledger]
         self.settlement.listeners += [
             self.market_data.settlement_changed,
@@ -335,6 +334,7 @@ class House:
         self.restrictions: list[str] = []
         self.services = Services(
             exchange=exchange,
+            contracts={"exchange": DOMAIN.contract},
             settlement=self.settlement,
             channels=channels,
             market_data=self.market_data,

@@ -3,12 +3,16 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from engine.frames import Frame
+from gateway.pipeline import QUEUE_MAX
 from settlement.acknowledgements import KEPT_MAX, Acknowledger
 from settlement.eip712 import acknowledgement_digest, recover
 from settlement.itemlog import item_of
 from settlement.signer import SecretSigner
 from tests.api.rig import DOMAIN, House, served
+from tests.api.test_views_follow_stops_icebergs_and_auctions import place
 
 
 def signer_of(word: dict[str, Any]) -> str:
@@ -44,19 +48,58 @@ def test_an_accepted_order_is_acknowledged_by_its_item_in_the_log() -> None:
             assert signer_of(taken["acknowledgement"]) == word["signer"]
 
             again = (await up.place(body)).json()
-            assert again["acknowledgement"] is None, "that was answered before"
+            assert again["fills"] is None, "that was answered before"
+            assert again["acknowledgement"] == word
+            assert again["acknowledgement_missing"] is None
 
     asyncio.run(story())
 
 
-def test_what_was_refused_is_not_acknowledged_and_memory_is_bounded() -> None:
+def test_an_acknowledgement_that_is_no_longer_kept_is_said_to_be_too_old() -> None:
+    async def story() -> None:
+        house = House()
+        brief = Acknowledger(DOMAIN, SecretSigner(b"\x01" * 32), kept_max=2)
+        house.exchange.consumers.append(brief)
+        async with served(house, acknowledge=brief.of) as up:
+            bodies = [house.maker.order("sell", 10, 2_000 + i) for i in range(3)]
+            first, *_ = [(await up.place(body)).json() for body in bodies]
+            assert first["acknowledgement"] and first["acknowledgement_missing"] is None
+
+            again, *others = [(await up.place(body)).json() for body in bodies]
+            assert again["order_id"] == first["order_id"]
+            assert (again["acknowledgement"], again["acknowledgement_missing"]) == (None, "TOO_OLD")
+            assert all(other["acknowledgement"] for other in others), "those are kept"
+
+    asyncio.run(story())
+
+
+def test_only_accepted_orders_are_acknowledged_and_a_memory_gives_the_same_words() -> None:
     house = House()
-    word = Acknowledger(DOMAIN, SecretSigner(b"\x01" * 32))
-    for batch in house.exchange.history:
-        word.consume(batch)
-    assert word.of(1) is None, "history is not answered to anybody"
-    word.open()
-    for batch in house.exchange.history:
-        word.consume(batch)
-    assert all(word.of(s) is None for s in range(1, house.exchange.history[-1].last_sequence))
-    assert KEPT_MAX >= 65_536, "the pipeline's queue: every answer under way can be signed"
+    place(house, house.maker, "sell", 5, 2_005)
+    words = house.acknowledger
+    accepted = [s for s in range(1, house.exchange.engine.sequence + 1) if words.of(s)]
+    assert accepted == [house.exchange.engine.sequence], "listings and deposits are not orders"
+
+    for same in (Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32)) for _ in range(2)):
+        same.load(words.save())
+        assert same.of(accepted[0]) == words.of(accepted[0])
+        assert same.save() == words.save()
+    assert KEPT_MAX >= QUEUE_MAX, "every answer under way can be signed"
+
+
+@pytest.mark.parametrize("reads", [1, 3, 100])
+def test_of_a_history_just_the_last_orders_are_kept_however_often_they_are_read(reads: int) -> None:
+    house = House()
+    for i in range(9):
+        place(house, house.maker, "sell", 5, 2_005 + i)
+    last = house.exchange.engine.sequence
+    brief = Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32), kept_max=4)
+
+    for i, batch in enumerate(house.exchange.history):
+        brief.consume(batch)
+        if i % reads == 0:
+            brief.read()
+
+    kept = [sequence for sequence in range(1, last + 1) if brief.of(sequence)]
+    assert kept == list(range(last - 3, last + 1))
+    assert all(brief.of(sequence) == house.acknowledger.of(sequence) for sequence in kept)

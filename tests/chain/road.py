@@ -18,6 +18,7 @@ from engine.reference import Engine
 from engine.sequencer import Sequencer, Submission
 from engine.types import Limits, Side
 from settlement import eip712
+from settlement.actions import ActionState
 from settlement.admission import Admission, Refused
 from settlement.attachments import (
     ZERO_REF,
@@ -34,7 +35,7 @@ from settlement.attachments import (
 from settlement.batch import encode_call
 from settlement.catalog import Catalog
 from settlement.chain import Chain, Receipt, Sending
-from settlement.deploy import Delays, Deployment, TokenPlan, deploy
+from settlement.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret
 from settlement.eip712 import keccak256
 from settlement.keys import KeyBook
@@ -55,13 +56,17 @@ ALICE, BOB, CAROL = (SecretSigner(dev_secret(i)) for i in (1, 2, 3))
 SECRETS = {SecretSigner(dev_secret(i)).address: dev_secret(i) for i in range(10)}
 LANE = 0x8000
 AGE_NS = 2 * NS
+POLLS_MAX = 10_000
+TAKER_FEE_PPM = 1_000
+ACKNOWLEDGER = SecretSigner(dev_secret(6))
+BOND = BondPlan(ACKNOWLEDGER.address, "USD", 10**9)
 DELAYS = Delays(horizon=3_600, exit=7_200, deadman=86_400, custodian=14_400)
 
 
 def deployed(chain: Chain, directory: Path) -> Deployment:
     """Deploy (or find) the contracts with short delays."""
     path = directory / "deployment.json"
-    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, DELAYS)
+    return deploy(chain, path, DEPLOYER, OPERATOR.address, TOKENS, DELAYS, BOND)
 
 
 def transact(chain: Chain, sender: Signer, to: bytes, calldata: bytes, value: int = 0) -> Receipt:
@@ -70,10 +75,14 @@ def transact(chain: Chain, sender: Signer, to: bytes, calldata: bytes, value: in
     raw = sender.sign_transaction(
         Transaction(chain.chain_id, nonce, to, calldata, 1_000_000, 10**11, 10**9, value)
     )
-    assert chain.send_raw(raw).sending is Sending.ACCEPTED
-    receipt = chain.receipt(keccak256(raw))
-    assert receipt is not None
-    return receipt
+    sent = chain.send_raw(raw)
+    assert sent.sending is Sending.ACCEPTED, sent
+    # A node that mines at once may still answer before it has: a busy machine shows it.
+    for _ in range(POLLS_MAX):
+        receipt = chain.receipt(keccak256(raw))
+        if receipt is not None:
+            return receipt
+    raise AssertionError("not mined")
 
 
 class Road:
@@ -86,7 +95,10 @@ class Road:
         clock: Callable[[], int],
         confirmations: int = 1,
         gas_max: int = GAS_MAX,
+        maker_fee_ppm: int = 500,
+        observe: Callable[[ActionState, bool], None] | None = None,
     ) -> None:
+        self.observe = observe
         self.directory, self.devchain, self.clock = directory, devchain, clock
         self.confirmations, self.gas_max = confirmations, gas_max
         self.deployment = deployed(devchain.chain, directory)
@@ -94,13 +106,13 @@ class Road:
         self.usd, self.token = (token.address for token in self.deployment.tokens)
         self._open(devchain.chain)
         if not self.catalog.tokens:
-            self._list()
+            self._list(maker_fee_ppm)
 
     def _open(self, chain: Chain) -> None:
         self.chain = chain
         self.storage = DirectoryStorage(self.directory / "journal")
         self.sequencer = Sequencer(Engine, Journal(self.storage, LIMITS), self.clock)
-        self.outbox = Outbox(self.directory / "outbox.sqlite")
+        self.outbox = Outbox(self.directory / "outbox.sqlite", self.observe)
         self.catalog = Catalog()
         self.book = DepositBook(self.catalog)
         self.admission = Admission(self.catalog, KeyBook())
@@ -151,13 +163,12 @@ class Road:
             consumer.consume(committed)
         return committed.events
 
-    def _list(self) -> None:
+    def _list(self, maker_fee_ppm: int) -> None:
         for number, token in enumerate(self.deployment.tokens):
             listing = TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
             self.commit(command(Kind.LIST_TOKEN, token=number), listing)
-        market = list_market(
-            0, 1, 0, lot_pips=10**6, tick_pips=10**4, maker_fee_ppm=500, taker_fee_ppm=1_000
-        )
+        terms = {"maker_fee_ppm": maker_fee_ppm, "taker_fee_ppm": TAKER_FEE_PPM}
+        market = list_market(0, 1, 0, lot_pips=10**6, tick_pips=10**4, **terms)
         self.commit(market, MarketListing(SYMBOL))
 
     def account(self, address: bytes) -> int:

@@ -8,20 +8,17 @@ import pytest
 from engine.types import Side
 from settlement import merkle
 from settlement.acknowledgements import Acknowledgement, Acknowledger
-from settlement.batch import encode_call, encode_deployment
+from settlement.batch import encode_call
 from settlement.chain import CallRevertedError
-from settlement.deploy import created_address
-from settlement.devchain import dev_secret, start_devchain
+from settlement.devchain import start_devchain
 from settlement.eip712 import acknowledgement_digest
 from settlement.itemlog import item_of
 from settlement.opened import OpenedBatch, open_batch
 from settlement.refusals import in_words
-from settlement.signer import SecretSigner, Transaction
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, BOB, CAROL, LANE, Road, transact
+from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, BOND, LANE, Road, transact
 
-KEY = SecretSigner(dev_secret(6))
-BOND_RAW = 10**9
+BOND_RAW = BOND.raw_amount
 
 
 class Bonded:
@@ -29,24 +26,9 @@ class Bonded:
 
     def __init__(self, road: Road) -> None:
         self.road = road
-        self.words = Acknowledger(road.domain, KEY)
-        self.words.open()
+        self.words = Acknowledger(road.domain, ACKNOWLEDGER)
         road.consumers = (*road.consumers, self.words)
-        self.address = self._deploy()
-        road.mint(CAROL, road.usd, BOND_RAW)
-        approve = encode_call("approve", self.address, BOND_RAW, contract="TestToken")
-        assert transact(road.devchain.chain, CAROL, road.usd, approve).succeeded
-        assert transact(road.devchain.chain, CAROL, self.address, call("post", BOND_RAW)).succeeded
-
-    def _deploy(self) -> bytes:
-        chain, exchange = self.road.devchain.chain, self.road.domain.contract
-        nonce = chain.nonce(CAROL.address, pending=False)
-        code = encode_deployment("Bond", exchange, self.road.usd, KEY.address, CAROL.address)
-        raw = CAROL.sign_transaction(
-            Transaction(chain.chain_id, nonce, None, code, 4_000_000, 10**11, 10**9)
-        )
-        chain.send_raw(raw)
-        return created_address(CAROL.address, nonce)
+        self.address = road.deployment.bond
 
     @property
     def bonded(self) -> int:
@@ -82,7 +64,7 @@ def call(name: str, *args: object) -> bytes:
 def signed(road: Road, word: Acknowledgement, item: bytes) -> Acknowledgement:
     """Return what a lying operator would have signed instead."""
     digest = acknowledgement_digest(road.domain, word.sequence, item, word.head)
-    return word._replace(item=item, signature=KEY.sign_digest(digest))
+    return word._replace(item=item, signature=ACKNOWLEDGER.sign_digest(digest))
 
 
 @pytest.fixture

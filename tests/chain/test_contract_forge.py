@@ -44,9 +44,4 @@ def test_forge_finds_nothing_wrong() -> None:
 def test_forge_finds_nothing_wrong_in_longer_walks() -> None:
     seed = secrets.token_hex(16)
     sys.stdout.write(f"forge test --fuzz-seed 0x{seed}\n")
-    run_forge(
-        f"--fuzz-seed=0x{seed}",
-        FOUNDRY_FUZZ_RUNS="5000",
-        FOUNDRY_INVARIANT_RUNS="500",
-        FOUNDRY_INVARIANT_DEPTH="200",
-    )
+    run_forge(f"--fuzz-seed=0x{seed}", FOUNDRY_PROFILE="soak")

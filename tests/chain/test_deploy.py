@@ -1,16 +1,29 @@
 """Contracts are deployed once, wherever the first try was interrupted."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from settlement.batch import encode_call
-from settlement.deploy import Deployment, DeploymentError, TokenPlan, connect
+from settlement.deploy import (
+    Deployment,
+    DeploymentError,
+    TokenPlan,
+    check_acknowledger,
+    connect,
+)
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.signer import SecretSigner
 from tests.chain.conftest import Clock, transfer
-from tests.chain.road import DEPLOYER, OPERATOR, deployed
+from tests.chain.road import ACKNOWLEDGER, BOND, DEPLOYER, OPERATOR, deployed, number
 from tests.chain.test_submitter_faults import CutChain, PowerCut
+
+STEPS = (
+    *("Custodian", "Exchange", "proposeExchange", "appointExchange", "InvoiceDeposits"),
+    *("TestToken", "listToken", "TestToken", "listToken"),
+    *("Collector", "Bond", "mint", "approve", "post"),
+)
 
 
 def test_an_interrupted_deployment_goes_on_where_it_stopped(devchain: DevChain, tmp_path: Path):
@@ -23,8 +36,9 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(devchain: DevChain, 
         except PowerCut:
             assert not (tmp_path / "deployment.json").exists()
 
-    assert at > 10, "each of the nine transactions was interrupted, and more"
-    assert devchain.chain.nonce(DEPLOYER.address, pending=True) == 9, "nothing was sent twice"
+    sent = len(STEPS)
+    assert at > sent, "each of the transactions was interrupted, and more"
+    assert devchain.chain.nonce(DEPLOYER.address, pending=True) == sent, "nothing was sent twice"
     deployment = connect(devchain.chain, tmp_path / "deployment.json")
     call = encode_call("operator")
     assert devchain.chain.call(deployment.exchange, call)[12:] == OPERATOR.address
@@ -39,6 +53,48 @@ def test_a_second_start_only_reads_the_record(devchain: DevChain, tmp_path: Path
     assert Deployment.load(tmp_path / "deployment.json") == first
     assert [token.symbol for token in first.tokens] == ["USD", "TOKEN"]
     assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_record_from_before_there_was_a_bond_is_added_to(devchain: DevChain, tmp_path: Path):
+    whole = deployed(devchain.chain, tmp_path)
+    path = tmp_path / "deployment.json"
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in fields.items() if k not in ("bond", "collector")}))
+    assert connect(devchain.chain, path).contracts.keys() == whole.contracts.keys() - {
+        *("bond", "collector")
+    }
+
+    assert deployed(devchain.chain, tmp_path) == whole == Deployment.load(path)
+    assert devchain.chain.nonce(DEPLOYER.address, pending=True) == len(STEPS)
+
+
+def test_collector_and_bond_serve_the_exchange_and_the_bond_is_posted(
+    devchain: DevChain, tmp_path: Path
+):
+    deployment = deployed(devchain.chain, tmp_path)
+
+    def asked(name: str, contract: str, address: bytes) -> bytes:
+        return devchain.chain.call(address, encode_call(name, contract=contract))
+
+    for name, address in (("Collector", deployment.collector), ("Bond", deployment.bond)):
+        assert asked("exchange", name, address)[12:] == deployment.exchange
+    assert number(asked("bonded", "Bond", deployment.bond)) == BOND.raw_amount > 0
+    assert asked("owner", "Bond", deployment.bond)[12:] == DEPLOYER.address
+    check_acknowledger(devchain.chain, deployment, ACKNOWLEDGER.address)
+    with pytest.raises(DeploymentError, match="the bond answers for the word of 0x"):
+        check_acknowledger(devchain.chain, deployment, OPERATOR.address)
+    check_acknowledger(devchain.chain, deployment._replace(bond=b""), OPERATOR.address)
+
+
+@pytest.mark.parametrize("contract", ["collector", "bond"])
+def test_a_record_that_names_another_contract_is_refused(
+    devchain: DevChain, tmp_path: Path, contract: str
+):
+    deployment = deployed(devchain.chain, tmp_path)
+    for wrong in (deployment.tokens[0].address, b"\x11" * 20):
+        deployment._replace(**{contract: wrong}).save(tmp_path / "wrong.json")
+        with pytest.raises(DeploymentError, match="does not serve the exchange"):
+            connect(devchain.chain, tmp_path / "wrong.json")
 
 
 def test_a_record_of_another_chain_is_refused(tmp_path: Path, clock: Clock):

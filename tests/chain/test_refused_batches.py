@@ -8,9 +8,9 @@ import pytest
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
 from settlement.actions import ActionState
-from settlement.attachments import TradeBusted, WithdrawalReturned
+from settlement.attachments import WithdrawalReturned
 from settlement.batch import encode_call
-from settlement.busts import bust_command
+from settlement.busts import bust_command, bust_evidence
 from settlement.devchain import DevChain, start_devchain
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, OPERATOR, Road, transact
@@ -38,7 +38,7 @@ def undo(road: Road) -> list[int]:
     busted = []
     for bust in road.settler.busts_due():
         row = bust_command(road.catalog, bust.trade)
-        events = road.commit(row, TradeBusted(bust.trade.trade_id, bust.reason))
+        events = road.commit(row, bust_evidence(bust))
         if events[0]["outcome"] == Outcome.ACCEPTED:
             busted.append(bust.trade.trade_id)
         else:

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 import structlog
 from eth_account import Account
+from typer.testing import CliRunner
 
 from engine.types import Side
+from gateway.cli import app
 from gateway.demo.funding import fill_vault
 from gateway.demo.wallet import Wallet
+from gateway.keyfiles import acknowledging_signer
 from gateway.server import Serving, settings_of
 from gateway.stack import Remote, Stack
-from settlement.deploy import Delays, DeploymentError, TokenPlan, deploy
+from settlement.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
 from settlement.devchain import DevChain, dev_secret
 from settlement.signer import KeystoreRefusedError, SecretSigner
 
@@ -29,7 +32,7 @@ MARKETS = [
         "quote": "USD",
         "lot_pips": 10_000,
         "tick_pips": 100,
-        "maker_fee_ppm": 200,
+        "maker_fee_ppm": -200,
         "taker_fee_ppm": 1_000,
     }
 ]
@@ -39,7 +42,10 @@ def served(tmp_path: Path, anvil: DevChain, operator: bytes) -> Serving:
     """Deploy for ``operator`` and write the files that an operator prepares."""
     tokens = (TokenPlan("Dollar", "USD", 6), TokenPlan("Token", "TOKEN", 18))
     record = tmp_path / "contracts.json"
-    deploy(anvil.chain, record, SecretSigner(dev_secret(9)), operator, tokens, Delays())
+    directory = tmp_path / "data"
+    directory.mkdir()
+    bond = BondPlan(acknowledging_signer(directory).address, "USD", 10**9)
+    deploy(anvil.chain, record, SecretSigner(dev_secret(9)), operator, tokens, Delays(), bond)
     keystore, password = tmp_path / "operator.json", tmp_path / "password"
     keystore.write_text(json.dumps(Account.encrypt(CANARY, PASSWORD, kdf="pbkdf2", iterations=2)))
     password.write_text(PASSWORD + "\n")
@@ -47,7 +53,7 @@ def served(tmp_path: Path, anvil: DevChain, operator: bytes) -> Serving:
     markets.write_text(json.dumps(MARKETS))
     remote = Remote((str(anvil.rpc_url),), record)
     files = (keystore, password, markets)
-    return Serving(tmp_path / "data", "127.0.0.1", 0, remote, *files, 2, "")
+    return Serving(directory, "127.0.0.1", 0, remote, *files, 2, "")
 
 
 async def until_final(stack: Stack, anvil: DevChain, trade_id: int) -> None:
@@ -100,6 +106,9 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
         async with Stack(settings_of(serving)) as stack:
             await trade(stack, anvil)
             await until_final(stack, anvil, 1)
+            maker = SecretSigner(dev_secret(1)).address
+            (fill,) = stack.user_stream.fills(maker, 9)
+            assert int(fill["fee_pips"]) < 0, "a maker has a rebate here"
             assert stack.reconciliation.block > 0 and stack.reconciliation.reasons == []
             assert stack.chain.nonce(operator, pending=False) == 1
             words.extend(map(repr, (stack.settings, stack.settler, vars(stack))))
@@ -117,6 +126,28 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
     for text in words:
         for secret in (CANARY.hex(), PASSWORD, PASSWORD.encode().hex(), str(int(CANARY.hex(), 16))):
             assert secret not in text, "a secret was written down"
+
+
+def test_the_key_that_a_bond_is_to_answer_for_is_made_once_and_named(tmp_path: Path):
+    told = [
+        CliRunner().invoke(app, ["acknowledger", "--data", str(tmp_path / "new")]).output
+        for _ in range(2)
+    ]
+
+    assert told == ["0x" + acknowledging_signer(tmp_path / "new").address.hex() + "\n"] * 2
+    assert (tmp_path / "new" / "acknowledgement.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_the_bond_does_not_answer_for_is_refused(anvil: DevChain, tmp_path: Path):
+    serving = served(tmp_path, anvil, SecretSigner(CANARY).address)
+    (serving.directory / "acknowledgement.key").write_text("11" * 32)
+
+    async def open_it() -> None:
+        async with Stack(settings_of(serving)):
+            raise AssertionError("it opened")
+
+    with pytest.raises(DeploymentError, match="the bond answers for the word of 0x"):
+        asyncio.run(open_it())
 
 
 def test_a_wrong_operator_key_or_password_is_refused_before_anything_is_sent(

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import event
 
 from engine.commands import Kind, batch_of, command, list_market
+from engine.events import EventKind
 from engine.frames import Committed
 from engine.receipt import Receipt
 from engine.reference import Engine
@@ -33,6 +34,7 @@ from settlement.attachments import (
     OrderBits,
     SignedOrder,
     TokenListing,
+    TradeBusted,
     encode,
 )
 from settlement.catalog import Catalog
@@ -131,8 +133,9 @@ class World:
         self.transfers = [t._replace(confirmations=confirmations) for t in self.transfers]
 
     def trades_are(self, word):
-        """Let all trades be this far on their way to the chain."""
-        self.trade_words = {None: word}
+        """Let all trades be this far on their way to the chain, but for those that are busted."""
+        busted = {trade for trade, said in self.trade_words.items() if said == "busted"}
+        self.trade_words = {None: word, **dict.fromkeys(busted, "busted")}
 
 
 class House:
@@ -274,9 +277,10 @@ class House:
     # -- SettlementPort ----------------------------------------------------------------------
 
     def trade_state(self, trade_id):
-        word = self.world.trade_words.get(None, "matched")
-        if word == "matched":
-            return TradeState("matched")
+        words = self.world.trade_words
+        word = words.get(trade_id, words.get(None, "matched"))
+        if word in ("matched", "busted"):
+            return TradeState(word)
         if word == "batched":
             return TradeState("batched", 9)
         return TradeState(word, 9, keccak256(b"batch 9"))
@@ -346,6 +350,23 @@ class House:
         for transfer in self.world.transfers:
             self.merchants.payment_seen(transfer)
 
+    def bust(self, fill):
+        """Undo one sale to the maker in the ledger, as the settler's command does."""
+        base_pips = pips_of_decimal(fill.amount)
+        quote_pips, fee_pips = pips_of_decimal(fill.proceeds), pips_of_decimal(fill.fee)
+        row = command(
+            Kind.BUST,
+            market=0,
+            account=self.catalog.account_number(MAKER),
+            fee_cap_ppm=self.catalog.account_number(MERCHANT),
+            price_ticks=base_pips,
+            amount=quote_pips,
+            expiry_ns=fee_pips,
+        )
+        events = self.submit(row, TradeBusted(fill.trade_id, "InsufficientBalance(0x55, 1, 0, 9)"))
+        assert events[0]["kind"] == EventKind.TRADE_BUSTED, events
+        self.world.trade_words[fill.trade_id] = "busted"
+
     def tick(self):
         """Let everything that is due happen once."""
 
@@ -363,6 +384,12 @@ class House:
     def pips(self, address, token):
         """Return everything an account has."""
         return sum(self.balance(address, token))
+
+
+def pips_of_decimal(text):
+    """Return how many pips a decimal of eight places is."""
+    whole, _, places = text.partition(".")
+    return int(whole) * 10**8 + int(places.ljust(8, "0"))
 
 
 def address_bytes(text):

@@ -31,7 +31,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("pass"), st.sampled_from([1, 60, 901, 86_401])),
     st.tuples(st.just("chain"), st.sampled_from(["batched", "mined", "final"])),
     st.tuples(st.just("endpoint"), st.sampled_from([200, 500, 410])),
-    st.tuples(st.sampled_from(["watch", "tick", "sweep", "restart"]), st.just(0)),
+    st.tuples(st.sampled_from(["watch", "tick", "sweep", "restart", "bust"]), st.just(0)),
 )
 
 
@@ -76,6 +76,16 @@ def act(world, invoice, action, argument):
             house.settle_sweeps()
         case "restart":
             world.restart()
+        case "bust":
+            bust_newest(world, invoice)
+
+
+def bust_newest(world, invoice):
+    """Undo the newest sale, unless it is final or was undone before."""
+    conversions = world.house.merchants.invoice(invoice.id).conversions
+    fills = [fill for conversion in conversions for fill in conversion.fills]
+    if fills and world.house.trade_state(fills[-1].trade_id).state not in ("final", "busted"):
+        world.house.bust(fills[-1])
 
 
 def check(world):

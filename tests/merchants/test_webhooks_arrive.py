@@ -175,6 +175,37 @@ def test_a_hanging_endpoint_delays_only_itself(world):
     assert reached[2:] == ["https://slow/"], "and it was asked once"
 
 
+def test_closing_waits_for_what_is_in_the_air_and_for_nothing_behind_it(world):
+    """Found by reading: with a shop that hangs, closing waited 15 s for each event that was due."""
+    house = world.house
+    store = house.approved_store()
+    for _ in range(3):
+        house.invoice(store)
+    reached, release = [], asyncio.Event()
+
+    class Slow:
+        async def post(self, url, headers, body):
+            reached.append(headers["webhook-id"])
+            await release.wait()
+            return Answer(503)
+
+    async def play():
+        deliveries = deliveries_to(world, Slow())
+        assert deliveries.start_due() == 1
+        while not reached:
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(deliveries.close())
+        await asyncio.sleep(0)
+        release.set()
+        await closing
+        assert len(reached) == 1
+
+    asyncio.run(play())
+    assert [attempts for _, attempts in statuses(house, store)] == [1, 0, 0]
+    run(deliveries_to(world, house))
+    assert len(world.received) == 2, "the others leave after the next start, this one when it may"
+
+
 def test_nothing_leaves_unsigned():
     with pytest.raises(AssertionError):
         headers_of([], "msg_1", 1, b"")

@@ -13,6 +13,7 @@ from gateway.channels import Channels
 from gateway.marketdata import MarketData
 from gateway.snapshotter import keep
 from gateway.userstream import UserStream
+from settlement.acknowledgements import Acknowledger
 from settlement.attachments import ExitEvidence
 from settlement.outbox import Outbox
 from settlement.ports import TradeState
@@ -53,6 +54,7 @@ def house_on(storage, outbox, snapshots=None):
             Returns(None, outbox, DOMAIN.contract, 0, 1),  # Asks the chain only when told to look.
             MarketData(house.catalog, channels, lambda _: matched),
             UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
+            Acknowledger(DOMAIN, OPERATOR),
         )
 
     house = House(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)

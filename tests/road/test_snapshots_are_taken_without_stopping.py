@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from contextlib import nullcontext
 
 import pytest
@@ -118,3 +119,26 @@ def test_a_state_that_does_not_restore_is_not_kept(kept):
         assert SnapshotFiles(DirectoryReader(kept)).names() == []
 
     on_the_road(kept, scenario, Forgetful)
+
+
+def test_a_child_that_stands_still_ends_and_is_a_failure(kept):
+    """Found by reading: closing waited for it without end."""
+    held = threading.Lock()
+    held.acquire()
+
+    async def scenario(house, _):
+        taker = Snapshotter(
+            house.sequencer,
+            lambda: {"never": bytes(held.acquire())},
+            nullcontext,
+            kept,
+            Engine,
+            lambda: house.now_ns,
+            child_seconds_max=1,
+        )
+        taker.begin()
+        taker.close()
+        assert (taker.failures, taker.sequence) == (1, 0)
+        assert not kept.exists()
+
+    on_the_road(kept, scenario)

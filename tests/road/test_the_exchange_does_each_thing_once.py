@@ -6,7 +6,19 @@ import pytest
 
 from engine.types import MONEY_MAX, Outcome, Side
 from settlement.attachments import ExitEvidence
-from tests.admission.rig import ALICE, BOB, LANE, NS, OTHER, START, STRANGER, TOKEN, USD
+from tests.admission.rig import (
+    ALICE,
+    BOB,
+    LANE,
+    LOT_PIPS,
+    NS,
+    OTHER,
+    START,
+    STRANGER,
+    TICK_PIPS,
+    TOKEN,
+    USD,
+)
 from tests.road.rig import House, evidence, settle_down
 
 EXIT = ExitEvidence(bytes(32), 0, 1)
@@ -222,5 +234,24 @@ def test_only_the_owner_cancels():
             answer = await house.exchange.cancel(owner.address, order_id)
             assert answer.outcome == Outcome.NOT_RESTING
         assert (await house.exchange.cancel(ALICE.address, placed.order_id)).accepted
+
+    on_the_road(scenario)
+
+
+def test_a_rebate_is_listed_up_to_what_the_taker_pays():
+    async def scenario(house):
+        def listing(maker_fee_ppm):
+            return house.exchange.list_market(
+                *("USD-TOKEN", "USD", "TOKEN"),
+                lot_pips=LOT_PIPS,
+                tick_pips=TICK_PIPS,
+                maker_fee_ppm=maker_fee_ppm,
+                taker_fee_ppm=500,
+            )
+
+        assert (await listing(-501)).outcome == Outcome.BAD_LISTING
+        assert house.catalog.market("USD-TOKEN") is None
+        assert (await listing(-500)).accepted
+        assert house.catalog.market("USD-TOKEN").maker_fee_ppm == -500
 
     on_the_road(scenario)

@@ -51,6 +51,20 @@ contract GhostFillsTest is Rig {
         haunted.checkQueue();
     }
 
+    /// @dev Found by a long walk: the operator of the walk forgot the higher cancel for the lower
+    /// one that came after it.
+    function test_a_later_cancel_of_lower_nonces_does_not_revive_the_higher_ones() public {
+        haunted.requestCancel(0, 0, 2);
+        vm.warp(block.timestamp + EXIT_DELAY + 1);
+        haunted.finishCancel(0, 0);
+        haunted.requestCancel(0, 0, 0);
+        for (uint256 i; i < 4; ++i) {
+            haunted.sealSome(0, 4, ONE, 1);
+            haunted.settleAll();
+        }
+        yes(haunted.settled() > 4, "batches settled");
+    }
+
     /// @dev A quiet night proves nothing: traders must have tried, and while batches were waiting.
     function afterInvariant() public {
         haunted.settleAll();

@@ -235,8 +235,9 @@ contract Haunted is Rig {
         bytes memory message =
             abi.encodeCall(IExchange.requestCancel, (window ? 0 : LANE, upper, nonce));
         if (!act(who, message)) return;
-        if (window) _windowDead[who] = nonce;
-        else _laneDead[who][upper] = nonce;
+        // As admission does: a later request of lower nonces revives none of the higher ones.
+        if (window) _windowDead[who] = max(_windowDead[who], nonce);
+        else _laneDead[who][upper] = max(_laneDead[who][upper], nonce);
         finishCancel(who, where);
     }
 
@@ -249,6 +250,10 @@ contract Haunted is Rig {
                 IExchange.finishCancel, (accountOf(who), window ? 0 : LANE, where % 3 == 1)
             )
         );
+    }
+
+    function max(uint64 a, uint64 b) private pure returns (uint64) {
+        return a > b ? a : b;
     }
 
     function revokeKey(uint256 who) external {

@@ -1,0 +1,160 @@
+"""How is a settler killed exactly between two states, in a process of its own?
+
+The child opens the exchange on its directory, talks to an anvil that is not its own and says each
+change of state down a pipe before it goes on: ``(state, is_stored)``, False where the transaction
+of the outbox is not committed yet. The parent answers, or kills it; nobody sleeps. Where nothing
+can move any more the child says how much is not final, and asks for another block.
+"""
+
+import multiprocessing
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.events import EventKind
+from engine.types import Side
+from settlement.actions import ActionState
+from settlement.attachments import SignedOrder, decode
+from settlement.chain import Chain, node_at
+from settlement.opened import NoBatchError, open_batch
+from tests.chain.conftest import until
+from tests.chain.road import NS, Road
+
+ROAD = (ActionState.SEALED, ActionState.SIGNED, ActionState.BROADCAST, ActionState.MINED)
+MOMENTS = tuple((state, stored) for state in (*ROAD, ActionState.FINAL) for stored in (False, True))
+ROUNDS_MAX = 60
+ANSWER_SECONDS_MAX = 60
+
+# Forked from a server that has everything imported: a process costs milliseconds, and has none of
+# this one's threads.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
+
+
+class Node(NamedTuple):
+    """What a settler sees of somebody else's node."""
+
+    chain: Chain
+
+
+def settle(directory: Path, rpc_url: str, confirmations: int, ahead_ns: int, pipe: Connection):
+    """Be the child: settle until everything is final."""
+
+    def observe(state: ActionState, is_stored: bool) -> None:
+        pipe.send((state, is_stored))
+        pipe.recv()
+
+    def clock() -> int:
+        return time.time_ns() + ahead_ns
+
+    road = Road(directory, Node(node_at(rpc_url)), clock, confirmations, observe=observe)
+    road.settler.seal_now()
+    open_count = -1
+    while open_count:
+        until(lambda: not road.settler.step())
+        assert road.settler.halted is None, road.settler.halted
+        open_count = road.outbox.count(*ROAD)
+        pipe.send(open_count)
+        pipe.recv()
+    road.close()
+
+
+def run(road: Road, ahead_ns: int, is_last: Callable[[ActionState, bool], bool]) -> bool:
+    """Let a settler of its own process work on the closed ``road``; True if it was killed.
+
+    ``is_last`` is asked at each change of state whether the process has to die of it.
+    """
+    ours, theirs = PROCESSES.Pipe()
+    arguments = road.directory, road.devchain.rpc_url, road.confirmations, ahead_ns, theirs
+    child = PROCESSES.Process(target=settle, args=arguments)
+    child.start()
+    theirs.close()
+    rounds = 0
+    try:
+        while True:
+            assert ours.poll(ANSWER_SECONDS_MAX), "the settler is stuck"
+            match ours.recv():
+                case (state, is_stored):
+                    if is_last(state, is_stored):
+                        child.kill()
+                        child.join()
+                        assert child.exitcode == -signal.SIGKILL
+                        return True
+                case open_count:
+                    rounds += 1
+                    assert rounds < ROUNDS_MAX, f"{open_count} actions never become final"
+                    mine(road)
+                    if open_count == 0:
+                        ours.send(None)
+                        child.join(ANSWER_SECONDS_MAX)
+                        assert child.exitcode == 0
+                        return False
+            ours.send(None)
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+
+
+def mine(road: Road, count: int = 1) -> None:
+    """Add blocks with what waits in the pool; past ``DevChain``, which knows its own alone."""
+    now_s = max(road.clock() // NS, road.devchain.chain.head().timestamp + 1)
+    road.devchain.rpc("evm_setNextBlockTimestamp", [hex(now_s)])
+    road.devchain.rpc("anvil_mine", [hex(count)])
+
+
+def chain_trades(road: Road) -> Counter[tuple[bytes, bytes, int, int]]:
+    """Count what the contract took, from successful transactions alone: no outbox, no ledger."""
+    found: Counter[tuple[bytes, bytes, int, int]] = Counter()
+    tokens = [token.address for token in road.deployment.tokens]
+    height = road.devchain.chain.head().number
+    for number in range(road.deployment.deploy_block, height + 1):
+        block = road.devchain.rpc("eth_getBlockByNumber", [hex(number), True])
+        for sent in block["transactions"]:
+            try:
+                opened = open_batch(bytes.fromhex(sent["input"][2:]), road.domain, tokens)
+            except NoBatchError:
+                continue
+            receipt = road.devchain.chain.receipt(bytes.fromhex(sent["hash"][2:]))
+            assert receipt is not None
+            if receipt.succeeded:
+                found.update(
+                    (trade.buy.digest, trade.sell.digest, trade.base_pips, trade.quote_pips)
+                    for trade in opened.trades
+                )
+    return found
+
+
+def journal_trades(road: Road) -> Counter[tuple[bytes, bytes, int, int]]:
+    """Count what the engine matched, from the journal."""
+    digests: dict[int, bytes] = {}
+    found: Counter[tuple[bytes, bytes, int, int]] = Counter()
+    market = road.catalog.markets[0]
+    for batch in road.history():
+        for frame in batch.frames():
+            signed = decode(frame.attachment)
+            for event in frame.events:
+                if event["kind"] == EventKind.ACCEPTED:
+                    assert isinstance(signed, SignedOrder)
+                    digests[int(event["order_id"])] = signed.digest
+                elif event["kind"] == EventKind.TRADE:
+                    pair = digests[int(event["order_id"])], digests[int(event["maker_id"])]
+                    buy, sell = pair if event["side"] == Side.BUY else pair[::-1]
+                    lots, ticks = int(event["amount"]), int(event["price_ticks"])
+                    found[buy, sell, market.base_pips(lots), market.quote_pips(lots, ticks)] += 1
+    return found
+
+
+def assert_each_trade_once(road: Road) -> int:
+    """Chain, journal, vault and ledger tell one story; return how many trades it has."""
+    expected = journal_trades(road)
+    assert chain_trades(road) == expected
+    assert set(expected.values()) <= {1}
+    actions = road.outbox.in_state(*ActionState, limit=100_000)
+    assert {action.state for action in actions} <= {ActionState.FINAL}
+    road.assert_books_agree()
+    return len(expected)

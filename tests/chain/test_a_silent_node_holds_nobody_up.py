@@ -1,0 +1,93 @@
+"""A node that takes the question and never answers costs one bounded wait, not the whole day."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settlement.chain import Chain, ChainUnavailableError, node_at
+from settlement.devchain import start_devchain
+from settlement.quorum import QuorumChain
+from settlement.reconcile import Reconciler
+from tests.chain.conftest import Clock
+from tests.chain.road import Road
+
+SILENCE_SECONDS = 1
+
+
+@pytest.fixture
+def silent_url() -> Iterator[str]:
+    """An address where connections are taken and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_it_is_asked_once_and_not_five_times(silent_url: str):
+    node = node_at(silent_url, SILENCE_SECONDS)
+    began = time.monotonic()
+    with pytest.raises(ChainUnavailableError, match="eth_getBlockByNumber"):
+        node.head()
+    assert SILENCE_SECONDS <= time.monotonic() - began < 3 * SILENCE_SECONDS
+
+
+def test_what_is_no_json_is_no_answer():
+    """A proxy's page, say: found as an error that would have ended the process."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            taken, _ = listening.accept()
+            with taken:
+                taken.recv(65_536)
+                taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
+
+        proxy = threading.Thread(target=answer)
+        proxy.start()
+        with pytest.raises(ChainUnavailableError):
+            node_at(f"http://127.0.0.1:{listening.getsockname()[1]}", SILENCE_SECONDS).head()
+        proxy.join()
+
+
+class Hung:
+    """A node none of whose methods returns before the test is over."""
+
+    def __init__(self, over: threading.Event) -> None:
+        self._over = over
+
+    def __getattr__(self, name: str) -> Any:
+        def wait(*_: Any, **__: Any) -> None:
+            self._over.wait()
+            raise ChainUnavailableError("too late")
+
+        return wait
+
+
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
+    tmp_path: Path, clock: Clock, over: threading.Event
+):
+    with start_devchain(tmp_path / "chain", "eth-tester", clock) as devchain:
+        road = Road(tmp_path, devchain, clock)
+        road.fund()
+        true, hung = devchain.chain, Hung(over)
+        nodes: Any = [hung, true, true]
+        chain: Chain = QuorumChain(nodes, 2)
+        judge = Reconciler(
+            chain, road.outbox, road.settler, road.catalog, road.deployment, lambda: road.engine
+        )
+        final = chain.head().number
+
+        assert judge.compare(judge.cut(), final) == judge.compare(judge.cut(), final) == []
+        assert judge.block == final
+        assert chain.base_fee() > 0
+        over.set()
+        road.close()

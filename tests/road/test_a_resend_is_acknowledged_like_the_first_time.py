@@ -1,0 +1,61 @@
+"""Whoever lost an answer sends the order again, and gets the very same signed word on it."""
+
+import pytest
+
+from engine.types import Side
+from gateway.demo.actors import MAKER_ONE
+from gateway.demo.client import Client, order_document
+from tests.road.test_bad_input_changes_nothing import LANE, Running
+
+
+def placed(running, document):
+    """Place ``document`` on a connection of its own."""
+    client = Client("127.0.0.1", running.stack.port)
+    try:
+        return client.post("/v1/orders", document)
+    finally:
+        client.close()
+
+
+def kept(running):
+    """Take a snapshot and wait for the child."""
+
+    async def snapshot():
+        running.stack.snapshotter.begin()
+        running.stack.snapshotter.close()
+        assert running.stack.snapshotter.failures == 0
+
+    running.on_loop(snapshot())
+
+
+@pytest.mark.parametrize("with_snapshot", [False, True], ids=["replayed", "from a snapshot"])
+def test_a_resend_gets_the_same_word_before_and_after_a_restart(tmp_path, with_snapshot):
+    running = Running(tmp_path)
+    running.fund()
+    expiry = running.stack.now_ns() // 10**9 + 600
+    orders = [
+        running.wallets[MAKER_ONE].order(
+            running.market, Side.BUY, 100, 250_000 - i, nonce=1, expiry=expiry, lane=LANE + i
+        )
+        for i in range(5)
+    ]
+    documents = [order_document(order) for order in orders]
+    first = [placed(running, document) for document in documents[:3]]
+    if with_snapshot:
+        kept(running)
+    first += [placed(running, document) for document in documents[3:]]
+    again = [placed(running, document) for document in documents]
+    running.close()
+
+    running = Running(tmp_path)
+    assert (running.stack.sequencer.resumed_at > 0) == with_snapshot
+    later = [placed(running, document) for document in documents]
+    running.close()
+
+    assert len({answer["acknowledgement"]["item"] for answer in first}) == 5
+    for answers in (again, later):
+        for answer, before in zip(answers, first, strict=True):
+            assert answer["fills"] is None and before["fills"] is not None
+            assert answer["acknowledgement_missing"] is None
+            for name in ("order_id", "sequence", "time_ns", "digest", "acknowledgement"):
+                assert answer[name] == before[name], name
