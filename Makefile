@@ -40,15 +40,17 @@ bench: test-env
 	@$(BIN)/python -m benchmarks.harness $(if $(ONLY),--only "$(ONLY)")
 
 # Numba reads past the end of an array without a word: so the engine's own tests run once with every
-# index checked and once without the compiler; then the long hunts.
+# index checked and once without the compiler; then the long hunts. With ARGS it is those alone.
 ENGINE_TESTS := tests/spec tests/property tests/bugs
 
 soak: test-env
+ifeq ($(ARGS),)
 	@echo "The engine with every index checked" && \
 	  NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/bounds-checked \
 	  $(BIN)/python -m pytest --timeout=0 $(ENGINE_TESTS)
 	@echo "The engine without the compiler" && \
 	  NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest --timeout=0 $(ENGINE_TESTS)
+endif
 	@$(BIN)/python -m pytest -m soak --timeout=0 $(ARGS)
 
 # Proofs for all inputs and static analysis of the contracts: minutes, in an environment of its own.
