@@ -6,6 +6,7 @@
 every answer may be as old as a node that lags.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Final, NamedTuple
@@ -96,7 +97,7 @@ class Blocks:
         self.pool: dict[tuple[bytes, int], Signed] = {}
         self._salt = 0
         self._acted: dict[tuple[bytes, int], Signed] = {}
-        self.reverts: dict[str, int] = {}
+        self.refused: Counter[str] = Counter()
 
     @property
     def tip(self) -> Sealed:
@@ -197,7 +198,7 @@ class Blocks:
                 made.after, sent.sender, sent.to, sent.calldata, block.timestamp
             )
         except RefusedError as refused:
-            self.reverts[refused.error] = self.reverts.get(refused.error, 0) + 1
+            self.refused[refused.error] += 1
             logs, succeeded = [], False
         else:
             succeeded = True

@@ -6,8 +6,13 @@ import pytest
 
 
 @pytest.fixture
-def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+def say(request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Return a function that writes lines to the terminal at once."""
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
     assert isinstance(reporter, pytest.TerminalReporter)
-    return lambda words: reporter.write_line(f"\n{words}")
+
+    def to_the_terminal(words: str) -> None:
+        with capfd.disabled():
+            reporter.write_line(f"\n{words}")
+
+    return to_the_terminal

@@ -1,5 +1,6 @@
 """How is one seed run, many, and what does a failing one say?"""
 
+import gc
 import os
 import traceback
 from collections import Counter
@@ -20,6 +21,7 @@ from tests.sim.world import World, memory_directory
 
 SEEDS: Path = Path(__file__).with_name("seeds")
 CRITICAL = 50
+GARBAGE_THRESHOLD = 50_000
 TROUBLES = (
     AssertionError,
     AttributeError,
@@ -49,25 +51,32 @@ def run(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
     with memory_directory() as directory:
         world = World(options or drawn(seed), Path(directory), parts)
+        trouble = ""
         try:
             world.run(commands)
             come_to_rest(world)
         except TROUBLES as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(where.filename).name}:{where.lineno}"
-            return Verdict(
-                seed, commands, f"{type(error).__name__} at {place}: {error}", world.counts
-            )
-        return Verdict(seed, commands, "", world.counts)
+            trouble = f"{type(error).__name__} at {place}: {error}"
+        refused = {f"chain refused {error}": n for error, n in world.blocks.refused.items()}
+        return Verdict(seed, commands, trouble, world.counts + Counter(refused))
 
 
 def _run(job: tuple[int, int]) -> Verdict:
     return run(*job)
 
 
+def _begin_worker() -> None:
+    """What a worker has inherited stays, and its worlds are small: look through them seldom."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
+
+
 def run_many(jobs: Iterable[tuple[int, int]]) -> Iterator[Verdict]:
     """Run (seed, commands) on all cores; the order of the answers is that of the jobs."""
-    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
+    cores = os.cpu_count()
+    with ProcessPoolExecutor(cores, get_context("fork"), initializer=_begin_worker) as pool:
         yield from pool.map(_run, jobs)
 
 

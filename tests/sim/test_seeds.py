@@ -14,6 +14,8 @@ from tests.sim.runs import kept, rerun, run, run_many
 
 SEEDS = 100
 COMMANDS = 2_000
+ROUND = 8
+"""How many seeds a hunt begins before it looks at its clock: some ten seconds' worth."""
 REACHED = (
     *("ended by power cut", "ended by kill", "ended by disk error 5", "EIO at sync"),
     *("EIO at write", "EIO at read", "answer DISK_LOW", "rot in journal: refused"),
@@ -23,7 +25,8 @@ REACHED = (
     *("chain call lost", "chain answer lost", "receipt missing", "transaction forgotten"),
     *("chain answer stale", "operator nonce spent by a stranger", "reorg of 11"),
     *("webhook lost", "webhook answer lost", "webhook delivered", "invoices", "payments"),
-    *("event TRADE", "event CANCELLED", "event WITHDRAWN", "event EXIT_ENDED", "event PHASE_SET"),
+    *("event TRADE", "event CANCELLED", "event WITHDRAWN", "event EXIT_ENDED"),
+    *("phase OPEN", "phase POST_ONLY", "phase CANCEL_ONLY", "phase HALTED"),
 )
 """What a hundred seeds must have met, or the generator has lost it."""
 
@@ -74,7 +77,7 @@ def test_new_seeds_for_as_long_as_told(request, say):
     first, wanted, commands = option("--seed"), option("--seeds"), option("--commands")
     began, found, counts, done = time.monotonic(), [], Counter(), 0
     while done < wanted if wanted else time.monotonic() - began < option("--seconds"):
-        size = min(50, wanted - done) if wanted else 50
+        size = min(ROUND, wanted - done) if wanted else ROUND
         jobs = [(first + done + i, commands) for i in range(size)]
         for verdict in run_many(jobs):
             counts.update(verdict.counts)

@@ -13,7 +13,7 @@ from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.receipt import Receipt
 from engine.reference import Engine as Reference
-from engine.types import Limits, Outcome
+from engine.types import Limits, Outcome, Phase
 from settlement.attachments import (
     DepositEvidence,
     ExitEvidence,
@@ -100,6 +100,8 @@ class Witness:
                 self.last_trade = int(event["trade_id"])
             elif kind is EventKind.WITHDRAWN:
                 self.last_payout = frame.sequence
+            elif kind is EventKind.PHASE_SET:
+                self._count(f"phase {Phase(int(frame.command['amount'])).name}")
         first = frame.events[0] if len(frame.events) else None
         rejected = first is not None and first["kind"] == EventKind.REJECTED
         if rejected:

@@ -6,6 +6,7 @@ with what was shown and acknowledged. ``tests.sim.quiet`` then heals everything 
 """
 
 import asyncio
+import inspect
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -264,6 +265,10 @@ class World:
         assert self.loop is not None
         for task in asyncio.all_tasks(self.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
+            work = task.get_coro()
+            assert inspect.iscoroutine(work)
+            if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                work.close()  # It never began, which Python would warn of.
         self.loop.set_exception_handler(lambda loop, context: None)
         self.loop.close()
         if self.house is not None:
