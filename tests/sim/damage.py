@@ -21,7 +21,7 @@ def survives_damage(world: "World", kind: str) -> str:
     restored.
     """
     journal, snapshots = world.disk.copy(), world.snapshot_disk.copy()
-    is_snapshot = bool(snapshots.names()) and world.dice.random() < 0.3
+    is_snapshot = bool(snapshots.names()) and world.dice.random() < 0.5
     damaged = snapshots if is_snapshot else journal
     names = [name for name in damaged.names() if damaged.entries[name].stable]
     if not names or not world.witness.prints or not journal_names(SimStorage(journal)):
