@@ -16,7 +16,7 @@ HARSH = {
     "seam_kill_ppm": 400,
     "error_sync_ppm": 1_500,
     "rot_ppm": 800_000,
-    "clock_ppm": 30_000,
+    "clock_ppm": 150_000,
     "stranger_ppm": 0,
     "shops": 0,
     "file_size": 4_096,
