@@ -12,6 +12,7 @@ from settlement.attachments import WithdrawalReturned
 from settlement.batch import encode_call
 from settlement.busts import bust_command, bust_evidence
 from settlement.devchain import DevChain, start_devchain
+from settlement.eip712 import countersignature_digest
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, OPERATOR, Road, transact
 
@@ -77,8 +78,9 @@ def steal(road: Road, owner, token: bytes, pips: int) -> None:
     expiry = road.clock() // NS + 600
     payout = (owner.address, token, pips, owner.address, 1, expiry)
     raw = road.chain.call(road.domain.contract, encode_call("withdrawalDigest", payout))
-    signatures = owner.sign_digest(raw), OPERATOR.sign_digest(raw)
-    call = encode_call("withdraw", payout, *signatures)
+    consent = countersignature_digest(road.domain, raw, 0)
+    signatures = owner.sign_digest(raw), OPERATOR.sign_digest(consent)
+    call = encode_call("withdraw", payout, 0, *signatures)
     assert transact(road.devchain.chain, DEPLOYER, road.domain.contract, call).succeeded
 
 
