@@ -70,12 +70,12 @@ class Mirror:
     def settle(self, batch: EncodedBatch, trades: list[SettledTrade]) -> None:
         """Apply ``trades`` as ``batch``. Raises ``RefusedError`` and changes nothing."""
         header = batch.header
+        if trades and header.command_count == 0:
+            raise RefusedError("TradesWithoutCommands")
         if header.batch != self.next_batch:
             raise RefusedError("BatchOutOfOrder")
         if header.prev_head != self.head:
             raise RefusedError("WrongPrevHead")
-        if trades and header.command_count == 0:
-            raise RefusedError("TradesWithoutCommands")
         if header.close_time < self.last_close_time:
             raise RefusedError("CloseTimeTooEarly")
         after = self._copy()
