@@ -35,6 +35,9 @@ class Answer(NamedTuple):
 class Egress(Protocol):
     """Sends one POST."""
 
+    def refusal(self, url: str) -> str:
+        """Return why ``url`` can never be sent to, as far as its text tells, or nothing."""
+
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Send and wait for the status; never raises for anything the far end does."""
 
@@ -52,7 +55,7 @@ class HttpEgress:
         self._tls = ssl.create_default_context()
 
     def refusal(self, url: str) -> str:
-        """Return why ``url`` can never be sent to, as far as its text tells, or nothing."""
+        """See ``Egress``."""
         try:
             target = self._target(url)
             if judged(target.host) is not None:
