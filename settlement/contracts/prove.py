@@ -34,18 +34,18 @@ TRIAGE: Final = {
         1, "an exit is rounded down to whole raw units, and only these are taken off the balance"
     ),
     "incorrect-equality": Explained(
-        14, "flags, nonces and zero amounts of our own; no balance that others can move by a wei"
+        16, "flags, nonces and zero amounts; a wei from others makes at most a payout of a wei"
     ),
     "uninitialized-local": Explained(4, "zero is the intended start of counters and structs"),
     "unused-return": Explained(
-        4, "one of several values is asked for; a clone's address is known before it is made"
+        5, "one of several values is asked for; a clone's address is known before it is made"
     ),
     "shadowing-local": Explained(3, "names of parameters in an interface, where nothing is read"),
     "reentrancy-events": Explained(
-        1, "an event after the sweep, whose amount is only known then; it guards nothing"
+        2, "an event after sweep or rescue, whose amount is only known then; it guards nothing"
     ),
     "timestamp": Explained(
-        12, "delays of hours and days; a block's time can be wrong by seconds, and is allowed to"
+        13, "delays of hours and days; a block's time can be wrong by seconds, and is allowed to"
     ),
 }
 

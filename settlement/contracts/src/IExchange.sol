@@ -71,8 +71,7 @@ interface IExchange {
     /// @notice The balance is smaller than the amount.
     error InsufficientBalance(address account, uint256 number, uint256 balance, uint256 amount);
 
-    /// @notice Tokens lie with a custodian that pays on the word of `exchange` now: what is deposited
-    /// here could never leave.
+    /// @notice The custodian obeys `exchange` now: what is deposited here could never leave.
     error Replaced(address exchange);
 
     /// @notice `amount` was credited to `account`.

@@ -68,8 +68,8 @@ contract GhostFillsTest is Rig {
         yes(haunted.settled() > 4, "batches settled");
     }
 
-    /// @dev Found by a review, which had to: withdrawals were not among the calls. An operator whose
-    /// consent waits for nothing is what the contract was before it bound it to the log.
+    /// @dev Found by a review, for withdrawals were not among the calls. An operator whose consent
+    /// waits for nothing is what the contract was before it bound it to the log.
     function test_the_calls_of_the_walk_find_a_withdrawal_that_waits_for_nothing() public {
         Haunted careless = new Haunted(true);
         bytes memory told;
