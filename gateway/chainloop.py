@@ -243,6 +243,8 @@ class ChainLoop:
             await self._reconciliation.check(poll.upto - 1)
         except ChainUnavailableError as error:
             self.unreachable = str(error)
+            # A node may have no state for blocks from before it started; for the next it will.
+            self.waits_for_blocks = True
 
     async def _take_all(self, poll: Poll) -> bool:
         """Carry out what is deep enough; return whether it led to a command."""

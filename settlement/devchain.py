@@ -376,7 +376,7 @@ class DevChain:
     """A development chain on a directory; one process at a time.
 
     What comes by ``rpc`` as ``eth_sendRawTransaction`` or ``evm_mine`` is durable. What goes past
-    it to ``rpc_url``, and anvil's own methods (``anvil_reorg``, ``anvil_setBalance``), survive a
+    it to ``rpc_url``, which a sandbox therefore tells nobody, and anvil's own methods survive a
     clean stop only. Any thread may call; eth-tester answers them one after the other.
     """
 
