@@ -8,6 +8,7 @@ ledger cannot take is kept due (``settlement.unbooked``) and holds nothing else 
 
 import asyncio
 from collections.abc import Sequence
+from itertools import starmap
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -177,6 +178,7 @@ class ChainLoop:
         """Where the last log about a session key was."""
         self._told: dict[Place, _Told] = {}
         """The transfers that merchants count and that are not behind the cursor yet."""
+        self._told_head = 0
         self._log = structlog.get_logger("chain")
         self.unreachable = ""
         self.waits_for_blocks = False
@@ -315,7 +317,7 @@ class ChainLoop:
         return moved
 
     def _pay(self, poll: Poll) -> None:
-        """Tell merchants of the transfers that are new, deep enough by now, or gone."""
+        """Tell merchants, all at once, of the transfers that are new, deeper by now, or gone."""
         shown = {
             (sighting.value.at.tx_hash, sighting.value.position): sighting
             for sighting in poll.sightings
@@ -329,14 +331,13 @@ class ChainLoop:
                 # A reorganisation has dropped it, or it pays something else by now.
                 self._merchants.payment_orphaned(*place)
                 del self._told[place]
-        news = {
-            place: sighting for place, sighting in shown.items() if self._is_news(place, sighting)
-        }
-        if not news:
+        if poll.head == self._told_head and not any(starmap(self._is_news, shown.items())):
             return
-        transfers = [_transfer(sighting) for sighting in news.values()]
-        are_ours = self._merchants.payments_seen(transfers)
-        for (place, sighting), is_ours in zip(news.items(), are_ours, strict=True):
+        self._told_head = poll.head
+        if not shown:
+            return
+        are_ours = self._merchants.payments_seen(list(map(_transfer, shown.values())))
+        for (place, sighting), is_ours in zip(shown.items(), are_ours, strict=True):
             if is_ours:
                 at = sighting.value.at
                 self._told[place] = _Told(at.block_number, sighting.confirmed, _bare(sighting))

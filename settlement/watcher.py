@@ -109,7 +109,7 @@ class CancelRequested(NamedTuple):
 
 
 class Transferred(NamedTuple):
-    """A plain transfer to a watched address; ``raw_amount`` in raw units of ``token``.
+    """A transfer to a watched address or away from it; ``raw_amount`` in raw units of ``token``.
 
     ``position`` counts the logs of its transaction: another block does not change it.
     """
@@ -269,12 +269,13 @@ class Watcher:
             self._tokens.add(token)
 
     def watch(self, receiver: bytes) -> None:
-        """Look for transfers to ``receiver``; call it before anybody learns the address."""
+        """Look for transfers to ``receiver`` and away from it; call it before anybody learns the
+        address."""
         with self._watching:
             self._receivers.add(receiver)
 
     def unwatch(self, receiver: bytes) -> None:
-        """Stop looking for transfers to ``receiver``; none of them may be unconfirmed."""
+        """Stop looking for transfers of ``receiver``; none of them may be unconfirmed."""
         with self._watching:
             self._receivers.discard(receiver)
 
@@ -304,7 +305,7 @@ class Watcher:
             for seen in self._newest
             if seen.block.number >= first
             for value in seen.values
-            if not isinstance(value, Transferred) or value.receiver in receivers
+            if _is_of(value, receivers)
         ]
         return self._poll_of(shown, first, head, head)
 
@@ -386,7 +387,7 @@ class Watcher:
         values = self._values(sorted(set(logs), key=_place))
         with self._watching:
             receivers = set(self._receivers)
-        paid = [v for v in values if not isinstance(v, Transferred) or v.receiver in receivers]
+        paid = [value for value in values if _is_of(value, receivers)]
         times: dict[int, int] = {}
         for value in paid:
             number = value.at.block_number
@@ -414,8 +415,11 @@ class Watcher:
         if tokens and len(receivers) > FILTERED_MAX:
             wanted.append(LogFilter(tokens, [TRANSFER.topic]))
         elif tokens and receivers:
-            words = [bytes(12) + receiver for receiver in receivers]
+            words: list[bytes] = [bytes(12) + receiver for receiver in receivers]
             wanted.append(LogFilter(tokens, [TRANSFER.topic, None, words]))
+            # What leaves such an address is a sweep; without it nobody could tell a deposit that
+            # came straight into the vault from one that brings in what was seen before.
+            wanted.append(LogFilter(tokens, [TRANSFER.topic, words]))
         return wanted
 
     def _values(self, logs: list[Log]) -> list[Value]:
@@ -427,7 +431,7 @@ class Watcher:
         for log in logs:
             value = value_of(log)
             if isinstance(value, Transferred):
-                if value.token in tokens and value.receiver in receivers:
+                if value.token in tokens and _is_of(value, receivers):
                     values.append(value)
                     paying.append(log)
             elif value is not None and log.address == self._exchange:
@@ -437,6 +441,13 @@ class Watcher:
             value._replace(position=next(positions)) if isinstance(value, Transferred) else value
             for value in values
         ]
+
+
+def _is_of(value: Value, watched: set[bytes]) -> bool:
+    """Return whether it is no transfer, or one to or from a watched address."""
+    return not isinstance(value, Transferred) or not watched.isdisjoint(
+        (value.receiver, value.sender)
+    )
 
 
 def _place(log: Log) -> tuple[int, int]:
