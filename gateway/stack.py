@@ -77,6 +77,10 @@ from settlement.watcher import Watcher
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
+EMBEDDED_CHAIN_SECONDS: Final = 0.1
+REMOTE_CHAIN_SECONDS: Final = 1.0
+"""While nothing happens a turn asks for the newest block twice; nodes of others count that."""
+
 FIGURES_SECONDS: Final = 2.0
 MERCHANT_SECONDS: Final = 0.2
 KEEPER_SECONDS: Final = 0.5
@@ -401,7 +405,9 @@ class Stack:
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
         gc.freeze()
-        self._start_loop(self.chain_loop.turn, 0.1, "chain")
+        is_ours = not isinstance(settings.chain, Remote)
+        chain_seconds = EMBEDDED_CHAIN_SECONDS if is_ours else REMOTE_CHAIN_SECONDS
+        self._start_loop(self.chain_loop.turn, chain_seconds, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
         self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
