@@ -170,6 +170,8 @@ class ChainLoop:
         self._deposit_book = deposit_book
         self._unbooked = unbooked
         self._retried_ns = 0
+        self._no_room: set[int] = set()
+        """Withdrawals that could not be given back, said once."""
         self._merchants = merchants
         self._reconciliation = reconciliation
         self._listeners = listeners
@@ -311,9 +313,13 @@ class ChainLoop:
             moved = moved or receipt.accepted
         for due in self._settler.returns_due():
             receipt = _done(await self._exchange.give_back(due))
-            self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
-            assert receipt.accepted, f"what was debited fits: {receipt.outcome.name}"
-            moved = True
+            if receipt.accepted:
+                self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
+                moved = True
+            elif due.sequence not in self._no_room:
+                # Deposits have taken its room since it was debited. It stays due.
+                self._log.error("withdrawal not given back", sequence=due.sequence)
+                self._no_room.add(due.sequence)
         return moved
 
     def _pay(self, poll: Poll) -> None:

@@ -183,6 +183,8 @@ class Exchange:
         account = self.catalog.account_number(due.account)
         token = self.catalog.token_by_address(due.token)
         assert account is not None and token is not None, "it was debited"
+        if due.amount > MONEY_MAX - self._book().supply(token.number):
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
         return await self._submit(row, WithdrawalReturned(due.sequence, due.reason))
 

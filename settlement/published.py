@@ -98,7 +98,7 @@ def read_published(chain: Chain, deployment: Deployment) -> Published:
     """Read all batches, deposits and grants. Raises ``ChainUnavailableError``."""
     exchange, head = deployment.exchange, chain.head().number
     tokens = [token.address for token in deployment.tokens]
-    faults = list(_token_faults(chain, exchange, tokens))
+    faults = list(_token_faults(chain, exchange, tokens, head))
     batches: list[OpenedBatch] = []
     before = GENESIS_HEAD
     for log in chain.logs([exchange], [SETTLED_TOPIC], deployment.deploy_block, head):
@@ -112,14 +112,14 @@ def read_published(chain: Chain, deployment: Deployment) -> Published:
         except NoBatchError as error:
             faults.append(f"{where}: {error}")
             break
-        on_chain = chain.call(exchange, encode_call("batchHash", number))
+        on_chain = chain.call(exchange, encode_call("batchHash", number), head)
         if opened.header.batch != number or opened.header.prev_head != before:
             faults.append(f"{where} does not follow the one before it")
         if not opened.head == on_chain == log.payload[:32]:
             faults.append(f"{where}: the calldata is not what the contract settled")
         batches.append(opened)
         before = on_chain
-    settled = int.from_bytes(chain.call(exchange, encode_call("nextBatch")), "big") - 1
+    settled = int.from_bytes(chain.call(exchange, encode_call("nextBatch"), head), "big") - 1
     if settled != len(batches) and not faults:
         faults.append(f"the contract has {settled} batches, the node shows {len(batches)}")
     topics = [DEPOSITED.topic, EXIT_FINISHED.topic]
@@ -148,8 +148,8 @@ def _keys(chain: Chain, deployment: Deployment, head: int) -> Keys:
     return dict(keys)
 
 
-def _token_faults(chain: Chain, exchange: bytes, tokens: list[bytes]) -> Iterator[str]:
+def _token_faults(chain: Chain, exchange: bytes, tokens: list[bytes], head: int) -> Iterator[str]:
     for number, token in enumerate(tokens):
-        answer = chain.call(exchange, encode_call("tokens", number))
+        answer = chain.call(exchange, encode_call("tokens", number), head)
         if answer[12:32] != token:
             yield f"token {number} on chain is 0x{answer[12:32].hex()}, not 0x{token.hex()}"

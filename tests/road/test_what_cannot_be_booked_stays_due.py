@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine.types import MONEY_MAX, Outcome
 from settlement.outbox import Outbox
+from settlement.returns import Return
 from settlement.watcher import ExitFinished, ExitRequested, LogId
 from tests.admission.rig import ALICE, BOB, LIMITS, OTHER, TOKEN, USD
 from tests.road.rig import GatedStorage
@@ -189,6 +190,33 @@ def test_a_token_nobody_lists_is_due_beside_others():
         house.shown.values = [deposit(1, token=OTHER), deposit(2)]
         await house.loop.turn()
         assert [outcome for _, outcome in outcomes(house)] == [Outcome.UNKNOWN_TOKEN]
+        assert house.usd(ALICE) == 100
+
+    watched(scenario)
+
+
+def test_found_a_withdrawal_whose_room_was_taken_ended_the_process():
+    """Found on the way: what was debited need not fit any more when it is to be given back."""
+
+    async def scenario(house):
+        house.shown.values = [deposit(1, amount=100), deposit(2, BOB, MONEY_MAX - 100)]
+        await house.loop.turn()
+        assert (await house.exchange.withdraw(ALICE.withdrawal(100))).accepted
+        house.shown.values.append(deposit(3, BOB, 100))
+        await house.loop.turn()
+        assert house.usd(BOB) == MONEY_MAX
+
+        house.shown.returns = [Return(4, ALICE.address, USD, 100, "refused")]
+        commands = house.sequencer.applied
+        for _ in range(3):
+            await house.loop.turn()
+        assert house.usd(ALICE) == 0 and house.sequencer.applied == commands
+
+        house.shown.values += [
+            ExitRequested(log(5), BOB.address, USD, 100, 0),
+            ExitFinished(log(6), BOB.address, USD, 100),
+        ]
+        await house.loop.turn()
         assert house.usd(ALICE) == 100
 
     watched(scenario)

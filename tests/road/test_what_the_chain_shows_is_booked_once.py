@@ -37,6 +37,7 @@ class ShownChain:
         self.cursor = 0
         self.down = False
         self.steps = 0
+        self.returns = []
 
     def poll(self):
         if self.down:
@@ -74,7 +75,7 @@ class ShownChain:
         return []
 
     def returns_due(self):
-        return []
+        return self.returns
 
 
 class Till:
