@@ -224,6 +224,11 @@ def _log(answer: Any) -> Log:
     )
 
 
+def _is_block(number: int, answer: Any) -> bool:
+    block = _parsed("eth_getBlockByNumber", _block_or_none, answer)
+    return block is not None and block.number == number
+
+
 def _logs(answer: Any) -> list[Log]:
     return [_log(entry) for entry in answer]
 
@@ -360,7 +365,7 @@ class RpcChain:
             answer, shown = self._together(
                 ("eth_getLogs", [asked]), ("eth_getBlockByNumber", [hex(end), False])
             )
-            if isinstance(shown, _Refused) or shown is None:
+            if isinstance(shown, _Refused) or not _is_block(end, shown):
                 raise ChainUnavailableError(f"eth_getLogs: the node has no block {end} yet")
             if not isinstance(answer, _Refused):
                 found += _parsed("eth_getLogs", _logs, answer)

@@ -66,3 +66,17 @@ def test_two_payments_in_one_transaction_are_two():
 
 def test_what_is_deep_enough_is_not_taken_back():
     assert told([transfer(1)], [], depth=DEPTH) == [(7, DEPTH)]
+
+
+def test_many_transfers_are_told_in_one_go_and_not_again_while_no_block_comes():
+    """Found: each dust transfer to an invoice was a transaction of its own, ten times a second."""
+
+    async def road():
+        async with Watched(ShownChain()) as house:
+            house.shown.depth = 1
+            house.shown.values = [transfer(number) for number in range(1, 301)]
+            for _ in range(5):
+                await house.loop.turn()
+            assert len(house.till.payments) == 300 and house.till.reports == 1
+
+    asyncio.run(road())
