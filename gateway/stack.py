@@ -27,8 +27,9 @@ from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
-from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.chainloop import ChainLoop
 from gateway.channels import Channels
+from gateway.desk import SettlementDesk
 from gateway.exchange import Exchange
 from gateway.keeper import Keeper
 from gateway.keyfiles import acknowledging_signer, kept_secret
