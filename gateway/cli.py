@@ -123,19 +123,17 @@ def verify(
     url: Annotated[str, typer.Option("--rpc", help="A node of the exchange's chain.")],
     log: Annotated[Path, typer.Option("--log", help="The published log.", exists=True)],
     deployment: Annotated[
-        Path | None, typer.Option(help="Where the contracts are; beside the log if not given.")
+        Path | None, typer.Option(help="Where the contracts are; with the log if not given.")
+    ] = None,
+    acknowledgements: Annotated[
+        Path | None,
+        typer.Option(help="What the operator signed, one JSON object a line.", exists=True),
     ] = None,
 ) -> None:
     """Replay a published log and hold every command, trade and batch against the chain."""
-    from gateway.verify import verify as verify_log
+    from gateway.journalcli import say_verified
 
-    path = deployment or log.parent / "deployment.json"
-    faults = verify_log(log, url, path, console.print)
-    for fault in faults:
-        console.print(f"WRONG: {fault}", highlight=False, markup=False)
-    if faults:
-        sys.exit(1)
-    console.print("The log is what was settled.")
+    sys.exit(say_verified(log, url, deployment, acknowledgements, console))
 
 
 @app.command(name="compile")

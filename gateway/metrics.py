@@ -42,6 +42,11 @@ class SettlementMetrics:
             "Tokens halted because vault and ledger differ",
             registry=registry,
         )
+        self.unbooked = Gauge(
+            "tillbook_unbooked_chain_events",
+            "What happened on chain and the ledger cannot take",
+            registry=registry,
+        )
         self.surplus = Gauge(
             "tillbook_custody_surplus_pips",
             "Pips in custody that nobody owns",

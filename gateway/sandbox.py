@@ -139,7 +139,7 @@ def _greet(console: Console, stack: Stack, public_url: str) -> None:
         f"  Market           {public_url}/",
         f"  A shop to try    {public_url}/shop   buy something and pay from the demo wallet",
         f"  API              {public_url}/openapi.json   stream at /v1/stream",
-        f"  JSON-RPC         {stack.devchain.rpc_url or public_url + '/sandbox/rpc'}",
+        f"  JSON-RPC         {public_url}/sandbox/rpc",
         f"  Demo wallet      {customer}",
         "                   a funded key of the embedded chain, worthless anywhere else",
         f"  Operator token   in {stack.settings.directory / 'operator.token'}",

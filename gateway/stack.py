@@ -27,8 +27,9 @@ from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
-from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.chainloop import ChainLoop
 from gateway.channels import Channels
+from gateway.desk import SettlementDesk
 from gateway.exchange import Exchange
 from gateway.keeper import Keeper
 from gateway.keyfiles import acknowledging_signer, kept_secret
@@ -61,6 +62,7 @@ from settlement.deploy import (
     connect,
     deploy,
 )
+from settlement.depositbook import DepositBook
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
@@ -70,11 +72,16 @@ from settlement.sealer import Sealing
 from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer
 from settlement.submitter import Policy
-from settlement.watcher import DepositBook, Watcher
+from settlement.unbooked import Unbooked
+from settlement.watcher import Watcher
 
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
+EMBEDDED_CHAIN_SECONDS: Final = 0.1
+REMOTE_CHAIN_SECONDS: Final = 1.0
+"""While nothing happens a turn asks for the newest block twice; nodes of others count that."""
+
 FIGURES_SECONDS: Final = 2.0
 MERCHANT_SECONDS: Final = 0.2
 KEEPER_SECONDS: Final = 0.5
@@ -82,6 +89,7 @@ BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
 
 CLOSING_STEPS_MAX: Final = 100
+UNBOOKED_SHOWN_MAX: Final = 8
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
 
@@ -159,12 +167,11 @@ class Stack:
         self._build_chain()
         self._build_exchange()
         self._build_merchants()
-        await asyncio.to_thread(self.chain_loop.rebuild_keys)
         self._recover()
         self.acknowledger.read()
         self.pipeline.start()
         await self._list_what_is_missing()
-        self.chain_loop.resume()
+        await self.chain_loop.resume()
         for address in self.merchants.watched_addresses():
             self.watcher.watch(address)
         return self
@@ -274,8 +281,15 @@ class Stack:
             self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
         )
         self.deposit_book = DepositBook(self.catalog)
+        self.unbooked = Unbooked(self.outbox)
         self.reconciler = Reconciler(
-            self.chain, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
+            self.chain,
+            self.outbox,
+            self.settler,
+            self.catalog,
+            deployment,
+            lambda: self.engine,
+            self.unbooked.pips,
         )
         self.acknowledger = Acknowledger(domain, acknowledging_signer(settings.directory))
 
@@ -331,13 +345,13 @@ class Stack:
             self.pipeline.follow_unremembered(unremembered)
         self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
-            chain=self.chain,
             settler=self.settler,
             watcher=self.watcher,
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
             deposit_book=self.deposit_book,
+            unbooked=self.unbooked,
             merchants=self.merchants,
             reconciliation=self.reconciliation,
             listeners=(self.market_data, self.user_stream),
@@ -381,7 +395,7 @@ class Stack:
             now_ns=self.now_ns,
             not_ready=self._not_ready,
             acknowledge=self.acknowledger.of,
-            restrictions=self.keeper.restrictions,
+            restrictions=self._restrictions,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
@@ -392,7 +406,9 @@ class Stack:
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
         gc.freeze()
-        self._start_loop(self.chain_loop.turn, 0.1, "chain")
+        is_ours = not isinstance(settings.chain, Remote)
+        chain_seconds = EMBEDDED_CHAIN_SECONDS if is_ours else REMOTE_CHAIN_SECONDS
+        self._start_loop(self.chain_loop.turn, chain_seconds, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
         self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
@@ -432,9 +448,13 @@ class Stack:
         shown = self.metrics.settlement
         shown.show(await asyncio.to_thread(self.settler.figures))
         shown.reconciled_block.set(self.reconciliation.block)
+        shown.unbooked.set(len(self.unbooked))
         shown.tokens_halted.set(len(self.reconciliation.reasons))
         for symbol, pips in self.reconciliation.surplus.items():
             shown.surplus.labels(symbol).set(pips)
+
+    def _restrictions(self) -> list[str]:
+        return [*self.keeper.restrictions(), *map(str, self.unbooked.due()[:UNBOOKED_SHOWN_MAX])]
 
     def _not_ready(self) -> list[str]:
         missing = []

@@ -6,7 +6,7 @@ the journal's cursor is part of it. Whatever moment the process dies at, the nex
 the rows what is still to be done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -224,10 +224,12 @@ class Merchants:
         with transaction(self._database) as session:
             return list(session.scalars(recent))
 
-    def payment_seen(self, transfer: Transfer) -> bool:
-        """Take a transfer from the chain watcher; return whether it pays one of our invoices."""
+    def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
+        """Take transfers from the chain watcher; return of each whether it pays one of our
+        invoices."""
         with transaction(self._database) as session:
-            return self.invoices.payment_seen(session, transfer, self._clock())
+            now_ns = self._clock()
+            return [self.invoices.payment_seen(session, one, now_ns) for one in transfers]
 
     def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
         """Return the block of each transfer that is counted and not booked, by hash and index.

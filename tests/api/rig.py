@@ -231,6 +231,12 @@ class MemorySettlement:
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")
 
+    def unwatch(self, address: bytes) -> None:
+        raise AssertionError("the gateway watches nothing")
+
+    def newest_block(self) -> int:
+        return 0
+
 
 class Wallet:
     """A private key that signs orders for itself or, as a session key, for ``account``."""
