@@ -103,6 +103,16 @@ class Metrics:
         self.faults = Counter(
             "tillbook_internal_errors_total", "Faults of ours", registry=self.registry
         )
+        self.hang_ups = Counter(
+            "tillbook_client_hang_ups_total",
+            "Clients that left in the middle of something",
+            registry=self.registry,
+        )
+        self.turned_away = Counter(
+            "tillbook_connections_refused_total",
+            "Connections that there was no room for",
+            registry=self.registry,
+        )
         self.sequence = Gauge(
             "tillbook_sequence", "Last committed sequence seen here", registry=self.registry
         )

@@ -44,6 +44,7 @@ NO_FIGURE: Final = "–"
 router = APIRouter(include_in_schema=False, dependencies=[Depends(charged)])
 
 
+@router.head("/")
 @router.get("/")
 async def market_page(
     services: Here, market: Annotated[str, Query(max_length=32)] = ""
@@ -61,14 +62,18 @@ async def market_page(
 @router.get("/market.css")
 async def style() -> Response:
     """Serve the one style sheet."""
-    return Response((PAGES / "market.css").read_bytes(), media_type="text/css", headers=HEADERS)
+    return Response(_asset("market.css"), media_type="text/css", headers=HEADERS)
 
 
 @router.get("/market.js")
 async def script() -> Response:
     """Serve the one module."""
-    text = (PAGES / "market.js").read_bytes()
-    return Response(text, media_type="text/javascript", headers=HEADERS)
+    return Response(_asset("market.js"), media_type="text/javascript", headers=HEADERS)
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (PAGES / name).read_bytes()
 
 
 @cache
@@ -79,7 +84,7 @@ def _page(name: str) -> Template:
 @cache
 def version_of() -> str:
     """Return a short hash of style and script, so that a new version is never half old."""
-    assets = b"".join((PAGES / name).read_bytes() for name in ("market.css", "market.js"))
+    assets = b"".join(map(_asset, ("market.css", "market.js")))
     return hashlib.sha256(assets).hexdigest()[:12]
 
 

@@ -5,7 +5,8 @@ journal write. Orders of one connection reach the exchange in the order in which
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -13,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.types import Outcome
 from gateway.channels import Message, Sendable
+from gateway.clients import network_of
 from gateway.lifecycle import Lifecycle
 from gateway.orders import Recovery, cancel_order, checked_order, submit_order
 from gateway.problems import TYPE_PREFIX, Rejected
@@ -34,7 +36,7 @@ from gateway.ws.frames import (
     frame_of,
     id_of,
 )
-from gateway.ws.outbox import SLOW_CONSUMER, TRY_LATER, Outbox, OutboxBounds
+from gateway.ws.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from settlement.attachments import SignedOrder
 
 CHANNELS_MAX: Final = 64
@@ -54,25 +56,36 @@ class Ending(NamedTuple):
     farewell: str
 
 
+@contextmanager
+def hanging_up() -> Iterator[None]:
+    """Raise WebSocketDisconnect for each of the ways in which the server tells that nobody is
+    there any more. RuntimeError is how starlette says that the other side closed first."""
+    try:
+        yield
+    except (OSError, RuntimeError):
+        raise WebSocketDisconnect from None
+
+
 class Connection:
     """One client. ``run`` returns when it has gone."""
 
     def __init__(
         self,
         socket: WebSocket,
+        client: str,
         services: Services,
         recovery: Recovery,
         lifecycle: Lifecycle,
-        bounds: OutboxBounds,
     ) -> None:
+        """``client`` is whose budget its frames are charged to."""
         self._socket = socket
         self._services = services
         self._recovery = recovery
         self._lifecycle = lifecycle
-        self._client = socket.client.host if socket.client else ""
+        self._client = client
         loop = asyncio.get_running_loop()
         self._outbox = Outbox(
-            bounds, loop.time, services.metrics.conflated.inc, self._reader_too_slow
+            services.outbox_bounds, loop.time, services.metrics.conflated.inc, self._reader_too_slow
         )
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
@@ -84,8 +97,9 @@ class Connection:
 
     async def run(self) -> None:
         """Serve the client until it leaves, is too slow, or we close."""
-        await self._socket.accept()
-        self._lifecycle.joined(self)
+        with hanging_up():
+            await self._socket.accept()
+        self._lifecycle.joined(self, network_of(self._client))
         reading, sending = self._watched(self._read()), self._watched(self._send())
         placing = self._watched(self._place_in_order())
         try:
@@ -152,7 +166,8 @@ class Connection:
     async def _send(self) -> None:
         try:
             while (text := await self._outbox.next()) is not None:
-                await self._socket.send_text(text)
+                with hanging_up():
+                    await self._socket.send_text(text)
         except WebSocketDisconnect:
             if not self._ending.done():
                 self._ending.set_result(None)
@@ -179,8 +194,7 @@ class Connection:
                     self._outbox.end(ending.farewell)
                     await asyncio.wait([sending])
                 await self._socket.close(ending.code)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
-            # RuntimeError is how starlette says that the other side closed first.
+        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
             return
 
     # One frame
