@@ -98,7 +98,11 @@ class Book:
         self._bids: SortedDict[int, int] = SortedDict()  # Keys are negated ticks: best first.
         self._asks: SortedDict[int, int] = SortedDict()
         self.u = 0
+        self.version = 0
+        """Another number after each change: what was made of the book before may be kept."""
         self._changed: set[tuple[Side, int]] = set()
+        self._rows: dict[tuple[Side, int], bytes] = {}
+        """Levels as JSON, made when first asked for: a deep book changes at few prices."""
 
     def memory(self) -> "BookMemory":
         """Return all of it, between two batches."""
@@ -122,7 +126,9 @@ class Book:
             levels[key] = left
         else:
             del levels[key]
+        self.version += 1
         self._changed.add((side, ticks))
+        self._rows.pop((side, ticks), None)
 
     def seal(self, market: Market, u: int, time_ns: int) -> BookDiff | None:
         """Close the changes up to event ``u`` and return them; None when nothing changed."""
@@ -154,6 +160,22 @@ class Book:
         if side == Side.BUY:
             return [(-key, lots) for key, lots in islice(self._bids.items(), count)]
         return list(islice(self._asks.items(), count))
+
+    def rows(self, market: Market, side: Side, count: int) -> orjson.Fragment:
+        """Return up to ``count`` levels as a JSON array, best first."""
+        known, texts = self._rows, []
+        for ticks, lots in self.levels(side, count):
+            text = known.get((side, ticks))
+            if text is None:
+                (row,) = level_rows(market, [(ticks, lots)])
+                text = known[side, ticks] = orjson.dumps(row)
+            texts.append(text)
+        return orjson.Fragment(b"[%b]" % b",".join(texts))
+
+    def terms_changed(self) -> None:
+        """Forget what was written under other terms."""
+        self.version += 1
+        self._rows.clear()
 
     def checksum(self) -> int:
         """Return the CRC32 that the module's first lines define."""

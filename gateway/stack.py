@@ -346,7 +346,7 @@ class Stack:
             deposit_book=self.deposit_book,
             merchants=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(self.market_data, self.user_stream),
+            listeners=(self.desk, self.market_data, self.user_stream),
         )
 
     @property

@@ -5,7 +5,7 @@ journal write. Orders of one connection reach the exchange in the order in which
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -44,6 +44,12 @@ ORDERS_IN_FLIGHT_MAX: Final = 64
 SNAPSHOT_LEVELS: Final = 1_000
 SNAPSHOT_TRADES: Final = 50
 SNAPSHOT_FILLS: Final = 100
+
+TURN_SECONDS: Final = 0.001
+"""How long one connection's frames may be read before everybody else has a turn."""
+
+LARGE_FRAME: Final = 16 * 1024
+"""After a frame of so many characters others have a turn."""
 
 FAREWELL_SECONDS: Final = 5
 """How long a reader that is too slow, or that we leave, may take to read the last frame."""
@@ -155,8 +161,14 @@ class Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn_began = loop.time()
         while True:
             received = await self._socket.receive()
+            # Frames that came in one piece are here already: receiving them lets nobody else run.
+            if loop.time() - turn_began > TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn_began = loop.time()
             if received["type"] == "websocket.disconnect":
                 if not self._ending.done():
                     self._ending.set_result(None)
@@ -168,6 +180,8 @@ class Connection:
             while (text := await self._outbox.next()) is not None:
                 with hanging_up():
                     await self._socket.send_text(text)
+                if len(text) > LARGE_FRAME:
+                    await asyncio.sleep(0)
         except WebSocketDisconnect:
             if not self._ending.done():
                 self._ending.set_result(None)
@@ -279,7 +293,7 @@ class Connection:
     # Channels
 
     def _subscribe(self, frame: Subscribe) -> None:
-        channel, snapshot = self._resolve(frame.channel)
+        channel, make = self._resolve(frame.channel)
         if frame.channel not in self._followed and len(self._followed) >= CHANNELS_MAX:
             raise Rejected(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
         previous = self._followed.get(frame.channel)
@@ -288,7 +302,10 @@ class Connection:
         self._followed[frame.channel] = channel
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
-        self._outbox.offer("", Message(snapshot))
+        if frame.channel.startswith("book:"):
+            self._outbox.owe(channel, make)
+        else:
+            self._outbox.offer("", make())
         self._services.channels.subscribe(channel, self)
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
@@ -299,31 +316,43 @@ class Connection:
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
 
-    def _resolve(self, name: str) -> tuple[str, dict[str, object]]:
-        """Return our name of a channel and the snapshot that it begins with."""
+    def _resolve(self, name: str) -> tuple[str, Callable[[], Message]]:
+        """Return our name of a channel, and what makes the snapshot that it begins with."""
         kind, _, symbol = name.partition(":")
         head = {"channel": name, "type": "snapshot"}
         users, data = self._services.user_stream, self._services.market_data
         match kind, symbol:
             case "orders", "":
                 account = self._me().account
-                rows = {
-                    "event": users.event_index,
-                    "orders": users.open_orders(account),
-                    "fills": users.fills(account, SNAPSHOT_FILLS),
-                }
-                return orders_channel(account), {**head, **rows}
+
+                def orders() -> Message:
+                    rows = {
+                        "event": users.event_index,
+                        "orders": users.open_orders_text(account),
+                        "fills": users.fills_text(account, SNAPSHOT_FILLS),
+                    }
+                    return Message({**head, **rows})
+
+                return orders_channel(account), orders
             case "balances", "":
                 account = self._me().account
-                balances = {"event": users.event_index, "balances": users.balances(account)}
-                return balances_channel(account), {**head, **balances}
+
+                def balances() -> Message:
+                    rows = {"event": users.event_index, "balances": users.balances(account)}
+                    return Message({**head, **rows})
+
+                return balances_channel(account), balances
             case "book" | "trades", _:
                 market = self._services.exchange.catalog.market(symbol)
                 if market is None:
                     raise unknown_market(symbol)
                 if kind == "book":
-                    return name, {**head, **data.snapshot(market, SNAPSHOT_LEVELS)}
-                return name, {**head, "trades": data.trades(market, SNAPSHOT_TRADES)}
+                    return name, lambda: Message(
+                        {**head, **data.snapshot_text(market, SNAPSHOT_LEVELS)}
+                    )
+                return name, lambda: Message(
+                    {**head, "trades": data.trades_text(market, SNAPSHOT_TRADES)}
+                )
         raise Rejected(
             Outcome.NOT_FOUND,
             "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",

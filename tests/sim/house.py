@@ -188,7 +188,7 @@ class House:
             deposit_book=self.deposit_book,
             merchants=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(),
+            listeners=(self.desk,),
         )
 
     @property
