@@ -95,6 +95,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.recovery = Recovery(services)
     app.state.lifecycle = Lifecycle()
+    app.state.pages = {}
     ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
     for router in (*ours, page.router):
         app.include_router(router)

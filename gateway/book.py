@@ -101,7 +101,7 @@ class Book:
         self.version = 0
         """Another number after each change: what was made of the book before may be kept."""
         self._changed: set[tuple[Side, int]] = set()
-        self._rows: dict[tuple[Side, int], bytes] = {}
+        self._rows: dict[Side, dict[int, bytes]] = {side: {} for side in Side}
         """Levels as JSON, made when first asked for: a deep book changes at few prices."""
 
     def memory(self) -> "BookMemory":
@@ -128,7 +128,7 @@ class Book:
             del levels[key]
         self.version += 1
         self._changed.add((side, ticks))
-        self._rows.pop((side, ticks), None)
+        self._rows[side].pop(key, None)
 
     def seal(self, market: Market, u: int, time_ns: int) -> BookDiff | None:
         """Close the changes up to event ``u`` and return them; None when nothing changed."""
@@ -163,19 +163,18 @@ class Book:
 
     def rows(self, market: Market, side: Side, count: int) -> orjson.Fragment:
         """Return up to ``count`` levels as a JSON array, best first."""
-        known, texts = self._rows, []
-        for ticks, lots in self.levels(side, count):
-            text = known.get((side, ticks))
-            if text is None:
-                (row,) = level_rows(market, [(ticks, lots)])
-                text = known[side, ticks] = orjson.dumps(row)
-            texts.append(text)
-        return orjson.Fragment(b"[%b]" % b",".join(texts))
+        known, levels = self._rows[side], self._bids if side == Side.BUY else self._asks
+        keys = list(islice(levels, count))
+        for key in [key for key in keys if key not in known]:
+            (row,) = level_rows(market, [(abs(key), levels[key])])
+            known[key] = orjson.dumps(row)
+        return orjson.Fragment(b"[%b]" % b",".join(map(known.__getitem__, keys)))
 
     def terms_changed(self) -> None:
         """Forget what was written under other terms."""
         self.version += 1
-        self._rows.clear()
+        for rows in self._rows.values():
+            rows.clear()
 
     def checksum(self) -> int:
         """Return the CRC32 that the module's first lines define."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import HTMLResponse, Response
 
 from engine.types import Outcome
@@ -47,7 +47,7 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(charged)])
 @router.head("/")
 @router.get("/")
 async def market_page(
-    services: Here, market: Annotated[str, Query(max_length=32)] = ""
+    request: Request, services: Here, market: Annotated[str, Query(max_length=32)] = ""
 ) -> HTMLResponse:
     """Show one market: its book, trades, batches and a form to trade."""
     catalog = services.exchange.catalog
@@ -56,7 +56,17 @@ async def market_page(
     shown = catalog.market(market) if market else catalog.markets[0]
     if shown is None:
         raise Rejected(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
-    return HTMLResponse(render(services, shown), headers=HEADERS)
+    known: dict[int, tuple[object, str]] = request.app.state.pages
+    # All that the page shows: the states of its trades change with these batches.
+    version = (
+        services.market_data.version(shown, services.exchange.now_ns()),
+        services.settlement.batches(TRADES),
+        shown,
+        len(catalog.markets),
+    )
+    if shown.number not in known or known[shown.number][0] != version:
+        known[shown.number] = (version, render(services, shown))
+    return HTMLResponse(known[shown.number][1], headers=HEADERS)
 
 
 @router.get("/market.css")

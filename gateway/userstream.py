@@ -6,18 +6,16 @@ ids and digests come from the attachments; balances are asked from the ledger, w
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
-import orjson
 
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed
 from engine.types import Outcome, Side
 from gateway.channels import Channels, Message
-from gateway.marketdata import BUSTED, MATCHED, settlement_row, state_text
+from gateway.marketdata import BUSTED, settlement_row
 from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
 from settlement.attachments import SignedOrder, decode
@@ -27,9 +25,6 @@ from settlement.ports import Balance, TradeState
 
 FILLS_MAX: Final = 500
 """Fills kept an account."""
-
-FILL_TEXTS_MAX: Final = 20_000
-"""Fills kept as text over all accounts."""
 
 OWNERS_MAX: Final = 100_000
 """Trades whose owners are remembered until they are final; above it the oldest are forgotten."""
@@ -155,10 +150,6 @@ class UserStream:
         self._open: dict[int, dict[int, Order]] = {}
         self._fills: dict[int, deque[Fill]] = {}
         self._owners: dict[int, tuple[int, int]] = {}
-        self._order_texts: dict[int, tuple[int, bytes]] = {}
-        """By open order that was asked for: (lots open then, the row as JSON)."""
-        self._fill_texts: dict[tuple[int, int], bytes] = {}
-        """By (trade, order) that was asked for: all of a fill's JSON that never changes."""
         self.event_index = 0
         # By plain number: reading a member of an enum costs Python 3.11 as much as a small call.
         self._take: Final[dict[int, Callable[[Row, Committed], None]]] = {
@@ -343,7 +334,6 @@ class UserStream:
 
     def _forget(self, order: Order) -> None:
         del self._orders[order.order_id]
-        self._order_texts.pop(order.order_id, None)
         mine = self._open.get(order.account, {})
         mine.pop(order.order_id, None)
         if not mine:
@@ -426,50 +416,15 @@ class UserStream:
         mine = {} if number is None else self._open.get(number, {})
         return [self._order_row(order) for order in mine.values()]
 
-    def open_orders_text(self, account: bytes) -> orjson.Fragment:
-        """Return what ``open_orders`` returns, written out already."""
-        number = self._catalog.account_number(account)
-        mine = {} if number is None else self._open.get(number, {})
-        return orjson.Fragment(b"[%b]" % b",".join(map(self._order_text, mine.values())))
-
-    def _order_text(self, order: Order) -> bytes:
-        known = self._order_texts.get(order.order_id)
-        if known is not None and known[0] == order.lots_open:
-            return known[1]
-        text = orjson.dumps(self._order_row(order))
-        self._order_texts[order.order_id] = (order.lots_open, text)
-        return text
-
     def fills(self, account: bytes, limit: int) -> list[OwnFill]:
         """Return the last fills of an address, newest first, each with its settlement state."""
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
+        newest = list(mine)[-limit:][::-1]
         return [
             self._fill_row(fill, BUSTED if fill.is_busted else self._trade_state(fill.trade_id))
-            for fill in islice(reversed(mine), limit)
+            for fill in newest
         ]
-
-    def fills_text(self, account: bytes, limit: int) -> orjson.Fragment:
-        """Return what ``fills`` returns, written out already."""
-        number = self._catalog.account_number(account)
-        mine = () if number is None else self._fills.get(number, ())
-        texts: list[bytes] = []
-        last, last_text = MATCHED, state_text(MATCHED)
-        for fill in islice(reversed(mine), limit):
-            state = BUSTED if fill.is_busted else self._trade_state(fill.trade_id)
-            if state is not last:
-                last, last_text = state, state_text(state)
-            known = self._fill_texts.get((fill.trade_id, fill.order_id))
-            texts.append((known or self._fill_text(fill)) + last_text)
-        return orjson.Fragment(b"[%b]" % b",".join(texts))
-
-    def _fill_text(self, fill: Fill) -> bytes:
-        row: dict[str, object] = {**self._fill_row(fill, MATCHED)}
-        del row["settlement"]
-        if len(self._fill_texts) >= FILL_TEXTS_MAX:
-            del self._fill_texts[next(iter(self._fill_texts))]
-        text = self._fill_texts[fill.trade_id, fill.order_id] = orjson.dumps(row)[:-1]
-        return text
 
     def balances(self, account: bytes) -> list[BalanceRow]:
         """Return all balances of an address, one row a token."""

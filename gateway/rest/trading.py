@@ -82,7 +82,7 @@ async def delete_order(services: Here, me: Me, order: str) -> Answer:
 )
 async def list_orders(services: Here, me: Me) -> Answer:
     """Return the account's resting orders, oldest first."""
-    return Answer({"orders": services.user_stream.open_orders_text(me.account)})
+    return Answer({"orders": services.user_stream.open_orders(me.account)})
 
 
 @router.get(
@@ -105,7 +105,7 @@ async def list_fills(
     services: Here, me: Me, limit: Annotated[int, Query(ge=1, le=FILLS_LIMIT_MAX)] = 50
 ) -> Answer:
     """Return the account's last fills, each with its settlement state."""
-    return Answer({"fills": services.user_stream.fills_text(me.account, limit)})
+    return Answer({"fills": services.user_stream.fills(me.account, limit)})
 
 
 @router.post(

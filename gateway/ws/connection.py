@@ -328,8 +328,8 @@ class Connection:
                 def orders() -> Message:
                     rows = {
                         "event": users.event_index,
-                        "orders": users.open_orders_text(account),
-                        "fills": users.fills_text(account, SNAPSHOT_FILLS),
+                        "orders": users.open_orders(account),
+                        "fills": users.fills(account, SNAPSHOT_FILLS),
                     }
                     return Message({**head, **rows})
 

@@ -35,7 +35,8 @@ async function refresh() {
   clearTimeout(timer);
   let wait = RETRY_MS;
   try {
-    const answer = await fetch(stateUrl, { cache: "no-store" });
+    // The browser asks with what it has; if nothing changed, that is all there is to send.
+    const answer = await fetch(stateUrl, { cache: "no-cache" });
     if (answer.ok) {
       const state = await answer.json();
       if (version === null && phase() === state.phase) version = state.version;
