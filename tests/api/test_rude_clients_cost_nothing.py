@@ -9,8 +9,10 @@ import base64
 import contextlib
 import io
 import logging
+import resource
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import httpx
@@ -18,8 +20,20 @@ import pytest
 import structlog
 from fastapi import APIRouter, Request
 
-from gateway.doorkeeper import DoorBounds
-from gateway.logs import Writer, configure_logging
+from gateway.doorkeeper import (
+    DESCRIPTORS_KEPT,
+    DoorBounds,
+    connections_allowed,
+    raise_descriptors,
+)
+from gateway.logs import (
+    LINES_WAITING_MAX,
+    REPEATS_SECONDS,
+    Repeats,
+    Writer,
+    configure_logging,
+    redacted,
+)
 from tests.api.rig import OPERATOR, House, Served, served
 
 CLIENTS = 100
@@ -316,3 +330,71 @@ ASKING = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
 }
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up() -> None:
+    class Stuck(io.StringIO):
+        def __init__(self) -> None:
+            super().__init__()
+            self.free = threading.Event()
+
+        def write(self, text: str) -> int:
+            self.free.wait(30)
+            return super().write(text)
+
+    stream = Stuck()
+    writer = Writer(stream)
+    for number in range(3 * LINES_WAITING_MAX):
+        writer.write(f"line {number}")
+    stream.free.set()
+    writer.flush(30)
+    lines = stream.getvalue().splitlines()
+    dropped = [line for line in lines if "were dropped" in line]
+    assert len(lines) <= 2 * LINES_WAITING_MAX + 1 and len(dropped) == 1
+    assert int(dropped[0].split()[0]) + len(lines) - 1 == 3 * LINES_WAITING_MAX, "all accounted for"
+
+
+def test_a_fault_that_comes_again_says_how_often_it_came() -> None:
+    seconds = [0.0]
+    repeats = Repeats(lambda: seconds[0])
+
+    def said(place: str) -> dict[str, object] | None:
+        event = {"event": "fault", "level": "error", "fault": f"KeyError: 1 at {place}"}
+        try:
+            return dict(repeats(None, "error", event))
+        except structlog.DropEvent:
+            return None
+
+    assert said("here") == {"event": "fault", "level": "error", "fault": "KeyError: 1 at here"}
+    assert said("here") is None and said("here") is None
+    assert said("elsewhere") is not None, "another fault is said"
+    seconds[0] = REPEATS_SECONDS
+    again = said("here")
+    assert again is not None and again["repeated"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "429 Client Error: Too Many Requests for url: https://node.example/v3/SECRET?key=SECRET",
+        "wss://user:SECRET@node.example/SECRET refused",
+        "Max retries exceeded with url: /v3/SECRET (Caused by ...)",
+        "[(b'host', b'x'), (b'authorization', b'Bearer SECRET')]",
+        "{'Cookie': 'session=SECRET; other=SECRET'}",
+        "authorization: Basic SECRET",
+        "the key tbk_SECRET and the secret whsec_SECRET/SECRET=",
+    ],
+)
+def test_secrets_are_taken_out_of_what_is_said(text: str) -> None:
+    assert "SECRET" not in redacted(text)
+    assert redacted("order 17 of 0xabc at 2,500.25 (post-only)").endswith("(post-only)")
+
+
+def test_descriptors_are_kept_back_for_ourselves() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 600), hard))
+        assert connections_allowed() == min(soft, 600) - DESCRIPTORS_KEPT
+        assert raise_descriptors() >= min(soft, 600)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
