@@ -20,8 +20,10 @@ import msgspec
 import orjson
 import uvloop
 
-from benchmarks.cases.bench_gateway import Venue, frame_of, rate, secret_of
+from benchmarks.cases.bench_gateway import DOMAIN, Venue, frame_of, rate, secret_of
 from gateway.app import create_app
+from gateway.bodies import BODY_MAX
+from gateway.demo.client import order_document
 from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.services import BatchView
@@ -33,7 +35,14 @@ from merchants.refusal import Refusal
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
 from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
-from settlement.eip712 import KeyGrant, address_of_secret, keccak256, order_digest, sign
+from settlement.eip712 import (
+    KeyGrant,
+    address_of_secret,
+    keccak256,
+    login_digest,
+    order_digest,
+    sign,
+)
 from settlement.ports import TradeState
 from settlement.receipts import TradeReceipt
 
@@ -166,21 +175,17 @@ class Filled(Venue):
         await self.place(self.maker, MIDDLE - 1 - self.stirred, sell=False, lots=1)
 
 
-async def no_body() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def get(app: Any, path: str, token: str = "", **more: str) -> tuple[int, float]:
-    """Return status and CPU seconds of one GET."""
+async def call(app: Any, path: str, token: str = "", body: bytes = b"") -> tuple[int, float]:
+    """Return status and CPU seconds of one GET, or POST if there is a body."""
     path, _, query = path.partition("?")
-    headers = [(name.encode(), text.encode()) for name, text in more.items()]
+    headers = [(b"content-length", b"%d" % len(body))]
     if token:
         headers.append((b"authorization", b"Bearer " + token.encode()))
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "GET",
+        "method": "POST" if body else "GET",
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
@@ -193,12 +198,15 @@ async def get(app: Any, path: str, token: str = "", **more: str) -> tuple[int, f
     }
     status = 0
 
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
     async def send(message: dict[str, Any]) -> None:
         nonlocal status
         status = message.get("status", status)
 
     began = time.thread_time()
-    await app(scope, no_body, send)
+    await app(scope, receive, send)
     return status, time.thread_time() - began
 
 
@@ -289,15 +297,51 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
         spent = []
         for _ in range(CALLS):
             await venue.stir()
-            status, seconds = await get(app, path, taker if "fills" in name else token)
+            status, seconds = await call(app, path, taker if "fills" in name else token)
             assert status == STATUS.get(path, 200), (path, status)
             spent.append(seconds * 1_000)
         found[f"GET {name}"] = (statistics.median(spent), spent[0])
+    for path, (status, bodies) in posts(venue).items():
+        spent = []
+        for body in bodies:
+            got, seconds = await call(app, path.partition(" ")[0], "", body)
+            assert got == status, (path, got)
+            spent.append(seconds * 1_000)
+        found[f"POST {path}"] = (statistics.median(spent), spent[0])
     for name, sent in said(venue, session).items():
         spent = [s * 1_000 for s in (await frames(app, sent, venue.stir))[len(sent) - CALLS :]]
         found[f"WS {name}"] = (statistics.median(spent), spent[0])
     await venue.close()
     return found
+
+
+def posts(venue: Filled) -> dict[str, tuple[int, list[bytes]]]:
+    """Return the status and the bodies by path and, behind a blank, what kind they are."""
+    now = time.time_ns() // 10**9
+    account = address_of_secret(venue.maker)
+    login = {
+        "account": "0x" + account.hex(),
+        "issuedAt": now,
+        "signature": "0x" + sign(login_digest(DOMAIN, account, now), venue.maker).hex(),
+    }
+    orders = [
+        venue.order(venue.maker, MIDDLE - 5_000, sell=False, lots=1, single_shot=True)
+        for _ in range(CALLS)
+    ]
+    signed = [
+        orjson.dumps(
+            order_document(
+                msgspec.structs.replace(order, signature=sign(order.digest, venue.maker))
+            )
+        )
+        for order in orders
+    ]
+    return {
+        "/v1/orders junk": (400, [b"[" * BODY_MAX] * CALLS),
+        "/v1/orders": (201, signed),
+        "/v1/orders/digest": (200, signed),
+        "/v1/sessions": (201, [orjson.dumps(login)] * CALLS),
+    }
 
 
 def said(venue: Filled, session: str) -> dict[str, list[bytes]]:
