@@ -56,16 +56,6 @@ def trusted_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text.strip()) for text in texts)
 
 
-def network_of(client: str) -> str:
-    """Return whom to charge: an IPv4 address, or the /64 that one IPv6 customer owns."""
-    address = _address(client)
-    if address is None:
-        return client
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-    return str(address)
-
-
 def _address(text: str) -> Address | None:
     """Return the address in ``text``, which may carry a port; an IPv4 address in IPv6 clothes is
     an IPv4 address."""

@@ -17,8 +17,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from engine.types import Outcome
-from gateway.clients import Clients, network_of
+from gateway.clients import Clients
 from gateway.problems import PROBLEM_MEDIA_TYPE, Rejected
+from gateway.ratelimits import network_of
 
 BACKLOG: Final = 256
 """Connections that the kernel keeps until we take them; all may be taken in one turn of the loop,

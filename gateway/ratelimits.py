@@ -5,6 +5,7 @@ only after the signature is known to be its own, so that nobody can spend anothe
 draw from larger budgets of their own: a trader who is cut off from placing can still get out.
 """
 
+import ipaddress
 import time
 from typing import Final, NamedTuple
 
@@ -13,7 +14,6 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from engine.types import Outcome
-from gateway.clients import network_of
 from gateway.problems import Rejected
 
 KEYS_MAX: Final = 100_000
@@ -72,3 +72,14 @@ class RateLimits:
             {"budget": kind, "retry_after": str(wait)},
             {"Retry-After": str(wait)},
         )
+
+
+def network_of(client: str) -> str:
+    """Return whom to charge: an IPv4 address, or the /64 that one IPv6 customer owns."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)

@@ -27,9 +27,10 @@ from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
-from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.chainloop import ChainLoop
 from gateway.channels import Channels
 from gateway.clients import Clients, Network
+from gateway.desk import SettlementDesk
 from gateway.doorkeeper import DoorBounds, Doorkeeper
 from gateway.exchange import Exchange
 from gateway.keeper import Keeper

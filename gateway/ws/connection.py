@@ -14,10 +14,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.types import Outcome
 from gateway.channels import Message, Sendable
-from gateway.clients import network_of
 from gateway.lifecycle import Lifecycle
 from gateway.orders import Recovery, cancel_order, checked_order, submit_order
 from gateway.problems import TYPE_PREFIX, Rejected
+from gateway.ratelimits import network_of
 from gateway.rest.depends import unknown_market
 from gateway.services import Services
 from gateway.sessionlogin import session_of

@@ -5,8 +5,8 @@ from typing import Final
 from fastapi import APIRouter, WebSocket
 
 from engine.types import Outcome
-from gateway.clients import network_of
 from gateway.problems import Rejected, problem_response
+from gateway.ratelimits import network_of
 from gateway.rest.depends import Here, Life, Signers, client_of
 from gateway.ws.connection import Connection, hanging_up
 

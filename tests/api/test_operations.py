@@ -9,9 +9,8 @@ import pytest
 from fastapi import APIRouter
 
 from engine.types import Outcome
-from gateway.clients import network_of
 from gateway.problems import STATUS, Rejected
-from gateway.ratelimits import Budgets, RateLimits
+from gateway.ratelimits import Budgets, RateLimits, network_of
 from gateway.sessions import SESSION_SECONDS
 from settlement.eip712 import ORDER_TYPE
 from tests.api.rig import OPERATOR, START_NS, House, Wallet

@@ -18,7 +18,8 @@ from engine.journal import Journal, SnapshotFiles
 from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
 from engine.sequencer import Sequencer
 from engine.types import Limits
-from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.chainloop import ChainLoop
+from gateway.desk import SettlementDesk
 from gateway.exchange import Exchange
 from gateway.pipeline import Pipeline
 from gateway.reconciliation import Reconciliation
