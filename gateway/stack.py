@@ -451,12 +451,12 @@ class Stack:
     def _not_ready(self) -> list[str]:
         missing = []
         if self.settler.halted is not None:
-            missing.append(f"settlement is halted: {redacted(str(self.settler.halted))}")
+            missing.append(f"settlement is halted: {self.settler.halted}")
         missing += [f"trading is halted: {why}" for why in self.reconciliation.reasons]
         if self.chain_loop.unreachable:
             # What the node said is in the log: with some it names the key that we pay for.
             missing.append("the chain does not answer")
-        return missing
+        return list(map(redacted, missing))
 
 
 def _end_process(error: BaseException) -> None:

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from engine.types import Outcome
-from gateway.bodies import DECODE_ERRORS, malformed
 from gateway.demo.funding import fill_wallet
 from gateway.demo.wallet import Wallet
 from gateway.problems import Rejected
@@ -140,8 +139,8 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
         """Pass one JSON-RPC request on to the embedded chain."""
         try:
             call = msgspec.json.decode(await request.body(), type=RpcCall)
-        except DECODE_ERRORS as error:
-            raise malformed(error) from None
+        except msgspec.DecodeError as error:
+            raise Rejected(Outcome.MALFORMED, str(error)) from None
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call.id}
         try:
             answer["result"] = await asyncio.to_thread(stack.devchain.rpc, call.method, call.params)
