@@ -1,10 +1,12 @@
 """How do pages and merchants see settlement?"""
 
 from gateway.services import BatchView
+from gateway.tradestates import BATCHES_KEPT, TradeStates
+from settlement.actions import BatchState
 from settlement.eip712 import KeyGrant
 from settlement.ports import TradeState
 from settlement.receipts import TradeReceipt
-from settlement.settler import STATE_NAMES, Settler
+from settlement.settler import BUSTED, STATE_NAMES, Settler
 from settlement.watcher import Watcher
 
 
@@ -14,23 +16,34 @@ class SettlementDesk:
     def __init__(self, settler: Settler, watcher: Watcher) -> None:
         self._settler = settler
         self._watcher = watcher
+        self._states = TradeStates(self._older)
+        self._states.load(map(_view, settler.batches(BATCHES_KEPT)))
 
     def trade_state(self, trade_id: int) -> TradeState:
-        """See ``SettlementPort``."""
-        return self._settler.trade_state(trade_id)
+        """See ``SettlementPort``; from memory, for anybody may ask for hundreds of trades."""
+        if self._settler.sealer.is_busted(trade_id):
+            return BUSTED
+        return self._states.of(trade_id)
 
     def batches(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""
-        return [
-            BatchView(
-                found.batch.number,
-                STATE_NAMES[found.state],
-                found.batch.first_trade,
-                found.batch.last_trade,
-                found.tx_hash,
-            )
-            for found in self._settler.batches(limit)
-        ]
+        return self._states.newest(limit)
+
+    def settlement_changed(
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
+    ) -> None:
+        """See ``SettlementListener``; it has to hear before whoever asks it."""
+        assert batch is not None, "every batch has a number"
+        self._states.changed(BatchView(batch, state, first_trade, last_trade, tx_hash))
+
+    def _older(self, trade_id: int) -> BatchView | None:
+        found = self._settler.batch_of_trade(trade_id)
+        return None if found is None else _view(found)
 
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         """See ``SettlementPort``."""
@@ -57,3 +70,10 @@ class SettlementDesk:
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
         """See ``SettlementPort``."""
         return self._settler.receipts(account, ref, trade_ids)
+
+
+def _view(found: BatchState) -> BatchView:
+    batch = found.batch
+    return BatchView(
+        batch.number, STATE_NAMES[found.state], batch.first_trade, batch.last_trade, found.tx_hash
+    )

@@ -29,17 +29,20 @@ from engine.types import Limits
 from gateway.app import create_app
 from gateway.chainloop import ChainLoop
 from gateway.channels import Channels
+from gateway.clients import Clients, Network
 from gateway.desk import SettlementDesk
+from gateway.doorkeeper import DoorBounds, Doorkeeper
 from gateway.exchange import Exchange
 from gateway.keeper import Keeper
-from gateway.keyfiles import acknowledging_signer, kept_secret
+from gateway.keyfiles import acknowledging_signer, kept_secret, private_directory
+from gateway.logs import brief, redacted
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.reconciliation import Reconciliation
 from gateway.serve import HttpServer
-from gateway.services import Services
+from gateway.services import SOCKETS_PER_CLIENT, Services
 from gateway.sessions import SessionIssuer
 from gateway.snapshotter import Snapshotter
 from gateway.userstream import UserStream
@@ -133,6 +136,9 @@ class Settings(NamedTuple):
     confirmations: int = 2
     batch_age_ns: int = 250_000_000
     sandbox: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
+    door: DoorBounds = DoorBounds()
+    sockets_per_client: int = SOCKETS_PER_CLIENT
 
 
 def _quietly(_sequence: int, _last: int) -> None:
@@ -210,7 +216,7 @@ class Stack:
     def _build_chain(self) -> None:
         settings = self.settings
         directory = settings.directory
-        directory.mkdir(parents=True, exist_ok=True)
+        private_directory(directory)
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
         record = directory / "deployment.json"
@@ -354,7 +360,7 @@ class Stack:
             unbooked=self.unbooked,
             merchants=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(self.market_data, self.user_stream),
+            listeners=(self.desk, self.market_data, self.user_stream),
         )
 
     @property
@@ -399,8 +405,13 @@ class Stack:
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
+            clients=Clients(settings.trusted_proxies),
+            sockets_per_client=settings.sockets_per_client,
+            operator_token=self.operator_token(),
         )
-        self.server = HttpServer(create_app(services), settings.host, settings.port)
+        app = create_app(services)
+        door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
+        self.server = HttpServer(app, settings.host, settings.port, door=door)
         self.port = await self.server.start()
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
@@ -437,7 +448,7 @@ class Stack:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             # A loop that cannot go on is a bug: better to stop and say so than to run on half.
-            self.log.error("loop failed", loop=task.get_name(), exc_info=error)
+            self.log.error("loop failed", loop=task.get_name(), fault=brief(error))
             _end_process(error)
 
     async def _tick(self) -> None:
@@ -462,13 +473,14 @@ class Stack:
             missing.append(f"settlement is halted: {self.settler.halted}")
         missing += [f"trading is halted: {why}" for why in self.reconciliation.reasons]
         if self.chain_loop.unreachable:
-            missing.append(f"the chain does not answer: {self.chain_loop.unreachable}")
-        return missing
+            # What the node said is in the log: with some it names the key that we pay for.
+            missing.append("the chain does not answer")
+        return list(map(redacted, missing))
 
 
 def _end_process(error: BaseException) -> None:
     """End at once: what reached the disk decides at the next start, not this memory."""
-    structlog.get_logger("stack").critical("cannot go on", error=repr(error))
+    structlog.get_logger("stack").critical("cannot go on", error=brief(error))
     os._exit(EXIT_DISK_FAILED)
 
 
@@ -501,4 +513,6 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             cancels_per_account=100_000,
         ),
         sandbox=True,
+        door=DoorBounds(per_network_max=5_000),
+        sockets_per_client=5_000,
     )

@@ -198,7 +198,7 @@ class House:
             unbooked=self.unbooked,
             merchants=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(),
+            listeners=(self.desk,),
         )
 
     @property
