@@ -160,15 +160,23 @@ class OwnFill(TypedDict):
 
 
 class Fills(TypedDict):
-    """The account's last fills, newest first."""
+    """The account's last fills, newest first. ``next``, if not null, is the ``before`` of the next
+    page; of an account the last 500 are kept."""
 
     fills: list[OwnFill]
+    next: int | None
 
 
 class OwnOrder(TypedDict):
-    """One of the account's orders."""
+    """One of the account's orders.
+
+    ``sequence`` is that of the command that placed it. ``ended`` is null while it stands, else
+    ``FILLED`` or why it left (``CANCELLED_BY_OWNER``, ``EXPIRED``, ``SELF_TRADE``, ...), with event
+    and time. ``lots_filled`` counts lots of trades that were undone later too: see the fills.
+    """
 
     order_id: str
+    sequence: int
     client_id: str
     digest: str
     time_ns: str
@@ -180,12 +188,30 @@ class OwnOrder(TypedDict):
     lots: int
     open: str
     lots_open: int
+    lots_filled: int
+    ended: str | None
+    ended_event: int | None
+    ended_ns: str | None
 
 
 class OpenOrders(TypedDict):
-    """The account's resting orders, oldest first."""
+    """Resting orders of the account, oldest first. ``next``, if not null, is the ``after`` of the
+    next page."""
 
     orders: list[OwnOrder]
+    next: int | None
+
+
+class EndedOrders(TypedDict):
+    """The last orders of the account that ended, first ended first. ``next`` as in open orders.
+
+    ``complete`` says whether all that ended behind ``after`` are here or on the next pages: of an
+    account the last 500 are kept.
+    """
+
+    orders: list[OwnOrder]
+    next: int | None
+    complete: bool
 
 
 class BalanceRow(TypedDict):

@@ -295,6 +295,7 @@ class Connection:
                 account = self._me().account
                 rows = {
                     "event": users.event_index,
+                    "number": users.frame_number(account),
                     "orders": users.open_orders(account),
                     "fills": users.fills(account, SNAPSHOT_FILLS),
                 }
