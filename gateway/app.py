@@ -20,6 +20,7 @@ from engine.types import Outcome
 from gateway import page
 from gateway.answers import schema_of
 from gateway.bodies import BodyLimit
+from gateway.budgetheaders import BudgetHeaders
 from gateway.lifecycle import Lifecycle
 from gateway.metrics import Metrics
 from gateway.orders import Recovery
@@ -93,6 +94,7 @@ def create_app(services: Services) -> FastAPI:
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     _answer_refusals(app, services.metrics)
     app.add_middleware(BodyLimit)
+    app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
 

@@ -88,6 +88,7 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.BAD_NONCE: 422,
     Outcome.BAD_LANE: 422,
     Outcome.EXPIRY_TOO_FAR: 422,
+    Outcome.NONCE_TOO_FAR: 422,
     Outcome.INVOICE_CLOSED: 409,
     Outcome.IDEMPOTENCY_CONFLICT: 409,
     Outcome.NO_QUOTE: 503,

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from engine.types import Outcome
 from gateway import replies
 from gateway.answers import Answer, documented
 from gateway.bodies import body_of
+from gateway.budgetheaders import note
 from gateway.orders import (
     DryRun,
     PlaceOrder,
@@ -19,7 +20,7 @@ from gateway.orders import (
     submit_withdrawal,
 )
 from gateway.problems import Rejected
-from gateway.rest.depends import Here, Life, Me, Signers, charged, charged_cancel
+from gateway.rest.depends import Here, Life, Me, Signers, charged, charged_cancel, charged_order
 from gateway.sessionlogin import Login, open_session
 from gateway.userstream import PAGE_MAX
 from gateway.wire import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
@@ -41,10 +42,11 @@ Charged = Depends(charged)
 @router.post(
     "/orders",
     status_code=201,
-    dependencies=[Charged],
+    dependencies=[Depends(charged_order)],
     openapi_extra=documented(replies.Placed, body=PlaceOrder, status=201, refusals=TAKEN),
 )
 async def place_order(
+    request: Request,
     services: Here,
     signers: Signers,
     life: Life,
@@ -53,11 +55,13 @@ async def place_order(
     """Place one signed limit order; the answer comes after the journal has it, never before.
 
     The account's wallet or a session key of it may sign. The same order again is answered with
-    the first order id and placed once only.
+    the first answer and placed once only, until it was refused: then it is tried again.
     """
     life.require_open()
     signed = await signers.order(checked_order(order))
-    return Answer(await submit_order(services, signed), 201)
+    answer = Answer(await submit_order(services, signed), 201)
+    note(request.scope, services.limits.orders_left(signed.account))
+    return answer
 
 
 @router.post(
@@ -78,9 +82,11 @@ async def digest_order(
     dependencies=[Depends(charged_cancel)],
     openapi_extra=documented(replies.Cancelled, refusals=(400, 401, 403, 409, 429)),
 )
-async def delete_order(services: Here, me: Me, order: str) -> Answer:
+async def delete_order(request: Request, services: Here, me: Me, order: str) -> Answer:
     """Take one order off the book."""
-    return Answer(await cancel_order(services, me.account, order_id(order)))
+    answer = Answer(await cancel_order(services, me.account, order_id(order)))
+    note(request.scope, services.limits.cancels_left(me.account))
+    return answer
 
 
 @router.get(

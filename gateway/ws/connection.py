@@ -204,6 +204,8 @@ class Connection:
     async def _obey(self, frame: AnyFrame) -> None:
         if isinstance(frame, Cancel):
             self._services.limits.cancel_request(self._client)
+        elif isinstance(frame, Place):
+            self._services.limits.order_request(self._client)
         else:
             self._services.limits.request(self._client)
         match frame:
