@@ -28,10 +28,11 @@ from gateway.replies import (
 )
 from gateway.services import Services
 from gateway.wire import (
+    END,
+    UINT32_MAX,
     Address,
     ClientId,
     Digits,
-    Hash,
     Signature,
     Uint32,
     decimal_text,
@@ -81,20 +82,64 @@ _RENAMED: Final = {
 }
 
 
+Nonce = Annotated[
+    str,
+    Meta(
+        pattern="^(0|[1-9][0-9]{0,19})" + END,
+        max_length=20,
+        description="used once; which one is free says /v1/nonces. Single shot: above 0 and below "
+        "2**40, not used in the window of 24; else above the last of its half of the lane",
+    ),
+]
+Reference = Annotated[
+    str,
+    Meta(
+        pattern="^0x[0-9a-fA-F]{64}" + END,
+        max_length=66,
+        description="what the trader or a shop knows the order by, signed with it; zeros for none",
+    ),
+]
+
+
 class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_RENAMED):
     """The EIP-712 ``Order`` under the names that the wallet signs; amounts in pips."""
 
     account: Address
-    nonce: Digits
-    flags: Annotated[int, Meta(ge=0, le=FLAGS_MAX)]
-    lane: Annotated[int, Meta(ge=0, le=LANE_LAST)]
+    nonce: Nonce
+    flags: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=FLAGS_MAX,
+            description="sum of 1 sell (else buy), 2 single shot (immediate or cancel), 4 upper "
+            "half of the lane, 8 post only; 4 and 8 only without 2",
+        ),
+    ]
+    lane: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=LANE_LAST,
+            description="0 for a single shot, else 32768 to 65535: each half carries one order",
+        ),
+    ]
     base: Address
     quote: Address
     base_amount: Digits
     quote_amount: Digits
-    expiry: Uint32
-    max_fee_ppm: Uint32
-    ref: Hash
+    expiry: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=UINT32_MAX,
+            description="unix seconds: from then on it trades no more; at most 30 days ahead",
+        ),
+    ]
+    max_fee_ppm: Annotated[
+        int,
+        Meta(ge=0, le=UINT32_MAX, description="the highest fee that the order pays, in millionths"),
+    ]
+    ref: Reference
 
 
 class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):

@@ -20,7 +20,7 @@ from gateway.rest.depends import unknown_market
 from gateway.services import Services
 from gateway.sessionlogin import session_of
 from gateway.sessions import Session
-from gateway.userstream import balances_channel, orders_channel
+from gateway.userstream import PAGE_MAX, balances_channel, orders_channel
 from gateway.wire import hexed, order_id
 from gateway.ws.frames import (
     AnyFrame,
@@ -295,10 +295,12 @@ class Connection:
         match kind, symbol:
             case "orders", "":
                 account = self._me().account
+                orders = users.open_orders(account)
                 rows = {
                     "event": users.event_index,
                     "number": users.frame_number(account),
-                    "orders": users.open_orders(account),
+                    "orders": orders,
+                    "next": orders[-1]["sequence"] if len(orders) == PAGE_MAX else None,
                     "fills": users.fills(account, SNAPSHOT_FILLS),
                 }
                 return orders_channel(account), {**head, **rows}
