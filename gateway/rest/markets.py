@@ -11,7 +11,7 @@ from gateway.orderhistory import ENDED_MAX
 from gateway.orders import domain_row
 from gateway.rest.depends import Here, NamedMarket, charged
 from gateway.services import Services
-from gateway.wire import ADDRESS_PATTERN, decimal_text, hexed, places_of, unhex
+from gateway.wire import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
 from settlement.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
 from settlement.catalog import Market, Token
 from settlement.eip712 import (
@@ -113,7 +113,7 @@ async def read_nonces(
 
     They come from the journal, so they are right as soon as the exchange answers at all.
     """
-    nonces = services.exchange.nonces(unhex(account), lane)
+    nonces = services.exchange.nonces(address(account, "account"), lane)
     lanes: list[replies.LaneRow] = [
         {
             "lane": half.lane,
