@@ -26,7 +26,6 @@ from gateway.userstream import PAGE_MAX
 from gateway.wire import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
 
 FILLS_LIMIT_MAX: Final = 500
-ORDERS_LIMIT: Final = 100
 
 TAKEN: Final = (400, 401, 403, 404, 409, 413, 422, 429, 503)
 READ: Final = (401, 429)
@@ -95,7 +94,7 @@ async def delete_order(request: Request, services: Here, me: Me, order: str) -> 
     openapi_extra=documented(replies.OpenOrders, refusals=(400, *READ)),
 )
 async def list_orders(
-    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = ORDERS_LIMIT
+    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
 ) -> Answer:
     """Return the account's resting orders, oldest first, those behind sequence ``after``."""
     rows = services.user_stream.open_orders(me.account, after, limit)
@@ -108,7 +107,7 @@ async def list_orders(
     openapi_extra=documented(replies.EndedOrders, refusals=(400, *READ)),
 )
 async def list_ended_orders(
-    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = ORDERS_LIMIT
+    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
 ) -> Answer:
     """Return the account's orders that ended behind event ``after``, first ended first.
 

@@ -123,11 +123,16 @@ def test_only_the_last_of_an_account_are_kept_and_the_answer_says_so() -> None:
         first = (await up.place(taker.order("buy", 1, 1, single_shot=True))).json()
         for _ in range(ENDED_MAX):
             await up.place(taker.order("buy", 1, 1, single_shot=True))
-        page = await get(up, "/v1/orders/ended?limit=500", session)
-        assert len(page["orders"]) == ENDED_MAX and not page["complete"]
+        page = await get(up, "/v1/orders/ended", session)
+        assert not page["complete"]
+        ended = page["orders"]
+        while page["next"] is not None:
+            page = await get(up, f"/v1/orders/ended?after={page['next']}", session)
+            ended += page["orders"]
+        assert len(ended) == ENDED_MAX
         gone = await up.http.get(f"/v1/orders/{first['order_id']}", headers=session)
         assert gone.status_code == 404
-        last = page["orders"][-1]["ended_event"]
+        last = ended[-1]["ended_event"]
         away = await get(up, f"/v1/orders/ended?after={last}", session)
         assert away == {"orders": [], "next": None, "complete": True}
 
