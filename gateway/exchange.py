@@ -1,7 +1,7 @@
 """What can be asked of the exchange, whoever asks: REST, WebSocket, merchants or the watcher?
 
 One object with plain verbs over the pipeline. What can be refused comes back as a ``Receipt``;
-nothing here raises for what a client did.
+nothing here raises for what a client did, unless the ``charge`` of an order does.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class Exchange:
         full = self._pipeline.refusal(Kind.CANCEL)
         if full is not None:
             return full
-        self._admission.is_leaving(account, order_id)
+        self._admission.cancel_queued(account, order_id)
         row = command(Kind.CANCEL, account=number, order_id=order_id)
         answer = self._pipeline.enqueue(row)
         answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))

@@ -189,7 +189,7 @@ class Admission:
         """Return the next nonce of a lane half, and the order that stands there, or 0."""
         return self._nonces.lane_now(_half(account, lane, upper_half))
 
-    def is_leaving(self, account: bytes, order_id: int) -> None:
+    def cancel_queued(self, account: bytes, order_id: int) -> None:
         """A cancel of an account's order is about to be queued.
 
         Commands are carried out in their order, and a cancel by its owner leaves no order behind,
@@ -197,10 +197,10 @@ class Admission:
         """
         standing = self._standing.get(order_id)
         if standing is not None and standing.lane[0] == account:
-            self._nonces.is_leaving(order_id)
+            self._nonces.cancel_queued(order_id)
 
     def cancel_answered(self, order_id: int) -> None:
-        """The cancel of ``is_leaving`` is over."""
+        """The cancel of ``cancel_queued`` is over."""
         self._nonces.cancel_answered(order_id)
 
     def has_expired(self, now_ns: int) -> bool:

@@ -247,7 +247,7 @@ class Nonces:
         if state.order_id == order_id:
             state.order_id = 0
 
-    def is_leaving(self, order_id: int) -> None:
+    def cancel_queued(self, order_id: int) -> None:
         """The cancel of an order that stands is queued: its lane may be used behind it."""
         self._leaving.add(order_id)
 

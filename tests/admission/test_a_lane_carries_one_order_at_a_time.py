@@ -148,7 +148,7 @@ def test_the_next_nonce_of_a_lane_and_its_order_are_told_after_a_restart_too():
 
 def test_an_order_is_taken_on_a_lane_whose_cancel_is_queued_ahead_of_it():
     desk, order_id = busy()
-    desk.admission.is_leaving(ALICE.address, order_id)
+    desk.admission.cancel_queued(ALICE.address, order_id)
 
     second = resting(nonce=2)
     row = desk.admit(second)
@@ -167,7 +167,7 @@ def test_an_order_that_was_filled_ahead_of_its_cancel_leaves_the_lane_free_as_we
     desk, order_id = busy()
     taker = BOB.order(lots=10)
     taking = desk.admit(taker)
-    desk.admission.is_leaving(ALICE.address, order_id)
+    desk.admission.cancel_queued(ALICE.address, order_id)
     second = resting(nonce=2)
     row = desk.admit(second)
 
@@ -181,7 +181,7 @@ def test_an_order_that_was_filled_ahead_of_its_cancel_leaves_the_lane_free_as_we
 
 def test_an_order_taken_back_leaves_the_lane_as_its_cancel_will_find_it():
     desk, order_id = busy()
-    desk.admission.is_leaving(ALICE.address, order_id)
+    desk.admission.cancel_queued(ALICE.address, order_id)
     second = resting(nonce=2)
     desk.admit(second)
     desk.admission.take_back(second.digest)
@@ -194,6 +194,6 @@ def test_an_order_taken_back_leaves_the_lane_as_its_cancel_will_find_it():
 
 def test_nobody_frees_another_accounts_lane():
     desk, order_id = busy()
-    desk.admission.is_leaving(BOB.address, order_id)
+    desk.admission.cancel_queued(BOB.address, order_id)
 
     assert refusal(desk.asks(resting(nonce=2))) == Outcome.LANE_BUSY

@@ -175,7 +175,7 @@ class Desks(RuleBasedStateMachine):
             lane=old.lane,
             flags=old.flags & ~OrderBits.POST_ONLY,
         )
-        self.desk.admission.is_leaving(who.address, order_id)
+        self.desk.admission.cancel_queued(who.address, order_id)
         admitted = self.desk.admit(order)
         self.desk.cancel(who, order_id)
         if not isinstance(admitted, Refused):

@@ -194,6 +194,8 @@ WRONG_FIELDS: list[dict[str, Any]] = [
     {"account": "0x12"},
     {"account": "0x" + "1" * 40 + "\n"},
     {"signature": "0x" + "1" * 128},
+    {"signature": "0x" + "1" * 130 + "\n"},
+    {"ref": "0x" + "1" * 64 + "\n"},
     {"client_id": "x" * 37},
     {"client_id": "<b>"},
     {"ref": None},
