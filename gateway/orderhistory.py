@@ -6,6 +6,7 @@ is known.
 """
 
 from bisect import bisect_right
+from collections import OrderedDict
 from typing import Final
 
 import msgspec
@@ -68,8 +69,9 @@ class OrderHistory:
         """Those that are being matched or stand."""
         self._open: dict[int, dict[int, Order]] = {}
         """Those that stand, of each account, oldest first."""
-        self._ended: dict[int, Order] = {}
-        """All that ended and are kept, in the order in which they did."""
+        self._ended: OrderedDict[int, Order] = OrderedDict()
+        """All that ended and are kept, in the order in which they did: its front is found at once
+        however many have left it, which a plain ``dict`` does not promise."""
         self._ended_of: dict[int, dict[int, Order]] = {}
         self._by_digest: dict[bytes, Order] = {}
         self._by_client_id: dict[tuple[int, str], Order] = {}
