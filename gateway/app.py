@@ -24,6 +24,7 @@ from engine.types import Outcome
 from gateway import page
 from gateway.answers import schema_of
 from gateway.bodies import BodyLimit
+from gateway.budgetheaders import BudgetHeaders
 from gateway.lifecycle import Lifecycle
 from gateway.logs import brief
 from gateway.metrics import Metrics
@@ -105,6 +106,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
     _answer_refusals(app, services.metrics)
     app.add_middleware(BodyLimit)
+    app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
 

@@ -29,7 +29,7 @@ from settlement.devchain import dev_secret
 
 BLOCK_SECONDS: Final = 0.25
 VISIT_SECONDS: Final = 3
-QUOTE_DAYS: Final = 365
+QUOTE_DAYS: Final = 30
 DEPOSITS: Final = {"TOKEN": 10_000 * PIPS_PER_TOKEN, "USD": 30_000_000 * PIPS_PER_TOKEN}
 QUOTES: Final = {
     actors.MAKER_ONE: actors.Quotes(250_005, 5, 20, levels=12, lots=500_000),

@@ -27,15 +27,26 @@ UINT32_MAX: Final = 2**32 - 1
 END: Final = r"$(?!\n)"
 """The end of a pattern, in Python and in JavaScript: Python's ``$`` alone lets a newline pass."""
 
+# In a path or query: pydantic's own engine knows no look-ahead, and its ``$`` is the very end.
+ADDRESS_PATTERN: Final = "^0x[0-9a-fA-F]{40}$"
+HASH_PATTERN: Final = "^0x[0-9a-fA-F]{64}$"
+CLIENT_ID_CHARS_MAX: Final = 36
+
 Address = Annotated[
-    str, Meta(pattern="^0x[0-9a-fA-F]{40}$", max_length=42, description="20 bytes, 0x-hex")
+    str,
+    Meta(pattern="^0x[0-9a-fA-F]{40}" + END, max_length=42, description="20 bytes, 0x-hex"),
 ]
 Hash = Annotated[
-    str, Meta(pattern="^0x[0-9a-fA-F]{64}$", max_length=66, description="32 bytes, 0x-hex")
+    str,
+    Meta(pattern="^0x[0-9a-fA-F]{64}" + END, max_length=66, description="32 bytes, 0x-hex"),
 ]
 Signature = Annotated[
     str,
-    Meta(pattern="^0x[0-9a-fA-F]{130}$", max_length=132, description="r, s, v: 65 bytes, 0x-hex"),
+    Meta(
+        pattern="^0x[0-9a-fA-F]{130}" + END,
+        max_length=132,
+        description="r, s, v: 65 bytes, 0x-hex",
+    ),
 ]
 Digits = Annotated[
     str,
@@ -48,7 +59,7 @@ ClientId = Annotated[
     str,
     Meta(
         pattern="^[A-Za-z0-9._:-]*" + END,
-        max_length=36,
+        max_length=CLIENT_ID_CHARS_MAX,
         description="the trader's own name for the order; not signed",
     ),
 ]

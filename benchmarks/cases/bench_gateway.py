@@ -52,7 +52,7 @@ PINGPONG_ORDERS: Final = 300
 FUNDS_PIPS: Final = 10**15
 LOTS: Final = 100
 DOMAIN: Final = Domain(31337, bytes([0xEE] * 20))
-PLENTY: Final = Budgets(10, 1_000_000, 1_000_000, 1_000_000, 1_000_000)
+PLENTY: Final = Budgets(10, *[1_000_000] * 5)
 
 Frames = list[list[bytes]]
 

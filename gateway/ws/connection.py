@@ -22,7 +22,7 @@ from gateway.rest.depends import unknown_market
 from gateway.services import Services
 from gateway.sessionlogin import session_of
 from gateway.sessions import Session
-from gateway.userstream import balances_channel, orders_channel
+from gateway.userstream import PAGE_MAX, balances_channel, orders_channel
 from gateway.wire import hexed, order_id
 from gateway.ws.frames import (
     AnyFrame,
@@ -232,6 +232,8 @@ class Connection:
     async def _obey(self, frame: AnyFrame) -> None:
         if isinstance(frame, Cancel):
             self._services.limits.cancel_request(self._client)
+        elif isinstance(frame, Place):
+            self._services.limits.order_request(self._client)
         else:
             self._services.limits.request(self._client)
         match frame:
@@ -326,12 +328,17 @@ class Connection:
                 account = self._me().account
 
                 def orders() -> Message:
-                    rows = {
-                        "event": users.event_index,
-                        "orders": users.open_orders(account),
-                        "fills": users.fills(account, SNAPSHOT_FILLS),
-                    }
-                    return Message({**head, **rows})
+                    rows = users.open_orders(account)
+                    return Message(
+                        {
+                            **head,
+                            "event": users.event_index,
+                            "number": users.frame_number(account),
+                            "orders": rows,
+                            "next": rows[-1]["sequence"] if len(rows) == PAGE_MAX else None,
+                            "fills": users.fills(account, SNAPSHOT_FILLS),
+                        }
+                    )
 
                 return orders_channel(account), orders
             case "balances", "":

@@ -26,7 +26,7 @@ from merchants.keyring import FileKeyring
 from merchants.refusal import Refusal
 from merchants.service import Merchants
 from merchants.webhooks.egress import Answer, HttpEgress
-from settlement.admission import Admission, Refused
+from settlement.admission import EXPIRY_MAX_S, Admission
 from settlement.attachments import (
     AccountOpened,
     DepositEvidence,
@@ -47,6 +47,7 @@ from settlement.eip712 import (
     sign,
 )
 from settlement.keys import KeyBook
+from settlement.nonces import Refused
 from settlement.ports import Balance, TradeState
 
 NS = 10**9
@@ -228,7 +229,7 @@ class House:
             quote=USD,
             base_amount=lots * LOT,
             quote_amount=lots * ticks * TICK,
-            expiry=2**32 - 1,
+            expiry=self.world.now_ns // NS + EXPIRY_MAX_S,
             max_fee_ppm=10_000,
             ref=bytes(32),
             signature=b"",

@@ -132,6 +132,7 @@ def test_without_a_key_nothing_is_told(client, shop, headers):
         {"metadata": [1]},
         {"metadata": {"long": "x" * 5000}},
         {"redirect_url": "javascript:alert(1)"},
+        {"redirect_url": "https://x/\n"},
         {"order_id": "x" * 200},
     ],
 )
