@@ -37,6 +37,7 @@ from settlement.settler import open_settler
 from settlement.submitter import Policy
 from settlement.unbooked import Unbooked
 from settlement.watcher import Watcher
+from settlement.withdrawals import Withdrawals
 from tests.sim.chain import Node, SimSigner
 from tests.sim.contract import Terms
 from tests.sim.storage import SimStorage
@@ -122,6 +123,11 @@ class House:
             self.admission,
             seams.terms.domain,
             seams.now_ns,
+            Withdrawals(
+                frozenset(seams.terms.deployment.contracts.values()),
+                {},
+                self.settler.returns,
+            ),
         )
         self._sell()
         self._follow()
