@@ -5,7 +5,7 @@ an HTTP status; a test holds it complete.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import orjson
@@ -52,6 +52,9 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.BAD_BAND: 422,
     Outcome.MARKET_DELISTED: 409,
     Outcome.POISONED: 500,
+    Outcome.BELOW_LEAST_NOTIONAL: 422,
+    Outcome.ACCOUNT_ORDERS_EXHAUSTED: 409,
+    Outcome.IN_DEBT: 409,
     Outcome.CANCELLED_BY_OWNER: 409,
     Outcome.IMMEDIATE_REMAINDER: 409,
     Outcome.EXPIRED: 409,
@@ -88,6 +91,10 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.BAD_NONCE: 422,
     Outcome.BAD_LANE: 422,
     Outcome.EXPIRY_TOO_FAR: 422,
+    Outcome.WITHDRAWAL_OPEN: 409,
+    Outcome.BAD_RECEIVER: 422,
+    Outcome.BELOW_LEAST_WITHDRAWAL: 422,
+    Outcome.NONCE_TOO_FAR: 422,
     Outcome.INVOICE_CLOSED: 409,
     Outcome.IDEMPOTENCY_CONFLICT: 409,
     Outcome.NO_QUOTE: 503,
@@ -118,7 +125,14 @@ class Problem(msgspec.Struct):
     type: str
     title: str
     status: int
-    outcome: str
+    outcome: Annotated[
+        str,
+        msgspec.Meta(
+            description="the name of what happened; the hundreds of its code name who refused: "
+            "1 engine, 2 gateway, 3 settlement, 4 merchants",
+            extra_json_schema={"enum": [*(one.name for one in Outcome if one), INTERNAL]},
+        ),
+    ]
     code: int
     detail: str
     retryable: bool

@@ -36,6 +36,7 @@ from settlement.batch import encode_call
 from settlement.catalog import Catalog
 from settlement.chain import Chain, Receipt, Sending
 from settlement.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
+from settlement.depositbook import DepositBook
 from settlement.devchain import DevChain, dev_secret
 from settlement.eip712 import keccak256
 from settlement.keys import KeyBook
@@ -44,7 +45,7 @@ from settlement.sealer import GAS_MAX, Sealing
 from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer, Transaction
 from settlement.submitter import Policy
-from settlement.watcher import DepositBook, Deposited, Watcher
+from settlement.watcher import Deposited, Watcher
 
 NS = 10**9
 SYMBOL = "TOKEN-USD"
@@ -184,7 +185,7 @@ class Road:
         Without ``moves_cursor`` it stops where a crash after the journal's sync would.
         """
         poll, credited = self.watcher.poll(), []
-        for value in self.book.unbooked(s.value for s in poll.sightings if s.confirmed):
+        for value, _ in self.book.unbooked(s.value for s in poll.sightings if s.confirmed):
             if not isinstance(value, Deposited):
                 continue
             token = self.catalog.token_by_address(value.token)
@@ -239,16 +240,21 @@ class Road:
         return self.commit(row, order)
 
     def withdraw(
-        self, owner: Signer, token: bytes, amount: int, nonce: int, expires_in_s: int = 1_800
+        self,
+        owner: Signer,
+        token: bytes,
+        amount: int,
+        nonce: int,
+        expires_in_s: int = 1_800,
+        to: bytes | None = None,
     ) -> Events:
-        """Sign a withdrawal to the owner and debit it."""
+        """Sign a withdrawal to the owner, or to another receiver, and debit it."""
+        receiver = owner.address if to is None else to
         expiry = self.clock() // NS + expires_in_s
-        unsigned = SignedWithdrawal(
-            owner.address, token, owner.address, amount, nonce, expiry, b"", b""
-        )
+        unsigned = SignedWithdrawal(owner.address, token, receiver, amount, nonce, expiry, b"", b"")
         digest = eip712.withdrawal_digest(self.domain, unsigned)
         withdrawal = SignedWithdrawal(
-            *(owner.address, token, owner.address, amount, nonce, expiry),
+            *(owner.address, token, receiver, amount, nonce, expiry),
             owner.sign_digest(digest),
             digest,
         )

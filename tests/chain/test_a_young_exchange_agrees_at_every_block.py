@@ -1,6 +1,7 @@
 """A token that is not listed at a block holds nothing there; any other refusal is a warning."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from settlement.batch import encode_call
 from settlement.devchain import DevChain
 from settlement.reconcile import Reconciler
 from settlement.refusals import why_refused
+from settlement.withdrawals import Withdrawals
 from tests.chain.conftest import Clock
 from tests.chain.road import ALICE, Road
 
@@ -29,7 +31,13 @@ def road(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
 def reconciler(road: Road, exchange: bytes) -> Reconciler:
     deployment = road.deployment._replace(exchange=exchange)
     return Reconciler(
-        road.chain, road.outbox, road.settler, road.catalog, deployment, lambda: road.engine
+        road.chain,
+        road.outbox,
+        road.settler,
+        road.catalog,
+        deployment,
+        lambda: road.engine,
+        Counter,
     )
 
 
@@ -45,6 +53,7 @@ def words_about(road: Road, exchange: bytes) -> tuple[list[str], int]:
             road.admission,
             road.domain,
             road.clock,
+            Withdrawals(frozenset(), {}, road.settler.returns),
         )
         reconciliation = Reconciliation(reconciler(road, exchange), desk)
         for block in range(1, blocks):

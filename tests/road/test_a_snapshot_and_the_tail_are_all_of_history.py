@@ -15,11 +15,11 @@ from gateway.snapshotter import keep
 from gateway.userstream import UserStream
 from settlement.acknowledgements import Acknowledger
 from settlement.attachments import ExitEvidence
+from settlement.depositbook import DepositBook
 from settlement.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.returns import Returns
 from settlement.sealer import Sealer, Sealing
-from settlement.watcher import DepositBook
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
@@ -48,10 +48,12 @@ def house_on(storage, outbox, snapshots=None):
     def consumers(house):
         channels = Channels()
         matched = TradeState("matched")
+        # It asks the chain only when told to look.
+        returns = Returns(None, outbox, DOMAIN.contract, 0, 1, lambda _: None)
         return (
             DepositBook(house.catalog),
-            Sealer(outbox, house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS)),
-            Returns(None, outbox, DOMAIN.contract, 0, 1),  # Asks the chain only when told to look.
+            Sealer(outbox, house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), returns),
+            returns,
             MarketData(house.catalog, channels, lambda _: matched),
             UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
