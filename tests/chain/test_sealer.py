@@ -172,7 +172,8 @@ def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snaps
     road.trade(1)
     traded = road.history()[-1].last_sequence
     road.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 9)  # No trade comes of it.
-    restarted = Sealer(road.outbox, road.catalog, road.domain, OPERATOR, Sealing(AGE_NS))
+    terms = road.domain, OPERATOR, Sealing(AGE_NS), road.settler.returns
+    restarted = Sealer(road.outbox, road.catalog, *terms)
     restarted.load(road.sealer.save())
     road.consumers = (*road.consumers, restarted)
     road.withdraw(ALICE, road.usd, 10**8, nonce=2)
