@@ -113,8 +113,17 @@ def dump(state: State) -> bytes:
         queued_slots(state),
         free_slots(state),
         np.zeros(1, np.int64),
+        _pending(state),
     ]
     return b"".join(section.tobytes() for section in sections)
+
+
+def _pending(state: State) -> NDArray[np.int64]:
+    """Return one row per market that has something left to do, which is nearly always none."""
+    pending = state.pending[: state.counters[0]["markets"]]
+    rows = _columns([np.arange(pending.size), *(pending[n] for n in ("low", "high", "price"))])
+    busy: NDArray[np.int64] = rows[rows[:, 1:].any(axis=1)]
+    return busy
 
 
 def _markets(state: State) -> NDArray[np.int64]:

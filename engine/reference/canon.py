@@ -43,6 +43,10 @@ def _numbers(state: State) -> Iterator[int]:
     yield from _queues(state)
     yield from reversed(slots.free)
     yield 0
+    for number, market in enumerate(state.markets):
+        left = market.pending_low, market.pending_high, market.auction_ticks
+        if any(left):
+            yield from (number, *left)
 
 
 def _orders(state: State) -> Iterator[int]:
