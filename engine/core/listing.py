@@ -152,7 +152,9 @@ def set_phase(state: State, out: Events, row: Any) -> Outcome:
     if phase <= Phase.POST_ONLY and not uncross(state, out, market):
         outcome = i64(Outcome.MORE_REMAINS)
         # Nobody may come in, or leave the auction's price behind, until it is over.
-        phase = i64(Phase.CANCEL_ONLY if pending["price"] != 0 else state.markets[market]["phase"])
+        phase = i64(state.markets[market]["phase"])
+        if pending["price"] != 0:
+            phase = i64(Phase.CANCEL_ONLY)
     elif phase == Phase.AUCTION:
         pending["price"] = 0
     state.markets[market]["phase"] = phase

@@ -130,7 +130,10 @@ class Engine:
         if self._large.size < rows:
             size = 2 * rows * EVENT.itemsize
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
-            self._large = np.frombuffer(mmap.mmap(-1, size, flags=flags), EVENT)
+            try:
+                self._large = np.frombuffer(mmap.mmap(-1, size, flags=flags), EVENT)
+            except OSError as refused:
+                raise MemoryError(f"{size} bytes of events") from refused
         return self._large
 
     @property

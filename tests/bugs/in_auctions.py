@@ -102,10 +102,10 @@ class AuctionTradesWithItself(Auction):
 class AuctionLetsTheDeadTrade(Auction):
     """What has expired is not swept before the price is found."""
 
-    def uncross(self, number: int) -> None:
+    def uncross(self, number: int) -> bool:
         now_ns, self.state.time_ns = self.state.time_ns, -1
         try:
-            super().uncross(number)
+            return super().uncross(number)
         finally:
             self.state.time_ns = now_ns
 
@@ -113,10 +113,11 @@ class AuctionLetsTheDeadTrade(Auction):
 class AuctionWakesNoStop(Auction):
     """Its price counts for no trigger."""
 
-    def uncross(self, number: int) -> None:
+    def uncross(self, number: int) -> bool:
         low, high = self.state.low_ticks, self.state.high_ticks
-        super().uncross(number)
+        is_over = super().uncross(number)
         self.state.low_ticks, self.state.high_ticks = low, high
+        return is_over
 
 
 class AuctionIsOpenTrading(Judge):

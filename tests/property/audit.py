@@ -15,8 +15,8 @@ from engine.events import EventKind, Events
 from engine.types import (
     ALL_ACCOUNTS,
     ALL_MARKETS,
-    FILLS_MAX,
     PRICE_MAX,
+    Limits,
     OrderFlag,
     Outcome,
     Phase,
@@ -24,6 +24,7 @@ from engine.types import (
     TimeInForce,
 )
 from tests.property.auctioneer import TRADING, Auctioneer
+from tests.property.budget import Budget
 from tests.property.refusals import may_be_true
 from tests.property.shadow import Listing, Open, Reach, Shadow, toward
 
@@ -36,21 +37,28 @@ SWEEPS = {
     Kind.SET_BAND,
     Kind.SET_TERMS,
 }
+MATCHING = {Kind.PLACE, Kind.REPLACE, Kind.SET_PHASE}
 Row = dict[str, int]
 
 
 class Audit:
     """Follows one engine from its first command."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.sequence = self.index = self.trade_id = self.time_ns = self.arrivals = 0
         self.shadow = Shadow()
-        self.auction = Auctioneer(self.shadow)
+        self.limits = limits
+        self.budget = Budget(limits, self.shadow)
+        self.auction = Auctioneer(self.shadow, self.budget)
         self.ids_seen: set[int] = set()
         self.incoming: Open | None = None
         self.whole: int | None = None
-        self.fills = self.taken = 0
+        self.taken = 0
         self.reach = Reach()
+        self.turn: int | None = None
+        """Whose stops have their turn: a market that an earlier command has left some in."""
+        self.swept = 0
+        """How many orders this command has cancelled, or let expire, all at once."""
         self.refill_due: list[int] = []
         self.met = 0
         """How many lots the own order had that the incoming one met last."""
@@ -59,16 +67,16 @@ class Audit:
         self.replaced: Open | None = None
         self.last_slot = 0
         self._take: dict[int, Callable[[Row, Row], None]] = {
-            EventKind.MARKET_LISTED: self.market_listed,
+            EventKind.MARKET_LISTED: self.shadow.market_listed,
             EventKind.TERMS_SET: self.terms_set,
-            EventKind.MARKET_DELISTED: self.market_delisted,
+            EventKind.MARKET_DELISTED: self.shadow.market_delisted,
             EventKind.BAND_SET: self.band_set,
             EventKind.PHASE_SET: self.phase_set,
-            EventKind.POISONED: self.poisoned,
-            EventKind.DEPOSITED: self.money_in,
-            EventKind.WITHDRAWN: self.money_out,
-            EventKind.EXIT_ENDED: self.money_out,
-            EventKind.EXIT_BEGUN: self.leaving,
+            EventKind.POISONED: self.shadow.poisoned,
+            EventKind.DEPOSITED: self.shadow.money_in,
+            EventKind.WITHDRAWN: self.shadow.money_out,
+            EventKind.EXIT_ENDED: self.shadow.money_out,
+            EventKind.EXIT_BEGUN: self.shadow.leaving,
             EventKind.TRADE_BUSTED: self.shadow.undo,
             EventKind.TOKEN_LISTED: lambda *_: None,
             EventKind.ACCOUNT_OPENED: lambda *_: None,
@@ -108,24 +116,77 @@ class Audit:
             assert event["index"] == self.index, "I7: event numbers"
         events = self.deadlines(events)
         assert events or row["kind"] == Kind.CLOCK, "I7: a command without an answer"
-        if events and events[0]["kind"] == EventKind.REJECTED:
-            assert len(events) == 1 and 100 <= events[0]["outcome"] < 150, "I10"
-            assert may_be_true(self.shadow, row, events[0]["outcome"], self.time_ns), "refused"
-            return
-        self.incoming, self.reach, self.replaced, self.last_slot = None, Reach(), None, 0
-        self.auction.prepare(row, self.time_ns)
-        for event in events:
+        self.incoming, self.replaced, self.last_slot, self.swept = None, None, 0, 0
+        self.budget.begin()
+        self.begin_turn(self.shadow.market_of(row))
+        refused = bool(events) and events[-1]["kind"] == EventKind.REJECTED
+        if not refused:
+            self.reach = self.auction.prepare(row, self.time_ns, self.reach)
+        for event in events[:-1] if refused else events:
             due = self.refill_due[0] if self.refill_due else None
             refills = event["kind"] == EventKind.REFILLED
             assert (due is not None) == refills, "I4: a part is shown when the last one is gone"
             self._take[event["kind"]](row, event)
-        self.finish(row)
+        if refused:
+            self.refused(row, events)
+        else:
+            self.finish(row)
+
+    def refused(self, row: Row, events: list[Row]) -> None:
+        """A refusal is true, and nothing came before it but stops whose turn it was."""
+        why, turn = events[-1]["outcome"], self.turn
+        assert 100 <= why < 150 and (turn is not None or len(events) == 1), "I10"
+        if turn is not None and row["kind"] != Kind.SET_PHASE:
+            assert self.keeps_out(row) == (why == Outcome.STOPS_PENDING), "whose turn?"
+        elif why == Outcome.TOO_MANY_ORDERS:
+            assert len(self.shadow.forbidden_by(row)) > self.limits.work, "refused"
+        if why != Outcome.STOPS_PENDING:
+            assert may_be_true(self.shadow, row, why, self.time_ns), "refused"
+        else:
+            assert turn is not None, "nobody was to go first"
+
+    # Stops that an earlier command has left.
+
+    def begin_turn(self, market: int | None) -> None:
+        """Begin with the prices that are remembered for the stops of a market, if there are."""
+        left = None if market is None else self.budget.pending.get(market)
+        self.turn = None if left is None else market
+        self.reach = Reach() if left is None else left
+
+    def keeps_out(self, row: Row) -> bool:
+        """End the turn of a market; return whether the order that comes may not come in."""
+        assert self.turn is not None
+        self.not_in_the_middle()
+        self.budget.keep(self.turn, self.reach)
+        is_stop = row["kind"] == Kind.PLACE and bool(row["flags"] & OrderFlag.STOP)
+        return self.budget.keeps_out(self.turn, is_stop=is_stop)
+
+    def stop_has_its_turn(self, row: Row, stop: Open) -> None:
+        """Of all stops it was this one's turn to wake, or to be found expired."""
+        self.not_in_the_middle()
+        if row["kind"] == Kind.CLOCK and self.turn != stop.market:
+            assert self.turn is None or self.turn < stop.market, "in the order of the markets"
+            self.end_of_clock_turn()
+            self.begin_turn(stop.market)
+        assert self.shadow.next_stop(stop.market, self.reach) is stop, "another stop had to wake"
+        self.budget.woken()
+
+    def end_of_clock_turn(self) -> None:
+        """A CLOCK goes on to the next market, or to what has expired."""
+        if self.turn is not None:
+            self.budget.keep(self.turn, self.reach)
+        self.turn = None
 
     def deadlines(self, events: list[Row]) -> list[Row]:
         """Take what time did before the command; return what the command did."""
         shadow = self.shadow
         due = sorted(a for a, at in shadow.deadlines.items() if at <= self.time_ns)
-        gone = [order for order in shadow.everything() if order.account in due] if due else []
+        due = due[: self.limits.work]
+        meant = [order for order in shadow.everything() if order.account in due] if due else []
+        gone, left = meant[: self.limits.work], meant[self.limits.work :]
+        for account in {order.account for order in left}:
+            due.remove(account)
+            shadow.deadlines[account] = self.time_ns
         for order, event in zip(gone, events, strict=False):
             assert event["kind"] == EventKind.CANCELLED and event["order_id"] == order.order_id
             assert event["outcome"] == Outcome.CANCELLED_AFTER, "the switch"
@@ -147,15 +208,20 @@ class Audit:
         assert not self.refill_due, "I4: the next part was never shown"
         assert self.auction.price is None, "an auction without a last word"
         if row["kind"] == Kind.CLOCK:
+            self.end_of_clock_turn()
+            for number, reach in sorted(self.budget.pending.items()):
+                self.budget.keep(number, reach)
             left = [order for order in shadow.everything() if order.expiry_ns <= self.time_ns]
-            assert not left, "the dead live on"
+            assert not left or self.swept == self.limits.work, "the dead live on"
+        if row["kind"] not in (Kind.EXIT_BEGIN, Kind.PLACE, Kind.REPLACE):
+            assert self.swept <= self.limits.work, "too much for one command"
         if row["kind"] == Kind.REPLACE:
             assert self.replaced is not None, "the old order is still there"
         if self.replaced is not None:
             market = self.replaced.market
         if market < len(shadow.listings):
-            if shadow.listings[market].phase == Phase.OPEN:
-                assert shadow.next_stop(market, self.reach) is None, "a stop that had to wake"
+            if row["kind"] in MATCHING and shadow.listings[market].phase == Phase.OPEN:
+                self.budget.keep(market, self.reach)
             if shadow.listings[market].phase in TRADING:
                 assert not shadow.is_crossed(market), "I3: crossed"
 
@@ -164,36 +230,22 @@ class Audit:
         order = self.incoming
         if order is not None and order.lots == 0:
             fok = order.tif == TimeInForce.FOK
-            assert not fok or self.fills == self.whole, "FOK: filled though it could not be"
+            assert not fok or self.budget.fills == self.whole, "FOK: filled though it could not be"
             self.incoming = None
         assert self.incoming is None, "I5: lots without a fate"
 
     # Markets.
 
-    def market_listed(self, row: Row, event: Row) -> None:
-        """A market appears."""
-        assert event["market"] == len(self.shadow.listings), "market numbers"
-        terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
-        self.shadow.listings.append(Listing(row["account"], row["token"], *terms))
-
     def terms_set(self, row: Row, event: Row) -> None:
         """Lot, tick and fees change in an empty market."""
-        self.nothing_open_in(event["market"])
+        self.shadow.nothing_open_in(event["market"])
+        self.budget.pending.pop(event["market"], None)
+        self.auction.kept.pop(event["market"], None)
         old = self.shadow.listings[event["market"]]
         terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
         self.shadow.listings[event["market"]] = Listing(
             old.base, old.quote, *terms, phase=old.phase
         )
-
-    def market_delisted(self, row: Row, event: Row) -> None:
-        """A market ends, empty."""
-        self.nothing_open_in(event["market"])
-        assert self.shadow.listings[event["market"]].phase != Phase.DELISTED
-        self.shadow.listings[event["market"]].phase = Phase.DELISTED
-
-    def nothing_open_in(self, market: int) -> None:
-        """Assert that no order of a market survives."""
-        assert all(order.market != market for order in self.shadow.everything()), "an order is left"
 
     def band_set(self, row: Row, event: Row) -> None:
         """The band moves; what it forbids has left."""
@@ -207,36 +259,11 @@ class Audit:
     def phase_set(self, row: Row, event: Row) -> None:
         """A market opens, closes or collects for an auction."""
         listing = self.shadow.listings[event["market"]]
-        assert event["amount"] == row["amount"] < Phase.DELISTED != listing.phase, "which phase"
-        assert self.auction.price is None, "an auction without a last word"
+        assert row["amount"] < Phase.DELISTED != listing.phase, "which phase"
+        assert event["amount"] == self.auction.phase_after(row, event, listing.phase), "which phase"
         listing.phase = event["amount"]
 
-    def poisoned(self, row: Row, event: Row) -> None:
-        """One market is halted, unless it is not there or has ended."""
-        assert event["outcome"] == Outcome.POISONED
-        for name in ("market", "account", "order_id"):
-            assert row[name] == event[name], name
-        if event["market"] < len(self.shadow.listings):
-            listing = self.shadow.listings[event["market"]]
-            if listing.phase != Phase.DELISTED:
-                listing.phase = Phase.HALTED
-
     # Money.
-
-    def money_in(self, row: Row, event: Row) -> None:
-        """A deposit."""
-        self.shadow.owned[event["account"], event["token"]] += event["amount"]
-
-    def money_out(self, row: Row, event: Row) -> None:
-        """A withdrawal or the end of an exit; who is leaving can do the latter only."""
-        account, ends = event["account"], event["kind"] == EventKind.EXIT_ENDED
-        assert (self.shadow.exits[account] > 0) == ends, "an account that leaves, or does not"
-        self.shadow.exits[account] -= ends
-        self.shadow.owned[account, event["token"]] -= event["amount"]
-
-    def leaving(self, row: Row, event: Row) -> None:
-        """An account begins to leave."""
-        self.shadow.exits[event["account"]] += 1
 
     def deadline_set(self, row: Row, event: Row) -> None:
         """A dead man's switch is set or taken back."""
@@ -250,6 +277,9 @@ class Audit:
 
     def accepted(self, row: Row, event: Row) -> None:
         """An order comes in; its phase, band and terms must have allowed it."""
+        if self.turn is not None:
+            assert not self.keeps_out(row), "stops had to go first"
+        self.turn, self.reach = None, Reach()
         order_id, flags = event["order_id"], row["flags"]
         assert order_id > 0 and order_id not in self.ids_seen, "an id was given twice"
         self.ids_seen.add(order_id)
@@ -312,19 +342,15 @@ class Audit:
     def begin(self, order: Open) -> None:
         """An order begins to be matched, placed or woken."""
         self.not_in_the_middle()
-        self.incoming, self.fills, self.taken, self.met = order, 0, order.lots, 0
+        self.incoming, self.taken, self.met = order, order.lots, 0
         self.doomed = False
         makes_way = order.flags & SELF_MODES == OrderFlag.SELF_EXPIRE_MAKER
-        self.whole = None
-        if order.tif == TimeInForce.FOK and not order.trigger:
-            self.whole = self.shadow.fills(order, self.time_ns, makes_way)
-            if order.flags & OrderFlag.SINGLE_SHOT and (self.whole or 0) > FILLS_MAX:
-                self.whole = None
+        self.whole = self.budget.comes_in(order, self.time_ns, makes_way=makes_way)
 
     def armed(self, row: Row, event: Row) -> None:
         """A stop waits."""
         order = self.incoming
-        assert order is not None and order.trigger and self.fills == 0, "what is armed here?"
+        assert order is not None and order.trigger and self.budget.fills == 0, "what is armed here?"
         self.like(event, order, order.trigger)
         order.arrival = self.now()
         self.shadow.armed[order.order_id] = order
@@ -332,10 +358,9 @@ class Audit:
 
     def triggered(self, row: Row, event: Row) -> None:
         """A stop wakes: the one whose turn it is."""
-        self.not_in_the_middle()
         stop = self.shadow.armed[event["order_id"]]
         assert self.shadow.listings[stop.market].phase == Phase.OPEN, "a stop in a closed market"
-        assert self.shadow.next_stop(stop.market, self.reach) is stop, "another stop had to wake"
+        self.stop_has_its_turn(row, stop)
         assert stop.expiry_ns > self.time_ns, "a dead stop woke"
         self.like(event, stop, stop.trigger)
         del self.shadow.armed[stop.order_id]
@@ -383,12 +408,18 @@ class Audit:
         elif why == Outcome.IMMEDIATE_REMAINDER:
             assert order.tif == TimeInForce.IOC and not meets, "it stopped too early"
         elif why == Outcome.FILLS_EXHAUSTED:
-            assert order.flags & OrderFlag.SINGLE_SHOT and self.fills == FILLS_MAX and meets
+            assert self.budget.fills == self.budget.fills_max(order) and meets, "it may go on"
+        elif why == Outcome.WORK_EXHAUSTED:
+            assert self.budget.passes == self.budget.passes_each, "it may go on"
+            assert meets and first is not None, "it met nobody"
+            assert first.expiry_ns <= self.time_ns or first.account == order.account
         else:
             assert why == Outcome.SELF_TRADE, "why?"
             stays = order.flags & SELF_MODES == 0
             own = meets and first is not None and first.account == order.account
             assert own if stays else self.doomed, "I9: it met nobody of its own"
+            if stays:
+                self.budget.passed()
         if order.tif == TimeInForce.FOK:
             assert why == Outcome.NOT_FILLABLE_WHOLE, "FOK: whole or not at all"
         self.incoming = None
@@ -401,6 +432,7 @@ class Audit:
         assert event["trade_id"] == self.trade_id, "I7: trade numbers"
         if event["outcome"] == Outcome.AUCTION:
             taker, maker = self.auction.pair(event)
+            self.budget.matched()
         else:
             taker, maker = self.continuous_pair(event)
         assert maker.account == event["maker_account"] != event["account"], "I9: self trade"
@@ -430,9 +462,8 @@ class Audit:
         assert maker is not None and maker.order_id == event["maker_id"], "I4: best and oldest"
         assert maker.price == event["price_ticks"], "I6: not the maker's price"
         assert taker.tif != TimeInForce.FOK or self.whole is not None, "FOK: it will not be whole"
-        self.fills += 1
         assert not self.doomed, "I9: it could not go on"
-        assert self.fills <= FILLS_MAX or not taker.flags & OrderFlag.SINGLE_SHOT, "too many fills"
+        self.budget.traded(taker)
         return taker, maker
 
     def after_loss(self, order: Open) -> None:
@@ -507,6 +538,7 @@ class Audit:
             assert order is self.shadow.first(order.market, 1 - taker.side), "I9: not met"
             assert order.account == taker.account and lost == taker.lots, "I9: all of the other"
             self.met, self.doomed = lost, True
+            self.budget.passed()
 
     def cancelled(self, row: Row, event: Row) -> None:
         """An order is gone, for a reason that is true."""
@@ -514,9 +546,14 @@ class Audit:
         order = self.shadow.resting.get(order_id) or self.shadow.armed[order_id]
         if why == Outcome.EXPIRED:
             assert order.expiry_ns <= self.time_ns, "removed before its time"
-            if order.trigger and kind in (Kind.PLACE, Kind.REPLACE):
-                self.not_in_the_middle()
-                assert self.shadow.next_stop(order.market, self.reach) is order, "whose turn?"
+            if self.expires_in_its_turn(row, order):
+                self.stop_has_its_turn(row, order)
+                self.leave(event)
+                return
+            if kind in (Kind.PLACE, Kind.REPLACE):
+                self.budget.passed()
+            elif kind == Kind.SET_PHASE:
+                self.budget.work += 1
         elif why == Outcome.SELF_TRADE:
             self.self_traded(order)
         else:
@@ -539,10 +576,26 @@ class Audit:
             assert not outside.allows(order.side, order.price), "it was inside"
         if why == Outcome.REPLACED:
             self.replaced = order
+        self.swept += kind not in (Kind.PLACE, Kind.REPLACE, Kind.SET_PHASE)
         if kind in SWEEPS:
             assert order.slot > self.last_slot, "in slot order"
             self.last_slot = order.slot
         self.leave(event)
+
+    def expires_in_its_turn(self, row: Row, order: Open) -> bool:
+        """Return whether an expired stop is removed because a trade has reached it."""
+        if not order.trigger:
+            return False
+        if row["kind"] in (Kind.PLACE, Kind.REPLACE):
+            return True
+        if row["kind"] == Kind.SET_PHASE:  # After the auction, which lets all expire before it.
+            return self.auction.is_over
+        pending = self.budget.pending.get(order.market, Reach())
+        reach = self.reach if self.turn == order.market else pending
+        is_next = self.shadow.next_stop(order.market, reach) is order
+        open_now = self.shadow.listings[order.market].phase == Phase.OPEN
+        turns = row["kind"] == Kind.CLOCK and self.swept == 0 and open_now
+        return turns and is_next and self.budget.has_room()
 
     def self_traded(self, order: Open) -> None:
         """I9: an order leaves because it met one of its own account."""
@@ -554,6 +607,7 @@ class Audit:
         assert order.account == self.incoming.account, "I9: whose order?"
         assert self.shadow.first(order.market, 1 - self.incoming.side) is order, "I9: not met"
         assert not self.doomed, "I9: it could not go on"
+        self.budget.passed()
         self.met, mode = order.all_lots, self.incoming.flags & SELF_MODES
         self.doomed = mode == OrderFlag.SELF_EXPIRE_BOTH
         if mode == OrderFlag.SELF_DECREMENT:
@@ -568,7 +622,7 @@ class Audit:
         self.like(event, order, order.trigger)
 
     def cancelled_all(self, row: Row, event: Row) -> None:
-        """Nobody it was about has an order left."""
+        """Nobody it was about has an order left, unless they were too many for one command."""
         account, where = event["account"], event["market"]
         assert (account, where) == (row["account"], row["market"])
         by = Outcome.CANCELLED_BY_OPERATOR if account == ALL_ACCOUNTS else Outcome.ACCEPTED
@@ -578,7 +632,9 @@ class Audit:
             for order in self.shadow.everything()
             if account in (order.account, ALL_ACCOUNTS) and where in (order.market, ALL_MARKETS)
         ]
-        assert not left, "an order survived"
+        assert event["amount"] == self.swept, "how many are gone"
+        assert event["order_left"] == len(left), "how many are left"
+        assert not left or self.swept == self.limits.work, "an order survived"
 
     # What the engine itself says.
 
