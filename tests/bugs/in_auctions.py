@@ -120,6 +120,32 @@ class AuctionWakesNoStop(Auction):
         return is_over
 
 
+class AuctionGoesOnAtAnotherPrice(Auction):
+    """The price of an auction that takes several commands is found anew by each."""
+
+    def uncross(self, number: int) -> bool:
+        self.state.markets[number].auction_ticks = 0
+        return super().uncross(number)
+
+
+class AuctionTakesNoRest(Auction):
+    """An auction is done in one command, however many trades it takes."""
+
+    def may_go_on(self) -> bool:
+        return True
+
+
+class OrdersComeIntoAnAuctionThatGoesOn(Markets):
+    """A market collects orders while its auction is not over."""
+
+    def set_phase(self, row: Row) -> Outcome:
+        outcome = super().set_phase(row)
+        for market in self.state.markets:
+            if market.auction_ticks and market.phase == Phase.CANCEL_ONLY:
+                market.phase = Phase.AUCTION
+        return outcome
+
+
 class AuctionIsOpenTrading(Judge):
     """In an auction an order may take."""
 

@@ -206,6 +206,39 @@ class OneFillTooMany(Matching):
         return super().match(taker, self_mode, fills_max + 1)
 
 
+class AnOrderStopsShortOfItsLastFill(Matching):
+    """An order may have one fill fewer than it may."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
+        return super().match(taker, self_mode, fills_max - 1)
+
+
+class WholeCountsOneFillTooMany(Matching):
+    """FOK is taken for fillable though the last lot would need one fill more than it may have."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+        return super().fills_whole(taker, self_mode, fills_max + 1)
+
+
+class TheDeadInTheWayAreNotCounted(Matching):
+    """An order may remove any number of orders it cannot trade with."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
+        most, self.state.passes_max = self.state.passes_max, 10**9
+        try:
+            return super().match(taker, self_mode, fills_max)
+        finally:
+            self.state.passes_max = most
+
+
+class CrossedRemaindersRest(Matching):
+    """What may have no more fills rests where it crosses."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
+        why = super().match(taker, self_mode, fills_max)
+        return Outcome.ACCEPTED if why == Outcome.FILLS_EXHAUSTED else why
+
+
 # Self-trade.
 
 

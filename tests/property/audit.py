@@ -26,7 +26,8 @@ from engine.types import (
 from tests.property.auctioneer import TRADING, Auctioneer
 from tests.property.budget import Budget
 from tests.property.refusals import may_be_true
-from tests.property.shadow import Listing, Open, Reach, Shadow, toward
+from tests.property.shadow import Listing, Open, Shadow, toward
+from tests.property.turns import Turns
 
 SELF_MODES = int(OrderFlag.SELF_DECREMENT)
 SWEEPS = {
@@ -54,9 +55,7 @@ class Audit:
         self.incoming: Open | None = None
         self.whole: int | None = None
         self.taken = 0
-        self.reach = Reach()
-        self.turn: int | None = None
-        """Whose stops have their turn: a market that an earlier command has left some in."""
+        self.turns = Turns(self.shadow, self.budget)
         self.swept = 0
         """How many orders this command has cancelled, or let expire, all at once."""
         self.refill_due: list[int] = []
@@ -70,7 +69,7 @@ class Audit:
             EventKind.MARKET_LISTED: self.shadow.market_listed,
             EventKind.TERMS_SET: self.terms_set,
             EventKind.MARKET_DELISTED: self.shadow.market_delisted,
-            EventKind.BAND_SET: self.band_set,
+            EventKind.BAND_SET: self.shadow.band_set,
             EventKind.PHASE_SET: self.phase_set,
             EventKind.POISONED: self.shadow.poisoned,
             EventKind.DEPOSITED: self.shadow.money_in,
@@ -118,10 +117,10 @@ class Audit:
         assert events or row["kind"] == Kind.CLOCK, "I7: a command without an answer"
         self.incoming, self.replaced, self.last_slot, self.swept = None, None, 0, 0
         self.budget.begin()
-        self.begin_turn(self.shadow.market_of(row))
+        self.turns.begin(self.shadow.market_of(row))
         refused = bool(events) and events[-1]["kind"] == EventKind.REJECTED
         if not refused:
-            self.reach = self.auction.prepare(row, self.time_ns, self.reach)
+            self.turns.reach = self.auction.prepare(row, self.time_ns, self.turns.reach)
         for event in events[:-1] if refused else events:
             due = self.refill_due[0] if self.refill_due else None
             refills = event["kind"] == EventKind.REFILLED
@@ -134,48 +133,17 @@ class Audit:
 
     def refused(self, row: Row, events: list[Row]) -> None:
         """A refusal is true, and nothing came before it but stops whose turn it was."""
-        why, turn = events[-1]["outcome"], self.turn
+        why, turn = events[-1]["outcome"], self.turns.market
         assert 100 <= why < 150 and (turn is not None or len(events) == 1), "I10"
         if turn is not None and row["kind"] != Kind.SET_PHASE:
-            assert self.keeps_out(row) == (why == Outcome.STOPS_PENDING), "whose turn?"
+            self.not_in_the_middle()
+            assert self.turns.keeps_out(row) == (why == Outcome.STOPS_PENDING), "whose turn?"
         elif why == Outcome.TOO_MANY_ORDERS:
             assert len(self.shadow.forbidden_by(row)) > self.limits.work, "refused"
         if why != Outcome.STOPS_PENDING:
             assert may_be_true(self.shadow, row, why, self.time_ns), "refused"
         else:
             assert turn is not None, "nobody was to go first"
-
-    # Stops that an earlier command has left.
-
-    def begin_turn(self, market: int | None) -> None:
-        """Begin with the prices that are remembered for the stops of a market, if there are."""
-        left = None if market is None else self.budget.pending.get(market)
-        self.turn = None if left is None else market
-        self.reach = Reach() if left is None else left
-
-    def keeps_out(self, row: Row) -> bool:
-        """End the turn of a market; return whether the order that comes may not come in."""
-        assert self.turn is not None
-        self.not_in_the_middle()
-        self.budget.keep(self.turn, self.reach)
-        is_stop = row["kind"] == Kind.PLACE and bool(row["flags"] & OrderFlag.STOP)
-        return self.budget.keeps_out(self.turn, is_stop=is_stop)
-
-    def stop_has_its_turn(self, row: Row, stop: Open) -> None:
-        """Of all stops it was this one's turn to wake, or to be found expired."""
-        self.not_in_the_middle()
-        if row["kind"] == Kind.CLOCK and self.turn != stop.market:
-            assert self.turn is None or self.turn < stop.market, "in the order of the markets"
-            self.end_of_clock_turn()
-            self.begin_turn(stop.market)
-        assert self.shadow.next_stop(stop.market, self.reach) is stop, "another stop had to wake"
-        self.budget.woken()
-
-    def end_of_clock_turn(self) -> None:
-        """A CLOCK goes on to the next market, or to what has expired."""
-        if self.turn is not None:
-            self.budget.keep(self.turn, self.reach)
-        self.turn = None
 
     def deadlines(self, events: list[Row]) -> list[Row]:
         """Take what time did before the command; return what the command did."""
@@ -208,7 +176,7 @@ class Audit:
         assert not self.refill_due, "I4: the next part was never shown"
         assert self.auction.price is None, "an auction without a last word"
         if row["kind"] == Kind.CLOCK:
-            self.end_of_clock_turn()
+            self.turns.end()
             for number, reach in sorted(self.budget.pending.items()):
                 self.budget.keep(number, reach)
             left = [order for order in shadow.everything() if order.expiry_ns <= self.time_ns]
@@ -221,7 +189,7 @@ class Audit:
             market = self.replaced.market
         if market < len(shadow.listings):
             if row["kind"] in MATCHING and shadow.listings[market].phase == Phase.OPEN:
-                self.budget.keep(market, self.reach)
+                self.budget.keep(market, self.turns.reach)
             if shadow.listings[market].phase in TRADING:
                 assert not shadow.is_crossed(market), "I3: crossed"
 
@@ -247,15 +215,6 @@ class Audit:
             old.base, old.quote, *terms, phase=old.phase
         )
 
-    def band_set(self, row: Row, event: Row) -> None:
-        """The band moves; what it forbids has left."""
-        listing = self.shadow.listings[event["market"]]
-        listing.low, listing.high = event["price_ticks"], event["amount"]
-        assert (listing.low, listing.high) == (row["price_ticks"], row["amount"]), "which band"
-        for order in self.shadow.everything():
-            if order.market == event["market"]:
-                assert listing.allows(order.side, order.price), "it could trade outside the band"
-
     def phase_set(self, row: Row, event: Row) -> None:
         """A market opens, closes or collects for an auction."""
         listing = self.shadow.listings[event["market"]]
@@ -277,9 +236,10 @@ class Audit:
 
     def accepted(self, row: Row, event: Row) -> None:
         """An order comes in; its phase, band and terms must have allowed it."""
-        if self.turn is not None:
-            assert not self.keeps_out(row), "stops had to go first"
-        self.turn, self.reach = None, Reach()
+        if self.turns.market is not None:
+            self.not_in_the_middle()
+            assert not self.turns.keeps_out(row), "stops had to go first"
+        self.turns.begin(None)
         order_id, flags = event["order_id"], row["flags"]
         assert order_id > 0 and order_id not in self.ids_seen, "an id was given twice"
         self.ids_seen.add(order_id)
@@ -291,7 +251,7 @@ class Audit:
         listing = self.shadow.listings[event["market"]]
         assert listing.allows(event["side"], row["price_ticks"]), "outside the band"
         assert 1 <= row["price_ticks"] <= PRICE_MAX and row["expiry_ns"] > self.time_ns
-        self.allowed_by_phase(listing.phase, row)
+        assert listing.takes(row), "an order the phase forbids"
         order = Open(
             order_id,
             event["market"],
@@ -315,17 +275,6 @@ class Audit:
             away = toward(order.side) * (order.trigger - listing.last)
             assert listing.last == 0 or away > 0, "a stop that the last trade has reached"
         self.begin(order)
-
-    def allowed_by_phase(self, phase: int, row: Row) -> None:
-        """Assert that a market takes such an order in its phase."""
-        posts = bool(row["flags"] & OrderFlag.POST_ONLY)
-        if phase == Phase.POST_ONLY:
-            assert posts, "an order that might take"
-        elif phase == Phase.AUCTION:
-            waits = row["flags"] & OrderFlag.STOP or row["tif"] == TimeInForce.GTC
-            assert waits and not posts, "an order that cannot wait for an auction"
-        else:
-            assert phase == Phase.OPEN, "an order the phase forbids"
 
     def check_price(self, row: Row, order: Open, listing: Listing) -> None:
         """A post-only order meets nobody; priced again, it stands one tick behind the first."""
@@ -360,7 +309,8 @@ class Audit:
         """A stop wakes: the one whose turn it is."""
         stop = self.shadow.armed[event["order_id"]]
         assert self.shadow.listings[stop.market].phase == Phase.OPEN, "a stop in a closed market"
-        self.stop_has_its_turn(row, stop)
+        self.not_in_the_middle()
+        self.turns.take(row, stop)
         assert stop.expiry_ns > self.time_ns, "a dead stop woke"
         self.like(event, stop, stop.trigger)
         del self.shadow.armed[stop.order_id]
@@ -450,7 +400,7 @@ class Audit:
         self.move(event, taker, maker)
         listing = self.shadow.listings[taker.market]
         listing.last = price
-        self.reach = self.reach.and_price(price)
+        self.turns.reach = self.turns.reach.and_price(price)
         assert listing.high == 0 or listing.low <= price <= listing.high, "outside the band"
 
     def continuous_pair(self, event: Row) -> tuple[Open, Open]:
@@ -546,8 +496,10 @@ class Audit:
         order = self.shadow.resting.get(order_id) or self.shadow.armed[order_id]
         if why == Outcome.EXPIRED:
             assert order.expiry_ns <= self.time_ns, "removed before its time"
-            if self.expires_in_its_turn(row, order):
-                self.stop_has_its_turn(row, order)
+            over = self.auction.is_over
+            if self.turns.expires(row, order, swept=self.swept, auction_over=over):
+                self.not_in_the_middle()
+                self.turns.take(row, order)
                 self.leave(event)
                 return
             if kind in (Kind.PLACE, Kind.REPLACE):
@@ -581,21 +533,6 @@ class Audit:
             assert order.slot > self.last_slot, "in slot order"
             self.last_slot = order.slot
         self.leave(event)
-
-    def expires_in_its_turn(self, row: Row, order: Open) -> bool:
-        """Return whether an expired stop is removed because a trade has reached it."""
-        if not order.trigger:
-            return False
-        if row["kind"] in (Kind.PLACE, Kind.REPLACE):
-            return True
-        if row["kind"] == Kind.SET_PHASE:  # After the auction, which lets all expire before it.
-            return self.auction.is_over
-        pending = self.budget.pending.get(order.market, Reach())
-        reach = self.reach if self.turn == order.market else pending
-        is_next = self.shadow.next_stop(order.market, reach) is order
-        open_now = self.shadow.listings[order.market].phase == Phase.OPEN
-        turns = row["kind"] == Kind.CLOCK and self.swept == 0 and open_now
-        return turns and is_next and self.budget.has_room()
 
     def self_traded(self, order: Open) -> None:
         """I9: an order leaves because it met one of its own account."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.types import PRICE_MAX, Outcome, Phase, Side
+from engine.types import PRICE_MAX, OrderFlag, Outcome, Phase, Side, TimeInForce
 
 SLOT = 2**32 - 1
 Row = dict[str, int]
@@ -71,6 +71,16 @@ class Listing:
             return self.base, lots * self.lot_pips
         notional = self.notional(lots, price)
         return self.quote, notional + notional * max(self.maker_ppm, self.taker_ppm) // 10**6
+
+    def takes(self, row: Row) -> bool:
+        """Return whether the phase lets such an order come in."""
+        posts = bool(row["flags"] & OrderFlag.POST_ONLY)
+        if self.phase == Phase.POST_ONLY:
+            return posts
+        if self.phase == Phase.AUCTION:  # What waits for it must be able to wait.
+            waits = row["flags"] & OrderFlag.STOP or row["tif"] == TimeInForce.GTC
+            return bool(waits) and not posts
+        return self.phase == Phase.OPEN
 
     def allows(self, side: int, price: int) -> bool:
         """Return whether the band lets an order of ``side`` have this limit."""
@@ -270,6 +280,15 @@ class Shadow:
             return here
         band = Listing(*(0,) * 6, low=row["price_ticks"], high=row["amount"])
         return [order for order in here if not band.allows(order.side, order.price)]
+
+    def band_set(self, row: Row, event: Row) -> None:
+        """The band moves; what it forbids has left."""
+        listing = self.listings[event["market"]]
+        listing.low, listing.high = event["price_ticks"], event["amount"]
+        assert (listing.low, listing.high) == (row["price_ticks"], row["amount"]), "which band"
+        for order in self.everything():
+            if order.market == event["market"]:
+                assert listing.allows(order.side, order.price), "it could trade outside the band"
 
     def held(self) -> dict[tuple[int, int], int]:
         """Return what must be held for all that is open, by owner and token."""

@@ -225,7 +225,9 @@ def test_what_would_cancel_too_many_is_refused(desk: Desk, change: str) -> None:
             return desk.set_band(200, 300)
         return desk.set_terms(lot_pips=7) if change == "terms" else desk.delist()
 
+    before = desk.book(), desk.money("Alice")
     assert send() == ["refused: TOO_MANY_ORDERS"]
+    assert (desk.book(), desk.money("Alice")) == before
     desk.cancel("Alice", desk.id_of("Alice", 101))
     assert sum("leaves" in words for words in send()) == 5
 
