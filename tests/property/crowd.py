@@ -28,7 +28,7 @@ from engine.types import (
     TimeInForce,
 )
 
-FEW: Final = {"fills": 6, "trades": 12, "passes": 2, "work": 30}
+FEW: Final = {"fills": 6, "trades": 12, "passes": 2, "work": 20}
 """So little one command may do that each bound is met every day."""
 WORLD: Final = Limits(tokens=14, markets=40, accounts=16, orders=250, ladder_ticks=700, **FEW)
 LISTINGS: Final = (
