@@ -23,7 +23,6 @@ from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, Snapshot
 from engine.replay import Machine, MachineType, Written, gathered_batches, joined_batches
 from engine.types import Limits
 
-
 BUGS: Final = (AssertionError, ArithmeticError, LookupError)
 """What a command that the engine cannot carry out may end in: an assertion, or Python's own."""
 

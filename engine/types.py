@@ -82,6 +82,14 @@ class OrderFlag(IntFlag):
     """With POST_ONLY: rather than be refused it rests one tick behind the price it would meet."""
 
 
+class MoneyFlag(IntFlag):
+    """How a command about money is meant."""
+
+    NONE = 0
+    ALWAYS = 1
+    """It has happened, whatever the ledger has for it: booked even if a balance goes negative."""
+
+
 class Phase(IntEnum):
     """What a market takes on. Cancels, exits and everything about money work in each phase."""
 
@@ -140,6 +148,11 @@ class Outcome(IntEnum):
     BAD_BAND = 130
     MARKET_DELISTED = 131
     POISONED = 132
+    BELOW_LEAST_NOTIONAL = 133
+    ACCOUNT_ORDERS_EXHAUSTED = 134
+    IN_DEBT = 135
+    """The account owes what an undone trade, an exit or a payout has taken: why its orders were
+    cancelled, and why it can neither order nor withdraw until money has come in."""
     TOO_MANY_ORDERS = 138
     STOPS_PENDING = 139
 
@@ -187,6 +200,9 @@ class Outcome(IntEnum):
     BAD_NONCE = 304
     BAD_LANE = 305
     EXPIRY_TOO_FAR = 306
+    WITHDRAWAL_OPEN = 307
+    BAD_RECEIVER = 308
+    BELOW_LEAST_WITHDRAWAL = 309
 
     # 4xx: merchants.
     INVOICE_CLOSED = 400
@@ -210,6 +226,8 @@ class Limits(NamedTuple):
     """How many prices a core keeps in its dense window; results never depend on it."""
     generations: int = 2**31 - 1
     """How many orders one slot may hold, one after the other, before it is retired for good."""
+    account_orders: int = 2048
+    """How many orders of one account may rest or be armed, in all markets."""
     fills: int = FILLS_MAX
     """How many fills one order that comes in may have; a single shot never more than FILLS_MAX."""
     trades: int = 128

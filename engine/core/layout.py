@@ -130,7 +130,11 @@ PENDING = np.dtype(
 
 CELL = np.dtype([("available", "<i8"), ("held", "<i8")])
 """An account is a row of cells: its head, then one balance for each token. In the head cell
-``available`` is the deadline of the dead man's switch (0 for none) and ``held`` the exits open."""
+``available`` is the deadline of the dead man's switch (0 for none). ``held`` has two counts: below
+``ORDERS_SHIFT`` what bars it, which is its open exits and the tokens it owes; above, its orders."""
+
+ORDERS_SHIFT: Final = 32
+BARS_MASK: Final = (1 << ORDERS_SHIFT) - 1
 
 TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
 
@@ -147,12 +151,13 @@ TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
     NEAR_START,
     FAR_START,
     SHELF_ARMED,
+    ACCOUNT_ORDERS,
     FILLS,
     TRADES,
     PASSES,
     WORK,
     ROWS,
-) = range(16)
+) = range(17)
 
 
 class State(NamedTuple):
@@ -161,10 +166,11 @@ class State(NamedTuple):
     counters: NDArray[Any]
     """(1,) COUNTERS"""
     bounds: NDArray[np.int64]
-    """(16,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
+    """(17,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
     cells an account, log2 of a window's ticks, words of a ladder's bitmaps, where the levels of the
     windows and those of the shelves start in ``links``, which shelf is the first for stops; then
-    how much an order and a command may do, and how many events that can be"""
+    how many orders an account may have, how much an order and a command may do, and how many events
+    that can be"""
     orders: NDArray[Any]
     """(orders + 1,) ORDER, addressed by slot: what matching reads and writes"""
     expiry_ns: NDArray[np.int64]
@@ -196,6 +202,10 @@ class State(NamedTuple):
     """(markets,) PENDING"""
     parts: NDArray[np.int64]
     """(2 * FILLS_MAX,) scratch of ``whole.py``: slots of icebergs, and lots they still hide"""
+    owed: NDArray[np.int64]
+    """(tokens,) what all negative balances of a token come to"""
+    area_min: NDArray[np.int64]
+    """(markets,) least lots * price_ticks of an order: a market's own line is full"""
 
 
 def new_state(limits: Limits) -> State:
@@ -220,7 +230,7 @@ def new_state(limits: Limits) -> State:
     bounds = [*limits[:4], limits.generations, account_cells, window_bits]
     bounds += [sum(words), near_start, far_start, ladders]
     rows = min(4 * limits.work + 3 * limits.trades + 16, 2**40)
-    bounds += [fills, limits.trades, passes, limits.work, rows]
+    bounds += [limits.account_orders, fills, limits.trades, passes, limits.work, rows]
     state = State(
         counters=_zeros(1, COUNTERS),
         bounds=np.array(bounds, np.int64),
@@ -239,6 +249,8 @@ def new_state(limits: Limits) -> State:
         tokens=_zeros(limits.tokens, TOKEN),
         pending=_zeros(limits.markets, PENDING),
         parts=np.zeros(2 * FILLS_MAX, np.int64),
+        owed=np.zeros(limits.tokens, np.int64),
+        area_min=np.zeros(limits.markets, np.int64),
     )
     state.tops["best"][::2] = NO_BID
     state.tops["best"][1::2] = NO_ASK

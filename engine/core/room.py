@@ -12,7 +12,7 @@ from engine.commands import Kind
 from engine.core.book import crosses
 from engine.core.jit import i64, kernel, rare
 from engine.core.judge import SELF_MODES
-from engine.core.layout import FILLS, ROWS, WORK, State
+from engine.core.layout import ACCOUNT_ORDERS, FILLS, ROWS, WORK, State
 from engine.types import ICEBERG_PARTS_MAX
 
 
@@ -49,11 +49,20 @@ def _room_for_kind(state: State, row: Any, now_ns: int) -> int:
         if now_ns < counters["expiry_soonest_ns"]:
             return i64(0)
         return min(counters["orders_live"], state.bounds[WORK])
-    if kind == Kind.EXIT_BEGIN:
-        return counters["orders_live"] + 2
+    if kind == Kind.EXIT_BEGIN or kind == Kind.EXIT_END or kind == Kind.BUST:
+        return _room_for_owners(state)
+    if kind == Kind.WITHDRAW:
+        return _room_for_owners(state) if row["flags"] != 0 else i64(1)
     if is_told_at_once(kind):
         return 1
     return room_for_anything(state)
+
+
+@kernel
+def _room_for_owners(state: State) -> int:
+    """Return the most events of a command that may cancel all orders of the two it is about."""
+    owned = min(state.bounds[ACCOUNT_ORDERS], state.counters[0]["orders_live"])
+    return min(2 * owned, state.counters[0]["orders_live"]) + 2
 
 
 @kernel
@@ -61,7 +70,7 @@ def is_told_at_once(kind: int) -> bool:
     """Return whether a command of this kind causes one event, whatever there is."""
     if kind == Kind.LIST_TOKEN or kind == Kind.LIST_MARKET or kind == Kind.OPEN_ACCOUNT:
         return True
-    return kind == Kind.WITHDRAW or kind == Kind.CANCEL_AFTER or kind == Kind.POISON
+    return kind == Kind.CANCEL_AFTER or kind == Kind.POISON
 
 
 @kernel

@@ -25,6 +25,7 @@ from engine.types import (
 )
 from tests.property.auctioneer import TRADING, Auctioneer
 from tests.property.budget import Budget
+from tests.property.purse import Purse
 from tests.property.refusals import may_be_true
 from tests.property.shadow import Listing, Open, Shadow, toward
 from tests.property.turns import Turns
@@ -38,6 +39,8 @@ SWEEPS = {
     Kind.SET_BAND,
     Kind.SET_TERMS,
 }
+BOUNDED = SWEEPS - {Kind.EXIT_BEGIN}
+"""What cancels no more than one command may; an account that leaves or owes loses all it has."""
 MATCHING = {Kind.PLACE, Kind.REPLACE, Kind.SET_PHASE}
 Row = dict[str, int]
 
@@ -46,11 +49,12 @@ class Audit:
     """Follows one engine from its first command."""
 
     def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.sequence = self.index = self.trade_id = self.time_ns = self.arrivals = 0
         self.shadow = Shadow()
-        self.limits = limits
         self.budget = Budget(limits, self.shadow)
         self.auction = Auctioneer(self.shadow, self.budget)
+        self.purse = Purse(self.shadow)
         self.ids_seen: set[int] = set()
         self.incoming: Open | None = None
         self.whole: int | None = None
@@ -72,11 +76,11 @@ class Audit:
             EventKind.BAND_SET: self.shadow.band_set,
             EventKind.PHASE_SET: self.phase_set,
             EventKind.POISONED: self.shadow.poisoned,
-            EventKind.DEPOSITED: self.shadow.money_in,
-            EventKind.WITHDRAWN: self.shadow.money_out,
-            EventKind.EXIT_ENDED: self.shadow.money_out,
-            EventKind.EXIT_BEGUN: self.shadow.leaving,
-            EventKind.TRADE_BUSTED: self.shadow.undo,
+            EventKind.DEPOSITED: self.purse.money_in,
+            EventKind.WITHDRAWN: self.purse.money_out,
+            EventKind.EXIT_ENDED: self.purse.money_out,
+            EventKind.EXIT_BEGUN: self.purse.leaving,
+            EventKind.TRADE_BUSTED: self.purse.busted,
             EventKind.TOKEN_LISTED: lambda *_: None,
             EventKind.ACCOUNT_OPENED: lambda *_: None,
             EventKind.ACCEPTED: self.accepted,
@@ -173,6 +177,7 @@ class Audit:
         """After the last event of a command nothing may be left to be done."""
         shadow, market = self.shadow, row["market"]
         self.not_in_the_middle()
+        self.purse.finish()
         assert not self.refill_due, "I4: the next part was never shown"
         assert self.auction.price is None, "an auction without a last word"
         if row["kind"] == Kind.CLOCK:
@@ -181,7 +186,7 @@ class Audit:
                 self.budget.keep(number, reach)
             left = [order for order in shadow.everything() if order.expiry_ns <= self.time_ns]
             assert not left or self.swept == self.limits.work, "the dead live on"
-        if row["kind"] not in (Kind.EXIT_BEGIN, Kind.PLACE, Kind.REPLACE):
+        if row["kind"] in BOUNDED:
             assert self.swept <= self.limits.work, "too much for one command"
         if row["kind"] == Kind.REPLACE:
             assert self.replaced is not None, "the old order is still there"
@@ -212,7 +217,7 @@ class Audit:
         old = self.shadow.listings[event["market"]]
         terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
         self.shadow.listings[event["market"]] = Listing(
-            old.base, old.quote, *terms, phase=old.phase
+            old.base, old.quote, *terms, phase=old.phase, least_pips=row["expiry_ns"]
         )
 
     def phase_set(self, row: Row, event: Row) -> None:
@@ -248,6 +253,7 @@ class Audit:
             assert (row["market"], row["side"]) == (event["market"], event["side"])
         assert (row["account"], row["amount"]) == (event["account"], event["amount"])
         assert self.shadow.exits[event["account"]] == 0, "an order of somebody who is leaving"
+        assert not self.shadow.owes(event["account"]), "an order of somebody who owes"
         listing = self.shadow.listings[event["market"]]
         assert listing.allows(event["side"], row["price_ticks"]), "outside the band"
         assert 1 <= row["price_ticks"] <= PRICE_MAX and row["expiry_ns"] > self.time_ns
@@ -264,7 +270,7 @@ class Audit:
             row["tif"],
             flags,
         )
-        self.check_price(row, order, listing)
+        self.shadow.check_price(row, order)
         if flags & OrderFlag.ICEBERG:
             order.display = row["order_id"]
             if row["kind"] == Kind.REPLACE:
@@ -274,19 +280,8 @@ class Audit:
             order.trigger = row["order_id"]
             away = toward(order.side) * (order.trigger - listing.last)
             assert listing.last == 0 or away > 0, "a stop that the last trade has reached"
+        assert not self.shadow.is_small(order), "an order below the least notional"
         self.begin(order)
-
-    def check_price(self, row: Row, order: Open, listing: Listing) -> None:
-        """A post-only order meets nobody; priced again, it stands one tick behind the first."""
-        if not row["flags"] & OrderFlag.POST_ONLY:
-            assert order.price == row["price_ticks"], "whose price is this?"
-            return
-        sign = toward(order.side)
-        first = self.shadow.first(order.market, 1 - order.side)
-        if first is not None and sign * row["price_ticks"] >= sign * first.price:
-            assert row["flags"] & OrderFlag.REPRICE and order.price == first.price - sign
-        else:
-            assert order.price == row["price_ticks"], "priced again without need"
 
     def begin(self, order: Open) -> None:
         """An order begins to be matched, placed or woken."""
@@ -325,9 +320,16 @@ class Audit:
         assert event["amount"] == order.lots and event["maker_left"] == order.hidden, "I5: lots"
         assert event["order_left"] == order_left
 
+    def listing_of(self, order: Open) -> Listing:
+        """Return the market of an order."""
+        return self.shadow.listings[order.market]
+
     def now(self) -> int:
-        """Return the next moment at which somebody joins a queue."""
+        """Return the next moment at which somebody joins a queue; not one too many may."""
         self.arrivals += 1
+        account = self.incoming.account if self.incoming else None
+        count = sum(order.account == account for order in self.shadow.everything())
+        assert count < self.limits.account_orders, "too many orders"
         return self.arrivals
 
     def rested(self, row: Row, event: Row) -> None:
@@ -478,7 +480,9 @@ class Audit:
         if event["outcome"] == Outcome.ACCEPTED:
             assert row["kind"] == Kind.AMEND and row["order_id"] == order.order_id, "who asked?"
             assert order.account == row["account"] and order.all_lots - lost == row["amount"]
-            assert self.shadow.listings[order.market].phase != Phase.HALTED, "it stands still"
+            notional = self.listing_of(order).notional(row["amount"], order.trigger or order.price)
+            assert notional >= self.listing_of(order).least_pips, "below the least notional"
+            assert self.listing_of(order).phase != Phase.HALTED, "it stands still"
             return
         assert event["outcome"] == Outcome.SELF_TRADE and taker is not None, "why?"
         assert taker.flags & SELF_MODES == OrderFlag.SELF_DECREMENT, "I9: uncalled"
@@ -519,6 +523,7 @@ class Audit:
                 Outcome.CANCELLED_BY_OPERATOR: kind == Kind.CANCEL_ALL
                 and row["account"] == ALL_ACCOUNTS,
                 Outcome.BAND_MOVED: kind == Kind.SET_BAND and order.market == row["market"],
+                Outcome.IN_DEBT: self.purse.may_cancel(row, order.account),
             }
             assert reasons[Outcome(why)], "why?"
             owners = (Outcome.CANCELLED_BY_OWNER, Outcome.EXITING, Outcome.REPLACED)
@@ -582,7 +587,7 @@ class Audit:
             for token in range(tokens):
                 assert engine.held(account, token) == held.get((account, token), 0), "I2"
                 found = engine.available(account, token) + engine.held(account, token)
-                assert found == shadow.owned[account, token] >= 0, (account, token)
+                assert found == shadow.owned[account, token], (account, token)
         for token in range(tokens):
             assert engine.fees(token) == shadow.fees[token] >= 0, token
         assert engine.orders_live == len(shadow.resting) + len(shadow.armed)

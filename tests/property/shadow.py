@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.commands import Kind
-from engine.events import EventKind
 from engine.types import PRICE_MAX, OrderFlag, Outcome, Phase, Side, TimeInForce
 
 SLOT = 2**32 - 1
@@ -60,6 +59,7 @@ class Listing:
     last: int = 0
     low: int = 0
     high: int = 0
+    least_pips: int = 0
 
     def notional(self, lots: int, price: int) -> int:
         """Return the quote pips of ``lots`` at ``price``."""
@@ -126,6 +126,22 @@ class Shadow:
         """Return one side of a book, who is met first first."""
         here = [o for o in self.resting.values() if (o.market, o.side) == (market, side)]
         return sorted(here, key=lambda order: (-toward(side) * order.price, order.arrival))
+
+    def is_small(self, order: Open) -> bool:
+        """Return whether an order that comes in is below the least notional of its market.
+
+        A stop counts at its trigger, any other order where it would trade first; of an iceberg
+        that comes in only the part that it will show.
+        """
+        listing, price = self.listings[order.market], order.trigger or order.price
+        first, sign = self.first(order.market, 1 - order.side), toward(order.side)
+        if not order.trigger and first is not None and sign * first.price <= sign * price:
+            price = first.price
+        return listing.notional(order.display or order.lots, price) < listing.least_pips
+
+    def owes(self, account: int) -> bool:
+        """Return whether an account has less than nothing of some token."""
+        return any(pips < 0 for (owner, _), pips in self.owned.items() if owner == account)
 
     def first(self, market: int, side: int) -> Open | None:
         """Return the best and oldest order of one side."""
@@ -227,7 +243,8 @@ class Shadow:
         """A market appears."""
         assert event["market"] == len(self.listings), "market numbers"
         terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
-        self.listings.append(Listing(row["account"], row["token"], *terms))
+        least = {"least_pips": row["expiry_ns"]}
+        self.listings.append(Listing(row["account"], row["token"], *terms, **least))
 
     def market_delisted(self, row: Row, event: Row) -> None:
         """A market ends, empty."""
@@ -238,21 +255,6 @@ class Shadow:
     def nothing_open_in(self, market: int) -> None:
         """Assert that no order of a market survives."""
         assert all(order.market != market for order in self.everything()), "an order is left"
-
-    def money_in(self, row: Row, event: Row) -> None:
-        """A deposit."""
-        self.owned[event["account"], event["token"]] += event["amount"]
-
-    def money_out(self, row: Row, event: Row) -> None:
-        """A withdrawal or the end of an exit; who is leaving can do the latter only."""
-        account, ends = event["account"], event["kind"] == EventKind.EXIT_ENDED
-        assert (self.exits[account] > 0) == ends, "an account that leaves, or does not"
-        self.exits[account] -= ends
-        self.owned[account, event["token"]] -= event["amount"]
-
-    def leaving(self, row: Row, event: Row) -> None:
-        """An account begins to leave."""
-        self.exits[event["account"]] += 1
 
     def poisoned(self, row: Row, event: Row) -> None:
         """One market is halted, unless it is not there or has ended."""
@@ -289,6 +291,18 @@ class Shadow:
         for order in self.everything():
             if order.market == event["market"]:
                 assert listing.allows(order.side, order.price), "it could trade outside the band"
+
+    def check_price(self, row: Row, order: Open) -> None:
+        """A post-only order meets nobody; priced again, it stands one tick behind the first."""
+        if not row["flags"] & OrderFlag.POST_ONLY:
+            assert order.price == row["price_ticks"], "whose price is this?"
+            return
+        sign = toward(order.side)
+        first = self.first(order.market, 1 - order.side)
+        if first is not None and sign * row["price_ticks"] >= sign * first.price:
+            assert row["flags"] & OrderFlag.REPRICE and order.price == first.price - sign
+        else:
+            assert order.price == row["price_ticks"], "priced again without need"
 
     def held(self) -> dict[tuple[int, int], int]:
         """Return what must be held for all that is open, by owner and token."""
