@@ -391,5 +391,6 @@ IOC: Final = {"tif": int(TimeInForce.IOC)}
 FOK: Final = {"tif": int(TimeInForce.FOK)}
 POST_ONLY: Final = {"flags": int(OrderFlag.POST_ONLY)}
 SINGLE_SHOT: Final = {"tif": int(TimeInForce.IOC), "flags": int(OrderFlag.SINGLE_SHOT)}
-BOUNDLESS: Final = dict.fromkeys(("fills", "trades", "passes", "work"), UNBOUNDED)
+LATER_LIMITS: Final = ("account_orders", "fills", "trades", "passes", "work")
+BOUNDLESS: Final = dict.fromkeys(LATER_LIMITS, UNBOUNDED)
 """The limits of what one command may do in a journal that was begun before there were any."""

@@ -11,7 +11,7 @@ from engine.sequencer import Sequencer, Submission
 from engine.types import UNBOUNDED, Limits
 from tests.journal.rig import LIMITS, ROOM_STEP, MemoryStorage
 
-OLD = LIMITS._replace(fills=UNBOUNDED, trades=UNBOUNDED, passes=UNBOUNDED, work=UNBOUNDED)
+OLD = LIMITS._replace(**dict.fromkeys(Limits._fields[6:], UNBOUNDED))
 """What a release that knew six limits has written."""
 
 
