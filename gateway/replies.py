@@ -128,6 +128,7 @@ class Config(TypedDict):
     domain: DomainRow
     types: dict[str, str]
     tokens: list[TokenRow]
+    least_withdrawal: dict[str, str]
     fees: dict[str, dict[str, int]]
     fee_max_ppm: int
     pips_per_token: str

@@ -45,6 +45,10 @@ async def read_config(services: Here) -> Answer:
             "Acknowledgement": ACKNOWLEDGEMENT_TYPE,
         },
         "tokens": [token_row(token) for token in exchange.catalog.tokens],
+        "least_withdrawal": {
+            token.symbol: decimal_text(exchange.least_withdrawal(token))
+            for token in exchange.catalog.tokens
+        },
         "fees": {
             market.symbol: {
                 "maker_fee_ppm": market.maker_fee_ppm,

@@ -268,6 +268,9 @@ class House:
     def depth(self, market, side, levels):
         return self.engine.depth(market.number, side, levels)
 
+    def least_withdrawal(self, token):
+        return 1
+
     def next_nonce(self, account):
         return self.admission.next_nonce(account)
 

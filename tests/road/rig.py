@@ -52,7 +52,13 @@ class House:
     """An exchange over a gated disk; an async context."""
 
     def __init__(
-        self, storage=None, queue_max=QUEUE_MAX, machine_type=Engine, snapshots=None, consumers=None
+        self,
+        storage=None,
+        queue_max=QUEUE_MAX,
+        machine_type=Engine,
+        snapshots=None,
+        consumers=None,
+        withdrawals=None,
     ):
         """``consumers`` takes this house and returns more of them."""
         self.storage = storage or GatedStorage()
@@ -72,7 +78,7 @@ class House:
             self.admission,
             DOMAIN,
             lambda: self.now_ns,
-            Withdrawals(frozenset({DOMAIN.contract}), {}, NothingIsOpen()),
+            withdrawals or Withdrawals(frozenset(), {"USD": 1, "TOKEN": 1}, NothingIsOpen()),
         )
         for consumer in consumers(self) if consumers else ():
             self.pipeline.follow(consumer)
