@@ -11,6 +11,8 @@ class ActionKind(StrEnum):
     WITHDRAWAL = "withdrawal"
     SWEEP = "sweep"
     GRANT = "grant"
+    VOID = "void"
+    """Nothing at all, to use up the nonce of a transaction that no block can carry."""
     OTHER = "other"
 
 
@@ -29,6 +31,8 @@ class ActionState(StrEnum):
     """Deep enough in the chain. The end."""
     FAILED = "failed"
     """The contract refused it; ``error`` says why."""
+    CLOSED = "closed"
+    """A refused withdrawal that was given back, or paid though we did not see to it. The end."""
     ABANDONED = "abandoned"
     """A batch that will never be: it was refused, or stands on one that was. The end."""
 

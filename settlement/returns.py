@@ -21,7 +21,11 @@ from settlement.eip712 import keccak256
 from settlement.outbox import Outbox
 
 WITHDRAWN_TOPIC: Final = keccak256(b"Withdrawn(address,address,address,uint64,uint64)")
-LOOKED_AT_MAX: Final = 100
+ASKED_AT_ONCE_MAX: Final = 100
+"""Most expired withdrawals of which the chain is asked in one look; each that is dealt with makes
+room for the next."""
+
+NS: Final = 10**9
 
 
 class Return(NamedTuple):
@@ -52,6 +56,8 @@ class Returns:
         self._confirmations = confirmations
         self._done: set[int] = set()
         self._found: list[Return] = []
+        self._expiries: dict[int, int] = {}
+        """Of refused withdrawals, by action: what an action says never changes."""
 
     def save(self) -> bytes:
         """See ``engine.frames.Rememberer``."""
@@ -85,28 +91,32 @@ class Returns:
 
     def look(self) -> None:
         """Ask the chain what can be given back now. Raises ``ChainUnavailableError``."""
-        failed = self._outbox.in_state(ActionState.FAILED, limit=LOOKED_AT_MAX)
-        refused = [
-            action
-            for action in failed
-            if action.kind is ActionKind.WITHDRAWAL and int(action.key) not in self._done
-        ]
+        refused = self._outbox.names(ActionState.FAILED, kind=ActionKind.WITHDRAWAL)
         if not refused:
             self._found = []
             return
         final = self._chain.block(self._chain.head().number - self._confirmations + 1)
         if final is None:
             return
+        expired = []
+        for action_id, _, key in refused:
+            if int(key) in self._done:
+                self._outbox.closed(action_id, final.timestamp * NS)
+            elif self._expiry(action_id) < final.timestamp:
+                expired.append(action_id)
         self._found = [
             found
-            for action in refused
-            if (found := self._of(action, final.number, final.timestamp)) is not None
+            for action_id in expired[:ASKED_AT_ONCE_MAX]
+            if (found := self._of(self._outbox.action(action_id), final.number)) is not None
         ]
 
-    def _of(self, action: Action, final_number: int, final_time: int) -> Return | None:
+    def _expiry(self, action_id: int) -> int:
+        if action_id not in self._expiries:
+            self._expiries[action_id] = withdrawal_of(self._outbox.action(action_id)).expiry
+        return self._expiries[action_id]
+
+    def _of(self, action: Action, final_number: int) -> Return | None:
         withdrawal = withdrawal_of(action)
-        if final_time <= withdrawal.expiry:
-            return None
         if self.is_paid(action.id, withdrawal, final_number):
             self._done.add(int(action.key))  # Somebody else sent it.
             return None
