@@ -35,7 +35,7 @@ from settlement.settler import open_settler
 from settlement.submitter import Policy
 from settlement.watcher import DepositBook, Watcher
 from tests.sim.chain import Node, SimSigner
-from tests.sim.contract import Terms
+from tests.sim.contract import Machine, Terms
 from tests.sim.storage import SimStorage
 from tests.sim.witness import Witness
 
@@ -50,11 +50,12 @@ TICK_SECONDS: Final = 1
 
 
 class Parts(NamedTuple):
-    """The classes a life is made of."""
+    """The classes a life is made of, and the contracts it meets."""
 
     journal: type[Journal] = Journal
     sequencer: type[Sequencer[Engine]] = Sequencer
     outbox: type[Outbox] = Outbox
+    machine: type[Machine] = Machine
     syncs_directory: bool = True
 
 
