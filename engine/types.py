@@ -185,6 +185,8 @@ class Outcome(IntEnum):
     IDEMPOTENCY_CONFLICT = 401
     NO_QUOTE = 402
     UNKNOWN_STORE = 403
+    BAD_WALLET = 410
+    BAD_WEBHOOK_URL = 411
 
 
 class Limits(NamedTuple):

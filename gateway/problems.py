@@ -92,6 +92,8 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.IDEMPOTENCY_CONFLICT: 409,
     Outcome.NO_QUOTE: 503,
     Outcome.UNKNOWN_STORE: 404,
+    Outcome.BAD_WALLET: 422,
+    Outcome.BAD_WEBHOOK_URL: 422,
 }
 
 RETRYABLE: Final = frozenset(

@@ -88,6 +88,7 @@ class Merchants:
             exchange=exchange,
             settlement=settlement,
             keyring=keyring,
+            egress=egress,
             clock=clock,
             entropy=entropy,
         )

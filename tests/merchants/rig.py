@@ -25,7 +25,7 @@ from merchants.invoices import InvoiceRequest, Transfer
 from merchants.keyring import FileKeyring
 from merchants.refusal import Refusal
 from merchants.service import Merchants
-from merchants.webhooks.egress import Answer
+from merchants.webhooks.egress import Answer, HttpEgress
 from settlement.admission import Admission, Refused
 from settlement.attachments import (
     AccountOpened,
@@ -317,6 +317,9 @@ class House:
                 self.fund(account, token, pips - done, ref, tx_hash)
 
     # -- Egress ------------------------------------------------------------------------------
+
+    def refusal(self, url):
+        return HttpEgress(loopback_allowed=True).refusal(url)
 
     async def post(self, url, headers, body):
         self.world.cross()
