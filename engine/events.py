@@ -27,7 +27,8 @@ caused the event, ``index`` numbers events without a gap from 1.
     UNFILLED          the rest of an incoming order was dropped, it never rested: market, account,
                       side, order_id, price_ticks, amount = all lots dropped, outcome = why
     EXIT_BEGUN        account
-    EXIT_ENDED        account, token, amount in pips
+    EXIT_ENDED        account, token, amount in pips taken from the account, order_left = pips taken
+                      from withdrawals debited before: both together were paid on chain
     AMENDED           an order shrank without a trade and keeps its place: market, account, side,
                       order_id, price_ticks, amount = visible lots now open, maker_left = hidden
                       lots now open, order_left = visible lots that left the book (0 when the
@@ -49,7 +50,8 @@ caused the event, ``index`` numbers events without a gap from 1.
     UNCROSSED         an auction is over: market, price_ticks = its price, amount = lots traded
     TRADE_BUSTED      a trade is undone: market, account = its buyer, maker_account = its seller,
                       price_ticks = base pips, amount = quote pips, fee_pips and maker_fee_pips =
-                      what buyer and seller had paid
+                      what buyer and seller had paid. CANCELLED (IN_DEBT) may follow: the orders of
+                      a side that had spent what it has to give back
     POISONED          a command broke an assertion and was replaced: market, account, order_id as
                       in it, outcome = POISONED
 """

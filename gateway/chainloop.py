@@ -290,13 +290,17 @@ class ChainLoop:
         for bust in self._settler.busts_due():
             receipt = _done(await self._exchange.bust(bust))
             self._log.warning("trade busted", **bust.words(), outcome=receipt.outcome.name)
-            if not receipt.accepted:
-                self._settler.bust_refused(bust, receipt.outcome)
-            moved = moved or receipt.accepted
+            assert receipt.accepted, f"a trade there was can be undone: {receipt.outcome.name}"
+            moved = True
         for due in self._settler.returns_due():
             receipt = _done(await self._exchange.give_back(due))
             self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
             assert receipt.accepted, f"what was debited fits: {receipt.outcome.name}"
+            moved = True
+        for paid in self._settler.late_payments():
+            receipt = _done(await self._exchange.charge_late(paid))
+            self._log.warning("withdrawal paid after an exit had taken it", sequence=paid.sequence)
+            assert receipt.accepted, f"what was paid is booked: {receipt.outcome.name}"
             moved = True
         return moved
 

@@ -221,7 +221,7 @@ async def submit_withdrawal(services: Services, recovery: Recovery, asked: Withd
     # A session key may trade within its scope; it can never move money out.
     if signer != unsigned.account:
         raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, WITHDRAWAL_TYPE, signer)
-    services.limits.order(unsigned.account)
+    services.limits.withdrawal(unsigned.account)
     receipt = await services.exchange.withdraw(msgspec.structs.replace(unsigned, digest=digest))
     require(receipt)
     return {

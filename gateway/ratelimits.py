@@ -20,6 +20,9 @@ KEYS_MAX: Final = 100_000
 """Above this many keys the windows are dropped: the storage itself never forgets a name."""
 
 
+WITHDRAWAL_SECONDS: Final = 60
+
+
 class Budgets(NamedTuple):
     """How many of each within ``window_seconds``."""
 
@@ -28,6 +31,8 @@ class Budgets(NamedTuple):
     cancels_per_address: int = 4_000
     orders_per_account: int = 500
     cancels_per_account: int = 2_000
+    withdrawals_per_account: int = 6
+    """Within ``WITHDRAWAL_SECONDS``: each costs the operator a transaction."""
 
 
 class RateLimits:
@@ -41,6 +46,9 @@ class RateLimits:
         self._address_cancels = RateLimitItemPerSecond(budgets.cancels_per_address, window)
         self._orders = RateLimitItemPerSecond(budgets.orders_per_account, window)
         self._account_cancels = RateLimitItemPerSecond(budgets.cancels_per_account, window)
+        self._withdrawals = RateLimitItemPerSecond(
+            budgets.withdrawals_per_account, WITHDRAWAL_SECONDS
+        )
 
     def request(self, client: str) -> None:
         """Charge one request to a client address; raises ``Rejected`` when it has none left."""
@@ -53,6 +61,10 @@ class RateLimits:
     def order(self, account: bytes) -> None:
         """Charge one order to the account that is known to have signed it."""
         self._charge(self._orders, "order", account.hex())
+
+    def withdrawal(self, account: bytes) -> None:
+        """Charge one withdrawal to the account that has signed it."""
+        self._charge(self._withdrawals, "withdrawal", account.hex())
 
     def cancel(self, account: bytes) -> None:
         """Charge one cancel to a logged-in account."""

@@ -28,6 +28,7 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     tick_pips: int
     maker_fee_ppm: int
     taker_fee_ppm: int
+    least_notional_pips: int = 0
 
 
 class Serving(NamedTuple):

@@ -25,7 +25,7 @@ from engine.frames import Rememberer
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
-from engine.types import Limits
+from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.app import create_app
 from gateway.chainloop import ChainLoop, SettlementDesk
 from gateway.channels import Channels
@@ -71,6 +71,7 @@ from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer
 from settlement.submitter import Policy
 from settlement.watcher import DepositBook, Watcher
+from settlement.withdrawals import Withdrawals
 
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
@@ -104,6 +105,7 @@ class MarketPlan(NamedTuple):
     tick_pips: int
     maker_fee_ppm: int
     taker_fee_ppm: int
+    least_notional_pips: int = 0
 
 
 class Settings(NamedTuple):
@@ -267,6 +269,12 @@ class Stack:
             self.admission,
             domain,
             self.now_ns,
+            Withdrawals(
+                frozenset(deployment.contracts.values())
+                | {token.address for token in deployment.tokens},
+                {token.symbol: token.least_withdrawal_pips for token in settings.tokens},
+                self.settler.returns,
+            ),
         )
         self.channels = Channels()
         self.market_data = MarketData(self.catalog, self.channels, self.desk.trade_state)
@@ -381,7 +389,7 @@ class Stack:
             now_ns=self.now_ns,
             not_ready=self._not_ready,
             acknowledge=self.acknowledger.of,
-            restrictions=self.keeper.restrictions,
+            restrictions=lambda: [*self.keeper.restrictions(), *self.reconciliation.debts],
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
@@ -462,7 +470,10 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
         chain=chain,
         operator=SecretSigner(dev_secret(0)),
         deployer=SecretSigner(dev_secret(9)),
-        tokens=(TokenPlan("Demo Dollar", "USD", 6), TokenPlan("Demo Token", "TOKEN", 18)),
+        tokens=(
+            TokenPlan("Demo Dollar", "USD", 6, least_withdrawal_pips=PIPS_PER_TOKEN),
+            TokenPlan("Demo Token", "TOKEN", 18),
+        ),
         markets=(
             MarketPlan(
                 symbol="TOKEN-USD",
@@ -472,6 +483,7 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
                 tick_pips=100,
                 maker_fee_ppm=200,
                 taker_fee_ppm=1_000,
+                least_notional_pips=PIPS_PER_TOKEN,
             ),
         ),
         # Everybody in a sandbox comes from the same loopback address.
@@ -480,6 +492,7 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             cancels_per_address=100_000,
             orders_per_account=100_000,
             cancels_per_account=100_000,
+            withdrawals_per_account=100_000,
         ),
         sandbox=True,
     )

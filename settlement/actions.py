@@ -31,8 +31,6 @@ class ActionState(StrEnum):
     """Deep enough in the chain. The end."""
     FAILED = "failed"
     """The contract refused it; ``error`` says why."""
-    CLOSED = "closed"
-    """A refused withdrawal that was given back, or paid though we did not see to it. The end."""
     ABANDONED = "abandoned"
     """A batch that will never be: it was refused, or stands on one that was. The end."""
 

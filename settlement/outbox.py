@@ -201,11 +201,6 @@ class Outbox:
                 error=reason,
             )
 
-    def closed(self, action_id: int, now_ns: int) -> None:
-        """A refused withdrawal has been dealt with: nobody needs to look at it again."""
-        with self._change(ActionState.CLOSED) as db:
-            self._move(db, action_id, ActionState.CLOSED, now_ns)
-
     def unsigned(self, action_id: int, reason: str, now_ns: int) -> None:
         """Its nonce went to a transaction that is not ours: sign it again at another."""
         with self._change(ActionState.SEALED) as db:

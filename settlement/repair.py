@@ -7,31 +7,12 @@ the outbox, what is busted is in the journal, and the rest is found again.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
-from engine.types import Outcome
 from settlement.busts import Bust
 from settlement.outbox import Outbox
 from settlement.quarantine import Quarantine, Verdict
 from settlement.sealer import Sealer
 from settlement.submitter import BatchRefused, Submitter
-
-BUST_AGAIN_NS: Final = 60 * 10**9
-
-
-class Stuck(NamedTuple):
-    """A trade that the contract refuses and the engine cannot undo."""
-
-    trade_id: int
-    reason: str
-    outcome: Outcome
-    again_ns: int
-
-    def __str__(self) -> str:
-        return (
-            f"trade {self.trade_id} cannot settle ({self.reason}) and cannot be busted: "
-            f"{self.outcome.name}"
-        )
 
 
 class Repair:
@@ -53,12 +34,6 @@ class Repair:
         self._examined: BatchRefused | None = None
         self._verdict = Verdict([])
         self._busts: list[Bust] = []
-        self._stuck: dict[int, Stuck] = {}
-
-    @property
-    def stuck(self) -> Stuck | None:
-        """Return a trade for which nothing can be done, if there is one."""
-        return next((s for s in self._stuck.values() if self._is_open(s.trade_id)), None)
 
     @property
     def hopeless(self) -> str | None:
@@ -67,17 +42,7 @@ class Repair:
 
     def busts_due(self) -> list[Bust]:
         """Return trades to bust now, the newest first: a later trade may spend what it gave."""
-        now = self._now_ns()
-        return [
-            bust
-            for bust in reversed(self._busts)
-            if self._is_open(bust.trade.trade_id) and now >= self._not_before(bust.trade.trade_id)
-        ]
-
-    def bust_refused(self, bust: Bust, outcome: Outcome) -> None:
-        """The engine would not undo a trade: settlement waits, and asks again later."""
-        trade_id, again_ns = bust.trade.trade_id, self._now_ns() + BUST_AGAIN_NS
-        self._stuck[trade_id] = Stuck(trade_id, bust.reason, outcome, again_ns)
+        return [bust for bust in reversed(self._busts) if self._is_open(bust.trade.trade_id)]
 
     def step(self) -> bool:
         """Find out what has to be busted; seal anew when it is. Return whether that was done.
@@ -113,7 +78,3 @@ class Repair:
 
     def _is_open(self, trade_id: int) -> bool:
         return not self._sealer.is_busted(trade_id)
-
-    def _not_before(self, trade_id: int) -> int:
-        stuck = self._stuck.get(trade_id)
-        return 0 if stuck is None else stuck.again_ns

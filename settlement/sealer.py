@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Outcome, Side
 from settlement.actions import ActionKind, ActionState, Batch, Call
-from settlement.attachments import SignedOrder, SignedWithdrawal, decode
+from settlement.attachments import SignedOrder, SignedWithdrawal, WithdrawalPaid, decode
 from settlement.batch import (
     FIRST_BATCH,
     GENESIS_HEAD,
@@ -79,6 +79,19 @@ class Sealing(NamedTuple):
     horizon_s: int = HORIZON_S
 
 
+class Payouts(Protocol):
+    """Which withdrawals may be countersigned."""
+
+    def is_void(self, sequence: int) -> bool:
+        """Return whether the withdrawal of command ``sequence`` was given back."""
+
+    def may_pay(self, payout: Payout) -> bool:
+        """Return whether it may be paid; if not it is given back soon, and void then.
+
+        Raises ``ChainUnavailableError``.
+        """
+
+
 class _Memory(msgspec.Struct):
     orders: dict[int, SignedOrder]
     groups: list[Group]
@@ -107,13 +120,15 @@ class Sealer:
         domain: Domain,
         signer: Signer,
         sealing: Sealing,
+        payouts: Payouts,
     ) -> None:
-        """``domain.contract`` is the exchange; ``signer`` countersigns withdrawals."""
+        """``domain.contract`` is the exchange; ``signer`` countersigns what ``payouts`` allows."""
         self._outbox = outbox
         self._catalog = catalog
         self._domain = domain
         self._signer = signer
         self._sealing = sealing
+        self._payouts = payouts
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[Group | Payout] = deque()
         self._queue_lock = threading.Lock()
@@ -200,7 +215,7 @@ class Sealer:
                 self._take_withdrawal(frame)
             elif kind == Kind.BUST:
                 self._take_bust(frame)
-            elif len(frame.events):
+            if len(frame.events):  # Whatever the command is, orders may leave by it.
                 self._take_orders(frame)
         times = batch.commands["time_ns"]
         self._first_ns = self._first_ns or int(times[0])
@@ -213,6 +228,8 @@ class Sealer:
         if frame.answer[0]["kind"] != EventKind.WITHDRAWN:
             return
         withdrawal = decode(frame.attachment)
+        if isinstance(withdrawal, WithdrawalPaid):
+            return  # It tells of one that was paid.
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
         self._push(Payout(frame.sequence, withdrawal, self._traded_sequence))
 
@@ -306,7 +323,11 @@ class Sealer:
                 return any_sealed
             first = waiting[0]
             if isinstance(first, Payout):
-                self._pay(first, now_ns)
+                if not self._payouts.is_void(first.sequence):
+                    if not self._payouts.may_pay(first):
+                        self._try_further(waiting)
+                        return any_sealed
+                    self._pay(first, now_ns)
                 with self._queue_lock:
                     self._queue.popleft()
             else:
@@ -325,6 +346,12 @@ class Sealer:
                 self._write(groups, close_time, now_ns)
                 self._shelve(len(groups))
             any_sealed = True
+
+    def _try_further(self, waiting: Sequence[Group | Payout]) -> None:
+        """The first payout is to be given back: find all those with it, for each takes a turn."""
+        for item in waiting:
+            if isinstance(item, Payout):
+                self._payouts.may_pay(item)
 
     def _alive(self, item: Group | Payout) -> Group | Payout:
         """Return ``item`` without the trades that are busted."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from engine.frames import Rememberer
-from engine.types import Outcome
 from settlement.actions import ActionKind, ActionState, BatchState, Call, Change
 from settlement.batch import encode_call
 from settlement.busts import Bust
@@ -20,11 +19,12 @@ from settlement.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.quarantine import Quarantine
 from settlement.receipts import TradeReceipt, receipts_of
-from settlement.repair import Repair, Stuck
-from settlement.returns import Return, Returns
+from settlement.repair import Repair
+from settlement.returns import LatePayment, Return, Returns
 from settlement.sealer import Sealer, Sealing
 from settlement.signer import Signer
 from settlement.submitter import Halt, Policy, Submitter
+from settlement.trial import TransferTrial
 from settlement.troubles import Trouble
 
 SWEEP_GAS: Final = 400_000
@@ -108,9 +108,9 @@ class Settler:
         return self.sealer, self.returns
 
     @property
-    def halted(self) -> Halt | Stuck | None:
+    def halted(self) -> Halt | None:
         """Return why nothing is sent any more; None while all is well."""
-        return self.repair.stuck or self._submitter.halted
+        return self._submitter.halted
 
     @property
     def troubles(self) -> list[Trouble]:
@@ -135,13 +135,13 @@ class Settler:
         """Return trades to bust now by a command, the newest first."""
         return self.repair.busts_due()
 
-    def bust_refused(self, bust: Bust, outcome: Outcome) -> None:
-        """The engine would not undo a trade."""
-        self.repair.bust_refused(bust, outcome)
-
     def returns_due(self) -> list[Return]:
         """Return withdrawals to credit back now by a command."""
         return self.returns.due()
+
+    def late_payments(self) -> list[LatePayment]:
+        """Return withdrawals to charge once more by a command."""
+        return self.returns.late()
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
@@ -251,7 +251,10 @@ def open_settler(
 ) -> Settler:
     """Return a settler for ``deployment`` with all its parts; ``signer`` is the operator."""
     exchange = deployment.exchange
-    sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing)
+    block, depth = deployment.deploy_block, policy.confirmations
+    trial = TransferTrial(chain, catalog, deployment.custodian, now_ns)
+    returns = Returns(chain, outbox, exchange, block, depth, trial)
+    sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing, returns)
     submitter = Submitter(chain, outbox, signer, exchange, policy, now_ns)
     quarantine = Quarantine(chain, exchange, signer.address, catalog)
     return Settler(
@@ -259,7 +262,7 @@ def open_settler(
         sealer,
         submitter,
         Repair(outbox, sealer, submitter, quarantine, now_ns),
-        Returns(chain, outbox, exchange, deployment.deploy_block, policy.confirmations),
+        returns,
         contracts_of(deployment),
         now_ns,
     )

@@ -21,7 +21,7 @@ from engine.core.judge import (
 )
 from engine.core.layout import ARMED, GENERATIONS, ICEBERG, NO_SLOT, PLAIN, State
 from engine.core.leave import judge_owner, remove
-from engine.core.ledger import held_by, hold, hold_of, release_all, token_paid
+from engine.core.ledger import count_order, held_by, hold, hold_of, release_all, token_paid
 from engine.core.match import match
 from engine.core.slots import give_slot, slot_is_free, slot_of, take_slot
 from engine.core.stops import arm, disarm, first_triggered
@@ -115,6 +115,7 @@ def hold_for(state: State, slot: int, lots: int) -> None:
     hold(state, account, token_paid(state, market, side), pips)
     counters = state.counters[0]
     counters["orders_live"] += 1
+    count_order(state, account, i64(1))
     counters["expiry_soonest_ns"] = min(counters["expiry_soonest_ns"], state.expiry_ns[slot])
 
 
@@ -178,5 +179,6 @@ def next_stop(state: State, out: Events, market: int) -> int:
         release_all(state, slot)
         disarm(state, slot)
         state.counters[0]["orders_live"] -= 1
+        count_order(state, i64(order["account"]), i64(-1))
         order["kind"] = PLAIN
         return slot

@@ -115,7 +115,11 @@ assert FEE_MAX_PPM < 2**15  # Fees are two bytes wide, so that all this is in on
 
 CELL = np.dtype([("available", "<i8"), ("held", "<i8")])
 """An account is a row of cells: its head, then one balance for each token. In the head cell
-``available`` is the deadline of the dead man's switch (0 for none) and ``held`` the exits open."""
+``available`` is the deadline of the dead man's switch (0 for none). ``held`` has two counts: below
+``ORDERS_SHIFT`` what bars it, which is its open exits and the tokens it owes; above, its orders."""
+
+ORDERS_SHIFT: Final = 32
+BARS_MASK: Final = (1 << ORDERS_SHIFT) - 1
 
 TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
 
@@ -132,7 +136,8 @@ TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
     NEAR_START,
     FAR_START,
     SHELF_ARMED,
-) = range(11)
+    ACCOUNT_ORDERS,
+) = range(12)
 
 
 class State(NamedTuple):
@@ -141,9 +146,10 @@ class State(NamedTuple):
     counters: NDArray[Any]
     """(1,) COUNTERS"""
     bounds: NDArray[np.int64]
-    """(11,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
+    """(12,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
     cells an account, log2 of a window's ticks, words of a ladder's bitmaps, where the levels of the
-    windows and those of the shelves start in ``links``, which shelf is the first for stops"""
+    windows and those of the shelves start in ``links``, which shelf is the first for stops; then
+    how many orders an account may have"""
     orders: NDArray[Any]
     """(orders + 1,) ORDER, addressed by slot: what matching reads and writes"""
     expiry_ns: NDArray[np.int64]
@@ -171,6 +177,10 @@ class State(NamedTuple):
     """(accounts * ACCOUNT_CELLS,) CELL"""
     tokens: NDArray[Any]
     """(tokens,) TOKEN: supply = deposits - withdrawals"""
+    owed: NDArray[np.int64]
+    """(tokens,) what all negative balances of a token come to"""
+    area_min: NDArray[np.int64]
+    """(markets,) least lots * price_ticks of an order: a market's own line is full"""
 
 
 def new_state(limits: Limits) -> State:
@@ -190,6 +200,7 @@ def new_state(limits: Limits) -> State:
     assert links.size < 2**31, "a link is int32"
     bounds = [*limits[:4], limits.generations, account_cells, window_bits]
     bounds += [sum(words), near_start, far_start, ladders]
+    bounds += [limits.account_orders]
     state = State(
         counters=_zeros(1, COUNTERS),
         bounds=np.array(bounds, np.int64),
@@ -206,6 +217,8 @@ def new_state(limits: Limits) -> State:
         markets=_zeros(limits.markets, MARKET),
         cells=_zeros(limits.accounts * account_cells, CELL),
         tokens=_zeros(limits.tokens, TOKEN),
+        owed=np.zeros(limits.tokens, np.int64),
+        area_min=np.zeros(limits.markets, np.int64),
     )
     state.tops["best"][::2] = NO_BID
     state.tops["best"][1::2] = NO_ASK

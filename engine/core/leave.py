@@ -11,7 +11,8 @@ from engine.core.book import unlink
 from engine.core.emit import emit_cancelled_all, emit_leaving, emit_order, refuse
 from engine.core.jit import i64, kernel, rare
 from engine.core.layout import ARMED, ICEBERG, NEVER, NO_SLOT, State
-from engine.core.ledger import head_at, lots_open, release_all, release_part
+from engine.core.ledger import count_order, head_at, lots_open, release_all, release_part
+from engine.core.size import is_small
 from engine.core.slots import give_slot, slot_of
 from engine.core.stops import disarm
 from engine.events import EventKind, Events
@@ -22,6 +23,7 @@ from engine.types import ALL_ACCOUNTS, ALL_MARKETS, Outcome, Phase
 def forget(state: State, slot: int) -> None:
     """End the life of an order that is out of its queue and holds nothing any more."""
     state.counters[0]["orders_live"] -= 1
+    count_order(state, i64(state.orders[slot]["account"]), i64(-1))
     if state.orders[slot]["kind"] == ICEBERG:
         state.counters[0]["icebergs_live"] -= 1
     give_slot(state, slot)
@@ -84,10 +86,22 @@ def amend(state: State, out: Events, row: Any) -> None:
             judged = Outcome.QUANTITY_OUT_OF_RANGE
         elif lots >= lots_open(state, slot):
             judged = Outcome.AMEND_NOT_SMALLER
+        elif is_below_least(state, slot, lots):
+            judged = Outcome.BELOW_LEAST_NOTIONAL
     if judged != Outcome.ACCEPTED:
         refuse(state, out, judged, i64(row["account"]), row["order_id"])
     else:
         shrink(state, out, slot, lots, Outcome.ACCEPTED)
+
+
+@rare
+def is_below_least(state: State, slot: int, lots: int) -> bool:
+    """Return whether the order in ``slot`` would be too small for its market with ``lots``."""
+    order = state.orders[slot]
+    price = i64(order["price"])
+    if order["kind"] == ARMED:
+        price = state.extras[slot]["trigger"]
+    return is_small(state, i64(order["ladder"]) >> 1, price, lots)
 
 
 @kernel

@@ -25,12 +25,14 @@ from engine.types import (
 
 @kernel
 def bad_terms(row: Any) -> bool:
-    """Return whether lot, tick or fees of a listing are out of range.
+    """Return whether lot, tick, fees or least notional of a listing are out of range.
 
     A rebate for makers may not be more than takers pay.
     """
     lot_pips, tick_pips = row["order_id"], row["price_ticks"]
     maker_ppm, taker_ppm = row["amount"], i64(row["fee_cap_ppm"])
+    if not 0 <= row["expiry_ns"] <= MONEY_MAX // 2:
+        return True
     if not 1 <= lot_pips <= MONEY_MAX or not 1 <= tick_pips <= MONEY_MAX:
         return True
     return taker_ppm > FEE_MAX_PPM or not -taker_ppm <= maker_ppm <= FEE_MAX_PPM
@@ -38,7 +40,7 @@ def bad_terms(row: Any) -> bool:
 
 @kernel
 def write_terms(state: State, row: Any) -> None:
-    """Write lot, tick and fees of a market, and what follows from them."""
+    """Write the terms of a market, and what follows from them."""
     listing = state.markets[row["market"]]
     listing["maker_ppm"] = row["amount"]
     listing["taker_ppm"] = row["fee_cap_ppm"]
@@ -46,6 +48,9 @@ def write_terms(state: State, row: Any) -> None:
     listing["tick_pips"] = row["price_ticks"]
     listing["lots_max"] = min(LOTS_MAX, MONEY_MAX // row["order_id"])
     listing["area_max"] = MONEY_MAX // 2 // row["price_ticks"]
+    tick_pips = row["price_ticks"]
+    rest = i64(1) if row["expiry_ns"] % tick_pips != 0 else i64(0)
+    state.area_min[row["market"]] = row["expiry_ns"] // tick_pips + rest
 
 
 @rare

@@ -150,6 +150,11 @@ class Engine:
         assert 0 <= token < self._state.counters[0]["tokens"], token
         return int(self._state.tokens[token]["supply"])
 
+    def owed(self, token: int) -> int:
+        """Return the pips of ``token`` that accounts with a negative balance owe."""
+        assert 0 <= token < self._state.counters[0]["tokens"], token
+        return int(self._state.owed[token])
+
     def best(self, market: int, side: Side) -> int | None:
         """Return the best price in ticks on ``side``, or None when it is empty."""
         assert 0 <= market < self._state.counters[0]["markets"], market

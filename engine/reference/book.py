@@ -65,6 +65,8 @@ class Market:
     tick_pips: int
     maker_ppm: int
     taker_ppm: int
+    area_min: int = 0
+    """Least lots * price_ticks of an order that may come in."""
     phase: int = Phase.OPEN
     last_ticks: int = 0
     """Price of the last trade, 0 before the first."""
@@ -102,6 +104,18 @@ class Market:
         return (
             lots * self.lot_pips <= MONEY_MAX and self.notional(lots, price_ticks) <= MONEY_MAX // 2
         )
+
+    def reckoned_price(self, side: int, price_ticks: int, trigger_ticks: int) -> int:
+        """Return at which price the size of an order counts: where it would trade first.
+
+        An own limit far from there must not make a large order of a small one.
+        """
+        if trigger_ticks:
+            return trigger_ticks
+        against = self.best(Side.SELL if side == Side.BUY else Side.BUY)
+        if against is not None and self.crossed_by(side, price_ticks):
+            return against
+        return price_ticks
 
     def outside_band(self, side: int, price_ticks: int) -> bool:
         """Return whether an order of ``side`` at this limit could trade outside the band."""

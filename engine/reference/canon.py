@@ -43,6 +43,9 @@ def _numbers(state: State) -> Iterator[int]:
     yield from _queues(state)
     yield from reversed(slots.free)
     yield 0
+    for number, market in enumerate(state.markets):
+        if market.area_min:
+            yield from (number, market.area_min)
 
 
 def _orders(state: State) -> Iterator[int]:

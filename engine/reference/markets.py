@@ -10,14 +10,21 @@ from engine.types import FEE_MAX_PPM, MONEY_MAX, PRICE_MAX, Outcome, Phase
 
 
 def terms_are_sane(row: Row) -> bool:
-    """Return whether lot, tick and fees of a listing make sense; a rebate is a taker's to pay."""
+    """Return whether the numbers of a listing make sense; a rebate is a taker's to pay."""
     maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
     return (
         1 <= row["order_id"] <= MONEY_MAX
         and 1 <= row["price_ticks"] <= MONEY_MAX
         and 0 <= taker_ppm <= FEE_MAX_PPM
         and -taker_ppm <= maker_ppm <= FEE_MAX_PPM
+        and 0 <= row["expiry_ns"] <= MONEY_MAX // 2
     )
+
+
+def area_min(row: Row) -> int:
+    """Return the fewest lots * ticks that cost as much as the least notional of a listing."""
+    least_pips, tick_pips = row["expiry_ns"], row["price_ticks"]
+    return -(-least_pips // tick_pips)
 
 
 class Markets:
@@ -57,7 +64,7 @@ class Markets:
         lot_pips, tick_pips = row["order_id"], row["price_ticks"]
         maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
         state.markets.append(
-            self.market_kind(base, quote, lot_pips, tick_pips, maker_ppm, taker_ppm)
+            self.market_kind(base, quote, lot_pips, tick_pips, maker_ppm, taker_ppm, area_min(row))
         )
         state.emit(EventKind.MARKET_LISTED, market=row["market"])
         return Outcome.ACCEPTED
@@ -83,6 +90,7 @@ class Markets:
         self.empty(row["market"], Outcome.TERMS_CHANGED)
         market.lot_pips, market.tick_pips = row["order_id"], row["price_ticks"]
         market.maker_ppm, market.taker_ppm = row["amount"], row["fee_cap_ppm"]
+        market.area_min = area_min(row)
         market.last_ticks = market.band_low = market.band_high = 0
         self.state.emit(EventKind.TERMS_SET, market=row["market"])
         return Outcome.ACCEPTED

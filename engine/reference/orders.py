@@ -103,6 +103,9 @@ class Orders:
             return Outcome.QUANTITY_OUT_OF_RANGE
         if row["amount"] >= order.lots_open:
             return Outcome.AMEND_NOT_SMALLER
+        reckoned = order.trigger_ticks or order.price_ticks
+        if row["amount"] * reckoned < self.state.markets[order.market].area_min:
+            return Outcome.BELOW_LEAST_NOTIONAL
         self.state.shrink(order, row["amount"], Outcome.ACCEPTED)
         return Outcome.ACCEPTED
 

@@ -3,6 +3,7 @@
 Everything the other modules share. They decide; here it is done, the same way whoever asked.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 from engine.events import EventKind
@@ -33,6 +34,8 @@ class State:
         self.slots = Slots(limits)
         self.orders: dict[int, Order] = {}
         """Every resting or armed order by id."""
+        self.order_counts: Counter[int] = Counter()
+        """How many of them each account has."""
         self.events: list[tuple[int, ...]] = []
         self.low_ticks, self.high_ticks = PRICE_MAX + 1, 0
         """Between which prices this command has traded; an empty range to begin with."""
@@ -125,11 +128,13 @@ class State:
         """Let an order rest, or wait for its trigger."""
         self.markets[order.market].insert(order)
         self.orders[order.order_id] = order
+        self.order_counts[order.account] += 1
 
     def withdraw(self, order: Order) -> None:
         """Take an order out of its queue; it keeps its id and its hold."""
         self.markets[order.market].delete(order)
         del self.orders[order.order_id]
+        self.order_counts[order.account] -= 1
 
     def forget(self, order: Order) -> None:
         """Take an order without open lots out of the book and end the life of its id."""

@@ -24,6 +24,7 @@ from engine.types import (
     TimeInForce,
 )
 from tests.property.auctioneer import TRADING, Auctioneer
+from tests.property.purse import Purse
 from tests.property.refusals import may_be_true
 from tests.property.shadow import Listing, Open, Reach, Shadow, toward
 
@@ -42,10 +43,13 @@ Row = dict[str, int]
 class Audit:
     """Follows one engine from its first command."""
 
-    def __init__(self) -> None:
+    def __init__(self, account_orders: int = 0) -> None:
+        """``account_orders`` is how many orders an account may have, 0 for any number."""
+        self.account_orders = account_orders
         self.sequence = self.index = self.trade_id = self.time_ns = self.arrivals = 0
         self.shadow = Shadow()
         self.auction = Auctioneer(self.shadow)
+        self.purse = Purse(self.shadow)
         self.ids_seen: set[int] = set()
         self.incoming: Open | None = None
         self.whole: int | None = None
@@ -65,11 +69,11 @@ class Audit:
             EventKind.BAND_SET: self.band_set,
             EventKind.PHASE_SET: self.phase_set,
             EventKind.POISONED: self.poisoned,
-            EventKind.DEPOSITED: self.money_in,
-            EventKind.WITHDRAWN: self.money_out,
-            EventKind.EXIT_ENDED: self.money_out,
-            EventKind.EXIT_BEGUN: self.leaving,
-            EventKind.TRADE_BUSTED: self.shadow.undo,
+            EventKind.DEPOSITED: self.purse.money_in,
+            EventKind.WITHDRAWN: self.purse.money_out,
+            EventKind.EXIT_ENDED: self.purse.money_out,
+            EventKind.EXIT_BEGUN: self.purse.leaving,
+            EventKind.TRADE_BUSTED: self.purse.busted,
             EventKind.TOKEN_LISTED: lambda *_: None,
             EventKind.ACCOUNT_OPENED: lambda *_: None,
             EventKind.ACCEPTED: self.accepted,
@@ -144,6 +148,7 @@ class Audit:
         """After the last event of a command nothing may be left to be done."""
         shadow, market = self.shadow, row["market"]
         self.not_in_the_middle()
+        self.purse.finish()
         assert not self.refill_due, "I4: the next part was never shown"
         assert self.auction.price is None, "an auction without a last word"
         if row["kind"] == Kind.CLOCK:
@@ -174,7 +179,8 @@ class Audit:
         """A market appears."""
         assert event["market"] == len(self.shadow.listings), "market numbers"
         terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
-        self.shadow.listings.append(Listing(row["account"], row["token"], *terms))
+        least = {"least_pips": row["expiry_ns"]}
+        self.shadow.listings.append(Listing(row["account"], row["token"], *terms, **least))
 
     def terms_set(self, row: Row, event: Row) -> None:
         """Lot, tick and fees change in an empty market."""
@@ -182,7 +188,7 @@ class Audit:
         old = self.shadow.listings[event["market"]]
         terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
         self.shadow.listings[event["market"]] = Listing(
-            old.base, old.quote, *terms, phase=old.phase
+            old.base, old.quote, *terms, phase=old.phase, least_pips=row["expiry_ns"]
         )
 
     def market_delisted(self, row: Row, event: Row) -> None:
@@ -221,23 +227,6 @@ class Audit:
             if listing.phase != Phase.DELISTED:
                 listing.phase = Phase.HALTED
 
-    # Money.
-
-    def money_in(self, row: Row, event: Row) -> None:
-        """A deposit."""
-        self.shadow.owned[event["account"], event["token"]] += event["amount"]
-
-    def money_out(self, row: Row, event: Row) -> None:
-        """A withdrawal or the end of an exit; who is leaving can do the latter only."""
-        account, ends = event["account"], event["kind"] == EventKind.EXIT_ENDED
-        assert (self.shadow.exits[account] > 0) == ends, "an account that leaves, or does not"
-        self.shadow.exits[account] -= ends
-        self.shadow.owned[account, event["token"]] -= event["amount"]
-
-    def leaving(self, row: Row, event: Row) -> None:
-        """An account begins to leave."""
-        self.shadow.exits[event["account"]] += 1
-
     def deadline_set(self, row: Row, event: Row) -> None:
         """A dead man's switch is set or taken back."""
         assert event["amount"] == row["expiry_ns"] and event["account"] == row["account"]
@@ -258,6 +247,7 @@ class Audit:
             assert (row["market"], row["side"]) == (event["market"], event["side"])
         assert (row["account"], row["amount"]) == (event["account"], event["amount"])
         assert self.shadow.exits[event["account"]] == 0, "an order of somebody who is leaving"
+        assert not self.shadow.owes(event["account"]), "an order of somebody who owes"
         listing = self.shadow.listings[event["market"]]
         assert listing.allows(event["side"], row["price_ticks"]), "outside the band"
         assert 1 <= row["price_ticks"] <= PRICE_MAX and row["expiry_ns"] > self.time_ns
@@ -284,6 +274,7 @@ class Audit:
             order.trigger = row["order_id"]
             away = toward(order.side) * (order.trigger - listing.last)
             assert listing.last == 0 or away > 0, "a stop that the last trade has reached"
+        assert not self.shadow.is_small(order), "an order below the least notional"
         self.begin(order)
 
     def allowed_by_phase(self, phase: int, row: Row) -> None:
@@ -350,9 +341,16 @@ class Audit:
         assert event["amount"] == order.lots and event["maker_left"] == order.hidden, "I5: lots"
         assert event["order_left"] == order_left
 
+    def listing_of(self, order: Open) -> Listing:
+        """Return the market of an order."""
+        return self.shadow.listings[order.market]
+
     def now(self) -> int:
-        """Return the next moment at which somebody joins a queue."""
+        """Return the next moment at which somebody joins a queue; not one too many may."""
         self.arrivals += 1
+        account = self.incoming.account if self.incoming else None
+        count = sum(order.account == account for order in self.shadow.everything())
+        assert not self.account_orders or count < self.account_orders, "too many orders"
         return self.arrivals
 
     def rested(self, row: Row, event: Row) -> None:
@@ -497,7 +495,9 @@ class Audit:
         if event["outcome"] == Outcome.ACCEPTED:
             assert row["kind"] == Kind.AMEND and row["order_id"] == order.order_id, "who asked?"
             assert order.account == row["account"] and order.all_lots - lost == row["amount"]
-            assert self.shadow.listings[order.market].phase != Phase.HALTED, "it stands still"
+            notional = self.listing_of(order).notional(row["amount"], order.trigger or order.price)
+            assert notional >= self.listing_of(order).least_pips, "below the least notional"
+            assert self.listing_of(order).phase != Phase.HALTED, "it stands still"
             return
         assert event["outcome"] == Outcome.SELF_TRADE and taker is not None, "why?"
         assert taker.flags & SELF_MODES == OrderFlag.SELF_DECREMENT, "I9: uncalled"
@@ -530,6 +530,7 @@ class Audit:
                 Outcome.CANCELLED_BY_OPERATOR: kind == Kind.CANCEL_ALL
                 and row["account"] == ALL_ACCOUNTS,
                 Outcome.BAND_MOVED: kind == Kind.SET_BAND and order.market == row["market"],
+                Outcome.IN_DEBT: self.purse.may_cancel(row, order.account),
             }
             assert reasons[Outcome(why)], "why?"
             owners = (Outcome.CANCELLED_BY_OWNER, Outcome.EXITING, Outcome.REPLACED)
@@ -589,7 +590,7 @@ class Audit:
             for token in range(tokens):
                 assert engine.held(account, token) == held.get((account, token), 0), "I2"
                 found = engine.available(account, token) + engine.held(account, token)
-                assert found == shadow.owned[account, token] >= 0, (account, token)
+                assert found == shadow.owned[account, token], (account, token)
         for token in range(tokens):
             assert engine.fees(token) == shadow.fees[token] >= 0, token
         assert engine.orders_live == len(shadow.resting) + len(shadow.armed)

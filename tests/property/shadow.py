@@ -57,6 +57,7 @@ class Listing:
     last: int = 0
     low: int = 0
     high: int = 0
+    least_pips: int = 0
 
     def notional(self, lots: int, price: int) -> int:
         """Return the quote pips of ``lots`` at ``price``."""
@@ -113,6 +114,22 @@ class Shadow:
         """Return one side of a book, who is met first first."""
         here = [o for o in self.resting.values() if (o.market, o.side) == (market, side)]
         return sorted(here, key=lambda order: (-toward(side) * order.price, order.arrival))
+
+    def is_small(self, order: Open) -> bool:
+        """Return whether an order that comes in is below the least notional of its market.
+
+        A stop counts at its trigger, any other order where it would trade first; of an iceberg
+        that comes in only the part that it will show.
+        """
+        listing, price = self.listings[order.market], order.trigger or order.price
+        first, sign = self.first(order.market, 1 - order.side), toward(order.side)
+        if not order.trigger and first is not None and sign * first.price <= sign * price:
+            price = first.price
+        return listing.notional(order.display or order.lots, price) < listing.least_pips
+
+    def owes(self, account: int) -> bool:
+        """Return whether an account has less than nothing of some token."""
+        return any(pips < 0 for (owner, _), pips in self.owned.items() if owner == account)
 
     def first(self, market: int, side: int) -> Open | None:
         """Return the best and oldest order of one side."""

@@ -16,6 +16,7 @@ from settlement.admission import Admission
 from settlement.attachments import ZERO_REF, DepositEvidence, TokenListing
 from settlement.catalog import Catalog
 from settlement.keys import KeyBook
+from settlement.withdrawals import Withdrawals
 from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
 from tests.journal.rig import MemoryStorage
 
@@ -71,6 +72,7 @@ class House:
             self.admission,
             DOMAIN,
             lambda: self.now_ns,
+            Withdrawals(frozenset({DOMAIN.contract}), {}, NothingIsOpen()),
         )
         for consumer in consumers(self) if consumers else ():
             self.pipeline.follow(consumer)
@@ -112,6 +114,13 @@ class House:
             for token in (USD, TOKEN):
                 proof = evidence(owner.address + token)
                 assert (await self.exchange.credit(owner.address, token, pips, proof)).accepted
+
+
+class NothingIsOpen:
+    """Nobody follows withdrawals to the chain here: each is as good as paid."""
+
+    def unpaid(self, account, token):
+        return None
 
 
 def evidence(salt=b"", log_index=0):

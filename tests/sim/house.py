@@ -34,6 +34,7 @@ from settlement.sealer import Sealing
 from settlement.settler import open_settler
 from settlement.submitter import Policy
 from settlement.watcher import DepositBook, Watcher
+from settlement.withdrawals import Withdrawals
 from tests.sim.chain import Node, SimSigner
 from tests.sim.contract import Machine, Terms
 from tests.sim.storage import SimStorage
@@ -120,6 +121,11 @@ class House:
             self.admission,
             seams.terms.domain,
             seams.now_ns,
+            Withdrawals(
+                frozenset(seams.terms.deployment.contracts.values()),
+                {},
+                self.settler.returns,
+            ),
         )
         self._sell()
         self._follow()

@@ -86,7 +86,8 @@ def what_waits(world: "World", house: House) -> str:
     last = house.outbox.last_batch()
     if world.witness.last_trade > (last.last_trade if last else 0):
         return "trades that are not sealed"
-    if world.witness.last_payout > int(house.outbox.last_key(ActionKind.WITHDRAWAL) or 0):
+    newest, sealed = world.witness.last_payout, house.outbox.last_key(ActionKind.WITHDRAWAL)
+    if newest > int(sealed or 0) and not house.settler.returns.is_void(newest):
         return "withdrawals that are not in the outbox"
     if world.blocks.pool:
         return "transactions in the pool"

@@ -60,7 +60,7 @@ def test_a_single_shot_order_with_exactly_the_allowed_fills_is_not_exhausted(bui
 
 
 def test_a_resting_order_may_be_filled_any_number_of_times(build: Build) -> None:
-    desk = Desk(build(SMALL._replace(orders=6000)))
+    desk = Desk(build(SMALL._replace(orders=6000, account_orders=6000)))
     rows = [desk.place("Alice", "sell", 1, 100 + i % 7) for i in range(5000)]
     desk.send(*rows)
 
