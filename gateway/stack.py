@@ -480,6 +480,7 @@ class Stack:
         missing = []
         if self.settler.halted is not None:
             missing.append(f"settlement is halted: {self.settler.halted}")
+        missing += [f"settlement waits: {trouble}" for trouble in self.settler.troubles]
         missing += [f"trading is halted: {why}" for why in self.reconciliation.reasons]
         if self.chain_loop.unreachable:
             # What the node said is in the log: with some it names the key that we pay for.

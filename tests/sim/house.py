@@ -39,7 +39,7 @@ from settlement.unbooked import Unbooked
 from settlement.watcher import Watcher
 from settlement.withdrawals import Withdrawals
 from tests.sim.chain import Node, SimSigner
-from tests.sim.contract import Terms
+from tests.sim.contract import Machine, Terms
 from tests.sim.storage import SimStorage
 from tests.sim.witness import Witness
 
@@ -54,11 +54,12 @@ TICK_SECONDS: Final = 1
 
 
 class Parts(NamedTuple):
-    """The classes a life is made of."""
+    """The classes a life is made of, and the contracts it meets."""
 
     journal: type[Journal] = Journal
     sequencer: type[Sequencer[Engine]] = Sequencer
     outbox: type[Outbox] = Outbox
+    machine: type[Machine] = Machine
     syncs_directory: bool = True
 
 
