@@ -103,11 +103,14 @@ class Market:
         """Buy and sell, and take out in the same breath all that the ledger says is there: what
         pays for it and what it pays for are both on their way to the chain."""
         world = self.world
+        account = house.catalog.account_number(trader.address)
+        if account is None:
+            return
+        await house.pipeline.submit(command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS))
         for sells in world.dice.choice(((False, True), (True, False))):
             placed = trader.taker(self.middle, world.clock.now_ns // NS, sells=sells)
             await self.send(house, trader, placed)
-        account = house.catalog.account_number(trader.address)
-        if world.dead or account is None:
+        if world.dead:
             return
         number = world.dice.randrange(2)
         token, raw = ((trader.usd, USD_RAW), (trader.token, TOKEN_RAW))[number]
