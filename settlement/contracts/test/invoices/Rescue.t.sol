@@ -63,6 +63,13 @@ contract RescueTest is Rig {
         same(base.balanceOf(bob), 1e18, "out");
     }
 
+    function test_a_coin_stays_where_it_is_if_its_account_refuses_it() public {
+        address refusing = address(exchange);
+        vm.deal(invoices.addressOf(refusing, "x"), 1);
+        vm.expectRevert(abi.encodeWithSignature("FailedCall()"));
+        invoices.rescue(refusing, "x", address(0));
+    }
+
     function test_nothing_to_rescue() public {
         address[2] memory tokens = [address(0), address(unlisted)];
         for (uint256 i; i < 2; ++i) {
