@@ -185,6 +185,8 @@ class Outcome(IntEnum):
     IDEMPOTENCY_CONFLICT = 401
     NO_QUOTE = 402
     UNKNOWN_STORE = 403
+    CANNOT_SELL = 404
+    FLOOR_MISSING = 405
 
 
 class Limits(NamedTuple):

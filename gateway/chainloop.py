@@ -15,7 +15,7 @@ from engine.receipt import Receipt
 from engine.types import Outcome
 from gateway.exchange import Exchange
 from gateway.services import BatchView
-from merchants.invoices import Transfer
+from merchants.arrivals import Transfer
 from merchants.service import Merchants
 from settlement.actions import ActionKind, Change
 from settlement.admission import Admission

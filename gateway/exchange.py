@@ -231,6 +231,10 @@ class Exchange:
         """Return (price_ticks, lots), best first."""
         return self._book().depth(market.number, side, levels)
 
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return what a session key may still trade; None while it is not known yet."""
+        return self._admission.key_notional_left(account, key)
+
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""
         return self._admission.next_nonce(account)

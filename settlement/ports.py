@@ -57,6 +57,9 @@ class ExchangePort(Protocol):
     def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
 
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return quote pips that a session key may still trade; None while it is not known yet."""
+
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""
 

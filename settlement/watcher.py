@@ -109,7 +109,7 @@ class CancelRequested(NamedTuple):
 
 
 class Transferred(NamedTuple):
-    """A plain transfer to a watched address; ``raw_amount`` in raw units of ``token``."""
+    """A transfer to a watched address or away from it; ``raw_amount`` in raw units of ``token``."""
 
     at: LogId
     token: bytes
@@ -308,6 +308,9 @@ class Watcher:
         for i in range(0, len(receivers), WATCHED_CHUNK):
             chunk = [bytes(12) + receiver for receiver in receivers[i : i + WATCHED_CHUNK]]
             yield from self._chain.logs(tokens, [TRANSFER.topic, None, chunk], first, last)
+            # What leaves such an address is a sweep; without it nobody could tell a deposit that
+            # came straight into the vault from one that brings in what was seen before.
+            yield from self._chain.logs(tokens, [TRANSFER.topic, chunk], first, last)
 
 
 def _place(log: Log) -> tuple[int, int]:

@@ -20,9 +20,11 @@ from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Side
 from merchants.accounts import StoreRequest
+from merchants.arrivals import Transfer
 from merchants.database import open_database
-from merchants.invoices import InvoiceRequest, Transfer
+from merchants.invoices import InvoiceRequest
 from merchants.keyring import FileKeyring
+from merchants.prices import PriceTerms
 from merchants.refusal import Refusal
 from merchants.service import Merchants
 from merchants.webhooks.egress import Answer
@@ -60,6 +62,11 @@ LOT, TICK, FEE_PPM = 100_000, 1000, 2500
 """A lot is 0.001 TOKEN; a tick is a cent a TOKEN, so a lot at 2000.00 costs 2 USD."""
 DOLLAR = 10**8
 BIDS = ((200_000, 50), (199_900, 500))
+ASK = (200_100, 1000)
+PRICES = PriceTerms(owners_min=1, references={"TOKEN-USD": 2000 * DOLLAR})
+"""One maker is the whole market here; what it takes otherwise is for the tests of prices."""
+AGE_S = PRICES.age_ns // NS
+VAULT = b"\xdd" * 20
 CONFIRMATIONS = 3
 
 
@@ -80,6 +87,8 @@ class World:
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
         self.swept = Counter()
+        self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
+        self.journaled = set()  # transactions whose deposits are in the journal
         self.grants = {}
         self.grant_calls = 0
         self.trade_words = {}
@@ -92,7 +101,9 @@ class World:
         house.fund(MAKER, USD, 10**7 * DOLLAR)
         for ticks, lots in BIDS:
             house.quote(Side.BUY, ticks, lots)
+        house.quote(Side.SELL, *ASK)
         self.house = house
+        self.pass_time(AGE_S)
 
     def clock(self):
         return self.now_ns
@@ -110,13 +121,13 @@ class World:
         """Begin a new life on what survives."""
         self.house = House(self)
 
-    def transfer(self, to, raw, token=TOKEN, confirmations=0):
-        """Let the customer send ``raw`` units; the watcher reports it later."""
+    def transfer(self, to, raw, token=TOKEN, confirmations=0, sender=CUSTOMER):
+        """Let somebody send ``raw`` units; the watcher reports it later."""
         count = len(self.transfers) + 1
         self.transfers.append(
             Transfer(
                 token=token,
-                sender=CUSTOMER,
+                sender=sender,
                 to=to,
                 raw_amount=raw,
                 tx_hash=keccak256(b"transfer %d" % count),
@@ -163,6 +174,7 @@ class House:
             entropy=world.dice.randbytes,
             jitter=random.Random(1),
             confirmations_required=CONFIRMATIONS,
+            price_terms=PRICES,
         )
         for sequence, (row, attachment) in enumerate(list(world.frames), 1):
             self._show(sequence, row, attachment)
@@ -182,6 +194,8 @@ class House:
         row = row.copy()
         row["sequence"], row["time_ns"] = sequence, self.world.now_ns
         self.world.frames.append((row, encode(attachment)))
+        if isinstance(attachment, DepositEvidence):
+            self.world.journaled.add(attachment.tx_hash)
         return self._show(sequence, row, encode(attachment))
 
     def _show(self, sequence, row, attachment):
@@ -189,6 +203,7 @@ class House:
         batch = Committed(sequence, commands, [attachment], self.engine.apply(commands), [b""])
         self.catalog.consume(batch)
         self.admission.consume(batch)
+        self.merchants.prices.consume(batch)
         self.merchants.consume(batch)
         return batch.events
 
@@ -268,6 +283,9 @@ class House:
     def depth(self, market, side, levels):
         return self.engine.depth(market.number, side, levels)
 
+    def key_notional_left(self, account, key):
+        return self.admission.key_notional_left(account, key)
+
     def next_nonce(self, account):
         return self.admission.next_nonce(account)
 
@@ -313,8 +331,13 @@ class House:
             done = self.world.swept[address, token]
             if pips > done:
                 self.world.swept[address, token] = pips
-                tx_hash = keccak256(address + token + b"%d" % pips)
-                self.fund(account, token, pips - done, ref, tx_hash)
+                raw = self.catalog.token_by_address(token).raw_of(pips - done)
+                left = self.world.transfer(VAULT, raw, token, CONFIRMATIONS, sender=address)
+                self.world.sweeps.append((left, account, ref, pips - done))
+        for left, account, ref, pips in self.world.sweeps:
+            if left.tx_hash not in self.world.journaled:
+                self.merchants.payments_seen([left])
+                self.fund(account, left.token, pips, ref, left.tx_hash)
 
     # -- Egress ------------------------------------------------------------------------------
 
@@ -347,8 +370,7 @@ class House:
 
     def watch(self):
         """Report every transfer, as the watcher does again and again."""
-        for transfer in self.world.transfers:
-            self.merchants.payment_seen(transfer)
+        self.merchants.payments_seen(self.world.transfers)
 
     def bust(self, fill):
         """Undo one sale to the maker in the ledger, as the settler's command does."""
