@@ -176,7 +176,7 @@ class Arrivals:
 
     def count(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
         """Bring the invoice's sums and its payments' states up to date; return what lies at its
-        address, in pips by token."""
+        address in blocks, in pips by token."""
         session.flush()
         booked = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
         emptied = {
@@ -194,8 +194,14 @@ class Arrivals:
             raw = self._finalise(invoice, token, swept, emptied.get(address))
             # Sum before dividing: transfers of half a pip each are swept as whole pips. More than
             # the exchange can hold would be refused as a deposit; the column holds no more.
-            lying[address] = min(token.pips_of(raw), MONEY_MAX)
-        invoice.seen_pips = lying.get(invoice.token, 0)
+            if address == invoice.token:
+                invoice.seen_pips = min(token.pips_of(raw), MONEY_MAX)
+            announced = sum(
+                int(payment.raw)
+                for payment in invoice.payments
+                if payment.token == address and payment.state is PaymentState.DETECTED
+            )
+            lying[address] = token.pips_of(max(0, raw - announced))
         token = listed(self._catalog.token_by_address(invoice.token))
         timely = token.pips_of(
             sum(

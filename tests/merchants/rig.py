@@ -77,8 +77,9 @@ class Killed(BaseException):
 class World:
     """What survives."""
 
-    def __init__(self, directory, start_ns=START_S * NS):
+    def __init__(self, directory, start_ns=START_S * NS, prices=PRICES):
         self.directory = directory
+        self.prices = prices
         self.now_ns = start_ns
         self.frames = []  # (command row, attachment): the journal
         self.kill_at = None
@@ -174,7 +175,7 @@ class House:
             entropy=world.dice.randbytes,
             jitter=random.Random(1),
             confirmations_required=CONFIRMATIONS,
-            price_terms=PRICES,
+            price_terms=world.prices,
         )
         for sequence, (row, attachment) in enumerate(list(world.frames), 1):
             self._show(sequence, row, attachment)
@@ -231,11 +232,13 @@ class House:
         tx_hash = tx_hash or keccak256(b"deposit %d" % len(self.world.frames))
         return self.submit(row, DepositEvidence(tx_hash, 1, 1, ref))
 
-    def quote(self, side, ticks, lots):
-        """Rest one order of the maker, signed like everybody's."""
+    def quote(self, side, ticks, lots, secret=MAKER_SECRET):
+        """Rest one order of the maker, or of whose secret it is, signed like everybody's; return
+        its id."""
         self.world.maker_nonce += 1
+        account = address_of_secret(secret)
         unsigned = SignedOrder(
-            account=MAKER,
+            account=account,
             nonce=1,
             flags=int(OrderBits.SELL) if side == Side.SELL else 0,
             lane=0x8000 + self.world.maker_nonce,
@@ -247,16 +250,20 @@ class House:
             max_fee_ppm=10_000,
             ref=bytes(32),
             signature=b"",
-            signer=MAKER,
+            signer=account,
             digest=b"",
         )
         digest = order_digest(DOMAIN, unsigned)
-        order = msgspec.structs.replace(
-            unsigned, digest=digest, signature=sign(digest, MAKER_SECRET)
-        )
+        order = msgspec.structs.replace(unsigned, digest=digest, signature=sign(digest, secret))
         row = self.admission.admit(order, self.world.now_ns)
         assert not isinstance(row, Refused), row
         self.submit(row, order)
+        return self.admission.first(digest).order_id
+
+    def cancel(self, secret, order_id):
+        """Take an order off the book, for its owner."""
+        number = self.catalog.account_number(address_of_secret(secret))
+        self.submit(command(Kind.CANCEL, account=number, order_id=order_id))
 
     # -- ExchangePort ------------------------------------------------------------------------
 
