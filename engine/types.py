@@ -187,6 +187,8 @@ class Outcome(IntEnum):
     UNKNOWN_STORE = 403
     CANNOT_SELL = 404
     FLOOR_MISSING = 405
+    BAD_WALLET = 410
+    BAD_WEBHOOK_URL = 411
 
 
 class Limits(NamedTuple):

@@ -33,6 +33,7 @@ from gateway.wire import (
     Hash,
     Signature,
     Uint32,
+    address,
     decimal_text,
     hexed,
     pips,
@@ -154,12 +155,12 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
             {"lane": str(order.lane), "single_shot": single_shot},
         )
     return SignedOrder(
-        unhex(order.account),
+        address(order.account, "account"),
         uint64(order.nonce, "nonce"),
         order.flags,
         order.lane,
-        unhex(order.base),
-        unhex(order.quote),
+        address(order.base, "base"),
+        address(order.quote, "quote"),
         pips(order.base_amount, "baseAmount"),
         pips(order.quote_amount, "quoteAmount"),
         order.expiry,
@@ -205,9 +206,9 @@ async def cancel_order(services: Services, account: bytes, order_id: int) -> Can
 async def submit_withdrawal(services: Services, recovery: Recovery, asked: Withdraw) -> Withdrawing:
     """Check that the owner's own wallet signed, then debit."""
     unsigned = SignedWithdrawal(
-        unhex(asked.account),
-        unhex(asked.token),
-        unhex(asked.to),
+        address(asked.account, "account"),
+        address(asked.token, "token"),
+        address(asked.to, "to"),
         pips(asked.amount, "amount"),
         uint64(asked.nonce, "nonce"),
         asked.expiry,

@@ -13,6 +13,7 @@ from msgspec import Meta
 from engine.types import MONEY_MAX, Outcome
 from gateway.problems import Rejected
 from settlement.catalog import Market
+from settlement.checksum import address_of_text
 
 PIP_DIGITS: Final = 8
 UINT64_MAX: Final = 2**64 - 1
@@ -53,6 +54,15 @@ _ORDER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 def unhex(text: str) -> bytes:
     """Return the bytes behind 0x-hex that a model has already checked."""
     return bytes.fromhex(text[2:])
+
+
+def address(text: str, field: str) -> bytes:
+    """Return the address behind 0x-hex; refused where its EIP-55 checksum is wrong."""
+    found = address_of_text(text)
+    if found is None:
+        detail = f"{field} is not an address, or its EIP-55 checksum is wrong"
+        raise Rejected(Outcome.MALFORMED, detail, {"field": field})
+    return found
 
 
 def hexed(raw: bytes) -> str:

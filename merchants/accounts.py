@@ -20,6 +20,7 @@ from merchants.keyring import SECRET_SIZE, Keyring
 from merchants.model import Store
 from merchants.prices import Prices
 from merchants.refusal import Refusal
+from merchants.webhooks.egress import Egress
 from settlement.catalog import Market
 from settlement.eip712 import (
     DOMAIN_NAME,
@@ -41,6 +42,8 @@ FLOOR_DIVISOR: Final = 2
 
 API_KEY_SIZE: Final = 32
 WEBHOOK_SECRET_SIZE: Final = 32
+
+ZERO_ADDRESS: Final = bytes(20)
 
 TypedFields = list[dict[str, str]]
 
@@ -145,6 +148,7 @@ class Accounts:
         settlement: SettlementPort,
         keyring: Keyring,
         prices: Prices,
+        egress: Egress,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
     ) -> None:
@@ -153,15 +157,26 @@ class Accounts:
         self._settlement = settlement
         self._keyring = keyring
         self._prices = prices
+        self._egress = egress
         self._clock = clock
         self._entropy = entropy
 
     def create(self, request: StoreRequest) -> StoreCreated | Refusal:
-        """Make a store with a fresh session key. Refuses UNKNOWN_MARKET, and FLOOR_MISSING where
-        no floor price is asked for and none is known."""
+        """Make a store with a fresh session key.
+
+        Refuses UNKNOWN_MARKET, BAD_WALLET for an address that nobody can sign for,
+        BAD_WEBHOOK_URL for one that can never be sent to, and FLOOR_MISSING where no floor price
+        is asked for and none is known.
+        """
         market = self._exchange.catalog.market(request.market)
         if market is None:
             return Refusal(Outcome.UNKNOWN_MARKET, {"market": request.market})
+        if self._is_nobodys(request.wallet):
+            return Refusal(Outcome.BAD_WALLET, {"wallet": "0x" + request.wallet.hex()})
+        unreachable = self._egress.refusal(request.webhook_url) if request.webhook_url else ""
+        if unreachable:
+            return Refusal(Outcome.BAD_WEBHOOK_URL, {"why": unreachable})
+
         now_ns = self._clock()
         floor_price = self._floor_price(market, request, now_ns)
         if isinstance(floor_price, Refusal):
@@ -216,6 +231,12 @@ class Accounts:
             return Refusal(Outcome.FLOOR_MISSING, {"why": why})
         price_pips = market.quote_pips(1, ticks) * PIPS_PER_TOKEN // market.lot_pips
         return max(1, price_pips // FLOOR_DIVISOR)
+
+    def _is_nobodys(self, wallet: bytes) -> bool:
+        """Return whether what is paid to ``wallet`` is lost: zero, the exchange, a token."""
+        catalog, domain = self._exchange.catalog, self._exchange.domain
+        tokens = {token.address for token in catalog.tokens}
+        return wallet in {ZERO_ADDRESS, domain.contract, *tokens}
 
     def approve(self, store_id: str, signature: bytes) -> Store | Refusal:
         """Take the wallet's signature over the grant and see that the contract gets it.

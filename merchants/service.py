@@ -110,6 +110,7 @@ class Merchants:
             settlement=settlement,
             keyring=keyring,
             prices=self.prices,
+            egress=egress,
             clock=clock,
             entropy=entropy,
         )

@@ -10,7 +10,7 @@ from gateway.answers import Answer, documented
 from gateway.orders import domain_row
 from gateway.rest.depends import Here, NamedMarket, charged
 from gateway.services import Services
-from gateway.wire import decimal_text, hexed, places_of, unhex
+from gateway.wire import address, decimal_text, hexed, places_of
 from settlement.catalog import Market, Token
 from settlement.eip712 import (
     ACKNOWLEDGEMENT_TYPE,
@@ -93,7 +93,7 @@ async def read_nonce(
     account: Annotated[str, Path(pattern="^0x[0-9a-fA-F]{40}$", max_length=42)],
 ) -> Answer:
     """Return a nonce that ``account`` may use now for a single-shot order."""
-    nonce = services.exchange.next_nonce(unhex(account))
+    nonce = services.exchange.next_nonce(address(account, "account"))
     return Answer({"account": account.lower(), "single_shot": str(nonce)})
 
 

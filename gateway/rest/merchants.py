@@ -14,14 +14,16 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from engine.types import MONEY_MAX, PPM, Outcome
 from gateway.bodies import body_of
 from gateway.problems import Rejected
+from gateway.wire import address
 from merchants.accounts import StoreRequest, TypedGrant, grant_of, typed_grant
-from merchants.amounts import checksum_address, decimal_of_pips, pips_of_decimal
+from merchants.amounts import decimal_of_pips, pips_of_decimal
 from merchants.documents import EventDocument, InvoiceDocument
 from merchants.invoices import InvoiceRequest
 from merchants.lifecycles import DeliveryState, InvoiceState
 from merchants.model import Delivery, Store
 from merchants.refusal import Refusal
 from merchants.service import PAGE_MAX, Merchants
+from settlement.checksum import checksum_address
 from settlement.eip712 import Domain
 from settlement.receipts import TradeReceipt
 
@@ -326,7 +328,7 @@ def _amount(text: str, field: str) -> int:
 
 def _store_request(body: CreateStore) -> StoreRequest:
     return StoreRequest(
-        wallet=bytes.fromhex(body.wallet[2:]),
+        wallet=address(body.wallet, "wallet"),
         market=body.market,
         name=body.name,
         webhook_url=body.webhook_url,

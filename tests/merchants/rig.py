@@ -27,7 +27,7 @@ from merchants.keyring import FileKeyring
 from merchants.prices import PriceTerms
 from merchants.refusal import Refusal
 from merchants.service import Merchants
-from merchants.webhooks.egress import Answer
+from merchants.webhooks.egress import Answer, HttpEgress
 from settlement.admission import Admission, Refused
 from settlement.attachments import (
     AccountOpened,
@@ -347,6 +347,9 @@ class House:
                 self.fund(account, left.token, pips, ref, left.tx_hash)
 
     # -- Egress ------------------------------------------------------------------------------
+
+    def refusal(self, url):
+        return HttpEgress(loopback_allowed=True).refusal(url)
 
     async def post(self, url, headers, body):
         self.world.cross()

@@ -51,6 +51,20 @@ def selling(client):
     return made["id"], bearer(made["api_key"])
 
 
+def test_found_a_mistyped_wallet_made_a_store(client):
+    """One letter in the wrong case, one digit mistyped: money for an address nobody has."""
+    known = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    for wallet, status in (
+        (known, 201),
+        (known.replace("5aA", "5aa"), 400),
+        (known.replace("605", "606"), 400),
+        ("0x" + "00" * 20, 422),
+    ):
+        body = {**NEW_STORE, "wallet": wallet}
+        answer = client.post("/v1/stores", json=body, headers=bearer(OPERATOR_TOKEN))
+        assert answer.status_code == status, answer.text
+
+
 def test_a_store_is_made_approved_and_read(client, world, shop):
     store_id, headers = shop
     store = client.get(f"/v1/stores/{store_id}", headers=headers).json()

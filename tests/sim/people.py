@@ -164,6 +164,9 @@ class Shops:
         self.pause: Any = None
         self._dice, self._count = dice, count
 
+    def refusal(self, url: str) -> str:
+        return ""
+
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         self.cut()
         await self.pause(self._dice.randrange(10 * NS))
