@@ -67,6 +67,8 @@ def _add_what_is_new(engine: Engine) -> None:
             empty = "" if column.nullable else " NOT NULL"
             added = f"{name} {kind}{empty} DEFAULT {default}"
             connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {added}"))
+            for index in (index for index in column.table.indexes if column in set(index.columns)):
+                index.create(connection, checkfirst=True)
             if (column.table.name, name) == ("invoices", "timely_pips"):
                 # Until then seen_pips was all that came, now it is what is not booked yet.
                 connection.execute(text("UPDATE invoices SET timely_pips = seen_pips"))
