@@ -60,8 +60,10 @@ class Arrivals:
     """Keeps the rows about what came. Every method runs in its caller's transaction; call
     ``count`` when all that is new about an invoice is in its rows."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, booking_ns: int) -> None:
+        """``booking_ns`` is how long a deposit may take from its block into the journal."""
         self._catalog = catalog
+        self._booking_ns = booking_ns
 
     def transfer(
         self, session: Session, invoice: Invoice, transfer: Transfer, now_ns: int
@@ -218,7 +220,8 @@ class Arrivals:
             for credit in booked
             if credit.token == token.address
             and credit.swept_raw == "0"
-            and credit.booked_ns <= invoice.expires_ns
+            # The evidence does not say when its block was; waiting to be deep enough is not late.
+            and credit.booked_ns - self._booking_ns <= invoice.expires_ns
         )
         invoice.timely_pips = min(timely, MONEY_MAX)
         return {address: pips for address, pips in lying.items() if pips}

@@ -14,6 +14,9 @@ from sortedcontainers import SortedDict
 
 from engine.types import Side
 
+BUY: Final = int(Side.BUY)
+"""As a plain number: members of an enum cost Python 3.11 more than all else in here."""
+
 ORDERS_MAX: Final = 20_000
 """Orders kept a side of a market; above it the farthest from the other side are forgotten."""
 
@@ -50,9 +53,9 @@ class Claim(msgspec.Struct, array_like=True):
     before_ticks: int
     lots: int
 
-    def again(self, side: Side, ticks: int, lots: int, now_ns: int, age_ns: int) -> "Claim":
+    def again(self, side: int, ticks: int, lots: int, now_ns: int, age_ns: int) -> "Claim":
         """Return the claim of an order for ``lots`` that takes this one's place."""
-        worse = min if side == Side.BUY else max
+        worse = min if side == BUY else max
         kept = min(lots, self.lots)
         if now_ns - self.since_ns >= age_ns:
             return Claim(ticks, now_ns, worse(self.ticks, ticks), kept)
@@ -64,7 +67,7 @@ class Resting(msgspec.Struct, array_like=True):
     """One order in the book."""
 
     order_id: int
-    side: Side
+    side: int
     account: int
     ticks: int
     lots: int
@@ -91,7 +94,7 @@ class BookMemory(msgspec.Struct):
     """A book as a snapshot keeps it."""
 
     orders: list[Resting]
-    traces: list[tuple[Side, int, list[Trace]]]
+    traces: list[tuple[int, int, list[Trace]]]
 
 
 class AgedBook:
@@ -100,12 +103,10 @@ class AgedBook:
     def __init__(self, age_ns: int) -> None:
         self._age_ns = age_ns
         self._orders: dict[int, Resting] = {}
-        self._levels: dict[Side, SortedDict[int, dict[int, Resting]]] = {
-            Side.BUY: SortedDict(),  # Keys are negated ticks: best first.
-            Side.SELL: SortedDict(),
-        }
-        self._counts = {Side.BUY: 0, Side.SELL: 0}
-        self._traces: dict[tuple[Side, int], list[Trace]] = {}
+        # By side. Keys of bids are negated ticks: best first.
+        self._levels: tuple[SortedDict[int, dict[int, Resting]], ...] = (SortedDict(), SortedDict())
+        self._counts = [0, 0]
+        self._traces: dict[tuple[int, int], list[Trace]] = {}
 
     def memory(self) -> BookMemory:
         """Return all of it."""
@@ -118,15 +119,15 @@ class AgedBook:
         book = cls(age_ns)
         for order in memory.orders:
             book._add(order)
-        book._traces = {(Side(side), account): kept for side, account, kept in memory.traces}
+        book._traces = {(side, account): kept for side, account, kept in memory.traces}
         return book
 
     def rest(
-        self, order_id: int, side: Side, account: int, ticks: int, lots: int, now_ns: int
+        self, order_id: int, side: int, account: int, ticks: int, lots: int, now_ns: int
     ) -> None:
         """Take an order into the book; it may take the place of one just taken back."""
         claim = Claim(ticks, now_ns, 0, lots)
-        traces = self._traces.get((side, account), [])
+        traces = self._traces.get((side, account))
         while traces:
             trace = traces.pop(0)
             if now_ns - trace.time_ns <= AGAIN_NS:
@@ -167,21 +168,21 @@ class AgedBook:
         if len(self._traces) > OWNERS_MAX:
             del self._traces[next(iter(self._traces))]
 
-    def best(self, side: Side) -> int | None:
+    def best(self, side: int) -> int | None:
         """Return the best price of a side, whoever's and however young it is."""
         levels = self._levels[side]
         return abs(levels.peekitem(0)[0]) if levels else None
 
-    def aged(self, side: Side, now_ns: int) -> list[Aged]:
+    def aged(self, side: int, now_ns: int) -> list[Aged]:
         """Return what counts of a side, best first by the price at which it counts."""
         counted = [
             found
             for order in self._walk(side)
             if (found := order.aged(now_ns, self._age_ns)) is not None
         ]
-        return sorted(counted, key=lambda one: -one.ticks if side == Side.BUY else one.ticks)
+        return sorted(counted, key=lambda one: -one.ticks if side == BUY else one.ticks)
 
-    def _walk(self, side: Side) -> Iterator[Resting]:
+    def _walk(self, side: int) -> Iterator[Resting]:
         left = WALKED_MAX
         for level in self._levels[side].values():
             for order in level.values():
@@ -191,13 +192,13 @@ class AgedBook:
                 yield order
 
     def _add(self, order: Resting) -> None:
-        key = -order.ticks if order.side == Side.BUY else order.ticks
+        key = -order.ticks if order.side == BUY else order.ticks
         self._levels[order.side].setdefault(key, {})[order.order_id] = order
         self._orders[order.order_id] = order
         self._counts[order.side] += 1
 
     def _drop(self, order: Resting) -> None:
-        key = -order.ticks if order.side == Side.BUY else order.ticks
+        key = -order.ticks if order.side == BUY else order.ticks
         levels = self._levels[order.side]
         del levels[key][order.order_id]
         if not levels[key]:

@@ -63,7 +63,7 @@ def _add_what_is_new(engine: Engine) -> None:
             assert column.nullable or column.server_default is not None, f"{column} has no default"
             name, kind = column.name, column.type.compile(engine.dialect)
             # SQLAlchemy's own plain text: "0", never something that came from outside.
-            default = column.server_default.arg if column.server_default else "NULL"  # type: ignore[attr-defined]
+            default = getattr(column.server_default, "arg", "NULL")
             empty = "" if column.nullable else " NOT NULL"
             added = f"{name} {kind}{empty} DEFAULT {default}"
             connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {added}"))

@@ -51,6 +51,9 @@ SWEEP_LEAST_PIPS: Final = 10**7
 """What must lie at an address to be worth the gas of a sweep, in quote pips: ten cents. What pays
 an invoice in full is swept whatever it is."""
 
+BLOCK_NS: Final = 12 * 10**9
+"""The longest usual time between two blocks."""
+
 _AWAY: Final = (InvoiceState.EXPIRED, InvoiceState.INVALID)
 
 
@@ -85,13 +88,14 @@ class Invoices:
         conversions: Conversions,
         prices: Prices,
         entropy: Callable[[int], bytes],
+        confirmations_required: int,
     ) -> None:
         self._exchange = exchange
         self._settlement = settlement
         self._conversions = conversions
         self._prices = prices
         self._entropy = entropy
-        self._arrivals = Arrivals(exchange.catalog)
+        self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int

@@ -151,7 +151,7 @@ class Prices:
             return
         book, tape = self._of(change.market)
         if kind == RESTED:
-            book.rest(change.order_id, Side(change.side), change.account, ticks, lots, now_ns)
+            book.rest(change.order_id, change.side, change.account, ticks, lots, now_ns)
         elif kind == TRADE:
             tape.trade(ticks, lots, now_ns)
             book.trade(change.maker_id, lots, change.maker_left)

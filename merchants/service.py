@@ -122,7 +122,9 @@ class Merchants:
             keyring=keyring,
             clock=clock,
         )
-        self.invoices = Invoices(exchange, settlement, self.conversions, self.prices, entropy)
+        self.invoices = Invoices(
+            exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
+        )
         self.deliveries = Deliveries(database, egress, clock, jitter)
         with transaction(database) as session:
             self._cursor = session.get_one(Cursor, CURSOR_ROW).sequence

@@ -87,6 +87,18 @@ def test_found_half_by_deposit_and_half_by_transfer_is_paid(world, deposit_first
     assert sum(lots_in_journal(world)) == 26
 
 
+def test_a_deposit_that_was_waiting_for_its_confirmations_is_in_time(world):
+    house = world.house
+    waited, late = (house.invoice(house.approved_store(), amount_usd="50") for _ in range(2))
+    world.pass_time(900 + 12 * CONFIRMATIONS)
+    house.tick()
+    deposit(world, waited, 25)
+    world.pass_time(1)
+    deposit(world, late, 25)
+    exceptions = [settle(world, invoice).exception for invoice in (waited, late)]
+    assert exceptions == ["none", "paid_late"]
+
+
 def test_found_an_expired_invoice_was_a_free_option(world):
     """Pay the same tokens when they are worth half: it is short, is not settled, is not sold."""
     house = world.house
