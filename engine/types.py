@@ -179,6 +179,7 @@ class Outcome(IntEnum):
     BAD_NONCE = 304
     BAD_LANE = 305
     EXPIRY_TOO_FAR = 306
+    NONCE_TOO_FAR = 311
 
     # 4xx: merchants.
     INVOICE_CLOSED = 400

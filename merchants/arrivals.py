@@ -182,11 +182,11 @@ class Arrivals:
         session.flush()
         booked = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
         emptied = {
-            sweep.token: (sweep.block_number, sweep.log_index)
+            sweep.token: sweep.block_number
             for sweep in session.scalars(
                 select(Sweep)
                 .where(Sweep.invoice_id == invoice.id, Sweep.is_booked)
-                .order_by(Sweep.block_number, Sweep.log_index)
+                .order_by(Sweep.block_number)
             )
         }
         lying: dict[bytes, int] = {}
@@ -232,28 +232,29 @@ class Arrivals:
         whole = invoice.due_pips if address == invoice.token else invoice.amount_pips
         return token.pips_of(raw) * DUST_SHARE < whole
 
-    def _finalise(
-        self, invoice: Invoice, token: Token, swept_raw: int, emptied: tuple[int, int] | None
-    ) -> int:
+    def _finalise(self, invoice: Invoice, token: Token, swept_raw: int, emptied: int | None) -> int:
         """Call payments final that were swept; return the raw units that lie at the address.
 
-        A sweep leaves less than a pip, whatever the transfers before it said of their amounts: a
-        token may keep a part for itself.
+        A sweep in block ``emptied`` left less than a pip of what came in blocks before, whatever
+        those transfers said of their amounts: a token may keep a part for itself. What came in its
+        own block may be before or behind it, and only the amounts tell.
         """
-        before = after = 0
+        before = beside = after = 0
         for payment in sorted(invoice.payments, key=_age):
             if not _counts(payment, token):
                 continue
-            if emptied is not None and _age(payment) < emptied:
-                before += int(payment.raw)
+            raw, block = int(payment.raw), payment.block_number
+            if emptied is not None and block < emptied:
+                before += raw
                 is_swept = True
             else:
-                after += int(payment.raw)
-                is_swept = token.pips_of(before + after) <= token.pips_of(swept_raw)
+                beside += raw * (block == emptied)
+                after += raw * (block != emptied)
+                is_swept = token.pips_of(before + beside + after) <= token.pips_of(swept_raw)
             if is_swept and payment.state is not PaymentState.FINAL:
                 payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.FINAL)
-        if emptied is None:
-            return max(0, before + after - swept_raw)
+        if emptied is None or beside:
+            return max(0, before + beside + after - swept_raw)
         return min(max(0, before - swept_raw), max(token.unit_scale, 1) - 1) + after
 
 

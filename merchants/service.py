@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from engine.commands import Kind
 from engine.events import EventKind
@@ -24,12 +24,13 @@ from merchants.accounts import Accounts, StoreCreated, StoreRequest
 from merchants.arrivals import Deposit, Transfer
 from merchants.checkout import Checkout, checkout_of
 from merchants.conversion import Conversions
-from merchants.database import CURSOR_ROW, open_database, transaction
+from merchants.database import CURSOR_ROW, is_there, open_database, transaction
 from merchants.documents import EventDocument, InvoiceDocument, event_document, invoice_document
 from merchants.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.keyring import Keyring
 from merchants.lifecycles import InvoiceState, PaymentState
 from merchants.model import (
+    Conversion,
     Cursor,
     Delivery,
     Event,
@@ -51,6 +52,8 @@ ROWS_MAX: Final = 100
 """Most rows of one kind that a step works on, so that no step takes long."""
 
 PAGE_MAX: Final = 100
+
+INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
 
 WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
 """How long after an invoice was made a payment to its address is still noticed by itself."""
@@ -195,6 +198,8 @@ class Merchants:
 
     def checkout(self, invoice_id: str) -> Checkout | None:
         """Return what the customer of an invoice sees; None if there is no such invoice."""
+        if not is_there(self._database, INVOICE_OF_ID, invoice_id):
+            return None
         with transaction(self._database) as session:
             invoice = session.get(Invoice, invoice_id)
             if invoice is None:
@@ -211,7 +216,12 @@ class Merchants:
         limit: int = PAGE_MAX,
     ) -> list[InvoiceDocument]:
         """Return a store's invoices, the newest first, at most ``PAGE_MAX``."""
-        query = select(Invoice).where(Invoice.store_id == store_id)
+        # All of their rows in three queries, not in three for each.
+        rows_too = (
+            selectinload(Invoice.payments),
+            selectinload(Invoice.conversions).selectinload(Conversion.fills),
+        )
+        query = select(Invoice).options(*rows_too).where(Invoice.store_id == store_id)
         if order_id is not None:
             query = query.where(Invoice.order_id == order_id)
         if state is not None:
@@ -252,10 +262,6 @@ class Merchants:
         recent = select(Invoice.deposit_address).where(Invoice.created_ns >= since_ns)
         with transaction(self._database) as session:
             return list(session.scalars(recent))
-
-    def payment_seen(self, transfer: Transfer) -> bool:
-        """Take one transfer; see ``payments_seen``."""
-        return self.payments_seen([transfer])[0]
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
         """Take what a poll of the chain saw; return which move money of our invoices, in or out.

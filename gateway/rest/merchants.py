@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from engine.types import MONEY_MAX, PPM, Outcome
 from gateway.bodies import body_of
 from gateway.problems import Rejected
-from gateway.wire import address
+from gateway.wire import END, Address, Signature, address
 from merchants.accounts import StoreRequest, TypedGrant, grant_of, typed_grant
 from merchants.amounts import decimal_of_pips, pips_of_decimal
 from merchants.documents import EventDocument, InvoiceDocument
@@ -31,7 +31,7 @@ METADATA_SIZE_MAX: Final = 4096
 TOLERANCE_PPM_MAX: Final = 100_000
 
 Amount = Annotated[str, msgspec.Meta(max_length=32)]
-Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://[!-~]+)?$")]
+Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
 Id = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
@@ -43,7 +43,7 @@ class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ``tolerance_ppm`` of it or by ``tolerance``, whichever is more.
     """
 
-    wallet: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{40}$")]
+    wallet: Address
     market: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     webhook_url: Url = ""
@@ -59,7 +59,7 @@ class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class ApproveGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The wallet's signature over the store's grant: r, s, v as hex."""
 
-    signature: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{130}$")]
+    signature: Signature
 
 
 class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -28,7 +28,7 @@ from merchants.prices import PriceTerms
 from merchants.refusal import Refusal
 from merchants.service import Merchants
 from merchants.webhooks.egress import Answer, HttpEgress
-from settlement.admission import Admission, Refused
+from settlement.admission import EXPIRY_MAX_S, Admission
 from settlement.attachments import (
     AccountOpened,
     DepositEvidence,
@@ -49,6 +49,7 @@ from settlement.eip712 import (
     sign,
 )
 from settlement.keys import KeyBook
+from settlement.nonces import Refused
 from settlement.ports import Balance, TradeState
 
 NS = 10**9
@@ -246,7 +247,7 @@ class House:
             quote=USD,
             base_amount=lots * LOT,
             quote_amount=lots * ticks * TICK,
-            expiry=2**32 - 1,
+            expiry=self.world.now_ns // NS + EXPIRY_MAX_S,
             max_fee_ppm=10_000,
             ref=bytes(32),
             signature=b"",
@@ -325,6 +326,12 @@ class House:
 
     def deposit_address(self, account, ref):
         return keccak256(account + ref)[12:]
+
+    def unwatch(self, address):
+        """Nobody here looks for transfers."""
+
+    def newest_block(self):
+        return 0
 
     def settle_sweeps(self):
         """Do what the settler and the chain do with the sweeps asked for, each unit once."""

@@ -230,6 +230,19 @@ def test_a_token_that_keeps_a_part_is_counted_by_what_arrived(world):
     assert settle(world, invoice).status == "settled"
 
 
+def test_what_comes_behind_a_sweep_in_its_block_is_swept_too(world):
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    send(world, invoice, due_raw(invoice))
+    assert settle(world, invoice).status == "settled"
+    sweep = world.transfers[-1]
+    send(world, invoice, 5 * 10**15)
+    world.transfers[-1] = world.transfers[-1]._replace(block_number=sweep.block_number, log_index=0)
+    house.watch()
+    over = settle(world, invoice)
+    assert (over.credited, over.exception) == ("0.03", "paid_over")
+
+
 def test_small_bids_before_the_others_do_not_stop_a_sale(world):
     """Found: 600 bids of one lot ended a sale after eight orders of 64 fills, the rest held."""
     house = world.house
