@@ -152,7 +152,7 @@ class UserStream:
         self._fills: dict[int, deque[Fill]] = {}
         self._owners: dict[int, tuple[int, int]] = {}
         self._order_texts: dict[int, tuple[int, int, bytes]] = {}
-        """By order that stands and was asked for: its lots open and filled then, its row as JSON."""
+        """By order that stands and was asked for: its lots open and filled then, and its JSON."""
         self._fill_texts: dict[tuple[int, int], bytes] = {}
         """By trade and order that was asked for: all of a fill's JSON that never changes."""
         self.event_index = 0
