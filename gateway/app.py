@@ -79,6 +79,7 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.openapi()  # Now, for it takes longer than any request may.
         yield
         app.state.recovery.close()
 

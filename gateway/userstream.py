@@ -11,13 +11,14 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
+import orjson
 
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed
 from engine.types import Outcome, Side
 from gateway.channels import Channels, Message
-from gateway.marketdata import BUSTED, settlement_row
+from gateway.marketdata import BUSTED, MATCHED, settlement_row, state_text
 from gateway.orderhistory import Order, OrderHistory, Saved
 from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
@@ -31,6 +32,9 @@ FILLS_MAX: Final = 500
 
 PAGE_MAX: Final = 100
 """Orders in one answer, 0.7 ms of the event loop: more are asked for page by page."""
+
+FILL_TEXTS_MAX: Final = 20_000
+"""Fills kept as text, of all accounts."""
 
 OWNERS_MAX: Final = 100_000
 """Trades whose owners are remembered until they are final; above it the oldest are forgotten."""
@@ -147,6 +151,10 @@ class UserStream:
         """How many frames about its orders each account has been told, heard or not."""
         self._fills: dict[int, deque[Fill]] = {}
         self._owners: dict[int, tuple[int, int]] = {}
+        self._order_texts: dict[int, tuple[int, int, bytes]] = {}
+        """By order that stands and was asked for: its lots open and filled then, and its JSON."""
+        self._fill_texts: dict[tuple[int, int], bytes] = {}
+        """By trade and order that was asked for: all of a fill's JSON that never changes."""
         self.event_index = 0
         # By plain number: reading a member of an enum costs Python 3.11 as much as a small call.
         self._take: Final[dict[int, Callable[[Row, Committed], None]]] = {
@@ -331,6 +339,7 @@ class UserStream:
 
     def _end(self, order: Order, row: Row, time_ns: int) -> None:
         order.ended_event, order.ended_ns = row.event, time_ns
+        self._order_texts.pop(order.order_id, None)
         self._history.end(order)
 
     def _tell(self, account: int, kind: str, row: Row, fields: Mapping[str, object]) -> None:
@@ -417,6 +426,24 @@ class UserStream:
             return []
         return list(map(self._order_row, self._history.open_after(number, after, limit)))
 
+    def open_orders_page(
+        self, account: bytes, after: int = 0, limit: int = PAGE_MAX
+    ) -> tuple[orjson.Fragment, int | None]:
+        """Return what ``open_orders`` returns, written out already, and the sequence behind which
+        the next page begins; None at the end."""
+        number = self._catalog.account_number(account)
+        mine = [] if number is None else self._history.open_after(number, after, limit)
+        rows = orjson.Fragment(b"[%b]" % b",".join(map(self._order_text, mine)))
+        return rows, mine[-1].sequence if len(mine) == limit else None
+
+    def _order_text(self, order: Order) -> bytes:
+        known = self._order_texts.get(order.order_id)
+        if known is not None and known[:2] == (order.lots_open, order.lots_filled):
+            return known[2]
+        text = orjson.dumps(self._order_row(order))
+        self._order_texts[order.order_id] = (order.lots_open, order.lots_filled, text)
+        return text
+
     def ended_orders(self, account: bytes, after: int, limit: int) -> list[OwnOrder]:
         """Return orders of an address that ended behind event ``after``, first ended first."""
         number = self._catalog.account_number(account)
@@ -445,14 +472,44 @@ class UserStream:
     def fills(self, account: bytes, limit: int, before: int = 2**63) -> list[OwnFill]:
         """Return the last fills of an address before trade ``before``, newest first, each with its
         settlement state."""
+        return [
+            self._fill_row(fill, self._state_of(fill))
+            for fill in self._fills_before(account, limit, before)
+        ]
+
+    def fills_page(
+        self, account: bytes, limit: int, before: int = 2**63
+    ) -> tuple[orjson.Fragment, int | None]:
+        """Return what ``fills`` returns, written out already, and the trade before which the next
+        page begins; None at the end."""
+        mine, texts = self._fills_before(account, limit, before), []
+        # Neighbours are mostly in one batch, and then it is the same object.
+        last, last_text = MATCHED, state_text(MATCHED)
+        for fill in mine:
+            state = self._state_of(fill)
+            if state is not last:
+                last, last_text = state, state_text(state)
+            known = self._fill_texts.get((fill.trade_id, fill.order_id))
+            texts.append((known or self._fill_text(fill)) + last_text)
+        rows = orjson.Fragment(b"[%b]" % b",".join(texts))
+        return rows, mine[-1].trade_id if len(mine) == limit else None
+
+    def _fills_before(self, account: bytes, limit: int, before: int) -> list[Fill]:
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
         end = bisect_left(mine, before, key=lambda fill: fill.trade_id)
-        newest = list(islice(mine, max(0, end - limit), end))[::-1]
-        return [
-            self._fill_row(fill, BUSTED if fill.is_busted else self._trade_state(fill.trade_id))
-            for fill in newest
-        ]
+        return list(islice(mine, max(0, end - limit), end))[::-1]
+
+    def _state_of(self, fill: Fill) -> TradeState:
+        return BUSTED if fill.is_busted else self._trade_state(fill.trade_id)
+
+    def _fill_text(self, fill: Fill) -> bytes:
+        row: dict[str, object] = {**self._fill_row(fill, MATCHED)}
+        del row["settlement"]
+        if len(self._fill_texts) >= FILL_TEXTS_MAX:
+            del self._fill_texts[next(iter(self._fill_texts))]
+        text = self._fill_texts[fill.trade_id, fill.order_id] = orjson.dumps(row)[:-1]
+        return text
 
     def balances(self, account: bytes) -> list[BalanceRow]:
         """Return all balances of an address, one row a token."""

@@ -31,6 +31,7 @@ from gateway.tradestates import TradeStates
 from merchants.accounts import StoreRequest
 from merchants.invoices import InvoiceRequest
 from merchants.keyring import FileKeyring
+from merchants.prices import PriceTerms
 from merchants.refusal import Refusal
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
@@ -52,6 +53,9 @@ BATCHES: Final = 400
 ORDERS_OF_ONE: Final = 2_000
 CALLS: Final = 60
 MIDDLE: Final = 100_000
+PRICE_PIPS: Final = MIDDLE * 10**6
+"""What a whole token costs there: ticks of 100 pips for lots of 10,000."""
+
 OPERATOR: Final = "operator"
 STATUS: Final = {"/checkout/nobodys/state": 404, "/nowhere": 404, "/v1/events": 401}
 
@@ -100,7 +104,23 @@ class Filled(Venue):
         self.chain = Batched()
         return self.chain
 
-    async def fill(self, directory: Path) -> None:
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory / "journal")
+        self.merchants = Merchants(
+            database=open_merchants_database(directory),
+            exchange=self.exchange,
+            settlement=self.chain,
+            keyring=FileKeyring(directory / "keys"),
+            egress=HttpEgress(loopback_allowed=True),
+            clock=time.time_ns,
+            entropy=Random(7).randbytes,
+            jitter=Random(7),
+            confirmations_required=12,
+            price_terms=PriceTerms(age_ns=0, owners_min=1, references={"TOKEN-USD": PRICE_PIPS}),
+        )
+        self.pipeline.follow(self.merchants.prices)
+
+    async def fill(self) -> None:
         self.maker, self.taker = (secret_of(0, role) for role in (0, 1))
         self.nonce = 0
         for step in range(LEVELS):
@@ -113,21 +133,10 @@ class Filled(Venue):
         for _ in range(TRADES):
             await self.place(self.taker, MIDDLE, sell=False, lots=1, single_shot=True)
         self.chain.fill(TRADES, BATCHES)
-        self._open_shop(directory)
+        self._open_shop()
 
-    def _open_shop(self, directory: Path) -> None:
-        merchants = Merchants(
-            database=open_merchants_database(directory),
-            exchange=self.exchange,
-            settlement=self.chain,
-            keyring=FileKeyring(directory / "keys"),
-            egress=HttpEgress(loopback_allowed=True),
-            clock=time.time_ns,
-            entropy=Random(7).randbytes,
-            jitter=Random(7),
-            confirmations_required=12,
-        )
-        self.merchants = merchants
+    def _open_shop(self) -> None:
+        merchants = self.merchants
         store = merchants.create_store(
             StoreRequest(address_of_secret(self.maker), "TOKEN-USD", name="Shop")
         )
@@ -283,10 +292,10 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
 
 async def measured(directory: Path) -> dict[str, tuple[float, float]]:
     """Return (median, first) milliseconds by request."""
-    venue = Filled(directory / "journal")
+    venue = Filled(directory)
     secrets = [secret_of(each, role) for each in (0, 1) for role in (0, 1)]
     await venue.open([address_of_secret(secret) for secret in secrets])
-    await venue.fill(directory)
+    await venue.fill()
     shops = merchants_router(venue.merchants, venue.exchange.domain, OPERATOR, "http://x")
     pages = checkout_router(venue.merchants, "bench", sandbox=False)
     app = create_app(replace(venue.services, routers=(shops, pages), operator_token=OPERATOR))

@@ -43,6 +43,7 @@ from settlement.eip712 import Domain, KeyGrant, address_of_secret, order_digest,
 from settlement.keys import KeyBook
 from settlement.ports import TradeState
 from settlement.signer import SecretSigner
+from settlement.withdrawals import Withdrawals
 
 RUNS: Final = 5
 CONNECTIONS: Final = 4
@@ -76,6 +77,13 @@ class NoChain:
         raise AssertionError("not asked here")
 
 
+class NothingIsOpen:
+    """Nobody withdraws here."""
+
+    def unpaid(self, account: bytes, token: bytes) -> None:
+        return None
+
+
 class Venue:
     """One exchange over a journal in ``directory``, with its gateway."""
 
@@ -93,6 +101,7 @@ class Venue:
             admission,
             DOMAIN,
             time.time_ns,
+            Withdrawals(frozenset(), {}, NothingIsOpen()),
         )
         channels, chain = Channels(), self.settlement()
         data = MarketData(self.catalog, channels, chain.trade_state)

@@ -6,6 +6,7 @@ second or two and there may be many: what an invoice shows is looked up and draw
 ``FRESH_SECONDS``, and a page that has it already is told so (304) instead of having it again.
 """
 
+import asyncio
 import html
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,9 @@ FILLS_SHOWN: Final = 20
 FRESH_SECONDS: Final = 0.5
 LOOKS_KEPT: Final = 1_000
 QR_CODES_KEPT: Final = 1_000
+
+PAYABLE: Final = (Phase.WAITING, Phase.PARTIAL)
+"""While the page shows an address to pay to."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -223,16 +227,20 @@ class _Looks:
         self._now = now
         self._looks: dict[str, _Look] = {}
 
-    def at(self, invoice_id: str) -> _Look:
+    async def at(self, invoice_id: str) -> _Look:
         """Return what an invoice shows; refused when there is none."""
-        known = self._looks.pop(invoice_id, None)
+        known = self._looks.get(invoice_id)
         if known is None or self._now() >= known.stale_at:
             checkout = self._merchants.checkout(invoice_id)
             if checkout is None:
                 raise Rejected(Outcome.NOT_FOUND, "There is no such invoice.")
+            if checkout.phase in PAYABLE:
+                # Ten milliseconds for a new address: on another thread, and kept.
+                await asyncio.to_thread(_qr, checkout.invoice.deposit_address)
             state = self._pages.state(checkout)
             etag = f'"{sha256(state).hexdigest()[:16]}"'
             known = _Look(self._now() + self._fresh, checkout, state, etag)
+        self._looks.pop(invoice_id, None)
         if len(self._looks) >= LOOKS_KEPT:
             del self._looks[next(iter(self._looks))]
         self._looks[invoice_id] = known
@@ -267,13 +275,13 @@ def checkout_router(
     @router.get("/{invoice_id}")
     async def page(invoice_id: str) -> Response:
         """Return the page."""
-        shown = pages.page(looks.at(invoice_id).checkout)
+        shown = pages.page((await looks.at(invoice_id)).checkout)
         return Response(shown, media_type="text/html", headers=HEADERS)
 
     @router.get("/{invoice_id}/state")
     async def state(invoice_id: str, request: Request) -> Response:
         """Return what the page shows now, or that it is what the asker has."""
-        look = looks.at(invoice_id)
+        look = await looks.at(invoice_id)
         headers = {**HEADERS, "Cache-Control": "private, no-cache", "ETag": look.etag}
         if request.headers.get("if-none-match") == look.etag:
             return Response(status_code=304, headers=headers)

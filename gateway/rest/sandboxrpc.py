@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from fastapi import Request, Response
 
-from engine.types import Outcome
-from gateway.problems import Rejected
+from gateway.bodies import DECODE_ERRORS, malformed
 from settlement.devchain import RpcRefusedError
 
 METHODS: Final = frozenset(
@@ -67,8 +66,8 @@ async def answer_rpc(request: Request, ask: Callable[[str, list[Any]], Any]) -> 
         return Response("not for pages of other sites", status_code=403)
     try:
         asked = msgspec.json.decode(await request.body(), type=RpcCall | list[RpcCall])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Rejected(Outcome.MALFORMED, str(error)) from None
+    except DECODE_ERRORS as error:
+        raise malformed(error) from None
     if isinstance(asked, RpcCall):
         return _json(await _answer(asked, ask))
     if not 1 <= len(asked) <= BATCH_MAX:

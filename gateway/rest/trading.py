@@ -97,8 +97,8 @@ async def list_orders(
     services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
 ) -> Answer:
     """Return the account's resting orders, oldest first, those behind sequence ``after``."""
-    rows = services.user_stream.open_orders(me.account, after, limit)
-    return Answer({"orders": rows, "next": rows[-1]["sequence"] if len(rows) == limit else None})
+    rows, following = services.user_stream.open_orders_page(me.account, after, limit)
+    return Answer({"orders": rows, "next": following})
 
 
 @router.get(
@@ -177,8 +177,8 @@ async def list_fills(
     before: Annotated[int, Query(ge=1, lt=2**63)] = 2**63 - 1,
 ) -> Answer:
     """Return the account's last fills before trade ``before``, each with its settlement state."""
-    rows = services.user_stream.fills(me.account, limit, before)
-    return Answer({"fills": rows, "next": rows[-1]["trade_id"] if len(rows) == limit else None})
+    rows, following = services.user_stream.fills_page(me.account, limit, before)
+    return Answer({"fills": rows, "next": following})
 
 
 @router.post(

@@ -22,7 +22,7 @@ from gateway.rest.depends import unknown_market
 from gateway.services import Services
 from gateway.sessionlogin import session_of
 from gateway.sessions import Session
-from gateway.userstream import PAGE_MAX, balances_channel, orders_channel
+from gateway.userstream import balances_channel, orders_channel
 from gateway.wire import hexed, order_id
 from gateway.ws.frames import (
     AnyFrame,
@@ -328,15 +328,15 @@ class Connection:
                 account = self._me().account
 
                 def orders() -> Message:
-                    rows = users.open_orders(account)
+                    rows, following = users.open_orders_page(account)
                     return Message(
                         {
                             **head,
                             "event": users.event_index,
                             "number": users.frame_number(account),
                             "orders": rows,
-                            "next": rows[-1]["sequence"] if len(rows) == PAGE_MAX else None,
-                            "fills": users.fills(account, SNAPSHOT_FILLS),
+                            "next": following,
+                            "fills": users.fills_page(account, SNAPSHOT_FILLS)[0],
                         }
                     )
 

@@ -113,6 +113,27 @@ def test_trades_written_once_are_what_the_tape_says_now() -> None:
     asyncio.run(story())
 
 
+def test_own_orders_and_fills_written_once_are_what_is_kept_now() -> None:
+    async def story() -> None:
+        async with served(House()) as up:
+            users, maker = up.house.user_stream, up.house.maker
+            for step in range(4):
+                await up.place(maker.order("sell", 3, 2_000))
+                await up.place(up.house.taker.order("buy", 2, 2_000, single_shot=True))
+                up.house.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
+                for limit in (1, 2, 500):
+                    rows, following = users.open_orders_page(maker.account, 0, limit)
+                    kept = users.open_orders(maker.account, 0, limit)
+                    assert orjson.loads(orjson.dumps(rows)) == kept
+                    assert following == (kept[-1]["sequence"] if len(kept) == limit else None)
+                    rows, following = users.fills_page(maker.account, limit)
+                    fills = users.fills(maker.account, limit)
+                    assert orjson.loads(orjson.dumps(rows)) == fills
+                    assert following == (fills[-1]["trade_id"] if len(fills) == limit else None)
+
+    asyncio.run(story())
+
+
 def test_the_page_changes_with_all_that_it_shows() -> None:
     async def story() -> None:
         async with served(House()) as up:
