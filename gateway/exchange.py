@@ -47,6 +47,9 @@ class Book(Protocol):
     def held(self, account: int, token: int) -> int:
         """Return reserved pips."""
 
+    def supply(self, token: int) -> int:
+        """Return pips deposited and not withdrawn."""
+
     def depth(self, market: int, side: Side, levels: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
 
@@ -71,6 +74,8 @@ class Exchange:
         self._admission = admission
         self._clock_ns = clock_ns
         self._opening = asyncio.Lock()
+        self._full_at: int | None = None
+        """How many accounts there were when the ledger had no room for one more."""
         self._in_flight: dict[bytes, asyncio.Future[Receipt]] = {}
 
     async def place(
@@ -144,10 +149,15 @@ class Exchange:
     async def credit(
         self, address: bytes, token: bytes, amount: int, evidence: DepositEvidence
     ) -> Receipt:
-        """Credit a deposit seen on chain, opening the account if it is the first."""
+        """Credit a deposit seen on chain, opening the account if it is the first.
+
+        What the ledger has no room for is refused here, so that asking again costs no command.
+        """
         listed = self.catalog.token_by_address(token)
         if listed is None:
             return Receipt(Outcome.UNKNOWN_TOKEN)
+        if not 0 < amount <= MONEY_MAX - self._book().supply(listed.number):
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         account = await self._account(address)
         if isinstance(account, Receipt):
             return account
@@ -169,6 +179,8 @@ class Exchange:
         account = self.catalog.account_number(address)
         if listed is None or account is None:
             return Receipt(Outcome.UNKNOWN_ACCOUNT)
+        if not 0 <= amount <= MONEY_MAX:
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         row = command(Kind.EXIT_END, account=account, token=listed.number, amount=amount)
         return await self._submit(row, evidence)
 
@@ -189,6 +201,8 @@ class Exchange:
         account = self.catalog.account_number(due.account)
         token = self.catalog.token_by_address(due.token)
         assert account is not None and token is not None, "it was debited"
+        if due.amount > MONEY_MAX - self._book().supply(token.number):
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
         return await self._submit(row, WithdrawalReturned(due.sequence, due.reason))
 
@@ -294,7 +308,11 @@ class Exchange:
             number = self.catalog.account_number(address)
             if number is not None:
                 return number
+            if self._full_at == self.catalog.account_count:
+                return Receipt(Outcome.CAPACITY)
             row = command(Kind.OPEN_ACCOUNT, account=self.catalog.account_count)
             receipt = await self._submit(row, AccountOpened(address))
             number = self.catalog.account_number(address)
+            if receipt.outcome is Outcome.CAPACITY:
+                self._full_at = self.catalog.account_count
             return receipt if number is None else number

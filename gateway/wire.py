@@ -6,6 +6,7 @@ division; wherever one stands, the integer it came from stands beside it.
 """
 
 import re
+from functools import lru_cache
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -16,6 +17,10 @@ from settlement.catalog import Market
 from settlement.checksum import address_of_text
 
 PIP_DIGITS: Final = 8
+TEXTS_KEPT: Final = 1 << 15
+"""The same prices and sizes are written again and again, each for several microseconds."""
+
+STEPS_KEPT: Final = 1 << 10
 UINT64_MAX: Final = 2**64 - 1
 UINT32_MAX: Final = 2**32 - 1
 
@@ -108,6 +113,7 @@ def order_id(text: str) -> int:
     return int(text)
 
 
+@lru_cache(TEXTS_KEPT)
 def decimal_text(amount: int, places: int = PIP_DIGITS) -> str:
     """Return ``amount`` pips as tokens with ``places`` digits behind the point.
 
@@ -120,6 +126,7 @@ def decimal_text(amount: int, places: int = PIP_DIGITS) -> str:
     return f"{sign}{whole}.{fraction[:places]}" if places else f"{sign}{whole}"
 
 
+@lru_cache(STEPS_KEPT)
 def places_of(step: int) -> int:
     """Return how many decimal places multiples of ``step`` pips need."""
     places = PIP_DIGITS

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Engine, func, select
 
 from engine.types import Outcome
-from merchants.database import transaction
+from merchants.database import is_there, transaction
 from merchants.keyring import SECRET_SIZE, Keyring
 from merchants.model import Store
 from merchants.refusal import Refusal
@@ -36,6 +36,7 @@ SIDES_SELL: Final = 2
 """Bit 1 of ``KeyGrant.sides``: the key may sell and may not buy."""
 
 API_KEY_SIZE: Final = 32
+STORE_OF_KEY: Final = "SELECT 1 FROM stores WHERE api_key_hash = ?"
 WEBHOOK_SECRET_SIZE: Final = 32
 
 ZERO_ADDRESS: Final = bytes(20)
@@ -246,6 +247,8 @@ class Accounts:
     def authenticate(self, api_key: str) -> Store | None:
         """Return the store whose API key this is."""
         wanted = _api_key_hash(api_key)
+        if not is_there(self._database, STORE_OF_KEY, wanted):
+            return None
         with transaction(self._database) as session:
             store = session.scalar(select(Store).where(Store.api_key_hash == wanted))
         if store is None or not hmac.compare_digest(store.api_key_hash, wanted):

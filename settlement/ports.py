@@ -102,7 +102,17 @@ class SettlementPort(Protocol):
         """Relay a wallet's approval of a session key to the contract."""
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
-        """Return the CREATE2 address that can pay only into ``account`` with ``ref``."""
+        """Return the CREATE2 address that can pay only into ``account`` with ``ref``.
+
+        Transfers to it are reported from now on.
+        """
+
+    def unwatch(self, address: bytes) -> None:
+        """Report no more transfers to ``address``; none of them may be unconfirmed."""
+
+    def newest_block(self) -> int:
+        """Return the newest block that was read: what is in block ``b`` has ``newest_block() - b
+        + 1`` confirmations."""
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
         """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

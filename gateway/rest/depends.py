@@ -38,8 +38,8 @@ def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
 
 
 def client_of(connection: HTTPConnection) -> str:
-    """Return the peer's address. No header is believed: anybody can write one."""
-    return connection.client.host if connection.client else ""
+    """Return whom to charge: the peer, or whom the operator's own proxy says it speaks for."""
+    return services_of(connection).clients.of(connection)
 
 
 def charged(request: Request) -> str:

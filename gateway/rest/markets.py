@@ -90,7 +90,7 @@ async def read_book(
     levels: Annotated[int, Query(ge=1, le=LEVELS_MAX)] = 20,
 ) -> Answer:
     """Return the aggregated book, best prices first."""
-    return Answer(services.market_data.snapshot(market, levels))
+    return Answer(services.market_data.snapshot_text(market, levels))
 
 
 @router.get("/markets/{symbol}/trades", openapi_extra=documented(replies.Trades))
@@ -100,7 +100,8 @@ async def read_trades(
     limit: Annotated[int, Query(ge=1, le=TRADES_LIMIT_MAX)] = 50,
 ) -> Answer:
     """Return the last trades, newest first, each with its settlement state."""
-    return Answer({"market": market.symbol, "trades": services.market_data.trades(market, limit)})
+    trades = services.market_data.trades_text(market, limit)
+    return Answer({"market": market.symbol, "trades": trades})
 
 
 @router.get("/nonces/{account}", openapi_extra=documented(replies.Nonces))

@@ -107,7 +107,7 @@ def grant_for(key, **changes):
         "sides": MAY_BUY | MAY_SELL,
         "expiry": START + 7200,
         "notional_cap": PLENTY,
-        "floor_price": 0,
+        "floor_price": 1,
         "nonce": 0,
         **changes,
     }

@@ -57,7 +57,7 @@ WISHES = (
 SCOPES = st.tuples(
     st.sampled_from([*[MAY_BUY | MAY_SELL] * 4, MAY_SELL, MAY_BUY]),
     st.integers(5, 40),
-    st.sampled_from([0, 0, 0, 100]),
+    st.sampled_from([1, 1, 1, 100]),
     st.sampled_from([60, 60, 6]),
 )
 

@@ -24,6 +24,7 @@ from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
 from gateway.app import create_app
 from gateway.channels import Channels
+from gateway.doorkeeper import DoorBounds, Doorkeeper
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import receipts_of
@@ -64,6 +65,8 @@ DOMAIN = Domain(31337, bytes([0xEE] * 20))
 LOT_PIPS, TICK_PIPS = 10_000, 10  # 0.0001 TOKEN a lot, prices in steps of 0.001 USD.
 MAKER_FEE, TAKER_FEE = 0, 1_000
 PLENTY = 10**15
+OPERATOR_TOKEN = "the operator's own"
+OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
 
 
 class Clock:
@@ -242,6 +245,12 @@ class MemorySettlement:
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")
 
+    def unwatch(self, address: bytes) -> None:
+        raise AssertionError("the gateway watches nothing")
+
+    def newest_block(self) -> int:
+        return 0
+
 
 class Wallet:
     """A private key that signs orders for itself or, as a session key, for ``account``."""
@@ -359,6 +368,7 @@ class House:
             acknowledge=self.acknowledger.of,
             version="0.0.0-test",
             outbox_bounds=bounds or OutboxBounds(),
+            operator_token=OPERATOR_TOKEN,
         )
         self.maker, self.taker = Wallet(1), Wallet(2)
         self._list()
@@ -389,10 +399,12 @@ class House:
 
 
 @asynccontextmanager
-async def served(house: House, **changes: Any) -> AsyncIterator["Served"]:
+async def served(
+    house: House, door: DoorBounds | None = None, **changes: Any
+) -> AsyncIterator["Served"]:
     """Serve ``house`` on a free loopback port."""
     app = house.app(**changes)
-    server = HttpServer(app, "127.0.0.1", 0)
+    server = HttpServer(app, "127.0.0.1", 0, door=Doorkeeper(door or DoorBounds()))
     port = await server.start()
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base) as http:

@@ -166,3 +166,12 @@ def test_markup_in_names_is_only_text_on_the_page(client, shop, world):
     assert "unsafe" not in page.headers["Content-Security-Policy"]
     assert client.get("/checkout/inv_none").status_code == 404
     assert client.get("/checkout/assets/shell.html").status_code == 404
+
+
+@pytest.mark.parametrize("field", ["metadata", "order_id"])
+def test_found_bytes_that_are_no_text_were_a_fault_of_ours(client, shop, field):
+    _, headers = shop
+    value = b'{"name": "caf\xe9"}' if field == "metadata" else b'"caf\xe9"'
+    body = b'{"amount_usd": "5", "token": "TOKEN", "%b": %b}' % (field.encode(), value)
+    answer = client.post("/v1/invoices", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED")

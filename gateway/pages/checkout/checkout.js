@@ -37,7 +37,8 @@ async function refresh() {
   clearTimeout(timer);
   let wait = RETRY_MS;
   try {
-    const answer = await fetch(stateUrl, { cache: "no-store" });
+    // The browser asks with what it has; if nothing changed, that is all there is to send.
+    const answer = await fetch(stateUrl, { cache: "no-cache" });
     const told = Date.parse(answer.headers.get("date"));
     if (told) serverEpoch = (told - performance.now()) / 1000;
     countDown();
