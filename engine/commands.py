@@ -7,24 +7,32 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
     LIST_TOKEN    token (must be the next free number)
     LIST_MARKET   market (next free), token = quote token, account = base token,
                   order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm (negative
-                  for a rebate, never more than the taker fee), fee_cap_ppm = taker fee ppm
+                  for a rebate, never more than the taker fee), fee_cap_ppm = taker fee ppm,
+                  expiry_ns = least notional of an order in quote pips (0 for none)
     OPEN_ACCOUNT  account (next free)
     DEPOSIT       account, token, amount in pips
-    WITHDRAW      account, token, amount in pips; taken from what is available
+    WITHDRAW      account, token, amount in pips; taken from what is available. flags = ALWAYS: it
+                  has been paid, so it is booked even if there is less
     PLACE         market, account, side, tif, flags, price_ticks, amount in lots, fee_cap_ppm,
                   expiry_ns (the order is dead when time_ns >= expiry_ns); order_id = the trigger
                   price in ticks of a STOP, or the lots an ICEBERG shows, and 0 of any other order
     CANCEL        account (must own it), order_id; the order rests or is armed
-    CLOCK         nothing but time_ns: removes every resting or armed order that has expired
+    CLOCK         nothing but time_ns: wakes stops that wait for their turn and removes every
+                  resting or armed order that has expired; what is too much for one is left to
+                  the next
     EXIT_BEGIN    account: cancels all its orders, refuses new ones until the exit has ended
-    EXIT_END      account, token, amount in pips paid out on chain (0 when the exit was withdrawn)
+    EXIT_END      account, token, amount in pips paid out on chain (0 when the exit was withdrawn).
+                  flags = ALWAYS: never refused to an account there is; what is not available is
+                  taken from withdrawals that were debited and not paid, price_ticks pips at most,
+                  and the account owes the rest
     AMEND         account (must own it), order_id, amount = lots, hidden ones included, it shall
                   have open from now on: at least 1 and fewer than now; the order keeps its place
     CANCEL_ALL    account, market: cancels all its orders there, in slot order; market is
                   ALL_MARKETS (65,535) for all of them, account ALL_ACCOUNTS (4,294,967,295) for
-                  those of everybody
+                  those of everybody; the answer says how many are left to be cancelled by the next
     SET_PHASE     market, amount = the ``Phase`` it is in from now on, any but DELISTED; a book that
-                  an auction has crossed is uncrossed first where it goes to OPEN or POST_ONLY
+                  an auction has crossed is uncrossed first where it goes to OPEN or POST_ONLY. If
+                  that is too much for one command, the market is CANCEL_ONLY until it is repeated
     REPLACE       account (must own it), order_id = a resting order; price_ticks, amount, expiry_ns,
                   fee_cap_ppm, tif, flags of the order that takes over, as in PLACE: market and side
                   are the old one's, and so are the lots shown if flags has ICEBERG. Refused, it
@@ -32,14 +40,17 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
     CANCEL_AFTER  account, expiry_ns = deadline: the first command whose time has come to it
                   cancels all the account's orders first; 0 disarms
     SET_TERMS     market, order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm,
-                  fee_cap_ppm = taker fee ppm, as LIST_MARKET: cancels all orders of the market
-    DELIST        market: cancels all its orders, for good
+                  fee_cap_ppm = taker fee ppm, expiry_ns = least notional, as LIST_MARKET:
+                  cancels all orders of the market, refused if they are too many for one command
+                  (CANCEL_ALL them first)
+    DELIST        market: cancels all its orders, for good; refused likewise
     SET_BAND      market, price_ticks = lowest and amount = highest price that may trade, both 0
-                  for no bounds: cancels the orders that could trade outside
+                  for no bounds: cancels the orders that could trade outside; refused likewise
     BUST          undoes one trade that the chain refuses: market, account = its buyer,
                   fee_cap_ppm = the seller's account, price_ticks = base pips, amount = quote
                   pips, order_id = the buyer's fee and expiry_ns the seller's in pips (negative
-                  where it is a rebate). The money goes back; orders are not touched
+                  where it is a rebate). The money goes back. flags = ALWAYS: also where a side
+                  has spent it: its orders are cancelled, and it owes what is missing then
     POISON        stands, written by the sequencer, in place of a command that broke an assertion;
                   the other columns are that command's. Its market is halted
 """
@@ -123,6 +134,7 @@ def list_market(
     tick_pips: int,
     maker_fee_ppm: int,
     taker_fee_ppm: int,
+    least_notional_pips: int = 0,
 ) -> np.void:
     """Return the command that lists market number ``market``."""
     return command(
@@ -134,11 +146,18 @@ def list_market(
         price_ticks=tick_pips,
         amount=maker_fee_ppm,
         fee_cap_ppm=taker_fee_ppm,
+        expiry_ns=least_notional_pips,
     )
 
 
 def set_terms(
-    market: int, *, lot_pips: int, tick_pips: int, maker_fee_ppm: int, taker_fee_ppm: int
+    market: int,
+    *,
+    lot_pips: int,
+    tick_pips: int,
+    maker_fee_ppm: int,
+    taker_fee_ppm: int,
+    least_notional_pips: int = 0,
 ) -> np.void:
     """Return the command that gives a listed market another lot, tick and fees."""
     return command(
@@ -148,6 +167,7 @@ def set_terms(
         price_ticks=tick_pips,
         amount=maker_fee_ppm,
         fee_cap_ppm=taker_fee_ppm,
+        expiry_ns=least_notional_pips,
     )
 
 

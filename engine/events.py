@@ -27,7 +27,8 @@ caused the event, ``index`` numbers events without a gap from 1.
     UNFILLED          the rest of an incoming order was dropped, it never rested: market, account,
                       side, order_id, price_ticks, amount = all lots dropped, outcome = why
     EXIT_BEGUN        account
-    EXIT_ENDED        account, token, amount in pips
+    EXIT_ENDED        account, token, amount in pips taken from the account, order_left = pips taken
+                      from withdrawals debited before: both together were paid on chain
     AMENDED           an order shrank without a trade and keeps its place: market, account, side,
                       order_id, price_ticks, amount = visible lots now open, maker_left = hidden
                       lots now open, order_left = visible lots that left the book (0 when the
@@ -35,8 +36,10 @@ caused the event, ``index`` numbers events without a gap from 1.
                       outcome = ACCEPTED if its owner asked for it, SELF_TRADE if it was decremented
     CANCELLED_ALL     account, market as in the command, amount = how many orders of the account
                       CANCELLED named before this row, outcome = ACCEPTED if the owner asked for it,
-                      CANCELLED_BY_OPERATOR or CANCELLED_AFTER if not
-    PHASE_SET         market, amount = the phase it is in now
+                      CANCELLED_BY_OPERATOR or CANCELLED_AFTER if not, order_left = how many are
+                      still there, because one command may not cancel more: send it again
+    PHASE_SET         market, amount = the phase it is in now, outcome = MORE_REMAINS if its auction
+                      is not over, and the command has to be sent again
     ARMED             a stop waits: market, account, side, order_id, price_ticks = its limit,
                       amount = lots, order_left = its trigger price in ticks
     TRIGGERED         a stop is coming in now: fields as ARMED
@@ -46,10 +49,12 @@ caused the event, ``index`` numbers events without a gap from 1.
     TERMS_SET         market
     MARKET_DELISTED   market
     BAND_SET          market, price_ticks = lowest, amount = highest price that may trade
-    UNCROSSED         an auction is over: market, price_ticks = its price, amount = lots traded
+    UNCROSSED         an auction has traded: market, price_ticks = its price, amount = lots traded
+                      by this command, outcome = MORE_REMAINS if it goes on at that price
     TRADE_BUSTED      a trade is undone: market, account = its buyer, maker_account = its seller,
                       price_ticks = base pips, amount = quote pips, fee_pips and maker_fee_pips =
-                      what buyer and seller had paid
+                      what buyer and seller had paid. CANCELLED (IN_DEBT) may follow: the orders of
+                      a side that had spent what it has to give back
     POISONED          a command broke an assertion and was replaced: market, account, order_id as
                       in it, outcome = POISONED
 """

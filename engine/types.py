@@ -5,8 +5,9 @@ A market fixes ``lot_pips`` (base pips in one lot) and ``tick_pips`` (quote pips
 per tick of price), so ``lots * price_ticks * tick_pips`` is a whole number of quote pips always.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 PIPS_PER_TOKEN: Final = 10**8
 PPM: Final = 1_000_000
@@ -21,6 +22,9 @@ LOTS_MAX: Final = 2**40
 
 FILLS_MAX: Final = 64
 """Most fills of one single-shot order: all of them must fit into one settlement batch."""
+
+UNBOUNDED: Final = 2**62
+"""What a limit is where a journal was begun before there was such a limit."""
 
 ICEBERG_PARTS_MAX: Final = 64
 """An iceberg may show itself in at most so many parts, which bounds what one fill costs."""
@@ -76,6 +80,14 @@ class OrderFlag(IntFlag):
     """Shows only a part of what rests; a new part goes to the end of its queue."""
     REPRICE = 64
     """With POST_ONLY: rather than be refused it rests one tick behind the price it would meet."""
+
+
+class MoneyFlag(IntFlag):
+    """How a command about money is meant."""
+
+    NONE = 0
+    ALWAYS = 1
+    """It has happened, whatever the ledger has for it: booked even if a balance goes negative."""
 
 
 class Phase(IntEnum):
@@ -136,6 +148,13 @@ class Outcome(IntEnum):
     BAD_BAND = 130
     MARKET_DELISTED = 131
     POISONED = 132
+    BELOW_LEAST_NOTIONAL = 133
+    ACCOUNT_ORDERS_EXHAUSTED = 134
+    IN_DEBT = 135
+    """The account owes what an undone trade, an exit or a payout has taken: why its orders were
+    cancelled, and why it can neither order nor withdraw until money has come in."""
+    TOO_MANY_ORDERS = 138
+    STOPS_PENDING = 139
 
     # 15x: why an order that was accepted left the book or was not filled to the end, and (AUCTION)
     # what kind of trade it was.
@@ -153,6 +172,8 @@ class Outcome(IntEnum):
     CANCELLED_BY_OPERATOR = 161
     AUCTION = 162
     BAND_MOVED = 163
+    WORK_EXHAUSTED = 164
+    MORE_REMAINS = 165
 
     # 2xx: the gateway refused the request before it was sequenced.
     MALFORMED = 200
@@ -179,6 +200,9 @@ class Outcome(IntEnum):
     BAD_NONCE = 304
     BAD_LANE = 305
     EXPIRY_TOO_FAR = 306
+    WITHDRAWAL_OPEN = 307
+    BAD_RECEIVER = 308
+    BELOW_LEAST_WITHDRAWAL = 309
     NONCE_TOO_FAR = 311
 
     # 4xx: merchants.
@@ -186,6 +210,8 @@ class Outcome(IntEnum):
     IDEMPOTENCY_CONFLICT = 401
     NO_QUOTE = 402
     UNKNOWN_STORE = 403
+    CANNOT_SELL = 404
+    FLOOR_MISSING = 405
     BAD_WALLET = 410
     BAD_WEBHOOK_URL = 411
 
@@ -205,6 +231,31 @@ class Limits(NamedTuple):
     """How many prices a core keeps in its dense window; results never depend on it."""
     generations: int = 2**31 - 1
     """How many orders one slot may hold, one after the other, before it is retired for good."""
+    account_orders: int = 2048
+    """How many orders of one account may rest or be armed, in all markets."""
+    fills: int = FILLS_MAX
+    """How many fills one order that comes in may have; a single shot never more than FILLS_MAX."""
+    trades: int = 128
+    """How many trades one command may cause, those of the stops it wakes included."""
+    passes: int = 2048
+    """How many orders one that comes in may pass over: expired ones and those of its account."""
+    work: int = 8192
+    """How many orders one command may pass over, cancel, let expire and wake, all together."""
+
+    def written(self) -> tuple[int, ...]:
+        """Return the values that stand for these limits: all but UNBOUNDED ones at the end.
+
+        So a limit that came later does not change what an older journal says of itself.
+        """
+        values = tuple(self)
+        while values[-1] == UNBOUNDED:
+            values = values[:-1]
+        return values
+
+    @classmethod
+    def read(cls, values: Sequence[int]) -> Self:
+        """Return the limits that ``written`` wrote; those it did not know are UNBOUNDED."""
+        return cls(*values, *[UNBOUNDED] * (len(cls._fields) - len(values)))
 
 
 def fee_pips(notional_pips: int, fee_ppm: int) -> int:

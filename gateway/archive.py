@@ -132,7 +132,7 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
         shutil.copy(journal / POISON_NAME, to / POISON_NAME)
     manifest = Manifest(
         FORMAT_VERSION,
-        list(replay.limits),
+        list(replay.limits.written()),
         last,
         replay.reader.head.hex(),
         log.count,

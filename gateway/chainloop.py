@@ -16,7 +16,7 @@ import structlog
 from engine.receipt import Receipt
 from engine.types import Outcome
 from gateway.exchange import Exchange
-from merchants.invoices import Transfer
+from merchants.arrivals import Transfer
 from merchants.service import Merchants
 from settlement.actions import ActionKind, Change
 from settlement.admission import Admission
@@ -127,6 +127,7 @@ class ChainLoop:
         """The transfers that merchants count and that are not behind the cursor yet."""
         self._told_head = 0
         self._log = structlog.get_logger("chain")
+        self._troubles: set[str] = set()
         self.unreachable = ""
         self.waits_for_blocks = False
         """Whether something seen is not deep enough yet; a sandbox mines blocks for it."""
@@ -164,10 +165,11 @@ class ChainLoop:
             poll = await asyncio.to_thread(self._watcher.poll)
         except ChainUnavailableError as error:
             if not self.unreachable:
-                self._log.warning("chain does not answer", error=str(error))
+                self._log.warning("chain does not answer", error=str(error), node=error.node)
             self.unreachable = str(error)
             return False
         self.unreachable = ""
+        self._show_troubles()
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             sighting.confirmed for sighting in poll.sightings
         )
@@ -183,6 +185,17 @@ class ChainLoop:
             await self._compare(poll)
         self._tell()
         return moved
+
+    def _show_troubles(self) -> None:
+        """Write down, once each, what keeps settlement waiting, and that it has gone."""
+        kinds = {type(trouble).__name__: str(trouble) for trouble in self._settler.troubles}
+        if self._settler.halted is not None:
+            kinds["Halted"] = str(self._settler.halted)
+        for kind in kinds.keys() - self._troubles:
+            self._log.error("settlement waits", why=kinds[kind])
+        for kind in self._troubles - kinds.keys():
+            self._log.warning("settlement goes on", after=kind)
+        self._troubles = set(kinds)
 
     async def _compare(self, poll: Poll) -> None:
         """Hold the vault against the ledger, where everything final is booked."""
@@ -253,9 +266,8 @@ class ChainLoop:
         for bust in self._settler.busts_due():
             receipt = _done(await self._exchange.bust(bust))
             self._log.warning("trade busted", **bust.words(), outcome=receipt.outcome.name)
-            if not receipt.accepted:
-                self._settler.bust_refused(bust, receipt.outcome)
-            moved = moved or receipt.accepted
+            assert receipt.accepted, f"a trade there was can be undone: {receipt.outcome.name}"
+            moved = True
         for due in self._settler.returns_due():
             receipt = _done(await self._exchange.give_back(due))
             if receipt.accepted:
@@ -265,6 +277,11 @@ class ChainLoop:
                 # Deposits have taken its room since it was debited. It stays due.
                 self._log.error("withdrawal not given back", sequence=due.sequence)
                 self._no_room.add(due.sequence)
+        for paid in self._settler.late_payments():
+            receipt = _done(await self._exchange.charge_late(paid))
+            self._log.warning("withdrawal paid after an exit had taken it", sequence=paid.sequence)
+            assert receipt.accepted, f"what was paid is booked: {receipt.outcome.name}"
+            moved = True
         return moved
 
     def _pay(self, poll: Poll) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 
 from engine.commands import Kind, command, list_market
 from engine.receipt import Receipt
-from engine.types import ALL_MARKETS, MONEY_MAX, Outcome, Phase, Side
+from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
 from gateway.pipeline import Pipeline
 from settlement.admission import Admission
 from settlement.attachments import (
@@ -25,15 +26,17 @@ from settlement.attachments import (
     SignedOrder,
     SignedWithdrawal,
     TokenListing,
+    WithdrawalPaid,
     WithdrawalReturned,
     encode,
 )
 from settlement.busts import Bust, bust_command, bust_evidence
-from settlement.catalog import Catalog, Market
+from settlement.catalog import Catalog, Market, Token
 from settlement.eip712 import Domain
 from settlement.nonces import NS, Refused
 from settlement.ports import AccountNonces, Balance, LaneNonce
-from settlement.returns import Return
+from settlement.returns import LatePayment, Return
+from settlement.withdrawals import Withdrawals
 
 ORDER_ID_MAX: Final = 2**63 - 1
 
@@ -65,6 +68,7 @@ class Exchange:
         admission: Admission,
         domain: Domain,
         clock_ns: Callable[[], int],
+        withdrawals: Withdrawals,
     ) -> None:
         """``book`` returns the engine as it is now: after a poisoned command it is another."""
         self.catalog = catalog
@@ -73,6 +77,7 @@ class Exchange:
         self._book = book
         self._admission = admission
         self._clock_ns = clock_ns
+        self._withdrawals = withdrawals
         self._opening = asyncio.Lock()
         self._full_at: int | None = None
         """How many accounts there were when the ledger had no room for one more."""
@@ -138,12 +143,15 @@ class Exchange:
         full = self._pipeline.refusal(Kind.WITHDRAW)
         if full is not None:
             return full
-        refused = self._admission.admit_withdrawal(withdrawal, self._clock_ns())
+        refused = self._withdrawals.refusal(withdrawal, token)
+        refused = refused or self._admission.admit_withdrawal(withdrawal, self._clock_ns())
         if refused is not None:
             return Receipt(refused.outcome, detail=refused.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
+        self._withdrawals.begun(withdrawal)
         answer = self._pipeline.enqueue(row, encode(withdrawal))
         answer.add_done_callback(partial(self._answered, withdrawal.digest))
+        answer.add_done_callback(lambda _: self._withdrawals.answered(withdrawal))
         return await asyncio.shield(answer)
 
     async def credit(
@@ -174,27 +182,34 @@ class Exchange:
     async def end_exit(
         self, address: bytes, token: bytes, amount: int, evidence: ExitEvidence
     ) -> Receipt:
-        """Book what the chain has paid out (0 if the exit was withdrawn) and thaw the account."""
+        """Book what the chain has paid out (0 if the exit was withdrawn) and thaw the account.
+
+        It was there first: what the account does not have any more was that of a withdrawal which
+        is not paid yet.
+        """
         listed = self.catalog.token_by_address(token)
         account = self.catalog.account_number(address)
         if listed is None or account is None:
             return Receipt(Outcome.UNKNOWN_ACCOUNT)
         if not 0 <= amount <= MONEY_MAX:
             return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
-        row = command(Kind.EXIT_END, account=account, token=listed.number, amount=amount)
+        unpaid = self._withdrawals.unpaid(address, token)
+        row = command(
+            Kind.EXIT_END,
+            account=account,
+            token=listed.number,
+            amount=amount,
+            price_ticks=unpaid.left if unpaid else 0,
+            flags=MoneyFlag.ALWAYS,
+        )
+        if unpaid:
+            evidence = msgspec.structs.replace(evidence, withdrawal=unpaid.sequence)
         return await self._submit(row, evidence)
 
     async def bust(self, bust: Bust) -> Receipt:
-        """Undo a trade that the contract refuses; its parties' orders go first if they hold what it
-        has to take back."""
-        row = bust_command(self.catalog, bust.trade)
-        evidence = bust_evidence(bust)
-        receipt = await self._submit(row, evidence)
-        if receipt.outcome != Outcome.INSUFFICIENT_BALANCE:
-            return receipt
-        for account in (int(row["account"]), int(row["fee_cap_ppm"])):
-            await self._submit(command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS))
-        return await self._submit(row, evidence)
+        """Undo a trade that the contract refuses. A side that has spent what it has to give back
+        loses its orders, and owes what is missing then."""
+        return await self._submit(bust_command(self.catalog, bust.trade), bust_evidence(bust))
 
     async def give_back(self, due: Return) -> Receipt:
         """Credit a withdrawal that the contract never paid and can pay no more."""
@@ -205,6 +220,20 @@ class Exchange:
             return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
         return await self._submit(row, WithdrawalReturned(due.sequence, due.reason))
+
+    async def charge_late(self, paid: LatePayment) -> Receipt:
+        """Charge for a withdrawal that was paid though an exit had taken it before."""
+        account = self.catalog.account_number(paid.account)
+        token = self.catalog.token_by_address(paid.token)
+        assert account is not None and token is not None, "it was debited"
+        row = command(
+            Kind.WITHDRAW,
+            account=account,
+            token=token.number,
+            amount=paid.amount,
+            flags=MoneyFlag.ALWAYS,
+        )
+        return await self._submit(row, WithdrawalPaid(paid.sequence))
 
     async def halt_market(self, market: Market) -> Receipt:
         """Take no more orders in ``market`` until an operator opens it again."""
@@ -227,10 +256,12 @@ class Exchange:
         tick_pips: int,
         maker_fee_ppm: int,
         taker_fee_ppm: int,
+        least_notional_pips: int = 0,
     ) -> Receipt:
         """List the next market between two listed tokens.
 
-        A negative maker fee is a rebate, never more than the taker pays.
+        A negative maker fee is a rebate, never more than the taker pays. No order may be worth
+        less than ``least_notional_pips`` of quote.
         """
         base_token, quote_token = self.catalog.token(base), self.catalog.token(quote)
         if base_token is None or quote_token is None:
@@ -243,6 +274,7 @@ class Exchange:
             tick_pips=tick_pips,
             maker_fee_ppm=maker_fee_ppm,
             taker_fee_ppm=taker_fee_ppm,
+            least_notional_pips=least_notional_pips,
         )
         return await self._submit(row, MarketListing(symbol))
 
@@ -262,6 +294,14 @@ class Exchange:
     def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
         return self._book().depth(market.number, side, levels)
+
+    def least_withdrawal(self, token: Token) -> int:
+        """Return the least pips of ``token`` that are paid out."""
+        return self._withdrawals.least(token)
+
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return what a session key may still trade; None while it is not known yet."""
+        return self._admission.key_notional_left(account, key)
 
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""

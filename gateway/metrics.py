@@ -32,6 +32,16 @@ class SettlementMetrics:
         self.halted = Gauge(
             "tillbook_settlement_halted", "1 while nothing is sent", registry=registry
         )
+        self.troubles = Gauge(
+            "tillbook_settlement_troubles",
+            "Transactions that no node takes, batches too early or too large for the chain",
+            registry=registry,
+        )
+        self.sweep_wei = Gauge(
+            "tillbook_settlement_sweep_wei",
+            "What one sweep of a deposit address costs now",
+            registry=registry,
+        )
         self.reconciled_block = Gauge(
             "tillbook_reconciled_block",
             "Last block at which vault and ledger were compared",
@@ -61,6 +71,8 @@ class SettlementMetrics:
             self.actions.labels(state.value).set(count)
         self.gas.set(figures.gas_used)
         self.halted.set(figures.is_halted)
+        self.troubles.set(figures.troubles)
+        self.sweep_wei.set(figures.sweep_wei)
 
 
 class Metrics:

@@ -278,7 +278,7 @@ async def submit_withdrawal(services: Services, recovery: Recovery, asked: Withd
         raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, WITHDRAWAL_TYPE, signer)
     if unsigned.nonce >= services.exchange.nonces(unsigned.account, ()).withdrawal:
         # A used one, which stands on chain for all to copy and send, costs its owner nothing.
-        services.limits.order(unsigned.account)
+        services.limits.withdrawal(unsigned.account)
     receipt = await services.exchange.withdraw(msgspec.structs.replace(unsigned, digest=digest))
     require(receipt)
     return {

@@ -17,6 +17,9 @@ from gateway.problems import Rejected
 NS: Final = 1_000_000_000
 
 
+WITHDRAWAL_SECONDS: Final = 60
+
+
 class Budgets(NamedTuple):
     """How many of each within ``window_seconds``, all at once if one likes.
 
@@ -30,6 +33,8 @@ class Budgets(NamedTuple):
     orders_per_account: int = 2_000
     cancels_per_account: int = 4_000
     orders_per_address: int = 3_000
+    withdrawals_per_account: int = 6
+    """Within ``WITHDRAWAL_SECONDS``: each costs the operator a transaction."""
 
 
 class Left(NamedTuple):
@@ -113,6 +118,9 @@ class RateLimits:
         self._address_cancels = _Budget("cancel-request", budgets.cancels_per_address, window)
         self._orders = _Budget("order", budgets.orders_per_account, window)
         self._account_cancels = _Budget("cancel", budgets.cancels_per_account, window)
+        self._withdrawals = _Budget(
+            "withdrawal", budgets.withdrawals_per_account, WITHDRAWAL_SECONDS
+        )
 
     def request(self, client: str) -> Left:
         """Charge one request to a client address; raises ``Rejected`` when it has none left."""
@@ -129,6 +137,10 @@ class RateLimits:
     def order(self, account: bytes) -> None:
         """Charge one order to the account that is known to have signed it, and never before."""
         self._orders.charge(account.hex(), self._now_ns())
+
+    def withdrawal(self, account: bytes) -> None:
+        """Charge one withdrawal to the account that has signed it."""
+        self._withdrawals.charge(account.hex(), self._now_ns())
 
     def cancel(self, account: bytes) -> None:
         """Charge one cancel to a logged-in account."""

@@ -36,6 +36,14 @@ class Reconciliation:
         return self._reconciler.surplus
 
     @property
+    def debts(self) -> list[str]:
+        """Return what accounts owe, in words, by token."""
+        return [
+            f"accounts owe {pips} pips of {symbol}; they can neither order nor withdraw"
+            for symbol, pips in self._reconciler.debts.items()
+        ]
+
+    @property
     def reasons(self) -> list[Difference]:
         """Return the first difference of each token that was halted."""
         return list(self._reasons.values())

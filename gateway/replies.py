@@ -81,6 +81,8 @@ class TokenRow(TypedDict):
 class MarketRow(TypedDict):
     """A listed market: a lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick.
 
+    No order may be worth less quote than ``least_notional``.
+
     A negative ``maker_fee_ppm`` is a rebate; in an auction a maker then pays and gets nothing.
     """
 
@@ -89,6 +91,7 @@ class MarketRow(TypedDict):
     quote: TokenRow
     lot_size: str
     tick_size: str
+    least_notional: str
     lot_pips: str
     tick_pips: str
     maker_fee_ppm: int
@@ -126,6 +129,7 @@ class Config(TypedDict):
     domain: DomainRow
     types: dict[str, str]
     tokens: list[TokenRow]
+    least_withdrawal: dict[str, str]
     fees: dict[str, dict[str, int]]
     fee_max_ppm: int
     pips_per_token: str

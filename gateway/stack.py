@@ -25,7 +25,7 @@ from engine.frames import Rememberer
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
-from engine.types import Limits
+from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.app import create_app
 from gateway.chainloop import ChainLoop
 from gateway.channels import Channels
@@ -48,6 +48,7 @@ from gateway.snapshotter import Snapshotter
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring
+from merchants.prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
 from settlement.acknowledgements import Acknowledger
@@ -77,6 +78,7 @@ from settlement.signer import SecretSigner, Signer
 from settlement.submitter import Policy
 from settlement.unbooked import Unbooked
 from settlement.watcher import Watcher
+from settlement.withdrawals import Withdrawals
 
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
@@ -115,6 +117,7 @@ class MarketPlan(NamedTuple):
     tick_pips: int
     maker_fee_ppm: int
     taker_fee_ppm: int
+    least_notional_pips: int = 0
 
 
 class Settings(NamedTuple):
@@ -135,6 +138,7 @@ class Settings(NamedTuple):
     budgets: Budgets = Budgets()
     confirmations: int = 2
     batch_age_ns: int = 250_000_000
+    prices: PriceTerms = PriceTerms()
     sandbox: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
@@ -280,6 +284,12 @@ class Stack:
             self.admission,
             domain,
             self.now_ns,
+            Withdrawals(
+                frozenset(deployment.contracts.values())
+                | {token.address for token in deployment.tokens},
+                {token.symbol: token.least_withdrawal_pips for token in settings.tokens},
+                self.settler.returns,
+            ),
         )
         self.channels = Channels()
         self.market_data = MarketData(self.catalog, self.channels, self.desk.trade_state)
@@ -330,6 +340,7 @@ class Stack:
             entropy=secrets.token_bytes,
             jitter=Random(),
             confirmations_required=self.settings.confirmations,
+            price_terms=self.settings.prices,
         )
         rememberers: tuple[Rememberer, ...] = (
             self.catalog,
@@ -339,6 +350,7 @@ class Stack:
             self.market_data,
             self.user_stream,
             self.acknowledger,
+            self.merchants.prices,
         )
         for consumer in rememberers:
             self.pipeline.follow(consumer)
@@ -465,12 +477,14 @@ class Stack:
             shown.surplus.labels(symbol).set(pips)
 
     def _restrictions(self) -> list[str]:
-        return [*self.keeper.restrictions(), *map(str, self.unbooked.due()[:UNBOOKED_SHOWN_MAX])]
+        unbooked = map(str, self.unbooked.due()[:UNBOOKED_SHOWN_MAX])
+        return [*self.keeper.restrictions(), *self.reconciliation.debts, *unbooked]
 
     def _not_ready(self) -> list[str]:
         missing = []
         if self.settler.halted is not None:
             missing.append(f"settlement is halted: {self.settler.halted}")
+        missing += [f"settlement waits: {trouble}" for trouble in self.settler.troubles]
         missing += [f"trading is halted: {why}" for why in self.reconciliation.reasons]
         if self.chain_loop.unreachable:
             # What the node said is in the log: with some it names the key that we pay for.
@@ -493,7 +507,10 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
         chain=chain,
         operator=SecretSigner(dev_secret(0)),
         deployer=SecretSigner(dev_secret(9)),
-        tokens=(TokenPlan("Demo Dollar", "USD", 6), TokenPlan("Demo Token", "TOKEN", 18)),
+        tokens=(
+            TokenPlan("Demo Dollar", "USD", 6, least_withdrawal_pips=PIPS_PER_TOKEN),
+            TokenPlan("Demo Token", "TOKEN", 18),
+        ),
         markets=(
             MarketPlan(
                 symbol="TOKEN-USD",
@@ -503,8 +520,11 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
                 tick_pips=100,
                 maker_fee_ppm=200,
                 taker_fee_ppm=1_000,
+                least_notional_pips=PIPS_PER_TOKEN,
             ),
         ),
+        # Its two makers quote at once, and nothing was ever traded when the first invoice is made.
+        prices=PriceTerms(age_ns=10**9, references={"TOKEN-USD": 2_500 * PIPS_PER_TOKEN}),
         # Everybody in a sandbox comes from the same loopback address.
         budgets=Budgets(
             requests_per_address=100_000,
@@ -512,6 +532,7 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             orders_per_account=100_000,
             cancels_per_account=100_000,
             orders_per_address=100_000,
+            withdrawals_per_account=100_000,
         ),
         sandbox=True,
         door=DoorBounds(per_network_max=5_000),

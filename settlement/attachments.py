@@ -102,11 +102,15 @@ class SignedWithdrawal(Attachment, frozen=True):
 
 
 class ExitEvidence(Attachment, frozen=True):
-    """EXIT_BEGIN and EXIT_END: the log entry on chain."""
+    """EXIT_BEGIN and EXIT_END: the log entry on chain.
+
+    ``withdrawal`` is the command of an unpaid withdrawal whose money the exit may have taken.
+    """
 
     tx_hash: bytes
     log_index: int
     block_number: int
+    withdrawal: int = 0
 
 
 class KeyUse(NamedTuple):
@@ -138,6 +142,12 @@ class WithdrawalReturned(Attachment, frozen=True):
     reason: str
 
 
+class WithdrawalPaid(Attachment, frozen=True):
+    """WITHDRAW: that of command ``sequence`` was paid, though an exit had taken some of it."""
+
+    sequence: int
+
+
 AnyAttachment = (
     SignedOrder
     | TokenListing
@@ -148,6 +158,7 @@ AnyAttachment = (
     | ExitEvidence
     | TradeBusted
     | WithdrawalReturned
+    | WithdrawalPaid
 )
 
 _encoder = msgspec.msgpack.Encoder()

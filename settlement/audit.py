@@ -26,6 +26,7 @@ from settlement.attachments import (
     ExitEvidence,
     SignedOrder,
     SignedWithdrawal,
+    WithdrawalPaid,
     WithdrawalReturned,
     decode,
 )
@@ -169,6 +170,8 @@ class Audit:
             else:
                 yield "an order without a signature"
         elif kind == Kind.WITHDRAW:
+            if isinstance(attachment, WithdrawalPaid):
+                return  # Its payment is in the vault, where reconciliation looks.
             if isinstance(attachment, SignedWithdrawal):
                 yield from withdrawal_faults(self._catalog, self._domain, row, attachment)
             else:

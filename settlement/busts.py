@@ -12,6 +12,7 @@ import numpy as np
 from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.frames import Committed, Frame
+from engine.types import MoneyFlag
 from settlement.attachments import KeyUse, TradeBusted, decode
 from settlement.batch import SettledTrade, signed_fee_pips
 from settlement.catalog import Catalog
@@ -29,13 +30,14 @@ class Bust(NamedTuple):
 
 
 def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
-    """Return the command that undoes ``trade``."""
+    """Return the command that undoes ``trade``, whatever its parties have left."""
     market = catalog.market_of_pair(trade.buy.base, trade.buy.quote)
     buyer = catalog.account_number(trade.buy.account)
     seller = catalog.account_number(trade.sell.account)
     assert market is not None and buyer is not None and seller is not None, "they have traded"
     return command(
         Kind.BUST,
+        flags=MoneyFlag.ALWAYS,
         market=market.number,
         account=buyer,
         fee_cap_ppm=seller,

@@ -45,6 +45,8 @@ class Market(NamedTuple):
     tick_pips: int
     maker_fee_ppm: int
     taker_fee_ppm: int
+    least_notional_pips: int = 0
+    """No order may be worth less quote than this."""
 
     @property
     def tick_size_pips(self) -> int:
@@ -123,6 +125,7 @@ class Catalog:
                     tick_pips=int(row["price_ticks"]),
                     maker_fee_ppm=int(row["amount"]),
                     taker_fee_ppm=int(row["fee_cap_ppm"]),
+                    least_notional_pips=int(row["expiry_ns"]),
                 )
                 assert market.number == len(self.markets), "listings are dense"
                 self._list_market(market)
@@ -133,13 +136,14 @@ class Catalog:
                 raise AssertionError(f"listing {frame.sequence} has no evidence")
 
     def change_terms(self, row: np.void) -> None:
-        """Let a market have the lot, tick and fees of a SET_TERMS from now on."""
+        """Let a market have the terms of a SET_TERMS from now on."""
         number = int(row["market"])
         market = self.markets[number]._replace(
             lot_pips=int(row["order_id"]),
             tick_pips=int(row["price_ticks"]),
             maker_fee_ppm=int(row["amount"]),
             taker_fee_ppm=int(row["fee_cap_ppm"]),
+            least_notional_pips=int(row["expiry_ns"]),
         )
         self.markets[number] = self._market_by_symbol[market.symbol] = market
         self._market_by_pair[market.base.address, market.quote.address] = market

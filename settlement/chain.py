@@ -9,9 +9,11 @@ there may be many nodes. So whoever asks for logs is told at the same time, in o
 the node has the block that the logs are to reach; without that the answer counts for nothing.
 """
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
 
 import requests
 from web3 import HTTPProvider, Web3
@@ -34,9 +36,19 @@ COUNT_MAX: Final = 2**63 - 1
 
 T = TypeVar("T")
 
+_URL: Final = re.compile(r"\b\w+://\S+|\burl: \S+")
+
 
 class ChainUnavailableError(Exception):
-    """The node did not answer, or answered something that is no answer. Try again later."""
+    """The node did not answer, or answered something that is no answer. Try again later.
+
+    The words are public, and a node's address may hold a key: nothing of it is in them. ``node``
+    is its scheme and host, for the log.
+    """
+
+    def __init__(self, words: str, node: str = "") -> None:
+        super().__init__(without_urls(words))
+        self.node = node
 
 
 class CallRevertedError(Exception):
@@ -49,12 +61,13 @@ class CallRevertedError(Exception):
 
 
 class Block(NamedTuple):
-    """A block's identity; ``timestamp`` in unix seconds."""
+    """A block's identity; ``timestamp`` in unix seconds, ``gas_limit`` 0 if it is not known."""
 
     number: int
     hash: bytes
     parent_hash: bytes
     timestamp: int
+    gas_limit: int = 0
 
 
 class Log(NamedTuple):
@@ -99,7 +112,7 @@ class Sent(NamedTuple):
     reason: str = ""
 
 
-BlockTag = int | Literal["latest", "safe", "finalized"]
+BlockTag = int | Literal["latest", "pending", "safe", "finalized"]
 
 Topics = list[bytes | list[bytes] | None]
 
@@ -205,6 +218,7 @@ def _block(answer: Any) -> Block:
         _octets(answer["hash"]),
         _octets(answer["parentHash"]),
         _count(answer["timestamp"]),
+        _count(answer.get("gasLimit") or 0),
     )
 
 
@@ -288,6 +302,22 @@ class _Refused(NamedTuple):
     error: Any
 
 
+def without_urls(words: str) -> str:
+    """Return what a node or a library said with every address in it struck out."""
+    return _URL.sub("(an address)", words)
+
+
+def _kind_of(error: Exception) -> str:
+    """Say what went wrong on the way to a node: the library's own words hold the whole address."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError | OSError):
+        return "no connection"
+    return f"no answer that can be read ({type(error).__name__})"
+
+
 class RpcChain:
     """A ``Chain`` behind any synchronous web3 provider."""
 
@@ -295,6 +325,8 @@ class RpcChain:
         # web3's default middleware would fill in fees and gas; we ask the provider plainly.
         self._web3 = Web3(web3.provider, middleware=[])
         self._chain_id: int | None = None
+        url = urlsplit(str(getattr(web3.provider, "endpoint_uri", "")))
+        self._node = f"{url.scheme}://{url.hostname}" if url.hostname else ""
 
     def _ask(self, method: str, *params: Any) -> Any:
         try:
@@ -303,13 +335,13 @@ class RpcChain:
             raise
         except (Web3Exception, requests.RequestException, OSError, ValueError) as error:
             # A ValueError is an answer that is not JSON: a proxy's page, say.
-            raise ChainUnavailableError(f"{method}: {error}") from error
+            raise ChainUnavailableError(f"{method}: {_kind_of(error)}", self._node) from None
 
     def _read(self, parse: Callable[[Any], T], method: str, *params: Any) -> T:
         try:
             answer = self._ask(method, *params)
         except Web3RPCError as error:
-            raise ChainUnavailableError(f"{method}: {error}") from error
+            raise ChainUnavailableError(f"{method}: {_reason(error)}", self._node) from None
         return _parsed(method, parse, answer)
 
     def _together(self, *calls: tuple[str, list[Any]]) -> list[Any]:
@@ -323,7 +355,7 @@ class RpcChain:
                 raise ChainUnavailableError(f"{what}: the node does not take them together")
             return [_Refused(one["error"]) if "error" in one else one["result"] for one in answers]
         except (Web3Exception, requests.RequestException, OSError, *_NO_ANSWER) as error:
-            raise ChainUnavailableError(f"{what}: {error!r}") from error
+            raise ChainUnavailableError(f"{what}: {_kind_of(error)}", self._node) from None
 
     @property
     def chain_id(self) -> int:
@@ -474,14 +506,14 @@ def _error_fields(error: Web3RPCError) -> dict[str, Any]:
 
 
 def _reason(error: Web3RPCError) -> str:
-    return str(_error_fields(error).get("message", error))
+    return without_urls(str(_error_fields(error).get("message", error)))
 
 
 def _call_failure(error: Web3RPCError) -> CallRevertedError | ChainUnavailableError:
     """Tell a contract's refusal from a node's trouble."""
     fields = _error_fields(error)
     output = fields.get("data")
-    reason = str(fields.get("message", ""))
+    reason = without_urls(str(fields.get("message", "")))
     if fields.get("code") == 3 or "revert" in reason.lower():
         return CallRevertedError(reason, _octets(output) if isinstance(output, str) else b"")
     return ChainUnavailableError(f"eth_call: {reason}")

@@ -30,6 +30,10 @@ class DeploymentError(Exception):
     """The contracts could not be deployed, or are not where the record says."""
 
 
+LEAST_WITHDRAWAL_PIPS: Final = 10**6
+"""The least payout of a token of which nobody has said another: a hundredth of it."""
+
+
 class TokenPlan(NamedTuple):
     """A token to list; ``address`` None deploys an open TestToken for it."""
 
@@ -37,6 +41,8 @@ class TokenPlan(NamedTuple):
     symbol: str
     decimals: int
     address: bytes | None = None
+    least_withdrawal_pips: int = LEAST_WITHDRAWAL_PIPS
+    """Less than this is not paid out: it should be worth the gas of a payment."""
 
     @property
     def unit_scale(self) -> int:

@@ -37,6 +37,8 @@ actions = sa.Table(
     sqlite_autoincrement=True,
 )
 
+by_state_and_kind = sa.Index("actions_by_state_and_kind", actions.c.state, actions.c.kind)
+
 transmissions = sa.Table(
     "transmissions",
     tables,
@@ -115,6 +117,7 @@ def open_database(path: Path) -> sa.Engine:
         if version != VERSION and sa.inspect(db).has_table("actions"):
             raise WrongOutboxError(f"{path} has tables of version {version}, this is {VERSION}")
         tables.create_all(db)
+        by_state_and_kind.create(db, checkfirst=True)  # An older file has the table without it.
         db.execute(sa.text(f"PRAGMA user_version = {VERSION}"))
     return engine
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from engine.receipt import Receipt
 from engine.types import Side
 from settlement.attachments import SignedOrder, SignedWithdrawal
-from settlement.catalog import Catalog, Market
+from settlement.catalog import Catalog, Market, Token
 from settlement.eip712 import Domain, KeyGrant
 from settlement.receipts import TradeReceipt
 
@@ -78,6 +78,12 @@ class ExchangePort(Protocol):
 
     def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
+
+    def least_withdrawal(self, token: Token) -> int:
+        """Return the least pips of ``token`` that are paid out."""
+
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return quote pips that a session key may still trade; None while it is not known yet."""
 
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now; 0 if it has none left."""

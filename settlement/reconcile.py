@@ -45,6 +45,9 @@ class Ledger(Protocol):
     def supply(self, token: int) -> int:
         """Return pips deposited and not withdrawn."""
 
+    def owed(self, token: int) -> int:
+        """Return pips that accounts owe."""
+
 
 class Cut(NamedTuple):
     """The ledger at one moment: some accounts, all tokens, and what is on its way."""
@@ -56,7 +59,8 @@ class Cut(NamedTuple):
     trades: list[SettledTrade]
     queued: Counter[Holding]
     """Withdrawals that settlement has not decided about yet."""
-
+    debts: dict[str, int]
+    """What accounts owe, by token symbol, where it is anything."""
     unbooked: Counter[Holding]
     """What came in on chain, less what left, and is not in the ledger."""
 
@@ -106,6 +110,8 @@ class Reconciler:
         self._suspected: set[bytes] = set()
         self.block = 0
         """The last block at which vault and ledger were compared."""
+        self.debts: dict[str, int] = {}
+        """Pips that accounts owe, by token: a loss until they pay, and nobody else's affair."""
         self.surplus: dict[str, int] = {}
         """Pips in custody that nobody owns, by token: plain transfers to the custodian."""
 
@@ -130,7 +136,8 @@ class Reconciler:
         queued: Counter[Holding] = Counter()
         for payout in payouts:
             withdrawal = payout.withdrawal
-            queued[withdrawal.account, withdrawal.token] += withdrawal.amount
+            if not self._returns.is_void(payout.sequence):
+                queued[withdrawal.account, withdrawal.token] += withdrawal.amount
         return Cut(
             tokens,
             balances,
@@ -138,6 +145,7 @@ class Reconciler:
             {token.address: ledger.supply(token.number) for token in tokens},
             trades,
             queued,
+            {t.symbol: ledger.owed(t.number) for t in tokens if ledger.owed(t.number)},
             self._unbooked(),
         )
 
@@ -160,7 +168,7 @@ class Reconciler:
             held = self._custody(token, block)
             self.surplus[token.symbol] = max(held - owned, 0)
             found += self._difference(token, "custody", owned, min(held, owned), block)
-        self.block = block
+        self.block, self.debts = block, cut.debts
         # Once is not enough to stop a market: a node may have answered from two states.
         before, self._suspected = self._suspected, {difference.token for difference in found}
         return [difference for difference in found if difference.token in before]
@@ -184,6 +192,8 @@ class Reconciler:
             call = encode_call("balanceOf", account, token)
             found = self._vault(call, token, block)
             what = f"account 0x{account.hex()}"
+            # What it owes beyond all that is on its way is said as a debt: no vault can owe.
+            expected = max(expected, 0)
             yield from self._difference(symbols[token], what, expected, found, block)
 
     @staticmethod
@@ -218,6 +228,8 @@ class Reconciler:
     def _owed(self, cut: Cut, block: int) -> Counter[Holding]:
         """Return what the ledger has debited and the vault at ``block`` still has."""
         owed = Counter(cut.queued)
+        for found in self._returns.shortened():
+            owed[found.account, found.token] -= found.taken
         for action in self._outbox.beyond(ActionKind.WITHDRAWAL, block):
             if self._returns.is_void(int(action.key)):
                 continue

@@ -7,32 +7,12 @@ the outbox, what is busted is in the journal, and the rest is found again.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
 
-from engine.types import Outcome
 from settlement.busts import Bust
 from settlement.outbox import Outbox
 from settlement.quarantine import Quarantine, Verdict
 from settlement.sealer import Sealer
 from settlement.submitter import BatchRefused, Submitter
-
-BUST_AGAIN_NS: Final = 60 * 10**9
-EXPIRED: Final = "an order of it expired before a batch could carry it"
-
-
-class Stuck(NamedTuple):
-    """A trade that the contract refuses and the engine cannot undo."""
-
-    trade_id: int
-    reason: str
-    outcome: Outcome
-    again_ns: int
-
-    def __str__(self) -> str:
-        return (
-            f"trade {self.trade_id} cannot settle ({self.reason}) and cannot be busted: "
-            f"{self.outcome.name}"
-        )
 
 
 class Repair:
@@ -54,12 +34,6 @@ class Repair:
         self._examined: BatchRefused | None = None
         self._verdict = Verdict([])
         self._busts: list[Bust] = []
-        self._stuck: dict[int, Stuck] = {}
-
-    @property
-    def stuck(self) -> Stuck | None:
-        """Return a trade for which nothing can be done, if there is one."""
-        return next((s for s in self._stuck.values() if self._is_open(s.trade_id)), None)
 
     @property
     def hopeless(self) -> str | None:
@@ -68,17 +42,7 @@ class Repair:
 
     def busts_due(self) -> list[Bust]:
         """Return trades to bust now, the newest first: a later trade may spend what it gave."""
-        now = self._now_ns()
-        return [
-            bust
-            for bust in reversed(self._busts)
-            if self._is_open(bust.trade.trade_id) and now >= self._not_before(bust.trade.trade_id)
-        ]
-
-    def bust_refused(self, bust: Bust, outcome: Outcome) -> None:
-        """The engine would not undo a trade: settlement waits, and asks again later."""
-        trade_id, again_ns = bust.trade.trade_id, self._now_ns() + BUST_AGAIN_NS
-        self._stuck[trade_id] = Stuck(trade_id, bust.reason, outcome, again_ns)
+        return [bust for bust in reversed(self._busts) if self._is_open(bust.trade.trade_id)]
 
     def step(self) -> bool:
         """Find out what has to be busted; seal anew when it is. Return whether that was done.
@@ -87,7 +51,7 @@ class Repair:
         """
         halted = self._submitter.halted
         if halted is None:
-            self._busts = [Bust(trade, EXPIRED) for trade in self._sealer.doomed]
+            self._busts = self._sealer.doomed
             return False
         if not isinstance(halted, BatchRefused) or not self._submitter.is_refusal_final():
             return False
@@ -103,15 +67,14 @@ class Repair:
     def _examine(self, halted: BatchRefused) -> None:
         found = self._outbox.batch(halted.number)
         assert found is not None, "it was refused, so it was sealed"
-        rehearsal = self._sealer.rehearsal(found.batch, self._now_ns())
-        self._verdict = self._quarantine.examine(*rehearsal)
+        header, trades = self._sealer.rehearsal(found.batch, self._now_ns())
+        # One that no transaction can carry is cut smaller when it is sealed anew: the contract has
+        # no say in that.
+        is_too_large = self._submitter.is_too_large(found.action_id)
+        self._verdict = Verdict([]) if is_too_large else self._quarantine.examine(header, trades)
         self._busts = self._verdict.busts
         # A batch that is refused though nothing in it is may be taken later: it is tried again.
         self._examined = None if self._verdict.hopeless else halted
 
     def _is_open(self, trade_id: int) -> bool:
         return not self._sealer.is_busted(trade_id)
-
-    def _not_before(self, trade_id: int) -> int:
-        stuck = self._stuck.get(trade_id)
-        return 0 if stuck is None else stuck.again_ns

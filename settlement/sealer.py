@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -22,23 +22,25 @@ from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Outcome, Side
 from settlement.actions import ActionKind, ActionState, Batch, Call
-from settlement.attachments import SignedOrder, SignedWithdrawal, decode
+from settlement.attachments import SignedOrder, SignedWithdrawal, WithdrawalPaid, decode
 from settlement.batch import (
     FIRST_BATCH,
     GENESIS_HEAD,
+    TRANSACTION_GAS_MAX,
     Header,
     SettledTrade,
     encode_batch,
     encode_call,
     signed_fee_pips,
 )
-from settlement.busts import busted_by
+from settlement.busts import Bust, busted_by
 from settlement.catalog import Catalog
-from settlement.draft import NS, Draft, Group, Payout, dead_at
+from settlement.draft import NS, Draft, Group, Payout, carried, dead_at
 from settlement.eip712 import Domain, countersignature_digest, withdrawal_digest
 from settlement.itemlog import ItemLog
 from settlement.outbox import Outbox
 from settlement.signer import Signer
+from settlement.troubles import TooLarge
 
 GAS_MAX: Final = 12_000_000
 """Below the 16,777,216 that EIP-7825 allows one transaction, with room for our own error."""
@@ -56,6 +58,12 @@ what was acknowledged should be named on chain."""
 LOOK_AHEAD: Final = 4_096
 """Most queued items looked at for one batch; gas ends a batch long before."""
 
+EXPIRED: Final = "an order of it expired before a batch could carry it"
+
+TOO_LARGE_PATIENCE_NS: Final = 600 * NS
+"""How long the chain must hold to less gas a block before trades are given up for it: a node can be
+wrong, and a block's limit comes back."""
+
 
 class Sealing(NamedTuple):
     """When a batch is cut.
@@ -69,6 +77,19 @@ class Sealing(NamedTuple):
     gas_max: int = GAS_MAX
     heartbeat_ns: int = HEARTBEAT_NS
     horizon_s: int = HORIZON_S
+
+
+class Payouts(Protocol):
+    """Which withdrawals may be countersigned."""
+
+    def is_void(self, sequence: int) -> bool:
+        """Return whether the withdrawal of command ``sequence`` was given back."""
+
+    def may_pay(self, payout: Payout) -> bool:
+        """Return whether it may be paid; if not it is given back soon, and void then.
+
+        Raises ``ChainUnavailableError``.
+        """
 
 
 class _Memory(msgspec.Struct):
@@ -99,17 +120,21 @@ class Sealer:
         domain: Domain,
         signer: Signer,
         sealing: Sealing,
+        payouts: Payouts,
     ) -> None:
-        """``domain.contract`` is the exchange; ``signer`` countersigns withdrawals."""
+        """``domain.contract`` is the exchange; ``signer`` countersigns what ``payouts`` allows."""
         self._outbox = outbox
         self._catalog = catalog
         self._domain = domain
         self._signer = signer
         self._sealing = sealing
+        self._payouts = payouts
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[Group | Payout] = deque()
         self._queue_lock = threading.Lock()
-        self._draft = Draft(sealing.gas_max, 0)
+        self.gas_ceiling = TRANSACTION_GAS_MAX
+        """What the chain lets one transaction use; whoever knows the chain says so."""
+        self._draft = self._new_draft(0)
         self._first_ns = 0
         self._traded_sequence = 0
         """The newest command with trades: what a withdrawal after it has to wait for."""
@@ -119,8 +144,11 @@ class Sealer:
         self._sealed: deque[Group] = deque()
         """What is in batches that are not final: kept, for the contract may refuse one."""
         self._busted: set[int] = set()
-        self.doomed: list[SettledTrade] = []
+        self.doomed: list[Bust] = []
         """Trades at the head of the queue that no batch can carry any more: bust them."""
+        self.too_large: TooLarge | None = None
+        """The command at the head of the queue, if no transaction can carry all its trades."""
+        self._too_large_since = 0
 
         final = outbox.last_final_batch()
         self._final_trade = final.batch.last_trade if final else 0
@@ -187,7 +215,7 @@ class Sealer:
                 self._take_withdrawal(frame)
             elif kind == Kind.BUST:
                 self._take_bust(frame)
-            elif len(frame.events):
+            if len(frame.events):  # Whatever the command is, orders may leave by it.
                 self._take_orders(frame)
         times = batch.commands["time_ns"]
         self._first_ns = self._first_ns or int(times[0])
@@ -200,6 +228,8 @@ class Sealer:
         if frame.answer[0]["kind"] != EventKind.WITHDRAWN:
             return
         withdrawal = decode(frame.attachment)
+        if isinstance(withdrawal, WithdrawalPaid):
+            return  # It tells of one that was paid.
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
         self._push(Payout(frame.sequence, withdrawal, self._traded_sequence))
 
@@ -293,22 +323,35 @@ class Sealer:
                 return any_sealed
             first = waiting[0]
             if isinstance(first, Payout):
-                self._pay(first, now_ns)
+                if not self._payouts.is_void(first.sequence):
+                    if not self._payouts.may_pay(first):
+                        self._try_further(waiting)
+                        return any_sealed
+                    self._pay(first, now_ns)
                 with self._queue_lock:
                     self._queue.popleft()
             else:
                 last_close = self._last_batch.close_time if self._last_batch else 0
                 close_time_min = _close_time_min(last_close, self._sealing.horizon_s, now_ns, first)
                 groups, is_cut = self._cut(waiting, close_time_min)
+                self._judge_size(first if not groups else None, now_ns)
+                if not groups:
+                    return any_sealed
                 if not is_cut and groups[0].time_ns > ripe_ns:
                     return any_sealed
                 close_time = max(close_time_min, groups[-1].time_ns // NS)
-                self.doomed = dead_at(close_time, groups)
+                self.doomed = [Bust(trade, EXPIRED) for trade in dead_at(close_time, groups)]
                 if self.doomed:
                     return any_sealed
                 self._write(groups, close_time, now_ns)
                 self._shelve(len(groups))
             any_sealed = True
+
+    def _try_further(self, waiting: Sequence[Group | Payout]) -> None:
+        """The first payout is to be given back: find all those with it, for each takes a turn."""
+        for item in waiting:
+            if isinstance(item, Payout):
+                self._payouts.may_pay(item)
 
     def _alive(self, item: Group | Payout) -> Group | Payout:
         """Return ``item`` without the trades that are busted."""
@@ -341,12 +384,32 @@ class Sealer:
 
         The draft is kept from call to call: what it holds is the head of the queue.
         """
-        if self._draft.is_stale(waiting, close_time_min):
-            self._draft = Draft(self._sealing.gas_max, close_time_min)
+        if self._draft.is_stale(waiting, self.gas_ceiling, close_time_min):
+            self._draft = self._new_draft(close_time_min)
         for item in waiting[len(self._draft.groups) :]:
             if isinstance(item, Payout) or not self._draft.takes(item, self._token_numbers()):
                 return self._draft.groups, True
         return self._draft.groups, False
+
+    def _new_draft(self, close_time_min: int) -> Draft:
+        return Draft(self._sealing.gas_max, self.gas_ceiling, close_time_min)
+
+    def _judge_size(self, group: Group | None, now_ns: int) -> None:
+        """Name a command whose trades no transaction can carry, and doom those beyond.
+
+        What the first transaction cannot carry no later one may: the trades of a command settle
+        together, with the items that the batch covers. A new engine makes no such command.
+        """
+        if group is None:
+            self.too_large, self._too_large_since = None, 0
+            return
+        numbers = self._token_numbers()
+        count = carried(group, self.gas_ceiling, numbers)
+        self.too_large = TooLarge(group.sequence, len(group.trades), count, self.gas_ceiling)
+        self._too_large_since = self._too_large_since or now_ns
+        if now_ns - self._too_large_since < TOO_LARGE_PATIENCE_NS:
+            count = carried(group, TRANSACTION_GAS_MAX, numbers)
+        self.doomed = [Bust(trade, str(self.too_large)) for trade in group.trades[count:]]
 
     def _token_numbers(self) -> dict[bytes, int]:
         return {token.address: token.number for token in self._catalog.tokens}
@@ -390,7 +453,7 @@ class Sealer:
 
     def _shelve(self, count: int) -> None:
         """The first ``count`` groups of the queue are sealed."""
-        self._draft = Draft(self._sealing.gas_max, 0)
+        self._draft = self._new_draft(0)
         with self._queue_lock:
             for _ in range(count):
                 group = self._queue.popleft()
@@ -448,7 +511,7 @@ class Sealer:
         self._outbox.abandon(number, now_ns)
         self._last_batch = self._outbox.last_batch()
         last = self._last_batch.last_sequence if self._last_batch else 0
-        self._draft = Draft(self._sealing.gas_max, 0)
+        self._draft = self._new_draft(0)
         with self._queue_lock:
             while self._sealed and self._sealed[-1].sequence > last:
                 self._queue.appendleft(self._sealed.pop())

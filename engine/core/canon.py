@@ -16,6 +16,7 @@ from engine.core.jit import i64, kernel
 from engine.core.layout import (
     ACCOUNT_CELLS,
     ARMED,
+    BARS_MASK,
     FAR_START,
     ICEBERG,
     NO_ASK,
@@ -113,8 +114,18 @@ def dump(state: State) -> bytes:
         queued_slots(state),
         free_slots(state),
         np.zeros(1, np.int64),
+        _least(state),
+        _pending(state),
     ]
     return b"".join(section.tobytes() for section in sections)
+
+
+def _pending(state: State) -> NDArray[np.int64]:
+    """Return -1 and a row per market that has something left to do; nearly always nothing."""
+    pending = state.pending[: state.counters[0]["markets"]]
+    rows = _columns([np.arange(pending.size), *(pending[n] for n in ("low", "high", "price"))])
+    busy = rows[rows[:, 1:].any(axis=1)].reshape(-1)
+    return np.concatenate([[-1], busy]) if busy.size else busy
 
 
 def _markets(state: State) -> NDArray[np.int64]:
@@ -125,13 +136,22 @@ def _markets(state: State) -> NDArray[np.int64]:
     return _columns([*columns, markets["band_high"] * (markets["band_low"] != 0)])
 
 
+def _least(state: State) -> NDArray[np.int64]:
+    """Return one row per market that has a least notional: its number and the least area."""
+    numbers = np.flatnonzero(state.area_min[: state.counters[0]["markets"]])
+    return _columns([numbers, state.area_min[numbers]])
+
+
 def _accounts(state: State) -> NDArray[np.int64]:
     """Return one row per account: exits, deadline, then available and held of each token."""
     accounts, tokens = int(state.counters[0]["accounts"]), int(state.counters[0]["tokens"])
     cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
     rows = np.zeros((accounts, 2 + 2 * tokens), np.int64)
-    rows[:, 0], rows[:, 1] = cells["held"][:, 0], cells["available"][:, 0]
-    rows[:, 2::2] = cells["available"][:, 1 : tokens + 1]
+    balances = cells["available"][:, 1 : tokens + 1]
+    # What bars an account are its exits and the tokens it owes.
+    rows[:, 0] = (cells["held"][:, 0] & BARS_MASK) - (balances < 0).sum(axis=1)
+    rows[:, 1] = cells["available"][:, 0]
+    rows[:, 2::2] = balances
     rows[:, 3::2] = cells["held"][:, 1 : tokens + 1]
     return rows
 

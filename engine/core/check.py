@@ -11,6 +11,7 @@ from engine.core.canon import free_slots, queued_slots
 from engine.core.layout import (
     ACCOUNT_CELLS,
     ARMED,
+    BARS_MASK,
     FAR_START,
     GENERATIONS,
     ICEBERG,
@@ -20,6 +21,7 @@ from engine.core.layout import (
     NO_ASK,
     NO_BID,
     NO_SLOT,
+    ORDERS_SHIFT,
     SHELF_ARMED,
     SLOT_LINKS,
     WINDOW_BITS,
@@ -39,16 +41,18 @@ def check(state: State) -> None:
 
 
 def _check_money(state: State) -> None:
-    """I1: nothing is made or lost. I2: nothing is negative."""
+    """I1: nothing is made or lost. I2: nothing is negative but what an account owes."""
     accounts = int(state.counters[0]["accounts"])
     cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
     for token in range(int(state.counters[0]["tokens"])):
         balances = cells[:, 1 + token]
         available, held = balances["available"].tolist(), balances["held"].tolist()
         supply, fees = (int(state.tokens[token][name]) for name in ("supply", "fees"))
-        assert min(available, default=0) >= 0, f"I2: negative balance of token {token}"
+        owed = int(state.owed[token])
+        assert owed == -sum(min(pips, 0) for pips in available), f"I2: debts of token {token}"
+        assert owed <= MONEY_MAX, f"I2: debts of token {token}"
         assert min(held, default=0) >= 0, f"I2: negative hold of token {token}"
-        assert 0 <= fees <= supply <= MONEY_MAX, f"I2: fees or supply of token {token}"
+        assert 0 <= fees <= supply + owed <= MONEY_MAX, f"I2: fees or supply of token {token}"
         assert sum(available) + sum(held) + fees == supply, f"I1: token {token}"
 
 
@@ -66,8 +70,16 @@ def _check_holds(state: State) -> None:
             assert 0 < order["lots"] <= extra["display"], f"I5: slot {slot} shows too much"
             assert extra["hidden"] >= 0, f"I5: slot {slot} hides less than nothing"
     assert icebergs == int(state.counters[0]["icebergs_live"]), "I5: count of icebergs"
-    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))
+    accounts = int(state.counters[0]["accounts"])
+    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
     held = cells["held"][:, 1:]
+    heads, balances = cells["held"][:, 0], cells["available"][:, 1:]
+    owners = state.orders["account"][np.flatnonzero(state.orders["lots"])]
+    counted = np.bincount(owners, minlength=accounts)
+    assert np.array_equal(heads >> ORDERS_SHIFT, counted), "I5: count of an account's orders"
+    debts = (balances < 0).sum(axis=1)
+    assert not counted[debts > 0].any(), "I2: an account that owes has orders"
+    assert ((heads & BARS_MASK) >= debts).all(), "I2: what bars an account"
     found = {(int(a), int(t)): int(held[a, t]) for a, t in zip(*np.nonzero(held), strict=True)}
     assert found == expected, "I2: holds and live orders disagree"
 
@@ -108,7 +120,8 @@ def _occupied(state: State, ladder: int) -> dict[int, int]:
     ticks = np.flatnonzero((window["next"] != 0) & (window["next"] != selves))
     ends = np.flatnonzero((window["prev"] != 0) & (window["prev"] != selves))
     assert np.array_equal(ticks, ends), "I5: ends of a queue"
-    bits_set = [place_of(state, ladder, tick) for tick in ticks.tolist()]
+    # Without the compiler it is a NumPy number, and one of those cannot hold bit 63.
+    bits_set = [int(place_of(state, ladder, tick)) for tick in ticks.tolist()]
     _check_bitmap(state, ladder, sorted(bits_set))
     near = {low + tick: start + tick for tick in ticks.tolist()}
     far = _leaves(state, ladder)

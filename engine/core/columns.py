@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from engine.core.book import link
 from engine.core.canon import queued_slots
 from engine.core.jit import kernel
-from engine.core.layout import ACCOUNT_CELLS, NO_SLOT, State, new_state
+from engine.core.layout import (
+    ACCOUNT_CELLS,
+    BARS_MASK,
+    NO_SLOT,
+    ORDERS_SHIFT,
+    State,
+    new_state,
+)
 from engine.core.stops import wait
 from engine.types import Limits
 
@@ -32,6 +39,8 @@ def columns_of(state: State) -> Columns:
         "markets": state.markets[: int(counters["markets"])].copy(),
         "cells": rows[:, : tokens + 1].copy(),
         "tokens": state.tokens[:tokens].copy(),
+        "pending": state.pending[: int(counters["markets"])].copy(),
+        "area_min": state.area_min[: int(counters["markets"])].copy(),
         "queues": queued_slots(state),
     }
 
@@ -39,7 +48,8 @@ def columns_of(state: State) -> Columns:
 def state_from(limits: Limits, saved: Columns) -> State:
     """Return the state that ``saved`` describes; AssertionError when it does not fit."""
     state = new_state(limits)
-    for name in ("counters", "orders", "expiry_ns", "extras", "markets", "tokens"):
+    names = ("counters", "orders", "expiry_ns", "extras", "markets", "tokens")
+    for name in (*names, "pending", "area_min"):
         column, array = saved[name], getattr(state, name)
         assert column.dtype == array.dtype and column.size <= array.size, name
         array[: column.size] = column
@@ -50,6 +60,10 @@ def state_from(limits: Limits, saved: Columns) -> State:
     for name in ("leaf_free", "leaves_used", "twig_free", "twigs_used"):
         state.counters[name] = 0
     state.markets["armed"] = 0
+    rows["held"][:accounts, 0] &= BARS_MASK
+    live = np.flatnonzero(state.orders["lots"])
+    np.add.at(rows["held"][:, 0], state.orders["account"][live], 1 << ORDERS_SHIFT)
+    state.owed[: cells - 1] = -np.minimum(rows["available"][:accounts, 1:cells], 0).sum(axis=0)
     queues = np.ascontiguousarray(saved["queues"], np.int64)
     assert queues.size == state.counters[0]["orders_live"] + 4 * state.counters[0]["markets"]
     relink(state, queues)

@@ -6,10 +6,20 @@ The first reason in the order of ``judge`` counts. Nothing here changes anything
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
+from engine.commands import Kind
 from engine.core.book import crosses
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import State
-from engine.core.ledger import cell_at, fee_worst_ppm, hold_of, is_leaving, token_paid
+from engine.core.layout import ACCOUNT_ORDERS, State
+from engine.core.ledger import (
+    cell_at,
+    exits_of,
+    fee_worst_ppm,
+    hold_of,
+    is_barred,
+    orders_of,
+    token_paid,
+)
+from engine.core.size import is_small, lots_fit
 from engine.types import (
     ICEBERG_PARTS_MAX,
     LOTS_MAX,
@@ -28,19 +38,6 @@ SELF_EXPIRE_BOTH, SELF_DECREMENT = int(OrderFlag.SELF_EXPIRE_BOTH), int(OrderFla
 SELF_MODES = SELF_EXPIRE_MAKER | SELF_EXPIRE_BOTH | SELF_DECREMENT
 SPECIAL = STOP | SHOWS_PART
 FLAGS_KNOWN = POST_ONLY | SINGLE_SHOT | SELF_MODES | SPECIAL | REPRICE
-
-
-@kernel
-def lots_fit(state: State, market: int, price_ticks: int, lots: int) -> bool:
-    """Return whether every product made of these factors stays below 2**62.
-
-    ``lots * price_ticks`` itself can pass 2**63, so its upper part is looked at first: with
-    lots <= 2**40 and price < 2**31 neither product below can wrap.
-    """
-    listing = state.markets[market]
-    if lots > listing["lots_max"] or price_ticks * (lots >> 20) > 1 << 42:
-        return False
-    return lots * price_ticks <= listing["area_max"]
 
 
 @kernel
@@ -109,6 +106,31 @@ def would_trigger(state: State, ladder: int, trigger: int) -> bool:
     return last >= trigger if ladder & 1 == Side.BUY else last <= trigger
 
 
+@rare
+def refusal_of_barred(state: State, account: int) -> Outcome:
+    """Return why an account that is barred can do nothing."""
+    return Outcome.ACCOUNT_FROZEN if exits_of(state, account) != 0 else Outcome.IN_DEBT
+
+
+@rare
+def below_least(
+    state: State, ladder: int, price_ticks: int, lots: int, flags: int, special: int
+) -> bool:
+    """Return whether an order, of an iceberg the part it shows, is below the least notional.
+
+    It counts at the price where it would trade first: an own limit far from there must not make a
+    large order of a small one.
+    """
+    if flags & SHOWS_PART != 0:
+        lots = special
+    against = state.tops[ladder ^ 1]["best"]
+    if flags & STOP != 0:
+        price_ticks = special
+    elif crosses(ladder & 1, price_ticks, against):
+        price_ticks = against
+    return is_small(state, ladder >> 1, price_ticks, lots)
+
+
 @kernel
 def judge(
     state: State, row: Any, side: int, market: int, special: int, credit_pips: int, has_slot: bool
@@ -123,8 +145,8 @@ def judge(
     listing = state.markets[market]
     if bad_terms(side, tif, flags, special):
         return Outcome.BAD_ORDER
-    if is_leaving(state, account):
-        return Outcome.ACCOUNT_FROZEN
+    if is_barred(state, account):
+        return refusal_of_barred(state, account)
     if listing["phase"] != Phase.OPEN:
         refused = refusal_of(i64(listing["phase"]), tif, flags)
         if refused != Outcome.ACCEPTED:
@@ -156,8 +178,16 @@ def judge(
     meets = flags & POST_ONLY != 0 and crosses(side, price_ticks, state.tops[ladder ^ 1]["best"])
     if meets and (flags & REPRICE == 0 or price_behind(state, ladder, price_ticks, lots) == 0):
         return Outcome.POST_ONLY_WOULD_TRADE
+    if state.area_min[market] != 0 and below_least(
+        state, ladder, price_ticks, lots, flags, special
+    ):
+        return Outcome.BELOW_LEAST_NOTIONAL
     balance = state.cells[cell_at(state, account, token_paid(state, market, side))]
     needed = hold_of(state, market, side, price_ticks, lots)
     if balance["available"] + credit_pips < needed:
         return Outcome.INSUFFICIENT_BALANCE
+    may_stay = tif == TimeInForce.GTC or flags & STOP != 0
+    gives_way = i64(1) if row["kind"] == Kind.REPLACE else i64(0)
+    if may_stay and orders_of(state, account) - gives_way >= state.bounds[ACCOUNT_ORDERS]:
+        return Outcome.ACCOUNT_ORDERS_EXHAUSTED
     return Outcome.ACCEPTED if has_slot else Outcome.CAPACITY

@@ -10,8 +10,9 @@ from typing import Any
 from engine.core.book import unlink
 from engine.core.emit import emit_cancelled_all, emit_leaving, emit_order, refuse
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import ARMED, ICEBERG, NEVER, NO_SLOT, State
-from engine.core.ledger import head_at, lots_open, release_all, release_part
+from engine.core.layout import ARMED, ICEBERG, NEVER, NO_SLOT, ORDERS_MAX, WORK, State
+from engine.core.ledger import count_order, head_at, lots_open, release_all, release_part
+from engine.core.size import is_small
 from engine.core.slots import give_slot, slot_of
 from engine.core.stops import disarm
 from engine.events import EventKind, Events
@@ -22,6 +23,7 @@ from engine.types import ALL_ACCOUNTS, ALL_MARKETS, Outcome, Phase
 def forget(state: State, slot: int) -> None:
     """End the life of an order that is out of its queue and holds nothing any more."""
     state.counters[0]["orders_live"] -= 1
+    count_order(state, i64(state.orders[slot]["account"]), i64(-1))
     if state.orders[slot]["kind"] == ICEBERG:
         state.counters[0]["icebergs_live"] -= 1
     give_slot(state, slot)
@@ -84,10 +86,22 @@ def amend(state: State, out: Events, row: Any) -> None:
             judged = Outcome.QUANTITY_OUT_OF_RANGE
         elif lots >= lots_open(state, slot):
             judged = Outcome.AMEND_NOT_SMALLER
+        elif is_below_least(state, slot, lots):
+            judged = Outcome.BELOW_LEAST_NOTIONAL
     if judged != Outcome.ACCEPTED:
         refuse(state, out, judged, i64(row["account"]), row["order_id"])
     else:
         shrink(state, out, slot, lots, Outcome.ACCEPTED)
+
+
+@rare
+def is_below_least(state: State, slot: int, lots: int) -> bool:
+    """Return whether the order in ``slot`` would be too small for its market with ``lots``."""
+    order = state.orders[slot]
+    price = i64(order["price"])
+    if order["kind"] == ARMED:
+        price = state.extras[slot]["trigger"]
+    return is_small(state, i64(order["ladder"]) >> 1, price, lots)
 
 
 @kernel
@@ -104,7 +118,10 @@ def judge_owner(state: State, account: int, slot: int) -> Outcome:
 
 @rare
 def sweep_expired(state: State, out: Events) -> None:
-    """Remove every expired order, in slot order, and learn when the next one expires."""
+    """Remove what has expired, in slot order, and learn when the next order expires.
+
+    What is more than the work this command may do is left to the next one.
+    """
     counters = state.counters[0]
     if counters["time_ns"] < counters["expiry_soonest_ns"]:
         return
@@ -113,6 +130,9 @@ def sweep_expired(state: State, out: Events) -> None:
         if state.orders[slot]["lots"] == 0:
             continue
         if state.expiry_ns[slot] <= counters["time_ns"]:
+            if counters["work_left"] <= 0:
+                return
+            counters["work_left"] -= 1
             remove(state, out, slot, Outcome.EXPIRED)
         else:
             soonest_ns = min(soonest_ns, state.expiry_ns[slot])
@@ -123,18 +143,52 @@ def sweep_expired(state: State, out: Events) -> None:
 def sweep(state: State, out: Events, account: int, market: int, why: Outcome) -> int:
     """Remove every order of ``account`` or ALL_ACCOUNTS in ``market`` or ALL_MARKETS.
 
-    In slot order; return how many. Reads the row of each slot ever used: an index by account would
-    cost every order a line to spare this one a scan that the prefetcher feeds.
+    In slot order; return how many.
     """
-    count = i64(0)
+    return sweep_some(state, out, account, market, why, state.bounds[ORDERS_MAX])[0]
+
+
+@rare
+def sweep_some(
+    state: State, out: Events, account: int, market: int, why: Outcome, most: int
+) -> tuple[int, int]:
+    """Do what ``sweep`` does to the first ``most``; return how many are gone and how many left.
+
+    Reads the row of each slot ever used: an index by account would cost every order a line to spare
+    this one a scan that the prefetcher feeds.
+    """
+    count, left = i64(0), i64(0)
     for slot in range(1, state.counters[0]["slots_used"] + 1):
         order = state.orders[slot]
         if order["lots"] == 0 or (account != ALL_ACCOUNTS and order["account"] != account):
             continue
         if market == ALL_MARKETS or order["ladder"] >> 1 == market:
-            remove(state, out, slot, why)
-            count += 1
-    return count
+            if count < most:
+                remove(state, out, slot, why)
+                count += 1
+            else:
+                left += 1
+    return count, left
+
+
+@kernel
+def is_outside(order: Any, low: int, high: int) -> bool:
+    """Return whether an order could trade outside ``low`` .. ``high``."""
+    return order["price"] < low if order["ladder"] & 1 != 0 else order["price"] > high
+
+
+@rare
+def are_too_many(state: State, market: int, low: int, high: int) -> bool:
+    """Return whether one command may not cancel all that could trade outside ``low`` .. ``high``.
+
+    No price is inside where ``low`` is above ``high``.
+    """
+    count = i64(0)
+    for slot in range(1, state.counters[0]["slots_used"] + 1):
+        order = state.orders[slot]
+        if order["lots"] != 0 and order["ladder"] >> 1 == market:
+            count += low > high or is_outside(order, low, high)
+    return count > state.bounds[WORK]
 
 
 @rare
@@ -144,8 +198,7 @@ def sweep_band(state: State, out: Events, market: int, low: int, high: int) -> N
         order = state.orders[slot]
         if order["lots"] == 0 or order["ladder"] >> 1 != market:
             continue
-        is_sell = order["ladder"] & 1 != 0
-        if (order["price"] < low) if is_sell else (order["price"] > high):
+        if is_outside(order, low, high):
             remove(state, out, slot, Outcome.BAND_MOVED)
 
 
@@ -154,13 +207,16 @@ def sweep_silent(state: State, out: Events) -> None:
     """Cancel all orders of every account whose dead man's switch has gone off.
 
     One pass over the slots however many accounts: a switch that has gone off counts downward from
-    -1 in its own place meanwhile.
+    -1 in its own place meanwhile, by twos; it is even where orders are left because a command may
+    not do more. Such an account, and one whose turn has not come, is for the next command.
     """
     counters = state.counters[0]
     soonest_ns = i64(NEVER)
+    accounts_left, orders_left = state.bounds[WORK], state.bounds[WORK]
     for account in range(counters["accounts"]):
         head = state.cells[head_at(state, account)]
-        if 0 < head["available"] <= counters["time_ns"]:
+        if 0 < head["available"] <= counters["time_ns"] and accounts_left > 0:
+            accounts_left -= 1
             head["available"] = -1
         elif head["available"] > 0:
             soonest_ns = min(soonest_ns, head["available"])
@@ -171,11 +227,22 @@ def sweep_silent(state: State, out: Events) -> None:
             continue
         head = state.cells[head_at(state, i64(order["account"]))]
         if head["available"] < 0:
-            head["available"] -= 1
-            remove(state, out, slot, Outcome.CANCELLED_AFTER)
+            if orders_left > 0:
+                orders_left -= 1
+                head["available"] -= 2
+                remove(state, out, slot, Outcome.CANCELLED_AFTER)
+            elif head["available"] & 1 != 0:
+                head["available"] -= 1
     for account in range(counters["accounts"]):
         head = state.cells[head_at(state, account)]
         if head["available"] < 0:
-            count = -1 - head["available"]
-            emit_cancelled_all(state, out, Outcome.CANCELLED_AFTER, account, ALL_MARKETS, count)
+            count, left = (-1 - head["available"]) >> 1, i64(head["available"] & 1 == 0)
+            if left != 0:
+                head["available"] = counters["time_ns"]
+                soonest_ns = min(counters["deadline_soonest_ns"], counters["time_ns"])
+                counters["deadline_soonest_ns"] = soonest_ns
+                continue
             head["available"] = 0
+            emit_cancelled_all(
+                state, out, Outcome.CANCELLED_AFTER, account, ALL_MARKETS, count, i64(0)
+            )

@@ -6,9 +6,9 @@ never more than the fee of the whole, and each fill is paid from what the fill i
 """
 
 # mypy: disable-error-code="no-any-return"
-from engine.core.jit import i64, kernel
-from engine.core.layout import ACCOUNT_CELLS, ICEBERG, State
-from engine.types import PPM, Side
+from engine.core.jit import i64, kernel, rare
+from engine.core.layout import ACCOUNT_CELLS, BARS_MASK, ICEBERG, ORDERS_SHIFT, State
+from engine.types import MONEY_MAX, PPM, Side
 
 
 @kernel
@@ -24,9 +24,85 @@ def cell_at(state: State, account: int, token: int) -> int:
 
 
 @kernel
-def is_leaving(state: State, account: int) -> bool:
-    """Return whether ``account`` has an exit that has not ended."""
-    return state.cells[head_at(state, account)]["held"] != 0
+def is_barred(state: State, account: int) -> bool:
+    """Return whether ``account`` can neither order nor withdraw: it is leaving, or it owes."""
+    return state.cells[head_at(state, account)]["held"] & BARS_MASK != 0
+
+
+@rare
+def debts_of(state: State, account: int) -> int:
+    """Return how many tokens ``account`` owes."""
+    count = i64(0)
+    for token in range(state.counters[0]["tokens"]):
+        if state.cells[cell_at(state, account, token)]["available"] < 0:
+            count += 1
+    return count
+
+
+@rare
+def exits_of(state: State, account: int) -> int:
+    """Return how many exits of ``account`` have not ended."""
+    bars = state.cells[head_at(state, account)]["held"] & BARS_MASK
+    return bars - debts_of(state, account)
+
+
+@kernel
+def orders_of(state: State, account: int) -> int:
+    """Return how many orders of ``account`` rest or are armed."""
+    return state.cells[head_at(state, account)]["held"] >> ORDERS_SHIFT
+
+
+@kernel
+def count_order(state: State, account: int, change: int) -> None:
+    """One order more rests or is armed, or one fewer."""
+    state.cells[head_at(state, account)]["held"] += change << ORDERS_SHIFT
+
+
+@rare
+def owns(state: State, account: int, token: int) -> int:
+    """Return what an account has, held or not; 0 if it owes."""
+    balance = state.cells[cell_at(state, account, token)]
+    return max(balance["available"] + balance["held"], i64(0))
+
+
+@rare
+def has_room(state: State, token: int, coming: int, debt: int) -> bool:
+    """Return whether no number wraps when ``coming`` pips arrive and ``debt`` more are owed."""
+    owed = state.owed[token]
+    if debt > MONEY_MAX - owed:
+        return False
+    return state.tokens[token]["supply"] + coming <= MONEY_MAX - owed - debt
+
+
+@rare
+def may_owe(state: State, account: int, token: int, pips: int, coming: int) -> bool:
+    """Return whether ``pips`` can be taken from an account whether or not it has them."""
+    debt = max(pips - owns(state, account, token), i64(0))
+    return has_room(state, token, coming, debt)
+
+
+@rare
+def credit(state: State, account: int, token: int, pips: int) -> None:
+    """Add to what is available; what is owed is paid first, and the last of it lifts a bar."""
+    balance = state.cells[cell_at(state, account, token)]
+    before = balance["available"]
+    balance["available"] = before + pips
+    if before < 0:
+        state.owed[token] -= min(pips, -before)
+        if before + pips >= 0:
+            state.cells[head_at(state, account)]["held"] -= 1
+
+
+@rare
+def charge(state: State, account: int, token: int, pips: int) -> None:
+    """Take ``pips`` whether or not they are available; what is missing is owed, and a bar."""
+    balance = state.cells[cell_at(state, account, token)]
+    before = balance["available"]
+    balance["available"] = before - pips
+    if before < pips:
+        state.owed[token] += min(pips, pips - before)
+        if before >= 0:
+            state.cells[head_at(state, account)]["held"] += 1
 
 
 @kernel

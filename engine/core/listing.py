@@ -6,11 +6,12 @@ Every command here is refused before it changes anything or done whole.
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from engine.core.auction import is_crossed, uncross
+from engine.core.auction import uncross
 from engine.core.emit import emit, emit_market
 from engine.core.jit import i64, kernel, rare
 from engine.core.layout import MARKETS_MAX, State
-from engine.core.leave import sweep, sweep_band
+from engine.core.leave import are_too_many, sweep, sweep_band
+from engine.core.stops import forget_pending
 from engine.events import EventKind, Events
 from engine.types import (
     ALL_ACCOUNTS,
@@ -25,12 +26,14 @@ from engine.types import (
 
 @kernel
 def bad_terms(row: Any) -> bool:
-    """Return whether lot, tick or fees of a listing are out of range.
+    """Return whether lot, tick, fees or least notional of a listing are out of range.
 
     A rebate for makers may not be more than takers pay.
     """
     lot_pips, tick_pips = row["order_id"], row["price_ticks"]
     maker_ppm, taker_ppm = row["amount"], i64(row["fee_cap_ppm"])
+    if not 0 <= row["expiry_ns"] <= MONEY_MAX // 2:
+        return True
     if not 1 <= lot_pips <= MONEY_MAX or not 1 <= tick_pips <= MONEY_MAX:
         return True
     return taker_ppm > FEE_MAX_PPM or not -taker_ppm <= maker_ppm <= FEE_MAX_PPM
@@ -38,7 +41,7 @@ def bad_terms(row: Any) -> bool:
 
 @kernel
 def write_terms(state: State, row: Any) -> None:
-    """Write lot, tick and fees of a market, and what follows from them."""
+    """Write the terms of a market, and what follows from them."""
     listing = state.markets[row["market"]]
     listing["maker_ppm"] = row["amount"]
     listing["taker_ppm"] = row["fee_cap_ppm"]
@@ -46,6 +49,9 @@ def write_terms(state: State, row: Any) -> None:
     listing["tick_pips"] = row["price_ticks"]
     listing["lots_max"] = min(LOTS_MAX, MONEY_MAX // row["order_id"])
     listing["area_max"] = MONEY_MAX // 2 // row["price_ticks"]
+    tick_pips = row["price_ticks"]
+    rest = i64(1) if row["expiry_ns"] % tick_pips != 0 else i64(0)
+    state.area_min[row["market"]] = row["expiry_ns"] // tick_pips + rest
 
 
 @rare
@@ -88,12 +94,15 @@ def set_terms(state: State, out: Events, row: Any) -> Outcome:
         return judged
     if bad_terms(row):
         return Outcome.BAD_LISTING
+    if are_too_many(state, market, i64(1), i64(0)):
+        return Outcome.TOO_MANY_ORDERS
     sweep(state, out, i64(ALL_ACCOUNTS), market, Outcome.TERMS_CHANGED)
     write_terms(state, row)
     listing = state.markets[market]
     listing["last_ticks"] = 0
     listing["band_low"] = 0
     listing["band_high"] = PRICE_MAX
+    forget_pending(state, market)
     emit_market(state, out, EventKind.TERMS_SET, market, 0, 0)
     return Outcome.ACCEPTED
 
@@ -105,7 +114,10 @@ def delist(state: State, out: Events, row: Any) -> Outcome:
     judged = judge_market(state, market)
     if judged != Outcome.ACCEPTED:
         return judged
+    if are_too_many(state, market, i64(1), i64(0)):
+        return Outcome.TOO_MANY_ORDERS
     sweep(state, out, i64(ALL_ACCOUNTS), market, Outcome.DELISTED)
+    forget_pending(state, market)
     state.markets[market]["phase"] = Phase.DELISTED
     emit_market(state, out, EventKind.MARKET_DELISTED, market, 0, 0)
     return Outcome.ACCEPTED
@@ -121,10 +133,13 @@ def set_band(state: State, out: Events, row: Any) -> Outcome:
     has_none = low == 0 and high == 0
     if not has_none and not 1 <= low <= high <= PRICE_MAX:
         return Outcome.BAD_BAND
+    highest = i64(PRICE_MAX if has_none else high)
+    if are_too_many(state, market, i64(low), highest):
+        return Outcome.TOO_MANY_ORDERS
     listing = state.markets[market]
     listing["band_low"] = low
-    listing["band_high"] = PRICE_MAX if has_none else high
-    sweep_band(state, out, market, i64(low), i64(listing["band_high"]))
+    listing["band_high"] = highest
+    sweep_band(state, out, market, i64(low), highest)
     emit_market(state, out, EventKind.BAND_SET, market, low, high)
     return Outcome.ACCEPTED
 
@@ -138,10 +153,17 @@ def set_phase(state: State, out: Events, row: Any) -> Outcome:
         return judged
     if phase < Phase.OPEN or phase > Phase.AUCTION:
         return Outcome.BAD_PHASE
-    if phase <= Phase.POST_ONLY and is_crossed(state, market):
-        uncross(state, out, market)
+    pending, outcome = state.pending[market], i64(Outcome.ACCEPTED)
+    if phase <= Phase.POST_ONLY and not uncross(state, out, market):
+        outcome = i64(Outcome.MORE_REMAINS)
+        # Nobody may come in, or leave the auction's price behind, until it is over.
+        phase = i64(state.markets[market]["phase"])
+        if pending["price"] != 0:
+            phase = i64(Phase.CANCEL_ONLY)
+    elif phase == Phase.AUCTION:
+        pending["price"] = 0
     state.markets[market]["phase"] = phase
-    emit_market(state, out, EventKind.PHASE_SET, market, 0, phase)
+    emit(state, out, EventKind.PHASE_SET, outcome, market, 0, 0, 0, 0, 0, phase, 0, 0)
     return Outcome.ACCEPTED
 
 

@@ -8,11 +8,24 @@ from typing import Any
 
 from engine.core.emit import emit_cancelled_all, emit_market, emit_money
 from engine.core.jit import i64, rare
-from engine.core.layout import ACCOUNTS_MAX, TOKENS_MAX, State
-from engine.core.leave import sweep
-from engine.core.ledger import cell_at, head_at, is_leaving
+from engine.core.judge import refusal_of_barred
+from engine.core.layout import ACCOUNTS_MAX, TOKENS_MAX, WORK, State
+from engine.core.leave import sweep, sweep_some
+from engine.core.ledger import (
+    cell_at,
+    charge,
+    credit,
+    exits_of,
+    has_room,
+    head_at,
+    is_barred,
+    may_owe,
+    owns,
+)
 from engine.events import EventKind, Events
-from engine.types import ALL_ACCOUNTS, ALL_MARKETS, MONEY_MAX, Outcome
+from engine.types import ALL_ACCOUNTS, ALL_MARKETS, MONEY_MAX, MoneyFlag, Outcome
+
+ALWAYS = int(MoneyFlag.ALWAYS)
 
 
 @rare
@@ -61,10 +74,10 @@ def deposit(state: State, out: Events, row: Any) -> Outcome:
     unknown = unknown_owner(state, row)
     if unknown != Outcome.ACCEPTED:
         return unknown
-    if amount < 1 or amount > MONEY_MAX - state.tokens[token]["supply"]:
+    if not 1 <= amount <= MONEY_MAX or not has_room(state, token, amount, i64(0)):
         return Outcome.AMOUNT_OUT_OF_RANGE
     state.tokens[token]["supply"] += amount
-    state.cells[cell_at(state, account, token)]["available"] += amount
+    credit(state, account, token, amount)
     emit_money(state, out, EventKind.DEPOSITED, token, account, amount)
     return Outcome.ACCEPTED
 
@@ -74,15 +87,33 @@ def withdraw(state: State, out: Events, row: Any) -> Outcome:
     """Carry out WITHDRAW; return ACCEPTED or why not.
 
     An account that is leaving by itself cannot also be paid by us: both would spend one balance.
+    What has been paid already is booked whatever there is.
     """
     unknown = unknown_owner(state, row)
     if unknown != Outcome.ACCEPTED:
         return unknown
-    if is_leaving(state, i64(row["account"])):
-        return Outcome.ACCOUNT_FROZEN
+    account, has_happened = i64(row["account"]), row["flags"] & ALWAYS != 0
+    if is_barred(state, account) and not has_happened:
+        return refusal_of_barred(state, account)
     if row["amount"] < 1:
         return Outcome.AMOUNT_OUT_OF_RANGE
-    return _pay_out(state, out, row, EventKind.WITHDRAWN)
+    if not has_happened:
+        return _pay_out(state, out, row, EventKind.WITHDRAWN)
+    token, amount = i64(row["token"]), row["amount"]
+    if amount > MONEY_MAX or not may_owe(state, account, token, amount, -amount):
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    emit_money(state, out, EventKind.WITHDRAWN, token, account, amount)
+    state.tokens[token]["supply"] -= amount
+    take(state, out, account, token, amount)
+    return Outcome.ACCEPTED
+
+
+@rare
+def take(state: State, out: Events, account: int, token: int, pips: int) -> None:
+    """Take what the account must give; where it is not available its orders go first."""
+    if pips > state.cells[cell_at(state, account, token)]["available"]:
+        sweep(state, out, account, i64(ALL_MARKETS), Outcome.IN_DEBT)
+    charge(state, account, token, pips)
 
 
 @rare
@@ -103,8 +134,10 @@ def exit_end(state: State, out: Events, row: Any) -> Outcome:
     unknown = unknown_owner(state, row)
     if unknown != Outcome.ACCEPTED:
         return unknown
+    if row["flags"] & ALWAYS != 0:
+        return exit_has_ended(state, out, row)
     account = i64(row["account"])
-    if not is_leaving(state, account):
+    if exits_of(state, account) == 0:
         return Outcome.NOT_FROZEN
     if row["amount"] < 0:
         return Outcome.AMOUNT_OUT_OF_RANGE
@@ -112,6 +145,26 @@ def exit_end(state: State, out: Events, row: Any) -> Outcome:
     if paid == Outcome.ACCEPTED:
         state.cells[head_at(state, account)]["held"] -= 1
     return paid
+
+
+@rare
+def exit_has_ended(state: State, out: Events, row: Any) -> Outcome:
+    """Book what an exit has taken out of the vault: it was first, whoever else wanted it."""
+    token, account = i64(row["token"]), i64(row["account"])
+    amount, unpaid = row["amount"], row["price_ticks"]
+    if not 0 <= amount <= MONEY_MAX or not 0 <= unpaid <= MONEY_MAX:
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    from_unpaid = min(max(amount - owns(state, account, token), i64(0)), unpaid)
+    amount -= from_unpaid
+    if not may_owe(state, account, token, amount, -amount):
+        return Outcome.AMOUNT_OUT_OF_RANGE
+    if exits_of(state, account) > 0:
+        state.cells[head_at(state, account)]["held"] -= 1
+    emit_money(state, out, EventKind.EXIT_ENDED, token, account, amount)
+    out[state.counters[0]["out_row"] - 1]["order_left"] = from_unpaid
+    state.tokens[token]["supply"] -= amount
+    take(state, out, account, token, amount)
+    return Outcome.ACCEPTED
 
 
 @rare
@@ -125,7 +178,6 @@ def _pay_out(state: State, out: Events, row: Any, kind: EventKind) -> Outcome:
         return Outcome.INSUFFICIENT_BALANCE
     state.tokens[token]["supply"] -= amount
     balance["available"] -= amount
-    assert state.tokens[token]["supply"] >= 0
     emit_money(state, out, kind, token, account, amount)
     return Outcome.ACCEPTED
 
@@ -140,9 +192,9 @@ def cancel_all(state: State, out: Events, row: Any) -> Outcome:
     if not is_everybody and account >= state.counters[0]["accounts"]:
         return Outcome.UNKNOWN_ACCOUNT
     why = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.CANCELLED_BY_OWNER
-    count = sweep(state, out, account, market, why)
+    count, left = sweep_some(state, out, account, market, why, state.bounds[WORK])
     noted = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.ACCEPTED
-    emit_cancelled_all(state, out, noted, account, market, count)
+    emit_cancelled_all(state, out, noted, account, market, count, left)
     return Outcome.ACCEPTED
 
 
@@ -183,11 +235,18 @@ def judge_bust(state: State, row: Any) -> Outcome:
         return Outcome.AMOUNT_OUT_OF_RANGE
     listing = state.markets[row["market"]]
     base, quote = i64(listing["base"]), i64(listing["quote"])
+    if state.tokens[quote]["fees"] < buyer_fee + seller_fee:
+        return Outcome.INSUFFICIENT_BALANCE
+    if row["flags"] & ALWAYS != 0:
+        # Nothing leaves the exchange: what one side owes the other has.
+        if not may_owe(state, buyer, base, base_pips, i64(0)):
+            return Outcome.AMOUNT_OUT_OF_RANGE
+        if not may_owe(state, seller, quote, quote_pips - seller_fee, i64(0)):
+            return Outcome.AMOUNT_OUT_OF_RANGE
+        return Outcome.ACCEPTED
     if state.cells[cell_at(state, buyer, base)]["available"] < base_pips:
         return Outcome.INSUFFICIENT_BALANCE
     if state.cells[cell_at(state, seller, quote)]["available"] < quote_pips - seller_fee:
-        return Outcome.INSUFFICIENT_BALANCE
-    if state.tokens[quote]["fees"] < buyer_fee + seller_fee:
         return Outcome.INSUFFICIENT_BALANCE
     return Outcome.ACCEPTED
 
@@ -203,15 +262,15 @@ def bust(state: State, out: Events, row: Any) -> Outcome:
     buyer_fee, seller_fee = row["order_id"], row["expiry_ns"]
     listing = state.markets[row["market"]]
     base, quote = i64(listing["base"]), i64(listing["quote"])
-    state.cells[cell_at(state, buyer, base)]["available"] -= base_pips
-    state.cells[cell_at(state, buyer, quote)]["available"] += quote_pips + buyer_fee
-    state.cells[cell_at(state, seller, base)]["available"] += base_pips
-    state.cells[cell_at(state, seller, quote)]["available"] -= quote_pips - seller_fee
-    state.tokens[quote]["fees"] -= buyer_fee + seller_fee
     emit_market(state, out, EventKind.TRADE_BUSTED, i64(row["market"]), base_pips, quote_pips)
     event = out[state.counters[0]["out_row"] - 1]
     event["account"] = buyer
     event["maker_account"] = seller
     event["fee_pips"] = buyer_fee
     event["maker_fee_pips"] = seller_fee
+    take(state, out, buyer, base, base_pips)
+    take(state, out, seller, quote, quote_pips - seller_fee)
+    credit(state, buyer, quote, quote_pips + buyer_fee)
+    credit(state, seller, base, base_pips)
+    state.tokens[quote]["fees"] -= buyer_fee + seller_fee
     return Outcome.ACCEPTED

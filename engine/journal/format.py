@@ -74,7 +74,8 @@ class FileHeader(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the file's first sector."""
-        values = [*self.limits, *[0] * (LIMIT_COUNT - len(self.limits))]
+        limits = self.limits.written()
+        values = [*limits, *[0] * (LIMIT_COUNT - len(limits))]
         raw = _FILE_HEAD.pack(
             MAGIC,
             FORMAT_VERSION,
@@ -82,7 +83,7 @@ class FileHeader(NamedTuple):
             self.epoch,
             self.first_sequence,
             self.head_before,
-            len(self.limits),
+            len(limits),
             *values,
         )
         return (raw + blake2b(raw, digest_size=HASH_SIZE).digest()).ljust(SECTOR, b"\xff")
@@ -171,7 +172,8 @@ def file_name(first_sequence: int) -> str:
 
 def genesis(limits: Limits) -> bytes:
     """Return the head before the first record; it stands for the engine and its limits."""
-    numbers = np.array([ENGINE_VERSION, len(limits), *limits], "<i8")
+    values = limits.written()
+    numbers = np.array([ENGINE_VERSION, len(values), *values], "<i8")
     return blake2b(MAGIC + numbers.tobytes(), digest_size=HASH_SIZE).digest()
 
 
@@ -241,9 +243,9 @@ def unpack_file_header(raw: bytes, name: str) -> FileHeader:
             f"written by format {version}, engine {engine}; this is format {FORMAT_VERSION}, "
             f"engine {ENGINE_VERSION}",
         )
-    if count != len(Limits._fields):
-        raise JournalCorrupt(name, 56, f"it names {count} limits; this engine has others")
-    header = FileHeader(epoch, first, head, Limits(*limits[:count]))
+    if count > len(Limits._fields):
+        raise JournalCorrupt(name, 56, f"it names {count} limits; this engine knows fewer")
+    header = FileHeader(epoch, first, head, Limits.read(limits[:count]))
     if header.pack() != raw[:FILE_START]:
         raise JournalCorrupt(name, 0, "the file header's checksum does not verify")
     return header

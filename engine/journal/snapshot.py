@@ -28,7 +28,7 @@ SNAPSHOTS_KEPT: Final = 3
 SUFFIX: Final = ".snapshot"
 ASIDE: Final = SUFFIX + ".new"
 _MAGIC: Final = b"TILLSNAP"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEAD: Final = struct.Struct("<8sHHI")
 
 Columns = dict[str, NDArray[Any]]
@@ -75,7 +75,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
             snapshot.sequence,
             snapshot.time_ns,
             snapshot.head,
-            list(snapshot.limits),
+            list(snapshot.limits.written()),
             snapshot.state_hash,
             [(name, len(raw)) for name, raw in arrays.items()],
             [(name, len(raw)) for name, raw in snapshot.consumers.items()],
@@ -105,7 +105,7 @@ def unpack_snapshot(raw: bytes, name: str) -> Snapshot:
         table.sequence,
         table.time_ns,
         table.head,
-        Limits(*table.limits),
+        Limits.read(table.limits),
         table.state_hash,
         columns,
         consumers,

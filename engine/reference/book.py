@@ -65,12 +65,19 @@ class Market:
     tick_pips: int
     maker_ppm: int
     taker_ppm: int
+    area_min: int = 0
+    """Least lots * price_ticks of an order that may come in."""
     phase: int = Phase.OPEN
     last_ticks: int = 0
     """Price of the last trade, 0 before the first."""
     band_low: int = 0
     band_high: int = 0
     """The prices that may trade; both 0 when all may."""
+    pending_low: int = 0
+    pending_high: int = 0
+    """Between which prices trades have reached stops that are still to wake; 0 for none."""
+    auction_ticks: int = 0
+    """The price of an auction that goes on with the next command, else 0."""
     sides: "tuple[SortedDict[int, Queue], SortedDict[int, Queue]]" = field(
         default_factory=_two_ladders
     )
@@ -102,6 +109,18 @@ class Market:
         return (
             lots * self.lot_pips <= MONEY_MAX and self.notional(lots, price_ticks) <= MONEY_MAX // 2
         )
+
+    def reckoned_price(self, side: int, price_ticks: int, trigger_ticks: int) -> int:
+        """Return at which price the size of an order counts: where it would trade first.
+
+        An own limit far from there must not make a large order of a small one.
+        """
+        if trigger_ticks:
+            return trigger_ticks
+        against = self.best(Side.SELL if side == Side.BUY else Side.BUY)
+        if against is not None and self.crossed_by(side, price_ticks):
+            return against
+        return price_ticks
 
     def outside_band(self, side: int, price_ticks: int) -> bool:
         """Return whether an order of ``side`` at this limit could trade outside the band."""

@@ -3,7 +3,7 @@
 from engine.reference.book import Market, Order
 from engine.reference.state import State
 from engine.reference.terms import ICEBERG, POST_ONLY, REPRICE, STOP, phase_refuses, terms_agree
-from engine.types import ICEBERG_PARTS_MAX, LOTS_MAX, PRICE_MAX, Outcome, Side
+from engine.types import ICEBERG_PARTS_MAX, LOTS_MAX, PRICE_MAX, Outcome, Side, TimeInForce
 
 Row = dict[str, int]
 
@@ -32,6 +32,8 @@ class Judge:
             return Outcome.BAD_ORDER
         if state.exits[row["account"]]:
             return Outcome.ACCOUNT_FROZEN
+        if state.ledger.owes(row["account"]):
+            return Outcome.IN_DEBT
         market = state.markets[row["market"]]
         return (
             phase_refuses(market.phase, row["tif"], row["flags"])
@@ -69,7 +71,18 @@ class Judge:
             return Outcome.STOP_WOULD_TRIGGER
         if self.price(market, row) == 0:
             return Outcome.POST_ONLY_WOULD_TRADE
+        if self.is_too_small(market, row):
+            return Outcome.BELOW_LEAST_NOTIONAL
         return Outcome.ACCEPTED
+
+    def is_too_small(self, market: Market, row: Row) -> bool:
+        """Return whether an order, of an iceberg the part it shows, is below the least notional."""
+        special, is_stop = row["order_id"], row["flags"] & STOP
+        lots = special if row["flags"] & ICEBERG else row["amount"]
+        price_ticks = market.reckoned_price(
+            row["side"], row["price_ticks"], special if is_stop else 0
+        )
+        return lots * price_ticks < market.area_min
 
     def is_reached(self, market: Market, side: int, trigger_ticks: int) -> bool:
         """Return whether the last trade has already reached a trigger."""
@@ -104,6 +117,15 @@ class Judge:
             available += old.held_pips
         if available < needed:
             return Outcome.INSUFFICIENT_BALANCE
+        if self.has_too_many(row, old):
+            return Outcome.ACCOUNT_ORDERS_EXHAUSTED
         if state.slots.any_left() or (old is not None and state.slots.comes_back(old.order_id)):
             return Outcome.ACCEPTED
         return Outcome.CAPACITY
+
+    def has_too_many(self, row: Row, old: Order | None) -> bool:
+        """Return whether one more order that may rest or wait is more than an account may have."""
+        if row["tif"] != TimeInForce.GTC and not row["flags"] & STOP:
+            return False
+        count = self.state.order_counts[row["account"]] - (old is not None)
+        return count >= self.state.limits.account_orders

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 
+from engine.types import MONEY_MAX
+
 Key = tuple[int, int]
 """Account, token."""
 
@@ -38,13 +40,37 @@ class Ledger:
         self.add(account, token, -pips)
 
     def add(self, account: int, token: int, pips: int) -> None:
-        """Change what is available; a negative balance is our bug."""
+        """Change what is available; to take what is not there is our bug."""
         self.available[account, token] += pips
-        assert self.available[account, token] >= 0, (account, token)
+        assert pips >= 0 or self.available[account, token] >= 0, (account, token)
+
+    def charge(self, account: int, token: int, pips: int) -> None:
+        """Take ``pips``, whether or not they are there: what is missing is owed."""
+        self.available[account, token] -= pips
+
+    def owns(self, account: int, token: int) -> int:
+        """Return what an account has, held or not; 0 if it owes."""
+        key = account, token
+        return max(self.available[key] + self.held[key], 0)
+
+    def owes(self, account: int) -> bool:
+        """Return whether any balance of ``account`` is negative."""
+        return any(self.available[account, token] < 0 for token in range(self.tokens))
+
+    def owed(self, token: int) -> int:
+        """Return what all accounts together owe of ``token``."""
+        return -sum(
+            pips for (_, number), pips in self.available.items() if number == token and pips < 0
+        )
+
+    def has_room(self, token: int, coming: int, debt: int) -> bool:
+        """Return whether no number wraps when ``coming`` pips arrive and ``debt`` more are owed."""
+        owed = self.owed(token) + debt
+        return owed <= MONEY_MAX and self.supply[token] + coming + owed <= MONEY_MAX
 
     def hold(self, account: int, token: int, pips: int) -> None:
         """Move ``pips`` from available to held, or back when negative."""
         self.available[account, token] -= pips
         self.held[account, token] += pips
-        assert self.available[account, token] >= 0, (account, token)
+        assert pips <= 0 or self.available[account, token] >= 0, (account, token)
         assert self.held[account, token] >= 0, (account, token)

@@ -144,6 +144,10 @@ class Engine:
         """Return the pips of ``token`` deposited and not withdrawn."""
         return self.state.ledger.supply[token]
 
+    def owed(self, token: int) -> int:
+        """Return the pips of ``token`` that accounts with a negative balance owe."""
+        return self.state.ledger.owed(token)
+
     def best(self, market: int, side: Side) -> int | None:
         """Return the best price in ticks on ``side``, or None when it is empty."""
         return self.state.markets[market].best(side)

@@ -1,8 +1,10 @@
 """How are tokens and markets listed, changed, bounded, opened, halted and taken away?"""
 
+from collections.abc import Callable
+
 from engine.events import EventKind
 from engine.reference.auction import Auction
-from engine.reference.book import Market
+from engine.reference.book import Market, Order
 from engine.reference.judge import Row
 from engine.reference.state import State
 from engine.reference.stops import Stops
@@ -10,14 +12,21 @@ from engine.types import FEE_MAX_PPM, MONEY_MAX, PRICE_MAX, Outcome, Phase
 
 
 def terms_are_sane(row: Row) -> bool:
-    """Return whether lot, tick and fees of a listing make sense; a rebate is a taker's to pay."""
+    """Return whether the numbers of a listing make sense; a rebate is a taker's to pay."""
     maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
     return (
         1 <= row["order_id"] <= MONEY_MAX
         and 1 <= row["price_ticks"] <= MONEY_MAX
         and 0 <= taker_ppm <= FEE_MAX_PPM
         and -taker_ppm <= maker_ppm <= FEE_MAX_PPM
+        and 0 <= row["expiry_ns"] <= MONEY_MAX // 2
     )
+
+
+def area_min(row: Row) -> int:
+    """Return the fewest lots * ticks that cost as much as the least notional of a listing."""
+    least_pips, tick_pips = row["expiry_ns"], row["price_ticks"]
+    return -(-least_pips // tick_pips)
 
 
 class Markets:
@@ -57,7 +66,7 @@ class Markets:
         lot_pips, tick_pips = row["order_id"], row["price_ticks"]
         maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
         state.markets.append(
-            self.market_kind(base, quote, lot_pips, tick_pips, maker_ppm, taker_ppm)
+            self.market_kind(base, quote, lot_pips, tick_pips, maker_ppm, taker_ppm, area_min(row))
         )
         state.emit(EventKind.MARKET_LISTED, market=row["market"])
         return Outcome.ACCEPTED
@@ -69,9 +78,20 @@ class Markets:
         market = self.state.markets[row["market"]]
         return Outcome.MARKET_DELISTED if market.phase == Phase.DELISTED else market
 
-    def empty(self, number: int, why: Outcome) -> None:
-        """Remove all orders of one market, in slot order."""
-        self.state.sweep(lambda order: order.market == number, why)
+    def empty(self, number: int, why: Outcome) -> bool:
+        """Remove all orders of one market, in slot order, unless they are too many."""
+        market = self.state.markets[number]
+        if not self.sweep_few(lambda order: order.market == number, why):
+            return False
+        market.pending_low = market.pending_high = market.auction_ticks = 0
+        return True
+
+    def sweep_few(self, wanted: Callable[[Order], bool], why: Outcome) -> bool:
+        """Remove the orders that are ``wanted``, unless they are too many for one command."""
+        if sum(map(wanted, self.state.orders.values())) > self.state.limits.work:
+            return False
+        self.state.sweep(wanted, why)
+        return True
 
     def set_terms(self, row: Row) -> Outcome:
         """Carry out SET_TERMS: no order survives, because none was meant in the new units."""
@@ -80,9 +100,11 @@ class Markets:
             return market
         if not terms_are_sane(row):
             return Outcome.BAD_LISTING
-        self.empty(row["market"], Outcome.TERMS_CHANGED)
+        if not self.empty(row["market"], Outcome.TERMS_CHANGED):
+            return Outcome.TOO_MANY_ORDERS
         market.lot_pips, market.tick_pips = row["order_id"], row["price_ticks"]
         market.maker_ppm, market.taker_ppm = row["amount"], row["fee_cap_ppm"]
+        market.area_min = area_min(row)
         market.last_ticks = market.band_low = market.band_high = 0
         self.state.emit(EventKind.TERMS_SET, market=row["market"])
         return Outcome.ACCEPTED
@@ -92,7 +114,8 @@ class Markets:
         market = self.listed(row)
         if isinstance(market, Outcome):
             return market
-        self.empty(row["market"], Outcome.DELISTED)
+        if not self.empty(row["market"], Outcome.DELISTED):
+            return Outcome.TOO_MANY_ORDERS
         market.phase = Phase.DELISTED
         self.state.emit(EventKind.MARKET_DELISTED, market=row["market"])
         return Outcome.ACCEPTED
@@ -105,13 +128,16 @@ class Markets:
             return market
         if (low, high) != (0, 0) and not 1 <= low <= high <= PRICE_MAX:
             return Outcome.BAD_BAND
+        before = market.band_low, market.band_high
         market.band_low, market.band_high = low, high
-        self.state.sweep(
+        if not self.sweep_few(
             lambda order: (
                 order.market == number and market.outside_band(order.side, order.price_ticks)
             ),
             Outcome.BAND_MOVED,
-        )
+        ):
+            market.band_low, market.band_high = before
+            return Outcome.TOO_MANY_ORDERS
         self.state.emit(EventKind.BAND_SET, market=number, price_ticks=low, amount=high)
         return Outcome.ACCEPTED
 
@@ -123,12 +149,16 @@ class Markets:
             return market
         if not Phase.OPEN <= phase <= Phase.AUCTION:
             return Outcome.BAD_PHASE
-        if phase in (Phase.OPEN, Phase.POST_ONLY) and market.is_crossed():
-            self.auction.uncross(number)
+        self.stops.recall_reach(number)
+        outcome = Outcome.ACCEPTED
+        if phase in (Phase.OPEN, Phase.POST_ONLY) and not self.auction.uncross(number):
+            outcome = Outcome.MORE_REMAINS
+            phase = Phase.CANCEL_ONLY if market.auction_ticks else market.phase
+        elif phase == Phase.AUCTION:
+            market.auction_ticks = 0
         market.phase = phase
-        self.state.emit(EventKind.PHASE_SET, market=number, amount=phase)
-        if phase == Phase.OPEN:
-            self.stops.activate(number)
+        self.state.emit(EventKind.PHASE_SET, market=number, amount=phase, outcome=outcome)
+        self.stops.activate(number)
         return Outcome.ACCEPTED
 
     def poison(self, row: Row) -> Outcome:

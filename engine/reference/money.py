@@ -3,7 +3,9 @@
 from engine.events import EventKind
 from engine.reference.judge import Row
 from engine.reference.state import State
-from engine.types import MONEY_MAX, Outcome
+from engine.types import MONEY_MAX, MoneyFlag, Outcome
+
+ALWAYS = int(MoneyFlag.ALWAYS)
 
 
 class Money:
@@ -38,7 +40,7 @@ class Money:
         unknown = self.unknown_owner(row)
         if unknown:
             return unknown
-        if amount < 1 or self.state.ledger.supply[token] + amount > MONEY_MAX:
+        if not 1 <= amount <= MONEY_MAX or not self.state.ledger.has_room(token, amount, 0):
             return Outcome.AMOUNT_OUT_OF_RANGE
         self.state.ledger.bring_in(account, token, amount)
         self.state.emit(EventKind.DEPOSITED, account=account, token=token, amount=amount)
@@ -50,15 +52,33 @@ class Money:
         unknown = self.unknown_owner(row)
         if unknown:
             return unknown
-        if self.state.exits[account]:
+        has_happened = row["flags"] & ALWAYS
+        if not has_happened and self.state.exits[account]:
             return Outcome.ACCOUNT_FROZEN
+        if not has_happened and self.state.ledger.owes(account):
+            return Outcome.IN_DEBT
         if not 1 <= amount <= MONEY_MAX:
             return Outcome.AMOUNT_OUT_OF_RANGE
-        if amount > self.state.ledger.available[account, token]:
+        if has_happened:
+            if not self.may_owe(account, token, amount):
+                return Outcome.AMOUNT_OUT_OF_RANGE
+        elif amount > self.state.ledger.available[account, token]:
             return Outcome.INSUFFICIENT_BALANCE
-        self.state.ledger.take_out(account, token, amount)
         self.state.emit(EventKind.WITHDRAWN, account=account, token=token, amount=amount)
+        self.state.ledger.supply[token] -= amount
+        self.take(account, token, amount)
         return Outcome.ACCEPTED
+
+    def may_owe(self, account: int, token: int, pips: int) -> bool:
+        """Return whether ``pips`` can leave an account by force without any number wrapping."""
+        ledger = self.state.ledger
+        return ledger.has_room(token, -pips, max(pips - ledger.owns(account, token), 0))
+
+    def take(self, account: int, token: int, pips: int) -> None:
+        """Take what the account must give; where it is not available its orders go first."""
+        if pips > self.state.ledger.available[account, token]:
+            self.state.sweep(lambda order: order.account == account, Outcome.IN_DEBT)
+        self.state.ledger.charge(account, token, pips)
 
     def exit_begin(self, row: Row) -> Outcome:
         """Carry out EXIT_BEGIN: the account's orders go, in slot order."""
@@ -76,6 +96,8 @@ class Money:
         unknown = self.unknown_owner(row)
         if unknown:
             return unknown
+        if row["flags"] & ALWAYS:
+            return self.exit_has_ended(account, token, amount, row["price_ticks"])
         if not self.state.exits[account]:
             return Outcome.NOT_FROZEN
         if not 0 <= amount <= MONEY_MAX:
@@ -85,6 +107,30 @@ class Money:
         self.state.exits[account] -= 1
         self.state.ledger.take_out(account, token, amount)
         self.state.emit(EventKind.EXIT_ENDED, account=account, token=token, amount=amount)
+        return Outcome.ACCEPTED
+
+    def exit_has_ended(self, account: int, token: int, amount: int, unpaid: int) -> Outcome:
+        """Book what an exit has taken out of the vault: it was first, whoever else wanted it.
+
+        ``unpaid`` pips of withdrawals that were debited before may have been taken with it.
+        """
+        if not 0 <= amount <= MONEY_MAX or not 0 <= unpaid <= MONEY_MAX:
+            return Outcome.AMOUNT_OUT_OF_RANGE
+        ledger = self.state.ledger
+        from_unpaid = min(max(amount - ledger.owns(account, token), 0), unpaid)
+        amount -= from_unpaid
+        if not self.may_owe(account, token, amount):
+            return Outcome.AMOUNT_OUT_OF_RANGE
+        self.state.exits[account] = max(self.state.exits[account] - 1, 0)
+        self.state.emit(
+            EventKind.EXIT_ENDED,
+            account=account,
+            token=token,
+            amount=amount,
+            order_left=from_unpaid,
+        )
+        ledger.supply[token] -= amount
+        self.take(account, token, amount)
         return Outcome.ACCEPTED
 
     def judge_bust(self, row: Row) -> Outcome:
@@ -104,11 +150,17 @@ class Money:
         if max(fees) > quote or min(fees) < -quote or sum(fees) < 0:
             return Outcome.AMOUNT_OUT_OF_RANGE
         market, ledger = self.state.markets[row["market"]], self.state.ledger
-        if (
-            ledger.available[buyer, market.base] < base
-            or ledger.available[seller, market.quote] < quote - fees[1]
-            or ledger.fees[market.quote] < sum(fees)
-        ):
+        if ledger.fees[market.quote] < sum(fees):
+            return Outcome.INSUFFICIENT_BALANCE
+        sides = (buyer, market.base, base), (seller, market.quote, quote - fees[1])
+        if row["flags"] & ALWAYS:
+            # Nothing leaves the exchange: what one side owes the other has.
+            room = all(
+                ledger.has_room(token, 0, max(pips - ledger.owns(account, token), 0))
+                for account, token, pips in sides
+            )
+            return Outcome.ACCEPTED if room else Outcome.AMOUNT_OUT_OF_RANGE
+        if any(ledger.available[account, token] < pips for account, token, pips in sides):
             return Outcome.INSUFFICIENT_BALANCE
         return Outcome.ACCEPTED
 
@@ -122,11 +174,6 @@ class Money:
         )
         buyer_fee, seller_fee = row["order_id"], row["expiry_ns"]
         market, ledger = self.state.markets[row["market"]], self.state.ledger
-        ledger.add(buyer, market.base, -base)
-        ledger.add(buyer, market.quote, quote + buyer_fee)
-        ledger.add(seller, market.base, base)
-        ledger.add(seller, market.quote, seller_fee - quote)
-        ledger.fees[market.quote] -= buyer_fee + seller_fee
         self.state.emit(
             EventKind.TRADE_BUSTED,
             market=row["market"],
@@ -137,4 +184,9 @@ class Money:
             fee=buyer_fee,
             maker_fee=seller_fee,
         )
+        self.take(buyer, market.base, base)
+        self.take(seller, market.quote, quote - seller_fee)
+        ledger.add(buyer, market.quote, quote + buyer_fee)
+        ledger.add(seller, market.base, base)
+        ledger.fees[market.quote] -= buyer_fee + seller_fee
         return Outcome.ACCEPTED

@@ -51,6 +51,10 @@ async def read_config(services: Here) -> Answer:
             "Acknowledgement": ACKNOWLEDGEMENT_TYPE,
         },
         "tokens": [token_row(token) for token in exchange.catalog.tokens],
+        "least_withdrawal": {
+            token.symbol: decimal_text(exchange.least_withdrawal(token))
+            for token in exchange.catalog.tokens
+        },
         "fees": {
             market.symbol: {
                 "maker_fee_ppm": market.maker_fee_ppm,
@@ -152,6 +156,7 @@ def market_row(services: Services, market: Market) -> replies.MarketRow:
         "quote": token_row(market.quote),
         "lot_size": decimal_text(market.lot_pips, places_of(market.lot_pips)),
         "tick_size": decimal_text(step, places_of(step)),
+        "least_notional": decimal_text(market.least_notional_pips),
         "lot_pips": str(market.lot_pips),
         "tick_pips": str(market.tick_pips),
         "maker_fee_ppm": market.maker_fee_ppm,

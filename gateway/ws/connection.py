@@ -328,15 +328,17 @@ class Connection:
                 account = self._me().account
 
                 def orders() -> Message:
-                    mine = users.open_orders(account)
-                    rows = {
-                        "event": users.event_index,
-                        "number": users.frame_number(account),
-                        "orders": mine,
-                        "next": mine[-1]["sequence"] if len(mine) == PAGE_MAX else None,
-                        "fills": users.fills(account, SNAPSHOT_FILLS),
-                    }
-                    return Message({**head, **rows})
+                    rows = users.open_orders(account)
+                    return Message(
+                        {
+                            **head,
+                            "event": users.event_index,
+                            "number": users.frame_number(account),
+                            "orders": rows,
+                            "next": rows[-1]["sequence"] if len(rows) == PAGE_MAX else None,
+                            "fills": users.fills(account, SNAPSHOT_FILLS),
+                        }
+                    )
 
                 return orders_channel(account), orders
             case "balances", "":

@@ -46,7 +46,7 @@ from settlement.attachments import (
     TokenListing,
     encode,
 )
-from settlement.catalog import Catalog, ChangesOfTerms, Market
+from settlement.catalog import Catalog, ChangesOfTerms, Market, Token
 from settlement.eip712 import (
     Domain,
     KeyGrant,
@@ -200,6 +200,9 @@ class MemoryExchange:
 
     def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
         return self.engine.depth(market.number, side, levels)
+
+    def least_withdrawal(self, token: Token) -> int:
+        return 1
 
     def next_nonce(self, account: bytes) -> int:
         return max((n for a, lane, n in self._spent if a == account and not lane), default=0) + 1

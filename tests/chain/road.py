@@ -240,16 +240,21 @@ class Road:
         return self.commit(row, order)
 
     def withdraw(
-        self, owner: Signer, token: bytes, amount: int, nonce: int, expires_in_s: int = 1_800
+        self,
+        owner: Signer,
+        token: bytes,
+        amount: int,
+        nonce: int,
+        expires_in_s: int = 1_800,
+        to: bytes | None = None,
     ) -> Events:
-        """Sign a withdrawal to the owner and debit it."""
+        """Sign a withdrawal to the owner, or to another receiver, and debit it."""
+        receiver = owner.address if to is None else to
         expiry = self.clock() // NS + expires_in_s
-        unsigned = SignedWithdrawal(
-            owner.address, token, owner.address, amount, nonce, expiry, b"", b""
-        )
+        unsigned = SignedWithdrawal(owner.address, token, receiver, amount, nonce, expiry, b"", b"")
         digest = eip712.withdrawal_digest(self.domain, unsigned)
         withdrawal = SignedWithdrawal(
-            *(owner.address, token, owner.address, amount, nonce, expiry),
+            *(owner.address, token, receiver, amount, nonce, expiry),
             owner.sign_digest(digest),
             digest,
         )

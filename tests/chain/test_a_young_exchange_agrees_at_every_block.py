@@ -15,6 +15,7 @@ from settlement.batch import encode_call
 from settlement.devchain import DevChain
 from settlement.reconcile import Reconciler
 from settlement.refusals import why_refused
+from settlement.withdrawals import Withdrawals
 from tests.chain.conftest import Clock
 from tests.chain.road import ALICE, Road
 
@@ -52,6 +53,7 @@ def words_about(road: Road, exchange: bytes) -> tuple[list[str], int]:
             road.admission,
             road.domain,
             road.clock,
+            Withdrawals(frozenset(), {}, road.settler.returns),
         )
         reconciliation = Reconciliation(reconciler(road, exchange), desk)
         for block in range(1, blocks):

@@ -8,7 +8,7 @@ import pytest
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
 from settlement.actions import Action, ActionKind, ActionState
-from settlement.attachments import WithdrawalReturned
+from settlement.attachments import WithdrawalPaid, WithdrawalReturned
 from settlement.batch import encode_call
 from settlement.busts import bust_command, bust_evidence
 from settlement.devchain import DevChain, start_devchain
@@ -34,16 +34,17 @@ def road(chain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
     built.close()
 
 
+PAID = WithdrawalPaid(0)
+
+
 def undo(road: Road) -> list[int]:
     """Do what the gateway does with what is due; return the trades that were busted."""
     busted = []
     for bust in road.settler.busts_due():
         row = bust_command(road.catalog, bust.trade)
         events = road.commit(row, bust_evidence(bust))
-        if events[0]["outcome"] == Outcome.ACCEPTED:
-            busted.append(bust.trade.trade_id)
-        else:
-            road.settler.bust_refused(bust, Outcome(int(events[0]["outcome"])))
+        assert events[0]["outcome"] == Outcome.ACCEPTED
+        busted.append(bust.trade.trade_id)
     for due in road.settler.returns_due():
         account, token = road.account(due.account), road.catalog.token_by_address(due.token)
         assert token is not None
@@ -143,21 +144,23 @@ def test_a_restart_at_any_step_of_the_repair_ends_the_same(road: Road, clock: Cl
     assert road.settler.halted is None
 
 
-def test_a_trade_whose_proceeds_are_spent_halts_and_says_so(road: Road, clock: Clock):
-    """The engine refuses the bust; nothing is settled over it, and nothing is lost."""
+def test_found_a_trade_whose_proceeds_were_spent_stopped_settlement(road: Road, clock: Clock):
+    """C1: the seller sold on, withdrew it all, and no bust could be booked ever again."""
     steal(road, CAROL, road.usd, 10**14)
     trade_on(road, 1, CAROL)
-    everything = road.engine.available(road.account(CAROL.address), 1)
-    road.place(CAROL, Side.SELL, 9_999, everything // 10**6, nonce=1, lane=LANE)
+    account = road.account(CAROL.address)
+    had = {token: road.engine.available(account, token) for token in (0, 1)}
+    road.place(CAROL, Side.SELL, 9_999, 5, nonce=1, lane=LANE)
+    road.commit(command(Kind.WITHDRAW, flags=1, account=account, token=1, amount=had[1]), PAID)
 
-    settle(road, clock)
-
-    assert "trade 1 cannot settle (InsufficientBalance" in str(road.settler.halted)
-    assert "INSUFFICIENT_BALANCE" in str(road.settler.halted)
-    road.commit(command(Kind.CANCEL_ALL, account=road.account(CAROL.address), market=2**16 - 1))
-    clock.ahead_ns += 60 * NS
     assert settle(road, clock) == [1]
+
     assert road.settler.halted is None
+    assert road.engine.available(account, 1) == -10 * 10**6, "what it sold is owed"
+    assert road.engine.orders_live == 0
+    trade_on(road, 2)
+    settle(road, clock)
+    assert road.settler.trade_state(2).state == "final", "everybody else goes on"
 
 
 def test_trades_left_for_longer_than_the_horizon_settle_if_their_orders_live(

@@ -22,13 +22,16 @@ from engine.types import (
     MONEY_MAX,
     PRICE_MAX,
     Limits,
+    MoneyFlag,
     OrderFlag,
     Outcome,
     Phase,
     TimeInForce,
 )
 
-WORLD: Final = Limits(tokens=14, markets=40, accounts=16, orders=250, ladder_ticks=700)
+FEW: Final = {"account_orders": 60, "fills": 6, "trades": 12, "passes": 2, "work": 20}
+"""So little that each bound is met every day."""
+WORLD: Final = Limits(tokens=14, markets=40, accounts=16, orders=250, ladder_ticks=700, **FEW)
 LISTINGS: Final = (
     {"lot_pips": 10, "tick_pips": 100, "maker_fee_ppm": 150, "taker_fee_ppm": 900},
     {"lot_pips": 7, "tick_pips": 3, "maker_fee_ppm": FEE_MAX_PPM, "taker_fee_ppm": 0},
@@ -95,6 +98,7 @@ RICH: Final = 6
 FOUNDERS: Final = 10
 """How many accounts, of which so many are rich, there are to begin with."""
 
+ALWAYS: Final = int(MoneyFlag.ALWAYS)
 ENGINE_END: Final = 200
 """From this number on outcomes are not the engine's."""
 
@@ -234,7 +238,7 @@ class Crowd:
                     self.live.pop(order_id, None)
             elif kind == EventKind.EXIT_BEGUN:
                 self.frozen.append(account)
-            elif kind == EventKind.EXIT_ENDED:
+            elif kind == EventKind.EXIT_ENDED and account in self.frozen:
                 self.frozen.remove(account)
             elif kind == EventKind.TOKEN_LISTED:
                 self.tokens += 1
@@ -361,7 +365,7 @@ class Crowd:
         return {"market": market, "price_ticks": low, "amount": min(high, PRICE_MAX)}
 
     def some_terms(self) -> Row:
-        """Draw lot, tick and fees, seldom senseless ones."""
+        """Draw lot, tick and fees, seldom senseless ones, and sometimes a least notional."""
         terms = self.random.choice(LISTINGS)
         maker_ppm = -(FEE_MAX_PPM) if self.random.random() < 0.1 else terms["maker_fee_ppm"]
         return {
@@ -369,6 +373,7 @@ class Crowd:
             "price_ticks": terms["tick_pips"],
             "amount": maker_ppm,
             "fee_cap_ppm": terms["taker_fee_ppm"],
+            "expiry_ns": self.random.choice((*(0,) * 5, *(700 * terms["tick_pips"],) * 4, -1)),
         }
 
     def terms(self, _: int) -> Row:
@@ -411,13 +416,15 @@ class Crowd:
             "amount": quote,
             "order_id": random.choice((0, 1, 1, 5, quote, -1)),
             "expiry_ns": random.choice((0, 1, -1, 3)),
+            "flags": random.choice((0, ALWAYS)),
         }
 
     def transfer(self, account: int) -> Row:
-        """Draw a DEPOSIT or WITHDRAW."""
+        """Draw a DEPOSIT or WITHDRAW, of those some that have been paid already."""
         amount = self.random.choice((*(1, 10**4, 10**6, 10**7) * 5, 0, MONEY_MAX))
         token = WORLD.tokens if self.random.random() < 0.02 else self.random.randrange(3)
-        return {"account": account, "token": token, "amount": amount}
+        flags = ALWAYS if self.random.random() < 0.1 else 0
+        return {"account": account, "token": token, "amount": amount, "flags": flags}
 
     def exit_begin(self, _: int) -> Row:
         """Draw an EXIT_BEGIN of one of those who may leave."""
@@ -428,7 +435,12 @@ class Crowd:
         amount = self.random.choice((0, 0, 1, 10**4))
         if self.frozen and self.random.random() < 0.95:
             account = self.random.choice(self.frozen)
-        return {"account": account, "token": self.random.randrange(3), "amount": amount}
+        row = {"account": account, "token": self.random.randrange(3), "amount": amount}
+        if self.random.random() < 0.5:
+            # Sometimes far more than the account has, some of it from unpaid withdrawals.
+            row["amount"] = self.random.choice((amount, 2**40, MONEY_MAX))
+            row |= {"flags": ALWAYS, "price_ticks": self.random.choice((0, 5, 10**6, MONEY_MAX))}
+        return row
 
     def order(self, account: int) -> Row:
         """Draw an order near the wandering middle; whales sweep many levels."""

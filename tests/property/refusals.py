@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from engine.commands import Kind
-from engine.types import MONEY_MAX, PRICE_MAX, OrderFlag, Outcome, Phase, TimeInForce
+from engine.types import MONEY_MAX, PRICE_MAX, MoneyFlag, OrderFlag, Outcome, Phase, TimeInForce
 from tests.property.shadow import Listing, Open, Shadow, toward
 
 Row = dict[str, int]
@@ -20,6 +20,9 @@ CLOSED: Final = {
     Outcome.MARKET_IN_AUCTION: Phase.AUCTION,
     Outcome.MARKET_DELISTED: Phase.DELISTED,
 }
+
+
+MONEY_KINDS: Final = (Kind.WITHDRAW, Kind.EXIT_END)
 
 
 class Asked:
@@ -73,7 +76,9 @@ class Asked:
         row, account = self.row, self.row["account"]
         if row["kind"] == Kind.BUST:
             return self.too_poor_to_go_back()
-        if row["kind"] in (Kind.WITHDRAW, Kind.EXIT_END):
+        if row["kind"] in MONEY_KINDS and row["flags"] & MoneyFlag.ALWAYS:
+            return False
+        if row["kind"] in MONEY_KINDS:
             token, needed = row["token"], row["amount"]
         else:
             token, needed = self.market.worst(self.side, row["amount"], row["price_ticks"])
@@ -86,13 +91,30 @@ class Asked:
     def too_poor_to_go_back(self) -> bool:
         """The buyer, the seller or the house no longer has what the trade gave it."""
         row, held = self.row, self.shadow.held()
+        if self.shadow.fees[self.market.quote] < row["order_id"] + row["expiry_ns"]:
+            return True
+        if row["flags"] & MoneyFlag.ALWAYS:
+            return False
         buyer, seller = row["account"], row["fee_cap_ppm"]
         base, quote = (buyer, self.market.base), (seller, self.market.quote)
         return (
             self.shadow.owned[base] - held.get(base, 0) < row["price_ticks"]
             or self.shadow.owned[quote] - held.get(quote, 0) < row["amount"] - row["expiry_ns"]
-            or self.shadow.fees[self.market.quote] < row["order_id"] + row["expiry_ns"]
         )
+
+    def too_small(self) -> bool:
+        """It is below the least notional, or would be; of an iceberg the part it would show."""
+        row, order = self.row, self.order
+        if row["kind"] == Kind.AMEND and order is not None:
+            notional = self.market.notional(row["amount"], order.trigger or order.price)
+            return notional < self.market.least_pips
+        display = row["order_id"] if row["flags"] & OrderFlag.ICEBERG else 0
+        if display and row["kind"] == Kind.REPLACE and order is not None:
+            display = order.display
+        trigger = row["order_id"] if row["flags"] & OrderFlag.STOP else 0
+        numbers = row["price_ticks"], row["amount"], 0, row["expiry_ns"], row["tif"], row["flags"]
+        asked = Open(0, self.number, self.side, row["account"], *numbers, display, 0, trigger)
+        return self.shadow.is_small(asked)
 
     def closed(self, phase: Phase) -> bool:
         """The market is in that phase, and the phase forbids it."""
@@ -112,6 +134,8 @@ JUDGED: Final[Mapping[Outcome, Callable[[Asked], bool]]] = {
     Outcome.NOT_OWNER: Asked.not_owner,
     Outcome.INSUFFICIENT_BALANCE: Asked.too_poor,
     Outcome.OUTSIDE_BAND: Asked.outside_band,
+    Outcome.BELOW_LEAST_NOTIONAL: Asked.too_small,
+    Outcome.IN_DEBT: lambda asked: asked.shadow.owes(asked.row["account"]),
     Outcome.STOP_WOULD_TRIGGER: Asked.would_trigger,
     Outcome.POST_ONLY_WOULD_TRADE: Asked.would_trade,
     Outcome.ORDER_EXPIRED: lambda asked: asked.row["expiry_ns"] <= asked.now_ns,

@@ -18,12 +18,14 @@ from engine.types import (
     MONEY_MAX,
     PRICE_MAX,
     Limits,
+    MoneyFlag,
     OrderFlag,
     Side,
 )
 from tests.property.audit import Audit
 
-TINY = Limits(tokens=3, markets=3, accounts=4, orders=12, ladder_ticks=128, generations=6)
+FEW = {"account_orders": 6, "fills": 2, "trades": 3, "passes": 1, "work": 3}
+TINY = Limits(tokens=3, markets=3, accounts=4, orders=12, ladder_ticks=128, generations=6, **FEW)
 ACCOUNTS = st.integers(0, 3)
 TOKENS = st.integers(0, 2)
 NEAR = st.integers(62, 67)
@@ -33,6 +35,7 @@ PRICES = st.one_of(
     st.integers(-1, 201),
     st.sampled_from([5_000, 2**20, PRICE_MAX - 1, PRICE_MAX, PRICE_MAX + 1]),
 )
+ALWAYS = int(MoneyFlag.ALWAYS)
 SELF_MODES = st.sampled_from([0, 0, 4, 8, 12])
 POST_ONLY, REPRICE = int(OrderFlag.POST_ONLY), int(OrderFlag.REPRICE)
 STOP, ICEBERG = int(OrderFlag.STOP), int(OrderFlag.ICEBERG)
@@ -48,7 +51,7 @@ class TwoEngines(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.kernel, self.oracle = core.Engine(TINY), reference.Engine(TINY)
-        self.audit = Audit()
+        self.audit = Audit(TINY)
         self.sequence = self.time_ns = 0
         self.ids: list[int] = [1]
 
@@ -67,11 +70,13 @@ class TwoEngines(RuleBasedStateMachine):
     @initialize(
         tick_pips=st.sampled_from([1, 1000, 2**50]),
         fees=st.sampled_from([(70, 0), (70, 999), (10_000, 10_000), (-999, 999), (-1, 10_000)]),
+        least_ticks=st.sampled_from([0, 0, 130]),
     )
-    def open(self, tick_pips: int, fees: tuple[int, int]) -> None:
+    def open(self, tick_pips: int, fees: tuple[int, int], least_ticks: int) -> None:
         maker_ppm, taker_ppm = fees
         terms = {"maker_fee_ppm": maker_ppm, "taker_fee_ppm": taker_ppm}
         terms |= {"lot_pips": 3, "tick_pips": tick_pips}
+        terms |= {"least_notional_pips": min(least_ticks * tick_pips, MONEY_MAX // 2)}
         self.send(
             *(command(Kind.LIST_TOKEN, token=token) for token in range(2)),
             list_market(0, 0, 1, **terms),
@@ -193,9 +198,35 @@ class TwoEngines(RuleBasedStateMachine):
         account=ACCOUNTS,
         token=TOKENS,
         amount=AMOUNTS,
+        flags=st.sampled_from([0, 0, ALWAYS]),
     )
-    def move_money(self, kind: Kind, account: int, token: int, amount: int) -> None:
-        self.send(command(kind, account=account, token=token, amount=amount))
+    def move_money(self, kind: Kind, **fields: int) -> None:
+        self.send(command(kind, **fields))
+
+    @rule(account=ACCOUNTS, token=TOKENS, amount=AMOUNTS, unpaid=AMOUNTS)
+    def exit_was_first(self, unpaid: int, **fields: int) -> None:
+        self.send(command(Kind.EXIT_END, price_ticks=unpaid, flags=ALWAYS, **fields))
+
+    @rule(
+        buyer=ACCOUNTS,
+        seller=ACCOUNTS,
+        base_pips=AMOUNTS,
+        quote_pips=AMOUNTS,
+        fees=st.sampled_from([(0, 0), (1, 0), (1, -1), (0, 1)]),
+        flags=st.sampled_from([0, ALWAYS, ALWAYS]),
+    )
+    def bust(
+        self,
+        buyer: int,
+        seller: int,
+        base_pips: int,
+        quote_pips: int,
+        fees: tuple[int, int],
+        flags: int,
+    ) -> None:
+        row = {"account": buyer, "fee_cap_ppm": seller, "flags": flags}
+        row |= {"price_ticks": base_pips, "amount": quote_pips}
+        self.send(command(Kind.BUST, order_id=fees[0], expiry_ns=fees[1], **row))
 
     @rule(
         account=st.one_of(ACCOUNTS, st.just(ALL_ACCOUNTS)),

@@ -16,6 +16,7 @@ from settlement.admission import Admission
 from settlement.attachments import ZERO_REF, DepositEvidence, TokenListing
 from settlement.catalog import Catalog
 from settlement.keys import KeyBook
+from settlement.withdrawals import Withdrawals
 from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
 from tests.journal.rig import MemoryStorage
 
@@ -51,7 +52,13 @@ class House:
     """An exchange over a gated disk; an async context."""
 
     def __init__(
-        self, storage=None, queue_max=QUEUE_MAX, machine_type=Engine, snapshots=None, consumers=None
+        self,
+        storage=None,
+        queue_max=QUEUE_MAX,
+        machine_type=Engine,
+        snapshots=None,
+        consumers=None,
+        withdrawals=None,
     ):
         """``consumers`` takes this house and returns more of them."""
         self.storage = storage or GatedStorage()
@@ -71,6 +78,7 @@ class House:
             self.admission,
             DOMAIN,
             lambda: self.now_ns,
+            withdrawals or Withdrawals(frozenset(), {"USD": 1, "TOKEN": 1}, NothingIsOpen()),
         )
         for consumer in consumers(self) if consumers else ():
             self.pipeline.follow(consumer)
@@ -112,6 +120,13 @@ class House:
             for token in (USD, TOKEN):
                 proof = evidence(owner.address + token)
                 assert (await self.exchange.credit(owner.address, token, pips, proof)).accepted
+
+
+class NothingIsOpen:
+    """Nobody follows withdrawals to the chain here: each is as good as paid."""
+
+    def unpaid(self, account, token):
+        return None
 
 
 def evidence(salt=b"", log_index=0):

@@ -48,10 +48,12 @@ def house_on(storage, outbox, snapshots=None):
     def consumers(house):
         channels = Channels()
         matched = TradeState("matched")
+        # It asks the chain only when told to look.
+        returns = Returns(None, outbox, DOMAIN.contract, 0, 1, lambda _: None)
         return (
             DepositBook(house.catalog),
-            Sealer(outbox, house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS)),
-            Returns(None, outbox, DOMAIN.contract, 0, 1),  # Asks the chain only when told to look.
+            Sealer(outbox, house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), returns),
+            returns,
             MarketData(house.catalog, channels, lambda _: matched),
             UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),

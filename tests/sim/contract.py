@@ -284,8 +284,7 @@ class Machine:
         for signed, signer, index in ((digest, account, 7), (consent, operator, 8)):
             if recover(signed, call.tail(index)) != signer:
                 raise RefusedError("NotSignedBy")
-        if ledgers.next_sequence <= place:
-            raise RefusedError("LogNotSettled")
+        self._wait_for(ledgers, place)
         if expiry < call.timestamp:
             raise RefusedError("Expired")
         if nonce <= ledgers.withdrawal_nonces.get(account, 0):
@@ -297,6 +296,11 @@ class Machine:
         ledgers.withdrawal_nonces[account] = nonce
         paid = emitted(call.to, WITHDRAWN, account, token.address, to, amount, nonce)
         return [paid, self._pay(ledgers, token, to, raw)]
+
+    def _wait_for(self, ledgers: Ledgers, place: int) -> None:
+        """Nothing is paid before a batch has covered what the withdrawal stands behind."""
+        if ledgers.next_sequence <= place:
+            raise RefusedError("LogNotSettled")
 
     def _request_exit(self, ledgers: Ledgers, call: Call) -> list[Emitted]:
         token, amount = self._token(call.address(0)).address, call.number(1)

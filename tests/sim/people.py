@@ -90,18 +90,11 @@ class Trader:
             self.nonce += 1
             nonce, flags = self.nonce, flags | OrderBits.SINGLE_SHOT
         lifetime_s = dice.choice((5, 60, 60, 600, 3_600, *(DAY_S,) * 6))
-        fields: dict[str, Any] = {
-            "account": self.address,
+        fields = self._fields(lots, ticks, now_s + lifetime_s) | {
             "nonce": nonce,
             "flags": int(flags),
             "lane": lane,
-            "base": self.token,
-            "quote": self.usd,
-            "base_amount": lots * LOT_PIPS,
-            "quote_amount": lots * ticks * TICK_PIPS,
-            "expiry": now_s + lifetime_s,
             "max_fee_ppm": dice.choice((100, *(1_000, 5_000) * 8)),
-            "ref": ZERO_REF,
             "client_id": self._client_id(),
         }
         if garbage:
@@ -111,6 +104,30 @@ class Trader:
                 "lane": dice.choice((0, 1, LANE - 1, 0xFFFF)),
                 "flags": dice.randrange(16),
             }.get(name, dice.choice(GARBAGE))
+        return self._signed(fields)
+
+    def taker(self, middle: int, now_s: int, *, sells: bool) -> Placed:
+        """Sign an order that takes whatever rests near ``middle``."""
+        self.nonce += 1
+        flags = OrderBits.SINGLE_SHOT | (OrderBits.SELL if sells else OrderBits(0))
+        fields = self._fields(8, middle + (-20 if sells else 20), now_s + DAY_S)
+        return self._signed(fields | {"nonce": self.nonce, "flags": int(flags)})
+
+    def _fields(self, lots: int, ticks: int, expiry: int) -> dict[str, Any]:
+        return {
+            "account": self.address,
+            "lane": 0,
+            "base": self.token,
+            "quote": self.usd,
+            "base_amount": lots * LOT_PIPS,
+            "quote_amount": lots * ticks * TICK_PIPS,
+            "expiry": expiry,
+            "max_fee_ppm": 5_000,
+            "ref": ZERO_REF,
+            "client_id": "",
+        }
+
+    def _signed(self, fields: dict[str, Any]) -> Placed:
         unsigned = SignedOrder(**fields, signer=self.address, signature=b"", digest=b"")
         digest = order_digest(self.domain, unsigned)
         placed = Placed(

@@ -25,6 +25,7 @@ REACHED = (
     *("requoted", "refused order tried again", "refused order taken later"),
     *("chain call lost", "chain answer lost", "receipt missing", "transaction forgotten"),
     *("chain answer stale", "operator nonce spent by a stranger", "reorg of 11"),
+    *("withdrawal sent by a stranger", "asked for everything"),
     *("webhook lost", "webhook answer lost", "webhook delivered", "invoices", "payments"),
     *("event TRADE", "event CANCELLED", "event WITHDRAWN", "event EXIT_ENDED"),
     *("phase OPEN", "phase POST_ONLY", "phase CANCEL_ONLY", "phase HALTED"),

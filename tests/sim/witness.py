@@ -100,7 +100,7 @@ class Witness:
             self._count(f"event {kind.name}")
             if kind is EventKind.TRADE:
                 self.last_trade = int(event["trade_id"])
-            elif kind is EventKind.WITHDRAWN:
+            elif kind is EventKind.WITHDRAWN and frame.command["flags"] == 0:
                 self.last_payout = frame.sequence
             elif kind is EventKind.PHASE_SET:
                 self._count(f"phase {Phase(int(frame.command['amount'])).name}")

@@ -16,6 +16,7 @@ from engine.types import (
     LOTS_MAX,
     MONEY_MAX,
     PRICE_MAX,
+    MoneyFlag,
     OrderFlag,
     Outcome,
     Phase,
@@ -80,6 +81,11 @@ def terms(market: int = 0, **changed: int) -> np.void:
 def market(number: int, base: int = BASE, quote: int = QUOTE, **changed: int) -> np.void:
     terms = {"lot_pips": 1, "tick_pips": 1, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
     return list_market(number, base, quote, **(terms | changed))
+
+
+def paid_out(amount: int) -> np.void:
+    """Return the command that books a payout which has happened, whatever there is."""
+    return command(Kind.WITHDRAW, token=QUOTE, amount=amount, flags=MoneyFlag.ALWAYS)
 
 
 def of_kind(kind: int) -> np.void:
@@ -403,6 +409,16 @@ PREPARED: Final = {
         Outcome.NOT_OWNER,
         command(Kind.CANCEL, account=1, order_id=ARMED_ID),
     ),
+    "order of an account that owes": (
+        [paid_out(FUNDS + 1)],
+        Outcome.IN_DEBT,
+        order(),
+    ),
+    "order that is too small": (
+        [terms(least_notional_pips=10**9)],
+        Outcome.BELOW_LEAST_NOTIONAL,
+        order(),
+    ),
     "amend of an iceberg to all it has": (
         [iceberg(1, amount=9)],
         Outcome.AMEND_NOT_SMALLER,
@@ -462,8 +478,11 @@ def test_a_full_engine_says_so(build: Build, case: str) -> None:
 
 
 def test_every_refusal_of_the_engine_is_here() -> None:
-    covered = {outcome for outcome, _ in CASES.values()} | {Outcome.CAPACITY}
+    covered = {outcome for outcome, _ in CASES.values()}
+    covered |= {Outcome.CAPACITY, Outcome.ACCOUNT_ORDERS_EXHAUSTED}  # Each has its own test.
     covered |= {outcome for _, outcome, _ in PREPARED.values()}
 
+    # What is refused as too much for one command: test_one_command_does_no_more_than_it_may.
+    covered |= {Outcome.TOO_MANY_ORDERS, Outcome.STOPS_PENDING}
     # A poison command is never refused: POISONED is what its event says.
     assert covered == {outcome for outcome in Outcome if 100 <= outcome < 150} - {Outcome.POISONED}

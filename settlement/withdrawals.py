@@ -1,0 +1,69 @@
+"""Which withdrawals are worth asking the chain for?
+
+Each costs the operator gas, so what the contract or a token would refuse anyway, what is worth less
+than its gas, and a second one while the first is on its way, is refused at the door.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from engine.types import Outcome
+from settlement.attachments import SignedWithdrawal
+from settlement.catalog import Token
+from settlement.deploy import LEAST_WITHDRAWAL_PIPS
+from settlement.nonces import Refused
+from settlement.returns import OpenWithdrawal
+
+NOBODY: Final = bytes(20)
+
+
+class OpenBook(Protocol):
+    """Who knows what is not paid yet."""
+
+    def unpaid(self, account: bytes, token: bytes) -> OpenWithdrawal | None:
+        """Return the newest withdrawal of ``account`` that may still have to be paid."""
+
+
+class Withdrawals:
+    """The rules, and the withdrawals that are on their way to the journal or to the chain."""
+
+    def __init__(
+        self, contracts: frozenset[bytes], least_pips: Mapping[str, int], book: OpenBook
+    ) -> None:
+        """``contracts`` are ours and can never be paid; ``least_pips`` is by token symbol."""
+        self._contracts = contracts
+        self._least_pips = least_pips
+        self._book = book
+        self._in_flight: set[tuple[bytes, bytes]] = set()
+
+    def refusal(self, withdrawal: SignedWithdrawal, token: Token) -> Refused | None:
+        """Return why ``withdrawal`` is not taken, whatever its account has."""
+        to = withdrawal.to
+        if to == NOBODY or to in self._contracts or to == token.address:
+            detail = {"to": f"0x{to.hex()}", "why": "what is paid there is lost"}
+            return Refused(Outcome.BAD_RECEIVER, detail)
+        least = self.least(token)
+        if withdrawal.amount < least:
+            return Refused(Outcome.BELOW_LEAST_WITHDRAWAL, {"least": str(least)})
+        if (withdrawal.account, token.address) in self._in_flight:
+            return Refused(Outcome.WITHDRAWAL_OPEN, {})
+        found = self._book.unpaid(withdrawal.account, token.address)
+        if found is not None:
+            return Refused(Outcome.WITHDRAWAL_OPEN, {"sequence": str(found.sequence)})
+        return None
+
+    def least(self, token: Token) -> int:
+        """Return the least pips of ``token`` that are paid out."""
+        return self._least_pips.get(token.symbol, LEAST_WITHDRAWAL_PIPS)
+
+    def unpaid(self, account: bytes, token: bytes) -> OpenWithdrawal | None:
+        """Return what an exit of ``account`` may have taken."""
+        return self._book.unpaid(account, token)
+
+    def begun(self, withdrawal: SignedWithdrawal) -> None:
+        """It is on its way to the journal."""
+        self._in_flight.add((withdrawal.account, withdrawal.token))
+
+    def answered(self, withdrawal: SignedWithdrawal) -> None:
+        """It is in the journal, or will never be."""
+        self._in_flight.discard((withdrawal.account, withdrawal.token))

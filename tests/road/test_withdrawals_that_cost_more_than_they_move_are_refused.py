@@ -1,0 +1,83 @@
+"""Which withdrawals does the exchange not take, before anybody signs or pays anything for them?"""
+
+import asyncio
+
+import msgspec
+
+from engine.types import Outcome
+from settlement.eip712 import withdrawal_digest
+from settlement.returns import OpenWithdrawal
+from settlement.withdrawals import Withdrawals
+from tests.admission.rig import ALICE, BOB, DOMAIN, TOKEN, USD
+from tests.road.rig import House
+
+CUSTODIAN = b"\x0c" * 20
+LEAST = 500
+
+
+class Book(dict):
+    """Open withdrawals by (account, token)."""
+
+    def unpaid(self, account, token):
+        return self.get((account, token))
+
+
+def to(receiver, nonce):
+    """Return Alice's withdrawal to ``receiver``."""
+    withdrawal = msgspec.structs.replace(ALICE.withdrawal(1_000, nonce=nonce), to=receiver)
+    return msgspec.structs.replace(withdrawal, digest=withdrawal_digest(DOMAIN, withdrawal))
+
+
+def asked_of(book, *withdrawals, together=False):
+    """Return what each of ``withdrawals`` comes to, one after the other or at once."""
+
+    async def ask():
+        ours = frozenset({DOMAIN.contract, CUSTODIAN})
+        rules = Withdrawals(ours, {"USD": LEAST}, book)
+        async with House(withdrawals=rules) as house:
+            await house.list_all()
+            await house.fund(ALICE, BOB)
+            asks = [house.exchange.withdraw(withdrawal) for withdrawal in withdrawals]
+            receipts = await asyncio.gather(*asks) if together else [await ask for ask in asks]
+            return [receipt.outcome for receipt in receipts]
+
+    return asyncio.run(ask())
+
+
+def test_found_a_withdrawal_to_nobody_was_signed_and_paid_for():
+    """C2, H3: zero, the token, and our own contracts; the operator paid for each revert."""
+    receivers = (bytes(20), USD, DOMAIN.contract, CUSTODIAN)
+
+    outcomes = asked_of(Book(), *(to(receiver, i + 1) for i, receiver in enumerate(receivers)))
+
+    assert outcomes == [Outcome.BAD_RECEIVER] * 4
+
+
+def test_less_than_the_least_payout_is_refused():
+    outcomes = asked_of(
+        Book(), ALICE.withdrawal(LEAST - 100, nonce=1), ALICE.withdrawal(LEAST, nonce=2)
+    )
+
+    assert outcomes == [Outcome.BELOW_LEAST_WITHDRAWAL, Outcome.ACCEPTED]
+
+
+def test_of_one_token_the_next_has_to_wait_until_the_first_is_paid():
+    book = Book({(ALICE.address, USD): OpenWithdrawal(9, ALICE.address, USD, 1_000)})
+
+    outcomes = asked_of(
+        book,
+        ALICE.withdrawal(1_000, nonce=1),
+        ALICE.withdrawal(10**6, nonce=2, token=TOKEN),
+        BOB.withdrawal(1_000, nonce=1),
+    )
+
+    assert outcomes == [Outcome.WITHDRAWAL_OPEN, Outcome.ACCEPTED, Outcome.ACCEPTED]
+
+
+def test_two_asked_for_at_once_are_one():
+    first, second = ALICE.withdrawal(1_000, nonce=1), ALICE.withdrawal(1_000, nonce=2)
+
+    assert asked_of(Book(), first, second, together=True) == [
+        Outcome.ACCEPTED,
+        Outcome.WITHDRAWAL_OPEN,
+    ]
