@@ -17,7 +17,9 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
                   expiry_ns (the order is dead when time_ns >= expiry_ns); order_id = the trigger
                   price in ticks of a STOP, or the lots an ICEBERG shows, and 0 of any other order
     CANCEL        account (must own it), order_id; the order rests or is armed
-    CLOCK         nothing but time_ns: removes every resting or armed order that has expired
+    CLOCK         nothing but time_ns: wakes stops that wait for their turn and removes every
+                  resting or armed order that has expired; what is too much for one is left to
+                  the next
     EXIT_BEGIN    account: cancels all its orders, refuses new ones until the exit has ended
     EXIT_END      account, token, amount in pips paid out on chain (0 when the exit was withdrawn).
                   flags = ALWAYS: never refused to an account there is; what is not available is
@@ -27,9 +29,10 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
                   have open from now on: at least 1 and fewer than now; the order keeps its place
     CANCEL_ALL    account, market: cancels all its orders there, in slot order; market is
                   ALL_MARKETS (65,535) for all of them, account ALL_ACCOUNTS (4,294,967,295) for
-                  those of everybody
+                  those of everybody; the answer says how many are left to be cancelled by the next
     SET_PHASE     market, amount = the ``Phase`` it is in from now on, any but DELISTED; a book that
-                  an auction has crossed is uncrossed first where it goes to OPEN or POST_ONLY
+                  an auction has crossed is uncrossed first where it goes to OPEN or POST_ONLY. If
+                  that is too much for one command, the market is CANCEL_ONLY until it is repeated
     REPLACE       account (must own it), order_id = a resting order; price_ticks, amount, expiry_ns,
                   fee_cap_ppm, tif, flags of the order that takes over, as in PLACE: market and side
                   are the old one's, and so are the lots shown if flags has ICEBERG. Refused, it
@@ -38,10 +41,11 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
                   cancels all the account's orders first; 0 disarms
     SET_TERMS     market, order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm,
                   fee_cap_ppm = taker fee ppm, expiry_ns = least notional, as LIST_MARKET:
-                  cancels all orders of the market
-    DELIST        market: cancels all its orders, for good
+                  cancels all orders of the market, refused if they are too many for one command
+                  (CANCEL_ALL them first)
+    DELIST        market: cancels all its orders, for good; refused likewise
     SET_BAND      market, price_ticks = lowest and amount = highest price that may trade, both 0
-                  for no bounds: cancels the orders that could trade outside
+                  for no bounds: cancels the orders that could trade outside; refused likewise
     BUST          undoes one trade that the chain refuses: market, account = its buyer,
                   fee_cap_ppm = the seller's account, price_ticks = base pips, amount = quote
                   pips, order_id = the buyer's fee and expiry_ns the seller's in pips (negative

@@ -36,8 +36,10 @@ caused the event, ``index`` numbers events without a gap from 1.
                       outcome = ACCEPTED if its owner asked for it, SELF_TRADE if it was decremented
     CANCELLED_ALL     account, market as in the command, amount = how many orders of the account
                       CANCELLED named before this row, outcome = ACCEPTED if the owner asked for it,
-                      CANCELLED_BY_OPERATOR or CANCELLED_AFTER if not
-    PHASE_SET         market, amount = the phase it is in now
+                      CANCELLED_BY_OPERATOR or CANCELLED_AFTER if not, order_left = how many are
+                      still there, because one command may not cancel more: send it again
+    PHASE_SET         market, amount = the phase it is in now, outcome = MORE_REMAINS if its auction
+                      is not over, and the command has to be sent again
     ARMED             a stop waits: market, account, side, order_id, price_ticks = its limit,
                       amount = lots, order_left = its trigger price in ticks
     TRIGGERED         a stop is coming in now: fields as ARMED
@@ -47,7 +49,8 @@ caused the event, ``index`` numbers events without a gap from 1.
     TERMS_SET         market
     MARKET_DELISTED   market
     BAND_SET          market, price_ticks = lowest, amount = highest price that may trade
-    UNCROSSED         an auction is over: market, price_ticks = its price, amount = lots traded
+    UNCROSSED         an auction has traded: market, price_ticks = its price, amount = lots traded
+                      by this command, outcome = MORE_REMAINS if it goes on at that price
     TRADE_BUSTED      a trade is undone: market, account = its buyer, maker_account = its seller,
                       price_ticks = base pips, amount = quote pips, fee_pips and maker_fee_pips =
                       what buyer and seller had paid. CANCELLED (IN_DEBT) may follow: the orders of

@@ -4,12 +4,12 @@ One writer. A batch is stamped with dense sequences and a clock that never runs 
 to the journal, synced, and only then applied: ``write`` may run on a thread of its own (it waits
 for the disk), ``apply`` belongs to the thread that owns the engine.
 
-A command whose application fails an assertion is *poison*: it is put on a list, the engine is made
-anew from what is on disk, and in the command's place its market is halted.
+A command whose application ends in a bug of the engine is *poison*: it is put on a list, the engine
+is made anew from what is on disk, and in the command's place its market is halted.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,17 @@ from engine.journal.reader import Position, Reader
 from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, SnapshotFiles, sequence_of
 from engine.replay import Machine, MachineType, Written, gathered_batches, joined_batches
 from engine.types import Limits
+
+BUGS: Final = (AssertionError, ArithmeticError, LookupError)
+"""What a command that the engine cannot carry out may end in: an assertion, or Python's own."""
+
+
+class OutOfMemory(Exception):
+    """A command that is on disk needs more memory than there is; no start gets past it without."""
+
+    def __init__(self, sequence: int, lack: MemoryError) -> None:
+        super().__init__(f"sequence {sequence} needs more memory than there is: {lack}")
+        self.sequence = sequence
 
 
 class LastingMachine(Machine, Protocol):
@@ -151,7 +162,9 @@ class Sequencer(Generic[L]):
             try:
                 events = self.machine.apply(commands)
                 break
-            except AssertionError:
+            except MemoryError as lack:
+                raise OutOfMemory(self.machine.sequence + 1, lack) from lack
+            except BUGS:
                 failed = self.machine.sequence
                 if not first <= failed <= last or failed in self._poison.sequences:
                     raise

@@ -153,6 +153,8 @@ class Outcome(IntEnum):
     IN_DEBT = 135
     """The account owes what an undone trade, an exit or a payout has taken: why its orders were
     cancelled, and why it can neither order nor withdraw until money has come in."""
+    TOO_MANY_ORDERS = 138
+    STOPS_PENDING = 139
 
     # 15x: why an order that was accepted left the book or was not filled to the end, and (AUCTION)
     # what kind of trade it was.
@@ -170,6 +172,8 @@ class Outcome(IntEnum):
     CANCELLED_BY_OPERATOR = 161
     AUCTION = 162
     BAND_MOVED = 163
+    WORK_EXHAUSTED = 164
+    MORE_REMAINS = 165
 
     # 2xx: the gateway refused the request before it was sequenced.
     MALFORMED = 200
@@ -199,12 +203,15 @@ class Outcome(IntEnum):
     WITHDRAWAL_OPEN = 307
     BAD_RECEIVER = 308
     BELOW_LEAST_WITHDRAWAL = 309
+    NONCE_TOO_FAR = 311
 
     # 4xx: merchants.
     INVOICE_CLOSED = 400
     IDEMPOTENCY_CONFLICT = 401
     NO_QUOTE = 402
     UNKNOWN_STORE = 403
+    BAD_WALLET = 410
+    BAD_WEBHOOK_URL = 411
 
 
 class Limits(NamedTuple):
@@ -224,6 +231,14 @@ class Limits(NamedTuple):
     """How many orders one slot may hold, one after the other, before it is retired for good."""
     account_orders: int = 2048
     """How many orders of one account may rest or be armed, in all markets."""
+    fills: int = FILLS_MAX
+    """How many fills one order that comes in may have; a single shot never more than FILLS_MAX."""
+    trades: int = 128
+    """How many trades one command may cause, those of the stops it wakes included."""
+    passes: int = 2048
+    """How many orders one that comes in may pass over: expired ones and those of its account."""
+    work: int = 8192
+    """How many orders one command may pass over, cancel, let expire and wake, all together."""
 
     def written(self) -> tuple[int, ...]:
         """Return the values that stand for these limits: all but UNBOUNDED ones at the end.

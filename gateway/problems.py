@@ -5,7 +5,7 @@ an HTTP status; a test holds it complete.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import orjson
@@ -52,6 +52,8 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.BAD_BAND: 422,
     Outcome.MARKET_DELISTED: 409,
     Outcome.POISONED: 500,
+    Outcome.TOO_MANY_ORDERS: 409,
+    Outcome.STOPS_PENDING: 503,
     Outcome.BELOW_LEAST_NOTIONAL: 422,
     Outcome.ACCOUNT_ORDERS_EXHAUSTED: 409,
     Outcome.IN_DEBT: 409,
@@ -69,6 +71,8 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.CANCELLED_BY_OPERATOR: 409,
     Outcome.AUCTION: 409,
     Outcome.BAND_MOVED: 409,
+    Outcome.WORK_EXHAUSTED: 409,
+    Outcome.MORE_REMAINS: 409,
     Outcome.MALFORMED: 400,
     Outcome.BODY_TOO_LARGE: 413,
     Outcome.BAD_SIGNATURE: 401,
@@ -94,10 +98,13 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.WITHDRAWAL_OPEN: 409,
     Outcome.BAD_RECEIVER: 422,
     Outcome.BELOW_LEAST_WITHDRAWAL: 422,
+    Outcome.NONCE_TOO_FAR: 422,
     Outcome.INVOICE_CLOSED: 409,
     Outcome.IDEMPOTENCY_CONFLICT: 409,
     Outcome.NO_QUOTE: 503,
     Outcome.UNKNOWN_STORE: 404,
+    Outcome.BAD_WALLET: 422,
+    Outcome.BAD_WEBHOOK_URL: 422,
 }
 
 RETRYABLE: Final = frozenset(
@@ -122,7 +129,14 @@ class Problem(msgspec.Struct):
     type: str
     title: str
     status: int
-    outcome: str
+    outcome: Annotated[
+        str,
+        msgspec.Meta(
+            description="the name of what happened; the hundreds of its code name who refused: "
+            "1 engine, 2 gateway, 3 settlement, 4 merchants",
+            extra_json_schema={"enum": [*(one.name for one in Outcome if one), INTERNAL]},
+        ),
+    ]
     code: int
     detail: str
     retryable: bool

@@ -11,6 +11,8 @@ class ActionKind(StrEnum):
     WITHDRAWAL = "withdrawal"
     SWEEP = "sweep"
     GRANT = "grant"
+    VOID = "void"
+    """Nothing at all, to use up the nonce of a transaction that no block can carry."""
     OTHER = "other"
 
 

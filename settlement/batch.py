@@ -21,6 +21,16 @@ TOKENS_PER_WORD: Final = 3
 TOKENS_MAX: Final = 32
 """The contract lists no more."""
 
+TRANSACTION_GAS_MAX: Final = 1 << 24
+"""EIP-7825: no block takes a transaction that may use more."""
+
+CALLDATA_MAX: Final = 127 * 1024
+"""Nodes pass on no transaction above 128 KiB; the rest is for its other fields. So few bytes hold
+819 orders or 4,064 words, and the 16 bits of an index are never short."""
+
+_CALLDATA_FIXED: Final = 4 + 32 * (6 + 3 + 3)
+"""Selector, header, and where the three lists begin and how long they are."""
+
 # Gas: measured worst cases with a margin; `tests/chain/test_batch.py` holds real batches below.
 _GAS_FIXED: Final = 130_000
 _GAS_PER_WORD: Final = 23_500
@@ -200,6 +210,11 @@ def gas_bound(orders: int, trades: int, words: int) -> int:
         + 3 * memory_words
         + memory_words * memory_words // 512
     )
+
+
+def calldata_size(orders: int, trades: int, words: int) -> int:
+    """Return how many bytes a batch of this shape has."""
+    return _CALLDATA_FIXED + 32 * (words + 5 * orders + trades)
 
 
 def _orders_once(trades: list[SettledTrade]) -> list[SignedOrder]:

@@ -31,6 +31,8 @@ from settlement.outbox_tables import open_database
 _ACTION_COLUMNS: Final = [tables.actions.c[name] for name in Action._fields]
 _BATCH_COLUMNS: Final = [tables.batches.c[name] for name in Batch._fields]
 
+IN_FLIGHT: Final = (ActionState.SIGNED, ActionState.BROADCAST)
+
 
 class Outbox:
     """The outbox file. Any thread may call; writes take turns, reads do not wait for them."""
@@ -47,6 +49,12 @@ class Outbox:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Open a transaction for somebody who keeps a table of its own in this file."""
+        with self._writing, self._engine.begin() as db:
+            yield db
 
     @contextmanager
     def _change(self, state: ActionState) -> Iterator[sa.Connection]:
@@ -206,6 +214,16 @@ class Outbox:
                 db, action_id, ActionState.SEALED, now_ns, nonce=None, raw=None, error=reason
             )
 
+    def voided(self, action_id: int, reason: str, nonce: int, void: Call, now_ns: int) -> None:
+        """It failed, for no block can carry it; ``void`` is to be signed at its nonce."""
+        with self._change(ActionState.FAILED) as db:
+            nothing = {"nonce": None, "raw": None}
+            self._move(db, action_id, ActionState.FAILED, now_ns, error=reason, **nothing)
+            void_id = _add(db, void, now_ns)
+            db.execute(
+                tables.actions.update().where(tables.actions.c.id == void_id).values(nonce=nonce)
+            )
+
     def noted(self, action_id: int, reason: str) -> None:
         """Write down what the node said, without a change of state."""
         with self._writing, self._engine.begin() as db:
@@ -257,16 +275,48 @@ class Outbox:
             row = db.execute(query).one_or_none()
         return None if row is None else _action(row)
 
-    def in_state(self, *states: ActionState, limit: int) -> list[Action]:
-        """Return the oldest ``limit`` actions in ``states``, in the order they were decided."""
+    def in_state(
+        self, *states: ActionState, limit: int, kind: ActionKind | None = None
+    ) -> list[Action]:
+        """Return the oldest ``limit`` actions in ``states``, in the order they were decided.
+
+        Whoever looks for one kind has to name it: what is in the way of others must not hide it.
+        """
         query = (
             sa.select(*_ACTION_COLUMNS)
-            .where(tables.actions.c.state.in_(states))
+            .where(_are(states, kind))
             .order_by(tables.actions.c.id)
             .limit(limit)
         )
         with self._engine.connect() as db:
             return [_action(row) for row in db.execute(query)]
+
+    def in_flight(self, limit: int) -> list[Action]:
+        """Return what is signed and in no block, the lowest nonces first: others wait for them."""
+        query = (
+            sa.select(*_ACTION_COLUMNS)
+            .where(_are(IN_FLIGHT))
+            .order_by(tables.actions.c.nonce)
+            .limit(limit)
+        )
+        with self._engine.connect() as db:
+            return [_action(row) for row in db.execute(query)]
+
+    def names(
+        self, *states: ActionState, kind: ActionKind | None = None
+    ) -> list[tuple[int, ActionKind, str]]:
+        """Return id, kind and key of every action in ``states``, the oldest first: all of them, for
+        they are small."""
+        columns = tables.actions.c.id, tables.actions.c.kind, tables.actions.c.key
+        query = sa.select(*columns).where(_are(states, kind)).order_by(tables.actions.c.id)
+        with self._engine.connect() as db:
+            return [(row[0], ActionKind(row[1]), row[2]) for row in db.execute(query)]
+
+    def last_block(self, kind: ActionKind, *states: ActionState) -> int:
+        """Return the highest block of the actions of ``kind`` in ``states``; 0 if none has one."""
+        query = sa.select(sa.func.max(tables.actions.c.block_number)).where(_are(states, kind))
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar() or 0)
 
     def beyond(self, kind: ActionKind, block: int) -> list[Action]:
         """Return all actions of ``kind`` that have not happened on chain up to ``block``."""
@@ -291,15 +341,15 @@ class Outbox:
         found = {ActionState(row[0]): int(row[1]) for row in rows}
         return {s: found.get(s, 0) for s in ActionState}, sum(int(row[2] or 0) for row in rows)
 
-    def count(self, *states: ActionState) -> int:
-        """Return how many actions are in ``states``."""
-        query = sa.select(sa.func.count()).where(tables.actions.c.state.in_(states))
+    def count(self, *states: ActionState, kind: ActionKind | None = None) -> int:
+        """Return how many actions, all or of one kind, are in ``states``."""
+        query = sa.select(sa.func.count()).where(_are(states, kind))
         with self._engine.connect() as db:
             return int(db.execute(query).scalar_one())
 
-    def in_blocks(self, above: int, limit: int) -> list[Mined]:
-        """Return the oldest ``limit`` actions that are MINED, and those that came to their end in a
-        block higher than ``above``; without their bulky content."""
+    def in_blocks(self, above: int) -> list[Mined]:
+        """Return the actions that are MINED, and those that came to their end in a block higher
+        than ``above``; without their bulky content."""
         ended = tables.actions.c.state.in_((ActionState.FINAL, ActionState.FAILED))
         query = (
             sa.select(
@@ -315,7 +365,6 @@ class Outbox:
                 )
             )
             .order_by(tables.actions.c.id)
-            .limit(limit)
         )
         with self._engine.connect() as db:
             rows = list(db.execute(query))
@@ -349,6 +398,15 @@ class Outbox:
         )
         with self._engine.connect() as db:
             return list(db.execute(query).scalars())
+
+    def others_at(self, nonce: int, action_id: int) -> list[tuple[int, bytes]]:
+        """Return id and hash of what other actions have sent at ``nonce``."""
+        sent = tables.transmissions.c
+        query = sa.select(sent.action_id, sent.tx_hash).where(
+            sent.nonce == nonce, sent.action_id != action_id
+        )
+        with self._engine.connect() as db:
+            return [(row[0], row[1]) for row in db.execute(query)]
 
     def next_nonce(self) -> int | None:
         """Return the account nonce after the last one given out; None when none was."""
@@ -485,6 +543,11 @@ class Outbox:
                 db.execute(
                     tables.cursors.update().where(tables.cursors.c.name == name).values(value=value)
                 )
+
+
+def _are(states: tuple[ActionState, ...], kind: ActionKind | None = None) -> sa.ColumnElement[bool]:
+    in_states = tables.actions.c.state.in_(states)
+    return in_states if kind is None else sa.and_(in_states, tables.actions.c.kind == kind)
 
 
 def _add(db: sa.Connection, call: Call, now_ns: int) -> int:

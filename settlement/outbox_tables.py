@@ -37,6 +37,8 @@ actions = sa.Table(
     sqlite_autoincrement=True,
 )
 
+by_state_and_kind = sa.Index("actions_by_state_and_kind", actions.c.state, actions.c.kind)
+
 transmissions = sa.Table(
     "transmissions",
     tables,
@@ -83,6 +85,20 @@ cursors = sa.Table(
     sa.Column("value", sa.Integer, nullable=False),
 )
 
+unbooked = sa.Table(
+    "unbooked",
+    tables,
+    sa.Column("tx_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("likeness", sa.LargeBinary, primary_key=True),
+    sa.Column("rank", sa.Integer, primary_key=True),
+    sa.Column("block_number", sa.Integer, nullable=False),
+    sa.Column("log_index", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+    sa.Column("outcome", sa.String, nullable=False),
+)
+"""Money that moved on chain and that the ledger could not take; see ``settlement.unbooked``."""
+
 
 VERSION = 2
 """Of these tables, kept in the file: a file of another version is refused."""
@@ -101,6 +117,7 @@ def open_database(path: Path) -> sa.Engine:
         if version != VERSION and sa.inspect(db).has_table("actions"):
             raise WrongOutboxError(f"{path} has tables of version {version}, this is {VERSION}")
         tables.create_all(db)
+        by_state_and_kind.create(db, checkfirst=True)  # An older file has the table without it.
         db.execute(sa.text(f"PRAGMA user_version = {VERSION}"))
     return engine
 

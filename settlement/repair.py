@@ -7,15 +7,12 @@ the outbox, what is busted is in the journal, and the rest is found again.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from settlement.busts import Bust
 from settlement.outbox import Outbox
 from settlement.quarantine import Quarantine, Verdict
 from settlement.sealer import Sealer
 from settlement.submitter import BatchRefused, Submitter
-
-EXPIRED: Final = "an order of it expired before a batch could carry it"
 
 
 class Repair:
@@ -54,7 +51,7 @@ class Repair:
         """
         halted = self._submitter.halted
         if halted is None:
-            self._busts = [Bust(trade, EXPIRED) for trade in self._sealer.doomed]
+            self._busts = self._sealer.doomed
             return False
         if not isinstance(halted, BatchRefused) or not self._submitter.is_refusal_final():
             return False
@@ -70,8 +67,11 @@ class Repair:
     def _examine(self, halted: BatchRefused) -> None:
         found = self._outbox.batch(halted.number)
         assert found is not None, "it was refused, so it was sealed"
-        rehearsal = self._sealer.rehearsal(found.batch, self._now_ns())
-        self._verdict = self._quarantine.examine(*rehearsal)
+        header, trades = self._sealer.rehearsal(found.batch, self._now_ns())
+        # One that no transaction can carry is cut smaller when it is sealed anew: the contract has
+        # no say in that.
+        is_too_large = self._submitter.is_too_large(found.action_id)
+        self._verdict = Verdict([]) if is_too_large else self._quarantine.examine(header, trades)
         self._busts = self._verdict.busts
         # A batch that is refused though nothing in it is may be taken later: it is tried again.
         self._examined = None if self._verdict.hopeless else halted

@@ -26,19 +26,21 @@ from settlement.attachments import SignedOrder, SignedWithdrawal, WithdrawalPaid
 from settlement.batch import (
     FIRST_BATCH,
     GENESIS_HEAD,
+    TRANSACTION_GAS_MAX,
     Header,
     SettledTrade,
     encode_batch,
     encode_call,
     signed_fee_pips,
 )
-from settlement.busts import busted_by
+from settlement.busts import Bust, busted_by
 from settlement.catalog import Catalog
-from settlement.draft import NS, Draft, Group, Payout, dead_at
-from settlement.eip712 import Domain, withdrawal_digest
+from settlement.draft import NS, Draft, Group, Payout, carried, dead_at
+from settlement.eip712 import Domain, countersignature_digest, withdrawal_digest
 from settlement.itemlog import ItemLog
 from settlement.outbox import Outbox
 from settlement.signer import Signer
+from settlement.troubles import TooLarge
 
 GAS_MAX: Final = 12_000_000
 """Below the 16,777,216 that EIP-7825 allows one transaction, with room for our own error."""
@@ -55,6 +57,12 @@ what was acknowledged should be named on chain."""
 
 LOOK_AHEAD: Final = 4_096
 """Most queued items looked at for one batch; gas ends a batch long before."""
+
+EXPIRED: Final = "an order of it expired before a batch could carry it"
+
+TOO_LARGE_PATIENCE_NS: Final = 600 * NS
+"""How long the chain must hold to less gas a block before trades are given up for it: a node can be
+wrong, and a block's limit comes back."""
 
 
 class Sealing(NamedTuple):
@@ -93,6 +101,7 @@ class _Memory(msgspec.Struct):
     tail: Group | None
     items_from: int
     items: bytes
+    traded_sequence: int
 
 
 class Sealer:
@@ -102,7 +111,7 @@ class Sealer:
     The catalog must be an earlier consumer of the same pipeline.
     """
 
-    memory_name = "sealer/1"
+    memory_name = "sealer/2"
 
     def __init__(
         self,
@@ -123,16 +132,23 @@ class Sealer:
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[Group | Payout] = deque()
         self._queue_lock = threading.Lock()
-        self._draft = Draft(sealing.gas_max, 0)
+        self.gas_ceiling = TRANSACTION_GAS_MAX
+        """What the chain lets one transaction use; whoever knows the chain says so."""
+        self._draft = self._new_draft(0)
         self._first_ns = 0
+        self._traded_sequence = 0
+        """The newest command with trades: what a withdrawal after it has to wait for."""
         self._tail: Group | None = None
         """The newest command as a group without trades: what an empty batch covers."""
 
         self._sealed: deque[Group] = deque()
         """What is in batches that are not final: kept, for the contract may refuse one."""
         self._busted: set[int] = set()
-        self.doomed: list[SettledTrade] = []
+        self.doomed: list[Bust] = []
         """Trades at the head of the queue that no batch can carry any more: bust them."""
+        self.too_large: TooLarge | None = None
+        """The command at the head of the queue, if no transaction can carry all its trades."""
+        self._too_large_since = 0
 
         final = outbox.last_final_batch()
         self._final_trade = final.batch.last_trade if final else 0
@@ -162,7 +178,17 @@ class Sealer:
         payouts = [item for item in kept if isinstance(item, Payout)]
         items_from, items = self._items.kept()
         return msgspec.msgpack.encode(
-            _Memory(self._orders, groups, payouts, busted, self._first_ns, tail, items_from, items)
+            _Memory(
+                self._orders,
+                groups,
+                payouts,
+                busted,
+                self._first_ns,
+                tail,
+                items_from,
+                items,
+                self._traded_sequence,
+            )
         )
 
     def load(self, memory: bytes) -> None:
@@ -171,6 +197,7 @@ class Sealer:
         self._orders, self._first_ns, self._tail = saved.orders, saved.first_ns, saved.tail
         self._items.resume(saved.items_from, saved.items)
         self._busted = set(saved.busted)
+        self._traded_sequence = saved.traded_sequence
         groups = [group for group in saved.groups if group.last_trade > self._final_trade]
         self._sealed.extend(g for g in groups if g.last_trade <= self._sealed_trade)
         waiting = [g for g in groups if g.last_trade > self._sealed_trade]
@@ -204,7 +231,7 @@ class Sealer:
         if isinstance(withdrawal, WithdrawalPaid):
             return  # It tells of one that was paid.
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
-        self._push(Payout(frame.sequence, withdrawal))
+        self._push(Payout(frame.sequence, withdrawal, self._traded_sequence))
 
     def _take_bust(self, frame: Frame) -> None:
         bust = busted_by(frame)
@@ -228,7 +255,10 @@ class Sealer:
                         del self._orders[int(event["order_id"])]
                 case EventKind.CANCELLED | EventKind.UNFILLED:
                     del self._orders[int(event["order_id"])]
-        if not trades or trades[-1].trade_id <= self._final_trade:
+        if not trades:
+            return
+        self._traded_sequence = frame.sequence
+        if trades[-1].trade_id <= self._final_trade:
             return
         last_trade = trades[-1].trade_id
         group = Group(frame.sequence, int(frame.command["time_ns"]), last_trade, trades)
@@ -304,10 +334,13 @@ class Sealer:
                 last_close = self._last_batch.close_time if self._last_batch else 0
                 close_time_min = _close_time_min(last_close, self._sealing.horizon_s, now_ns, first)
                 groups, is_cut = self._cut(waiting, close_time_min)
+                self._judge_size(first if not groups else None, now_ns)
+                if not groups:
+                    return any_sealed
                 if not is_cut and groups[0].time_ns > ripe_ns:
                     return any_sealed
                 close_time = max(close_time_min, groups[-1].time_ns // NS)
-                self.doomed = dead_at(close_time, groups)
+                self.doomed = [Bust(trade, EXPIRED) for trade in dead_at(close_time, groups)]
                 if self.doomed:
                     return any_sealed
                 self._write(groups, close_time, now_ns)
@@ -351,12 +384,32 @@ class Sealer:
 
         The draft is kept from call to call: what it holds is the head of the queue.
         """
-        if self._draft.is_stale(waiting, close_time_min):
-            self._draft = Draft(self._sealing.gas_max, close_time_min)
+        if self._draft.is_stale(waiting, self.gas_ceiling, close_time_min):
+            self._draft = self._new_draft(close_time_min)
         for item in waiting[len(self._draft.groups) :]:
             if isinstance(item, Payout) or not self._draft.takes(item, self._token_numbers()):
                 return self._draft.groups, True
         return self._draft.groups, False
+
+    def _new_draft(self, close_time_min: int) -> Draft:
+        return Draft(self._sealing.gas_max, self.gas_ceiling, close_time_min)
+
+    def _judge_size(self, group: Group | None, now_ns: int) -> None:
+        """Name a command whose trades no transaction can carry, and doom those beyond.
+
+        What the first transaction cannot carry no later one may: the trades of a command settle
+        together, with the items that the batch covers. A new engine makes no such command.
+        """
+        if group is None:
+            self.too_large, self._too_large_since = None, 0
+            return
+        numbers = self._token_numbers()
+        count = carried(group, self.gas_ceiling, numbers)
+        self.too_large = TooLarge(group.sequence, len(group.trades), count, self.gas_ceiling)
+        self._too_large_since = self._too_large_since or now_ns
+        if now_ns - self._too_large_since < TOO_LARGE_PATIENCE_NS:
+            count = carried(group, TRANSACTION_GAS_MAX, numbers)
+        self.doomed = [Bust(trade, str(self.too_large)) for trade in group.trades[count:]]
 
     def _token_numbers(self) -> dict[bytes, int]:
         return {token.address: token.number for token in self._catalog.tokens}
@@ -400,7 +453,7 @@ class Sealer:
 
     def _shelve(self, count: int) -> None:
         """The first ``count`` groups of the queue are sealed."""
-        self._draft = Draft(self._sealing.gas_max, 0)
+        self._draft = self._new_draft(0)
         with self._queue_lock:
             for _ in range(count):
                 group = self._queue.popleft()
@@ -458,7 +511,7 @@ class Sealer:
         self._outbox.abandon(number, now_ns)
         self._last_batch = self._outbox.last_batch()
         last = self._last_batch.last_sequence if self._last_batch else 0
-        self._draft = Draft(self._sealing.gas_max, 0)
+        self._draft = self._new_draft(0)
         with self._queue_lock:
             while self._sealed and self._sealed[-1].sequence > last:
                 self._queue.appendleft(self._sealed.pop())
@@ -466,6 +519,7 @@ class Sealer:
     def _pay(self, payout: Payout, now_ns: int) -> None:
         withdrawal = payout.withdrawal
         digest = withdrawal_digest(self._domain, withdrawal)
+        consent = countersignature_digest(self._domain, digest, payout.after_sequence)
         calldata = encode_call(
             "withdraw",
             (
@@ -476,8 +530,9 @@ class Sealer:
                 withdrawal.nonce,
                 withdrawal.expiry,
             ),
+            payout.after_sequence,
             withdrawal.signature,
-            self._signer.sign_digest(digest),
+            self._signer.sign_digest(consent),
         )
         call = Call(
             ActionKind.WITHDRAWAL,

@@ -25,8 +25,12 @@ from settlement.sealer import Sealer, Sealing
 from settlement.signer import Signer
 from settlement.submitter import Halt, Policy, Submitter
 from settlement.trial import TransferTrial
+from settlement.troubles import Trouble
 
 SWEEP_GAS: Final = 400_000
+"""The limit; the first sweep of an address, which deploys a clone there, takes 161 thousand."""
+
+SWEEP_GAS_USED: Final = 165_000
 GRANT_GAS: Final = 200_000
 
 STATE_NAMES: Final = {
@@ -50,6 +54,8 @@ class Figures(NamedTuple):
     actions: dict[ActionState, int]
     gas_used: int
     is_halted: bool
+    troubles: int
+    sweep_wei: int
 
 
 class Contracts(NamedTuple):
@@ -106,11 +112,18 @@ class Settler:
         """Return why nothing is sent any more; None while all is well."""
         return self._submitter.halted
 
+    @property
+    def troubles(self) -> list[Trouble]:
+        """Return what keeps settlement waiting for now, and goes by itself with its cause."""
+        too_large = self.sealer.too_large
+        return [*self._submitter.troubles, *([too_large] if too_large else [])]
+
     def step(self) -> bool:
         """Seal what is due and move everything that can move; return whether anything did.
 
         Raises ``ChainUnavailableError``: sealing is done by then, sending resumes at the next step.
         """
+        self.sealer.gas_ceiling = self._submitter.gas_ceiling
         # While gas is dear trades gather: a large batch costs less a trade than many small ones.
         age_ns = self._submitter.policy.patience_ns // 2 if self._submitter.is_dear else None
         is_sealed = self._submitter.halted is None and self.sealer.seal_due(self._now_ns(), age_ns)
@@ -132,16 +145,21 @@ class Settler:
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
+        self.sealer.gas_ceiling = self._submitter.gas_ceiling
         return self.sealer.seal(self._now_ns())
 
     def trade_state(self, trade_id: int) -> TradeState:
         """See ``SettlementPort``."""
         if self.sealer.is_busted(trade_id):
             return BUSTED
-        found = self._outbox.batch_of_trade(trade_id)
+        found = self.batch_of_trade(trade_id)
         if found is None:
             return MATCHED
         return TradeState(STATE_NAMES[found.state], found.batch.number, found.tx_hash)
+
+    def batch_of_trade(self, trade_id: int) -> BatchState | None:
+        """Return the batch that settles a trade; None while it is not sealed."""
+        return self._outbox.batch_of_trade(trade_id)
 
     def batches(self, limit: int) -> list[BatchState]:
         """Return the newest batches, newest first."""
@@ -157,7 +175,9 @@ class Settler:
 
     def waits_for_blocks(self) -> bool:
         """Return whether something is mined that is not final yet."""
-        return self._outbox.count(ActionState.MINED) > 0 or self._submitter.halted is not None
+        if self._submitter.halted is not None or self._submitter.troubles:
+            return True
+        return self._outbox.count(ActionState.MINED) > 0
 
     def changes(self, since: int, limit: int = 1_000) -> list[Change]:
         """Return what changed state after change number ``since`` (0 for all), oldest first.
@@ -171,13 +191,21 @@ class Settler:
         trades, _ = self.sealer.unsettled()
         lag_ns = self._now_ns() - trades[0].time_ns if trades else 0
         counts, gas_used = self._outbox.totals()
-        return Figures(max(lag_ns, 0) // 10**9, counts, gas_used, self.halted is not None)
+        return Figures(
+            lag_seconds=max(lag_ns, 0) // 10**9,
+            actions=counts,
+            gas_used=gas_used,
+            is_halted=self.halted is not None,
+            troubles=len(self.troubles),
+            sweep_wei=self.sweep_wei(),
+        )
 
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         """Move what lies at the invoice's deposit address into the vault.
 
         Call it when a payment has been seen. A sweep that is not signed yet will collect that
-        payment too; after that a new one is needed, for the payment may have come behind it.
+        payment too; after that a new one is needed, for the payment may have come behind it. That
+        one waits until the other is in a block, so that many small payments are gathered.
         """
         prefix = f"{account.hex()}:{ref.hex()}:{token.hex()}:"
         newest = self._outbox.newest(ActionKind.SWEEP, prefix)
@@ -188,6 +216,10 @@ class Settler:
         to = self._contracts.invoice_deposits
         call = Call(ActionKind.SWEEP, f"{prefix}{turn}", to, calldata, SWEEP_GAS)
         self._outbox.enqueue(call, self._now_ns())
+
+    def sweep_wei(self) -> int:
+        """Return what one sweep costs the operator now; 0 before a block was seen."""
+        return SWEEP_GAS_USED * self._submitter.gas_price_wei
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """See ``SettlementPort``; once for each signature."""

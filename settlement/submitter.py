@@ -9,28 +9,44 @@ compared with the outbox: the chain, not our memory, says what has happened.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from settlement.actions import Action, ActionKind, ActionState, BatchState, Mined, batch_number
-from settlement.chain import (
-    Block,
-    Chain,
-    Receipt,
-    Sending,
+from settlement.actions import (
+    Action,
+    ActionKind,
+    ActionState,
+    BatchState,
+    Call,
+    Mined,
+    batch_number,
 )
+from settlement.batch import CALLDATA_MAX, TRANSACTION_GAS_MAX
+from settlement.chain import Block, BlockTag, Chain, ChainUnavailableError, Receipt, Sending
 from settlement.eip712 import keccak256
-from settlement.outbox import Outbox
+from settlement.outbox import IN_FLIGHT, Outbox
 from settlement.refusals import why_refused
 from settlement.signer import Signer, Transaction
+from settlement.troubles import ClocksDiffer, Trouble, Unsent
 
 GENESIS_HEAD: Final = bytes(32)
-FOLLOWED_MAX: Final = 1_000
 REORG_BLOCKS_MAX: Final = 64
 """What is in a block this deep is not looked after any more: two epochs of Ethereum. A chain that
 forgets more than that has to be looked at by a human."""
 
 EARLY: Final = "CloseTimeTooLate("
-"""A chain that mines seldom is behind our clock; the block that takes the batch will not be."""
+"""The chain's time is not there yet: the batch waits, and nothing is wrong with it."""
 
-SENT: Final = (ActionState.SIGNED, ActionState.BROADCAST)
+CLOCK_TOLERANCE_S: Final = 15
+"""So much later than its block a batch may close; the contract's."""
+
+EARLY_PAYOUT: Final = "LogNotSettled("
+"""A withdrawal that came before the batches it stands behind waits for them."""
+
+GAS_CEILING_MIN: Final = 1 << 20
+"""A node that says its blocks hold less is not believed: no exchange could run there."""
+
+TRIED: Final = (ActionKind.WITHDRAWAL, ActionKind.SWEEP, ActionKind.GRANT)
+"""What is tried by a call before gas is spent on it, as batches are."""
+
+VOID_GAS: Final = 21_000
 HEAD_SELECTOR: Final = keccak256(b"head()")[:4]
 
 
@@ -107,10 +123,24 @@ class Submitter:
         self.halted: Halt | None = None
         self.is_dear = False
         """Whether gas was dear when something was last to be signed."""
+        self.gas_ceiling = TRANSACTION_GAS_MAX
+        """What one transaction may use, as far as the newest block says."""
         self._reconciled = False
         self._followed: Block | None = None
         self._spent_since: dict[int, int] = {}
         self._refused_since: dict[int, int] = {}
+        self._tried_at: dict[int, Block] = {}
+        """At which block what waits was last tried."""
+        self.gas_price_wei = 0
+        """What a unit of gas costs at the newest block, tip included."""
+        self._early: ClocksDiffer | None = None
+        self._unsent: dict[int, Unsent] = {}
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """Return what keeps transactions waiting now."""
+        early = [] if self._early is None else [self._early]
+        return [*early, *self._unsent.values()]
 
     def step(self) -> bool:
         """Do what can be done now; return whether anything moved.
@@ -123,25 +153,24 @@ class Submitter:
         if isinstance(self.halted, HeadMismatch):
             return False
         moved = self._follow()
-        # What is signed after a batch that was refused still has to use up its nonces.
-        if self.halted is None:
-            moved = self._sign() or moved
+        moved = self._sign() or moved
         return self._send() or moved
 
     def is_refusal_final(self) -> bool:
         """Return whether the refused batch, and all sent after it, can land no more."""
         if not isinstance(self.halted, BatchRefused):
             return False
-        sent = self._outbox.in_state(*SENT, limit=self.policy.in_flight_max)
-        if any(action.kind is ActionKind.BATCH for action in sent):
+        if self._outbox.count(*IN_FLIGHT, kind=ActionKind.BATCH):
             return False
-        head = self._chain.head()
-        return all(
-            action.block_number is None
-            or head.number - action.block_number + 1 >= self.policy.confirmations
-            for action in self._outbox.in_state(ActionState.FAILED, limit=FOLLOWED_MAX)
-            if action.kind is ActionKind.BATCH
-        )
+        # A void keeps the nonce from a batch that was signed: only where it is final it is safe.
+        if self._outbox.count(*IN_FLIGHT, ActionState.MINED, kind=ActionKind.VOID):
+            return False
+        last = self._outbox.last_block(ActionKind.BATCH, ActionState.FAILED)
+        return last == 0 or self._chain.head().number - last + 1 >= self.policy.confirmations
+
+    def is_too_large(self, action_id: int) -> bool:
+        """Return whether no block can carry an action."""
+        return self._too_large(self._outbox.action(action_id)) is not None
 
     def resume(self) -> None:
         """The refused batch has been taken apart: go on."""
@@ -150,10 +179,9 @@ class Submitter:
     # Restart: the chain decides.
 
     def _halt_on_record(self) -> Halt | None:
-        for action in self._outbox.in_state(ActionState.FAILED, limit=1_000):
-            if action.kind is ActionKind.BATCH:
-                number = batch_number(action.key)
-                return BatchRefused(number, action.mined_hash or b"", action.error or "")
+        for action in self._outbox.in_state(ActionState.FAILED, kind=ActionKind.BATCH, limit=1):
+            number = batch_number(action.key)
+            return BatchRefused(number, action.mined_hash or b"", action.error or "")
         return None
 
     def _reconcile(self) -> Halt | None:
@@ -193,14 +221,24 @@ class Submitter:
         self._followed = head
         moved = False
         if is_new:
+            self._learn_limit(head)
+            self.gas_price_wei = self._chain.base_fee() + self.policy.tip_wei
             moved = self._look_back(head)
-        for action in self._outbox.in_state(*SENT, limit=self.policy.in_flight_max):
+        out = self._outbox.in_flight(self.policy.in_flight_max)
+        self._unsent = {a.id: self._unsent[a.id] for a in out if a.id in self._unsent}
+        for action in out:
             moved = self._find(action, is_new) or moved
         return moved
 
+    def _learn_limit(self, head: Block) -> None:
+        """Stay a sixteenth below what a block holds: the limit moves with every block."""
+        room = head.gas_limit - head.gas_limit // 16
+        if room >= GAS_CEILING_MIN:
+            self.gas_ceiling = min(room, TRANSACTION_GAS_MAX)
+
     def _look_back(self, head: Block) -> bool:
         """Are the blocks of what is mined still there, and how much is on top of them?"""
-        mined = self._outbox.in_blocks(head.number - REORG_BLOCKS_MAX, FOLLOWED_MAX)
+        mined = self._outbox.in_blocks(head.number - REORG_BLOCKS_MAX)
         mined.sort(key=lambda action: action.block_number)
         moved = False
         # Where the newest block is still there all the older ones are.
@@ -241,9 +279,12 @@ class Submitter:
             self._fail(action, receipt)
             return True
         assert action.sent_ns is not None
-        if self._now_ns() - action.sent_ns >= self.policy.bump_after_ns:
+        if action.state is ActionState.SIGNED:
+            return False  # The node has not taken it; to offer more would not change its mind.
+        is_stuck = self._now_ns() - action.sent_ns >= self.policy.bump_after_ns
+        if is_stuck and action.id not in self._unsent:
             return self._replace(action) or self._transmit(action)
-        return is_new and self._transmit(action)
+        return (is_new or is_stuck) and self._transmit(action)
 
     def _receipt_of(self, action: Action) -> Receipt | None:
         """Look for every transmission: the one that was replaced may be the one that won."""
@@ -260,6 +301,9 @@ class Submitter:
             self._outbox.unsigned(action.id, "it came before its predecessor", self._now_ns())
             return
         reason = self._why(action, receipt)
+        if action.kind is ActionKind.WITHDRAWAL and reason.startswith(EARLY_PAYOUT):
+            self._outbox.unsigned(action.id, reason, self._now_ns())
+            return
         self._outbox.failed(action.id, receipt, reason, self._now_ns())
         # The first that failed is the one to take apart; those after it stood on it.
         self.halted = self.halted or self._halt_on_record()
@@ -292,47 +336,138 @@ class Submitter:
     # Sign what is next, in the order of decision: nonces and batch heads run in parallel.
 
     def _sign(self) -> bool:
-        room = self.policy.in_flight_max - self._outbox.count(*SENT)
-        sealed = self._outbox.in_state(ActionState.SEALED, limit=max(room, 0))
+        """Sign what may go now; return whether anything was.
+
+        Batches go in their order. What waits for one, or for a reason of its own, keeps nobody else
+        waiting; what is signed after a batch that was refused still has to use up its nonces.
+        """
+        room = self.policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
+        sealed = self._outbox.names(ActionState.SEALED) if room > 0 else []
+        self._early = None
         if not sealed and not self.is_dear:
             return False
         tip, base_fee = self.policy.tip_wei, self._chain.base_fee()
         fee = min(2 * base_fee + tip, self.policy.fee_cap_wei)
         self.is_dear = base_fee > self.policy.calm_wei
         patience_ns = self.policy.patience_ns // 2
-        moved = False
-        for action in sealed:
-            if self.is_dear and self._now_ns() - action.sealed_ns < patience_ns:
-                break  # Nonces are given in the order of decision, so all wait behind the first.
-            if action.kind is ActionKind.BATCH and not self._is_welcome(action):
-                break  # What was decided later waits behind it.
-            self._sign_at(action, self._nonce(), fee, tip)
-            moved = True
-        return moved
+        signed = 0
+        batches_wait = self.halted is not None
+        # A void stands where a nonce is missing, and all that is signed waits for it.
+        sealed.sort(key=lambda name: name[1] is not ActionKind.VOID)
+        for action_id, kind, _ in sealed:
+            if signed >= room:
+                break
+            if kind is ActionKind.BATCH and batches_wait:
+                continue
+            action = self._outbox.action(action_id)
+            if (
+                self.is_dear
+                and action.nonce is None
+                and self._now_ns() - action.sealed_ns < patience_ns
+            ):
+                break  # They are in the order of decision, so all the others are younger.
+            if self._is_welcome(action):
+                nonce = self._nonce() if action.nonce is None else action.nonce
+                self._sign_at(action, nonce, fee, tip)
+                signed += 1
+            else:
+                batches_wait = batches_wait or kind is ActionKind.BATCH
+        return signed > 0
 
     def _is_welcome(self, action: Action) -> bool:
-        """Would the contract take this batch now? Asked before gas is spent on it.
+        """Would the contract take it now? Asked before gas is spent on it."""
+        if action.kind is ActionKind.BATCH:
+            return self._is_batch_welcome(action)
+        return action.kind not in TRIED or self._is_call_welcome(action)
 
-        Only the next one can be tried; what follows a batch in flight is signed on trust. A refusal
-        has to last, for a node can be behind and a reorganisation can take back what pays for a
-        trade.
-        """
+    def _is_batch_welcome(self, action: Action) -> bool:
+        """Only the next batch can be tried; what follows a batch in flight is signed on trust."""
         ours = self._outbox.batch(batch_number(action.key))
         assert ours is not None
-        if self._chain.call(self._exchange, HEAD_SELECTOR) != ours.batch.prev_head:
-            return True
-        reason = why_refused(self._chain, action.to, action.calldata, self._signer.address)
-        if reason is None or reason.startswith(EARLY):
+        reason = self._too_large(action)
+        if reason is None:
+            if self._chain.call(self._exchange, HEAD_SELECTOR) != ours.batch.prev_head:
+                assert self._followed is not None
+                return ours.batch.close_time <= self._followed.timestamp + CLOCK_TOLERANCE_S
+            reason = self._refusal_of(action)
+            if reason is not None and reason.startswith(EARLY):
+                reason = self._refusal_in_time(action, ours)
+        if reason is None:
             self._refused_since.pop(action.id, None)
             return True
+        if not reason.startswith(EARLY) and self._has_lasted(action, reason):
+            self._outbox.refused(action.id, reason, self._now_ns())
+            self.halted = BatchRefused(ours.batch.number, b"", reason)
+        return False
+
+    def _refusal_in_time(self, action: Action, ours: BatchState) -> str | None:
+        """The newest block is too old for it: would one that is made now refuse it?
+
+        A chain that mines only when asked says so of its pending block. Where none is to be had,
+        blocks come by themselves.
+        """
+        try:
+            reason = self._refusal_of(action, "pending")
+        except ChainUnavailableError:
+            reason = EARLY
+        if reason is not None and reason.startswith(EARLY):
+            assert self._followed is not None
+            ahead = ours.batch.close_time - self._followed.timestamp
+            self._early = ClocksDiffer(ours.batch.number, ahead)
+        return reason
+
+    def _is_call_welcome(self, action: Action) -> bool:
+        """Would the contract pay, sweep or grant it? To ask once a block is enough.
+
+        A withdrawal is refused for as long as it is ahead of the batches that it names.
+        """
+        head = self._followed
+        assert head is not None
+        if action.kind is ActionKind.SWEEP and self._is_swept_now(action):
+            return False
+        if self._tried_at.get(action.id) == head and action.id not in self._refused_since:
+            return False
+        self._tried_at[action.id] = head
+        reason = self._too_large(action) or self._refusal_of(action)
+        is_early = reason is not None and reason.startswith(EARLY_PAYOUT)
+        if reason is None or is_early:
+            self._refused_since.pop(action.id, None)
+        if reason is None:
+            del self._tried_at[action.id]
+            return True
+        if is_early or not self._has_lasted(action, reason):
+            return False
+        del self._tried_at[action.id]
+        self._outbox.refused(action.id, reason, self._now_ns())
+        return False
+
+    def _is_swept_now(self, action: Action) -> bool:
+        """Is another sweep of the same address on its way? It takes what there is to take."""
+        place = action.key.rpartition(":")[0]
+        out = self._outbox.names(*IN_FLIGHT, kind=ActionKind.SWEEP)
+        return any(key.rpartition(":")[0] == place for _, _, key in out)
+
+    def _refusal_of(self, action: Action, block: BlockTag = "latest") -> str | None:
+        return why_refused(self._chain, action.to, action.calldata, self._signer.address, block)
+
+    def _has_lasted(self, action: Action, reason: str) -> bool:
+        """A refusal has to last: a node can be behind, and a reorganisation can take back what pays
+        for it."""
         now = self._now_ns()
         since = self._refused_since.setdefault(action.id, now)
-        if now - since >= self.policy.bump_after_ns:
-            self._outbox.refused(action.id, reason, now)
-            self.halted = BatchRefused(ours.batch.number, b"", reason)
-        else:
+        if now - since < self.policy.bump_after_ns:
             self._note(action, reason)
-        return False
+            return False
+        del self._refused_since[action.id]
+        return True
+
+    def _too_large(self, action: Action) -> str | None:
+        """Return why no block can carry a transaction, judged by its figures; None if one can."""
+        if action.gas_limit > self.gas_ceiling:
+            return f"{action.gas_limit} gas are more than a transaction's {self.gas_ceiling}"
+        if len(action.calldata) > CALLDATA_MAX:
+            return f"{len(action.calldata)} bytes are more than a transaction's {CALLDATA_MAX}"
+        return None
 
     def _nonce(self) -> int:
         stored = self._outbox.next_nonce()
@@ -365,6 +500,8 @@ class Submitter:
         """Hand the stored bytes to the node; return whether the action moved."""
         assert action.raw is not None
         sent = self._chain.send_raw(action.raw)
+        if sent.sending is not Sending.REFUSED:
+            self._unsent.pop(action.id, None)
         match sent.sending:
             case Sending.ACCEPTED | Sending.ALREADY_KNOWN:
                 if action.state is ActionState.BROADCAST:
@@ -376,7 +513,20 @@ class Submitter:
             case Sending.UNDERPRICED:
                 return self._replace(action) or self._note(action, sent.reason)
             case Sending.REFUSED:
-                return self._note(action, sent.reason)
+                return self._not_taken(action, sent.reason)
+
+    def _not_taken(self, action: Action, reason: str) -> bool:
+        """The node refuses a transaction: name it, and use up its nonce if it can never go."""
+        too_large = self._too_large(action)
+        if too_large is None or action.kind is not ActionKind.BATCH:
+            self._unsent[action.id] = Unsent(action.kind, action.key, reason)
+            return self._note(action, reason)
+        assert action.nonce is not None
+        void = Call(ActionKind.VOID, str(action.id), self._signer.address, b"", VOID_GAS)
+        self._outbox.voided(action.id, too_large, action.nonce, void, self._now_ns())
+        self._unsent.pop(action.id, None)
+        self.halted = self.halted or self._halt_on_record()
+        return True
 
     def _note(self, action: Action, reason: str) -> bool:
         if action.error != reason:
@@ -393,7 +543,21 @@ class Submitter:
         if now - since < self.policy.bump_after_ns:
             return False
         del self._spent_since[action.id]
+        if action.kind is ActionKind.VOID:
+            return self._void_spent(action)
         self._outbox.unsigned(action.id, "its nonce was used by another transaction", now)
+        return True
+
+    def _void_spent(self, action: Action) -> bool:
+        """Something else has used a void's nonce, so it has done its work: what was it?"""
+        assert action.nonce is not None
+        now = self._now_ns()
+        for other_id, tx_hash in self._outbox.others_at(action.nonce, action.id):
+            receipt = self._chain.receipt(tx_hash)
+            if receipt is not None and receipt.succeeded:
+                self._outbox.mined(other_id, receipt, now)
+        self._outbox.refused(action.id, "its nonce was used by another transaction", now)
+        self.halted = self._halt_on_record()
         return True
 
     def _replace(self, action: Action) -> bool:

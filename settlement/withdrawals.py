@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from engine.types import Outcome
-from settlement.admission import Refused
 from settlement.attachments import SignedWithdrawal
 from settlement.catalog import Token
 from settlement.deploy import LEAST_WITHDRAWAL_PIPS
+from settlement.nonces import Refused
 from settlement.returns import OpenWithdrawal
 
 NOBODY: Final = bytes(20)

@@ -22,6 +22,7 @@ from engine.events import EventKind, Events
 from engine.types import (
     ALL_ACCOUNTS,
     ALL_MARKETS,
+    UNBOUNDED,
     Limits,
     OrderFlag,
     Outcome,
@@ -281,6 +282,10 @@ class Desk:
         row = command(Kind.CANCEL_ALL, account=NAMES.index(name), market=market)
         return self.words(self.send(row))
 
+    def leave(self, name: str) -> list[str]:
+        """Let an account begin its exit; return what happened in words."""
+        return self.words(self.send(command(Kind.EXIT_BEGIN, account=NAMES.index(name))))
+
     def cancel_everybody(self, market: int = ALL_MARKETS) -> list[str]:
         """Cancel every order of all accounts; return what happened in words."""
         row = command(Kind.CANCEL_ALL, account=ALL_ACCOUNTS, market=market)
@@ -369,15 +374,16 @@ class Desk:
             case EventKind.AMENDED:
                 return f"{name} keeps {lots_at}{why}"
             case EventKind.CANCELLED_ALL:
-                return f"{name} cancelled {amount}{why}"
+                left = f", {event['order_left']} left" if event["order_left"] else ""
+                return f"{name} cancelled {amount}{why}{left}"
             case EventKind.CANCEL_AFTER_SET:
                 return f"{name} cancels after {amount}"
             case EventKind.PHASE_SET:
-                return f"phase {Phase(amount).name}"
+                return f"phase {Phase(amount).name}{why}"
             case EventKind.BAND_SET:
                 return f"band {price} to {amount}"
             case EventKind.UNCROSSED:
-                return f"uncrossed {amount} at {price}"
+                return f"uncrossed {amount} at {price}{why}"
         return kind.name.lower()
 
 
@@ -385,3 +391,6 @@ IOC: Final = {"tif": int(TimeInForce.IOC)}
 FOK: Final = {"tif": int(TimeInForce.FOK)}
 POST_ONLY: Final = {"flags": int(OrderFlag.POST_ONLY)}
 SINGLE_SHOT: Final = {"tif": int(TimeInForce.IOC), "flags": int(OrderFlag.SINGLE_SHOT)}
+LATER_LIMITS: Final = ("account_orders", "fills", "trades", "passes", "work")
+BOUNDLESS: Final = dict.fromkeys(LATER_LIMITS, UNBOUNDED)
+"""The limits of what one command may do in a journal that was begun before there were any."""

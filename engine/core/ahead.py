@@ -105,7 +105,8 @@ def look_ahead(state: State, commands: Commands, i: int) -> None:
     fetch(state.cells, cell_at(state, i64(named["account"]), token))
     ladder = _ladder_guess(state, row)
     best = level_guess(state, ladder ^ 1, i64(state.tops[ladder ^ 1]["best"]))
-    slot = i64(state.links[best]["next"]) >> SLOT_LINKS
+    # A level that was used and is empty names itself, and that is no order's place.
+    slot = min(i64(state.links[best]["next"]) >> SLOT_LINKS, i64(state.counters[0]["slots_used"]))
     fetch(state.expiry_ns, slot)
     maker = state.orders[slot]
     fetch(state.links, i64(maker["next"]))

@@ -15,13 +15,14 @@ from engine.core.book import (
     price_below,
     unlink,
 )
-from engine.core.emit import emit_market, emit_order, emit_trade
+from engine.core.emit import emit, emit_order, emit_trade
 from engine.core.jit import i64, kernel, rare
 from engine.core.layout import ICEBERG, SLOT_LINKS, State
 from engine.core.leave import forget, remove, sweep_expired
 from engine.core.ledger import fee_of, lots_open, pay_resting, release_part
 from engine.core.match import note_price, show_next_part
 from engine.core.slots import id_of
+from engine.core.stops import trades_left
 from engine.events import EventKind, Events
 from engine.types import Outcome, Side
 
@@ -82,19 +83,58 @@ def clearing_price(state: State, market: int) -> int:
 
 
 @rare
-def uncross(state: State, out: Events, market: int) -> None:
-    """Trade what crosses, at one price; the book is not crossed afterwards."""
+def uncross(state: State, out: Events, market: int) -> bool:
+    """Trade what crosses, at one price; return whether nothing crosses any more.
+
+    If that is too much for one command, the price is kept and the next one goes on with it. Should
+    cancels in between have left what crosses but does not take that price, it gets one of its own.
+    """
+    pending, counters = state.pending[market], state.counters[0]
+    if pending["price"] == 0 and not is_crossed(state, market):
+        return True
     sweep_expired(state, out)
-    if not is_crossed(state, market):
+    if counters["expiry_soonest_ns"] <= counters["time_ns"]:
+        return False  # Too many have expired; none of them may trade.
+    if pending["price"] != 0:
+        note_price(state, market, pending["price"])  # The stops hear of it when all is over.
+    while is_crossed(state, market):
+        if not may_go_on(state):
+            return False
+        if pending["price"] == 0:
+            pending["price"] = clearing_price(state, market)
+        trade_at(state, out, market, pending["price"])
+        if both_accept(state, market, pending["price"]):
+            return False
+        pending["price"] = 0
+    pending["price"] = 0
+    return True
+
+
+@kernel
+def may_go_on(state: State) -> bool:
+    """Return whether this command may let two more orders meet."""
+    return trades_left(state) > 0 and state.counters[0]["work_left"] > 0
+
+
+@kernel
+def both_accept(state: State, market: int, price: int) -> bool:
+    """Return whether the best buyer and the best seller both take this price."""
+    return state.tops[2 * market]["best"] >= price and state.tops[2 * market + 1]["best"] <= price
+
+
+@rare
+def trade_at(state: State, out: Events, market: int, price: int) -> None:
+    """Let buyers and sellers meet at one price while they accept it and there is room."""
+    if not both_accept(state, market, price):
         return
     bids, asks = i64(2 * market), i64(2 * market + 1)
-    price = clearing_price(state, market)
     lots_traded = i64(0)
-    while state.tops[bids]["best"] >= price and state.tops[asks]["best"] <= price:
+    while both_accept(state, market, price) and may_go_on(state):
         buyer = oldest_of(state, bids)
         seller = oldest_of(state, asks)
         lots = min(state.orders[buyer]["lots"], state.orders[seller]["lots"])
         if state.orders[buyer]["account"] == state.orders[seller]["account"]:
+            state.counters[0]["work_left"] -= 1
             lose(state, out, buyer, lots)
             lose(state, out, seller, lots)
         else:
@@ -102,7 +142,10 @@ def uncross(state: State, out: Events, market: int) -> None:
             lots_traded += lots
     if lots_traded > 0:
         note_price(state, market, price)
-    emit_market(state, out, EventKind.UNCROSSED, market, price, lots_traded)
+    goes_on = both_accept(state, market, price)
+    why = i64(Outcome.MORE_REMAINS if goes_on else Outcome.ACCEPTED)
+    kind = EventKind.UNCROSSED
+    emit(state, out, kind, why, market, 0, 0, 0, 0, price, lots_traded, 0, 0)
 
 
 @kernel

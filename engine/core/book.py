@@ -3,7 +3,8 @@
 A *ladder* is one side of one market: number ``2 * market + side``. Each price has one queue, linked
 through the rows of its orders, oldest first. Most prices lie in the ladder's window, where a level
 is addressed by its price; all others are leaves of the ladder's shelf. An empty window moves to the
-next price outside it. Nothing here knows of accounts or money, so a book can be had without them.
+next price outside it, and one with few prices to where more of them are (``window.py``). Nothing
+here knows of accounts or money, so a book can be had without them.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -25,6 +26,7 @@ from engine.core.layout import (
     WINDOW_BITS,
 )
 from engine.core.shelf import NO_LEAF, find_leaf, leaf_beyond, plant_leaf, pluck_leaf
+from engine.core.window import follow_the_book
 from engine.types import Side
 
 NO_LEVEL = -1
@@ -93,14 +95,19 @@ def _far_level(book: Any, ladder: int, price: int) -> int:
 def _new_level(book: Any, ladder: int, price: int) -> int:
     """Return a level for a price outside the window: it moves there or the shelf gets a leaf."""
     bits = book.bounds[WINDOW_BITS]
-    top_word = ladder * book.bounds[LADDER_WORDS] + book.branches[TREE_DEPTH - 1]
-    if price >= 0 and book.bits[top_word] == 0:
-        low = min(max(price - (i64(1) << (bits - 1)), 0), LOW_MAX)
-        leaf = leaf_beyond(book, ladder, low - 1, 1)
-        is_free = leaf == NO_LEAF or (book.leaf_price[leaf] - low) >> bits != 0
-        if is_free and (price - low) >> bits == 0:
-            book.tops[u64(ladder)]["low"] = low
-            return book.bounds[NEAR_START] + (ladder << bits) + price - low
+    low = min(max(price - (i64(1) << (bits - 1)), 0), LOW_MAX)
+    if price >= 0 and (price - low) >> bits == 0:
+        top_word = ladder * book.bounds[LADDER_WORDS] + book.branches[TREE_DEPTH - 1]
+        if book.bits[top_word] == 0:
+            leaf = leaf_beyond(book, ladder, low - 1, 1)
+            if leaf == NO_LEAF or (book.leaf_price[leaf] - low) >> bits != 0:
+                book.tops[u64(ladder)]["low"] = low
+        else:
+            follow_the_book(book, ladder, low)
+        if (price - book.tops[u64(ladder)]["low"]) >> bits == 0:
+            return (
+                book.bounds[NEAR_START] + (ladder << bits) + price - book.tops[u64(ladder)]["low"]
+            )
     return book.bounds[FAR_START] + plant_leaf(book, ladder, price)
 
 

@@ -115,8 +115,17 @@ def dump(state: State) -> bytes:
         free_slots(state),
         np.zeros(1, np.int64),
         _least(state),
+        _pending(state),
     ]
     return b"".join(section.tobytes() for section in sections)
+
+
+def _pending(state: State) -> NDArray[np.int64]:
+    """Return -1 and a row per market that has something left to do; nearly always nothing."""
+    pending = state.pending[: state.counters[0]["markets"]]
+    rows = _columns([np.arange(pending.size), *(pending[n] for n in ("low", "high", "price"))])
+    busy = rows[rows[:, 1:].any(axis=1)].reshape(-1)
+    return np.concatenate([[-1], busy]) if busy.size else busy
 
 
 def _markets(state: State) -> NDArray[np.int64]:

@@ -120,7 +120,8 @@ def _occupied(state: State, ladder: int) -> dict[int, int]:
     ticks = np.flatnonzero((window["next"] != 0) & (window["next"] != selves))
     ends = np.flatnonzero((window["prev"] != 0) & (window["prev"] != selves))
     assert np.array_equal(ticks, ends), "I5: ends of a queue"
-    bits_set = [place_of(state, ladder, tick) for tick in ticks.tolist()]
+    # Without the compiler it is a NumPy number, and one of those cannot hold bit 63.
+    bits_set = [int(place_of(state, ladder, tick)) for tick in ticks.tolist()]
     _check_bitmap(state, ladder, sorted(bits_set))
     near = {low + tick: start + tick for tick in ticks.tolist()}
     far = _leaves(state, ladder)

@@ -39,6 +39,7 @@ def columns_of(state: State) -> Columns:
         "markets": state.markets[: int(counters["markets"])].copy(),
         "cells": rows[:, : tokens + 1].copy(),
         "tokens": state.tokens[:tokens].copy(),
+        "pending": state.pending[: int(counters["markets"])].copy(),
         "area_min": state.area_min[: int(counters["markets"])].copy(),
         "queues": queued_slots(state),
     }
@@ -47,7 +48,8 @@ def columns_of(state: State) -> Columns:
 def state_from(limits: Limits, saved: Columns) -> State:
     """Return the state that ``saved`` describes; AssertionError when it does not fit."""
     state = new_state(limits)
-    for name in ("counters", "orders", "expiry_ns", "extras", "markets", "tokens", "area_min"):
+    names = ("counters", "orders", "expiry_ns", "extras", "markets", "tokens")
+    for name in (*names, "pending", "area_min"):
         column, array = saved[name], getattr(state, name)
         assert column.dtype == array.dtype and column.size <= array.size, name
         array[: column.size] = column

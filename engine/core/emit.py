@@ -81,11 +81,11 @@ def emit_market(
 
 @kernel
 def emit_cancelled_all(
-    state: State, out: Events, outcome: Outcome, account: int, market: int, count: int
+    state: State, out: Events, outcome: Outcome, account: int, market: int, count: int, left: int
 ) -> None:
-    """Write that ``count`` orders of ``account`` have left ``market`` or all markets."""
+    """Write that ``count`` orders of ``account`` have left ``market`` or all, and ``left`` not."""
     kind = EventKind.CANCELLED_ALL
-    emit(state, out, kind, outcome, market, 0, account, 0, 0, 0, count, 0, 0)
+    emit(state, out, kind, outcome, market, 0, account, 0, 0, 0, count, left, 0)
 
 
 @kernel

@@ -19,15 +19,24 @@ from engine.core.judge import (
     judge,
     price_behind,
 )
-from engine.core.layout import ARMED, GENERATIONS, ICEBERG, NO_SLOT, PLAIN, State
+from engine.core.layout import (
+    ARMED,
+    FILLS,
+    GENERATIONS,
+    ICEBERG,
+    NO_SLOT,
+    PASSES,
+    PLAIN,
+    State,
+)
 from engine.core.leave import judge_owner, remove
 from engine.core.ledger import count_order, held_by, hold, hold_of, release_all, token_paid
 from engine.core.match import match
 from engine.core.slots import give_slot, slot_is_free, slot_of, take_slot
-from engine.core.stops import arm, disarm, first_triggered
+from engine.core.stops import arm, disarm, first_triggered, has_room
 from engine.core.whole import fills_whole
 from engine.events import EventKind, Events
-from engine.types import FILLS_MAX, LOTS_MAX, Outcome, Phase, TimeInForce
+from engine.types import FILLS_MAX, Outcome, Phase, TimeInForce
 
 
 @kernel
@@ -127,12 +136,7 @@ def carry_out(
     market = state.orders[slot]["ladder"] >> 1
     why = i64(Outcome.ACCEPTED)
     if state.markets[market]["phase"] != Phase.AUCTION:
-        fills_max = i64(FILLS_MAX) if flags & SINGLE_SHOT != 0 else i64(LOTS_MAX)
-        if tif == TimeInForce.FOK and not fills_whole(state, slot, lots, flags, fills_max):
-            why = i64(Outcome.NOT_FILLABLE_WHOLE)
-        else:
-            lots, why = match(state, out, slot, lots, flags & SELF_MODES, fills_max)
-            assert lots == 0 or tif != TimeInForce.FOK
+        lots, why = trade_or_not(state, out, slot, lots, tif, flags)
     if lots == 0:
         give_slot(state, slot)
     elif why != Outcome.ACCEPTED or tif == TimeInForce.IOC:
@@ -150,6 +154,29 @@ def carry_out(
         emit_order(state, out, EventKind.RESTED, Outcome.ACCEPTED, slot, lots - hidden, 0, hidden)
 
 
+@kernel
+def trade_or_not(
+    state: State, out: Events, slot: int, lots: int, tif: int, flags: int
+) -> tuple[int, Outcome]:
+    """Match the order in ``slot``, a FOK only if that fills it; return lots left and why."""
+    counters, bounds = state.counters[0], state.bounds
+    fills_max = bounds[FILLS]
+    if flags & SINGLE_SHOT != 0:
+        fills_max = min(fills_max, i64(FILLS_MAX))
+    counters["passes_left"] = bounds[PASSES]
+    why = i64(Outcome.NOT_FILLABLE_WHOLE)
+    is_whole = True
+    if tif == TimeInForce.FOK:
+        counters["work_left"] -= FILLS_MAX  # It has looked at so many, even if it takes none.
+        is_whole = fills_whole(state, slot, lots, flags, fills_max)
+    if is_whole:
+        counters["passes_left"] = bounds[PASSES]
+        lots, why = match(state, out, slot, lots, flags & SELF_MODES, fills_max)
+        assert lots == 0 or tif != TimeInForce.FOK
+    counters["work_left"] -= bounds[PASSES] - counters["passes_left"]
+    return lots, why
+
+
 @rare
 def hide(state: State, slot: int, lots: int, display: int) -> int:
     """Make an iceberg of the order in ``slot``; return how many of its ``lots`` are hidden."""
@@ -163,13 +190,15 @@ def hide(state: State, slot: int, lots: int, display: int) -> int:
 
 @rare
 def next_stop(state: State, out: Events, market: int) -> int:
-    """Return the slot of the next stop that this command's trades have triggered, or NO_SLOT."""
-    if state.markets[market]["phase"] != Phase.OPEN:
-        return i64(NO_SLOT)
-    while True:
+    """Return the slot of the next stop that trades have triggered and that may come in now.
+
+    NO_SLOT if there is none, or if this command may let no more orders come in.
+    """
+    while has_room(state):
         slot = first_triggered(state, market)
         if slot == NO_SLOT:
             return slot
+        state.counters[0]["work_left"] -= 1
         if state.expiry_ns[slot] <= state.counters[0]["time_ns"]:
             remove(state, out, slot, Outcome.EXPIRED)
             continue
@@ -182,3 +211,4 @@ def next_stop(state: State, out: Events, market: int) -> int:
         count_order(state, i64(order["account"]), i64(-1))
         order["kind"] = PLAIN
         return slot
+    return i64(NO_SLOT)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import FEE_MAX_PPM, PRICE_MAX, Limits
+from engine.types import FEE_MAX_PPM, FILLS_MAX, LOTS_MAX, PRICE_MAX, Limits
 
 LINE_BYTES: Final = 64
 NO_SLOT: Final = 0
@@ -41,6 +41,10 @@ COUNTERS = np.dtype(
         ("deadline_soonest_ns", "<i8"),  # No dead man's switch goes off before this.
         ("trade_low", "<i8"),  # Lowest and highest price that this command has traded at.
         ("trade_high", "<i8"),
+        ("trade_id_before", "<i8"),  # The last trade before this command.
+        ("work_left", "<i8"),  # How many more orders this command may cancel, pass over or wake.
+        ("passes_left", "<i8"),  # How many more orders the incoming one may pass over.
+        ("markets_pending", "<i8"),  # How many markets have stops whose turn is still to come.
         ("out_row", "<i8"),  # Next free row of the event buffer.
         ("rows_wanted", "<i8"),  # How many free rows the command needs that was not begun.
         ("leaf_free", "<i8"),  # As for slots, of the leaves and twigs of ``shelf.py``.
@@ -87,7 +91,8 @@ TOP = np.dtype(
     [
         ("best", "<i8"),  # NO_BID or NO_ASK when the side is empty.
         ("low", "<i8"),  # The first price of the window.
-        ("spare", "<i8", (2,)),
+        ("planted", "<i8"),  # Levels put on the shelf since it was last asked whether to move it.
+        ("spare", "<i8"),
     ]
 )
 assert TOP.itemsize * 2 == LINE_BYTES  # Both sides of a market share a line.
@@ -113,6 +118,16 @@ MARKET = np.dtype(
 assert MARKET.itemsize == LINE_BYTES
 assert FEE_MAX_PPM < 2**15  # Fees are two bytes wide, so that all this is in one line.
 
+PENDING = np.dtype(
+    [
+        ("low", "<i8"),  # Between which prices trades have reached stops that are still to wake;
+        ("high", "<i8"),  # both 0 if there are none.
+        ("price", "<i8"),  # At which price an auction goes on that was too long for one command.
+        ("spare", "<i8"),
+    ]
+)
+"""What a market has to do that was too much for the command that caused it; nearly always zeros."""
+
 CELL = np.dtype([("available", "<i8"), ("held", "<i8")])
 """An account is a row of cells: its head, then one balance for each token. In the head cell
 ``available`` is the deadline of the dead man's switch (0 for none). ``held`` has two counts: below
@@ -137,7 +152,12 @@ TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
     FAR_START,
     SHELF_ARMED,
     ACCOUNT_ORDERS,
-) = range(12)
+    FILLS,
+    TRADES,
+    PASSES,
+    WORK,
+    ROWS,
+) = range(17)
 
 
 class State(NamedTuple):
@@ -146,10 +166,11 @@ class State(NamedTuple):
     counters: NDArray[Any]
     """(1,) COUNTERS"""
     bounds: NDArray[np.int64]
-    """(12,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
+    """(17,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
     cells an account, log2 of a window's ticks, words of a ladder's bitmaps, where the levels of the
     windows and those of the shelves start in ``links``, which shelf is the first for stops; then
-    how many orders an account may have"""
+    how many orders an account may have, how much an order and a command may do, and how many events
+    that can be"""
     orders: NDArray[Any]
     """(orders + 1,) ORDER, addressed by slot: what matching reads and writes"""
     expiry_ns: NDArray[np.int64]
@@ -177,6 +198,10 @@ class State(NamedTuple):
     """(accounts * ACCOUNT_CELLS,) CELL"""
     tokens: NDArray[Any]
     """(tokens,) TOKEN: supply = deposits - withdrawals"""
+    pending: NDArray[Any]
+    """(markets,) PENDING"""
+    parts: NDArray[np.int64]
+    """(2 * FILLS_MAX,) scratch of ``whole.py``: slots of icebergs, and lots they still hide"""
     owed: NDArray[np.int64]
     """(tokens,) what all negative balances of a token come to"""
     area_min: NDArray[np.int64]
@@ -190,6 +215,10 @@ def new_state(limits: Limits) -> State:
     assert limits.tokens < 2**16, "a token's number is two bytes wide"
     assert limits.orders < 2**31 and limits.accounts < 2**31, "slots and accounts are int32"
     assert 1 <= limits.generations < 2**31, "an order id keeps 31 bits for the generation"
+    # More fills than lots and more passes than orders cannot be: as good as no bound.
+    fills, passes = min(limits.fills, LOTS_MAX), min(limits.passes, 2**31)
+    assert 1 <= fills <= FILLS_MAX or fills == LOTS_MAX, "what counts fills has room for FILLS_MAX"
+    assert limits.trades >= fills and limits.work > passes >= 1, "room for one order at least"
 
     window_bits = max(6, (limits.ladder_ticks - 1).bit_length())
     words = [-(-(1 << window_bits) // 64 ** (level + 1)) for level in range(TREE_DEPTH)]
@@ -200,7 +229,8 @@ def new_state(limits: Limits) -> State:
     assert links.size < 2**31, "a link is int32"
     bounds = [*limits[:4], limits.generations, account_cells, window_bits]
     bounds += [sum(words), near_start, far_start, ladders]
-    bounds += [limits.account_orders]
+    rows = min(4 * limits.work + 3 * limits.trades + 16, 2**40)
+    bounds += [limits.account_orders, fills, limits.trades, passes, limits.work, rows]
     state = State(
         counters=_zeros(1, COUNTERS),
         bounds=np.array(bounds, np.int64),
@@ -217,6 +247,8 @@ def new_state(limits: Limits) -> State:
         markets=_zeros(limits.markets, MARKET),
         cells=_zeros(limits.accounts * account_cells, CELL),
         tokens=_zeros(limits.tokens, TOKEN),
+        pending=_zeros(limits.markets, PENDING),
+        parts=np.zeros(2 * FILLS_MAX, np.int64),
         owed=np.zeros(limits.tokens, np.int64),
         area_min=np.zeros(limits.markets, np.int64),
     )

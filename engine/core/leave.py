@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.book import unlink
 from engine.core.emit import emit_cancelled_all, emit_leaving, emit_order, refuse
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import ARMED, ICEBERG, NEVER, NO_SLOT, State
+from engine.core.layout import ARMED, ICEBERG, NEVER, NO_SLOT, ORDERS_MAX, WORK, State
 from engine.core.ledger import count_order, head_at, lots_open, release_all, release_part
 from engine.core.size import is_small
 from engine.core.slots import give_slot, slot_of
@@ -118,7 +118,10 @@ def judge_owner(state: State, account: int, slot: int) -> Outcome:
 
 @rare
 def sweep_expired(state: State, out: Events) -> None:
-    """Remove every expired order, in slot order, and learn when the next one expires."""
+    """Remove what has expired, in slot order, and learn when the next order expires.
+
+    What is more than the work this command may do is left to the next one.
+    """
     counters = state.counters[0]
     if counters["time_ns"] < counters["expiry_soonest_ns"]:
         return
@@ -127,6 +130,9 @@ def sweep_expired(state: State, out: Events) -> None:
         if state.orders[slot]["lots"] == 0:
             continue
         if state.expiry_ns[slot] <= counters["time_ns"]:
+            if counters["work_left"] <= 0:
+                return
+            counters["work_left"] -= 1
             remove(state, out, slot, Outcome.EXPIRED)
         else:
             soonest_ns = min(soonest_ns, state.expiry_ns[slot])
@@ -137,18 +143,52 @@ def sweep_expired(state: State, out: Events) -> None:
 def sweep(state: State, out: Events, account: int, market: int, why: Outcome) -> int:
     """Remove every order of ``account`` or ALL_ACCOUNTS in ``market`` or ALL_MARKETS.
 
-    In slot order; return how many. Reads the row of each slot ever used: an index by account would
-    cost every order a line to spare this one a scan that the prefetcher feeds.
+    In slot order; return how many.
     """
-    count = i64(0)
+    return sweep_some(state, out, account, market, why, state.bounds[ORDERS_MAX])[0]
+
+
+@rare
+def sweep_some(
+    state: State, out: Events, account: int, market: int, why: Outcome, most: int
+) -> tuple[int, int]:
+    """Do what ``sweep`` does to the first ``most``; return how many are gone and how many left.
+
+    Reads the row of each slot ever used: an index by account would cost every order a line to spare
+    this one a scan that the prefetcher feeds.
+    """
+    count, left = i64(0), i64(0)
     for slot in range(1, state.counters[0]["slots_used"] + 1):
         order = state.orders[slot]
         if order["lots"] == 0 or (account != ALL_ACCOUNTS and order["account"] != account):
             continue
         if market == ALL_MARKETS or order["ladder"] >> 1 == market:
-            remove(state, out, slot, why)
-            count += 1
-    return count
+            if count < most:
+                remove(state, out, slot, why)
+                count += 1
+            else:
+                left += 1
+    return count, left
+
+
+@kernel
+def is_outside(order: Any, low: int, high: int) -> bool:
+    """Return whether an order could trade outside ``low`` .. ``high``."""
+    return order["price"] < low if order["ladder"] & 1 != 0 else order["price"] > high
+
+
+@rare
+def are_too_many(state: State, market: int, low: int, high: int) -> bool:
+    """Return whether one command may not cancel all that could trade outside ``low`` .. ``high``.
+
+    No price is inside where ``low`` is above ``high``.
+    """
+    count = i64(0)
+    for slot in range(1, state.counters[0]["slots_used"] + 1):
+        order = state.orders[slot]
+        if order["lots"] != 0 and order["ladder"] >> 1 == market:
+            count += low > high or is_outside(order, low, high)
+    return count > state.bounds[WORK]
 
 
 @rare
@@ -158,8 +198,7 @@ def sweep_band(state: State, out: Events, market: int, low: int, high: int) -> N
         order = state.orders[slot]
         if order["lots"] == 0 or order["ladder"] >> 1 != market:
             continue
-        is_sell = order["ladder"] & 1 != 0
-        if (order["price"] < low) if is_sell else (order["price"] > high):
+        if is_outside(order, low, high):
             remove(state, out, slot, Outcome.BAND_MOVED)
 
 
@@ -168,13 +207,16 @@ def sweep_silent(state: State, out: Events) -> None:
     """Cancel all orders of every account whose dead man's switch has gone off.
 
     One pass over the slots however many accounts: a switch that has gone off counts downward from
-    -1 in its own place meanwhile.
+    -1 in its own place meanwhile, by twos; it is even where orders are left because a command may
+    not do more. Such an account, and one whose turn has not come, is for the next command.
     """
     counters = state.counters[0]
     soonest_ns = i64(NEVER)
+    accounts_left, orders_left = state.bounds[WORK], state.bounds[WORK]
     for account in range(counters["accounts"]):
         head = state.cells[head_at(state, account)]
-        if 0 < head["available"] <= counters["time_ns"]:
+        if 0 < head["available"] <= counters["time_ns"] and accounts_left > 0:
+            accounts_left -= 1
             head["available"] = -1
         elif head["available"] > 0:
             soonest_ns = min(soonest_ns, head["available"])
@@ -185,11 +227,22 @@ def sweep_silent(state: State, out: Events) -> None:
             continue
         head = state.cells[head_at(state, i64(order["account"]))]
         if head["available"] < 0:
-            head["available"] -= 1
-            remove(state, out, slot, Outcome.CANCELLED_AFTER)
+            if orders_left > 0:
+                orders_left -= 1
+                head["available"] -= 2
+                remove(state, out, slot, Outcome.CANCELLED_AFTER)
+            elif head["available"] & 1 != 0:
+                head["available"] -= 1
     for account in range(counters["accounts"]):
         head = state.cells[head_at(state, account)]
         if head["available"] < 0:
-            count = -1 - head["available"]
-            emit_cancelled_all(state, out, Outcome.CANCELLED_AFTER, account, ALL_MARKETS, count)
+            count, left = (-1 - head["available"]) >> 1, i64(head["available"] & 1 == 0)
+            if left != 0:
+                head["available"] = counters["time_ns"]
+                soonest_ns = min(counters["deadline_soonest_ns"], counters["time_ns"])
+                counters["deadline_soonest_ns"] = soonest_ns
+                continue
             head["available"] = 0
+            emit_cancelled_all(
+                state, out, Outcome.CANCELLED_AFTER, account, ALL_MARKETS, count, i64(0)
+            )

@@ -6,11 +6,12 @@ Every command here is refused before it changes anything or done whole.
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from engine.core.auction import is_crossed, uncross
+from engine.core.auction import uncross
 from engine.core.emit import emit, emit_market
 from engine.core.jit import i64, kernel, rare
 from engine.core.layout import MARKETS_MAX, State
-from engine.core.leave import sweep, sweep_band
+from engine.core.leave import are_too_many, sweep, sweep_band
+from engine.core.stops import forget_pending
 from engine.events import EventKind, Events
 from engine.types import (
     ALL_ACCOUNTS,
@@ -93,12 +94,15 @@ def set_terms(state: State, out: Events, row: Any) -> Outcome:
         return judged
     if bad_terms(row):
         return Outcome.BAD_LISTING
+    if are_too_many(state, market, i64(1), i64(0)):
+        return Outcome.TOO_MANY_ORDERS
     sweep(state, out, i64(ALL_ACCOUNTS), market, Outcome.TERMS_CHANGED)
     write_terms(state, row)
     listing = state.markets[market]
     listing["last_ticks"] = 0
     listing["band_low"] = 0
     listing["band_high"] = PRICE_MAX
+    forget_pending(state, market)
     emit_market(state, out, EventKind.TERMS_SET, market, 0, 0)
     return Outcome.ACCEPTED
 
@@ -110,7 +114,10 @@ def delist(state: State, out: Events, row: Any) -> Outcome:
     judged = judge_market(state, market)
     if judged != Outcome.ACCEPTED:
         return judged
+    if are_too_many(state, market, i64(1), i64(0)):
+        return Outcome.TOO_MANY_ORDERS
     sweep(state, out, i64(ALL_ACCOUNTS), market, Outcome.DELISTED)
+    forget_pending(state, market)
     state.markets[market]["phase"] = Phase.DELISTED
     emit_market(state, out, EventKind.MARKET_DELISTED, market, 0, 0)
     return Outcome.ACCEPTED
@@ -126,10 +133,13 @@ def set_band(state: State, out: Events, row: Any) -> Outcome:
     has_none = low == 0 and high == 0
     if not has_none and not 1 <= low <= high <= PRICE_MAX:
         return Outcome.BAD_BAND
+    highest = i64(PRICE_MAX if has_none else high)
+    if are_too_many(state, market, i64(low), highest):
+        return Outcome.TOO_MANY_ORDERS
     listing = state.markets[market]
     listing["band_low"] = low
-    listing["band_high"] = PRICE_MAX if has_none else high
-    sweep_band(state, out, market, i64(low), i64(listing["band_high"]))
+    listing["band_high"] = highest
+    sweep_band(state, out, market, i64(low), highest)
     emit_market(state, out, EventKind.BAND_SET, market, low, high)
     return Outcome.ACCEPTED
 
@@ -143,10 +153,17 @@ def set_phase(state: State, out: Events, row: Any) -> Outcome:
         return judged
     if phase < Phase.OPEN or phase > Phase.AUCTION:
         return Outcome.BAD_PHASE
-    if phase <= Phase.POST_ONLY and is_crossed(state, market):
-        uncross(state, out, market)
+    pending, outcome = state.pending[market], i64(Outcome.ACCEPTED)
+    if phase <= Phase.POST_ONLY and not uncross(state, out, market):
+        outcome = i64(Outcome.MORE_REMAINS)
+        # Nobody may come in, or leave the auction's price behind, until it is over.
+        phase = i64(state.markets[market]["phase"])
+        if pending["price"] != 0:
+            phase = i64(Phase.CANCEL_ONLY)
+    elif phase == Phase.AUCTION:
+        pending["price"] = 0
     state.markets[market]["phase"] = phase
-    emit_market(state, out, EventKind.PHASE_SET, market, 0, phase)
+    emit(state, out, EventKind.PHASE_SET, outcome, market, 0, 0, 0, 0, 0, phase, 0, 0)
     return Outcome.ACCEPTED
 
 

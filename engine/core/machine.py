@@ -3,6 +3,7 @@
 ``Engine`` owns the arrays and brings event buffers; every decision is made in the kernels.
 """
 
+import mmap
 from typing import Final, Self
 
 import numpy as np
@@ -23,9 +24,18 @@ ROWS_SPARE: Final = 64
 BLOCK_ROWS: Final = 1024
 """Small batches share a buffer of so many events: making one costs as much as a command."""
 
+MAP_NORESERVE: Final = 0x4000
+"""Linux; Python has no name for it before 3.13."""
+
 _WORDS = COUNTERS.names or ()
 OUT_ROW: Final = _WORDS.index("out_row")
 ROWS_WANTED: Final = _WORDS.index("rows_wanted")
+
+
+def _copy_of(part: Events) -> Events:
+    """Return events that do not keep the buffer they were written to; as bytes, see below."""
+    copied: Events = part.view(np.uint8).copy().view(EVENT)
+    return copied
 
 
 @kernel
@@ -51,6 +61,7 @@ class Engine:
         self._handle = handle_of(state)
         self._counters = state.counters.view(np.int64)
         self._block: Events = np.empty(0, EVENT)
+        self._large: Events = np.empty(0, EVENT)
 
     @classmethod
     def restore(cls, limits: Limits, saved: columns.Columns) -> Self:
@@ -95,19 +106,35 @@ class Engine:
         wanted = int(self._counters[ROWS_WANTED]) if parts else 0
         while True:
             rows = ROWS_PER_COMMAND * (commands.size - done) + ROWS_SPARE + 2 * wanted
-            out = np.empty(rows, EVENT)
+            out = self._roomy(rows) if wanted else np.empty(rows, EVENT)
             done = int(run_by_handle(self._handle, commands, done, out))
             assert done != BROKEN_SEQUENCE, f"commands must start at {self.sequence + 1}"
-            parts.append(out[: self._counters[OUT_ROW]])
+            part = out[: self._counters[OUT_ROW]]
+            if len(parts) == 0 and done == commands.size and not wanted and 2 * part.size > rows:
+                return part
+            parts.append(_copy_of(part) if wanted else part)
             if done == commands.size:
                 break
             wanted = int(self._counters[ROWS_WANTED])
-        if len(parts) == 1 and 2 * parts[0].size > rows:
-            return parts[0]
         # Whoever keeps few events must not keep a large buffer. As bytes, since numpy copies a row
         # of named fields field by field: 85 ns an event instead of 3.
         whole: Events = np.concatenate([part.view(np.uint8) for part in parts]).view(EVENT)
         return whole
+
+    def _roomy(self, rows: int) -> Events:
+        """Return a buffer for commands that may cause many events; it is used again and again.
+
+        Mapped without a claim on memory: a page counts when it is written, not when it is asked
+        for, and most of such commands cause few events after all.
+        """
+        if self._large.size < rows:
+            size = 2 * rows * EVENT.itemsize
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+            try:
+                self._large = np.frombuffer(mmap.mmap(-1, size, flags=flags), EVENT)
+            except OSError as refused:
+                raise MemoryError(f"{size} bytes of events") from refused
+        return self._large
 
     @property
     def sequence(self) -> int:

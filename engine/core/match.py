@@ -86,11 +86,16 @@ def take_queue(
         maker = state.orders[slot]
         younger = i64(maker["next"])
         fetch(state.links, younger)  # By the time this maker is paid, it is there.
-        if may_be_expired and state.expiry_ns[slot] <= counters["time_ns"]:
-            depart(state, out, slot, Outcome.EXPIRED)
-            oldest = younger
-            continue
-        if maker["account"] == account:
+        is_expired = may_be_expired and state.expiry_ns[slot] <= counters["time_ns"]
+        if is_expired or maker["account"] == account:
+            if counters["passes_left"] == 0:
+                why = i64(Outcome.WORK_EXHAUSTED)
+                break
+            counters["passes_left"] -= 1
+            if is_expired:
+                depart(state, out, slot, Outcome.EXPIRED)
+                oldest = younger
+                continue
             lots_on, is_gone = meet_oneself(state, out, taker, slot, lots, self_mode)
             if is_gone:
                 oldest = younger

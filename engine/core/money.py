@@ -9,8 +9,8 @@ from typing import Any
 from engine.core.emit import emit_cancelled_all, emit_market, emit_money
 from engine.core.jit import i64, rare
 from engine.core.judge import refusal_of_barred
-from engine.core.layout import ACCOUNTS_MAX, TOKENS_MAX, State
-from engine.core.leave import sweep
+from engine.core.layout import ACCOUNTS_MAX, TOKENS_MAX, WORK, State
+from engine.core.leave import sweep, sweep_some
 from engine.core.ledger import (
     cell_at,
     charge,
@@ -192,9 +192,9 @@ def cancel_all(state: State, out: Events, row: Any) -> Outcome:
     if not is_everybody and account >= state.counters[0]["accounts"]:
         return Outcome.UNKNOWN_ACCOUNT
     why = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.CANCELLED_BY_OWNER
-    count = sweep(state, out, account, market, why)
+    count, left = sweep_some(state, out, account, market, why, state.bounds[WORK])
     noted = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.ACCEPTED
-    emit_cancelled_all(state, out, noted, account, market, count)
+    emit_cancelled_all(state, out, noted, account, market, count, left)
     return Outcome.ACCEPTED
 
 

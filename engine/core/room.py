@@ -1,7 +1,8 @@
 """How many events can a command cause at most?
 
 A command that might need more rows than the buffer has left is not begun: the caller brings a new
-buffer, so a sweep of any size works and nothing in the kernels ever allocates.
+buffer, so nothing in the kernels ever allocates. What one command may do is bounded (``Limits``),
+and so are its events; only an account that leaves takes all its orders with it at once.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -11,7 +12,7 @@ from engine.commands import Kind
 from engine.core.book import crosses
 from engine.core.jit import i64, kernel, rare
 from engine.core.judge import SELF_MODES
-from engine.core.layout import State
+from engine.core.layout import ACCOUNT_ORDERS, FILLS, ROWS, WORK, State
 from engine.types import ICEBERG_PARTS_MAX
 
 
@@ -19,17 +20,57 @@ from engine.types import ICEBERG_PARTS_MAX
 def room_for(state: State, row: Any) -> int:
     """Return the most events that this command can cause."""
     counters = state.counters[0]
-    kind = row["kind"]
     now_ns = max(counters["time_ns"], row["time_ns"])
+    if now_ns >= counters["deadline_soonest_ns"] or counters["markets_pending"] != 0:
+        return _room_with_debts(state, row, now_ns)
+    return _room_for_kind(state, row, now_ns)
+
+
+@rare
+def _room_with_debts(state: State, row: Any, now_ns: int) -> int:
+    """Count also what comes before the command: switches that go off, stops that were left."""
+    counters, work = state.counters[0], state.bounds[WORK]
+    wanted = _room_for_kind(state, row, now_ns)
     if now_ns >= counters["deadline_soonest_ns"]:
-        return room_for_anything(state)
+        wanted += min(counters["orders_live"], work) + min(counters["accounts"], work)
+    if counters["markets_pending"] != 0:
+        wanted += room_for_anything(state) + 1
+    return wanted
+
+
+@kernel
+def _room_for_kind(state: State, row: Any, now_ns: int) -> int:
+    counters, kind = state.counters[0], row["kind"]
     if kind == Kind.PLACE:
         return _room_for_place(state, row, now_ns)
     if kind == Kind.CANCEL or kind == Kind.AMEND or kind == Kind.DEPOSIT:
         return 1
     if kind == Kind.CLOCK:
-        return counters["orders_live"] if now_ns >= counters["expiry_soonest_ns"] else i64(0)
+        if now_ns < counters["expiry_soonest_ns"]:
+            return i64(0)
+        return min(counters["orders_live"], state.bounds[WORK])
+    if kind == Kind.EXIT_BEGIN or kind == Kind.EXIT_END or kind == Kind.BUST:
+        return _room_for_owners(state)
+    if kind == Kind.WITHDRAW:
+        return _room_for_owners(state) if row["flags"] != 0 else i64(1)
+    if is_told_at_once(kind):
+        return 1
     return room_for_anything(state)
+
+
+@kernel
+def _room_for_owners(state: State) -> int:
+    """Return the most events of a command that may cancel all orders of the two it is about."""
+    owned = min(state.bounds[ACCOUNT_ORDERS], state.counters[0]["orders_live"])
+    return min(2 * owned, state.counters[0]["orders_live"]) + 2
+
+
+@kernel
+def is_told_at_once(kind: int) -> bool:
+    """Return whether a command of this kind causes one event, whatever there is."""
+    if kind == Kind.LIST_TOKEN or kind == Kind.LIST_MARKET or kind == Kind.OPEN_ACCOUNT:
+        return True
+    return kind == Kind.CANCEL_AFTER or kind == Kind.POISON
 
 
 @kernel
@@ -44,7 +85,8 @@ def _room_for_place(state: State, row: Any, now_ns: int) -> int:
     is_plain = i64(row["flags"]) & SELF_MODES == 0 and now_ns < counters["expiry_soonest_ns"]
     if is_plain and counters["icebergs_live"] == 0 and state.markets[market]["armed"] == 0:
         # Each maker it meets takes at least one of its lots.
-        return min(max(row["amount"], 0), counters["orders_live"]) + 2
+        makers = min(max(row["amount"], 0), counters["orders_live"])
+        return min(makers, state.bounds[FILLS]) + 2
     return room_for_anything(state)
 
 
@@ -53,9 +95,9 @@ def room_for_anything(state: State) -> int:
     """Return a bound for every command, however its orders meet and trigger each other.
 
     Two orders that meet exhaust one of them, or a part of an iceberg, and cause at most four
-    events; a stop adds three of its own, an account's switch one, the command itself four.
+    events; a stop adds three of its own, the command itself four.
     """
     counters = state.counters[0]
     orders = counters["orders_live"] + 1
     parts = counters["icebergs_live"] * ICEBERG_PARTS_MAX
-    return 7 * orders + 4 * (parts + ICEBERG_PARTS_MAX) + counters["accounts"] + 4
+    return min(7 * orders + 4 * (parts + ICEBERG_PARTS_MAX) + 4, state.bounds[ROWS])

@@ -13,11 +13,14 @@ from engine.core.emit import refuse
 from engine.core.enter import carry_out, next_stop, place, replace
 from engine.core.handle import opener_of
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import NO_ASK, NO_BID, NO_SLOT, State, new_state
+from engine.core.judge import STOP
+from engine.core.layout import NO_SLOT, WORK, State, new_state
 from engine.core.leave import amend, cancel, sweep_expired, sweep_silent
 from engine.core.room import room_for
+from engine.core.slots import slot_of
+from engine.core.stops import keep_reach, may_come_in, no_reach, recall_reach
 from engine.events import Events
-from engine.types import Limits, Outcome
+from engine.types import Limits, Outcome, Phase
 
 BROKEN_SEQUENCE = -1
 open_state = opener_of(new_state(Limits(1, 1, 1, 1, 64)))
@@ -65,6 +68,11 @@ def step(state: State, out: Events, row: Any) -> None:
     if counters["time_ns"] >= counters["deadline_soonest_ns"]:
         sweep_silent(state, out)
     kind = row["kind"]
+    counters["trade_id_before"] = counters["trade_id"]
+    counters["work_left"] = state.bounds[WORK]
+    if counters["markets_pending"] != 0 and not resume_stops(state, out, row, kind):
+        refuse(state, out, Outcome.STOPS_PENDING, i64(row["account"]), row["order_id"])
+        return
     slot = i64(NO_SLOT)
     display = row["order_id"]
     if kind == Kind.PLACE:
@@ -87,8 +95,7 @@ def step(state: State, out: Events, row: Any) -> None:
     if slot == NO_SLOT:
         return
 
-    counters["trade_low"] = NO_ASK
-    counters["trade_high"] = NO_BID
+    no_reach(state)
     market = i64(state.orders[slot]["ladder"]) >> 1
     lots, tif, flags = row["amount"], i64(row["tif"]), i64(row["flags"])
     carry_out(state, out, slot, lots, tif, flags, display)
@@ -98,14 +105,58 @@ def step(state: State, out: Events, row: Any) -> None:
 
 @rare
 def work_off_stops(state: State, out: Events, market: int) -> None:
-    """Carry out every stop that the trades of this command, and their own, have triggered."""
+    """Carry out every stop that trades, and those of stops, have triggered, while there is room.
+
+    Whose turn does not come is woken by a later command, before anything else trades there.
+    """
+    if state.markets[market]["phase"] != Phase.OPEN:
+        return
     while True:
         slot = next_stop(state, out, market)
         if slot == NO_SLOT:
+            keep_reach(state, market)
             return
         terms, lots = state.extras[slot]["terms"], state.orders[slot]["lots"]
         state.orders[slot]["lots"] = 0
         carry_out(state, out, slot, lots, terms & 255, terms >> 8, i64(0))
+
+
+@rare
+def resume_stops(state: State, out: Events, row: Any, kind: int) -> bool:
+    """Wake stops that no command could wake so far; return whether this one may go on.
+
+    An order that comes in lets those of its own market go first, a CLOCK those of every market.
+    """
+    counters = state.counters[0]
+    if kind == Kind.PLACE:
+        market = i64(row["market"])
+        if market >= counters["markets"] or state.pending[market]["high"] == 0:
+            return True
+        resume_market(state, out, market)
+        return may_come_in(state, market, i64(row["flags"]) & STOP != 0)
+    if kind == Kind.REPLACE:
+        slot = slot_of(state, row["order_id"])
+        market = i64(state.orders[slot]["ladder"]) >> 1
+        if slot == NO_SLOT or state.pending[market]["high"] == 0:
+            return True
+        resume_market(state, out, market)
+        return may_come_in(state, market, False)
+    if kind == Kind.CLOCK:
+        for market in range(counters["markets"]):
+            if state.pending[market]["high"] != 0:
+                resume_market(state, out, i64(market))
+        counters["work_left"] = state.bounds[WORK]  # What has expired is another matter.
+    return True
+
+
+@rare
+def resume_market(state: State, out: Events, market: int) -> None:
+    """Let the stops of one market have their turn, if it is open."""
+    recall_reach(state, market)
+    if state.markets[market]["phase"] == Phase.OPEN:
+        work_off_stops(state, out, market)
+    else:
+        keep_reach(state, market)  # Those it was kept for may have been cancelled.
 
 
 @rare
@@ -141,8 +192,8 @@ def administer(state: State, out: Events, row: Any, kind: int) -> None:
 def administer_market(state: State, out: Events, row: Any, kind: int) -> Outcome:
     """Carry out any command about a whole market; return ACCEPTED or why not."""
     if kind == Kind.SET_PHASE:
-        state.counters[0]["trade_low"] = NO_ASK
-        state.counters[0]["trade_high"] = NO_BID
+        if i64(row["market"]) < state.counters[0]["markets"]:
+            recall_reach(state, i64(row["market"]))
         judged = listing.set_phase(state, out, row)
         if judged == Outcome.ACCEPTED:
             work_off_stops(state, out, i64(row["market"]))

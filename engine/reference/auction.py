@@ -39,25 +39,58 @@ class Auction:
         self.state = state
         self.matching = matching
 
-    def uncross(self, number: int) -> None:
-        """Trade what crosses in one market at one price, and say at which."""
-        market = self.state.markets[number]
-        self.state.sweep_expired()
-        if not market.is_crossed():
+    def uncross(self, number: int) -> bool:
+        """Trade what crosses in one market at one price; return whether nothing does any more.
+
+        What is too much for one command goes on with the next, at the same price. Should cancels
+        in between have left what crosses but does not take that price, it gets one of its own.
+        """
+        state, market = self.state, self.state.markets[number]
+        if not market.auction_ticks and not market.is_crossed():
+            return True
+        state.sweep_expired()
+        if any(map(state.is_expired, state.orders.values())):
+            return False
+        if market.auction_ticks:
+            self.matching.note_price(market, market.auction_ticks)
+        while market.is_crossed():
+            if not self.may_go_on():
+                return False
+            market.auction_ticks = market.auction_ticks or self.price(market)
+            self.trade_at(number, market.auction_ticks)
+            if self.both_accept(market, market.auction_ticks):
+                return False
+            market.auction_ticks = 0
+        market.auction_ticks = 0
+        return True
+
+    def may_go_on(self) -> bool:
+        """Return whether this command may let two more orders meet."""
+        return self.state.trades_left > 0 and self.state.work_left > 0
+
+    def trade_at(self, number: int, price_ticks: int) -> None:
+        """Let buyers and sellers meet at one price while there is room, and say what came of it."""
+        market, traded = self.state.markets[number], 0
+        if not self.both_accept(market, price_ticks):
             return
-        price_ticks = self.price(market)
-        traded = 0
-        while self.both_accept(market, price_ticks):
+        while self.both_accept(market, price_ticks) and self.may_go_on():
             buyer, seller = market.first(Side.BUY), market.first(Side.SELL)
             lots = min(buyer.lots, seller.lots)
             if buyer.account == seller.account:
+                self.state.work_left -= 1
                 self.decrement(buyer, lots)
                 self.decrement(seller, lots)
             else:
                 self.trade(market, buyer, seller, lots, price_ticks)
                 traded += lots
-        assert not market.is_crossed(), "what still crosses would have made a better price"
-        self.state.emit(EventKind.UNCROSSED, market=number, price_ticks=price_ticks, amount=traded)
+        goes_on = self.both_accept(market, price_ticks)
+        self.state.emit(
+            EventKind.UNCROSSED,
+            market=number,
+            price_ticks=price_ticks,
+            amount=traded,
+            outcome=Outcome.MORE_REMAINS if goes_on else Outcome.ACCEPTED,
+        )
 
     def both_accept(self, market: Market, price_ticks: int) -> bool:
         """Return whether the best buyer and the best seller both take this price."""

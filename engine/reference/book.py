@@ -73,6 +73,11 @@ class Market:
     band_low: int = 0
     band_high: int = 0
     """The prices that may trade; both 0 when all may."""
+    pending_low: int = 0
+    pending_high: int = 0
+    """Between which prices trades have reached stops that are still to wake; 0 for none."""
+    auction_ticks: int = 0
+    """The price of an auction that goes on with the next command, else 0."""
     sides: "tuple[SortedDict[int, Queue], SortedDict[int, Queue]]" = field(
         default_factory=_two_ladders
     )

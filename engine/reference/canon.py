@@ -46,6 +46,17 @@ def _numbers(state: State) -> Iterator[int]:
     for number, market in enumerate(state.markets):
         if market.area_min:
             yield from (number, market.area_min)
+    yield from _left_to_do(state)
+
+
+def _left_to_do(state: State) -> Iterator[int]:
+    """Yield -1 and what each market has still to do, where any has."""
+    rows = [(m.pending_low, m.pending_high, m.auction_ticks) for m in state.markets]
+    if any(map(any, rows)):
+        yield -1
+    for number, row in enumerate(rows):
+        if any(row):
+            yield from (number, *row)
 
 
 def _orders(state: State) -> Iterator[int]:

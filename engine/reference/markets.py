@@ -1,8 +1,10 @@
 """How are tokens and markets listed, changed, bounded, opened, halted and taken away?"""
 
+from collections.abc import Callable
+
 from engine.events import EventKind
 from engine.reference.auction import Auction
-from engine.reference.book import Market
+from engine.reference.book import Market, Order
 from engine.reference.judge import Row
 from engine.reference.state import State
 from engine.reference.stops import Stops
@@ -76,9 +78,20 @@ class Markets:
         market = self.state.markets[row["market"]]
         return Outcome.MARKET_DELISTED if market.phase == Phase.DELISTED else market
 
-    def empty(self, number: int, why: Outcome) -> None:
-        """Remove all orders of one market, in slot order."""
-        self.state.sweep(lambda order: order.market == number, why)
+    def empty(self, number: int, why: Outcome) -> bool:
+        """Remove all orders of one market, in slot order, unless they are too many."""
+        market = self.state.markets[number]
+        if not self.sweep_few(lambda order: order.market == number, why):
+            return False
+        market.pending_low = market.pending_high = market.auction_ticks = 0
+        return True
+
+    def sweep_few(self, wanted: Callable[[Order], bool], why: Outcome) -> bool:
+        """Remove the orders that are ``wanted``, unless they are too many for one command."""
+        if sum(map(wanted, self.state.orders.values())) > self.state.limits.work:
+            return False
+        self.state.sweep(wanted, why)
+        return True
 
     def set_terms(self, row: Row) -> Outcome:
         """Carry out SET_TERMS: no order survives, because none was meant in the new units."""
@@ -87,7 +100,8 @@ class Markets:
             return market
         if not terms_are_sane(row):
             return Outcome.BAD_LISTING
-        self.empty(row["market"], Outcome.TERMS_CHANGED)
+        if not self.empty(row["market"], Outcome.TERMS_CHANGED):
+            return Outcome.TOO_MANY_ORDERS
         market.lot_pips, market.tick_pips = row["order_id"], row["price_ticks"]
         market.maker_ppm, market.taker_ppm = row["amount"], row["fee_cap_ppm"]
         market.area_min = area_min(row)
@@ -100,7 +114,8 @@ class Markets:
         market = self.listed(row)
         if isinstance(market, Outcome):
             return market
-        self.empty(row["market"], Outcome.DELISTED)
+        if not self.empty(row["market"], Outcome.DELISTED):
+            return Outcome.TOO_MANY_ORDERS
         market.phase = Phase.DELISTED
         self.state.emit(EventKind.MARKET_DELISTED, market=row["market"])
         return Outcome.ACCEPTED
@@ -113,13 +128,16 @@ class Markets:
             return market
         if (low, high) != (0, 0) and not 1 <= low <= high <= PRICE_MAX:
             return Outcome.BAD_BAND
+        before = market.band_low, market.band_high
         market.band_low, market.band_high = low, high
-        self.state.sweep(
+        if not self.sweep_few(
             lambda order: (
                 order.market == number and market.outside_band(order.side, order.price_ticks)
             ),
             Outcome.BAND_MOVED,
-        )
+        ):
+            market.band_low, market.band_high = before
+            return Outcome.TOO_MANY_ORDERS
         self.state.emit(EventKind.BAND_SET, market=number, price_ticks=low, amount=high)
         return Outcome.ACCEPTED
 
@@ -131,12 +149,16 @@ class Markets:
             return market
         if not Phase.OPEN <= phase <= Phase.AUCTION:
             return Outcome.BAD_PHASE
-        if phase in (Phase.OPEN, Phase.POST_ONLY) and market.is_crossed():
-            self.auction.uncross(number)
+        self.stops.recall_reach(number)
+        outcome = Outcome.ACCEPTED
+        if phase in (Phase.OPEN, Phase.POST_ONLY) and not self.auction.uncross(number):
+            outcome = Outcome.MORE_REMAINS
+            phase = Phase.CANCEL_ONLY if market.auction_ticks else market.phase
+        elif phase == Phase.AUCTION:
+            market.auction_ticks = 0
         market.phase = phase
-        self.state.emit(EventKind.PHASE_SET, market=number, amount=phase)
-        if phase == Phase.OPEN:
-            self.stops.activate(number)
+        self.state.emit(EventKind.PHASE_SET, market=number, amount=phase, outcome=outcome)
+        self.stops.activate(number)
         return Outcome.ACCEPTED
 
     def poison(self, row: Row) -> Outcome:

@@ -23,8 +23,12 @@ class Matching:
 
     def come_in(self, order: Order) -> None:
         """Match an order that is in no queue; then it rests, is dropped, or is done."""
-        fills_max = FILLS_MAX if order.flags & SINGLE_SHOT else None
+        fills_max = self.state.fills_max
+        if order.flags & SINGLE_SHOT:
+            fills_max = min(fills_max, FILLS_MAX)
         self_mode = order.flags & DECREMENT
+        if order.tif == TimeInForce.FOK:
+            self.state.work_left -= FILLS_MAX  # It has looked at so many, even if it takes none.
         if order.tif == TimeInForce.FOK and not self.fills_whole(order, self_mode, fills_max):
             why = Outcome.NOT_FILLABLE_WHOLE
         else:
@@ -46,47 +50,60 @@ class Matching:
         self.state.enter(order)
         self.state.emit_order(EventKind.RESTED, order)
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         """Return whether ``taker`` would be filled to its last lot.
 
         It walks as ``match`` would: through a level once for what is visible, then again for each
-        further part of its icebergs. Nothing changes.
+        further part of its icebergs. Nothing changes but the work that is left.
         """
-        lots, fills = taker.lots, 0
+        whole, passes = self.would_fill(taker, self_mode, fills_max)
+        if not whole:
+            self.state.work_left -= passes
+        return whole
+
+    def would_fill(self, taker: Order, self_mode: int, fills_max: int) -> tuple[bool, int]:
+        """Return whether ``taker`` would be filled, and how many orders it would pass over."""
+        lots, fills, passes = taker.lots, 0, 0
         market = self.state.markets[taker.market]
         for level in market.levels_against(taker.side, taker.price_ticks):
             parts = [(maker, maker.lots, maker.hidden) for maker in level]
             while parts:
                 maker, visible, hidden = parts.pop(0)
-                if maker.expiry_ns <= self.state.time_ns:
+                is_expired = self.state.is_expired(maker)
+                if is_expired or maker.account == taker.account:
+                    makes_way = is_expired or self_mode == EXPIRE_MAKER
+                    if not makes_way or passes == self.state.passes_max:
+                        return False, passes
+                    passes += 1
                     continue
-                if maker.account == taker.account:
-                    if self_mode == EXPIRE_MAKER:
-                        continue
-                    return False
                 if fills == fills_max:
-                    return False
+                    return False, passes
                 fills += 1
                 lots -= visible
                 if lots <= 0:
-                    return True
+                    return True, passes
                 if hidden:
                     part = min(maker.display, hidden)
                     parts.append((maker, part, hidden - part))
-        return False
+        return False, passes
 
-    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
         """Fill ``taker`` while it meets prices it accepts; return why it had to stop early."""
         market = self.state.markets[taker.market]
-        fills = 0
+        fills = passes = 0
         while taker.lots and market.crossed_by(taker.side, taker.price_ticks):
             if fills == fills_max:
                 return Outcome.FILLS_EXHAUSTED
             maker = market.first(Side.SELL if taker.side == Side.BUY else Side.BUY)
-            if maker.expiry_ns <= self.state.time_ns:
-                self.state.remove(maker, Outcome.EXPIRED)
-                continue
-            if maker.account == taker.account:
+            is_expired = self.state.is_expired(maker)
+            if is_expired or maker.account == taker.account:
+                if passes == self.state.passes_max:
+                    return Outcome.WORK_EXHAUSTED
+                passes += 1
+                self.state.work_left -= 1
+                if is_expired:
+                    self.state.remove(maker, Outcome.EXPIRED)
+                    continue
                 if not self.survives_itself(taker, maker, self_mode):
                     return Outcome.SELF_TRADE
                 continue
@@ -152,9 +169,13 @@ class Matching:
             fee=fees[0],
             maker_fee=fees[1],
         )
+        self.note_price(market, price_ticks)
+
+    def note_price(self, market: Market, price_ticks: int) -> None:
+        """Remember a price that was traded at, for the stops."""
         market.last_ticks = price_ticks
-        state.low_ticks = min(state.low_ticks, price_ticks)
-        state.high_ticks = max(state.high_ticks, price_ticks)
+        self.state.low_ticks = min(self.state.low_ticks, price_ticks)
+        self.state.high_ticks = max(self.state.high_ticks, price_ticks)
 
     def settle(self, market: Market, order: Order, lots: int, notional: int, fee: int) -> None:
         """Move the money of one side of one fill."""

@@ -4,7 +4,7 @@ from engine.events import EventKind
 from engine.reference.book import Order
 from engine.reference.judge import Judge, Row
 from engine.reference.matching import Matching
-from engine.reference.state import State
+from engine.reference.state import NOWHERE, State
 from engine.reference.stops import Stops
 from engine.reference.terms import ICEBERG, STOP
 from engine.types import ALL_ACCOUNTS, ALL_MARKETS, Outcome, Phase
@@ -21,7 +21,10 @@ class Orders:
         self.stops = stops
 
     def place(self, row: Row) -> Outcome:
-        """Carry out PLACE."""
+        """Carry out PLACE; the stops that were there before it go first."""
+        if self.stops.keep_out(row["market"], is_stop=bool(row["flags"] & STOP)):
+            return Outcome.STOPS_PENDING
+        self.state.low_ticks, self.state.high_ticks = NOWHERE
         outcome = self.judge.place(row)
         if outcome == Outcome.ACCEPTED:
             self.take(row)
@@ -29,6 +32,10 @@ class Orders:
 
     def replace(self, row: Row) -> Outcome:
         """Carry out REPLACE: one order gives way to another, or stays as it was."""
+        named = self.state.orders.get(row["order_id"])
+        if named is not None and self.stops.keep_out(named.market, is_stop=False):
+            return Outcome.STOPS_PENDING
+        self.state.low_ticks, self.state.high_ticks = NOWHERE
         old = self.order_of(row)
         if isinstance(old, Outcome):
             return old
@@ -118,25 +125,28 @@ class Orders:
         if not everybody and account >= len(self.state.exits):
             return Outcome.UNKNOWN_ACCOUNT
         by_operator = Outcome.CANCELLED_BY_OPERATOR
-        gone = self.state.sweep(
-            lambda order: (
-                (everybody or order.account == account) and market in (order.market, ALL_MARKETS)
-            ),
-            by_operator if everybody else Outcome.CANCELLED_BY_OWNER,
-        )
+
+        def meant(order: Order) -> bool:
+            return (everybody or order.account == account) and market in (order.market, ALL_MARKETS)
+
+        why = by_operator if everybody else Outcome.CANCELLED_BY_OWNER
+        gone = self.state.sweep(meant, why, self.state.limits.work)
         self.state.emit(
             EventKind.CANCELLED_ALL,
             market=market,
             account=account,
             outcome=by_operator if everybody else Outcome.ACCEPTED,
             amount=len(gone),
+            order_left=sum(map(meant, self.state.orders.values())),
         )
         return Outcome.ACCEPTED
 
     # What time decides.
 
     def clock(self, row: Row) -> Outcome:
-        """Carry out CLOCK: expired orders go, in slot order."""
+        """Carry out CLOCK: stops that were left wake, and expired orders go, in slot order."""
+        self.stops.resume_all()
+        self.state.work_left = self.state.limits.work
         self.state.sweep_expired()
         return Outcome.ACCEPTED
 
@@ -154,17 +164,24 @@ class Orders:
         return Outcome.ACCEPTED
 
     def meet_deadlines(self) -> None:
-        """Before anything else: cancel all orders of the accounts whose deadline has come."""
-        state = self.state
+        """Before anything else: cancel all orders of the accounts whose deadline has come.
+
+        Only of so many accounts, and so many orders, as one command may; the rest is for the next.
+        """
+        state, most = self.state, self.state.limits.work
         due = sorted(
             account
             for account, deadline_ns in state.deadlines.items()
             if deadline_ns <= state.time_ns
-        )
+        )[:most]
         if not due:
             return
-        gone = state.sweep(lambda order: order.account in due, Outcome.CANCELLED_AFTER)
+        gone = state.sweep(lambda order: order.account in due, Outcome.CANCELLED_AFTER, most)
+        unfinished = {order.account for order in state.orders.values()}
         for account in due:
+            if account in unfinished:
+                state.deadlines[account] = state.time_ns
+                continue
             del state.deadlines[account]
             state.emit(
                 EventKind.CANCELLED_ALL,

@@ -10,9 +10,11 @@ from engine.events import EventKind
 from engine.reference.book import Market, Order
 from engine.reference.ledger import Ledger
 from engine.reference.slots import Slots
-from engine.types import PRICE_MAX, Limits, Outcome
+from engine.types import LOTS_MAX, PRICE_MAX, Limits, Outcome
 
 SLOT_MASK = 2**32 - 1
+NOWHERE = PRICE_MAX + 1, 0
+"""Between which prices nothing has been traded."""
 
 
 class State:
@@ -37,14 +39,24 @@ class State:
         self.order_counts: Counter[int] = Counter()
         """How many of them each account has."""
         self.events: list[tuple[int, ...]] = []
-        self.low_ticks, self.high_ticks = PRICE_MAX + 1, 0
+        self.low_ticks, self.high_ticks = NOWHERE
         """Between which prices this command has traded; an empty range to begin with."""
+        self.fills_max = min(limits.fills, LOTS_MAX)
+        self.passes_max = min(limits.passes, 2**31)
+        self.trades_left, self.work_left = limits.trades, limits.work
+        """How many trades, and how many orders that leave, are passed over or wake, this command
+        may still cause."""
 
     def begin(self, sequence: int, time_ns: int) -> None:
         """Let the next command begin."""
         self.sequence = sequence
         self.time_ns = max(self.time_ns, time_ns)
-        self.low_ticks, self.high_ticks = PRICE_MAX + 1, 0
+        self.low_ticks, self.high_ticks = NOWHERE
+        self.trades_left, self.work_left = self.limits.trades, self.limits.work
+
+    def has_room(self) -> bool:
+        """Return whether this command may let one more order come in, whatever that one does."""
+        return self.trades_left >= self.fills_max and self.work_left > self.passes_max
 
     # What is said.
 
@@ -70,6 +82,7 @@ class State:
         """Add one event, numbered; a trade gets the next trade number."""
         self.event_index += 1
         self.trade_id += kind == EventKind.TRADE
+        self.trades_left -= kind == EventKind.TRADE
         self.events.append(
             (
                 kind,
@@ -176,16 +189,23 @@ class State:
         elif not order.lots:
             self.refill(order)
 
-    def sweep(self, wanted: Callable[[Order], bool], why: Outcome) -> list[Order]:
-        """Remove all resting and armed orders that are ``wanted``, in slot order; return them."""
-        gone = [order for order in self.in_slot_order() if wanted(order)]
+    def sweep(
+        self, wanted: Callable[[Order], bool], why: Outcome, most: int | None = None
+    ) -> list[Order]:
+        """Remove the first ``most`` orders that are ``wanted``, in slot order; return them."""
+        gone = [order for order in self.in_slot_order() if wanted(order)][:most]
         for order in gone:
             self.remove(order, why)
         return gone
 
     def sweep_expired(self) -> None:
-        """Remove what is past its time, in all markets."""
-        self.sweep(lambda order: order.expiry_ns <= self.time_ns, Outcome.EXPIRED)
+        """Remove what is past its time, in all markets, as far as this command may."""
+        most = max(self.work_left, 0)
+        self.work_left -= len(self.sweep(self.is_expired, Outcome.EXPIRED, most))
+
+    def is_expired(self, order: Order) -> bool:
+        """Return whether an order may not trade any more."""
+        return order.expiry_ns <= self.time_ns
 
     def in_slot_order(self) -> list[Order]:
         """Return all resting and armed orders by slot."""

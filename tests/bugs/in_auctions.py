@@ -102,10 +102,10 @@ class AuctionTradesWithItself(Auction):
 class AuctionLetsTheDeadTrade(Auction):
     """What has expired is not swept before the price is found."""
 
-    def uncross(self, number: int) -> None:
+    def uncross(self, number: int) -> bool:
         now_ns, self.state.time_ns = self.state.time_ns, -1
         try:
-            super().uncross(number)
+            return super().uncross(number)
         finally:
             self.state.time_ns = now_ns
 
@@ -113,10 +113,37 @@ class AuctionLetsTheDeadTrade(Auction):
 class AuctionWakesNoStop(Auction):
     """Its price counts for no trigger."""
 
-    def uncross(self, number: int) -> None:
+    def uncross(self, number: int) -> bool:
         low, high = self.state.low_ticks, self.state.high_ticks
-        super().uncross(number)
+        is_over = super().uncross(number)
         self.state.low_ticks, self.state.high_ticks = low, high
+        return is_over
+
+
+class AuctionGoesOnAtAnotherPrice(Auction):
+    """The price of an auction that takes several commands is found anew by each."""
+
+    def uncross(self, number: int) -> bool:
+        self.state.markets[number].auction_ticks = 0
+        return super().uncross(number)
+
+
+class AuctionTakesNoRest(Auction):
+    """An auction is done in one command, however many trades it takes."""
+
+    def may_go_on(self) -> bool:
+        return True
+
+
+class OrdersComeIntoAnAuctionThatGoesOn(Markets):
+    """A market collects orders while its auction is not over."""
+
+    def set_phase(self, row: Row) -> Outcome:
+        outcome = super().set_phase(row)
+        for market in self.state.markets:
+            if market.auction_ticks and market.phase == Phase.CANCEL_ONLY:
+                market.phase = Phase.AUCTION
+        return outcome
 
 
 class AuctionIsOpenTrading(Judge):

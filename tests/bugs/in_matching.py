@@ -7,7 +7,7 @@ from engine.reference.book import Market, Order
 from engine.reference.matching import Matching
 from engine.reference.state import State
 from engine.reference.terms import DECREMENT, EXPIRE_BOTH, EXPIRE_MAKER, EXPIRE_TAKER
-from engine.types import FILLS_MAX, Outcome, Side
+from engine.types import Outcome, Side
 
 # Priority and the book.
 
@@ -120,14 +120,14 @@ class DecrementSeesWhatIsVisible(Matching):
 class WholeOrNothingTakesAPart(Matching):
     """FOK is treated as IOC."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         return True
 
 
 class WholeCountsItsOwnOrders(Matching):
     """FOK counts the lots of its own account as if they could be taken."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         account, taker.account = taker.account, -1
         try:
             return super().fills_whole(taker, self_mode, fills_max)
@@ -138,7 +138,7 @@ class WholeCountsItsOwnOrders(Matching):
 class WholeCountsExpiredOrders(Matching):
     """FOK counts makers that will be found expired."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         with at_time(self.state, -1):
             return super().fills_whole(taker, self_mode, fills_max)
 
@@ -146,7 +146,7 @@ class WholeCountsExpiredOrders(Matching):
 class WholeLooksAtTheBestLevelOnly(Matching):
     """FOK asks whether the first price can fill it."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         market, limit = self.state.markets[taker.market], taker.price_ticks
         best = market.best(1 - taker.side)
         if best is None or not market.crossed_by(taker.side, limit):
@@ -161,7 +161,7 @@ class WholeLooksAtTheBestLevelOnly(Matching):
 class WholeCountsOrdersForLots(Matching):
     """FOK compares its lots with the number of orders."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         levels = self.state.markets[taker.market].levels_against(taker.side, taker.price_ticks)
         enough = sum(map(len, levels)) >= taker.lots
         return enough and super().fills_whole(taker, self_mode, fills_max)
@@ -170,7 +170,7 @@ class WholeCountsOrdersForLots(Matching):
 class WholeIgnoresHiddenLots(Matching):
     """FOK counts what an iceberg shows and no more."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         with as_seen(self.state, hidden_added=False):
             return super().fills_whole(taker, self_mode, fills_max)
 
@@ -178,7 +178,7 @@ class WholeIgnoresHiddenLots(Matching):
 class WholeTakesIcebergsInOnePiece(Matching):
     """FOK forgets that others stand between the parts of an iceberg."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int | None) -> bool:
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         with as_seen(self.state, hidden_added=True):
             return super().fills_whole(taker, self_mode, fills_max)
 
@@ -186,7 +186,7 @@ class WholeTakesIcebergsInOnePiece(Matching):
 class ExpiredMakersTrade(Matching):
     """Nobody looks at the maker's expiry while matching."""
 
-    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
         with at_time(self.state, -1):
             return super().match(taker, self_mode, fills_max)
 
@@ -194,7 +194,7 @@ class ExpiredMakersTrade(Matching):
 class ExpiryIsOneTickLate(Matching):
     """An order still trades in the nanosecond in which it is dead."""
 
-    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
         with at_time(self.state, self.state.time_ns - 1):
             return super().match(taker, self_mode, fills_max)
 
@@ -202,9 +202,41 @@ class ExpiryIsOneTickLate(Matching):
 class OneFillTooMany(Matching):
     """The bound on fills is off by one."""
 
-    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
-        more = None if fills_max is None else FILLS_MAX + 1
-        return super().match(taker, self_mode, more)
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
+        return super().match(taker, self_mode, fills_max + 1)
+
+
+class AnOrderStopsShortOfItsLastFill(Matching):
+    """An order may have one fill fewer than it may."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
+        return super().match(taker, self_mode, fills_max - 1)
+
+
+class WholeCountsOneFillTooMany(Matching):
+    """FOK is taken for fillable though the last lot would need one fill more than it may have."""
+
+    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+        return super().fills_whole(taker, self_mode, fills_max + 1)
+
+
+class TheDeadInTheWayAreNotCounted(Matching):
+    """An order may remove any number of orders it cannot trade with."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
+        most, self.state.passes_max = self.state.passes_max, 10**9
+        try:
+            return super().match(taker, self_mode, fills_max)
+        finally:
+            self.state.passes_max = most
+
+
+class CrossedRemaindersRest(Matching):
+    """What may have no more fills rests where it crosses."""
+
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
+        why = super().match(taker, self_mode, fills_max)
+        return Outcome.ACCEPTED if why == Outcome.FILLS_EXHAUSTED else why
 
 
 # Self-trade.
@@ -213,7 +245,7 @@ class OneFillTooMany(Matching):
 class SelfTradeIsLet(Matching):
     """An account may fill itself."""
 
-    def match(self, taker: Order, self_mode: int, fills_max: int | None) -> Outcome:
+    def match(self, taker: Order, self_mode: int, fills_max: int) -> Outcome:
         market = self.state.markets[taker.market]
         if market.crossed_by(taker.side, taker.price_ticks):
             maker = market.first(1 - taker.side)

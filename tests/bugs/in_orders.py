@@ -1,5 +1,7 @@
 """Placing, replacing, shrinking and leaving: mistakes about what an owner asks for."""
 
+from collections.abc import Callable
+
 from engine.events import EventKind
 from engine.reference.book import Market, Order
 from engine.reference.judge import Judge, Row
@@ -221,3 +223,19 @@ class OperatorForgetsStops(Orders):
         outcome = super().cancel_all(row)
         self.state.orders |= armed
         return outcome
+
+
+class ClockRemovesAllTheDead(State):
+    """However many orders have expired, one command removes them."""
+
+    def sweep_expired(self) -> None:
+        self.sweep(self.is_expired, Outcome.EXPIRED)
+
+
+class CancelAllHasNoEnd(State):
+    """One command may cancel any number of orders."""
+
+    def sweep(
+        self, wanted: Callable[[Order], bool], why: Outcome, most: int | None = None
+    ) -> list[Order]:
+        return super().sweep(wanted, why)

@@ -108,6 +108,55 @@ class ReachedStopsAreArmed(Judge):
         return False
 
 
+class StopsThatWereLeftAreForgotten(Stops):
+    """What one command could not wake waits for the next trade."""
+
+    def keep_reach(self, number: int) -> None:
+        market = self.state.markets[number]
+        market.pending_low = market.pending_high = 0
+
+
+class StopsThatWereLeftAreOvertaken(Stops):
+    """An order comes in before the stops that were there before it."""
+
+    def keep_out(self, number: int, *, is_stop: bool) -> bool:
+        return False
+
+
+class StopsThatWereLeftWakeNewcomers(Stops):
+    """While old prices are remembered a stop may be armed that they reach."""
+
+    def keep_out(self, number: int, *, is_stop: bool) -> bool:
+        return super().keep_out(number, is_stop=False)
+
+
+class PricesAreRememberedTooLong(Stops):
+    """The prices that woke stops still do when these have left."""
+
+    def resume(self, number: int) -> None:
+        market = self.state.markets[number]
+        low, high = market.pending_low, market.pending_high
+        super().resume(number)
+        market.pending_low, market.pending_high = low, high
+
+
+class OneCommandWakesEverybody(State):
+    """A command has room for one more order whatever it has done."""
+
+    def has_room(self) -> bool:
+        return True
+
+
+class DeadMansSwitchIsCutShort(Orders):
+    """A switch that cannot cancel all at once is disarmed with the first portion."""
+
+    def meet_deadlines(self) -> None:
+        super().meet_deadlines()
+        for account, deadline_ns in list(self.state.deadlines.items()):
+            if deadline_ns <= self.state.time_ns:
+                del self.state.deadlines[account]
+
+
 class DeadMansSwitchFiresLate(Orders):
     """The deadline itself is still in time."""
 

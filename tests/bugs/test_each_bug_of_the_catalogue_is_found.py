@@ -44,7 +44,7 @@ def test_a_bug_is_found(bug: Bug) -> None:
 
 def audit_objects(suspect: reference.Engine, seed: int) -> bool:
     """Return whether the audit, which knows no right engine, calls the suspect's story unlawful."""
-    crowd, audit = Crowd(seed), Audit()
+    crowd, audit = Crowd(seed), Audit(WORLD)
     commands = crowd.opening()
     while crowd.sequence < COMMANDS_EACH:
         try:

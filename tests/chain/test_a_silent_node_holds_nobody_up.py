@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,44 @@ def test_what_is_no_json_is_no_answer():
         proxy.join()
 
 
+def answering(answer: bytes) -> Iterator[str]:
+    """An address with a key in it, where one question gets ``answer``."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            taken, _ = listening.accept()
+            with taken:
+                taken.recv(65_536)
+                taken.sendall(answer)
+
+        node = threading.Thread(target=serve)
+        node.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v3/{KEY}"
+        node.join()
+
+
+KEY = "the-key-of-our-account"
+SAYS = f"no such account, see https://node.example/v3/{KEY} for url: /v3/{KEY}"
+ERROR = f'{{"jsonrpc": "2.0", "id": 0, "error": {{"code": -32000, "message": "{SAYS}"}}}}'.encode()
+ANSWERS = {
+    "too many requests": b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n",
+    "hangs up": b"",
+    "an error in words": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(ERROR), ERROR),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_found_the_key_in_a_nodes_address_stood_in_the_public_answer(what: str):
+    for url in answering(ANSWERS[what]):
+        with pytest.raises(ChainUnavailableError) as failed:
+            node_at(url, SILENCE_SECONDS).head()
+        told = f"{failed.value} {failed.value!r} {failed.value.__cause__}"
+        assert KEY not in told and "127.0.0.1" not in told
+        assert "eth_getBlockByNumber" in told, "which question it was"
+        assert failed.value.node == "http://127.0.0.1", "who it was, for the log alone"
+
+
 class Hung:
     """A node none of whose methods returns before the test is over."""
 
@@ -82,7 +121,13 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         nodes: Any = [hung, true, true]
         chain: Chain = QuorumChain(nodes, 2)
         judge = Reconciler(
-            chain, road.outbox, road.settler, road.catalog, road.deployment, lambda: road.engine
+            chain,
+            road.outbox,
+            road.settler,
+            road.catalog,
+            road.deployment,
+            lambda: road.engine,
+            Counter,
         )
         final = chain.head().number
 

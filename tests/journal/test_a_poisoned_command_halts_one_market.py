@@ -10,7 +10,7 @@ from engine.journal import Journal, JournalCorrupt, SnapshotFiles
 from engine.journal.poison import POISON_NAME
 from engine.journal.snapshot import write_snapshot
 from engine.reference import Engine as Reference
-from engine.sequencer import Sequencer, Submission
+from engine.sequencer import OutOfMemory, Sequencer, Submission
 from engine.types import Limits, Outcome, Phase, Side
 from tests.journal.rig import ROOM_STEP, MemoryStorage
 
@@ -230,3 +230,51 @@ def test_an_assertion_about_no_command_is_not_hidden(started):
     with pytest.raises(AssertionError, match="where the last one ended"):
         sequencer.apply(written)
     assert sequencer.poisoned == []
+
+
+class OutOfRange(Allergic):
+    """An engine that reads past the end of an array, as one with every index checked would say."""
+
+    def apply(self, commands):
+        try:
+            return super().apply(commands)
+        except AssertionError as bug:
+            raise IndexError("index 40 is out of bounds") from bug
+
+
+def test_an_index_out_of_range_is_poison_like_an_assertion():
+    storage = MemoryStorage()
+    sequencer = house(storage, OutOfRange)
+    assert list(sequencer.recover()) == []
+    commit(sequencer, opening())
+    batch = poisoned_batch(sequencer)
+
+    assert sequencer.poisoned == [batch.first_sequence + 1]
+
+
+class Starved(Engine):
+    """An engine on a machine that has no memory for an order of ``VENOM`` lots."""
+
+    def apply(self, commands):
+        bad = np.flatnonzero((commands["kind"] == Kind.PLACE) & (commands["amount"] == VENOM))
+        if bad.size:
+            super().apply(commands[: bad[0]])
+            raise MemoryError("Unable to allocate 25.5 GiB")
+        return super().apply(commands)
+
+
+def test_found_a_start_without_enough_memory_says_at_which_command_and_is_no_poison():
+    storage = MemoryStorage()
+    sequencer = house(storage, Starved)
+    assert list(sequencer.recover()) == []
+    commit(sequencer, opening())
+    first = sequencer.sequence + 1
+
+    with pytest.raises(OutOfMemory, match=rf"sequence {first + 1} needs .* 25.5 GiB"):
+        poisoned_batch(sequencer)
+    with pytest.raises(OutOfMemory, match=rf"sequence {first + 1} needs"):
+        list(house(storage.copy(), Starved).recover())
+
+    larger = house(storage, Engine)
+    assert sum(len(batch.commands) for batch in larger.recover()) == sequencer.sequence
+    assert larger.poisoned == []

@@ -15,8 +15,8 @@ from engine.events import EventKind, Events
 from engine.types import (
     ALL_ACCOUNTS,
     ALL_MARKETS,
-    FILLS_MAX,
     PRICE_MAX,
+    Limits,
     OrderFlag,
     Outcome,
     Phase,
@@ -24,9 +24,11 @@ from engine.types import (
     TimeInForce,
 )
 from tests.property.auctioneer import TRADING, Auctioneer
+from tests.property.budget import Budget
 from tests.property.purse import Purse
 from tests.property.refusals import may_be_true
-from tests.property.shadow import Listing, Open, Reach, Shadow, toward
+from tests.property.shadow import Listing, Open, Shadow, toward
+from tests.property.turns import Turns
 
 SELF_MODES = int(OrderFlag.SELF_DECREMENT)
 SWEEPS = {
@@ -37,24 +39,29 @@ SWEEPS = {
     Kind.SET_BAND,
     Kind.SET_TERMS,
 }
+BOUNDED = SWEEPS - {Kind.EXIT_BEGIN}
+"""What cancels no more than one command may; an account that leaves or owes loses all it has."""
+MATCHING = {Kind.PLACE, Kind.REPLACE, Kind.SET_PHASE}
 Row = dict[str, int]
 
 
 class Audit:
     """Follows one engine from its first command."""
 
-    def __init__(self, account_orders: int = 0) -> None:
-        """``account_orders`` is how many orders an account may have, 0 for any number."""
-        self.account_orders = account_orders
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.sequence = self.index = self.trade_id = self.time_ns = self.arrivals = 0
         self.shadow = Shadow()
-        self.auction = Auctioneer(self.shadow)
+        self.budget = Budget(limits, self.shadow)
+        self.auction = Auctioneer(self.shadow, self.budget)
         self.purse = Purse(self.shadow)
         self.ids_seen: set[int] = set()
         self.incoming: Open | None = None
         self.whole: int | None = None
-        self.fills = self.taken = 0
-        self.reach = Reach()
+        self.taken = 0
+        self.turns = Turns(self.shadow, self.budget)
+        self.swept = 0
+        """How many orders this command has cancelled, or let expire, all at once."""
         self.refill_due: list[int] = []
         self.met = 0
         """How many lots the own order had that the incoming one met last."""
@@ -63,12 +70,12 @@ class Audit:
         self.replaced: Open | None = None
         self.last_slot = 0
         self._take: dict[int, Callable[[Row, Row], None]] = {
-            EventKind.MARKET_LISTED: self.market_listed,
+            EventKind.MARKET_LISTED: self.shadow.market_listed,
             EventKind.TERMS_SET: self.terms_set,
-            EventKind.MARKET_DELISTED: self.market_delisted,
-            EventKind.BAND_SET: self.band_set,
+            EventKind.MARKET_DELISTED: self.shadow.market_delisted,
+            EventKind.BAND_SET: self.shadow.band_set,
             EventKind.PHASE_SET: self.phase_set,
-            EventKind.POISONED: self.poisoned,
+            EventKind.POISONED: self.shadow.poisoned,
             EventKind.DEPOSITED: self.purse.money_in,
             EventKind.WITHDRAWN: self.purse.money_out,
             EventKind.EXIT_ENDED: self.purse.money_out,
@@ -112,24 +119,46 @@ class Audit:
             assert event["index"] == self.index, "I7: event numbers"
         events = self.deadlines(events)
         assert events or row["kind"] == Kind.CLOCK, "I7: a command without an answer"
-        if events and events[0]["kind"] == EventKind.REJECTED:
-            assert len(events) == 1 and 100 <= events[0]["outcome"] < 150, "I10"
-            assert may_be_true(self.shadow, row, events[0]["outcome"], self.time_ns), "refused"
-            return
-        self.incoming, self.reach, self.replaced, self.last_slot = None, Reach(), None, 0
-        self.auction.prepare(row, self.time_ns)
-        for event in events:
+        self.incoming, self.replaced, self.last_slot, self.swept = None, None, 0, 0
+        self.budget.begin()
+        self.turns.begin(self.shadow.market_of(row))
+        refused = bool(events) and events[-1]["kind"] == EventKind.REJECTED
+        if not refused:
+            self.turns.reach = self.auction.prepare(row, self.time_ns, self.turns.reach)
+        for event in events[:-1] if refused else events:
             due = self.refill_due[0] if self.refill_due else None
             refills = event["kind"] == EventKind.REFILLED
             assert (due is not None) == refills, "I4: a part is shown when the last one is gone"
             self._take[event["kind"]](row, event)
-        self.finish(row)
+        if refused:
+            self.refused(row, events)
+        else:
+            self.finish(row)
+
+    def refused(self, row: Row, events: list[Row]) -> None:
+        """A refusal is true, and nothing came before it but stops whose turn it was."""
+        why, turn = events[-1]["outcome"], self.turns.market
+        assert 100 <= why < 150 and (turn is not None or len(events) == 1), "I10"
+        if turn is not None and row["kind"] != Kind.SET_PHASE:
+            self.not_in_the_middle()
+            assert self.turns.keeps_out(row) == (why == Outcome.STOPS_PENDING), "whose turn?"
+        elif why == Outcome.TOO_MANY_ORDERS:
+            assert len(self.shadow.forbidden_by(row)) > self.limits.work, "refused"
+        if why != Outcome.STOPS_PENDING:
+            assert may_be_true(self.shadow, row, why, self.time_ns), "refused"
+        else:
+            assert turn is not None, "nobody was to go first"
 
     def deadlines(self, events: list[Row]) -> list[Row]:
         """Take what time did before the command; return what the command did."""
         shadow = self.shadow
         due = sorted(a for a, at in shadow.deadlines.items() if at <= self.time_ns)
-        gone = [order for order in shadow.everything() if order.account in due] if due else []
+        due = due[: self.limits.work]
+        meant = [order for order in shadow.everything() if order.account in due] if due else []
+        gone, left = meant[: self.limits.work], meant[self.limits.work :]
+        for account in {order.account for order in left}:
+            due.remove(account)
+            shadow.deadlines[account] = self.time_ns
         for order, event in zip(gone, events, strict=False):
             assert event["kind"] == EventKind.CANCELLED and event["order_id"] == order.order_id
             assert event["outcome"] == Outcome.CANCELLED_AFTER, "the switch"
@@ -152,15 +181,20 @@ class Audit:
         assert not self.refill_due, "I4: the next part was never shown"
         assert self.auction.price is None, "an auction without a last word"
         if row["kind"] == Kind.CLOCK:
+            self.turns.end()
+            for number, reach in sorted(self.budget.pending.items()):
+                self.budget.keep(number, reach)
             left = [order for order in shadow.everything() if order.expiry_ns <= self.time_ns]
-            assert not left, "the dead live on"
+            assert not left or self.swept == self.limits.work, "the dead live on"
+        if row["kind"] in BOUNDED:
+            assert self.swept <= self.limits.work, "too much for one command"
         if row["kind"] == Kind.REPLACE:
             assert self.replaced is not None, "the old order is still there"
         if self.replaced is not None:
             market = self.replaced.market
         if market < len(shadow.listings):
-            if shadow.listings[market].phase == Phase.OPEN:
-                assert shadow.next_stop(market, self.reach) is None, "a stop that had to wake"
+            if row["kind"] in MATCHING and shadow.listings[market].phase == Phase.OPEN:
+                self.budget.keep(market, self.turns.reach)
             if shadow.listings[market].phase in TRADING:
                 assert not shadow.is_crossed(market), "I3: crossed"
 
@@ -169,63 +203,31 @@ class Audit:
         order = self.incoming
         if order is not None and order.lots == 0:
             fok = order.tif == TimeInForce.FOK
-            assert not fok or self.fills == self.whole, "FOK: filled though it could not be"
+            assert not fok or self.budget.fills == self.whole, "FOK: filled though it could not be"
             self.incoming = None
         assert self.incoming is None, "I5: lots without a fate"
 
     # Markets.
 
-    def market_listed(self, row: Row, event: Row) -> None:
-        """A market appears."""
-        assert event["market"] == len(self.shadow.listings), "market numbers"
-        terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
-        least = {"least_pips": row["expiry_ns"]}
-        self.shadow.listings.append(Listing(row["account"], row["token"], *terms, **least))
-
     def terms_set(self, row: Row, event: Row) -> None:
         """Lot, tick and fees change in an empty market."""
-        self.nothing_open_in(event["market"])
+        self.shadow.nothing_open_in(event["market"])
+        self.budget.pending.pop(event["market"], None)
+        self.auction.kept.pop(event["market"], None)
         old = self.shadow.listings[event["market"]]
         terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
         self.shadow.listings[event["market"]] = Listing(
             old.base, old.quote, *terms, phase=old.phase, least_pips=row["expiry_ns"]
         )
 
-    def market_delisted(self, row: Row, event: Row) -> None:
-        """A market ends, empty."""
-        self.nothing_open_in(event["market"])
-        assert self.shadow.listings[event["market"]].phase != Phase.DELISTED
-        self.shadow.listings[event["market"]].phase = Phase.DELISTED
-
-    def nothing_open_in(self, market: int) -> None:
-        """Assert that no order of a market survives."""
-        assert all(order.market != market for order in self.shadow.everything()), "an order is left"
-
-    def band_set(self, row: Row, event: Row) -> None:
-        """The band moves; what it forbids has left."""
-        listing = self.shadow.listings[event["market"]]
-        listing.low, listing.high = event["price_ticks"], event["amount"]
-        assert (listing.low, listing.high) == (row["price_ticks"], row["amount"]), "which band"
-        for order in self.shadow.everything():
-            if order.market == event["market"]:
-                assert listing.allows(order.side, order.price), "it could trade outside the band"
-
     def phase_set(self, row: Row, event: Row) -> None:
         """A market opens, closes or collects for an auction."""
         listing = self.shadow.listings[event["market"]]
-        assert event["amount"] == row["amount"] < Phase.DELISTED != listing.phase, "which phase"
-        assert self.auction.price is None, "an auction without a last word"
+        assert row["amount"] < Phase.DELISTED != listing.phase, "which phase"
+        assert event["amount"] == self.auction.phase_after(row, event, listing.phase), "which phase"
         listing.phase = event["amount"]
 
-    def poisoned(self, row: Row, event: Row) -> None:
-        """One market is halted, unless it is not there or has ended."""
-        assert event["outcome"] == Outcome.POISONED
-        for name in ("market", "account", "order_id"):
-            assert row[name] == event[name], name
-        if event["market"] < len(self.shadow.listings):
-            listing = self.shadow.listings[event["market"]]
-            if listing.phase != Phase.DELISTED:
-                listing.phase = Phase.HALTED
+    # Money.
 
     def deadline_set(self, row: Row, event: Row) -> None:
         """A dead man's switch is set or taken back."""
@@ -239,6 +241,10 @@ class Audit:
 
     def accepted(self, row: Row, event: Row) -> None:
         """An order comes in; its phase, band and terms must have allowed it."""
+        if self.turns.market is not None:
+            self.not_in_the_middle()
+            assert not self.turns.keeps_out(row), "stops had to go first"
+        self.turns.begin(None)
         order_id, flags = event["order_id"], row["flags"]
         assert order_id > 0 and order_id not in self.ids_seen, "an id was given twice"
         self.ids_seen.add(order_id)
@@ -251,7 +257,7 @@ class Audit:
         listing = self.shadow.listings[event["market"]]
         assert listing.allows(event["side"], row["price_ticks"]), "outside the band"
         assert 1 <= row["price_ticks"] <= PRICE_MAX and row["expiry_ns"] > self.time_ns
-        self.allowed_by_phase(listing.phase, row)
+        assert listing.takes(row), "an order the phase forbids"
         order = Open(
             order_id,
             event["market"],
@@ -264,7 +270,7 @@ class Audit:
             row["tif"],
             flags,
         )
-        self.check_price(row, order, listing)
+        self.shadow.check_price(row, order)
         if flags & OrderFlag.ICEBERG:
             order.display = row["order_id"]
             if row["kind"] == Kind.REPLACE:
@@ -277,45 +283,18 @@ class Audit:
         assert not self.shadow.is_small(order), "an order below the least notional"
         self.begin(order)
 
-    def allowed_by_phase(self, phase: int, row: Row) -> None:
-        """Assert that a market takes such an order in its phase."""
-        posts = bool(row["flags"] & OrderFlag.POST_ONLY)
-        if phase == Phase.POST_ONLY:
-            assert posts, "an order that might take"
-        elif phase == Phase.AUCTION:
-            waits = row["flags"] & OrderFlag.STOP or row["tif"] == TimeInForce.GTC
-            assert waits and not posts, "an order that cannot wait for an auction"
-        else:
-            assert phase == Phase.OPEN, "an order the phase forbids"
-
-    def check_price(self, row: Row, order: Open, listing: Listing) -> None:
-        """A post-only order meets nobody; priced again, it stands one tick behind the first."""
-        if not row["flags"] & OrderFlag.POST_ONLY:
-            assert order.price == row["price_ticks"], "whose price is this?"
-            return
-        sign = toward(order.side)
-        first = self.shadow.first(order.market, 1 - order.side)
-        if first is not None and sign * row["price_ticks"] >= sign * first.price:
-            assert row["flags"] & OrderFlag.REPRICE and order.price == first.price - sign
-        else:
-            assert order.price == row["price_ticks"], "priced again without need"
-
     def begin(self, order: Open) -> None:
         """An order begins to be matched, placed or woken."""
         self.not_in_the_middle()
-        self.incoming, self.fills, self.taken, self.met = order, 0, order.lots, 0
+        self.incoming, self.taken, self.met = order, order.lots, 0
         self.doomed = False
         makes_way = order.flags & SELF_MODES == OrderFlag.SELF_EXPIRE_MAKER
-        self.whole = None
-        if order.tif == TimeInForce.FOK and not order.trigger:
-            self.whole = self.shadow.fills(order, self.time_ns, makes_way)
-            if order.flags & OrderFlag.SINGLE_SHOT and (self.whole or 0) > FILLS_MAX:
-                self.whole = None
+        self.whole = self.budget.comes_in(order, self.time_ns, makes_way=makes_way)
 
     def armed(self, row: Row, event: Row) -> None:
         """A stop waits."""
         order = self.incoming
-        assert order is not None and order.trigger and self.fills == 0, "what is armed here?"
+        assert order is not None and order.trigger and self.budget.fills == 0, "what is armed here?"
         self.like(event, order, order.trigger)
         order.arrival = self.now()
         self.shadow.armed[order.order_id] = order
@@ -323,10 +302,10 @@ class Audit:
 
     def triggered(self, row: Row, event: Row) -> None:
         """A stop wakes: the one whose turn it is."""
-        self.not_in_the_middle()
         stop = self.shadow.armed[event["order_id"]]
         assert self.shadow.listings[stop.market].phase == Phase.OPEN, "a stop in a closed market"
-        assert self.shadow.next_stop(stop.market, self.reach) is stop, "another stop had to wake"
+        self.not_in_the_middle()
+        self.turns.take(row, stop)
         assert stop.expiry_ns > self.time_ns, "a dead stop woke"
         self.like(event, stop, stop.trigger)
         del self.shadow.armed[stop.order_id]
@@ -350,7 +329,7 @@ class Audit:
         self.arrivals += 1
         account = self.incoming.account if self.incoming else None
         count = sum(order.account == account for order in self.shadow.everything())
-        assert not self.account_orders or count < self.account_orders, "too many orders"
+        assert count < self.limits.account_orders, "too many orders"
         return self.arrivals
 
     def rested(self, row: Row, event: Row) -> None:
@@ -381,12 +360,18 @@ class Audit:
         elif why == Outcome.IMMEDIATE_REMAINDER:
             assert order.tif == TimeInForce.IOC and not meets, "it stopped too early"
         elif why == Outcome.FILLS_EXHAUSTED:
-            assert order.flags & OrderFlag.SINGLE_SHOT and self.fills == FILLS_MAX and meets
+            assert self.budget.fills == self.budget.fills_max(order) and meets, "it may go on"
+        elif why == Outcome.WORK_EXHAUSTED:
+            assert self.budget.passes == self.budget.passes_each, "it may go on"
+            assert meets and first is not None, "it met nobody"
+            assert first.expiry_ns <= self.time_ns or first.account == order.account
         else:
             assert why == Outcome.SELF_TRADE, "why?"
             stays = order.flags & SELF_MODES == 0
             own = meets and first is not None and first.account == order.account
             assert own if stays else self.doomed, "I9: it met nobody of its own"
+            if stays:
+                self.budget.passed()
         if order.tif == TimeInForce.FOK:
             assert why == Outcome.NOT_FILLABLE_WHOLE, "FOK: whole or not at all"
         self.incoming = None
@@ -399,6 +384,7 @@ class Audit:
         assert event["trade_id"] == self.trade_id, "I7: trade numbers"
         if event["outcome"] == Outcome.AUCTION:
             taker, maker = self.auction.pair(event)
+            self.budget.matched()
         else:
             taker, maker = self.continuous_pair(event)
         assert maker.account == event["maker_account"] != event["account"], "I9: self trade"
@@ -416,7 +402,7 @@ class Audit:
         self.move(event, taker, maker)
         listing = self.shadow.listings[taker.market]
         listing.last = price
-        self.reach = self.reach.and_price(price)
+        self.turns.reach = self.turns.reach.and_price(price)
         assert listing.high == 0 or listing.low <= price <= listing.high, "outside the band"
 
     def continuous_pair(self, event: Row) -> tuple[Open, Open]:
@@ -428,9 +414,8 @@ class Audit:
         assert maker is not None and maker.order_id == event["maker_id"], "I4: best and oldest"
         assert maker.price == event["price_ticks"], "I6: not the maker's price"
         assert taker.tif != TimeInForce.FOK or self.whole is not None, "FOK: it will not be whole"
-        self.fills += 1
         assert not self.doomed, "I9: it could not go on"
-        assert self.fills <= FILLS_MAX or not taker.flags & OrderFlag.SINGLE_SHOT, "too many fills"
+        self.budget.traded(taker)
         return taker, maker
 
     def after_loss(self, order: Open) -> None:
@@ -507,6 +492,7 @@ class Audit:
             assert order is self.shadow.first(order.market, 1 - taker.side), "I9: not met"
             assert order.account == taker.account and lost == taker.lots, "I9: all of the other"
             self.met, self.doomed = lost, True
+            self.budget.passed()
 
     def cancelled(self, row: Row, event: Row) -> None:
         """An order is gone, for a reason that is true."""
@@ -514,9 +500,16 @@ class Audit:
         order = self.shadow.resting.get(order_id) or self.shadow.armed[order_id]
         if why == Outcome.EXPIRED:
             assert order.expiry_ns <= self.time_ns, "removed before its time"
-            if order.trigger and kind in (Kind.PLACE, Kind.REPLACE):
+            over = self.auction.is_over
+            if self.turns.expires(row, order, swept=self.swept, auction_over=over):
                 self.not_in_the_middle()
-                assert self.shadow.next_stop(order.market, self.reach) is order, "whose turn?"
+                self.turns.take(row, order)
+                self.leave(event)
+                return
+            if kind in (Kind.PLACE, Kind.REPLACE):
+                self.budget.passed()
+            elif kind == Kind.SET_PHASE:
+                self.budget.work += 1
         elif why == Outcome.SELF_TRADE:
             self.self_traded(order)
         else:
@@ -540,6 +533,7 @@ class Audit:
             assert not outside.allows(order.side, order.price), "it was inside"
         if why == Outcome.REPLACED:
             self.replaced = order
+        self.swept += kind not in (Kind.PLACE, Kind.REPLACE, Kind.SET_PHASE)
         if kind in SWEEPS:
             assert order.slot > self.last_slot, "in slot order"
             self.last_slot = order.slot
@@ -555,6 +549,7 @@ class Audit:
         assert order.account == self.incoming.account, "I9: whose order?"
         assert self.shadow.first(order.market, 1 - self.incoming.side) is order, "I9: not met"
         assert not self.doomed, "I9: it could not go on"
+        self.budget.passed()
         self.met, mode = order.all_lots, self.incoming.flags & SELF_MODES
         self.doomed = mode == OrderFlag.SELF_EXPIRE_BOTH
         if mode == OrderFlag.SELF_DECREMENT:
@@ -569,7 +564,7 @@ class Audit:
         self.like(event, order, order.trigger)
 
     def cancelled_all(self, row: Row, event: Row) -> None:
-        """Nobody it was about has an order left."""
+        """Nobody it was about has an order left, unless they were too many for one command."""
         account, where = event["account"], event["market"]
         assert (account, where) == (row["account"], row["market"])
         by = Outcome.CANCELLED_BY_OPERATOR if account == ALL_ACCOUNTS else Outcome.ACCEPTED
@@ -579,7 +574,9 @@ class Audit:
             for order in self.shadow.everything()
             if account in (order.account, ALL_ACCOUNTS) and where in (order.market, ALL_MARKETS)
         ]
-        assert not left, "an order survived"
+        assert event["amount"] == self.swept, "how many are gone"
+        assert event["order_left"] == len(left), "how many are left"
+        assert not left or self.swept == self.limits.work, "an order survived"
 
     # What the engine itself says.
 

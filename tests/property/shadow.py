@@ -9,9 +9,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from engine.types import PRICE_MAX, Phase, Side
+from engine.commands import Kind
+from engine.types import PRICE_MAX, OrderFlag, Outcome, Phase, Side, TimeInForce
 
 SLOT = 2**32 - 1
+Row = dict[str, int]
 
 
 @dataclass
@@ -69,6 +71,16 @@ class Listing:
             return self.base, lots * self.lot_pips
         notional = self.notional(lots, price)
         return self.quote, notional + notional * max(self.maker_ppm, self.taker_ppm) // 10**6
+
+    def takes(self, row: Row) -> bool:
+        """Return whether the phase lets such an order come in."""
+        posts = bool(row["flags"] & OrderFlag.POST_ONLY)
+        if self.phase == Phase.POST_ONLY:
+            return posts
+        if self.phase == Phase.AUCTION:  # What waits for it must be able to wait.
+            waits = row["flags"] & OrderFlag.STOP or row["tif"] == TimeInForce.GTC
+            return bool(waits) and not posts
+        return self.phase == Phase.OPEN
 
     def allows(self, side: int, price: int) -> bool:
         """Return whether the band lets an order of ``side`` have this limit."""
@@ -152,9 +164,12 @@ class Shadow:
         sells = [s for s in here if s.side == Side.SELL and s.trigger >= reach.low]
         return min(sells, key=lambda stop: (-stop.trigger, stop.arrival), default=None)
 
-    def fills(self, taker: Open, now_ns: int, makes_way: bool) -> int | None:
+    def fills(
+        self, taker: Open, now_ns: int, makes_way: bool, bounds: tuple[int, int]
+    ) -> tuple[int | None, int]:
         """Return in how many fills ``taker`` would be filled to its last lot, None if it is not.
 
+        And how many orders it would pass over; ``bounds`` are the most fills and the most of these.
         The queue is played through on copies: whoever has shown all its lots and hides more goes
         to the end of its price.
         """
@@ -164,23 +179,24 @@ class Shadow:
             for maker in self.queue(taker.market, 1 - taker.side)
             if sign * maker.price <= sign * taker.price
         ]
-        left, fills = taker.lots, 0
+        left, fills, passes = taker.lots, 0, 0
         late = max((order.arrival for order in self.resting.values()), default=0)
         while queue:
             price, _, lots, hidden, maker = heapq.heappop(queue)
-            if maker.expiry_ns <= now_ns:
+            if maker.expiry_ns <= now_ns or maker.account == taker.account:
+                if passes == bounds[1] or not (maker.expiry_ns <= now_ns or makes_way):
+                    return None, passes
+                passes += 1
                 continue
-            if maker.account == taker.account:
-                if makes_way:
-                    continue
-                return None
+            if fills == bounds[0]:
+                return None, passes
             left, fills, late = left - lots, fills + 1, late + 1
             if left <= 0:
-                return fills
+                return fills, passes
             if hidden:
                 part = min(maker.display, hidden)
                 heapq.heappush(queue, (price, late, part, hidden - part, maker))
-        return None
+        return None, passes
 
     def auction_price(self, market: int) -> int:
         """Return the price at which a crossed book trades, by trying every one."""
@@ -222,6 +238,71 @@ class Shadow:
         owned[buyer, listing.quote] += event["amount"] + event["fee_pips"]
         owned[seller, listing.quote] -= event["amount"] - event["maker_fee_pips"]
         self.fees[listing.quote] -= fees
+
+    def market_listed(self, row: Row, event: Row) -> None:
+        """A market appears."""
+        assert event["market"] == len(self.listings), "market numbers"
+        terms = (row["order_id"], row["price_ticks"], row["amount"], row["fee_cap_ppm"])
+        least = {"least_pips": row["expiry_ns"]}
+        self.listings.append(Listing(row["account"], row["token"], *terms, **least))
+
+    def market_delisted(self, row: Row, event: Row) -> None:
+        """A market ends, empty."""
+        self.nothing_open_in(event["market"])
+        assert self.listings[event["market"]].phase != Phase.DELISTED
+        self.listings[event["market"]].phase = Phase.DELISTED
+
+    def nothing_open_in(self, market: int) -> None:
+        """Assert that no order of a market survives."""
+        assert all(order.market != market for order in self.everything()), "an order is left"
+
+    def poisoned(self, row: Row, event: Row) -> None:
+        """One market is halted, unless it is not there or has ended."""
+        assert event["outcome"] == Outcome.POISONED
+        for name in ("market", "account", "order_id"):
+            assert row[name] == event[name], name
+        if event["market"] < len(self.listings):
+            listing = self.listings[event["market"]]
+            if listing.phase != Phase.DELISTED:
+                listing.phase = Phase.HALTED
+
+    def market_of(self, row: Row) -> int | None:
+        """Return the market whose stops a command lets go first, if it is such a command."""
+        if row["kind"] in (Kind.PLACE, Kind.SET_PHASE):
+            return row["market"]
+        if row["kind"] == Kind.REPLACE:
+            order = self.resting.get(row["order_id"]) or self.armed.get(row["order_id"])
+            return None if order is None else order.market
+        return None
+
+    def forbidden_by(self, row: Row) -> list[Open]:
+        """Return the orders that could not stay if this command were carried out."""
+        here = [order for order in self.everything() if order.market == row["market"]]
+        if row["kind"] != Kind.SET_BAND:
+            return here
+        band = Listing(*(0,) * 6, low=row["price_ticks"], high=row["amount"])
+        return [order for order in here if not band.allows(order.side, order.price)]
+
+    def band_set(self, row: Row, event: Row) -> None:
+        """The band moves; what it forbids has left."""
+        listing = self.listings[event["market"]]
+        listing.low, listing.high = event["price_ticks"], event["amount"]
+        assert (listing.low, listing.high) == (row["price_ticks"], row["amount"]), "which band"
+        for order in self.everything():
+            if order.market == event["market"]:
+                assert listing.allows(order.side, order.price), "it could trade outside the band"
+
+    def check_price(self, row: Row, order: Open) -> None:
+        """A post-only order meets nobody; priced again, it stands one tick behind the first."""
+        if not row["flags"] & OrderFlag.POST_ONLY:
+            assert order.price == row["price_ticks"], "whose price is this?"
+            return
+        sign = toward(order.side)
+        first = self.first(order.market, 1 - order.side)
+        if first is not None and sign * row["price_ticks"] >= sign * first.price:
+            assert row["flags"] & OrderFlag.REPRICE and order.price == first.price - sign
+        else:
+            assert order.price == row["price_ticks"], "priced again without need"
 
     def held(self) -> dict[tuple[int, int], int]:
         """Return what must be held for all that is open, by owner and token."""

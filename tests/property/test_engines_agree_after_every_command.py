@@ -24,9 +24,8 @@ from engine.types import (
 )
 from tests.property.audit import Audit
 
-TINY = Limits(
-    tokens=3, markets=3, accounts=4, orders=12, ladder_ticks=128, generations=6, account_orders=6
-)
+FEW = {"account_orders": 6, "fills": 2, "trades": 3, "passes": 1, "work": 3}
+TINY = Limits(tokens=3, markets=3, accounts=4, orders=12, ladder_ticks=128, generations=6, **FEW)
 ACCOUNTS = st.integers(0, 3)
 TOKENS = st.integers(0, 2)
 NEAR = st.integers(62, 67)
@@ -52,7 +51,7 @@ class TwoEngines(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.kernel, self.oracle = core.Engine(TINY), reference.Engine(TINY)
-        self.audit = Audit(TINY.account_orders)
+        self.audit = Audit(TINY)
         self.sequence = self.time_ns = 0
         self.ids: list[int] = [1]
 

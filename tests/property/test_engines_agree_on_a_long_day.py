@@ -33,11 +33,7 @@ def batches(crowd: Crowd, count: int) -> Iterator[Commands]:
 
 def live_through(limits: Limits, crowd: Crowd, count: int) -> None:
     """Send the crowd to both engines; they must agree after every batch."""
-    kernel, oracle, audit = (
-        core.Engine(limits),
-        reference.Engine(limits),
-        Audit(limits.account_orders),
-    )
+    kernel, oracle, audit = core.Engine(limits), reference.Engine(limits), Audit(limits)
     for number, commands in enumerate(batches(crowd, count)):
         events, expected = kernel.apply(commands), oracle.apply(commands)
         assert np.array_equal(events, expected), f"events from {commands['sequence'][0]} on"

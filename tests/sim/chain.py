@@ -19,6 +19,7 @@ from settlement.chain import (
     CallRevertedError,
     ChainUnavailableError,
     Log,
+    LogFilter,
     Receipt,
     Sending,
     Sent,
@@ -148,24 +149,40 @@ class Blocks:
         self.pool[place] = sent
         return Sent(Sending.ACCEPTED)
 
-    def mine(self, now_s: int, take: Callable[[Signed], bool] = lambda sent: True) -> Sealed:
-        """Add one block of everything in the pool that may run and that ``take`` wants."""
+    def mine(
+        self,
+        now_s: int,
+        take: Callable[[Signed], bool] = lambda sent: True,
+        choose: Callable[[list[tuple[bytes, int]]], tuple[bytes, int]] = min,
+    ) -> Sealed:
+        """Add one block of everything in the pool that may run and that ``take`` wants, each time
+        the one that ``choose`` names."""
         before = self.tip
         block = self._next(before.block, now_s)
         made = Sealed(block, [], {}, [], before.after.copy(), dict(before.nonces))
-        progress = True
-        while progress:
-            progress = False
-            for place in sorted(self.pool):
-                sent = self.pool[place]
-                if sent.nonce < made.nonces.get(sent.sender, 0):
-                    del self.pool[place]
-                elif sent.nonce == made.nonces.get(sent.sender, 0) and take(sent):
-                    del self.pool[place]
-                    self._run(made, sent)
-                    progress = True
+        passed_over: set[tuple[bytes, int]] = set()
+        while ready := self._ready(made.nonces, passed_over):
+            place = choose(ready)
+            sent = self.pool[place]
+            if take(sent):
+                del self.pool[place]
+                self._run(made, sent)
+            else:
+                passed_over.add(place)
+        for place in [place for place in self.pool if place[1] < made.nonces.get(place[0], 0)]:
+            del self.pool[place]
         self.sealed.append(made)
         return made
+
+    def _ready(
+        self, nonces: dict[bytes, int], passed_over: set[tuple[bytes, int]]
+    ) -> list[tuple[bytes, int]]:
+        """Return of each sender the transaction that may run next, in the order of senders."""
+        return sorted(
+            place
+            for place in self.pool
+            if place[1] == nonces.get(place[0], 0) and place not in passed_over
+        )
 
     def reorganise(self, depth: int, dice: Random, now_s: int, drop_ppm: int) -> None:
         """Replace the last ``depth`` blocks by one more than that, in another order."""
@@ -182,7 +199,7 @@ class Blocks:
                         sent.sender, sent.nonce, NOWHERE, b"", 21_000, sent.fee_max, sent.tip_max
                     )
         for _ in range(depth + 1):
-            self.mine(now_s, lambda sent: dice.random() < 0.7)
+            self.mine(now_s, lambda sent: dice.random() < 0.7, dice.choice)
 
     def _next(self, before: Block, now_s: int) -> Block:
         self._salt += 1
@@ -299,12 +316,37 @@ class Node:
         last: int,
     ) -> list[Log]:
         self._ask("logs")
+        seen = self._seen()
+        if last >= len(seen):
+            raise ChainUnavailableError("logs: no such block")
         return [
             log
-            for sealed in self._seen()[max(first, 0) : last + 1]
+            for sealed in seen[max(first, 0) : last + 1]
             for log in sealed.logs
             if log.address in addresses and _fits(log, topics)
         ]
+
+    def logs_of(self, block: Block, wanted: list[LogFilter]) -> list[Log]:
+        self._ask("logs")
+        sealed = self._at(block.number)
+        if sealed is None or sealed.block != block:
+            raise ChainUnavailableError("logs: no such block")
+        return [
+            log
+            for log in sealed.logs
+            if any(log.address in one.addresses and _fits(log, one.topics) for one in wanted)
+        ]
+
+    def positions(self, logs: list[Log]) -> list[int]:
+        self._ask("positions")
+        found = []
+        for log in logs:
+            sealed = self._at(log.block_number)
+            if sealed is None or sealed.block.hash != log.block_hash:
+                raise ChainUnavailableError("positions: no such block")
+            before = [one for one in sealed.logs if one.tx_hash == log.tx_hash]
+            found.append(before.index(log))
+        return found
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         self._ask("receipt")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 USD_RAW: Final = 10**6 * 10**6
 TOKEN_RAW: Final = 10**5 * 10**18
+ROUND_SUMS: Final = (100, 10**6, 10**8, 10**10)
+BACK_NS: Final = 40 * NS
+"""After so long who took everything deposits again."""
+
 PHASES: Final = (Phase.OPEN, Phase.OPEN, Phase.POST_ONLY, Phase.CANCEL_ONLY, Phase.HALTED)
 
 
@@ -73,6 +77,8 @@ class Market:
             world.spawn(self._operate(house))
         elif world.chance(world.options.leaving_ppm):
             self._move_money(trader)
+        elif world.chance(world.options.hasty_ppm):
+            world.spawn(self._trade_and_leave(house, trader))
         kind = dice.random()
         if kind < 0.62:
             garbage = world.chance(world.options.garbage_ppm)
@@ -84,11 +90,40 @@ class Market:
         elif kind < 0.994 and trader.sent:
             world.spawn(self._cancel(house, trader))
         else:
-            token = dice.choice((trader.usd, trader.token))
-            # Whole raw units of either token.
-            amount = dice.choice((100, 10**6, 10**8, 10**10))
-            placed = trader.withdrawal(amount, token, world.clock.now_ns // NS)
-            world.spawn(self.send(house, trader, placed))
+            self._withdraw(house, trader)
+
+    def _withdraw(self, house: House, trader: Trader) -> None:
+        """Take a round sum out: whole raw units of either token."""
+        dice = self.world.dice
+        token, amount = dice.choice((trader.usd, trader.token)), dice.choice(ROUND_SUMS)
+        placed = trader.withdrawal(amount, token, self.world.clock.now_ns // NS)
+        self.world.spawn(self.send(house, trader, placed))
+
+    async def _trade_and_leave(self, house: House, trader: Trader) -> None:
+        """Buy and sell, and take out in the same breath all that the ledger says is there: what
+        pays for it and what it pays for are both on their way to the chain."""
+        world = self.world
+        account = house.catalog.account_number(trader.address)
+        if account is None:
+            return
+        await house.pipeline.submit(command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS))
+        for sells in world.dice.choice(((False, True), (True, False))):
+            placed = trader.taker(self.middle, world.clock.now_ns // NS, sells=sells)
+            await self.send(house, trader, placed)
+        if world.dead:
+            return
+        number = world.dice.randrange(2)
+        token, raw = ((trader.usd, USD_RAW), (trader.token, TOKEN_RAW))[number]
+        available = house.engine.available(account, number)
+        if available < min(ROUND_SUMS):
+            return
+        world.count("asked for everything")
+        everything = available - available % min(ROUND_SUMS)
+        placed = trader.withdrawal(everything, token, world.clock.now_ns // NS)
+        await self.send(house, trader, placed)
+        await House.pause(BACK_NS)
+        if not world.dead:
+            self.deposit(trader, token, raw)
 
     def _ask_again(self, house: House) -> None:
         """Send again all that was never answered: now it has to be."""
@@ -144,6 +179,11 @@ class Market:
         placed = dice.choice((owner.sent or trader.sent)[-30:])
         await self._travel()
         order_id = placed.order_id or dice.choice((0, 1, 2**40, -1))
+        if owner is trader and dice.random() < 0.3:
+            following = trader.instead_of(placed, self.middle, world.clock.now_ns // NS)
+            if following is not None:
+                world.count("requoted")
+                world.spawn(self.send(house, trader, following))
         receipt = await house.exchange.cancel(trader.address, order_id)
         if not world.dead:
             world.count(f"cancel {receipt.outcome.name}")

@@ -54,6 +54,10 @@ class Options(NamedTuple):
     # Sizes.
     file_size: int
     snapshot_every: int
+    # The pool, for each withdrawal in it and each block.
+    copied_ppm: int
+    hasty_ppm: int
+    """Who trades and takes everything out at once."""
 
 
 def drawn(seed: int) -> Options:
@@ -99,4 +103,6 @@ def drawn(seed: int) -> Options:
         chain_seconds=dice.choice((2, 20, 60, 60, 60)),
         file_size=dice.choice((4_096, 16_384, 65_536, 1 << 20)),
         snapshot_every=dice.choice((0, 100, 400, 1_000)),
+        copied_ppm=often(500_000),
+        hasty_ppm=often(20_000),
     )

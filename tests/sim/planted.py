@@ -10,6 +10,7 @@ from engine.journal.mark import Mark, write_mark
 from engine.journal.reader import Damage, Tail
 from engine.sequencer import Sequencer
 from settlement.outbox import ActionState, Outbox
+from tests.sim.contract import Ledgers, Machine
 from tests.sim.house import Parts
 
 
@@ -80,6 +81,13 @@ class SkipsTheRest(Journal):
         yield from batches[:-1]
 
 
+class PaysAheadOfTheLog(Machine):
+    """Pays a countersigned withdrawal whoever sends it whenever, as the contract once did."""
+
+    def _wait_for(self, ledgers: Ledgers, place: int) -> None:
+        return
+
+
 PLANTED = {
     "answers before the sync": Parts(journal=AnswersBeforeTheSync),
     "syncs the batch before": Parts(journal=SyncsTheBatchBefore),
@@ -90,4 +98,5 @@ PLANTED = {
     "replays twice": Parts(sequencer=ReplaysTwice),
     "stamps with any clock": Parts(sequencer=StampsWithAnyClock),
     "forgets what it sent": Parts(outbox=ForgetsWhatItSent),
+    "pays ahead of the log": Parts(machine=PaysAheadOfTheLog),
 }

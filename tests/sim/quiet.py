@@ -29,6 +29,8 @@ EXIT_WAIT_NS: Final = 17 * 3600 * NS
 PATIENCE_SECONDS: Final = 40 * 3600
 """Simulated. A webhook that failed all day is planned for tomorrow."""
 PACE: Final = 60
+UNPAID: Final = "InsufficientBalance("
+"""Whoever traded had the money in the vault, and nobody can take it out ahead of his trades."""
 
 
 def come_to_rest(world: "World") -> None:
@@ -138,6 +140,9 @@ def books_agree(world: "World", house: House) -> None:
     for failed in house.outbox.in_state(ActionState.FAILED, limit=1_000):
         if failed.kind not in (ActionKind.SWEEP, ActionKind.WITHDRAWAL):
             raise Violated(f"{failed.kind} {failed.key} failed: {failed.error}")
+    for batch in house.outbox.in_state(ActionState.ABANDONED, kind=ActionKind.BATCH, limit=1_000):
+        if (batch.error or "").startswith(UNPAID):
+            raise Violated(f"what traders do alone made batch {batch.key} fail: {batch.error}")
     mirror = world.blocks.tip.after.mirror
     for account in range(house.catalog.account_count):
         address = house.catalog.address_of(account)

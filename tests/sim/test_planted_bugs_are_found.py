@@ -23,6 +23,8 @@ HARSH = {
     "snapshot_every": 60,
     "chain_seconds": 2,
     "room": 1 << 40,
+    "copied_ppm": 500_000,
+    "hasty_ppm": 30_000,
 }
 """Enough of every fault that these bugs need; who trades and how is the seed's as always."""
 

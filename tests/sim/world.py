@@ -20,11 +20,12 @@ from settlement.chain import ChainUnavailableError
 from settlement.deploy import DeployedToken, Deployment
 from tests.sim import market, shopping
 from tests.sim.chain import NOWHERE, Blocks, Node, SimSigner, Weather
-from tests.sim.contract import Machine, Terms
+from tests.sim.contract import Terms
 from tests.sim.damage import survives_damage
 from tests.sim.disk import Disk, Killed, Op, PowerCut, Trouble, eio
 from tests.sim.house import LIMITS, NS, PRODUCT, House, Parts, Seams, Sizes
 from tests.sim.loop import Clock, VirtualLoop
+from tests.sim.mempool import Mempool
 from tests.sim.options import Options
 from tests.sim.people import Keyring, Shops, Trader
 from tests.sim.storage import SimStorage
@@ -84,9 +85,11 @@ class World:
         self.disk = Disk(self, options.room)
         self.snapshot_disk = Disk(self)
         self.memory_names: set[str] = set()
-        self.blocks = Blocks(Machine(TERMS), START_S)
+        self.blocks = Blocks(parts.machine(TERMS), START_S)
         self.node = Node(self.blocks, self.dice, self.count)
         self.node.cut = self.cut
+        dice = Random(f"mempool {options.seed}")
+        self.mempool = Mempool(self.blocks, options.copied_ppm, dice, self.count)
         self.witness = Witness(LIMITS, self.count)
         self.shops = Shops(self.dice, self.count)
         self.shops.cut, self.shops.pause = self.cut, House.pause
@@ -357,7 +360,9 @@ class World:
         if depth > 0 and self.chance(options.reorg_ppm):
             self.count(f"reorg of {depth}")
             blocks.reorganise(depth, dice, now_s, options.drop_ppm if not self.calm else 0)
-        blocks.mine(now_s, lambda sent: self.calm or dice.random() < 0.9)
+        if not self.calm:
+            self.mempool.look()
+        blocks.mine(now_s, lambda sent: self.calm or dice.random() < 0.9, self.mempool.choose)
         blocks.fill_gaps()
         if self.chance(options.stranger_ppm):
             self.count("operator nonce spent by a stranger")

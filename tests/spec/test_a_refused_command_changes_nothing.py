@@ -482,5 +482,7 @@ def test_every_refusal_of_the_engine_is_here() -> None:
     covered |= {Outcome.CAPACITY, Outcome.ACCOUNT_ORDERS_EXHAUSTED}  # Each has its own test.
     covered |= {outcome for _, outcome, _ in PREPARED.values()}
 
+    # What is refused as too much for one command: test_one_command_does_no_more_than_it_may.
+    covered |= {Outcome.TOO_MANY_ORDERS, Outcome.STOPS_PENDING}
     # A poison command is never refused: POISONED is what its event says.
     assert covered == {outcome for outcome in Outcome if 100 <= outcome < 150} - {Outcome.POISONED}

@@ -1,7 +1,7 @@
 """What becomes of the lots that found no counterpart?"""
 
 from engine.types import FILLS_MAX
-from tests.ladder import IOC, POST_ONLY, SINGLE_SHOT, SMALL, Desk
+from tests.ladder import BOUNDLESS, IOC, POST_ONLY, SINGLE_SHOT, SMALL, Desk
 from tests.spec.conftest import Build
 
 
@@ -59,13 +59,25 @@ def test_a_single_shot_order_with_exactly_the_allowed_fills_is_not_exhausted(bui
     assert said[-1] == "drops 1 at 100: IMMEDIATE_REMAINDER"
 
 
-def test_a_resting_order_may_be_filled_any_number_of_times(build: Build) -> None:
-    desk = Desk(build(SMALL._replace(orders=6000, account_orders=6000)))
-    rows = [desk.place("Alice", "sell", 1, 100 + i % 7) for i in range(5000)]
-    desk.send(*rows)
+def test_what_would_rest_has_no_more_fills_either(build: Build) -> None:
+    desk = Desk(build(SMALL._replace(orders=600)))
+    desk.send(*(desk.place("Alice", "sell", 1, 100 + i % 7) for i in range(500)))
 
-    said = desk.buy("Tara", 5001, 106)
+    said = desk.buy("Tara", 501, 106)
 
-    assert len(said) == 5001
+    assert len(said) == FILLS_MAX + 1
+    assert said[-1] == f"drops {501 - FILLS_MAX} at 106: FILLS_EXHAUSTED"
+    desk.engine.check()
+
+
+def test_where_a_journal_knows_no_such_limit_it_may_have_any_number(build: Build) -> None:
+    desk = Desk(build(SMALL._replace(orders=6000, **BOUNDLESS)))
+    desk.send(*(desk.place("Alice", "sell", 1, 100 + i % 7) for i in range(5000)))
+
+    said = desk.buy("Tara", FILLS_MAX + 1, 106, **SINGLE_SHOT)
+    assert said[-1] == "drops 1 at 106: FILLS_EXHAUSTED", "a single shot never"
+
+    said = desk.buy("Tara", 5001 - FILLS_MAX, 106)
+    assert len(said) == 5001 - FILLS_MAX
     assert said[-1] == "rests 1 at 106"
     desk.engine.check()

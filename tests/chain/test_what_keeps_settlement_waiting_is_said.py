@@ -1,0 +1,199 @@
+"""What the node will not take, and what no block could, is named, and cured when its cause goes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.types import Side
+from settlement.actions import ActionKind, ActionState, Call
+from settlement.batch import TRANSACTION_GAS_MAX
+from settlement.chain import Sending, Sent
+from settlement.devchain import DevChain
+from settlement.sealer import TOO_LARGE_PATIENCE_NS
+from settlement.troubles import ClocksDiffer, TooLarge, Unsent
+from tests.chain.conftest import Clock, until
+from tests.chain.road import ALICE, BOB, CAROL, LANE, NS, OPERATOR, Road
+from tests.chain.test_refused_batches import undo
+
+SMALL_BLOCK = 1_300_000
+
+
+@pytest.fixture
+def road(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
+    built = Road(tmp_path, anvil, clock)
+    built.fund()
+    yield built
+    built.close()
+
+
+class Deaf:
+    """A node that takes no transaction."""
+
+    def __init__(self, chain: Any) -> None:
+        self._chain = chain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+    def send_raw(self, raw: bytes) -> Sent:
+        return Sent(Sending.REFUSED, "txpool is full")
+
+
+def many_trades(road: Road, count: int) -> None:
+    """One trade a command, on a lane each."""
+    for turn in range(1, count + 1):
+        road.place(BOB, Side.SELL, 2_500, 1, nonce=1, lane=LANE + turn)
+        road.place(ALICE, Side.BUY, 2_500, 1, nonce=turn)
+
+
+def limit_blocks(road: Road, gas: int) -> None:
+    road.devchain.rpc("evm_setBlockGasLimit", [hex(gas)])
+    road.devchain.mine()
+
+
+def settle(road: Road, clock: Clock, rounds: int = 4) -> list[int]:
+    """Step, wait and undo; return the trades that were busted."""
+    busted: list[int] = []
+    for _ in range(rounds):
+        road.settler.seal_now()
+        until(lambda: not road.settler.step())
+        busted += undo(road)
+        clock.ahead_ns += 30 * NS
+        road.devchain.mine()
+        until(lambda: not road.settler.step())
+    return busted
+
+
+def test_an_operator_without_funds_is_named_and_goes_on_when_they_arrive(road: Road, clock: Clock):
+    road.devchain.rpc("anvil_setBalance", ["0x" + OPERATOR.address.hex(), "0x0"])
+    road.trade(1)
+    road.settler.seal_now()
+    until(lambda: not road.settler.step())
+
+    (trouble,) = road.settler.troubles
+    assert isinstance(trouble, Unsent) and trouble.kind is ActionKind.BATCH
+    assert "insufficient funds" in str(trouble).lower()
+    assert road.settler.halted is None and road.settler.figures().troubles == 1
+    assert road.settler.waits_for_blocks()
+    (waiting,) = road.outbox.in_state(ActionState.SIGNED, limit=9)
+    for _ in range(3):
+        clock.ahead_ns += 60 * NS
+        road.devchain.mine()
+        until(lambda: not road.settler.step())
+    (still,) = road.outbox.in_state(ActionState.SIGNED, limit=9)
+    assert still.fee_max == waiting.fee_max, "who cannot pay does not offer more"
+
+    road.devchain.rpc("anvil_setBalance", ["0x" + OPERATOR.address.hex(), hex(10**20)])
+    until(lambda: not road.settler.step())
+
+    assert road.settler.troubles == []
+    assert [batch.state for batch in road.settler.batches(9)] == [ActionState.FINAL]
+    road.assert_books_agree()
+
+
+def test_a_signed_batch_that_no_block_can_carry_gives_its_nonce_back_and_is_cut_smaller(
+    road: Road, clock: Clock
+):
+    """Found by an outside trader: the node refused it for ever, and nothing said so."""
+    many_trades(road, 30)
+    road.settler.seal_now()
+    road.reopen(Deaf(road.devchain.chain))  # type: ignore[arg-type]
+    road.settler.step()
+    until(lambda: not road.settler.step())
+    (batch,) = road.outbox.in_state(ActionState.SIGNED, limit=9)
+    assert batch.gas_limit > SMALL_BLOCK
+    road.outbox.enqueue(Call(ActionKind.OTHER, "later", CAROL.address, b"", 50_000), clock())
+    road.settler.step()
+    limit_blocks(road, SMALL_BLOCK)
+    road.reopen()
+
+    assert settle(road, clock) == []
+
+    assert road.settler.halted is None and road.settler.troubles == []
+    batches = road.settler.batches(9)
+    assert len(batches) > 1 and {found.state for found in batches} == {ActionState.FINAL}
+    void = road.outbox.find(ActionKind.VOID, str(batch.id))
+    later = road.outbox.find(ActionKind.OTHER, "later")
+    assert void is not None and (void.state, void.nonce) == (ActionState.FINAL, batch.nonce)
+    assert later is not None and later.state is ActionState.FINAL, "nobody waits behind a gap"
+    road.assert_books_agree()
+
+
+def test_a_sealed_batch_that_no_block_can_carry_is_never_signed(road: Road, clock: Clock):
+    many_trades(road, 30)
+    road.settler.seal_now()
+    limit_blocks(road, SMALL_BLOCK)
+
+    assert settle(road, clock) == []
+
+    assert {found.state for found in road.settler.batches(9)} == {ActionState.FINAL}
+    assert road.outbox.names(*ActionState, kind=ActionKind.VOID) == []
+    road.assert_books_agree()
+
+
+def test_a_command_that_no_transaction_can_carry_is_named_and_busted_beyond_what_fits(
+    road: Road, clock: Clock
+):
+    """As an old log can hold one: newer engines end a command sooner."""
+    for turn in range(1, 51):
+        road.place(BOB, Side.SELL, 2_500, 1, nonce=1, lane=LANE + turn)
+    road.place(ALICE, Side.BUY, 2_500, 50, nonce=1)
+    bystander = road.trade(51)
+    limit_blocks(road, SMALL_BLOCK)
+    until(lambda: not road.settler.step())
+    road.settler.seal_now()
+
+    (trouble,) = road.settler.troubles
+    assert isinstance(trouble, TooLarge) and trouble.trades == 50
+    assert "more than one transaction" in str(trouble)
+    assert settle(road, clock) == [], "a block's limit may come back"
+    clock.ahead_ns += TOO_LARGE_PATIENCE_NS
+    busted = settle(road, clock)
+
+    assert busted == list(range(50, trouble.carried, -1))
+    assert road.settler.troubles == [] and road.settler.halted is None
+    assert road.settler.trade_state(trouble.carried).state == "final"
+    assert road.settler.trade_state(bystander).state == "final"
+    road.assert_books_agree()
+
+
+def test_a_limit_that_comes_back_in_time_costs_no_trade(road: Road, clock: Clock):
+    for turn in range(1, 51):
+        road.place(BOB, Side.SELL, 2_500, 1, nonce=1, lane=LANE + turn)
+    road.place(ALICE, Side.BUY, 2_500, 50, nonce=1)
+    limit_blocks(road, SMALL_BLOCK)
+    assert settle(road, clock) == []
+    assert road.settler.troubles != []
+    limit_blocks(road, 2 * TRANSACTION_GAS_MAX)
+
+    assert settle(road, clock) == []
+
+    assert road.settler.troubles == []
+    assert road.settler.trade_state(50).state == "final"
+
+
+@pytest.mark.parametrize("skew_seconds", [-600, 60, 3_000])
+def test_a_clock_that_is_off_costs_no_gas_and_no_trade(
+    anvil: DevChain, tmp_path: Path, clock: Clock, skew_seconds: int
+):
+    road = Road(tmp_path, anvil, lambda: clock() + skew_seconds * NS)
+    road.fund()
+    spent = [road.trade(turn) for turn in (1, 2)]
+    road.settler.seal_now()
+    for _ in range(3):
+        until(lambda: not road.settler.step())
+        anvil.mine()
+    if skew_seconds > 0:
+        assert road.next_batch() == 1, "nothing is sent to be refused"
+        assert isinstance(road.settler.troubles[0], ClocksDiffer)
+        clock.ahead_ns += skew_seconds * NS
+        anvil.mine()
+    until(lambda: not road.settler.step())
+
+    assert road.settler.troubles == [] and road.settler.halted is None
+    assert {road.settler.trade_state(trade).state for trade in spent} == {"final"}
+    assert road.outbox.names(ActionState.FAILED, ActionState.ABANDONED) == []
+    road.assert_books_agree()
+    road.close()
