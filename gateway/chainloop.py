@@ -16,7 +16,7 @@ import structlog
 from engine.receipt import Receipt
 from engine.types import Outcome
 from gateway.exchange import Exchange
-from merchants.invoices import Transfer
+from merchants.arrivals import Transfer
 from merchants.service import Merchants
 from settlement.actions import ActionKind, Change
 from settlement.admission import Admission

@@ -299,6 +299,10 @@ class Exchange:
         """Return the least pips of ``token`` that are paid out."""
         return self._withdrawals.least(token)
 
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return what a session key may still trade; None while it is not known yet."""
+        return self._admission.key_notional_left(account, key)
+
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""
         return self._admission.next_nonce(account)

@@ -103,6 +103,8 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.IDEMPOTENCY_CONFLICT: 409,
     Outcome.NO_QUOTE: 503,
     Outcome.UNKNOWN_STORE: 404,
+    Outcome.CANNOT_SELL: 409,
+    Outcome.FLOOR_MISSING: 422,
     Outcome.BAD_WALLET: 422,
     Outcome.BAD_WEBHOOK_URL: 422,
 }

@@ -113,6 +113,8 @@ async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
         for order in actors.quotes_of(wallets[who], market, quotes, nonce=now, expiry=expiry):
             receipt = await stack.exchange.place(order)
             assert receipt.accepted, f"{receipt.outcome.name} {receipt.detail}"
+    # Before that shops would have no price to quote.
+    await asyncio.sleep(stack.settings.prices.age_ns / 10**9)
 
 
 async def _visit(stack: Stack, visitor: Wallet) -> None:

@@ -17,11 +17,17 @@ from gateway.publicurl import public_url_of
 from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.stack import MarketPlan, Remote, Settings, Stack
+from merchants.amounts import pips_of_decimal
+from merchants.prices import PriceTerms
 from settlement.signer import KeystoreSigner
 
 
 class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One market of the markets file; the fields are those of ``MarketPlan``."""
+    """One market of the markets file; the fields are those of ``MarketPlan``, and a price.
+
+    ``reference_price`` is what the operator says the token is worth, a decimal string: shops quote
+    by it until enough is traded. Without it they wait for the first trades.
+    """
 
     symbol: str
     base: str
@@ -31,6 +37,7 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     maker_fee_ppm: int
     taker_fee_ppm: int
     least_notional_pips: int = 0
+    reference_price: str = ""
 
 
 class Serving(NamedTuple):
@@ -63,10 +70,23 @@ def settings_of(serving: Serving) -> Settings:
         operator=KeystoreSigner.load(serving.keystore, password),
         deployer=None,
         tokens=(),
-        markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)) for plan in plans),
+        markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)[:-1]) for plan in plans),
+        prices=PriceTerms(references=_references(plans)),
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
     )
+
+
+def _references(plans: list[ListedMarket]) -> dict[str, int]:
+    """Return the stated prices; raises ValueError for one that is no amount."""
+    stated = {}
+    for plan in plans:
+        pips = pips_of_decimal(plan.reference_price) if plan.reference_price else None
+        if plan.reference_price and not pips:
+            raise ValueError(f"the reference price of {plan.symbol} is no amount")
+        if pips:
+            stated[plan.symbol] = pips
+    return stated
 
 
 async def run_server(serving: Serving, console: Console) -> int:

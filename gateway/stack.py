@@ -48,6 +48,7 @@ from gateway.snapshotter import Snapshotter
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring
+from merchants.prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
 from settlement.acknowledgements import Acknowledger
@@ -137,6 +138,7 @@ class Settings(NamedTuple):
     budgets: Budgets = Budgets()
     confirmations: int = 2
     batch_age_ns: int = 250_000_000
+    prices: PriceTerms = PriceTerms()
     sandbox: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
@@ -338,6 +340,7 @@ class Stack:
             entropy=secrets.token_bytes,
             jitter=Random(),
             confirmations_required=self.settings.confirmations,
+            price_terms=self.settings.prices,
         )
         rememberers: tuple[Rememberer, ...] = (
             self.catalog,
@@ -347,6 +350,7 @@ class Stack:
             self.market_data,
             self.user_stream,
             self.acknowledger,
+            self.merchants.prices,
         )
         for consumer in rememberers:
             self.pipeline.follow(consumer)
@@ -519,6 +523,8 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
                 least_notional_pips=PIPS_PER_TOKEN,
             ),
         ),
+        # Its two makers quote at once, and nothing was ever traded when the first invoice is made.
+        prices=PriceTerms(age_ns=10**9, references={"TOKEN-USD": 2_500 * PIPS_PER_TOKEN}),
         # Everybody in a sandbox comes from the same loopback address.
         budgets=Budgets(
             requests_per_address=100_000,

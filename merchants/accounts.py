@@ -14,12 +14,14 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Engine, func, select
 
-from engine.types import Outcome
+from engine.types import PIPS_PER_TOKEN, Outcome
 from merchants.database import is_there, transaction
 from merchants.keyring import SECRET_SIZE, Keyring
 from merchants.model import Store
+from merchants.prices import Prices
 from merchants.refusal import Refusal
 from merchants.webhooks.egress import Egress
+from settlement.catalog import Market
 from settlement.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
@@ -34,6 +36,9 @@ from settlement.ports import ExchangePort, SettlementPort
 
 SIDES_SELL: Final = 2
 """Bit 1 of ``KeyGrant.sides``: the key may sell and may not buy."""
+
+FLOOR_DIVISOR: Final = 2
+"""A store's floor price, if it asks for none, is the present price divided by this."""
 
 API_KEY_SIZE: Final = 32
 STORE_OF_KEY: Final = "SELECT 1 FROM stores WHERE api_key_hash = ?"
@@ -51,18 +56,22 @@ class StoreRequest(NamedTuple):
     customers read. ``slippage_ppm`` is how far under the quote a conversion may sell,
     ``lifetime_s`` how long an invoice waits.
     ``key_lifetime_s``, ``notional_cap`` and ``floor_price`` (quote pips in all, and per whole
-    base token) bound the session key. No ``webhook_url`` means no webhooks.
+    base token) bound the session key; without a ``floor_price`` it is half of what the token is
+    worth now. ``tolerance_ppm`` and ``tolerance_pips`` say what may be missing of a price, as a
+    share or as an amount, whichever is more. No ``webhook_url`` means no webhooks.
     """
 
     wallet: bytes
     market: str
     name: str = ""
     webhook_url: str = ""
-    slippage_ppm: int = 10_000
+    slippage_ppm: int = 5_000
     lifetime_s: int = 15 * 60
     key_lifetime_s: int = 90 * 24 * 3600
     notional_cap: int = 10**6 * 10**8
-    floor_price: int = 0
+    floor_price: int | None = None
+    tolerance_ppm: int = 1_000
+    tolerance_pips: int = 0
 
 
 class StoreCreated(NamedTuple):
@@ -139,6 +148,7 @@ class Accounts:
         exchange: ExchangePort,
         settlement: SettlementPort,
         keyring: Keyring,
+        prices: Prices,
         egress: Egress,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
@@ -147,6 +157,7 @@ class Accounts:
         self._exchange = exchange
         self._settlement = settlement
         self._keyring = keyring
+        self._prices = prices
         self._egress = egress
         self._clock = clock
         self._entropy = entropy
@@ -154,8 +165,9 @@ class Accounts:
     def create(self, request: StoreRequest) -> StoreCreated | Refusal:
         """Make a store with a fresh session key.
 
-        Refuses UNKNOWN_MARKET, BAD_WALLET for an address that nobody can sign for, and
-        BAD_WEBHOOK_URL for one that can never be sent to.
+        Refuses UNKNOWN_MARKET, BAD_WALLET for an address that nobody can sign for,
+        BAD_WEBHOOK_URL for one that can never be sent to, and FLOOR_MISSING where no floor price
+        is asked for and none is known.
         """
         market = self._exchange.catalog.market(request.market)
         if market is None:
@@ -167,6 +179,10 @@ class Accounts:
             return Refusal(Outcome.BAD_WEBHOOK_URL, {"why": unreachable})
 
         now_ns = self._clock()
+        floor_price = self._floor_price(market, request, now_ns)
+        if isinstance(floor_price, Refusal):
+            return floor_price
+
         secret = self._entropy(SECRET_SIZE)
         api_key = "tbk_" + urlsafe_b64encode(self._entropy(API_KEY_SIZE)).decode().rstrip("=")
         webhook_secret = "whsec_" + b64encode(self._entropy(WEBHOOK_SECRET_SIZE)).decode()
@@ -186,8 +202,10 @@ class Accounts:
             key_address=address_of_secret(secret),
             grant_expiry=now_ns // 10**9 + request.key_lifetime_s,
             grant_notional_cap=request.notional_cap,
-            grant_floor_price=request.floor_price,
+            grant_floor_price=floor_price,
             grant_nonce=0,
+            tolerance_ppm=request.tolerance_ppm,
+            tolerance_pips=request.tolerance_pips,
         )
         # The key first: a key without a store is litter, a store without its key cannot convert.
         self._keyring.put(store.key_address, secret)
@@ -199,6 +217,21 @@ class Accounts:
             store.grant_nonce = max(now_ns // 10**6, (last or 0) + 1)
             session.add(store)
         return StoreCreated(store.id, api_key, webhook_secret, grant_of(store))
+
+    def _floor_price(self, market: Market, request: StoreRequest, now_ns: int) -> int | Refusal:
+        """Return the price under which the key may never sell: a key without one could give all
+        of the wallet's tokens away."""
+        if request.floor_price == 0:
+            why = "a floor price of 0 would let the key sell for nothing; state one, or none at all"
+            return Refusal(Outcome.FLOOR_MISSING, {"why": why})
+        if request.floor_price is not None:
+            return request.floor_price
+        ticks = self._prices.traded_ticks(market, 1, now_ns)
+        if ticks is None:
+            why = "nothing was traded yet from which a floor price could be derived; state one"
+            return Refusal(Outcome.FLOOR_MISSING, {"why": why})
+        price_pips = market.quote_pips(1, ticks) * PIPS_PER_TOKEN // market.lot_pips
+        return max(1, price_pips // FLOOR_DIVISOR)
 
     def _is_nobodys(self, wallet: bytes) -> bool:
         """Return whether what is paid to ``wallet`` is lost: zero, the exchange, a token."""

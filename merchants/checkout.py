@@ -100,31 +100,53 @@ def _sentence(invoice: InvoiceDocument, phase: Phase) -> str:
         case Phase.SEEN:
             return "You are done. The chain is confirming your payment; this page follows it."
         case Phase.CONVERTING:
-            return "The shop has your payment. It is being sold on the order book right now."
+            return _converting_sentence(invoice)
         case Phase.SETTLED:
             return _settled_sentence(invoice)
         case Phase.EXPIRED if invoice.exception is InvoiceException.PAID_PARTIAL:
             return (
-                f"{invoice.received} of {invoice.amount_due} {invoice.token} arrived in time and "
-                "is kept for you by the shop. Please contact the shop, or send the rest: it is "
-                "accepted at the price of that moment."
+                f"{invoice.received} of {invoice.amount_due} {invoice.token} arrived, not all of "
+                f"it in time. {_weighed(invoice)} Please contact the shop, or send the rest: it is "
+                "counted at the price of the moment when it is final."
             )
         case Phase.EXPIRED:
             return (
                 "Do not send anything to this address any more; ask the shop for a new price. "
-                "Sent already? It is not lost: it is credited at the price of that moment."
+                "Sent already? It is not lost: it is counted at the price of the moment when it is "
+                "final, and pays for your order if it is worth enough then."
             )
         case Phase.INVALID:
             return "The transfer never became final on chain. Please contact the shop."
 
 
+def _weighed(invoice: InvoiceDocument) -> str:
+    if invoice.short == "0":
+        return "The shop has it, or will when it is final."
+    return f"The shop has it; at the price of its moment it was short by ${invoice.short}."
+
+
+def _converting_sentence(invoice: InvoiceDocument) -> str:
+    """Say that it is being sold only while nothing has kept it from being sold."""
+    pending = (ConversionState.PENDING, ConversionState.EXECUTING)
+    waiting = [c for c in invoice.conversions if c.status in pending and c.attempts and c.reason]
+    if waiting:
+        return (
+            "You are done: the shop has your payment. The order book does not pay its price just "
+            "now; the sale is tried again by itself, and that is the shop's business."
+        )
+    return "You are done: the shop has your payment. It is being sold on the order book."
+
+
 def _settled_sentence(invoice: InvoiceDocument) -> str:
-    if any(conversion.status is ConversionState.HELD for conversion in invoice.conversions):
-        return "The shop has your payment and keeps part of it as it came."
+    held = [c for c in invoice.conversions if c.status is ConversionState.HELD]
+    if held:
+        sold = any(conversion.sold != "0" for conversion in invoice.conversions)
+        kept = "part of it" if sold else "all of it"
+        return f"Thank you. The shop has your payment and keeps {kept} as it came."
     if invoice.exception is InvoiceException.PAID_OVER:
         return "Thank you. More than the amount due arrived; the shop can see the difference."
     if invoice.exception is InvoiceException.PAID_LATE:
         return (
-            "Thank you. It came after the price expired and was sold at the price of that moment."
+            "Thank you. It came after the price expired and was counted at the price of its moment."
         )
     return "Thank you. The shop has its money, and the chain has the proof."

@@ -23,6 +23,7 @@ from merchants.keyring import Keyring
 from merchants.lifecycles import CONVERSION_EDGES, ConversionState, moved
 from merchants.model import Conversion, Fill, Invoice, Order, Store
 from merchants.outbox import EventType
+from merchants.prices import Prices
 from settlement.attachments import OrderBits, SignedOrder, decode, encode
 from settlement.catalog import Market
 from settlement.eip712 import order_digest, sign
@@ -47,12 +48,14 @@ class Conversions:
         database: Engine,
         exchange: ExchangePort,
         settlement: SettlementPort,
+        prices: Prices,
         keyring: Keyring,
         clock: Callable[[], int],
     ) -> None:
         self._database = database
         self._exchange = exchange
         self._settlement = settlement
+        self._prices = prices
         self._keyring = keyring
         self._clock = clock
         self._followed = ""  # Where the last round of follow_due ended; "" starts from the front.
@@ -67,11 +70,14 @@ class Conversions:
         )
         return [number for number in numbers if number is not None]
 
-    def open(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+    def open(
+        self, session: Session, invoice: Invoice, now_ns: int, judged_ticks: int | None = None
+    ) -> None:
         """Make conversions of all whole lots that were credited and are in none yet.
 
-        The first one of an invoice that was paid in time may use the price it was quoted; what
-        came late or on top is sold at the present price.
+        Their limit comes from a price that the payer could not make: of an invoice paid in time
+        the first from its quote, of late money from what it was weighed at (``judged_ticks``); of
+        what came on top from trades.
         """
         if invoice.token == invoice.store.quote:
             return
@@ -89,7 +95,7 @@ class Conversions:
                     market=market.symbol,
                     lots=lots,
                     lots_filled=0,
-                    quoted_ticks=invoice.quoted_ticks if quoted else None,
+                    quoted_ticks=invoice.quoted_ticks if quoted else judged_ticks,
                     attempts=0,
                     next_attempt_ns=now_ns,
                     reason="",
@@ -144,13 +150,17 @@ class Conversions:
         lots = conversion.lots - conversion.lots_filled
         quoted_ticks = conversion.quoted_ticks
         if quoted_ticks is None:
-            quoted_ticks = quotes.worst_price(quotes.bids_of(self._exchange, market), lots)
+            quoted_ticks = self._prices.traded_ticks(market, lots, self._exchange.now_ns())
         conversion.attempts += 1
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.EXECUTING)
         if quoted_ticks is None:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
-        ticks = quotes.limit_ticks(quoted_ticks, conversion.invoice.store.slippage_ppm)
+        store = conversion.invoice.store
+        ticks = max(
+            quotes.limit_ticks(quoted_ticks, store.slippage_ppm),
+            quotes.ticks_covering(market, store.grant_floor_price),
+        )
         order = self._sign(conversion.invoice, market, lots, ticks)
         session.add(
             Order(
@@ -233,6 +243,8 @@ class Conversions:
         self._resolve(session, order, last_word, frame.sequence)
         if conversion.lots_filled == conversion.lots:
             self._become(session, conversion, ConversionState.FILLED)
+        elif last_word is Outcome.FILLS_EXHAUSTED:
+            self._go_on(conversion, last_word)
         else:
             self._try_again(session, conversion, last_word)
 
@@ -242,8 +254,17 @@ class Conversions:
         session.flush()
         self._wallets_waiting.discard(order.wallet)
 
+    def _go_on(self, conversion: Conversion, outcome: Outcome) -> None:
+        """An order took as many small bids as one may: that is progress, and the next follows at
+        once. It ends, for each takes at least one lot."""
+        conversion.reason = outcome.name
+        conversion.attempts -= 1
+        conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
+        conversion.next_attempt_ns = self._clock()
+
     def _try_again(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
-        """Plan the next attempt, or hold what is left when there were enough."""
+        """Plan the next attempt, or hold what is left when there were enough; say so."""
+        is_news = conversion.reason != outcome.name
         conversion.reason = outcome.name
         if conversion.attempts > len(RETRY_DELAYS_S):
             self._become(session, conversion, ConversionState.HELD)
@@ -251,6 +272,8 @@ class Conversions:
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
         delay_s = RETRY_DELAYS_S[conversion.attempts - 1]
         conversion.next_attempt_ns = self._clock() + delay_s * 10**9
+        if is_news:
+            self._record(session, conversion, EventType.CONVERSION_WAITING)
 
     def follow_due(self, session: Session, rows_max: int) -> None:
         """Ask how far the fills are and move their conversions on, some conversions a call."""
@@ -304,9 +327,7 @@ class Conversions:
             conversion.next_attempt_ns = self._clock()
         if conversion.state is ConversionState.HELD and conversion.lots_filled == 0:
             conversion.following = False
-        now_ns, catalog = self._clock(), self._exchange.catalog
-        event = EventType.CONVERSION_BUSTED
-        outbox.record(session, catalog, conversion.invoice, event, now_ns, conversion=conversion)
+        self._record(session, conversion, EventType.CONVERSION_BUSTED)
         return True
 
     def _become(self, session: Session, conversion: Conversion, state: ConversionState) -> None:
@@ -315,11 +336,14 @@ class Conversions:
             conversion.reason = ""
         if state is ConversionState.HELD and conversion.lots_filled == 0:
             conversion.following = False
+        self._record(session, conversion, _EVENT_OF[state])
+
+    def _record(self, session: Session, conversion: Conversion, kind: EventType) -> None:
         outbox.record(
             session,
             self._exchange.catalog,
             conversion.invoice,
-            _EVENT_OF[state],
+            kind,
             self._clock(),
             conversion=conversion,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session
 
 from merchants.model import Cursor, Table
@@ -37,11 +37,45 @@ def open_database(path: Path) -> Engine:
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    Table.metadata.create_all(engine)
+    _add_what_is_new(engine)
     with transaction(engine) as session:
         if session.get(Cursor, CURSOR_ROW) is None:
             session.add(Cursor(id=CURSOR_ROW, sequence=0))
     return engine
+
+
+def _add_what_is_new(engine: Engine) -> None:
+    """Make the tables of a new file; give those of an old one the columns it lacks.
+
+    A new column is empty or has a default in the database, so that no row need be rewritten.
+    """
+    known = inspect(engine)
+    tables = set(known.get_table_names())
+    lacking = [
+        column
+        for table in Table.metadata.sorted_tables
+        if table.name in tables
+        for column in table.columns
+        if column.name not in {row["name"] for row in known.get_columns(table.name)}
+    ]
+    with engine.begin() as connection:
+        for column in lacking:
+            assert column.nullable or column.server_default is not None, f"{column} has no default"
+            name, kind = column.name, column.type.compile(engine.dialect)
+            # SQLAlchemy's own plain text: "0", never something that came from outside.
+            default = getattr(column.server_default, "arg", "NULL")
+            empty = "" if column.nullable else " NOT NULL"
+            added = f"{name} {kind}{empty} DEFAULT {default}"
+            connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {added}"))
+            for index in (index for index in column.table.indexes if column in set(index.columns)):
+                index.create(connection, checkfirst=True)
+            if (column.table.name, name) == ("invoices", "timely_pips"):
+                # Until then seen_pips was all that came, now it is what is not booked yet.
+                connection.execute(text("UPDATE invoices SET timely_pips = seen_pips"))
+                connection.execute(
+                    text("UPDATE invoices SET seen_pips = MAX(0, seen_pips - credited_pips)")
+                )
+    Table.metadata.create_all(engine)
 
 
 def is_there(engine: Engine, query: str, name: str | bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from engine.types import PIPS_PER_TOKEN
+from engine.types import MONEY_MAX, PIPS_PER_TOKEN
 from merchants.amounts import decimal_of, decimal_of_pips, hex_of
 from merchants.lifecycles import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.model import Conversion, Event, Fill, Invoice, Payment
@@ -79,7 +79,9 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     """An invoice without the lists that grow.
 
     ``credited`` and ``dust`` (what is less than a lot) are in ``token``; ``net`` is the stablecoin
-    that conversions have brought so far after fees. Times are unix seconds.
+    that conversions have brought so far after fees. ``over`` is what came on top of what is due, in
+    ``token``; ``short`` is in USD how much too little it was worth when it was weighed, if it came
+    late or in part. Times are unix seconds.
     """
 
     id: str
@@ -100,6 +102,8 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     received: str
     remaining: str
     credited: str
+    over: str
+    short: str
     dust: str
     net: str
     created_at: int
@@ -138,8 +142,8 @@ def market_of(catalog: Catalog, symbol: str) -> Market:
 
 
 def received_pips(invoice: Invoice) -> int:
-    """Return what came in. The ledger is the truth; transfers not swept yet run ahead of it."""
-    return max(invoice.seen_pips, invoice.credited_pips)
+    """Return what came in: what is booked, and what lies at the address and is not swept yet."""
+    return min(invoice.seen_pips + invoice.credited_pips, MONEY_MAX)
 
 
 def unconverted_pips(catalog: Catalog, invoice: Invoice) -> int:
@@ -149,9 +153,10 @@ def unconverted_pips(catalog: Catalog, invoice: Invoice) -> int:
     )
 
 
-def payment_document(catalog: Catalog, payment: Payment) -> PaymentDocument:
-    """Return one transfer as shops see it."""
+def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> PaymentDocument:
+    """Return one transfer as shops see it; ``head`` is the newest block known, 0 for none."""
     token = listed(catalog.token_by_address(payment.token))
+    is_mined = payment.confirmations > 0
     return PaymentDocument(
         tx_hash=hex_of(payment.tx_hash),
         log_index=payment.log_index,
@@ -159,7 +164,7 @@ def payment_document(catalog: Catalog, payment: Payment) -> PaymentDocument:
         token=token.symbol,
         amount=decimal_of(int(payment.raw), token.decimals),
         block_number=payment.block_number,
-        confirmations=payment.confirmations,
+        confirmations=max(payment.confirmations, is_mined * (head - payment.block_number + 1)),
     )
 
 
@@ -213,6 +218,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
     token = listed(catalog.token_by_address(invoice.token))
     received = received_pips(invoice)
     dust = unconverted_pips(catalog, invoice) if invoice.conversions else 0
+    is_settled = invoice.state is InvoiceState.SETTLED
     return InvoiceSummary(
         id=invoice.id,
         store_id=invoice.store_id,
@@ -234,8 +240,10 @@ def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
         deposit_address=checksum_address(invoice.deposit_address),
         ref=hex_of(invoice.ref),
         received=decimal_of_pips(received),
-        remaining=decimal_of_pips(max(0, invoice.due_pips - received)),
+        remaining=decimal_of_pips(0 if is_settled else max(0, invoice.due_pips - received)),
         credited=decimal_of_pips(invoice.credited_pips),
+        over=decimal_of_pips(max(0, received - invoice.due_pips)),
+        short=decimal_of_pips(invoice.short_pips),
         dust=decimal_of_pips(dust),
         net=decimal_of_pips(
             sum(f.proceeds_pips - f.fee_pips for c in invoice.conversions for f in c.fills)
@@ -247,11 +255,11 @@ def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
     )
 
 
-def invoice_document(catalog: Catalog, invoice: Invoice) -> InvoiceDocument:
-    """Return an invoice with its payments and conversions."""
+def invoice_document(catalog: Catalog, invoice: Invoice, head: int = 0) -> InvoiceDocument:
+    """Return an invoice with its payments and conversions; ``head`` as in ``payment_document``."""
     return InvoiceDocument(
         **msgspec.structs.asdict(invoice_summary(catalog, invoice)),
-        payments=[payment_document(catalog, row) for row in invoice.payments[:SHOWN_MAX]],
+        payments=[payment_document(catalog, row, head) for row in invoice.payments[:SHOWN_MAX]],
         conversions=[conversion_document(catalog, row) for row in invoice.conversions],
     )
 

@@ -1,47 +1,60 @@
-"""What is owed, what came in, and what does an invoice become of it?
+"""What is owed, is it paid, and what does an invoice become of it?
 
-Two witnesses tell about money: the chain watcher sees transfers to the invoice's address
-(``payment_seen``), the engine books what was swept from there (``credit``). Transfers are a
-promise that the page can show; only a booked credit settles an invoice.
+``Arrivals`` knows what came. Money that was there in full before the expiry is counted in tokens:
+the quote is the store's word. All other money is weighed when it is booked: *settled* means that
+what came sells for the price, within the store's tolerance, and what does not is short by so much.
 """
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
+from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
 from merchants import outbox, quotes
 from merchants.amounts import decimal_of_pips, pips_of_decimal, raw_covering
+from merchants.arrivals import DUST_SHARE, Arrivals, Deposit, Transfer
 from merchants.conversion import Conversions
-from merchants.documents import listed, received_pips
+from merchants.documents import received_pips
 from merchants.lifecycles import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
-    PAYMENT_EDGES,
+    ConversionState,
     InvoiceException,
     InvoiceState,
-    PaymentState,
     moved,
 )
-from merchants.model import Credit, Invoice, Payment, Store
+from merchants.model import Conversion, Invoice, Store
 from merchants.outbox import EventType
+from merchants.prices import NoPrice, Prices
+from merchants.quotes import Quote
 from merchants.refusal import Refusal
-from settlement.attachments import DepositEvidence
-from settlement.catalog import Token
+from settlement.catalog import Market, Token
 from settlement.eip712 import keccak256
 from settlement.ports import ExchangePort, SettlementPort
 
 SWEEP_RETRY_NS: Final = 600 * 10**9
-"""A sweep that brought nothing (its transfer was orphaned, a fee spike) is asked for again."""
+"""A sweep that brought nothing (its transfer was orphaned, a fee spike) is asked for again, each
+time after twice as long."""
+
+SWEEP_DOUBLINGS_MAX: Final = 8
+
+JUDGE_RETRY_NS: Final = 10 * 10**9
+"""What came late waits for a price to be weighed at; it is asked for again so often."""
 
 FINALITY_LIMIT_NS: Final = 24 * 3600 * 10**9
 """How long an invoice may stay processing before it is called invalid."""
 
+SWEEP_LEAST_PIPS: Final = 10**7
+"""What must lie at an address to be worth the gas of a sweep, in quote pips: ten cents. What pays
+an invoice in full is swept whatever it is."""
 
-_UNCONFIRMED: Final = (PaymentState.DETECTED, PaymentState.ORPHANED)
+BLOCK_NS: Final = 12 * 10**9
+"""The longest usual time between two blocks."""
+
+_AWAY: Final = (InvoiceState.EXPIRED, InvoiceState.INVALID)
 
 
 class InvoiceRequest(NamedTuple):
@@ -52,35 +65,6 @@ class InvoiceRequest(NamedTuple):
     order_id: str = ""
     metadata: str = "{}"
     redirect_url: str = ""
-
-
-class Transfer(NamedTuple):
-    """A token transfer on chain, as its log says; reported again as it gains confirmations.
-
-    ``raw_amount`` is in raw units. ``confirmations`` is 0 while the transaction is in no block
-    and then counts the block it is in; ``block_time_s`` is that block's time, or 0 when it is
-    not known: then the time of the report decides whether the payment was late.
-    """
-
-    token: bytes
-    sender: bytes
-    to: bytes
-    raw_amount: int
-    tx_hash: bytes
-    log_index: int
-    block_number: int
-    block_time_s: int
-    confirmations: int
-
-
-class Deposit(NamedTuple):
-    """A deposit the engine booked at ``booked_ns``; ``token`` is an address."""
-
-    token: bytes
-    amount_pips: int
-    evidence: DepositEvidence
-    sequence: int
-    booked_ns: int
 
 
 class _Price(NamedTuple):
@@ -102,27 +86,32 @@ class Invoices:
         exchange: ExchangePort,
         settlement: SettlementPort,
         conversions: Conversions,
+        prices: Prices,
         entropy: Callable[[int], bytes],
+        confirmations_required: int,
     ) -> None:
         self._exchange = exchange
         self._settlement = settlement
         self._conversions = conversions
+        self._prices = prices
         self._entropy = entropy
+        self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
     ) -> Invoice | Refusal:
-        """Price ``request`` from the book. Refuses MALFORMED, UNKNOWN_TOKEN and NO_QUOTE."""
+        """Price ``request``. Refuses MALFORMED, UNKNOWN_TOKEN, NO_QUOTE, and CANNOT_SELL where the
+        session key could not sell what would come."""
         amount_pips = pips_of_decimal(request.amount_usd)
         if amount_pips is None or amount_pips == 0:
             return Refusal(Outcome.MALFORMED, {"amount_usd": request.amount_usd})
         token = self._exchange.catalog.token(request.token)
         if token is None or token.address not in (store.base, store.quote):
             return Refusal(Outcome.UNKNOWN_TOKEN, {"token": request.token})
-        price = self._price(store, token, amount_pips)
-        if price is None:
+        price = self._price(session, store, token, amount_pips, now_ns)
+        if isinstance(price, Refusal):
             wanted = {"token": token.symbol, "amount_usd": decimal_of_pips(amount_pips)}
-            return Refusal(Outcome.NO_QUOTE, wanted)
+            return price._replace(detail=wanted | price.detail)
 
         # Raw units may be coarser than a pip; what is asked for is what can be paid.
         due_raw = raw_covering(token, price.due_pips)
@@ -155,6 +144,11 @@ class Invoices:
             seen_pips=0,
             credited_pips=0,
             sweep_at_ns=None,
+            sweep_tries=0,
+            timely_pips=0,
+            judge_at_ns=None,
+            short_pips=0,
+            over_pips=0,
             event_count=0,
             payments=[],
             conversions=[],
@@ -164,15 +158,20 @@ class Invoices:
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
 
-    def _price(self, store: Store, token: Token, amount_pips: int) -> _Price | None:
+    def _price(
+        self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
+    ) -> _Price | Refusal:
         if token.address == store.quote:
             return _Price(0, 0, PIPS_PER_TOKEN, amount_pips, amount_pips, 0)
-        market = self._exchange.catalog.market_of_pair(store.base, store.quote)
-        assert market is not None, "a store is made for a listed market"
-        bids = quotes.bids_of(self._exchange, market)
-        quote = quotes.quote_proceeds(market, bids, amount_pips)
-        if quote is None or market.base_pips(quote.lots) > MONEY_MAX:
-            return None
+        market = self._market(store)
+        quote = self._prices.quote(market, amount_pips, now_ns)
+        if isinstance(quote, NoPrice):
+            return Refusal(Outcome.NO_QUOTE, {"why": quote})
+        if market.base_pips(quote.lots) > MONEY_MAX:
+            return Refusal(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
+        why = self._why_unsalable(session, store, market, quote, now_ns)
+        if why:
+            return Refusal(Outcome.CANNOT_SELL, why)
         return _Price(
             lots=quote.lots,
             quoted_ticks=quote.worst_ticks,
@@ -182,88 +181,88 @@ class Invoices:
             fee_pips=quote.fee_pips,
         )
 
-    def payment_seen(self, session: Session, transfer: Transfer, now_ns: int) -> bool:
-        """Take a transfer; return whether it pays one of our invoices.
+    def _why_unsalable(
+        self, session: Session, store: Store, market: Market, quote: Quote, now_ns: int
+    ) -> dict[str, str]:
+        """Return why the session key could not sell what is quoted; nothing if it could."""
+        if store.grant_signature is None:
+            return {"why": "the wallet has not approved the session key"}
+        if store.grant_expiry <= now_ns // 10**9 + store.lifetime_s:
+            return {"why": "the session key ends before the invoice would"}
+        if quote.worst_ticks < quotes.ticks_covering(market, store.grant_floor_price):
+            floor = decimal_of_pips(store.grant_floor_price)
+            return {"why": "the price is under the session key's floor", "floor_price": floor}
+        left = self._exchange.key_notional_left(store.wallet, store.key_address)
+        needed = quote.proceeds_pips + self._promised_pips(session, store, market, quote)
+        if left is not None and left < needed:
+            return {
+                "why": "the session key may sell no more: its notional is used up or it is revoked",
+                "left": decimal_of_pips(max(0, left)),
+                "needed": decimal_of_pips(needed),
+            }
+        return {}
 
-        A token that is not listed is ignored: anybody can make one and send it anywhere.
-        """
-        invoice = session.scalar(select(Invoice).where(Invoice.deposit_address == transfer.to))
-        if invoice is None or self._exchange.catalog.token_by_address(transfer.token) is None:
-            return False
-        payment = session.get(Payment, (transfer.tx_hash, transfer.log_index))
-        first = payment is None
-        state = PaymentState.CONFIRMING if transfer.confirmations else PaymentState.DETECTED
-        if payment is None:
-            payment = Payment(
-                tx_hash=transfer.tx_hash,
-                log_index=transfer.log_index,
-                state=state,
-                token=transfer.token,
-                sender=transfer.sender,
-                raw=str(transfer.raw_amount),
-                seen_ns=now_ns,
+    def _promised_pips(self, session: Session, store: Store, market: Market, quote: Quote) -> int:
+        """Return what the key has still to sell of money that has come. Open invoices do not count:
+        whoever makes them and does not pay must not close a shop."""
+        coming = session.scalar(
+            select(func.sum(Invoice.proceeds_pips)).where(
+                Invoice.store_id == store.id,
+                Invoice.state == InvoiceState.PROCESSING,
+                Invoice.token == store.base,
             )
-            invoice.payments.append(payment)
-        elif payment.state is not state and payment.state in _UNCONFIRMED:
-            payment.state = moved(PAYMENT_EDGES, payment.state, state)
-        payment.block_number = transfer.block_number
-        payment.block_time_s = transfer.block_time_s
-        payment.confirmations = transfer.confirmations
+        )
+        unsold = session.scalar(
+            select(func.sum(Conversion.lots - Conversion.lots_filled))
+            .join(Conversion.invoice)
+            .where(
+                Invoice.store_id == store.id,
+                Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
+            )
+        )
+        return (coming or 0) + market.quote_pips(unsold or 0, quote.worst_ticks)
 
-        self._count_seen(invoice)
-        if first:
-            invoice.sweep_at_ns = None  # A sweep asked for before may have run before it came.
-            self._record(
-                session, invoice, EventType.INVOICE_RECEIVED_PAYMENT, now_ns, payment=payment
-            )
-        self._finalise_payments(session, invoice)
-        self._move_on(session, invoice, now_ns, transfer.block_time_s * 10**9 or now_ns)
-        return True
+    def _market(self, store: Store) -> Market:
+        market = self._exchange.catalog.market_of_pair(store.base, store.quote)
+        assert market is not None, "a store is made for a listed market"
+        return market
+
+    def transfers(
+        self, session: Session, invoice: Invoice, transfers: list[Transfer], now_ns: int
+    ) -> None:
+        """Take transfers to the invoice's address, or away from it."""
+        for transfer in transfers:
+            if transfer.to != invoice.deposit_address:
+                self._arrivals.leaving(session, invoice, transfer)
+                continue
+            payment = self._arrivals.transfer(session, invoice, transfer, now_ns)
+            if payment is not None:
+                # A sweep asked for before may have run before it came.
+                invoice.sweep_at_ns, invoice.sweep_tries = None, 0
+                session.flush()
+                kind = EventType.INVOICE_RECEIVED_PAYMENT
+                catalog = self._exchange.catalog
+                outbox.record(session, catalog, invoice, kind, now_ns, payment=payment)
+        self._move_on(session, invoice, now_ns)
 
     def payment_orphaned(
         self, session: Session, tx_hash: bytes, log_index: int, now_ns: int
     ) -> bool:
-        """Take back a transfer whose block left the chain; return whether it was ours.
-
-        A payment that was booked stays: the deposit's own confirmations stand behind it.
-        """
-        payment = session.get(Payment, (tx_hash, log_index))
-        if payment is None:
+        """Take back a transfer whose block left the chain; return whether it was ours."""
+        invoice = self._arrivals.orphaned(session, tx_hash, log_index)
+        if invoice is None:
             return False
-        if payment.state in (PaymentState.FINAL, PaymentState.ORPHANED):
-            return True
-        payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.ORPHANED)
-        payment.confirmations = 0
-        invoice = session.get_one(Invoice, payment.invoice_id)
-        self._count_seen(invoice)
-        self._move_on(session, invoice, now_ns, now_ns)
+        self._move_on(session, invoice, now_ns)
         return True
 
-    def credit(
-        self,
-        session: Session,
-        invoice: Invoice,
-        deposit: Deposit,
-        now_ns: int,
-    ) -> None:
+    def credit(self, session: Session, invoice: Invoice, deposit: Deposit, now_ns: int) -> None:
         """Count what the engine booked for ``invoice``; each log entry once."""
-        token, amount_pips, evidence, sequence, booked_ns = deposit
-        if session.get(Credit, (evidence.tx_hash, evidence.log_index)) is not None:
+        if not self._arrivals.credit(session, invoice, deposit):
             return
-        session.add(
-            Credit(
-                tx_hash=evidence.tx_hash,
-                log_index=evidence.log_index,
-                invoice_id=invoice.id,
-                token=token,
-                amount_pips=amount_pips,
-                sequence=sequence,
-            )
-        )
-        if token == invoice.token:
-            invoice.credited_pips += amount_pips
-        self._finalise_payments(session, invoice)
-        self._move_on(session, invoice, now_ns, booked_ns)
+        invoice.sweep_tries = 0
+        if invoice.token == deposit.token and invoice.state is not InvoiceState.SETTLED:
+            invoice.judge_at_ns = now_ns
+        self._move_on(session, invoice, now_ns)
 
     def expire_due(self, session: Session, now_ns: int, rows_max: int) -> None:
         """Expire what was not paid in time, and give up on what never became final."""
@@ -271,119 +270,160 @@ class Invoices:
             Invoice.state == InvoiceState.NEW, Invoice.expires_ns <= now_ns
         )
         for invoice in session.scalars(unpaid.limit(rows_max)):
-            invoice.state = moved(INVOICE_EDGES, invoice.state, InvoiceState.EXPIRED)
-            self._classify(invoice)
-            self._plan_sweep(invoice, now_ns)
-            self._record(session, invoice, EventType.INVOICE_EXPIRED, now_ns)
+            self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
+            self._move_on(session, invoice, now_ns)
 
         stuck = select(Invoice).where(
             Invoice.state == InvoiceState.PROCESSING,
             Invoice.processing_ns <= now_ns - FINALITY_LIMIT_NS,
         )
         for invoice in session.scalars(stuck.limit(rows_max)):
-            invoice.state = moved(INVOICE_EDGES, invoice.state, InvoiceState.INVALID)
-            self._classify(invoice)
-            self._plan_sweep(invoice, now_ns)
-            self._record(session, invoice, EventType.INVOICE_INVALID, now_ns)
+            self._go(session, invoice, InvoiceState.INVALID, EventType.INVOICE_INVALID, now_ns)
+            self._move_on(session, invoice, now_ns)
 
     def sweep_due(self, session: Session, now_ns: int, rows_max: int) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
         due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).limit(rows_max)
         for invoice in session.scalars(due):
-            for token in self._tokens_outstanding(invoice):
+            for token in self._worth_sweeping(invoice, self._arrivals.count(session, invoice)):
                 self._settlement.enqueue_sweep(invoice.store.wallet, invoice.ref, token)
-            invoice.sweep_at_ns = now_ns + SWEEP_RETRY_NS
+            wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
+            invoice.sweep_at_ns = now_ns + wait_ns
+            invoice.sweep_tries += 1
 
-    def _count_seen(self, invoice: Invoice) -> None:
-        """Sum before dividing: transfers of half a pip each are swept as whole pips."""
-        token = listed(self._exchange.catalog.token_by_address(invoice.token))
-        raw = sum(
-            int(payment.raw)
-            for payment in invoice.payments
-            if payment.token == invoice.token and payment.state is not PaymentState.ORPHANED
+    def judge_due(self, session: Session, now_ns: int, rows_max: int) -> None:
+        """Weigh what came late or in part, once for all that is booked, as soon as there is a
+        price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
+        due = (
+            select(Invoice)
+            .where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
+            .limit(rows_max)
         )
-        # More than the exchange can hold would be refused as a deposit; the column holds no more.
-        invoice.seen_pips = min(token.pips_of(raw), MONEY_MAX)
+        for invoice in session.scalars(due):
+            worth = self._worth(invoice, now_ns)
+            if worth is None:
+                invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
+                continue
+            invoice.judge_at_ns = None
+            short = max(0, invoice.amount_pips - worth.proceeds_pips)
+            if short > tolerated_pips(invoice):
+                invoice.short_pips = short
+                self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
+                continue
+            invoice.short_pips, invoice.late, invoice.processing_ns = 0, True, now_ns
+            invoice.over_pips = max(0, received_pips(invoice) - invoice.due_pips)
+            processing, settled = EventType.INVOICE_PROCESSING, EventType.INVOICE_SETTLED
+            self._go(session, invoice, InvoiceState.PROCESSING, processing, now_ns)
+            self._go(session, invoice, InvoiceState.SETTLED, settled, now_ns)
+            # It was weighed at this price, so it is sold at this price or not at all.
+            self._conversions.open(session, invoice, now_ns, worth.worst_ticks)
+            self._move_on(session, invoice, now_ns)
 
-    def _finalise_payments(self, session: Session, invoice: Invoice) -> None:
-        """Call payments final, oldest first, as far as booked credits of their token reach."""
-        session.flush()
-        for address in {payment.token for payment in invoice.payments}:
-            token = listed(self._exchange.catalog.token_by_address(address))
-            credited = sum(
-                session.scalars(
-                    select(Credit.amount_pips).where(
-                        Credit.invoice_id == invoice.id, Credit.token == address
-                    )
-                )
-            )
-            raw = 0
-            for payment in sorted(invoice.payments, key=_age):
-                if payment.token != address or payment.state is PaymentState.ORPHANED:
-                    continue
-                raw += int(payment.raw)
-                if token.pips_of(raw) > credited:
-                    break
-                if payment.state is not PaymentState.FINAL:
-                    payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.FINAL)
+    def _worth(self, invoice: Invoice, now_ns: int) -> Quote | None:
+        """Return the sale of what is booked, at a price that counts; None if there is none now."""
+        if invoice.token == invoice.store.quote:
+            return Quote(0, 0, invoice.credited_pips, 0)
+        market = self._market(invoice.store)
+        lots = invoice.credited_pips // market.lot_pips
+        if lots == 0:
+            return Quote(0, 0, 0, 0)
+        quote = self._prices.value(market, lots, now_ns)
+        return None if isinstance(quote, NoPrice) else quote
 
-    def _move_on(self, session: Session, invoice: Invoice, now_ns: int, paid_ns: int) -> None:
-        """Take every edge that what came in by ``paid_ns`` now allows."""
-        booked = invoice.credited_pips >= invoice.due_pips
-        full = booked or invoice.seen_pips >= invoice.due_pips
-        waits = invoice.state in (InvoiceState.NEW, InvoiceState.EXPIRED)
-        if (full and waits) or (booked and invoice.state is InvoiceState.INVALID):
-            invoice.late = paid_ns > invoice.expires_ns
+    def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+        """Take every edge that what came now allows."""
+        lying = self._arrivals.count(session, invoice)
+        least = least_pips(invoice)
+        full = received_pips(invoice) >= least
+        booked = invoice.credited_pips >= least
+        timely = invoice.timely_pips >= least
+        new, processing = InvoiceState.NEW, InvoiceState.PROCESSING
+        if invoice.state is new and full and not timely and now_ns > invoice.expires_ns:
+            self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
+        waits = invoice.state is new or (invoice.state is InvoiceState.EXPIRED and timely)
+        revives = invoice.state is InvoiceState.INVALID and booked and timely
+        if (full and waits) or revives:
             invoice.processing_ns = now_ns
-            invoice.state = moved(INVOICE_EDGES, invoice.state, InvoiceState.PROCESSING)
-            self._classify(invoice)
-            self._record(session, invoice, EventType.INVOICE_PROCESSING, now_ns)
-        elif not full and invoice.state is InvoiceState.PROCESSING:
-            invoice.late = False
-            invoice.state = moved(INVOICE_EDGES, invoice.state, InvoiceState.NEW)
-            self._classify(invoice)
-            self._record(session, invoice, EventType.INVOICE_REOPENED, now_ns)
+            self._go(session, invoice, processing, EventType.INVOICE_PROCESSING, now_ns)
+        elif not full and invoice.state is processing:
+            self._go(session, invoice, new, EventType.INVOICE_REOPENED, now_ns)
 
+        if booked and invoice.state is processing and timely:
+            self._go(session, invoice, InvoiceState.SETTLED, EventType.INVOICE_SETTLED, now_ns)
+        elif booked and invoice.state is processing:
+            # It was seen in time and came otherwise, later: it is weighed like all late money.
+            self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
         self._classify(invoice)
-        if booked and invoice.state is InvoiceState.PROCESSING:
-            invoice.state = moved(INVOICE_EDGES, invoice.state, InvoiceState.SETTLED)
-            self._record(session, invoice, EventType.INVOICE_SETTLED, now_ns)
         if invoice.state is InvoiceState.SETTLED:
+            invoice.judge_at_ns, invoice.short_pips = None, 0
             self._conversions.open(session, invoice, now_ns)
-        self._plan_sweep(invoice, now_ns)
+            self._tell_what_is_over(session, invoice, now_ns)
+        self._plan_sweep(invoice, lying, now_ns)
+
+    def _go(
+        self, session: Session, invoice: Invoice, state: InvoiceState, kind: EventType, now_ns: int
+    ) -> None:
+        invoice.state = moved(INVOICE_EDGES, invoice.state, state)
+        self._classify(invoice)
+        self._record(session, invoice, kind, now_ns)
+        if state is InvoiceState.SETTLED:
+            invoice.over_pips = max(0, received_pips(invoice) - invoice.due_pips)
+
+    def _tell_what_is_over(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+        """Say that more came after it was settled; dust is gathered before it is worth a word."""
+        over = received_pips(invoice) - invoice.due_pips
+        if over - invoice.over_pips > self._dust_pips(invoice):
+            invoice.over_pips = over
+            self._record(session, invoice, EventType.INVOICE_PAID_OVER, now_ns)
 
     def _classify(self, invoice: Invoice) -> None:
-        """Say how what came in differs from what was asked."""
-        received = received_pips(invoice)
+        """Say how what came in differs from what was asked. Dust makes no difference."""
+        received, dust = received_pips(invoice), self._dust_pips(invoice)
         exception = InvoiceException.NONE
         if invoice.state in (InvoiceState.PROCESSING, InvoiceState.SETTLED):
             if invoice.late:
                 exception = InvoiceException.PAID_LATE
-            elif received > invoice.due_pips:
+            elif received - invoice.due_pips > dust:
                 exception = InvoiceException.PAID_OVER
-        elif invoice.state is InvoiceState.EXPIRED and received:
+        elif invoice.state is InvoiceState.EXPIRED and received > dust:
             exception = InvoiceException.PAID_PARTIAL
         if exception is not invoice.exception:
             invoice.exception = moved(EXCEPTION_EDGES, invoice.exception, exception)
 
-    def _plan_sweep(self, invoice: Invoice, now_ns: int) -> None:
+    def _dust_pips(self, invoice: Invoice) -> int:
+        return max(invoice.due_pips - least_pips(invoice), invoice.due_pips // DUST_SHARE)
+
+    def _plan_sweep(self, invoice: Invoice, lying: dict[bytes, int], now_ns: int) -> None:
         """An open invoice waits for the rest of its payment: one sweep costs less than two."""
         waits = invoice.state is InvoiceState.NEW
-        if waits or not self._tokens_outstanding(invoice):
+        if waits or not self._worth_sweeping(invoice, lying):
             invoice.sweep_at_ns = None
         elif invoice.sweep_at_ns is None:
             invoice.sweep_at_ns = now_ns
 
-    def _tokens_outstanding(self, invoice: Invoice) -> list[bytes]:
-        """Return the tokens that lie at the invoice's address as far as we have seen.
+    def _worth_sweeping(self, invoice: Invoice, lying: dict[bytes, int]) -> list[bytes]:
+        """Return the tokens at the invoice's address that are worth the gas. Dust waits there: it
+        is swept with whatever comes on top of it."""
+        completes = invoice.state is InvoiceState.PROCESSING
+        return [
+            token
+            for token, pips in sorted(lying.items())
+            if (completes and token == invoice.token)
+            or self._quote_pips(invoice, token, pips) >= SWEEP_LEAST_PIPS
+        ]
 
-        For an invalid invoice only what is in a block counts: that money is real and must come to
-        its shop; a transfer that was announced and never mined is not worth a transaction.
-        """
-        outstanding = {PaymentState.CONFIRMING}
-        if invoice.state is not InvoiceState.INVALID:
-            outstanding.add(PaymentState.DETECTED)
-        return sorted({p.token for p in invoice.payments if p.state in outstanding})
+    def _quote_pips(self, invoice: Invoice, token: bytes, pips: int) -> int:
+        """Return about what an amount of any token is worth; pips of a token without a price here
+        count like the quote's."""
+        if token == invoice.token:
+            return pips * invoice.rate_pips // PIPS_PER_TOKEN
+        market = self._exchange.catalog.market_of_pair(token, invoice.store.quote)
+        ticks = None
+        if market is not None:
+            ticks = self._prices.traded_ticks(market, 1, self._exchange.now_ns())
+        if market is None or ticks is None:
+            return pips
+        return market.quote_pips(pips, ticks) // market.lot_pips
 
     def _record(
         self,
@@ -391,13 +431,21 @@ class Invoices:
         invoice: Invoice,
         kind: EventType,
         now_ns: int,
-        payment: Payment | None = None,
     ) -> None:
-        outbox.record(session, self._exchange.catalog, invoice, kind, now_ns, payment=payment)
+        outbox.record(session, self._exchange.catalog, invoice, kind, now_ns)
 
 
-def _age(payment: Payment) -> tuple[int, int]:
-    return payment.block_number, payment.log_index
+def tolerated_pips(invoice: Invoice) -> int:
+    """Return how many quote pips may be missing of the price."""
+    store = invoice.store
+    share = invoice.amount_pips * store.tolerance_ppm // PPM
+    return min(max(share, store.tolerance_pips), invoice.amount_pips - 1)
+
+
+def least_pips(invoice: Invoice) -> int:
+    """Return how much of the invoice's token pays for it in time."""
+    tolerated = invoice.due_pips * tolerated_pips(invoice) // invoice.amount_pips
+    return invoice.due_pips - tolerated
 
 
 def parameters_hash(request: InvoiceRequest) -> bytes:

@@ -30,6 +30,7 @@ class InvoiceException(StrEnum):
     PAID_PARTIAL = "paid_partial"
     PAID_OVER = "paid_over"
     PAID_LATE = "paid_late"
+    """It was not full in time; it was worth the price when all of it had come."""
 
 
 class PaymentState(StrEnum):
@@ -70,7 +71,7 @@ Edges = Mapping[State, frozenset[State]]
 INVOICE_EDGES: Final[Edges[InvoiceState]] = {
     InvoiceState.NEW: frozenset({InvoiceState.PROCESSING, InvoiceState.EXPIRED}),
     InvoiceState.PROCESSING: frozenset(
-        {InvoiceState.SETTLED, InvoiceState.INVALID, InvoiceState.NEW}
+        {InvoiceState.SETTLED, InvoiceState.INVALID, InvoiceState.NEW, InvoiceState.EXPIRED}
     ),
     InvoiceState.SETTLED: frozenset(),
     InvoiceState.EXPIRED: frozenset({InvoiceState.PROCESSING}),
@@ -84,7 +85,7 @@ EXCEPTION_EDGES: Final[Edges[InvoiceException]] = {
     InvoiceException.PAID_PARTIAL: frozenset(
         {InvoiceException.NONE, InvoiceException.PAID_OVER, InvoiceException.PAID_LATE}
     ),
-    InvoiceException.PAID_OVER: frozenset({InvoiceException.NONE}),
+    InvoiceException.PAID_OVER: frozenset({InvoiceException.NONE, InvoiceException.PAID_PARTIAL}),
     InvoiceException.PAID_LATE: frozenset({InvoiceException.NONE}),
 }
 

@@ -75,16 +75,23 @@ class Store(Table):
     grant_nonce: Mapped[int]
     grant_signature: Mapped[bytes | None]
     grant_relayed: Mapped[bool] = mapped_column(default=False)
+    tolerance_ppm: Mapped[int] = mapped_column(default=0, server_default="0")
+    tolerance_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What may be missing of a price: the larger of a share and an amount of quote pips."""
 
 
 class Invoice(Table):
     """What is owed, what it was quoted at and what came in.
 
     ``due_*`` and ``seen_pips``/``credited_pips`` are in the invoice's token, ``amount_pips``,
-    ``proceeds_pips`` and ``fee_pips`` in the quote token. ``seen_pips`` counts transfers on chain
-    that are not orphaned, ``credited_pips`` what the engine has booked. ``sweep_at_ns`` is when
-    to ask for the next sweep, None for never. ``late`` says that the transfer that made it full
-    was mined after the expiry. ``details`` is the shop's own metadata, a JSON object.
+    ``proceeds_pips``, ``fee_pips`` and ``short_pips`` in the quote token. ``seen_pips`` is what
+    lies at the address as far as transfers are known, ``credited_pips`` what the engine has booked,
+    by whatever road: what came is their sum. ``timely_pips`` is what of it came before the expiry.
+    ``sweep_at_ns`` is when to ask for the next sweep, None for never; ``sweep_tries`` counts those
+    that brought nothing. ``judge_at_ns`` is when to weigh what came late or in part, None for
+    never; ``short_pips`` is what it then was worth too little, ``late`` that it was enough.
+    ``over_pips`` is how much more than is due the shop was told of. ``details`` is the shop's own
+    metadata, a JSON object.
     """
 
     __tablename__ = "invoices"
@@ -115,6 +122,11 @@ class Invoice(Table):
     seen_pips: Mapped[int] = mapped_column(default=0)
     credited_pips: Mapped[int] = mapped_column(default=0)
     sweep_at_ns: Mapped[int | None] = mapped_column(index=True)
+    sweep_tries: Mapped[int] = mapped_column(default=0, server_default="0")
+    timely_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    judge_at_ns: Mapped[int | None] = mapped_column(index=True)
+    short_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     event_count: Mapped[int] = mapped_column(default=0)
 
     store: Mapped[Store] = relationship(lazy="joined", innerjoin=True)
@@ -142,8 +154,28 @@ class Payment(Table):
     seen_ns: Mapped[int]
 
 
+class Sweep(Table):
+    """One transfer that left an invoice's address, on its way into the vault."""
+
+    __tablename__ = "sweeps"
+
+    tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    log_index: Mapped[int] = mapped_column(primary_key=True)
+    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
+    token: Mapped[bytes]
+    raw: Mapped[str]
+    block_number: Mapped[int]
+    is_booked: Mapped[bool] = mapped_column(default=False)
+    """Whether the engine has booked what it brought."""
+
+
 class Credit(Table):
-    """One deposit the engine booked with an invoice's ref; a log entry is credited once."""
+    """One deposit the engine booked with an invoice's ref; a log entry is credited once.
+
+    ``swept_raw`` is what left the invoice's address for it, "0" for one that came straight into the
+    vault. None is from before the two were told apart: it counts as swept. ``booked_ns`` is the
+    time of its command.
+    """
 
     __tablename__ = "credits"
 
@@ -153,13 +185,15 @@ class Credit(Table):
     token: Mapped[bytes]
     amount_pips: Mapped[int]
     sequence: Mapped[int]
+    swept_raw: Mapped[str | None]
+    booked_ns: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Conversion(Table):
     """Lots of an invoice's token to be sold for stablecoin.
 
-    ``quoted_ticks`` is the price the limit is derived from; None for the present price of each
-    attempt. ``number`` counts the conversions of an invoice from 1.
+    ``quoted_ticks`` is the price the limit is derived from; None for what is known from trades at
+    each attempt. ``number`` counts the conversions of an invoice from 1.
     """
 
     __tablename__ = "conversions"

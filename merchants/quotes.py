@@ -1,16 +1,15 @@
-"""How many lots must be sold for an amount of quote money, by what the book bids now?
+"""How many lots must be sold for an amount of quote money, and what do lots bring?
 
 All integers: ticks, lots, and pips of the market's quote token.
 """
 
 from typing import NamedTuple
 
-from engine.types import FILLS_MAX, LOTS_MAX, PIPS_PER_TOKEN, PPM, Side, fee_pips
+from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PPM, fee_pips
 from settlement.catalog import Market
-from settlement.ports import ExchangePort
 
 Level = tuple[int, int]
-"""(price_ticks, lots), as ``ExchangePort.depth`` gives them, best first."""
+"""(price_ticks, lots), best first."""
 
 
 class Quote(NamedTuple):
@@ -28,11 +27,6 @@ class Quote(NamedTuple):
     def rate_pips(self, market: Market) -> int:
         """Return quote pips for one whole base token, averaged over the lots, rounded down."""
         return self.proceeds_pips * PIPS_PER_TOKEN // market.base_pips(self.lots)
-
-
-def bids_of(exchange: ExchangePort, market: Market) -> list[Level]:
-    """Return the bids that one single-shot order could reach."""
-    return exchange.depth(market, Side.BUY, FILLS_MAX)
 
 
 def quote_proceeds(market: Market, bids: list[Level], wanted_pips: int) -> Quote | None:
@@ -53,14 +47,25 @@ def quote_proceeds(market: Market, bids: list[Level], wanted_pips: int) -> Quote
     return None
 
 
-def worst_price(bids: list[Level], lots: int) -> int | None:
-    """Return the price of the last of ``lots``, or of the last bid there is; None without bids."""
-    price_ticks = None
-    for price_ticks, level_lots in bids:  # noqa: B007 -- the last price reached is the answer
-        lots -= level_lots
-        if lots <= 0:
-            break
-    return price_ticks
+def quote_lots(market: Market, bids: list[Level], lots: int) -> Quote | None:
+    """Return the sale of ``lots``; None if the bids do not reach."""
+    assert lots > 0, "nothing is quoted for nothing"
+    proceeds = fee = 0
+    left = lots
+    for price_ticks, level_lots in bids:
+        taken = min(level_lots, left)
+        left -= taken
+        brought = market.quote_pips(taken, price_ticks)
+        proceeds += brought
+        fee += fee_pips(brought, market.taker_fee_ppm)
+        if left == 0:
+            return Quote(lots, price_ticks, proceeds, fee)
+    return None
+
+
+def ticks_covering(market: Market, price_pips: int) -> int:
+    """Return the lowest price in ticks that is not under ``price_pips`` a whole base token."""
+    return -(-price_pips * market.lot_pips // (market.tick_pips * PIPS_PER_TOKEN))
 
 
 def limit_ticks(quoted_ticks: int, slippage_ppm: int) -> int:

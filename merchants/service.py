@@ -6,7 +6,8 @@ the journal's cursor is part of it. Whatever moment the process dies at, the nex
 the rows what is still to be done.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -20,11 +21,12 @@ from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Outcome
 from merchants.accounts import Accounts, StoreCreated, StoreRequest
+from merchants.arrivals import Deposit, Transfer
 from merchants.checkout import Checkout, checkout_of
 from merchants.conversion import Conversions
 from merchants.database import CURSOR_ROW, is_there, open_database, transaction
 from merchants.documents import EventDocument, InvoiceDocument, event_document, invoice_document
-from merchants.invoices import Deposit, InvoiceRequest, Invoices, Transfer, parameters_hash
+from merchants.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.keyring import Keyring
 from merchants.lifecycles import InvoiceState, PaymentState
 from merchants.model import (
@@ -36,7 +38,9 @@ from merchants.model import (
     Invoice,
     Payment,
     Store,
+    Sweep,
 )
+from merchants.prices import Prices, PriceTerms
 from merchants.refusal import Refusal
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
@@ -53,6 +57,10 @@ INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
 
 WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
 """How long after an invoice was made a payment to its address is still noticed by itself."""
+
+
+SHOWN_MAX: Final = 100_000
+"""Transfers of which it is remembered that they were taken; older ones are looked at again."""
 
 
 class InvoiceCreated(NamedTuple):
@@ -86,6 +94,7 @@ class Merchants:
         entropy: Callable[[int], bytes],
         jitter: Random,
         confirmations_required: int,
+        price_terms: PriceTerms,
     ) -> None:
         """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
         ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
@@ -94,11 +103,16 @@ class Merchants:
         self._clock = clock
         self._settlement = settlement
         self._confirmations_required = confirmations_required
+        self.prices = Prices(exchange.catalog, price_terms)
+        self._taken: dict[tuple[bytes, int], tuple[int, int]] = {}
+        """How each transfer was taken last: its block, and 0 in none, 1 in one, 2 deep enough."""
+        self._head = 0
         self.accounts = Accounts(
             database=database,
             exchange=exchange,
             settlement=settlement,
             keyring=keyring,
+            prices=self.prices,
             egress=egress,
             clock=clock,
             entropy=entropy,
@@ -107,10 +121,13 @@ class Merchants:
             database=database,
             exchange=exchange,
             settlement=settlement,
+            prices=self.prices,
             keyring=keyring,
             clock=clock,
         )
-        self.invoices = Invoices(exchange, settlement, self.conversions, entropy)
+        self.invoices = Invoices(
+            exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
+        )
         self.deliveries = Deliveries(database, egress, clock, jitter)
         with transaction(database) as session:
             self._cursor = session.get_one(Cursor, CURSOR_ROW).sequence
@@ -127,6 +144,10 @@ class Merchants:
     def approve_conversion(self, store_id: str, signature: bytes) -> Store | Refusal:
         """Take the wallet's signature over the store's grant; see ``Accounts.approve``."""
         return self.accounts.approve(store_id, signature)
+
+    def notional_left(self, store: Store) -> int | None:
+        """Return quote pips that the store's session key may still sell; None until it is known."""
+        return self._exchange.key_notional_left(store.wallet, store.key_address)
 
     def create_invoice(
         self, store_id: str, request: InvoiceRequest, idempotency_key: str | None = None
@@ -243,23 +264,60 @@ class Merchants:
             return list(session.scalars(recent))
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
-        """Take transfers from the chain watcher; return of each whether it pays one of our
-        invoices."""
+        """Take what a poll of the chain saw; return which move money of our invoices, in or out.
+
+        One transaction for all of them, and none at all for those that only gained confirmations.
+        A token that is not listed is ignored: anybody can make one and send it anywhere.
+        """
+        fresh = []
+        for transfer in transfers:
+            self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
+            if self._taken.get(_place(transfer)) != self._depth(transfer):
+                fresh.append(transfer)
+        ours = self._take_transfers(fresh) if fresh else set()
+        return [
+            _place(transfer) in ours or _place(transfer) in self._taken for transfer in transfers
+        ]
+
+    def _depth(self, transfer: Transfer) -> tuple[int, int]:
+        is_deep = transfer.confirmations >= self._confirmations_required
+        return transfer.block_number, (transfer.confirmations > 0) + is_deep
+
+    def _take_transfers(self, transfers: list[Transfer]) -> set[tuple[bytes, int]]:
+        known = self._exchange.catalog.token_by_address
         with transaction(self._database) as session:
-            now_ns = self._clock()
-            return [self.invoices.payment_seen(session, one, now_ns) for one in transfers]
+            ours: dict[bytes, Invoice] = {}
+            for chunk in batched({end for t in transfers for end in (t.to, t.sender)}, ROWS_MAX):
+                rows = select(Invoice).where(Invoice.deposit_address.in_(chunk))
+                ours |= {invoice.deposit_address: invoice for invoice in session.scalars(rows)}
+            by_invoice: dict[bytes, list[Transfer]] = {}
+            for transfer in transfers:
+                for address in (transfer.to, transfer.sender):
+                    if address in ours and known(transfer.token) is not None:
+                        by_invoice.setdefault(address, []).append(transfer)
+                        break
+            for address, moves in by_invoice.items():
+                self.invoices.transfers(session, ours[address], moves, self._clock())
+        taken = {_place(t): self._depth(t) for moves in by_invoice.values() for t in moves}
+        self._taken.update(taken)
+        for place in list(islice(self._taken, max(0, len(self._taken) - SHOWN_MAX))):
+            del self._taken[place]
+        return set(taken)
 
     def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
         """Return the block of each transfer that is counted and not booked, by hash and index.
 
         Ask at the start; whoever reports transfers has to say when one of these has gone.
         """
-        query = select(Payment).where(Payment.state == PaymentState.CONFIRMING)
+        payments = select(Payment).where(Payment.state == PaymentState.CONFIRMING)
+        sweeps = select(Sweep).where(Sweep.is_booked.is_(False))
         with transaction(self._database) as session:
-            return {(p.tx_hash, p.log_index): p.block_number for p in session.scalars(query)}
+            found: list[Payment | Sweep] = [*session.scalars(payments), *session.scalars(sweeps)]
+            return {(row.tx_hash, row.log_index): row.block_number for row in found}
 
     def payment_orphaned(self, tx_hash: bytes, log_index: int) -> bool:
         """Take back a transfer that left the chain; return whether it was one of ours."""
+        self._taken.pop((tx_hash, log_index), None)
         with transaction(self._database) as session:
             return self.invoices.payment_orphaned(session, tx_hash, log_index, self._clock())
 
@@ -320,7 +378,7 @@ class Merchants:
         self.invoices.credit(session, invoice, deposit, self._clock())
 
     async def step(self) -> None:
-        """Do what is due now: relay, expire, sweep, follow, convert, and begin to deliver.
+        """Do what is due now: relay, expire, judge, sweep, follow, convert, begin to deliver.
 
         Call it every few hundred milliseconds, after the journal was replayed. It never waits
         for a shop; ``deliveries.close()`` does.
@@ -329,13 +387,25 @@ class Merchants:
         now_ns = self._clock()
         with transaction(self._database) as session:
             self.invoices.expire_due(session, now_ns, ROWS_MAX)
+            self.invoices.judge_due(session, now_ns, ROWS_MAX)
             self.invoices.sweep_due(session, now_ns, ROWS_MAX)
             self.conversions.follow_due(session, ROWS_MAX)
         await self.conversions.execute_due(ROWS_MAX)
         self.deliveries.start_due()
 
     def _document(self, invoice: Invoice) -> InvoiceDocument:
-        return invoice_document(self._exchange.catalog, invoice)
+        return invoice_document(self._exchange.catalog, invoice, self._head)
+
+
+def _place(transfer: Transfer) -> tuple[bytes, int]:
+    return transfer.tx_hash, transfer.log_index
+
+
+def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield ``addresses`` in lists of at most ``size``, in the order of their bytes."""
+    rest = iter(sorted(addresses))
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> Sales | None:

@@ -203,6 +203,10 @@ class Admission:
         """The cancel of ``cancel_queued`` is over."""
         self._nonces.cancel_answered(order_id)
 
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return what a session key may still trade, as ``KeyBook.left_of``."""
+        return self._keys.left_of(account, key)
+
     def has_expired(self, now_ns: int) -> bool:
         """Return whether an order is in the book that the engine's clock has not yet removed."""
         while self._expiries and self._expiries[0][1] not in self._standing:

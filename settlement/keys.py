@@ -45,6 +45,12 @@ class KeyBook:
             return 0
         return grant.notional_cap - self.notional_used.get((account, key), 0)
 
+    def left_of(self, account: bytes, key: bytes) -> int | None:
+        """Return quote pips that a key may still trade: 0 when revoked, None when not known yet."""
+        if (account, key) in self._revoked:
+            return 0
+        return self.notional_left(account, key) if (account, key) in self._grants else None
+
     def use(self, account: bytes, key: bytes, notional_pips: int) -> None:
         """Promise ``notional_pips`` (negative gives back what an order did not use)."""
         used = self.notional_used.pop((account, key), 0) + notional_pips

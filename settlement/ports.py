@@ -82,6 +82,9 @@ class ExchangePort(Protocol):
     def least_withdrawal(self, token: Token) -> int:
         """Return the least pips of ``token`` that are paid out."""
 
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return quote pips that a session key may still trade; None while it is not known yet."""
+
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now; 0 if it has none left."""
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN
 from gateway.demo import actors
-from gateway.demo.client import Client
+from gateway.demo.client import Client, Refused
 from gateway.demo.funding import fill_vault, fill_wallet, vault_pips
 from gateway.demo.memory import Memory
 from gateway.demo.player import play
@@ -195,12 +196,8 @@ class Teller:
         )
 
     def _invoice(self) -> dict[str, Any]:
-        invoice: dict[str, Any] = self._client.post(
-            "/v1/invoices",
-            {"amount_usd": PRICE_USD, "token": "TOKEN", "order_id": "1"},
-            bearer=self._memory.api_key,
-            idempotency_key="the-story",
-        )
+        invoice: dict[str, Any] = {}
+        self._until("the makers' quotes are old enough to count", lambda: self._ask(invoice))
         self._say(
             f"The shop asks for {PRICE_USD} USD: {invoice['amount_due']} TOKEN to "
             f"{invoice['deposit_address']}."
@@ -211,6 +208,22 @@ class Teller:
             f"net {expected['net']} USD."
         )
         return invoice
+
+    def _ask(self, invoice: dict[str, Any]) -> bool:
+        """Ask for the invoice; return whether there is a price for it now."""
+        try:
+            made = self._client.post(
+                "/v1/invoices",
+                {"amount_usd": PRICE_USD, "token": "TOKEN", "order_id": "1"},
+                bearer=self._memory.api_key,
+                idempotency_key="the-story",
+            )
+        except Refused as refused:
+            if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return False
+            raise
+        invoice.update(made)
+        return True
 
     def _pay(self, invoice: dict[str, Any]) -> None:
         customer, memory = self._wallets[actors.CUSTOMER], self._memory

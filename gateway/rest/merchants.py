@@ -16,7 +16,7 @@ from gateway.bodies import body_of
 from gateway.problems import Rejected
 from gateway.wire import END, Address, Signature, address
 from merchants.accounts import StoreRequest, TypedGrant, grant_of, typed_grant
-from merchants.amounts import pips_of_decimal
+from merchants.amounts import decimal_of_pips, pips_of_decimal
 from merchants.documents import EventDocument, InvoiceDocument
 from merchants.invoices import InvoiceRequest
 from merchants.lifecycles import DeliveryState, InvoiceState
@@ -28,6 +28,7 @@ from settlement.eip712 import Domain
 from settlement.receipts import TradeReceipt
 
 METADATA_SIZE_MAX: Final = 4096
+TOLERANCE_PPM_MAX: Final = 100_000
 
 Amount = Annotated[str, msgspec.Meta(max_length=32)]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
@@ -36,17 +37,23 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
 class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A new store. Amounts are decimal strings in the quote token; ``floor_price`` a base token."""
+    """A new store. Amounts are decimal strings in the quote token; ``floor_price`` a base token.
+
+    Without a ``floor_price`` it is half the present price. A payment may be short of its invoice by
+    ``tolerance_ppm`` of it or by ``tolerance``, whichever is more.
+    """
 
     wallet: Address
     market: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     webhook_url: Url = ""
-    slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] = 10_000
+    slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] = 5_000
     invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
     key_lifetime_s: Annotated[int, msgspec.Meta(ge=3600, le=366 * 86_400)] = 90 * 86_400
     notional_cap: Amount = "1000000"
-    floor_price: Amount = "0"
+    floor_price: Amount = ""
+    tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] = 1_000
+    tolerance: Amount = "0"
 
 
 class ApproveGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -75,6 +82,13 @@ class StoreReply(msgspec.Struct, frozen=True):
     approved: bool
     webhook_url: str
     webhook_enabled: bool
+    floor_price: str
+    slippage_ppm: int
+    tolerance_ppm: int
+    tolerance: str
+    notional_left: str | None
+    """What the session key may still sell; null until the chain has shown its grant."""
+
     grant: TypedGrant
 
 
@@ -90,6 +104,7 @@ class StoreCreatedReply(msgspec.Struct, frozen=True):
     id: str
     api_key: str
     webhook_secret: str
+    floor_price: str
     grant: TypedGrant
 
 
@@ -169,13 +184,16 @@ def _add_store_routes(
         """Make a store; the API key and the webhook secret are in this answer only."""
         store = _accepted(merchants.create_store(_store_request(body)))
         grant = typed_grant(domain, store.grant)
-        reply = StoreCreatedReply(store.store_id, store.api_key, store.webhook_secret, grant)
+        floor_price = decimal_of_pips(store.grant.floor_price)
+        reply = StoreCreatedReply(
+            store.store_id, store.api_key, store.webhook_secret, floor_price, grant
+        )
         return _json(reply, status=201)
 
     @router.get("/stores/{store_id}")
     async def read_store(store: OwnStore) -> Response:
         """Return the store and the grant its wallet has to sign."""
-        return _json(_store_reply(domain, store))
+        return _json(_store_reply(domain, store, merchants.notional_left(store)))
 
     @router.post("/stores/{store_id}/approval")
     async def approve(
@@ -184,7 +202,7 @@ def _add_store_routes(
         """Take the wallet's signature over the grant; the contract gets it next."""
         signature = bytes.fromhex(body.signature[2:])
         approved = _accepted(merchants.approve_conversion(store.id, signature))
-        return _json(_store_reply(domain, approved))
+        return _json(_store_reply(domain, approved, merchants.notional_left(approved)))
 
 
 def _add_webhook_routes(router: APIRouter, merchants: Merchants) -> None:
@@ -318,11 +336,13 @@ def _store_request(body: CreateStore) -> StoreRequest:
         lifetime_s=body.invoice_lifetime_s,
         key_lifetime_s=body.key_lifetime_s,
         notional_cap=_amount(body.notional_cap, "notional_cap"),
-        floor_price=_amount(body.floor_price, "floor_price"),
+        floor_price=_amount(body.floor_price, "floor_price") if body.floor_price else None,
+        tolerance_ppm=body.tolerance_ppm,
+        tolerance_pips=_amount(body.tolerance, "tolerance"),
     )
 
 
-def _store_reply(domain: Domain, store: Store) -> StoreReply:
+def _store_reply(domain: Domain, store: Store, notional_left: int | None) -> StoreReply:
     return StoreReply(
         id=store.id,
         name=store.name,
@@ -331,6 +351,11 @@ def _store_reply(domain: Domain, store: Store) -> StoreReply:
         approved=store.grant_signature is not None,
         webhook_url=store.webhook_url,
         webhook_enabled=store.webhook_enabled,
+        floor_price=decimal_of_pips(store.grant_floor_price),
+        slippage_ppm=store.slippage_ppm,
+        tolerance_ppm=store.tolerance_ppm,
+        tolerance=decimal_of_pips(store.tolerance_pips),
+        notional_left=None if notional_left is None else decimal_of_pips(max(0, notional_left)),
         grant=typed_grant(domain, grant_of(store)),
     )
 

@@ -20,9 +20,11 @@ from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Side
 from merchants.accounts import StoreRequest
+from merchants.arrivals import Transfer
 from merchants.database import open_database
-from merchants.invoices import InvoiceRequest, Transfer
+from merchants.invoices import InvoiceRequest
 from merchants.keyring import FileKeyring
+from merchants.prices import PriceTerms
 from merchants.refusal import Refusal
 from merchants.service import Merchants
 from merchants.webhooks.egress import Answer, HttpEgress
@@ -61,6 +63,11 @@ LOT, TICK, FEE_PPM = 100_000, 1000, 2500
 """A lot is 0.001 TOKEN; a tick is a cent a TOKEN, so a lot at 2000.00 costs 2 USD."""
 DOLLAR = 10**8
 BIDS = ((200_000, 50), (199_900, 500))
+ASK = (200_100, 1000)
+PRICES = PriceTerms(owners_min=1, references={"TOKEN-USD": 2000 * DOLLAR})
+"""One maker is the whole market here; what it takes otherwise is for the tests of prices."""
+AGE_S = PRICES.age_ns // NS
+VAULT = b"\xdd" * 20
 CONFIRMATIONS = 3
 
 
@@ -71,8 +78,9 @@ class Killed(BaseException):
 class World:
     """What survives."""
 
-    def __init__(self, directory, start_ns=START_S * NS):
+    def __init__(self, directory, start_ns=START_S * NS, prices=PRICES):
         self.directory = directory
+        self.prices = prices
         self.now_ns = start_ns
         self.frames = []  # (command row, attachment): the journal
         self.kill_at = None
@@ -81,6 +89,8 @@ class World:
         self.transfers = []  # what the chain's logs say
         self.sweeps_wanted = {}
         self.swept = Counter()
+        self.sweeps = []  # (transfer away, account, ref, pips): what the chain carried out
+        self.journaled = set()  # transactions whose deposits are in the journal
         self.grants = {}
         self.grant_calls = 0
         self.trade_words = {}
@@ -93,7 +103,9 @@ class World:
         house.fund(MAKER, USD, 10**7 * DOLLAR)
         for ticks, lots in BIDS:
             house.quote(Side.BUY, ticks, lots)
+        house.quote(Side.SELL, *ASK)
         self.house = house
+        self.pass_time(AGE_S)
 
     def clock(self):
         return self.now_ns
@@ -111,13 +123,13 @@ class World:
         """Begin a new life on what survives."""
         self.house = House(self)
 
-    def transfer(self, to, raw, token=TOKEN, confirmations=0):
-        """Let the customer send ``raw`` units; the watcher reports it later."""
+    def transfer(self, to, raw, token=TOKEN, confirmations=0, sender=CUSTOMER):
+        """Let somebody send ``raw`` units; the watcher reports it later."""
         count = len(self.transfers) + 1
         self.transfers.append(
             Transfer(
                 token=token,
-                sender=CUSTOMER,
+                sender=sender,
                 to=to,
                 raw_amount=raw,
                 tx_hash=keccak256(b"transfer %d" % count),
@@ -164,6 +176,7 @@ class House:
             entropy=world.dice.randbytes,
             jitter=random.Random(1),
             confirmations_required=CONFIRMATIONS,
+            price_terms=world.prices,
         )
         for sequence, (row, attachment) in enumerate(list(world.frames), 1):
             self._show(sequence, row, attachment)
@@ -183,6 +196,8 @@ class House:
         row = row.copy()
         row["sequence"], row["time_ns"] = sequence, self.world.now_ns
         self.world.frames.append((row, encode(attachment)))
+        if isinstance(attachment, DepositEvidence):
+            self.world.journaled.add(attachment.tx_hash)
         return self._show(sequence, row, encode(attachment))
 
     def _show(self, sequence, row, attachment):
@@ -190,6 +205,7 @@ class House:
         batch = Committed(sequence, commands, [attachment], self.engine.apply(commands), [b""])
         self.catalog.consume(batch)
         self.admission.consume(batch)
+        self.merchants.prices.consume(batch)
         self.merchants.consume(batch)
         return batch.events
 
@@ -217,11 +233,13 @@ class House:
         tx_hash = tx_hash or keccak256(b"deposit %d" % len(self.world.frames))
         return self.submit(row, DepositEvidence(tx_hash, 1, 1, ref))
 
-    def quote(self, side, ticks, lots):
-        """Rest one order of the maker, signed like everybody's."""
+    def quote(self, side, ticks, lots, secret=MAKER_SECRET):
+        """Rest one order of the maker, or of whose secret it is, signed like everybody's; return
+        its id."""
         self.world.maker_nonce += 1
+        account = address_of_secret(secret)
         unsigned = SignedOrder(
-            account=MAKER,
+            account=account,
             nonce=1,
             flags=int(OrderBits.SELL) if side == Side.SELL else 0,
             lane=0x8000 + self.world.maker_nonce,
@@ -233,16 +251,20 @@ class House:
             max_fee_ppm=10_000,
             ref=bytes(32),
             signature=b"",
-            signer=MAKER,
+            signer=account,
             digest=b"",
         )
         digest = order_digest(DOMAIN, unsigned)
-        order = msgspec.structs.replace(
-            unsigned, digest=digest, signature=sign(digest, MAKER_SECRET)
-        )
+        order = msgspec.structs.replace(unsigned, digest=digest, signature=sign(digest, secret))
         row = self.admission.admit(order, self.world.now_ns)
         assert not isinstance(row, Refused), row
         self.submit(row, order)
+        return self.admission.first(digest).order_id
+
+    def cancel(self, secret, order_id):
+        """Take an order off the book, for its owner."""
+        number = self.catalog.account_number(address_of_secret(secret))
+        self.submit(command(Kind.CANCEL, account=number, order_id=order_id))
 
     # -- ExchangePort ------------------------------------------------------------------------
 
@@ -271,6 +293,9 @@ class House:
 
     def least_withdrawal(self, token):
         return 1
+
+    def key_notional_left(self, account, key):
+        return self.admission.key_notional_left(account, key)
 
     def next_nonce(self, account):
         return self.admission.next_nonce(account)
@@ -323,8 +348,13 @@ class House:
             done = self.world.swept[address, token]
             if pips > done:
                 self.world.swept[address, token] = pips
-                tx_hash = keccak256(address + token + b"%d" % pips)
-                self.fund(account, token, pips - done, ref, tx_hash)
+                raw = self.catalog.token_by_address(token).raw_of(pips - done)
+                left = self.world.transfer(VAULT, raw, token, CONFIRMATIONS, sender=address)
+                self.world.sweeps.append((left, account, ref, pips - done))
+        for left, account, ref, pips in self.world.sweeps:
+            if left.tx_hash not in self.world.journaled:
+                self.merchants.payments_seen([left])
+                self.fund(account, left.token, pips, ref, left.tx_hash)
 
     # -- Egress ------------------------------------------------------------------------------
 

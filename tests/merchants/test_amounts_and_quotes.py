@@ -9,7 +9,7 @@ from merchants.amounts import (
     pips_of_decimal,
     raw_covering,
 )
-from merchants.quotes import limit_ticks, quote_proceeds, worst_price
+from merchants.quotes import limit_ticks, quote_lots, quote_proceeds, ticks_covering
 from settlement.catalog import Market, Token
 from settlement.checksum import address_of_text, checksum_address
 from tests.merchants.rig import FEE_PPM, LOT, TICK
@@ -75,7 +75,9 @@ def test_a_quote_is_the_smallest_sale_that_covers(bids, wanted):
         return
     assert sold(bids, quote.lots) == quote.proceeds_pips >= wanted
     assert sold(bids, quote.lots - 1) < wanted, "one lot fewer does not do"
-    assert worst_price(bids, quote.lots) == quote.worst_ticks
+    assert quote_lots(MARKET, bids, quote.lots) == quote
+    depth = sum(lots for _, lots in bids)
+    assert quote_lots(MARKET, bids, depth + 1) is None
     assert 0 <= quote.fee_pips * 10**6 <= quote.proceeds_pips * FEE_PPM
 
 
@@ -85,6 +87,14 @@ def test_the_limit_is_never_under_what_was_allowed(quoted, slippage):
     exact = quoted * (10**6 - slippage)
     assume(exact > 0)
     assert limit * 10**6 >= exact > (limit - 1) * 10**6
+
+
+@given(st.integers(1, 10**15))
+def test_a_price_in_ticks_is_never_under_the_price_in_pips(price_pips):
+    ticks = ticks_covering(MARKET, price_pips)
+    exact = price_pips * MARKET.lot_pips
+    unit = MARKET.tick_pips * 10**8
+    assert ticks * unit >= exact > (ticks - 1) * unit
 
 
 def sold(bids, lots):

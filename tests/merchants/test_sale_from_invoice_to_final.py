@@ -165,7 +165,8 @@ def test_a_partial_payment_waits_then_expires_and_is_kept(world):
     assert end.credited == "0.01" and end.conversions == []
     assert sole(end.payments).status == "final"
     assert house.pips(MERCHANT, TOKEN) == 10 * LOT, "kept as token on the merchant's account"
-    assert house.types(store)[-1] == "invoice.expired"
+    assert house.types(store)[-2:] == ["invoice.expired", "invoice.short"]
+    assert end.short == "30", "ten lots were worth 20 USD when they were booked"
 
 
 def test_two_halves_settle_like_one_payment(world):
@@ -201,22 +202,16 @@ def test_what_comes_on_top_after_settlement_is_converted_too(world):
     assert lots_in_journal(world) == [25, 5]
 
 
-def test_a_late_payment_is_converted_at_the_present_price(world):
+def test_a_late_payment_that_is_still_worth_its_price_settles_and_is_sold(world):
     house = world.house
-    store = house.approved_store(slippage_ppm=1000)
-    invoice = house.invoice(store, amount_usd="200")
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="100")
     world.pass_time(901)
     house.tick()
     assert house.merchants.invoice(invoice.id).status == "expired"
-
-    # The book has fallen far under the quoted price less slippage; late money is sold anyway.
-    other = house.invoice(store, amount_usd="1099")
-    paid(world, other)
-    house.quote(Side.BUY, 150_000, 1000)
-    world.pass_time(10)
     late = paid(world, invoice)
-    assert (late.status, late.exception) == ("settled", "paid_late")
-    assert {f.price for f in sole(late.conversions).fills} == {"1500"}
+    assert (late.status, late.exception, late.short) == ("settled", "paid_late", "0")
+    assert sole(late.conversions).proceeds == "100"
 
 
 def test_a_payment_mined_in_time_and_seen_late_keeps_its_price(world):
@@ -310,21 +305,12 @@ def test_the_rest_is_sold_when_bids_come_back(world):
     assert lots_in_journal(world) == [50, 50, 50]
 
 
-def test_conversion_waits_for_the_wallets_approval(world):
-    house = world.house
-    store = house.open_store()
-    invoice = paid(world, house.invoice(store, amount_usd="50"))
-    assert invoice.status == "settled"
-    assert (sole(invoice.conversions).status, sole(invoice.conversions).attempts) == ("pending", 0)
-    assert lots_in_journal(world) == []
-
-
 def test_a_floor_price_of_the_wallet_binds_us(world):
     house = world.house
-    store = house.approved_store(floor_price=2000 * DOLLAR, slippage_ppm=10_000)
-    invoice = paid(world, house.invoice(store, amount_usd="50"))
-    assert sole(invoice.conversions).reason == "KEY_SCOPE"
-    assert lots_in_journal(world) == []
+    store = house.approved_store(floor_price=1995 * DOLLAR, slippage_ppm=10_000)
+    paid(world, house.invoice(store, amount_usd="50"))
+    order = decode(world.frames[-1][1])
+    assert order.quote_amount == 25 * 199_500 * TICK, "not a hundredth under 2000.00"
 
 
 def test_deposits_into_other_accounts_with_our_ref_are_not_ours(world):

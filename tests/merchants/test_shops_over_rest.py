@@ -32,6 +32,25 @@ def shop(client):
     return answer.json()["id"], bearer(answer.json()["api_key"])
 
 
+def approve(client, made):
+    """Let the wallet of a store just made approve its session key."""
+    message = made["grant"]["message"]
+    values = [message[field["name"]] for field in made["grant"]["types"]["KeyGrant"]]
+    grant = KeyGrant(*(bytes.fromhex(v[2:]) if v.startswith("0x") else int(v) for v in values))
+    signature = {"signature": "0x" + sign(grant_digest(DOMAIN, grant), MERCHANT_SECRET).hex()}
+    headers = bearer(made["api_key"])
+    answer = client.post(f"/v1/stores/{made['id']}/approval", json=signature, headers=headers)
+    assert answer.json()["approved"], answer.text
+
+
+@pytest.fixture
+def selling(client):
+    """Return as ``shop``, with the wallet's approval."""
+    made = client.post("/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN)).json()
+    approve(client, made)
+    return made["id"], bearer(made["api_key"])
+
+
 def test_found_a_mistyped_wallet_made_a_store(client):
     """One letter in the wrong case, one digit mistyped: money for an address nobody has."""
     known = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -66,8 +85,8 @@ def test_a_store_is_made_approved_and_read(client, world, shop):
     assert list(world.grants.values()) == [grant]
 
 
-def test_an_invoice_is_made_once_and_found_again(client, shop):
-    _, headers = shop
+def test_an_invoice_is_made_once_and_found_again(client, selling):
+    _, headers = selling
     body = {
         "amount_usd": "101.00",
         "token": "TOKEN",
@@ -96,8 +115,8 @@ def test_an_invoice_is_made_once_and_found_again(client, shop):
     assert client.get(f"/v1/events?after={events['next']}", headers=headers).json()["events"] == []
 
 
-def test_another_stores_objects_do_not_exist(client, shop):
-    store_id, headers = shop
+def test_another_stores_objects_do_not_exist(client, selling):
+    store_id, headers = selling
     body = {"amount_usd": "5", "token": "TOKEN"}
     invoice = client.post("/v1/invoices", json=body, headers=headers).json()
     other = client.post("/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN)).json()
@@ -152,12 +171,37 @@ def test_what_the_book_cannot_pay_is_said_plainly(client, shop):
     assert (answer.status_code, answer.json()["outcome"]) == (503, "NO_QUOTE")
 
 
+def test_what_bounds_a_shops_money_is_shown_and_a_floor_of_nothing_is_refused(client, selling):
+    store_id, headers = selling
+    store = client.get(f"/v1/stores/{store_id}", headers=headers).json()
+    assert (store["floor_price"], store["notional_left"]) == ("1000", "1000000")
+    assert (store["slippage_ppm"], store["tolerance_ppm"], store["tolerance"]) == (5000, 1000, "0")
+    for change, said in (
+        ({"floor_price": "0"}, "FLOOR_MISSING"),
+        ({"tolerance_ppm": -1}, "MALFORMED"),
+    ):
+        answer = client.post(
+            "/v1/stores", json={**NEW_STORE, **change}, headers=bearer(OPERATOR_TOKEN)
+        )
+        assert answer.json()["outcome"] == said, change
+
+
+def test_an_invoice_that_could_not_be_sold_is_refused_with_the_reason(client, shop):
+    _, headers = shop
+    answer = client.post(
+        "/v1/invoices", json={"amount_usd": "5", "token": "TOKEN"}, headers=headers
+    )
+    assert (answer.status_code, answer.json()["outcome"]) == (409, "CANNOT_SELL")
+    assert "not approved" in answer.json()["why"]
+
+
 def test_markup_in_names_is_only_text_on_the_page(client, shop, world):
     answer = client.post(
         "/v1/stores",
         json={**NEW_STORE, "name": "<script>alert(1)</script>"},
         headers=bearer(OPERATOR_TOKEN),
     )
+    approve(client, answer.json())
     body = {"amount_usd": "5", "token": "TOKEN", "order_id": '"><img src=x onerror=alert(1)>'}
     invoice = client.post("/v1/invoices", json=body, headers=bearer(answer.json()["api_key"]))
     page = client.get(f"/checkout/{invoice.json()['id']}")

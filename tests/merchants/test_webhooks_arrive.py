@@ -37,7 +37,7 @@ def test_the_reference_verifier_takes_ours_unmodified(world):
     with receiving() as shop:
         house = world.house
         store = house.approved_store(webhook_url=shop.url + "/hook?shop=1")
-        invoice = house.invoice(store, metadata='{"cart": [1, 2], "note": "\\u00e9"}')
+        invoice = house.invoice(store, token="USD", metadata='{"cart": [1, 2], "note": "\\u00e9"}')
         run(deliveries_to(world, HttpEgress(loopback_allowed=True)))
 
     ((path, headers, body),) = shop.seen
@@ -47,9 +47,9 @@ def test_the_reference_verifier_takes_ours_unmodified(world):
     assert told["data"]["sequence"] == 1
     assert told["data"]["invoice"]["id"] == invoice.id
     assert told["data"]["invoice"]["metadata"] == {"cart": [1, 2], "note": "é"}
-    assert told["data"]["invoice"]["amount_due"] == "0.025", "amounts are decimal strings"
+    assert told["data"]["invoice"]["amount_due"] == "50", "amounts are decimal strings"
     with pytest.raises(WebhookVerificationError):
-        Webhook(store.webhook_secret).verify(body.replace(b"0.025", b"0.024"), headers)
+        Webhook(store.webhook_secret).verify(body.replace(b'"50"', b'"51"'), headers)
 
 
 def test_both_secrets_verify_while_one_is_being_rotated(world):
@@ -57,13 +57,13 @@ def test_both_secrets_verify_while_one_is_being_rotated(world):
     house = world.house
     store = house.approved_store()
     renewed = house.merchants.accounts.rotate_webhook_secret(store.store_id)
-    house.invoice(store)
+    house.invoice(store, token="USD")
     house.tick()
     ((headers, body),) = world.received
     for secret in (store.webhook_secret, renewed):
         Webhook(secret).verify(body, headers)
     once_more = house.merchants.accounts.rotate_webhook_secret(store.store_id)
-    house.invoice(store)
+    house.invoice(store, token="USD")
     house.tick()
     headers, body = world.received[-1]
     Webhook(once_more).verify(body, headers)
@@ -99,7 +99,7 @@ def test_events_of_an_invoice_leave_in_order_one_at_a_time(world):
     house = world.house
     store = house.approved_store()
     first = house.invoice(store)
-    world.transfer(bytes.fromhex(first.deposit_address[2:]), 1)
+    world.transfer(bytes.fromhex(first.deposit_address[2:]), 10**15)
     house.watch()
     second = house.invoice(store)
     house.tick()
@@ -115,7 +115,7 @@ def test_found_a_refused_event_held_back_all_later_ones(world):
     invoice = house.invoice(store)
     house.tick()
     world.endpoint = lambda url: 200
-    world.transfer(bytes.fromhex(invoice.deposit_address[2:]), 1)
+    world.transfer(bytes.fromhex(invoice.deposit_address[2:]), 10**15)
     house.watch()
     house.tick()
     assert sequences_of(world, invoice.id) == [1, 2]
@@ -196,7 +196,7 @@ def test_found_endpoints_that_hang_took_every_place(world):
 
 def test_an_endpoint_that_is_gone_is_left_alone(world):
     house = world.house
-    store = house.approved_store(lifetime_s=10**7)
+    store = house.approved_store(lifetime_s=10**7, key_lifetime_s=10**8)
     world.endpoint = lambda url: 410
     house.invoice(store)
     house.tick()

@@ -24,6 +24,7 @@ from gateway.exchange import Exchange
 from gateway.pipeline import Pipeline
 from gateway.reconciliation import Reconciliation
 from merchants.database import open_database
+from merchants.prices import PriceTerms
 from merchants.service import Merchants
 from settlement.admission import Admission
 from settlement.attachments import TokenListing
@@ -49,6 +50,8 @@ ROOM_STEP: Final = 16_384
 SYMBOL: Final = "TOKEN-USD"
 LOT_PIPS: Final = 10**6
 TICK_PIPS: Final = 10**4
+STATED_PIPS: Final = 20 * 10**8
+"""What the operator says a TOKEN is worth: two thousand ticks, where the market begins."""
 BATCH_AGE_NS: Final = 2 * NS
 TICK_SECONDS: Final = 1
 
@@ -170,6 +173,10 @@ class House:
             entropy=seams.dice.randbytes,
             jitter=seams.dice,
             confirmations_required=self.sizes.confirmations,
+            # A world without an operator's price would have none for long: few trade in it.
+            price_terms=PriceTerms(
+                owners_min=1, spread_ppm_max=500_000, references={SYMBOL: STATED_PIPS}
+            ),
         )
 
     def _follow(self) -> None:
@@ -190,6 +197,7 @@ class House:
             self.admission,
             self.deposit_book,
             *self.settler.consumers,
+            self.merchants.prices,
         )
         for consumer in rememberers:
             self.pipeline.follow(consumer)

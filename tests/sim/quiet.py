@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func, select
 
 from merchants.database import transaction
+from merchants.invoices import least_pips
 from merchants.lifecycles import ConversionState, DeliveryState, InvoiceState
 from merchants.model import Conversion, Delivery, Event, Invoice
 from settlement.actions import ActionKind, ActionState
@@ -206,16 +207,22 @@ def _invoice_agrees(world: "World", invoice: Invoice) -> None:
     if invoice.credited_pips != credited[invoice.token]:
         found = credited[invoice.token]
         raise Violated(f"I21: {invoice.id} credited {invoice.credited_pips}, on chain {found}")
-    paid = 0
+    lies = 0
     for sealed in world.blocks.sealed:
         for log in sealed.logs:
-            if log.address == invoice.token and log.topics[2][12:] == invoice.deposit_address:
-                paid += int.from_bytes(log.payload, "big")
+            if log.address == invoice.token and len(log.topics) == 3:
+                sender, receiver = (topic[12:] for topic in log.topics[1:])
+                moved = int.from_bytes(log.payload, "big")
+                lies += moved * (receiver == invoice.deposit_address)
+                lies -= moved * (sender == invoice.deposit_address)
     (token,) = (token for token in terms.tokens if token.address == invoice.token)
-    seen = paid // token.unit_scale if token.unit_scale > 0 else paid * -token.unit_scale
+    seen = lies // token.unit_scale if token.unit_scale > 0 else lies * -token.unit_scale
     if invoice.seen_pips != seen:
-        raise Violated(f"I20: {invoice.id} counts {invoice.seen_pips} paid, on chain are {seen}")
-    if (invoice.state is InvoiceState.SETTLED) != (invoice.credited_pips >= invoice.due_pips):
+        raise Violated(f"I20: {invoice.id} counts {invoice.seen_pips} unswept, on chain are {seen}")
+    settled, full = invoice.state is InvoiceState.SETTLED, invoice.credited_pips >= invoice.due_pips
+    if settled and invoice.credited_pips < least_pips(invoice) and not invoice.late:
+        raise Violated(f"I20: {invoice.id} is settled with {invoice.credited_pips} pips")
+    if full and not settled and not invoice.short_pips and invoice.judge_at_ns is None:
         raise Violated(f"I20: {invoice.id} is {invoice.state} with {invoice.credited_pips} pips")
     converted = sum(conversion.lots_filled for conversion in invoice.conversions)
     lots = sum(conversion.lots for conversion in invoice.conversions)

@@ -1,0 +1,274 @@
+"""What came for an invoice, by whatever road, and where is it now?
+
+Two witnesses. The chain watcher tells of transfers to the invoice's address and away from it; the
+engine tells what it booked with the invoice's reference. What left the address in the transaction
+that a booking names was swept there; every other booking came straight into the vault. So what
+came is what is booked and what lies at the address: a sum, in which no token counts twice.
+"""
+
+from typing import Final, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from engine.types import MONEY_MAX
+from merchants.documents import listed
+from merchants.lifecycles import PAYMENT_EDGES, PaymentState, moved
+from merchants.model import Credit, Invoice, Payment, Sweep
+from settlement.attachments import DepositEvidence
+from settlement.catalog import Catalog, Token
+
+DUST_SHARE: Final = 1_000
+"""A transfer of less than this part of what is due is dust: it counts and is not told of."""
+
+PAYMENTS_MAX: Final = 1_024
+"""Transfers kept an invoice; above it dust is no longer noticed until it is swept with others."""
+
+_UNCONFIRMED: Final = (PaymentState.DETECTED, PaymentState.ORPHANED)
+
+
+class Transfer(NamedTuple):
+    """A token transfer on chain, as its log says; reported again as it gains confirmations.
+
+    ``raw_amount`` is in raw units. ``confirmations`` is 0 while the transaction is in no block
+    and then counts the block it is in; ``block_time_s`` is that block's time, or 0 when it is
+    not known: then the time of the report decides whether the payment was late.
+    """
+
+    token: bytes
+    sender: bytes
+    to: bytes
+    raw_amount: int
+    tx_hash: bytes
+    log_index: int
+    block_number: int
+    block_time_s: int
+    confirmations: int
+
+
+class Deposit(NamedTuple):
+    """A deposit the engine booked at ``booked_ns``; ``token`` is an address."""
+
+    token: bytes
+    amount_pips: int
+    evidence: DepositEvidence
+    sequence: int
+    booked_ns: int
+
+
+class Arrivals:
+    """Keeps the rows about what came. Every method runs in its caller's transaction; call
+    ``count`` when all that is new about an invoice is in its rows."""
+
+    def __init__(self, catalog: Catalog, booking_ns: int) -> None:
+        """``booking_ns`` is how long a deposit may take from its block into the journal."""
+        self._catalog = catalog
+        self._booking_ns = booking_ns
+
+    def transfer(
+        self, session: Session, invoice: Invoice, transfer: Transfer, now_ns: int
+    ) -> Payment | None:
+        """Take a transfer to the invoice's address; return it when it is new and no dust."""
+        payment = session.get(Payment, (transfer.tx_hash, transfer.log_index))
+        state = PaymentState.CONFIRMING if transfer.confirmations else PaymentState.DETECTED
+        is_news = payment is None
+        if payment is None:
+            is_dust = self.is_dust(invoice, transfer.token, transfer.raw_amount)
+            if is_dust and len(invoice.payments) >= PAYMENTS_MAX:
+                return None
+            payment = Payment(
+                tx_hash=transfer.tx_hash,
+                log_index=transfer.log_index,
+                state=state,
+                token=transfer.token,
+                sender=transfer.sender,
+                raw=str(transfer.raw_amount),
+                seen_ns=now_ns,
+            )
+            invoice.payments.append(payment)
+            is_news = not is_dust
+        elif payment.state is not state and payment.state in _UNCONFIRMED:
+            payment.state = moved(PAYMENT_EDGES, payment.state, state)
+        payment.block_number = transfer.block_number
+        payment.block_time_s = transfer.block_time_s
+        payment.confirmations = transfer.confirmations
+        return payment if is_news else None
+
+    def leaving(self, session: Session, invoice: Invoice, transfer: Transfer) -> None:
+        """Take a transfer away from the invoice's address."""
+        place = (transfer.tx_hash, transfer.log_index)
+        sweep = session.get(Sweep, place)
+        if sweep is None:
+            sweep = Sweep(
+                tx_hash=transfer.tx_hash,
+                log_index=transfer.log_index,
+                invoice_id=invoice.id,
+                token=transfer.token,
+                raw=str(transfer.raw_amount),
+                is_booked=False,
+            )
+            session.add(sweep)
+        sweep.block_number = transfer.block_number
+        credit = session.scalar(
+            select(Credit)
+            .where(
+                Credit.tx_hash == transfer.tx_hash,
+                Credit.invoice_id == invoice.id,
+                Credit.token == transfer.token,
+                Credit.log_index > transfer.log_index,
+                Credit.swept_raw == "0",
+            )
+            .order_by(Credit.log_index)
+        )
+        if credit is not None and not sweep.is_booked:
+            credit.swept_raw, sweep.is_booked = sweep.raw, True
+
+    def orphaned(self, session: Session, tx_hash: bytes, log_index: int) -> Invoice | None:
+        """Take back a transfer whose block left the chain; return whose it was.
+
+        What was booked stays: the deposit's own confirmations stand behind it.
+        """
+        sweep = session.get(Sweep, (tx_hash, log_index))
+        if sweep is not None:
+            invoice = session.get_one(Invoice, sweep.invoice_id)
+            if not sweep.is_booked:
+                session.delete(sweep)
+            return invoice
+        payment = session.get(Payment, (tx_hash, log_index))
+        if payment is None:
+            return None
+        if payment.state not in (PaymentState.FINAL, PaymentState.ORPHANED):
+            payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.ORPHANED)
+            payment.confirmations = 0
+        return session.get_one(Invoice, payment.invoice_id)
+
+    def credit(self, session: Session, invoice: Invoice, deposit: Deposit) -> bool:
+        """Take what the engine booked; return whether this log entry is new."""
+        evidence = deposit.evidence
+        if session.get(Credit, (evidence.tx_hash, evidence.log_index)) is not None:
+            return False
+        sweep = session.scalar(
+            select(Sweep)
+            .where(
+                Sweep.tx_hash == evidence.tx_hash,
+                Sweep.invoice_id == invoice.id,
+                Sweep.token == deposit.token,
+                Sweep.log_index < evidence.log_index,
+                Sweep.is_booked.is_(False),
+            )
+            .order_by(Sweep.log_index.desc())
+        )
+        if sweep is not None:
+            sweep.is_booked = True
+        session.add(
+            Credit(
+                tx_hash=evidence.tx_hash,
+                log_index=evidence.log_index,
+                invoice_id=invoice.id,
+                token=deposit.token,
+                amount_pips=deposit.amount_pips,
+                sequence=deposit.sequence,
+                swept_raw="0" if sweep is None else sweep.raw,
+                booked_ns=deposit.booked_ns,
+            )
+        )
+        if deposit.token == invoice.token:
+            invoice.credited_pips += deposit.amount_pips
+        return True
+
+    def count(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
+        """Bring the invoice's sums and its payments' states up to date; return what lies at its
+        address in blocks, in pips by token."""
+        session.flush()
+        booked = session.scalars(select(Credit).where(Credit.invoice_id == invoice.id)).all()
+        emptied = {
+            sweep.token: sweep.block_number
+            for sweep in session.scalars(
+                select(Sweep)
+                .where(Sweep.invoice_id == invoice.id, Sweep.is_booked)
+                .order_by(Sweep.block_number)
+            )
+        }
+        lying: dict[bytes, int] = {}
+        for address in sorted({payment.token for payment in invoice.payments}):
+            token = listed(self._catalog.token_by_address(address))
+            swept = sum(_swept_raw(token, credit) for credit in booked if credit.token == address)
+            raw = self._finalise(invoice, token, swept, emptied.get(address))
+            # Sum before dividing: transfers of half a pip each are swept as whole pips. More than
+            # the exchange can hold would be refused as a deposit; the column holds no more.
+            if address == invoice.token:
+                invoice.seen_pips = min(token.pips_of(raw), MONEY_MAX)
+            announced = sum(
+                int(payment.raw)
+                for payment in invoice.payments
+                if payment.token == address and payment.state is PaymentState.DETECTED
+            )
+            lying[address] = token.pips_of(max(0, raw - announced))
+        token = listed(self._catalog.token_by_address(invoice.token))
+        timely = token.pips_of(
+            sum(
+                int(payment.raw)
+                for payment in invoice.payments
+                if _counts(payment, token)
+                # What was announced and is in no block yet has not come in time.
+                and payment.state is not PaymentState.DETECTED
+                and _paid_ns(payment) <= invoice.expires_ns
+            )
+        )
+        timely += sum(
+            credit.amount_pips
+            for credit in booked
+            if credit.token == token.address
+            and credit.swept_raw == "0"
+            # The evidence does not say when its block was; waiting to be deep enough is not late.
+            and credit.booked_ns - self._booking_ns <= invoice.expires_ns
+        )
+        invoice.timely_pips = min(timely, MONEY_MAX)
+        return {address: pips for address, pips in lying.items() if pips}
+
+    def is_dust(self, invoice: Invoice, address: bytes, raw: int) -> bool:
+        """Return whether a transfer is too small to tell anybody of."""
+        token = listed(self._catalog.token_by_address(address))
+        whole = invoice.due_pips if address == invoice.token else invoice.amount_pips
+        return token.pips_of(raw) * DUST_SHARE < whole
+
+    def _finalise(self, invoice: Invoice, token: Token, swept_raw: int, emptied: int | None) -> int:
+        """Call payments final that were swept; return the raw units that lie at the address.
+
+        A sweep in block ``emptied`` left less than a pip of what came in blocks before, whatever
+        those transfers said of their amounts: a token may keep a part for itself. What came in its
+        own block may be before or behind it, and only the amounts tell.
+        """
+        before = beside = after = 0
+        for payment in sorted(invoice.payments, key=_age):
+            if not _counts(payment, token):
+                continue
+            raw, block = int(payment.raw), payment.block_number
+            if emptied is not None and block < emptied:
+                before += raw
+                is_swept = True
+            else:
+                beside += raw * (block == emptied)
+                after += raw * (block != emptied)
+                is_swept = token.pips_of(before + beside + after) <= token.pips_of(swept_raw)
+            if is_swept and payment.state is not PaymentState.FINAL:
+                payment.state = moved(PAYMENT_EDGES, payment.state, PaymentState.FINAL)
+        if emptied is None or beside:
+            return max(0, before + beside + after - swept_raw)
+        return min(max(0, before - swept_raw), max(token.unit_scale, 1) - 1) + after
+
+
+def _swept_raw(token: Token, credit: Credit) -> int:
+    return token.raw_of(credit.amount_pips) if credit.swept_raw is None else int(credit.swept_raw)
+
+
+def _counts(payment: Payment, token: Token) -> bool:
+    return payment.token == token.address and payment.state is not PaymentState.ORPHANED
+
+
+def _paid_ns(payment: Payment) -> int:
+    return payment.block_time_s * 10**9 or payment.seen_ns
+
+
+def _age(payment: Payment) -> tuple[int, int]:
+    return payment.block_number, payment.log_index

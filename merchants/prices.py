@@ -1,0 +1,234 @@
+"""What is a token worth here, by what no payer can write alone?
+
+A price is the least of three: what the book would pay to those who have stood in it for some time,
+what was traded lately by volume, and the middle of the book by time. Orders that can be taken back
+for nothing can only lower a price: the trades are a ceiling over all they say. What is wide, young,
+one-sided, one account's or never traded gives no price but a reason.
+
+A consumer of the journal: the same history gives the same prices, whatever the restarts.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import msgspec
+
+from engine.events import EventKind
+from engine.frames import Committed
+from engine.types import PPM, Outcome, Side
+from merchants import quotes
+from merchants.book import AgedBook, BookMemory
+from merchants.quotes import Level, Quote
+from merchants.tape import Tape, TapeMemory
+from settlement.catalog import Catalog, Market
+
+TRADE: Final = int(EventKind.TRADE)
+RESTED: Final = int(EventKind.RESTED)
+CANCELLED: Final = int(EventKind.CANCELLED)
+AMENDED: Final = int(EventKind.AMENDED)
+REFILLED: Final = int(EventKind.REFILLED)
+TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
+RENEWED: Final = (int(EventKind.TERMS_SET), int(EventKind.MARKET_DELISTED))
+AUCTION: Final = int(Outcome.AUCTION)
+KINDS: Final = (TRADE, RESTED, CANCELLED, AMENDED, REFILLED, TRADE_BUSTED, *RENEWED)
+COLUMNS: Final = (
+    "kind", "market", "side", "outcome", "account", "sequence", "order_id", "maker_id",
+    "price_ticks", "amount", "order_left", "maker_left",
+)  # fmt: skip
+
+
+class PriceTerms(NamedTuple):
+    """What the operator decides about prices.
+
+    ``references`` are stated prices by market symbol, in quote pips for a whole base token: what
+    is missing in trades counts as traded there. Without one, a market has no price before it has
+    traded. ``volume_factor`` is how many times a sale's lots must have been traded.
+    """
+
+    age_ns: int = 3 * 10**9
+    owners_min: int = 2
+    spread_ppm_max: int = 50_000
+    window_ns: int = 300 * 10**9
+    volume_factor: int = 4
+    references: Mapping[str, int] = MappingProxyType({})
+
+
+class NoPrice(StrEnum):
+    """Why there is no price now."""
+
+    EMPTY = "nobody bids"
+    YOUNG = "no bid has stood long enough"
+    ONE_SIDED = "no offer has stood long enough opposite the bids"
+    ONE_OWNER = "too few accounts bid"
+    WIDE = "bids and offers are too far apart"
+    SHALLOW = "the bids do not reach for all of it"
+    UNTRADED = "too little was traded here, and the operator has stated no price"
+
+
+class _Change(NamedTuple):
+    """One event as Python integers; fields as in ``engine.events``."""
+
+    kind: int
+    market: int
+    side: int
+    outcome: int
+    account: int
+    sequence: int
+    order_id: int
+    maker_id: int
+    price_ticks: int
+    amount: int
+    order_left: int
+    maker_left: int
+
+
+class _Memory(msgspec.Struct):
+    books: dict[int, BookMemory]
+    tapes: dict[int, TapeMemory]
+
+
+class Prices:
+    """The prices of all markets; the catalog consumes each batch first."""
+
+    memory_name = "prices/1"
+
+    def __init__(self, catalog: Catalog, terms: PriceTerms) -> None:
+        self._catalog = catalog
+        self._terms = terms
+        self._books: dict[int, AgedBook] = {}
+        self._tapes: dict[int, Tape] = {}
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        books = {number: book.memory() for number, book in self._books.items()}
+        tapes = {number: tape.memory() for number, tape in self._tapes.items()}
+        return msgspec.msgpack.encode(_Memory(books, tapes))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        age_ns = self._terms.age_ns
+        self._books = {n: AgedBook.remembered(book, age_ns) for n, book in saved.books.items()}
+        self._tapes = {n: Tape(tape) for n, tape in saved.tapes.items()}
+
+    def consume(self, batch: Committed) -> None:
+        """Take what moved in the books, and what was traded."""
+        events = batch.events
+        if not len(events):
+            return
+        kinds = events["kind"]
+        wanted = kinds == TRADE
+        for kind in KINDS[1:]:
+            wanted |= kinds == kind
+        if not wanted.any():
+            return
+        rows, times = events[wanted], batch.commands["time_ns"]
+        touched: dict[int, int] = {}
+        columns = (rows[name].tolist() for name in COLUMNS)
+        for change in map(_Change._make, zip(*columns, strict=True)):
+            now_ns = int(times[change.sequence - batch.first_sequence])
+            touched[change.market] = now_ns
+            self._take(change, now_ns)
+        for number, now_ns in touched.items():
+            book, tape = self._of(number)
+            bid, ask = book.best(Side.BUY), book.best(Side.SELL)
+            tape.middle(0 if bid is None or ask is None else bid + ask, now_ns)
+
+    def _of(self, number: int) -> tuple[AgedBook, Tape]:
+        if number not in self._books:
+            self._books[number] = AgedBook(self._terms.age_ns)
+            self._tapes[number] = Tape()
+        return self._books[number], self._tapes[number]
+
+    def _take(self, change: _Change, now_ns: int) -> None:
+        kind, lots, ticks = change.kind, change.amount, change.price_ticks
+        if kind in RENEWED:
+            # Its ticks and lots were others, and its book was empty.
+            self._books.pop(change.market, None)
+            self._tapes.pop(change.market, None)
+            return
+        book, tape = self._of(change.market)
+        if kind == RESTED:
+            book.rest(change.order_id, change.side, change.account, ticks, lots, now_ns)
+        elif kind == TRADE:
+            tape.trade(ticks, lots, now_ns)
+            book.trade(change.maker_id, lots, change.maker_left)
+            if change.outcome == AUCTION:
+                book.trade(change.order_id, lots, change.order_left)
+        elif kind == CANCELLED:
+            book.cancel(change.order_id, now_ns)
+        elif kind == TRADE_BUSTED:
+            market = self._catalog.markets[change.market]
+            busted = ticks // market.lot_pips
+            if busted:
+                tape.bust(lots // (busted * market.tick_pips), busted)
+        elif kind == REFILLED or change.order_left > 0:
+            # An order decremented while it came in has left nothing in the book yet.
+            book.show(change.order_id, lots)
+
+    def quote(self, market: Market, wanted_pips: int, now_ns: int) -> Quote | NoPrice:
+        """Return the smallest sale that brings ``wanted_pips`` at a price that counts."""
+        bids = self._bids(market, now_ns)
+        if isinstance(bids, NoPrice):
+            return bids
+        plain = quotes.quote_proceeds(market, bids, wanted_pips)
+        if plain is None:
+            return NoPrice.SHALLOW
+        ceiling = self._ceiling(market, plain.lots, now_ns)
+        if ceiling is None:
+            return NoPrice.UNTRADED
+        return quotes.quote_proceeds(market, _under(bids, ceiling), wanted_pips) or NoPrice.SHALLOW
+
+    def value(self, market: Market, lots: int, now_ns: int) -> Quote | NoPrice:
+        """Return the sale of ``lots`` at a price that counts."""
+        bids = self._bids(market, now_ns)
+        if isinstance(bids, NoPrice):
+            return bids
+        ceiling = self._ceiling(market, lots, now_ns)
+        if ceiling is None:
+            return NoPrice.UNTRADED
+        return quotes.quote_lots(market, _under(bids, ceiling), lots) or NoPrice.SHALLOW
+
+    def traded_ticks(self, market: Market, lots: int, now_ns: int) -> int | None:
+        """Return at what ``lots`` are known to trade, by trades alone; None if they are not."""
+        _, tape = self._of(market.number)
+        stated = self._terms.references.get(market.symbol)
+        return tape.traded_ticks(
+            lots * self._terms.volume_factor,
+            now_ns - self._terms.window_ns,
+            None if stated is None else max(1, stated // market.tick_size_pips),
+            lots,
+        )
+
+    def _ceiling(self, market: Market, lots: int, now_ns: int) -> int | None:
+        """Return the price above which no bid counts."""
+        traded = self.traded_ticks(market, lots, now_ns)
+        if traded is None:
+            return None
+        _, tape = self._of(market.number)
+        middle = tape.middle_ticks(now_ns - self._terms.window_ns, now_ns)
+        return traded if middle is None else max(1, min(traded, middle))
+
+    def _bids(self, market: Market, now_ns: int) -> list[Level] | NoPrice:
+        """Return the bids that count, best first, if the book is one to take a price from."""
+        book, _ = self._of(market.number)
+        if book.best(Side.BUY) is None:
+            return NoPrice.EMPTY
+        bids, asks = book.aged(Side.BUY, now_ns), book.aged(Side.SELL, now_ns)
+        if not bids:
+            return NoPrice.YOUNG
+        if not asks:
+            return NoPrice.ONE_SIDED
+        bid, ask, width = bids[0].ticks, asks[0].ticks, self._terms.spread_ppm_max
+        if 2 * (ask - bid) * PPM > width * (ask + bid):
+            return NoPrice.WIDE
+        near = {one.account for one in bids if (bid - one.ticks) * PPM <= width * bid}
+        if len(near) < self._terms.owners_min:
+            return NoPrice.ONE_OWNER
+        return [(one.ticks, one.lots) for one in bids]
+
+
+def _under(bids: list[Level], ceiling: int) -> list[Level]:
+    return [(min(ticks, ceiling), lots) for ticks, lots in bids]

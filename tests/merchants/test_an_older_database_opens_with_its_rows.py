@@ -1,0 +1,56 @@
+"""A file from before a column was there gets it, and its rows mean the same."""
+
+from contextlib import closing
+from sqlite3 import connect
+
+from tests.merchants.rig import CONFIRMATIONS, LOT, World, address_bytes, due_raw
+
+LATER = {
+    "stores": ("tolerance_ppm", "tolerance_pips"),
+    "invoices": ("sweep_tries", "timely_pips", "judge_at_ns", "short_pips", "over_pips"),
+    "credits": ("swept_raw", "booked_ns"),
+}
+
+
+def made_old(path):
+    """Take away what the first version did not have; then ``seen_pips`` was all that came."""
+    with closing(connect(path)) as old, old:
+        old.execute("UPDATE invoices SET seen_pips = seen_pips + credited_pips")
+        old.execute("DROP INDEX ix_invoices_judge_at_ns")
+        old.execute("DROP TABLE sweeps")
+        for table, columns in LATER.items():
+            for column in columns:
+                old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+
+
+def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
+    world = World(tmp_path)
+    house = world.house
+    store = house.approved_store()
+    paid, waiting = (house.invoice(store, amount_usd="50") for _ in range(2))
+    world.transfer(address_bytes(paid.deposit_address), due_raw(paid), confirmations=CONFIRMATIONS)
+    half = due_raw(waiting) // 2
+    world.transfer(address_bytes(waiting.deposit_address), half, confirmations=CONFIRMATIONS)
+    house.watch()
+    house.tick()
+    house.settle_sweeps()
+    house.tick()
+    house.database.dispose()
+    made_old(tmp_path / "merchants.sqlite")
+
+    world.restart()
+    house = world.house
+    for before, received, status in ((paid, "0.025", "settled"), (waiting, "0.0125", "new")):
+        invoice = house.merchants.invoice(before.id)
+        assert (invoice.status, invoice.received) == (status, received)
+    world.transfer(address_bytes(waiting.deposit_address), half, confirmations=CONFIRMATIONS)
+    for _ in range(3):
+        house.watch()
+        house.tick()
+        house.settle_sweeps()
+    end = house.merchants.invoice(waiting.id)
+    assert (end.status, end.credited) == ("settled", "0.025")
+    world.trades_are("final")
+    house.tick()
+    assert house.merchants.invoice(paid.id).status == "settled"
+    assert world.swept[address_bytes(paid.deposit_address), b"\xaa" * 20] == 25 * LOT
