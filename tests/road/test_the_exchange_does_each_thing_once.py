@@ -210,7 +210,7 @@ def test_a_withdrawal_happens_once():
         receipts = await asyncio.gather(*(house.exchange.withdraw(withdrawal) for _ in range(5)))
 
         outcomes = sorted(receipt.outcome for receipt in receipts)
-        assert outcomes == [Outcome.ACCEPTED] + [Outcome.NONCE_USED] * 4
+        assert outcomes == [Outcome.ACCEPTED] + [Outcome.WITHDRAWAL_OPEN] * 4
         assert house.exchange.balance(ALICE.address, USD).available == before - 100
 
     on_the_road(scenario)

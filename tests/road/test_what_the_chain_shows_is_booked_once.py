@@ -71,11 +71,17 @@ class ShownChain:
     def changes(self, since):
         return []
 
+    troubles = ()
+    halted = None
+
     def busts_due(self):
         return []
 
     def returns_due(self):
         return self.returns
+
+    def late_payments(self):
+        return []
 
 
 class Till:
