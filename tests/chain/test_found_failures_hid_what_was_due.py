@@ -62,7 +62,7 @@ def test_found_a_refused_withdrawal_was_not_given_back_behind_a_hundred_others(
 ):
     before = road.engine.available(road.account(CAROL.address), 0)
     lives_long = (ALICE.address, road.usd, 100, bytes(20), 1, 4_000_000_000)
-    fail_many(road, 110, ActionKind.WITHDRAWAL, encode_call("withdraw", lives_long, b"", b""))
+    fail_many(road, 110, ActionKind.WITHDRAWAL, encode_call("withdraw", lives_long, 0, b"", b""))
     steal(road, CAROL, road.usd, 10**14)
     road.withdraw(CAROL, road.usd, 10**13, nonce=2, expires_in_s=500)
     settle(road, clock)
