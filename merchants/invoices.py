@@ -187,6 +187,10 @@ class Invoices:
         """Return why the session key could not sell what is quoted; nothing if it could."""
         if store.grant_signature is None:
             return {"why": "the wallet has not approved the session key"}
+        limit = quotes.limit_ticks(quote.worst_ticks, store.slippage_ppm)
+        if market.quote_pips(quote.lots, limit) < market.least_notional_pips:
+            least = decimal_of_pips(market.least_notional_pips)
+            return {"why": "it is less than the market's smallest order", "least": least}
         if store.grant_expiry <= now_ns // 10**9 + store.lifetime_s:
             return {"why": "the session key ends before the invoice would"}
         if quote.worst_ticks < quotes.ticks_covering(market, store.grant_floor_price):

@@ -78,9 +78,10 @@ class Killed(BaseException):
 class World:
     """What survives."""
 
-    def __init__(self, directory, start_ns=START_S * NS, prices=PRICES):
+    def __init__(self, directory, start_ns=START_S * NS, prices=PRICES, least_pips=0):
         self.directory = directory
         self.prices = prices
+        self.least_pips = least_pips
         self.now_ns = start_ns
         self.frames = []  # (command row, attachment): the journal
         self.kill_at = None
@@ -214,7 +215,14 @@ class House:
         self.submit(command(Kind.LIST_TOKEN, token=1), TokenListing("USD", USD, 6, -100))
         self.submit(
             list_market(
-                0, 0, 1, lot_pips=LOT, tick_pips=TICK, maker_fee_ppm=0, taker_fee_ppm=FEE_PPM
+                0,
+                0,
+                1,
+                lot_pips=LOT,
+                tick_pips=TICK,
+                maker_fee_ppm=0,
+                taker_fee_ppm=FEE_PPM,
+                least_notional_pips=self.world.least_pips,
             ),
             MarketListing("TOKEN-USD"),
         )
