@@ -19,10 +19,12 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin till
 COPY --from=build /opt/tillbook /opt/tillbook
 # Machine code is good for one kind of processor, so it is compiled at the first start, into the
 # volume, and not into the image. Nothing else but /data is written: the root may be read-only.
+# In here we listen on every address and cannot know how browsers reach us: say it if not like this.
 ENV PATH=/opt/tillbook/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    NUMBA_CACHE_DIR=/data/kernels
+    NUMBA_CACHE_DIR=/data/kernels \
+    TILLBOOK_PUBLIC_URL=http://127.0.0.1:8787
 USER 10001
 WORKDIR /data
 VOLUME /data

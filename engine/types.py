@@ -187,12 +187,15 @@ class Outcome(IntEnum):
     BAD_NONCE = 304
     BAD_LANE = 305
     EXPIRY_TOO_FAR = 306
+    NONCE_TOO_FAR = 311
 
     # 4xx: merchants.
     INVOICE_CLOSED = 400
     IDEMPOTENCY_CONFLICT = 401
     NO_QUOTE = 402
     UNKNOWN_STORE = 403
+    BAD_WALLET = 410
+    BAD_WEBHOOK_URL = 411
 
 
 class Limits(NamedTuple):

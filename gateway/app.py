@@ -2,25 +2,31 @@
 
 ``create_app`` puts it together from ``Services`` and nothing else: no module state, no
 environment. The only ``except Exception`` of the project is here: what nobody foresaw becomes a
-log line and a plain 500, and the process goes on.
+log line and a plain 500, and the process goes on. A client that hangs up is no fault: it happens
+all day on bad networks, and is counted and no more.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import cache
 
+import orjson
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from engine.types import Outcome
 from gateway import page
 from gateway.answers import schema_of
 from gateway.bodies import BodyLimit
+from gateway.budgetheaders import BudgetHeaders
 from gateway.lifecycle import Lifecycle
+from gateway.logs import brief
 from gateway.metrics import Metrics
 from gateway.orders import Recovery
 from gateway.problems import Rejected, internal_document, of_status, problem_response
@@ -53,11 +59,15 @@ class LastResort:
 
         try:
             await self._app(scope, receive, noted)
-        except Exception:
+        except (ClientDisconnect, WebSocketDisconnect):
+            self._metrics.hang_ups.inc()
+        except Exception as error:
             self._metrics.faults.inc()
-            self._log.exception("fault", path=scope.get("path"), type=scope["type"])
+            # One line made here, not a traceback: what draws one would hold everybody up.
+            self._log.error("fault", path=scope.get("path"), type=scope["type"], fault=brief(error))
             if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": INTERNAL_FAULT})
+                with suppress(OSError, RuntimeError):  # It has gone, or was closed already.
+                    await send({"type": "websocket.close", "code": INTERNAL_FAULT})
             elif scope["type"] == "http" and not begun:
                 await problem_response(internal_document(), {})(scope, receive, noted)
             else:
@@ -77,6 +87,7 @@ def create_app(services: Services) -> FastAPI:
         version=services.version,
         description="A non-custodial exchange: signed orders in, settled trades out. "
         "The stream is at /v1/stream.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -85,14 +96,17 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.recovery = Recovery(services)
     app.state.lifecycle = Lifecycle()
+    app.state.pages = {}
     ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
     for router in (*ours, page.router):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
+    app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
     _answer_refusals(app, services.metrics)
     app.add_middleware(BodyLimit)
+    app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
 

@@ -16,6 +16,8 @@ from engine.types import Outcome
 from gateway.problems import Rejected, problem_response
 
 BODY_MAX: Final = 64 * 1024
+DIGITS_MAX: Final = 20
+"""Of a Content-Length; ``int`` itself raises above a few thousand."""
 
 Model = TypeVar("Model")
 
@@ -45,7 +47,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > BODY_MAX:
+        if not length.isdigit() or len(length) > DIGITS_MAX or int(length) > BODY_MAX:
             refusal = too_large()
             answer = problem_response(refusal.document(), refusal.headers or {})
             await answer(scope, receive, send)
@@ -75,8 +77,12 @@ def body_of(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:
     decoder = msgspec.json.Decoder(model)
 
     async def read(request: Request) -> Model:
+        body = await request.body()
         try:
-            return decoder.decode(await request.body())
+            # All of it, for the decoder passes over what it hands on raw, and only looks at that
+            # of a string which it turns into one.
+            body.decode()
+            return decoder.decode(body)
         except DECODE_ERRORS as error:
             raise malformed(error) from None
 

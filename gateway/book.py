@@ -98,7 +98,11 @@ class Book:
         self._bids: SortedDict[int, int] = SortedDict()  # Keys are negated ticks: best first.
         self._asks: SortedDict[int, int] = SortedDict()
         self.u = 0
+        self.version = 0
+        """Another number after each change: what was made of the book before may be kept."""
         self._changed: set[tuple[Side, int]] = set()
+        self._rows: dict[Side, dict[int, bytes]] = {side: {} for side in Side}
+        """Levels as JSON, made when first asked for: a deep book changes at few prices."""
 
     def memory(self) -> "BookMemory":
         """Return all of it, between two batches."""
@@ -122,7 +126,9 @@ class Book:
             levels[key] = left
         else:
             del levels[key]
+        self.version += 1
         self._changed.add((side, ticks))
+        self._rows[side].pop(key, None)
 
     def seal(self, market: Market, u: int, time_ns: int) -> BookDiff | None:
         """Close the changes up to event ``u`` and return them; None when nothing changed."""
@@ -154,6 +160,21 @@ class Book:
         if side == Side.BUY:
             return [(-key, lots) for key, lots in islice(self._bids.items(), count)]
         return list(islice(self._asks.items(), count))
+
+    def rows(self, market: Market, side: Side, count: int) -> orjson.Fragment:
+        """Return up to ``count`` levels as a JSON array, best first."""
+        known, levels = self._rows[side], self._bids if side == Side.BUY else self._asks
+        keys = list(islice(levels, count))
+        for key in [key for key in keys if key not in known]:
+            (row,) = level_rows(market, [(abs(key), levels[key])])
+            known[key] = orjson.dumps(row)
+        return orjson.Fragment(b"[%b]" % b",".join(map(known.__getitem__, keys)))
+
+    def terms_changed(self) -> None:
+        """Forget what was written under other terms."""
+        self.version += 1
+        for rows in self._rows.values():
+            rows.clear()
 
     def checksum(self) -> int:
         """Return the CRC32 that the module's first lines define."""

@@ -2,33 +2,32 @@
 
 Each turn the settler does its work on a thread, the watcher reads what is new, and everything
 confirmed goes into the journal by a command like anybody else's before the watcher's cursor may
-pass it. A crash anywhere shows a log again; the deposit book knows which are booked.
+pass it. A crash anywhere shows a log again; the deposit book knows which are booked. What the
+ledger cannot take is kept due (``settlement.unbooked``) and holds nothing else up.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from itertools import starmap
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from engine.receipt import Receipt
 from engine.types import Outcome
 from gateway.exchange import Exchange
-from gateway.services import BatchView
 from merchants.invoices import Transfer
 from merchants.service import Merchants
 from settlement.actions import ActionKind, Change
 from settlement.admission import Admission
 from settlement.attachments import DepositEvidence, ExitEvidence
-from settlement.chain import Chain, ChainUnavailableError
-from settlement.eip712 import KeyGrant
+from settlement.chain import ChainUnavailableError
+from settlement.depositbook import DepositBook, Money, Ranked, ranked
 from settlement.keys import KeyBook
-from settlement.ports import TradeState
-from settlement.receipts import TradeReceipt
 from settlement.settler import STATE_NAMES, Settler
+from settlement.unbooked import RETRY_NS, Due, Unbooked
 from settlement.watcher import (
     CancelRequested,
-    DepositBook,
     Deposited,
     ExitCancelled,
     ExitFinished,
@@ -39,52 +38,20 @@ from settlement.watcher import (
     Poll,
     Sighting,
     Transferred,
-    Value,
     Watcher,
 )
 
+Place = tuple[bytes, int]
+"""(transaction, position in it): the same wherever the transaction is."""
 
-class SettlementDesk:
-    """The settler as pages and merchants see it: an address given out is an address watched."""
 
-    def __init__(self, settler: Settler, watcher: Watcher) -> None:
-        self._settler = settler
-        self._watcher = watcher
+class _Told(NamedTuple):
+    """What merchants were told of a transfer last."""
 
-    def trade_state(self, trade_id: int) -> TradeState:
-        """See ``SettlementPort``."""
-        return self._settler.trade_state(trade_id)
-
-    def batches(self, limit: int) -> list[BatchView]:
-        """Return up to ``limit`` batches, newest first."""
-        return [
-            BatchView(
-                found.batch.number,
-                STATE_NAMES[found.state],
-                found.batch.first_trade,
-                found.batch.last_trade,
-                found.tx_hash,
-            )
-            for found in self._settler.batches(limit)
-        ]
-
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
-        """See ``SettlementPort``."""
-        self._settler.enqueue_sweep(account, ref, token)
-
-    def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
-        """See ``SettlementPort``."""
-        self._settler.enqueue_grant(grant, signature)
-
-    def deposit_address(self, account: bytes, ref: bytes) -> bytes:
-        """See ``SettlementPort``."""
-        address = self._settler.deposit_address(account, ref)
-        self._watcher.watch(address)
-        return address
-
-    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
-        """See ``SettlementPort``."""
-        return self._settler.receipts(account, ref, trade_ids)
+    block: int
+    confirmed: bool
+    says: Transferred | None
+    """Without its place in the block; None when it was told before this start."""
 
 
 class SettlementListener(Protocol):
@@ -129,57 +96,72 @@ class ChainLoop:
     def __init__(
         self,
         *,
-        chain: Chain,
         settler: Settler,
         watcher: Watcher,
         exchange: Exchange,
         admission: Admission,
         keys: KeyBook,
         deposit_book: DepositBook,
+        unbooked: Unbooked,
         merchants: Merchants,
         reconciliation: FinalBlocks,
         listeners: Sequence[SettlementListener],
     ) -> None:
-        self._chain = chain
         self._settler = settler
         self._watcher = watcher
         self._exchange = exchange
         self._admission = admission
         self._keys = keys
         self._deposit_book = deposit_book
+        self._unbooked = unbooked
+        self._retried_ns = 0
+        self._no_room: set[int] = set()
+        """Withdrawals that could not be given back, said once."""
         self._merchants = merchants
         self._reconciliation = reconciliation
         self._listeners = listeners
         self._changes_seen = 0
         self._keys_at: dict[tuple[bytes, bytes], tuple[int, int]] = {}
         """Where the last log about a session key was."""
-        self._payments: dict[tuple[bytes, int], int] = {}
-        """Blocks of the transfers that merchants count and that may leave the chain again."""
-        self._block_times: dict[int, int] = {}
+        self._told: dict[Place, _Told] = {}
+        """The transfers that merchants count and that are not behind the cursor yet."""
+        self._told_head = 0
         self._log = structlog.get_logger("chain")
         self.unreachable = ""
         self.waits_for_blocks = False
         """Whether something seen is not deep enough yet; a sandbox mines blocks for it."""
 
-    def rebuild_keys(self) -> None:
-        """Read keys and cancelled lanes from the chain; before the journal is replayed."""
-        for value in self._watcher.history():
-            if isinstance(value, CancelRequested):
-                self._cancelled(value)
-            else:
-                self._take_key(value)
+    @property
+    def due(self) -> list[Due]:
+        """Return what happened on chain and cannot be booked."""
+        return self._unbooked.due()
 
-    def resume(self) -> None:
-        """Skip settlement changes from before this start: the states are read, not told."""
+    async def resume(self) -> None:
+        """Go on from what recovery found. Call it when commands are taken.
+
+        Settlement changes from before this start are skipped: the states are read, not told. Keys
+        and cancelled lanes are read from the chain, for no journal has them; now, because a
+        snapshot that is loaded would put lanes back to where they were when it was taken.
+        """
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
-        self._payments = self._merchants.unconfirmed_payments()
+        for place, block in self._merchants.unconfirmed_payments().items():
+            self._told[place] = _Told(block, False, None)
+        caught: list[tuple[bytes, int]] = []
+        for value in await asyncio.to_thread(self._watcher.history):
+            if isinstance(value, CancelRequested):
+                caught += [(value.account, order_id) for order_id in self._cancelled(value)]
+            elif self._take_key(value) and isinstance(value, KeyRevoked):
+                orders = self._admission.open_orders_of_key(value.account, value.key)
+                caught += [(value.account, order_id) for order_id in orders]
+        for account, order_id in caught:
+            await self._exchange.cancel(account, order_id)
 
     async def turn(self) -> bool:
         """Do one round; return whether anything moved, so that the next need not wait."""
         try:
             moved = await asyncio.to_thread(self._settler.step)
-            poll = await asyncio.to_thread(self._poll)
+            poll = await asyncio.to_thread(self._watcher.poll)
         except ChainUnavailableError as error:
             if not self.unreachable:
                 self._log.warning("chain does not answer", error=str(error))
@@ -189,9 +171,9 @@ class ChainLoop:
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             sighting.confirmed for sighting in poll.sightings
         )
-        self._take_back(poll)
+        self._pay(poll)
         try:
-            moved = await self._take_all(poll.sightings) or moved
+            moved = await self._take_all(poll) or moved
             moved = await self._undo() or moved
         except _NotNow as refused:
             # The cursor stays: the next poll shows everything again.
@@ -210,66 +192,60 @@ class ChainLoop:
             await self._reconciliation.check(poll.upto - 1)
         except ChainUnavailableError as error:
             self.unreachable = str(error)
+            # A node may have no state for blocks from before it started; for the next it will.
+            self.waits_for_blocks = True
 
-    def _poll(self) -> Poll:
-        poll = self._watcher.poll()
-        for sighting in poll.sightings:
-            number = sighting.value.at.block_number
-            if isinstance(sighting.value, Transferred) and number not in self._block_times:
-                block = self._chain.block(number)
-                if len(self._block_times) > 1024:
-                    self._block_times.clear()
-                self._block_times[number] = block.timestamp if block is not None else 0
-        return poll
-
-    def _take_back(self, poll: Poll) -> None:
-        """Transfers that were shown in these blocks and are there no more: a reorganisation has
-        dropped them, or put them where they count as others."""
-        shown = {
-            (sighting.value.at.tx_hash, sighting.value.at.log_index)
-            for sighting in poll.sightings
-            if isinstance(sighting.value, Transferred)
-        }
-        gone = [
-            place
-            for place, block in self._payments.items()
-            if poll.first <= block <= poll.last and place not in shown
-        ]
-        for place in gone:
-            self._merchants.payment_orphaned(*place)
-            del self._payments[place]
-
-    async def _take_all(self, sightings: list[Sighting]) -> bool:
-        confirmed = {s.value.at: s.value for s in sightings if s.confirmed}
-        new = {value.at for value in self._deposit_book.unbooked(confirmed.values())}
+    async def _take_all(self, poll: Poll) -> bool:
+        """Carry out what is deep enough; return whether it led to a command."""
+        confirmed = list({s.value.at: s.value for s in poll.sightings if s.confirmed}.values())
+        self._drop_lost(poll, ranked(confirmed))
+        missing = {one.value.at: one for one in self._deposit_book.unbooked(confirmed)}
         moved = False
-        for sighting in sightings:
-            if not sighting.confirmed or sighting.value.at in new:
-                new.discard(sighting.value.at)
-                moved = await self._take(sighting) or moved
+        for value in confirmed:
+            if value.at in missing:
+                moved = await self._book(missing[value.at]) or moved
+            elif isinstance(value, KeyGranted | KeyRevoked):
+                if self._take_key(value) and isinstance(value, KeyRevoked):
+                    await self._cancel_orders_of(value)
+            elif isinstance(value, CancelRequested):
+                await self._cancel_orders_on_lane(value)
+        return await self._retry() or moved
+
+    def _drop_lost(self, poll: Poll, shown: list[Ranked]) -> None:
+        """What waits to be booked may have left the chain, or may not be deep enough any more."""
+        there = set(shown)
+        for due in self._unbooked.due():
+            if poll.first <= due.one.value.at.block_number <= poll.last and due.one not in there:
+                self._unbooked.forget(due.one)
+
+    async def _retry(self) -> bool:
+        """Try what is due again, now and then."""
+        now_ns = self._exchange.now_ns()
+        if not self._unbooked or now_ns - self._retried_ns < RETRY_NS:
+            return False
+        self._retried_ns = now_ns
+        moved = False
+        for due in self._unbooked.due():
+            moved = await self._book(due.one) or moved
         return moved
 
-    async def _take(self, sighting: Sighting) -> bool:
-        """Carry out one sighting; return whether it led to a command."""
-        value = sighting.value
-        if isinstance(value, Transferred):
-            self._pay(value, sighting)
+    async def _book(self, one: Ranked) -> bool:
+        """Book ``one`` or keep it due; return whether it is booked by this."""
+        value = one.value
+        if self._deposit_book.is_booked(one):
+            self._unbooked.forget(one)
             return False
-        if not sighting.confirmed:
-            return False
-        if isinstance(value, KeyGranted | KeyRevoked):
-            if not self._take_key(value):
-                return False
-            if isinstance(value, KeyRevoked):
-                await self._cancel_orders_of(value)
-            return False
-        if isinstance(value, CancelRequested):
-            await self._cancel_orders_on_lane(value)
-            return False
-        receipt = _done(await self._book(value))
-        if not receipt.accepted:
-            self._log.error("chain event refused", value=repr(value), outcome=receipt.outcome.name)
-        return receipt.accepted
+        # The exit pays out what the deposit has brought: the ledger cannot know one of them only.
+        waits = None
+        if isinstance(value, ExitFinished):
+            waits = self._unbooked.waits(value.account, value.token)
+        outcome = waits or _done(await self._sequence(value)).outcome
+        if outcome is Outcome.ACCEPTED or self._deposit_book.is_booked(one):
+            self._unbooked.forget(one)
+            return outcome is Outcome.ACCEPTED
+        self._log.error("chain event not booked", value=repr(value), outcome=outcome.name)
+        self._unbooked.keep(one, outcome)
+        return False
 
     async def _undo(self) -> bool:
         """Put back into the ledger what the contract refuses for good; return whether any was."""
@@ -282,20 +258,47 @@ class ChainLoop:
             moved = moved or receipt.accepted
         for due in self._settler.returns_due():
             receipt = _done(await self._exchange.give_back(due))
-            self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
-            assert receipt.accepted, f"what was debited fits: {receipt.outcome.name}"
-            moved = True
+            if receipt.accepted:
+                self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
+                moved = True
+            elif due.sequence not in self._no_room:
+                # Deposits have taken its room since it was debited. It stays due.
+                self._log.error("withdrawal not given back", sequence=due.sequence)
+                self._no_room.add(due.sequence)
         return moved
 
-    def _pay(self, value: Transferred, sighting: Sighting) -> None:
-        place = (value.at.tx_hash, value.at.log_index)
-        is_ours = self._merchants.payment_seen(self._transfer(value, sighting.confirmations))
-        if is_ours and not sighting.confirmed:
-            self._payments[place] = value.at.block_number
-        else:
-            self._payments.pop(place, None)
+    def _pay(self, poll: Poll) -> None:
+        """Tell merchants, all at once, of the transfers that are new, deeper by now, or gone."""
+        shown = {
+            (sighting.value.at.tx_hash, sighting.value.position): sighting
+            for sighting in poll.sightings
+            if isinstance(sighting.value, Transferred)
+        }
+        for place, told in list(self._told.items()):
+            if not poll.first <= told.block <= poll.last:
+                if told.block < poll.first:
+                    del self._told[place]
+            elif not told.confirmed and not _says(told, shown.get(place)):
+                # A reorganisation has dropped it, or it pays something else by now.
+                self._merchants.payment_orphaned(*place)
+                del self._told[place]
+        if poll.head == self._told_head and not any(starmap(self._is_news, shown.items())):
+            return
+        self._told_head = poll.head
+        if not shown:
+            return
+        are_ours = self._merchants.payments_seen(list(map(_transfer, shown.values())))
+        for (place, sighting), is_ours in zip(shown.items(), are_ours, strict=True):
+            if is_ours:
+                at = sighting.value.at
+                self._told[place] = _Told(at.block_number, sighting.confirmed, _bare(sighting))
 
-    async def _book(self, value: Value) -> Receipt:
+    def _is_news(self, place: Place, sighting: Sighting) -> bool:
+        told = self._told.get(place)
+        now = _Told(sighting.value.at.block_number, sighting.confirmed, _bare(sighting))
+        return told != now
+
+    async def _sequence(self, value: Money) -> Receipt:
         match value:
             case Deposited(at, account, token, amount, ref):
                 evidence = DepositEvidence(at.tx_hash, at.log_index, at.block_number, ref)
@@ -306,8 +309,6 @@ class ChainLoop:
                 return await self._exchange.end_exit(account, token, 0, _evidence(at))
             case ExitFinished(at, account, token, amount):
                 return await self._exchange.end_exit(account, token, amount, _evidence(at))
-            case _:
-                raise AssertionError(f"{value} is not booked in the ledger")
 
     def _take_key(self, value: KeyGranted | KeyRevoked) -> bool:
         """Return whether it is news: what is read again must not undo what came after it."""
@@ -344,19 +345,6 @@ class ChainLoop:
         for order_id in caught or self._cancelled(value):
             _done(await self._exchange.cancel(value.account, order_id))
 
-    def _transfer(self, value: Transferred, confirmations: int) -> Transfer:
-        return Transfer(
-            token=value.token,
-            sender=value.sender,
-            to=value.receiver,
-            raw_amount=value.raw_amount,
-            tx_hash=value.at.tx_hash,
-            log_index=value.at.log_index,
-            block_number=value.at.block_number,
-            block_time_s=self._block_times.get(value.at.block_number, 0),
-            confirmations=confirmations,
-        )
-
     def _tell(self) -> None:
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
@@ -375,3 +363,30 @@ class ChainLoop:
 
 def _evidence(at: LogId) -> ExitEvidence:
     return ExitEvidence(at.tx_hash, at.log_index, at.block_number)
+
+
+def _bare(sighting: Sighting) -> Transferred:
+    """Return what a transfer says, wherever it stands."""
+    assert isinstance(sighting.value, Transferred), "the caller has looked"
+    return sighting.value._replace(at=LogId(b"", 0, 0))
+
+
+def _says(told: _Told, sighting: Sighting | None) -> bool:
+    """Return whether a transfer is still there and says what it said."""
+    return sighting is not None and told.says in (None, _bare(sighting))
+
+
+def _transfer(sighting: Sighting) -> Transfer:
+    value = sighting.value
+    assert isinstance(value, Transferred), "the caller has looked"
+    return Transfer(
+        token=value.token,
+        sender=value.sender,
+        to=value.receiver,
+        raw_amount=value.raw_amount,
+        tx_hash=value.at.tx_hash,
+        log_index=value.position,
+        block_number=value.at.block_number,
+        block_time_s=sighting.time_s,
+        confirmations=sighting.confirmations,
+    )

@@ -3,14 +3,18 @@
 Each command reads its options, starts one thing and ends with an exit code; the work is elsewhere.
 """
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from gateway.clients import Network
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
@@ -25,6 +29,18 @@ class ChainChoice(StrEnum):
 
 
 DataOption = Annotated[Path, typer.Option("--data", help="Directory of journal, databases, chain.")]
+PublicUrlOption = Annotated[
+    str,
+    typer.Option("--public-url", help="How browsers reach us.", envvar="TILLBOOK_PUBLIC_URL"),
+]
+TrustedProxyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        help="A proxy of yours, as CIDR: its X-Forwarded-For is believed. May be repeated.",
+        envvar="TILLBOOK_TRUSTED_PROXY",
+    ),
+]
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -34,11 +50,16 @@ def run(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
     chain: ChainOption = ChainChoice.AUTO,
+    public_url: PublicUrlOption = "",
+    trusted_proxy: TrustedProxyOption = None,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
-    from gateway.sandbox import run_sandbox
+    url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
+    _settle_in()
+    from gateway.sandbox import Listening, run_sandbox
 
-    sys.exit(uvloop.run(run_sandbox(directory, host, port, chain.value, console)))
+    listening = Listening(host, port, url, proxies)
+    sys.exit(uvloop.run(run_sandbox(directory, listening, chain.value, console)))
 
 
 @app.command()
@@ -51,6 +72,7 @@ def demo(
     messages: Annotated[int, typer.Option(help="How much of the tape to play.", min=1)] = 2000,
 ) -> None:
     """Tell the story of one sale, from the customer's token to the shop's stablecoin."""
+    _settle_in()
     from gateway.demo.story import tell
 
     sys.exit(uvloop.run(tell(directory, chain.value, tape, messages, console)))
@@ -69,7 +91,8 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
     confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
-    public_url: Annotated[str, typer.Option(help="How browsers reach us.")] = "",
+    public_url: PublicUrlOption = "",
+    trusted_proxy: TrustedProxyOption = None,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
@@ -77,18 +100,20 @@ def serve(
     """Serve an exchange whose contracts are deployed already, on any chain."""
     from engine.core import cache_is_warm
 
+    reached_at, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
     if not cache_is_warm() and not compile_first:
         # The first order would wait for the compiler, a minute or more, and look like an outage.
         console.print("The kernels are not compiled here: run tillbook compile, or add --compile.")
         sys.exit(1)
     compile_kernels()
+    _settle_in()
     from gateway.server import Serving, run_server
     from gateway.stack import Remote
 
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, public_url),
+        *(confirmations, reached_at, proxies),
     )
     sys.exit(uvloop.run(run_server(serving, console)))
 
@@ -96,9 +121,9 @@ def serve(
 @app.command()
 def acknowledger(directory: DataOption = Path("data")) -> None:
     """Print who will acknowledge orders, for the bond to be deployed with; the key is kept."""
-    from gateway.keyfiles import acknowledging_signer
+    from gateway.keyfiles import acknowledging_signer, private_directory
 
-    directory.mkdir(parents=True, exist_ok=True)
+    private_directory(directory)
     sys.stdout.write(f"0x{acknowledging_signer(directory).address.hex()}\n")
 
 
@@ -123,19 +148,17 @@ def verify(
     url: Annotated[str, typer.Option("--rpc", help="A node of the exchange's chain.")],
     log: Annotated[Path, typer.Option("--log", help="The published log.", exists=True)],
     deployment: Annotated[
-        Path | None, typer.Option(help="Where the contracts are; beside the log if not given.")
+        Path | None, typer.Option(help="Where the contracts are; with the log if not given.")
+    ] = None,
+    acknowledgements: Annotated[
+        Path | None,
+        typer.Option(help="What the operator signed, one JSON object a line.", exists=True),
     ] = None,
 ) -> None:
     """Replay a published log and hold every command, trade and batch against the chain."""
-    from gateway.verify import verify as verify_log
+    from gateway.journalcli import say_verified
 
-    path = deployment or log.parent / "deployment.json"
-    faults = verify_log(log, url, path, console.print)
-    for fault in faults:
-        console.print(f"WRONG: {fault}", highlight=False, markup=False)
-    if faults:
-        sys.exit(1)
-    console.print("The log is what was settled.")
+    sys.exit(say_verified(log, url, deployment, acknowledgements, console))
 
 
 @app.command(name="compile")
@@ -225,6 +248,31 @@ def replay(
     from gateway.journalcli import say_replay
 
     sys.exit(say_replay(files, events, console))
+
+
+def _place_on_the_network(
+    public_url: str, trusted: list[str] | None, host: str, port: int
+) -> tuple[str, "tuple[Network, ...]"]:
+    """Return our public URL and whose word about clients we take; wrong options end it here."""
+    from gateway.clients import trusted_networks
+    from gateway.publicurl import NoPublicUrlError, public_url_of
+
+    try:
+        return public_url_of(public_url, host, port), trusted_networks(trusted or ())
+    except NoPublicUrlError as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="--public-url") from None
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--trusted-proxy") from None
+
+
+def _settle_in() -> None:
+    """Make this a server's process: files for its owner alone, descriptors, one kind of log."""
+    from gateway.doorkeeper import raise_descriptors
+    from gateway.logs import configure_logging
+
+    os.umask(0o077)
+    raise_descriptors()
+    configure_logging()
 
 
 def main() -> None:

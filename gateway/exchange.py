@@ -1,13 +1,13 @@
 """What can be asked of the exchange, whoever asks: REST, WebSocket, merchants or the watcher?
 
 One object with plain verbs over the pipeline. What can be refused comes back as a ``Receipt``;
-nothing here raises for what a client did.
+nothing here raises for what a client did, unless the ``charge`` of an order does.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from engine.commands import Kind, command, list_market
 from engine.receipt import Receipt
 from engine.types import ALL_MARKETS, MONEY_MAX, Outcome, Phase, Side
 from gateway.pipeline import Pipeline
-from settlement.admission import NS, Admission, Refused
+from settlement.admission import Admission
 from settlement.attachments import (
     AccountOpened,
     AnyAttachment,
@@ -31,8 +31,11 @@ from settlement.attachments import (
 from settlement.busts import Bust, bust_command, bust_evidence
 from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain
-from settlement.ports import Balance
+from settlement.nonces import NS, Refused
+from settlement.ports import AccountNonces, Balance, LaneNonce
 from settlement.returns import Return
+
+ORDER_ID_MAX: Final = 2**63 - 1
 
 
 class Book(Protocol):
@@ -43,6 +46,9 @@ class Book(Protocol):
 
     def held(self, account: int, token: int) -> int:
         """Return reserved pips."""
+
+    def supply(self, token: int) -> int:
+        """Return pips deposited and not withdrawn."""
 
     def depth(self, market: int, side: Side, levels: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
@@ -68,11 +74,18 @@ class Exchange:
         self._admission = admission
         self._clock_ns = clock_ns
         self._opening = asyncio.Lock()
+        self._full_at: int | None = None
+        """How many accounts there were when the ledger had no room for one more."""
         self._in_flight: dict[bytes, asyncio.Future[Receipt]] = {}
 
-    async def place(self, order: SignedOrder) -> Receipt:
-        """Admit and sequence one signed order; the same digest again gives the first answer."""
-        known = await self._known(order.digest)
+    async def place(
+        self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
+    ) -> Receipt:
+        """Admit and sequence one signed order; the same digest again gives the first answer.
+
+        ``charge`` is told whose order is about to be written, and may raise to prevent it.
+        """
+        known = await self._known(order)
         if known is not None:
             return known
         # Nothing is awaited from here until the order is queued: a nonce is spent for an order that
@@ -80,10 +93,13 @@ class Exchange:
         full = self._pipeline.refusal(Kind.PLACE)
         if full is not None:
             return full
-        admitted = self._admission.admit(order, self._clock_ns())
-        if isinstance(admitted, Refused):
-            return Receipt(admitted.outcome, detail=admitted.detail)
-        answer = self._pipeline.enqueue(admitted, encode(order))
+        judged = self._admission.judge(order, self._clock_ns())
+        if isinstance(judged, Refused):
+            return Receipt(judged.outcome, detail=judged.detail)
+        if charge is not None:
+            charge(order.account)
+        self._admission.promise(order)
+        answer = self._pipeline.enqueue(judged, encode(order))
         self._in_flight[order.digest] = answer
         answer.add_done_callback(partial(self._answered, order.digest))
         # Shielded: the client that hangs up is not the only one who may wait for this order.
@@ -92,9 +108,16 @@ class Exchange:
     async def cancel(self, account: bytes, order_id: int) -> Receipt:
         """Take one resting order of ``account`` off the book."""
         number = self.catalog.account_number(account)
-        if number is None or not 0 < order_id <= MONEY_MAX:
+        if number is None or not 0 < order_id <= ORDER_ID_MAX:
             return Receipt(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
-        return await self._submit(command(Kind.CANCEL, account=number, order_id=order_id))
+        full = self._pipeline.refusal(Kind.CANCEL)
+        if full is not None:
+            return full
+        self._admission.cancel_queued(account, order_id)
+        row = command(Kind.CANCEL, account=number, order_id=order_id)
+        answer = self._pipeline.enqueue(row)
+        answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
+        return await asyncio.shield(answer)
 
     async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
         """Debit the owner; settlement pays on chain after all earlier trades."""
@@ -115,7 +138,7 @@ class Exchange:
         full = self._pipeline.refusal(Kind.WITHDRAW)
         if full is not None:
             return full
-        refused = self._admission.admit_withdrawal(withdrawal)
+        refused = self._admission.admit_withdrawal(withdrawal, self._clock_ns())
         if refused is not None:
             return Receipt(refused.outcome, detail=refused.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
@@ -126,10 +149,15 @@ class Exchange:
     async def credit(
         self, address: bytes, token: bytes, amount: int, evidence: DepositEvidence
     ) -> Receipt:
-        """Credit a deposit seen on chain, opening the account if it is the first."""
+        """Credit a deposit seen on chain, opening the account if it is the first.
+
+        What the ledger has no room for is refused here, so that asking again costs no command.
+        """
         listed = self.catalog.token_by_address(token)
         if listed is None:
             return Receipt(Outcome.UNKNOWN_TOKEN)
+        if not 0 < amount <= MONEY_MAX - self._book().supply(listed.number):
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         account = await self._account(address)
         if isinstance(account, Receipt):
             return account
@@ -151,6 +179,8 @@ class Exchange:
         account = self.catalog.account_number(address)
         if listed is None or account is None:
             return Receipt(Outcome.UNKNOWN_ACCOUNT)
+        if not 0 <= amount <= MONEY_MAX:
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         row = command(Kind.EXIT_END, account=account, token=listed.number, amount=amount)
         return await self._submit(row, evidence)
 
@@ -171,6 +201,8 @@ class Exchange:
         account = self.catalog.account_number(due.account)
         token = self.catalog.token_by_address(due.token)
         assert account is not None and token is not None, "it was debited"
+        if due.amount > MONEY_MAX - self._book().supply(token.number):
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
         return await self._submit(row, WithdrawalReturned(due.sequence, due.reason))
 
@@ -235,6 +267,19 @@ class Exchange:
         """Return a single-shot nonce that ``account`` may use now."""
         return self._admission.next_nonce(account)
 
+    def nonces(self, account: bytes, lanes: Sequence[int]) -> AccountNonces:
+        """Return the nonces that ``account`` may use now, those of ``lanes`` for both halves."""
+        admission = self._admission
+        halves = [(lane, upper) for lane in lanes for upper in (False, True)]
+        return AccountNonces(
+            admission.next_nonce(account),
+            admission.next_withdrawal_nonce(account),
+            [
+                LaneNonce(lane, upper, *admission.lane_now(account, lane, upper))
+                for lane, upper in halves
+            ],
+        )
+
     def now_ns(self) -> int:
         """Return the exchange's clock."""
         return self._clock_ns()
@@ -247,14 +292,14 @@ class Exchange:
         if not answer.cancelled() and answer.result().outcome == Outcome.DISK_LOW:
             self._admission.take_back(digest)
 
-    async def _known(self, digest: bytes) -> Receipt | None:
-        pending = self._in_flight.get(digest)
+    async def _known(self, order: SignedOrder) -> Receipt | None:
+        pending = self._in_flight.get(order.digest)
         if pending is not None:
             return await asyncio.shield(pending)
-        first = self._admission.first(digest)
-        if first is None:
+        first = self._admission.first(order.digest)
+        if first is None or self._admission.may_try_again(order, self._clock_ns()):
             return None
-        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id)
+        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id, first.events())
 
     async def _account(self, address: bytes) -> int | Receipt:
         """Return the number of ``address``, opened if need be, or why it cannot be opened."""
@@ -263,7 +308,11 @@ class Exchange:
             number = self.catalog.account_number(address)
             if number is not None:
                 return number
+            if self._full_at == self.catalog.account_count:
+                return Receipt(Outcome.CAPACITY)
             row = command(Kind.OPEN_ACCOUNT, account=self.catalog.account_count)
             receipt = await self._submit(row, AccountOpened(address))
             number = self.catalog.account_number(address)
+            if receipt.outcome is Outcome.CAPACITY:
+                self._full_at = self.catalog.account_count
             return receipt if number is None else number

@@ -3,6 +3,7 @@
 0: all is well. 1: read what was printed. What can be said in a sentence ends in no traceback.
 """
 
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +17,13 @@ from engine.journal.snapshot import SnapshotDamaged
 from engine.journal.storage import StorageInUse
 from gateway import journaltool
 from gateway.archive import differences, export, read_manifest, replay_files
+from gateway.verify import NotVerified, verify
 
 FINE = 0
 LOOK = 1
+NOTHING_SEEN = 2
+
+DEPLOYMENT = "deployment.json"
 
 
 def _told(work: Callable[[], int], console: Console) -> int:
@@ -116,11 +121,44 @@ def say_export(directory: Path, to: Path, console: Console) -> int:
 
     def work() -> int:
         manifest = export(directory / "journal", to, console.print)
+        if (directory / DEPLOYMENT).is_file():
+            # Public, and whoever verifies the export needs it.
+            shutil.copy(directory / DEPLOYMENT, to / DEPLOYMENT)
         console.print(f"{manifest.last_sequence} commands, {manifest.events} events")
         console.print(f"state {manifest.state_hash}", highlight=False, soft_wrap=True)
         return FINE
 
     return _told(work, console)
+
+
+def say_verified(
+    log: Path, url: str, deployment: Path | None, acknowledgements: Path | None, console: Console
+) -> int:
+    """Print what an audit has found; 2 if nothing could be checked."""
+    beside = (log / DEPLOYMENT, log.parent / DEPLOYMENT)
+    path = deployment or next((one for one in beside if one.is_file()), beside[0])
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    try:
+        verdict = verify(log, url, path, acknowledgements, say)
+    except NotVerified as error:
+        say(f"Nothing was verified: {error}")
+        return NOTHING_SEEN
+    for fault in verdict.faults:
+        say(f"WRONG: {fault}")
+    if verdict.faults:
+        return LOOK
+    if verdict.unproven:
+        say(
+            f"Commands 1 to {verdict.commands - verdict.unproven} are what was settled. The last "
+            f"{verdict.unproven} are unproven: no batch commits to them yet, and only an "
+            "acknowledgement could show that they were changed."
+        )
+    else:
+        say("The log is what was settled.")
+    return FINE
 
 
 def say_replay(files: list[Path], events: Path | None, console: Console) -> int:

@@ -14,6 +14,15 @@ from settlement.signer import SecretSigner
 SECRET_SIZE: Final = 32
 
 
+def private_directory(directory: Path) -> None:
+    """See that ``directory`` is there, and that it and the databases in it are its owner's alone;
+    those of an earlier version were not. Raises OSError."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    for path in directory.glob("*.sqlite*"):
+        path.chmod(0o600)
+
+
 def kept_secret(directory: Path, name: str) -> bytes:
     """Return the secret called ``name``, in hexadecimal digits. Raises OSError."""
     path = directory / name

@@ -4,6 +4,7 @@ Order of closing: stop being ready, refuse new orders, tell each WebSocket, clos
 again), let the answers that are under way go out. Then the server may stop.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -28,15 +29,25 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self.draining = False
-        self._connections: dict[Closable, None] = {}
+        self._connections: dict[Closable, str] = {}
+        self._networks: Counter[str] = Counter()
 
-    def joined(self, connection: Closable) -> None:
-        """Remember a connection."""
-        self._connections[connection] = None
+    def joined(self, connection: Closable, network: str = "") -> None:
+        """Remember a connection and whose it is."""
+        self._connections[connection] = network
+        self._networks[network] += 1
 
     def left(self, connection: Closable) -> None:
         """Forget a connection."""
-        self._connections.pop(connection, None)
+        network = self._connections.pop(connection, None)
+        if network is not None:
+            self._networks[network] -= 1
+            if not self._networks[network]:
+                del self._networks[network]
+
+    def count_of(self, network: str) -> int:
+        """Return how many WebSockets one network has open."""
+        return self._networks[network]
 
     @property
     def connection_count(self) -> int:

@@ -6,9 +6,11 @@ publishes to channels only when somebody listens.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
+import orjson
 
 from engine.events import EventKind
 from engine.frames import Committed
@@ -39,6 +41,7 @@ TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
 AUCTION: Final = int(Outcome.AUCTION)
 
 BUSTED: Final = TradeState("busted")
+MATCHED: Final = TradeState("matched")
 
 COLUMNS: Final = (
     "kind", "market", "side", "outcome", "order_id", "maker_id", "price_ticks", "amount",
@@ -93,10 +96,17 @@ class Tape:
 
     def __init__(self) -> None:
         self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
+        self.version = 0
+        """Another number after each change: what was made of the tape before may be kept."""
+        self._rows: dict[int, bytes] = {}
+        """By trade: all of its JSON that never changes, made when first asked for."""
         self.buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
 
     def add(self, trade: Trade, quote_pips: int) -> None:
         """Take one more trade."""
+        self.version += 1
+        if len(self.trades) == TRADES_MAX:
+            self._rows.pop(self.trades[0].trade_id, None)
         self.trades.append(trade)
         step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
         if self.buckets and self.buckets[-1].step == step:
@@ -116,6 +126,7 @@ class Tape:
 
     def bust(self, trade_id: int, lots: int, quote_pips: int) -> None:
         """Undo one trade; what is not of this tape, or too old for it, changes nothing."""
+        self.version += 1
         for at in range(len(self.trades) - 1, -1, -1):
             if self.trades[at].trade_id == trade_id:
                 self.trades[at] = self.trades[at]._replace(is_busted=True)
@@ -156,6 +167,26 @@ class Tape:
         """Return the steps of the 24 hours before ``now_ns``, oldest first."""
         oldest = (now_ns - DAY_NS) // BUCKET_NS
         return [bucket for bucket in self.buckets if bucket.step > oldest]
+
+    def rows(
+        self, market: Market, limit: int, state_of: Callable[[int], TradeState]
+    ) -> orjson.Fragment:
+        """Return the last trades as a JSON array, newest first, each with its state."""
+        texts: list[bytes] = []
+        # Neighbours are mostly in one batch, and then it is the same object.
+        last, last_text = MATCHED, state_text(MATCHED)
+        for trade in islice(reversed(self.trades), limit):
+            state = BUSTED if trade.is_busted else state_of(trade.trade_id)
+            if state is not last:
+                last, last_text = state, state_text(state)
+            texts.append((self._rows.get(trade.trade_id) or self._row(market, trade)) + last_text)
+        return orjson.Fragment(b"[%b]" % b",".join(texts))
+
+    def _row(self, market: Market, trade: Trade) -> bytes:
+        row: dict[str, object] = {**trade_row(market, trade, MATCHED)}
+        del row["settlement"]
+        text = self._rows[trade.trade_id] = orjson.dumps(row)[:-1]
+        return text
 
 
 class _Memory(msgspec.Struct):
@@ -239,6 +270,8 @@ class MarketData:
             market = change.market
             if change.kind == TERMS_SET:
                 self._tapes.pop(market, None)  # Its ticks and lots were others.
+                if market in self._books:
+                    self._books[market].terms_changed()
                 continue
             if change.kind == TRADE_BUSTED:
                 busts.append((change, self._take_bust(change, batch)))
@@ -318,12 +351,11 @@ class MarketData:
             diff = book.seal(market, u, time_ns)
             assert diff is not None, "a touched book has changed"
             self._channels.publish(channel, diff)
-        matched = TradeState("matched")
         for number, fresh in trades.items():
             market = self._catalog.markets[number]
             channel = f"trades:{market.symbol}"
             if self._channels.heard(channel):
-                rows = [trade_row(market, trade, matched) for trade in fresh]
+                rows = [trade_row(market, trade, MATCHED) for trade in fresh]
                 frame = {"channel": channel, "type": "trades", "trades": rows}
                 self._channels.publish(channel, Message(frame))
 
@@ -363,6 +395,23 @@ class MarketData:
             "asks": level_rows(market, book.levels(Side.SELL, levels)),
         }
 
+    def snapshot_text(self, market: Market, levels: int) -> dict[str, object]:
+        """Return what ``snapshot`` returns, its levels written out already."""
+        book = self._books.get(market.number) or Book()
+        return {
+            "market": market.symbol,
+            "u": book.u,
+            "checksum": book.checksum(),
+            "bids": book.rows(market, Side.BUY, levels),
+            "asks": book.rows(market, Side.SELL, levels),
+        }
+
+    def version(self, market: Market, now_ns: int) -> tuple[int, ...]:
+        """Return what is another whenever book, trades or ticker of a market are."""
+        book, tape = self._books.get(market.number), self._tapes.get(market.number)
+        versions = (book.version if book else -1, tape.version if tape else -1)
+        return (*versions, now_ns // BUCKET_NS)
+
     def levels(self, market: Market, side: Side, count: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
         return (self._books.get(market.number) or Book()).levels(side, count)
@@ -379,6 +428,11 @@ class MarketData:
             )
             for trade in newest
         ]
+
+    def trades_text(self, market: Market, limit: int) -> orjson.Fragment:
+        """Return what ``trades`` returns, written out already."""
+        tape = self._tapes.get(market.number) or Tape()
+        return tape.rows(market, limit, self._trade_state)
 
     def ticker(self, market: Market, now_ns: int) -> Ticker:
         """Return best prices, the last price and the last 24 hours; null where there is none."""
@@ -413,6 +467,11 @@ def settlement_row(state: TradeState) -> SettlementState:
         "batch": state.batch,
         "tx_hash": None if state.tx_hash is None else hexed(state.tx_hash),
     }
+
+
+def state_text(state: TradeState) -> bytes:
+    """Return the end of a row's JSON: its settlement state and the closing brace."""
+    return b',"settlement":%b}' % orjson.dumps(settlement_row(state))
 
 
 def trade_row(market: Market, trade: Trade, state: TradeState) -> PublicTrade:

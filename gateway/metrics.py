@@ -42,6 +42,11 @@ class SettlementMetrics:
             "Tokens halted because vault and ledger differ",
             registry=registry,
         )
+        self.unbooked = Gauge(
+            "tillbook_unbooked_chain_events",
+            "What happened on chain and the ledger cannot take",
+            registry=registry,
+        )
         self.surplus = Gauge(
             "tillbook_custody_surplus_pips",
             "Pips in custody that nobody owns",
@@ -87,21 +92,22 @@ class Metrics:
         self.connections = Gauge(
             "tillbook_ws_connections", "Open WebSockets", registry=self.registry
         )
-        self.conflated = Counter(
-            "tillbook_ws_conflated_total",
-            "Book diffs merged because a reader was slow",
-            registry=self.registry,
+        self.conflated = self._counter(
+            "tillbook_ws_conflated_total", "Book diffs merged because a reader was slow"
         )
-        self.slow_disconnects = Counter(
+        self.slow_disconnects = self._counter(
             "tillbook_ws_slow_disconnects_total",
             "Connections given up because the reader was too slow",
-            registry=self.registry,
         )
-        self.rate_limited = Counter(
-            "tillbook_ratelimit_rejects_total", "Requests over a budget", registry=self.registry
+        self.rate_limited = self._counter(
+            "tillbook_ratelimit_rejects_total", "Requests over a budget"
         )
-        self.faults = Counter(
-            "tillbook_internal_errors_total", "Faults of ours", registry=self.registry
+        self.faults = self._counter("tillbook_internal_errors_total", "Faults of ours")
+        self.hang_ups = self._counter(
+            "tillbook_client_hang_ups_total", "Clients that left in the middle of something"
+        )
+        self.turned_away = self._counter(
+            "tillbook_connections_refused_total", "Connections that there was no room for"
         )
         self.sequence = Gauge(
             "tillbook_sequence", "Last committed sequence seen here", registry=self.registry
@@ -118,6 +124,9 @@ class Metrics:
         self.snapshot_failures = self._gauge(
             "tillbook_snapshot_failures", "Snapshots that could not be kept"
         )
+
+    def _counter(self, name: str, meaning: str) -> Counter:
+        return Counter(name, meaning, registry=self.registry)
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(name, meaning, registry=self.registry)

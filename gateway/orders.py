@@ -7,14 +7,15 @@ account, call the exchange, translate the receipt. Each step is cheaper than the
 from asyncio import Future, get_running_loop
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
-from engine.events import EventKind
+from engine.events import EventKind, Events
 from engine.receipt import Receipt
 from engine.types import Outcome
+from gateway.orderhistory import FILLED
 from gateway.problems import Rejected
 from gateway.replies import (
     AcknowledgementRow,
@@ -27,12 +28,14 @@ from gateway.replies import (
 )
 from gateway.services import Services
 from gateway.wire import (
+    END,
+    UINT32_MAX,
     Address,
     ClientId,
     Digits,
-    Hash,
     Signature,
     Uint32,
+    address,
     decimal_text,
     hexed,
     pips,
@@ -42,7 +45,6 @@ from gateway.wire import (
     unhex,
 )
 from settlement.acknowledgements import Acknowledgement
-from settlement.admission import LANE_FIRST, LANE_LAST
 from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal
 from settlement.catalog import Market
 from settlement.eip712 import (
@@ -55,6 +57,7 @@ from settlement.eip712 import (
     recover,
     withdrawal_digest,
 )
+from settlement.nonces import LANE_FIRST, LANE_LAST
 
 RECOVERY_THREADS: Final = 2
 """libsecp256k1 lets go of the interpreter lock, so a second thread buys 1.7 times the first."""
@@ -64,6 +67,15 @@ FLAGS_MAX: Final = int(
     OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
 )
 
+_FATE_COLUMNS: Final = (
+    "kind", "outcome", "order_id", "maker_id", "price_ticks", "amount", "order_left", "maker_left",
+    "trade_id", "fee_pips",
+)  # fmt: skip
+# As plain numbers: reading a member of an enum costs Python 3.11 more than all else there.
+_TRADE: Final = int(EventKind.TRADE)
+_RESTED: Final = int(EventKind.RESTED)
+_ENDS: Final = frozenset({int(EventKind.UNFILLED), int(EventKind.CANCELLED)})
+
 _RENAMED: Final = {
     "base_amount": "baseAmount",
     "quote_amount": "quoteAmount",
@@ -71,20 +83,64 @@ _RENAMED: Final = {
 }
 
 
+Nonce = Annotated[
+    str,
+    Meta(
+        pattern="^(0|[1-9][0-9]{0,19})" + END,
+        max_length=20,
+        description="used once; which one is free says /v1/nonces. Single shot: above 0 and below "
+        "2**40, not used in the window of 24; else above the last of its half of the lane",
+    ),
+]
+Reference = Annotated[
+    str,
+    Meta(
+        pattern="^0x[0-9a-fA-F]{64}" + END,
+        max_length=66,
+        description="what the trader or a shop knows the order by, signed with it; zeros for none",
+    ),
+]
+
+
 class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_RENAMED):
     """The EIP-712 ``Order`` under the names that the wallet signs; amounts in pips."""
 
     account: Address
-    nonce: Digits
-    flags: Annotated[int, Meta(ge=0, le=FLAGS_MAX)]
-    lane: Annotated[int, Meta(ge=0, le=LANE_LAST)]
+    nonce: Nonce
+    flags: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=FLAGS_MAX,
+            description="sum of 1 sell (else buy), 2 single shot (immediate or cancel), 4 upper "
+            "half of the lane, 8 post only; 4 and 8 only without 2",
+        ),
+    ]
+    lane: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=LANE_LAST,
+            description="0 for a single shot, else 32768 to 65535: each half carries one order",
+        ),
+    ]
     base: Address
     quote: Address
     base_amount: Digits
     quote_amount: Digits
-    expiry: Uint32
-    max_fee_ppm: Uint32
-    ref: Hash
+    expiry: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=UINT32_MAX,
+            description="unix seconds: from then on it trades no more; at most 30 days ahead",
+        ),
+    ]
+    max_fee_ppm: Annotated[
+        int,
+        Meta(ge=0, le=UINT32_MAX, description="the highest fee that the order pays, in millionths"),
+    ]
+    ref: Reference
 
 
 class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
@@ -154,12 +210,12 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
             {"lane": str(order.lane), "single_shot": single_shot},
         )
     return SignedOrder(
-        unhex(order.account),
+        address(order.account, "account"),
         uint64(order.nonce, "nonce"),
         order.flags,
         order.lane,
-        unhex(order.base),
-        unhex(order.quote),
+        address(order.base, "base"),
+        address(order.quote, "quote"),
         pips(order.base_amount, "baseAmount"),
         pips(order.quote_amount, "quoteAmount"),
         order.expiry,
@@ -177,9 +233,9 @@ async def submit_order(services: Services, order: SignedOrder) -> Placed:
     if not order.signer:
         services.metrics.orders.labels(Outcome.BAD_SIGNATURE.name).inc()
         raise bad_signature(Outcome.BAD_SIGNATURE, services.exchange.domain, order)
-    services.limits.order(order.account)
     began = perf_counter()
-    receipt = await services.exchange.place(order)
+    # The account pays when the order is proven, admitted and new: nobody else can make it pay.
+    receipt = await services.exchange.place(order, services.limits.order)
     services.metrics.order_ack.observe(perf_counter() - began)
     services.metrics.orders.labels(receipt.outcome.name).inc()
     if receipt.outcome in (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY):
@@ -205,9 +261,9 @@ async def cancel_order(services: Services, account: bytes, order_id: int) -> Can
 async def submit_withdrawal(services: Services, recovery: Recovery, asked: Withdraw) -> Withdrawing:
     """Check that the owner's own wallet signed, then debit."""
     unsigned = SignedWithdrawal(
-        unhex(asked.account),
-        unhex(asked.token),
-        unhex(asked.to),
+        address(asked.account, "account"),
+        address(asked.token, "token"),
+        address(asked.to, "to"),
         pips(asked.amount, "amount"),
         uint64(asked.nonce, "nonce"),
         asked.expiry,
@@ -220,7 +276,9 @@ async def submit_withdrawal(services: Services, recovery: Recovery, asked: Withd
     # A session key may trade within its scope; it can never move money out.
     if signer != unsigned.account:
         raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, WITHDRAWAL_TYPE, signer)
-    services.limits.order(unsigned.account)
+    if unsigned.nonce >= services.exchange.nonces(unsigned.account, ()).withdrawal:
+        # A used one, which stands on chain for all to copy and send, costs its owner nothing.
+        services.limits.order(unsigned.account)
     receipt = await services.exchange.withdraw(msgspec.structs.replace(unsigned, digest=digest))
     require(receipt)
     return {
@@ -243,40 +301,57 @@ def placed(
     order: SignedOrder, receipt: Receipt, market: Market, word: Acknowledgement | None
 ) -> Placed:
     """Return what the client is told about an accepted order."""
-    fills: list[OwnTrade] | None = None
-    resting: int | None = None
-    if receipt.events is not None:
-        fills, resting = [], 0
-        for event in receipt.events:
-            # The stops that an order wakes trade in the same breath: those are not its fills.
-            if event["kind"] == EventKind.TRADE and event["maker_id"] == receipt.order_id:
-                resting = int(event["maker_left"])
-            elif event["order_id"] != receipt.order_id:
-                continue
-            elif event["kind"] == EventKind.TRADE:
-                ticks, lots = int(event["price_ticks"]), int(event["amount"])
-                fill = OwnTrade(
-                    trade_id=int(event["trade_id"]),
-                    price=price_text(market, ticks),
-                    quantity=quantity_text(market, lots),
-                    price_ticks=ticks,
-                    lots=lots,
-                    fee=decimal_text(int(event["fee_pips"])),
-                )
-                fills.append(fill)
-            elif event["kind"] == EventKind.RESTED:
-                resting = int(event["amount"] + event["maker_left"])
+    fate = None if receipt.events is None else _fate(receipt.order_id, receipt.events, market)
     return {
         "order_id": str(receipt.order_id),
         "sequence": receipt.sequence,
         "time_ns": str(receipt.time_ns),
         "digest": hexed(order.digest),
         "client_id": order.client_id,
-        "fills": fills,
-        "resting_lots": resting,
+        "fills": None if fate is None else fate.fills,
+        "resting_lots": None if fate is None else fate.resting_lots,
+        "ended": None if fate is None else fate.ended,
+        "removed_lots": None if fate is None else fate.removed_lots,
         "acknowledgement": None if word is None else _acknowledgement_row(word),
         "acknowledgement_missing": "TOO_OLD" if word is None else None,
     }
+
+
+class _Fate(NamedTuple):
+    """What became of an order as it came in."""
+
+    fills: list[OwnTrade]
+    resting_lots: int
+    ended: str | None
+    removed_lots: int
+
+
+def _fate(order_id: int, events: Events, market: Market) -> _Fate:
+    fills: list[OwnTrade] = []
+    resting, removed, ended = 0, 0, None
+    rows = zip(*(events[name].tolist() for name in _FATE_COLUMNS), strict=True)
+    for kind, outcome, about, maker, ticks, lots, left, maker_left, trade_id, fee in rows:
+        # The stops that an order wakes trade in the same breath: those are not its fills.
+        if kind == _TRADE and maker == order_id:
+            resting, ended = maker_left, None if maker_left else FILLED
+        elif about != order_id:
+            continue
+        elif kind == _TRADE:
+            fill = OwnTrade(
+                trade_id=trade_id,
+                price=price_text(market, ticks),
+                quantity=quantity_text(market, lots),
+                price_ticks=ticks,
+                lots=lots,
+                fee=decimal_text(fee),
+            )
+            fills.append(fill)
+            ended = None if left else FILLED
+        elif kind == _RESTED:
+            resting = lots + maker_left
+        elif kind in _ENDS:
+            resting, removed, ended = 0, lots + maker_left, Outcome(outcome).name
+    return _Fate(fills, resting, ended, removed)
 
 
 def _acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:

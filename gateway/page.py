@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import HTMLResponse, Response
 
 from engine.types import Outcome
@@ -44,9 +44,10 @@ NO_FIGURE: Final = "–"
 router = APIRouter(include_in_schema=False, dependencies=[Depends(charged)])
 
 
+@router.head("/")
 @router.get("/")
 async def market_page(
-    services: Here, market: Annotated[str, Query(max_length=32)] = ""
+    request: Request, services: Here, market: Annotated[str, Query(max_length=32)] = ""
 ) -> HTMLResponse:
     """Show one market: its book, trades, batches and a form to trade."""
     catalog = services.exchange.catalog
@@ -55,20 +56,34 @@ async def market_page(
     shown = catalog.market(market) if market else catalog.markets[0]
     if shown is None:
         raise Rejected(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
-    return HTMLResponse(render(services, shown), headers=HEADERS)
+    known: dict[int, tuple[object, str]] = request.app.state.pages
+    # All that the page shows: the states of its trades change with these batches.
+    version = (
+        services.market_data.version(shown, services.exchange.now_ns()),
+        services.settlement.batches(TRADES),
+        shown,
+        len(catalog.markets),
+    )
+    if shown.number not in known or known[shown.number][0] != version:
+        known[shown.number] = (version, render(services, shown))
+    return HTMLResponse(known[shown.number][1], headers=HEADERS)
 
 
 @router.get("/market.css")
 async def style() -> Response:
     """Serve the one style sheet."""
-    return Response((PAGES / "market.css").read_bytes(), media_type="text/css", headers=HEADERS)
+    return Response(_asset("market.css"), media_type="text/css", headers=HEADERS)
 
 
 @router.get("/market.js")
 async def script() -> Response:
     """Serve the one module."""
-    text = (PAGES / "market.js").read_bytes()
-    return Response(text, media_type="text/javascript", headers=HEADERS)
+    return Response(_asset("market.js"), media_type="text/javascript", headers=HEADERS)
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (PAGES / name).read_bytes()
 
 
 @cache
@@ -79,7 +94,7 @@ def _page(name: str) -> Template:
 @cache
 def version_of() -> str:
     """Return a short hash of style and script, so that a new version is never half old."""
-    assets = b"".join((PAGES / name).read_bytes() for name in ("market.css", "market.js"))
+    assets = b"".join(map(_asset, ("market.css", "market.js")))
     return hashlib.sha256(assets).hexdigest()[:12]
 
 

@@ -5,7 +5,7 @@ an HTTP status; a test holds it complete.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import orjson
@@ -92,10 +92,13 @@ STATUS: Final[Mapping[Outcome, int]] = {
     Outcome.BAD_NONCE: 422,
     Outcome.BAD_LANE: 422,
     Outcome.EXPIRY_TOO_FAR: 422,
+    Outcome.NONCE_TOO_FAR: 422,
     Outcome.INVOICE_CLOSED: 409,
     Outcome.IDEMPOTENCY_CONFLICT: 409,
     Outcome.NO_QUOTE: 503,
     Outcome.UNKNOWN_STORE: 404,
+    Outcome.BAD_WALLET: 422,
+    Outcome.BAD_WEBHOOK_URL: 422,
 }
 
 RETRYABLE: Final = frozenset(
@@ -120,7 +123,14 @@ class Problem(msgspec.Struct):
     type: str
     title: str
     status: int
-    outcome: str
+    outcome: Annotated[
+        str,
+        msgspec.Meta(
+            description="the name of what happened; the hundreds of its code name who refused: "
+            "1 engine, 2 gateway, 3 settlement, 4 merchants",
+            extra_json_schema={"enum": [*(one.name for one in Outcome if one), INTERNAL]},
+        ),
+    ]
     code: int
     detail: str
     retryable: bool

@@ -116,7 +116,8 @@ class Config(TypedDict):
 
     ``contract`` is the exchange; ``contracts`` names all: ``exchange``, ``custodian``,
     ``invoice_deposits`` and, where they are deployed, ``collector`` (deposits by signature) and
-    ``bond`` (what the operator stakes on its acknowledgements).
+    ``bond`` (what the operator stakes on its acknowledgements). ``budgets`` are so many of each
+    in ``window_seconds``; ``limits`` bound an order: see ``docs/PROTOCOL.md``.
     """
 
     chain_id: int
@@ -130,13 +131,27 @@ class Config(TypedDict):
     pips_per_token: str
     time_ns: str
     version: str
+    budgets: dict[str, int]
+    limits: dict[str, int]
 
 
-class Nonce(TypedDict):
-    """A nonce that the account may use now for a single-shot order."""
+class LaneRow(TypedDict):
+    """One half of a lane: a nonce that it takes next, and the order that stands there, or null."""
+
+    lane: int
+    upper_half: bool
+    nonce: str
+    order_id: str | None
+
+
+class Nonces(TypedDict):
+    """Nonces that the account may use now: for a single-shot order (null: it has used up all 40
+    bits), for a withdrawal, and on each half of the lanes that were asked for."""
 
     account: str
-    single_shot: str
+    single_shot: str | None
+    withdrawal: str
+    lanes: list[LaneRow]
 
 
 class OwnFill(TypedDict):
@@ -160,15 +175,23 @@ class OwnFill(TypedDict):
 
 
 class Fills(TypedDict):
-    """The account's last fills, newest first."""
+    """The account's last fills, newest first. ``next``, if not null, is the ``before`` of the next
+    page; of an account the last 500 are kept."""
 
     fills: list[OwnFill]
+    next: int | None
 
 
 class OwnOrder(TypedDict):
-    """One of the account's orders."""
+    """One of the account's orders.
+
+    ``sequence`` is that of the command that placed it. ``ended`` is null while it stands, else
+    ``FILLED`` or why it left (``CANCELLED_BY_OWNER``, ``EXPIRED``, ``SELF_TRADE``, ...), with event
+    and time. ``lots_filled`` counts lots of trades that were undone later too: see the fills.
+    """
 
     order_id: str
+    sequence: int
     client_id: str
     digest: str
     time_ns: str
@@ -180,12 +203,30 @@ class OwnOrder(TypedDict):
     lots: int
     open: str
     lots_open: int
+    lots_filled: int
+    ended: str | None
+    ended_event: int | None
+    ended_ns: str | None
 
 
 class OpenOrders(TypedDict):
-    """The account's resting orders, oldest first."""
+    """Resting orders of the account, oldest first. ``next``, if not null, is the ``after`` of the
+    next page."""
 
     orders: list[OwnOrder]
+    next: int | None
+
+
+class EndedOrders(TypedDict):
+    """The last orders of the account that ended, first ended first. ``next`` as in open orders.
+
+    ``complete`` says whether all that ended behind ``after`` are here or on the next pages: of an
+    account the last 500 are kept.
+    """
+
+    orders: list[OwnOrder]
+    next: int | None
+    complete: bool
 
 
 class BalanceRow(TypedDict):
@@ -229,11 +270,14 @@ class AcknowledgementRow(TypedDict):
 
 
 class Placed(TypedDict):
-    """An order was taken. It is on disk; ``resting_lots`` of it stand in the book now.
+    """An order was taken. It is on disk; ``resting_lots`` of it stood in the book then.
 
-    ``fills`` and ``resting_lots`` are null when the same order had been taken before; the
-    ``acknowledgement`` is the first one again, unless so many orders were accepted since that it is
-    no longer kept: then it is null and ``acknowledgement_missing`` is ``TOO_OLD``, else null.
+    ``ended`` is null if any of it rests, else ``FILLED`` or why the ``removed_lots`` did not:
+    ``IMMEDIATE_REMAINDER`` (nothing more to take at its price), ``SELF_TRADE`` (it met an order of
+    its own account), ``FILLS_EXHAUSTED`` (64 fills), ... The same order again gets the same answer
+    for as long as it is remembered. The ``acknowledgement`` is null, and then
+    ``acknowledgement_missing`` is ``TOO_OLD``, when so many orders were accepted since that it is
+    no longer kept.
     """
 
     order_id: str
@@ -243,6 +287,8 @@ class Placed(TypedDict):
     client_id: str
     fills: list[OwnTrade] | None
     resting_lots: int | None
+    ended: str | None
+    removed_lots: int | None
     acknowledgement: AcknowledgementRow | None
     acknowledgement_missing: str | None
 

@@ -9,15 +9,17 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN, Side
+from gateway.clients import Network
 from gateway.demo import actors
 from gateway.demo.funding import fill_vault
 from gateway.demo.wallet import Wallet
+from gateway.publicurl import public_url_of
 from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.rest.sandbox import SandboxShop, sandbox_router
@@ -27,7 +29,7 @@ from settlement.devchain import dev_secret
 
 BLOCK_SECONDS: Final = 0.25
 VISIT_SECONDS: Final = 3
-QUOTE_DAYS: Final = 365
+QUOTE_DAYS: Final = 30
 DEPOSITS: Final = {"TOKEN": 10_000 * PIPS_PER_TOKEN, "USD": 30_000_000 * PIPS_PER_TOKEN}
 QUOTES: Final = {
     actors.MAKER_ONE: actors.Quotes(250_005, 5, 20, levels=12, lots=500_000),
@@ -43,19 +45,30 @@ async def keep_blocks_coming(stack: Stack) -> None:
             await asyncio.to_thread(stack.devchain.mine)
 
 
+class Listening(NamedTuple):
+    """Where the sandbox listens, how browsers reach it and whose word about clients it takes."""
+
+    host: str
+    port: int
+    public_url: str
+    trusted_proxies: tuple[Network, ...] = ()
+
+
 async def run_sandbox(
-    directory: Path, host: str, port: int, chain: ChainName, console: Console
+    directory: Path, listening: Listening, chain: ChainName, console: Console
 ) -> int:
     """Run until SIGTERM or SIGINT; return the exit code."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    public_url = f"http://{host}:{port}"
+    host, port = listening.host, listening.port
+    public_url = public_url_of(listening.public_url, host, port)
+    settings = sandbox_settings(directory, host, port, chain)._replace(
+        trusted_proxies=listening.trusted_proxies
+    )
     async with AsyncExitStack() as closing:
         with starting(console) as recovering:
-            stack = await closing.enter_async_context(
-                Stack(sandbox_settings(directory, host, port, chain), recovering=recovering)
-            )
+            stack = await closing.enter_async_context(Stack(settings, recovering=recovering))
         wallets = {
             who: Wallet(dev_secret(who), stack.chain, stack.exchange.domain) for who in range(6)
         }
@@ -139,7 +152,7 @@ def _greet(console: Console, stack: Stack, public_url: str) -> None:
         f"  Market           {public_url}/",
         f"  A shop to try    {public_url}/shop   buy something and pay from the demo wallet",
         f"  API              {public_url}/openapi.json   stream at /v1/stream",
-        f"  JSON-RPC         {stack.devchain.rpc_url or public_url + '/sandbox/rpc'}",
+        f"  JSON-RPC         {public_url}/sandbox/rpc",
         f"  Demo wallet      {customer}",
         "                   a funded key of the embedded chain, worthless anywhere else",
         f"  Operator token   in {stack.settings.directory / 'operator.token'}",

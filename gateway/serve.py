@@ -1,40 +1,49 @@
 """How does the application meet the network, and how does it leave it?
 
-uvicorn with ``websockets-sansio`` and no compression: the least work a message of all that was
-measured. We start and stop its parts ourselves, because on a signal our sockets are to be told and
-closed (1012) before uvicorn begins to wait for them.
+uvicorn with httptools, its ``websockets-sansio`` and no compression: the least work a message of
+all that was measured. ``doorkeeper`` bounds connections and their time. We start and stop uvicorn's
+parts ourselves, because on a signal our sockets are to be told and closed (1012) before it begins
+to wait for them.
 """
 
 import asyncio
 import signal
 import socket
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from gateway.bodies import BODY_MAX
+from gateway.doorkeeper import BACKLOG, Doorkeeper, GuardedHttp, GuardedWebSocket
 
 DRAIN_SECONDS: Final = 20
-BACKLOG: Final = 2048
 
 
 class HttpServer:
     """One listening socket. Port 0 takes a free one; ``start`` returns which."""
 
     def __init__(
-        self, app: FastAPI, host: str, port: int, drain_seconds: int = DRAIN_SECONDS
+        self,
+        app: FastAPI,
+        host: str,
+        port: int,
+        drain_seconds: int = DRAIN_SECONDS,
+        door: Doorkeeper | None = None,
     ) -> None:
         self._app = app
+        self._door = door or Doorkeeper()
         self._drain_seconds = drain_seconds
         self._address = (host, port)
         config = uvicorn.Config(
             app,
             host=host,
             port=port,
-            http="httptools",
-            ws="websockets-sansio",
+            http=_guarded(GuardedHttp, self._door),
+            ws=_guarded(GuardedWebSocket, self._door),
             ws_max_size=BODY_MAX,
             ws_per_message_deflate=False,
             ws_ping_interval=20,
@@ -44,6 +53,7 @@ class HttpServer:
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
+            timeout_keep_alive=int(self._door.bounds.idle_seconds),
             timeout_graceful_shutdown=drain_seconds,
         )
         self._server = uvicorn.Server(config)
@@ -62,6 +72,7 @@ class HttpServer:
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         await server.startup(sockets=[listening])
+        self._door.start()
         self._running = asyncio.create_task(server.main_loop())
         port: int = listening.getsockname()[1]
         return port
@@ -81,6 +92,12 @@ class HttpServer:
             self._server.should_exit = True
             await self._running
             await self._server.shutdown(sockets=[self._socket])
+            self._door.stop()
+
+
+def _guarded(protocol: Callable[..., asyncio.Protocol], door: Doorkeeper) -> Any:
+    """Return what uvicorn makes a connection's protocol with."""
+    return cast(Any, partial(protocol, door))
 
 
 async def serve(app: FastAPI, host: str, port: int) -> None:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import msgspec
 from rich.console import Console
 
+from gateway.clients import Network
+from gateway.publicurl import public_url_of
 from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.stack import MarketPlan, Remote, Settings, Stack
@@ -42,6 +44,7 @@ class Serving(NamedTuple):
     markets: Path
     confirmations: int
     public_url: str
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -61,6 +64,7 @@ def settings_of(serving: Serving) -> Settings:
         tokens=(),
         markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)) for plan in plans),
         confirmations=serving.confirmations,
+        trusted_proxies=serving.trusted_proxies,
     )
 
 
@@ -73,7 +77,7 @@ async def run_server(serving: Serving, console: Console) -> int:
         with console.status("Reading chain and journal ..."):
             stack = await closing.enter_async_context(Stack(settings_of(serving)))
         domain, chain_id = stack.exchange.domain, stack.deployment.chain_id
-        url = serving.public_url or f"http://{serving.host}:{serving.port}"
+        url = public_url_of(serving.public_url, serving.host, serving.port)
         stack.routers += [
             merchants_router(stack.merchants, domain, stack.operator_token(), url),
             checkout_router(stack.merchants, f"chain {chain_id}", sandbox=False),

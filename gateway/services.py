@@ -4,12 +4,13 @@ One frozen record, handed to ``create_app``. Nothing in the gateway reaches for 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
 
 from fastapi import APIRouter
 
 from gateway.channels import Channels
+from gateway.clients import Clients
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.ratelimits import RateLimits
@@ -18,6 +19,8 @@ from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
 from settlement.acknowledgements import Acknowledgement
 from settlement.ports import ExchangePort, SettlementPort
+
+SOCKETS_PER_CLIENT: Final = 128
 
 
 class BatchView(NamedTuple):
@@ -46,7 +49,9 @@ class Services:
     of sessions, metrics and tickers. ``routers`` are mounted as they are (merchants, a sandbox);
     they refuse by raising ``gateway.problems.Rejected``. ``acknowledge`` signs the operator's word
     on the order accepted at a sequence, unless that is too long ago. ``contracts`` are addresses by
-    name, as clients are told.
+    name, as clients are told. ``clients`` tells whom to charge, ``sockets_per_client`` how many
+    WebSockets one of them may hold. Metrics are for who has ``operator_token``; for nobody if that
+    is empty.
     """
 
     exchange: ExchangePort
@@ -65,3 +70,6 @@ class Services:
     outbox_bounds: OutboxBounds
     routers: tuple[APIRouter, ...] = ()
     restrictions: Callable[[], list[str]] = list
+    clients: Clients = field(default_factory=Clients)
+    sockets_per_client: int = SOCKETS_PER_CLIENT
+    operator_token: str = ""

@@ -11,7 +11,7 @@ from gateway.problems import Rejected
 from gateway.replies import Opened
 from gateway.services import Services
 from gateway.sessions import LOGIN_WINDOW_SECONDS, Session, SessionIssuer
-from gateway.wire import Address, Signature, hexed, unhex
+from gateway.wire import Address, Signature, address, hexed, unhex
 from settlement.eip712 import LOGIN_TYPE, login_digest
 
 TOKEN_CHARS_MAX = 128
@@ -27,7 +27,7 @@ class Login(Struct, forbid_unknown_fields=True, frozen=True):
 
 async def open_session(services: Services, recovery: Recovery, login: Login) -> Opened:
     """Return a token for the wallet that signed ``login``."""
-    account = unhex(login.account)
+    account = address(login.account, "account")
     if not services.sessions.fresh(login.issuedAt):
         raise Rejected(
             Outcome.NOT_AUTHENTICATED,

@@ -27,18 +27,22 @@ from engine.journal.reader import about_last_sequence
 from engine.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
-from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.chainloop import ChainLoop
 from gateway.channels import Channels
+from gateway.clients import Clients, Network
+from gateway.desk import SettlementDesk
+from gateway.doorkeeper import DoorBounds, Doorkeeper
 from gateway.exchange import Exchange
 from gateway.keeper import Keeper
-from gateway.keyfiles import acknowledging_signer, kept_secret
+from gateway.keyfiles import acknowledging_signer, kept_secret, private_directory
+from gateway.logs import brief, redacted
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.reconciliation import Reconciliation
 from gateway.serve import HttpServer
-from gateway.services import Services
+from gateway.services import SOCKETS_PER_CLIENT, Services
 from gateway.sessions import SessionIssuer
 from gateway.snapshotter import Snapshotter
 from gateway.userstream import UserStream
@@ -61,6 +65,7 @@ from settlement.deploy import (
     connect,
     deploy,
 )
+from settlement.depositbook import DepositBook
 from settlement.devchain import DevChain, dev_secret, start_devchain
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
@@ -70,11 +75,16 @@ from settlement.sealer import Sealing
 from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer
 from settlement.submitter import Policy
-from settlement.watcher import DepositBook, Watcher
+from settlement.unbooked import Unbooked
+from settlement.watcher import Watcher
 
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
 TICK_SECONDS: Final = 0.25
+EMBEDDED_CHAIN_SECONDS: Final = 0.1
+REMOTE_CHAIN_SECONDS: Final = 1.0
+"""While nothing happens a turn asks for the newest block twice; nodes of others count that."""
+
 FIGURES_SECONDS: Final = 2.0
 MERCHANT_SECONDS: Final = 0.2
 KEEPER_SECONDS: Final = 0.5
@@ -82,6 +92,7 @@ BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
 
 CLOSING_STEPS_MAX: Final = 100
+UNBOOKED_SHOWN_MAX: Final = 8
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
 
@@ -125,6 +136,9 @@ class Settings(NamedTuple):
     confirmations: int = 2
     batch_age_ns: int = 250_000_000
     sandbox: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
+    door: DoorBounds = DoorBounds()
+    sockets_per_client: int = SOCKETS_PER_CLIENT
 
 
 def _quietly(_sequence: int, _last: int) -> None:
@@ -159,12 +173,11 @@ class Stack:
         self._build_chain()
         self._build_exchange()
         self._build_merchants()
-        await asyncio.to_thread(self.chain_loop.rebuild_keys)
         self._recover()
         self.acknowledger.read()
         self.pipeline.start()
         await self._list_what_is_missing()
-        self.chain_loop.resume()
+        await self.chain_loop.resume()
         for address in self.merchants.watched_addresses():
             self.watcher.watch(address)
         return self
@@ -203,7 +216,7 @@ class Stack:
     def _build_chain(self) -> None:
         settings = self.settings
         directory = settings.directory
-        directory.mkdir(parents=True, exist_ok=True)
+        private_directory(directory)
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
         record = directory / "deployment.json"
@@ -274,8 +287,15 @@ class Stack:
             self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
         )
         self.deposit_book = DepositBook(self.catalog)
+        self.unbooked = Unbooked(self.outbox)
         self.reconciler = Reconciler(
-            self.chain, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
+            self.chain,
+            self.outbox,
+            self.settler,
+            self.catalog,
+            deployment,
+            lambda: self.engine,
+            self.unbooked.pips,
         )
         self.acknowledger = Acknowledger(domain, acknowledging_signer(settings.directory))
 
@@ -331,16 +351,16 @@ class Stack:
             self.pipeline.follow_unremembered(unremembered)
         self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
-            chain=self.chain,
             settler=self.settler,
             watcher=self.watcher,
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
             deposit_book=self.deposit_book,
+            unbooked=self.unbooked,
             merchants=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(self.market_data, self.user_stream),
+            listeners=(self.desk, self.market_data, self.user_stream),
         )
 
     @property
@@ -381,18 +401,25 @@ class Stack:
             now_ns=self.now_ns,
             not_ready=self._not_ready,
             acknowledge=self.acknowledger.of,
-            restrictions=self.keeper.restrictions,
+            restrictions=self._restrictions,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
             routers=tuple(self.routers),
+            clients=Clients(settings.trusted_proxies),
+            sockets_per_client=settings.sockets_per_client,
+            operator_token=self.operator_token(),
         )
-        self.server = HttpServer(create_app(services), settings.host, settings.port)
+        app = create_app(services)
+        door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
+        self.server = HttpServer(app, settings.host, settings.port, door=door)
         self.port = await self.server.start()
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
         gc.freeze()
-        self._start_loop(self.chain_loop.turn, 0.1, "chain")
+        is_ours = not isinstance(settings.chain, Remote)
+        chain_seconds = EMBEDDED_CHAIN_SECONDS if is_ours else REMOTE_CHAIN_SECONDS
+        self._start_loop(self.chain_loop.turn, chain_seconds, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
         self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
@@ -421,7 +448,7 @@ class Stack:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             # A loop that cannot go on is a bug: better to stop and say so than to run on half.
-            self.log.error("loop failed", loop=task.get_name(), exc_info=error)
+            self.log.error("loop failed", loop=task.get_name(), fault=brief(error))
             _end_process(error)
 
     async def _tick(self) -> None:
@@ -432,9 +459,13 @@ class Stack:
         shown = self.metrics.settlement
         shown.show(await asyncio.to_thread(self.settler.figures))
         shown.reconciled_block.set(self.reconciliation.block)
+        shown.unbooked.set(len(self.unbooked))
         shown.tokens_halted.set(len(self.reconciliation.reasons))
         for symbol, pips in self.reconciliation.surplus.items():
             shown.surplus.labels(symbol).set(pips)
+
+    def _restrictions(self) -> list[str]:
+        return [*self.keeper.restrictions(), *map(str, self.unbooked.due()[:UNBOOKED_SHOWN_MAX])]
 
     def _not_ready(self) -> list[str]:
         missing = []
@@ -442,13 +473,14 @@ class Stack:
             missing.append(f"settlement is halted: {self.settler.halted}")
         missing += [f"trading is halted: {why}" for why in self.reconciliation.reasons]
         if self.chain_loop.unreachable:
-            missing.append(f"the chain does not answer: {self.chain_loop.unreachable}")
-        return missing
+            # What the node said is in the log: with some it names the key that we pay for.
+            missing.append("the chain does not answer")
+        return list(map(redacted, missing))
 
 
 def _end_process(error: BaseException) -> None:
     """End at once: what reached the disk decides at the next start, not this memory."""
-    structlog.get_logger("stack").critical("cannot go on", error=repr(error))
+    structlog.get_logger("stack").critical("cannot go on", error=brief(error))
     os._exit(EXIT_DISK_FAILED)
 
 
@@ -479,6 +511,9 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             cancels_per_address=100_000,
             orders_per_account=100_000,
             cancels_per_account=100_000,
+            orders_per_address=100_000,
         ),
         sandbox=True,
+        door=DoorBounds(per_network_max=5_000),
+        sockets_per_client=5_000,
     )

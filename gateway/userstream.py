@@ -4,8 +4,10 @@ A consumer like ``MarketData``: rebuilt by replay, bounded, published only to wh
 ids and digests come from the attachments; balances are asked from the ledger, which has them.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +18,7 @@ from engine.frames import Committed
 from engine.types import Outcome, Side
 from gateway.channels import Channels, Message
 from gateway.marketdata import BUSTED, settlement_row
+from gateway.orderhistory import Order, OrderHistory, Saved
 from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
 from settlement.attachments import SignedOrder, decode
@@ -25,6 +28,9 @@ from settlement.ports import Balance, TradeState
 
 FILLS_MAX: Final = 500
 """Fills kept an account."""
+
+PAGE_MAX: Final = 100
+"""Orders in one answer, 0.7 ms of the event loop: more are asked for page by page."""
 
 OWNERS_MAX: Final = 100_000
 """Trades whose owners are remembered until they are final; above it the oldest are forgotten."""
@@ -78,21 +84,6 @@ class Row(NamedTuple):
     maker_fee_pips: int
 
 
-class Order(msgspec.Struct):
-    """One order that is being matched or rests."""
-
-    order_id: int
-    market: int
-    account: int
-    side: Side
-    price_ticks: int
-    lots: int
-    lots_open: int
-    client_id: str
-    digest: bytes
-    time_ns: int
-
-
 class Fill(NamedTuple):
     """One side of one trade."""
 
@@ -112,6 +103,11 @@ class Fill(NamedTuple):
     """Whether it was undone."""
 
 
+def time_of(row: Row, batch: Committed) -> int:
+    """Return when the command of an event was sequenced."""
+    return int(batch.commands["time_ns"][row.sequence - batch.first_sequence])
+
+
 def orders_channel(account: bytes) -> str:
     """Return the internal channel of one account's orders and fills."""
     return f"orders/{account.hex()}"
@@ -123,17 +119,17 @@ def balances_channel(account: bytes) -> str:
 
 
 class _Memory(msgspec.Struct):
-    orders: list[Order]
-    open: dict[int, list[int]]
+    history: Saved
     fills: dict[int, list[Fill]]
     owners: dict[int, tuple[int, int]]
     event_index: int
+    frames: dict[int, int]
 
 
 class UserStream:
     """All accounts. ``balance`` takes (account address, token address)."""
 
-    memory_name = "user stream/2"
+    memory_name = "user stream/3"
 
     def __init__(
         self,
@@ -146,8 +142,9 @@ class UserStream:
         self._channels = channels
         self._balance = balance
         self._trade_state = trade_state
-        self._orders: dict[int, Order] = {}
-        self._open: dict[int, dict[int, Order]] = {}
+        self._history = OrderHistory()
+        self._frames: dict[int, int] = {}
+        """How many frames about its orders each account has been told, heard or not."""
         self._fills: dict[int, deque[Fill]] = {}
         self._owners: dict[int, tuple[int, int]] = {}
         self.event_index = 0
@@ -168,26 +165,23 @@ class UserStream:
         """See ``engine.frames.Rememberer``."""
         return msgspec.msgpack.encode(
             _Memory(
-                list(self._orders.values()),
-                {account: list(orders) for account, orders in self._open.items()},
+                self._history.save(),
                 {account: list(fills) for account, fills in self._fills.items()},
                 self._owners,
                 self.event_index,
+                self._frames,
             )
         )
 
     def load(self, memory: bytes) -> None:
         """See ``engine.frames.Rememberer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
-        self._orders = {order.order_id: order for order in saved.orders}
-        self._open = {
-            account: {order_id: self._orders[order_id] for order_id in order_ids}
-            for account, order_ids in saved.open.items()
-        }
+        self._history.load(saved.history)
         self._fills = {
             account: deque(fills, maxlen=FILLS_MAX) for account, fills in saved.fills.items()
         }
         self._owners, self.event_index = saved.owners, saved.event_index
+        self._frames = saved.frames
 
     def consume(self, batch: Committed) -> None:
         """Take one committed batch (``Catalog`` must have had it before)."""
@@ -213,6 +207,7 @@ class UserStream:
         assert isinstance(signed, SignedOrder), "a placed order has its evidence beside it"
         order = Order(
             row.order_id,
+            row.sequence,
             row.market,
             row.account,
             Side(row.side),
@@ -223,11 +218,11 @@ class UserStream:
             signed.digest,
             int(batch.commands["time_ns"][at]),
         )
-        self._orders[order.order_id] = order
+        self._history.accepted(order)
         self._tell(row.account, "accepted", row, {"order": self._order_row(order)})
 
     def _trade(self, row: Row, batch: Committed) -> None:
-        time_ns = int(batch.commands["time_ns"][row.sequence - batch.first_sequence])
+        time_ns = time_of(row, batch)
         self._owners[row.trade_id] = (row.account, row.maker_account)
         if len(self._owners) > OWNERS_MAX:
             del self._owners[next(iter(self._owners))]
@@ -237,8 +232,9 @@ class UserStream:
             ("maker", row.maker_id, row.maker_left, row.maker_fee_pips),
         )
         for role, order_id, left, fee in sides:
-            order = self._orders[order_id]
+            order = self._history[order_id]
             order.lots_open = left
+            order.lots_filled += row.amount
             fill = Fill(
                 row.trade_id,
                 order_id,
@@ -256,7 +252,7 @@ class UserStream:
             fresh = {"fill": self._fill_row(fill, TradeState("matched"))}
             self._tell(order.account, "fill", row, fresh)
             if left == 0:
-                self._forget(order)
+                self._end(order, row, time_ns)
 
     def _busted(self, row: Row, batch: Committed) -> None:
         """Tell both sides that a trade is undone, and mark it in their fills.
@@ -297,17 +293,17 @@ class UserStream:
 
     def _stands(self, row: Row, kind: str) -> None:
         """Show an order among the open ones; its owner sees what it hides as well."""
-        order = self._orders[row.order_id]
+        order = self._history[row.order_id]
         order.lots_open = row.amount + row.maker_left
-        self._open.setdefault(order.account, {})[order.order_id] = order
+        self._history.stands(order)
         self._tell(order.account, kind, row, {"order": self._order_row(order)})
 
     def _triggered(self, row: Row, _: Committed) -> None:
-        order = self._orders[row.order_id]
+        order = self._history[row.order_id]
         self._tell(order.account, "triggered", row, {"order": self._order_row(order)})
 
     def _amended(self, row: Row, _: Committed) -> None:
-        order = self._orders[row.order_id]
+        order = self._history[row.order_id]
         left = row.amount + row.maker_left
         gone = order.lots_open - left
         order.lots_open = left
@@ -319,9 +315,10 @@ class UserStream:
         }
         self._tell(row.account, "amended", row, amended)
 
-    def _ended(self, row: Row, _: Committed) -> None:
-        order = self._orders[row.order_id]
-        self._forget(order)
+    def _ended(self, row: Row, batch: Committed) -> None:
+        order = self._history[row.order_id]
+        order.reason = row.outcome
+        self._end(order, row, time_of(row, batch))
         kind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
         market = self._catalog.markets[row.market]
         ended = {
@@ -332,18 +329,16 @@ class UserStream:
         }
         self._tell(order.account, kind, row, ended)
 
-    def _forget(self, order: Order) -> None:
-        del self._orders[order.order_id]
-        mine = self._open.get(order.account, {})
-        mine.pop(order.order_id, None)
-        if not mine:
-            self._open.pop(order.account, None)
+    def _end(self, order: Order, row: Row, time_ns: int) -> None:
+        order.ended_event, order.ended_ns = row.event, time_ns
+        self._history.end(order)
 
     def _tell(self, account: int, kind: str, row: Row, fields: Mapping[str, object]) -> None:
+        self._frames[account] = number = self._frames.get(account, 0) + 1
         channel = orders_channel(self._catalog.address_of(account))
         if self._channels.heard(channel):
-            frame = {"channel": "orders", "type": kind, "event": row.event, **fields}
-            self._channels.publish(channel, Message(frame))
+            head = {"channel": "orders", "type": kind, "event": row.event, "number": number}
+            self._channels.publish(channel, Message({**head, **fields}))
 
     # Balances
 
@@ -410,17 +405,50 @@ class UserStream:
 
     # What is asked for
 
-    def open_orders(self, account: bytes) -> list[OwnOrder]:
-        """Return the resting orders of an address, oldest first."""
+    def frame_number(self, account: bytes) -> int:
+        """Return the number of the last frame about the orders of an address."""
         number = self._catalog.account_number(account)
-        mine = {} if number is None else self._open.get(number, {})
-        return [self._order_row(order) for order in mine.values()]
+        return 0 if number is None else self._frames.get(number, 0)
 
-    def fills(self, account: bytes, limit: int) -> list[OwnFill]:
-        """Return the last fills of an address, newest first, each with its settlement state."""
+    def open_orders(self, account: bytes, after: int = 0, limit: int = PAGE_MAX) -> list[OwnOrder]:
+        """Return resting orders of an address behind sequence ``after``, oldest first."""
+        number = self._catalog.account_number(account)
+        if number is None:
+            return []
+        return list(map(self._order_row, self._history.open_after(number, after, limit)))
+
+    def ended_orders(self, account: bytes, after: int, limit: int) -> list[OwnOrder]:
+        """Return orders of an address that ended behind event ``after``, first ended first."""
+        number = self._catalog.account_number(account)
+        if number is None:
+            return []
+        return list(map(self._order_row, self._history.ended_after(number, after, limit)))
+
+    def is_whole(self, account: bytes, after: int) -> bool:
+        """Return whether ``ended_orders`` has all that ended behind event ``after``."""
+        number = self._catalog.account_number(account)
+        return number is None or self._history.is_whole(number, after)
+
+    def order(self, account: bytes, name: int | bytes | str) -> OwnOrder | None:
+        """Return an order of an address by id, digest or client id; None if it is not kept."""
+        number = self._catalog.account_number(account)
+        if number is None:
+            return None
+        if isinstance(name, int):
+            order = self._history.find(number, name)
+        elif isinstance(name, bytes):
+            order = self._history.find_digest(number, name)
+        else:
+            order = self._history.find_client_id(number, name)
+        return None if order is None else self._order_row(order)
+
+    def fills(self, account: bytes, limit: int, before: int = 2**63) -> list[OwnFill]:
+        """Return the last fills of an address before trade ``before``, newest first, each with its
+        settlement state."""
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
-        newest = list(mine)[-limit:][::-1]
+        end = bisect_left(mine, before, key=lambda fill: fill.trade_id)
+        newest = list(islice(mine, max(0, end - limit), end))[::-1]
         return [
             self._fill_row(fill, BUSTED if fill.is_busted else self._trade_state(fill.trade_id))
             for fill in newest
@@ -445,6 +473,11 @@ class UserStream:
             "lots": order.lots,
             "open": quantity_text(market, order.lots_open),
             "lots_open": order.lots_open,
+            "lots_filled": order.lots_filled,
+            "sequence": order.sequence,
+            "ended": order.why,
+            "ended_event": order.ended_event or None,
+            "ended_ns": str(order.ended_ns) if order.ended_event else None,
         }
 
     def _fill_row(self, fill: Fill, state: TradeState) -> OwnFill:

@@ -15,10 +15,11 @@ import msgspec
 from sqlalchemy import Engine, func, select
 
 from engine.types import Outcome
-from merchants.database import transaction
+from merchants.database import is_there, transaction
 from merchants.keyring import SECRET_SIZE, Keyring
 from merchants.model import Store
 from merchants.refusal import Refusal
+from merchants.webhooks.egress import Egress
 from settlement.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
@@ -35,7 +36,10 @@ SIDES_SELL: Final = 2
 """Bit 1 of ``KeyGrant.sides``: the key may sell and may not buy."""
 
 API_KEY_SIZE: Final = 32
+STORE_OF_KEY: Final = "SELECT 1 FROM stores WHERE api_key_hash = ?"
 WEBHOOK_SECRET_SIZE: Final = 32
+
+ZERO_ADDRESS: Final = bytes(20)
 
 TypedFields = list[dict[str, str]]
 
@@ -135,6 +139,7 @@ class Accounts:
         exchange: ExchangePort,
         settlement: SettlementPort,
         keyring: Keyring,
+        egress: Egress,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
     ) -> None:
@@ -142,14 +147,24 @@ class Accounts:
         self._exchange = exchange
         self._settlement = settlement
         self._keyring = keyring
+        self._egress = egress
         self._clock = clock
         self._entropy = entropy
 
     def create(self, request: StoreRequest) -> StoreCreated | Refusal:
-        """Make a store with a fresh session key. Refuses UNKNOWN_MARKET."""
+        """Make a store with a fresh session key.
+
+        Refuses UNKNOWN_MARKET, BAD_WALLET for an address that nobody can sign for, and
+        BAD_WEBHOOK_URL for one that can never be sent to.
+        """
         market = self._exchange.catalog.market(request.market)
         if market is None:
             return Refusal(Outcome.UNKNOWN_MARKET, {"market": request.market})
+        if self._is_nobodys(request.wallet):
+            return Refusal(Outcome.BAD_WALLET, {"wallet": "0x" + request.wallet.hex()})
+        unreachable = self._egress.refusal(request.webhook_url) if request.webhook_url else ""
+        if unreachable:
+            return Refusal(Outcome.BAD_WEBHOOK_URL, {"why": unreachable})
 
         now_ns = self._clock()
         secret = self._entropy(SECRET_SIZE)
@@ -184,6 +199,12 @@ class Accounts:
             store.grant_nonce = max(now_ns // 10**6, (last or 0) + 1)
             session.add(store)
         return StoreCreated(store.id, api_key, webhook_secret, grant_of(store))
+
+    def _is_nobodys(self, wallet: bytes) -> bool:
+        """Return whether what is paid to ``wallet`` is lost: zero, the exchange, a token."""
+        catalog, domain = self._exchange.catalog, self._exchange.domain
+        tokens = {token.address for token in catalog.tokens}
+        return wallet in {ZERO_ADDRESS, domain.contract, *tokens}
 
     def approve(self, store_id: str, signature: bytes) -> Store | Refusal:
         """Take the wallet's signature over the grant and see that the contract gets it.
@@ -226,6 +247,8 @@ class Accounts:
     def authenticate(self, api_key: str) -> Store | None:
         """Return the store whose API key this is."""
         wanted = _api_key_hash(api_key)
+        if not is_there(self._database, STORE_OF_KEY, wanted):
+            return None
         with transaction(self._database) as session:
             store = session.scalar(select(Store).where(Store.api_key_hash == wanted))
         if store is None or not hmac.compare_digest(store.api_key_hash, wanted):

@@ -9,7 +9,6 @@ from typing import Final
 
 from engine.types import MONEY_MAX
 from settlement.catalog import Token
-from settlement.eip712 import keccak256
 
 PIPS_DECIMALS: Final = 8
 
@@ -51,11 +50,3 @@ def raw_covering(token: Token, pips: int) -> int:
 def hex_of(value: bytes) -> str:
     """Return bytes as 0x and lower-case hex."""
     return "0x" + value.hex()
-
-
-def checksum_address(address: bytes) -> str:
-    """Return an address in EIP-55 form, whose mixed case lets a wallet notice a wrong letter."""
-    digits = address.hex()
-    check = keccak256(digits.encode()).hex()
-    pairs = zip(digits, check, strict=False)  # The hash is longer than the address.
-    return "0x" + "".join(d.upper() if c >= "8" else d for d, c in pairs)

@@ -117,7 +117,8 @@ DELIVERY_EDGES: Final[Edges[DeliveryState]] = {
     ),
     DeliveryState.RETRYING: frozenset({DeliveryState.DELIVERED, DeliveryState.DEAD}),
     DeliveryState.DELIVERED: frozenset(),
-    DeliveryState.DEAD: frozenset(),
+    # What was in the air when its endpoint was given up may still arrive.
+    DeliveryState.DEAD: frozenset({DeliveryState.DELIVERED}),
 }
 
 

@@ -6,14 +6,14 @@ the journal's cursor is part of it. Whatever moment the process dies at, the nex
 the rows what is still to be done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
 import numpy as np
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from engine.commands import Kind
 from engine.events import EventKind
@@ -22,12 +22,21 @@ from engine.types import Outcome
 from merchants.accounts import Accounts, StoreCreated, StoreRequest
 from merchants.checkout import Checkout, checkout_of
 from merchants.conversion import Conversions
-from merchants.database import CURSOR_ROW, open_database, transaction
+from merchants.database import CURSOR_ROW, is_there, open_database, transaction
 from merchants.documents import EventDocument, InvoiceDocument, event_document, invoice_document
 from merchants.invoices import Deposit, InvoiceRequest, Invoices, Transfer, parameters_hash
 from merchants.keyring import Keyring
 from merchants.lifecycles import InvoiceState, PaymentState
-from merchants.model import Cursor, Delivery, Event, IdempotencyKey, Invoice, Payment, Store
+from merchants.model import (
+    Conversion,
+    Cursor,
+    Delivery,
+    Event,
+    IdempotencyKey,
+    Invoice,
+    Payment,
+    Store,
+)
 from merchants.refusal import Refusal
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
@@ -39,6 +48,8 @@ ROWS_MAX: Final = 100
 """Most rows of one kind that a step works on, so that no step takes long."""
 
 PAGE_MAX: Final = 100
+
+INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
 
 WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
 """How long after an invoice was made a payment to its address is still noticed by itself."""
@@ -88,6 +99,7 @@ class Merchants:
             exchange=exchange,
             settlement=settlement,
             keyring=keyring,
+            egress=egress,
             clock=clock,
             entropy=entropy,
         )
@@ -165,6 +177,8 @@ class Merchants:
 
     def checkout(self, invoice_id: str) -> Checkout | None:
         """Return what the customer of an invoice sees; None if there is no such invoice."""
+        if not is_there(self._database, INVOICE_OF_ID, invoice_id):
+            return None
         with transaction(self._database) as session:
             invoice = session.get(Invoice, invoice_id)
             if invoice is None:
@@ -181,7 +195,12 @@ class Merchants:
         limit: int = PAGE_MAX,
     ) -> list[InvoiceDocument]:
         """Return a store's invoices, the newest first, at most ``PAGE_MAX``."""
-        query = select(Invoice).where(Invoice.store_id == store_id)
+        # All of their rows in three queries, not in three for each.
+        rows_too = (
+            selectinload(Invoice.payments),
+            selectinload(Invoice.conversions).selectinload(Conversion.fills),
+        )
+        query = select(Invoice).options(*rows_too).where(Invoice.store_id == store_id)
         if order_id is not None:
             query = query.where(Invoice.order_id == order_id)
         if state is not None:
@@ -223,10 +242,12 @@ class Merchants:
         with transaction(self._database) as session:
             return list(session.scalars(recent))
 
-    def payment_seen(self, transfer: Transfer) -> bool:
-        """Take a transfer from the chain watcher; return whether it pays one of our invoices."""
+    def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
+        """Take transfers from the chain watcher; return of each whether it pays one of our
+        invoices."""
         with transaction(self._database) as session:
-            return self.invoices.payment_seen(session, transfer, self._clock())
+            now_ns = self._clock()
+            return [self.invoices.payment_seen(session, one, now_ns) for one in transfers]
 
     def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
         """Return the block of each transfer that is counted and not booked, by hash and index.

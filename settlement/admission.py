@@ -7,34 +7,36 @@ will demand is demanded here, before the order gets a sequence. What only the le
 """
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from engine.commands import Kind, command
-from engine.events import EventKind, Events
+from engine.events import EVENT, EventKind, Events
 from engine.frames import Committed, Frame
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal, decode
 from settlement.busts import busted_by
 from settlement.catalog import Catalog, Market
 from settlement.keys import MAY_BUY, MAY_SELL, KeyBook
+from settlement.nonces import NS, Before, Lane, Nonces, Refused, Spent, lane_of
 
-LANE_FIRST: Final = 0x8000
-LANE_LAST: Final = 0xFFFF
-SINGLE_SHOT_NONCE_MAX: Final = (1 << 40) - 1
-LANE_NONCE_MAX: Final = (1 << 64) - 1
-NS: Final = 1_000_000_000
-PRUNE_EVERY: Final = 4096
+EXPIRY_MAX_S: Final = 30 * 24 * 3600
+"""How far ahead an order may expire: what is remembered of it is remembered no longer."""
 
-K = TypeVar("K")
-V = TypeVar("V")
-Lane = tuple[bytes, int, int]
-"""(account, lane, half): one slot on chain that carries one order at a time."""
+AGAIN_NS: Final = 600 * NS
+"""How long after its first refusal a signed order may still be tried again. Not for ever: whoever
+holds a copy of it may do so too."""
 
+ANSWERS_MAX: Final = 1 << 17
+"""Answers kept for those who send an order again, beside those to orders that stand. Older ones
+are answered by their nonce: it is spent."""
+
+EXPIRIES_SPARE: Final = 1024
 
 SIGNED: Final = (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kind.POISON)
 """Commands that may carry a signature: what it was for is spent, whatever became of it."""
@@ -42,129 +44,103 @@ SIGNED: Final = (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kind.POISON)
 ANSWERS: Final = (EventKind.ACCEPTED, EventKind.REJECTED, EventKind.POISONED)
 
 
-class Refused(NamedTuple):
-    """Why an order was not admitted, with figures for the client."""
-
-    outcome: Outcome
-    detail: dict[str, str]
-
-
 class First(NamedTuple):
-    """What became of an order the first time its digest was seen."""
+    """What became of an order the first time its digest was seen, or the last time it was refused.
+
+    ``rows`` are the events about the order itself, as bytes; ``refused_ns`` is when it was refused
+    first, 0 for an order that was taken.
+    """
 
     outcome: Outcome
     sequence: int
     time_ns: int
     order_id: int
+    rows: bytes = b""
+    refused_ns: int = 0
 
-
-class _LaneState:
-    __slots__ = ("nonce", "open", "order_id")
-
-    def __init__(self, nonce: int = 0, is_open: bool = False, order_id: int = 0) -> None:
-        self.nonce = nonce
-        self.open = is_open
-        self.order_id = order_id
-        """The order that stands there, 0 while it is on its way or there is none."""
-
-    def all(self) -> tuple[int, bool, int]:
-        """Return what a lane is made from."""
-        return self.nonce, self.open, self.order_id
+    def events(self) -> Events | None:
+        """Return what the order led to when it came in; None if it was not taken."""
+        return np.frombuffer(self.rows, EVENT) if self.rows else None
 
 
 class _Promise(NamedTuple):
     """Something that was admitted and is not in the journal yet, and what stood before it."""
 
     signed: SignedOrder | SignedWithdrawal
-    nonce_before: int | None = None
-    lane_before: tuple[int, bool, int] | None = None
+    before: Before
+
+
+class _Standing(NamedTuple):
+    """An order in the book: its lane half, digest and client id."""
+
+    lane: Lane
+    digest: bytes
+    client_id: str
 
 
 class _Memory(msgspec.Struct):
     """Everything that the journal has made us remember, as it stands in a snapshot."""
 
-    single_shot: dict[bytes, int]
-    lanes: dict[Lane, tuple[int, bool, int]]
-    lane_of_order: dict[int, Lane]
-    first: dict[bytes, tuple[int, First]]
+    spent: Spent
+    standing: dict[int, _Standing]
+    first: list[tuple[bytes, First]]
     client_ids: dict[tuple[bytes, str], bytes]
-    withdrawals: dict[bytes, int]
     expiries: list[tuple[int, int]]
     key_of_order: dict[int, tuple[bytes, bytes]]
     notional_used: dict[tuple[bytes, bytes], int]
-    since_prune: int
 
 
 class Admission:
     """Nonces, lanes, digests and client ids of all accounts; rebuilt from the journal."""
 
-    memory_name = "admission/1"
+    memory_name = "admission/2"
 
-    def __init__(self, catalog: Catalog, keys: KeyBook) -> None:
+    def __init__(self, catalog: Catalog, keys: KeyBook, answers_max: int = ANSWERS_MAX) -> None:
         self._catalog = catalog
         self._keys = keys
-        self._single_shot: dict[bytes, int] = {}
-        self._lanes: dict[Lane, _LaneState] = {}
-        self._lane_of_order: dict[int, Lane] = {}
-        self._first: dict[bytes, tuple[int, First | None]] = {}
+        self._answers_max = answers_max
+        self._nonces = Nonces()
+        self._standing: dict[int, _Standing] = {}
+        self._first: OrderedDict[bytes, First] = OrderedDict()
         self._client_ids: dict[tuple[bytes, str], bytes] = {}
-        self._owner_of_client_id: dict[bytes, tuple[bytes, str]] = {}
-        self._withdrawals: dict[bytes, int] = {}
+        """Names of orders that are on their way or stand, with their digests."""
         self._expiries: list[tuple[int, int]] = []
         self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
         self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
-        self._since_prune = 0
         self._in_flight: dict[bytes, _Promise] = {}
 
     def save(self) -> bytes:
         """See ``engine.frames.Rememberer``: what is in flight may never reach the journal."""
-        single_shot, withdrawals = dict(self._single_shot), dict(self._withdrawals)
-        lanes = {lane: state.all() for lane, state in self._lanes.items()}
-        keys, since_prune = deepcopy(self._keys), self._since_prune
-        for signed, nonce, lane in reversed(self._in_flight.values()):
+        keys, nonces = deepcopy(self._keys), Nonces()
+        nonces.load(self._nonces.saved())
+        client_ids = dict(self._client_ids)
+        for signed, before in reversed(self._in_flight.values()):
+            nonces.put_back(signed, before)
             if isinstance(signed, SignedWithdrawal):
-                _put_back(withdrawals, signed.account, nonce)
                 continue
-            since_prune -= 1
-            if signed.flags & OrderBits.SINGLE_SHOT:
-                _put_back(single_shot, signed.account, nonce)
-            else:
-                _put_back(lanes, _lane(signed), lane)
+            client_ids.pop((signed.account, signed.client_id), None)
             if signed.signer != signed.account:
                 keys.use(signed.account, signed.signer, -signed.quote_amount)
         return msgspec.msgpack.encode(
             _Memory(
-                single_shot,
-                lanes,
-                self._lane_of_order,
-                {
-                    digest: (expiry, answer)
-                    for digest, (expiry, answer) in self._first.items()
-                    if answer is not None
-                },
-                {
-                    owner: digest
-                    for owner, digest in self._client_ids.items()
-                    if digest not in self._in_flight
-                },
-                withdrawals,
+                nonces.saved(),
+                self._standing,
+                list(self._first.items()),
+                client_ids,
                 self._expiries,
                 self._key_of_order,
                 keys.notional_used,
-                since_prune,
             )
         )
 
     def load(self, memory: bytes) -> None:
         """See ``engine.frames.Rememberer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
-        self._single_shot, self._withdrawals = saved.single_shot, saved.withdrawals
-        self._lanes = {lane: _LaneState(*state) for lane, state in saved.lanes.items()}
-        self._lane_of_order, self._key_of_order = saved.lane_of_order, saved.key_of_order
-        self._first = dict(saved.first)
+        self._nonces.load(saved.spent)
+        self._standing, self._key_of_order = saved.standing, saved.key_of_order
+        self._first = OrderedDict(saved.first)
         self._client_ids = saved.client_ids
-        self._owner_of_client_id = {d: owner for owner, d in saved.client_ids.items()}
-        self._expiries, self._since_prune = saved.expiries, saved.since_prune
+        self._expiries = saved.expiries
         self._key_orders = {}
         for order_id, key in saved.key_of_order.items():
             self._key_orders.setdefault(key, set()).add(order_id)
@@ -175,34 +151,61 @@ class Admission:
 
         Call it for the youngest first: each puts back what stood before it.
         """
-        signed, nonce, lane = self._in_flight.pop(digest)
+        signed, before = self._in_flight.pop(digest)
+        self._nonces.put_back(signed, before)
         if isinstance(signed, SignedWithdrawal):
-            _put_back(self._withdrawals, signed.account, nonce)
             return
-        self._since_prune -= 1
-        del self._first[digest]
-        owner = self._owner_of_client_id.pop(digest, None)
-        if owner is not None:
-            del self._client_ids[owner]
-        if signed.flags & OrderBits.SINGLE_SHOT:
-            _put_back(self._single_shot, signed.account, nonce)
-        else:
-            _put_back(self._lanes, _lane(signed), None if lane is None else _LaneState(*lane))
+        self._free_client_id(signed.account, signed.client_id, digest)
         if signed.signer != signed.account:
             self._keys.use(signed.account, signed.signer, -signed.quote_amount)
 
     def first(self, digest: bytes) -> First | None:
         """Return the first answer to this very order, for a resend; None if it is not known."""
-        found = self._first.get(digest)
-        return found[1] if found is not None else None
+        return self._first.get(digest)
+
+    def may_try_again(self, order: SignedOrder, now_ns: int) -> bool:
+        """Return whether an order that the engine refused may be sequenced once more.
+
+        Only while its nonce could still be used on chain, and soon. What broke an assertion of ours
+        would break it again.
+        """
+        first = self._first.get(order.digest)
+        return (
+            first is not None
+            and first.outcome not in (Outcome.ACCEPTED, Outcome.POISONED)
+            and now_ns - first.refused_ns <= AGAIN_NS
+            and self._nonces.is_last_of(order)
+        )
 
     def next_nonce(self, account: bytes) -> int:
-        """Return a single-shot nonce that ``account`` may use now."""
-        return self._single_shot.get(account, 0) + 1
+        """Return a single-shot nonce that ``account`` may use now; 0 if it has none left."""
+        return self._nonces.next_single_shot(account)
+
+    def next_withdrawal_nonce(self, account: bytes) -> int:
+        """Return a nonce that ``account`` may use now for a withdrawal."""
+        return self._nonces.next_withdrawal(account)
+
+    def lane_now(self, account: bytes, lane: int, upper_half: bool) -> tuple[int, int]:
+        """Return the next nonce of a lane half, and the order that stands there, or 0."""
+        return self._nonces.lane_now(_half(account, lane, upper_half))
+
+    def cancel_queued(self, account: bytes, order_id: int) -> None:
+        """A cancel of an account's order is about to be queued.
+
+        Commands are carried out in their order, and a cancel by its owner leaves no order behind,
+        for if it is refused the order was gone. So its lane may be used by what is queued later.
+        """
+        standing = self._standing.get(order_id)
+        if standing is not None and standing.lane[0] == account:
+            self._nonces.cancel_queued(order_id)
+
+    def cancel_answered(self, order_id: int) -> None:
+        """The cancel of ``cancel_queued`` is over."""
+        self._nonces.cancel_answered(order_id)
 
     def has_expired(self, now_ns: int) -> bool:
         """Return whether an order is in the book that the engine's clock has not yet removed."""
-        while self._expiries and self._expiries[0][1] not in self._lane_of_order:
+        while self._expiries and self._expiries[0][1] not in self._standing:
             heapq.heappop(self._expiries)
         return bool(self._expiries) and self._expiries[0][0] * NS <= now_ns
 
@@ -218,22 +221,21 @@ class Admission:
         Return the resting orders that this catches. Binds here at once, there after the exit
         delay, so what is matched by now still settles.
         """
-        if lane == 0:
-            self._single_shot[account] = max(self._single_shot.get(account, 0), nonce)
-            return []
-        half = (account, lane, int(OrderBits.UPPER_HALF) if upper_half else 0)
-        state = self._lanes.setdefault(half, _LaneState())
-        caught = state.open and state.nonce <= nonce
-        state.nonce = max(state.nonce, nonce)
-        if not caught:
-            return []
-        return [order_id for order_id, at in self._lane_of_order.items() if at == half]
+        caught = self._nonces.cancelled_on_chain(_half(account, lane, upper_half), nonce)
+        return [caught] if lane and caught else []
 
     def admit(self, order: SignedOrder, now_ns: int) -> np.void | Refused:
         """Return the PLACE command for ``order`` and spend its nonce, or say why not.
 
         A refusal changes nothing.
         """
+        judged = self.judge(order, now_ns)
+        if not isinstance(judged, Refused):
+            self.promise(order)
+        return judged
+
+    def judge(self, order: SignedOrder, now_ns: int) -> np.void | Refused:
+        """Return the PLACE command for ``order``, or say why not; changes nothing."""
         market = self._catalog.market_of_pair(order.base, order.quote)
         if market is None:
             pair = {"base": order.base.hex(), "quote": order.quote.hex()}
@@ -242,7 +244,7 @@ class Admission:
             lambda: self._refuse_identity(order),
             lambda: _refuse_expiry(order, now_ns),
             lambda: _refuse_amounts(order, market),
-            lambda: self._refuse_nonce(order),
+            lambda: self._refuse_nonce(order, now_ns),
             lambda: self._refuse_key(order, market),
         )
         for check in checks:
@@ -254,18 +256,19 @@ class Admission:
             return Refused(
                 Outcome.INSUFFICIENT_BALANCE, {"why": "the account has never had a deposit"}
             )
-        self._spend(order, now_ns)
         return _place(order, market, account)
 
-    def admit_withdrawal(self, withdrawal: SignedWithdrawal) -> Refused | None:
-        """Spend the withdrawal's nonce, or say that it is not above the account's last."""
-        last = self._withdrawals.get(withdrawal.account, 0)
-        if withdrawal.nonce <= last:
-            detail = {"last": str(last), "nonce": str(withdrawal.nonce)}
-            return Refused(Outcome.NONCE_USED, detail)
-        before = self._withdrawals.get(withdrawal.account)
+    def promise(self, order: SignedOrder) -> None:
+        """Spend what an order needs that was judged good, and is queued next."""
+        self._in_flight[order.digest] = _Promise(order, self._spend(order))
+
+    def admit_withdrawal(self, withdrawal: SignedWithdrawal, now_ns: int) -> Refused | None:
+        """Spend the withdrawal's nonce, or say why it cannot be."""
+        refused = self._nonces.refuse_withdrawal(withdrawal, now_ns)
+        if refused is not None:
+            return refused
+        before = self._nonces.spend_withdrawal(withdrawal)
         self._in_flight[withdrawal.digest] = _Promise(withdrawal, before)
-        self._withdrawals[withdrawal.account] = withdrawal.nonce
         return None
 
     def consume(self, batch: Committed) -> None:
@@ -280,13 +283,17 @@ class Admission:
                 signed = decode(frame.attachment)
                 if isinstance(signed, SignedOrder):
                     placed = signed
-                    self._spend(placed, int(frame.command["time_ns"]))
-                elif isinstance(signed, SignedWithdrawal):
-                    last = self._withdrawals.get(signed.account, 0)
-                    self._withdrawals[signed.account] = max(last, signed.nonce)
-                    self._in_flight.pop(signed.digest, None)
+                    if self._in_flight.pop(placed.digest, None) is None:
+                        self._spend(placed)
+                elif (
+                    isinstance(signed, SignedWithdrawal)
+                    and self._in_flight.pop(signed.digest, None) is None
+                ):
+                    self._nonces.spend_withdrawal(signed)
             order_id = self._answer(placed, frame) if placed is not None else 0
             self._follow(frame.events, placed, order_id)
+            if placed is not None and order_id not in self._standing:
+                self._free_client_id(placed.account, placed.client_id, placed.digest)
 
     def _refuse_identity(self, order: SignedOrder) -> Refused | None:
         bits = order.flags
@@ -304,28 +311,10 @@ class Admission:
                 return Refused(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
         return None
 
-    def _refuse_nonce(self, order: SignedOrder) -> Refused | None:
-        if order.flags & OrderBits.SINGLE_SHOT:
-            if order.lane != 0:
-                return Refused(Outcome.BAD_LANE, {"why": "single-shot orders use lane 0"})
-            if not 1 <= order.nonce <= SINGLE_SHOT_NONCE_MAX:
-                return Refused(Outcome.BAD_NONCE, {"why": "1 .. 2**40 - 1", **_nonce(order)})
-            last = self._single_shot.get(order.account, 0)
-            if order.nonce <= last:
-                return Refused(Outcome.NONCE_USED, {"last": str(last), **_nonce(order)})
+    def _refuse_nonce(self, order: SignedOrder, now_ns: int) -> Refused | None:
+        if self.may_try_again(order, now_ns):
             return None
-        if not LANE_FIRST <= order.lane <= LANE_LAST:
-            return Refused(Outcome.BAD_LANE, {"why": "32768 .. 65535", "lane": str(order.lane)})
-        if not 1 <= order.nonce <= LANE_NONCE_MAX:
-            return Refused(Outcome.BAD_NONCE, {"why": "1 .. 2**64 - 1", **_nonce(order)})
-        lane = self._lanes.get(_lane(order))
-        if lane is not None and order.nonce <= lane.nonce:
-            return Refused(Outcome.NONCE_USED, {"last": str(lane.nonce), **_nonce(order)})
-        if lane is not None and lane.open:
-            return Refused(
-                Outcome.LANE_BUSY, {"lane": str(order.lane), "nonce_open": str(lane.nonce)}
-            )
-        return None
+        return self._nonces.refuse(order, now_ns)
 
     def _refuse_key(self, order: SignedOrder, market: Market) -> Refused | None:
         if order.signer == order.account:
@@ -355,44 +344,41 @@ class Admission:
             )
         return None
 
-    def _spend(self, order: SignedOrder, now_ns: int) -> None:
-        if order.digest in self._first:
-            return
-        self._first[order.digest] = (order.expiry, None)
-        self._in_flight[order.digest] = self._promise(order)
+    def _spend(self, order: SignedOrder) -> Before:
         if order.client_id:
             self._client_ids[order.account, order.client_id] = order.digest
-            self._owner_of_client_id[order.digest] = (order.account, order.client_id)
-        if order.flags & OrderBits.SINGLE_SHOT:
-            last = self._single_shot.get(order.account, 0)
-            self._single_shot[order.account] = max(last, order.nonce)
-        else:
-            lane = self._lanes.setdefault(_lane(order), _LaneState())
-            lane.nonce, lane.open = max(lane.nonce, order.nonce), True
         if order.signer != order.account:
             # The contract counts at the order's own limit, so this is all that it can use up.
             self._keys.use(order.account, order.signer, order.quote_amount)
-        self._since_prune += 1
-        if self._since_prune >= PRUNE_EVERY:
-            self._prune(now_ns // NS)
-
-    def _promise(self, order: SignedOrder) -> _Promise:
-        if order.flags & OrderBits.SINGLE_SHOT:
-            return _Promise(order, nonce_before=self._single_shot.get(order.account))
-        lane = self._lanes.get(_lane(order))
-        return _Promise(order, lane_before=None if lane is None else lane.all())
+        return self._nonces.spend(order)
 
     def _answer(self, order: SignedOrder, frame: Frame) -> int:
         """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""
-        self._in_flight.pop(order.digest, None)
+        self._nonces.answered(order)
         own = [event for event in frame.answer if event["kind"] in ANSWERS]
-        accepted = own[0]["kind"] == EventKind.ACCEPTED
-        order_id = int(own[0]["order_id"]) if accepted else 0
-        outcome = Outcome.ACCEPTED if accepted else Outcome(int(own[0]["outcome"]))
-        answer = First(outcome, frame.sequence, int(frame.command["time_ns"]), order_id)
-        self._first[order.digest] = (order.expiry, answer)
+        time_ns = int(frame.command["time_ns"])
+        if own[0]["kind"] == EventKind.ACCEPTED:
+            order_id = int(own[0]["order_id"])
+            events = frame.events
+            about = (events["order_id"] == order_id) | (events["maker_id"] == order_id)
+            rows = events[about].tobytes()
+            answer = First(Outcome.ACCEPTED, frame.sequence, time_ns, order_id, rows)
+        else:
+            order_id, before = 0, self._first.get(order.digest)
+            since = time_ns if before is None else before.refused_ns
+            outcome = Outcome(int(own[0]["outcome"]))
+            answer = First(outcome, frame.sequence, time_ns, 0, refused_ns=since)
+        self._first[order.digest] = answer
+        self._forget_answers()
         self._give_back(order, order_id, frame.events)
         return order_id
+
+    def _forget_answers(self) -> None:
+        """Drop the oldest answers above the bound, but none to an order that stands."""
+        while len(self._first) > self._answers_max + len(self._standing):
+            digest, oldest = self._first.popitem(last=False)
+            if oldest.order_id in self._standing:
+                self._first[digest] = oldest
 
     def _give_back(self, order: SignedOrder, order_id: int, events: Events) -> None:
         """Return to a session key the notional of what neither traded nor stands."""
@@ -431,51 +417,41 @@ class Admission:
                     left = market.quote_pips(_lots_open(event), int(event["price_ticks"]))
                     self._keys.use(*key, -left)
                 self._close_lane(about)
-        lane = None if placed is None else self._lanes.get(_lane(placed))
-        if lane is not None and lane.order_id == 0:
-            lane.open = False
 
     def _open_lane(self, order: SignedOrder, order_id: int) -> None:
         """Remember that an order stands, and who signed it."""
-        self._lane_of_order[order_id] = _lane(order)
-        # A single shot that waits for its trigger is in lane 0, which nobody ever asks about.
-        lane = self._lanes.setdefault(_lane(order), _LaneState())
-        lane.open, lane.order_id = True, order_id
+        lane = lane_of(order)
+        self._standing[order_id] = _Standing(lane, order.digest, order.client_id)
+        self._nonces.stands(lane, order_id)
         heapq.heappush(self._expiries, (order.expiry, order_id))
+        if len(self._expiries) > 2 * len(self._standing) + EXPIRIES_SPARE:
+            # Most are of orders that left long before they would have expired.
+            self._expiries = [due for due in self._expiries if due[1] in self._standing]
+            heapq.heapify(self._expiries)
         if order.signer != order.account:
             key = (order.account, order.signer)
             self._key_of_order[order_id] = key
             self._key_orders.setdefault(key, set()).add(order_id)
 
     def _close_lane(self, order_id: int) -> None:
-        lane = self._lane_of_order.pop(order_id, None)
-        if lane is not None:
-            self._lanes[lane].open, self._lanes[lane].order_id = False, 0
+        standing = self._standing.pop(order_id, None)
+        if standing is not None:
+            self._nonces.left(standing.lane, order_id)
+            self._free_client_id(standing.lane[0], standing.client_id, standing.digest)
         key = self._key_of_order.pop(order_id, None)
         if key is not None:
             self._key_orders[key].discard(order_id)
+            if not self._key_orders[key]:
+                del self._key_orders[key]
 
-    def _prune(self, now: int) -> None:
-        """Forget digests that have expired: sent again they are refused as expired anyway."""
-        self._since_prune = 0
-        dead = [
-            digest
-            for digest, (expiry, answer) in self._first.items()
-            if expiry < now and answer is not None
-        ]
-        for digest in dead:
-            del self._first[digest]
-            owner = self._owner_of_client_id.pop(digest, None)
-            if owner is not None and self._client_ids.get(owner) == digest:
-                del self._client_ids[owner]
+    def _free_client_id(self, account: bytes, client_id: str, digest: bytes) -> None:
+        """An order is over, whose name another may have now."""
+        if self._client_ids.get((account, client_id)) == digest:
+            del self._client_ids[account, client_id]
 
 
-def _put_back(table: dict[K, V], key: K, before: V | None) -> None:
-    """Let ``table`` have at ``key`` what it had before, which may be nothing."""
-    if before is None:
-        table.pop(key, None)
-    else:
-        table[key] = before
+def _half(account: bytes, lane: int, upper_half: bool) -> Lane:
+    return account, lane, int(OrderBits.UPPER_HALF) if upper_half else 0
 
 
 def _lots_open(event: np.void) -> int:
@@ -483,19 +459,14 @@ def _lots_open(event: np.void) -> int:
     return int(event["amount"]) + int(event["maker_left"])
 
 
-def _lane(order: SignedOrder) -> Lane:
-    return order.account, order.lane, order.flags & OrderBits.UPPER_HALF
-
-
-def _nonce(order: SignedOrder) -> dict[str, str]:
-    return {"nonce": str(order.nonce)}
-
-
 def _refuse_expiry(order: SignedOrder, now_ns: int) -> Refused | None:
     if order.expiry * NS <= now_ns:
         return Refused(
             Outcome.ORDER_EXPIRED, {"expiry": str(order.expiry), "now": str(now_ns // NS)}
         )
+    latest = now_ns // NS + EXPIRY_MAX_S
+    if order.expiry > latest:
+        return Refused(Outcome.EXPIRY_TOO_FAR, {"expiry": str(order.expiry), "latest": str(latest)})
     return None
 
 

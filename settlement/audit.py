@@ -4,9 +4,11 @@ An auditor replays the log with an engine of its own and trusts nobody. Every co
 by its owner; every trade must have gone to the first in line; every batch on chain must commit to
 exactly these commands and events, and carry exactly their trades; every deposit must be on chain,
 and every one on chain in the log. A record that was edited, dropped, inserted or moved shows up in
-at least one of these, even if the whole log was hashed anew.
+at least one of these, even if the whole log was hashed anew. What no batch covers yet only an
+acknowledgement can prove: whoever holds some can have them held against the log too.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -17,6 +19,7 @@ from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Side
 from settlement import merkle
+from settlement.acknowledgements import Acknowledgement
 from settlement.attachments import (
     AnyAttachment,
     DepositEvidence,
@@ -28,15 +31,15 @@ from settlement.attachments import (
 )
 from settlement.busts import busted_by
 from settlement.catalog import Catalog, ChangesOfTerms
-from settlement.eip712 import Domain
+from settlement.eip712 import Domain, acknowledgement_digest, recover
 from settlement.evidence import order_faults, withdrawal_faults
 from settlement.itemlog import item_of
 from settlement.opened import OpenedBatch
 from settlement.priority import Priority
-from settlement.published import Published
-from settlement.watcher import Deposited
+from settlement.published import Money, Published
 
 FAULTS_MAX: Final = 100
+NS: Final = 10**9
 SIGNED_KINDS: Final = (Kind.PLACE, Kind.REPLACE)
 
 
@@ -63,10 +66,12 @@ class Audit:
         self._priority = Priority()
         self._orders: dict[int, SignedOrder] = {}
         self._items: list[bytes] = []
+        self._heads: list[bytes] = []
+        """What the log hashes to with each command."""
         self._trades: dict[int, list[LoggedTrade]] = {}
         """By sequence."""
         self._busted: set[int] = set()
-        self._booked: set[tuple[bytes, int]] = set()
+        self._booked: Counter[Money] = Counter()
         self._booked_block = 0
         self.faults: list[str] = list(published.faults)
 
@@ -87,6 +92,7 @@ class Audit:
 
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
+        self._heads += batch.heads
         for part in batch.parts():
             self._catalog.consume(part)
             for frame in part.frames():
@@ -103,10 +109,33 @@ class Audit:
             expected = batch.header.first_sequence + batch.header.command_count
             for fault in self._batch_faults(batch):
                 self._say(f"batch {batch.header.batch}: {fault}")
-        for key, money in self._published.money.items():
-            if money.block_number < self._booked_block and key not in self._booked:
-                self._say(f"{money.value} is on chain and not in the log")
+        for money, blocks in self._published.money.items():
+            due = sum(block < self._booked_block for block in blocks)
+            if due > self._booked[money] and self._published.is_bookable(money):
+                self._say(f"{money} is on chain and not in the log")
         return self.faults
+
+    def compare(self, words: list[Acknowledgement], signer: bytes | None) -> list[str]:
+        """Hold what the operator signed against the log; return what differs, in sentences.
+
+        ``signer`` is whose word the bond answers for; None if nobody's.
+        """
+        return [fault for word in words for fault in self._word_faults(word, signer)]
+
+    def _word_faults(self, word: Acknowledgement, signer: bytes | None) -> Iterator[str]:
+        where = f"acknowledged command {word.sequence}"
+        digest = acknowledgement_digest(self._domain, word.sequence, word.item, word.head)
+        signed_by = recover(digest, word.signature)
+        if signed_by is None or signed_by != word.signer:
+            yield f"{where}: the signature is not the signer's"
+        elif signer is not None and signed_by != signer:
+            yield f"{where}: signed by 0x{signed_by.hex()}, the bond answers for 0x{signer.hex()}"
+        if not 1 <= word.sequence <= len(self._items):
+            yield f"{where} is missing: the log ends at {len(self._items)}"
+        elif self._items[word.sequence - 1] != word.item:
+            yield f"{where} is another command in the log, or had other events"
+        elif self._heads[word.sequence - 1] != word.head:
+            yield f"{where}: what stands before it is not what it was"
 
     # One command.
 
@@ -136,6 +165,7 @@ class Audit:
         if kind in SIGNED_KINDS:
             if isinstance(attachment, SignedOrder):
                 yield from order_faults(self._catalog, self._domain, row, attachment)
+                yield from self._signer_faults(frame, attachment)
             else:
                 yield "an order without a signature"
         elif kind == Kind.WITHDRAW:
@@ -146,6 +176,14 @@ class Audit:
         elif kind in (Kind.DEPOSIT, Kind.EXIT_END) and _was_done(frame):
             yield from self._money_faults(frame, attachment)
 
+    def _signer_faults(self, frame: Frame, order: SignedOrder) -> Iterator[str]:
+        """Only the owner signs for an account, or a key that it has granted on chain."""
+        time_s = int(frame.command["time_ns"]) // NS
+        if order.signer == order.account:
+            return
+        if not self._published.had_key(order.account, order.signer, time_s):
+            yield f"0x{order.signer.hex()} had no right to sign for 0x{order.account.hex()}"
+
     def _money_faults(self, frame: Frame, attachment: AnyAttachment | None) -> Iterator[str]:
         row = frame.command
         if isinstance(attachment, WithdrawalReturned) or (
@@ -155,21 +193,21 @@ class Audit:
         if not isinstance(attachment, DepositEvidence | ExitEvidence):
             yield "money without evidence"
             return
-        key = (attachment.tx_hash, attachment.log_index)
-        found = self._published.money.get(key)
-        if key in self._booked:
-            yield "the same log entry is booked twice"
-        self._booked.add(key)
+        booked = Money(
+            attachment.tx_hash,
+            "Deposited" if row["kind"] == Kind.DEPOSIT else "ExitFinished",
+            self._catalog.address_of(int(row["account"])),
+            self._catalog.tokens[int(row["token"])].address,
+            int(row["amount"]),
+            attachment.ref if isinstance(attachment, DepositEvidence) else b"",
+        )
+        self._booked[booked] += 1
         self._booked_block = max(self._booked_block, attachment.block_number)
-        if found is None:
-            yield "the chain has no such log entry"
-            return
-        value = found.value
-        told = (value.account, value.token, value.amount)
-        token = self._catalog.tokens[int(row["token"])].address
-        booked = (self._catalog.address_of(int(row["account"])), token, int(row["amount"]))
-        if told != booked or isinstance(value, Deposited) != (row["kind"] == Kind.DEPOSIT):
-            yield f"the log entry says {value}"
+        there = len(self._published.money.get(booked, ()))
+        if not there:
+            yield f"the chain does not say {booked}"
+        elif self._booked[booked] > there:
+            yield "the same log entry is booked twice"
 
     def _trades_of(self, frame: Frame, order: AnyAttachment | None) -> Iterator[LoggedTrade]:
         for event in frame.events:

@@ -3,10 +3,15 @@
 ``Chain`` is the seam: everything else in settlement sees blocks, logs and receipts as plain values.
 ``RpcChain`` speaks raw JSON-RPC through any web3 provider. Nothing here fills in a nonce or a fee:
 the outbox decides both, because what is sent must be on disk before it is sent.
+
+A node answers a question about blocks it does not have yet with nothing, and behind one address
+there may be many nodes. So whoever asks for logs is told at the same time, in one request, that
+the node has the block that the logs are to reach; without that the answer counts for nothing.
 """
 
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import requests
 from web3 import HTTPProvider, Web3
@@ -19,6 +24,15 @@ RANGE_BLOCKS_MAX = 2_000
 ANSWER_SECONDS_MAX = 10
 """How long a node may keep us waiting for one answer. Whoever asks tries again by itself, so
 nothing below does: web3's own five attempts of 30 s each made one silent node cost 150 s a call."""
+
+
+TOGETHER_MAX: Final = 50
+"""Most questions in one request."""
+
+COUNT_MAX: Final = 2**63 - 1
+"""Block numbers, indices and times are kept in 64 bits; a node that says more is not believed."""
+
+T = TypeVar("T")
 
 
 class ChainUnavailableError(Exception):
@@ -44,7 +58,8 @@ class Block(NamedTuple):
 
 
 class Log(NamedTuple):
-    """One log entry. ``(tx_hash, log_index)`` names it; the index counts within the block."""
+    """One log entry. ``log_index`` counts within the block, so that the same entry has another one
+    where its transaction has come into another block."""
 
     address: bytes
     topics: tuple[bytes, ...]
@@ -86,6 +101,15 @@ class Sent(NamedTuple):
 
 BlockTag = int | Literal["latest", "safe", "finalized"]
 
+Topics = list[bytes | list[bytes] | None]
+
+
+class LogFilter(NamedTuple):
+    """Which logs are wanted: of any of ``addresses``, with ``topics`` as a node takes them."""
+
+    addresses: list[bytes]
+    topics: Topics
+
 
 class Chain(Protocol):
     """An EVM chain, seen through one node. Every method may raise ``ChainUnavailableError``."""
@@ -105,14 +129,20 @@ class Chain(Protocol):
     ) -> bytes:
         """Return what the contract returns. Raises ``CallRevertedError``."""
 
-    def logs(
-        self,
-        addresses: list[bytes],
-        topics: list[bytes | list[bytes] | None],
-        first: int,
-        last: int,
-    ) -> list[Log]:
-        """Return the logs of blocks ``first`` to ``last``, both included, in chain order."""
+    def logs(self, addresses: list[bytes], topics: Topics, first: int, last: int) -> list[Log]:
+        """Return the logs of blocks ``first`` to ``last``, both included, in chain order.
+
+        Only from a node that shows, in the same answer, that it has block ``last``.
+        """
+
+    def logs_of(self, block: Block, wanted: list[LogFilter]) -> list[Log]:
+        """Return the logs of this very block that any of ``wanted`` lets through, in order.
+
+        Only from a node that has the block, by its hash.
+        """
+
+    def positions(self, logs: list[Log]) -> list[int]:
+        """Return of each log its place within its transaction, which no other block changes."""
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Return the receipt; None while the transaction is in no block."""
@@ -141,6 +171,26 @@ def _number(answer: Any) -> int:
     return int(answer, 16) if isinstance(answer, str) else int(answer)
 
 
+def _count(answer: Any) -> int:
+    """Return a number that has to fit where we keep it."""
+    number = _number(answer)
+    if not 0 <= number <= COUNT_MAX:
+        raise ValueError(f"{number} is out of range")
+    return number
+
+
+_NO_ANSWER: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading something else than an answer ends in."""
+
+
+def _parsed(what: str, parse: Callable[[Any], T], answer: Any) -> T:
+    """Return ``answer`` as a value; what is none is as if nobody had answered."""
+    try:
+        return parse(answer)
+    except _NO_ANSWER as error:
+        raise ChainUnavailableError(f"{what}: no such answer, {error!r}") from error
+
+
 def _octets(answer: Any) -> bytes:
     return bytes.fromhex(answer.removeprefix("0x")) if isinstance(answer, str) else bytes(answer)
 
@@ -151,11 +201,15 @@ def _hex(octets: bytes) -> str:
 
 def _block(answer: Any) -> Block:
     return Block(
-        _number(answer["number"]),
+        _count(answer["number"]),
         _octets(answer["hash"]),
         _octets(answer["parentHash"]),
-        _number(answer["timestamp"]),
+        _count(answer["timestamp"]),
     )
+
+
+def _block_or_none(answer: Any) -> Block | None:
+    return None if answer is None else _block(answer)
 
 
 def _log(answer: Any) -> Log:
@@ -163,11 +217,53 @@ def _log(answer: Any) -> Log:
         _octets(answer["address"]),
         tuple(_octets(topic) for topic in answer["topics"]),
         _octets(answer["data"]),
-        _number(answer["blockNumber"]),
+        _count(answer["blockNumber"]),
         _octets(answer["blockHash"]),
         _octets(answer["transactionHash"]),
-        _number(answer["logIndex"]),
+        _count(answer["logIndex"]),
     )
+
+
+def _is_block(number: int, answer: Any) -> bool:
+    block = _parsed("eth_getBlockByNumber", _block_or_none, answer)
+    return block is not None and block.number == number
+
+
+def _logs(answer: Any) -> list[Log]:
+    return [_log(entry) for entry in answer]
+
+
+def _receipt(answer: Any) -> Receipt | None:
+    if answer is None or answer["blockHash"] is None:
+        return None
+    contract = answer.get("contractAddress")
+    return Receipt(
+        _octets(answer["transactionHash"]),
+        _count(answer["blockNumber"]),
+        _octets(answer["blockHash"]),
+        _number(answer["status"]) == 1,
+        _count(answer["gasUsed"]),
+        _count(answer["effectiveGasPrice"]),
+        _octets(contract) if contract else None,
+    )
+
+
+def _input(answer: Any) -> bytes:
+    if answer is None:
+        return b""
+    return _octets(answer["input"] if "input" in answer else answer["data"])
+
+
+def _base_fee(answer: Any) -> int:
+    return _count(answer.get("baseFeePerGas") or 0)
+
+
+def _log_start(answer: Any) -> tuple[bytes, int]:
+    return _octets(answer["blockHash"]), _count(answer["logs"][0]["logIndex"])
+
+
+def _place(log: Log) -> tuple[int, int]:
+    return log.block_number, log.log_index
 
 
 _REFUSALS = (
@@ -184,6 +280,12 @@ def _refusal(reason: str) -> Sent:
         if any(phrase in words for phrase in phrases):
             return Sent(sending, reason)
     return Sent(Sending.REFUSED, reason)
+
+
+class _Refused(NamedTuple):
+    """A node's refusal of one question among several."""
+
+    error: Any
 
 
 class RpcChain:
@@ -203,27 +305,40 @@ class RpcChain:
             # A ValueError is an answer that is not JSON: a proxy's page, say.
             raise ChainUnavailableError(f"{method}: {error}") from error
 
-    def _read(self, method: str, *params: Any) -> Any:
+    def _read(self, parse: Callable[[Any], T], method: str, *params: Any) -> T:
         try:
-            return self._ask(method, *params)
+            answer = self._ask(method, *params)
         except Web3RPCError as error:
             raise ChainUnavailableError(f"{method}: {error}") from error
+        return _parsed(method, parse, answer)
+
+    def _together(self, *calls: tuple[str, list[Any]]) -> list[Any]:
+        """Return the answers to all of ``calls``, which go as one request so that one node answers
+        them. What it refuses is ``_Refused``."""
+        what = " and ".join(dict.fromkeys(method for method, _ in calls))
+        asked = [(cast(RPCEndpoint, method), params) for method, params in calls]
+        try:
+            answers = self._web3.provider.make_batch_request(asked)  # type: ignore[attr-defined]
+            if not isinstance(answers, list) or len(answers) != len(calls):
+                raise ChainUnavailableError(f"{what}: the node does not take them together")
+            return [_Refused(one["error"]) if "error" in one else one["result"] for one in answers]
+        except (Web3Exception, requests.RequestException, OSError, *_NO_ANSWER) as error:
+            raise ChainUnavailableError(f"{what}: {error!r}") from error
 
     @property
     def chain_id(self) -> int:
         """See ``Chain``; asked once."""
         if self._chain_id is None:
-            self._chain_id = _number(self._read("eth_chainId"))
+            self._chain_id = self._read(_count, "eth_chainId")
         return self._chain_id
 
     def head(self) -> Block:
         """See ``Chain``."""
-        return _block(self._read("eth_getBlockByNumber", "latest", False))
+        return self._read(_block, "eth_getBlockByNumber", "latest", False)
 
     def block(self, number: int) -> Block | None:
         """See ``Chain``."""
-        answer = self._read("eth_getBlockByNumber", hex(number), False)
-        return None if answer is None else _block(answer)
+        return self._read(_block_or_none, "eth_getBlockByNumber", hex(number), False)
 
     def call(
         self, to: bytes, calldata: bytes, block: BlockTag = "latest", sender: bytes = bytes(20)
@@ -232,17 +347,12 @@ class RpcChain:
         tag = hex(block) if isinstance(block, int) else block
         message = {"from": _hex(sender), "to": _hex(to), "data": _hex(calldata)}
         try:
-            return _octets(self._ask("eth_call", message, tag))
+            answer = self._ask("eth_call", message, tag)
         except Web3RPCError as error:
             raise _call_failure(error) from error
+        return _parsed("eth_call", _octets, answer)
 
-    def logs(
-        self,
-        addresses: list[bytes],
-        topics: list[bytes | list[bytes] | None],
-        first: int,
-        last: int,
-    ) -> list[Log]:
+    def logs(self, addresses: list[bytes], topics: Topics, first: int, last: int) -> list[Log]:
         """See ``Chain``; a range the node refuses is halved until it takes it."""
         found: list[Log] = []
         wanted = [
@@ -251,44 +361,67 @@ class RpcChain:
         ][::-1]
         while wanted:
             start, end = wanted.pop()
-            try:
-                answer = self._ask("eth_getLogs", _log_filter(addresses, topics, start, end))
-            except Web3RPCError as error:
-                if start == end:
-                    raise ChainUnavailableError(f"eth_getLogs of block {start}: {error}") from error
+            asked = _asked(addresses, topics) | {"fromBlock": hex(start), "toBlock": hex(end)}
+            answer, shown = self._together(
+                ("eth_getLogs", [asked]), ("eth_getBlockByNumber", [hex(end), False])
+            )
+            if isinstance(shown, _Refused) or not _is_block(end, shown):
+                raise ChainUnavailableError(f"eth_getLogs: the node has no block {end} yet")
+            if not isinstance(answer, _Refused):
+                found += _parsed("eth_getLogs", _logs, answer)
+            elif start == end:
+                raise ChainUnavailableError(f"eth_getLogs of block {start}: {answer.error}")
+            else:
                 middle = (start + end) >> 1
                 wanted += [(middle + 1, end), (start, middle)]
-            else:
-                found += map(_log, answer)
-        return sorted(found, key=lambda log: (log.block_number, log.log_index))
+        return sorted(found, key=_place)
+
+    def logs_of(self, block: Block, wanted: list[LogFilter]) -> list[Log]:
+        """See ``Chain``; asked for by its hash, beside the block itself."""
+        name = _hex(block.hash)
+        calls = [
+            ("eth_getLogs", [_asked(one.addresses, one.topics) | {"blockHash": name}])
+            for one in wanted
+        ]
+        shown, *answers = self._together(("eth_getBlockByHash", [name, False]), *calls)
+        if isinstance(shown, _Refused) or _parsed("a block", _block_or_none, shown) != block:
+            raise ChainUnavailableError(f"eth_getLogs: the node has no block {name}")
+        found: set[Log] = set()
+        for answer in answers:
+            if isinstance(answer, _Refused):
+                raise ChainUnavailableError(f"eth_getLogs of block {name}: {answer.error}")
+            found.update(_parsed("eth_getLogs", _logs, answer))
+        if any((log.block_hash, log.block_number) != (block.hash, block.number) for log in found):
+            raise ChainUnavailableError(f"eth_getLogs: logs of another block than {name}")
+        return sorted(found, key=_place)
+
+    def positions(self, logs: list[Log]) -> list[int]:
+        """See ``Chain``; receipts tell where in the block the first log of each is."""
+        blocks = {log.tx_hash: log.block_hash for log in logs}
+        starts: dict[bytes, int] = {}
+        hashes = list(blocks)
+        for at in range(0, len(hashes), TOGETHER_MAX):
+            part = hashes[at : at + TOGETHER_MAX]
+            calls = [("eth_getTransactionReceipt", [_hex(tx_hash)]) for tx_hash in part]
+            for tx_hash, answer in zip(part, self._together(*calls), strict=True):
+                block_hash, start = _parsed("eth_getTransactionReceipt", _log_start, answer)
+                if block_hash != blocks[tx_hash]:
+                    raise ChainUnavailableError(f"0x{tx_hash.hex()} is in another block now")
+                starts[tx_hash] = start
+        return [log.log_index - starts[log.tx_hash] for log in logs]
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """See ``Chain``."""
-        answer = self._read("eth_getTransactionReceipt", _hex(tx_hash))
-        if answer is None or answer["blockHash"] is None:
-            return None
-        contract = answer.get("contractAddress")
-        return Receipt(
-            tx_hash,
-            _number(answer["blockNumber"]),
-            _octets(answer["blockHash"]),
-            _number(answer["status"]) == 1,
-            _number(answer["gasUsed"]),
-            _number(answer["effectiveGasPrice"]),
-            _octets(contract) if contract else None,
-        )
+        return self._read(_receipt, "eth_getTransactionReceipt", _hex(tx_hash))
 
     def calldata(self, tx_hash: bytes) -> bytes:
         """See ``Chain``."""
-        answer = self._read("eth_getTransactionByHash", _hex(tx_hash))
-        if answer is None:
-            return b""
-        return _octets(answer["input"] if "input" in answer else answer["data"])
+        return self._read(_input, "eth_getTransactionByHash", _hex(tx_hash))
 
     def nonce(self, address: bytes, *, pending: bool) -> int:
         """See ``Chain``."""
         tag = "pending" if pending else "latest"
-        return _number(self._read("eth_getTransactionCount", _hex(address), tag))
+        return self._read(_count, "eth_getTransactionCount", _hex(address), tag)
 
     def send_raw(self, raw: bytes) -> Sent:
         """See ``Chain``."""
@@ -300,16 +433,15 @@ class RpcChain:
 
     def base_fee(self) -> int:
         """See ``Chain``."""
-        block = self._read("eth_getBlockByNumber", "latest", False)
-        return _number(block.get("baseFeePerGas") or 0)
+        return self._read(_base_fee, "eth_getBlockByNumber", "latest", False)
 
     def code(self, address: bytes) -> bytes:
         """See ``Chain``."""
-        return _octets(self._read("eth_getCode", _hex(address), "latest"))
+        return self._read(_octets, "eth_getCode", _hex(address), "latest")
 
     def balance(self, address: bytes) -> int:
         """See ``Chain``."""
-        return _number(self._read("eth_getBalance", _hex(address), "latest"))
+        return self._read(_number, "eth_getBalance", _hex(address), "latest")
 
 
 def node_at(url: str, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> Chain:
@@ -325,17 +457,13 @@ def node_at(url: str, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> Chain:
     )
 
 
-def _log_filter(
-    addresses: list[bytes], topics: list[bytes | list[bytes] | None], first: int, last: int
-) -> dict[str, Any]:
+def _asked(addresses: list[bytes], topics: Topics) -> dict[str, Any]:
     return {
         "address": [_hex(address) for address in addresses],
         "topics": [
             [_hex(one) for one in topic] if isinstance(topic, list) else topic and _hex(topic)
             for topic in topics
         ],
-        "fromBlock": hex(first),
-        "toBlock": hex(last),
     }
 
 

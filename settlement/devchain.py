@@ -296,6 +296,8 @@ class TesterNode:
             case "evm_mine":
                 self._tester.mine_block()
                 return "0x0"
+            case "eth_getLogs" if params and "blockHash" in params[0]:
+                params = [self._by_number(params[0])]
         try:
             answer = self._web3.manager.request_blocking(cast(RPCEndpoint, method), params)
         except _RevertedError as error:
@@ -305,6 +307,14 @@ class TesterNode:
         except _TESTER_REFUSALS as error:
             raise RpcRefusedError(-32000, _usual_words(str(error))) from error
         return _wire(answer)
+
+    def _by_number(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Return a filter for one block as eth-tester knows it."""
+        block = self.ask("eth_getBlockByHash", [wanted["blockHash"], False])
+        if block is None:
+            raise RpcRefusedError(-32000, "unknown block")
+        rest = {name: value for name, value in wanted.items() if name != "blockHash"}
+        return rest | {"fromBlock": block["number"], "toBlock": block["number"]}
 
     def at(self, timestamp: int) -> None:
         """See ``Node``."""
@@ -366,7 +376,7 @@ class DevChain:
     """A development chain on a directory; one process at a time.
 
     What comes by ``rpc`` as ``eth_sendRawTransaction`` or ``evm_mine`` is durable. What goes past
-    it to ``rpc_url``, and anvil's own methods (``anvil_reorg``, ``anvil_setBalance``), survive a
+    it to ``rpc_url``, which a sandbox therefore tells nobody, and anvil's own methods survive a
     clean stop only. Any thread may call; eth-tester answers them one after the other.
     """
 
@@ -511,6 +521,11 @@ class _DevProvider(JSONBaseProvider):
                 error["data"] = refused.data
             return cast(RPCResponse, {"jsonrpc": "2.0", "id": 1, "error": error})
         return cast(RPCResponse, {"jsonrpc": "2.0", "id": 1, "result": result})
+
+    def make_batch_request(
+        self, requests: list[tuple[RPCEndpoint, Any]]
+    ) -> list[RPCResponse] | RPCResponse:
+        return [self.make_request(method, params) for method, params in requests]
 
 
 def _raw_hex(params: list[Any]) -> str:

@@ -29,6 +29,9 @@ class Payout(NamedTuple):
 
     sequence: int
     withdrawal: SignedWithdrawal
+    after_sequence: int
+    """The newest command with trades before it, zero if there was none. The contract pays when a
+    batch has covered that: whatever batches there are, and however they are cut or cut anew."""
 
 
 class Draft:

@@ -25,6 +25,7 @@ ORDER_TYPE: Final = (
 WITHDRAWAL_TYPE: Final = (
     "Withdrawal(address account,address token,uint64 amount,address to,uint64 nonce,uint32 expiry)"
 )
+COUNTERSIGNATURE_TYPE: Final = "Countersignature(bytes32 withdrawal,uint64 afterSequence)"
 GRANT_TYPE: Final = (
     "KeyGrant(address account,address key,address base,address quote,uint8 sides,uint32 expiry,"
     "uint64 notionalCap,uint64 floorPrice,uint64 nonce)"
@@ -45,6 +46,7 @@ def keccak256(message: bytes) -> bytes:
 _DOMAIN_TYPE_HASH: Final = keccak256(DOMAIN_TYPE.encode())
 _ORDER_TYPE_HASH: Final = keccak256(ORDER_TYPE.encode())
 _WITHDRAWAL_TYPE_HASH: Final = keccak256(WITHDRAWAL_TYPE.encode())
+_COUNTERSIGNATURE_TYPE_HASH: Final = keccak256(COUNTERSIGNATURE_TYPE.encode())
 _GRANT_TYPE_HASH: Final = keccak256(GRANT_TYPE.encode())
 _ACKNOWLEDGEMENT_TYPE_HASH: Final = keccak256(ACKNOWLEDGEMENT_TYPE.encode())
 _LOGIN_TYPE_HASH: Final = keccak256(LOGIN_TYPE.encode())
@@ -61,7 +63,8 @@ class KeyGrant(NamedTuple):
     """Allow ``key`` to sign orders for ``account`` within a scope.
 
     ``sides``: bit 0 may buy, bit 1 may sell. ``notional_cap``: quote pips over the key's life.
-    ``floor_price``: quote pips per whole base token below which no sell may settle.
+    ``floor_price``: quote pips per whole base token below which no sell order's limit may lie; it
+    is not zero where the key may sell.
     """
 
     account: bytes
@@ -122,7 +125,7 @@ def order_digest(domain: Domain, order: SignedOrder) -> bytes:
 
 
 def withdrawal_digest(domain: Domain, withdrawal: SignedWithdrawal) -> bytes:
-    """Return the digest that owner and operator both sign."""
+    """Return the digest that the owner signs."""
     return _digest(
         domain,
         keccak256(
@@ -135,6 +138,14 @@ def withdrawal_digest(domain: Domain, withdrawal: SignedWithdrawal) -> bytes:
             + _uint(withdrawal.expiry)
         ),
     )
+
+
+def countersignature_digest(domain: Domain, withdrawal: bytes, after_sequence: int) -> bytes:
+    """Return the digest by which the operator consents to the withdrawal of that digest,
+    to be paid once a batch has covered ``after_sequence``."""
+    assert len(withdrawal) == 32, "a digest"
+    content = _COUNTERSIGNATURE_TYPE_HASH + withdrawal + _uint(after_sequence)
+    return _digest(domain, keccak256(content))
 
 
 def grant_digest(domain: Domain, grant: KeyGrant) -> bytes:

@@ -70,6 +70,8 @@ class Mirror:
     def settle(self, batch: EncodedBatch, trades: list[SettledTrade]) -> None:
         """Apply ``trades`` as ``batch``. Raises ``RefusedError`` and changes nothing."""
         header = batch.header
+        if trades and header.command_count == 0:
+            raise RefusedError("TradesWithoutCommands")
         if header.batch != self.next_batch:
             raise RefusedError("BatchOutOfOrder")
         if header.prev_head != self.head:
@@ -141,6 +143,11 @@ class Mirror:
             raise RefusedError("KeyOutOfScope")
         if grant.expiry < close_time:
             raise RefusedError("KeyExpired")
+        if (
+            order.flags & OrderBits.SELL
+            and order.quote_amount * PIPS_PER_TOKEN < order.base_amount * grant.floor_price
+        ):
+            raise RefusedError("BelowFloorPrice")
 
     def _trade(self, trade: SettledTrade) -> None:
         buy, sell, base, quote = trade.buy, trade.sell, trade.base_pips, trade.quote_pips
@@ -166,12 +173,10 @@ class Mirror:
         self.credit(sell.account, sell.quote, quote - sell_fee)
         for order in (buy, sell):
             if order.signer != order.account:
-                self._charge_key(order, base, quote)
+                self._charge_key(order, base)
 
-    def _charge_key(self, order: SignedOrder, base: int, quote: int) -> None:
+    def _charge_key(self, order: SignedOrder, base: int) -> None:
         grant = self.keys[order.account, order.signer]
-        if order.flags & OrderBits.SELL and quote * PIPS_PER_TOKEN < base * grant.floor_price:
-            raise RefusedError("BelowFloorPrice")
         # At the order's own limit, so that a better price can never use up more than was promised.
         notional = base * order.quote_amount // order.base_amount
         if notional > grant.notional_cap:

@@ -49,6 +49,12 @@ class Outbox:
         self._engine.dispose()
 
     @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Open a transaction for somebody who keeps a table of its own in this file."""
+        with self._writing, self._engine.begin() as db:
+            yield db
+
+    @contextmanager
     def _change(self, state: ActionState) -> Iterator[sa.Connection]:
         """Open the transaction that brings something into ``state``."""
         with self._writing:

@@ -83,6 +83,20 @@ cursors = sa.Table(
     sa.Column("value", sa.Integer, nullable=False),
 )
 
+unbooked = sa.Table(
+    "unbooked",
+    tables,
+    sa.Column("tx_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("likeness", sa.LargeBinary, primary_key=True),
+    sa.Column("rank", sa.Integer, primary_key=True),
+    sa.Column("block_number", sa.Integer, nullable=False),
+    sa.Column("log_index", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+    sa.Column("outcome", sa.String, nullable=False),
+)
+"""Money that moved on chain and that the ledger could not take; see ``settlement.unbooked``."""
+
 
 VERSION = 2
 """Of these tables, kept in the file: a file of another version is refused."""

@@ -4,6 +4,7 @@ Two small protocols, so that merchants and pages never see a pipeline, a socket 
 ``gateway.exchange`` and ``settlement.settler`` implement them.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from engine.receipt import Receipt
@@ -19,6 +20,23 @@ class Balance(NamedTuple):
 
     available: int
     held: int
+
+
+class LaneNonce(NamedTuple):
+    """What one half of a lane takes next, and the order that stands there, or 0."""
+
+    lane: int
+    upper_half: bool
+    nonce: int
+    order_id: int
+
+
+class AccountNonces(NamedTuple):
+    """Nonces that an account may use now; ``single_shot`` is 0 when it has used up the last."""
+
+    single_shot: int
+    withdrawal: int
+    lanes: list[LaneNonce]
 
 
 class TradeState(NamedTuple):
@@ -39,10 +57,14 @@ class ExchangePort(Protocol):
     catalog: Catalog
     domain: Domain
 
-    async def place(self, order: SignedOrder) -> Receipt:
+    async def place(
+        self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
+    ) -> Receipt:
         """Admit and sequence one signed order; answered when it is on disk.
 
-        The same digest again gives the first receipt's outcome, sequence and order id.
+        The same digest again gives the first receipt, as long as it is remembered; one that the
+        engine refused is tried again, for a while. ``charge`` is called with the account when the
+        order is proven, admitted and new, just before it is queued, and may raise to prevent that.
         """
 
     async def cancel(self, account: bytes, order_id: int) -> Receipt:
@@ -58,7 +80,10 @@ class ExchangePort(Protocol):
         """Return (price_ticks, lots), best first."""
 
     def next_nonce(self, account: bytes) -> int:
-        """Return a single-shot nonce that ``account`` may use now."""
+        """Return a single-shot nonce that ``account`` may use now; 0 if it has none left."""
+
+    def nonces(self, account: bytes, lanes: Sequence[int]) -> AccountNonces:
+        """Return the nonces that ``account`` may use now, those of ``lanes`` for both halves."""
 
     def now_ns(self) -> int:
         """Return the exchange's clock."""
@@ -77,7 +102,17 @@ class SettlementPort(Protocol):
         """Relay a wallet's approval of a session key to the contract."""
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
-        """Return the CREATE2 address that can pay only into ``account`` with ``ref``."""
+        """Return the CREATE2 address that can pay only into ``account`` with ``ref``.
+
+        Transfers to it are reported from now on.
+        """
+
+    def unwatch(self, address: bytes) -> None:
+        """Report no more transfers to ``address``; none of them may be unconfirmed."""
+
+    def newest_block(self) -> int:
+        """Return the newest block that was read: what is in block ``b`` has ``newest_block() - b
+        + 1`` confirmations."""
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
         """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

@@ -16,9 +16,11 @@ from settlement.chain import (
     Chain,
     ChainUnavailableError,
     Log,
+    LogFilter,
     Receipt,
     Sending,
     Sent,
+    Topics,
     node_at,
 )
 
@@ -137,18 +139,22 @@ class QuorumChain:
             raise CallRevertedError(reasons[output], output)
         return output
 
-    def logs(
-        self,
-        addresses: list[bytes],
-        topics: list[bytes | list[bytes] | None],
-        first: int,
-        last: int,
-    ) -> list[Log]:
-        """See ``Chain``."""
+    def logs(self, addresses: list[bytes], topics: Topics, first: int, last: int) -> list[Log]:
+        """See ``Chain``; each node shows for itself that it has the last block."""
         return self._agreed(
             f"the logs of blocks {first} to {last}",
             lambda node: node.logs(addresses, topics, first, last),
         )
+
+    def logs_of(self, block: Block, wanted: list[LogFilter]) -> list[Log]:
+        """See ``Chain``."""
+        return self._agreed(
+            f"the logs of block {block.number}", lambda node: node.logs_of(block, wanted)
+        )
+
+    def positions(self, logs: list[Log]) -> list[int]:
+        """See ``Chain``."""
+        return self._agreed("where logs begin", lambda node: node.positions(logs))
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """See ``Chain``."""

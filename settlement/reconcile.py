@@ -2,7 +2,8 @@
 
 At the last final block, everything that came in or went out up to there is in the ledger. What the
 ledger knows beyond it is on its way: trades that no batch up to there carries, withdrawals that are
-not paid there. With those taken back, each account, the fees and the whole vault must agree.
+not paid there. With those taken back, and what could not be booked yet put beside it, each account,
+the fees and the whole vault must agree.
 The ledger is cut on the thread that owns it, the chain is asked on the worker's.
 """
 
@@ -56,6 +57,9 @@ class Cut(NamedTuple):
     queued: Counter[Holding]
     """Withdrawals that settlement has not decided about yet."""
 
+    unbooked: Counter[Holding]
+    """What came in on chain, less what left, and is not in the ledger."""
+
 
 class Difference(NamedTuple):
     """Where vault and ledger part; pips."""
@@ -85,6 +89,7 @@ class Reconciler:
         catalog: Catalog,
         deployment: Deployment,
         ledger: Callable[[], Ledger],
+        unbooked: Callable[[], Counter[Holding]],
     ) -> None:
         self._chain = chain
         self._outbox = outbox
@@ -93,6 +98,7 @@ class Reconciler:
         self._catalog = catalog
         self._deployment = deployment
         self._ledger = ledger
+        self._unbooked = unbooked
         self._touched: dict[int, None] = {}
         self._next = 0
         self._swept: Counter[bytes] = Counter()
@@ -132,6 +138,7 @@ class Reconciler:
             {token.address: ledger.supply(token.number) for token in tokens},
             trades,
             queued,
+            self._unbooked(),
         )
 
     def compare(self, cut: Cut, block: int) -> list[Difference]:
@@ -149,6 +156,7 @@ class Reconciler:
             found += self._difference(token, "fees", expected, self._fees(address, block), block)
             owned = cut.supply[address] - self._swept[address]
             owned += sum(pips for (_, t), pips in owed.items() if t == address)
+            owned += sum(pips for (_, t), pips in cut.unbooked.items() if t == address)
             held = self._custody(token, block)
             self.surplus[token.symbol] = max(held - owned, 0)
             found += self._difference(token, "custody", owned, min(held, owned), block)
@@ -172,7 +180,7 @@ class Reconciler:
         symbols = {token.address: token for token in cut.tokens}
         for holding, pips in cut.balances.items():
             account, token = holding
-            expected = pips + owed[holding] - changes[holding]
+            expected = pips + owed[holding] - changes[holding] + cut.unbooked[holding]
             call = encode_call("balanceOf", account, token)
             found = self._vault(call, token, block)
             what = f"account 0x{account.hex()}"

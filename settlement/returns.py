@@ -134,6 +134,6 @@ class Withdrawal(NamedTuple):
 def withdrawal_of(action: Action) -> Withdrawal:
     """Return what a withdrawal's action pays out."""
     types = abi_types("Exchange", "function", "withdraw")
-    (account, token, amount, _, nonce, expiry), _, _ = abi_decode(types, action.calldata[4:])
+    (account, token, amount, _, nonce, expiry), _, _, _ = abi_decode(types, action.calldata[4:])
     owner, asset = bytes.fromhex(account[2:]), bytes.fromhex(token[2:])
     return Withdrawal(owner, asset, amount, nonce, expiry)

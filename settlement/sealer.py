@@ -35,7 +35,7 @@ from settlement.batch import (
 from settlement.busts import busted_by
 from settlement.catalog import Catalog
 from settlement.draft import NS, Draft, Group, Payout, dead_at
-from settlement.eip712 import Domain, withdrawal_digest
+from settlement.eip712 import Domain, countersignature_digest, withdrawal_digest
 from settlement.itemlog import ItemLog
 from settlement.outbox import Outbox
 from settlement.signer import Signer
@@ -80,6 +80,7 @@ class _Memory(msgspec.Struct):
     tail: Group | None
     items_from: int
     items: bytes
+    traded_sequence: int
 
 
 class Sealer:
@@ -89,7 +90,7 @@ class Sealer:
     The catalog must be an earlier consumer of the same pipeline.
     """
 
-    memory_name = "sealer/1"
+    memory_name = "sealer/2"
 
     def __init__(
         self,
@@ -110,6 +111,8 @@ class Sealer:
         self._queue_lock = threading.Lock()
         self._draft = Draft(sealing.gas_max, 0)
         self._first_ns = 0
+        self._traded_sequence = 0
+        """The newest command with trades: what a withdrawal after it has to wait for."""
         self._tail: Group | None = None
         """The newest command as a group without trades: what an empty batch covers."""
 
@@ -147,7 +150,17 @@ class Sealer:
         payouts = [item for item in kept if isinstance(item, Payout)]
         items_from, items = self._items.kept()
         return msgspec.msgpack.encode(
-            _Memory(self._orders, groups, payouts, busted, self._first_ns, tail, items_from, items)
+            _Memory(
+                self._orders,
+                groups,
+                payouts,
+                busted,
+                self._first_ns,
+                tail,
+                items_from,
+                items,
+                self._traded_sequence,
+            )
         )
 
     def load(self, memory: bytes) -> None:
@@ -156,6 +169,7 @@ class Sealer:
         self._orders, self._first_ns, self._tail = saved.orders, saved.first_ns, saved.tail
         self._items.resume(saved.items_from, saved.items)
         self._busted = set(saved.busted)
+        self._traded_sequence = saved.traded_sequence
         groups = [group for group in saved.groups if group.last_trade > self._final_trade]
         self._sealed.extend(g for g in groups if g.last_trade <= self._sealed_trade)
         waiting = [g for g in groups if g.last_trade > self._sealed_trade]
@@ -187,7 +201,7 @@ class Sealer:
             return
         withdrawal = decode(frame.attachment)
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
-        self._push(Payout(frame.sequence, withdrawal))
+        self._push(Payout(frame.sequence, withdrawal, self._traded_sequence))
 
     def _take_bust(self, frame: Frame) -> None:
         bust = busted_by(frame)
@@ -211,7 +225,10 @@ class Sealer:
                         del self._orders[int(event["order_id"])]
                 case EventKind.CANCELLED | EventKind.UNFILLED:
                     del self._orders[int(event["order_id"])]
-        if not trades or trades[-1].trade_id <= self._final_trade:
+        if not trades:
+            return
+        self._traded_sequence = frame.sequence
+        if trades[-1].trade_id <= self._final_trade:
             return
         last_trade = trades[-1].trade_id
         group = Group(frame.sequence, int(frame.command["time_ns"]), last_trade, trades)
@@ -439,6 +456,7 @@ class Sealer:
     def _pay(self, payout: Payout, now_ns: int) -> None:
         withdrawal = payout.withdrawal
         digest = withdrawal_digest(self._domain, withdrawal)
+        consent = countersignature_digest(self._domain, digest, payout.after_sequence)
         calldata = encode_call(
             "withdraw",
             (
@@ -449,8 +467,9 @@ class Sealer:
                 withdrawal.nonce,
                 withdrawal.expiry,
             ),
+            payout.after_sequence,
             withdrawal.signature,
-            self._signer.sign_digest(digest),
+            self._signer.sign_digest(consent),
         )
         call = Call(
             ActionKind.WITHDRAWAL,

@@ -138,10 +138,14 @@ class Settler:
         """See ``SettlementPort``."""
         if self.sealer.is_busted(trade_id):
             return BUSTED
-        found = self._outbox.batch_of_trade(trade_id)
+        found = self.batch_of_trade(trade_id)
         if found is None:
             return MATCHED
         return TradeState(STATE_NAMES[found.state], found.batch.number, found.tx_hash)
+
+    def batch_of_trade(self, trade_id: int) -> BatchState | None:
+        """Return the batch that settles a trade; None while it is not sealed."""
+        return self._outbox.batch_of_trade(trade_id)
 
     def batches(self, limit: int) -> list[BatchState]:
         """Return the newest batches, newest first."""

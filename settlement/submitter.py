@@ -30,6 +30,9 @@ forgets more than that has to be looked at by a human."""
 EARLY: Final = "CloseTimeTooLate("
 """A chain that mines seldom is behind our clock; the block that takes the batch will not be."""
 
+EARLY_PAYOUT: Final = "LogNotSettled("
+"""A withdrawal that came before the batches it stands behind waits for them."""
+
 SENT: Final = (ActionState.SIGNED, ActionState.BROADCAST)
 HEAD_SELECTOR: Final = keccak256(b"head()")[:4]
 
@@ -260,6 +263,9 @@ class Submitter:
             self._outbox.unsigned(action.id, "it came before its predecessor", self._now_ns())
             return
         reason = self._why(action, receipt)
+        if action.kind is ActionKind.WITHDRAWAL and reason.startswith(EARLY_PAYOUT):
+            self._outbox.unsigned(action.id, reason, self._now_ns())
+            return
         self._outbox.failed(action.id, receipt, reason, self._now_ns())
         # The first that failed is the one to take apart; those after it stood on it.
         self.halted = self.halted or self._halt_on_record()

@@ -31,7 +31,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.serve import HttpServer
-from gateway.services import BatchView, Services
+from gateway.services import BatchView, Services, SettlementView
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
@@ -52,7 +52,7 @@ PINGPONG_ORDERS: Final = 300
 FUNDS_PIPS: Final = 10**15
 LOTS: Final = 100
 DOMAIN: Final = Domain(31337, bytes([0xEE] * 20))
-PLENTY: Final = Budgets(10, 1_000_000, 1_000_000, 1_000_000, 1_000_000)
+PLENTY: Final = Budgets(10, *[1_000_000] * 5)
 
 Frames = list[list[bytes]]
 
@@ -94,7 +94,7 @@ class Venue:
             DOMAIN,
             time.time_ns,
         )
-        channels, chain = Channels(), NoChain()
+        channels, chain = Channels(), self.settlement()
         data = MarketData(self.catalog, channels, chain.trade_state)
         users = UserStream(self.catalog, channels, self.exchange.balance, chain.trade_state)
         self.acknowledger = Acknowledger(DOMAIN, SecretSigner(bytes([7]) * 32))
@@ -116,6 +116,10 @@ class Venue:
             version="bench",
             outbox_bounds=OutboxBounds(),
         )
+
+    def settlement(self) -> SettlementView:
+        """Return what answers for the chain."""
+        return NoChain()
 
     async def open(self, wallets: list[bytes]) -> int:
         assert list(self.pipeline.recover()) == []

@@ -294,12 +294,13 @@ async function orderOf(form, row) {
   const lots = whole(pips(form.get("quantity")), BigInt(row.lot_pips), "Quantity");
   const ticks = whole(pips(form.get("price")), steps.tickSize, "Price");
   const rests = form.get("rest") !== null;
-  const { single_shot: nonce } = rests ? {} : await ask(`/v1/nonces/${account}`);
+  const lane = rests ? LANE_MIN + Math.floor(Math.random() * LANE_COUNT) : 0;
+  const nonces = await ask(`/v1/nonces/${account}${rests ? `?lane=${lane}` : ""}`);
   return {
     account: account.toLowerCase(),
-    nonce: rests ? String(Date.now()) : nonce,
+    nonce: rests ? nonces.lanes[0].nonce : nonces.single_shot,
     flags: (form.get("side") === "sell" ? SELL : 0) | (rests ? 0 : SINGLE_SHOT),
-    lane: rests ? LANE_MIN + Math.floor(Math.random() * LANE_COUNT) : 0,
+    lane,
     base: row.base.address,
     quote: row.quote.address,
     baseAmount: String(lots * BigInt(row.lot_pips)),

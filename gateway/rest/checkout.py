@@ -1,20 +1,24 @@
 """How does a customer see an invoice in a browser, with scripts and without?
 
 The server renders every word and the QR. ``/state`` gives the same rendering as JSON to one small
-module that swaps it in when it changed; without scripts the page reloads itself.
+module that swaps it in when it changed; without scripts the page reloads itself. A page asks every
+second or two and there may be many: what an invoice shows is looked up and drawn at most once in
+``FRESH_SECONDS``, and a page that has it already is told so (304) instead of having it again.
 """
 
 import html
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import segno
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from engine.types import Outcome
 from gateway.problems import Rejected
@@ -25,6 +29,9 @@ from merchants.service import Merchants
 PAGES: Final = Path(__file__).parent.parent / "pages" / "checkout"
 ASK_AGAIN_MS: Final = 1500
 FILLS_SHOWN: Final = 20
+FRESH_SECONDS: Final = 0.5
+LOOKS_KEPT: Final = 1_000
+QR_CODES_KEPT: Final = 1_000
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -65,6 +72,15 @@ class _State(msgspec.Struct, frozen=True):
     announcement: str
     ask_again_ms: int
     main: str
+
+
+class _Look(NamedTuple):
+    """What an invoice showed when it was last looked at; good until ``stale_at``."""
+
+    stale_at: float
+    checkout: Checkout
+    state: bytes
+    etag: str
 
 
 class CheckoutPage:
@@ -195,19 +211,49 @@ class CheckoutPage:
         )
 
 
-def checkout_router(merchants: Merchants, network: str, *, sandbox: bool) -> APIRouter:
+class _Looks:
+    """The last looks at invoices. ``now`` is a monotonic clock in seconds."""
+
+    def __init__(
+        self, merchants: Merchants, pages: CheckoutPage, fresh: float, now: Callable[[], float]
+    ) -> None:
+        self._merchants = merchants
+        self._pages = pages
+        self._fresh = fresh
+        self._now = now
+        self._looks: dict[str, _Look] = {}
+
+    def at(self, invoice_id: str) -> _Look:
+        """Return what an invoice shows; refused when there is none."""
+        known = self._looks.pop(invoice_id, None)
+        if known is None or self._now() >= known.stale_at:
+            checkout = self._merchants.checkout(invoice_id)
+            if checkout is None:
+                raise Rejected(Outcome.NOT_FOUND, "There is no such invoice.")
+            state = self._pages.state(checkout)
+            etag = f'"{sha256(state).hexdigest()[:16]}"'
+            known = _Look(self._now() + self._fresh, checkout, state, etag)
+        if len(self._looks) >= LOOKS_KEPT:
+            del self._looks[next(iter(self._looks))]
+        self._looks[invoice_id] = known
+        return known
+
+
+def checkout_router(
+    merchants: Merchants,
+    network: str,
+    *,
+    sandbox: bool,
+    fresh_seconds: float = FRESH_SECONDS,
+    now: Callable[[], float] = time.monotonic,
+) -> APIRouter:
     """Return the routes of the hosted page. ``network`` is the chain's name as people know it.
 
     In a ``sandbox`` the page has a button that posts to ``/sandbox/pay/{invoice_id}``.
     """
     router = APIRouter(prefix="/checkout", include_in_schema=False)
     pages = CheckoutPage(network, sandbox=sandbox)
-
-    def found(invoice_id: str) -> Checkout:
-        checkout = merchants.checkout(invoice_id)
-        if checkout is None:
-            raise Rejected(Outcome.NOT_FOUND, "There is no such invoice.")
-        return checkout
+    looks = _Looks(merchants, pages, fresh_seconds, now)
 
     @router.get("/assets/{name}")
     async def asset(name: str) -> Response:
@@ -221,13 +267,17 @@ def checkout_router(merchants: Merchants, network: str, *, sandbox: bool) -> API
     @router.get("/{invoice_id}")
     async def page(invoice_id: str) -> Response:
         """Return the page."""
-        return Response(pages.page(found(invoice_id)), media_type="text/html", headers=HEADERS)
+        shown = pages.page(looks.at(invoice_id).checkout)
+        return Response(shown, media_type="text/html", headers=HEADERS)
 
     @router.get("/{invoice_id}/state")
-    async def state(invoice_id: str) -> Response:
-        """Return what the page shows now."""
-        body = pages.state(found(invoice_id))
-        return Response(body, media_type="application/json", headers=HEADERS)
+    async def state(invoice_id: str, request: Request) -> Response:
+        """Return what the page shows now, or that it is what the asker has."""
+        look = looks.at(invoice_id)
+        headers = {**HEADERS, "Cache-Control": "private, no-cache", "ETag": look.etag}
+        if request.headers.get("if-none-match") == look.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(look.state, media_type="application/json", headers=headers)
 
     return router
 
@@ -257,6 +307,7 @@ def _road(phase: Phase) -> _Html:
     return _Html("".join(steps))
 
 
+@lru_cache(QR_CODES_KEPT)
 def _qr(address: str) -> _Html:
     """Return the plain address as SVG: every wallet and exchange app understands that much."""
     code = segno.make(address, error="m", micro=False)

@@ -6,6 +6,7 @@ from fastapi import Depends, Path, Request
 from starlette.requests import HTTPConnection
 
 from engine.types import Outcome
+from gateway.budgetheaders import note
 from gateway.lifecycle import Lifecycle
 from gateway.orders import Recovery
 from gateway.problems import Rejected
@@ -37,21 +38,28 @@ def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
 
 
 def client_of(connection: HTTPConnection) -> str:
-    """Return the peer's address. No header is believed: anybody can write one."""
-    return connection.client.host if connection.client else ""
+    """Return whom to charge: the peer, or whom the operator's own proxy says it speaks for."""
+    return services_of(connection).clients.of(connection)
 
 
 def charged(request: Request) -> str:
     """Charge one request to the peer before anything costs us work."""
     client = client_of(request)
-    services_of(request).limits.request(client)
+    note(request.scope, services_of(request).limits.request(client))
+    return client
+
+
+def charged_order(request: Request) -> str:
+    """Charge the recovery of one signer to the peer, from a larger budget."""
+    client = client_of(request)
+    note(request.scope, services_of(request).limits.order_request(client))
     return client
 
 
 def charged_cancel(request: Request) -> str:
     """Charge one cancel to the peer, from the larger budget."""
     client = client_of(request)
-    services_of(request).limits.cancel_request(client)
+    note(request.scope, services_of(request).limits.cancel_request(client))
     return client
 
 

@@ -4,13 +4,15 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query
 
-from engine.types import FEE_MAX_PPM, PIPS_PER_TOKEN
+from engine.types import FEE_MAX_PPM, FILLS_MAX, PIPS_PER_TOKEN
 from gateway import replies
 from gateway.answers import Answer, documented
+from gateway.orderhistory import ENDED_MAX
 from gateway.orders import domain_row
 from gateway.rest.depends import Here, NamedMarket, charged
 from gateway.services import Services
-from gateway.wire import decimal_text, hexed, places_of, unhex
+from gateway.wire import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
+from settlement.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
 from settlement.catalog import Market, Token
 from settlement.eip712 import (
     ACKNOWLEDGEMENT_TYPE,
@@ -20,9 +22,13 @@ from settlement.eip712 import (
     ORDER_TYPE,
     WITHDRAWAL_TYPE,
 )
+from settlement.nonces import LANE_FIRST, LANE_LAST, NS, SINGLE_SHOT_STEP_MAX, WINDOW_SIZE
 
 LEVELS_MAX: Final = 500
 TRADES_LIMIT_MAX: Final = 500
+LANES_MAX: Final = 64
+
+LaneNumber = Annotated[int, Query(ge=LANE_FIRST, le=LANE_LAST)]
 
 router = APIRouter(prefix="/v1", tags=["market"], dependencies=[Depends(charged)])
 
@@ -56,6 +62,16 @@ async def read_config(services: Here) -> Answer:
         "pips_per_token": str(PIPS_PER_TOKEN),
         "time_ns": str(exchange.now_ns()),
         "version": services.version,
+        "budgets": services.limits.budgets._asdict(),
+        "limits": {
+            "expiry_max_seconds": EXPIRY_MAX_S,
+            "fills_max": FILLS_MAX,
+            "single_shot_nonce_step": SINGLE_SHOT_STEP_MAX,
+            "single_shot_window": WINDOW_SIZE,
+            "try_again_seconds": AGAIN_NS // NS,
+            "answers_kept": ANSWERS_MAX,
+            "ended_orders_kept": ENDED_MAX,
+        },
     }
     return Answer(config)
 
@@ -74,7 +90,7 @@ async def read_book(
     levels: Annotated[int, Query(ge=1, le=LEVELS_MAX)] = 20,
 ) -> Answer:
     """Return the aggregated book, best prices first."""
-    return Answer(services.market_data.snapshot(market, levels))
+    return Answer(services.market_data.snapshot_text(market, levels))
 
 
 @router.get("/markets/{symbol}/trades", openapi_extra=documented(replies.Trades))
@@ -84,17 +100,37 @@ async def read_trades(
     limit: Annotated[int, Query(ge=1, le=TRADES_LIMIT_MAX)] = 50,
 ) -> Answer:
     """Return the last trades, newest first, each with its settlement state."""
-    return Answer({"market": market.symbol, "trades": services.market_data.trades(market, limit)})
+    trades = services.market_data.trades_text(market, limit)
+    return Answer({"market": market.symbol, "trades": trades})
 
 
-@router.get("/nonces/{account}", openapi_extra=documented(replies.Nonce))
-async def read_nonce(
+@router.get("/nonces/{account}", openapi_extra=documented(replies.Nonces))
+async def read_nonces(
     services: Here,
-    account: Annotated[str, Path(pattern="^0x[0-9a-fA-F]{40}$", max_length=42)],
+    account: Annotated[str, Path(pattern=ADDRESS_PATTERN, max_length=42)],
+    lane: Annotated[list[LaneNumber], Query(max_length=LANES_MAX)] = [],  # noqa: B006 - FastAPI's
 ) -> Answer:
-    """Return a nonce that ``account`` may use now for a single-shot order."""
-    nonce = services.exchange.next_nonce(unhex(account))
-    return Answer({"account": account.lower(), "single_shot": str(nonce)})
+    """Return nonces that ``account`` may use now: single shot, withdrawal, and ``lane`` by lane.
+
+    They come from the journal, so they are right as soon as the exchange answers at all.
+    """
+    nonces = services.exchange.nonces(address(account, "account"), lane)
+    lanes: list[replies.LaneRow] = [
+        {
+            "lane": half.lane,
+            "upper_half": half.upper_half,
+            "nonce": str(half.nonce),
+            "order_id": str(half.order_id) if half.order_id else None,
+        }
+        for half in nonces.lanes
+    ]
+    reply: replies.Nonces = {
+        "account": account.lower(),
+        "single_shot": str(nonces.single_shot) if nonces.single_shot else None,
+        "withdrawal": str(nonces.withdrawal),
+        "lanes": lanes,
+    }
+    return Answer(reply)
 
 
 def token_row(token: Token) -> replies.TokenRow:

@@ -14,21 +14,23 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from engine.types import MONEY_MAX, PPM, Outcome
 from gateway.bodies import body_of
 from gateway.problems import Rejected
+from gateway.wire import END, Address, Signature, address
 from merchants.accounts import StoreRequest, TypedGrant, grant_of, typed_grant
-from merchants.amounts import checksum_address, pips_of_decimal
+from merchants.amounts import pips_of_decimal
 from merchants.documents import EventDocument, InvoiceDocument
 from merchants.invoices import InvoiceRequest
 from merchants.lifecycles import DeliveryState, InvoiceState
 from merchants.model import Delivery, Store
 from merchants.refusal import Refusal
 from merchants.service import PAGE_MAX, Merchants
+from settlement.checksum import checksum_address
 from settlement.eip712 import Domain
 from settlement.receipts import TradeReceipt
 
 METADATA_SIZE_MAX: Final = 4096
 
 Amount = Annotated[str, msgspec.Meta(max_length=32)]
-Url = Annotated[str, msgspec.Meta(max_length=2048, pattern=r"^(https?://[!-~]+)?$")]
+Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
 Id = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
@@ -36,7 +38,7 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A new store. Amounts are decimal strings in the quote token; ``floor_price`` a base token."""
 
-    wallet: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{40}$")]
+    wallet: Address
     market: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     webhook_url: Url = ""
@@ -50,7 +52,7 @@ class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class ApproveGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The wallet's signature over the store's grant: r, s, v as hex."""
 
-    signature: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-fA-F]{130}$")]
+    signature: Signature
 
 
 class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -308,7 +310,7 @@ def _amount(text: str, field: str) -> int:
 
 def _store_request(body: CreateStore) -> StoreRequest:
     return StoreRequest(
-        wallet=bytes.fromhex(body.wallet[2:]),
+        wallet=address(body.wallet, "wallet"),
         market=body.market,
         name=body.name,
         webhook_url=body.webhook_url,

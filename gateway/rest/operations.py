@@ -1,16 +1,22 @@
 """What do operators and their machines ask?"""
 
-from fastapi import APIRouter
+import hmac
+
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from engine.types import Outcome
 from gateway import replies
 from gateway.answers import Answer, documented
 from gateway.metrics import METRICS_MEDIA_TYPE
-from gateway.rest.depends import Here, Life
+from gateway.problems import Rejected
+from gateway.rest.depends import Here, Life, charged
+from gateway.sessionlogin import bearer_of
 
 router = APIRouter(tags=["operations"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", openapi_extra=documented(replies.Health, refusals=()))
 async def healthz() -> Answer:
     """Say that the process is alive; it may still not be ready."""
@@ -37,9 +43,19 @@ async def version(services: Here) -> Answer:
     return Answer({"name": "tillbook", "version": services.version})
 
 
-@router.get("/metrics", include_in_schema=False)
-async def metrics(services: Here, life: Life) -> Response:
-    """Return the counters in Prometheus' text format."""
+@router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(charged)])
+async def openapi(request: Request) -> Response:
+    """Return the OpenAPI document, written once."""
+    return Response(request.app.state.openapi(), media_type="application/json")
+
+
+@router.get("/metrics", include_in_schema=False, dependencies=[Depends(charged)])
+async def metrics(request: Request, services: Here, life: Life) -> Response:
+    """Return the counters in Prometheus' text format, to the operator alone: they tell how trade
+    goes, and cost more to write than anything a stranger may ask for."""
+    token = services.operator_token
+    if not token or not hmac.compare_digest(bearer_of(request).encode(), token.encode()):
+        raise Rejected(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
     services.metrics.sequence.set(services.market_data.sequence)
     services.metrics.trades.set(services.market_data.last_trade_id)
     services.metrics.connections.set(life.connection_count)

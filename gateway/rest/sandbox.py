@@ -7,9 +7,8 @@ and the embedded chain's JSON-RPC for a browser wallet. Mounted by the sandbox a
 import asyncio
 from pathlib import Path
 from string import Template
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
@@ -18,13 +17,13 @@ from gateway.demo.funding import fill_wallet
 from gateway.demo.wallet import Wallet
 from gateway.problems import Rejected
 from gateway.rest.checkout import HEADERS
+from gateway.rest.sandboxrpc import answer_rpc
 from gateway.stack import Stack
 from merchants.accounts import StoreRequest
 from merchants.amounts import pips_of_decimal
 from merchants.invoices import InvoiceRequest
 from merchants.refusal import Refusal
 from settlement.batch import encode_call
-from settlement.devchain import RpcRefusedError
 from settlement.eip712 import grant_digest
 
 PAGES: Final = Path(__file__).parent.parent / "pages" / "sandbox"
@@ -34,14 +33,6 @@ GOODS: Final = {
     "lamp": ("Lamp", "89.90"),
 }
 STORE_FILE: Final = "sandbox-store"
-
-
-class RpcCall(msgspec.Struct, frozen=True):
-    """One JSON-RPC request."""
-
-    method: str
-    params: list[Any] = []
-    id: int | str | None = None
 
 
 class SandboxShop:
@@ -136,16 +127,7 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
 
     @router.post("/sandbox/rpc")
     async def rpc(request: Request) -> Response:
-        """Pass one JSON-RPC request on to the embedded chain."""
-        try:
-            call = msgspec.json.decode(await request.body(), type=RpcCall)
-        except msgspec.DecodeError as error:
-            raise Rejected(Outcome.MALFORMED, str(error)) from None
-        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": call.id}
-        try:
-            answer["result"] = await asyncio.to_thread(stack.devchain.rpc, call.method, call.params)
-        except RpcRefusedError as refused:
-            answer["error"] = {"code": refused.code, "message": str(refused), "data": refused.data}
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        """Let a browser wallet talk to the embedded chain."""
+        return await answer_rpc(request, stack.devchain.rpc)
 
     return router

@@ -5,7 +5,8 @@ journal write. Orders of one connection reach the exchange in the order in which
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -16,11 +17,12 @@ from gateway.channels import Message, Sendable
 from gateway.lifecycle import Lifecycle
 from gateway.orders import Recovery, cancel_order, checked_order, submit_order
 from gateway.problems import TYPE_PREFIX, Rejected
+from gateway.ratelimits import network_of
 from gateway.rest.depends import unknown_market
 from gateway.services import Services
 from gateway.sessionlogin import session_of
 from gateway.sessions import Session
-from gateway.userstream import balances_channel, orders_channel
+from gateway.userstream import PAGE_MAX, balances_channel, orders_channel
 from gateway.wire import hexed, order_id
 from gateway.ws.frames import (
     AnyFrame,
@@ -34,7 +36,7 @@ from gateway.ws.frames import (
     frame_of,
     id_of,
 )
-from gateway.ws.outbox import SLOW_CONSUMER, TRY_LATER, Outbox, OutboxBounds
+from gateway.ws.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from settlement.attachments import SignedOrder
 
 CHANNELS_MAX: Final = 64
@@ -42,6 +44,12 @@ ORDERS_IN_FLIGHT_MAX: Final = 64
 SNAPSHOT_LEVELS: Final = 1_000
 SNAPSHOT_TRADES: Final = 50
 SNAPSHOT_FILLS: Final = 100
+
+TURN_SECONDS: Final = 0.001
+"""How long one connection's frames may be read before everybody else has a turn."""
+
+LARGE_FRAME: Final = 16 * 1024
+"""After a frame of so many characters others have a turn."""
 
 FAREWELL_SECONDS: Final = 5
 """How long a reader that is too slow, or that we leave, may take to read the last frame."""
@@ -54,25 +62,36 @@ class Ending(NamedTuple):
     farewell: str
 
 
+@contextmanager
+def hanging_up() -> Iterator[None]:
+    """Raise WebSocketDisconnect for each of the ways in which the server tells that nobody is
+    there any more. RuntimeError is how starlette says that the other side closed first."""
+    try:
+        yield
+    except (OSError, RuntimeError):
+        raise WebSocketDisconnect from None
+
+
 class Connection:
     """One client. ``run`` returns when it has gone."""
 
     def __init__(
         self,
         socket: WebSocket,
+        client: str,
         services: Services,
         recovery: Recovery,
         lifecycle: Lifecycle,
-        bounds: OutboxBounds,
     ) -> None:
+        """``client`` is whose budget its frames are charged to."""
         self._socket = socket
         self._services = services
         self._recovery = recovery
         self._lifecycle = lifecycle
-        self._client = socket.client.host if socket.client else ""
+        self._client = client
         loop = asyncio.get_running_loop()
         self._outbox = Outbox(
-            bounds, loop.time, services.metrics.conflated.inc, self._reader_too_slow
+            services.outbox_bounds, loop.time, services.metrics.conflated.inc, self._reader_too_slow
         )
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
@@ -84,8 +103,9 @@ class Connection:
 
     async def run(self) -> None:
         """Serve the client until it leaves, is too slow, or we close."""
-        await self._socket.accept()
-        self._lifecycle.joined(self)
+        with hanging_up():
+            await self._socket.accept()
+        self._lifecycle.joined(self, network_of(self._client))
         reading, sending = self._watched(self._read()), self._watched(self._send())
         placing = self._watched(self._place_in_order())
         try:
@@ -141,8 +161,14 @@ class Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn_began = loop.time()
         while True:
             received = await self._socket.receive()
+            # Frames that came in one piece are here already: receiving them lets nobody else run.
+            if loop.time() - turn_began > TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn_began = loop.time()
             if received["type"] == "websocket.disconnect":
                 if not self._ending.done():
                     self._ending.set_result(None)
@@ -152,7 +178,10 @@ class Connection:
     async def _send(self) -> None:
         try:
             while (text := await self._outbox.next()) is not None:
-                await self._socket.send_text(text)
+                with hanging_up():
+                    await self._socket.send_text(text)
+                if len(text) > LARGE_FRAME:
+                    await asyncio.sleep(0)
         except WebSocketDisconnect:
             if not self._ending.done():
                 self._ending.set_result(None)
@@ -179,8 +208,7 @@ class Connection:
                     self._outbox.end(ending.farewell)
                     await asyncio.wait([sending])
                 await self._socket.close(ending.code)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
-            # RuntimeError is how starlette says that the other side closed first.
+        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
             return
 
     # One frame
@@ -204,6 +232,8 @@ class Connection:
     async def _obey(self, frame: AnyFrame) -> None:
         if isinstance(frame, Cancel):
             self._services.limits.cancel_request(self._client)
+        elif isinstance(frame, Place):
+            self._services.limits.order_request(self._client)
         else:
             self._services.limits.request(self._client)
         match frame:
@@ -265,7 +295,7 @@ class Connection:
     # Channels
 
     def _subscribe(self, frame: Subscribe) -> None:
-        channel, snapshot = self._resolve(frame.channel)
+        channel, make = self._resolve(frame.channel)
         if frame.channel not in self._followed and len(self._followed) >= CHANNELS_MAX:
             raise Rejected(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
         previous = self._followed.get(frame.channel)
@@ -274,7 +304,10 @@ class Connection:
         self._followed[frame.channel] = channel
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
-        self._outbox.offer("", Message(snapshot))
+        if frame.channel.startswith("book:"):
+            self._outbox.owe(channel, make)
+        else:
+            self._outbox.offer("", make())
         self._services.channels.subscribe(channel, self)
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
@@ -285,31 +318,48 @@ class Connection:
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
 
-    def _resolve(self, name: str) -> tuple[str, dict[str, object]]:
-        """Return our name of a channel and the snapshot that it begins with."""
+    def _resolve(self, name: str) -> tuple[str, Callable[[], Message]]:
+        """Return our name of a channel, and what makes the snapshot that it begins with."""
         kind, _, symbol = name.partition(":")
         head = {"channel": name, "type": "snapshot"}
         users, data = self._services.user_stream, self._services.market_data
         match kind, symbol:
             case "orders", "":
                 account = self._me().account
-                rows = {
-                    "event": users.event_index,
-                    "orders": users.open_orders(account),
-                    "fills": users.fills(account, SNAPSHOT_FILLS),
-                }
-                return orders_channel(account), {**head, **rows}
+
+                def orders() -> Message:
+                    rows = users.open_orders(account)
+                    return Message(
+                        {
+                            **head,
+                            "event": users.event_index,
+                            "number": users.frame_number(account),
+                            "orders": rows,
+                            "next": rows[-1]["sequence"] if len(rows) == PAGE_MAX else None,
+                            "fills": users.fills(account, SNAPSHOT_FILLS),
+                        }
+                    )
+
+                return orders_channel(account), orders
             case "balances", "":
                 account = self._me().account
-                balances = {"event": users.event_index, "balances": users.balances(account)}
-                return balances_channel(account), {**head, **balances}
+
+                def balances() -> Message:
+                    rows = {"event": users.event_index, "balances": users.balances(account)}
+                    return Message({**head, **rows})
+
+                return balances_channel(account), balances
             case "book" | "trades", _:
                 market = self._services.exchange.catalog.market(symbol)
                 if market is None:
                     raise unknown_market(symbol)
                 if kind == "book":
-                    return name, {**head, **data.snapshot(market, SNAPSHOT_LEVELS)}
-                return name, {**head, "trades": data.trades(market, SNAPSHOT_TRADES)}
+                    return name, lambda: Message(
+                        {**head, **data.snapshot_text(market, SNAPSHOT_LEVELS)}
+                    )
+                return name, lambda: Message(
+                    {**head, "trades": data.trades_text(market, SNAPSHOT_TRADES)}
+                )
         raise Rejected(
             Outcome.NOT_FOUND,
             "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",

@@ -1,8 +1,9 @@
 """What does one slow reader cost everybody else? Nothing.
 
 Each connection has an outbox with bounds on frames, bytes and age. Book diffs that wait are merged
-into one, so a slow reader gets fewer and wider diffs. Everything else is lossless: when a bound is
-passed the connection is given up instead of losing a frame in silence.
+into one, so a slow reader gets fewer and wider diffs. A book's snapshot is made when its turn to be
+sent comes, so that any number of them waits in no memory. Everything else is lossless: when a bound
+is passed the connection is given up instead of losing a frame in silence.
 """
 
 import asyncio
@@ -25,12 +26,27 @@ class OutboxBounds(NamedTuple):
     age_max_seconds: int = 15
 
 
+FRAME_COUNTS_MAX: Final = 128 * 1024
+"""One frame counts no more than this: an account's own snapshot may be larger than all bounds."""
+
+
+class _Owed:
+    """A frame that is made when its turn comes."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[], Sendable]) -> None:
+        self.make = make
+
+
 class _Waiting:
     """One frame that waits, since when, and what it counts against the bounds."""
 
     __slots__ = ("channel", "message", "since", "size")
 
-    def __init__(self, channel: str, message: Sendable | None, since: float, size: int) -> None:
+    def __init__(
+        self, channel: str, message: "Sendable | _Owed | None", since: float, size: int
+    ) -> None:
         self.channel = channel
         self.message = message
         self.since = since
@@ -56,6 +72,8 @@ class Outbox:
         self._bytes = 0
         self._wake = asyncio.Event()
         self._last: str | None = None
+        self._paid_at = 0.0
+        """When the last owed frame was taken: what waited behind it waited for it, not for us."""
         self.shut = False
 
     def end(self, last: str) -> None:
@@ -78,10 +96,16 @@ class Outbox:
             else:
                 self._diffs[channel] = self._add(channel, message, 0)
         else:
-            self._add(channel, message, len(message.text()))
-        if self._too_slow():
-            self.shut = True
-            self._overflowed()
+            self._add(channel, message, min(len(message.text()), FRAME_COUNTS_MAX))
+        self._check()
+
+    def owe(self, channel: str, make: Callable[[], Sendable]) -> None:
+        """Queue what ``make`` returns when its turn comes; it must be all that the channel has
+        to say then, for a diff that waits behind it is dropped."""
+        if self.shut:
+            return
+        self._add(channel, _Owed(make), 0)
+        self._check()
 
     def forget(self, channel: str) -> None:
         """Drop a waiting diff: what follows starts from a new snapshot, or from nothing."""
@@ -97,6 +121,10 @@ class Outbox:
                 self._bytes -= first.size
                 if isinstance(first.message, BookDiff):
                     del self._diffs[first.channel]
+                if isinstance(first.message, _Owed):
+                    self.forget(first.channel)
+                    self._paid_at = self._now()
+                    return first.message.make().text()
                 if first.message is not None:
                     return first.message.text()
             if self.shut:
@@ -105,7 +133,12 @@ class Outbox:
             self._wake.clear()
             await self._wake.wait()
 
-    def _add(self, channel: str, message: Sendable, size: int) -> _Waiting:
+    def _check(self) -> None:
+        if self._too_slow():
+            self.shut = True
+            self._overflowed()
+
+    def _add(self, channel: str, message: Sendable | _Owed, size: int) -> _Waiting:
         waiting = _Waiting(channel, message, self._now(), size)
         self._waiting.append(waiting)
         self._bytes += size
@@ -117,5 +150,5 @@ class Outbox:
         return (
             len(self._waiting) > bounds.frames_max
             or self._bytes > bounds.bytes_max
-            or self._now() - self._waiting[0].since > bounds.age_max_seconds
+            or self._now() - max(self._waiting[0].since, self._paid_at) > bounds.age_max_seconds
         )

@@ -1,22 +1,27 @@
 """Where may we be made to connect to by a stranger's URL? The only way out of the house by HTTP.
 
-The name is resolved once, every address it has is judged, and the connection goes to an address
-that was judged, so a name that answers differently the second time gains nothing. Redirects are
-not followed, the whole exchange has one deadline, and no more is read than a status needs.
+A client against server-side request forgery. The name is resolved once, every address it has is
+judged by where packets to it end up, and the connection goes to an address that was judged, so a
+name that answers differently the second time gains nothing. Redirects are not followed, the whole
+exchange has one deadline, and no more is read than a status needs. HTTP itself is httpx's.
 """
 
 import asyncio
-import http.client
-import ipaddress
 import socket
 import ssl
-from io import BytesIO
 from typing import Final, NamedTuple, Protocol
-from urllib.parse import SplitResult, urlsplit
+
+import httpx
+
+from merchants.webhooks.places import is_public, judged
 
 TIMEOUT_S: Final = 15
-HEAD_SIZE_MAX: Final = 20 * 1024
+CONNECT_TIMEOUT_S: Final = 5
+"""For one address of a name: the next one is tried within the same deadline."""
+
+ADDRESSES_MAX: Final = 8
 URL_SIZE_MAX: Final = 2048
+ERROR_SIZE_MAX: Final = 200
 
 
 class Answer(NamedTuple):
@@ -29,6 +34,9 @@ class Answer(NamedTuple):
 
 class Egress(Protocol):
     """Sends one POST."""
+
+    def refusal(self, url: str) -> str:
+        """Return why ``url`` can never be sent to, as far as its text tells, or nothing."""
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Send and wait for the status; never raises for anything the far end does."""
@@ -46,82 +54,91 @@ class HttpEgress:
         self._loopback_allowed = loopback_allowed
         self._tls = ssl.create_default_context()
 
+    def refusal(self, url: str) -> str:
+        """See ``Egress``."""
+        try:
+            target = self._target(url)
+            if judged(target.host) is not None:
+                self._require_allowed(target.host, secure=target.scheme == "https")
+        except (_BlockedError, httpx.InvalidURL) as error:
+            return str(error)
+        return ""
+
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Send one POST."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                return await self._post(url, headers, body)
+                return await self._post(self._target(url), headers, body)
         except TimeoutError:
             return Answer(0, error=f"no answer in {TIMEOUT_S} s")
-        except (OSError, ValueError, asyncio.IncompleteReadError) as error:
-            return Answer(0, error=f"{type(error).__name__}: {error}"[:200])
-        except asyncio.LimitOverrunError:
-            return Answer(0, error=f"more than {HEAD_SIZE_MAX} bytes of headers")
+        except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
+            return Answer(0, error=f"{type(error).__name__}: {error}"[:ERROR_SIZE_MAX])
 
-    async def _post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        if not secure and not (parts.scheme == "http" and self._loopback_allowed):
-            raise _BlockedError(f"scheme {parts.scheme or 'missing'}")
-        host = parts.hostname
-        if not host or parts.username or parts.password or len(url) > URL_SIZE_MAX:
+    def _target(self, url: str) -> httpx.URL:
+        # What httpx would quote or drop is refused instead: the shop gets the URL that it named.
+        if not (url.isascii() and url.isprintable()) or " " in url or len(url) > URL_SIZE_MAX:
             raise _BlockedError("not a plain URL")
-        port = parts.port or (443 if secure else 80)
-        address = await self._judged_address(host, port, secure=secure)
-        reader, writer = await asyncio.open_connection(
-            address,
-            port,
-            ssl=self._tls if secure else None,
-            server_hostname=host if secure else None,
-            limit=HEAD_SIZE_MAX,
-        )
-        try:
-            writer.write(_request(parts, headers, body))
-            await writer.drain()
-            return _answer(await reader.readuntil(b"\r\n\r\n"))
-        finally:
-            writer.close()
+        target = httpx.URL(url)
+        if target.scheme != "https" and not (target.scheme == "http" and self._loopback_allowed):
+            raise _BlockedError(f"scheme {target.scheme or 'missing'}")
+        if not target.host or target.userinfo or not 0 < (target.port or 443) < 2**16:
+            raise _BlockedError("not a plain URL")
+        return target
 
-    async def _judged_address(self, host: str, port: int, *, secure: bool) -> str:
-        """Return an address of ``host``; all of them must be allowed, not just the first."""
+    async def _post(self, target: httpx.URL, headers: dict[str, str], body: bytes) -> Answer:
+        last: httpx.HTTPError = httpx.ConnectError("the name has no address")
+        # A client of its own each time: a connection kept open belongs to an address, and two
+        # shops behind one address must never share one.
+        async with httpx.AsyncClient(
+            verify=self._tls,
+            trust_env=False,
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+        ) as client:
+            for address in await self._judged_addresses(target):
+                request = client.build_request(
+                    "POST",
+                    target.copy_with(host=address),
+                    content=body,
+                    headers={
+                        "Host": target.netloc.decode("ascii"),
+                        "Content-Type": "application/json",
+                        "Connection": "close",
+                        "User-Agent": "Tillbook-Webhooks/1",
+                        **headers,
+                    },
+                    extensions={"sni_hostname": target.host},
+                )
+                try:
+                    response = await client.send(request, stream=True)
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    last = error
+                    continue
+                await response.aclose()
+                after = response.headers.get("retry-after", "")
+                return Answer(response.status_code, _seconds(after))
+        raise last
+
+    async def _judged_addresses(self, target: httpx.URL) -> list[str]:
+        """Return the addresses of the host; all of them must be allowed, not just the first."""
+        secure = target.scheme == "https"
+        port = target.port or (443 if secure else 80)
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [str(entry[4][0]) for entry in found]
+        found = await loop.getaddrinfo(target.host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:ADDRESSES_MAX]
         for address in addresses:
-            if not self._allowed(address, secure=secure):
-                raise _BlockedError(f"{address} is not a public address")
-        return addresses[0]
+            self._require_allowed(address, secure=secure)
+        return addresses
 
-    def _allowed(self, address: str, *, secure: bool) -> bool:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        if ip.is_loopback:
-            return self._loopback_allowed
-        return secure and ip.is_global and not ip.is_multicast
-
-
-def _request(parts: SplitResult, headers: dict[str, str], body: bytes) -> bytes:
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    lines = [
-        f"POST {target} HTTP/1.1",
-        f"Host: {parts.netloc}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-        "User-Agent: Tillbook-Webhooks/1",
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    if " " in target or any(not line.isascii() or not line.isprintable() for line in lines):
-        raise _BlockedError("not a plain URL")
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    def _require_allowed(self, address: str, *, secure: bool) -> None:
+        ip = judged(address)
+        if ip is not None and ip.is_loopback:
+            allowed = self._loopback_allowed
+        else:
+            allowed = secure and ip is not None and is_public(ip)
+        if not allowed:
+            raise _BlockedError(f"{address} is not a public address")
 
 
-def _answer(head: bytes) -> Answer:
-    """Read the status line and the one header that matters; ValueError for what is not HTTP."""
-    status_line, _, rest = head.partition(b"\r\n")
-    version, _, status = status_line[:12].partition(b" ")
-    if not version.startswith(b"HTTP/1.") or not status.isdigit():
-        raise ValueError("the answer is not HTTP")
-    after = str(http.client.parse_headers(BytesIO(rest)).get("retry-after", ""))
-    return Answer(int(status), int(after) if after.isascii() and after.isdigit() else 0)
+def _seconds(text: str) -> int:
+    """Read a Retry-After in seconds; a date counts as nothing asked."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

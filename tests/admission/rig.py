@@ -13,7 +13,7 @@ from engine.events import EventKind
 from engine.frames import Committed
 from engine.reference import Engine
 from engine.types import Limits, Side
-from settlement.admission import Admission, Refused
+from settlement.admission import Admission
 from settlement.attachments import (
     ZERO_REF,
     AccountOpened,
@@ -36,6 +36,7 @@ from settlement.eip712 import (
     withdrawal_digest,
 )
 from settlement.keys import MAY_BUY, MAY_SELL, KeyBook
+from settlement.nonces import Refused
 
 NS = 10**9
 START = 1_800_000_000
@@ -106,7 +107,7 @@ def grant_for(key, **changes):
         "sides": MAY_BUY | MAY_SELL,
         "expiry": START + 7200,
         "notional_cap": PLENTY,
-        "floor_price": 0,
+        "floor_price": 1,
         "nonce": 0,
         **changes,
     }

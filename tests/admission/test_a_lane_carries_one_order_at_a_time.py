@@ -4,8 +4,8 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.admission import LANE_FIRST, LANE_LAST, LANE_NONCE_MAX
 from settlement.attachments import ExitEvidence, OrderBits
+from settlement.nonces import LANE_FIRST, LANE_LAST, WIDE_STEP_MAX
 from tests.admission.rig import ALICE, BOB, LANE, NS, START, Desk, order_id_of, refusal
 
 
@@ -125,6 +125,75 @@ def test_the_first_and_last_lane_are_good(lane):
     assert refusal(Desk().admit(resting(lane=lane))) is None
 
 
-def test_the_nonce_range_is_that_of_the_contract():
+def test_a_nonce_may_follow_any_clock_and_is_never_far_ahead_of_it():
+    """Found: one nonce of 2**64 - 1 closed a lane half for ever."""
     assert refusal(Desk().admit(resting(nonce=0))) == Outcome.BAD_NONCE
-    assert refusal(Desk().admit(resting(nonce=LANE_NONCE_MAX))) is None
+    for per_second in (1, 10**3, 10**6, NS):
+        assert refusal(Desk().admit(resting(nonce=START * per_second))) is None
+    farthest = START * NS + WIDE_STEP_MAX
+    answer = Desk().admit(resting(nonce=farthest + 1))
+    assert refusal(answer) == Outcome.NONCE_TOO_FAR
+    assert answer.detail == {"highest": str(farthest), "nonce": str(farthest + 1)}
+    assert refusal(Desk().admit(resting(nonce=farthest))) is None
+
+
+def test_the_next_nonce_of_a_lane_and_its_order_are_told_after_a_restart_too():
+    desk, order_id = busy()
+
+    for seen_by in (desk, desk.replayed()):
+        told = seen_by.admission.lane_now
+        assert told(ALICE.address, LANE, upper_half=False) == (2, order_id)
+        assert told(ALICE.address, LANE, upper_half=True) == (1, 0)
+
+
+def test_an_order_is_taken_on_a_lane_whose_cancel_is_queued_ahead_of_it():
+    desk, order_id = busy()
+    desk.admission.cancel_queued(ALICE.address, order_id)
+
+    second = resting(nonce=2)
+    row = desk.admit(second)
+    assert refusal(row) is None
+    assert refusal(desk.asks(resting(nonce=3))) == Outcome.LANE_BUSY, "one is on its way"
+
+    desk.cancel(ALICE, order_id)
+    assert refusal(desk.asks(resting(nonce=3))) == Outcome.LANE_BUSY, "it still is"
+    standing = order_id_of(desk.commit(row, second))
+    assert refusal(desk.asks(resting(nonce=3))) == Outcome.LANE_BUSY, "it stands"
+    assert desk.admission.lane_now(ALICE.address, LANE, upper_half=False) == (3, standing)
+    assert desk.replayed().admission.save() == desk.admission.save()
+
+
+def test_an_order_that_was_filled_ahead_of_its_cancel_leaves_the_lane_free_as_well():
+    desk, order_id = busy()
+    taker = BOB.order(lots=10)
+    taking = desk.admit(taker)
+    desk.admission.cancel_queued(ALICE.address, order_id)
+    second = resting(nonce=2)
+    row = desk.admit(second)
+
+    desk.commit(taking, taker)
+    assert desk.cancel(ALICE, order_id)[0]["outcome"] == Outcome.NOT_RESTING
+    desk.admission.cancel_answered(order_id)
+    order_id_of(desk.commit(row, second))
+
+    assert refusal(desk.asks(resting(nonce=3))) == Outcome.LANE_BUSY
+
+
+def test_an_order_taken_back_leaves_the_lane_as_its_cancel_will_find_it():
+    desk, order_id = busy()
+    desk.admission.cancel_queued(ALICE.address, order_id)
+    second = resting(nonce=2)
+    desk.admit(second)
+    desk.admission.take_back(second.digest)
+    desk.admission.cancel_answered(order_id)
+
+    assert refusal(desk.asks(second)) == Outcome.LANE_BUSY, "the cancel was not written either"
+    desk.cancel(ALICE, order_id)
+    assert refusal(desk.asks(second)) is None
+
+
+def test_nobody_frees_another_accounts_lane():
+    desk, order_id = busy()
+    desk.admission.cancel_queued(BOB.address, order_id)
+
+    assert refusal(desk.asks(resting(nonce=2))) == Outcome.LANE_BUSY

@@ -5,9 +5,9 @@ from copy import deepcopy
 import pytest
 
 from engine.types import Side
-from settlement.admission import Refused
 from settlement.attachments import OrderBits
 from settlement.keys import MAY_BUY
+from settlement.nonces import Refused
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
@@ -26,6 +26,8 @@ REFUSED = {
     "unknown market": ALICE.order(nonce=9, base=OTHER),
     "unknown flags": ALICE.order(nonce=9, flags=16),
     "client id taken": ALICE.order(nonce=9, client_id="mine"),
+    "nonce too far": ALICE.order(nonce=2**40 - 1),
+    "expires too late": ALICE.order(nonce=9, expiry=START + 31 * 86_400),
     "expired": ALICE.order(nonce=9, expiry=START),
     "off lot": ALICE.order(nonce=9, base_amount=1),
     "off tick": ALICE.order(nonce=9, quote_amount=1),
@@ -46,8 +48,8 @@ REFUSED = {
 def lived():
     desk = Desk()
     desk.grant(grant_for(ALICES_KEY, sides=MAY_BUY, notional_cap=CHEAP))
-    desk.place(ALICE.order(nonce=2, client_id="mine"))
-    desk.place(ALICE.order(Side.SELL, nonce=1, lane=LANE))
+    desk.place(ALICE.order(nonce=2))
+    desk.place(ALICE.order(Side.SELL, nonce=1, lane=LANE, client_id="mine"))
     return desk
 
 
@@ -62,10 +64,12 @@ def test_nothing_is_different_afterwards(lived, why):
 
 def test_a_refused_withdrawal_changes_nothing(lived):
     desk = deepcopy(lived)
-    assert desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5)) is None
+    assert desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), desk.now_ns) is None
     before = deepcopy(state_of(desk.admission))
 
-    assert isinstance(desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5)), Refused)
+    assert isinstance(
+        desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), desk.now_ns), Refused
+    )
 
     assert state_of(desk.admission) == before
 

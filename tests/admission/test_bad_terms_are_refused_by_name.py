@@ -3,8 +3,9 @@
 import pytest
 
 from engine.types import LOTS_MAX, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
-from settlement.admission import Refused
+from settlement.admission import EXPIRY_MAX_S
 from settlement.attachments import OrderBits
+from settlement.nonces import Refused
 from tests.admission.rig import (
     ALICE,
     LANE,
@@ -65,6 +66,17 @@ def test_an_order_is_dead_in_the_second_it_expires():
     answer = desk.admit(order)
     assert refusal(answer) == Outcome.ORDER_EXPIRED
     assert answer.detail == {"expiry": str(START + 5), "now": str(START + 5)}
+
+
+@pytest.mark.parametrize("lane", [0, LANE])
+def test_an_order_lives_thirty_days_at_most(lane):
+    """Found: an order could be remembered until 2106."""
+    latest = START + EXPIRY_MAX_S
+    assert refusal(Desk().admit(ALICE.order(lane=lane, expiry=latest))) is None
+
+    answer = Desk().admit(ALICE.order(lane=lane, expiry=latest + 1))
+    assert refusal(answer) == Outcome.EXPIRY_TOO_FAR
+    assert answer.detail == {"expiry": str(latest + 1), "latest": str(latest)}
 
 
 @pytest.mark.parametrize("pair", [(USD, TOKEN), (OTHER, USD), (TOKEN, OTHER), (TOKEN, TOKEN)])

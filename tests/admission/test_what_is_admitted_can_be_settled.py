@@ -20,11 +20,11 @@ from hypothesis.stateful import (
 from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.types import Side
-from settlement.admission import Refused
 from settlement.attachments import OrderBits
 from settlement.batch import EncodedBatch, Header, SettledTrade
 from settlement.keys import MAY_BUY, MAY_SELL
 from settlement.mirror import Mirror
+from settlement.nonces import Refused
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
@@ -47,7 +47,7 @@ WISHES = (
     list(Side),
     range(1, 7),
     [50, 99, 100, 101, 200],
-    [1, 1, 1, 1, 2, 0, -1],
+    [1, 1, 1, 1, 2, 0, -1, -3, 7],
     [0, 0, *range(LANE, LANE + 6)],
     [*[OrderBits(0)] * 3, OrderBits.UPPER_HALF, OrderBits.POST_ONLY],
     range(1, 16),
@@ -57,7 +57,7 @@ WISHES = (
 SCOPES = st.tuples(
     st.sampled_from([*[MAY_BUY | MAY_SELL] * 4, MAY_SELL, MAY_BUY]),
     st.integers(5, 40),
-    st.sampled_from([0, 0, 0, 100]),
+    st.sampled_from([1, 1, 1, 100]),
     st.sampled_from([60, 60, 6]),
 )
 
@@ -130,11 +130,15 @@ class Desks(RuleBasedStateMachine):
         order = who.order(
             side, lots, ticks, nonce=self.nonce, lane=lane, flags=int(flags), expiry=expiry
         )
-        if self.desk.admission.first(order.digest) is not None:
+        admission, now_ns = self.desk.admission, self.desk.now_ns
+        if admission.first(order.digest) and not admission.may_try_again(order, now_ns):
             return
         admitted = self.desk.admit(order)
         if isinstance(admitted, Refused):
             return
+        self.carry_out(admitted, order)
+
+    def carry_out(self, admitted, order):
         events = self.desk.commit(admitted, order)
         self.digests.append(order.digest)
         if events[0]["kind"] == EventKind.ACCEPTED:
@@ -154,6 +158,28 @@ class Desks(RuleBasedStateMachine):
         order_id = live[choice % len(live)]
         account = self.desk.engine.state.orders[order_id].account
         self.desk.commit(command(Kind.CANCEL, account=account, order_id=order_id))
+
+    @precondition(lambda self: self.desk.engine.orders_live)
+    @rule(choice=st.integers(0, 99), lots=st.integers(1, 6), ticks=st.sampled_from([99, 100, 101]))
+    def an_order_is_sent_right_behind_the_cancel_of_its_lane(self, choice, lots, ticks):
+        live = sorted(self.desk.engine.state.orders)
+        order_id = live[choice % len(live)]
+        old = self.orders[order_id]
+        who = ALICE if old.account == ALICE.address else BOB
+        self.nonce += 1
+        order = who.order(
+            Side(old.flags & OrderBits.SELL),
+            lots,
+            ticks,
+            nonce=self.nonce,
+            lane=old.lane,
+            flags=old.flags & ~OrderBits.POST_ONLY,
+        )
+        self.desk.admission.cancel_queued(who.address, order_id)
+        admitted = self.desk.admit(order)
+        self.desk.cancel(who, order_id)
+        if not isinstance(admitted, Refused):
+            self.carry_out(admitted, order)
 
     @rule(seconds=st.integers(1, 4))
     def time_passes(self, seconds):

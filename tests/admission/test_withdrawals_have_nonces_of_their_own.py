@@ -7,7 +7,7 @@ from tests.admission.rig import ALICE, BOB, Desk
 
 def withdraw(desk, owner, nonce, amount=1):
     withdrawal = owner.withdrawal(amount, nonce=nonce)
-    refused = desk.admission.admit_withdrawal(withdrawal)
+    refused = desk.admission.admit_withdrawal(withdrawal, desk.now_ns)
     if refused is None:
         account = desk.catalog.account_number(owner.address)
         desk.commit(command(Kind.WITHDRAW, account=account, token=0, amount=amount), withdrawal)
@@ -24,6 +24,17 @@ def test_a_nonce_at_or_below_the_last_is_refused():
             assert refused.outcome == Outcome.NONCE_USED
             assert refused.detail == {"last": "5", "nonce": str(nonce)}
         assert withdraw(seen_by, ALICE, 6) is None
+
+
+def test_the_next_nonce_is_told_and_none_is_far_ahead():
+    """Found: no one said which nonce a withdrawal takes; 2**64 - 1 was the last for ever."""
+    desk = Desk()
+    assert withdraw(desk, ALICE, 7) is None
+
+    for seen_by in (desk, desk.replayed()):
+        assert seen_by.admission.next_withdrawal_nonce(ALICE.address) == 8
+        assert withdraw(seen_by, ALICE, 2**64 - 1).outcome == Outcome.NONCE_TOO_FAR
+    assert withdraw(desk, ALICE, desk.now_ns) is None, "a clock will do"
 
 
 def test_accounts_and_orders_do_not_share_the_nonce():

@@ -6,13 +6,12 @@ along when a test says so. ``Wallet`` signs like a browser wallet would.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import httpx
-import msgspec
 import numpy as np
 import orjson
 from fastapi import FastAPI
@@ -25,6 +24,7 @@ from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
 from gateway.app import create_app
 from gateway.channels import Channels
+from gateway.doorkeeper import DoorBounds, Doorkeeper
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.pipeline import receipts_of
@@ -56,7 +56,7 @@ from settlement.eip712 import (
     sign,
     withdrawal_digest,
 )
-from settlement.ports import Balance, TradeState
+from settlement.ports import AccountNonces, Balance, LaneNonce, TradeState
 from settlement.signer import SecretSigner
 
 START_NS = 1_800_000_000 * 10**9
@@ -65,6 +65,8 @@ DOMAIN = Domain(31337, bytes([0xEE] * 20))
 LOT_PIPS, TICK_PIPS = 10_000, 10  # 0.0001 TOKEN a lot, prices in steps of 0.001 USD.
 MAKER_FEE, TAKER_FEE = 0, 1_000
 PLENTY = 10**15
+OPERATOR_TOKEN = "the operator's own"
+OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
 
 
 class Clock:
@@ -92,6 +94,7 @@ class MemoryExchange:
         self._now_ns = now_ns
         self._receipts: dict[bytes, Receipt] = {}
         self._spent: set[tuple[bytes, int, int]] = set()
+        self._withdrawn: dict[bytes, int] = {}
 
     def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
         row["sequence"] = sequence = self.engine.sequence + 1
@@ -119,11 +122,13 @@ class MemoryExchange:
         )
         self.commit(row, DepositEvidence(bytes(32), self.engine.sequence, 1, bytes(32)))
 
-    async def place(self, order: SignedOrder) -> Receipt:
+    async def place(
+        self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
+    ) -> Receipt:
         await self.pause.wait()
         earlier = self._receipts.get(order.digest)
         if earlier is not None:
-            return msgspec.structs.replace(earlier, events=None)
+            return earlier
         refusal = self._judge(order)
         if refusal is not None:
             return refusal
@@ -145,6 +150,8 @@ class MemoryExchange:
             fee_cap_ppm=order.max_fee_ppm,
             expiry_ns=order.expiry * 10**9,
         )
+        if charge is not None:
+            charge(order.account)
         receipt = self.commit(row, order)
         self._receipts[order.digest] = receipt
         self._spent.add((order.account, order.lane, order.nonce))
@@ -179,6 +186,7 @@ class MemoryExchange:
         if number is None or token is None:
             return Receipt(Outcome.UNKNOWN_ACCOUNT)
         row = command(Kind.WITHDRAW, account=number, token=token.number, amount=withdrawal.amount)
+        self._withdrawn[withdrawal.account] = withdrawal.nonce
         return self.commit(row, withdrawal)
 
     def balance(self, account: bytes, token: bytes) -> Balance:
@@ -195,6 +203,12 @@ class MemoryExchange:
 
     def next_nonce(self, account: bytes) -> int:
         return max((n for a, lane, n in self._spent if a == account and not lane), default=0) + 1
+
+    def nonces(self, account: bytes, lanes: Sequence[int]) -> AccountNonces:
+        spent = {lane: n for a, lane, n in self._spent if a == account}
+        rows = [LaneNonce(lane, False, spent.get(lane, 0) + 1, 0) for lane in lanes]
+        withdrawal = self._withdrawn.get(account, 0) + 1
+        return AccountNonces(self.next_nonce(account), withdrawal, rows)
 
     def now_ns(self) -> int:
         return self._now_ns()
@@ -230,6 +244,12 @@ class MemorySettlement:
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")
+
+    def unwatch(self, address: bytes) -> None:
+        raise AssertionError("the gateway watches nothing")
+
+    def newest_block(self) -> int:
+        return 0
 
 
 class Wallet:
@@ -348,6 +368,7 @@ class House:
             acknowledge=self.acknowledger.of,
             version="0.0.0-test",
             outbox_bounds=bounds or OutboxBounds(),
+            operator_token=OPERATOR_TOKEN,
         )
         self.maker, self.taker = Wallet(1), Wallet(2)
         self._list()
@@ -378,10 +399,12 @@ class House:
 
 
 @asynccontextmanager
-async def served(house: House, **changes: Any) -> AsyncIterator["Served"]:
+async def served(
+    house: House, door: DoorBounds | None = None, **changes: Any
+) -> AsyncIterator["Served"]:
     """Serve ``house`` on a free loopback port."""
     app = house.app(**changes)
-    server = HttpServer(app, "127.0.0.1", 0)
+    server = HttpServer(app, "127.0.0.1", 0, door=Doorkeeper(door or DoorBounds()))
     port = await server.start()
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base) as http:

@@ -13,7 +13,7 @@ from gateway.problems import STATUS, Rejected
 from gateway.ratelimits import Budgets, RateLimits, network_of
 from gateway.sessions import SESSION_SECONDS
 from settlement.eip712 import ORDER_TYPE
-from tests.api.rig import START_NS, House, Wallet
+from tests.api.rig import OPERATOR, START_NS, House, Wallet
 
 Story = Callable[[httpx.AsyncClient, House], Awaitable[None]]
 
@@ -67,11 +67,38 @@ def test_readiness_says_what_is_not_taken_and_stays_ready() -> None:
 def test_metrics_count_what_happened() -> None:
     async def story(http: httpx.AsyncClient, house: House) -> None:
         await http.post("/v1/orders", json=house.maker.order("sell", 1, 2_000))
-        told = (await http.get("/metrics")).text
+        told = (await http.get("/metrics", headers=OPERATOR)).text
         assert 'tillbook_orders_total{outcome="ACCEPTED"} 1.0' in told
         assert 'tillbook_http_requests_total{method="POST",status="201"} 1.0' in told
 
     run(story)
+
+
+def test_metrics_are_for_the_operator_alone() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        for headers in ({}, {"Authorization": "Bearer a guess"}):
+            refused = await http.get("/metrics", headers=headers)
+            assert (refused.status_code, refused.json()["outcome"]) == (401, "NOT_AUTHENTICATED")
+        assert (await http.get("/metrics", headers=OPERATOR)).status_code == 200
+
+    run(story)
+
+
+def test_what_watches_us_may_ask_by_head() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        for path in ("/", "/healthz"):
+            answer = await http.head(path)
+            assert (answer.status_code, answer.content) == (200, b""), path
+
+    run(story)
+
+
+def test_the_documents_that_never_change_are_charged_too() -> None:
+    async def story(http: httpx.AsyncClient, _: House) -> None:
+        codes = [(await http.get("/openapi.json")).status_code for _ in range(3)]
+        assert codes == [200, 200, 429]
+
+    run(story, limits=RateLimits(Budgets(60, 2, 2, 2, 2)))
 
 
 def test_a_session_ends_cannot_be_forged_and_a_login_must_be_fresh() -> None:
@@ -163,7 +190,8 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_inside() -> None:
         answer = await http.get("/broken")
         assert (answer.status_code, answer.json()["outcome"]) == (500, "INTERNAL")
         assert "secret" not in answer.text
-        assert "tillbook_internal_errors_total 1.0" in (await http.get("/metrics")).text
+        figures = (await http.get("/metrics", headers=OPERATOR)).text
+        assert "tillbook_internal_errors_total 1.0" in figures
         refused = await http.get("/refusing")
         assert refused.status_code == 503 and refused.json()["retryable"]
         assert refused.json()["store"] == "7"

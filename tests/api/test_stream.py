@@ -312,7 +312,8 @@ def test_budgets_bind_and_cancels_have_their_own() -> None:
         maker = up.house.maker
         async with up.stream() as stream:  # 1: the handshake.
             await ask(stream, op="login", token=await up.token(maker))  # 2 and 3.
-            placed = await ask(stream, op="place", order=maker.order("sell", 1, 2_000))  # 4.
+            placed = await ask(stream, op="place", order=maker.order("sell", 1, 2_000))
+            await ask(stream, op="ping")  # 4: orders have a budget of their own.
             await ask(stream, op="ping")  # 5.
             refused = await ask(stream, op="ping")
             assert refused["error"]["outcome"] == "RATE_LIMITED" and refused["error"]["retryable"]
@@ -336,14 +337,20 @@ def test_a_refused_handshake_is_an_http_problem() -> None:
     run(story, budgets=Budgets(60, 1, 1, 1, 1))
 
 
-def test_an_account_budget_is_spent_by_its_own_signature_only() -> None:
+def test_found_anybody_could_spend_an_accounts_order_budget() -> None:
+    """By signatures of any key in its name, or by its own old orders, sent again."""
+
     async def story(up: Served) -> None:
         maker = up.house.maker
         for _ in range(5):
             forged = maker.order("sell", 1, 2_000)
             forged["signature"] = "0x" + "ff" * 64 + "1b"
             assert (await up.place(forged)).status_code == 401
-        assert (await up.place(maker.order("sell", 1, 2_000))).status_code == 201
+            forged["signature"] = "0x" + Wallet(99).sign_order(forged).hex()
+            assert (await up.place(forged)).status_code == 403
+        order = maker.order("sell", 1, 2_000)
+        for _ in range(5):
+            assert (await up.place(order)).status_code == 201, "one order, whoever sends it again"
         assert (await up.place(maker.order("sell", 1, 2_000))).status_code == 201
         assert (await up.place(maker.order("sell", 1, 2_000))).status_code == 429
 

@@ -36,6 +36,7 @@ from settlement.batch import encode_call
 from settlement.catalog import Catalog
 from settlement.chain import Chain, Receipt, Sending
 from settlement.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
+from settlement.depositbook import DepositBook
 from settlement.devchain import DevChain, dev_secret
 from settlement.eip712 import keccak256
 from settlement.keys import KeyBook
@@ -44,7 +45,7 @@ from settlement.sealer import GAS_MAX, Sealing
 from settlement.settler import open_settler
 from settlement.signer import SecretSigner, Signer, Transaction
 from settlement.submitter import Policy
-from settlement.watcher import DepositBook, Deposited, Watcher
+from settlement.watcher import Deposited, Watcher
 
 NS = 10**9
 SYMBOL = "TOKEN-USD"
@@ -184,7 +185,7 @@ class Road:
         Without ``moves_cursor`` it stops where a crash after the journal's sync would.
         """
         poll, credited = self.watcher.poll(), []
-        for value in self.book.unbooked(s.value for s in poll.sightings if s.confirmed):
+        for value, _ in self.book.unbooked(s.value for s in poll.sightings if s.confirmed):
             if not isinstance(value, Deposited):
                 continue
             token = self.catalog.token_by_address(value.token)

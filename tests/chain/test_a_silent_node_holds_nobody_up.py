@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,13 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         nodes: Any = [hung, true, true]
         chain: Chain = QuorumChain(nodes, 2)
         judge = Reconciler(
-            chain, road.outbox, road.settler, road.catalog, road.deployment, lambda: road.engine
+            chain,
+            road.outbox,
+            road.settler,
+            road.catalog,
+            road.deployment,
+            lambda: road.engine,
+            Counter,
         )
         final = chain.head().number
 

@@ -1,6 +1,7 @@
 """A token that is not listed at a block holds nothing there; any other refusal is a warning."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,13 @@ def road(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
 def reconciler(road: Road, exchange: bytes) -> Reconciler:
     deployment = road.deployment._replace(exchange=exchange)
     return Reconciler(
-        road.chain, road.outbox, road.settler, road.catalog, deployment, lambda: road.engine
+        road.chain,
+        road.outbox,
+        road.settler,
+        road.catalog,
+        deployment,
+        lambda: road.engine,
+        Counter,
     )
 
 

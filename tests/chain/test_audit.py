@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,11 +14,11 @@ from engine.events import EventKind
 from engine.frames import Committed
 from engine.reference import Engine
 from engine.types import Side
-from settlement.attachments import SignedOrder, decode, encode
+from settlement.attachments import DepositEvidence, SignedOrder, decode, encode
 from settlement.audit import Audit
 from settlement.devchain import start_devchain
 from settlement.priority import Priority
-from settlement.published import Published, read_published
+from settlement.published import KeyChange, Published, read_published
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, LANE, LIMITS, NS, Road
 
@@ -156,6 +157,46 @@ def test_an_order_that_nobody_signed_is_named(story: tuple[Road, Log, Published]
         assert any(words in fault for fault in audit.judge()), name
     audit = audited(road, [*log[:at], (log[at][0], b"")], unsettled)
     assert any("an order without a signature" in fault for fault in audit.judge())
+
+
+def test_an_order_signed_by_a_key_that_nobody_granted_is_named(
+    story: tuple[Road, Log, Published],
+):
+    """Found: any key passed for its owner's."""
+    road, log, published = story
+    at = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.PLACE)
+    order = decode(log[at][1])
+    assert isinstance(order, SignedOrder)
+    fields = {name: getattr(order, name) for name in order.__struct_fields__}
+    fields |= {"signer": CAROL.address, "signature": CAROL.sign_digest(order.digest)}
+    forged = [*log[:at], (log[at][0], encode(SignedOrder(**fields))), *log[at + 1 :]]
+    pair, words = (order.account, CAROL.address), "had no right to sign for"
+    for history, is_lawful in (
+        ([], False),
+        ([KeyChange(True, 0)], True),
+        ([KeyChange(True, 0), KeyChange(False, 1)], False),
+        ([KeyChange(True, 0), KeyChange(False, 2**40)], True),
+        ([KeyChange(True, 2**40)], False),
+        ([KeyChange(True, 0), KeyChange(False, 1), KeyChange(True, 2)], True),
+    ):
+        on_chain = published._replace(batches=[], keys={pair: history})
+        faults = audited(road, forged, on_chain).judge()
+        assert any(words in fault for fault in faults) != is_lawful, history
+
+
+def test_a_deposit_whose_log_has_moved_is_the_same_and_another_reference_is_not(
+    story: tuple[Road, Log, Published],
+):
+    """A reorganisation gives a log another index; what it says is what counts."""
+    road, log, published = story
+    at = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.DEPOSIT)
+    evidence = decode(log[at][1])
+    assert isinstance(evidence, DepositEvidence)
+    unsettled = published._replace(batches=[])
+    for changes, is_lawful in (({"log_index": 77}, True), ({"ref": b"\x01" * 32}, False)):
+        moved = encode(msgspec.structs.replace(evidence, **changes))
+        forged = [*log[:at], (log[at][0], moved), *log[at + 1 :]]
+        assert (audited(road, forged, unsettled).judge() == []) == is_lawful, changes
 
 
 def test_a_deposit_that_was_kept_out_of_the_log_is_found(story: tuple[Road, Log, Published]):

@@ -1,8 +1,22 @@
 """One seam, two nodes: the same questions get answers of the same shape."""
 
-import pytest
+from collections.abc import Callable
+from typing import Any, cast
 
-from settlement.chain import CallRevertedError, Sending
+import pytest
+from web3 import Web3
+from web3.providers.base import JSONBaseProvider
+from web3.types import RPCEndpoint, RPCResponse
+
+from settlement.chain import (
+    Block,
+    CallRevertedError,
+    ChainUnavailableError,
+    Log,
+    LogFilter,
+    RpcChain,
+    Sending,
+)
 from settlement.devchain import DevChain, dev_secret
 from settlement.eip712 import keccak256
 from settlement.signer import SecretSigner, Transaction
@@ -120,3 +134,67 @@ def test_a_transaction_that_reverts_is_mined_as_failed(devchain: DevChain):
 
     receipt = devchain.chain.receipt(keccak256(raw))
     assert receipt is not None and not receipt.succeeded
+
+
+def test_logs_of_a_block_are_asked_for_by_its_hash(devchain: DevChain):
+    chain = devchain.chain
+    contract = deploy(devchain, EMITTER)
+    (sent,) = [call_emitter(devchain, contract, 9)]
+    block = chain.head()
+    wanted = [LogFilter([contract], [(7).to_bytes(32, "big")]), LogFilter([b"\x33" * 20], [])]
+
+    (log,) = chain.logs_of(block, wanted)
+    assert (log.tx_hash, log.block_hash) == (sent, block.hash)
+    assert chain.logs_of(chain.block(block.number - 1), wanted) == []
+    assert chain.positions([log]) == [0]
+    with pytest.raises(ChainUnavailableError):
+        chain.logs_of(block._replace(hash=b"\x01" * 32), wanted)
+    with pytest.raises(ChainUnavailableError):
+        chain.positions([log._replace(block_hash=b"\x01" * 32)])
+    with pytest.raises(ChainUnavailableError, match="has no block"):
+        chain.logs([contract], [], block.number, block.number + 1)
+
+
+class Talking(JSONBaseProvider):
+    """Answers everything with ``answer``."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        return cast(RPCResponse, {"jsonrpc": "2.0", "id": 1, "result": self.answer})
+
+    def make_batch_request(
+        self, requests: list[tuple[RPCEndpoint, Any]]
+    ) -> list[RPCResponse] | RPCResponse:
+        return [self.make_request(*one) for one in requests]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        7,
+        "0xzz",
+        [],
+        {},
+        {"number": None},
+        {"number": hex(2**64), "hash": "0x01", "parentHash": "0x", "timestamp": "0x1"},
+    ],
+)
+def test_an_answer_that_is_none_is_as_if_nobody_had_answered(answer: Any):
+    """A node that answers nonsense must not end the process: it is asked again."""
+    chain = RpcChain(Web3(Talking(answer)))
+    block = Block(1, b"\x01" * 32, bytes(32), 1)
+    log = Log(b"\x01" * 20, (), b"", 1, block.hash, bytes(32), 0)
+    questions: list[Callable[[], Any]] = [
+        chain.head,
+        lambda: chain.logs([], [], 1, 2),
+        lambda: chain.logs_of(block, [LogFilter([], [])]),
+        lambda: chain.positions([log]),
+        lambda: chain.nonce(bytes(20), pending=True) if answer != 7 else chain.head(),
+    ]
+    for question in questions:
+        with pytest.raises(ChainUnavailableError):
+            question()

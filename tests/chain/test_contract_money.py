@@ -21,15 +21,18 @@ def raw_balance(rig: Rig, token: bytes, of: bytes) -> int:
     return int(rig.call("balanceOf", of, contract="TestToken", at=token))
 
 
-def signed_withdrawal(rig: Rig, amount: int, token: bytes, nonce: int = 1) -> bytes:
+def signed_withdrawal(
+    rig: Rig, amount: int, token: bytes, nonce: int = 1, after_sequence: int = 0
+) -> bytes:
     """Calldata of a withdrawal that ALICE and the operator signed."""
     plain = SignedWithdrawal(
         ALICE.address, token, MERCHANT.address, amount, nonce, rig.now() + 60, b"", b""
     )
     digest = eip712.withdrawal_digest(rig.domain, plain)
     fields = (plain.account, plain.token, plain.amount, plain.to, plain.nonce, plain.expiry)
-    signatures = [eip712.sign(digest, who.secret) for who in (ALICE, OPERATOR)]
-    return encode_call("withdraw", fields, *signatures)
+    consent = eip712.countersignature_digest(rig.domain, digest, after_sequence)
+    signatures = eip712.sign(digest, ALICE.secret), eip712.sign(consent, OPERATOR.secret)
+    return encode_call("withdraw", fields, after_sequence, *signatures)
 
 
 def test_six_decimals_are_credited_a_hundredfold(rig: Rig) -> None:
@@ -67,6 +70,13 @@ def test_owner_and_operator_together_withdraw_at_once(rig: Rig) -> None:
     rig.send(MERCHANT, rig.exchange, calldata)
     assert raw_balance(rig, rig.quote, MERCHANT.address) == 1_000_000
     with pytest.raises(Refused, match="NonceTooLow"):
+        rig.send(MERCHANT, rig.exchange, calldata)
+
+
+def test_a_withdrawal_waits_for_the_log_it_stands_behind(rig: Rig) -> None:
+    rig.deposit(ALICE, rig.quote, 5_000_000)
+    with pytest.raises(Refused, match="LogNotSettled"):
+        calldata = signed_withdrawal(rig, 100_000_000, rig.quote, after_sequence=1)
         rig.send(MERCHANT, rig.exchange, calldata)
 
 

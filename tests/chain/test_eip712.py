@@ -108,6 +108,14 @@ def test_a_withdrawal_has_one_digest(chain: Rig, withdrawal: SignedWithdrawal) -
     assert ours == chain.call("withdrawalDigest", values), "contract"
 
 
+@given(withdrawal=st.binary(min_size=32, max_size=32), after_sequence=uint64)
+def test_a_countersignature_has_one_digest(withdrawal: bytes, after_sequence: int) -> None:
+    domain = Domain(1, bytes(20))
+    ours = eip712.countersignature_digest(domain, withdrawal, after_sequence)
+    values = (withdrawal, after_sequence)
+    assert ours == wallet_digest(domain, eip712.COUNTERSIGNATURE_TYPE, values), "wallet"
+
+
 @few
 @given(grant=grants)
 def test_a_grant_has_one_digest(chain: Rig, grant: KeyGrant) -> None:

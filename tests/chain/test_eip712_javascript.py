@@ -62,6 +62,7 @@ def drawn(rig: Rig) -> list[Signed]:
         for type_string in (
             eip712.ORDER_TYPE,
             eip712.WITHDRAWAL_TYPE,
+            eip712.COUNTERSIGNATURE_TYPE,
             eip712.GRANT_TYPE,
             eip712.ACKNOWLEDGEMENT_TYPE,
         ):
@@ -73,6 +74,8 @@ def drawn(rig: Rig) -> list[Signed]:
                 account, token, amount, to, nonce, expiry = values
                 withdrawal = SignedWithdrawal(account, token, to, amount, nonce, expiry, b"", b"")
                 digest = eip712.withdrawal_digest(domain, withdrawal)
+            elif type_string == eip712.COUNTERSIGNATURE_TYPE:
+                digest = eip712.countersignature_digest(domain, *values)
             elif type_string == eip712.GRANT_TYPE:
                 digest = eip712.grant_digest(domain, KeyGrant(*values))
             else:
@@ -123,9 +126,11 @@ def test_python_solidity_and_javascript_sign_the_same_bytes(chain: Rig) -> None:
     }
     signed = drawn(chain)
     for one, (digest, signature) in zip(signed, javascript(chain, signed), strict=True):
-        name, contract, at = views[one.type_string]
         assert digest == "0x" + one.digest.hex(), one.type_string
-        assert chain.call(name, one.values, contract=contract, at=at) == one.digest
+        # The contract shows no countersignature's digest: that withdrawals are paid says it.
+        if one.type_string in views:
+            name, contract, at = views[one.type_string]
+            assert chain.call(name, one.values, contract=contract, at=at) == one.digest
         assert signature == "0x" + eip712.sign(one.digest, one.signer.secret).hex()
         recovered = eip712.recover(one.digest, bytes.fromhex(signature[2:]))
         assert recovered == one.signer.address

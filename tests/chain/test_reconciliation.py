@@ -1,6 +1,7 @@
 """Vault and ledger agree to the unit at each final block, whatever is on its way, or it shows."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,13 @@ def road(tmp_path: Path, clock: Clock) -> Iterator[Road]:
 
 def reconciler(road: Road) -> Reconciler:
     return Reconciler(
-        road.chain, road.outbox, road.settler, road.catalog, road.deployment, lambda: road.engine
+        road.chain,
+        road.outbox,
+        road.settler,
+        road.catalog,
+        road.deployment,
+        lambda: road.engine,
+        Counter,
     )
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.actions import ActionState
+from settlement.actions import Action, ActionKind, ActionState
 from settlement.attachments import WithdrawalReturned
 from settlement.batch import encode_call
 from settlement.busts import bust_command, bust_evidence
 from settlement.devchain import DevChain, start_devchain
+from settlement.eip712 import countersignature_digest
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, OPERATOR, Road, transact
 
@@ -77,8 +78,9 @@ def steal(road: Road, owner, token: bytes, pips: int) -> None:
     expiry = road.clock() // NS + 600
     payout = (owner.address, token, pips, owner.address, 1, expiry)
     raw = road.chain.call(road.domain.contract, encode_call("withdrawalDigest", payout))
-    signatures = owner.sign_digest(raw), OPERATOR.sign_digest(raw)
-    call = encode_call("withdraw", payout, *signatures)
+    consent = countersignature_digest(road.domain, raw, 0)
+    signatures = owner.sign_digest(raw), OPERATOR.sign_digest(consent)
+    call = encode_call("withdraw", payout, 0, *signatures)
     assert transact(road.devchain.chain, DEPLOYER, road.domain.contract, call).succeeded
 
 
@@ -221,3 +223,58 @@ def test_a_withdrawal_that_somebody_else_sent_is_not_given_back(road: Road, cloc
     assert road.outbox.action(action.id).state is ActionState.FAILED, "ours came too late"
     assert road.engine.available(road.account(CAROL.address), 0) == before - 10**13
     road.assert_books_agree()
+
+
+def sealed_withdrawal(road: Road) -> Action:
+    """Seal everything and return the withdrawal that waits to be sent."""
+    road.settler.seal_now()
+    sealed = road.outbox.in_state(ActionState.SEALED, limit=99)
+    (found,) = (action for action in sealed if action.kind is ActionKind.WITHDRAWAL)
+    return found
+
+
+def test_found_anybody_could_put_a_withdrawal_in_front_of_the_batch_it_stands_behind(
+    road: Road, clock: Clock
+):
+    bought = trade_on(road, 1, CAROL)
+    left = road.engine.available(road.account(CAROL.address), 0)
+    road.withdraw(CAROL, road.usd, left - left % 100, nonce=1)
+    action = sealed_withdrawal(road)
+
+    sent = transact(road.devchain.chain, BOB, action.to, action.calldata)
+    assert not sent.succeeded, "both signatures are public, and it waits all the same"
+
+    assert settle(road, clock) == [] and road.settler.halted is None
+    assert road.settler.trade_state(bought).state == "final"
+    assert road.outbox.action(action.id).state is ActionState.FINAL
+    road.assert_books_agree()
+
+
+def test_a_withdrawal_waits_for_the_same_trades_when_their_batch_is_cut_anew(
+    road: Road, clock: Clock
+):
+    steal(road, CAROL, road.usd, 10**14)
+    for turn in range(1, 5):
+        trade_on(road, turn, CAROL if turn == 1 else ALICE)
+    traded = int(road.history()[-1].last_sequence)
+    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
+    action = sealed_withdrawal(road)
+    while road.settler.step():
+        pass
+    assert [state.batch.number for state in road.settler.batches(9)] == [1]
+    road.gas_max = 1  # A batch a command: number 1 carries less from now on.
+    road.reopen()
+
+    view = encode_call("nextSequence")
+    for _ in range(8):
+        while road.settler.step():
+            covered = int.from_bytes(road.chain.call(road.domain.contract, view), "big") - 1
+            if covered < traded:
+                early = transact(road.devchain.chain, BOB, action.to, action.calldata)
+                assert not early.succeeded, covered
+        undo(road)
+        clock.ahead_ns += 30 * NS
+        road.devchain.mine()
+
+    assert road.next_batch() == 5, "four batches, where one was sealed at first"
+    assert road.outbox.action(action.id).state is ActionState.FINAL

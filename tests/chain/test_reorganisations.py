@@ -1,6 +1,7 @@
 """However deep the chain is rewritten, each trade and each deposit counts exactly once."""
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -89,7 +90,13 @@ def test_a_deposit_that_moves_to_another_block_is_credited_once(road: Road, dept
 
 def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(road: Road):
     judge = Reconciler(
-        road.chain, road.outbox, road.settler, road.catalog, road.deployment, lambda: road.engine
+        road.chain,
+        road.outbox,
+        road.settler,
+        road.catalog,
+        road.deployment,
+        lambda: road.engine,
+        Counter,
     )
     road.deposit(ALICE, road.usd, 5 * 10**6)
     road.devchain.mine(1)

@@ -12,9 +12,9 @@ from settlement.actions import ActionKind, ActionState, Batch
 from settlement.batch import gas_bound
 from settlement.devchain import DevChain, start_devchain
 from settlement.itemlog import item_of
-from settlement.sealer import HEARTBEAT_NS
+from settlement.sealer import HEARTBEAT_NS, Sealer, Sealing
 from tests.chain.conftest import Clock, until
-from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, Road
+from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, OPERATOR, Road
 
 
 @pytest.fixture
@@ -165,6 +165,21 @@ def test_a_withdrawal_cuts_and_is_queued_once(road: Road):
 
     kinds = [action.kind for action in road.outbox.in_state(ActionState.SEALED, limit=10)]
     assert kinds == [ActionKind.BATCH, ActionKind.WITHDRAWAL]
+
+
+def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snapshot(road: Road):
+    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
+    road.trade(1)
+    traded = road.history()[-1].last_sequence
+    road.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 9)  # No trade comes of it.
+    restarted = Sealer(road.outbox, road.catalog, road.domain, OPERATOR, Sealing(AGE_NS))
+    restarted.load(road.sealer.save())
+    road.consumers = (*road.consumers, restarted)
+    road.withdraw(ALICE, road.usd, 10**8, nonce=2)
+
+    for sealer in (road.sealer, restarted):
+        payouts = sealer.unsettled()[1]
+        assert [payout.after_sequence for payout in payouts] == [0, traded]
 
 
 def test_closed_orders_are_forgotten_and_open_ones_kept(road: Road):

@@ -191,7 +191,7 @@ def test_a_grant_is_relayed_and_the_key_history_survives_a_restart(road: Road):
     road.settler.enqueue_grant(grant, signature)
     until(lambda: not road.settler.step())
     (granted,) = road.watcher.poll().sightings
-    revoke = encode_call("revokeKey", key)
+    revoke = encode_call("revokeKey", key, 2)
     assert transact(road.devchain.chain, ALICE, road.domain.contract, revoke).succeeded
     poll = road.watcher.poll()
     road.watcher.done(poll)

@@ -48,6 +48,8 @@ LIES = {
     "head": lambda block: block._replace(number=block.number + 50, hash=b"\x01" * 32),
     "block": lambda block: block and block._replace(hash=b"\x02" * 32),
     "logs": lambda logs: [],
+    "logs_of": lambda logs: [],
+    "positions": lambda places: [place + 1 for place in places],
     "receipt": lambda receipt: receipt and receipt._replace(succeeded=not receipt.succeeded),
     "call": lambda answer: b"\x03" * 32,
     "nonce": lambda nonce: 1_000,
@@ -71,12 +73,12 @@ def test_a_lying_node_is_outvoted(road: Road, lie: str):
 
 
 def test_nothing_is_credited_or_sent_without_a_quorum(road: Road):
-    chain, liar, other = quorum(road, logs=LIES["logs"])
+    chain, liar, other = quorum(road, logs_of=LIES["logs_of"])
     other.is_down = True
     road.reopen(chain)
     road.deposit(ALICE, road.usd, 10**6)
 
-    with pytest.raises(NodesDisagreeError, match="the logs of blocks"):
+    with pytest.raises(NodesDisagreeError, match="the logs of block"):
         road.credit()
     liar.is_down = True
     with pytest.raises(ChainUnavailableError, match="1 nodes answer"):

@@ -1,26 +1,33 @@
 """``tillbook verify`` needs a directory and a node, and says in words what is wrong."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from engine.commands import COMMAND, Kind, command
 from engine.journal import DirectoryReader, DirectoryStorage, Journal
 from engine.journal.reader import Reader, limits_of
+from engine.types import Side
 from gateway.cli import app
+from settlement.acknowledgements import Acknowledger
 from settlement.devchain import DevChain
 from tests.chain.conftest import Clock
-from tests.chain.road import Road
-from tests.chain.test_audit import live
+from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, CAROL, LANE, Road
+from tests.chain.test_audit import Log, live
 
 RECORDS_TRIED = 12
 
 
-def verify(road: Road, log: Path) -> tuple[int, str]:
+def verify(road: Road, log: Path, words: Path | None = None) -> tuple[int, str]:
     options = ["--rpc", str(road.devchain.rpc_url), "--log", str(log)]
-    record = ["--deployment", str(road.directory / "deployment.json")]
-    result = CliRunner().invoke(app, ["verify", *options, *record])
+    options += ["--deployment", str(road.directory / "deployment.json")]
+    if words is not None:
+        options += ["--acknowledgements", str(words)]
+    result = CliRunner().invoke(app, ["verify", *options])
     return result.exit_code, " ".join(result.output.split())
 
 
@@ -84,3 +91,106 @@ def forge(source: DirectoryReader, target: Path, at: int) -> None:
         journal.sync()
     journal.close()
     storage.close()
+
+
+def written(source: DirectoryReader, target: Path, log: Log) -> Path:
+    """Write ``log`` anew with the operator's own writer."""
+    limits = limits_of(source)
+    assert limits is not None
+    storage = DirectoryStorage(target)
+    journal = Journal(storage, limits)
+    list(journal.recover())
+    commands = np.array([row for row, _ in log], COMMAND)
+    commands["sequence"] = np.arange(1, len(log) + 1)
+    commands["time_ns"] = np.maximum.accumulate(commands["time_ns"])
+    for at, (_, attachment) in enumerate(log):  # One at a time, as the road did.
+        journal.append(commands[at : at + 1], [attachment])
+        journal.sync()
+    journal.close()
+    storage.close()
+    return target
+
+
+def words_of(road: Road, path: Path) -> Path:
+    """Keep what clients hold: the operator's word on each order, one answer a line."""
+    acknowledger = Acknowledger(road.domain, ACKNOWLEDGER)
+    sequences = []
+    for committed in road.history():
+        acknowledger.consume(committed)
+        sequences += [frame.sequence for frame in committed.frames()]
+    lines = []
+    for word in filter(None, map(acknowledger.of, sequences)):
+        row = word._asdict()
+        row |= {name: "0x" + row[name].hex() for name in row if name != "sequence"}
+        # As the exchange answers an order, and the word alone.
+        lines.append({"acknowledgement": row, "trade_ids": []} if len(lines) % 2 else row)
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def test_the_end_that_no_batch_covers_is_unproven_and_acknowledgements_prove_it(
+    road: Road, tmp_path: Path
+):
+    """Found: a log whose end was cut off, swapped or added to was "what was settled"."""
+    for owner in (BOB, CAROL):
+        side, price = (Side.SELL, 2_900) if owner is BOB else (Side.BUY, 2_000)
+        road.place(owner, side, price, 1, nonce=90, lane=LANE + 9)
+    resting = road.place(ALICE, Side.BUY, 2_001, 1, nonce=90, lane=LANE + 9)
+    alice, order_id = road.account(ALICE.address), int(resting[-1]["order_id"])
+    words = words_of(road, tmp_path / "words")
+    log = [
+        (frame.command, frame.attachment)
+        for committed in road.history()
+        for frame in committed.frames()
+    ]
+    source = DirectoryReader(road.directory / "journal")
+
+    def judged(name: str, forged: Log, against: Path | None) -> tuple[int, str]:
+        where = tmp_path / f"{name}{against is None}"
+        return verify(road, written(source, where, forged), against)
+
+    code, output = judged("honest", log, words)
+    assert code == 0 and "The last 3 are unproven" in output, output
+    assert "acknowledgements held against the log" in output
+
+    cancel = command(Kind.CANCEL, account=alice, order_id=order_id)
+    cancel["time_ns"] = log[-1][0]["time_ns"]
+    swapped = [*log[:-2], log[-1], log[-2]]
+    for name, forged, unproven, fault in (
+        ("cut", log[:-3], 0, f"acknowledged command {len(log)} is missing"),
+        ("swapped", swapped, 3, f"acknowledged command {len(log)} is another command"),
+        ("dropped", [*log[:-2], log[-1]], 2, f"acknowledged command {len(log) - 1} is another"),
+    ):
+        code, output = judged(name, forged, None)
+        assert code == 0 and (unproven == 0 or f"last {unproven} are unproven" in output), name
+        code, output = judged(name, forged, words)
+        assert code == 1 and fault in output, (name, output)
+
+    code, output = judged("cancelled", [*log, (cancel, b"")], words)
+    assert code == 0 and "The last 4 are unproven" in output, "nobody signs a cancel"
+
+
+def test_a_forged_word_is_no_word(road: Road, tmp_path: Path):
+    words = words_of(road, tmp_path / "words")
+    first = json.loads(words.read_text().splitlines()[0])
+    forged = tmp_path / "forged"
+    forged.write_text(json.dumps(first | {"item": "0x" + "ab" * 32}))
+    code, output = verify(road, road.directory / "journal", forged)
+    assert code == 1 and "the signature is not the signer's" in output
+
+    forged.write_text("{}")
+    code, output = verify(road, road.directory / "journal", forged)
+    assert code == 2 and "line 1 is no acknowledgement" in output
+
+
+def test_what_cannot_be_looked_at_ends_in_words(road: Road, tmp_path: Path):
+    log = tmp_path / "far" / "export"
+    shutil.copytree(road.directory / "journal", log)
+    options = ["--rpc", str(road.devchain.rpc_url), "--log", str(log)]
+    result = CliRunner().invoke(app, ["verify", *options])
+    assert result.exit_code == 2 and "Nothing was verified" in result.output
+    assert isinstance(result.exception, SystemExit)
+
+    shutil.copy(road.directory / "deployment.json", log)
+    result = CliRunner().invoke(app, ["verify", *options])
+    assert result.exit_code == 0, result.output

@@ -119,9 +119,11 @@ def test_dump_prints_commands_by_sequence(stopped):
 def test_an_export_is_replayed_by_the_reference_engine_to_the_same_end(stopped, tmp_path):
     directory, sequencer = stopped
     there = tmp_path / "export"
+    (directory / "deployment.json").write_text("{}")
 
     told = Told("export", "--to", there, "--data", directory)
     assert told.code == 0, told.text
+    assert (there / "deployment.json").exists(), "whoever verifies it needs the contracts"
     again = Told("replay", *files(there), "--events", tmp_path / "events.jsonl")
 
     assert again.code == 0, again.text

@@ -25,8 +25,8 @@ from merchants.invoices import InvoiceRequest, Transfer
 from merchants.keyring import FileKeyring
 from merchants.refusal import Refusal
 from merchants.service import Merchants
-from merchants.webhooks.egress import Answer
-from settlement.admission import Admission, Refused
+from merchants.webhooks.egress import Answer, HttpEgress
+from settlement.admission import EXPIRY_MAX_S, Admission
 from settlement.attachments import (
     AccountOpened,
     DepositEvidence,
@@ -47,6 +47,7 @@ from settlement.eip712 import (
     sign,
 )
 from settlement.keys import KeyBook
+from settlement.nonces import Refused
 from settlement.ports import Balance, TradeState
 
 NS = 10**9
@@ -228,7 +229,7 @@ class House:
             quote=USD,
             base_amount=lots * LOT,
             quote_amount=lots * ticks * TICK,
-            expiry=2**32 - 1,
+            expiry=self.world.now_ns // NS + EXPIRY_MAX_S,
             max_fee_ppm=10_000,
             ref=bytes(32),
             signature=b"",
@@ -301,6 +302,12 @@ class House:
     def deposit_address(self, account, ref):
         return keccak256(account + ref)[12:]
 
+    def unwatch(self, address):
+        """Nobody here looks for transfers."""
+
+    def newest_block(self):
+        return 0
+
     def settle_sweeps(self):
         """Do what the settler and the chain do with the sweeps asked for, each unit once."""
         for (account, ref, token), address in self.world.sweeps_wanted.items():
@@ -317,6 +324,9 @@ class House:
                 self.fund(account, token, pips - done, ref, tx_hash)
 
     # -- Egress ------------------------------------------------------------------------------
+
+    def refusal(self, url):
+        return HttpEgress(loopback_allowed=True).refusal(url)
 
     async def post(self, url, headers, body):
         self.world.cross()
@@ -347,8 +357,7 @@ class House:
 
     def watch(self):
         """Report every transfer, as the watcher does again and again."""
-        for transfer in self.world.transfers:
-            self.merchants.payment_seen(transfer)
+        self.merchants.payments_seen(self.world.transfers)
 
     def bust(self, fill):
         """Undo one sale to the maker in the ledger, as the settler's command does."""

@@ -14,13 +14,16 @@ from tests.merchants.rig import DOMAIN
 OPERATOR_TOKEN = "operator-token-of-the-rig"
 
 
-def site(house, *, sandbox=True):
-    """Return an app with the merchants' routes alone."""
+def site(house, *, sandbox=True, fresh_seconds=0):
+    """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
     app.include_router(
         merchants_router(house.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test")
     )
-    app.include_router(checkout_router(house.merchants, "Tillbook devnet", sandbox=sandbox))
+    checkout = checkout_router(
+        house.merchants, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
+    )
+    app.include_router(checkout)
 
     @app.exception_handler(Rejected)
     async def refuse(_request, rejected):

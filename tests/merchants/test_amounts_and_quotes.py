@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 
 from engine.types import MONEY_MAX
 from merchants.amounts import (
-    checksum_address,
     decimal_of_pips,
     pips_of_decimal,
     raw_covering,
 )
 from merchants.quotes import limit_ticks, quote_proceeds, worst_price
 from settlement.catalog import Market, Token
+from settlement.checksum import address_of_text, checksum_address
 from tests.merchants.rig import FEE_PPM, LOT, TICK
 
 BASE = Token(0, "TOKEN", b"\xaa" * 20, 18, 10**10)
@@ -52,7 +52,19 @@ def test_addresses_carry_their_checksum():
         "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359",
         "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB",
     ):
-        assert checksum_address(bytes.fromhex(known[2:])) == known
+        address = bytes.fromhex(known[2:])
+        assert checksum_address(address) == known
+        for spelling in (known, known.lower(), "0x" + known[2:].upper()):
+            assert address_of_text(spelling) == address
+
+
+def test_a_mistyped_address_is_noticed():
+    known = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    other_case, other_digit = known.replace("5aA", "5aa"), known.replace("605", "606")
+    for wrong in (other_case, other_digit, "", "0x", known[:-1], known + "0", known[2:]):
+        assert address_of_text(wrong) is None
+    for spaced in ("0X" + known[2:], known[:40] + " d", known[:20] + " " + known[21:]):
+        assert address_of_text(spaced) is None
 
 
 @given(bids_strategy, st.integers(1, 10**14))

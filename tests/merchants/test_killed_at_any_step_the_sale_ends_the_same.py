@@ -123,7 +123,8 @@ def check_end(story, house):
     assert house.types(story.store) == STORY
     sent = [headers["webhook-id"] for headers, _ in world.received]
     assert set(sent) == {row.webhook_id for row in events}, "each is told at least once"
-    assert list(dict.fromkeys(sent)) == [row.webhook_id for row in events], "and in order"
+    if not story.deaths:
+        assert sent == [row.webhook_id for row in events], "once, and in order"
     house.engine.check()
 
 

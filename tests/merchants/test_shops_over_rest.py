@@ -32,6 +32,20 @@ def shop(client):
     return answer.json()["id"], bearer(answer.json()["api_key"])
 
 
+def test_found_a_mistyped_wallet_made_a_store(client):
+    """One letter in the wrong case, one digit mistyped: money for an address nobody has."""
+    known = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    for wallet, status in (
+        (known, 201),
+        (known.replace("5aA", "5aa"), 400),
+        (known.replace("605", "606"), 400),
+        ("0x" + "00" * 20, 422),
+    ):
+        body = {**NEW_STORE, "wallet": wallet}
+        answer = client.post("/v1/stores", json=body, headers=bearer(OPERATOR_TOKEN))
+        assert answer.status_code == status, answer.text
+
+
 def test_a_store_is_made_approved_and_read(client, world, shop):
     store_id, headers = shop
     store = client.get(f"/v1/stores/{store_id}", headers=headers).json()
@@ -118,6 +132,7 @@ def test_without_a_key_nothing_is_told(client, shop, headers):
         {"metadata": [1]},
         {"metadata": {"long": "x" * 5000}},
         {"redirect_url": "javascript:alert(1)"},
+        {"redirect_url": "https://x/\n"},
         {"order_id": "x" * 200},
     ],
 )
@@ -151,3 +166,12 @@ def test_markup_in_names_is_only_text_on_the_page(client, shop, world):
     assert "unsafe" not in page.headers["Content-Security-Policy"]
     assert client.get("/checkout/inv_none").status_code == 404
     assert client.get("/checkout/assets/shell.html").status_code == 404
+
+
+@pytest.mark.parametrize("field", ["metadata", "order_id"])
+def test_found_bytes_that_are_no_text_were_a_fault_of_ours(client, shop, field):
+    _, headers = shop
+    value = b'{"name": "caf\xe9"}' if field == "metadata" else b'"caf\xe9"'
+    body = b'{"amount_usd": "5", "token": "TOKEN", "%b": %b}' % (field.encode(), value)
+    answer = client.post("/v1/invoices", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED")

@@ -9,11 +9,19 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from engine.types import Outcome
-from merchants.accounts import typed_grant
+from merchants.accounts import StoreRequest, typed_grant
 from merchants.invoices import InvoiceRequest
 from merchants.keyring import FileKeyring
 from settlement.eip712 import grant_digest, recover, sign
-from tests.merchants.rig import DOMAIN, MAKER_SECRET, MERCHANT, MERCHANT_SECRET, World
+from tests.merchants.rig import (
+    DOMAIN,
+    MAKER_SECRET,
+    MERCHANT,
+    MERCHANT_SECRET,
+    TOKEN,
+    USD,
+    World,
+)
 
 
 @pytest.fixture
@@ -48,6 +56,18 @@ def test_only_the_wallet_approves(world):
     assert world.grant_calls == 1
     unknown = house.merchants.approve_conversion("sto_none", signature)
     assert unknown.outcome == Outcome.UNKNOWN_STORE
+
+
+@pytest.mark.parametrize("wallet", [bytes(20), DOMAIN.contract, TOKEN, USD])
+def test_a_wallet_that_nobody_can_sign_for_is_refused(world, wallet):
+    refusal = world.house.merchants.accounts.create(StoreRequest(wallet, "TOKEN-USD"))
+    assert refusal.outcome == Outcome.BAD_WALLET
+
+
+def test_a_webhook_that_can_never_arrive_is_refused(world):
+    for url in ("https://10.0.0.1/", "https://a:b@shop.example/"):
+        request = StoreRequest(MERCHANT, "TOKEN-USD", webhook_url=url)
+        assert world.house.merchants.accounts.create(request).outcome == Outcome.BAD_WEBHOOK_URL
 
 
 def test_the_api_key_is_nowhere_on_disk_and_the_session_key_is_private(world, tmp_path):

@@ -8,7 +8,14 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from merchants.webhooks.deliver import DELAYS_S, JITTER_PPM, Deliveries
+from merchants.webhooks.deliver import (
+    DELAYS_S,
+    IN_FLIGHT_MAX,
+    JITTER_PPM,
+    PER_STORE_MAX,
+    UNANSWERED,
+    Deliveries,
+)
 from merchants.webhooks.egress import Answer, HttpEgress
 from merchants.webhooks.sign import headers_of
 from tests.merchants.receiver import receiving
@@ -88,26 +95,103 @@ def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
     assert len(house.merchants.events_after(store.store_id, 0)) == 1, "the event list still has it"
 
 
-def test_events_of_an_invoice_keep_their_order_and_others_do_not_wait(world):
+def test_events_of_an_invoice_leave_in_order_one_at_a_time(world):
     house = world.house
-    failing, healthy = house.approved_store(), house.approved_store(webhook_url="https://ok/")
-    world.endpoint = lambda url: 200 if url == "https://ok/" else 404
-    first = house.invoice(failing)
-    house.tick()
-    world.endpoint = lambda url: 200
-    second, third = house.invoice(failing), house.invoice(healthy)
+    store = house.approved_store()
+    first = house.invoice(store)
     world.transfer(bytes.fromhex(first.deposit_address[2:]), 1)
     house.watch()
+    second = house.invoice(store)
     house.tick()
+    assert sequences_of(world, first.id) == [1, 2]
+    assert sequences_of(world, second.id) == [1]
+
+
+def test_found_a_refused_event_held_back_all_later_ones(world):
+    """A shop that answers 400 to a type it does not handle never heard of the payment."""
+    house = world.house
+    store = house.approved_store()
+    world.endpoint = lambda url: 400
+    invoice = house.invoice(store)
     house.tick()
-    told = [json.loads(body)["data"] for _, body in world.received]
-    assert {second.id, third.id} <= {data["invoice"]["id"] for data in told}
-    assert [d["sequence"] for d in told if d["invoice"]["id"] == first.id] == [1]
+    world.endpoint = lambda url: 200
+    world.transfer(bytes.fromhex(invoice.deposit_address[2:]), 1)
+    house.watch()
+    house.tick()
+    assert sequences_of(world, invoice.id) == [1, 2]
     world.pass_time(7)
     house.tick()
-    house.tick()
-    told = [json.loads(body)["data"] for _, body in world.received]
-    assert [d["sequence"] for d in told if d["invoice"]["id"] == first.id] == [1, 1, 2]
+    assert sequences_of(world, invoice.id) == [1, 2, 1], "and the refused one comes again"
+
+
+def test_found_an_attempt_that_broke_was_made_again_at_once(world):
+    """Whatever goes wrong in the air: an attempt counts when it leaves, and the next one waits."""
+    house = world.house
+    store = house.approved_store()
+    house.invoice(store)
+    left = []
+
+    class Broken:
+        async def post(self, url, headers, body):
+            left.append(url)
+            raise AssertionError("a bug of ours")
+
+    async def play():
+        deliveries = deliveries_to(world, Broken())
+        deliveries.start_due()
+        with pytest.raises(AssertionError):
+            await deliveries.drain()
+        assert deliveries.start_due() == 0
+
+    asyncio.run(play())
+    (row,) = house.merchants.webhook_deliveries(store.store_id)
+    assert (len(left), row.attempts, row.last_error) == (1, 1, UNANSWERED)
+    assert row.next_attempt_ns > world.now_ns
+
+
+def test_a_store_has_a_few_in_the_air_and_one_while_it_fails(world):
+    house = world.house
+    store = house.approved_store()
+    for _ in range(PER_STORE_MAX + 3):
+        house.invoice(store)
+    held = Held(503)
+
+    async def play():
+        deliveries = deliveries_to(world, held)
+        assert deliveries.start_due() == PER_STORE_MAX
+        assert deliveries.start_due() == 0
+        await held.arrived(PER_STORE_MAX)
+        held.release(PER_STORE_MAX)
+        await held.arrived(PER_STORE_MAX + 1)
+        assert held.in_the_air == 1
+        held.release(3)
+        await deliveries.drain()
+
+    asyncio.run(play())
+    assert held.posted == PER_STORE_MAX + 3
+
+
+def test_found_endpoints_that_hang_took_every_place(world):
+    """As many stores as there are places, all hanging, with more due than there are places."""
+    house = world.house
+    for number in range(IN_FLIGHT_MAX):
+        store = house.approved_store(webhook_url=f"https://hangs{number}/")
+        for _ in range(3):
+            house.invoice(store)
+    held = Held(0)
+
+    async def play():
+        deliveries = deliveries_to(world, held)
+        assert deliveries.start_due() == IN_FLIGHT_MAX
+        await held.arrived(IN_FLIGHT_MAX)
+        house.invoice(house.approved_store(webhook_url="https://quick/"))
+        held.release(1)
+        await held.arrived(IN_FLIGHT_MAX + 1)
+        assert held.urls[-1] == "https://quick/", "the next place is of who has had no turn"
+        held.release(10**6)
+        await deliveries.drain()
+
+    asyncio.run(play())
 
 
 def test_an_endpoint_that_is_gone_is_left_alone(world):
@@ -115,14 +199,29 @@ def test_an_endpoint_that_is_gone_is_left_alone(world):
     store = house.approved_store(lifetime_s=10**7)
     world.endpoint = lambda url: 410
     house.invoice(store)
-    house.invoice(store)
     house.tick()
     house.invoice(store)
     world.pass_time(10**6)
     house.tick()
     assert len(world.received) == 1
-    assert [state for state, _ in statuses(house, store)] == ["dead", "dead"]
-    assert len(house.merchants.events_after(store.store_id, 0)) == 3, "the list keeps all"
+    assert [state for state, _ in statuses(house, store)] == ["dead"]
+    assert len(house.merchants.events_after(store.store_id, 0)) == 2, "the list keeps all"
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (503, "dead"), (410, "dead")])
+def test_what_was_in_the_air_when_the_endpoint_was_given_up_ends_too(world, status, state):
+    house = world.house
+    store = house.approved_store()
+    house.invoice(store)
+    house.invoice(store)
+    answers = [Answer(410), Answer(status)]
+
+    class Leaving:
+        async def post(self, url, headers, body):
+            return answers.pop(0)
+
+    run(deliveries_to(world, Leaving()))
+    assert [state for state, _ in statuses(house, store)] == ["dead", state]
 
 
 def test_a_shop_that_asks_for_patience_gets_it(world):
@@ -179,7 +278,7 @@ def test_closing_waits_for_what_is_in_the_air_and_for_nothing_behind_it(world):
     """Found by reading: with a shop that hangs, closing waited 15 s for each event that was due."""
     house = world.house
     store = house.approved_store()
-    for _ in range(3):
+    for _ in range(PER_STORE_MAX + 2):
         house.invoice(store)
     reached, release = [], asyncio.Event()
 
@@ -191,24 +290,56 @@ def test_closing_waits_for_what_is_in_the_air_and_for_nothing_behind_it(world):
 
     async def play():
         deliveries = deliveries_to(world, Slow())
-        assert deliveries.start_due() == 1
-        while not reached:
+        assert deliveries.start_due() == PER_STORE_MAX
+        while len(reached) < PER_STORE_MAX:
             await asyncio.sleep(0)
         closing = asyncio.create_task(deliveries.close())
         await asyncio.sleep(0)
         release.set()
         await closing
-        assert len(reached) == 1
+        assert len(reached) == PER_STORE_MAX
 
     asyncio.run(play())
-    assert [attempts for _, attempts in statuses(house, store)] == [1, 0, 0]
+    assert [attempts for _, attempts in statuses(house, store)] == [1] * PER_STORE_MAX + [0, 0]
     run(deliveries_to(world, house))
-    assert len(world.received) == 2, "the others leave after the next start, this one when it may"
+    assert len(world.received) == 2, "the others leave after the next start, these when they may"
 
 
 def test_nothing_leaves_unsigned():
     with pytest.raises(AssertionError):
         headers_of([], "msg_1", 1, b"")
+
+
+class Held:
+    """An endpoint that answers ``status`` when it is released, in order."""
+
+    def __init__(self, status):
+        self.status, self.urls, self.in_the_air = status, [], 0
+        self._passes = asyncio.Semaphore(0)
+
+    @property
+    def posted(self):
+        return len(self.urls)
+
+    async def post(self, url, headers, body):
+        self.urls.append(url)
+        self.in_the_air += 1
+        await self._passes.acquire()
+        self.in_the_air -= 1
+        return Answer(self.status, error="" if self.status else "no answer")
+
+    async def arrived(self, count):
+        while self.posted < count:
+            await asyncio.sleep(0)
+
+    def release(self, count):
+        for _ in range(count):
+            self._passes.release()
+
+
+def sequences_of(world, invoice_id):
+    told = [json.loads(body)["data"] for _, body in world.received]
+    return [data["sequence"] for data in told if data["invoice"]["id"] == invoice_id]
 
 
 def deliveries_to(world, egress):

@@ -15,11 +15,11 @@ from gateway.snapshotter import keep
 from gateway.userstream import UserStream
 from settlement.acknowledgements import Acknowledger
 from settlement.attachments import ExitEvidence
+from settlement.depositbook import DepositBook
 from settlement.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.returns import Returns
 from settlement.sealer import Sealer, Sealing
-from settlement.watcher import DepositBook
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,

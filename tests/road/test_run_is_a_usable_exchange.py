@@ -26,17 +26,23 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def ask(port, method, path, body=None):
+def ask(port, method, path, body=None, headers=None):
     """Return (status, headers, body); status 0 while nobody listens."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
     except ConnectionError:
         return 0, {}, b""
     finally:
         connection.close()
+
+
+def rpc(port, body, headers=None):
+    return ask(
+        port, "POST", "/sandbox/rpc", body, {"Content-Type": "application/json"} | (headers or {})
+    )
 
 
 def until(what, is_so):
@@ -52,12 +58,12 @@ def until(what, is_so):
 class Running:
     """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, chain="eth-tester"):
         self.port = free_port()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
-                *("--chain", "eth-tester", "--port", str(self.port)),
+                *("--chain", chain, "--port", str(self.port)),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
@@ -85,8 +91,8 @@ class Running:
 def running(tmp_path):
     started = []
 
-    def start():
-        started.append(Running(tmp_path))
+    def start(chain="eth-tester"):
+        started.append(Running(tmp_path, chain))
         return started[-1]
 
     yield start
@@ -122,12 +128,25 @@ def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running)
 def test_the_chain_answers_a_browser_wallet(running):
     here = running()
     asked = orjson.dumps({"jsonrpc": "2.0", "id": 7, "method": "eth_chainId"})
+    said = {"jsonrpc": "2.0", "id": 7, "result": hex(31337)}
     _, _, body = until(
         "the sandbox is open",
-        lambda: (said := ask(here.port, "POST", "/sandbox/rpc", asked))[0] == 200 and said,
+        lambda: (said := rpc(here.port, asked))[0] == 200 and said,
     )
-    assert orjson.loads(body) == {"jsonrpc": "2.0", "id": 7, "result": hex(31337)}
-    assert ask(here.port, "POST", "/sandbox/rpc", b"{")[0] == 400
+    assert orjson.loads(body) == said
+    assert rpc(here.port, b"{")[0] == 400
+    together = b"[" + asked + b"," + asked.replace(b"eth_chainId", b"net_version") + b"]"
+    _, _, body = rpc(here.port, together)
+    assert orjson.loads(body) == [said, said | {"result": "31337"}]
+
+    for method in ("anvil_reset", "hardhat_reset", "evm_revert", "eth_sendTransaction"):
+        _, _, body = rpc(here.port, asked.replace(b"eth_chainId", method.encode()))
+        assert orjson.loads(body)["error"]["code"] == -32601, method
+    assert rpc(here.port, asked, {"Content-Type": "text/plain"})[0] == 415, (
+        "no preflight, no answer"
+    )
+    assert rpc(here.port, asked, {"Origin": "https://elsewhere.example"})[0] == 403
+    assert rpc(here.port, asked, {"Origin": "chrome-extension://abc"})[0] == 200
     assert ask(here.port, "POST", "/sandbox/buy/nothing")[0] == 404
     assert ask(here.port, "GET", "/checkout/nobody")[0] == 404
     assert here.stop()[0] == 0

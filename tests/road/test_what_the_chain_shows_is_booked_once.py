@@ -1,14 +1,17 @@
 """The chain loop: logs come again after crashes, failures and full queues, and count once."""
 
 import asyncio
+from pathlib import Path
 
 from engine.types import Outcome, Side
 from gateway.chainloop import ChainLoop
 from settlement.attachments import ZERO_REF
 from settlement.chain import ChainUnavailableError
+from settlement.depositbook import DepositBook
+from settlement.outbox import Outbox
+from settlement.unbooked import Unbooked
 from settlement.watcher import (
     CancelRequested,
-    DepositBook,
     Deposited,
     ExitCancelled,
     ExitRequested,
@@ -34,6 +37,7 @@ class ShownChain:
         self.cursor = 0
         self.down = False
         self.steps = 0
+        self.returns = []
 
     def poll(self):
         if self.down:
@@ -71,10 +75,7 @@ class ShownChain:
         return []
 
     def returns_due(self):
-        return []
-
-    def block(self, number):
-        return None
+        return self.returns
 
 
 class Till:
@@ -82,10 +83,15 @@ class Till:
 
     def __init__(self):
         self.payments = []
+        self.reports = 0
 
-    def payment_seen(self, transfer):
-        self.payments.append((transfer.raw_amount, transfer.confirmations))
-        return True
+    def payments_seen(self, transfers):
+        self.reports += 1
+        self.payments += [(one.raw_amount, one.confirmations) for one in transfers]
+        return [True] * len(transfers)
+
+    def unconfirmed_payments(self):
+        return {}
 
     def payment_orphaned(self, tx_hash, log_index):
         self.payments.append(("gone", int.from_bytes(tx_hash, "big"), log_index))
@@ -94,23 +100,29 @@ class Till:
 class Watched(House):
     """A house with a chain loop; ``shown`` is what its chain shows."""
 
-    def __init__(self, shown, storage=None, **options):
+    def __init__(self, shown, storage=None, outbox=None, **options):
         super().__init__(storage, **options)
         self.shown, self.till, self.deposit_book = shown, Till(), DepositBook(self.catalog)
+        self.outbox = outbox or Outbox(Path(":memory:"))
+        self.unbooked = Unbooked(self.outbox)
         self.pipeline.follow(self.deposit_book)
         self.loop = ChainLoop(
-            chain=shown,
             settler=shown,
             watcher=shown,
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
             deposit_book=self.deposit_book,
+            unbooked=self.unbooked,
             merchants=self.till,
             reconciliation=shown,
             listeners=(),
         )
-        self.loop.rebuild_keys()
+
+    async def __aenter__(self):
+        await super().__aenter__()
+        await self.loop.resume()
+        return self
 
     def keys_revoked(self):
         return self.keys.grant_of(ALICE.address, ALICES_KEY.address) is None

@@ -19,6 +19,7 @@ from settlement.chain import (
     CallRevertedError,
     ChainUnavailableError,
     Log,
+    LogFilter,
     Receipt,
     Sending,
     Sent,
@@ -299,12 +300,37 @@ class Node:
         last: int,
     ) -> list[Log]:
         self._ask("logs")
+        seen = self._seen()
+        if last >= len(seen):
+            raise ChainUnavailableError("logs: no such block")
         return [
             log
-            for sealed in self._seen()[max(first, 0) : last + 1]
+            for sealed in seen[max(first, 0) : last + 1]
             for log in sealed.logs
             if log.address in addresses and _fits(log, topics)
         ]
+
+    def logs_of(self, block: Block, wanted: list[LogFilter]) -> list[Log]:
+        self._ask("logs")
+        sealed = self._at(block.number)
+        if sealed is None or sealed.block != block:
+            raise ChainUnavailableError("logs: no such block")
+        return [
+            log
+            for log in sealed.logs
+            if any(log.address in one.addresses and _fits(log, one.topics) for one in wanted)
+        ]
+
+    def positions(self, logs: list[Log]) -> list[int]:
+        self._ask("positions")
+        found = []
+        for log in logs:
+            sealed = self._at(log.block_number)
+            if sealed is None or sealed.block.hash != log.block_hash:
+                raise ChainUnavailableError("positions: no such block")
+            before = [one for one in sealed.logs if one.tx_hash == log.tx_hash]
+            found.append(before.index(log))
+        return found
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         self._ask("receipt")

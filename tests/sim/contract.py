@@ -20,6 +20,7 @@ from settlement.deposit_address import deposit_address
 from settlement.eip712 import (
     Domain,
     KeyGrant,
+    countersignature_digest,
     grant_digest,
     keccak256,
     order_digest,
@@ -43,6 +44,7 @@ CLOCK_TOLERANCE: Final = 15
 NOBODY: Final = bytes(20)
 WORD: Final = 32
 ORDER_WORDS: Final = 5
+SELL_SIDE: Final = 2
 
 
 class Listed(NamedTuple):
@@ -276,9 +278,14 @@ class Machine:
         token = self._token(call.address(1))
         asked = SignedWithdrawal(account, token.address, to, amount, nonce, expiry, b"", b"")
         digest = withdrawal_digest(self.terms.domain, asked)
-        for signer, index in ((account, 6), (self.terms.operator, 7)):
-            if recover(digest, call.tail(index)) != signer:
+        place = call.number(6)
+        consent = countersignature_digest(self.terms.domain, digest, place)
+        operator = self.terms.operator
+        for signed, signer, index in ((digest, account, 7), (consent, operator, 8)):
+            if recover(signed, call.tail(index)) != signer:
                 raise RefusedError("NotSignedBy")
+        if ledgers.next_sequence <= place:
+            raise RefusedError("LogNotSettled")
         if expiry < call.timestamp:
             raise RefusedError("Expired")
         if nonce <= ledgers.withdrawal_nonces.get(account, 0):
@@ -328,10 +335,11 @@ class Machine:
         account = grant.account
         if recover(grant_digest(self.terms.domain, grant), call.tail(9)) != account:
             raise RefusedError("NotSignedBy")
-        if grant.nonce <= ledgers.grant_nonces.get(account, 0):
-            raise RefusedError("NonceTooLow")
         if grant.expiry < call.timestamp:
             raise RefusedError("Expired")
+        if grant.sides & SELL_SIDE and grant.floor_price == 0:
+            raise RefusedError("NoFloorPrice")
+        _require_new(ledgers, account, grant.nonce)
         if (account, grant.key) in ledgers.mirror.keys:
             raise RefusedError("KeyWouldNarrow")
         ledgers.grant_nonces[account] = grant.nonce
@@ -342,6 +350,8 @@ class Machine:
         key = (call.sender, call.address(0))
         if key not in ledgers.mirror.keys or key in ledgers.revoked_at:
             raise RefusedError("NoLiveKey")
+        _require_new(ledgers, call.sender, call.number(1))
+        ledgers.grant_nonces[call.sender] = call.number(1)
         ledgers.revoked_at[key] = call.timestamp + self.terms.exit_delay
         return [emitted(call.to, KEY_REVOKED, *key, ledgers.revoked_at[key])]
 
@@ -362,7 +372,7 @@ class Machine:
             raise RefusedError("BatchOutOfOrder")
         if header.prev_head != ledgers.mirror.head:
             raise RefusedError("WrongPrevHead")
-        if header.batch != 1 and header.first_sequence != ledgers.next_sequence:
+        if header.first_sequence != ledgers.next_sequence:
             raise RefusedError("SequenceGap")
         if header.close_time + self.terms.horizon < call.timestamp:
             raise RefusedError("CloseTimeTooEarly")
@@ -410,6 +420,11 @@ class Machine:
         if signer is None:
             raise RefusedError("BadSignature")
         return structs.replace(unsigned, signer=signer, digest=digest, signature=signature)
+
+
+def _require_new(ledgers: Ledgers, account: bytes, nonce: int) -> None:
+    if nonce <= ledgers.grant_nonces.get(account, 0):
+        raise RefusedError("NonceTooLow")
 
 
 def _trade(word: int, orders: list[SignedOrder]) -> SettledTrade:

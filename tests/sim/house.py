@@ -18,7 +18,8 @@ from engine.journal import Journal, SnapshotFiles
 from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
 from engine.sequencer import Sequencer
 from engine.types import Limits
-from gateway.chainloop import ChainLoop, SettlementDesk
+from gateway.chainloop import ChainLoop
+from gateway.desk import SettlementDesk
 from gateway.exchange import Exchange
 from gateway.pipeline import Pipeline
 from gateway.reconciliation import Reconciliation
@@ -27,13 +28,15 @@ from merchants.service import Merchants
 from settlement.admission import Admission
 from settlement.attachments import TokenListing
 from settlement.catalog import Catalog, ChangesOfTerms
+from settlement.depositbook import DepositBook
 from settlement.keys import KeyBook
 from settlement.outbox import Outbox
 from settlement.reconcile import Reconciler
 from settlement.sealer import Sealing
 from settlement.settler import open_settler
 from settlement.submitter import Policy
-from settlement.watcher import DepositBook, Watcher
+from settlement.unbooked import Unbooked
+from settlement.watcher import Watcher
 from tests.sim.chain import Node, SimSigner
 from tests.sim.contract import Terms
 from tests.sim.storage import SimStorage
@@ -130,6 +133,7 @@ class House:
         self.deposit_book = DepositBook(self.catalog)
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = self._parts.outbox(seams.directory / "settlement.sqlite")
+        self.unbooked = Unbooked(self.outbox)
         self.settler = open_settler(
             seams.node,
             self.outbox,
@@ -164,7 +168,13 @@ class House:
     def _follow(self) -> None:
         node, deployment = self.seams.node, self.seams.terms.deployment
         reconciler = Reconciler(
-            node, self.outbox, self.settler, self.catalog, deployment, lambda: self.engine
+            node,
+            self.outbox,
+            self.settler,
+            self.catalog,
+            deployment,
+            lambda: self.engine,
+            self.unbooked.pips,
         )
         self.reconciliation = Reconciliation(reconciler, self.exchange)
         rememberers: tuple[Rememberer, ...] = (
@@ -179,16 +189,16 @@ class House:
         for unremembered in (self.merchants, reconciler, ChangesOfTerms(self.catalog)):
             self.pipeline.follow_unremembered(unremembered)
         self.chain_loop = ChainLoop(
-            chain=node,
             settler=self.settler,
             watcher=self.watcher,
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
             deposit_book=self.deposit_book,
+            unbooked=self.unbooked,
             merchants=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(),
+            listeners=(self.desk,),
         )
 
     @property
@@ -197,14 +207,13 @@ class House:
 
     async def open(self) -> None:
         """Recover and begin, in the order of ``Stack.__aenter__``."""
-        self.chain_loop.rebuild_keys()
         self.witness.reborn()
         for _ in self.pipeline.recover():
             pass
         self.witness.nothing_is_missing()
         self.pipeline.start()
         await self._list_what_is_missing()
-        self.chain_loop.resume()
+        await self.chain_loop.resume()
         for address in self.merchants.watched_addresses():
             self.watcher.watch(address)
         self._loop(self.chain_loop.turn, self.sizes.chain_seconds)

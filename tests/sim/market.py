@@ -144,6 +144,11 @@ class Market:
         placed = dice.choice((owner.sent or trader.sent)[-30:])
         await self._travel()
         order_id = placed.order_id or dice.choice((0, 1, 2**40, -1))
+        if owner is trader and dice.random() < 0.3:
+            following = trader.instead_of(placed, self.middle, world.clock.now_ns // NS)
+            if following is not None:
+                world.count("requoted")
+                world.spawn(self.send(house, trader, following))
         receipt = await house.exchange.cancel(trader.address, order_id)
         if not world.dead:
             world.count(f"cancel {receipt.outcome.name}")

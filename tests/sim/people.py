@@ -1,7 +1,8 @@
 """Who uses the exchange in the simulator, and how badly do they behave?
 
-Traders keep their own books: what they sent, what they were told. They resend what was not
-answered, send another body under the same client id, cancel while it fills, ask for what cannot be,
+Traders keep their own books: what they sent, what they were told. They resend what was answered
+and what was not, send another body under the same client id, cancel while it fills, send the next
+order for a lane together with its cancel, ask for what cannot be,
 and move money on chain. Shops' endpoints fail, forget and answer late.
 """
 
@@ -61,18 +62,26 @@ class Trader:
         self.sent: list[Placed] = []
         self.leaving = False
 
-    def order(self, middle: int, now_s: int, garbage: bool) -> Placed:
+    def instead_of(self, placed: Placed, middle: int, now_s: int) -> Placed | None:
+        """Sign an order for the lane of another that rests; None if that has none."""
+        signed = placed.signed
+        if not isinstance(signed, SignedOrder) or not LANE <= signed.lane < LANE + LANES:
+            return None
+        half = 2 * (signed.lane - LANE) + (1 if signed.flags & OrderBits.UPPER_HALF else 0)
+        return self.order(middle, now_s, garbage=False, half=half)
+
+    def order(self, middle: int, now_s: int, garbage: bool, half: int | None = None) -> Placed:
         """Sign an order near ``middle``: half of them rest, half of them take."""
         dice = self.dice
         sell = dice.random() < 0.5
-        rests = dice.random() < 0.6
+        rests = dice.random() < 0.6 or half is not None
         away = dice.choice((-3, 0, 1, 2, 4, 9)) if rests else dice.choice((-9, -4, -1, 0, 3))
         ticks = middle + (away if sell else -away)
         lots = dice.choice((1, 1, 2, 3, 5, 8, 50))
         flags = OrderBits.SELL if sell else OrderBits(0)
         lane = 0
         if rests:
-            half = dice.randrange(2 * LANES)
+            half = dice.randrange(2 * LANES) if half is None else half
             self.lane_nonces[half] += 1
             nonce, lane = self.lane_nonces[half], LANE + half // 2
             flags |= OrderBits.UPPER_HALF if half & 1 else OrderBits(0)
@@ -139,7 +148,7 @@ class Trader:
 
     def learn(self, placed: Placed, receipt: Receipt) -> str | None:
         """Keep an answer; return what is wrong with it against those before."""
-        told = [r for r in placed.receipts if r.sequence]
+        told = [r for r in placed.receipts if r.sequence and is_last_word(r, placed.signed)]
         if receipt.sequence and told:
             first = told[0]
             if (first.sequence, first.outcome, first.order_id) != (
@@ -163,6 +172,9 @@ class Shops:
         self.cut: Any = None
         self.pause: Any = None
         self._dice, self._count = dice, count
+
+    def refusal(self, url: str) -> str:
+        return ""
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         self.cut()
@@ -194,6 +206,11 @@ class Keyring:
 
     def get(self, address: bytes) -> bytes:
         return self._secrets[address]
+
+
+def is_last_word(receipt: Receipt, signed: SignedOrder | SignedWithdrawal) -> bool:
+    """Tell whether the same again must be answered the same: an order refused may be tried anew."""
+    return receipt.accepted or isinstance(signed, SignedWithdrawal)
 
 
 def is_final(receipt: Receipt) -> bool:

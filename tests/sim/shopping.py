@@ -67,7 +67,10 @@ class Shopping:
         self._wallets += 1
         secret = (2000 + self._wallets).to_bytes(32, "big")
         request = StoreRequest(
-            address_of_secret(secret), SYMBOL, webhook_url="https://shop.example/hook"
+            address_of_secret(secret),
+            SYMBOL,
+            webhook_url="https://shop.example/hook",
+            floor_price=1,
         )
         created = house.merchants.create_store(request)
         if isinstance(created, StoreCreated):

@@ -22,6 +22,7 @@ REACHED = (
     *("misdirected write in journal: refused", "rot in snapshot: passed over"),
     *("starts from a snapshot", "clock an hour ahead", "clock an hour back", "clock stuck"),
     *("request lost", "answer lost", "resent", "answer NONCE_USED", "answer DUPLICATE_CLIENT_ID"),
+    *("requoted", "refused order tried again", "refused order taken later"),
     *("chain call lost", "chain answer lost", "receipt missing", "transaction forgotten"),
     *("chain answer stale", "operator nonce spent by a stranger", "reorg of 11"),
     *("webhook lost", "webhook answer lost", "webhook delivered", "invoices", "payments"),

@@ -44,7 +44,9 @@ class Witness:
         self.last_trade = 0
         self.last_payout = 0
         """Sequence of the newest withdrawal that was debited."""
-        self._digests: dict[bytes, int] = {}
+        self._digests: dict[bytes, list[int]] = {}
+        """The commands of each order or withdrawal: all but the last were refused."""
+        self._taken: set[bytes] = set()
         self._evidence: dict[tuple[bytes, int], int] = {}
         self._count = count
 
@@ -108,14 +110,27 @@ class Witness:
             self._count(f"outcome {Outcome(int(first['outcome'])).name}")
         attachment = decode(frame.attachment)
         if isinstance(attachment, ONCE):
-            before = self._digests.setdefault(attachment.digest, frame.sequence)
-            if before != frame.sequence:
-                raise Violated(f"P2: commands {before} and {frame.sequence} are one order")
+            self._tried(attachment, frame)
         elif isinstance(attachment, DepositEvidence | ExitEvidence) and not rejected:
             place = (attachment.tx_hash, attachment.log_index)
             before = self._evidence.setdefault(place, frame.sequence)
             if before != frame.sequence:
                 raise Violated(f"commands {before} and {frame.sequence} book one log entry")
+
+    def _tried(self, signed: SignedOrder | SignedWithdrawal, frame: Frame) -> None:
+        """An order that was refused may come again; what was taken, or a withdrawal, may not."""
+        tries = self._digests.setdefault(signed.digest, [])
+        if signed.digest in self._taken:
+            raise Violated(f"P2: commands {tries[-1]} and {frame.sequence} are one order")
+        if tries:
+            self._count("refused order tried again")
+        tries.append(frame.sequence)
+        kinds = {int(event["kind"]) for event in frame.answer}
+        refused = kinds & {int(EventKind.REJECTED)}
+        if isinstance(signed, SignedWithdrawal) or not refused:
+            self._taken.add(signed.digest)
+            if len(tries) > 1:
+                self._count("refused order taken later")
 
     def nothing_is_missing(self) -> None:
         """After a recovery: all that was ever shown is there."""
@@ -130,7 +145,7 @@ class Witness:
             return
         if receipt.sequence > len(self.prints):
             raise Violated(f"P1: command {receipt.sequence} was acknowledged and not seen")
-        if self._digests.get(digest) != receipt.sequence:
+        if receipt.sequence not in self._digests.get(digest, ()):
             raise Violated(f"P1: the receipt names command {receipt.sequence}, which is another's")
 
     def agree(self, engine: Any) -> None:

@@ -7,6 +7,8 @@ const stateUrl = document.body.dataset.stateUrl;
 const RETRY_MS = 5000;
 let version = null;
 let timer = 0;
+// The server's time, in seconds, when performance.now() was 0. A customer's clock may be hours off.
+let serverEpoch = null;
 
 document.documentElement.dataset.live = "";
 
@@ -35,7 +37,11 @@ async function refresh() {
   clearTimeout(timer);
   let wait = RETRY_MS;
   try {
-    const answer = await fetch(stateUrl, { cache: "no-store" });
+    // The browser asks with what it has; if nothing changed, that is all there is to send.
+    const answer = await fetch(stateUrl, { cache: "no-cache" });
+    const told = Date.parse(answer.headers.get("date"));
+    if (told) serverEpoch = (told - performance.now()) / 1000;
+    countDown();
     if (answer.ok) {
       const state = await answer.json();
       if (version === null && phase() === state.phase) version = state.version;
@@ -51,8 +57,9 @@ async function refresh() {
 
 function countDown() {
   const clock = document.getElementById("countdown");
-  if (!clock) return;
-  const left = Math.max(0, Math.floor(Number(clock.dataset.deadline) - Date.now() / 1000));
+  if (!clock || serverEpoch === null) return;
+  const now = serverEpoch + performance.now() / 1000;
+  const left = Math.max(0, Math.floor(Number(clock.dataset.deadline) - now));
   const minutes = Math.floor(left / 60);
   clock.textContent = `${minutes}:${String(left % 60).padStart(2, "0")} left`;
 }
@@ -94,5 +101,4 @@ page.addEventListener("submit", async (event) => {
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 setInterval(countDown, 1000);
-countDown();
 refresh();

@@ -15,12 +15,13 @@ import {Signatures} from "./Signatures.sol";
 import {Acknowledgement, Header} from "./Types.sol";
 
 /// @title What does it cost the operator to break its word?
-/// @notice A deposit of the operator, forfeit to whoever shows two signed acknowledgements that
-/// contradict each other, or one that contradicts the log of a settled batch.
-/// @dev Invariant: an operator that signs at most one item per sequence, and commits to just these
-/// items, cannot be slashed; every proof needs a signature of `signer` over an item that is not the
-/// log's. The whole bond goes at once. Most of it is burnt, because an operator that could slash
-/// itself and be paid would lose nothing.
+/// @notice A deposit of the operator, forfeit when anybody shows two signed acknowledgements that
+/// contradict each other, one that contradicts the log of a settled batch, or one that no batch
+/// covers though it was challenged long ago.
+/// @dev Invariant: an operator that signs at most one item per sequence, commits to just these
+/// items, and does so within the time of a challenge, cannot be slashed. The whole bond goes at
+/// once, and all of it is burnt: a proof is public before it is mined, so a reward would go to
+/// whoever copies it, and the liar, who knows its lies first, would have a part of its bond back.
 contract Bond is ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -34,6 +35,8 @@ contract Bond is ReentrancyGuardTransient {
     error NoRelease();
     /// @notice The release was asked for too recently; proofs must have their time.
     error ReleaseNotReady(uint64 readyAt, uint256 now_);
+    /// @notice The release was asked for too long ago: ask again, so that all see it coming.
+    error ReleaseLapsed(uint64 lapsedAt, uint256 now_);
     /// @notice The acknowledgement is not the bonded signer's.
     error NotAcknowledged(address recovered);
     /// @notice The acknowledgements are of different sequences.
@@ -46,6 +49,12 @@ contract Bond is ReentrancyGuardTransient {
     error NotCovered(uint64 sequence, uint64 firstSequence, uint32 commandCount);
     /// @notice The item is not what the batch's log root has at that sequence.
     error NotInLog(bytes32 root, bytes32 logRoot);
+    /// @notice A settled batch covers the sequence: the operator has answered.
+    error Covered(uint64 sequence, uint64 nextSequence);
+    /// @notice Nobody has challenged the sequence.
+    error NotChallenged(uint64 sequence);
+    /// @notice The operator still has time to settle a batch that covers the sequence.
+    error SilenceTooShort(uint64 silentAt, uint256 now_);
 
     /// @notice The bond was raised to `rawAmount`.
     event Bonded(uint256 rawAmount);
@@ -53,14 +62,19 @@ contract Bond is ReentrancyGuardTransient {
     event ReleaseRequested(uint64 readyAt);
     /// @notice The bond was paid back.
     event Released(uint256 rawAmount);
+    /// @notice An acknowledged `sequence` must be in a batch before `silentAt`.
+    event Challenged(uint64 indexed sequence, uint64 silentAt);
     /// @notice The operator broke its word about `sequence`.
-    event Slashed(address indexed prover, uint64 indexed sequence, uint256 reward, uint256 burnt);
+    event Slashed(address indexed prover, uint64 indexed sequence, uint256 burnt);
 
     /// @notice Seconds between the wish to release the bond and its payment.
     uint64 public constant RELEASE_DELAY = 30 days;
-    /// @notice The prover's part of a forfeit bond is one in so many; the rest is burnt.
-    uint256 public constant REWARD_DIVISOR = 10;
-    /// @notice Where the burnt part goes; nobody has its key.
+    /// @notice Seconds from then on within which it must be paid, or the wish lapses.
+    uint64 public constant RELEASE_WINDOW = 3 days;
+    /// @notice Seconds the operator has to cover a challenged sequence with a batch. An exchange
+    /// without trades settles an empty batch every day.
+    uint64 public constant SILENCE_MAX = 7 days;
+    /// @notice Where a forfeit bond goes; nobody has its key.
     address public constant BURN = address(0xdead);
 
     /// @notice Whose batches commit to the log, and whose domain acknowledgements are signed in.
@@ -71,8 +85,10 @@ contract Bond is ReentrancyGuardTransient {
     address public immutable signer;
     /// @notice Who gets the bond back.
     address public immutable owner;
-    /// @notice From this second on the bond may be released; zero if nobody asked.
+    /// @notice From this second on, for the window, the bond may be released; zero if nobody asked.
     uint64 public releaseReadyAt;
+    /// @notice From this second on a sequence that no batch covers forfeits; zero if unchallenged.
+    mapping(uint64 sequence => uint64 silentAt) public challenges;
 
     constructor(IExchange exchange_, IERC20 token_, address signer_, address owner_) {
         if (signer_ == address(0) || owner_ == address(0)) revert ZeroAddress();
@@ -82,8 +98,9 @@ contract Bond is ReentrancyGuardTransient {
         owner = owner_;
     }
 
-    /// @notice Add to the bond. Anyone may.
+    /// @notice Add to the bond. Anyone may; the owner takes a wish to release it back by this.
     function post(uint256 rawAmount) external nonReentrant {
+        if (msg.sender == owner) releaseReadyAt = 0;
         token.safeTransferFrom(msg.sender, address(this), rawAmount);
         emit Bonded(bonded());
     }
@@ -102,8 +119,9 @@ contract Bond is ReentrancyGuardTransient {
         if (block.timestamp < releaseReadyAt) {
             revert ReleaseNotReady(releaseReadyAt, block.timestamp);
         }
+        if (!_isRipe()) revert ReleaseLapsed(releaseReadyAt + RELEASE_WINDOW, block.timestamp);
         releaseReadyAt = 0;
-        uint256 rawAmount = bonded();
+        uint256 rawAmount = token.balanceOf(address(this));
         emit Released(rawAmount);
         token.safeTransfer(owner, rawAmount);
     }
@@ -156,9 +174,31 @@ contract Bond is ReentrancyGuardTransient {
         _slash(sequence);
     }
 
-    /// @notice What is at stake, raw units.
+    /// @notice Call for a batch that covers an acknowledged sequence. Anyone may.
+    function challenge(Acknowledgement calldata acknowledgement, bytes calldata signature)
+        external
+    {
+        _requireSigned(acknowledgement, signature);
+        uint64 sequence = acknowledgement.sequence;
+        _requireUncovered(sequence);
+        if (challenges[sequence] != 0) return; // The first one counts.
+        uint64 silentAt = uint64(block.timestamp) + SILENCE_MAX;
+        challenges[sequence] = silentAt;
+        emit Challenged(sequence, silentAt);
+    }
+
+    /// @notice Show that no batch has covered a challenged sequence in time. Anyone may.
+    function proveSilence(uint64 sequence) external nonReentrant {
+        uint64 silentAt = challenges[sequence];
+        if (silentAt == 0) revert NotChallenged(sequence);
+        if (block.timestamp < silentAt) revert SilenceTooShort(silentAt, block.timestamp);
+        _requireUncovered(sequence);
+        _slash(sequence);
+    }
+
+    /// @notice What is at stake, raw units: nothing while the owner may take it within a block.
     function bonded() public view returns (uint256 rawAmount) {
-        return token.balanceOf(address(this));
+        return _isRipe() ? 0 : token.balanceOf(address(this));
     }
 
     /// @notice Digest the operator signs to acknowledge an item.
@@ -178,12 +218,24 @@ contract Bond is ReentrancyGuardTransient {
         if (recovered != signer) revert NotAcknowledged(recovered);
     }
 
+    /// @dev Sequences are settled without a gap, so what lies before the next one is covered.
+    function _requireUncovered(uint64 sequence) private view {
+        uint64 next = exchange.nextSequence();
+        if (sequence < next) revert Covered(sequence, next);
+    }
+
+    /// @dev May the owner take the bond now?
+    function _isRipe() private view returns (bool) {
+        uint64 readyAt = releaseReadyAt;
+        return
+            readyAt != 0 && block.timestamp >= readyAt
+                && block.timestamp <= readyAt + RELEASE_WINDOW;
+    }
+
     function _slash(uint64 sequence) private {
-        uint256 rawAmount = bonded();
+        uint256 rawAmount = token.balanceOf(address(this));
         if (rawAmount == 0) revert NothingBonded();
-        uint256 reward = rawAmount / REWARD_DIVISOR;
-        emit Slashed(msg.sender, sequence, reward, rawAmount - reward);
-        token.safeTransfer(msg.sender, reward);
-        token.safeTransfer(BURN, rawAmount - reward);
+        emit Slashed(msg.sender, sequence, rawAmount);
+        token.safeTransfer(BURN, rawAmount);
     }
 }

@@ -7,8 +7,9 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 /// @title Who holds the tokens?
 /// @notice Tokens lie here and leave only on the word of the current exchange.
 /// @dev The exchange can be replaced, in two steps with `changeDelay` between them. The delay is at
-/// least twice the exit delay, so whoever distrusts the new exchange is out before it rules. The
-/// first appointment needs no delay because there is nothing to guard yet.
+/// least twice the exit delay, so whoever distrusts the new exchange is out before it rules, and a
+/// proposal lapses, so that none lies ready for years. The first appointment needs no delay because
+/// there is nothing to guard yet.
 contract Custodian {
     using SafeERC20 for IERC20;
 
@@ -22,11 +23,16 @@ contract Custodian {
     error NothingProposed();
     /// @notice The proposal is too young.
     error ChangeNotReady(uint64 readyAt, uint256 now_);
+    /// @notice The proposal is too old: propose it again, so that all see it coming.
+    error ChangeLapsed(uint64 lapsedAt, uint256 now_);
 
     /// @notice `exchange` may be appointed from `readyAt` on.
     event ExchangeProposed(address exchange, uint64 readyAt);
     /// @notice `exchange` rules from now on.
     event ExchangeChanged(address exchange);
+
+    /// @notice Seconds within which a ripe proposal must be appointed, or it lapses.
+    uint64 public constant CHANGE_WINDOW = 7 days;
 
     /// @notice Who may propose and appoint an exchange.
     address public immutable admin;
@@ -62,6 +68,8 @@ contract Custodian {
         if (block.timestamp < changeReadyAt) {
             revert ChangeNotReady(changeReadyAt, block.timestamp);
         }
+        uint64 lapsedAt = changeReadyAt + CHANGE_WINDOW;
+        if (block.timestamp > lapsedAt) revert ChangeLapsed(lapsedAt, block.timestamp);
         exchange = proposedExchange;
         proposedExchange = address(0);
         emit ExchangeChanged(exchange);

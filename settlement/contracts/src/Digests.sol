@@ -19,6 +19,8 @@ library Digests {
         "Withdrawal(address account,address token,uint64 amount,address to,uint64 nonce,"
         "uint32 expiry)"
     );
+    bytes32 internal constant COUNTERSIGNATURE_TYPE =
+        keccak256("Countersignature(bytes32 withdrawal,uint64 afterSequence)");
     bytes32 internal constant GRANT_TYPE = keccak256(
         "KeyGrant(address account,address key,address base,address quote,uint8 sides,uint32 expiry,"
         "uint64 notionalCap,uint64 floorPrice,uint64 nonce)"
@@ -48,6 +50,18 @@ library Digests {
         returns (bytes32)
     {
         return _digest(domain_, keccak256(abi.encode(WITHDRAWAL_TYPE, withdrawal)));
+    }
+
+    /// @notice Digest of the operator's consent to the withdrawal with this digest.
+    function ofCountersignature(bytes32 domain_, bytes32 withdrawal, uint64 afterSequence)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return
+            _digest(
+                domain_, keccak256(abi.encode(COUNTERSIGNATURE_TYPE, withdrawal, afterSequence))
+            );
     }
 
     /// @notice Digest of a session key's grant.

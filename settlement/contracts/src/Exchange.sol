@@ -101,6 +101,7 @@ contract Exchange is Receipts {
         Trade[] calldata trades
     ) external {
         if (msg.sender != operator) revert NotOperator(msg.sender);
+        if (trades.length != 0 && header.commandCount == 0) revert TradesWithoutCommands();
         _open(header);
 
         Work memory work;
@@ -152,8 +153,7 @@ contract Exchange is Receipts {
         if (header.batch != batch) revert BatchOutOfOrder(batch, header.batch);
         bytes32 prevHead = batchHash[batch - 1];
         if (header.prevHead != prevHead) revert WrongPrevHead(prevHead, header.prevHead);
-        // The first batch may take up a log that another exchange has settled so far.
-        if (header.firstSequence != nextSequence && batch != 1) {
+        if (header.firstSequence != nextSequence) {
             revert SequenceGap(nextSequence, header.firstSequence);
         }
         if (closeTime < lastCloseTime) revert CloseTimeTooEarly(lastCloseTime, closeTime);
@@ -305,6 +305,8 @@ contract Exchange is Receipts {
             signer,
             _market(order.baseToken, order.quoteToken),
             order.flags & SELL != 0,
+            order.baseAmount,
+            order.quoteAmount,
             closeTime
         );
         return signer;
@@ -395,7 +397,6 @@ contract Exchange is Receipts {
             _chargeKey(index, buy.account, buy.key, notional);
         }
         if (sell.key != address(0)) {
-            _checkFloor(index, sell.account, sell.key, base, quote);
             uint256 notional = base * sell.quoteAmount / sell.baseAmount;
             _chargeKey(index, sell.account, sell.key, notional);
         }

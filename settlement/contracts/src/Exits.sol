@@ -12,8 +12,9 @@ import {ExitRequest, Withdrawal} from "./Types.sol";
 /// @notice Three ways: at once if owner and operator both sign; after a delay if the owner asks; at
 /// once if the operator has been silent for so long that it counts as dead.
 /// @dev Delayed effect: what the owner alone can do waits longer than the horizon, so a matched
-/// trade is settled, or dropped, before its party can leave. All payouts: checks, effects, then the
-/// call.
+/// trade is settled, or dropped, before its party can leave. What both sign names the place in the
+/// log that it stands behind, and waits for it: who sends it, and when, does not matter, nor what a
+/// reorganisation does to the order of transactions. All payouts: checks, effects, then the call.
 abstract contract Exits is Cancels {
     mapping(address account => mapping(uint256 number => ExitRequest request)) private _exits;
     mapping(address account => uint64 nonce) private _withdrawalNonces;
@@ -22,7 +23,7 @@ abstract contract Exits is Cancels {
     /// @inheritdoc IExchange
     uint64 public nextBatch = 1;
     /// @inheritdoc IExchange
-    uint64 public nextSequence;
+    uint64 public nextSequence = 1;
     /// @inheritdoc IExchange
     uint48 public lastCloseTime;
     /// @inheritdoc IExchange
@@ -78,14 +79,19 @@ abstract contract Exits is Cancels {
     }
 
     /// @inheritdoc IExchange
+    /// @dev A sequence and not a batch number: a batch that was refused is sealed anew under its
+    /// number, with other trades.
     function withdraw(
         Withdrawal calldata withdrawal,
+        uint64 afterSequence,
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
     ) external nonReentrant {
         bytes32 digest = withdrawalDigest(withdrawal);
         Signatures.requireSigner(withdrawal.account, digest, ownerSignature);
+        digest = Digests.ofCountersignature(domainSeparator(), digest, afterSequence);
         Signatures.requireSigner(operator, digest, operatorSignature);
+        if (nextSequence <= afterSequence) revert LogNotSettled(nextSequence, afterSequence);
         if (withdrawal.expiry < block.timestamp) {
             revert Expired(withdrawal.expiry, block.timestamp);
         }

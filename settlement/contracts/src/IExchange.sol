@@ -71,6 +71,10 @@ interface IExchange {
     /// @notice The balance is smaller than the amount.
     error InsufficientBalance(address account, uint256 number, uint256 balance, uint256 amount);
 
+    /// @notice Tokens lie with a custodian that pays on the word of `exchange` now: what is deposited
+    /// here could never leave.
+    error Replaced(address exchange);
+
     /// @notice `amount` was credited to `account`.
     event Deposited(
         address indexed account, address indexed token, uint64 amount, bytes32 indexed ref
@@ -86,8 +90,10 @@ interface IExchange {
     error BatchOutOfOrder(uint64 expected, uint64 got);
     /// @notice The batch was built on another history.
     error WrongPrevHead(bytes32 expected, bytes32 got);
-    /// @notice Each batch takes up the log where the one before left it.
+    /// @notice Each batch takes up the log where the one before left it, the first at 1.
     error SequenceGap(uint64 expected, uint64 got);
+    /// @notice Trades come from commands, so a batch with trades covers some.
+    error TradesWithoutCommands();
     /// @notice The close time lies before the last batch's, or beyond the horizon.
     error CloseTimeTooEarly(uint64 earliest, uint64 got);
     /// @notice The close time lies in the future.
@@ -130,8 +136,8 @@ interface IExchange {
     error KeyIsRevoked(uint256 order, address key, uint256 revokedAt, uint256 closeTime);
     /// @notice The key has not enough notional left for the trade.
     error KeyCapExceeded(uint256 trade, address key, uint256 notionalLeft, uint256 quoteAmount);
-    /// @notice The key may not sell this cheap.
-    error BelowFloorPrice(uint256 trade, address key, uint64 floorPrice);
+    /// @notice The order would let the key sell this cheap: its limit is below the floor.
+    error BelowFloorPrice(uint256 order, address key, uint64 floorPrice);
 
     // ---------------------------------------------------------------- settlement: trades
 
@@ -163,8 +169,12 @@ interface IExchange {
     error Expired(uint32 expiry, uint256 now_);
     /// @notice Sides are 1 (buy), 2 (sell) or 3 (both).
     error BadSides(uint8 sides);
+    /// @notice A key that may sell needs a floor price: without one its cap would bind nothing.
+    error NoFloorPrice(address key);
     /// @notice A key that still may be in a sealed batch can only be widened.
     error KeyWouldNarrow(address account, address key);
+    /// @notice Not yet: the batches that the withdrawal stands behind are not settled.
+    error LogNotSettled(uint64 nextSequence, uint64 afterSequence);
     /// @notice There is no such key, or it is revoked already.
     error NoLiveKey(address account, address key);
     /// @notice One request per account and lane half, or window, at a time.
@@ -261,8 +271,11 @@ interface IExchange {
     /// @notice Close settlement for good if the operator is dead. Anyone may call.
     function openExits() external;
     /// @notice Pay out at once what owner and operator both signed. Anyone may call.
+    /// @param afterSequence Place of the last trade that the ledger had booked before; the
+    /// operator's signature is over it too, and nothing is paid before a batch has covered it.
     function withdraw(
         Withdrawal calldata withdrawal,
+        uint64 afterSequence,
         bytes calldata ownerSignature,
         bytes calldata operatorSignature
     ) external;
@@ -270,7 +283,8 @@ interface IExchange {
     /// @notice Let a key sign orders. Anyone may relay; the account itself needs no signature.
     function grantKey(KeyGrant calldata grant, bytes calldata signature) external;
     /// @notice Take the caller's key back, after the exit delay.
-    function revokeKey(address key) external;
+    /// @param nonce Above the account's last for grants; a grant signed with one up to it is void.
+    function revokeKey(address key, uint64 nonce) external;
 
     /// @notice Start to cancel the caller's orders up to `nonce`; counts after the exit delay.
     /// @param index A lane, or 0 for the replay window of single-shot orders.
@@ -321,7 +335,7 @@ interface IExchange {
     function head() external view returns (bytes32);
     /// @notice Number of the next batch; the first is 1.
     function nextBatch() external view returns (uint64);
-    /// @notice Sequence number at which the next batch's log begins; zero before the first batch.
+    /// @notice Sequence number at which the next batch's log begins; the first is 1.
     function nextSequence() external view returns (uint64);
     /// @notice Close time of the last batch.
     function lastCloseTime() external view returns (uint48);
@@ -335,7 +349,7 @@ interface IExchange {
     function verifyReceipt(Receipt calldata receipt) external view returns (bool);
     /// @notice Digest a wallet signs for an order.
     function orderDigest(SignedOrder calldata order) external view returns (bytes32);
-    /// @notice Digest owner and operator sign for a withdrawal.
+    /// @notice Digest the owner signs for a withdrawal.
     function withdrawalDigest(Withdrawal calldata withdrawal) external view returns (bytes32);
     /// @notice Digest a wallet signs to grant a key.
     function grantDigest(KeyGrant calldata grant) external view returns (bytes32);

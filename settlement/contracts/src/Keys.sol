@@ -16,6 +16,7 @@ import {Vault} from "./Vault.sol";
 abstract contract Keys is Vault {
     /// @dev All bits a grant's sides can have: 1 buy, 2 sell.
     uint8 private constant BOTH_SIDES = 3;
+    uint8 private constant SELL_SIDE = 2;
     uint256 private constant PIPS_PER_TOKEN = 10 ** 8;
 
     mapping(address account => mapping(address key => KeyScope scope)) private _scopes;
@@ -27,10 +28,11 @@ abstract contract Keys is Vault {
         if (msg.sender != account) {
             Signatures.requireSigner(account, grantDigest(grant), signature);
         }
-        uint64 last = _grantNonces[account];
-        if (grant.nonce <= last) revert NonceTooLow(account, last, grant.nonce);
         if (grant.expiry < block.timestamp) revert Expired(grant.expiry, block.timestamp);
         if (grant.sides == 0 || grant.sides > BOTH_SIDES) revert BadSides(grant.sides);
+        if (grant.sides & SELL_SIDE != 0 && grant.floorPrice == 0) {
+            revert NoFloorPrice(grant.key);
+        }
         KeyScope memory scope = KeyScope({
             base: tokenNumber(grant.base),
             quote: tokenNumber(grant.quote),
@@ -43,7 +45,7 @@ abstract contract Keys is Vault {
         KeyScope memory old = _scopes[account][grant.key];
         if (_maySettle(old) && !_covers(scope, old)) revert KeyWouldNarrow(account, grant.key);
 
-        _grantNonces[account] = grant.nonce;
+        _spendGrantNonce(account, grant.nonce);
         _scopes[account][grant.key] = scope;
         emit KeyGranted(
             account,
@@ -58,9 +60,12 @@ abstract contract Keys is Vault {
     }
 
     /// @inheritdoc IExchange
-    function revokeKey(address key) external {
+    /// @dev The nonce counts as used, or a grant that was signed before and not relayed yet would
+    /// bring the key back.
+    function revokeKey(address key, uint64 nonce) external {
         KeyScope storage scope = _scopes[msg.sender][key];
         if (scope.sides == 0 || scope.revokedAt != 0) revert NoLiveKey(msg.sender, key);
+        _spendGrantNonce(msg.sender, nonce);
         uint64 effectiveAt = uint64(block.timestamp) + exitDelay;
         scope.revokedAt = uint32(effectiveAt);
         emit KeyRevoked(msg.sender, key, effectiveAt);
@@ -77,13 +82,16 @@ abstract contract Keys is Vault {
     }
 
     /// @dev May `key` sign order number `index`? Judged at the batch's close time, like every
-    /// expiry.
+    /// expiry. The floor price is held against the order's own limit, which is what the cap counts:
+    /// so a key can sell no more than cap / floor, and no trade is below the floor either.
     function _checkKey(
         uint256 index,
         address account,
         address key,
         uint256 market,
         bool sells,
+        uint256 baseAmount,
+        uint256 quoteAmount,
         uint256 closeTime
     ) internal view {
         KeyScope memory scope = _scopes[account][key];
@@ -95,6 +103,11 @@ abstract contract Keys is Vault {
         if (scope.expiry < closeTime) revert KeyExpired(index, key, scope.expiry, closeTime);
         if (scope.revokedAt != 0 && scope.revokedAt <= closeTime) {
             revert KeyIsRevoked(index, key, scope.revokedAt, closeTime);
+        }
+        unchecked { // Products of figures below 2**64.
+            if (sells && quoteAmount * PIPS_PER_TOKEN < baseAmount * scope.floorPrice) {
+                revert BelowFloorPrice(index, key, scope.floorPrice);
+            }
         }
     }
 
@@ -108,23 +121,15 @@ abstract contract Keys is Vault {
         scope.notionalLeft = uint64(left - notional);
     }
 
-    /// @dev Hold the sale of trade number `index` to the key's floor price.
-    function _checkFloor(
-        uint256 index,
-        address account,
-        address key,
-        uint256 baseAmount,
-        uint256 quoteAmount
-    ) internal view {
-        uint64 floorPrice = _scopes[account][key].floorPrice;
-        if (quoteAmount * PIPS_PER_TOKEN < baseAmount * floorPrice) {
-            revert BelowFloorPrice(index, key, floorPrice);
-        }
-    }
-
     /// @dev Both token numbers as one figure, to compare markets with.
     function _market(uint256 base, uint256 quote) internal pure returns (uint256) {
         return base << 8 | quote;
+    }
+
+    function _spendGrantNonce(address account, uint64 nonce) private {
+        uint64 last = _grantNonces[account];
+        if (nonce <= last) revert NonceTooLow(account, last, nonce);
+        _grantNonces[account] = nonce;
     }
 
     /// @dev Could a batch that lands now or later still carry an order of this key?
@@ -139,6 +144,7 @@ abstract contract Keys is Vault {
     function _covers(KeyScope memory wide, KeyScope memory old) private pure returns (bool) {
         return _market(wide.base, wide.quote) == _market(old.base, old.quote)
             && wide.sides & old.sides == old.sides && wide.expiry >= old.expiry
-            && wide.notionalLeft >= old.notionalLeft && wide.floorPrice <= old.floorPrice;
+            && wide.notionalLeft >= old.notionalLeft
+            && (old.sides & SELL_SIDE == 0 || wide.floorPrice <= old.floorPrice);
     }
 }

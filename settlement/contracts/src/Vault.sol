@@ -153,6 +153,8 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     {
         if (account == address(0)) revert ZeroAddress();
         uint8 number = tokenNumber(token);
+        address rules = Custodian(custodian).exchange();
+        if (rules != address(this)) revert Replaced(rules);
         uint256 before = IERC20(token).balanceOf(custodian);
         IERC20(token).safeTransferFrom(msg.sender, custodian, rawAmount);
         uint256 received = IERC20(token).balanceOf(custodian) - before;

@@ -6,6 +6,7 @@ interface Vm {
     function addr(uint256 secret) external pure returns (address);
     function assume(bool condition) external pure;
     function chainId(uint256 id) external;
+    function deal(address account, uint256 wei_) external;
     function deployCode(string calldata name, bytes calldata arguments) external returns (address);
     function expectRevert(bytes calldata) external;
     function getCode(string calldata name) external view returns (bytes memory);

@@ -9,6 +9,7 @@ interface ICustodian {
     function proposeExchange(address exchange) external;
     function appointExchange() external;
     function pay(address token, address to, uint256 rawAmount) external;
+    function CHANGE_WINDOW() external view returns (uint64);
     function exchange() external view returns (address);
     function proposedExchange() external view returns (address);
 }
@@ -419,6 +420,25 @@ abstract contract Rig is Base {
             nonce: 1,
             expiry: uint32(block.timestamp + 100)
         });
+    }
+
+    /// @dev The operator's consent to the withdrawal with this digest.
+    function consent(bytes32 withdrawal, uint64 afterSequence)
+        internal
+        view
+        returns (bytes memory)
+    {
+        return long(OPERATOR, countersignatureDigest(withdrawal, afterSequence));
+    }
+
+    function countersignatureDigest(bytes32 withdrawal, uint64 afterSequence)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 typeHash = keccak256("Countersignature(bytes32 withdrawal,uint64 afterSequence)");
+        bytes32 content = keccak256(abi.encode(typeHash, withdrawal, afterSequence));
+        return keccak256(abi.encodePacked(hex"1901", exchange.domainSeparator(), content));
     }
 
     function nextTo(Match memory first, Match memory second)

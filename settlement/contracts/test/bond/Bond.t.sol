@@ -51,8 +51,14 @@ contract BondTest is BondRig {
     function test_two_items_at_one_sequence() public {
         equivocate(acknowledge(9, "this"), acknowledge(9, "that"));
         same(bond.bonded(), 0, "all of it");
-        same(quote.balanceOf(prover), STAKE / 10, "a tenth to the prover");
-        same(quote.balanceOf(bond.BURN()), STAKE - STAKE / 10, "the rest is burnt");
+        same(quote.balanceOf(bond.BURN()), STAKE, "is burnt");
+    }
+
+    /// @dev Found by a review: the liar sees the proof in the pool, or proves its own lie first.
+    function test_a_liar_that_copies_the_proof_gets_nothing_back() public {
+        prover = operator;
+        equivocate(acknowledge(9, "this"), acknowledge(9, "that"));
+        same(quote.balanceOf(operator) + quote.balanceOf(address(this)), 0, "nothing");
     }
 
     function test_an_item_that_the_log_does_not_have() public {
@@ -178,9 +184,97 @@ contract BondTest is BondRig {
             abi.encodeWithSelector(IBond.ReleaseNotReady.selector, readyAt, readyAt - 1)
         );
         bond.release();
+        same(bond.bonded(), STAKE, "at stake until then");
         vm.warp(readyAt);
+        same(bond.bonded(), 0, "may be gone in this block");
         bond.release();
         same(quote.balanceOf(address(this)), STAKE, "back");
+    }
+
+    /// @dev Found by a review: a release asked for on the first day was ready for ever, so a lie
+    /// and the release could share a block.
+    function test_a_wish_to_release_lapses() public {
+        bond.requestRelease();
+        uint256 lapsedAt = block.timestamp + bond.RELEASE_DELAY() + bond.RELEASE_WINDOW();
+        vm.warp(lapsedAt);
+        same(bond.bonded(), 0, "ripe to the last second");
+        vm.warp(lapsedAt + 1);
+        same(bond.bonded(), STAKE, "at stake again");
+        vm.expectRevert(
+            abi.encodeWithSelector(IBond.ReleaseLapsed.selector, lapsedAt, lapsedAt + 1)
+        );
+        bond.release();
+    }
+
+    function test_who_posts_stays_and_nobody_else_can_make_him() public {
+        bond.requestRelease();
+        quote.mint(alice, 2);
+        vm.prank(alice);
+        quote.approve(address(bond), 1);
+        vm.prank(alice);
+        bond.post(1);
+        yes(bond.releaseReadyAt() != 0, "a stranger's coin keeps nobody");
+        stake();
+        same(bond.releaseReadyAt(), 0, "the owner's does");
+        vm.warp(block.timestamp + bond.RELEASE_DELAY());
+        vm.expectRevert(abi.encodeWithSelector(IBond.NoRelease.selector));
+        bond.release();
+    }
+
+    function test_what_is_ripe_to_leave_can_still_be_slashed() public {
+        bond.requestRelease();
+        vm.warp(block.timestamp + bond.RELEASE_DELAY());
+        equivocate(acknowledge(9, "this"), acknowledge(9, "that"));
+        same(quote.balanceOf(bond.BURN()), STAKE, "burnt");
+    }
+
+    // ---------------------------------------------------------------- silence
+
+    /// @dev The log has eight items; `sequence` is acknowledged, and challenged now.
+    function challenged(uint64 sequence) internal returns (uint64 silentAt) {
+        Acknowledgement memory said = acknowledge(sequence, "said");
+        bond.challenge(said, signed(said, OPERATOR));
+        return bond.challenges(sequence);
+    }
+
+    function test_a_word_that_no_batch_ever_covers() public {
+        uint64 silentAt = challenged(9);
+        same(silentAt, block.timestamp + bond.SILENCE_MAX(), "the operator has time");
+        vm.warp(silentAt - 1);
+        vm.expectRevert(
+            abi.encodeWithSelector(IBond.SilenceTooShort.selector, silentAt, silentAt - 1)
+        );
+        bond.proveSilence(9);
+        same(challenged(9), silentAt, "asked again, nothing is put off");
+        vm.warp(silentAt);
+        bond.proveSilence(9);
+        same(quote.balanceOf(bond.BURN()), STAKE, "all of it");
+    }
+
+    function test_an_operator_that_answers_late_but_in_time() public {
+        vm.warp(challenged(9));
+        commit(1, "third");
+        vm.expectRevert(abi.encodeWithSelector(IBond.Covered.selector, 9, 10));
+        bond.proveSilence(9);
+    }
+
+    function test_what_a_batch_covers_is_no_silence() public {
+        Acknowledgement memory said = acknowledge(8, log[7]);
+        bytes memory signature = signed(said, OPERATOR);
+        vm.expectRevert(abi.encodeWithSelector(IBond.Covered.selector, 8, 9));
+        bond.challenge(said, signature);
+    }
+
+    function test_silence_without_a_challenge() public {
+        vm.expectRevert(abi.encodeWithSelector(IBond.NotChallenged.selector, 9));
+        bond.proveSilence(9);
+    }
+
+    function test_a_challenge_needs_the_operators_word() public {
+        Acknowledgement memory said = acknowledge(9, "said");
+        bytes memory signature = signed(said, ALICE);
+        vm.expectRevert(abi.encodeWithSelector(IBond.NotAcknowledged.selector, alice));
+        bond.challenge(said, signature);
     }
 
     function test_who_leaves_can_still_be_slashed() public {

@@ -10,12 +10,16 @@ interface IBond {
     error NothingBonded();
     error NoRelease();
     error ReleaseNotReady(uint64 readyAt, uint256 now_);
+    error ReleaseLapsed(uint64 lapsedAt, uint256 now_);
     error NotAcknowledged(address recovered);
     error DifferentSequences(uint64 first, uint64 second);
     error SameItem(bytes32 item);
     error UnknownBatch(uint64 batch, bytes32 head);
     error NotCovered(uint64 sequence, uint64 firstSequence, uint32 commandCount);
     error NotInLog(bytes32 root, bytes32 logRoot);
+    error Covered(uint64 sequence, uint64 nextSequence);
+    error NotChallenged(uint64 sequence);
+    error SilenceTooShort(uint64 silentAt, uint256 now_);
 
     function post(uint256 rawAmount) external;
     function requestRelease() external;
@@ -35,12 +39,19 @@ interface IBond {
         bytes32 item,
         bytes32[] calldata siblings
     ) external;
+    function challenge(Acknowledgement calldata acknowledgement, bytes calldata signature)
+        external;
+    function proveSilence(uint64 sequence) external;
     function bonded() external view returns (uint256);
+    function challenges(uint64 sequence) external view returns (uint64 silentAt);
+    function releaseReadyAt() external view returns (uint64);
     function acknowledgementDigest(Acknowledgement calldata acknowledgement)
         external
         view
         returns (bytes32);
     function RELEASE_DELAY() external view returns (uint64);
+    function RELEASE_WINDOW() external view returns (uint64);
+    function SILENCE_MAX() external view returns (uint64);
     function BURN() external view returns (address);
 }
 

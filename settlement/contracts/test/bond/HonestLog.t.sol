@@ -96,6 +96,21 @@ contract Accuser is BondRig {
         );
     }
 
+    /// @dev The operator is silent for no longer than it may be: it covers what was challenged.
+    function accuseOfSilence(uint256 ahead, uint64 time, bytes32 seed) external {
+        uint64 sequence = uint64(log.length + within(ahead, 0, 2));
+        Acknowledgement memory said = acknowledge(sequence, "soon");
+        bytes memory signature = signed(said, OPERATOR);
+        (bool taken,) = address(bond).call(abi.encodeCall(IBond.challenge, (said, signature)));
+        yes(taken == (sequence > log.length), "only what is not covered yet");
+        vm.warp(block.timestamp + within(time, 0, bond.SILENCE_MAX()));
+        for (uint32 count = 2; count > 0; --count) {
+            uint64 silentAt = bond.challenges(uint64(log.length + count));
+            if (silentAt != 0 && silentAt <= block.timestamp) commit(count, seed);
+        }
+        note(abi.encodeCall(IBond.proveSilence, (sequence)));
+    }
+
     /// @dev The same accusation with a lie in it, against the bond of who signed the lie.
     function accuseLiar(uint256 at, uint256 place, bytes32 lie) external {
         Header memory header = headers[at % headers.length];

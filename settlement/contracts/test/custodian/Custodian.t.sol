@@ -51,4 +51,20 @@ contract CustodianTest is Rig {
         vm.expectRevert(abi.encodeWithSignature("NothingProposed()"));
         custodian.appointExchange();
     }
+
+    /// @dev Found by a review: a ripe proposal that stays is a change without notice.
+    function test_a_proposal_lapses() public {
+        custodian.proposeExchange(NEXT);
+        uint256 lapsedAt = block.timestamp + 2 * EXIT_DELAY + custodian.CHANGE_WINDOW();
+        vm.warp(lapsedAt + 1);
+        vm.expectRevert(
+            abi.encodeWithSignature("ChangeLapsed(uint64,uint256)", lapsedAt, lapsedAt + 1)
+        );
+        custodian.appointExchange();
+
+        custodian.proposeExchange(NEXT);
+        vm.warp(block.timestamp + 2 * EXIT_DELAY + custodian.CHANGE_WINDOW());
+        custodian.appointExchange();
+        same(custodian.exchange(), NEXT, "announced again, and in time");
+    }
 }

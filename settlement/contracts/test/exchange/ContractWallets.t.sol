@@ -53,7 +53,7 @@ contract ContractWalletsTest is Rig {
         Withdrawal memory withdrawal = plainWithdrawal();
         withdrawal.account = address(wallet);
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
-        exchange.withdraw(withdrawal, long(BOB, digest), long(OPERATOR, digest));
+        exchange.withdraw(withdrawal, 0, long(BOB, digest), consent(digest, 0));
         same(quote.balanceOf(address(0x70)), 10e6, "paid");
     }
 

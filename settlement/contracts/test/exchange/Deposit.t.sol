@@ -52,4 +52,15 @@ contract DepositTest is Rig {
         );
         exchange.deposit(address(base), pips * 1e10, bob, 0);
     }
+
+    /// @dev Found by a review: what an exchange without a custodian takes in can never leave it.
+    function test_an_exchange_that_was_replaced_takes_nothing_in() public {
+        address next = address(0x4E47);
+        custodian.proposeExchange(next);
+        vm.warp(block.timestamp + 2 * EXIT_DELAY);
+        custodian.appointExchange();
+        prepare(base, 1e10);
+        vm.expectRevert(abi.encodeWithSelector(IExchange.Replaced.selector, next));
+        exchange.deposit(address(base), 1e10, alice, 0);
+    }
 }

@@ -42,7 +42,7 @@ contract PauseTest is Rig {
     function test_a_withdrawal_by_consent_goes_on() public {
         Withdrawal memory withdrawal = plainWithdrawal();
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
-        exchange.withdraw(withdrawal, long(ALICE, digest), long(OPERATOR, digest));
+        exchange.withdraw(withdrawal, 0, long(ALICE, digest), consent(digest, 0));
         same(quote.balanceOf(address(0x70)), 10e6, "out");
     }
 

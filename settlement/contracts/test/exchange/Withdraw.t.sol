@@ -10,15 +10,15 @@ import {Rig} from "../Rig.sol";
 contract WithdrawTest is Rig {
     function pay(Withdrawal memory withdrawal) internal {
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
-        exchange.withdraw(withdrawal, long(ALICE, digest), long(OPERATOR, digest));
+        exchange.withdraw(withdrawal, 0, long(ALICE, digest), consent(digest, 0));
     }
 
     function refuseIt(Withdrawal memory withdrawal, bytes memory reason) internal {
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
         (bytes memory owner, bytes memory countersigned) =
-            (long(ALICE, digest), long(OPERATOR, digest));
+            (long(ALICE, digest), consent(digest, 0));
         vm.expectRevert(reason);
-        exchange.withdraw(withdrawal, owner, countersigned);
+        exchange.withdraw(withdrawal, 0, owner, countersigned);
     }
 
     function test_both_signed() public {
@@ -31,22 +31,92 @@ contract WithdrawTest is Rig {
 
     function test_the_operator_alone_cannot_pay_out() public {
         Withdrawal memory withdrawal = plainWithdrawal();
-        bytes memory signature = long(OPERATOR, exchange.withdrawalDigest(withdrawal));
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        (bytes memory signature, bytes memory countersigned) =
+            (long(OPERATOR, digest), consent(digest, 0));
         vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, alice, operator));
-        exchange.withdraw(withdrawal, signature, signature);
+        exchange.withdraw(withdrawal, 0, signature, countersigned);
     }
 
     function test_the_owner_alone_cannot_jump_the_delay() public {
         Withdrawal memory withdrawal = plainWithdrawal();
-        bytes memory signature = long(ALICE, exchange.withdrawalDigest(withdrawal));
-        vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, operator, alice));
-        exchange.withdraw(withdrawal, signature, signature);
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        bytes memory signature = long(ALICE, digest);
+        // As if it were of the countersignature, it is of somebody else.
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(ALICE, digest);
+        address seeming = ecrecover(countersignatureDigest(digest, 0), v, r, s);
+        vm.expectRevert(
+            abi.encodeWithSelector(Signatures.NotSignedBy.selector, operator, seeming)
+        );
+        exchange.withdraw(withdrawal, 0, signature, signature);
+    }
+
+    /// @dev A signature of one kind is none of the other, so a withdrawal of the operator's own
+    /// account is no consent either.
+    function test_the_operators_own_withdrawal_is_no_consent() public {
+        Withdrawal memory withdrawal = plainWithdrawal();
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(OPERATOR, digest);
+        address seeming = ecrecover(countersignatureDigest(digest, 0), v, r, s);
+        (bytes memory owner, bytes memory plain) = (long(ALICE, digest), long(OPERATOR, digest));
+        vm.expectRevert(
+            abi.encodeWithSelector(Signatures.NotSignedBy.selector, operator, seeming)
+        );
+        exchange.withdraw(withdrawal, 0, owner, plain);
+    }
+
+    /// @dev Found by a review: the calldata in the pool carries both signatures, so whoever pays
+    /// more gas put a withdrawal in front of the batch whose trades the ledger had booked before.
+    function test_a_withdrawal_does_not_overtake_the_batch_it_stands_behind() public {
+        Batch memory batch = plainBatch(); // Alice buys for 2,500; sealed, on its way.
+        uint64 covered = batch.header.firstSequence + batch.header.commandCount - 1;
+        Withdrawal memory withdrawal = plainWithdrawal();
+        withdrawal.amount = 97_000e8;
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        (bytes memory owner, bytes memory countersigned) =
+            (long(ALICE, digest), consent(digest, covered));
+        vm.prank(address(0xBAD));
+        vm.expectRevert(abi.encodeWithSelector(IExchange.LogNotSettled.selector, 1, covered));
+        exchange.withdraw(withdrawal, covered, owner, countersigned);
+
+        settle(batch);
+        vm.prank(address(0xBAD));
+        exchange.withdraw(withdrawal, covered, owner, countersigned);
+        same(quote.balanceOf(address(0x70)), 97_000e6, "paid once its batch is there");
+    }
+
+    /// @dev A batch that was refused is cut anew: its number is the same and its trades are fewer.
+    function test_a_batch_that_covers_less_is_not_enough() public {
+        Batch memory batch = plainBatch();
+        batch.header.commandCount = 1;
+        settle(batch);
+        Withdrawal memory withdrawal = plainWithdrawal();
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        (bytes memory owner, bytes memory countersigned) =
+            (long(ALICE, digest), consent(digest, 2));
+        vm.expectRevert(abi.encodeWithSelector(IExchange.LogNotSettled.selector, 2, 2));
+        exchange.withdraw(withdrawal, 2, owner, countersigned);
+    }
+
+    function testFuzz_only_the_place_that_was_signed_counts(uint64 signed, uint64 told) public {
+        vm.assume(signed != told);
+        Withdrawal memory withdrawal = plainWithdrawal();
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(OPERATOR, countersignatureDigest(digest, signed));
+        address seeming = ecrecover(countersignatureDigest(digest, told), v, r, s);
+        (bytes memory owner, bytes memory countersigned) =
+            (long(ALICE, digest), consent(digest, signed));
+        vm.expectRevert(
+            abi.encodeWithSelector(Signatures.NotSignedBy.selector, operator, seeming)
+        );
+        exchange.withdraw(withdrawal, told, owner, countersigned);
     }
 
     function test_signatures_of_odd_forms() public {
         Withdrawal memory withdrawal = plainWithdrawal();
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
-        bytes memory countersigned = long(OPERATOR, digest);
+        bytes memory countersigned = consent(digest, 0);
         bytes memory reason =
             abi.encodeWithSelector(Signatures.NotSignedBy.selector, alice, address(0));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(ALICE, digest);
@@ -58,7 +128,7 @@ contract WithdrawTest is Rig {
         ];
         for (uint256 i; i < odd.length; ++i) {
             vm.expectRevert(reason);
-            exchange.withdraw(withdrawal, odd[i], countersigned);
+            exchange.withdraw(withdrawal, 0, odd[i], countersigned);
         }
     }
 

@@ -32,6 +32,15 @@ contract ForbiddenHeadersTest is Forbidden {
             IExchange.WrongPrevHead.selector, bytes32(0), bytes32("elsewhere")
         );
         forbid("a history before the first batch", batch, reason);
+
+        batch = plainBatch();
+        batch.header.firstSequence = 2;
+        reason = abi.encodeWithSelector(IExchange.SequenceGap.selector, 1, 2);
+        forbid("a log that begins late", batch, reason);
+        batch = plainBatch();
+        batch.header.commandCount = 0;
+        reason = abi.encodeWithSelector(IExchange.TradesWithoutCommands.selector);
+        forbid("trades that no command made", batch, reason);
     }
 
     function test_after_a_batch() public {
@@ -46,11 +55,11 @@ contract ForbiddenHeadersTest is Forbidden {
         forbid("a fork of history", batch, reason);
 
         batch = plainBatch();
-        batch.header.firstSequence = 3;
-        reason = abi.encodeWithSelector(IExchange.SequenceGap.selector, 2, 3);
+        batch.header.firstSequence = 4;
+        reason = abi.encodeWithSelector(IExchange.SequenceGap.selector, 3, 4);
         forbid("a gap in the log", batch, reason);
-        batch.header.firstSequence = 1;
-        reason = abi.encodeWithSelector(IExchange.SequenceGap.selector, 2, 1);
+        batch.header.firstSequence = 2;
+        reason = abi.encodeWithSelector(IExchange.SequenceGap.selector, 3, 2);
         forbid("a log that overlaps the last", batch, reason);
 
         batch = plainBatch();

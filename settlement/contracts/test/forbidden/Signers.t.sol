@@ -165,7 +165,7 @@ contract ForbiddenKeysTest is Forbidden {
         (grant.nonce, grant.expiry) = (2, uint32(now_ + 1 days));
         give(grant);
         vm.prank(bob);
-        exchange.revokeKey(key);
+        exchange.revokeKey(key, 3);
         now_ += EXIT_DELAY;
         vm.warp(now_);
         reason = abi.encodeWithSelector(IExchange.KeyIsRevoked.selector, 1, key, now_, now_);
@@ -196,7 +196,19 @@ contract ForbiddenKeysTest is Forbidden {
         grant.floorPrice = PRICE + 1;
         give(grant);
         bytes memory reason =
-            abi.encodeWithSelector(IExchange.BelowFloorPrice.selector, 0, key, PRICE + 1);
+            abi.encodeWithSelector(IExchange.BelowFloorPrice.selector, 1, key, PRICE + 1);
         forbid("a sale below the floor", byKey(), reason);
+
+        // A limit of nothing would use up nothing of the cap, whatever the trade brings.
+        (grant.nonce, grant.floorPrice) = (2, PRICE);
+        give(grant);
+        Draft memory sell = sellDraft();
+        (sell.secret, sell.quoteAmount) = (SESSION, 0);
+        reason = abi.encodeWithSelector(IExchange.BelowFloorPrice.selector, 1, key, PRICE);
+        forbid(
+            "a limit below the floor, though the trade is above", seal(buyDraft(), sell), reason
+        );
+        sell.quoteAmount = 2 * PRICE - 1;
+        forbid("a limit a pip below the floor", seal(buyDraft(), sell), reason);
     }
 }

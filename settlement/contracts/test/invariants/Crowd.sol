@@ -202,9 +202,7 @@ contract Crowd is Rig {
         vm.prank(operator);
         (bool done,) = address(exchange)
             .call(
-                abi.encodeCall(
-                    IExchange.withdraw, (withdrawal, signature, long(OPERATOR, digest))
-                )
+                abi.encodeCall(IExchange.withdraw, (withdrawal, 0, signature, consent(digest, 0)))
             );
         yes(!done, "I19: not without the owner");
         ++rejected;
@@ -246,17 +244,22 @@ contract Crowd is Rig {
         }
     }
 
-    function withdraw(uint256 who, uint256 amount, bool whole) external {
+    /// @dev `ahead` asks for a place in the log that may not be settled yet.
+    function withdraw(uint256 who, uint256 amount, bool whole, uint8 ahead) external {
         Withdrawal memory withdrawal = plainWithdrawal();
         withdrawal.account = vm.addr(secretOf(who));
         withdrawal.amount = uint64(within(amount, 0, 1e10));
         if (whole) withdrawal.amount -= withdrawal.amount % 100;
         withdrawal.nonce = ++_withdrawals;
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        uint64 place = exchange.nextSequence() - 1 + ahead % 2;
         bytes memory message = abi.encodeCall(
-            IExchange.withdraw, (withdrawal, long(secretOf(who), digest), long(OPERATOR, digest))
+            IExchange.withdraw,
+            (withdrawal, place, long(secretOf(who), digest), consent(digest, place))
         );
-        if (note(message)) _owned[withdrawal.account][quote] -= withdrawal.amount;
+        if (!note(message)) return;
+        yes(ahead % 2 == 0, "not before what it stands behind");
+        _owned[withdrawal.account][quote] -= withdrawal.amount;
     }
 
     function requestCancel(uint256 who, bool upper, uint64 ahead) external {

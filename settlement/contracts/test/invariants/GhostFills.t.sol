@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IExchange} from "../../src/IExchange.sol";
 import {Rig} from "../Rig.sol";
 import {Haunted} from "./Haunted.sol";
 
@@ -12,7 +13,7 @@ contract GhostFillsTest is Rig {
     Haunted internal haunted;
 
     function setUp() public override {
-        haunted = new Haunted();
+        haunted = new Haunted(false);
     }
 
     function targetContracts() public view returns (address[] memory targets) {
@@ -27,7 +28,7 @@ contract GhostFillsTest is Rig {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[11] memory wanted = [
+        bytes4[13] memory wanted = [
             Haunted.sealSome.selector,
             Haunted.settleNext.selector,
             Haunted.pass.selector,
@@ -38,7 +39,9 @@ contract GhostFillsTest is Rig {
             Haunted.finishCancel.selector,
             Haunted.revokeKey.selector,
             Haunted.narrowKey.selector,
-            Haunted.transferAway.selector
+            Haunted.transferAway.selector,
+            Haunted.withdraw.selector,
+            Haunted.sendPayout.selector
         ];
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(haunted), new bytes4[](wanted.length));
@@ -63,6 +66,20 @@ contract GhostFillsTest is Rig {
             haunted.settleAll();
         }
         yes(haunted.settled() > 4, "batches settled");
+    }
+
+    /// @dev Found by a review, which had to: withdrawals were not among the calls. An operator whose
+    /// consent waits for nothing is what the contract was before it bound it to the log.
+    function test_the_calls_of_the_walk_find_a_withdrawal_that_waits_for_nothing() public {
+        Haunted careless = new Haunted(true);
+        bytes memory told;
+        for (uint256 dice; dice < 100 && told.length == 0; ++dice) {
+            uint256 roll = uint256(keccak256(abi.encode(dice)));
+            careless.sealSome(roll, roll >> 64, roll >> 128, roll >> 192);
+            careless.withdraw(roll >> 32, roll >> 96, roll % 2 == 0);
+            (, told) = address(careless).call(abi.encodeCall(Haunted.settleAll, ()));
+        }
+        same(bytes32(bytes4(told)), bytes32(IExchange.InsufficientBalance.selector), "a ghost");
     }
 
     /// @dev A quiet night proves nothing: traders must have tried, and while batches were waiting.

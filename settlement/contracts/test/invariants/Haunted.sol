@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/IExchange.sol";
-import {Header, KeyGrant} from "../../src/Types.sol";
+import {Header, KeyGrant, Withdrawal} from "../../src/Types.sol";
 import {IToken, Rig} from "../Rig.sol";
 
 /// @title An honest operator with batches on their way, among traders who want out of their trades.
@@ -28,7 +28,23 @@ contract Haunted is Rig {
     uint256 private _next;
     bytes32 private _head;
     uint64 private _number = 1;
-    uint64 private _sequence;
+    uint64 private _sequence = 1;
+
+    /// @dev A countersigned withdrawal: both signatures are public, anybody may send it.
+    struct Payout {
+        bytes message;
+        uint256 who;
+        uint256 amount;
+        bool ofBase;
+        uint64 place;
+        uint32 expiry;
+        /// Paid, or given back because it never can be.
+        bool over;
+    }
+
+    Payout[] private _payouts;
+    /// @dev An operator whose consent waits for nothing: what the walk has to find.
+    bool private immutable _careless;
 
     // What the operator knows of each trader once everything in the queue has settled.
     mapping(uint256 who => uint256 pips) private _quote;
@@ -41,9 +57,12 @@ contract Haunted is Rig {
     mapping(uint256 who => mapping(bool upperHalf => uint64 base)) private _filled;
     mapping(uint256 who => bool revoked) private _keyDead;
     mapping(uint256 who => uint64 nonce) private _grants;
+    mapping(uint256 who => uint64 nonce) private _withdrawals;
+    mapping(uint256 who => uint256 indexPlusOne) private _open;
 
-    constructor() {
+    constructor(bool careless) {
         super.setUp();
+        _careless = careless;
         (_quote[0], _base[1]) = (100_000e8, 50e8);
         for (uint256 who; who < TRADERS; ++who) {
             fund(accountOf(who), quote, 100_000e6);
@@ -206,6 +225,7 @@ contract Haunted is Rig {
 
     function finishExit(uint256 who, bool ofBase) public {
         who %= TRADERS;
+        giveBack(who);
         (, uint64 readyAt) = exchange.exitOf(accountOf(who), token(ofBase));
         // What was sealed before the request is settled by then: the delay outlasts the horizon.
         if (readyAt != 0 && block.timestamp >= readyAt) settleAllOlderThan(readyAt - EXIT_DELAY);
@@ -225,6 +245,64 @@ contract Haunted is Rig {
             _next == _queue.length || _queue[_next].closeTime + EXIT_DELAY > time,
             "nothing that old is waiting"
         );
+    }
+
+    /// @dev Most want everything that the ledger says is theirs, and have somebody send it at once.
+    /// It is over before an exit that is asked for later can be finished: else it could take what
+    /// came in after the exit had taken its money.
+    function withdraw(uint256 who, uint256 amount, bool ofBase) external {
+        who %= TRADERS;
+        giveBack(who);
+        if (_leaving[who] != 0 || _open[who] != 0) return;
+        uint256 owned = ofBase ? _base[who] : _quote[who];
+        if (amount % 4 == 0) owned = within(amount, 0, owned);
+        owned -= owned % 100;
+        if (owned == 0) return;
+        ofBase ? _base[who] -= owned : _quote[who] -= owned;
+        Withdrawal memory withdrawal = Withdrawal({
+            account: accountOf(who),
+            token: token(ofBase),
+            amount: uint64(owned),
+            to: address(0x70),
+            nonce: ++_withdrawals[who],
+            expiry: uint32(block.timestamp + EXIT_DELAY / 2)
+        });
+        bytes32 digest = exchange.withdrawalDigest(withdrawal);
+        uint64 place = _careless ? 0 : _sequence - 1;
+        bytes memory message = abi.encodeCall(
+            IExchange.withdraw,
+            (withdrawal, place, long(secretOf(who), digest), consent(digest, place))
+        );
+        _payouts.push(Payout(message, who, owned, ofBase, place, withdrawal.expiry, false));
+        _open[who] = _payouts.length;
+        sendPayout(_payouts.length - 1);
+    }
+
+    /// @dev By anybody, at any time, in any order: it pays just when what it stands behind is
+    /// settled, once, while it lasts.
+    function sendPayout(uint256 index) public {
+        if (_payouts.length == 0) return;
+        Payout storage payout = _payouts[index % _payouts.length];
+        bool due = !payout.over && block.timestamp <= payout.expiry
+            && payout.place < exchange.nextSequence();
+        vm.prank(address(0xBAD));
+        (bool done,) = address(exchange).call(payout.message);
+        yes(_careless || done == due, "paid when it is due and not before");
+        done ? ++accepted : ++rejected;
+        if (done) {
+            payout.over = true;
+            _open[payout.who] = 0;
+        }
+    }
+
+    /// @dev What was not paid in time is given back.
+    function giveBack(uint256 who) private {
+        if (_open[who] == 0) return;
+        Payout storage payout = _payouts[_open[who] - 1];
+        if (block.timestamp <= payout.expiry) return;
+        payout.ofBase ? _base[who] += payout.amount : _quote[who] += payout.amount;
+        payout.over = true;
+        _open[who] = 0;
     }
 
     function requestCancel(uint256 who, uint8 where, uint64 ahead) external {
@@ -258,7 +336,7 @@ contract Haunted is Rig {
 
     function revokeKey(uint256 who) external {
         who %= TRADERS;
-        if (act(who, abi.encodeCall(IExchange.revokeKey, (vm.addr(SESSION))))) {
+        if (act(who, abi.encodeCall(IExchange.revokeKey, (vm.addr(SESSION), ++_grants[who])))) {
             _keyDead[who] = true;
         }
     }
@@ -293,7 +371,7 @@ contract Haunted is Rig {
         plain = plainGrant();
         plain.account = accountOf(who);
         plain.notionalCap = cap;
-        (plain.expiry, plain.floorPrice) = (FOREVER, 0);
+        (plain.expiry, plain.floorPrice) = (FOREVER, PRICE / 2);
         plain.nonce = ++_grants[who];
     }
 

@@ -6,6 +6,7 @@ import {Rig} from "../Rig.sol";
 interface IInvoiceDeposits {
     function addressOf(address account, bytes32 ref) external view returns (address);
     function sweep(address account, bytes32 ref, address token) external;
+    function rescue(address account, bytes32 ref, address token) external;
     function implementation() external view returns (address);
 }
 

@@ -1,0 +1,378 @@
+"""What is the most that one request may cost the event loop, and which request is it?
+
+A filled exchange (books of 1,000 levels a side, thousands of trades in hundreds of batches, an
+account with thousands of orders and all the fills that are kept, an invoice), and every route and
+frame at its largest. Each is called on the ASGI application itself, so sockets are left out; what
+counts is the processor time of the loop's own thread, for that is what others wait for. Between two
+calls the book changes at one price. Signatures are recovered on other threads and not in here.
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+import orjson
+import uvloop
+
+from benchmarks.cases.bench_gateway import DOMAIN, Venue, frame_of, rate, secret_of
+from gateway.app import create_app
+from gateway.bodies import BODY_MAX
+from gateway.demo.client import order_document
+from gateway.rest.checkout import checkout_router
+from gateway.rest.merchants import merchants_router
+from gateway.services import BatchView
+from gateway.tradestates import TradeStates
+from merchants.accounts import StoreRequest
+from merchants.invoices import InvoiceRequest
+from merchants.keyring import FileKeyring
+from merchants.refusal import Refusal
+from merchants.service import Merchants, open_merchants_database
+from merchants.webhooks.egress import HttpEgress
+from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
+from settlement.eip712 import (
+    KeyGrant,
+    address_of_secret,
+    keccak256,
+    login_digest,
+    order_digest,
+    sign,
+)
+from settlement.ports import TradeState
+from settlement.receipts import TradeReceipt
+
+LEVELS: Final = 1_000
+TRADES: Final = 2_000
+BATCHES: Final = 400
+ORDERS_OF_ONE: Final = 2_000
+CALLS: Final = 60
+MIDDLE: Final = 100_000
+OPERATOR: Final = "operator"
+STATUS: Final = {"/checkout/nobodys/state": 404, "/nowhere": 404, "/v1/events": 401}
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Batched:
+    """A settlement whose trades are all in batches; states from memory, as in production."""
+
+    def __init__(self) -> None:
+        self.states = TradeStates(lambda _: None)
+
+    def fill(self, trades: int, batches: int) -> None:
+        size = trades // batches
+        views = [
+            BatchView(n + 1, "final", n * size + 1, (n + 1) * size, keccak256(b"%d" % n))
+            for n in range(batches)
+        ]
+        self.states.load(reversed(views))
+
+    def trade_state(self, trade_id: int) -> TradeState:
+        return self.states.of(trade_id)
+
+    def batches(self, limit: int) -> list[BatchView]:
+        return self.states.newest(limit)
+
+    def deposit_address(self, account: bytes, ref: bytes) -> bytes:
+        return keccak256(account + ref)[12:]
+
+    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+        raise AssertionError("not asked here")
+
+    def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
+        raise AssertionError("not asked here")
+
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        return []
+
+
+class Filled(Venue):
+    """The venue with as much in it as the questions can ask for."""
+
+    chain: Batched
+
+    def settlement(self) -> Batched:
+        self.chain = Batched()
+        return self.chain
+
+    async def fill(self, directory: Path) -> None:
+        self.maker, self.taker = (secret_of(0, role) for role in (0, 1))
+        self.nonce = 0
+        for step in range(LEVELS):
+            await self.place(self.maker, MIDDLE + 1 + step, sell=True, lots=1 + step % 7)
+            await self.place(self.maker, MIDDLE - 1 - step, sell=False, lots=1 + step % 7)
+        other = secret_of(1, 0)
+        for step in range(ORDERS_OF_ONE):
+            await self.place(other, MIDDLE - 2_000 - step, sell=False, lots=1)
+        await self.place(secret_of(1, 1), MIDDLE, sell=True, lots=TRADES)
+        for _ in range(TRADES):
+            await self.place(self.taker, MIDDLE, sell=False, lots=1, single_shot=True)
+        self.chain.fill(TRADES, BATCHES)
+        self._open_shop(directory)
+
+    def _open_shop(self, directory: Path) -> None:
+        merchants = Merchants(
+            database=open_merchants_database(directory),
+            exchange=self.exchange,
+            settlement=self.chain,
+            keyring=FileKeyring(directory / "keys"),
+            egress=HttpEgress(loopback_allowed=True),
+            clock=time.time_ns,
+            entropy=Random(7).randbytes,
+            jitter=Random(7),
+            confirmations_required=12,
+        )
+        self.merchants = merchants
+        store = merchants.create_store(
+            StoreRequest(address_of_secret(self.maker), "TOKEN-USD", name="Shop")
+        )
+        assert not isinstance(store, Refusal)
+        self.api_key = store.api_key
+        for _ in range(100):
+            made = merchants.create_invoice(store.store_id, InvoiceRequest("0.5", "TOKEN"))
+            assert not isinstance(made, Refusal), made
+            self.invoice_id = made.invoice.id
+
+    def order(
+        self, secret: bytes, ticks: int, *, sell: bool, lots: int, single_shot: bool = False
+    ) -> SignedOrder:
+        market = self.catalog.markets[0]
+        self.nonce += 1
+        flags = OrderBits.SELL if sell else OrderBits(0)
+        flags |= OrderBits.SINGLE_SHOT if single_shot else OrderBits(0)
+        account = address_of_secret(secret)
+        unsigned = SignedOrder(
+            account,
+            self.nonce,
+            int(flags),
+            0 if single_shot else 0x8000 + self.nonce % 0x8000,
+            market.base.address,
+            market.quote.address,
+            market.base_pips(lots),
+            market.quote_pips(lots, ticks),
+            time.time_ns() // 10**9 + 3_000,
+            1_000,
+            ZERO_REF,
+            b"",
+            b"",
+            b"",
+        )
+        digest = order_digest(self.exchange.domain, unsigned)
+        return msgspec.structs.replace(unsigned, digest=digest, signer=account)
+
+    async def place(self, secret: bytes, ticks: int, **what: Any) -> None:
+        receipt = await self.exchange.place(self.order(secret, ticks, **what))
+        assert receipt.accepted, receipt
+
+    async def stir(self) -> None:
+        """Change the book at one price."""
+        self.stirred = getattr(self, "stirred", 0) + 1
+        await self.place(self.maker, MIDDLE - 1 - self.stirred, sell=False, lots=1)
+
+
+async def call(app: Any, path: str, token: str = "", body: bytes = b"") -> tuple[int, float]:
+    """Return status and CPU seconds of one GET, or POST if there is a body."""
+    path, _, query = path.partition("?")
+    headers = [(b"content-length", b"%d" % len(body))]
+    if token:
+        headers.append((b"authorization", b"Bearer " + token.encode()))
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST" if body else "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": headers,
+        "client": ("203.0.113.7", 1),
+        "server": ("127.0.0.1", 1),
+        "state": {},
+    }
+    status = 0
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    began = time.thread_time()
+    await app(scope, receive, send)
+    return status, time.thread_time() - began
+
+
+async def frames(app: Any, sent: list[bytes], before: Callable[[], Awaitable[None]]) -> list[float]:
+    """Return CPU seconds of each of ``sent`` on one WebSocket, its answers written out too."""
+    texts: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    texts.put_nowait({"type": "websocket.connect"})
+    heard = asyncio.Event()
+    scope = {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "scheme": "ws",
+        "path": "/v1/stream",
+        "raw_path": b"/v1/stream",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [],
+        "client": ("203.0.113.7", 1),
+        "server": ("127.0.0.1", 1),
+        "subprotocols": [],
+        "state": {},
+    }
+
+    async def send(_: dict[str, Any]) -> None:
+        heard.set()
+
+    async def settle() -> None:
+        for _ in range(8):
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(app(scope, texts.get, send))
+    await heard.wait()
+    spent = []
+    for frame in sent:
+        await before()
+        began = time.thread_time()
+        texts.put_nowait({"type": "websocket.receive", "text": frame.decode()})
+        await settle()
+        spent.append(time.thread_time() - began)
+    texts.put_nowait({"type": "websocket.disconnect", "code": 1000})
+    await running
+    return spent
+
+
+def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
+    """Return path and token by the name to show."""
+    invoice = venue.invoice_id
+    anybody = (
+        "/",
+        "/healthz",
+        "/readyz",
+        "/version",
+        "/market.js",
+        "/openapi.json",
+        "/v1/config",
+        "/v1/markets",
+        "/v1/markets/TOKEN-USD/book?levels=500",
+        "/v1/markets/TOKEN-USD/trades?limit=500",
+        "/v1/nonces/0x" + "11" * 20,
+        "/v1/settlement/batches?limit=200",
+        "/v1/settlement/trades/1",
+        f"/checkout/{invoice}",
+        f"/checkout/{invoice}/state",
+        "/checkout/nobodys/state",
+        "/nowhere",
+    )
+    own = ("/v1/orders", "/v1/balances", "/v1/fills?limit=500")
+    shop = ("/v1/invoices", f"/v1/invoices/{invoice}", f"/v1/invoices/{invoice}/receipt")
+    asked = dict.fromkeys(anybody, "")
+    asked |= dict.fromkeys(own, session) | dict.fromkeys(shop, venue.api_key)
+    asked |= {"/v1/events": "a made-up key", "/metrics": OPERATOR}
+    return {path.replace(invoice, "ID"): (path, token) for path, token in asked.items()}
+
+
+async def measured(directory: Path) -> dict[str, tuple[float, float]]:
+    """Return (median, first) milliseconds by request."""
+    venue = Filled(directory / "journal")
+    secrets = [secret_of(each, role) for each in (0, 1) for role in (0, 1)]
+    await venue.open([address_of_secret(secret) for secret in secrets])
+    await venue.fill(directory)
+    shops = merchants_router(venue.merchants, venue.exchange.domain, OPERATOR, "http://x")
+    pages = checkout_router(venue.merchants, "bench", sandbox=False)
+    app = create_app(replace(venue.services, routers=(shops, pages), operator_token=OPERATOR))
+    found: dict[str, tuple[float, float]] = {}
+    session, _ = venue.services.sessions.issue(address_of_secret(secret_of(1, 0)))
+    taker, _ = venue.services.sessions.issue(address_of_secret(venue.taker))
+    for name, (path, token) in routes(venue, session).items():
+        spent = []
+        for _ in range(CALLS):
+            await venue.stir()
+            status, seconds = await call(app, path, taker if "fills" in name else token)
+            assert status == STATUS.get(path, 200), (path, status)
+            spent.append(seconds * 1_000)
+        found[f"GET {name}"] = (statistics.median(spent), spent[0])
+    for path, (status, bodies) in posts(venue).items():
+        spent = []
+        for body in bodies:
+            got, seconds = await call(app, path.partition(" ")[0], "", body)
+            assert got == status, (path, got)
+            spent.append(seconds * 1_000)
+        found[f"POST {path}"] = (statistics.median(spent), spent[0])
+    for name, sent in said(venue, session).items():
+        spent = [s * 1_000 for s in (await frames(app, sent, venue.stir))[len(sent) - CALLS :]]
+        found[f"WS {name}"] = (statistics.median(spent), spent[0])
+    await venue.close()
+    return found
+
+
+def posts(venue: Filled) -> dict[str, tuple[int, list[bytes]]]:
+    """Return the status and the bodies by path and, behind a blank, what kind they are."""
+    now = time.time_ns() // 10**9
+    account = address_of_secret(venue.maker)
+    login = {
+        "account": "0x" + account.hex(),
+        "issuedAt": now,
+        "signature": "0x" + sign(login_digest(DOMAIN, account, now), venue.maker).hex(),
+    }
+    orders = [
+        venue.order(venue.maker, MIDDLE - 5_000, sell=False, lots=1, single_shot=True)
+        for _ in range(CALLS)
+    ]
+    signed = [
+        orjson.dumps(
+            order_document(
+                msgspec.structs.replace(order, signature=sign(order.digest, venue.maker))
+            )
+        )
+        for order in orders
+    ]
+    return {
+        "/v1/orders junk": (400, [b"[" * BODY_MAX] * CALLS),
+        "/v1/orders": (201, signed),
+        "/v1/orders/digest": (200, signed),
+        "/v1/sessions": (201, [orjson.dumps(login)] * CALLS),
+    }
+
+
+def said(venue: Filled, session: str) -> dict[str, list[bytes]]:
+    """Return frames by the name to show; those that come first only prepare."""
+
+    def frame(**fields: Any) -> bytes:
+        return orjson.dumps(fields)
+
+    login = [frame(op="login", token=session)]
+    orders = []
+    for _ in range(CALLS):
+        order = venue.order(venue.maker, MIDDLE - 5_000, sell=False, lots=1, single_shot=True)
+        orders.append(frame_of(1, order, sign(order.digest, venue.maker)))
+    return {
+        "ping": [frame(op="ping")] * CALLS,
+        "subscribe book": [frame(op="subscribe", channel="book:TOKEN-USD")] * CALLS,
+        "subscribe trades": [frame(op="subscribe", channel="trades:TOKEN-USD")] * CALLS,
+        "subscribe orders": login + [frame(op="subscribe", channel="orders")] * CALLS,
+        "subscribe balances": login + [frame(op="subscribe", channel="balances")] * CALLS,
+        "junk": [b"[" * 60_000] * CALLS,
+        "place": orders,
+    }
+
+
+def test_no_request_holds_everybody_up(benchmark: Any, tmp_path: Path) -> None:
+    tables: list[dict[str, tuple[float, float]]] = []
+    benchmark.pedantic(
+        lambda: tables.append(uvloop.run(measured(tmp_path))), rounds=1, iterations=1
+    )
+    (table,) = tables
+    for name, (median, first) in sorted(table.items(), key=lambda row: -row[1][0]):
+        print(f"{median:8.2f} ms  (first {first:6.2f})  {name}")
+    dearest = max(table.values())[0]
+    benchmark.extra_info["figures"] = {"gateway.dearest_request_ms": rate([dearest], "ms")}

@@ -1,0 +1,175 @@
+"""What anybody may ask for costs little: states from memory, rows written once, books in turn."""
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.types import Side
+from gateway.book import Book, level_rows
+from gateway.channels import Message
+from gateway.services import BatchView
+from gateway.tradestates import TradeStates
+from gateway.ws.outbox import Outbox, OutboxBounds
+from settlement.ports import TradeState
+from tests.api.rig import House, served
+
+SNAPSHOT = "x" * 150_000
+STATES = ("batched", "submitted", "mined", "final")
+
+
+def no_older(_: int) -> None:
+    raise AssertionError("all batches are in memory")
+
+
+@given(
+    sizes=st.lists(st.integers(0, 4), max_size=12),
+    news=st.lists(st.tuples(st.integers(0, 11), st.sampled_from([*STATES, "matched"]))),
+)
+def test_memory_answers_like_a_search_through_all_batches(
+    sizes: list[int], news: list[tuple[int, str]]
+) -> None:
+    views, trade = [], 1
+    for number, size in enumerate(sizes, 1):
+        views.append(BatchView(number, "batched", trade, trade + size - 1, None))
+        trade += size
+    states, standing = TradeStates(no_older), list(views)
+    states.load(reversed(views))
+    for at, state in news:
+        if at < len(standing):
+            view = standing[at]._replace(state=state, tx_hash=bytes([at] * 32))
+            standing = (
+                standing[:at]
+                if state == "matched"
+                else [view if each.batch == view.batch else each for each in standing]
+            )
+            states.changed(view)
+    for trade_id in range(1, trade + 3):
+        found = [v for v in standing if v.first_trade <= trade_id <= v.last_trade]
+        wanted = [TradeState(v.state, v.batch, v.tx_hash) for v in found] or [TradeState("matched")]
+        assert [states.of(trade_id)] == wanted
+    assert states.newest(5) == standing[::-1][:5]
+
+
+def test_a_batch_that_was_given_up_is_sealed_anew_with_other_trades() -> None:
+    states = TradeStates(no_older)
+    for number in (1, 2, 3):
+        states.changed(BatchView(number, "batched", number * 10, number * 10 + 9, None))
+    for number in (2, 3):
+        states.changed(BatchView(number, "matched", number * 10, number * 10 + 9, None))
+    states.changed(BatchView(2, "batched", 20, 24, None))
+    assert states.of(19) == TradeState("batched", 1)
+    assert states.of(24) == TradeState("batched", 2)
+    assert states.of(25) == states.of(35) == TradeState("matched")
+
+
+def test_of_old_batches_the_outbox_is_asked_once_a_batch() -> None:
+    asked = []
+
+    def older(trade_id: int) -> BatchView:
+        asked.append(trade_id)
+        first = trade_id // 10 * 10
+        return BatchView(first // 10, "final", first, first + 9, None)
+
+    states = TradeStates(older, kept_max=8)
+    for number in range(1, 31):
+        states.changed(BatchView(number, "final", number * 10, number * 10 + 9, None))
+    assert [states.of(trade).batch for trade in range(50, 70)] == [5] * 10 + [6] * 10
+    assert asked == [50, 60]
+    assert states.of(305) == TradeState("final", 30) and len(asked) == 2
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40), st.integers(1, 9)), max_size=60))
+def test_levels_written_once_are_what_the_book_says_now(
+    changes: list[tuple[bool, int, int]],
+) -> None:
+    house = House()
+    market, book, here = house.exchange.catalog.markets[0], Book(), dict[tuple[Side, int], int]()
+    for is_buy, ticks, more in changes:
+        side = Side.BUY if is_buy else Side.SELL
+        lots = -here[side, ticks] if here.get((side, ticks), 0) > 4 else more
+        here[side, ticks] = here.get((side, ticks), 0) + lots
+        book.add(side, ticks, lots)
+        written = orjson.loads(orjson.dumps(book.rows(market, side, 20)))
+        assert written == level_rows(market, book.levels(side, 20))
+
+
+def test_trades_written_once_are_what_the_tape_says_now() -> None:
+    async def story() -> None:
+        async with served(House()) as up:
+            house = up.house
+            market = house.exchange.catalog.markets[0]
+            for step in range(4):
+                await up.place(house.maker.order("sell", 1, 2_000))
+                await up.place(house.taker.order("buy", 1, 2_000, single_shot=True))
+                house.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
+                answer = await up.http.get("/v1/markets/TOKEN-USD/trades?limit=3")
+                assert answer.json()["trades"] == house.market_data.trades(market, 3)
+
+    asyncio.run(story())
+
+
+def test_the_page_changes_with_all_that_it_shows() -> None:
+    async def story() -> None:
+        async with served(House()) as up:
+            house, pages = up.house, []
+            pages.append((await up.http.get("/")).text)
+            assert (await up.http.get("/")).text == pages[0]
+            await up.place(house.maker.order("sell", 2, 2_000))
+            pages.append((await up.http.get("/")).text)
+            await up.place(house.taker.order("buy", 1, 2_000, single_shot=True))
+            pages.append((await up.http.get("/")).text)
+            for state in STATES:
+                house.settlement.move(1, 1, state, 1, bytes(32))
+                pages.append((await up.http.get("/")).text)
+            assert len(set(pages)) == len(pages)
+
+    asyncio.run(story())
+
+
+def test_found_eight_deep_books_in_one_breath_cut_the_reader_off() -> None:
+    given_up: list[bool] = []
+    made: list[int] = []
+
+    def snapshot(number: int) -> Message:
+        made.append(number)
+        return Message({"channel": number, "levels": SNAPSHOT})
+
+    async def story() -> list[str | None]:
+        outbox = Outbox(OutboxBounds(), lambda: 0.0, lambda: None, lambda: given_up.append(True))
+        for number in range(64):
+            outbox.offer("", Message({"id": number, "result": {}}))
+            outbox.owe(f"book:{number}", lambda number=number: snapshot(number))
+        assert made == [], "what waits takes no memory"
+        return [await outbox.next() for _ in range(128)]
+
+    heard = asyncio.run(story())
+    assert not given_up and made == list(range(64))
+    assert all(text is not None and SNAPSHOT in text for text in heard[1::2])
+
+
+def test_many_subscriptions_in_one_breath_are_all_answered_and_agree_with_what_follows() -> None:
+    async def story() -> None:
+        async with served(House()) as up:
+            for ticks in range(2_000, 2_040):
+                await up.place(up.house.maker.order("sell", 1, ticks))
+            async with up.stream() as stream:
+                for _ in range(64):
+                    await stream.send('{"op":"subscribe","channel":"book:TOKEN-USD"}')
+                await up.place(up.house.taker.order("buy", 1, 2_000, single_shot=True))
+                heard: list[dict[str, Any]] = []
+                while sum(frame.get("type") == "snapshot" for frame in heard) < 64:
+                    heard.append(orjson.loads(await stream.recv()))
+                await up.place(up.house.taker.order("buy", 1, 2_001, single_shot=True))
+                while heard[-1].get("type") != "diff":
+                    heard.append(orjson.loads(await stream.recv()))
+                books = [f for f in heard if f.get("type") in ("snapshot", "diff")]
+                for earlier, later in pairwise(books):
+                    if later["type"] == "diff":
+                        assert later["prev"] == earlier["u"], "no diff is lost or told twice"
+
+    asyncio.run(story())

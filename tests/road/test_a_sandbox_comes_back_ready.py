@@ -1,0 +1,88 @@
+"""A sandbox that was killed or stopped comes back ready, with all that came by the printed address.
+
+Found: the greeting printed anvil's own address, past the durable log, so that SIGKILL lost what a
+wallet had sent and halted the exchange; and after a clean stop anvil had no state for the last
+blocks, so that the exchange was not ready until somebody traded.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from engine.types import PIPS_PER_TOKEN
+from gateway.demo.actors import CUSTOMER
+from gateway.demo.funding import fill_vault
+from gateway.demo.wallet import Wallet
+from settlement.catalog import Token
+from settlement.chain import node_at
+from settlement.deploy import Deployment
+from settlement.devchain import dev_secret, find_anvil
+from tests.road.test_run_is_a_usable_exchange import Running, ask, until
+
+PIPS = 7 * PIPS_PER_TOKEN
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[[], Running]]:
+    if find_anvil() is None:
+        pytest.skip("anvil is not installed here")
+    started: list[Running] = []
+
+    def start() -> Running:
+        started.append(Running(tmp_path, "anvil"))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.communicate()
+
+
+def is_ready(here: Running) -> bool:
+    return ask(here.port, "GET", "/readyz")[0] == 200
+
+
+def printed_rpc(here: Running) -> str:
+    """Return the JSON-RPC address of the greeting."""
+    for line in here.process.stdout:
+        if "JSON-RPC" in line:
+            return str(line.split()[-1])
+    raise AssertionError("no address was printed")
+
+
+def test_what_a_wallet_sent_to_the_printed_address_outlives_sigkill(
+    run: Callable[[], Running], tmp_path: Path
+):
+    first = run()
+    chain, record = node_at(printed_rpc(first)), Deployment.load(tmp_path / "deployment.json")
+    wallet = Wallet(dev_secret(CUSTOMER), chain, record.domain)
+    (token,) = (
+        Token(number, one.symbol, one.address, one.decimals, one.unit_scale)
+        for number, one in enumerate(record.tokens)
+        if one.symbol == "TOKEN"
+    )
+    fill_vault(chain, record, wallet, token, PIPS)
+    before = chain.head()
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+
+    second = run()
+    until("it is ready", lambda: is_ready(second))
+    again = node_at(printed_rpc(second))
+    assert again.block(before.number) == before, "the same chain"
+    for _ in range(3):
+        assert is_ready(second), ask(second.port, "GET", "/readyz")
+    code, output = second.stop()
+    assert code == 0 and "halted" not in output, output
+
+
+def test_a_second_start_is_ready_though_nobody_trades(run: Callable[[], Running]):
+    assert run().stop()[0] == 0
+    second = run()
+    until("it is ready", lambda: is_ready(second))
+    assert orjson.loads(ask(second.port, "GET", "/readyz")[2])["missing"] == []
+    assert second.stop()[0] == 0

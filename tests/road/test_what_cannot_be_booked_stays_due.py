@@ -1,0 +1,222 @@
+"""What the ledger cannot take is kept due, halts nobody, and is booked when there is room."""
+
+import asyncio
+from pathlib import Path
+
+from engine.types import MONEY_MAX, Outcome
+from settlement.outbox import Outbox
+from settlement.returns import Return
+from settlement.watcher import ExitFinished, ExitRequested, LogId
+from tests.admission.rig import ALICE, BOB, LIMITS, OTHER, TOKEN, USD
+from tests.road.rig import GatedStorage
+from tests.road.test_what_the_chain_shows_is_booked_once import (
+    ShownChain,
+    Watched,
+    deposit,
+    log,
+    watched,
+)
+
+HUGE = 10**19
+MINUTE_NS = 61 * 10**9
+
+
+def outcomes(house):
+    return [(due.one.value, due.outcome) for due in house.loop.due]
+
+
+def test_found_a_deposit_beyond_64_bits_ended_the_process_at_each_start(tmp_path: Path):
+    """Found in the field: the contract takes what the journal cannot hold."""
+
+    async def road():
+        storage, shown = GatedStorage(), ShownChain()
+        shown.values = [deposit(1, amount=HUGE), deposit(2), deposit(3, BOB, 2**63)]
+        for _ in range(2):
+            outbox = Outbox(tmp_path / "outbox.sqlite")
+            async with Watched(shown, storage, outbox) as house:
+                if not house.catalog.tokens:
+                    await house.list_all()
+                await house.loop.turn()
+                assert house.usd(ALICE) == 100
+                assert outcomes(house) == [
+                    (shown.values[0], Outcome.AMOUNT_OUT_OF_RANGE),
+                    (shown.values[2], Outcome.AMOUNT_OUT_OF_RANGE),
+                ]
+                assert house.unbooked.pips() == {
+                    (ALICE.address, USD): HUGE,
+                    (BOB.address, USD): 2**63,
+                }
+                assert str(HUGE) in str(house.loop.due[0])
+                assert shown.cursor == 3 and not house.fatal
+            outbox.close()
+
+    asyncio.run(road())
+
+
+def test_found_a_deposit_above_the_supply_was_passed_over_for_ever():
+    async def scenario(house):
+        late = deposit(2, BOB, 10)
+        house.shown.values = [deposit(1, amount=MONEY_MAX), late]
+        await house.loop.turn()
+        assert house.usd(ALICE) == MONEY_MAX and house.usd(BOB) == 0
+        assert outcomes(house) == [(late, Outcome.AMOUNT_OUT_OF_RANGE)]
+
+        commands = house.sequencer.applied
+        house.now_ns += MINUTE_NS
+        await house.loop.turn()
+        assert house.sequencer.applied == commands, "asking again costs no command"
+
+        house.shown.values += [
+            ExitRequested(log(3), ALICE.address, USD, 10, 0),
+            ExitFinished(log(4), ALICE.address, USD, 10),
+        ]
+        await house.loop.turn()
+        house.now_ns += MINUTE_NS
+        await house.loop.turn()
+        assert house.usd(BOB) == 10 and house.loop.due == []
+        await house.loop.turn()
+        assert house.usd(BOB) == 10
+
+    watched(scenario)
+
+
+def test_an_account_without_room_is_due_and_costs_one_command():
+    async def scenario(house):
+        owners = [bytes([1]) * 19 + bytes([i]) for i in range(LIMITS.accounts + 2)]
+        house.shown.values = [
+            deposit(i)._replace(account=owner) for i, owner in enumerate(owners, 1)
+        ]
+        await house.loop.turn()
+        assert [outcome for _, outcome in outcomes(house)] == [Outcome.CAPACITY] * 2
+        commands = house.sequencer.applied
+        for _ in range(3):
+            house.now_ns += MINUTE_NS
+            await house.loop.turn()
+        assert house.sequencer.applied == commands
+
+    watched(scenario)
+
+
+def test_a_token_that_is_listed_later_is_credited_then():
+    async def road():
+        async with Watched(ShownChain()) as house:
+            house.shown.values = [deposit(1)]
+            await house.loop.turn()
+            assert outcomes(house) == [(deposit(1), Outcome.UNKNOWN_TOKEN)]
+            await house.list_all()
+            house.now_ns += MINUTE_NS
+            await house.loop.turn()
+            assert house.usd(ALICE) == 100 and house.loop.due == []
+
+    asyncio.run(road())
+
+
+def test_an_exit_waits_for_the_deposit_that_it_pays_out():
+    async def scenario(house):
+        house.shown.values = [
+            deposit(1, BOB, MONEY_MAX - 100),
+            deposit(2, amount=300),
+            ExitRequested(log(3), ALICE.address, USD, 300, 0),
+            ExitFinished(log(4), ALICE.address, USD, 300),
+            deposit(5, amount=40),
+        ]
+        await house.loop.turn()
+        assert house.usd(ALICE) == 40, "a later deposit that fits does not wait"
+        assert house.unbooked.pips()[ALICE.address, USD] == 0
+        assert [type(value).__name__ for value, _ in outcomes(house)] == [
+            "Deposited",
+            "ExitFinished",
+        ]
+
+        house.shown.values += [
+            ExitRequested(log(6), BOB.address, USD, 500, 0),
+            ExitFinished(log(7), BOB.address, USD, 500),
+        ]
+        await house.loop.turn()
+        house.now_ns += MINUTE_NS
+        await house.loop.turn()
+        assert house.loop.due == [] and house.usd(ALICE) == 40
+
+    watched(scenario)
+
+
+def test_of_two_alike_in_one_transaction_each_is_booked_once(tmp_path: Path):
+    """That one of them is in the journal says nothing about the other."""
+
+    async def road():
+        storage, shown = GatedStorage(), ShownChain()
+        half = MONEY_MAX // 2 + 1
+        first = deposit(1, amount=half)
+        second = first._replace(at=LogId(first.at.tx_hash, 1, 1))
+        shown.values = [first, second]
+        outbox = Outbox(tmp_path / "outbox.sqlite")
+        async with Watched(shown, storage, outbox) as house:
+            await house.list_all()
+            await house.loop.turn()
+            assert house.usd(ALICE) == half and len(house.loop.due) == 1
+        outbox.close()
+        outbox = Outbox(tmp_path / "outbox.sqlite")
+        async with Watched(shown, storage, outbox) as again:
+            await again.loop.turn()
+            assert outcomes(again) == [(second, Outcome.AMOUNT_OUT_OF_RANGE)]
+            shown.values += [
+                ExitRequested(log(3), BOB.address, USD, 1, 0),
+                deposit(4, BOB, 5),
+            ]
+            await again.loop.turn()
+            assert again.usd(ALICE) == half and len(again.loop.due) == 1
+        outbox.close()
+
+    asyncio.run(road())
+
+
+def test_what_leaves_the_chain_is_due_no_more():
+    async def scenario(house):
+        house.shown.values = [deposit(1, amount=HUGE), deposit(2)]
+        await house.loop.turn()
+        assert len(house.loop.due) == 1
+
+        house.shown.values[0] = deposit(9, token=TOKEN)
+        house.shown.cursor = 0
+        await house.loop.turn()
+        assert house.loop.due == []
+        assert house.usd(ALICE) == 100
+
+    watched(scenario)
+
+
+def test_a_token_nobody_lists_is_due_beside_others():
+    async def scenario(house):
+        house.shown.values = [deposit(1, token=OTHER), deposit(2)]
+        await house.loop.turn()
+        assert [outcome for _, outcome in outcomes(house)] == [Outcome.UNKNOWN_TOKEN]
+        assert house.usd(ALICE) == 100
+
+    watched(scenario)
+
+
+def test_found_a_withdrawal_whose_room_was_taken_ended_the_process():
+    """Found on the way: what was debited need not fit any more when it is to be given back."""
+
+    async def scenario(house):
+        house.shown.values = [deposit(1, amount=100), deposit(2, BOB, MONEY_MAX - 100)]
+        await house.loop.turn()
+        assert (await house.exchange.withdraw(ALICE.withdrawal(100))).accepted
+        house.shown.values.append(deposit(3, BOB, 100))
+        await house.loop.turn()
+        assert house.usd(BOB) == MONEY_MAX
+
+        house.shown.returns = [Return(4, ALICE.address, USD, 100, "refused")]
+        commands = house.sequencer.applied
+        for _ in range(3):
+            await house.loop.turn()
+        assert house.usd(ALICE) == 0 and house.sequencer.applied == commands
+
+        house.shown.values += [
+            ExitRequested(log(5), BOB.address, USD, 100, 0),
+            ExitFinished(log(6), BOB.address, USD, 100),
+        ]
+        await house.loop.turn()
+        assert house.usd(ALICE) == 100
+
+    watched(scenario)
