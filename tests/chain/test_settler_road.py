@@ -145,6 +145,7 @@ def test_a_refused_withdrawal_fails_with_the_contracts_words_and_stops_nothing(
 ):
     road.fund()
     road.withdraw(BOB, road.token, 10**8, nonce=1, expires_in_s=60)
+    road.settler.seal_now()  # Countersigned in time, sent too late.
     clock.ahead_ns += 120 * NS
     road.devchain.mine()
     until(lambda: not road.settler.step())
