@@ -38,6 +38,8 @@ class ShownChain:
         self.down = False
         self.steps = 0
         self.returns = []
+        self.troubles = ()
+        self.halted = None
 
     def poll(self):
         if self.down:
@@ -76,6 +78,9 @@ class ShownChain:
 
     def returns_due(self):
         return self.returns
+
+    def late_payments(self):
+        return []
 
 
 class Till:
