@@ -38,6 +38,8 @@ class ShownChain:
         self.down = False
         self.steps = 0
         self.returns = []
+        self.troubles = ()
+        self.halted = None
 
     def poll(self):
         if self.down:
