@@ -98,7 +98,7 @@ class World:
         self.deposit(HAS)
         self.asked = ALICE.withdrawal(self.to_pay)
         self.commit(command(Kind.WITHDRAW, amount=self.to_pay), self.asked)
-        self.payout = Payout(self.engine.sequence, self.asked)
+        self.payout = Payout(self.engine.sequence, self.asked, 0)
 
     def commit(self, row, attachment):
         row["sequence"] = sequence = self.engine.sequence + 1
