@@ -363,7 +363,9 @@ class House:
             market_data=self.market_data,
             user_stream=self.user_stream,
             sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns),
-            limits=RateLimits(budgets or Budgets(60, 10_000, 10_000, 10_000, 10_000)),
+            limits=RateLimits(
+                budgets or Budgets(60, 10_000, 10_000, 10_000, 10_000), self.clock.now_ns
+            ),
             metrics=Metrics(),
             now_ns=self.clock.now_ns,
             not_ready=lambda: self.missing,
