@@ -39,6 +39,9 @@ LISTINGS: Final = (
     {"lot_pips": 13, "tick_pips": 77, "maker_fee_ppm": -650, "taker_fee_ppm": 900},
 )
 PAIRS: Final = ((0, 1), (1, 2), (0, 2), (2, 1))
+BARRED_MAX: Final = 12
+DEBT_MAX: Final = 2**40
+"""So much anybody may come to owe; more than a deposit can make up for would bar him for good."""
 LISTED_MIN: Final = 4
 """With fewer markets than this the crowd lists another one."""
 
@@ -136,6 +139,8 @@ class Crowd:
         self.live: dict[int, int] = {}
         """Owner of each order that rests or is armed."""
         self.frozen: list[int] = []
+        self.barred: list[tuple[int, int]] = []
+        """Accounts that were told so, and the tokens in which they may owe."""
         self.tokens = self.accounts = self.markets = 0
         """How many there are by now."""
         self.listed: list[int] = []
@@ -157,7 +162,7 @@ class Crowd:
             Kind.DELIST: self.delisting,
             Kind.POISON: self.poison,
             Kind.BUST: self.bust,
-            Kind.DEPOSIT: self.transfer,
+            Kind.DEPOSIT: self.deposit,
             Kind.WITHDRAW: self.transfer,
             Kind.EXIT_BEGIN: self.exit_begin,
             Kind.EXIT_END: self.exit_end,
@@ -222,9 +227,11 @@ class Crowd:
 
     def learn(self, commands: Commands, events: Events) -> None:
         """Remember what there is now, and count what this crowd has brought about."""
-        columns = ("kind", "order_id", "account", "market", "maker_id", "order_left", "maker_left")
-        rows = zip(*(events[name].tolist() for name in columns), strict=True)
-        for kind, order_id, account, market, maker_id, order_left, maker_left in rows:
+        names = ("kind", "outcome", "order_id", "account", "market", "maker_id")
+        columns = (events[name].tolist() for name in (*names, "order_left", "maker_left"))
+        for kind, outcome, order_id, account, market, maker_id, order_left, maker_left in zip(
+            *columns, strict=True
+        ):
             if kind == EventKind.ACCEPTED:
                 self.known.append((order_id, account))
             elif kind in (EventKind.RESTED, EventKind.ARMED):
@@ -236,6 +243,8 @@ class Crowd:
                     del self.live[maker_id]
                 if order_left == 0:  # In an auction the buyer rested too.
                     self.live.pop(order_id, None)
+            elif outcome == Outcome.IN_DEBT and len(self.barred) < BARRED_MAX:
+                self.barred += [(account, token) for token in range(3)]
             elif kind == EventKind.EXIT_BEGUN:
                 self.frozen.append(account)
             elif kind == EventKind.EXIT_ENDED and account in self.frozen:
@@ -408,23 +417,31 @@ class Crowd:
         """Draw a BUST of a trade that may never have been; somebody may be too poor for it."""
         random = self.random
         quote = random.choice((*(1, 10**3, 10**4) * 5, 0, MONEY_MAX))
+        base = random.choice((*(1, 10, 10**4) * 5, 0, MONEY_MAX))
         return {
             "market": self.market(),
             "account": account,
             "fee_cap_ppm": random.randrange(self.accounts),
-            "price_ticks": random.choice((*(1, 10, 10**4) * 5, 0, MONEY_MAX)),
+            "price_ticks": base,
             "amount": quote,
             "order_id": random.choice((0, 1, 1, 5, quote, -1)),
             "expiry_ns": random.choice((0, 1, -1, 3)),
-            "flags": random.choice((0, ALWAYS)),
+            "flags": ALWAYS if random.random() < 0.5 and max(base, quote) <= DEBT_MAX else 0,
         }
 
     def transfer(self, account: int) -> Row:
         """Draw a DEPOSIT or WITHDRAW, of those some that have been paid already."""
         amount = self.random.choice((*(1, 10**4, 10**6, 10**7) * 5, 0, MONEY_MAX))
         token = WORLD.tokens if self.random.random() < 0.02 else self.random.randrange(3)
-        flags = ALWAYS if self.random.random() < 0.1 else 0
+        flags = ALWAYS if self.random.random() < 0.1 and amount <= DEBT_MAX else 0
         return {"account": account, "token": token, "amount": amount, "flags": flags}
+
+    def deposit(self, account: int) -> Row:
+        """Draw a DEPOSIT, first of all for those who were barred by what they owe."""
+        if self.barred and self.random.random() < 0.7:
+            account, token = self.barred.pop(0)
+            return {"account": account, "token": token, "amount": 2 * DEBT_MAX}
+        return self.transfer(account)
 
     def exit_begin(self, _: int) -> Row:
         """Draw an EXIT_BEGIN of one of those who may leave."""
@@ -436,9 +453,9 @@ class Crowd:
         if self.frozen and self.random.random() < 0.95:
             account = self.random.choice(self.frozen)
         row = {"account": account, "token": self.random.randrange(3), "amount": amount}
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.25:
             # Sometimes far more than the account has, some of it from unpaid withdrawals.
-            row["amount"] = self.random.choice((amount, 2**40, MONEY_MAX))
+            row["amount"] = self.random.choice((amount, DEBT_MAX))
             row |= {"flags": ALWAYS, "price_ticks": self.random.choice((0, 5, 10**6, MONEY_MAX))}
         return row
 
