@@ -267,12 +267,13 @@ class Merchants:
         """Take what a poll of the chain saw; return which move money of our invoices, in or out.
 
         One transaction for all of them, and none at all for those that only gained confirmations.
-        A token that is not listed is ignored: anybody can make one and send it anywhere.
+        A token that is not listed is ignored: anybody can make one and send it anywhere. So is a
+        transfer of nothing: anybody can write one, from any address to any other.
         """
         fresh = []
         for transfer in transfers:
             self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
-            if self._taken.get(_place(transfer)) != self._depth(transfer):
+            if transfer.raw_amount and self._taken.get(_place(transfer)) != self._depth(transfer):
                 fresh.append(transfer)
         ours = self._take_transfers(fresh) if fresh else set()
         return [

@@ -1,0 +1,66 @@
+"""Anybody may write a log that names an invoice's address; what was paid for it stays what it was.
+
+A token lets everybody move nothing from anywhere: a transfer of 0 needs no allowance.
+"""
+
+import pytest
+
+from engine.types import Outcome
+from merchants.invoices import InvoiceRequest
+from settlement.eip712 import keccak256
+from tests.merchants.rig import (
+    CONFIRMATIONS,
+    DOLLAR,
+    LOT,
+    MERCHANT,
+    TOKEN,
+    World,
+    address_bytes,
+    due_raw,
+)
+
+STRANGER = b"\x0c" * 20
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def send(world, invoice, raw, token=TOKEN):
+    world.transfer(address_bytes(invoice.deposit_address), raw, token, CONFIRMATIONS)
+    world.house.watch()
+
+
+def settle(world, invoice, rounds=3):
+    for _ in range(rounds):
+        world.house.watch()
+        world.house.tick()
+        world.house.settle_sweeps()
+        world.house.tick()
+    return world.house.merchants.invoice(invoice.id)
+
+
+@pytest.mark.parametrize("is_watched_first", [True, False])
+def test_found_a_transfer_of_nothing_made_a_payment_vanish(world, is_watched_first):
+    """With a deposit of one lot behind it in its transaction it looked like the sweep."""
+    house = world.house
+    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    send(world, invoice, due_raw(invoice))
+    address, ref = address_bytes(invoice.deposit_address), bytes.fromhex(invoice.ref[2:])
+    nothing = world.transfer(STRANGER, 0, TOKEN, CONFIRMATIONS, sender=address)
+    if is_watched_first:
+        house.watch()
+    house.fund(MERCHANT, TOKEN, LOT, ref, nothing.tx_hash)
+    paid = settle(world, invoice)
+    assert (paid.status, paid.received, paid.credited) == ("settled", "0.026", "0.026")
+
+
+def test_found_transfers_of_nothing_filled_the_list_of_payments(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="50")
+    for _ in range(5):
+        send(world, invoice, 0)
+    assert house.merchants.invoice(invoice.id).payments == []
+    assert house.types(store) == ["invoice.created"]
