@@ -14,6 +14,7 @@ from tests.merchants.rig import (
     LOT,
     MERCHANT,
     TOKEN,
+    USD,
     World,
     address_bytes,
     due_raw,
@@ -64,3 +65,51 @@ def test_found_transfers_of_nothing_filled_the_list_of_payments(world):
         send(world, invoice, 0)
     assert house.merchants.invoice(invoice.id).payments == []
     assert house.types(store) == ["invoice.created"]
+
+
+def test_found_a_deposit_of_dust_was_an_event_each_time(world):
+    """Straight into the vault with the invoice's reference: gas for him, a webhook for the shop."""
+    house = world.house
+    store = house.approved_store()
+    unpaid, half = (house.invoice(store, amount_usd="50") for _ in range(2))
+    world.pass_time(1000)
+    house.tick()
+    house.fund(MERCHANT, TOKEN, 12 * LOT, bytes.fromhex(half.ref[2:]))
+    house.tick()
+    assert house.types(store)[-1] == "invoice.short"
+    before = house.types(store)
+    for invoice in (unpaid, half) * 3:
+        house.fund(MERCHANT, TOKEN, 1, bytes.fromhex(invoice.ref[2:]))
+        house.tick()
+    assert house.types(store) == before
+    assert [house.merchants.invoice(i.id).short for i in (unpaid, half)] == ["0", "26"]
+    house.fund(MERCHANT, TOKEN, LOT, bytes.fromhex(half.ref[2:]))
+    house.tick()
+    assert house.merchants.invoice(half.id).short == "24"
+    assert house.types(store) == [*before, "invoice.short"]
+
+
+def test_found_an_invoice_of_nothing_cost_the_operator_a_sweep(world):
+    """A shop and its customer could have a ten thousandth of a cent fetched as often as they
+    wished, also by a store that tolerates all but that."""
+    house = world.house
+    store = house.approved_store(tolerance_pips=1000 * DOLLAR)
+    small = house.merchants.create_invoice(store.store_id, InvoiceRequest("0.0999", "USD"))
+    assert (small.outcome, small.detail["least"]) == (Outcome.MALFORMED, "0.1")
+    invoice = house.invoice(store, amount_usd="50", token="USD")
+    send(world, invoice, 99_999, USD)
+    assert settle(world, invoice).status == "new" and not world.sweeps_wanted
+    send(world, invoice, 1, USD)
+    assert settle(world, invoice).status == "settled"
+
+
+def test_less_than_a_lot_is_short_of_all_of_it_and_said_so(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="50")
+    world.pass_time(1000)
+    house.tick()
+    house.fund(MERCHANT, TOKEN, LOT - 1, bytes.fromhex(invoice.ref[2:]))
+    house.tick()
+    assert house.merchants.invoice(invoice.id).short == "50"
+    assert house.types(store)[-1] == "invoice.short"
