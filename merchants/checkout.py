@@ -62,7 +62,7 @@ def checkout_of(invoice: InvoiceDocument, shop: str, confirmations_required: int
         shop=shop,
         phase=phase,
         headline=HEADLINES[phase],
-        sentence=_sentence(invoice, phase),
+        sentence=_sentence(invoice, phase) + _stray(invoice, phase),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
     )
@@ -117,6 +117,23 @@ def _sentence(invoice: InvoiceDocument, phase: Phase) -> str:
             )
         case Phase.INVALID:
             return "The transfer never became final on chain. Please contact the shop."
+
+
+def _stray(invoice: InvoiceDocument, phase: Phase) -> str:
+    """Say that another token came: it does not pay, and is not lost."""
+    tokens = sorted(
+        {
+            payment.token
+            for payment in invoice.payments
+            if payment.token != invoice.token and payment.status is not PaymentState.ORPHANED
+        }
+    )
+    if not tokens or phase not in (Phase.WAITING, Phase.PARTIAL, Phase.EXPIRED):
+        return ""
+    return (
+        f" What you sent in {' and '.join(tokens)} is not counted: this address is paid in "
+        f"{invoice.token}. The shop gets it; please contact the shop."
+    )
 
 
 def _weighed(invoice: InvoiceDocument) -> str:
