@@ -96,12 +96,13 @@ class Invoices:
         self._conversions = conversions
         self._prices = prices
         self._entropy = entropy
+        self._confirmations_required = confirmations_required
         self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
     ) -> Invoice | Refusal:
-        """Price ``request``. Refuses MALFORMED (also for less than a sweep is worth), UNKNOWN_TOKEN,
+        """Price ``request``. Refuses MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
         NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come."""
         amount_pips = pips_of_decimal(request.amount_usd)
         if amount_pips is None or amount_pips < SWEEP_LEAST_PIPS:
@@ -232,6 +233,11 @@ class Invoices:
         market = self._exchange.catalog.market_of_pair(store.base, store.quote)
         assert market is not None, "a store is made for a listed market"
         return market
+
+    def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
+        """Return whether nothing that came, or is asked for, has still to be followed on chain."""
+        unsure = self._arrivals.is_unsure(session, invoice, self._confirmations_required)
+        return invoice.sweep_at_ns is None and not unsure
 
     def transfers(
         self, session: Session, invoice: Invoice, transfers: list[Transfer], now_ns: int

@@ -7,7 +7,6 @@ import pytest
 
 from engine.types import Outcome
 from merchants.invoices import InvoiceRequest
-from settlement.eip712 import keccak256
 from tests.merchants.rig import (
     CONFIRMATIONS,
     DOLLAR,
