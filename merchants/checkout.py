@@ -148,8 +148,8 @@ def _converting_sentence(invoice: InvoiceDocument) -> str:
     waiting = [c for c in invoice.conversions if c.status in pending and c.attempts and c.reason]
     if waiting:
         return (
-            "You are done: the shop has your payment. The order book does not pay its price just "
-            "now; the sale is tried again by itself, and that is the shop's business."
+            "You are done: the shop has your payment. It cannot be sold at its price just now; the "
+            "sale is tried again by itself, and that is the shop's business."
         )
     return "You are done: the shop has your payment. It is being sold on the order book."
 
