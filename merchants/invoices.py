@@ -52,6 +52,8 @@ SWEEP_LEAST_PIPS: Final = 10**7
 an invoice in full is swept whatever it is: that is once, and no invoice is paid by less than this.
 """
 
+LEAST: Final = decimal_of_pips(SWEEP_LEAST_PIPS)
+
 BLOCK_NS: Final = 12 * 10**9
 """The longest usual time between two blocks."""
 
@@ -106,8 +108,7 @@ class Invoices:
         NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come."""
         amount_pips = pips_of_decimal(request.amount_usd)
         if amount_pips is None or amount_pips < SWEEP_LEAST_PIPS:
-            least = decimal_of_pips(SWEEP_LEAST_PIPS)
-            return Refusal(Outcome.MALFORMED, {"amount_usd": request.amount_usd, "least": least})
+            return Refusal(Outcome.MALFORMED, {"amount_usd": request.amount_usd, "least": LEAST})
         token = self._exchange.catalog.token(request.token)
         if token is None or token.address not in (store.base, store.quote):
             return Refusal(Outcome.UNKNOWN_TOKEN, {"token": request.token})
