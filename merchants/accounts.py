@@ -289,7 +289,10 @@ class Accounts:
         return store
 
     def rotate_webhook_secret(self, store_id: str) -> str | Refusal:
-        """Return a new webhook secret; the one before stays valid beside it until the next."""
+        """Return a new webhook secret; the one before stays valid beside it until the next.
+
+        Whoever asks for one has an endpoint: if it was given up, events are sent to it again.
+        """
         webhook_secret = "whsec_" + b64encode(self._entropy(WEBHOOK_SECRET_SIZE)).decode()
         with transaction(self._database) as session:
             store = session.get(Store, store_id)
@@ -297,4 +300,5 @@ class Accounts:
                 return Refusal(Outcome.UNKNOWN_STORE, {"store": store_id})
             newest = store.webhook_secrets.split(" ")[0]
             store.webhook_secrets = f"{webhook_secret} {newest}"
+            store.webhook_enabled = True
         return webhook_secret

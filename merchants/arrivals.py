@@ -226,6 +226,14 @@ class Arrivals:
         invoice.timely_pips = min(timely, MONEY_MAX)
         return {address: pips for address, pips in lying.items() if pips}
 
+    def is_unsure(self, session: Session, invoice: Invoice, confirmations: int) -> bool:
+        """Return whether a transfer to its address or away from it may still leave the chain."""
+        sweeps = select(Sweep).where(Sweep.invoice_id == invoice.id, Sweep.is_booked.is_(False))
+        return session.scalar(sweeps.limit(1)) is not None or any(
+            payment.state is PaymentState.CONFIRMING and payment.confirmations < confirmations
+            for payment in invoice.payments
+        )
+
     def is_dust(self, invoice: Invoice, address: bytes, raw: int) -> bool:
         """Return whether a transfer is too small to tell anybody of."""
         token = listed(self._catalog.token_by_address(address))

@@ -62,7 +62,7 @@ def checkout_of(invoice: InvoiceDocument, shop: str, confirmations_required: int
         shop=shop,
         phase=phase,
         headline=HEADLINES[phase],
-        sentence=_sentence(invoice, phase),
+        sentence=_sentence(invoice, phase) + _stray(invoice, phase),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
     )
@@ -119,6 +119,23 @@ def _sentence(invoice: InvoiceDocument, phase: Phase) -> str:
             return "The transfer never became final on chain. Please contact the shop."
 
 
+def _stray(invoice: InvoiceDocument, phase: Phase) -> str:
+    """Say that another token came: it does not pay, and is not lost."""
+    tokens = sorted(
+        {
+            payment.token
+            for payment in invoice.payments
+            if payment.token != invoice.token and payment.status is not PaymentState.ORPHANED
+        }
+    )
+    if not tokens or phase not in (Phase.WAITING, Phase.PARTIAL, Phase.EXPIRED):
+        return ""
+    return (
+        f" What you sent in {' and '.join(tokens)} is not counted: this address is paid in "
+        f"{invoice.token}. The shop gets it; please contact the shop."
+    )
+
+
 def _weighed(invoice: InvoiceDocument) -> str:
     if invoice.short == "0":
         return "The shop has it, or will when it is final."
@@ -131,8 +148,8 @@ def _converting_sentence(invoice: InvoiceDocument) -> str:
     waiting = [c for c in invoice.conversions if c.status in pending and c.attempts and c.reason]
     if waiting:
         return (
-            "You are done: the shop has your payment. The order book does not pay its price just "
-            "now; the sale is tried again by itself, and that is the shop's business."
+            "You are done: the shop has your payment. It cannot be sold at its price just now; the "
+            "sale is tried again by itself, and that is the shop's business."
         )
     return "You are done: the shop has your payment. It is being sold on the order book."
 

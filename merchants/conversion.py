@@ -77,7 +77,7 @@ class Conversions:
 
         Their limit comes from a price that the payer could not make: of an invoice paid in time
         the first from its quote, of late money from what it was weighed at (``judged_ticks``); of
-        what came on top from trades.
+        what came on top from trades. What comes on top is gathered until the market takes it.
         """
         if invoice.token == invoice.store.quote:
             return
@@ -86,6 +86,9 @@ class Conversions:
         assert market is not None, "a store is made for a listed market"
         while lots := min(unconverted_pips(catalog, invoice) // market.lot_pips, LOTS_MAX):
             number = len(invoice.conversions) + 1
+            worth = market.quote_pips(lots, invoice.quoted_ticks)
+            if number > 1 and worth < market.least_notional_pips:
+                return
             quoted = number == 1 and not invoice.late
             invoice.conversions.append(
                 Conversion(
@@ -266,7 +269,9 @@ class Conversions:
         """Plan the next attempt, or hold what is left when there were enough; say so."""
         is_news = conversion.reason != outcome.name
         conversion.reason = outcome.name
-        if conversion.attempts > len(RETRY_DELAYS_S):
+        # No waiting makes a larger order of a small one.
+        is_hopeless = outcome is Outcome.BELOW_LEAST_NOTIONAL
+        if is_hopeless or conversion.attempts > len(RETRY_DELAYS_S):
             self._become(session, conversion, ConversionState.HELD)
             return
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)

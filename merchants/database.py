@@ -45,7 +45,7 @@ def open_database(path: Path) -> Engine:
 
 
 def _add_what_is_new(engine: Engine) -> None:
-    """Make the tables of a new file; give those of an old one the columns it lacks.
+    """Make the tables of a new file; give those of an old one the columns and indexes it lacks.
 
     A new column is empty or has a default in the database, so that no row need be rewritten.
     """
@@ -67,15 +67,15 @@ def _add_what_is_new(engine: Engine) -> None:
             empty = "" if column.nullable else " NOT NULL"
             added = f"{name} {kind}{empty} DEFAULT {default}"
             connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {added}"))
-            for index in (index for index in column.table.indexes if column in set(index.columns)):
-                index.create(connection, checkfirst=True)
             if (column.table.name, name) == ("invoices", "timely_pips"):
                 # Until then seen_pips was all that came, now it is what is not booked yet.
                 connection.execute(text("UPDATE invoices SET timely_pips = seen_pips"))
                 connection.execute(
                     text("UPDATE invoices SET seen_pips = MAX(0, seen_pips - credited_pips)")
                 )
-    Table.metadata.create_all(engine)
+        Table.metadata.create_all(connection)
+        for index in (index for table in Table.metadata.sorted_tables for index in table.indexes):
+            index.create(connection, checkfirst=True)
 
 
 def is_there(engine: Engine, query: str, name: str | bytes) -> bool:

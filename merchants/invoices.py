@@ -49,7 +49,10 @@ FINALITY_LIMIT_NS: Final = 24 * 3600 * 10**9
 
 SWEEP_LEAST_PIPS: Final = 10**7
 """What must lie at an address to be worth the gas of a sweep, in quote pips: ten cents. What pays
-an invoice in full is swept whatever it is."""
+an invoice in full is swept whatever it is: that is once, and no invoice is paid by less than this.
+"""
+
+LEAST: Final = decimal_of_pips(SWEEP_LEAST_PIPS)
 
 BLOCK_NS: Final = 12 * 10**9
 """The longest usual time between two blocks."""
@@ -95,16 +98,17 @@ class Invoices:
         self._conversions = conversions
         self._prices = prices
         self._entropy = entropy
+        self._confirmations_required = confirmations_required
         self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
     ) -> Invoice | Refusal:
-        """Price ``request``. Refuses MALFORMED, UNKNOWN_TOKEN, NO_QUOTE, and CANNOT_SELL where the
-        session key could not sell what would come."""
+        """Price ``request``. Refuses MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
+        NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come."""
         amount_pips = pips_of_decimal(request.amount_usd)
-        if amount_pips is None or amount_pips == 0:
-            return Refusal(Outcome.MALFORMED, {"amount_usd": request.amount_usd})
+        if amount_pips is None or amount_pips < SWEEP_LEAST_PIPS:
+            return Refusal(Outcome.MALFORMED, {"amount_usd": request.amount_usd, "least": LEAST})
         token = self._exchange.catalog.token(request.token)
         if token is None or token.address not in (store.base, store.quote):
             return Refusal(Outcome.UNKNOWN_TOKEN, {"token": request.token})
@@ -231,6 +235,11 @@ class Invoices:
         assert market is not None, "a store is made for a listed market"
         return market
 
+    def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
+        """Return whether nothing that came, or is asked for, has still to be followed on chain."""
+        unsure = self._arrivals.is_unsure(session, invoice, self._confirmations_required)
+        return invoice.sweep_at_ns is None and not unsure
+
     def transfers(
         self, session: Session, invoice: Invoice, transfers: list[Transfer], now_ns: int
     ) -> None:
@@ -311,8 +320,7 @@ class Invoices:
             invoice.judge_at_ns = None
             short = max(0, invoice.amount_pips - worth.proceeds_pips)
             if short > tolerated_pips(invoice):
-                invoice.short_pips = short
-                self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
+                self._tell_what_is_short(session, invoice, short, now_ns)
                 continue
             invoice.short_pips, invoice.late, invoice.processing_ns = 0, True, now_ns
             invoice.over_pips = max(0, received_pips(invoice) - invoice.due_pips)
@@ -322,6 +330,17 @@ class Invoices:
             # It was weighed at this price, so it is sold at this price or not at all.
             self._conversions.open(session, invoice, now_ns, worth.worst_ticks)
             self._move_on(session, invoice, now_ns)
+
+    def _tell_what_is_short(
+        self, session: Session, invoice: Invoice, short_pips: int, now_ns: int
+    ) -> None:
+        """Say how much is missing; dust, which anybody may send, neither is nor changes it."""
+        is_dust = invoice.credited_pips * DUST_SHARE < invoice.due_pips
+        if invoice.short_pips:
+            is_dust = abs(invoice.short_pips - short_pips) * DUST_SHARE < invoice.amount_pips
+        if not is_dust:
+            invoice.short_pips = short_pips
+            self._record(session, invoice, EventType.INVOICE_SHORT, now_ns)
 
     def _worth(self, invoice: Invoice, now_ns: int) -> Quote | None:
         """Return the sale of what is booked, at a price that counts; None if there is none now."""
@@ -440,10 +459,11 @@ class Invoices:
 
 
 def tolerated_pips(invoice: Invoice) -> int:
-    """Return how many quote pips may be missing of the price."""
+    """Return how many quote pips may be missing of the price; what is left is worth a sweep."""
     store = invoice.store
     share = invoice.amount_pips * store.tolerance_ppm // PPM
-    return min(max(share, store.tolerance_pips), invoice.amount_pips - 1)
+    most = max(0, invoice.amount_pips - SWEEP_LEAST_PIPS)
+    return min(max(share, store.tolerance_pips), most)
 
 
 def least_pips(invoice: Invoice) -> int:

@@ -95,7 +95,10 @@ class Invoice(Table):
     """
 
     __tablename__ = "invoices"
-    __table_args__ = (Index("invoices_by_store", "store_id", "created_ns"),)
+    __table_args__ = (
+        Index("invoices_by_store", "store_id", "created_ns"),
+        Index("invoices_by_age", "created_ns", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))

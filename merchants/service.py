@@ -13,7 +13,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, tuple_
 from sqlalchemy.orm import Session, selectinload
 
 from engine.commands import Kind
@@ -107,6 +107,8 @@ class Merchants:
         self._taken: dict[tuple[bytes, int], tuple[int, int]] = {}
         """How each transfer was taken last: its block, and 0 in none, 1 in one, 2 deep enough."""
         self._head = 0
+        self._unwatched = (clock() - WATCHED_NS, "")
+        """How old and which the last invoice was that is not watched any more."""
         self.accounts = Accounts(
             database=database,
             exchange=exchange,
@@ -256,23 +258,27 @@ class Merchants:
     def watched_addresses(self) -> list[bytes]:
         """Return the deposit addresses whose transfers the chain watcher should report.
 
-        Ask at the start; later ones come as ``SettlementPort.deposit_address`` is asked for them.
+        Ask at the start; later ones come as ``SettlementPort.deposit_address`` is asked for them,
+        and ``step`` says which have become too old.
         """
         since_ns = self._clock() - WATCHED_NS
-        recent = select(Invoice.deposit_address).where(Invoice.created_ns >= since_ns)
+        watched = select(Invoice.deposit_address).where(
+            (Invoice.created_ns >= since_ns) | Invoice.sweep_at_ns.is_not(None)
+        )
         with transaction(self._database) as session:
-            return list(session.scalars(recent))
+            return list(session.scalars(watched))
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
         """Take what a poll of the chain saw; return which move money of our invoices, in or out.
 
         One transaction for all of them, and none at all for those that only gained confirmations.
-        A token that is not listed is ignored: anybody can make one and send it anywhere.
+        A token that is not listed is ignored: anybody can make one and send it anywhere. So is a
+        transfer of nothing: anybody can write one, from any address to any other.
         """
         fresh = []
         for transfer in transfers:
             self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
-            if self._taken.get(_place(transfer)) != self._depth(transfer):
+            if transfer.raw_amount and self._taken.get(_place(transfer)) != self._depth(transfer):
                 fresh.append(transfer)
         ours = self._take_transfers(fresh) if fresh else set()
         return [
@@ -390,8 +396,28 @@ class Merchants:
             self.invoices.judge_due(session, now_ns, ROWS_MAX)
             self.invoices.sweep_due(session, now_ns, ROWS_MAX)
             self.conversions.follow_due(session, ROWS_MAX)
+            self._unwatch_old(session, now_ns)
         await self.conversions.execute_due(ROWS_MAX)
         self.deliveries.start_due()
+
+    def _unwatch_old(self, session: Session, now_ns: int) -> None:
+        """Let the watcher forget invoices that are old: what it costs follows the young ones.
+
+        Not those of which something is on its way: they stay watched until the next start.
+        """
+        created, name = Invoice.created_ns, Invoice.id
+        old = (
+            select(Invoice)
+            .where(tuple_(created, name) > tuple_(*self._unwatched), created < now_ns - WATCHED_NS)
+            .order_by(created, name)
+            .limit(ROWS_MAX)
+        )
+        for invoice in session.scalars(old):
+            if invoice.state in (InvoiceState.NEW, InvoiceState.PROCESSING):
+                return  # It ends by its time; the next steps come back to it.
+            self._unwatched = (invoice.created_ns, invoice.id)
+            if self.invoices.is_at_rest(session, invoice):
+                self._settlement.unwatch(invoice.deposit_address)
 
     def _document(self, invoice: Invoice) -> InvoiceDocument:
         return invoice_document(self._exchange.catalog, invoice, self._head)

@@ -211,7 +211,10 @@ def _add_webhook_routes(router: APIRouter, merchants: Merchants) -> None:
 
     @router.post("/stores/{store_id}/webhook-secret")
     async def rotate_secret(store: OwnStore) -> Response:
-        """Make a new webhook secret; both are signed with until the next rotation."""
+        """Make a new webhook secret; both are signed with until the next rotation.
+
+        An endpoint that was given up because it answered 410 is sent to again.
+        """
         return _json(SecretReply(_accepted(merchants.accounts.rotate_webhook_secret(store.id))))
 
     @router.get("/stores/{store_id}/webhook-deliveries")

@@ -9,6 +9,8 @@ exchange has one deadline, and no more is read than a status needs. HTTP itself 
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, Protocol
 
 import httpx
@@ -20,6 +22,11 @@ CONNECT_TIMEOUT_S: Final = 5
 """For one address of a name: the next one is tried within the same deadline."""
 
 ADDRESSES_MAX: Final = 8
+
+LOOKUPS_MAX: Final = 64
+"""Names looked up at once. A lookup that hangs keeps its thread when nobody waits for it any more;
+the loop's own pool, of four threads, would be a single shop's."""
+
 URL_SIZE_MAX: Final = 2048
 ERROR_SIZE_MAX: Final = 200
 
@@ -46,12 +53,23 @@ class _BlockedError(OSError):
     """The URL leads where we do not go."""
 
 
+Lookup = Callable[[str, int], list[str]]
+
+
+def _looked_up(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
 class HttpEgress:
     """POST by HTTPS to global addresses. ``loopback_allowed`` is for development: it permits
     plain HTTP and this machine, and still no other private network."""
 
-    def __init__(self, *, loopback_allowed: bool = False) -> None:
+    def __init__(self, *, loopback_allowed: bool = False, lookup: Lookup = _looked_up) -> None:
+        """``lookup`` returns the addresses of a name; it may take its time."""
         self._loopback_allowed = loopback_allowed
+        self._lookup = lookup
+        self._lookups = ThreadPoolExecutor(LOOKUPS_MAX, "lookup")
         self._tls = ssl.create_default_context()
 
     def refusal(self, url: str) -> str:
@@ -123,8 +141,8 @@ class HttpEgress:
         secure = target.scheme == "https"
         port = target.port or (443 if secure else 80)
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(target.host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))[:ADDRESSES_MAX]
+        found = await loop.run_in_executor(self._lookups, self._lookup, target.host, port)
+        addresses = list(dict.fromkeys(found))[:ADDRESSES_MAX]
         for address in addresses:
             self._require_allowed(address, secure=secure)
         return addresses

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 
 import pytest
 
@@ -177,3 +178,29 @@ def test_a_closed_port_is_a_failed_attempt():
         port = unused.getsockname()[1]
     answer = posted(f"http://127.0.0.1:{port}/")
     assert answer.status == 0 and "ConnectError" in answer.error
+
+
+def test_found_names_that_hang_kept_all_other_shops_waiting():
+    """A name server that never answers: more lookups than the loop's own pool has threads."""
+    hangs = threading.Event()
+
+    def lookup(host, port):
+        if host == "hangs.example":
+            hangs.wait()
+        return ["127.0.0.1"]
+
+    async def both(url):
+        egress = HttpEgress(loopback_allowed=True, lookup=lookup)
+        slow = [
+            asyncio.create_task(egress.post("http://hangs.example/", {}, b"{}")) for _ in range(40)
+        ]
+        fast = asyncio.create_task(egress.post(url, {}, b"{}"))
+        try:
+            return await fast, [task.done() for task in slow]
+        finally:
+            hangs.set()
+            await asyncio.gather(*slow)
+
+    with receiving() as shop:
+        answer, are_done = asyncio.run(both(shop.url))
+    assert answer.status == 200 and not any(are_done)

@@ -208,6 +208,22 @@ def test_an_endpoint_that_is_gone_is_left_alone(world):
     assert len(house.merchants.events_after(store.store_id, 0)) == 2, "the list keeps all"
 
 
+def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):
+    house = world.house
+    store = house.approved_store()
+    world.endpoint = lambda url: 410
+    house.invoice(store)
+    house.tick()
+    world.endpoint = lambda url: 200
+    house.invoice(store)
+    house.tick()
+    assert len(world.received) == 1
+    house.merchants.accounts.rotate_webhook_secret(store.store_id)
+    house.invoice(store)
+    house.tick()
+    assert [state for state, _ in statuses(house, store)] == ["dead", "delivered"]
+
+
 @pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (503, "dead"), (410, "dead")])
 def test_what_was_in_the_air_when_the_endpoint_was_given_up_ends_too(world, status, state):
     house = world.house
