@@ -5,9 +5,10 @@ Each command reads its options, starts one thing and ends with an exit code; the
 
 import os
 import sys
+from collections.abc import Coroutine
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import uvloop
@@ -59,7 +60,7 @@ def run(
     from gateway.sandbox import Listening, run_sandbox
 
     listening = Listening(host, port, url, proxies)
-    sys.exit(uvloop.run(run_sandbox(directory, listening, chain.value, console)))
+    _run(run_sandbox(directory, listening, chain.value, console))
 
 
 @app.command()
@@ -75,7 +76,7 @@ def demo(
     _settle_in()
     from gateway.demo.story import tell
 
-    sys.exit(uvloop.run(tell(directory, chain.value, tape, messages, console)))
+    _run(tell(directory, chain.value, tape, messages, console))
 
 
 @app.command()
@@ -115,7 +116,7 @@ def serve(
         *(directory, host, port, remote, keystore, password_file, markets),
         *(confirmations, reached_at, proxies),
     )
-    sys.exit(uvloop.run(run_server(serving, console)))
+    _run(run_server(serving, console))
 
 
 @app.command()
@@ -273,6 +274,20 @@ def _settle_in() -> None:
     os.umask(0o077)
     raise_descriptors()
     configure_logging()
+
+
+def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
+    """Exit as ``work`` says. What whoever started us can mend is one line, no traceback."""
+    from engine.journal.storage import StorageInUse
+    from gateway.serve import CannotListenError
+    from settlement.devchain import DevChainError
+
+    try:
+        code = uvloop.run(work)
+    except (StorageInUse, CannotListenError, DevChainError) as fault:
+        console.print(str(fault), highlight=False, markup=False, soft_wrap=True)
+        code = 1
+    sys.exit(code)
 
 
 def main() -> None:

@@ -13,11 +13,23 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from engine.types import Outcome
+from gateway.bodies import BODY_MAX, too_large
 from gateway.clients import Clients
+from gateway.portions import Portions
 from gateway.problems import PROBLEM_MEDIA_TYPE, Rejected
 from gateway.ratelimits import network_of
 
@@ -30,11 +42,22 @@ DESCRIPTORS_WANTED: Final = 65_536
 CONNECTIONS_LEAST: Final = 64
 
 HEAD_BYTES_MAX: Final = 32 * 1024
+MESSAGE_BYTES_MAX: Final = 4 * BODY_MAX
+"""A body and what wraps its chunks: their sizes, extensions, trailers."""
+
 UPGRADE_HEADERS_MAX: Final = 100
 PONG_BYTES_MAX: Final = 1 << 20
 """Where so much waits for a reader, its pings are not answered any more."""
 
+SMALL_FRAMES_MAX: Final = 200
+"""Pings, pongs and fragments that one connection may send within a second: no message comes of
+them, so nothing else charges for them."""
+
+FRAGMENTS_MAX: Final = 1_000
+"""Of one message: its size says nothing about empty ones."""
+
 INVALID_TEXT: Final = 1007
+POLICY: Final = 1008
 
 REFUSED_LINGER_MAX: Final = 64
 REFUSED_SECONDS: Final = 1.0
@@ -167,6 +190,19 @@ class Doorkeeper:
                 guest.protocol.too_late()
 
 
+class _Flow(FlowControl):
+    """uvicorn's, but nothing more is asked of the kernel while something waits to be read."""
+
+    def __init__(self, transport: asyncio.Transport, portions: Portions) -> None:
+        super().__init__(transport)
+        self._portions = portions
+
+    def resume_reading(self) -> None:
+        """Resume, unless something waits."""
+        if not self._portions.waiting and not self._transport.is_closing():
+            super().resume_reading()
+
+
 class GuardedHttp(HttpToolsProtocol):
     """uvicorn's HTTP connection with a doorkeeper."""
 
@@ -174,7 +210,7 @@ class GuardedHttp(HttpToolsProtocol):
         super().__init__(**given)
         self._door = door
         self._guest: Guest | None = None
-        self._head_bytes = 0
+        self._head_bytes = self._message_bytes = 0
         self._in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -187,6 +223,8 @@ class GuardedHttp(HttpToolsProtocol):
             self._turn_away()
         else:
             super().connection_made(transport)
+            self._portions = Portions(transport, self._take, self._is_ready, self._read_on)
+            self.flow = _Flow(transport, self._portions)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room."""
@@ -194,23 +232,47 @@ class GuardedHttp(HttpToolsProtocol):
             self._door.refused_now -= 1
             return
         self._door.left(self.transport)
+        self._portions.drop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Hold the head's size and time."""
-        if self._guest is None or self.transport.is_closing():
-            return
+        """Read it in turns."""
+        if self._guest is not None and not self.transport.is_closing():
+            self._portions.arrived(data)
+
+    def _is_ready(self) -> bool:
+        """Return whether to read on: not another request while one is being answered."""
+        return not self._in_head or self.cycle is None or self.cycle.response_complete
+
+    def _read_on(self, wanted: bool) -> None:
+        if wanted:
+            self.flow.resume_reading()
+        else:
+            self.flow.pause_reading()
+
+    def _take(self, data: bytes) -> None:
+        """Hold the head's size and time, and the size of all that follows it."""
         if self._in_head:
             if not self._head_bytes and (self.cycle is None or self.cycle.response_complete):
                 self._wait(self._door.bounds.head_seconds)
             self._head_bytes += len(data)
+        else:
+            self._message_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
-            self._say(431, "Request Header Fields Too Large", "the head is too large")
+            sentence = Rejected(Outcome.MALFORMED, "the head is too large")
+            self._say(431, "Request Header Fields Too Large", sentence)
+        elif not self._in_head and self._message_bytes > MESSAGE_BYTES_MAX:
+            self._say(413, "Content Too Large", too_large())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a head's; what comes after the body is for nobody."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there: now the body has its time."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._head_bytes, self._message_bytes = False, 0, 0
         self._wait(self._door.bounds.body_seconds)
         super().on_headers_complete()
 
@@ -225,6 +287,22 @@ class GuardedHttp(HttpToolsProtocol):
         if self._in_head:
             self._wait(self._door.bounds.idle_seconds)
         super().on_response_complete()
+        self._portions.go_on()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start it so that it writes to nobody who has gone: uvicorn tells only the last request
+        of a connection, and that a turn late; writing raises till then."""
+
+        async def heard(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            async def say(message: ASGISendEvent) -> None:
+                await self.flow.drain()
+                if self.transport.is_closing():
+                    cycle.disconnected = True
+                await send(message)
+
+            await app(scope, receive, say)
+
+        super()._start_asgi_task(cycle, heard)
 
     def handle_websocket_upgrade(self) -> None:
         """Leave the connection to the other protocol, which has its own pings."""
@@ -234,6 +312,8 @@ class GuardedHttp(HttpToolsProtocol):
             return
         if self._guest is not None:
             self._guest.due = None
+        self._portions.drop()
+        self.flow.resume_reading()
         super().handle_websocket_upgrade()
 
     def too_late(self) -> None:
@@ -245,7 +325,8 @@ class GuardedHttp(HttpToolsProtocol):
         elif not self._head_bytes:
             self.transport.close()
             return
-        self._say(408, "Request Timeout", "the request took too long to arrive")
+        sentence = Rejected(Outcome.MALFORMED, "the request took too long to arrive")
+        self._say(408, "Request Timeout", sentence)
 
     def _wait(self, seconds: float) -> None:
         if self._guest is not None:
@@ -264,8 +345,12 @@ class GuardedHttp(HttpToolsProtocol):
             self.transport.write_eof()
         self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
 
-    def _say(self, status: int, reason: str, sentence: str) -> None:
-        self.transport.write(_answer(status, reason, Rejected(Outcome.MALFORMED, sentence), ""))
+    def _say(self, status: int, reason: str, refusal: Rejected) -> None:
+        """End the connection with a word, unless that would stand behind or in an answer."""
+        if not self._in_head and self.cycle is not None and self.cycle.response_started:
+            self.transport.abort()
+            return
+        self.transport.write(_answer(status, reason, refusal, ""))
         self.transport.close()
 
 
@@ -275,26 +360,98 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def __init__(self, door: Doorkeeper, **given: Any) -> None:
         super().__init__(**given)
         self._door = door
+        self._small_frames = 0
+        self._counted_from = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over from HTTP."""
+        super().connection_made(transport)
+        self._portions = Portions(
+            self.transport, super().data_received, self._is_ready, self._read_on
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room."""
         self._door.left(self.transport)
+        self._portions.drop()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read it in turns; the handshake at once, it was held to its size before."""
+        if not self.handshake_initiated:
+            super().data_received(data)
+        elif not self.transport.is_closing():
+            self._portions.arrived(data)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the next message; then there is room for another."""
+        message = await super().receive()
+        if self._portions.waiting and not self.transport.is_closing():
+            self._read_on(False)
+            self._portions.go_on()
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; after a close only the other side's is looked for."""
+        await super().send(message)
+        if message["type"] == "websocket.close":
+            self._portions.go_on()
 
     def send_receive_event_to_app(self) -> None:
         """Refuse text that is none; uvicorn would log a fault for what is the client's."""
         if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
-            self.frames = []
-            self.conn.send_close(INVALID_TEXT)
-            self.handle_parser_exception()
+            self._give_up(INVALID_TEXT)
             return
         super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
         """Answer, but not a reader that sends pings and does not read the pongs."""
         pong = self.conn.data_to_send()
-        if self.transport.get_write_buffer_size() < PONG_BYTES_MAX:
+        if self._charge() and self.transport.get_write_buffer_size() < PONG_BYTES_MAX:
             self.transport.write(b"".join(pong))
+
+    def handle_pong(self, event: Frame) -> None:
+        """Count it."""
+        if self._charge():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Count it."""
+        if not self._charge():
+            return
+        if len(self.frames) >= FRAGMENTS_MAX:
+            self._give_up(POLICY)
+        else:
+            super().handle_cont(event)
+
+    def _is_ready(self) -> bool:
+        """Return whether to read on: not while messages wait for us."""
+        return not self.read_paused
+
+    def _read_on(self, wanted: bool) -> None:
+        if not wanted:
+            self.transport.pause_reading()
+        elif not self.read_paused:
+            self.transport.resume_reading()
+
+    def _charge(self) -> bool:
+        """Count a frame of which no message comes; return whether to look at it."""
+        if self.transport.is_closing():
+            return False
+        now = self.loop.time()
+        if now - self._counted_from >= 1:
+            self._counted_from, self._small_frames = now, 0
+        self._small_frames += 1
+        if self._small_frames > SMALL_FRAMES_MAX:
+            self._give_up(POLICY)
+            return False
+        return True
+
+    def _give_up(self, code: int) -> None:
+        self.frames = []
+        if not self.close_sent:
+            self.conn.send_close(code)
+            self.handle_parser_exception()
 
 
 def _is_utf8(pieces: list[bytes]) -> bool:

@@ -23,6 +23,10 @@ from gateway.doorkeeper import BACKLOG, Doorkeeper, GuardedHttp, GuardedWebSocke
 DRAIN_SECONDS: Final = 20
 
 
+class CannotListenError(OSError):
+    """The address is taken, or none of this machine's; the message says which."""
+
+
 class HttpServer:
     """One listening socket. Port 0 takes a free one; ``start`` returns which."""
 
@@ -61,9 +65,12 @@ class HttpServer:
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Listen and serve; return the port. Raises OSError when the address is taken."""
+        """Listen and serve; return the port. Raises ``CannotListenError``."""
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        listening = socket.create_server(self._address, family=family, backlog=BACKLOG)
+        try:
+            listening = socket.create_server(self._address, family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise CannotListenError(f"cannot listen: {error.strerror}") from None
         # asyncio turns Nagle off only for sockets made with an explicit protocol number; without
         # this every answer on a kept connection waits 40 ms for the client's delayed ACK.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -423,8 +423,9 @@ class Stack:
         )
         app = create_app(services)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
-        self.server = HttpServer(app, settings.host, settings.port, door=door)
-        self.port = await self.server.start()
+        server = HttpServer(app, settings.host, settings.port, door=door)
+        self.port = await server.start()
+        self.server = server
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()

@@ -5,6 +5,7 @@ and the embedded chain's JSON-RPC for a browser wallet. Mounted by the sandbox a
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -32,6 +33,7 @@ GOODS: Final = {
     "book": ("A book", "25.00"),
     "lamp": ("Lamp", "89.90"),
 }
+RPC_THREADS: Final = 2
 STORE_FILE: Final = "sandbox-store"
 
 
@@ -101,6 +103,7 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
     )
     page = Template((PAGES / "shop.html").read_text()).substitute(goods=goods)
     style = (PAGES / "shop.css").read_text()
+    wallets = ThreadPoolExecutor(RPC_THREADS, thread_name_prefix="rpc")
 
     @router.get("/shop")
     async def show_shop() -> Response:
@@ -128,6 +131,6 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
     @router.post("/sandbox/rpc")
     async def rpc(request: Request) -> Response:
         """Let a browser wallet talk to the embedded chain."""
-        return await answer_rpc(request, stack.devchain.rpc)
+        return await answer_rpc(request, stack.devchain.rpc, wallets)
 
     return router

@@ -6,7 +6,9 @@ A page of another site cannot ask: it could only send what needs no permission, 
 """
 
 import asyncio
+import re
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -45,9 +47,16 @@ METHODS: Final = frozenset(
     }
 )
 BATCH_MAX: Final = 100
+RUNS_CODE: Final = frozenset({"eth_call", "eth_estimateGas"})
+GAS_MAX: Final = 30_000_000
+"""A block's. A call that names more would keep the node for as long as it likes."""
+
 NO_SUCH_METHOD: Final = -32601
 INVALID: Final = -32600
+INVALID_PARAMS: Final = -32602
+NODE_SILENT: Final = -32000
 JSON: Final = "application/json"
+_HEX: Final = re.compile("0x[0-9a-fA-F]{1,16}")
 
 
 class RpcCall(msgspec.Struct, frozen=True):
@@ -58,8 +67,11 @@ class RpcCall(msgspec.Struct, frozen=True):
     id: int | str | None = None
 
 
-async def answer_rpc(request: Request, ask: Callable[[str, list[Any]], Any]) -> Response:
-    """Answer a JSON-RPC request, or several in one, by ``ask``."""
+async def answer_rpc(
+    request: Request, ask: Callable[[str, list[Any]], Any], threads: Executor
+) -> Response:
+    """Answer a JSON-RPC request, or several in one, by ``ask`` in one of ``threads``: not one of
+    those that the exchange itself asks the chain in."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         return Response(f"JSON-RPC comes as {JSON}", status_code=415)
     if _is_of_another_site(request):
@@ -69,20 +81,39 @@ async def answer_rpc(request: Request, ask: Callable[[str, list[Any]], Any]) -> 
     except DECODE_ERRORS as error:
         raise malformed(error) from None
     if isinstance(asked, RpcCall):
-        return _json(await _answer(asked, ask))
+        return _json(await _answer(asked, ask, threads))
     if not 1 <= len(asked) <= BATCH_MAX:
         return _json(_error(None, INVALID, f"1 to {BATCH_MAX} requests at once"))
-    return _json([await _answer(call, ask) for call in asked])
+    return _json([await _answer(call, ask, threads) for call in asked])
 
 
-async def _answer(call: RpcCall, ask: Callable[[str, list[Any]], Any]) -> dict[str, Any]:
+async def _answer(
+    call: RpcCall, ask: Callable[[str, list[Any]], Any], threads: Executor
+) -> dict[str, Any]:
     if call.method not in METHODS:
         return _error(call.id, NO_SUCH_METHOD, f"{call.method} is not answered here")
+    if call.method in RUNS_CODE and not _is_bounded(call.params):
+        sentence = f"a call, a block, and at most {GAS_MAX} gas in hex"
+        return _error(call.id, INVALID_PARAMS, sentence)
+    loop = asyncio.get_running_loop()
     try:
-        result = await asyncio.to_thread(ask, call.method, call.params)
+        result = await loop.run_in_executor(threads, ask, call.method, call.params)
     except RpcRefusedError as refused:
         return _error(call.id, refused.code, str(refused), refused.data)
+    except ConnectionError:
+        return _error(call.id, NODE_SILENT, "the node does not answer")
     return {"jsonrpc": "2.0", "id": call.id, "result": result}
+
+
+def _is_bounded(params: list[Any]) -> bool:
+    """Return whether a node comes back soon. Further parameters replace code and blocks' limits."""
+    if len(params) > 2 or not params or not isinstance(params[0], dict):
+        return False
+    # Every spelling but the one that wallets use is refused: nodes know several.
+    if any(name.lower().startswith("gas") for name in params[0].keys() - {"gas", "gasPrice"}):
+        return False
+    gas = params[0].get("gas", "0x0")
+    return isinstance(gas, str) and bool(_HEX.fullmatch(gas)) and int(gas, 16) <= GAS_MAX
 
 
 def _is_of_another_site(request: Request) -> bool:
