@@ -143,8 +143,9 @@ class Exchange:
         full = self._pipeline.refusal(Kind.WITHDRAW)
         if full is not None:
             return full
-        refused = self._withdrawals.refusal(withdrawal, token)
-        refused = refused or self._admission.admit_withdrawal(withdrawal, self._clock_ns())
+        now_ns = self._clock_ns()
+        refused = self._withdrawals.refusal(withdrawal, token, now_ns)
+        refused = refused or self._admission.admit_withdrawal(withdrawal, now_ns)
         if refused is not None:
             return Receipt(refused.outcome, detail=refused.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
