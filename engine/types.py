@@ -235,9 +235,9 @@ class Limits(NamedTuple):
     """How many orders of one account may rest or be armed, in all markets."""
     fills: int = FILLS_MAX
     """How many fills one order that comes in may have; a single shot never more than FILLS_MAX."""
-    trades: int = FILLS_MAX
-    """How many trades one command may cause, those of the stops it wakes included: with two orders
-    of their own each, in tokens that share no word on chain, all of them fit one batch's gas."""
+    trades: int = 112
+    """How many trades one command may cause, those of the stops it wakes included. A stop wakes
+    only where ``fills`` are left, so 161 orders take part at most: they fit one transaction."""
     passes: int = 2048
     """How many orders one that comes in may pass over: expired ones and those of its account."""
     work: int = 8192

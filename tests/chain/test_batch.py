@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.types import Limits
 from settlement import merkle
 from settlement.attachments import OrderBits
 from settlement.batch import LaneClashError, SettledTrade, encode_batch, gas_bound
@@ -58,6 +59,15 @@ def test_no_batch_costs_more_than_its_bound(rig: Rig) -> None:
 
 def test_the_bound_lets_a_hundred_trades_into_a_transaction() -> None:
     assert gas_bound(orders=200, trades=100, words=300) <= 2**24, "EIP-7825"
+
+
+def test_one_command_fits_a_transaction_whatever_it_wakes() -> None:
+    """An order with one fill, stops with one fill each while a whole order's fills are left, and
+    a last one with all of them; three words an order where no two share one."""
+    limits = Limits()
+    takers = limits.trades - limits.fills + 1
+    orders = limits.trades + takers
+    assert gas_bound(orders, limits.trades, 3 * orders) <= 2**24, "EIP-7825"
 
 
 def test_two_orders_of_one_lane_half_are_never_encoded_together(rig: Rig) -> None:

@@ -12,7 +12,7 @@ from gateway.demo.wallet import Wallet
 from gateway.stack import Stack, sandbox_settings
 from gateway.userstream import balances_channel, orders_channel
 from settlement.devchain import dev_secret
-from settlement.repair import EXPIRED
+from settlement.sealer import EXPIRED
 from tests.road.test_an_orderly_stop_settles_first import funded
 
 NS = 10**9
