@@ -248,7 +248,10 @@ class Submitter:
         # Where the newest block is still there all the older ones are.
         while mined and not self._is_there(mined[-1]):
             lost = mined.pop()
-            self._outbox.broadcast(lost.id, self._now_ns())
+            if self._outbox.action(lost.id).raw is None:  # It landed at a nonce given up.
+                self._outbox.unsigned(lost.id, "it is in no block any more", self._now_ns())
+            else:
+                self._outbox.broadcast(lost.id, self._now_ns())
             if lost.state is ActionState.FAILED:
                 self.halted = self._halt_on_record()  # It may succeed this time.
             moved = True

@@ -20,6 +20,7 @@ class Mixed:
     def __init__(self, chain: Any) -> None:
         self._chain = chain
         self.shows_receipts = True
+        self.catches_up = False
         self.behind_at: int | None = None
         """The newest block of the node that is asked for blocks and calls."""
 
@@ -29,6 +30,11 @@ class Mixed:
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         found: Receipt | None = self._chain.receipt(tx_hash)
         return found if self.shows_receipts else None
+
+    def base_fee(self) -> int:
+        """What is asked before something is signed."""
+        self.shows_receipts = self.shows_receipts or self.catches_up
+        return self._chain.base_fee()  # type: ignore[no-any-return]
 
     def head(self) -> Block:
         if self.behind_at is None:
@@ -79,6 +85,33 @@ def test_a_batch_whose_receipt_came_late_has_landed_all_the_same(road: Road, clo
     assert road.settler.halted is None
     assert states(road) == [ActionState.FINAL] * 2
     assert road.next_batch() == 3
+    road.assert_books_agree()
+
+
+def test_what_landed_at_a_nonce_given_up_is_sent_anew_after_a_reorganisation(
+    road: Road, clock: Clock
+):
+    nodes = Mixed(road.devchain.chain)
+    road.trade(1)
+    road.settler.seal_now()
+    road.reopen(nodes)  # type: ignore[arg-type]
+    nodes.shows_receipts = False
+    for _ in range(2):
+        until(lambda: not road.settler.step())
+        clock.ahead_ns += 25 * NS
+    nodes.catches_up = True
+    until(lambda: not road.settler.step())
+    assert states(road) == [ActionState.FINAL]
+    landed = road.outbox.in_state(ActionState.FINAL, limit=9)[0]
+    assert landed.raw is None, "there are no bytes of it any more"
+
+    depth = road.devchain.chain.head().number - (landed.block_number or 0) + 1
+    road.devchain.rpc("anvil_reorg", [depth, []])
+    assert road.next_batch() == 1
+    until(lambda: not road.settler.step())
+
+    assert states(road) == [ActionState.FINAL]
+    assert road.next_batch() == 2
     road.assert_books_agree()
 
 
