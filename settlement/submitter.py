@@ -127,6 +127,8 @@ class Submitter:
         """What one transaction may use, as far as the newest block says."""
         self._reconciled = False
         self._followed: Block | None = None
+        self.newest = 0
+        """The highest block that any node has shown."""
         self._spent_since: dict[int, int] = {}
         self._refused_since: dict[int, int] = {}
         self._tried_at: dict[int, Block] = {}
@@ -222,7 +224,7 @@ class Submitter:
         head = self._chain.head()
         # Without a new block nothing that was mined can have moved, and nothing has vanished.
         is_new = head != self._followed
-        self._followed = head
+        self._followed, self.newest = head, max(self.newest, head.number)
         moved = False
         if is_new:
             self._learn_limit(head)
@@ -297,10 +299,8 @@ class Submitter:
         return True
 
     def _receipt_of(self, action: Action) -> Receipt | None:
-        """Look for every transmission: the one that was replaced may be the one that won.
-
-        One at a nonce that was given up, too: its receipt may only have come late.
-        """
+        """Look for every transmission: one that was replaced, or whose nonce was given up, for its
+        receipt may only have come late, may be the one that won."""
         refused = None
         for tx_hash in self._outbox.tx_hashes(action, is_present=False):
             receipt = self._chain.receipt(tx_hash)
@@ -411,6 +411,9 @@ class Submitter:
                 assert self._followed is not None
                 return ours.batch.close_time <= self._followed.timestamp + CLOCK_TOLERANCE_S
             reason = self._refusal_of(action)
+            if reason is not None and action.id in self._refused_since:
+                # One that lags would refuse it as well: ask a node that has the newest block.
+                reason = self._refusal_of(action, self.newest)
             if reason is not None and reason.startswith(EARLY):
                 reason = self._refusal_in_time(action, ours)
         if reason is None:

@@ -21,6 +21,8 @@ class Mixed:
         self._chain = chain
         self.shows_receipts = True
         self.catches_up = False
+        self.calls_at: int | None = None
+        """The newest block of the node that is asked to call contracts."""
         self.behind_at: int | None = None
         """The newest block of the node that is asked for blocks and calls."""
 
@@ -46,6 +48,8 @@ class Mixed:
     ) -> bytes:
         if self.behind_at is not None and block == "latest":
             block = self.behind_at
+        if self.calls_at is not None and block == "latest":
+            block = self.calls_at
         if self.behind_at is not None and isinstance(block, int) and block > self.behind_at:
             raise ChainUnavailableError("header not found")
         return self._chain.call(to, calldata, block, sender)  # type: ignore[no-any-return]
@@ -113,6 +117,26 @@ def test_what_landed_at_a_nonce_given_up_is_sent_anew_after_a_reorganisation(
     assert states(road) == [ActionState.FINAL]
     assert road.next_batch() == 2
     road.assert_books_agree()
+
+
+def test_a_trade_is_not_busted_because_a_node_has_not_seen_the_deposit(
+    anvil: DevChain, tmp_path: Path, clock: Clock
+):
+    road = Road(tmp_path, anvil, clock)
+    nodes = Mixed(anvil.chain)
+    nodes.calls_at = anvil.chain.head().number
+    road.fund()
+    road.reopen(nodes)  # type: ignore[arg-type]
+    road.trade(1)
+    road.settler.seal_now()
+    for _ in range(3):
+        until(lambda: not road.settler.step())
+        clock.ahead_ns += 25 * NS
+
+    assert road.settler.halted is None and road.settler.busts_due() == []
+    assert states(road) == [ActionState.FINAL]
+    road.assert_books_agree()
+    road.close()
 
 
 def test_at_a_start_a_node_that_is_behind_is_waited_for(road: Road, clock: Clock):
