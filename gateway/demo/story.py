@@ -22,13 +22,14 @@ from gateway.demo.funding import fill_vault, fill_wallet, vault_pips
 from gateway.demo.memory import Memory
 from gateway.demo.player import play
 from gateway.demo.shop import Shop
-from gateway.demo.tape import TapeError
+from gateway.demo.tape import TapeError, read_tape
 from gateway.demo.wallet import Wallet
 from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.sandbox import keep_blocks_coming
 from gateway.stack import ChainName, Stack, sandbox_settings
 from merchants.amounts import pips_of_decimal
+from merchants.prices import PriceTerms
 from merchants.webhooks.sign import signature_of
 from settlement.batch import encode_call
 from settlement.devchain import dev_secret
@@ -37,6 +38,8 @@ PRICE_USD: Final = "25.00"
 LIFETIME_SECONDS: Final = 24 * 3600
 WAIT_SECONDS_MAX: Final = 120
 POLL_SECONDS: Final = 0.05
+PIPS_PER_CENT: Final = PIPS_PER_TOKEN // 100
+
 QUOTES: Final = {
     actors.MAKER_ONE: actors.Quotes(250_005, 5, 10, levels=5, lots=20_000),
     actors.MAKER_TWO: actors.Quotes(250_005, 15, 20, levels=5, lots=30_000),
@@ -54,6 +57,12 @@ async def tell(
 ) -> int:
     """Run exchange and story; return the exit code (0 when the balances are equal)."""
     settings = sandbox_settings(directory, "127.0.0.1", 0, chain)
+    if tape is not None:
+        try:
+            settings = settings._replace(prices=_prices_of(tape))
+        except TapeError as wrong:
+            console.print(f"[red]The story failed:[/red] {wrong}")
+            return 1
     async with Stack(settings) as stack:
         token = stack.operator_token()
         public_url = "http://127.0.0.1"
@@ -73,6 +82,18 @@ async def tell(
             blocks.cancel()
             teller.close()
     return 0
+
+
+def _prices_of(tape: Path) -> PriceTerms:
+    """Return terms for a tape: its first price is the stated one, and the one account that places
+    its orders stands for everybody who did. Raises ``TapeError``."""
+    with tape.open() as lines:
+        first = next(read_tape(lines), None)
+    if first is None:
+        raise TapeError("the tape places no order")
+    return PriceTerms(
+        age_ns=10**9, owners_min=1, references={"TOKEN-USD": first.price_ticks * PIPS_PER_CENT}
+    )
 
 
 class Teller:
@@ -267,14 +288,16 @@ class Teller:
         price, proceeds, fee = (
             _pips(text) for text in (invoice["amount_usd"], sold["proceeds"], sold["fee"])
         )
-        lot_rounding = proceeds - price
+        # What the lots bring above the price: they are whole, and may be sold above the quote,
+        # which is the least of what bids, trades and the middle of the book support.
+        above = proceeds - price
         self._say(
             f"On chain the merchant has {on_chain} pips of USD = invoice {price} "
-            f"+ rounding to whole lots {lot_rounding} - fee {fee}."
+            f"+ rounding and better price {above} - fee {fee}."
         )
-        if on_chain != price + lot_rounding - fee or lot_rounding < 0:
-            raise StoryFailed(f"on chain {on_chain}, owed {price + lot_rounding - fee}")
-        if proceeds != _pips(invoice["expected"]["proceeds"]):
+        if on_chain != price + above - fee or above < 0:
+            raise StoryFailed(f"on chain {on_chain}, owed {price + above - fee}")
+        if proceeds < _pips(invoice["expected"]["proceeds"]):
             raise StoryFailed(f"sold for {proceeds}, quoted {invoice['expected']['proceeds']}")
         self._console.print("[green]Equal to the unit.[/green]", highlight=False)
 

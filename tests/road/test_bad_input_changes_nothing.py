@@ -29,11 +29,13 @@ DEPOSITS = {"TOKEN": 10 * 10**8, "USD": 50_000 * 10**8}
 class Running:
     """A stack on a loop of its own thread, so that the test asks it from outside."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, **changes):
+        """``changes`` are made to the sandbox's settings."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stack", daemon=True)
         self._thread.start()
-        self.stack = Stack(sandbox_settings(directory, "127.0.0.1", 0, "eth-tester"))
+        settings = sandbox_settings(directory, "127.0.0.1", 0, "eth-tester")
+        self.stack = Stack(settings._replace(**changes))
         self.on_loop(self.stack.__aenter__())
         self.on_loop(self.stack.serve())
         self.market = self.stack.catalog.markets[0]

@@ -4,13 +4,14 @@ from itertools import count
 
 import pytest
 
-from engine.types import Side
+from engine.types import PIPS_PER_TOKEN, Side
 from gateway.demo.actors import CUSTOMER, MAKER_ONE, MAKER_TWO, MERCHANT
 from gateway.demo.funding import fill_wallet, number_at
 from gateway.demo.wallet import Wallet
 from gateway.keyfiles import acknowledging_signer
 from gateway.rest.sandbox import SandboxShop
 from gateway.stack import BOND_RAW
+from merchants.prices import PriceTerms
 from settlement.batch import encode_call
 from settlement.chain import CallRevertedError
 from settlement.devchain import dev_secret
@@ -23,7 +24,9 @@ from tests.road.test_bad_input_changes_nothing import LANE, Running
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    up = Running(tmp_path_factory.mktemp("data"))
+    # One account makes the whole book, and nobody waits for it to age.
+    prices = PriceTerms(age_ns=0, owners_min=1, references={"TOKEN-USD": 2_500 * PIPS_PER_TOKEN})
+    up = Running(tmp_path_factory.mktemp("data"), prices=prices)
     up.fund()
     up.lanes = count()
     yield up
@@ -36,12 +39,12 @@ def contract(running, name):
     return bytes.fromhex(config["contracts"][name][2:])
 
 
-def placed(running):
-    """Rest a bid on a lane of its own; return the answer."""
+def placed(running, side=Side.BUY, ticks=250_000):
+    """Rest an order on a lane of its own, a bid if nothing is said; return the answer."""
     lane = LANE + next(running.lanes)
     expiry = running.stack.now_ns() // 10**9 + 600
     order = running.wallets[MAKER_ONE].order(
-        running.market, Side.BUY, 100, 250_000, nonce=1, expiry=expiry, lane=lane
+        running.market, side, 100, ticks, nonce=1, expiry=expiry, lane=lane
     )
     return running.client.place(order)
 
@@ -107,6 +110,7 @@ def test_an_invoice_is_paid_by_a_permit_through_the_collector(running):
     customer = Wallet(dev_secret(CUSTOMER), stack.chain, domain)
     shop = SandboxShop(stack, merchant, customer)
     placed(running)
+    placed(running, Side.SELL, 250_010)
 
     async def invoice(invoice_id=None):
         if invoice_id is None:
