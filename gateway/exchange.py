@@ -118,10 +118,11 @@ class Exchange:
         full = self._pipeline.refusal(Kind.CANCEL)
         if full is not None:
             return full
-        self._admission.cancel_queued(account, order_id)
+        frees_lane = self._admission.cancel_queued(account, order_id)
         row = command(Kind.CANCEL, account=number, order_id=order_id)
         answer = self._pipeline.enqueue(row)
-        answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
+        if frees_lane:
+            answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
         return await asyncio.shield(answer)
 
     async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
@@ -143,8 +144,9 @@ class Exchange:
         full = self._pipeline.refusal(Kind.WITHDRAW)
         if full is not None:
             return full
-        refused = self._withdrawals.refusal(withdrawal, token)
-        refused = refused or self._admission.admit_withdrawal(withdrawal, self._clock_ns())
+        now_ns = self._clock_ns()
+        refused = self._withdrawals.refusal(withdrawal, token, now_ns)
+        refused = refused or self._admission.admit_withdrawal(withdrawal, now_ns)
         if refused is not None:
             return Receipt(refused.outcome, detail=refused.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)

@@ -248,7 +248,9 @@ class Stack:
                 BondPlan(acknowledging, settings.tokens[0].symbol, BOND_RAW),
             )
         check_acknowledger(self.chain, self.deployment, acknowledging)
-        self.horizon_s = check_operator(self.chain, self.deployment, settings.operator.address)
+        self.horizon_s, self.exit_delay_s = check_operator(
+            self.chain, self.deployment, settings.operator.address
+        )
 
     def _build_exchange(self) -> None:
         settings, deployment = self.settings, self.deployment
@@ -262,7 +264,9 @@ class Stack:
             self.catalog,
             deployment,
             settings.operator,
-            Sealing(settings.batch_age_ns, horizon_s=self.horizon_s),
+            Sealing(
+                settings.batch_age_ns, horizon_s=self.horizon_s, exit_delay_s=self.exit_delay_s
+            ),
             Policy(confirmations=settings.confirmations),
             self.now_ns,
         )
@@ -284,12 +288,7 @@ class Stack:
             self.admission,
             domain,
             self.now_ns,
-            Withdrawals(
-                frozenset(deployment.contracts.values())
-                | {token.address for token in deployment.tokens},
-                {token.symbol: token.least_withdrawal_pips for token in settings.tokens},
-                self.settler.returns,
-            ),
+            self._rules_of_withdrawals(),
         )
         self.channels = Channels()
         self.market_data = MarketData(self.catalog, self.channels, self.desk.trade_state)
@@ -308,6 +307,16 @@ class Stack:
             self.unbooked.pips,
         )
         self.acknowledger = Acknowledger(domain, acknowledging_signer(settings.directory))
+
+    def _rules_of_withdrawals(self) -> Withdrawals:
+        deployment = self.deployment
+        return Withdrawals(
+            frozenset(deployment.contracts.values())
+            | {token.address for token in deployment.tokens},
+            {token.symbol: token.least_withdrawal_pips for token in self.settings.tokens},
+            self.settler.returns,
+            self.exit_delay_s,
+        )
 
     def _build_sequencer(self) -> None:
         """Journal, snapshots and whoever looks after them."""

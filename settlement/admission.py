@@ -189,15 +189,17 @@ class Admission:
         """Return the next nonce of a lane half, and the order that stands there, or 0."""
         return self._nonces.lane_now(_half(account, lane, upper_half))
 
-    def cancel_queued(self, account: bytes, order_id: int) -> None:
-        """A cancel of an account's order is about to be queued.
+    def cancel_queued(self, account: bytes, order_id: int) -> bool:
+        """A cancel of an account's order is about to be queued; return whether it is its own.
 
         Commands are carried out in their order, and a cancel by its owner leaves no order behind,
         for if it is refused the order was gone. So its lane may be used by what is queued later.
         """
         standing = self._standing.get(order_id)
-        if standing is not None and standing.lane[0] == account:
-            self._nonces.cancel_queued(order_id)
+        if standing is None or standing.lane[0] != account:
+            return False
+        self._nonces.cancel_queued(order_id)
+        return True
 
     def cancel_answered(self, order_id: int) -> None:
         """The cancel of ``cancel_queued`` is over."""

@@ -183,8 +183,8 @@ def check_acknowledger(chain: Chain, deployment: Deployment, signer: bytes) -> N
         )
 
 
-def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> int:
-    """Return the contract's horizon in seconds, if it takes batches of ``operator``.
+def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> tuple[int, int]:
+    """Return the contract's horizon and exit delay in seconds, if it takes batches of ``operator``.
 
     Raises ``DeploymentError``.
     """
@@ -193,7 +193,11 @@ def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> int
         raise DeploymentError(
             f"the exchange takes batches of 0x{appointed.hex()}, we are 0x{operator.hex()}"
         )
-    return int.from_bytes(chain.call(deployment.exchange, encode_call("horizon")), "big")
+    horizon, exit_delay = (
+        int.from_bytes(chain.call(deployment.exchange, encode_call(name)), "big")
+        for name in ("horizon", "exitDelay")
+    )
+    return horizon, exit_delay
 
 
 def created_address(deployer: bytes, nonce: int) -> bytes:

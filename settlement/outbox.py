@@ -386,15 +386,14 @@ class Outbox:
             .scalar_subquery()
         )
 
-    def tx_hashes(self, action: Action) -> list[bytes]:
-        """Return every hash sent for an action at its present nonce, newest first."""
+    def tx_hashes(self, action: Action, *, is_present: bool = True) -> list[bytes]:
+        """Return every hash sent for an action at its present nonce, newest first, or at others."""
+        sent = tables.transmissions.c
+        at_present = sent.nonce.is_not_distinct_from(action.nonce)
         query = (
-            sa.select(tables.transmissions.c.tx_hash)
-            .where(
-                tables.transmissions.c.action_id == action.id,
-                tables.transmissions.c.nonce == action.nonce,
-            )
-            .order_by(tables.transmissions.c.id.desc())
+            sa.select(sent.tx_hash)
+            .where(sent.action_id == action.id, at_present == is_present)
+            .order_by(sent.id.desc())
         )
         with self._engine.connect() as db:
             return list(db.execute(query).scalars())

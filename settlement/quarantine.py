@@ -29,9 +29,15 @@ class Quarantine:
         self._exchange = exchange
         self._operator = operator
         self._catalog = catalog
+        self._block = 0
 
-    def examine(self, header: Header, trades: list[SettledTrade]) -> Verdict:
-        """Return what has to go before the rest of ``trades`` settles under ``header``."""
+    def examine(self, header: Header, trades: list[SettledTrade], block: int) -> Verdict:
+        """Return what has to go before the rest of ``trades`` settles under ``header``.
+
+        Tried after ``block``: a node that has not got it would refuse what has been paid for since.
+        Raises ``ChainUnavailableError``.
+        """
+        self._block = block
         hopeless = self._refusal(header, [])
         if hopeless is not None:
             return Verdict([], hopeless)
@@ -50,7 +56,7 @@ class Quarantine:
     def _refusal(self, header: Header, trades: list[SettledTrade]) -> str | None:
         numbers = {token.address: token.number for token in self._catalog.tokens}
         calldata = encode_batch(header, trades, numbers).calldata
-        return why_refused(self._chain, self._exchange, calldata, self._operator)
+        return why_refused(self._chain, self._exchange, calldata, self._operator, self._block)
 
     def _first_refused(
         self, header: Header, good: list[SettledTrade], left: list[SettledTrade]

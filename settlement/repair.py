@@ -71,7 +71,10 @@ class Repair:
         # One that no transaction can carry is cut smaller when it is sealed anew: the contract has
         # no say in that.
         is_too_large = self._submitter.is_too_large(found.action_id)
-        self._verdict = Verdict([]) if is_too_large else self._quarantine.examine(header, trades)
+        newest = self._submitter.newest
+        self._verdict = (
+            Verdict([]) if is_too_large else self._quarantine.examine(header, trades, newest)
+        )
         self._busts = self._verdict.busts
         # A batch that is refused though nothing in it is may be taken later: it is tried again.
         self._examined = None if self._verdict.hopeless else halted

@@ -47,6 +47,7 @@ GAS_MAX: Final = 12_000_000
 
 WITHDRAWAL_GAS: Final = 250_000
 HORIZON_S: Final = 24 * 3600
+EXIT_DELAY_S: Final = 48 * 3600
 HEARTBEAT_NS: Final = 24 * 3600 * NS
 """An exchange without trades seals an empty batch this often: the contract takes a longer silence
 than its dead-man delay for the operator's death and closes settlement for good."""
@@ -66,17 +67,18 @@ wrong, and a block's limit comes back."""
 
 
 class Sealing(NamedTuple):
-    """When a batch is cut.
+    """When a batch is cut, and what is countersigned.
 
     ``batch_age_ns`` is how long a trade waits for company. ``heartbeat_ns`` must be well below the
     contract's dead-man delay; ``horizon_s`` is the contract's: it takes no batch whose close time
-    is longer ago.
+    is longer ago. So is ``exit_delay_s``: a withdrawal expires before an exit can have ended.
     """
 
     batch_age_ns: int
     gas_max: int = GAS_MAX
     heartbeat_ns: int = HEARTBEAT_NS
     horizon_s: int = HORIZON_S
+    exit_delay_s: int = EXIT_DELAY_S
 
 
 class Payouts(Protocol):

@@ -127,6 +127,8 @@ class Submitter:
         """What one transaction may use, as far as the newest block says."""
         self._reconciled = False
         self._followed: Block | None = None
+        self.newest = 0
+        """The highest block that any node has shown."""
         self._spent_since: dict[int, int] = {}
         self._refused_since: dict[int, int] = {}
         self._tried_at: dict[int, Block] = {}
@@ -185,9 +187,17 @@ class Submitter:
         return None
 
     def _reconcile(self) -> Halt | None:
-        """Compare the chain's head with the outbox. Only one of our own heads will do."""
-        on_chain = self._chain.call(self._exchange, HEAD_SELECTOR)
-        last = self._last_final_head()
+        """Compare the chain's head with the outbox. Only one of our own heads will do.
+
+        Asked of a node that has our last final batch: one that lags is at another head too.
+        """
+        final, newest = self._outbox.last_final_batch(), self._chain.head().number
+        if final is not None and final.block_number is not None and newest < final.block_number:
+            behind = f"the node is at block {newest}, behind the last batch in {final.block_number}"
+            raise ChainUnavailableError(behind)
+        # By its number: whichever node answers has that block.
+        on_chain = self._chain.call(self._exchange, HEAD_SELECTOR, newest)
+        last = GENESIS_HEAD if final is None else final.batch.head
         if on_chain == last:
             return None
         known = self._outbox.batch_by_head(on_chain)
@@ -208,17 +218,13 @@ class Submitter:
         is_near = self._chain.head().number - lost.block_number < REORG_BLOCKS_MAX
         return is_near and self._is_there(mined)
 
-    def _last_final_head(self) -> bytes:
-        final = self._outbox.last_final_batch()
-        return GENESIS_HEAD if final is None else final.batch.head
-
     # Follow what is out.
 
     def _follow(self) -> bool:
         head = self._chain.head()
         # Without a new block nothing that was mined can have moved, and nothing has vanished.
         is_new = head != self._followed
-        self._followed = head
+        self._followed, self.newest = head, max(self.newest, head.number)
         moved = False
         if is_new:
             self._learn_limit(head)
@@ -244,7 +250,10 @@ class Submitter:
         # Where the newest block is still there all the older ones are.
         while mined and not self._is_there(mined[-1]):
             lost = mined.pop()
-            self._outbox.broadcast(lost.id, self._now_ns())
+            if self._outbox.action(lost.id).raw is None:  # It landed at a nonce given up.
+                self._outbox.unsigned(lost.id, "it is in no block any more", self._now_ns())
+            else:
+                self._outbox.broadcast(lost.id, self._now_ns())
             if lost.state is ActionState.FAILED:
                 self.halted = self._halt_on_record()  # It may succeed this time.
             moved = True
@@ -268,16 +277,8 @@ class Submitter:
     def _find(self, action: Action, is_new: bool) -> bool:
         """Look for its receipt; send it again if a new block came without it."""
         receipt = self._receipt_of(action)
-        if receipt is not None and receipt.succeeded:
-            self._outbox.mined(action.id, receipt, self._now_ns())
-            # There may be depth enough already, and no further block to wait for.
-            mined = Mined(action.id, ActionState.MINED, receipt.block_number, receipt.block_hash)
-            if self._is_there(mined):
-                self._deepen(mined, self._chain.head())
-            return True
         if receipt is not None:
-            self._fail(action, receipt)
-            return True
+            return self._has_landed(action, receipt) or self._fail(action, receipt)
         assert action.sent_ns is not None
         if action.state is ActionState.SIGNED:
             return False  # The node has not taken it; to offer more would not change its mind.
@@ -286,9 +287,25 @@ class Submitter:
             return self._replace(action) or self._transmit(action)
         return (is_new or is_stuck) and self._transmit(action)
 
+    def _has_landed(self, action: Action, receipt: Receipt | None) -> bool:
+        """Take down a receipt that says that it succeeded; return whether it does."""
+        if receipt is None or not receipt.succeeded:
+            return False
+        self._outbox.mined(action.id, receipt, self._now_ns())
+        # There may be depth enough already, and no further block to wait for.
+        mined = Mined(action.id, ActionState.MINED, receipt.block_number, receipt.block_hash)
+        if self._is_there(mined):
+            self._deepen(mined, self._chain.head())
+        return True
+
     def _receipt_of(self, action: Action) -> Receipt | None:
-        """Look for every transmission: the one that was replaced may be the one that won."""
+        """Look for every transmission: one that was replaced, or whose nonce was given up, for its
+        receipt may only have come late, may be the one that won."""
         refused = None
+        for tx_hash in self._outbox.tx_hashes(action, is_present=False):
+            receipt = self._chain.receipt(tx_hash)
+            if receipt is not None and receipt.succeeded:
+                return receipt
         for tx_hash in self._outbox.tx_hashes(action):
             receipt = self._chain.receipt(tx_hash)
             if receipt is not None and receipt.succeeded:
@@ -296,26 +313,28 @@ class Submitter:
             refused = refused or receipt
         return refused
 
-    def _fail(self, action: Action, receipt: Receipt) -> None:
-        if action.kind is ActionKind.BATCH and self._is_early(action, receipt):
-            self._outbox.unsigned(action.id, "it came before its predecessor", self._now_ns())
-            return
+    def _fail(self, action: Action, receipt: Receipt) -> bool:
+        """It reverted; return whether it moved by that."""
+        if action.kind is ActionKind.BATCH:
+            number, applied = batch_number(action.key), self._applied(receipt.block_number - 1)
+            if applied < number - 1:  # A stranger's transaction took its predecessor's nonce.
+                self._outbox.unsigned(action.id, "it came before its predecessor", self._now_ns())
+                return True
+            if applied >= number and self._outbox.tx_hashes(action, is_present=False):
+                return False  # By what was sent before, whose receipt is late.
         reason = self._why(action, receipt)
         if action.kind is ActionKind.WITHDRAWAL and reason.startswith(EARLY_PAYOUT):
             self._outbox.unsigned(action.id, reason, self._now_ns())
-            return
+            return True
         self._outbox.failed(action.id, receipt, reason, self._now_ns())
         # The first that failed is the one to take apart; those after it stood on it.
         self.halted = self.halted or self._halt_on_record()
+        return True
 
-    def _is_early(self, action: Action, receipt: Receipt) -> bool:
-        """Did it fail only because a stranger's transaction took its predecessor's nonce?"""
-        ours = self._outbox.batch(batch_number(action.key))
-        assert ours is not None
-        before = self._chain.call(self._exchange, HEAD_SELECTOR, receipt.block_number - 1)
-        found = self._outbox.batch_by_head(before)
-        applied = 0 if found is None else found.batch.number
-        return applied < ours.batch.number - 1
+    def _applied(self, block: int) -> int:
+        """Return the number of the batch that the contract was at after ``block``."""
+        found = self._outbox.batch_by_head(self._chain.call(self._exchange, HEAD_SELECTOR, block))
+        return 0 if found is None else found.batch.number
 
     def _why(self, action: Action, receipt: Receipt) -> str:
         """Ask the contract again, for the receipt has only a status.
@@ -366,7 +385,9 @@ class Submitter:
                 and self._now_ns() - action.sealed_ns < patience_ns
             ):
                 break  # They are in the order of decision, so all the others are younger.
-            if self._is_welcome(action):
+            if action.error and self._has_landed(action, self._receipt_of(action)):
+                signed += 1  # What was sent before is in, though its nonce was given up.
+            elif self._is_welcome(action):
                 nonce = self._nonce() if action.nonce is None else action.nonce
                 self._sign_at(action, nonce, fee, tip)
                 signed += 1
@@ -390,6 +411,9 @@ class Submitter:
                 assert self._followed is not None
                 return ours.batch.close_time <= self._followed.timestamp + CLOCK_TOLERANCE_S
             reason = self._refusal_of(action)
+            if reason is not None and action.id in self._refused_since:
+                # One that lags would refuse it as well: ask a node that has the newest block.
+                reason = self._refusal_of(action, self.newest)
             if reason is not None and reason.startswith(EARLY):
                 reason = self._refusal_in_time(action, ours)
         if reason is None:

@@ -1,7 +1,8 @@
 """Could a withdrawal be paid, if the operator countersigned it now?
 
-What can be known before there is a signature that anybody may use: whether it still lasts, and
-whether its token lets the custodian pay that receiver. The vault's balance is the ledger's affair.
+What can be known before there is a signature that anybody may use: whether it still lasts, and not
+longer than an exit; whether its owner has asked for the same money by an exit; and whether its
+token lets the custodian pay that receiver. The vault's balance is the ledger's affair.
 """
 
 from collections.abc import Callable
@@ -9,30 +10,53 @@ from typing import Final
 
 from settlement.attachments import SignedWithdrawal
 from settlement.batch import encode_call
-from settlement.catalog import Catalog
+from settlement.catalog import Catalog, Token
 from settlement.chain import CallRevertedError, Chain
+from settlement.deploy import Deployment
+from settlement.nonces import NS
 from settlement.refusals import in_words
+from settlement.withdrawals import lasts_max_s
 
-NS: Final = 10**9
+READY_AT: Final = 32
+"""Where the second word of what ``exitOf`` returns begins: zero where there is no exit."""
 
 
 class TransferTrial:
     """Lets the custodian pay in a call that changes nothing."""
 
     def __init__(
-        self, chain: Chain, catalog: Catalog, custodian: bytes, now_ns: Callable[[], int]
+        self,
+        chain: Chain,
+        catalog: Catalog,
+        deployment: Deployment,
+        exit_delay_s: int,
+        now_ns: Callable[[], int],
     ) -> None:
         self._chain = chain
         self._catalog = catalog
-        self._custodian = custodian
+        self._exchange, self._custodian = deployment.exchange, deployment.custodian
+        self._lasts_max_s = lasts_max_s(exit_delay_s)
         self._now_ns = now_ns
 
     def __call__(self, withdrawal: SignedWithdrawal) -> str | None:
         """Return why it could not be paid; see ``settlement.returns.Trial``."""
-        if withdrawal.expiry * NS <= self._now_ns():
-            return f"Expired({withdrawal.expiry}, {self._now_ns() // NS})"
+        now_ns = self._now_ns()
+        if withdrawal.expiry * NS <= now_ns:
+            return f"Expired({withdrawal.expiry}, {now_ns // NS})"
+        if withdrawal.expiry > now_ns // NS + self._lasts_max_s:
+            return f"it lasts longer than {self._lasts_max_s} s"
+        if self._is_leaving(withdrawal):
+            return "an exit of the same money is open"
         token = self._catalog.token_by_address(withdrawal.token)
         assert token is not None, "it was debited"
+        return self._refusal_of(withdrawal, token)
+
+    def _is_leaving(self, withdrawal: SignedWithdrawal) -> bool:
+        """Has its owner an exit that the ledger need not know of yet?"""
+        call = encode_call("exitOf", withdrawal.account, withdrawal.token)
+        return any(self._chain.call(self._exchange, call)[READY_AT:])
+
+    def _refusal_of(self, withdrawal: SignedWithdrawal, token: Token) -> str | None:
         raw = token.raw_of(withdrawal.amount)
         call = encode_call("transfer", withdrawal.to, raw, contract="TestToken")
         try:

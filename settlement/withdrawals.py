@@ -1,7 +1,9 @@
 """Which withdrawals are worth asking the chain for?
 
 Each costs the operator gas, so what the contract or a token would refuse anyway, what is worth less
-than its gas, and a second one while the first is on its way, is refused at the door.
+than its gas, and a second one while the first is on its way, is refused at the door. So is one that
+lasts longer than an exit takes: once countersigned it can be sent until it expires, and must not
+find other money where an exit has taken what it was debited from.
 """
 
 from collections.abc import Mapping
@@ -11,10 +13,19 @@ from engine.types import Outcome
 from settlement.attachments import SignedWithdrawal
 from settlement.catalog import Token
 from settlement.deploy import LEAST_WITHDRAWAL_PIPS
-from settlement.nonces import Refused
+from settlement.nonces import NS, Refused
 from settlement.returns import OpenWithdrawal
 
 NOBODY: Final = bytes(20)
+
+EXIT_MARGIN_S: Final = 3_600
+"""An exit may have been asked for so long ago without our knowing: blocks that are not deep enough,
+a node that lags, a clock that is slow."""
+
+
+def lasts_max_s(exit_delay_s: int) -> int:
+    """Return how long a withdrawal may last, where an exit takes ``exit_delay_s``."""
+    return exit_delay_s - min(EXIT_MARGIN_S, exit_delay_s // 2)
 
 
 class OpenBook(Protocol):
@@ -28,20 +39,30 @@ class Withdrawals:
     """The rules, and the withdrawals that are on their way to the journal or to the chain."""
 
     def __init__(
-        self, contracts: frozenset[bytes], least_pips: Mapping[str, int], book: OpenBook
+        self,
+        contracts: frozenset[bytes],
+        least_pips: Mapping[str, int],
+        book: OpenBook,
+        exit_delay_s: int,
     ) -> None:
-        """``contracts`` are ours and can never be paid; ``least_pips`` is by token symbol."""
+        """``contracts`` are ours and can never be paid; ``least_pips`` is by token symbol,
+        ``exit_delay_s`` the contract's."""
         self._contracts = contracts
         self._least_pips = least_pips
         self._book = book
+        self._lasts_max_s = lasts_max_s(exit_delay_s)
         self._in_flight: set[tuple[bytes, bytes]] = set()
 
-    def refusal(self, withdrawal: SignedWithdrawal, token: Token) -> Refused | None:
+    def refusal(self, withdrawal: SignedWithdrawal, token: Token, now_ns: int) -> Refused | None:
         """Return why ``withdrawal`` is not taken, whatever its account has."""
         to = withdrawal.to
         if to == NOBODY or to in self._contracts or to == token.address:
             detail = {"to": f"0x{to.hex()}", "why": "what is paid there is lost"}
             return Refused(Outcome.BAD_RECEIVER, detail)
+        latest = now_ns // NS + self._lasts_max_s
+        if withdrawal.expiry > latest:
+            detail = {"expiry": str(withdrawal.expiry), "latest": str(latest)}
+            return Refused(Outcome.EXPIRY_TOO_FAR, detail)
         least = self.least(token)
         if withdrawal.amount < least:
             return Refused(Outcome.BELOW_LEAST_WITHDRAWAL, {"least": str(least)})

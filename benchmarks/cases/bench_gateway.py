@@ -42,6 +42,7 @@ from settlement.catalog import Catalog, Market
 from settlement.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
 from settlement.keys import KeyBook
 from settlement.ports import TradeState
+from settlement.sealer import EXIT_DELAY_S
 from settlement.signer import SecretSigner
 from settlement.withdrawals import Withdrawals
 
@@ -101,7 +102,7 @@ class Venue:
             admission,
             DOMAIN,
             time.time_ns,
-            Withdrawals(frozenset(), {}, NothingIsOpen()),
+            Withdrawals(frozenset(), {}, NothingIsOpen(), EXIT_DELAY_S),
         )
         channels, chain = Channels(), self.settlement()
         data = MarketData(self.catalog, channels, chain.trade_state)

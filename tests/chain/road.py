@@ -123,7 +123,7 @@ class Road:
             self.catalog,
             self.deployment,
             OPERATOR,
-            Sealing(AGE_NS, self.gas_max, horizon_s=DELAYS.horizon),
+            Sealing(AGE_NS, self.gas_max, horizon_s=DELAYS.horizon, exit_delay_s=DELAYS.exit),
             Policy(confirmations=self.confirmations),
             self.clock,
         )

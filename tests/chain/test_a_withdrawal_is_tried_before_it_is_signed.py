@@ -5,9 +5,10 @@ import pytest
 from engine.commands import Kind, command
 from settlement.actions import ActionKind
 from settlement.attachments import WithdrawalReturned
+from settlement.batch import encode_call
 from settlement.devchain import DevChain
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, CAROL, Road
+from tests.chain.road import ALICE, CAROL, DELAYS, Road, transact
 
 
 @pytest.fixture
@@ -59,3 +60,29 @@ def test_one_that_has_expired_while_it_waited_is_given_back_at_once(road: Road, 
     until(lambda: not road.settler.step())
 
     assert [reason.partition("(")[0] for reason in give_back(road)] == ["Expired"]
+
+
+def test_found_what_an_exit_is_to_take_was_countersigned_too(road: Road):
+    """The ledger learns of an exit when it is deep enough, and after a pause when it catches up."""
+    ask = encode_call("requestExit", road.usd, 10**12)
+    assert transact(road.chain, CAROL, road.domain.contract, ask).succeeded
+    withdrawn = road.withdraw(CAROL, road.usd, 100, nonce=1, expires_in_s=600)
+
+    until(lambda: not road.settler.step())
+
+    assert give_back(road) == ["an exit of the same money is open"]
+    sequence = int(withdrawn[0]["sequence"])
+    assert road.outbox.find(ActionKind.WITHDRAWAL, str(sequence)) is None, "nobody signed"
+    cancel = encode_call("cancelExit", road.usd)
+    assert transact(road.chain, CAROL, road.domain.contract, cancel).succeeded
+    road.withdraw(CAROL, road.usd, 100, nonce=2, expires_in_s=600)
+    until(lambda: not road.settler.step())
+    assert road.outbox.find(ActionKind.WITHDRAWAL, str(sequence + 2)) is not None
+
+
+def test_one_of_an_older_journal_that_outlasts_an_exit_is_given_back(road: Road):
+    road.withdraw(CAROL, road.usd, 100, nonce=1, expires_in_s=DELAYS.exit)
+
+    until(lambda: not road.settler.step())
+
+    assert give_back(road) == ["it lasts longer than 3600 s"]

@@ -17,7 +17,7 @@ from settlement.reconcile import Reconciler
 from settlement.refusals import why_refused
 from settlement.withdrawals import Withdrawals
 from tests.chain.conftest import Clock
-from tests.chain.road import ALICE, Road
+from tests.chain.road import ALICE, DELAYS, Road
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def words_about(road: Road, exchange: bytes) -> tuple[list[str], int]:
             road.admission,
             road.domain,
             road.clock,
-            Withdrawals(frozenset(), {}, road.settler.returns),
+            Withdrawals(frozenset(), {}, road.settler.returns, DELAYS.exit),
         )
         reconciliation = Reconciliation(reconciler(road, exchange), desk)
         for block in range(1, blocks):

@@ -307,6 +307,8 @@ def test_a_chain_that_lost_a_final_batch_halts(road: Road, tmp_path: Path, clock
         other.mkdir()
         twin = Road(other, fresh, clock)
         assert twin.domain.contract == road.domain.contract, "the same plan, the same addresses"
+        while fresh.chain.head().number < road.devchain.chain.head().number:
+            fresh.mine()
         submitter = Submitter(
             fresh.chain, road.outbox, OPERATOR, road.domain.contract, Policy(1), clock
         )

@@ -16,6 +16,7 @@ from settlement.admission import Admission
 from settlement.attachments import ZERO_REF, DepositEvidence, TokenListing
 from settlement.catalog import Catalog
 from settlement.keys import KeyBook
+from settlement.sealer import EXIT_DELAY_S
 from settlement.withdrawals import Withdrawals
 from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
 from tests.journal.rig import MemoryStorage
@@ -78,7 +79,8 @@ class House:
             self.admission,
             DOMAIN,
             lambda: self.now_ns,
-            withdrawals or Withdrawals(frozenset(), {"USD": 1, "TOKEN": 1}, NothingIsOpen()),
+            withdrawals
+            or Withdrawals(frozenset(), {"USD": 1, "TOKEN": 1}, NothingIsOpen(), EXIT_DELAY_S),
         )
         for consumer in consumers(self) if consumers else ():
             self.pipeline.follow(consumer)

@@ -1,6 +1,7 @@
 """Orders, withdrawals, deposits and accounts: asked twice or at once, they happen once."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -22,6 +23,22 @@ from tests.admission.rig import (
 from tests.road.rig import House, evidence, settle_down
 
 EXIT = ExitEvidence(bytes(32), 0, 1)
+
+
+class OneByOne:
+    """A gate that lets one sync through at a time."""
+
+    def __init__(self):
+        self._turns = threading.Semaphore(0)
+
+    def wait(self, seconds):
+        return self._turns.acquire(timeout=seconds)
+
+    def one(self):
+        self._turns.release()
+
+    def set(self):
+        self._turns.release(1_000)
 
 
 def on_the_road(scenario, **options):
@@ -160,6 +177,29 @@ def test_a_client_that_hangs_up_leaves_a_whole_order():
         assert receipt.accepted and client.cancelled()
         assert house.engine.orders_live == 1
         assert (await house.exchange.cancel(ALICE.address, receipt.order_id)).accepted
+
+    on_the_road(scenario)
+
+
+def test_found_a_strangers_cancel_made_a_lane_busy_again():
+    """Its answer ended what the owner's own cancel, still on its way, had begun."""
+
+    async def scenario(house):
+        placed = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        house.storage.gate = turns = OneByOne()
+        stolen = asyncio.create_task(house.exchange.cancel(BOB.address, placed.order_id))
+        await settle_down()
+        own = asyncio.create_task(house.exchange.cancel(ALICE.address, placed.order_id))
+        await settle_down()
+        turns.one()
+        assert not (await stolen).accepted and not own.done()
+
+        following = house.exchange.place(ALICE.order(Side.SELL, nonce=2, lane=LANE))
+        waiting = asyncio.create_task(following)
+        await settle_down()
+        turns.set()
+
+        assert (await own).accepted and (await waiting).accepted
 
     on_the_road(scenario)
 

@@ -7,12 +7,13 @@ import msgspec
 from engine.types import Outcome
 from settlement.eip712 import withdrawal_digest
 from settlement.returns import OpenWithdrawal
-from settlement.withdrawals import Withdrawals
-from tests.admission.rig import ALICE, BOB, DOMAIN, TOKEN, USD
+from settlement.withdrawals import EXIT_MARGIN_S, Withdrawals, lasts_max_s
+from tests.admission.rig import ALICE, BOB, DOMAIN, START, TOKEN, USD
 from tests.road.rig import House
 
 CUSTODIAN = b"\x0c" * 20
 LEAST = 500
+EXIT_DELAY_S = 48 * 3600
 
 
 class Book(dict):
@@ -28,12 +29,20 @@ def to(receiver, nonce):
     return msgspec.structs.replace(withdrawal, digest=withdrawal_digest(DOMAIN, withdrawal))
 
 
+def lasting(seconds, nonce):
+    """Return Alice's withdrawal that may be sent for so long."""
+    withdrawal = msgspec.structs.replace(
+        ALICE.withdrawal(1_000, nonce=nonce), expiry=START + seconds
+    )
+    return msgspec.structs.replace(withdrawal, digest=withdrawal_digest(DOMAIN, withdrawal))
+
+
 def asked_of(book, *withdrawals, together=False):
     """Return what each of ``withdrawals`` comes to, one after the other or at once."""
 
     async def ask():
         ours = frozenset({DOMAIN.contract, CUSTODIAN})
-        rules = Withdrawals(ours, {"USD": LEAST}, book)
+        rules = Withdrawals(ours, {"USD": LEAST}, book, EXIT_DELAY_S)
         async with House(withdrawals=rules) as house:
             await house.list_all()
             await house.fund(ALICE, BOB)
@@ -59,6 +68,23 @@ def test_less_than_the_least_payout_is_refused():
     )
 
     assert outcomes == [Outcome.BELOW_LEAST_WITHDRAWAL, Outcome.ACCEPTED]
+
+
+def test_found_one_could_outlast_an_exit_and_take_money_that_came_later():
+    """Both signatures are public: it was sent after the exit had taken what was debited for it."""
+    longest = EXIT_DELAY_S - EXIT_MARGIN_S
+
+    outcomes = asked_of(Book(), lasting(longest + 1, nonce=1), lasting(longest, nonce=2))
+
+    assert outcomes == [Outcome.EXPIRY_TOO_FAR, Outcome.ACCEPTED]
+
+
+def test_where_exits_are_quick_half_of_their_delay_is_left_for_a_withdrawal():
+    assert [lasts_max_s(delay) for delay in (60, 2 * EXIT_MARGIN_S, 3 * EXIT_MARGIN_S)] == [
+        30,
+        EXIT_MARGIN_S,
+        2 * EXIT_MARGIN_S,
+    ]
 
 
 def test_of_one_token_the_next_has_to_wait_until_the_first_is_paid():

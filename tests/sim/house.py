@@ -131,6 +131,7 @@ class House:
                 frozenset(seams.terms.deployment.contracts.values()),
                 {},
                 self.settler.returns,
+                seams.terms.exit_delay,
             ),
         )
         self._sell()
@@ -150,7 +151,11 @@ class House:
             self.catalog,
             deployment,
             seams.operator,
-            Sealing(BATCH_AGE_NS, horizon_s=seams.terms.horizon),
+            Sealing(
+                BATCH_AGE_NS,
+                horizon_s=seams.terms.horizon,
+                exit_delay_s=seams.terms.exit_delay,
+            ),
             Policy(confirmations=confirmations),
             seams.now_ns,
         )

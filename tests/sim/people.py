@@ -23,6 +23,8 @@ from tests.sim.house import LOT_PIPS, NS, TICK_PIPS
 LANE: Final = 0x8000
 LANES: Final = 60
 DAY_S: Final = 24 * 3600
+LAST_S: Final = 12 * 3600
+"""How long a withdrawal may be paid: an exit takes longer."""
 MIDDLE: Final = 2_000
 LATER: Final = (
     Outcome.OVERLOADED,
@@ -146,7 +148,7 @@ class Trader:
     def withdrawal(self, amount: int, token: bytes, now_s: int) -> Placed:
         self.withdrawals += 1
         unsigned = SignedWithdrawal(
-            self.address, token, self.address, amount, self.withdrawals, now_s + DAY_S, b"", b""
+            self.address, token, self.address, amount, self.withdrawals, now_s + LAST_S, b"", b""
         )
         digest = withdrawal_digest(self.domain, unsigned)
         placed = Placed(
