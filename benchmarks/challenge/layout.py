@@ -90,7 +90,7 @@ ORDER = np.dtype(
 LINK = np.dtype([("next", "<u4"), ("prev", "<u4")])
 assert ORDER.itemsize == LINK.itemsize << engine_layout.SLOT_LINKS
 
-TOP = np.dtype([("best", "<i8"), ("low", "<i8"), ("spare", "<i8", (2,))])
+TOP = engine_layout.TOP
 
 COUNTERS = np.dtype(
     [
