@@ -36,10 +36,12 @@ class CutChain:
             self.calls += 1
             if self.calls == self._at and not self._is_after:
                 raise PowerCut
-            answer = found(*args, **options)
-            if self.calls == self._at:
-                raise PowerCut
-            return answer
+            try:
+                return found(*args, **options)
+            finally:
+                # Even behind a refusal: the contract takes no withdrawal before its batch.
+                if self.calls == self._at:
+                    raise PowerCut
 
         return cut_here
 
@@ -73,31 +75,29 @@ def states(road: Road) -> list[ActionState]:
     return [state.state for state in road.settler.batches(100)][::-1]
 
 
-def test_a_power_cut_at_every_single_call_loses_and_doubles_nothing(road: Road):
-    turn, calls_of_a_run = 0, 0
-    for is_after in (False, True):
-        at, cut = 1, True
-        while cut:
-            turn += 1
-            road.trade(turn)
-            if turn % 3 == 0:
-                road.withdraw(BOB, road.usd, 10**8, nonce=turn)
-            cutting = CutChain(road.devchain.chain, at, is_after)
-            road.reopen(cutting)  # type: ignore[arg-type]
-            cut = False
-            try:
-                road.settler.seal_now()
-                until(lambda: not road.settler.step())
-            except PowerCut:
-                cut = True
-            calls_of_a_run = cutting.calls
-            at += 1
-            road.reopen()
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_a_power_cut_at_every_single_call_loses_and_doubles_nothing(road: Road, is_after: bool):
+    turn, cut = 0, True
+    while cut:
+        turn += 1
+        road.trade(turn)
+        # In each turn, so that all runs make the same calls and none is left out.
+        road.withdraw(BOB, road.usd, 10**6, nonce=turn)
+        cutting = CutChain(road.devchain.chain, turn, is_after)
+        road.reopen(cutting)  # type: ignore[arg-type]
+        cut = False
+        try:
+            road.settler.seal_now()
             until(lambda: not road.settler.step())
-            assert road.next_batch() == turn + 1
-            road.assert_books_agree()
+        except PowerCut:
+            cut = True
+        calls_of_a_run = cutting.calls
+        road.reopen()
+        until(lambda: not road.settler.step())
+        assert road.next_batch() == turn + 1
+        road.assert_books_agree()
 
-    assert turn > 2 * calls_of_a_run > 10, "every call was cut, before and after"
+    assert turn > calls_of_a_run > 20, "every call was cut"
     assert states(road) == [ActionState.FINAL] * turn
     everything = road.outbox.in_state(*ActionState, limit=1_000)
     assert {action.state for action in everything} == {ActionState.FINAL}
