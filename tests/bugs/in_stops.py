@@ -92,15 +92,6 @@ class DeadStopsWake(Stops):
             self.state.time_ns = now_ns
 
 
-class TriggersOfTheLastCommandCountAgain(State):
-    """The range of prices is not forgotten between two commands."""
-
-    def begin(self, sequence: int, time_ns: int) -> None:
-        low, high = self.low_ticks, self.high_ticks
-        super().begin(sequence, time_ns)
-        self.low_ticks, self.high_ticks = low, high
-
-
 class ReachedStopsAreArmed(Judge):
     """A stop that the last trade has reached already waits for the next one."""
 

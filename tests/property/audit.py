@@ -324,12 +324,12 @@ class Audit:
         """Return the market of an order."""
         return self.shadow.listings[order.market]
 
-    def now(self) -> int:
-        """Return the next moment at which somebody joins a queue; not one too many may."""
+    def now(self, *, again: bool = False) -> int:
+        """Return the next moment at which somebody joins a queue; not one too many may anew."""
         self.arrivals += 1
         account = self.incoming.account if self.incoming else None
         count = sum(order.account == account for order in self.shadow.everything())
-        assert count < self.limits.account_orders, "too many orders"
+        assert again or count < self.limits.account_orders, "too many orders"
         return self.arrivals
 
     def rested(self, row: Row, event: Row) -> None:
@@ -433,7 +433,7 @@ class Audit:
         order.hidden -= order.lots
         assert order.lots > 0
         self.like(event, order, 0)
-        order.arrival = self.now()
+        order.arrival = self.now(again=True)
 
     def move(self, event: Row, taker: Open, maker: Open) -> None:
         """I6: the buyer's debit is the seller's credit and the fees, exactly."""
@@ -506,10 +506,14 @@ class Audit:
                 self.turns.take(row, order)
                 self.leave(event)
                 return
+            if kind == Kind.CLOCK and self.incoming and self.incoming.lots:  # A stop has met it.
+                assert self.shadow.first(order.market, 1 - self.incoming.side) is order, "not met"
+                self.budget.passed()
+                self.leave(event)
+                return
             if kind in (Kind.PLACE, Kind.REPLACE):
                 self.budget.passed()
-            elif kind == Kind.SET_PHASE:
-                self.budget.work += 1
+            self.budget.work += kind == Kind.SET_PHASE
         elif why == Outcome.SELF_TRADE:
             self.self_traded(order)
         else:

@@ -29,7 +29,7 @@ from engine.types import (
     TimeInForce,
 )
 
-FEW: Final = {"account_orders": 60, "fills": 6, "trades": 12, "passes": 2, "work": 20}
+FEW: Final = {"account_orders": 25, "fills": 6, "trades": 12, "passes": 2, "work": 20}
 """So little that each bound is met every day."""
 WORLD: Final = Limits(tokens=14, markets=40, accounts=16, orders=250, ladder_ticks=700, **FEW)
 LISTINGS: Final = (
