@@ -186,7 +186,6 @@ class Shops:
     def __init__(self, dice: Random, count: Any) -> None:
         self.fails_ppm = 0
         self.received: dict[str, bytes] = {}
-        self.order: list[str] = []
         self.conflicts: list[str] = []
         self.cut: Any = None
         self.pause: Any = None
@@ -205,7 +204,6 @@ class Shops:
         webhook_id = headers["webhook-id"]
         if self.received.setdefault(webhook_id, body) != body:
             self.conflicts.append(webhook_id)
-        self.order.append(webhook_id)
         self.cut()
         if fault:
             self._count("webhook answer lost")
