@@ -18,7 +18,7 @@ def main() -> None:
     from engine.core import Engine
     from engine.events import EventKind
     from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
-    from engine.sequencer import Sequencer, Submission
+    from engine.sequencer.sequencer import Sequencer, Submission
     from engine.types import Limits
 
     directory = Path(sys.argv[1])

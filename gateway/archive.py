@@ -22,7 +22,7 @@ from engine.journal.format import FORMAT_VERSION
 from engine.journal.poison import POISON_NAME
 from engine.journal.reader import first_sequence_of, journal_names
 from engine.reference import Engine as Reference
-from engine.replay import Replay
+from engine.sequencer.replay import Replay
 from settlement import merkle
 from settlement.itemlog import item_of
 

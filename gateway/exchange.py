@@ -14,8 +14,8 @@ import numpy as np
 
 from engine.commands import Kind, command, list_market
 from engine.receipt import Receipt
+from engine.sequencer.pipeline import Pipeline
 from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
-from gateway.pipeline import Pipeline
 from settlement.admission import Admission
 from settlement.attachments import (
     AccountOpened,

@@ -19,7 +19,7 @@ from engine.journal.journal import AMBIGUOUS, REVIEWED
 from engine.journal.poison import PoisonList
 from engine.journal.reader import Reader, Tail, first_sequence_of, journal_names, limits_of
 from engine.journal.snapshot import SNAPSHOTS_KEPT, SnapshotDamaged, sequence_of
-from engine.replay import Replay
+from engine.sequencer.replay import Replay
 from engine.types import Limits
 from gateway.archive import read_manifest
 from settlement.attachments import decode

@@ -9,9 +9,9 @@ from typing import Any, Final
 import structlog
 
 from engine.journal import Journal
-from engine.sequencer import Sequencer
+from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.snapshotter import Snapshotter
 from gateway.metrics import Metrics
-from gateway.snapshotter import Snapshotter
 
 SNAPSHOT_FAILURES_MAX: Final = 3
 

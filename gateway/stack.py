@@ -24,7 +24,9 @@ from engine.core import Engine
 from engine.frames import Rememberer
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.journal.reader import about_last_sequence
-from engine.sequencer import Sequencer
+from engine.sequencer.pipeline import Pipeline
+from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.snapshotter import Snapshotter
 from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.app import create_app
 from gateway.chainloop import ChainLoop
@@ -38,13 +40,11 @@ from gateway.keyfiles import acknowledging_signer, kept_secret, private_director
 from gateway.logs import brief, redacted
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.reconciliation import Reconciliation
 from gateway.serve import HttpServer
 from gateway.services import SOCKETS_PER_CLIENT, Services
 from gateway.sessions import SessionIssuer
-from gateway.snapshotter import Snapshotter
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
 from merchants.keyring import FileKeyring

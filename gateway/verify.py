@@ -13,7 +13,7 @@ import msgspec
 
 from engine.journal import DirectoryReader, JournalCorrupt
 from engine.reference import Engine
-from engine.replay import Replay
+from engine.sequencer.replay import Replay
 from settlement.acknowledgements import HASH_SIZE, Acknowledgement
 from settlement.audit import Audit
 from settlement.batch import encode_call

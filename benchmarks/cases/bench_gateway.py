@@ -20,7 +20,8 @@ from websockets.asyncio.client import connect
 
 from engine.core import Engine
 from engine.journal import DirectoryStorage, Journal
-from engine.sequencer import Sequencer
+from engine.sequencer.pipeline import Pipeline
+from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
 from gateway.app import create_app
 from gateway.channels import Channels
@@ -28,7 +29,6 @@ from gateway.demo.client import order_document
 from gateway.exchange import Exchange
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.serve import HttpServer
 from gateway.services import BatchView, Services, SettlementView

@@ -27,9 +27,9 @@ from engine.commands import Commands
 from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.receipt import Receipt
-from engine.sequencer import Sequencer
-from gateway.pipeline import Pipeline
-from gateway.snapshotter import Snapshotter
+from engine.sequencer.pipeline import Pipeline
+from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.snapshotter import Snapshotter
 
 SEED = 1
 COMMANDS = 300_000

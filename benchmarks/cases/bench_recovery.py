@@ -16,8 +16,8 @@ from benchmarks.flow import Flow, Shape, make_flow
 from engine.commands import Commands
 from engine.core import Engine
 from engine.journal import DirectoryStorage, Journal
-from engine.sequencer import Sequencer
-from gateway.snapshotter import keep
+from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.snapshotter import keep
 
 SEED = 1
 BATCH = 1024

@@ -21,13 +21,13 @@ from engine.commands import Kind, batch_of, command, list_market
 from engine.frames import Committed, Consumer
 from engine.receipt import Receipt
 from engine.reference import Engine
+from engine.sequencer.pipeline import receipts_of
 from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
 from gateway.app import create_app
 from gateway.channels import Channels
 from gateway.doorkeeper import DoorBounds, Doorkeeper
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
-from gateway.pipeline import receipts_of
 from gateway.ratelimits import Budgets, RateLimits
 from gateway.serve import HttpServer
 from gateway.services import BatchView, Services

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.frames import Frame
-from gateway.pipeline import QUEUE_MAX
+from engine.sequencer.pipeline import QUEUE_MAX
 from settlement.acknowledgements import KEPT_MAX, Acknowledger
 from settlement.eip712 import acknowledgement_digest, recover
 from settlement.itemlog import item_of

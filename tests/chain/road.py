@@ -15,7 +15,7 @@ from engine.frames import Committed
 from engine.journal.journal import Journal
 from engine.journal.storage import DirectoryStorage
 from engine.reference import Engine
-from engine.sequencer import Sequencer, Submission
+from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import Limits, Side
 from settlement import eip712
 from settlement.actions import ActionState

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from engine.sequencer.pipeline import Pipeline
 from gateway.exchange import Exchange
-from gateway.pipeline import Pipeline
 from gateway.reconciliation import Reconciliation
 from settlement.batch import encode_call
 from settlement.devchain import DevChain

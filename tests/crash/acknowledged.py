@@ -16,7 +16,7 @@ from engine.journal import DirectoryReader
 from engine.journal.mark import read_mark
 from engine.journal.reader import Reader
 from engine.reference import Engine
-from engine.replay import Replay
+from engine.sequencer.replay import Replay
 from tests.crash.clerk import SPARE
 
 ROOT = Path(__file__).parents[2]

@@ -23,10 +23,10 @@ import structlog
 from engine.commands import Kind, command, list_market
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.receipt import Receipt
-from engine.sequencer import Sequencer
+from engine.sequencer.pipeline import Pipeline
+from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.snapshotter import Snapshotter
 from engine.types import Limits, Outcome
-from gateway.pipeline import Pipeline
-from gateway.snapshotter import Snapshotter
 from tests.journal.rig import Echo
 
 FAILED = 70

@@ -17,7 +17,7 @@ import pytest
 
 from engine.core import Engine
 from engine.journal import DirectoryStorage, Journal
-from engine.sequencer import Sequencer
+from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
 from settlement.attachments import DepositEvidence, SignedOrder, decode
 

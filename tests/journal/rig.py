@@ -8,7 +8,7 @@ from engine.journal import Journal, StorageFull
 from engine.journal.format import FILE_START, unpack_batch_header
 from engine.journal.mark import MARK_NAME
 from engine.journal.reader import journal_names
-from engine.sequencer import Sequencer, Submission
+from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import Limits
 
 

@@ -10,7 +10,7 @@ from engine.journal import Journal, JournalCorrupt, SnapshotFiles
 from engine.journal.poison import POISON_NAME
 from engine.journal.snapshot import write_snapshot
 from engine.reference import Engine as Reference
-from engine.sequencer import OutOfMemory, Sequencer, Submission
+from engine.sequencer.sequencer import OutOfMemory, Sequencer, Submission
 from engine.types import Limits, Outcome, Phase, Side
 from tests.journal.rig import ROOM_STEP, MemoryStorage
 

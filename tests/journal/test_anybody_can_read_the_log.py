@@ -11,11 +11,11 @@ from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.journal.reader import journal_names
 from engine.journal.snapshot import write_snapshot
-from engine.sequencer import Sequencer
+from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.snapshotter import keep
 from engine.types import Side
 from gateway.archive import read_manifest
 from gateway.cli import app
-from gateway.snapshotter import keep
 from settlement import merkle
 from settlement.itemlog import item_of
 from tests.journal.rig import ROOM_STEP, batches_of

@@ -9,7 +9,7 @@ from engine.commands import COMMAND, Kind, command
 from engine.journal import Journal, JournalCorrupt
 from engine.journal.format import BATCH_HEAD_SIZE, SECTOR, genesis, pack_batch
 from engine.journal.storage import DirectoryStorage, StorageInUse
-from engine.sequencer import Submission
+from engine.sequencer.sequencer import Submission
 from engine.types import Limits
 from tests.journal.rig import (
     LIMITS,

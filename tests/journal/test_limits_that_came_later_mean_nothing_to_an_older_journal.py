@@ -7,7 +7,7 @@ from engine.journal import Journal
 from engine.journal.format import FileHeader, genesis, unpack_file_header
 from engine.journal.reader import journal_names
 from engine.reference import Engine
-from engine.sequencer import Sequencer, Submission
+from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import UNBOUNDED, Limits
 from tests.journal.rig import LIMITS, ROOM_STEP, MemoryStorage
 

@@ -10,7 +10,7 @@ import pytest
 
 from engine.core import Engine
 from engine.journal import DirectoryReader
-from engine.replay import Replay
+from engine.sequencer.replay import Replay
 from gateway.archive import EventLog, differences, read_manifest, replay_files
 
 GOLDEN = Path(__file__).parent / "golden"

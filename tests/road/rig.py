@@ -9,9 +9,9 @@ import threading
 
 from engine.journal import Journal
 from engine.reference import Engine
-from engine.sequencer import Sequencer
+from engine.sequencer.pipeline import QUEUE_MAX, Pipeline
+from engine.sequencer.sequencer import Sequencer
 from gateway.exchange import Exchange
-from gateway.pipeline import QUEUE_MAX, Pipeline
 from settlement.admission import Admission
 from settlement.attachments import ZERO_REF, DepositEvidence, TokenListing
 from settlement.catalog import Catalog

@@ -8,10 +8,10 @@ import pytest
 from engine.core import Engine
 from engine.journal import SnapshotFiles
 from engine.journal.snapshot import prune_snapshots, write_snapshot
+from engine.sequencer.snapshotter import keep
 from engine.types import Side
 from gateway.channels import Channels
 from gateway.marketdata import MarketData
-from gateway.snapshotter import keep
 from gateway.userstream import UserStream
 from settlement.acknowledgements import Acknowledger
 from settlement.attachments import ExitEvidence

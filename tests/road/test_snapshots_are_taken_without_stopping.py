@@ -9,9 +9,9 @@ import pytest
 
 from engine.core import Engine
 from engine.journal import DirectoryReader, SnapshotFiles
+from engine.sequencer.snapshotter import PERIOD_NS, Snapshotter
 from gateway.keeper import Keeper
 from gateway.metrics import Metrics
-from gateway.snapshotter import PERIOD_NS, Snapshotter
 from tests.admission.rig import ALICE, BOB
 from tests.road.rig import House
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.journal import Journal, SnapshotFiles
 from engine.journal.snapshot import prune_snapshots, write_snapshot
-from engine.sequencer import Sequencer
+from engine.sequencer.sequencer import Sequencer
 from tests.journal.rig import LIMITS, Echo, batch_from
 
 ROOM_STEP = 1024

@@ -16,12 +16,12 @@ from engine.core import Engine
 from engine.frames import Rememberer
 from engine.journal import Journal, SnapshotFiles
 from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
-from engine.sequencer import Sequencer
+from engine.sequencer.pipeline import Pipeline
+from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
 from gateway.chainloop import ChainLoop
 from gateway.desk import SettlementDesk
 from gateway.exchange import Exchange
-from gateway.pipeline import Pipeline
 from gateway.reconciliation import Reconciliation
 from merchants.database import open_database
 from merchants.prices import PriceTerms
@@ -286,7 +286,7 @@ class House:
         self._keep()
 
     def _keep(self) -> None:
-        """Write a snapshot when it is due: what ``gateway.snapshotter`` does in a fork."""
+        """Write a snapshot when it is due: what ``engine.sequencer.snapshotter`` does in a fork."""
         every = self.sizes.snapshot_every
         if not every or self.sequencer.applied - self._kept < every:
             return

@@ -8,7 +8,7 @@ from engine.frames import Committed
 from engine.journal import Batch, Journal
 from engine.journal.mark import Mark, write_mark
 from engine.journal.reader import Damage, Tail
-from engine.sequencer import Sequencer
+from engine.sequencer.sequencer import Sequencer
 from settlement.outbox import ActionState, Outbox
 from tests.sim.contract import Ledgers, Machine
 from tests.sim.house import Parts

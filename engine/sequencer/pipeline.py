@@ -19,8 +19,8 @@ from engine.events import EventKind
 from engine.frames import Committed, Consumer, Rememberer
 from engine.journal import StorageFull
 from engine.receipt import Receipt
-from engine.replay import Written
-from engine.sequencer import Sequencer
+from engine.sequencer.replay import Written
+from engine.sequencer.sequencer import Sequencer
 from engine.types import Outcome
 
 BATCH_MAX: Final = 4096

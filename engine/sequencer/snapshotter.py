@@ -21,7 +21,7 @@ import structlog
 
 from engine.journal import DirectoryStorage, SnapshotFiles
 from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
-from engine.sequencer import L, LastingMachineType, Sequencer
+from engine.sequencer.sequencer import L, LastingMachineType, Sequencer
 
 PERIOD_NS: Final = 60 * 10**9
 COMMANDS_MAX: Final = 2_000_000

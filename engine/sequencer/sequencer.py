@@ -20,7 +20,7 @@ from engine.journal.journal import Journal
 from engine.journal.poison import PoisonList
 from engine.journal.reader import Position, Reader
 from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, SnapshotFiles, sequence_of
-from engine.replay import Machine, MachineType, Written, gathered_batches, joined_batches
+from engine.sequencer.replay import Machine, MachineType, Written, gathered_batches, joined_batches
 from engine.types import Limits
 
 BUGS: Final = (AssertionError, ArithmeticError, LookupError)

@@ -1,0 +1,1 @@
+"""What orders commands, keeps them and applies them?"""
