@@ -20,7 +20,7 @@ from sortedcontainers import SortedDict
 from engine.types import Side
 from gateway import replies
 from gateway.wire import price_text, quantity_text
-from settlement.catalog import Market
+from settlement.orders.catalog import Market
 
 CHECKSUM_LEVELS: Final = 10
 

@@ -135,7 +135,7 @@ def receipt(
 ) -> None:
     """Print proofs, as JSON, of what an invoice's tokens were sold for; empty if not in a batch."""
     from gateway.papers import receipts_of_invoice
-    from settlement.receipts import encode_receipts
+    from settlement.audit.proofs import encode_receipts
 
     receipts = receipts_of_invoice(directory, invoice)
     if receipts is None:
@@ -280,7 +280,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
     """Exit as ``work`` says. What whoever started us can mend is one line, no traceback."""
     from engine.journal.storage import StorageInUse
     from gateway.serve import CannotListenError
-    from settlement.devchain import DevChainError
+    from settlement.chain.dev.devchain import DevChainError
 
     try:
         code = uvloop.run(work)

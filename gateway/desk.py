@@ -2,12 +2,12 @@
 
 from gateway.services import BatchView
 from gateway.tradestates import BATCHES_KEPT, TradeStates
-from settlement.actions import BatchState
-from settlement.eip712 import KeyGrant
+from settlement.audit.proofs import TradeReceipt
+from settlement.outbox.actions import BatchState
 from settlement.ports import TradeState
-from settlement.receipts import TradeReceipt
+from settlement.protocol.eip712 import KeyGrant
 from settlement.settler import BUSTED, STATE_NAMES, Settler
-from settlement.watcher import Watcher
+from settlement.watching.watcher import Watcher
 
 
 class SettlementDesk:

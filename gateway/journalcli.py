@@ -15,9 +15,9 @@ from rich.console import Console
 from engine.journal import JournalCorrupt
 from engine.journal.snapshot import SnapshotDamaged
 from engine.journal.storage import StorageInUse
-from gateway import journaltool
-from gateway.archive import differences, export, read_manifest, replay_files
-from gateway.verify import NotVerified, verify
+from settlement.audit import journal_tool as journaltool
+from settlement.audit.export import differences, export, read_manifest, replay_files
+from settlement.audit.verify import NotVerified, verify
 
 FINE = 0
 LOOK = 1

@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from settlement.signer import SecretSigner
+from settlement.chain.signer import SecretSigner
 
 SECRET_SIZE: Final = 32
 

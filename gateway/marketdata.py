@@ -19,10 +19,10 @@ from gateway.book import Book, BookMemory, level_rows
 from gateway.channels import Channels, Message
 from gateway.replies import BookSnapshot, PublicTrade, SettlementState, Ticker
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
-from settlement.attachments import TradeBusted
-from settlement.busts import busted_at
-from settlement.catalog import Catalog, Market
+from settlement.orders.catalog import Catalog, Market
 from settlement.ports import TradeState
+from settlement.protocol.evidence import TradeBusted
+from settlement.repair.busts import busted_at
 
 TRADES_MAX: Final = 1000
 """Trades kept a market; older ones are history, not market data."""

@@ -44,10 +44,10 @@ from gateway.wire import (
     uint64,
     unhex,
 )
-from settlement.acknowledgements import Acknowledgement
-from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal
-from settlement.catalog import Market
-from settlement.eip712 import (
+from settlement.batches.acknowledgements import Acknowledgement
+from settlement.orders.catalog import Market
+from settlement.orders.nonces import LANE_FIRST, LANE_LAST
+from settlement.protocol.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
     ORDER_TYPE,
@@ -57,7 +57,7 @@ from settlement.eip712 import (
     recover,
     withdrawal_digest,
 )
-from settlement.nonces import LANE_FIRST, LANE_LAST
+from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
 
 RECOVERY_THREADS: Final = 2
 """libsecp256k1 lets go of the interpreter lock, so a second thread buys 1.7 times the first."""

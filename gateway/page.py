@@ -21,7 +21,7 @@ from gateway.replies import BatchRow, Level, PublicTrade, Ticker
 from gateway.rest.depends import Here, charged
 from gateway.rest.settlement import batch_row
 from gateway.services import Services
-from settlement.catalog import Market
+from settlement.orders.catalog import Market
 
 LEVELS: Final = 12
 TRADES: Final = 24

@@ -6,9 +6,9 @@ Reads the databases beside a server that may be running; writes nothing into the
 from pathlib import Path
 
 from merchants.service import open_merchants_database, sales_of
-from settlement.deploy import Deployment
-from settlement.outbox import Outbox
-from settlement.receipts import TradeReceipt, receipts_of
+from settlement.audit.proofs import TradeReceipt, receipts_of
+from settlement.chain.deploy import Deployment
+from settlement.outbox.outbox import Outbox
 
 
 def receipts_of_invoice(directory: Path, invoice_id: str) -> list[TradeReceipt] | None:

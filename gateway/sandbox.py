@@ -25,7 +25,7 @@ from gateway.rest.merchants import merchants_router
 from gateway.rest.sandbox import SandboxShop, sandbox_router
 from gateway.stack import ChainName, Stack, sandbox_settings
 from gateway.startup import starting
-from settlement.devchain import dev_secret
+from settlement.chain.dev.devchain import dev_secret
 
 BLOCK_SECONDS: Final = 0.25
 VISIT_SECONDS: Final = 3

@@ -19,7 +19,7 @@ from gateway.rest.merchants import merchants_router
 from gateway.stack import MarketPlan, Remote, Settings, Stack
 from merchants.amounts import pips_of_decimal
 from merchants.prices import PriceTerms
-from settlement.signer import KeystoreSigner
+from settlement.chain.signer import KeystoreSigner
 
 
 class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

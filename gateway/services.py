@@ -17,7 +17,7 @@ from gateway.ratelimits import RateLimits
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
-from settlement.acknowledgements import Acknowledgement
+from settlement.batches.acknowledgements import Acknowledgement
 from settlement.ports import ExchangePort, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128

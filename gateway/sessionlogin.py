@@ -12,7 +12,7 @@ from gateway.replies import Opened
 from gateway.services import Services
 from gateway.sessions import LOGIN_WINDOW_SECONDS, Session, SessionIssuer
 from gateway.wire import Address, Signature, address, hexed, unhex
-from settlement.eip712 import LOGIN_TYPE, login_digest
+from settlement.protocol.eip712 import LOGIN_TYPE, login_digest
 
 TOKEN_CHARS_MAX = 128
 

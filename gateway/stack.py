@@ -29,19 +29,16 @@ from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
 from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.app import create_app
-from gateway.chainloop import ChainLoop
 from gateway.channels import Channels
 from gateway.clients import Clients, Network
 from gateway.desk import SettlementDesk
 from gateway.doorkeeper import DoorBounds, Doorkeeper
-from gateway.exchange import Exchange
 from gateway.keeper import Keeper
 from gateway.keyfiles import acknowledging_signer, kept_secret, private_directory
 from gateway.logs import brief, redacted
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.ratelimits import Budgets, RateLimits
-from gateway.reconciliation import Reconciliation
 from gateway.serve import HttpServer
 from gateway.services import SOCKETS_PER_CLIENT, Services
 from gateway.sessions import SessionIssuer
@@ -51,12 +48,11 @@ from merchants.keyring import FileKeyring
 from merchants.prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
-from settlement.acknowledgements import Acknowledger
-from settlement.admission import Admission
-from settlement.attachments import TokenListing
-from settlement.catalog import Catalog, ChangesOfTerms
-from settlement.chain import Chain, ChainUnavailableError
-from settlement.deploy import (
+from settlement.audit.reconcile import Reconciler
+from settlement.batches.acknowledgements import Acknowledger
+from settlement.batches.sealer import Sealing
+from settlement.chain.chain import Chain, ChainUnavailableError
+from settlement.chain.deploy import (
     BondPlan,
     Delays,
     Deployment,
@@ -66,19 +62,23 @@ from settlement.deploy import (
     connect,
     deploy,
 )
-from settlement.depositbook import DepositBook
-from settlement.devchain import DevChain, dev_secret, start_devchain
-from settlement.keys import KeyBook
-from settlement.outbox import Outbox
-from settlement.quorum import nodes_at
-from settlement.reconcile import Reconciler
-from settlement.sealer import Sealing
+from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
+from settlement.chain.quorum import nodes_at
+from settlement.chain.signer import SecretSigner, Signer
+from settlement.exchange import Exchange
+from settlement.halts import Reconciliation
+from settlement.orders.admission import Admission
+from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.session_keys import KeyBook
+from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.outbox import Outbox
+from settlement.outbox.submitter import Policy
+from settlement.protocol.evidence import TokenListing
 from settlement.settler import open_settler
-from settlement.signer import SecretSigner, Signer
-from settlement.submitter import Policy
-from settlement.unbooked import Unbooked
-from settlement.watcher import Watcher
-from settlement.withdrawals import Withdrawals
+from settlement.watching.deposits import DepositBook
+from settlement.watching.unbooked import Unbooked
+from settlement.watching.watcher import Watcher
+from settlement.worker import ChainLoop
 
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
@@ -108,7 +108,7 @@ class Remote(NamedTuple):
 
 
 class MarketPlan(NamedTuple):
-    """A market to list on first start; sizes in pips as in ``settlement.catalog.Market``."""
+    """A market to list on first start; sizes in pips as in ``settlement.orders.catalog.Market``."""
 
     symbol: str
     base: str

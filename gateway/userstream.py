@@ -22,10 +22,10 @@ from gateway.marketdata import BUSTED, MATCHED, settlement_row, state_text
 from gateway.orderhistory import Order, OrderHistory, Saved
 from gateway.replies import BalanceRow, OwnFill, OwnOrder
 from gateway.wire import decimal_text, hexed, price_text, quantity_text
-from settlement.attachments import SignedOrder, decode
-from settlement.busts import busted_at
-from settlement.catalog import Catalog, Market
+from settlement.orders.catalog import Catalog, Market
 from settlement.ports import Balance, TradeState
+from settlement.protocol.evidence import SignedOrder, decode
+from settlement.repair.busts import busted_at
 
 FILLS_MAX: Final = 500
 """Fills kept an account."""

@@ -13,8 +13,8 @@ from msgspec import Meta
 
 from engine.types import MONEY_MAX, Outcome
 from gateway.problems import Rejected
-from settlement.catalog import Market
-from settlement.checksum import address_of_text
+from settlement.orders.catalog import Market
+from settlement.protocol.checksum import address_of_text
 
 PIP_DIGITS: Final = 8
 TEXTS_KEPT: Final = 1 << 15

@@ -21,8 +21,9 @@ from merchants.model import Store
 from merchants.prices import Prices
 from merchants.refusal import Refusal
 from merchants.webhooks.egress import Egress
-from settlement.catalog import Market
-from settlement.eip712 import (
+from settlement.orders.catalog import Market
+from settlement.ports import ExchangePort, SettlementPort
+from settlement.protocol.eip712 import (
     DOMAIN_NAME,
     DOMAIN_VERSION,
     GRANT_TYPE,
@@ -32,7 +33,6 @@ from settlement.eip712 import (
     grant_digest,
     recover,
 )
-from settlement.ports import ExchangePort, SettlementPort
 
 SIDES_SELL: Final = 2
 """Bit 1 of ``KeyGrant.sides``: the key may sell and may not buy."""

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from engine.types import MONEY_MAX
-from settlement.catalog import Token
+from settlement.orders.catalog import Token
 
 PIPS_DECIMALS: Final = 8
 

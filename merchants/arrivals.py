@@ -15,8 +15,8 @@ from engine.types import MONEY_MAX
 from merchants.documents import listed
 from merchants.lifecycles import PAYMENT_EDGES, PaymentState, moved
 from merchants.model import Credit, Invoice, Payment, Sweep
-from settlement.attachments import DepositEvidence
-from settlement.catalog import Catalog, Token
+from settlement.orders.catalog import Catalog, Token
+from settlement.protocol.evidence import DepositEvidence
 
 DUST_SHARE: Final = 1_000
 """A transfer of less than this part of what is due is dust: it counts and is not told of."""

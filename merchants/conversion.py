@@ -24,10 +24,10 @@ from merchants.lifecycles import CONVERSION_EDGES, ConversionState, moved
 from merchants.model import Conversion, Fill, Invoice, Order, Store
 from merchants.outbox import EventType
 from merchants.prices import Prices
-from settlement.attachments import OrderBits, SignedOrder, decode, encode
-from settlement.catalog import Market
-from settlement.eip712 import order_digest, sign
+from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort
+from settlement.protocol.eip712 import order_digest, sign
+from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode
 
 RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
 """Waits between attempts; after one attempt more than these the rest is held as token."""

@@ -13,8 +13,8 @@ from engine.types import MONEY_MAX, PIPS_PER_TOKEN
 from merchants.amounts import decimal_of, decimal_of_pips, hex_of
 from merchants.lifecycles import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.model import Conversion, Event, Fill, Invoice, Payment
-from settlement.catalog import Catalog, Market, Token
-from settlement.checksum import checksum_address
+from settlement.orders.catalog import Catalog, Market, Token
+from settlement.protocol.checksum import checksum_address
 
 SHOWN_MAX: Final = 256
 """Most payments, and most fills of one conversion, in one document."""

@@ -31,9 +31,9 @@ from merchants.outbox import EventType
 from merchants.prices import NoPrice, Prices
 from merchants.quotes import Quote
 from merchants.refusal import Refusal
-from settlement.catalog import Market, Token
-from settlement.eip712 import keccak256
+from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort
+from settlement.protocol.eip712 import keccak256
 
 SWEEP_RETRY_NS: Final = 600 * 10**9
 """A sweep that brought nothing (its transfer was orphaned, a fee spike) is asked for again, each

@@ -20,8 +20,8 @@ from merchants.documents import (
 )
 from merchants.lifecycles import DeliveryState
 from merchants.model import Conversion, Delivery, Event, Invoice, Payment
-from settlement.catalog import Catalog
-from settlement.eip712 import keccak256
+from settlement.orders.catalog import Catalog
+from settlement.protocol.eip712 import keccak256
 
 
 class EventType(StrEnum):

@@ -22,7 +22,7 @@ from merchants import quotes
 from merchants.book import AgedBook, BookMemory
 from merchants.quotes import Level, Quote
 from merchants.tape import Tape, TapeMemory
-from settlement.catalog import Catalog, Market
+from settlement.orders.catalog import Catalog, Market
 
 TRADE: Final = int(EventKind.TRADE)
 RESTED: Final = int(EventKind.RESTED)

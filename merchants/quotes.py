@@ -6,7 +6,7 @@ All integers: ticks, lots, and pips of the market's quote token.
 from typing import NamedTuple
 
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PPM, fee_pips
-from settlement.catalog import Market
+from settlement.orders.catalog import Market
 
 Level = tuple[int, int]
 """(price_ticks, lots), best first."""

@@ -44,9 +44,9 @@ from merchants.prices import Prices, PriceTerms
 from merchants.refusal import Refusal
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
-from settlement.attachments import ZERO_REF, DepositEvidence, WithdrawalReturned, decode
+from settlement.audit.proofs import TradeReceipt
 from settlement.ports import ExchangePort, SettlementPort
-from settlement.receipts import TradeReceipt
+from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, decode
 
 ROWS_MAX: Final = 100
 """Most rows of one kind that a step works on, so that no step takes long."""

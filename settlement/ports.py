@@ -1,7 +1,7 @@
 """What may the layers above ask of the exchange and of the chain?
 
 Two small protocols, so that merchants and pages never see a pipeline, a socket or a node.
-``gateway.exchange`` and ``settlement.settler`` implement them.
+``settlement.exchange`` and ``settlement.settler`` implement them.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 
 from engine.receipt import Receipt
 from engine.types import Side
-from settlement.attachments import SignedOrder, SignedWithdrawal
-from settlement.catalog import Catalog, Market, Token
-from settlement.eip712 import Domain, KeyGrant
-from settlement.receipts import TradeReceipt
+from settlement.audit.proofs import TradeReceipt
+from settlement.orders.catalog import Catalog, Market, Token
+from settlement.protocol.eip712 import Domain, KeyGrant
+from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 
 
 class Balance(NamedTuple):

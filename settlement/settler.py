@@ -7,25 +7,25 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from engine.frames import Rememberer
-from settlement.actions import ActionKind, ActionState, BatchState, Call, Change
-from settlement.batch import encode_call
-from settlement.busts import Bust
-from settlement.catalog import Catalog
-from settlement.chain import Chain
-from settlement.deploy import Deployment
-from settlement.deposit_address import deposit_address
-from settlement.eip712 import Domain, KeyGrant, keccak256
-from settlement.outbox import Outbox
+from settlement.audit.proofs import TradeReceipt, receipts_of
+from settlement.batches.encode import encode_call
+from settlement.batches.sealer import Sealer, Sealing
+from settlement.chain.chain import Chain
+from settlement.chain.deploy import Deployment
+from settlement.chain.signer import Signer
+from settlement.orders.catalog import Catalog
+from settlement.outbox.actions import ActionKind, ActionState, BatchState, Call, Change
+from settlement.outbox.outbox import Outbox
+from settlement.outbox.submitter import Halt, Policy, Submitter
+from settlement.outbox.trial import TransferTrial
+from settlement.outbox.troubles import Trouble
 from settlement.ports import TradeState
-from settlement.quarantine import Quarantine
-from settlement.receipts import TradeReceipt, receipts_of
-from settlement.repair import Repair
-from settlement.returns import LatePayment, Return, Returns
-from settlement.sealer import Sealer, Sealing
-from settlement.signer import Signer
-from settlement.submitter import Halt, Policy, Submitter
-from settlement.trial import TransferTrial
-from settlement.troubles import Trouble
+from settlement.protocol.deposit_address import deposit_address
+from settlement.protocol.eip712 import Domain, KeyGrant, keccak256
+from settlement.repair.busts import Bust
+from settlement.repair.culprits import Quarantine
+from settlement.repair.repair import Repair
+from settlement.repair.reversals import LatePayment, Return, Returns
 
 SWEEP_GAS: Final = 400_000
 """The limit; the first sweep of an address deploys a clone there."""

@@ -35,8 +35,9 @@ from merchants.prices import PriceTerms
 from merchants.refusal import Refusal
 from merchants.service import Merchants, open_merchants_database
 from merchants.webhooks.egress import HttpEgress
-from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
-from settlement.eip712 import (
+from settlement.audit.proofs import TradeReceipt
+from settlement.ports import TradeState
+from settlement.protocol.eip712 import (
     KeyGrant,
     address_of_secret,
     keccak256,
@@ -44,8 +45,7 @@ from settlement.eip712 import (
     order_digest,
     sign,
 )
-from settlement.ports import TradeState
-from settlement.receipts import TradeReceipt
+from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 
 LEVELS: Final = 1_000
 TRADES: Final = 2_000

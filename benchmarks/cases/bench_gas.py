@@ -22,13 +22,13 @@ from typing import Any, Final
 
 import pytest
 
-from settlement import eip712
-from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
-from settlement.batch import GENESIS_HEAD, Header, SettledTrade, encode_batch, encode_call
-from settlement.deploy import BondPlan, Delays, TokenPlan, deploy
-from settlement.devchain import dev_secret, start_devchain
-from settlement.eip712 import keccak256
-from settlement.signer import SecretSigner, Transaction
+from settlement.batches.encode import GENESIS_HEAD, Header, SettledTrade, encode_batch, encode_call
+from settlement.chain.deploy import BondPlan, Delays, TokenPlan, deploy
+from settlement.chain.dev.devchain import dev_secret, start_devchain
+from settlement.chain.signer import SecretSigner, Transaction
+from settlement.protocol import eip712
+from settlement.protocol.eip712 import keccak256
+from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 
 TOKEN: Final = 10**8
 """Pips in one whole token."""

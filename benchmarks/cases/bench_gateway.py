@@ -26,7 +26,6 @@ from engine.types import Limits
 from gateway.app import create_app
 from gateway.channels import Channels
 from gateway.demo.client import order_document
-from gateway.exchange import Exchange
 from gateway.marketdata import MarketData
 from gateway.metrics import Metrics
 from gateway.ratelimits import Budgets, RateLimits
@@ -35,16 +34,23 @@ from gateway.services import BatchView, Services, SettlementView
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
-from settlement.acknowledgements import Acknowledger
-from settlement.admission import Admission
-from settlement.attachments import ZERO_REF, DepositEvidence, OrderBits, SignedOrder, TokenListing
-from settlement.catalog import Catalog, Market
-from settlement.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
-from settlement.keys import KeyBook
+from settlement.batches.acknowledgements import Acknowledger
+from settlement.batches.sealer import EXIT_DELAY_S
+from settlement.chain.signer import SecretSigner
+from settlement.exchange import Exchange
+from settlement.orders.admission import Admission
+from settlement.orders.catalog import Catalog, Market
+from settlement.orders.session_keys import KeyBook
+from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import TradeState
-from settlement.sealer import EXIT_DELAY_S
-from settlement.signer import SecretSigner
-from settlement.withdrawals import Withdrawals
+from settlement.protocol.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
+from settlement.protocol.evidence import (
+    ZERO_REF,
+    DepositEvidence,
+    OrderBits,
+    SignedOrder,
+    TokenListing,
+)
 
 RUNS: Final = 5
 CONNECTIONS: Final = 4

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from engine.types import Side
 from gateway.demo.wallet import Wallet
-from settlement.attachments import SignedOrder
-from settlement.catalog import Market
+from settlement.orders.catalog import Market
+from settlement.protocol.evidence import SignedOrder
 
 OPERATOR, MAKER_ONE, MAKER_TWO, CUSTOMER, MERCHANT, VISITOR = range(6)
 """Which funded account of the embedded chain each of them is."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from settlement.attachments import SignedOrder
+from settlement.protocol.evidence import SignedOrder
 
 TIMEOUT_SECONDS: Final = 30
 

@@ -5,10 +5,10 @@ so that doing it all again after a crash adds nothing.
 """
 
 from gateway.demo.wallet import Wallet
-from settlement.batch import encode_call
-from settlement.catalog import Token
-from settlement.chain import Chain
-from settlement.deploy import Deployment
+from settlement.batches.encode import encode_call
+from settlement.chain.chain import Chain
+from settlement.chain.deploy import Deployment
+from settlement.orders.catalog import Token
 
 
 def number_at(chain: Chain, contract: bytes, calldata: bytes) -> int:

@@ -11,8 +11,8 @@ from typing import Final
 from gateway.demo.client import Client, Refused
 from gateway.demo.tape import Act, Message, read_tape
 from gateway.demo.wallet import Wallet
-from settlement.catalog import Market
-from settlement.nonces import LANE_FIRST, LANE_LAST
+from settlement.orders.catalog import Market
+from settlement.orders.nonces import LANE_FIRST, LANE_LAST
 
 LOTS_PER_SHARE: Final = 100
 LANES: Final = LANE_LAST - LANE_FIRST + 1

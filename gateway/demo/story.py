@@ -31,8 +31,8 @@ from gateway.stack import ChainName, Stack, sandbox_settings
 from merchants.amounts import pips_of_decimal
 from merchants.prices import PriceTerms
 from merchants.webhooks.sign import signature_of
-from settlement.batch import encode_call
-from settlement.devchain import dev_secret
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import dev_secret
 
 PRICE_USD: Final = "25.00"
 LIFETIME_SECONDS: Final = 24 * 3600

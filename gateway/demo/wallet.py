@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from engine.types import Side
-from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
-from settlement.catalog import Market
-from settlement.chain import Chain, Receipt
-from settlement.eip712 import (
+from settlement.chain.chain import Chain, Receipt
+from settlement.chain.signer import SecretSigner, Transaction
+from settlement.orders.catalog import Market
+from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
     address_of_secret,
@@ -23,7 +23,7 @@ from settlement.eip712 import (
     order_digest,
     sign,
 )
-from settlement.signer import SecretSigner, Transaction
+from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 
 GAS_LIMIT: Final = 400_000
 FEE_PER_GAS_MAX: Final = 100 * 10**9

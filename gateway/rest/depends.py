@@ -13,7 +13,7 @@ from gateway.problems import Rejected
 from gateway.services import Services
 from gateway.sessionlogin import bearer_of, session_of
 from gateway.sessions import Session
-from settlement.catalog import Market
+from settlement.orders.catalog import Market
 
 
 def services_of(connection: HTTPConnection) -> Services:

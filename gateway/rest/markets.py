@@ -12,9 +12,10 @@ from gateway.orders import domain_row
 from gateway.rest.depends import Here, NamedMarket, charged
 from gateway.services import Services
 from gateway.wire import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
-from settlement.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
-from settlement.catalog import Market, Token
-from settlement.eip712 import (
+from settlement.orders.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
+from settlement.orders.catalog import Market, Token
+from settlement.orders.nonces import LANE_FIRST, LANE_LAST, NS, SINGLE_SHOT_STEP_MAX, WINDOW_SIZE
+from settlement.protocol.eip712 import (
     ACKNOWLEDGEMENT_TYPE,
     DOMAIN_TYPE,
     GRANT_TYPE,
@@ -22,7 +23,6 @@ from settlement.eip712 import (
     ORDER_TYPE,
     WITHDRAWAL_TYPE,
 )
-from settlement.nonces import LANE_FIRST, LANE_LAST, NS, SINGLE_SHOT_STEP_MAX, WINDOW_SIZE
 
 LEVELS_MAX: Final = 500
 TRADES_LIMIT_MAX: Final = 500

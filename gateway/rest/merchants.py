@@ -23,9 +23,9 @@ from merchants.lifecycles import DeliveryState, InvoiceState
 from merchants.model import Delivery, Store
 from merchants.refusal import Refusal
 from merchants.service import PAGE_MAX, Merchants
-from settlement.checksum import checksum_address
-from settlement.eip712 import Domain
-from settlement.receipts import TradeReceipt
+from settlement.audit.proofs import TradeReceipt
+from settlement.protocol.checksum import checksum_address
+from settlement.protocol.eip712 import Domain
 
 METADATA_SIZE_MAX: Final = 4096
 TOLERANCE_PPM_MAX: Final = 100_000

@@ -24,8 +24,8 @@ from merchants.accounts import StoreRequest
 from merchants.amounts import pips_of_decimal
 from merchants.invoices import InvoiceRequest
 from merchants.refusal import Refusal
-from settlement.batch import encode_call
-from settlement.eip712 import grant_digest
+from settlement.batches.encode import encode_call
+from settlement.protocol.eip712 import grant_digest
 
 PAGES: Final = Path(__file__).parent.parent / "pages" / "sandbox"
 GOODS: Final = {

@@ -16,7 +16,7 @@ import msgspec
 from fastapi import Request, Response
 
 from gateway.bodies import DECODE_ERRORS, malformed
-from settlement.devchain import RpcRefusedError
+from settlement.chain.dev.devchain import RpcRefusedError
 
 METHODS: Final = frozenset(
     {

@@ -37,7 +37,7 @@ from gateway.ws.frames import (
     id_of,
 )
 from gateway.ws.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
-from settlement.attachments import SignedOrder
+from settlement.protocol.evidence import SignedOrder
 
 CHANNELS_MAX: Final = 64
 ORDERS_IN_FLIGHT_MAX: Final = 64

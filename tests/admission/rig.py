@@ -13,8 +13,20 @@ from engine.events import EventKind
 from engine.frames import Committed
 from engine.reference import Engine
 from engine.types import Limits, Side
-from settlement.admission import Admission
-from settlement.attachments import (
+from settlement.orders.admission import Admission
+from settlement.orders.catalog import Catalog
+from settlement.orders.nonces import Refused
+from settlement.orders.session_keys import MAY_BUY, MAY_SELL, KeyBook
+from settlement.protocol.eip712 import (
+    Domain,
+    KeyGrant,
+    address_of_secret,
+    order_digest,
+    recover,
+    sign,
+    withdrawal_digest,
+)
+from settlement.protocol.evidence import (
     ZERO_REF,
     AccountOpened,
     DepositEvidence,
@@ -25,18 +37,6 @@ from settlement.attachments import (
     TokenListing,
     encode,
 )
-from settlement.catalog import Catalog
-from settlement.eip712 import (
-    Domain,
-    KeyGrant,
-    address_of_secret,
-    order_digest,
-    recover,
-    sign,
-    withdrawal_digest,
-)
-from settlement.keys import MAY_BUY, MAY_SELL, KeyBook
-from settlement.nonces import Refused
 
 NS = 10**9
 START = 1_800_000_000

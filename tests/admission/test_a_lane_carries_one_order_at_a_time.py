@@ -4,8 +4,8 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.attachments import ExitEvidence, OrderBits
-from settlement.nonces import LANE_FIRST, LANE_LAST, WIDE_STEP_MAX
+from settlement.orders.nonces import LANE_FIRST, LANE_LAST, WIDE_STEP_MAX
+from settlement.protocol.evidence import ExitEvidence, OrderBits
 from tests.admission.rig import ALICE, BOB, LANE, NS, START, Desk, order_id_of, refusal
 
 

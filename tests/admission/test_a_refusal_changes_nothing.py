@@ -5,9 +5,9 @@ from copy import deepcopy
 import pytest
 
 from engine.types import Side
-from settlement.attachments import OrderBits
-from settlement.keys import MAY_BUY
-from settlement.nonces import Refused
+from settlement.orders.nonces import Refused
+from settlement.orders.session_keys import MAY_BUY
+from settlement.protocol.evidence import OrderBits
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.types import Outcome
-from settlement.nonces import (
+from settlement.orders.nonces import (
     SINGLE_SHOT_CLOCK_NS,
     SINGLE_SHOT_NONCE_MAX,
     SINGLE_SHOT_STEP_MAX,

@@ -3,9 +3,9 @@
 import pytest
 
 from engine.types import LOTS_MAX, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
-from settlement.admission import EXPIRY_MAX_S
-from settlement.attachments import OrderBits
-from settlement.nonces import Refused
+from settlement.orders.admission import EXPIRY_MAX_S
+from settlement.orders.nonces import Refused
+from settlement.protocol.evidence import OrderBits
 from tests.admission.rig import (
     ALICE,
     LANE,

@@ -4,7 +4,7 @@ import msgspec
 
 from engine.commands import Kind
 from engine.types import Outcome, Side
-from settlement.admission import AGAIN_NS, EXPIRIES_SPARE, Admission
+from settlement.orders.admission import AGAIN_NS, EXPIRIES_SPARE, Admission
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,

@@ -20,11 +20,10 @@ from hypothesis.stateful import (
 from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.types import Side
-from settlement.attachments import OrderBits
-from settlement.batch import EncodedBatch, Header, SettledTrade
-from settlement.keys import MAY_BUY, MAY_SELL
-from settlement.mirror import Mirror
-from settlement.nonces import Refused
+from settlement.batches.encode import EncodedBatch, Header, SettledTrade
+from settlement.orders.nonces import Refused
+from settlement.orders.session_keys import MAY_BUY, MAY_SELL
+from settlement.protocol.evidence import OrderBits
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
@@ -41,6 +40,7 @@ from tests.admission.rig import (
     Desk,
     grant_for,
 )
+from tests.chain.contract_model import Mirror
 
 WISHES = (
     [ALICE, BOB, ALICES_KEY, BOBS_KEY],

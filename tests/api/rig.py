@@ -34,8 +34,20 @@ from gateway.services import BatchView, Services
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
-from settlement.acknowledgements import Acknowledger
-from settlement.attachments import (
+from settlement.batches.acknowledgements import Acknowledger
+from settlement.chain.signer import SecretSigner
+from settlement.orders.catalog import Catalog, ChangesOfTerms, Market, Token
+from settlement.ports import AccountNonces, Balance, LaneNonce, TradeState
+from settlement.protocol.eip712 import (
+    Domain,
+    KeyGrant,
+    address_of_secret,
+    login_digest,
+    order_digest,
+    sign,
+    withdrawal_digest,
+)
+from settlement.protocol.evidence import (
     AccountOpened,
     AnyAttachment,
     DepositEvidence,
@@ -46,18 +58,6 @@ from settlement.attachments import (
     TokenListing,
     encode,
 )
-from settlement.catalog import Catalog, ChangesOfTerms, Market, Token
-from settlement.eip712 import (
-    Domain,
-    KeyGrant,
-    address_of_secret,
-    login_digest,
-    order_digest,
-    sign,
-    withdrawal_digest,
-)
-from settlement.ports import AccountNonces, Balance, LaneNonce, TradeState
-from settlement.signer import SecretSigner
 
 START_NS = 1_800_000_000 * 10**9
 TOKEN_ADDRESS, USD_ADDRESS = bytes([0x11] * 20), bytes([0x22] * 20)

@@ -12,8 +12,8 @@ from engine.types import fee_pips
 from gateway.channels import Channels
 from gateway.marketdata import MarketData
 from gateway.userstream import UserStream
-from settlement.attachments import TradeBusted
-from settlement.catalog import Catalog
+from settlement.orders.catalog import Catalog
+from settlement.protocol.evidence import TradeBusted
 from tests.api.rig import LOT_PIPS, MAKER_FEE, TAKER_FEE, TICK_PIPS, House, Served, ask, hear
 from tests.api.test_stream import run
 from tests.api.test_views_are_rebuilt_by_replay import joined, place

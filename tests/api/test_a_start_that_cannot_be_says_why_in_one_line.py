@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from engine.journal.storage import StorageInUse
 from gateway import cli
 from gateway.serve import CannotListenError, HttpServer
-from settlement.devchain import DevChainError
+from settlement.chain.dev.devchain import DevChainError
 
 
 def test_found_a_port_that_is_taken_ended_in_an_assertion() -> None:

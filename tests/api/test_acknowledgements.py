@@ -7,10 +7,10 @@ import pytest
 
 from engine.frames import Frame
 from engine.sequencer.pipeline import QUEUE_MAX
-from settlement.acknowledgements import KEPT_MAX, Acknowledger
-from settlement.eip712 import acknowledgement_digest, recover
-from settlement.itemlog import item_of
-from settlement.signer import SecretSigner
+from settlement.batches.acknowledgements import KEPT_MAX, Acknowledger
+from settlement.batches.log_items import item_of
+from settlement.chain.signer import SecretSigner
+from settlement.protocol.eip712 import acknowledgement_digest, recover
 from tests.api.rig import DOMAIN, House, served
 from tests.api.test_views_follow_stops_icebergs_and_auctions import place
 

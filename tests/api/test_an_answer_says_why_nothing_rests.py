@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.types import FILLS_MAX, Outcome
-from settlement.nonces import LANE_FIRST
+from settlement.orders.nonces import LANE_FIRST
 from tests.api.rig import House, Served, ask, served
 
 

@@ -12,7 +12,7 @@ from engine.types import Outcome
 from gateway.problems import STATUS, Rejected
 from gateway.ratelimits import Budgets, RateLimits, network_of
 from gateway.sessions import SESSION_SECONDS
-from settlement.eip712 import ORDER_TYPE
+from settlement.protocol.eip712 import ORDER_TYPE
 from tests.api.rig import OPERATOR, START_NS, House, Wallet
 
 Story = Callable[[httpx.AsyncClient, House], Awaitable[None]]

@@ -15,7 +15,7 @@ from gateway.channels import Channels
 from gateway.marketdata import MarketData
 from gateway.orders import PlaceOrder, checked_order, recovered_order
 from gateway.userstream import UserStream
-from settlement.catalog import Catalog
+from settlement.orders.catalog import Catalog
 from tests.api.rig import DOMAIN, House
 
 ORDERS = st.lists(

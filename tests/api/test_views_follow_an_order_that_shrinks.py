@@ -8,7 +8,7 @@ import msgspec
 from engine.commands import Kind, command
 from engine.types import OrderFlag, Side
 from gateway.orders import PlaceOrder, checked_order, recovered_order
-from settlement.attachments import decode
+from settlement.protocol.evidence import decode
 from tests.api.rig import DOMAIN, House, Served, ask, hear, served
 
 DECREMENT = int(OrderFlag.SELF_DECREMENT)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from settlement.chain import Chain
-from settlement.devchain import DevChain, dev_secret, start_devchain
-from settlement.signer import SecretSigner, Transaction
+from settlement.chain.chain import Chain
+from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
+from settlement.chain.signer import SecretSigner, Transaction
 
 POLLS_MAX = 400
 

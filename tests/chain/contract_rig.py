@@ -15,10 +15,7 @@ from eth_tester.exceptions import TransactionFailed
 from web3 import EthereumTesterProvider, Web3
 from web3.logs import DISCARD
 
-from settlement import eip712
-from settlement.artifacts import abi_types, artifact
-from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
-from settlement.batch import (
+from settlement.batches.encode import (
     GENESIS_HEAD,
     EncodedBatch,
     Header,
@@ -27,7 +24,10 @@ from settlement.batch import (
     encode_call,
     encode_deployment,
 )
-from settlement.eip712 import keccak256
+from settlement.protocol import eip712
+from settlement.protocol.abi import abi_types, artifact
+from settlement.protocol.eip712 import keccak256
+from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 
 HORIZON = 3_600
 EXIT_DELAY = 7_200

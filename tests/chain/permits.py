@@ -4,9 +4,9 @@ from typing import Final
 
 from eth_account import Account
 
-from settlement.batch import encode_call
-from settlement.chain import Chain
-from settlement.eip712 import address_of_secret
+from settlement.batches.encode import encode_call
+from settlement.chain.chain import Chain
+from settlement.protocol.eip712 import address_of_secret
 
 FOREVER: Final = 2**48
 PERMIT: Final = {

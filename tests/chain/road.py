@@ -17,10 +17,21 @@ from engine.journal.storage import DirectoryStorage
 from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import Limits, Side
-from settlement import eip712
-from settlement.actions import ActionState
-from settlement.admission import Admission, Refused
-from settlement.attachments import (
+from settlement.batches.encode import encode_call
+from settlement.batches.sealer import GAS_MAX, Sealing
+from settlement.chain.chain import Chain, Receipt, Sending
+from settlement.chain.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
+from settlement.chain.dev.devchain import DevChain, dev_secret
+from settlement.chain.signer import SecretSigner, Signer, Transaction
+from settlement.orders.admission import Admission, Refused
+from settlement.orders.catalog import Catalog
+from settlement.orders.session_keys import KeyBook
+from settlement.outbox.actions import ActionState
+from settlement.outbox.outbox import Outbox
+from settlement.outbox.submitter import Policy
+from settlement.protocol import eip712
+from settlement.protocol.eip712 import keccak256
+from settlement.protocol.evidence import (
     ZERO_REF,
     AccountOpened,
     AnyAttachment,
@@ -32,20 +43,9 @@ from settlement.attachments import (
     TokenListing,
     encode,
 )
-from settlement.batch import encode_call
-from settlement.catalog import Catalog
-from settlement.chain import Chain, Receipt, Sending
-from settlement.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
-from settlement.depositbook import DepositBook
-from settlement.devchain import DevChain, dev_secret
-from settlement.eip712 import keccak256
-from settlement.keys import KeyBook
-from settlement.outbox import Outbox
-from settlement.sealer import GAS_MAX, Sealing
 from settlement.settler import open_settler
-from settlement.signer import SecretSigner, Signer, Transaction
-from settlement.submitter import Policy
-from settlement.watcher import Deposited, Watcher
+from settlement.watching.deposits import DepositBook
+from settlement.watching.watcher import Deposited, Watcher
 
 NS = 10**9
 SYMBOL = "TOKEN-USD"

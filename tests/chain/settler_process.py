@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from engine.events import EventKind
 from engine.types import Side
-from settlement.actions import ActionState
-from settlement.attachments import SignedOrder, decode
-from settlement.chain import Chain, node_at
-from settlement.opened import NoBatchError, open_batch
+from settlement.batches.decode import NoBatchError, open_batch
+from settlement.chain.chain import Chain, node_at
+from settlement.outbox.actions import ActionState
+from settlement.protocol.evidence import SignedOrder, decode
 from tests.chain.conftest import until
 from tests.chain.road import NS, Road
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from settlement.actions import ActionState
-from settlement.devchain import DevChain
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionState
 from tests.chain.conftest import Clock
 from tests.chain.road import ALICE, BOB, NS, Road
 from tests.chain.settler_process import MOMENTS, assert_each_trade_once, mine, run

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from settlement.chain import Chain, ChainUnavailableError, node_at
-from settlement.devchain import start_devchain
-from settlement.quorum import QuorumChain
-from settlement.reconcile import Reconciler
+from settlement.audit.reconcile import Reconciler
+from settlement.chain.chain import Chain, ChainUnavailableError, node_at
+from settlement.chain.dev.devchain import start_devchain
+from settlement.chain.quorum import QuorumChain
 from tests.chain.conftest import Clock
 from tests.chain.road import Road
 

@@ -3,10 +3,10 @@
 import pytest
 
 from engine.commands import Kind, command
-from settlement.actions import ActionKind
-from settlement.attachments import WithdrawalReturned
-from settlement.batch import encode_call
-from settlement.devchain import DevChain
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionKind
+from settlement.protocol.evidence import WithdrawalReturned
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, CAROL, DELAYS, Road, transact
 

@@ -9,13 +9,13 @@ import pytest
 import structlog
 
 from engine.sequencer.pipeline import Pipeline
-from gateway.exchange import Exchange
-from gateway.reconciliation import Reconciliation
-from settlement.batch import encode_call
-from settlement.devchain import DevChain
-from settlement.reconcile import Reconciler
-from settlement.refusals import why_refused
-from settlement.withdrawals import Withdrawals
+from settlement.audit.reconcile import Reconciler
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import DevChain
+from settlement.chain.reverts import why_refused
+from settlement.exchange import Exchange
+from settlement.halts import Reconciliation
+from settlement.orders.withdrawals import Withdrawals
 from tests.chain.conftest import Clock
 from tests.chain.road import ALICE, DELAYS, Road
 

@@ -14,11 +14,11 @@ from engine.events import EventKind
 from engine.frames import Committed
 from engine.reference import Engine
 from engine.types import Side
-from settlement.attachments import DepositEvidence, SignedOrder, decode, encode
-from settlement.audit import Audit
-from settlement.devchain import start_devchain
-from settlement.priority import Priority
-from settlement.published import KeyChange, Published, read_published
+from settlement.audit.audit import Audit
+from settlement.audit.onchain import KeyChange, Published, read_published
+from settlement.audit.priority import Priority
+from settlement.chain.dev.devchain import start_devchain
+from settlement.protocol.evidence import DepositEvidence, SignedOrder, decode, encode
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, LANE, LIMITS, NS, Road
 

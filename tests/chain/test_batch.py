@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.types import Limits
-from settlement import merkle
-from settlement.attachments import OrderBits
-from settlement.batch import LaneClashError, SettledTrade, encode_batch, gas_bound
+from settlement.batches.encode import LaneClashError, SettledTrade, encode_batch, gas_bound
+from settlement.protocol import merkle
+from settlement.protocol.evidence import OrderBits
 from tests.chain.contract_rig import TOKEN, Rig, chain, rig, wallet
 
 __all__ = ["chain", "rig"]

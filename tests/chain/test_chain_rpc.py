@@ -8,7 +8,7 @@ from web3 import Web3
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from settlement.chain import (
+from settlement.chain.chain import (
     Block,
     CallRevertedError,
     ChainUnavailableError,
@@ -17,9 +17,9 @@ from settlement.chain import (
     RpcChain,
     Sending,
 )
-from settlement.devchain import DevChain, dev_secret
-from settlement.eip712 import keccak256
-from settlement.signer import SecretSigner, Transaction
+from settlement.chain.dev.devchain import DevChain, dev_secret
+from settlement.chain.signer import SecretSigner, Transaction
+from settlement.protocol.eip712 import keccak256
 from tests.chain.conftest import transfer
 
 SENDER = SecretSigner(dev_secret(0))

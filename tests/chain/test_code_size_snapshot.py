@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from settlement.chain.dev.devchain import start_devchain
 from settlement.contracts import build_artifacts
-from settlement.devchain import start_devchain
 from tests.chain.conftest import Clock
 from tests.chain.road import deployed
 

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from settlement.artifacts import artifact
 from settlement.contracts import build_artifacts
+from settlement.protocol.abi import artifact
 
 BORROWED = ("SafeERC20", "ReentrancyGuard")
 """Errors of OpenZeppelin's contracts, which have their own tests."""

@@ -5,10 +5,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from web3 import Web3
 
-from settlement import eip712
-from settlement.attachments import ZERO_REF, SignedWithdrawal
-from settlement.batch import encode_call
-from settlement.deposit_address import deposit_address
+from settlement.batches.encode import encode_call
+from settlement.protocol import eip712
+from settlement.protocol.deposit_address import deposit_address
+from settlement.protocol.evidence import ZERO_REF, SignedWithdrawal
 from tests.chain.contract_rig import EXIT_DELAY, OPERATOR, Refused, Rig, chain, rig, wallet
 
 __all__ = ["chain", "rig"]

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from engine.types import FEE_MAX_PPM
-from settlement import eip712
-from settlement.attachments import OrderBits, SignedOrder
-from settlement.batch import SettledTrade, encode_call, lane_half
-from settlement.eip712 import KeyGrant
-from settlement.mirror import Mirror, RefusedError
+from settlement.batches.encode import SettledTrade, encode_call, lane_half
+from settlement.protocol import eip712
+from settlement.protocol.eip712 import KeyGrant
+from settlement.protocol.evidence import OrderBits, SignedOrder
+from tests.chain.contract_model import Mirror, RefusedError
 from tests.chain.contract_rig import OPERATOR, TOKEN, Refused, Rig, Wallet, chain, rig, wallet
 
 __all__ = ["chain", "rig"]

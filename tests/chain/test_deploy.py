@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from settlement.batch import encode_call
-from settlement.deploy import (
+from settlement.batches.encode import encode_call
+from settlement.chain.deploy import (
     Deployment,
     DeploymentError,
     TokenPlan,
     check_acknowledger,
     connect,
 )
-from settlement.devchain import DevChain, dev_secret, start_devchain
-from settlement.signer import SecretSigner
+from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
+from settlement.chain.signer import SecretSigner
 from tests.chain.conftest import Clock, transfer
 from tests.chain.road import ACKNOWLEDGER, BOND, DEPLOYER, OPERATOR, deployed, number
 from tests.chain.test_submitter_faults import CutChain, PowerCut

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine.commands import Kind
-from settlement.attachments import DepositEvidence, decode
-from settlement.batch import encode_call
-from settlement.devchain import DevChain
-from settlement.signer import Signer
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import DevChain
+from settlement.chain.signer import Signer
+from settlement.protocol.evidence import DepositEvidence, decode
 from tests.chain.conftest import Clock
 from tests.chain.permits import deposit_with_permit
 from tests.chain.road import ALICE, BOB, SECRETS, Road, number, transact

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from settlement.devchain import DevChain, RpcRefusedError, dev_secret
-from settlement.signer import SecretSigner
+from settlement.chain.dev.devchain import DevChain, RpcRefusedError, dev_secret
+from settlement.chain.signer import SecretSigner
 from tests.chain.conftest import transfer
 
 SENDER = "0x" + SecretSigner(dev_secret(0)).address.hex()

@@ -9,24 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from settlement.chain import Sending
-from settlement.devchain import (
+from settlement.chain.chain import Sending
+from settlement.chain.dev.devchain import (
     STATES_KEPT,
     DevChain,
     DevChainError,
     dev_secret,
     start_devchain,
 )
-from settlement.eip712 import keccak256
-from settlement.signer import SecretSigner
+from settlement.chain.signer import SecretSigner
+from settlement.protocol.eip712 import keccak256
 from tests.chain.conftest import NODES, Clock, transfer, until
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from settlement.devchain import start_devchain, dev_secret
-from settlement.eip712 import keccak256
-from settlement.signer import SecretSigner
+from settlement.chain.dev.devchain import start_devchain, dev_secret
+from settlement.protocol.eip712 import keccak256
+from settlement.chain.signer import SecretSigner
 from tests.chain.conftest import transfer
 
 chain = start_devchain(Path(sys.argv[1]), sys.argv[2], time.time_ns)

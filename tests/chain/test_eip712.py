@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from web3 import Web3
 
-from settlement import eip712
-from settlement.attachments import SignedOrder, SignedWithdrawal
-from settlement.eip712 import Domain, KeyGrant, keccak256
+from settlement.protocol import eip712
+from settlement.protocol.eip712 import Domain, KeyGrant, keccak256
+from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 from tests.chain.contract_rig import Rig, chain, wallet
 
 __all__ = ["chain"]

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import pytest
 from web3 import Web3
 
-from settlement import eip712
-from settlement.attachments import SignedOrder, SignedWithdrawal
 from settlement.contracts import build_artifacts
-from settlement.eip712 import KeyGrant
+from settlement.protocol import eip712
+from settlement.protocol.eip712 import KeyGrant
+from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 from tests.chain.contract_rig import ADMIN, OPERATOR, Rig, Wallet, chain, wallet
 
 __all__ = ["chain"]

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settlement import eip712
-from settlement.attachments import ZERO_REF, OrderBits, SignedOrder
-from settlement.batch import (
+from settlement.batches.builder import Draft, Group, carried
+from settlement.batches.encode import (
     CALLDATA_MAX,
     GENESIS_HEAD,
     TRANSACTION_GAS_MAX,
@@ -22,13 +21,14 @@ from settlement.batch import (
     encode_call,
     gas_bound,
 )
-from settlement.chain import Sending
-from settlement.deploy import Deployment, TokenPlan, deploy
-from settlement.devchain import DevChain
-from settlement.draft import Draft, Group, carried
-from settlement.eip712 import KeyGrant, keccak256
-from settlement.sealer import GAS_MAX
-from settlement.signer import Transaction
+from settlement.batches.sealer import GAS_MAX
+from settlement.chain.chain import Sending
+from settlement.chain.deploy import Deployment, TokenPlan, deploy
+from settlement.chain.dev.devchain import DevChain
+from settlement.chain.signer import Transaction
+from settlement.protocol import eip712
+from settlement.protocol.eip712 import KeyGrant, keccak256
+from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 from tests.chain.conftest import Clock
 from tests.chain.contract_rig import Wallet, wallet
 from tests.chain.road import BOND, DELAYS, DEPLOYER, NS, OPERATOR, POLLS_MAX, transact

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from engine.types import Side
-from settlement.actions import ActionState
-from settlement.devchain import start_devchain
-from settlement.submitter import Policy
+from settlement.chain.dev.devchain import start_devchain
+from settlement.outbox.actions import ActionState
+from settlement.outbox.submitter import Policy
 from tests.chain.conftest import Clock, until
 from tests.chain.road import AGE_NS, ALICE, BOB, LANE, Road
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from settlement.actions import ActionState
-from settlement.chain import Block, BlockTag, ChainUnavailableError, Receipt
-from settlement.devchain import DevChain
+from settlement.chain.chain import Block, BlockTag, ChainUnavailableError, Receipt
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionState
 from tests.chain.conftest import Clock, until
 from tests.chain.road import NS, Road
 

@@ -11,10 +11,10 @@ from web3 import Web3
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from settlement.chain import Chain, ChainUnavailableError, RpcChain
-from settlement.outbox import Outbox
-from settlement.quorum import QuorumChain
-from settlement.watcher import DEPOSITED, TRANSFER, Deposited, Transferred, Watcher
+from settlement.chain.chain import Chain, ChainUnavailableError, RpcChain
+from settlement.chain.quorum import QuorumChain
+from settlement.outbox.outbox import Outbox
+from settlement.watching.watcher import DEPOSITED, TRANSFER, Deposited, Transferred, Watcher
 
 EXCHANGE, TOKEN, WHO, SHOP = (bytes([i]) * 20 for i in (0xEE, 0x11, 0xAA, 0x55))
 START, END, EVERY = 200, 420, 5

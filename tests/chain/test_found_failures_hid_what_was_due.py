@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from engine.types import Side
-from settlement.actions import ActionKind, ActionState, Call
-from settlement.attachments import ZERO_REF
-from settlement.batch import encode_call
-from settlement.devchain import DevChain, start_devchain
-from settlement.outbox import Outbox
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import DevChain, start_devchain
+from settlement.outbox.actions import ActionKind, ActionState, Call
+from settlement.outbox.outbox import Outbox
+from settlement.protocol.evidence import ZERO_REF
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, LANE, NS, OPERATOR, Road
 from tests.chain.test_refused_batches import settle, steal, undo

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from settlement.devchain import find_anvil
+from settlement.chain.dev.devchain import find_anvil
 
 ROOT = Path(__file__).parents[2]
 

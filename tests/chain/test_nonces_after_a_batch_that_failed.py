@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from settlement.actions import ActionKind, ActionState, Call
-from settlement.devchain import DevChain
-from settlement.outbox import IN_FLIGHT
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionKind, ActionState, Call
+from settlement.outbox.outbox import IN_FLIGHT
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, NS, OPERATOR, Road, transact
 from tests.chain.test_refused_batches import steal, trade_on, undo

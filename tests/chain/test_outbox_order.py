@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from settlement.actions import Action, ActionKind, ActionState, Batch, Call
-from settlement.chain import Receipt
-from settlement.outbox import Outbox
+from settlement.chain.chain import Receipt
+from settlement.outbox.actions import Action, ActionKind, ActionState, Batch, Call
+from settlement.outbox.outbox import Outbox
 
 SWEEP = Call(ActionKind.SWEEP, "a", b"\x01" * 20, b"\x02", 100_000)
 

@@ -10,12 +10,12 @@ import pytest
 from engine.commands import Kind, command
 from engine.events import EventKind, Events
 from engine.types import Outcome, Phase, Side
-from settlement.attachments import ZERO_REF, TradeBusted
-from settlement.batch import encode_call, signed_fee_pips
-from settlement.busts import bust_command
-from settlement.devchain import DevChain
-from settlement.outbox import ActionState
-from settlement.receipts import why_refused
+from settlement.audit.proofs import why_refused
+from settlement.batches.encode import encode_call, signed_fee_pips
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.outbox import ActionState
+from settlement.protocol.evidence import ZERO_REF, TradeBusted
+from settlement.repair.busts import bust_command
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, LANE, TAKER_FEE_PPM, Road, number
 from tests.chain.test_receipts import REF, head_on_chain, the_contract_believes, verdict

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from engine.types import Side
-from settlement.batch import encode_call
-from settlement.devchain import DevChain
-from settlement.receipts import TradeReceipt, header_of, why_refused
+from settlement.audit.proofs import TradeReceipt, header_of, why_refused
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import DevChain
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, LANE, Road
 

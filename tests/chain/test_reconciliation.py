@@ -9,10 +9,10 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Side
-from settlement.attachments import ExitEvidence
-from settlement.batch import encode_call
-from settlement.devchain import start_devchain
-from settlement.reconcile import Difference, Reconciler
+from settlement.audit.reconcile import Difference, Reconciler
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import start_devchain
+from settlement.protocol.evidence import ExitEvidence
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, Road, transact
 from tests.chain.test_refused_batches import steal

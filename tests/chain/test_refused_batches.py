@@ -7,12 +7,12 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.actions import Action, ActionKind, ActionState
-from settlement.attachments import WithdrawalPaid, WithdrawalReturned
-from settlement.batch import encode_call
-from settlement.busts import bust_command, bust_evidence
-from settlement.devchain import DevChain, start_devchain
-from settlement.eip712 import countersignature_digest
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import DevChain, start_devchain
+from settlement.outbox.actions import Action, ActionKind, ActionState
+from settlement.protocol.eip712 import countersignature_digest
+from settlement.protocol.evidence import WithdrawalPaid, WithdrawalReturned
+from settlement.repair.busts import bust_command, bust_evidence
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, OPERATOR, Road, transact
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from settlement.actions import ActionState
-from settlement.devchain import DevChain
-from settlement.reconcile import Reconciler
+from settlement.audit.reconcile import Reconciler
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionState
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, CAROL, NS, Road
 from tests.chain.test_submitter_faults import finish, states

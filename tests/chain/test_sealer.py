@@ -7,12 +7,12 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Phase, Side
-from settlement import merkle
-from settlement.actions import ActionKind, ActionState, Batch
-from settlement.batch import gas_bound
-from settlement.devchain import DevChain, start_devchain
-from settlement.itemlog import item_of
-from settlement.sealer import HEARTBEAT_NS, Sealer, Sealing
+from settlement.batches.encode import gas_bound
+from settlement.batches.log_items import item_of
+from settlement.batches.sealer import HEARTBEAT_NS, Sealer, Sealing
+from settlement.chain.dev.devchain import DevChain, start_devchain
+from settlement.outbox.actions import ActionKind, ActionState, Batch
+from settlement.protocol import merkle
 from tests.chain.conftest import Clock, until
 from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, OPERATOR, Road
 

@@ -18,9 +18,9 @@ from gateway.demo.wallet import Wallet
 from gateway.keyfiles import acknowledging_signer
 from gateway.server import Serving, settings_of
 from gateway.stack import Remote, Stack
-from settlement.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
-from settlement.devchain import DevChain, dev_secret
-from settlement.signer import KeystoreRefusedError, SecretSigner
+from settlement.chain.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
+from settlement.chain.dev.devchain import DevChain, dev_secret
+from settlement.chain.signer import KeystoreRefusedError, SecretSigner
 
 CANARY = bytes.fromhex("c0ffee" * 10 + "c0de")
 PASSWORD = "correct horse canary staple"

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from engine.events import EventKind
-from settlement.actions import ActionKind, ActionState
-from settlement.batch import encode_call
-from settlement.deposit_address import deposit_address
-from settlement.devchain import DevChain
-from settlement.eip712 import KeyGrant, grant_digest
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionKind, ActionState
 from settlement.ports import TradeState
-from settlement.watcher import (
+from settlement.protocol.deposit_address import deposit_address
+from settlement.protocol.eip712 import KeyGrant, grant_digest
+from settlement.watching.watcher import (
     Deposited,
     ExitCancelled,
     ExitFinished,

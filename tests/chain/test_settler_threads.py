@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from settlement.actions import ActionState
-from settlement.devchain import DevChain
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionState
 from tests.chain.conftest import Clock
 from tests.chain.road import BOB, Road
 

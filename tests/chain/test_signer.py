@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from settlement.devchain import dev_secret
-from settlement.eip712 import recover
-from settlement.signer import KeystoreRefusedError, KeystoreSigner, SecretSigner, Transaction
+from settlement.chain.dev.devchain import dev_secret
+from settlement.chain.signer import KeystoreRefusedError, KeystoreSigner, SecretSigner, Transaction
+from settlement.protocol.eip712 import recover
 
 SECRET = dev_secret(3)
 PLAIN = Transaction(31337, 7, b"\x22" * 20, b"\xaa", 50_000, 10**10, 10**9, 5)

@@ -11,20 +11,20 @@ from eth_account import Account
 from eth_account.typed_transactions import TypedTransaction
 from hexbytes import HexBytes
 
-from settlement.actions import ActionKind, ActionState
-from settlement.attachments import ZERO_REF, SignedWithdrawal
-from settlement.batch import encode_call
-from settlement.chain import Sent
-from settlement.devchain import DevChain
-from settlement.eip712 import (
+from settlement.batches.encode import encode_call
+from settlement.chain.chain import Sent
+from settlement.chain.dev.devchain import DevChain
+from settlement.chain.reverts import why_refused
+from settlement.outbox.actions import ActionKind, ActionState
+from settlement.protocol.eip712 import (
     KeyGrant,
     countersignature_digest,
     grant_digest,
     keccak256,
     withdrawal_digest,
 )
-from settlement.refusals import why_refused
-from settlement.watcher import EXCHANGE_EVENTS, TRANSFER
+from settlement.protocol.evidence import ZERO_REF, SignedWithdrawal
+from settlement.watching.watcher import EXCHANGE_EVENTS, TRANSFER
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DELAYS, NS, OPERATOR, Road, transact
 from tests.sim.contract import WITHDRAWN, Ledgers, Machine, RefusedError, Terms, output_of

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from settlement.devchain import DevChain, start_devchain
-from settlement.outbox import Outbox
+from settlement.chain.dev.devchain import DevChain, start_devchain
+from settlement.outbox.outbox import Outbox
 from tests.chain.conftest import Clock
 from tests.chain.road import NS, Road
 

@@ -13,8 +13,8 @@ from engine.journal import DirectoryReader, DirectoryStorage, Journal
 from engine.journal.reader import Reader, limits_of
 from engine.types import Side
 from gateway.cli import app
-from settlement.acknowledgements import Acknowledger
-from settlement.devchain import DevChain
+from settlement.batches.acknowledgements import Acknowledger
+from settlement.chain.dev.devchain import DevChain
 from tests.chain.conftest import Clock
 from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, CAROL, LANE, Road
 from tests.chain.test_audit import Log, live

@@ -2,8 +2,8 @@
 
 import pytest
 
-from settlement.artifacts import abi_entry, abi_types
-from settlement.watcher import EXCHANGE_EVENTS, TRANSFER, Event
+from settlement.protocol.abi import abi_entry, abi_types
+from settlement.watching.watcher import EXCHANGE_EVENTS, TRANSFER, Event
 
 
 @pytest.mark.parametrize("event", [*EXCHANGE_EVENTS, TRANSFER], ids=lambda event: event.signature)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from engine.types import Side
-from settlement.actions import ActionKind, ActionState, Call
-from settlement.batch import TRANSACTION_GAS_MAX
-from settlement.chain import Sending, Sent
-from settlement.devchain import DevChain
-from settlement.sealer import TOO_LARGE_PATIENCE_NS
-from settlement.troubles import ClocksDiffer, TooLarge, Unsent
+from settlement.batches.encode import TRANSACTION_GAS_MAX
+from settlement.batches.sealer import TOO_LARGE_PATIENCE_NS
+from settlement.chain.chain import Sending, Sent
+from settlement.chain.dev.devchain import DevChain
+from settlement.outbox.actions import ActionKind, ActionState, Call
+from settlement.outbox.troubles import ClocksDiffer, TooLarge, Unsent
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, LANE, NS, OPERATOR, Road
 from tests.chain.test_refused_batches import undo

@@ -19,7 +19,7 @@ from engine.core import Engine
 from engine.journal import DirectoryStorage, Journal
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
-from settlement.attachments import DepositEvidence, SignedOrder, decode
+from settlement.protocol.evidence import DepositEvidence, SignedOrder, decode
 
 ROOT = Path(__file__).parents[2]
 TELL = "import sys; from gateway.cli import main; sys.argv[0] = 'tillbook'; main()"

@@ -14,10 +14,10 @@ from engine.journal.snapshot import write_snapshot
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import keep
 from engine.types import Side
-from gateway.archive import read_manifest
 from gateway.cli import app
-from settlement import merkle
-from settlement.itemlog import item_of
+from settlement.audit.export import read_manifest
+from settlement.batches.log_items import item_of
+from settlement.protocol import merkle
 from tests.journal.rig import ROOM_STEP, batches_of
 from tests.journal.test_a_poisoned_command_halts_one_market import (
     LIMITS,

@@ -11,7 +11,7 @@ import pytest
 from engine.core import Engine
 from engine.journal import DirectoryReader
 from engine.sequencer.replay import Replay
-from gateway.archive import EventLog, differences, read_manifest, replay_files
+from settlement.audit.export import EventLog, differences, read_manifest, replay_files
 
 GOLDEN = Path(__file__).parent / "golden"
 RELEASES = sorted(path for path in GOLDEN.iterdir() if path.is_dir())

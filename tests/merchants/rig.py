@@ -28,8 +28,20 @@ from merchants.prices import PriceTerms
 from merchants.refusal import Refusal
 from merchants.service import Merchants
 from merchants.webhooks.egress import Answer, HttpEgress
-from settlement.admission import EXPIRY_MAX_S, Admission
-from settlement.attachments import (
+from settlement.orders.admission import EXPIRY_MAX_S, Admission
+from settlement.orders.catalog import Catalog
+from settlement.orders.nonces import Refused
+from settlement.orders.session_keys import KeyBook
+from settlement.ports import Balance, TradeState
+from settlement.protocol.eip712 import (
+    Domain,
+    address_of_secret,
+    grant_digest,
+    keccak256,
+    order_digest,
+    sign,
+)
+from settlement.protocol.evidence import (
     AccountOpened,
     DepositEvidence,
     MarketListing,
@@ -39,18 +51,6 @@ from settlement.attachments import (
     TradeBusted,
     encode,
 )
-from settlement.catalog import Catalog
-from settlement.eip712 import (
-    Domain,
-    address_of_secret,
-    grant_digest,
-    keccak256,
-    order_digest,
-    sign,
-)
-from settlement.keys import KeyBook
-from settlement.nonces import Refused
-from settlement.ports import Balance, TradeState
 
 NS = 10**9
 START_S = 1_800_000_000

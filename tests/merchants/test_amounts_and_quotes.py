@@ -10,8 +10,8 @@ from merchants.amounts import (
     raw_covering,
 )
 from merchants.quotes import limit_ticks, quote_lots, quote_proceeds, ticks_covering
-from settlement.catalog import Market, Token
-from settlement.checksum import address_of_text, checksum_address
+from settlement.orders.catalog import Market, Token
+from settlement.protocol.checksum import address_of_text, checksum_address
 from tests.merchants.rig import FEE_PPM, LOT, TICK
 
 BASE = Token(0, "TOKEN", b"\xaa" * 20, 18, 10**10)

@@ -9,7 +9,7 @@ import pytest
 
 from engine.types import fee_pips
 from merchants.invoices import InvoiceRequest
-from settlement.eip712 import grant_digest, sign
+from settlement.protocol.eip712 import grant_digest, sign
 from tests.merchants.rig import (
     CONFIRMATIONS,
     DOLLAR,

@@ -9,7 +9,7 @@ from merchants.checkout import checkout_of
 from merchants.invoices import InvoiceRequest
 from merchants.model import Invoice
 from merchants.refusal import Refusal
-from settlement.eip712 import address_of_secret
+from settlement.protocol.eip712 import address_of_secret
 from tests.merchants.rig import (
     CONFIRMATIONS,
     DOLLAR,

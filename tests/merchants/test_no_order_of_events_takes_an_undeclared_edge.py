@@ -23,8 +23,8 @@ from merchants.lifecycles import (
     moved,
 )
 from merchants.model import Credit, Invoice
-from settlement.attachments import DepositEvidence, decode
-from settlement.eip712 import address_of_secret
+from settlement.protocol.eip712 import address_of_secret
+from settlement.protocol.evidence import DepositEvidence, decode
 from tests.merchants.rig import (
     DOLLAR,
     LOT,

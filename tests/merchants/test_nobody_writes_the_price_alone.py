@@ -11,7 +11,7 @@ from engine.types import Outcome, Side
 from merchants.invoices import InvoiceRequest
 from merchants.prices import NoPrice, Prices, PriceTerms
 from merchants.quotes import Quote
-from settlement.eip712 import address_of_secret
+from settlement.protocol.eip712 import address_of_secret
 from tests.merchants.rig import AGE_S, DOLLAR, MAKER_SECRET, TOKEN, USD, World, due_raw
 
 SECOND, THIEF, FRIEND = (bytes([n]) * 32 for n in (11, 12, 13))

@@ -6,8 +6,8 @@ from engine.types import Outcome, Side, fee_pips
 from merchants.checkout import checkout_of
 from merchants.invoices import InvoiceRequest
 from merchants.refusal import Refusal
-from settlement.attachments import OrderBits, decode
-from settlement.eip712 import order_digest, recover
+from settlement.protocol.eip712 import order_digest, recover
+from settlement.protocol.evidence import OrderBits, decode
 from tests.merchants.rig import (
     CONFIRMATIONS,
     DOLLAR,

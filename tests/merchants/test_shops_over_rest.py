@@ -3,7 +3,7 @@
 import pytest
 from starlette.testclient import TestClient
 
-from settlement.eip712 import KeyGrant, grant_digest, sign
+from settlement.protocol.eip712 import KeyGrant, grant_digest, sign
 from tests.merchants.rig import DOMAIN, MERCHANT, MERCHANT_SECRET, World
 from tests.merchants.site import OPERATOR_TOKEN, site
 

@@ -12,7 +12,7 @@ from engine.types import Outcome
 from merchants.accounts import StoreRequest, typed_grant
 from merchants.invoices import InvoiceRequest
 from merchants.keyring import FileKeyring
-from settlement.eip712 import grant_digest, recover, sign
+from settlement.protocol.eip712 import grant_digest, recover, sign
 from tests.merchants.rig import (
     DOMAIN,
     MAKER_SECRET,

@@ -15,8 +15,13 @@ from engine.events import EVENT, EventKind
 from engine.frames import Committed
 from engine.reference import Engine
 from engine.types import Limits, MoneyFlag
-from settlement.actions import ActionKind, ActionState
-from settlement.attachments import (
+from settlement.batches.builder import Payout
+from settlement.batches.sealer import Sealer, Sealing
+from settlement.chain.chain import Block, Log
+from settlement.orders.catalog import Catalog
+from settlement.outbox.actions import ActionKind, ActionState
+from settlement.outbox.outbox import Outbox
+from settlement.protocol.evidence import (
     ZERO_REF,
     AccountOpened,
     DepositEvidence,
@@ -26,12 +31,7 @@ from settlement.attachments import (
     WithdrawalReturned,
     encode,
 )
-from settlement.catalog import Catalog
-from settlement.chain import Block, Log
-from settlement.draft import Payout
-from settlement.outbox import Outbox
-from settlement.returns import WITHDRAWN_TOPIC, Returns
-from settlement.sealer import Sealer, Sealing
+from settlement.repair.reversals import WITHDRAWN_TOPIC, Returns
 from tests.admission.rig import ALICE, DOMAIN, NS, START, USD
 from tests.chain.road import OPERATOR
 

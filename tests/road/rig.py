@@ -11,13 +11,13 @@ from engine.journal import Journal
 from engine.reference import Engine
 from engine.sequencer.pipeline import QUEUE_MAX, Pipeline
 from engine.sequencer.sequencer import Sequencer
-from gateway.exchange import Exchange
-from settlement.admission import Admission
-from settlement.attachments import ZERO_REF, DepositEvidence, TokenListing
-from settlement.catalog import Catalog
-from settlement.keys import KeyBook
-from settlement.sealer import EXIT_DELAY_S
-from settlement.withdrawals import Withdrawals
+from settlement.batches.sealer import EXIT_DELAY_S
+from settlement.exchange import Exchange
+from settlement.orders.admission import Admission
+from settlement.orders.catalog import Catalog
+from settlement.orders.session_keys import KeyBook
+from settlement.orders.withdrawals import Withdrawals
+from settlement.protocol.evidence import ZERO_REF, DepositEvidence, TokenListing
 from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
 from tests.journal.rig import MemoryStorage
 

@@ -11,8 +11,8 @@ from gateway.demo.actors import MAKER_ONE, MAKER_TWO
 from gateway.demo.wallet import Wallet
 from gateway.stack import Stack, sandbox_settings
 from gateway.userstream import balances_channel, orders_channel
-from settlement.devchain import dev_secret
-from settlement.sealer import EXPIRED
+from settlement.batches.sealer import EXPIRED
+from settlement.chain.dev.devchain import dev_secret
 from tests.road.test_an_orderly_stop_settles_first import funded
 
 NS = 10**9

@@ -7,7 +7,7 @@ from engine.types import Side
 from gateway.demo.actors import MAKER_ONE
 from gateway.demo.wallet import Wallet
 from gateway.stack import Stack, sandbox_settings
-from settlement.devchain import dev_secret
+from settlement.chain.dev.devchain import dev_secret
 from tests.road.test_an_orderly_stop_settles_first import funded
 
 

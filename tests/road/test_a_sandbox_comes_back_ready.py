@@ -16,10 +16,10 @@ from engine.types import PIPS_PER_TOKEN
 from gateway.demo.actors import CUSTOMER
 from gateway.demo.funding import fill_vault
 from gateway.demo.wallet import Wallet
-from settlement.catalog import Token
-from settlement.chain import node_at
-from settlement.deploy import Deployment
-from settlement.devchain import dev_secret, find_anvil
+from settlement.chain.chain import node_at
+from settlement.chain.deploy import Deployment
+from settlement.chain.dev.devchain import dev_secret, find_anvil
+from settlement.orders.catalog import Token
 from tests.road.test_run_is_a_usable_exchange import Running, ask, until
 
 PIPS = 7 * PIPS_PER_TOKEN

@@ -13,13 +13,13 @@ from engine.types import Side
 from gateway.channels import Channels
 from gateway.marketdata import MarketData
 from gateway.userstream import UserStream
-from settlement.acknowledgements import Acknowledger
-from settlement.attachments import ExitEvidence
-from settlement.depositbook import DepositBook
-from settlement.outbox import Outbox
+from settlement.batches.acknowledgements import Acknowledger
+from settlement.batches.sealer import Sealer, Sealing
+from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
-from settlement.returns import Returns
-from settlement.sealer import Sealer, Sealing
+from settlement.protocol.evidence import ExitEvidence
+from settlement.repair.reversals import Returns
+from settlement.watching.deposits import DepositBook
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,

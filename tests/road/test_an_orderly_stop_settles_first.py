@@ -8,8 +8,8 @@ from gateway.demo.actors import MAKER_ONE, MAKER_TWO
 from gateway.demo.funding import fill_vault
 from gateway.demo.wallet import Wallet
 from gateway.stack import Stack, sandbox_settings
-from settlement.devchain import dev_secret
-from settlement.outbox import Outbox
+from settlement.chain.dev.devchain import dev_secret
+from settlement.outbox.outbox import Outbox
 
 NEVER_NS = 10**18
 POLLS_MAX = 2_000

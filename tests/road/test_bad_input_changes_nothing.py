@@ -19,7 +19,7 @@ from gateway.demo.client import Client, Refused, order_document
 from gateway.demo.funding import fill_vault
 from gateway.demo.wallet import Wallet
 from gateway.stack import Stack, sandbox_settings
-from settlement.devchain import dev_secret
+from settlement.chain.dev.devchain import dev_secret
 
 LONG_SECONDS = 60
 LANE = 0x8000

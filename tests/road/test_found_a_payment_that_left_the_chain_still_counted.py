@@ -6,7 +6,7 @@ place in its block counted twice. Now the chain loop takes back what it has show
 
 import asyncio
 
-from settlement.watcher import LogId, Transferred
+from settlement.watching.watcher import LogId, Transferred
 from tests.admission.rig import ALICE, BOB, TOKEN
 from tests.road.test_what_the_chain_shows_is_booked_once import DEPTH, ShownChain, Watched
 

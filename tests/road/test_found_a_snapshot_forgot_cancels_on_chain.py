@@ -8,9 +8,9 @@ from engine.types import Outcome, Side
 from gateway.demo.actors import MAKER_ONE
 from gateway.demo.wallet import Wallet
 from gateway.stack import Stack, sandbox_settings
-from settlement.batch import encode_call
-from settlement.devchain import dev_secret
-from settlement.watcher import REORG_BLOCKS_MAX
+from settlement.batches.encode import encode_call
+from settlement.chain.dev.devchain import dev_secret
+from settlement.watching.watcher import REORG_BLOCKS_MAX
 from tests.road.test_an_orderly_stop_settles_first import funded
 
 LANE, OTHER_LANE = 0x8000, 0x8001

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.types import MONEY_MAX
-from gateway.chainloop import ChainLoop
-from settlement.chain import Block, Log
-from settlement.depositbook import DepositBook
-from settlement.outbox import Outbox
-from settlement.unbooked import Unbooked
-from settlement.watcher import EXCHANGE_EVENTS, TRANSFER, Deposited, Watcher, value_of
+from settlement.chain.chain import Block, Log
+from settlement.outbox.outbox import Outbox
+from settlement.watching.deposits import DepositBook
+from settlement.watching.unbooked import Unbooked
+from settlement.watching.watcher import EXCHANGE_EVENTS, TRANSFER, Deposited, Watcher, value_of
+from settlement.worker import ChainLoop
 from tests.admission.rig import ALICE, BOB, OTHER, TOKEN, USD
 from tests.road.rig import House
 from tests.road.test_what_the_chain_shows_is_booked_once import ShownChain, Till

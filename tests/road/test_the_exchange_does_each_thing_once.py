@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from engine.types import MONEY_MAX, Outcome, Side
-from settlement.attachments import ExitEvidence
+from settlement.protocol.evidence import ExitEvidence
 from tests.admission.rig import (
     ALICE,
     BOB,

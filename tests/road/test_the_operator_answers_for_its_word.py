@@ -12,11 +12,11 @@ from gateway.keyfiles import acknowledging_signer
 from gateway.rest.sandbox import SandboxShop
 from gateway.stack import BOND_RAW
 from merchants.prices import PriceTerms
-from settlement.batch import encode_call
-from settlement.chain import CallRevertedError
-from settlement.devchain import dev_secret
-from settlement.eip712 import acknowledgement_digest
-from settlement.refusals import in_words
+from settlement.batches.encode import encode_call
+from settlement.chain.chain import CallRevertedError
+from settlement.chain.dev.devchain import dev_secret
+from settlement.chain.reverts import in_words
+from settlement.protocol.eip712 import acknowledgement_digest
 from tests.chain.conftest import until
 from tests.chain.permits import deposit_with_permit
 from tests.road.test_bad_input_changes_nothing import LANE, Running

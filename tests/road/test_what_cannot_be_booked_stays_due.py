@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from engine.types import MONEY_MAX, Outcome
-from settlement.outbox import Outbox
-from settlement.returns import Return
-from settlement.watcher import ExitFinished, ExitRequested, LogId
+from settlement.outbox.outbox import Outbox
+from settlement.repair.reversals import Return
+from settlement.watching.watcher import ExitFinished, ExitRequested, LogId
 from tests.admission.rig import ALICE, BOB, LIMITS, OTHER, TOKEN, USD
 from tests.road.rig import GatedStorage
 from tests.road.test_what_the_chain_shows_is_booked_once import (

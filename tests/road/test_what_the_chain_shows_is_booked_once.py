@@ -4,13 +4,12 @@ import asyncio
 from pathlib import Path
 
 from engine.types import Outcome, Side
-from gateway.chainloop import ChainLoop
-from settlement.attachments import ZERO_REF
-from settlement.chain import ChainUnavailableError
-from settlement.depositbook import DepositBook
-from settlement.outbox import Outbox
-from settlement.unbooked import Unbooked
-from settlement.watcher import (
+from settlement.chain.chain import ChainUnavailableError
+from settlement.outbox.outbox import Outbox
+from settlement.protocol.evidence import ZERO_REF
+from settlement.watching.deposits import DepositBook
+from settlement.watching.unbooked import Unbooked
+from settlement.watching.watcher import (
     CancelRequested,
     Deposited,
     ExitCancelled,
@@ -22,6 +21,7 @@ from settlement.watcher import (
     Sighting,
     Transferred,
 )
+from settlement.worker import ChainLoop
 from tests.admission.rig import ALICE, ALICES_KEY, BOB, LANE, OTHER, TOKEN, USD, grant_for
 from tests.road.rig import LONG_SECONDS, GatedStorage, House, settle_down
 

@@ -2,7 +2,7 @@
 
 ``Blocks`` is the chain itself: transactions wait in a pool, blocks carry them out on a copy of
 ``Ledgers``, a reorganisation goes back to an older copy. ``Node`` is how the product sees it: the
-``settlement.chain.Chain`` protocol, where every call may fail before or after it took effect and
+``settlement.chain.chain.Chain`` protocol, where every call may fail before or after it took effect and
 every answer may be as old as a node that lags.
 """
 
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from settlement.chain import (
+from settlement.chain.chain import (
     Block,
     BlockTag,
     CallRevertedError,
@@ -24,8 +24,8 @@ from settlement.chain import (
     Sending,
     Sent,
 )
-from settlement.eip712 import address_of_secret, keccak256, sign
-from settlement.signer import Transaction
+from settlement.chain.signer import Transaction
+from settlement.protocol.eip712 import address_of_secret, keccak256, sign
 from tests.sim.contract import Ledgers, Machine, RefusedError, output_of
 
 BASE_FEE: Final = 10**9
@@ -55,7 +55,7 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 class SimSigner:
-    """``settlement.signer.Signer``; digests are signed for real, transactions are just framed."""
+    """``settlement.chain.signer.Signer``; digests are signed for real, transactions are just framed."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -239,7 +239,7 @@ class Weather(NamedTuple):
 
 
 class Node:
-    """``settlement.chain.Chain`` over ``Blocks``."""
+    """``settlement.chain.chain.Chain`` over ``Blocks``."""
 
     def __init__(self, blocks: Blocks, dice: Random, count: Callable[[str], None]) -> None:
         self.blocks = blocks

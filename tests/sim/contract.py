@@ -2,7 +2,7 @@
 
 Vault, exits, keys, invoice addresses and two test tokens behind one ``execute``, which takes the
 very calldata that goes to the real ones and answers with the very logs. Money and replay rules of a
-batch come from ``settlement.mirror``, which tests hold to the real contract. Left out, because
+batch come from ``tests.chain.contract_model``, which tests hold to the real contract. Left out, because
 nothing in the simulator calls it: administration, fee sweeps, the dead man's switch.
 """
 
@@ -11,13 +11,12 @@ from typing import Final, NamedTuple
 
 from msgspec import structs
 
-from settlement import merkle
-from settlement.artifacts import abi_types, artifact
-from settlement.attachments import OrderBits, SignedOrder, SignedWithdrawal
-from settlement.batch import EncodedBatch, Header, SettledTrade, next_head, trade_leaf
-from settlement.deploy import Deployment
-from settlement.deposit_address import deposit_address
-from settlement.eip712 import (
+from settlement.batches.encode import EncodedBatch, Header, SettledTrade, next_head, trade_leaf
+from settlement.chain.deploy import Deployment
+from settlement.protocol import merkle
+from settlement.protocol.abi import abi_types, artifact
+from settlement.protocol.deposit_address import deposit_address
+from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
     countersignature_digest,
@@ -27,8 +26,8 @@ from settlement.eip712 import (
     recover,
     withdrawal_digest,
 )
-from settlement.mirror import Mirror, RefusedError
-from settlement.watcher import (
+from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
+from settlement.watching.watcher import (
     DEPOSITED,
     EXIT_CANCELLED,
     EXIT_FINISHED,
@@ -38,6 +37,7 @@ from settlement.watcher import (
     TRANSFER,
     Event,
 )
+from tests.chain.contract_model import Mirror, RefusedError
 
 WITHDRAWN: Final = Event("Withdrawn(address,address,address,uint64,uint64)", (0, 1))
 CLOCK_TOLERANCE: Final = 15
@@ -48,7 +48,7 @@ SELL_SIDE: Final = 2
 
 
 class Listed(NamedTuple):
-    """A token of the exchange; ``unit_scale`` as in ``settlement.catalog``."""
+    """A token of the exchange; ``unit_scale`` as in ``settlement.orders.catalog``."""
 
     address: bytes
     unit_scale: int

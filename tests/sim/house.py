@@ -19,26 +19,26 @@ from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snap
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
-from gateway.chainloop import ChainLoop
 from gateway.desk import SettlementDesk
-from gateway.exchange import Exchange
-from gateway.reconciliation import Reconciliation
 from merchants.database import open_database
 from merchants.prices import PriceTerms
 from merchants.service import Merchants
-from settlement.admission import Admission
-from settlement.attachments import TokenListing
-from settlement.catalog import Catalog, ChangesOfTerms
-from settlement.depositbook import DepositBook
-from settlement.keys import KeyBook
-from settlement.outbox import Outbox
-from settlement.reconcile import Reconciler
-from settlement.sealer import Sealing
+from settlement.audit.reconcile import Reconciler
+from settlement.batches.sealer import Sealing
+from settlement.exchange import Exchange
+from settlement.halts import Reconciliation
+from settlement.orders.admission import Admission
+from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.session_keys import KeyBook
+from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.outbox import Outbox
+from settlement.outbox.submitter import Policy
+from settlement.protocol.evidence import TokenListing
 from settlement.settler import open_settler
-from settlement.submitter import Policy
-from settlement.unbooked import Unbooked
-from settlement.watcher import Watcher
-from settlement.withdrawals import Withdrawals
+from settlement.watching.deposits import DepositBook
+from settlement.watching.unbooked import Unbooked
+from settlement.watching.watcher import Watcher
+from settlement.worker import ChainLoop
 from tests.sim.chain import Node, SimSigner
 from tests.sim.contract import Machine, Terms
 from tests.sim.storage import SimStorage

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from settlement.artifacts import abi_types
-from settlement.eip712 import keccak256
+from settlement.protocol.abi import abi_types
+from settlement.protocol.eip712 import keccak256
 from tests.sim.chain import Blocks
 
 STRANGER: Final = b"\x5a" * 20

@@ -14,9 +14,15 @@ import msgspec
 from engine.receipt import Receipt
 from engine.types import Outcome
 from merchants.webhooks.egress import Answer
-from settlement.attachments import ZERO_REF, OrderBits, SignedOrder, SignedWithdrawal
-from settlement.batch import encode_call
-from settlement.eip712 import Domain, address_of_secret, order_digest, sign, withdrawal_digest
+from settlement.batches.encode import encode_call
+from settlement.protocol.eip712 import (
+    Domain,
+    address_of_secret,
+    order_digest,
+    sign,
+    withdrawal_digest,
+)
+from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder, SignedWithdrawal
 from tests.sim.contract import Listed
 from tests.sim.house import LOT_PIPS, NS, TICK_PIPS
 

@@ -9,7 +9,7 @@ from engine.journal import Batch, Journal
 from engine.journal.mark import Mark, write_mark
 from engine.journal.reader import Damage, Tail
 from engine.sequencer.sequencer import Sequencer
-from settlement.outbox import ActionState, Outbox
+from settlement.outbox.outbox import ActionState, Outbox
 from tests.sim.contract import Ledgers, Machine
 from tests.sim.house import Parts
 

@@ -8,9 +8,9 @@ from merchants.database import transaction
 from merchants.invoices import least_pips
 from merchants.lifecycles import ConversionState, DeliveryState, InvoiceState
 from merchants.model import Conversion, Delivery, Event, Invoice
-from settlement.actions import Action, ActionKind, ActionState
-from settlement.returns import withdrawal_of
-from settlement.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested
+from settlement.outbox.actions import Action, ActionKind, ActionState
+from settlement.repair.reversals import withdrawal_of
+from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested
 from tests.sim.disk import Disk
 from tests.sim.house import NS, House, sequencer_on
 from tests.sim.storage import SimStorage

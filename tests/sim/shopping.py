@@ -7,8 +7,8 @@ from merchants.accounts import StoreCreated, StoreRequest
 from merchants.invoices import InvoiceRequest
 from merchants.refusal import Refusal
 from merchants.service import InvoiceCreated
-from settlement.batch import encode_call
-from settlement.eip712 import address_of_secret, grant_digest, sign
+from settlement.batches.encode import encode_call
+from settlement.protocol.eip712 import address_of_secret, grant_digest, sign
 from tests.sim.house import NS, SYMBOL, House
 from tests.sim.witness import Violated
 

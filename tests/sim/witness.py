@@ -14,7 +14,7 @@ from engine.frames import Committed, Frame
 from engine.receipt import Receipt
 from engine.reference import Engine as Reference
 from engine.types import Limits, Outcome, Phase
-from settlement.attachments import (
+from settlement.protocol.evidence import (
     DepositEvidence,
     ExitEvidence,
     SignedOrder,

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from engine.journal import JournalCorrupt
 from engine.journal.journal import AMBIGUOUS, REVIEWED
-from settlement.chain import ChainUnavailableError
-from settlement.deploy import DeployedToken, Deployment
+from settlement.chain.chain import ChainUnavailableError
+from settlement.chain.deploy import DeployedToken, Deployment
 from tests.sim import market, shopping
 from tests.sim.chain import NOWHERE, Blocks, Node, SimSigner, Weather
 from tests.sim.contract import Terms

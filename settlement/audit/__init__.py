@@ -1,0 +1,1 @@
+"""Can anybody prove what happened, with nobody's help?"""

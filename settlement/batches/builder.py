@@ -1,0 +1,146 @@
+"""Does one more command's trades fit into this batch?
+
+A batch is cut on command boundaries, when the next command would not fit: too much gas, too many
+bytes, a second order on one lane half, or an order that is dead by the time the batch closes.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from settlement.batches.encode import (
+    CALLDATA_MAX,
+    TOKENS_PER_WORD,
+    SettledTrade,
+    calldata_size,
+    gas_bound,
+    lane_half,
+)
+from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
+
+NS: Final = 10**9
+
+
+class Group(NamedTuple):
+    """All trades of one command: they are settled together or not at all."""
+
+    sequence: int
+    time_ns: int
+    last_trade: int
+    """Number of its last trade; ``trades`` may lack some that were busted."""
+
+    trades: list[SettledTrade]
+
+
+class Payout(NamedTuple):
+    """A withdrawal that the ledger has debited."""
+
+    sequence: int
+    withdrawal: SignedWithdrawal
+    after_sequence: int
+    """The newest command with trades before it, zero if there was none. The contract pays when a
+    batch has covered that: whatever batches there are, and however they are cut or cut anew."""
+
+
+class Draft:
+    """A batch that is being filled."""
+
+    def __init__(self, gas_max: int, gas_ceiling: int, close_time_min: int) -> None:
+        """No batch closes before ``close_time_min`` (unix seconds), however old its trades are.
+
+        ``gas_max`` is where a batch is cut, ``gas_ceiling`` what the chain allows: between them a
+        command has a batch of its own.
+        """
+        self.groups: list[Group] = []
+        self._gas_max = min(gas_max, gas_ceiling)
+        self._gas_ceiling = gas_ceiling
+        self._close_time_min = close_time_min
+        self._orders: set[bytes] = set()
+        self._lanes: dict[tuple[bytes, int, bool], bytes] = {}
+        self._words: set[tuple[bytes, int]] = set()
+        self._trade_count = 0
+        self._expiry = 1 << 32
+
+    def is_stale(
+        self, waiting: Sequence[Group | Payout], gas_ceiling: int, close_time_min: int
+    ) -> bool:
+        """Return whether this is no longer the head of what is ``waiting``: begin again."""
+        return (gas_ceiling, close_time_min) != (self._gas_ceiling, self._close_time_min) or any(
+            mine != now for mine, now in zip(self.groups, waiting, strict=False)
+        )
+
+    def takes(self, group: Group, token_numbers: dict[bytes, int]) -> bool:
+        """Add ``group`` if batch rules allow it. The first one is refused only if no transaction
+        can carry it: see ``carried``."""
+        orders = {o.digest: o for trade in group.trades for o in (trade.buy, trade.sell)}
+        words = {word for order in orders.values() for word in _words_of(order, token_numbers)}
+        expiry = min((order.expiry for order in orders.values()), default=self._expiry)
+        expiry = min(self._expiry, expiry)
+        shape = (
+            len(self._orders) + len(orders.keys() - self._orders),
+            self._trade_count + len(group.trades),
+            len(self._words) + len(words - self._words),
+        )
+        gas_max = self._gas_max if self.groups else self._gas_ceiling
+        if not _fits(*shape, gas_max):
+            return False
+        closes = max(group.time_ns // NS, self._close_time_min)
+        if self.groups and (closes > expiry or self._meets_lane(orders)):
+            return False
+        for order in orders.values():
+            half = lane_half(order)
+            if half is not None:
+                self._lanes[half] = order.digest
+        self.groups.append(group)
+        self._orders.update(orders)
+        self._words.update(words)
+        self._expiry = expiry
+        self._trade_count += len(group.trades)
+        return True
+
+    def _meets_lane(self, orders: dict[bytes, SignedOrder]) -> bool:
+        """Would a second order enter a lane half? On chain the first would be dead at once."""
+        halves = ((lane_half(order), digest) for digest, order in orders.items())
+        return any(
+            half is not None and self._lanes.get(half, digest) != digest for half, digest in halves
+        )
+
+
+def carried(group: Group, gas_ceiling: int, token_numbers: dict[bytes, int]) -> int:
+    """Return how many of the group's trades, from the first on, one transaction can carry."""
+    orders: dict[bytes, SignedOrder] = {}
+    words: set[tuple[bytes, int]] = set()
+    for count, trade in enumerate(group.trades):
+        for order in (trade.buy, trade.sell):
+            orders[order.digest] = order
+            words.update(_words_of(order, token_numbers))
+        if not _fits(len(orders), count + 1, len(words), gas_ceiling):
+            return count
+    return len(group.trades)
+
+
+def _fits(orders: int, trades: int, words: int, gas_max: int) -> bool:
+    return (
+        gas_bound(orders, trades, words) <= gas_max
+        and calldata_size(orders, trades, words) <= CALLDATA_MAX
+    )
+
+
+def dead_at(close_time: int, groups: Iterable[Group]) -> list[SettledTrade]:
+    """Return the trades that no batch closing at ``close_time`` can carry: an order is expired."""
+    return [
+        trade
+        for group in groups
+        for trade in group.trades
+        if min(trade.buy.expiry, trade.sell.expiry) < close_time
+    ]
+
+
+def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> list[tuple[bytes, int]]:
+    """Return the state words that settling ``order`` touches, as (account, index)."""
+    state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
+    indices = (
+        token_numbers[order.base] // TOKENS_PER_WORD,
+        token_numbers[order.quote] // TOKENS_PER_WORD,
+        state,
+    )
+    return [(order.account, index) for index in indices]

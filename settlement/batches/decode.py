@@ -1,0 +1,134 @@
+"""What does a batch that was sent say? Read the calldata of ``Exchange.settle`` back into orders.
+
+The head on chain binds header, trades and the orders behind them, so whoever has the calldata of a
+batch needs nobody's word: not for the orders, not for the trades, not for the order they came in.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+
+from settlement.batches.encode import Header, leaf_of, next_head, signed_fee_pips
+from settlement.protocol import merkle
+from settlement.protocol.abi import abi_types
+from settlement.protocol.eip712 import Domain, keccak256, order_digest, recover
+from settlement.protocol.evidence import OrderBits, SignedOrder
+
+_WORD_BITS: Final = 16
+_WORD_MASK: Final = (1 << _WORD_BITS) - 1
+
+
+class NoBatchError(ValueError):
+    """The bytes are no call of ``settle``."""
+
+
+class OpenedTrade(NamedTuple):
+    """One trade of a batch; amounts and fees in pips."""
+
+    buy: SignedOrder
+    sell: SignedOrder
+    base_pips: int
+    quote_pips: int
+    buy_fee_pips: int
+    sell_fee_pips: int
+
+    def leaf(self, index: int) -> bytes:
+        """Return the Merkle leaf of this trade as number ``index`` (from 0) of its batch."""
+        return leaf_of(
+            index,
+            self.buy.digest,
+            self.sell.digest,
+            self.base_pips,
+            self.quote_pips,
+            self.buy_fee_pips,
+            self.sell_fee_pips,
+        )
+
+
+class OpenedBatch(NamedTuple):
+    """A batch as the contract read it."""
+
+    header: Header
+    orders: list[SignedOrder]
+    trades: list[OpenedTrade]
+    leaves: list[bytes]
+    trades_root: bytes
+    head: bytes
+
+
+def open_batch(calldata: bytes, domain: Domain, tokens: list[bytes]) -> OpenedBatch:
+    """Return what ``calldata`` settles; ``tokens`` are the listed addresses by number on chain.
+
+    Raises ``NoBatchError``. Signers are recovered, not believed: an order that nobody signed has
+    an empty ``signer``.
+    """
+    types = abi_types("Exchange", "function", "settle")
+    if calldata[:4] != keccak256(f"settle({','.join(types)})".encode())[:4]:
+        raise NoBatchError("the call is not settle")
+    try:
+        header, keys, orders, trades = decode(types, calldata[4:])
+        opened = [_order(fields, keys, domain, tokens) for fields in orders]
+        listed = [_trade(fields, opened) for fields in trades]
+    except (DecodingError, IndexError) as error:
+        raise NoBatchError(f"the arguments of settle cannot be read: {error}") from error
+    leaves = [trade.leaf(index) for index, trade in enumerate(listed)]
+    root = merkle.root(leaves)
+    said = Header(*header)
+    return OpenedBatch(said, opened, listed, leaves, root, next_head(said, len(listed), root))
+
+
+def _order(
+    fields: tuple[int, int, bytes, bytes, bytes],
+    keys: tuple[int, ...],
+    domain: Domain,
+    tokens: list[bytes],
+) -> SignedOrder:
+    terms, place, ref, r, vs = fields
+    nonce, base_amount, quote_amount, expiry, max_fee_ppm = _unpacked(terms, 64, 64, 64, 32, 32)
+    flags, base, quote, base_word, _, state_word = _unpacked(place, 192, 8, 8, 16, 16, 16)
+    order = SignedOrder(
+        account=(keys[base_word] >> _WORD_BITS).to_bytes(20, "big"),
+        nonce=nonce,
+        flags=flags,
+        lane=0 if flags & OrderBits.SINGLE_SHOT else keys[state_word] & _WORD_MASK,
+        base=tokens[base],
+        quote=tokens[quote],
+        base_amount=base_amount,
+        quote_amount=quote_amount,
+        expiry=expiry,
+        max_fee_ppm=max_fee_ppm,
+        ref=ref,
+        signature=r + bytes([vs[0] & 0x7F]) + vs[1:] + bytes([27 + (vs[0] >> 7)]),
+        signer=b"",
+        digest=b"",
+    )
+    digest = order_digest(domain, order)
+    signer = recover(digest, order.signature)
+    return msgspec.structs.replace(order, digest=digest, signer=signer or b"")
+
+
+def _trade(word: int, orders: list[SignedOrder]) -> OpenedTrade:
+    buy, sell, buy_ppm, sell_ppm, base_pips, quote_pips = _unpacked(word, 48, 16, 32, 32, 64, 64)
+    return OpenedTrade(
+        orders[buy],
+        orders[sell],
+        base_pips,
+        quote_pips,
+        signed_fee_pips(quote_pips, _signed(buy_ppm)),
+        signed_fee_pips(quote_pips, _signed(sell_ppm)),
+    )
+
+
+def _unpacked(word: int, *widths: int) -> list[int]:
+    """Return the fields of ``word``, the first one on top (see ``Packing.sol``)."""
+    fields = []
+    for width in reversed(widths):
+        fields.append(word & (1 << width) - 1)
+        word >>= width
+    return fields[::-1]
+
+
+def _signed(ppm: int) -> int:
+    return ppm - (1 << 32) if ppm >> 31 else ppm

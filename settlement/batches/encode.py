@@ -1,0 +1,289 @@
+"""Which bytes settle these trades? Encode a batch for ``Exchange.settle`` and predict its head.
+
+Pure: the same header and trades give the same calldata, head and leaves, so batch k + 1 can be
+sealed and signed before batch k is mined. Other calls are encoded by ``encode_call``.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from eth_abi.abi import encode
+
+from engine.types import fee_pips
+from settlement.protocol import merkle
+from settlement.protocol.abi import abi_types, artifact
+from settlement.protocol.eip712 import SIGNATURE_SIZE, keccak256
+from settlement.protocol.evidence import OrderBits, SignedOrder
+
+GENESIS_HEAD: Final = bytes(32)
+FIRST_BATCH: Final = 1
+TOKENS_PER_WORD: Final = 3
+
+TOKENS_MAX: Final = 32
+"""The contract lists no more."""
+
+TRANSACTION_GAS_MAX: Final = 1 << 24
+"""EIP-7825: no block takes a transaction that may use more."""
+
+CALLDATA_MAX: Final = 127 * 1024
+"""Nodes pass on no transaction above 128 KiB; the rest is for its other fields. So few bytes hold
+819 orders or 4,064 words, and the 16 bits of an index are never short."""
+
+_CALLDATA_FIXED: Final = 4 + 32 * (6 + 3 + 3)
+"""Selector, header, and where the three lists begin and how long they are."""
+
+# Gas: measured worst cases with a margin; `tests/chain/test_batch.py` holds real batches below.
+_GAS_FIXED: Final = 130_000
+_GAS_PER_WORD: Final = 23_500
+_GAS_PER_ORDER: Final = 18_000
+_GAS_PER_TRADE: Final = 6_000
+_GAS_PER_TOKEN: Final = 24_500
+_MEMORY_WORDS: Final = 64
+
+_LEAF_TYPES: Final = (
+    "uint256",
+    "bytes32",
+    "bytes32",
+    "uint64",
+    "uint64",
+    "int64",
+    "int64",
+)
+_HEAD_TYPES: Final = ("(uint64,bytes32,uint64,bytes32,uint64,uint32)", "uint256", "bytes32")
+
+_UINT32: Final = 2**32
+"""Wraps a signed fee into its 32 bits."""
+
+
+class Header(NamedTuple):
+    """What the operator says about a batch; ``close_time`` in seconds, hashes 32 bytes."""
+
+    batch: int
+    prev_head: bytes
+    close_time: int
+    log_root: bytes
+    first_sequence: int
+    command_count: int
+
+
+class SettledTrade(NamedTuple):
+    """One trade with the evidence that both sides wanted it; amounts in pips.
+
+    A negative fee is a rebate, paid out of the other side's fee.
+    """
+
+    trade_id: int
+    sequence: int
+    time_ns: int
+    buy: SignedOrder
+    sell: SignedOrder
+    base_pips: int
+    quote_pips: int
+    buy_fee_ppm: int
+    sell_fee_ppm: int
+
+
+class EncodedBatch(NamedTuple):
+    """A sealed batch: what to send, what the head will be, and the leaves for receipts."""
+
+    header: Header
+    calldata: bytes
+    head: bytes
+    trades_root: bytes
+    gas_limit: int
+    leaves: list[bytes]
+
+
+class LaneClashError(ValueError):
+    """Two different orders of one lane half may not be in one batch: seal before the second."""
+
+    def __init__(self, account: bytes, lane: int, upper_half: bool) -> None:
+        half = "upper" if upper_half else "lower"
+        super().__init__(f"two orders on lane {lane:#x} ({half} half) of 0x{account.hex()}")
+        self.account = account
+        self.lane = lane
+        self.upper_half = upper_half
+
+
+def state_key(account: bytes, index: int) -> int:
+    """Return the key of state word ``index`` (a token group or a lane) of ``account``."""
+    return int.from_bytes(account, "big") << 16 | index
+
+
+def lane_half(order: SignedOrder) -> tuple[bytes, int, bool] | None:
+    """Return (account, lane, upper half) that ``order`` rests on; None if it is single-shot."""
+    if order.flags & OrderBits.SINGLE_SHOT:
+        return None
+    return order.account, order.lane, bool(order.flags & OrderBits.UPPER_HALF)
+
+
+def encode_batch(
+    header: Header, trades: list[SettledTrade], token_numbers: dict[bytes, int]
+) -> EncodedBatch:
+    """Encode ``trades`` (in trade order) as one batch.
+
+    ``token_numbers`` maps token addresses to their numbers on chain. Raises ``LaneClashError``
+    if two orders of one lane half meet, ``KeyError`` for a token without number.
+    """
+    orders = _orders_once(trades)
+    words = sorted({key for order in orders for key in _words_of(order, token_numbers)})
+    word_index = {key: index for index, key in enumerate(words)}
+    order_index = {order.digest: index for index, order in enumerate(orders)}
+
+    calldata = encode_call(
+        "settle",
+        tuple(header),
+        words,
+        [_order_tuple(order, token_numbers, word_index) for order in orders],
+        [_pack_trade(trade, order_index) for trade in trades],
+    )
+    leaves = [trade_leaf(index, trade) for index, trade in enumerate(trades)]
+    trades_root = merkle.root(leaves)
+    return EncodedBatch(
+        header=header,
+        calldata=calldata,
+        head=next_head(header, len(trades), trades_root),
+        trades_root=trades_root,
+        gas_limit=gas_bound(len(orders), len(trades), len(words)),
+        leaves=leaves,
+    )
+
+
+def next_head(header: Header, trade_count: int, trades_root: bytes) -> bytes:
+    """Return the contract's head after it settled this batch (see ``Heads.sol``)."""
+    return keccak256(encode(_HEAD_TYPES, (tuple(header), trade_count, trades_root)))
+
+
+def trade_leaf(index: int, trade: SettledTrade) -> bytes:
+    """Return the Merkle leaf of the batch's trade number ``index`` (from 0)."""
+    return leaf_of(
+        index,
+        trade.buy.digest,
+        trade.sell.digest,
+        trade.base_pips,
+        trade.quote_pips,
+        signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm),
+        signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm),
+    )
+
+
+def leaf_of(index: int, buy_digest: bytes, sell_digest: bytes, *pips: int) -> bytes:
+    """Return the leaf of trade ``index``; ``pips`` are base, quote, buyer's and seller's fee."""
+    return keccak256(encode(_LEAF_TYPES, (index, buy_digest, sell_digest, *pips)))
+
+
+def signed_fee_pips(quote_pips: int, fee_ppm: int) -> int:
+    """Return a fee, or a rebate as a negative one; both are rounded towards zero."""
+    return fee_pips(quote_pips, fee_ppm) if fee_ppm >= 0 else -fee_pips(quote_pips, -fee_ppm)
+
+
+def encode_call(name: str, *args: Any, contract: str = "Exchange") -> bytes:
+    """Return calldata for function ``name`` of ``contract``; types come from the committed ABI.
+
+    Structs are tuples in the ABI's order, addresses 20 bytes. Raises ``KeyError`` for an unknown
+    function and ``eth_abi.exceptions.EncodingError`` for arguments that do not fit.
+    """
+    types = abi_types(contract, "function", name)
+    selector = keccak256(f"{name}({','.join(types)})".encode())[:4]
+    return selector + encode(types, args)
+
+
+def encode_deployment(contract: str, *args: Any) -> bytes:
+    """Return creation code and constructor arguments of ``contract``: what a deployment sends."""
+    types = abi_types(contract, "constructor", "")
+    return artifact(contract).bytecode + encode(types, args)
+
+
+def gas_bound(orders: int, trades: int, words: int) -> int:
+    """Return gas that a batch of this shape never exceeds, whatever is in it (not an estimate).
+
+    Counts, not lists, so that the sealer can ask before it builds anything. Every word is taken for
+    cold and new, every order for signed by a session key, every token for one that had no fees yet.
+    """
+    tokens = min(2 * orders, TOKENS_MAX)
+    memory_words = _MEMORY_WORDS + 22 * orders + 14 * trades + 2 * words
+    return (
+        _GAS_FIXED
+        + _GAS_PER_WORD * words
+        + _GAS_PER_ORDER * orders
+        + _GAS_PER_TRADE * trades
+        + _GAS_PER_TOKEN * tokens
+        + 3 * memory_words
+        + memory_words * memory_words // 512
+    )
+
+
+def calldata_size(orders: int, trades: int, words: int) -> int:
+    """Return how many bytes a batch of this shape has."""
+    return _CALLDATA_FIXED + 32 * (words + 5 * orders + trades)
+
+
+def _orders_once(trades: list[SettledTrade]) -> list[SignedOrder]:
+    """Return each order once, in order of first appearance."""
+    orders: dict[bytes, SignedOrder] = {}
+    lanes: dict[tuple[bytes, int, bool], bytes] = {}
+    for trade in trades:
+        for order in (trade.buy, trade.sell):
+            half = lane_half(order)
+            if half is not None and lanes.setdefault(half, order.digest) != order.digest:
+                raise LaneClashError(*half)
+            orders[order.digest] = order
+    return list(orders.values())
+
+
+def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> tuple[int, int, int]:
+    """Return the keys of the words an order needs: base balance, quote balance, state."""
+    state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
+    return (
+        state_key(order.account, token_numbers[order.base] // TOKENS_PER_WORD),
+        state_key(order.account, token_numbers[order.quote] // TOKENS_PER_WORD),
+        state_key(order.account, state),
+    )
+
+
+def _order_tuple(
+    order: SignedOrder, token_numbers: dict[bytes, int], word_index: dict[int, int]
+) -> tuple[object, ...]:
+    terms = _packed(
+        (order.nonce, 64),
+        (order.base_amount, 64),
+        (order.quote_amount, 64),
+        (order.expiry, 32),
+        (order.max_fee_ppm, 32),
+    )
+    base_word, quote_word, state_word = (word_index[key] for key in _words_of(order, token_numbers))
+    place = _packed(
+        (order.flags, 8),
+        (token_numbers[order.base], 8),
+        (token_numbers[order.quote], 8),
+        (base_word, 16),
+        (quote_word, 16),
+        (state_word, 16),
+    )
+    return (terms, place, order.ref, *compact(order.signature))
+
+
+def _pack_trade(trade: SettledTrade, order_index: dict[bytes, int]) -> int:
+    return _packed(
+        (order_index[trade.buy.digest], 16),
+        (order_index[trade.sell.digest], 16),
+        (trade.buy_fee_ppm % _UINT32, 32),
+        (trade.sell_fee_ppm % _UINT32, 32),
+        (trade.base_pips, 64),
+        (trade.quote_pips, 64),
+    )
+
+
+def _packed(*fields: tuple[int, int]) -> int:
+    """Return (number, bits) fields side by side, the first one on top (see ``Packing.sol``)."""
+    word = 0
+    for number, bits in fields:
+        assert 0 <= number < 1 << bits, "checked at admission"
+        word = word << bits | number
+    return word
+
+
+def compact(signature: bytes) -> tuple[bytes, bytes]:
+    """Return (r, vs) of a signature r, s, v: EIP-2098, the top bit of ``vs`` is v - 27."""
+    assert len(signature) == SIGNATURE_SIZE and signature[64] in (27, 28), "checked at admission"
+    parity = (signature[64] - 27) << 7
+    return signature[:32], bytes([signature[32] | parity]) + signature[33:64]

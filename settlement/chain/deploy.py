@@ -1,0 +1,368 @@
+"""Where do the contracts live, and how do they get there on a development chain?
+
+A deployment is a plan of transactions at fixed nonces of one deployer, so each address is known
+before anything is sent and each step can be asked "are you done?". Interrupted anywhere, the same
+call goes on where it stopped; the record is written last. On a real chain the record is all that
+is read.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+import rlp  # type: ignore[import-untyped]
+
+from settlement.batches.encode import encode_call, encode_deployment
+from settlement.chain.chain import CallRevertedError, Chain, Receipt, Sending
+from settlement.chain.signer import Signer, Transaction
+from settlement.protocol.eip712 import Domain, keccak256
+
+DEPLOY_GAS: Final = 8_000_000
+CALL_GAS: Final = 500_000
+POLLS_MAX: Final = 10_000
+
+PERMIT2: Final = bytes.fromhex("000000000022d473030f116ddee9f6b43ac78ba3")
+"""Permit2 has this address on every chain that has it; where it is not, only that way is shut."""
+
+
+class DeploymentError(Exception):
+    """The contracts could not be deployed, or are not where the record says."""
+
+
+LEAST_WITHDRAWAL_PIPS: Final = 10**6
+"""The least payout of a token of which nobody has said another: a hundredth of it."""
+
+
+class TokenPlan(NamedTuple):
+    """A token to list; ``address`` None deploys an open TestToken for it."""
+
+    name: str
+    symbol: str
+    decimals: int
+    address: bytes | None = None
+    least_withdrawal_pips: int = LEAST_WITHDRAWAL_PIPS
+    """Less than this is not paid out: it should be worth the gas of a payment."""
+
+    @property
+    def unit_scale(self) -> int:
+        """Return raw units in one pip if positive, pips in one raw unit if negative."""
+        if self.decimals >= 8:
+            return int(10 ** (self.decimals - 8))
+        return -int(10 ** (8 - self.decimals))
+
+
+class Delays(NamedTuple):
+    """The contract's delays in seconds; see reference of ``Exchange`` for what each guards."""
+
+    horizon: int = 24 * 3600
+    exit: int = 48 * 3600
+    deadman: int = 72 * 3600
+    custodian: int = 96 * 3600
+
+
+class BondPlan(NamedTuple):
+    """What the operator stakes on its word; the deployer is the bond's owner.
+
+    ``signer`` is whose acknowledgements the bond answers for. ``raw_amount`` of the token called
+    ``symbol`` is posted by the deployer; zero leaves that for later: anybody may post.
+    """
+
+    signer: bytes
+    symbol: str
+    raw_amount: int
+
+
+class DeployedToken(NamedTuple):
+    """A listed token; numbers on chain are positions in ``Deployment.tokens``."""
+
+    name: str
+    symbol: str
+    decimals: int
+    unit_scale: int
+    address: bytes
+
+
+class Deployment(NamedTuple):
+    """Where everything is; ``deploy_block`` is the first block that can hold a log of ours.
+
+    A record from before there were ``collector`` and ``bond`` has them empty.
+    """
+
+    chain_id: int
+    deploy_block: int
+    custodian: bytes
+    exchange: bytes
+    invoice_deposits: bytes
+    invoice_implementation: bytes
+    tokens: tuple[DeployedToken, ...]
+    collector: bytes = b""
+    bond: bytes = b""
+
+    @property
+    def domain(self) -> Domain:
+        """Return what signatures are bound to."""
+        return Domain(self.chain_id, self.exchange)
+
+    @property
+    def contracts(self) -> dict[str, bytes]:
+        """Return the address of each contract by its name; what there is not has none."""
+        named = {
+            "exchange": self.exchange,
+            "custodian": self.custodian,
+            "invoice_deposits": self.invoice_deposits,
+            "collector": self.collector,
+            "bond": self.bond,
+        }
+        return {name: address for name, address in named.items() if address}
+
+    def save(self, path: Path) -> None:
+        """Write the record so that a crash leaves the old one or the new one."""
+        fields = {
+            name: value.hex() if isinstance(value, bytes) else value
+            for name, value in self._asdict().items()
+        }
+        fields["tokens"] = [
+            {**token._asdict(), "address": token.address.hex()} for token in self.tokens
+        ]
+        aside = path.with_suffix(".new")
+        with aside.open("w") as file:
+            json.dump(fields, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a record. Raises OSError, and ``DeploymentError`` for another kind of file."""
+        try:
+            fields = json.loads(path.read_text())
+            tokens = tuple(
+                DeployedToken(**{**token, "address": bytes.fromhex(token["address"])})
+                for token in fields.pop("tokens")
+            )
+            addresses = {
+                name: bytes.fromhex(value)
+                for name, value in fields.items()
+                if isinstance(value, str)
+            }
+            return cls(
+                chain_id=fields["chain_id"],
+                deploy_block=fields["deploy_block"],
+                tokens=tokens,
+                **addresses,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DeploymentError(f"{path} is no deployment record: {error}") from error
+
+
+def connect(chain: Chain, path: Path) -> Deployment:
+    """Return the recorded deployment, after checking that this chain has it."""
+    deployment = Deployment.load(path)
+    if chain.chain_id != deployment.chain_id:
+        raise DeploymentError(
+            f"{path} is for chain {deployment.chain_id}, the node is on {chain.chain_id}"
+        )
+    if not chain.code(deployment.exchange):
+        raise DeploymentError(f"there is no contract at 0x{deployment.exchange.hex()}")
+    for contract in ("Collector", "Bond"):
+        address = deployment.contracts.get(contract.lower())
+        if address is not None:
+            _check_serves(chain, contract, address, deployment.exchange)
+    return deployment
+
+
+def check_acknowledger(chain: Chain, deployment: Deployment, signer: bytes) -> None:
+    """Raise ``DeploymentError`` if the bond, where there is one, answers for another key's word."""
+    if not deployment.bond:
+        return
+    bonded = chain.call(deployment.bond, encode_call("signer", contract="Bond"))[12:]
+    if bonded != signer:
+        raise DeploymentError(
+            f"the bond answers for the word of 0x{bonded.hex()}, we acknowledge as 0x{signer.hex()}"
+        )
+
+
+def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> tuple[int, int]:
+    """Return the contract's horizon and exit delay in seconds, if it takes batches of ``operator``.
+
+    Raises ``DeploymentError``.
+    """
+    appointed = chain.call(deployment.exchange, encode_call("operator"))[12:]
+    if appointed != operator:
+        raise DeploymentError(
+            f"the exchange takes batches of 0x{appointed.hex()}, we are 0x{operator.hex()}"
+        )
+    horizon, exit_delay = (
+        int.from_bytes(chain.call(deployment.exchange, encode_call(name)), "big")
+        for name in ("horizon", "exitDelay")
+    )
+    return horizon, exit_delay
+
+
+def created_address(deployer: bytes, nonce: int) -> bytes:
+    """Return the address of the contract that ``deployer`` creates at ``nonce``."""
+    return keccak256(bytes(rlp.encode([deployer, nonce])))[12:]
+
+
+class _Plan:
+    """Transactions of one deployer at nonces 0, 1, 2, ...: what is already mined is not sent."""
+
+    def __init__(self, chain: Chain, deployer: Signer) -> None:
+        self._chain = chain
+        self._deployer = deployer
+        self._nonce = 0
+        self._mined = chain.nonce(deployer.address, pending=False)
+
+    def create(self, code: bytes) -> bytes:
+        """Create a contract; return its address."""
+        address = created_address(self._deployer.address, self._nonce)
+        self._send(None, code, DEPLOY_GAS)
+        if not self._chain.code(address):
+            raise DeploymentError(
+                f"0x{self._deployer.address.hex()} has used nonce {self._nonce - 1} for something "
+                "else: give the deployer an account of its own"
+            )
+        return address
+
+    def call(self, to: bytes, calldata: bytes) -> None:
+        """Call a contract."""
+        self._send(to, calldata, CALL_GAS)
+
+    def _send(self, to: bytes | None, calldata: bytes, gas_limit: int) -> None:
+        nonce, self._nonce = self._nonce, self._nonce + 1
+        if nonce < self._mined:
+            return
+        tip = 10**9
+        fee = 2 * self._chain.base_fee() + tip
+        raw = self._deployer.sign_transaction(
+            Transaction(self._chain.chain_id, nonce, to, calldata, gas_limit, fee, tip)
+        )
+        sent = self._chain.send_raw(raw)
+        if sent.sending not in (Sending.ACCEPTED, Sending.ALREADY_KNOWN):
+            raise DeploymentError(f"deployment transaction {nonce} was refused: {sent.reason}")
+        receipt = self._wait(keccak256(raw))
+        if not receipt.succeeded:
+            raise DeploymentError(f"deployment transaction {nonce} reverted")
+
+    def _wait(self, tx_hash: bytes) -> Receipt:
+        for _ in range(POLLS_MAX):
+            receipt = self._chain.receipt(tx_hash)
+            if receipt is not None:
+                return receipt
+        raise DeploymentError(f"0x{tx_hash.hex()} was not mined")
+
+
+def deploy(
+    chain: Chain,
+    path: Path,
+    deployer: Signer,
+    operator: bytes,
+    tokens: tuple[TokenPlan, ...],
+    delays: Delays,
+    bond: BondPlan,
+) -> Deployment:
+    """Return the deployment recorded at ``path``; deploy it first where there is none.
+
+    ``deployer`` becomes admin, receiver of fees and owner of the bond. Its account must be used for
+    nothing else: that is what makes this safe to repeat, and what adds to a record that an older
+    version wrote what it lacks. For chains that mine at once. Raises ``DeploymentError``.
+    """
+    if path.exists():
+        recorded = connect(chain, path)
+        if recorded.bond:
+            return recorded
+    plan, admin = _Plan(chain, deployer), deployer.address
+    custodian = plan.create(encode_deployment("Custodian", admin, delays.custodian))
+    exchange = plan.create(
+        encode_deployment(
+            "Exchange",
+            admin,
+            operator,
+            admin,
+            custodian,
+            delays.horizon,
+            delays.exit,
+            delays.deadman,
+        )
+    )
+    plan.call(custodian, encode_call("proposeExchange", exchange, contract="Custodian"))
+    plan.call(custodian, encode_call("appointExchange", contract="Custodian"))
+    factory = plan.create(encode_deployment("InvoiceDeposits", exchange))
+    listed = tuple(_list(plan, exchange, token) for token in tokens)
+    collector = plan.create(encode_deployment("Collector", exchange, PERMIT2))
+    bonded = _bond(plan, admin, exchange, bond, tokens, listed)
+    implementation = chain.call(factory, encode_call("implementation", contract="InvoiceDeposits"))[
+        12:
+    ]
+    _check_wiring(chain, custodian, exchange, listed)
+    _check_bonded(chain, bonded, bond)
+    deployment = Deployment(
+        chain_id=chain.chain_id,
+        deploy_block=0,  # An embedded chain is short: reading it from the start costs nothing.
+        custodian=custodian,
+        exchange=exchange,
+        invoice_deposits=factory,
+        invoice_implementation=implementation,
+        tokens=listed,
+        collector=collector,
+        bond=bonded,
+    )
+    deployment.save(path)
+    return deployment
+
+
+def _check_wiring(
+    chain: Chain, custodian: bytes, exchange: bytes, tokens: tuple[DeployedToken, ...]
+) -> None:
+    """Hold the chain against the plan: a step that an earlier run sent may have reverted."""
+    if chain.call(custodian, encode_call("exchange", contract="Custodian"))[12:] != exchange:
+        raise DeploymentError("the custodian does not serve the exchange")
+    for number, token in enumerate(tokens):
+        answer = chain.call(exchange, encode_call("tokenNumber", token.address))
+        if int.from_bytes(answer, "big") != number:
+            raise DeploymentError(f"{token.symbol} is not token number {number}")
+
+
+def _check_serves(chain: Chain, contract: str, address: bytes, exchange: bytes) -> None:
+    try:
+        answer = chain.call(address, encode_call("exchange", contract=contract))
+    except CallRevertedError:
+        answer = b""
+    if answer[12:] != exchange:
+        raise DeploymentError(f"the {contract} at 0x{address.hex()} does not serve the exchange")
+
+
+def _check_bonded(chain: Chain, address: bytes, bond: BondPlan) -> None:
+    answer = chain.call(address, encode_call("bonded", contract="Bond"))
+    if int.from_bytes(answer, "big") < bond.raw_amount:
+        raise DeploymentError(f"the bond at 0x{address.hex()} does not have what was planned")
+
+
+def _bond(
+    plan: _Plan,
+    owner: bytes,
+    exchange: bytes,
+    bond: BondPlan,
+    tokens: tuple[TokenPlan, ...],
+    listed: tuple[DeployedToken, ...],
+) -> bytes:
+    """Create the bond and post what is planned; a test token is minted for it first."""
+    place = [planned.symbol for planned in tokens].index(bond.symbol)
+    token = listed[place].address
+    address = plan.create(encode_deployment("Bond", exchange, token, bond.signer, owner))
+    if not bond.raw_amount:
+        return address
+    if tokens[place].address is None:
+        plan.call(token, encode_call("mint", owner, bond.raw_amount, contract="TestToken"))
+    plan.call(token, encode_call("approve", address, bond.raw_amount, contract="TestToken"))
+    plan.call(address, encode_call("post", bond.raw_amount, contract="Bond"))
+    return address
+
+
+def _list(plan: _Plan, exchange: bytes, token: TokenPlan) -> DeployedToken:
+    address = token.address or plan.create(
+        encode_deployment("TestToken", token.name, token.symbol, token.decimals)
+    )
+    plan.call(exchange, encode_call("listToken", address, token.unit_scale))
+    return DeployedToken(token.name, token.symbol, token.decimals, token.unit_scale, address)

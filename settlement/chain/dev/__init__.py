@@ -1,0 +1,1 @@
+"""A chain on this machine, for sandboxes and tests."""

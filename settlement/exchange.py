@@ -1,0 +1,360 @@
+"""What can be asked of the exchange, whoever asks: REST, WebSocket, merchants or the watcher?
+
+One object with plain verbs over the pipeline. What can be refused comes back as a ``Receipt``;
+nothing here raises for what a client did, unless the ``charge`` of an order does.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+
+from engine.commands import Kind, command, list_market
+from engine.receipt import Receipt
+from engine.sequencer.pipeline import Pipeline
+from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
+from settlement.orders.admission import Admission
+from settlement.orders.catalog import Catalog, Market, Token
+from settlement.orders.nonces import NS, Refused
+from settlement.orders.withdrawals import Withdrawals
+from settlement.ports import AccountNonces, Balance, LaneNonce
+from settlement.protocol.eip712 import Domain
+from settlement.protocol.evidence import (
+    AccountOpened,
+    AnyAttachment,
+    DepositEvidence,
+    ExitEvidence,
+    MarketListing,
+    SignedOrder,
+    SignedWithdrawal,
+    TokenListing,
+    WithdrawalPaid,
+    WithdrawalReturned,
+    encode,
+)
+from settlement.repair.busts import Bust, bust_command, bust_evidence
+from settlement.repair.reversals import LatePayment, Return
+
+ORDER_ID_MAX: Final = 2**63 - 1
+
+
+class Book(Protocol):
+    """What the exchange reads from the engine."""
+
+    def available(self, account: int, token: int) -> int:
+        """Return free pips."""
+
+    def held(self, account: int, token: int) -> int:
+        """Return reserved pips."""
+
+    def supply(self, token: int) -> int:
+        """Return pips deposited and not withdrawn."""
+
+    def depth(self, market: int, side: Side, levels: int) -> list[tuple[int, int]]:
+        """Return (price_ticks, lots), best first."""
+
+
+class Exchange:
+    """The book and the ledger with every check in front (``settlement.ports.ExchangePort``)."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        book: Callable[[], Book],
+        catalog: Catalog,
+        admission: Admission,
+        domain: Domain,
+        clock_ns: Callable[[], int],
+        withdrawals: Withdrawals,
+    ) -> None:
+        """``book`` returns the engine as it is now: after a poisoned command it is another."""
+        self.catalog = catalog
+        self.domain = domain
+        self._pipeline = pipeline
+        self._book = book
+        self._admission = admission
+        self._clock_ns = clock_ns
+        self._withdrawals = withdrawals
+        self._opening = asyncio.Lock()
+        self._full_at: int | None = None
+        """How many accounts there were when the ledger had no room for one more."""
+        self._in_flight: dict[bytes, asyncio.Future[Receipt]] = {}
+
+    async def place(
+        self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
+    ) -> Receipt:
+        """Admit and sequence one signed order; the same digest again gives the first answer.
+
+        ``charge`` is told whose order is about to be written, and may raise to prevent it.
+        """
+        known = await self._known(order)
+        if known is not None:
+            return known
+        # Nothing is awaited from here until the order is queued: a nonce is spent for an order that
+        # will be in the journal, and orders are queued in the order of their admission.
+        full = self._pipeline.refusal(Kind.PLACE)
+        if full is not None:
+            return full
+        judged = self._admission.judge(order, self._clock_ns())
+        if isinstance(judged, Refused):
+            return Receipt(judged.outcome, detail=judged.detail)
+        if charge is not None:
+            charge(order.account)
+        self._admission.promise(order)
+        answer = self._pipeline.enqueue(judged, encode(order))
+        self._in_flight[order.digest] = answer
+        answer.add_done_callback(partial(self._answered, order.digest))
+        # Shielded: the client that hangs up is not the only one who may wait for this order.
+        return await asyncio.shield(answer)
+
+    async def cancel(self, account: bytes, order_id: int) -> Receipt:
+        """Take one resting order of ``account`` off the book."""
+        number = self.catalog.account_number(account)
+        if number is None or not 0 < order_id <= ORDER_ID_MAX:
+            return Receipt(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
+        full = self._pipeline.refusal(Kind.CANCEL)
+        if full is not None:
+            return full
+        frees_lane = self._admission.cancel_queued(account, order_id)
+        row = command(Kind.CANCEL, account=number, order_id=order_id)
+        answer = self._pipeline.enqueue(row)
+        if frees_lane:
+            answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
+        return await asyncio.shield(answer)
+
+    async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
+        """Debit the owner; settlement pays on chain after all earlier trades."""
+        token = self.catalog.token_by_address(withdrawal.token)
+        account = self.catalog.account_number(withdrawal.account)
+        if token is None or account is None:
+            unknown = Outcome.UNKNOWN_TOKEN if token is None else Outcome.UNKNOWN_ACCOUNT
+            return Receipt(unknown)
+        if withdrawal.expiry * NS <= self._clock_ns():
+            return Receipt(Outcome.ORDER_EXPIRED, detail={"expiry": str(withdrawal.expiry)})
+        if not 0 < withdrawal.amount <= MONEY_MAX:
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+        if token.pips_of(token.raw_of(withdrawal.amount)) != withdrawal.amount:
+            return Receipt(
+                Outcome.AMOUNT_OUT_OF_RANGE,
+                detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
+            )
+        full = self._pipeline.refusal(Kind.WITHDRAW)
+        if full is not None:
+            return full
+        now_ns = self._clock_ns()
+        refused = self._withdrawals.refusal(withdrawal, token, now_ns)
+        refused = refused or self._admission.admit_withdrawal(withdrawal, now_ns)
+        if refused is not None:
+            return Receipt(refused.outcome, detail=refused.detail)
+        row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
+        self._withdrawals.begun(withdrawal)
+        answer = self._pipeline.enqueue(row, encode(withdrawal))
+        answer.add_done_callback(partial(self._answered, withdrawal.digest))
+        answer.add_done_callback(lambda _: self._withdrawals.answered(withdrawal))
+        return await asyncio.shield(answer)
+
+    async def credit(
+        self, address: bytes, token: bytes, amount: int, evidence: DepositEvidence
+    ) -> Receipt:
+        """Credit a deposit seen on chain, opening the account if it is the first.
+
+        What the ledger has no room for is refused here, so that asking again costs no command.
+        """
+        listed = self.catalog.token_by_address(token)
+        if listed is None:
+            return Receipt(Outcome.UNKNOWN_TOKEN)
+        if not 0 < amount <= MONEY_MAX - self._book().supply(listed.number):
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+        account = await self._account(address)
+        if isinstance(account, Receipt):
+            return account
+        row = command(Kind.DEPOSIT, account=account, token=listed.number, amount=amount)
+        return await self._submit(row, evidence)
+
+    async def begin_exit(self, address: bytes, evidence: ExitEvidence) -> Receipt:
+        """Freeze an account that asked for its money on chain."""
+        account = await self._account(address)
+        if isinstance(account, Receipt):
+            return account
+        return await self._submit(command(Kind.EXIT_BEGIN, account=account), evidence)
+
+    async def end_exit(
+        self, address: bytes, token: bytes, amount: int, evidence: ExitEvidence
+    ) -> Receipt:
+        """Book what the chain has paid out (0 if the exit was withdrawn) and thaw the account.
+
+        It was there first: what the account does not have any more was that of a withdrawal which
+        is not paid yet.
+        """
+        listed = self.catalog.token_by_address(token)
+        account = self.catalog.account_number(address)
+        if listed is None or account is None:
+            return Receipt(Outcome.UNKNOWN_ACCOUNT)
+        if not 0 <= amount <= MONEY_MAX:
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+        unpaid = self._withdrawals.unpaid(address, token)
+        row = command(
+            Kind.EXIT_END,
+            account=account,
+            token=listed.number,
+            amount=amount,
+            price_ticks=unpaid.left if unpaid else 0,
+            flags=MoneyFlag.ALWAYS,
+        )
+        if unpaid:
+            evidence = msgspec.structs.replace(evidence, withdrawal=unpaid.sequence)
+        return await self._submit(row, evidence)
+
+    async def bust(self, bust: Bust) -> Receipt:
+        """Undo a trade that the contract refuses. A side that has spent what it has to give back
+        loses its orders, and owes what is missing then."""
+        return await self._submit(bust_command(self.catalog, bust.trade), bust_evidence(bust))
+
+    async def give_back(self, due: Return) -> Receipt:
+        """Credit a withdrawal that the contract never paid and can pay no more."""
+        account = self.catalog.account_number(due.account)
+        token = self.catalog.token_by_address(due.token)
+        assert account is not None and token is not None, "it was debited"
+        if due.amount > MONEY_MAX - self._book().supply(token.number):
+            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+        row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
+        return await self._submit(row, WithdrawalReturned(due.sequence, due.reason))
+
+    async def charge_late(self, paid: LatePayment) -> Receipt:
+        """Charge for a withdrawal that was paid though an exit had taken it before."""
+        account = self.catalog.account_number(paid.account)
+        token = self.catalog.token_by_address(paid.token)
+        assert account is not None and token is not None, "it was debited"
+        row = command(
+            Kind.WITHDRAW,
+            account=account,
+            token=token.number,
+            amount=paid.amount,
+            flags=MoneyFlag.ALWAYS,
+        )
+        return await self._submit(row, WithdrawalPaid(paid.sequence))
+
+    async def halt_market(self, market: Market) -> Receipt:
+        """Take no more orders in ``market`` until an operator opens it again."""
+        return await self._submit(
+            command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
+        )
+
+    async def list_token(self, listing: TokenListing) -> Receipt:
+        """List the next token."""
+        row = command(Kind.LIST_TOKEN, token=len(self.catalog.tokens))
+        return await self._submit(row, listing)
+
+    async def list_market(
+        self,
+        symbol: str,
+        base: str,
+        quote: str,
+        *,
+        lot_pips: int,
+        tick_pips: int,
+        maker_fee_ppm: int,
+        taker_fee_ppm: int,
+        least_notional_pips: int = 0,
+    ) -> Receipt:
+        """List the next market between two listed tokens.
+
+        A negative maker fee is a rebate, never more than the taker pays. No order may be worth
+        less than ``least_notional_pips`` of quote.
+        """
+        base_token, quote_token = self.catalog.token(base), self.catalog.token(quote)
+        if base_token is None or quote_token is None:
+            return Receipt(Outcome.UNKNOWN_TOKEN)
+        row = list_market(
+            len(self.catalog.markets),
+            base_token.number,
+            quote_token.number,
+            lot_pips=lot_pips,
+            tick_pips=tick_pips,
+            maker_fee_ppm=maker_fee_ppm,
+            taker_fee_ppm=taker_fee_ppm,
+            least_notional_pips=least_notional_pips,
+        )
+        return await self._submit(row, MarketListing(symbol))
+
+    async def tick(self) -> Receipt:
+        """Let engine time pass, so that expired orders leave the book."""
+        return await self._submit(command(Kind.CLOCK))
+
+    def balance(self, account: bytes, token: bytes) -> Balance:
+        """Return the ledger's view of one account (both arguments are addresses)."""
+        number, listed = self.catalog.account_number(account), self.catalog.token_by_address(token)
+        if number is None or listed is None:
+            return Balance(0, 0)
+        return Balance(
+            self._book().available(number, listed.number), self._book().held(number, listed.number)
+        )
+
+    def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
+        """Return (price_ticks, lots), best first."""
+        return self._book().depth(market.number, side, levels)
+
+    def least_withdrawal(self, token: Token) -> int:
+        """Return the least pips of ``token`` that are paid out."""
+        return self._withdrawals.least(token)
+
+    def key_notional_left(self, account: bytes, key: bytes) -> int | None:
+        """Return what a session key may still trade; None while it is not known yet."""
+        return self._admission.key_notional_left(account, key)
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return a single-shot nonce that ``account`` may use now."""
+        return self._admission.next_nonce(account)
+
+    def nonces(self, account: bytes, lanes: Sequence[int]) -> AccountNonces:
+        """Return the nonces that ``account`` may use now, those of ``lanes`` for both halves."""
+        admission = self._admission
+        halves = [(lane, upper) for lane in lanes for upper in (False, True)]
+        return AccountNonces(
+            admission.next_nonce(account),
+            admission.next_withdrawal_nonce(account),
+            [
+                LaneNonce(lane, upper, *admission.lane_now(account, lane, upper))
+                for lane, upper in halves
+            ],
+        )
+
+    def now_ns(self) -> int:
+        """Return the exchange's clock."""
+        return self._clock_ns()
+
+    async def _submit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
+        return await self._pipeline.submit(row, encode(attachment))
+
+    def _answered(self, digest: bytes, answer: asyncio.Future[Receipt]) -> None:
+        self._in_flight.pop(digest, None)
+        if not answer.cancelled() and answer.result().outcome == Outcome.DISK_LOW:
+            self._admission.take_back(digest)
+
+    async def _known(self, order: SignedOrder) -> Receipt | None:
+        pending = self._in_flight.get(order.digest)
+        if pending is not None:
+            return await asyncio.shield(pending)
+        first = self._admission.first(order.digest)
+        if first is None or self._admission.may_try_again(order, self._clock_ns()):
+            return None
+        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id, first.events())
+
+    async def _account(self, address: bytes) -> int | Receipt:
+        """Return the number of ``address``, opened if need be, or why it cannot be opened."""
+        # One at a time: an account's number is the count of accounts before it.
+        async with self._opening:
+            number = self.catalog.account_number(address)
+            if number is not None:
+                return number
+            if self._full_at == self.catalog.account_count:
+                return Receipt(Outcome.CAPACITY)
+            row = command(Kind.OPEN_ACCOUNT, account=self.catalog.account_count)
+            receipt = await self._submit(row, AccountOpened(address))
+            number = self.catalog.account_number(address)
+            if receipt.outcome is Outcome.CAPACITY:
+                self._full_at = self.catalog.account_count
+            return receipt if number is None else number

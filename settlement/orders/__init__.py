@@ -1,0 +1,1 @@
+"""Which signed orders may enter the log?"""

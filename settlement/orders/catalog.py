@@ -1,0 +1,209 @@
+"""Which tokens, markets and accounts exist, by the names the outside world uses?
+
+The engine knows dense numbers only. The catalog is a consumer: it is rebuilt from the journal at
+every start, so number and address can never drift apart.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed, Frame
+from engine.types import PIPS_PER_TOKEN
+from settlement.protocol.evidence import AccountOpened, MarketListing, TokenListing, decode
+
+
+class Token(NamedTuple):
+    """A listed token; ``unit_scale`` as in ``TokenListing``."""
+
+    number: int
+    symbol: str
+    address: bytes
+    decimals: int
+    unit_scale: int
+
+    def raw_of(self, pips: int) -> int:
+        """Return raw units on chain, rounded down where a pip is finer than a raw unit."""
+        return pips * self.unit_scale if self.unit_scale > 0 else pips // -self.unit_scale
+
+    def pips_of(self, raw: int) -> int:
+        """Return whole pips in ``raw`` units, rounded down."""
+        return raw // self.unit_scale if self.unit_scale > 0 else raw * -self.unit_scale
+
+
+class Market(NamedTuple):
+    """A listed market. One lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick."""
+
+    number: int
+    symbol: str
+    base: Token
+    quote: Token
+    lot_pips: int
+    tick_pips: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    least_notional_pips: int = 0
+    """No order may be worth less quote than this."""
+
+    @property
+    def tick_size_pips(self) -> int:
+        """Return the price step: quote pips per whole base token."""
+        return self.tick_pips * PIPS_PER_TOKEN // self.lot_pips
+
+    def base_pips(self, lots: int) -> int:
+        """Return base pips in ``lots``."""
+        return lots * self.lot_pips
+
+    def quote_pips(self, lots: int, price_ticks: int) -> int:
+        """Return what ``lots`` cost at ``price_ticks``, in quote pips, exactly."""
+        return lots * price_ticks * self.tick_pips
+
+
+class _Memory(msgspec.Struct):
+    tokens: list[Token]
+    markets: list[Market]
+    accounts: list[bytes]
+
+
+class Catalog:
+    """All listings and accounts, in both directions."""
+
+    memory_name = "catalog/1"
+
+    def __init__(self) -> None:
+        self.tokens: list[Token] = []
+        self.markets: list[Market] = []
+        self._token_by_address: dict[bytes, Token] = {}
+        self._token_by_symbol: dict[str, Token] = {}
+        self._market_by_symbol: dict[str, Market] = {}
+        self._market_by_pair: dict[tuple[bytes, bytes], Market] = {}
+        self._accounts: list[bytes] = []
+        self._account_by_address: dict[bytes, int] = {}
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(_Memory(self.tokens, self.markets, self._accounts))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        for token in saved.tokens:
+            self._list_token(token)
+        for market in saved.markets:
+            self._list_market(market)
+        for address in saved.accounts:
+            self._open_account(address)
+
+    def consume(self, batch: Committed) -> None:
+        """Take listings and openings out of ``batch``."""
+        listed = (EventKind.TOKEN_LISTED, EventKind.MARKET_LISTED, EventKind.ACCOUNT_OPENED)
+        kinds = batch.commands["kind"]
+        if not ((kinds >= Kind.LIST_TOKEN) & (kinds <= Kind.OPEN_ACCOUNT)).any():
+            return
+        for frame in batch.frames():
+            answer = frame.answer
+            if len(answer) and answer[0]["kind"] in listed:
+                self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        row, attachment = frame.command, decode(frame.attachment)
+        match attachment:
+            case TokenListing():
+                token = Token(len(self.tokens), *msgspec.structs.astuple(attachment))
+                assert token.number == int(row["token"]), "listings are dense"
+                self._list_token(token)
+            case MarketListing():
+                market = Market(
+                    number=int(row["market"]),
+                    symbol=attachment.symbol,
+                    base=self.tokens[int(row["account"])],
+                    quote=self.tokens[int(row["token"])],
+                    lot_pips=int(row["order_id"]),
+                    tick_pips=int(row["price_ticks"]),
+                    maker_fee_ppm=int(row["amount"]),
+                    taker_fee_ppm=int(row["fee_cap_ppm"]),
+                    least_notional_pips=int(row["expiry_ns"]),
+                )
+                assert market.number == len(self.markets), "listings are dense"
+                self._list_market(market)
+            case AccountOpened():
+                assert int(row["account"]) == len(self._accounts), "accounts are dense"
+                self._open_account(attachment.address)
+            case _:
+                raise AssertionError(f"listing {frame.sequence} has no evidence")
+
+    def change_terms(self, row: np.void) -> None:
+        """Let a market have the terms of a SET_TERMS from now on."""
+        number = int(row["market"])
+        market = self.markets[number]._replace(
+            lot_pips=int(row["order_id"]),
+            tick_pips=int(row["price_ticks"]),
+            maker_fee_ppm=int(row["amount"]),
+            taker_fee_ppm=int(row["fee_cap_ppm"]),
+            least_notional_pips=int(row["expiry_ns"]),
+        )
+        self.markets[number] = self._market_by_symbol[market.symbol] = market
+        self._market_by_pair[market.base.address, market.quote.address] = market
+
+    def _list_token(self, token: Token) -> None:
+        self.tokens.append(token)
+        self._token_by_address[token.address] = token
+        self._token_by_symbol[token.symbol] = token
+
+    def _list_market(self, market: Market) -> None:
+        self.markets.append(market)
+        self._market_by_symbol[market.symbol] = market
+        self._market_by_pair[market.base.address, market.quote.address] = market
+
+    def _open_account(self, address: bytes) -> None:
+        self._account_by_address[address] = len(self._accounts)
+        self._accounts.append(address)
+
+    def market(self, symbol: str) -> Market | None:
+        """Return the market called ``symbol``, for example ``TOKEN-USD``."""
+        return self._market_by_symbol.get(symbol)
+
+    def market_of_pair(self, base: bytes, quote: bytes) -> Market | None:
+        """Return the market of two token addresses."""
+        return self._market_by_pair.get((base, quote))
+
+    def token(self, symbol: str) -> Token | None:
+        """Return the token called ``symbol``."""
+        return self._token_by_symbol.get(symbol)
+
+    def token_by_address(self, address: bytes) -> Token | None:
+        """Return the token at ``address``."""
+        return self._token_by_address.get(address)
+
+    def account_number(self, address: bytes) -> int | None:
+        """Return the engine's number of a wallet; None before its first deposit."""
+        return self._account_by_address.get(address)
+
+    def address_of(self, account: int) -> bytes:
+        """Return the wallet behind an engine account number; IndexError if there is none."""
+        return self._accounts[account]
+
+    @property
+    def account_count(self) -> int:
+        """Return how many accounts are open."""
+        return len(self._accounts)
+
+
+class ChangesOfTerms:
+    """The last of all consumers: new terms count once everybody has seen the old orders go.
+
+    Until then the others translate ticks and lots as they were meant.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def consume(self, batch: Committed) -> None:
+        """See ``engine.frames.Consumer``; a batch ends behind a change, see ``parts``."""
+        if batch.commands["kind"][-1] == Kind.SET_TERMS:
+            last = batch.events[-1]
+            if last["kind"] == EventKind.TERMS_SET:
+                self._catalog.change_terms(batch.commands[-1])

@@ -1,0 +1,1 @@
+"""What has to be done on chain, and how far is it?"""

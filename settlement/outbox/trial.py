@@ -1,0 +1,67 @@
+"""Could a withdrawal be paid, if the operator countersigned it now?
+
+What can be known before there is a signature that anybody may use: whether it still lasts, and not
+longer than an exit; whether its owner has asked for the same money by an exit; and whether its
+token lets the custodian pay that receiver. The vault's balance is the ledger's affair.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from settlement.batches.encode import encode_call
+from settlement.chain.chain import CallRevertedError, Chain
+from settlement.chain.deploy import Deployment
+from settlement.chain.reverts import in_words
+from settlement.orders.catalog import Catalog, Token
+from settlement.orders.nonces import NS
+from settlement.orders.withdrawals import lasts_max_s
+from settlement.protocol.evidence import SignedWithdrawal
+
+READY_AT: Final = 32
+"""Where the second word of what ``exitOf`` returns begins: zero where there is no exit."""
+
+
+class TransferTrial:
+    """Lets the custodian pay in a call that changes nothing."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        catalog: Catalog,
+        deployment: Deployment,
+        exit_delay_s: int,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._chain = chain
+        self._catalog = catalog
+        self._exchange, self._custodian = deployment.exchange, deployment.custodian
+        self._lasts_max_s = lasts_max_s(exit_delay_s)
+        self._now_ns = now_ns
+
+    def __call__(self, withdrawal: SignedWithdrawal) -> str | None:
+        """Return why it could not be paid; see ``settlement.repair.reversals.Trial``."""
+        now_ns = self._now_ns()
+        if withdrawal.expiry * NS <= now_ns:
+            return f"Expired({withdrawal.expiry}, {now_ns // NS})"
+        if withdrawal.expiry > now_ns // NS + self._lasts_max_s:
+            return f"it lasts longer than {self._lasts_max_s} s"
+        if self._is_leaving(withdrawal):
+            return "an exit of the same money is open"
+        token = self._catalog.token_by_address(withdrawal.token)
+        assert token is not None, "it was debited"
+        return self._refusal_of(withdrawal, token)
+
+    def _is_leaving(self, withdrawal: SignedWithdrawal) -> bool:
+        """Has its owner an exit that the ledger need not know of yet?"""
+        call = encode_call("exitOf", withdrawal.account, withdrawal.token)
+        return any(self._chain.call(self._exchange, call)[READY_AT:])
+
+    def _refusal_of(self, withdrawal: SignedWithdrawal, token: Token) -> str | None:
+        raw = token.raw_of(withdrawal.amount)
+        call = encode_call("transfer", withdrawal.to, raw, contract="TestToken")
+        try:
+            answer = self._chain.call(token.address, call, sender=self._custodian)
+        except CallRevertedError as refused:
+            return in_words(refused.output) or refused.reason or "the token refuses"
+        # A token may answer nothing at all; what answers must answer yes.
+        return "the token answers no" if answer and not any(answer) else None

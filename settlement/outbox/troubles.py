@@ -1,0 +1,53 @@
+"""What keeps settlement waiting, in words for whoever runs it?
+
+None of these is the end of anything: each is shown while it lasts, and goes when its cause does.
+"""
+
+from typing import NamedTuple
+
+from settlement.outbox.actions import ActionKind
+
+
+class Unsent(NamedTuple):
+    """The node does not take a transaction; it is offered again with every step."""
+
+    kind: ActionKind
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the node does not take {self.kind} {self.key}: {self.reason}"
+
+
+class ClocksDiffer(NamedTuple):
+    """A batch closes later than a block of now may carry it: it waits, for a block would refuse it.
+
+    Trades have our time and blocks have theirs, so one of the two clocks is wrong.
+    """
+
+    batch: int
+    ahead_seconds: int
+
+    def __str__(self) -> str:
+        return (
+            f"batch {self.batch} closes {self.ahead_seconds} s after the newest block: "
+            "our clock is ahead of the chain's, or the chain stands still"
+        )
+
+
+class TooLarge(NamedTuple):
+    """The trades of one command are more than a transaction can carry."""
+
+    sequence: int
+    trades: int
+    carried: int
+    gas_max: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.trades} trades of command {self.sequence} are more than one transaction of "
+            f"{self.gas_max} gas and 128 KiB can carry; {self.carried} fit"
+        )
+
+
+Trouble = Unsent | ClocksDiffer | TooLarge

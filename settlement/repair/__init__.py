@@ -1,0 +1,1 @@
+"""What is done about a batch, a trade or a payment that the chain refuses?"""

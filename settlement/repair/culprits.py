@@ -1,0 +1,72 @@
+"""Which trades does the contract refuse in a batch that it refuses?
+
+Found by asking the contract itself: the batch is tried, without sending it, with fewer and fewer
+of its trades, until the smallest beginning that is refused is known; its last trade is the one.
+What is left is tried again, so that trades which only made sense after it are found too.
+"""
+
+from typing import NamedTuple
+
+from settlement.batches.encode import Header, SettledTrade, encode_batch
+from settlement.chain.chain import Chain
+from settlement.chain.reverts import why_refused
+from settlement.orders.catalog import Catalog
+from settlement.repair.busts import Bust
+
+
+class Verdict(NamedTuple):
+    """Which trades to bust, the oldest first; or why the batch is refused even without any."""
+
+    busts: list[Bust]
+    hopeless: str | None = None
+
+
+class Quarantine:
+    """Tries batches on the contract as the operator would send them."""
+
+    def __init__(self, chain: Chain, exchange: bytes, operator: bytes, catalog: Catalog) -> None:
+        self._chain = chain
+        self._exchange = exchange
+        self._operator = operator
+        self._catalog = catalog
+        self._block = 0
+
+    def examine(self, header: Header, trades: list[SettledTrade], block: int) -> Verdict:
+        """Return what has to go before the rest of ``trades`` settles under ``header``.
+
+        Tried after ``block``: a node that has not got it would refuse what has been paid for since.
+        Raises ``ChainUnavailableError``.
+        """
+        self._block = block
+        hopeless = self._refusal(header, [])
+        if hopeless is not None:
+            return Verdict([], hopeless)
+        busts: list[Bust] = []
+        good: list[SettledTrade] = []
+        left = list(trades)
+        while (reason := self._refusal(header, good + left)) is not None:
+            # Nothing of `good` alone is refused, all of `left` with it is: find the first that is.
+            count = self._first_refused(header, good, left)
+            reason = self._refusal(header, good + left[:count]) or reason
+            busts.append(Bust(left[count - 1], reason))
+            good += left[: count - 1]
+            left = left[count:]
+        return Verdict(busts)
+
+    def _refusal(self, header: Header, trades: list[SettledTrade]) -> str | None:
+        numbers = {token.address: token.number for token in self._catalog.tokens}
+        calldata = encode_batch(header, trades, numbers).calldata
+        return why_refused(self._chain, self._exchange, calldata, self._operator, self._block)
+
+    def _first_refused(
+        self, header: Header, good: list[SettledTrade], left: list[SettledTrade]
+    ) -> int:
+        """Return the least n such that ``good`` with n of ``left`` is refused; all of it is."""
+        low, high = 1, len(left)
+        while low < high:
+            middle = (low + high) // 2
+            if self._refusal(header, good + left[:middle]) is None:
+                low = middle + 1
+            else:
+                high = middle
+        return low

@@ -1,0 +1,282 @@
+"""Which withdrawals have to be given back, because the contract never paid them?
+
+The ledger is debited when a withdrawal is asked for; the contract pays later, or refuses. What
+nobody has countersigned can never be paid: it is tried first, and given back at once if the token
+would not have it. Of one that was countersigned both signatures are public, so anybody may send it
+again while it lasts: it is given back only when its expiry has passed in a block that is final and
+no log says that it was paid.
+
+An exit takes from the vault what it finds, the money of a withdrawal on its way included. The
+command that books it names that withdrawal: what was taken of it is not given back, and if it is
+paid after all, because more money had come in, the account is charged for it once more.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+from eth_abi.abi import decode as abi_decode
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed, Frame
+from settlement.batches.builder import Payout
+from settlement.chain.chain import Chain
+from settlement.outbox.actions import Action, ActionKind, ActionState
+from settlement.outbox.outbox import Outbox
+from settlement.protocol.abi import abi_types
+from settlement.protocol.eip712 import keccak256
+from settlement.protocol.evidence import (
+    ExitEvidence,
+    SignedWithdrawal,
+    WithdrawalPaid,
+    WithdrawalReturned,
+    decode,
+)
+
+WITHDRAWN_TOPIC: Final = keccak256(b"Withdrawn(address,address,address,uint64,uint64)")
+TAKEN_BY_AN_EXIT: Final = "an exit has taken the money"
+MONEY_KINDS: Final = (Kind.WITHDRAW, Kind.DEPOSIT, Kind.EXIT_END)
+
+Holding = tuple[bytes, bytes]
+"""(account, token)."""
+
+Trial = Callable[[SignedWithdrawal], str | None]
+"""Why a withdrawal that nobody has countersigned could not be paid; None if it could.
+Raises ``ChainUnavailableError``."""
+
+
+class Return(NamedTuple):
+    """Give ``amount`` pips back to ``account``: the debit of command ``sequence`` is void."""
+
+    sequence: int
+    account: bytes
+    token: bytes
+    amount: int
+    reason: str
+
+
+class LatePayment(NamedTuple):
+    """Charge ``account`` once more: the withdrawal of command ``sequence`` was paid, though an exit
+    had taken ``amount`` pips of it before."""
+
+    sequence: int
+    account: bytes
+    token: bytes
+    amount: int
+
+
+class OpenWithdrawal(msgspec.Struct):
+    """One that was debited and neither paid for good nor given back."""
+
+    sequence: int
+    account: bytes
+    token: bytes
+    amount: int
+    taken: int = 0
+    """Pips of it that an exit took from the vault."""
+
+    @property
+    def left(self) -> int:
+        """Return the pips that are still its owner's."""
+        return self.amount - self.taken
+
+
+class _Memory(msgspec.Struct):
+    done: list[int]
+    open: list[OpenWithdrawal]
+
+
+class Returns:
+    """Knows which withdrawals are open (a consumer) and finds what has to be put right.
+
+    ``look`` and ``may_pay`` belong to the settlement's worker, the rest to the pipeline's thread.
+    """
+
+    memory_name = "returns/2"
+
+    def __init__(
+        self,
+        chain: Chain,
+        outbox: Outbox,
+        exchange: bytes,
+        deploy_block: int,
+        confirmations: int,
+        trial: Trial,
+    ) -> None:
+        self._chain = chain
+        self._outbox = outbox
+        self._exchange = exchange
+        self._deploy_block = deploy_block
+        self._confirmations = confirmations
+        self._trial = trial
+        self._open: dict[int, OpenWithdrawal] = {}
+        self._by_holding: dict[Holding, dict[int, OpenWithdrawal]] = {}
+        self._done: set[int] = set()
+        """Given back, or charged for once more."""
+        self._lost: dict[int, str] = {}
+        """Can never be paid, and why."""
+        self._paid: set[int] = set()
+        """Seen in a final block."""
+
+    # Follow the journal.
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(_Memory(sorted(self._done), list(self._open.values())))
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._done = set(saved.done)
+        for withdrawal in saved.open:
+            self._begin(withdrawal)
+
+    def consume(self, batch: Committed) -> None:
+        """See ``engine.frames.Consumer``."""
+        kinds = batch.commands["kind"]
+        if not any((kinds == kind).any() for kind in MONEY_KINDS):
+            return
+        for frame in batch.frames():
+            if frame.command["kind"] not in MONEY_KINDS or not len(frame.events):
+                continue
+            if frame.answer[0]["kind"] != EventKind.REJECTED:
+                self._take(frame)
+
+    def _take(self, frame: Frame) -> None:
+        match decode(frame.attachment):
+            case SignedWithdrawal(account=account, token=token, amount=amount):
+                if frame.answer[0]["kind"] == EventKind.WITHDRAWN:
+                    self._begin(OpenWithdrawal(frame.sequence, account, token, amount))
+            case WithdrawalReturned(sequence=sequence) | WithdrawalPaid(sequence=sequence):
+                self._end(sequence)
+                self._done.add(sequence)
+            case ExitEvidence(withdrawal=sequence) if sequence:
+                self._open[sequence].taken += int(frame.answer[0]["order_left"])
+
+    def _begin(self, withdrawal: OpenWithdrawal) -> None:
+        self._open[withdrawal.sequence] = withdrawal
+        holding = withdrawal.account, withdrawal.token
+        self._by_holding.setdefault(holding, {})[withdrawal.sequence] = withdrawal
+
+    def _end(self, sequence: int) -> None:
+        withdrawal = self._open.pop(sequence, None)
+        self._lost.pop(sequence, None)
+        self._paid.discard(sequence)
+        if withdrawal is None:
+            return
+        holding = withdrawal.account, withdrawal.token
+        del self._by_holding[holding][sequence]
+        if not self._by_holding[holding]:
+            del self._by_holding[holding]
+
+    # Be asked.
+
+    def is_void(self, sequence: int) -> bool:
+        """Return whether the withdrawal of command ``sequence`` was given back, or paid late."""
+        return sequence in self._done
+
+    def unpaid(self, account: bytes, token: bytes) -> OpenWithdrawal | None:
+        """Return the newest withdrawal of ``account`` that may still have to be paid."""
+        found = self._by_holding.get((account, token))
+        return None if found is None else found[max(found)]
+
+    def taken(self, sequence: int) -> int:
+        """Return the pips of an open withdrawal that an exit has taken."""
+        withdrawal = self._open.get(sequence)
+        return 0 if withdrawal is None else withdrawal.taken
+
+    def shortened(self) -> list[OpenWithdrawal]:
+        """Return the open withdrawals of which an exit has taken something."""
+        return [withdrawal for withdrawal in self._open.values() if withdrawal.taken]
+
+    def due(self) -> list[Return]:
+        """Return what can be given back and was not yet; forget what is settled without."""
+        self._forget_paid()
+        due = []
+        for sequence, reason in list(self._lost.items()):
+            found = self._open.get(sequence)
+            if found is None:
+                continue
+            if found.left:
+                due.append(Return(sequence, found.account, found.token, found.left, reason))
+            else:
+                self._end(sequence)  # An exit has had all of it.
+                self._done.add(sequence)
+        return due
+
+    def late(self) -> list[LatePayment]:
+        """Return what was paid though an exit had taken it."""
+        self._forget_paid()
+        found = [self._open[sequence] for sequence in sorted(self._paid.copy())]
+        return [LatePayment(w.sequence, w.account, w.token, w.taken) for w in found]
+
+    def _forget_paid(self) -> None:
+        for sequence in self._paid.copy():
+            if not self.taken(sequence):
+                self._end(sequence)
+
+    # Ask the chain.
+
+    def may_pay(self, payout: Payout) -> bool:
+        """Return whether a payout that nobody has countersigned may be; if not it is given back.
+
+        Raises ``ChainUnavailableError``.
+        """
+        if payout.sequence in self._lost:
+            return False
+        reason = TAKEN_BY_AN_EXIT if self.taken(payout.sequence) else None
+        reason = reason or self._trial(payout.withdrawal)
+        if reason is not None:
+            self._lost[payout.sequence] = reason
+        return reason is None
+
+    def look(self) -> None:
+        """Ask outbox and chain what has become of them. Raises ``ChainUnavailableError``."""
+        refused = []
+        for sequence in list(self._open):
+            action = self._outbox.find(ActionKind.WITHDRAWAL, str(sequence))
+            if action is None or sequence in self._lost or sequence in self._paid:
+                continue
+            if action.state is ActionState.FINAL:
+                self._paid.add(sequence)
+            elif action.state is ActionState.FAILED:
+                refused.append(action)
+        if not refused:
+            return
+        final = self._chain.block(self._chain.head().number - self._confirmations + 1)
+        if final is None:
+            return
+        for action in refused:
+            withdrawal = withdrawal_of(action)
+            if final.timestamp <= withdrawal.expiry:
+                continue
+            if self.is_paid(action.id, withdrawal, final.number):  # Somebody else sent it.
+                self._paid.add(int(action.key))
+            else:
+                self._lost[int(action.key)] = action.error or ""
+
+    def is_paid(self, action_id: int, withdrawal: "Withdrawal", block: int) -> bool:
+        """Return whether a log up to ``block`` says that it was paid, whoever sent it."""
+        parties = [bytes(12) + withdrawal.account, bytes(12) + withdrawal.token]
+        first = max(self._deploy_block, self._outbox.block_before(action_id))
+        logs = self._chain.logs([self._exchange], [WITHDRAWN_TOPIC, *parties], first, block)
+        return any(int.from_bytes(log.payload[-32:], "big") == withdrawal.nonce for log in logs)
+
+
+class Withdrawal(NamedTuple):
+    """What an action pays out, as the contract reads it."""
+
+    account: bytes
+    token: bytes
+    amount: int
+    nonce: int
+    expiry: int
+
+
+def withdrawal_of(action: Action) -> Withdrawal:
+    """Return what a withdrawal's action pays out."""
+    types = abi_types("Exchange", "function", "withdraw")
+    (account, token, amount, _, nonce, expiry), *_ = abi_decode(types, action.calldata[4:])
+    owner, asset = bytes.fromhex(account[2:]), bytes.fromhex(token[2:])
+    return Withdrawal(owner, asset, amount, nonce, expiry)
