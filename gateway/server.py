@@ -17,8 +17,8 @@ from gateway.publicurl import public_url_of
 from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.stack import MarketPlan, Remote, Settings, Stack
-from merchants.amounts import pips_of_decimal
-from merchants.prices import PriceTerms
+from merchants.records.amounts import pips_of_decimal
+from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.signer import KeystoreSigner
 
 

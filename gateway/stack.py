@@ -44,9 +44,9 @@ from gateway.services import SOCKETS_PER_CLIENT, Services
 from gateway.sessions import SessionIssuer
 from gateway.userstream import UserStream
 from gateway.ws.outbox import OutboxBounds
-from merchants.keyring import FileKeyring
-from merchants.prices import PriceTerms
+from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
+from merchants.stores.keyring import FileKeyring
 from merchants.webhooks.egress import HttpEgress
 from settlement.audit.reconcile import Reconciler
 from settlement.batches.acknowledgements import Acknowledger

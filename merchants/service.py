@@ -20,16 +20,17 @@ from engine.commands import Kind
 from engine.events import EventKind
 from engine.frames import Committed, Frame
 from engine.types import Outcome
-from merchants.accounts import Accounts, StoreCreated, StoreRequest
-from merchants.arrivals import Deposit, Transfer
-from merchants.checkout import Checkout, checkout_of
-from merchants.conversion import Conversions
-from merchants.database import CURSOR_ROW, is_there, open_database, transaction
-from merchants.documents import EventDocument, InvoiceDocument, event_document, invoice_document
-from merchants.invoices import InvoiceRequest, Invoices, parameters_hash
-from merchants.keyring import Keyring
-from merchants.lifecycles import InvoiceState, PaymentState
-from merchants.model import (
+from merchants.documents.checkout import Checkout, checkout_of
+from merchants.documents.native import (
+    EventDocument,
+    InvoiceDocument,
+    event_document,
+    invoice_document,
+)
+from merchants.records.database import CURSOR_ROW, is_there, open_database, transaction
+from merchants.records.refusal import Refusal
+from merchants.records.states import InvoiceState, PaymentState
+from merchants.records.tables import (
     Conversion,
     Cursor,
     Delivery,
@@ -40,8 +41,12 @@ from merchants.model import (
     Store,
     Sweep,
 )
-from merchants.prices import Prices, PriceTerms
-from merchants.refusal import Refusal
+from merchants.sales.arrivals import Deposit, Transfer
+from merchants.sales.conversions import Conversions
+from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.reference_prices import Prices, PriceTerms
+from merchants.stores.keyring import Keyring
+from merchants.stores.stores import Accounts, StoreCreated, StoreRequest
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.audit.proofs import TradeReceipt

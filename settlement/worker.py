@@ -15,7 +15,7 @@ import structlog
 
 from engine.receipt import Receipt
 from engine.types import Outcome
-from merchants.arrivals import Transfer
+from merchants.sales.arrivals import Transfer
 from merchants.service import Merchants
 from settlement.chain.chain import ChainUnavailableError
 from settlement.exchange import Exchange

@@ -28,12 +28,12 @@ from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.services import BatchView
 from gateway.tradestates import TradeStates
-from merchants.accounts import StoreRequest
-from merchants.invoices import InvoiceRequest
-from merchants.keyring import FileKeyring
-from merchants.prices import PriceTerms
-from merchants.refusal import Refusal
+from merchants.records.refusal import Refusal
+from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
+from merchants.stores.keyring import FileKeyring
+from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import HttpEgress
 from settlement.audit.proofs import TradeReceipt
 from settlement.ports import TradeState

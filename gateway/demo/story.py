@@ -28,8 +28,8 @@ from gateway.rest.checkout import checkout_router
 from gateway.rest.merchants import merchants_router
 from gateway.sandbox import keep_blocks_coming
 from gateway.stack import ChainName, Stack, sandbox_settings
-from merchants.amounts import pips_of_decimal
-from merchants.prices import PriceTerms
+from merchants.records.amounts import pips_of_decimal
+from merchants.sales.reference_prices import PriceTerms
 from merchants.webhooks.sign import signature_of
 from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import dev_secret

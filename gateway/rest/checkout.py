@@ -23,8 +23,8 @@ from fastapi import APIRouter, Request, Response
 
 from engine.types import Outcome
 from gateway.problems import Rejected
-from merchants.checkout import ENDED, Checkout, Phase
-from merchants.documents import ConversionDocument, FillDocument, InvoiceDocument
+from merchants.documents.checkout import ENDED, Checkout, Phase
+from merchants.documents.native import ConversionDocument, FillDocument, InvoiceDocument
 from merchants.service import Merchants
 
 PAGES: Final = Path(__file__).parent.parent / "pages" / "checkout"

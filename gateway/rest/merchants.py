@@ -15,14 +15,14 @@ from engine.types import MONEY_MAX, PPM, Outcome
 from gateway.bodies import body_of
 from gateway.problems import Rejected
 from gateway.wire import END, Address, Signature, address
-from merchants.accounts import StoreRequest, TypedGrant, grant_of, typed_grant
-from merchants.amounts import decimal_of_pips, pips_of_decimal
-from merchants.documents import EventDocument, InvoiceDocument
-from merchants.invoices import InvoiceRequest
-from merchants.lifecycles import DeliveryState, InvoiceState
-from merchants.model import Delivery, Store
-from merchants.refusal import Refusal
+from merchants.documents.native import EventDocument, InvoiceDocument
+from merchants.records.amounts import decimal_of_pips, pips_of_decimal
+from merchants.records.refusal import Refusal
+from merchants.records.states import DeliveryState, InvoiceState
+from merchants.records.tables import Delivery, Store
+from merchants.sales.invoices import InvoiceRequest
 from merchants.service import PAGE_MAX, Merchants
+from merchants.stores.stores import StoreRequest, TypedGrant, grant_of, typed_grant
 from settlement.audit.proofs import TradeReceipt
 from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain

@@ -20,10 +20,10 @@ from gateway.problems import Rejected
 from gateway.rest.checkout import HEADERS
 from gateway.rest.sandboxrpc import answer_rpc
 from gateway.stack import Stack
-from merchants.accounts import StoreRequest
-from merchants.amounts import pips_of_decimal
-from merchants.invoices import InvoiceRequest
-from merchants.refusal import Refusal
+from merchants.records.amounts import pips_of_decimal
+from merchants.records.refusal import Refusal
+from merchants.sales.invoices import InvoiceRequest
+from merchants.stores.stores import StoreRequest
 from settlement.batches.encode import encode_call
 from settlement.protocol.eip712 import grant_digest
 

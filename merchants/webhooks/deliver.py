@@ -17,9 +17,9 @@ from sqlalchemy import ColumnElement, Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from engine.types import PPM
-from merchants.database import transaction
-from merchants.lifecycles import DELIVERY_EDGES, DeliveryState, moved
-from merchants.model import Delivery, Store
+from merchants.records.database import transaction
+from merchants.records.states import DELIVERY_EDGES, DeliveryState, moved
+from merchants.records.tables import Delivery, Store
 from merchants.webhooks.egress import Answer, Egress
 from merchants.webhooks.sign import headers_of
 

@@ -19,14 +19,14 @@ from engine.frames import Committed
 from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Side
-from merchants.accounts import StoreRequest
-from merchants.arrivals import Transfer
-from merchants.database import open_database
-from merchants.invoices import InvoiceRequest
-from merchants.keyring import FileKeyring
-from merchants.prices import PriceTerms
-from merchants.refusal import Refusal
+from merchants.records.database import open_database
+from merchants.records.refusal import Refusal
+from merchants.sales.arrivals import Transfer
+from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants
+from merchants.stores.keyring import FileKeyring
+from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import Answer, HttpEgress
 from settlement.orders.admission import EXPIRY_MAX_S, Admission
 from settlement.orders.catalog import Catalog

@@ -6,7 +6,7 @@ A token lets everybody move nothing from anywhere: a transfer of 0 needs no allo
 import pytest
 
 from engine.types import Outcome
-from merchants.invoices import InvoiceRequest
+from merchants.sales.invoices import InvoiceRequest
 from tests.merchants.rig import (
     CONFIRMATIONS,
     DOLLAR,

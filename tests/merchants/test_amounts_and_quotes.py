@@ -4,12 +4,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.types import MONEY_MAX
-from merchants.amounts import (
+from merchants.records.amounts import (
     decimal_of_pips,
     pips_of_decimal,
     raw_covering,
 )
-from merchants.quotes import limit_ticks, quote_lots, quote_proceeds, ticks_covering
+from merchants.sales.pricing import limit_ticks, quote_lots, quote_proceeds, ticks_covering
 from settlement.orders.catalog import Market, Token
 from settlement.protocol.checksum import address_of_text, checksum_address
 from tests.merchants.rig import FEE_PPM, LOT, TICK

@@ -8,7 +8,7 @@ watcher reports what is on chain again, the settler sweeps what it was asked to.
 import pytest
 
 from engine.types import fee_pips
-from merchants.invoices import InvoiceRequest
+from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import grant_digest, sign
 from tests.merchants.rig import (
     CONFIRMATIONS,

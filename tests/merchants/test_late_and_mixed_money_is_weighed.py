@@ -5,10 +5,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from engine.types import Outcome, Side
-from merchants.checkout import checkout_of
-from merchants.invoices import InvoiceRequest
-from merchants.model import Invoice
-from merchants.refusal import Refusal
+from merchants.documents.checkout import checkout_of
+from merchants.records.refusal import Refusal
+from merchants.records.tables import Invoice
+from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import address_of_secret
 from tests.merchants.rig import (
     CONFIRMATIONS,

@@ -12,9 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import Side
-from merchants.documents import received_pips
-from merchants.invoices import least_pips, tolerated_pips
-from merchants.lifecycles import (
+from merchants.documents.native import received_pips
+from merchants.records.states import (
     CONVERSION_EDGES,
     DELIVERY_EDGES,
     INVOICE_EDGES,
@@ -22,7 +21,8 @@ from merchants.lifecycles import (
     InvoiceState,
     moved,
 )
-from merchants.model import Credit, Invoice
+from merchants.records.tables import Credit, Invoice
+from merchants.sales.invoices import least_pips, tolerated_pips
 from settlement.protocol.eip712 import address_of_secret
 from settlement.protocol.evidence import DepositEvidence, decode
 from tests.merchants.rig import (

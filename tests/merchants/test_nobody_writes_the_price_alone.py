@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.types import Outcome, Side
-from merchants.invoices import InvoiceRequest
-from merchants.prices import NoPrice, Prices, PriceTerms
-from merchants.quotes import Quote
+from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.pricing import Quote
+from merchants.sales.reference_prices import NoPrice, Prices, PriceTerms
 from settlement.protocol.eip712 import address_of_secret
 from tests.merchants.rig import AGE_S, DOLLAR, MAKER_SECRET, TOKEN, USD, World, due_raw
 

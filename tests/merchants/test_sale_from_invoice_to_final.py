@@ -3,9 +3,9 @@
 import pytest
 
 from engine.types import Outcome, Side, fee_pips
-from merchants.checkout import checkout_of
-from merchants.invoices import InvoiceRequest
-from merchants.refusal import Refusal
+from merchants.documents.checkout import checkout_of
+from merchants.records.refusal import Refusal
+from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import order_digest, recover
 from settlement.protocol.evidence import OrderBits, decode
 from tests.merchants.rig import (

@@ -9,9 +9,9 @@ from eth_account import Account
 from eth_account.messages import encode_typed_data
 
 from engine.types import Outcome
-from merchants.accounts import StoreRequest, typed_grant
-from merchants.invoices import InvoiceRequest
-from merchants.keyring import FileKeyring
+from merchants.sales.invoices import InvoiceRequest
+from merchants.stores.keyring import FileKeyring
+from merchants.stores.stores import StoreRequest, typed_grant
 from settlement.protocol.eip712 import grant_digest, recover, sign
 from tests.merchants.rig import (
     DOMAIN,

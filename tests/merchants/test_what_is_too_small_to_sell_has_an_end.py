@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from engine.types import Side
-from merchants.checkout import checkout_of
+from merchants.documents.checkout import checkout_of
 from tests.merchants.rig import (
     CONFIRMATIONS,
     DOLLAR,

@@ -11,7 +11,7 @@ from gateway.demo.wallet import Wallet
 from gateway.keyfiles import acknowledging_signer
 from gateway.rest.sandbox import SandboxShop
 from gateway.stack import BOND_RAW
-from merchants.prices import PriceTerms
+from merchants.sales.reference_prices import PriceTerms
 from settlement.batches.encode import encode_call
 from settlement.chain.chain import CallRevertedError
 from settlement.chain.dev.devchain import dev_secret

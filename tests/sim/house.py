@@ -20,8 +20,8 @@ from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
 from gateway.desk import SettlementDesk
-from merchants.database import open_database
-from merchants.prices import PriceTerms
+from merchants.records.database import open_database
+from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants
 from settlement.audit.reconcile import Reconciler
 from settlement.batches.sealer import Sealing

@@ -219,7 +219,7 @@ class Shops:
 
 
 class Keyring:
-    """``merchants.keyring.Keyring`` in memory: it outlives the process, as files do."""
+    """``merchants.stores.keyring.Keyring`` in memory: it outlives the process, as files do."""
 
     def __init__(self) -> None:
         self._secrets: dict[bytes, bytes] = {}

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
 
-from merchants.database import transaction
-from merchants.invoices import least_pips
-from merchants.lifecycles import ConversionState, DeliveryState, InvoiceState
-from merchants.model import Conversion, Delivery, Event, Invoice
+from merchants.records.database import transaction
+from merchants.records.states import ConversionState, DeliveryState, InvoiceState
+from merchants.records.tables import Conversion, Delivery, Event, Invoice
+from merchants.sales.invoices import least_pips
 from settlement.outbox.actions import Action, ActionKind, ActionState
 from settlement.repair.reversals import withdrawal_of
 from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested

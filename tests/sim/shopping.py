@@ -3,10 +3,10 @@
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from merchants.accounts import StoreCreated, StoreRequest
-from merchants.invoices import InvoiceRequest
-from merchants.refusal import Refusal
+from merchants.records.refusal import Refusal
+from merchants.sales.invoices import InvoiceRequest
 from merchants.service import InvoiceCreated
+from merchants.stores.stores import StoreCreated, StoreRequest
 from settlement.batches.encode import encode_call
 from settlement.protocol.eip712 import address_of_secret, grant_digest, sign
 from tests.sim.house import NS, SYMBOL, House

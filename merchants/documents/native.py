@@ -1,7 +1,7 @@
 """In what shape do shops see their invoices?
 
 The same documents leave by REST and by webhook. Every amount is a decimal string; every status is
-a word of ``merchants.lifecycles``. Webhooks carry summaries, whose size does not grow with the
+a word of ``merchants.records.states``. Webhooks carry summaries, whose size does not grow with the
 number of transfers and fills.
 """
 
@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN
-from merchants.amounts import decimal_of, decimal_of_pips, hex_of
-from merchants.lifecycles import ConversionState, InvoiceException, InvoiceState, PaymentState
-from merchants.model import Conversion, Event, Fill, Invoice, Payment
+from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of
+from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
+from merchants.records.tables import Conversion, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.protocol.checksum import checksum_address
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from merchants.documents import InvoiceDocument
-from merchants.lifecycles import ConversionState, InvoiceException, InvoiceState, PaymentState
+from merchants.documents.native import InvoiceDocument
+from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 
 
 class Phase(StrEnum):

@@ -18,10 +18,10 @@ import msgspec
 from engine.events import EventKind
 from engine.frames import Committed
 from engine.types import PPM, Outcome, Side
-from merchants import quotes
-from merchants.book import AgedBook, BookMemory
-from merchants.quotes import Level, Quote
-from merchants.tape import Tape, TapeMemory
+from merchants.sales import pricing as quotes
+from merchants.sales.depth import AgedBook, BookMemory
+from merchants.sales.pricing import Level, Quote
+from merchants.sales.recent_trades import Tape, TapeMemory
 from settlement.orders.catalog import Catalog, Market
 
 TRADE: Final = int(EventKind.TRADE)

@@ -14,11 +14,10 @@ from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
 from merchants import outbox, quotes
-from merchants.amounts import decimal_of_pips, pips_of_decimal, raw_covering
-from merchants.arrivals import DUST_SHARE, Arrivals, Deposit, Transfer
-from merchants.conversion import Conversions
-from merchants.documents import received_pips
-from merchants.lifecycles import (
+from merchants.documents.native import received_pips
+from merchants.records.amounts import decimal_of_pips, pips_of_decimal, raw_covering
+from merchants.records.refusal import Refusal
+from merchants.records.states import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
     ConversionState,
@@ -26,11 +25,12 @@ from merchants.lifecycles import (
     InvoiceState,
     moved,
 )
-from merchants.model import Conversion, Invoice, Store
-from merchants.outbox import EventType
-from merchants.prices import NoPrice, Prices
-from merchants.quotes import Quote
-from merchants.refusal import Refusal
+from merchants.records.tables import Conversion, Invoice, Store
+from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit, Transfer
+from merchants.sales.conversions import Conversions
+from merchants.sales.pricing import Quote
+from merchants.sales.reference_prices import NoPrice, Prices
+from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort
 from settlement.protocol.eip712 import keccak256

@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, Enum, ForeignKey, Index, Integer, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from merchants.lifecycles import (
+from merchants.records.states import (
     ConversionState,
     DeliveryState,
     InvoiceException,

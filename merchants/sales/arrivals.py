@@ -12,9 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX
-from merchants.documents import listed
-from merchants.lifecycles import PAYMENT_EDGES, PaymentState, moved
-from merchants.model import Credit, Invoice, Payment, Sweep
+from merchants.documents.native import listed
+from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
+from merchants.records.tables import Credit, Invoice, Payment, Sweep
 from settlement.orders.catalog import Catalog, Token
 from settlement.protocol.evidence import DepositEvidence
 

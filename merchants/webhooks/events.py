@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 from sqlalchemy.orm import Session
 
-from merchants.documents import (
+from merchants.documents.native import (
     ConversionSummary,
     InvoiceSummary,
     PaymentDocument,
@@ -18,8 +18,8 @@ from merchants.documents import (
     invoice_summary,
     payment_document,
 )
-from merchants.lifecycles import DeliveryState
-from merchants.model import Conversion, Delivery, Event, Invoice, Payment
+from merchants.records.states import DeliveryState
+from merchants.records.tables import Conversion, Delivery, Event, Invoice, Payment
 from settlement.orders.catalog import Catalog
 from settlement.protocol.eip712 import keccak256
 

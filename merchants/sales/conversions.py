@@ -17,13 +17,13 @@ from engine.events import EventKind
 from engine.frames import Frame
 from engine.types import LOTS_MAX, Outcome
 from merchants import outbox, quotes
-from merchants.database import transaction
-from merchants.documents import market_of, unconverted_pips
-from merchants.keyring import Keyring
-from merchants.lifecycles import CONVERSION_EDGES, ConversionState, moved
-from merchants.model import Conversion, Fill, Invoice, Order, Store
-from merchants.outbox import EventType
-from merchants.prices import Prices
+from merchants.documents.native import market_of, unconverted_pips
+from merchants.records.database import transaction
+from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
+from merchants.records.tables import Conversion, Fill, Invoice, Order, Store
+from merchants.sales.reference_prices import Prices
+from merchants.stores.keyring import Keyring
+from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort
 from settlement.protocol.eip712 import order_digest, sign

@@ -15,11 +15,11 @@ import msgspec
 from sqlalchemy import Engine, func, select
 
 from engine.types import PIPS_PER_TOKEN, Outcome
-from merchants.database import is_there, transaction
-from merchants.keyring import SECRET_SIZE, Keyring
-from merchants.model import Store
-from merchants.prices import Prices
-from merchants.refusal import Refusal
+from merchants.records.database import is_there, transaction
+from merchants.records.refusal import Refusal
+from merchants.records.tables import Store
+from merchants.sales.reference_prices import Prices
+from merchants.stores.keyring import SECRET_SIZE, Keyring
 from merchants.webhooks.egress import Egress
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort

@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session
 
-from merchants.model import Cursor, Table
+from merchants.records.tables import Cursor, Table
 
 BUSY_TIMEOUT_MS: Final = 10_000
 CURSOR_ROW: Final = 1

@@ -1,0 +1,1 @@
+"""How do invoices look from outside?"""

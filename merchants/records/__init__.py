@@ -1,0 +1,1 @@
+"""What do merchants keep in their database, and in which states?"""

@@ -1,0 +1,1 @@
+"""Invoices, what arrives for them, and what is sold of it."""

@@ -1,0 +1,1 @@
+"""Who are the shops, and what may we do for them?"""
