@@ -23,17 +23,17 @@ from engine.journal import DirectoryStorage, Journal
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
-from gateway.app import create_app
-from gateway.channels import Channels
-from gateway.demo.client import order_document
-from gateway.marketdata import MarketData
-from gateway.metrics import Metrics
-from gateway.ratelimits import Budgets, RateLimits
-from gateway.serve import HttpServer
-from gateway.services import BatchView, Services, SettlementView
-from gateway.sessions import SessionIssuer
-from gateway.userstream import UserStream
-from gateway.ws.outbox import OutboxBounds
+from gateway.api.services import BatchView, Services, SettlementView
+from gateway.api.v1.stream.outbox import OutboxBounds
+from gateway.http.metrics import Metrics
+from gateway.http.server import HttpServer
+from gateway.node.app import create_app
+from gateway.sandbox.client import order_document
+from gateway.trading.budgets import Budgets, RateLimits
+from gateway.trading.sessions import SessionIssuer
+from gateway.views.channels import Channels
+from gateway.views.market_data import MarketData
+from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.chain.signer import SecretSigner

@@ -1,7 +1,7 @@
 """What does the customer need to read right now?
 
 One phase of the sale at a time, in words that say what happens next. The page that shows them is
-``gateway.rest.checkout``; nothing here knows HTML.
+``gateway.pages.checkout``; nothing here knows HTML.
 """
 
 from collections.abc import Mapping

@@ -23,17 +23,17 @@ from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.sequencer.pipeline import receipts_of
 from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
-from gateway.app import create_app
-from gateway.channels import Channels
-from gateway.doorkeeper import DoorBounds, Doorkeeper
-from gateway.marketdata import MarketData
-from gateway.metrics import Metrics
-from gateway.ratelimits import Budgets, RateLimits
-from gateway.serve import HttpServer
-from gateway.services import BatchView, Services
-from gateway.sessions import SessionIssuer
-from gateway.userstream import UserStream
-from gateway.ws.outbox import OutboxBounds
+from gateway.api.services import BatchView, Services
+from gateway.api.v1.stream.outbox import OutboxBounds
+from gateway.http.doorkeeper import DoorBounds, Doorkeeper
+from gateway.http.metrics import Metrics
+from gateway.http.server import HttpServer
+from gateway.node.app import create_app
+from gateway.trading.budgets import Budgets, RateLimits
+from gateway.trading.sessions import SessionIssuer
+from gateway.views.channels import Channels
+from gateway.views.market_data import MarketData
+from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.chain.signer import SecretSigner
 from settlement.orders.catalog import Catalog, ChangesOfTerms, Market, Token

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.types import fee_pips
-from gateway.channels import Channels
-from gateway.marketdata import MarketData
-from gateway.userstream import UserStream
+from gateway.views.channels import Channels
+from gateway.views.market_data import MarketData
+from gateway.views.user_orders import UserStream
 from settlement.orders.catalog import Catalog
 from settlement.protocol.evidence import TradeBusted
 from tests.api.rig import LOT_PIPS, MAKER_FEE, TAKER_FEE, TICK_PIPS, House, Served, ask, hear

@@ -5,8 +5,8 @@ import asyncio
 import structlog
 from fastapi import FastAPI
 
-from gateway.lifecycle import Lifecycle
-from gateway.serve import HttpServer
+from gateway.http.lifecycle import Lifecycle
+from gateway.http.server import HttpServer
 
 
 class Stayer:

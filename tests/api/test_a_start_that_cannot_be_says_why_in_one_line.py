@@ -7,8 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from engine.journal.storage import StorageInUse
-from gateway import cli
-from gateway.serve import CannotListenError, HttpServer
+from gateway.cli import main as cli
+from gateway.http.server import CannotListenError, HttpServer
 from settlement.chain.dev.devchain import DevChainError
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
 
-from gateway.rest.sandboxrpc import GAS_MAX, INVALID_PARAMS, NODE_SILENT, answer_rpc
+from gateway.sandbox.rpc import GAS_MAX, INVALID_PARAMS, NODE_SILENT, answer_rpc
 
 CALL = {"to": "0x" + "77" * 20, "data": "0x"}
 

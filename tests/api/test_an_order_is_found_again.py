@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from gateway.channels import Channels
-from gateway.orderhistory import ENDED_MAX
-from gateway.userstream import UserStream
+from gateway.views.channels import Channels
+from gateway.views.order_history import ENDED_MAX
+from gateway.views.user_orders import UserStream
 from tests.api.rig import House, Served, ask, hear, served
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from engine.types import Outcome
-from gateway.problems import Rejected
-from gateway.ratelimits import NS, Budgets, RateLimits
-from gateway.stack import Settings
+from gateway.http.problems import Rejected
+from gateway.node.node import Settings
+from gateway.trading.budgets import NS, Budgets, RateLimits
 from tests.api.rig import House, Served, served
 
 BUDGETS = Budgets(10, 20, 40, 20, 40, 30)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.wire import decimal_text
+from gateway.api.v1.encoding import decimal_text
 from settlement.protocol.eip712 import ORDER_TYPE
 from tests.api.rig import DOMAIN, House, Served, Wallet, served
 

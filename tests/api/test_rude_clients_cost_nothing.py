@@ -20,13 +20,13 @@ import pytest
 import structlog
 from fastapi import APIRouter, Request
 
-from gateway.doorkeeper import (
+from gateway.http.doorkeeper import (
     DESCRIPTORS_KEPT,
     DoorBounds,
     connections_allowed,
     raise_descriptors,
 )
-from gateway.logs import (
+from gateway.node.logs import (
     LINES_WAITING_MAX,
     REPEATS_SECONDS,
     Repeats,

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-SERVE = "from gateway.cli import main; main()"
+SERVE = "from gateway.cli.main import main; main()"
 
 
 def test_a_cold_cache_is_refused_by_name(tmp_path):

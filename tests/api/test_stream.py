@@ -11,9 +11,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.channels import Message
-from gateway.ratelimits import Budgets
-from gateway.ws.outbox import OutboxBounds
+from gateway.api.v1.stream.outbox import OutboxBounds
+from gateway.trading.budgets import Budgets
+from gateway.views.channels import Message
 from tests.api.rig import House, Served, Wallet, ask, hear, served
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from engine.frames import Committed
 from engine.types import Side
-from gateway.channels import Channels
-from gateway.marketdata import MarketData
-from gateway.orders import PlaceOrder, checked_order, recovered_order
-from gateway.userstream import UserStream
+from gateway.trading.order_entry import PlaceOrder, checked_order, recovered_order
+from gateway.views.channels import Channels
+from gateway.views.market_data import MarketData
+from gateway.views.user_orders import UserStream
 from settlement.orders.catalog import Catalog
 from tests.api.rig import DOMAIN, House
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.doorkeeper import MESSAGE_BYTES_MAX, SMALL_FRAMES_MAX
-from gateway.portions import PORTION_BYTES, Portions
+from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, SMALL_FRAMES_MAX
+from gateway.http.portions import PORTION_BYTES, Portions
 from tests.api.rig import OPERATOR, House, Served, served
 
 HEAD = b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli import app
-from gateway.clients import Clients, trusted_networks
-from gateway.keyfiles import private_directory
-from gateway.publicurl import NoPublicUrlError, public_url_of
-from gateway.ratelimits import Budgets, RateLimits
+from gateway.cli.main import app
+from gateway.http.clients import Clients, trusted_networks
+from gateway.http.public_url import NoPublicUrlError, public_url_of
+from gateway.node.secrets import private_directory
+from gateway.trading.budgets import Budgets, RateLimits
 from tests.api.rig import House, served
 
 BUDGET = 3

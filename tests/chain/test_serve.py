@@ -12,12 +12,12 @@ from eth_account import Account
 from typer.testing import CliRunner
 
 from engine.types import Side
-from gateway.cli import app
-from gateway.demo.funding import fill_vault
-from gateway.demo.wallet import Wallet
-from gateway.keyfiles import acknowledging_signer
-from gateway.server import Serving, settings_of
-from gateway.stack import Remote, Stack
+from gateway.cli.main import app
+from gateway.cli.serve import Serving, settings_of
+from gateway.node.node import Remote, Stack
+from gateway.node.secrets import acknowledging_signer
+from gateway.sandbox.funding import fill_vault
+from gateway.sandbox.wallet import Wallet
 from settlement.chain.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
 from settlement.chain.dev.devchain import DevChain, dev_secret
 from settlement.chain.signer import KeystoreRefusedError, SecretSigner

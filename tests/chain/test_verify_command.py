@@ -12,7 +12,7 @@ from engine.commands import COMMAND, Kind, command
 from engine.journal import DirectoryReader, DirectoryStorage, Journal
 from engine.journal.reader import Reader, limits_of
 from engine.types import Side
-from gateway.cli import app
+from gateway.cli.main import app
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.chain.dev.devchain import DevChain
 from tests.chain.conftest import Clock

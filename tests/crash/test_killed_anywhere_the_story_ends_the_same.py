@@ -22,7 +22,7 @@ from engine.types import Limits
 from settlement.protocol.evidence import DepositEvidence, SignedOrder, decode
 
 ROOT = Path(__file__).parents[2]
-TELL = "import sys; from gateway.cli import main; sys.argv[0] = 'tillbook'; main()"
+TELL = "import sys; from gateway.cli.main import main; sys.argv[0] = 'tillbook'; main()"
 STORY_SECONDS_MAX = 120
 ROUNDS = 10
 SEED = 20261123

@@ -14,7 +14,7 @@ from engine.journal.snapshot import write_snapshot
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import keep
 from engine.types import Side
-from gateway.cli import app
+from gateway.cli.main import app
 from settlement.audit.export import read_manifest
 from settlement.batches.log_items import item_of
 from settlement.protocol import merkle

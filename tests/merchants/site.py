@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.problems import Rejected, problem_response
-from gateway.rest.checkout import checkout_router
-from gateway.rest.merchants import merchants_router
+from gateway.api.v1.shops import merchants_router
+from gateway.http.problems import Rejected, problem_response
+from gateway.pages.checkout import checkout_router
 from tests.merchants.rig import DOMAIN
 
 OPERATOR_TOKEN = "operator-token-of-the-rig"

@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from gateway.rest.checkout import checkout_router
+from gateway.pages.checkout import checkout_router
 from tests.merchants.rig import World
 from tests.merchants.site import site
 

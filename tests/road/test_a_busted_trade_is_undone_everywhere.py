@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.types import Side
-from gateway.channels import Sendable
-from gateway.demo.actors import MAKER_ONE, MAKER_TWO
-from gateway.demo.wallet import Wallet
-from gateway.stack import Stack, sandbox_settings
-from gateway.userstream import balances_channel, orders_channel
+from gateway.node.node import Stack, sandbox_settings
+from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
+from gateway.sandbox.wallet import Wallet
+from gateway.views.channels import Sendable
+from gateway.views.user_orders import balances_channel, orders_channel
 from settlement.batches.sealer import EXPIRED
 from settlement.chain.dev.devchain import dev_secret
 from tests.road.test_an_orderly_stop_settles_first import funded

@@ -3,8 +3,8 @@
 import pytest
 
 from engine.types import Side
-from gateway.demo.actors import MAKER_ONE
-from gateway.demo.client import Client, order_document
+from gateway.sandbox.actors import MAKER_ONE
+from gateway.sandbox.client import Client, order_document
 from tests.road.test_bad_input_changes_nothing import LANE, Running
 
 

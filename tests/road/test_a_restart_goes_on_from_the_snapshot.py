@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 from engine.types import Side
-from gateway.demo.actors import MAKER_ONE
-from gateway.demo.wallet import Wallet
-from gateway.stack import Stack, sandbox_settings
+from gateway.node.node import Stack, sandbox_settings
+from gateway.sandbox.actors import MAKER_ONE
+from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
 from tests.road.test_an_orderly_stop_settles_first import funded
 

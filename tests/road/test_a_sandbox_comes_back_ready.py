@@ -13,9 +13,9 @@ import orjson
 import pytest
 
 from engine.types import PIPS_PER_TOKEN
-from gateway.demo.actors import CUSTOMER
-from gateway.demo.funding import fill_vault
-from gateway.demo.wallet import Wallet
+from gateway.sandbox.actors import CUSTOMER
+from gateway.sandbox.funding import fill_vault
+from gateway.sandbox.wallet import Wallet
 from settlement.chain.chain import node_at
 from settlement.chain.deploy import Deployment
 from settlement.chain.dev.devchain import dev_secret, find_anvil

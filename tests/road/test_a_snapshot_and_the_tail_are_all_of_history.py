@@ -10,9 +10,9 @@ from engine.journal import SnapshotFiles
 from engine.journal.snapshot import prune_snapshots, write_snapshot
 from engine.sequencer.snapshotter import keep
 from engine.types import Side
-from gateway.channels import Channels
-from gateway.marketdata import MarketData
-from gateway.userstream import UserStream
+from gateway.views.channels import Channels
+from gateway.views.market_data import MarketData
+from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import Sealer, Sealing
 from settlement.outbox.outbox import Outbox

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 from engine.types import Side
-from gateway.demo.actors import MAKER_ONE, MAKER_TWO
-from gateway.demo.funding import fill_vault
-from gateway.demo.wallet import Wallet
-from gateway.stack import Stack, sandbox_settings
+from gateway.node.node import Stack, sandbox_settings
+from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
+from gateway.sandbox.funding import fill_vault
+from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
 from settlement.outbox.outbox import Outbox
 

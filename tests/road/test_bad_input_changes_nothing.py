@@ -13,12 +13,12 @@ import orjson
 import pytest
 
 from engine.types import Outcome, Side
-from gateway.bodies import BODY_MAX
-from gateway.demo.actors import MAKER_ONE, MAKER_TWO
-from gateway.demo.client import Client, Refused, order_document
-from gateway.demo.funding import fill_vault
-from gateway.demo.wallet import Wallet
-from gateway.stack import Stack, sandbox_settings
+from gateway.http.body import BODY_MAX
+from gateway.node.node import Stack, sandbox_settings
+from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
+from gateway.sandbox.client import Client, Refused, order_document
+from gateway.sandbox.funding import fill_vault
+from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
 
 LONG_SECONDS = 60

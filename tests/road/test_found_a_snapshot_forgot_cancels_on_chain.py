@@ -5,9 +5,9 @@ import asyncio
 from pathlib import Path
 
 from engine.types import Outcome, Side
-from gateway.demo.actors import MAKER_ONE
-from gateway.demo.wallet import Wallet
-from gateway.stack import Stack, sandbox_settings
+from gateway.node.node import Stack, sandbox_settings
+from gateway.sandbox.actors import MAKER_ONE
+from gateway.sandbox.wallet import Wallet
 from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import dev_secret
 from settlement.watching.watcher import REORG_BLOCKS_MAX

@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUN = "import sys; from gateway.cli import main; sys.argv[0] = 'tillbook'; main()"
+RUN = "import sys; from gateway.cli.main import main; sys.argv[0] = 'tillbook'; main()"
 POLLS_MAX = 1_200
 POLL_SECONDS = 0.05
 

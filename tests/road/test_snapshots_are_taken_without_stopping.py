@@ -10,8 +10,8 @@ import pytest
 from engine.core import Engine
 from engine.journal import DirectoryReader, SnapshotFiles
 from engine.sequencer.snapshotter import PERIOD_NS, Snapshotter
-from gateway.keeper import Keeper
-from gateway.metrics import Metrics
+from gateway.http.metrics import Metrics
+from gateway.node.monitor import Keeper
 from tests.admission.rig import ALICE, BOB
 from tests.road.rig import House
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.types import Side
-from gateway.demo.tape import Act, Message, TapeError, read_tape
+from gateway.sandbox.tape import Act, Message, TapeError, read_tape
 
 NEW = "34200.1,1,7,100,5853300,1"
 

@@ -5,12 +5,12 @@ from itertools import count
 import pytest
 
 from engine.types import PIPS_PER_TOKEN, Side
-from gateway.demo.actors import CUSTOMER, MAKER_ONE, MAKER_TWO, MERCHANT
-from gateway.demo.funding import fill_wallet, number_at
-from gateway.demo.wallet import Wallet
-from gateway.keyfiles import acknowledging_signer
-from gateway.rest.sandbox import SandboxShop
-from gateway.stack import BOND_RAW
+from gateway.node.node import BOND_RAW
+from gateway.node.secrets import acknowledging_signer
+from gateway.sandbox.actors import CUSTOMER, MAKER_ONE, MAKER_TWO, MERCHANT
+from gateway.sandbox.funding import fill_wallet, number_at
+from gateway.sandbox.routes import SandboxShop
+from gateway.sandbox.wallet import Wallet
 from merchants.sales.reference_prices import PriceTerms
 from settlement.batches.encode import encode_call
 from settlement.chain.chain import CallRevertedError

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import LOSSES, RECORDING
 
 ROOT = Path(__file__).parents[2]
-TELL = "import sys; from gateway.cli import main; sys.argv[0] = 'tillbook'; main()"
+TELL = "import sys; from gateway.cli.main import main; sys.argv[0] = 'tillbook'; main()"
 RECORDED = ROOT.parent.joinpath("shared", "data", "lobster")
 STORY_SECONDS_MAX = 120
 RECORDED_MESSAGES = 300

@@ -1,6 +1,6 @@
 """What is one life of the exchange in the simulator?
 
-The wiring of ``gateway.stack`` without sockets: every object is the product's own, every seam is
+The wiring of ``gateway.node.node`` without sockets: every object is the product's own, every seam is
 the world's. Where ``Parts`` names another class than the product's, a bug is planted.
 """
 
@@ -19,7 +19,7 @@ from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snap
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
-from gateway.desk import SettlementDesk
+from gateway.views.settlement import SettlementDesk
 from merchants.records.database import open_database
 from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants

@@ -30,7 +30,7 @@ from engine import core, reference
 from engine.commands import COMMAND, Commands, Kind, command, list_market
 from engine.events import EventKind, Events
 from engine.types import Limits, Side, TimeInForce
-from gateway.demo.tape import Act, Message, read_tape
+from gateway.sandbox.tape import Act, Message, read_tape
 
 FOLDER: Final = Path(__file__).parents[3].joinpath("shared", "data", "lobster")
 AGREED_PPM_MIN: Final = 997_000

@@ -47,7 +47,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "urllib3": ("merchants/webhooks/egress.py",),
     "urllib.request": ("merchants/webhooks/egress.py",),
     # The demo plays a program outside the exchange, on loopback.
-    "http.client": ("merchants/webhooks/egress.py", "gateway/demo/client.py"),
+    "http.client": ("merchants/webhooks/egress.py", "gateway/sandbox/client.py"),
     "numba": ("engine/core",),
     "benchmarks": ("benchmarks",),
     "tests": ("tests",),
@@ -57,7 +57,7 @@ FLOAT_CODES = {"f4", "f8", "<f4", "<f8", ">f8", "float32", "float64"}
 PATH_NAMES = ("path", "directory", "parent", "root", "here")
 WAITS = {"sleep", "wait", "join", "wait_for", "timeout"}
 CATCH_ALL = {"Exception", "BaseException"}
-CATCHES_ALL = "gateway/app.py"
+CATCHES_ALL = "gateway/node/app.py"
 
 
 def imports(source: Source) -> Iterator[tuple[int, str]]:
@@ -188,7 +188,7 @@ def libraries_stay_in_place(source: Source) -> Complaints:
 
 
 def errors_are_named(source: Source) -> Complaints:
-    """Only gateway/app.py catches everything, and there only once."""
+    """Only gateway/node/app.py catches everything, and there only once."""
     if not source.is_python:
         return
     lines = [node.lineno for node in ast.walk(source.tree) if _catches_all(node)]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import typer.main
 
-from gateway.cli import app
+from gateway.cli.main import app
 from tests.tidy.sources import PRODUCT, ROOT, tracked_files
 
 SHIPPED_BESIDE_PYTHON = re.compile(
@@ -96,7 +96,7 @@ def test_the_image_starts_a_command_that_exists(instructions):
     started = {word: text for word, text in instructions if word in {"ENTRYPOINT", "CMD"}}
     scripts = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())["project"]["scripts"]
     assert json.loads(started["ENTRYPOINT"]) == ["tillbook"]
-    assert scripts == {"tillbook": "gateway.cli:main"}
+    assert scripts == {"tillbook": "gateway.cli.main:main"}
 
     name, *arguments = json.loads(started["CMD"])
     command = typer.main.get_command(app).commands[name]

@@ -71,7 +71,7 @@ BROKEN = [
     (meaning.errors_are_named, "engine/a.py", "with suppress(Exception): x\n", "catches"),
     (
         meaning.errors_are_named,
-        "gateway/app.py",
+        "gateway/node/app.py",
         "try: x\nexcept Exception: y\n" * 2,
         "catches everything",
     ),
@@ -104,7 +104,7 @@ SOUND = [
     (meaning.libraries_stay_in_place, "settlement/chain/chain.py", "from web3 import Web3\n"),
     (meaning.libraries_stay_in_place, "gateway/rest/a.py", "from urllib.parse import quote\n"),
     (meaning.libraries_stay_in_place, "tests/a.py", "import httpx\n"),
-    (meaning.errors_are_named, "gateway/app.py", "try: x\nexcept Exception: y\n"),
+    (meaning.errors_are_named, "gateway/node/app.py", "try: x\nexcept Exception: y\n"),
     (meaning.errors_are_named, "engine/a.py", "try: x\nexcept ValueError: y\n"),
     (meaning.tests_wait_for_nothing, "tests/a.py", "await asyncio.sleep(0)\n"),
 ]

@@ -1,0 +1,1 @@
+"""How is the exchange spoken to by programs? One folder a dialect."""

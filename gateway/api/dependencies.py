@@ -1,0 +1,90 @@
+"""What may a route ask for by type?"""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from starlette.requests import HTTPConnection
+
+from engine.types import Outcome
+from gateway.api.budget_headers import note
+from gateway.api.services import Services
+from gateway.api.v1.login import bearer_of, session_of
+from gateway.http.lifecycle import Lifecycle
+from gateway.http.problems import Rejected
+from gateway.trading.order_entry import Recovery
+from gateway.trading.sessions import Session
+from settlement.orders.catalog import Market
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """Return the services that the app was made with."""
+    services = connection.app.state.services
+    assert isinstance(services, Services), "create_app puts them there"
+    return services
+
+
+def recovery_of(connection: HTTPConnection) -> Recovery:
+    """Return the app's recovery threads."""
+    recovery = connection.app.state.recovery
+    assert isinstance(recovery, Recovery), "create_app puts it there"
+    return recovery
+
+
+def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
+    """Return whether the app is closing."""
+    lifecycle = connection.app.state.lifecycle
+    assert isinstance(lifecycle, Lifecycle), "create_app puts it there"
+    return lifecycle
+
+
+def client_of(connection: HTTPConnection) -> str:
+    """Return whom to charge: the peer, or whom the operator's own proxy says it speaks for."""
+    return services_of(connection).clients.of(connection)
+
+
+def charged(request: Request) -> str:
+    """Charge one request to the peer before anything costs us work."""
+    client = client_of(request)
+    note(request.scope, services_of(request).limits.request(client))
+    return client
+
+
+def charged_order(request: Request) -> str:
+    """Charge the recovery of one signer to the peer, from a larger budget."""
+    client = client_of(request)
+    note(request.scope, services_of(request).limits.order_request(client))
+    return client
+
+
+def charged_cancel(request: Request) -> str:
+    """Charge one cancel to the peer, from the larger budget."""
+    client = client_of(request)
+    note(request.scope, services_of(request).limits.cancel_request(client))
+    return client
+
+
+def logged_in(request: Request) -> Session:
+    """Return the session of the bearer token."""
+    return session_of(services_of(request).sessions, bearer_of(request))
+
+
+def market_named(request: Request, symbol: Annotated[str, Path(max_length=32)]) -> Market:
+    """Return the market called ``symbol``; refused when there is none."""
+    market = services_of(request).exchange.catalog.market(symbol)
+    if market is None:
+        raise unknown_market(symbol)
+    return market
+
+
+def unknown_market(symbol: str) -> Rejected:
+    """Return the refusal of a market name."""
+    return Rejected(
+        Outcome.UNKNOWN_MARKET, f"there is no market called {symbol[:32]!r}; see /v1/markets"
+    )
+
+
+Here = Annotated[Services, Depends(services_of)]
+Signers = Annotated[Recovery, Depends(recovery_of)]
+Life = Annotated[Lifecycle, Depends(lifecycle_of)]
+Me = Annotated[Session, Depends(logged_in)]
+NamedMarket = Annotated[Market, Depends(market_named)]

@@ -1,0 +1,75 @@
+"""What does the gateway need from the rest of the house?
+
+One frozen record, handed to ``create_app``. Nothing in the gateway reaches for anything else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+from fastapi import APIRouter
+
+from gateway.api.v1.stream.outbox import OutboxBounds
+from gateway.http.clients import Clients
+from gateway.http.metrics import Metrics
+from gateway.trading.budgets import RateLimits
+from gateway.trading.sessions import SessionIssuer
+from gateway.views.channels import Channels
+from gateway.views.market_data import MarketData
+from gateway.views.user_orders import UserStream
+from settlement.batches.acknowledgements import Acknowledgement
+from settlement.ports import ExchangePort, SettlementPort
+
+SOCKETS_PER_CLIENT: Final = 128
+
+
+class BatchView(NamedTuple):
+    """One settlement batch; ``state`` as in ``TradeState`` (batched, submitted, mined, final)."""
+
+    batch: int
+    state: str
+    first_trade: int
+    last_trade: int
+    tx_hash: bytes | None
+
+
+class SettlementView(SettlementPort, Protocol):
+    """The settlement port and, for the pages, its last batches."""
+
+    def batches(self, limit: int) -> list[BatchView]:
+        """Return up to ``limit`` batches, newest first."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Constructor arguments of the gateway.
+
+    ``not_ready`` returns what is still missing before work may be taken, in plain words; empty
+    means ready; ``restrictions`` what is not taken although we are ready. ``now_ns`` is the clock
+    of sessions, metrics and tickers. ``routers`` are mounted as they are (merchants, a sandbox);
+    they refuse by raising ``gateway.http.problems.Rejected``. ``acknowledge`` signs the operator's word
+    on the order accepted at a sequence, unless that is too long ago. ``contracts`` are addresses by
+    name, as clients are told. ``clients`` tells whom to charge, ``sockets_per_client`` how many
+    WebSockets one of them may hold. Metrics are for who has ``operator_token``; for nobody if that
+    is empty.
+    """
+
+    exchange: ExchangePort
+    contracts: Mapping[str, bytes]
+    settlement: SettlementView
+    channels: Channels
+    market_data: MarketData
+    user_stream: UserStream
+    sessions: SessionIssuer
+    limits: RateLimits
+    metrics: Metrics
+    now_ns: Callable[[], int]
+    not_ready: Callable[[], list[str]]
+    acknowledge: Callable[[int], Acknowledgement | None]
+    version: str
+    outbox_bounds: OutboxBounds
+    routers: tuple[APIRouter, ...] = ()
+    restrictions: Callable[[], list[str]] = list
+    clients: Clients = field(default_factory=Clients)
+    sockets_per_client: int = SOCKETS_PER_CLIENT
+    operator_token: str = ""

@@ -1,0 +1,1 @@
+"""The native dialect: REST routes and their JSON."""

@@ -1,0 +1,65 @@
+"""Who signed this login, and may the bearer of this token do that?"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from starlette.requests import HTTPConnection
+
+from engine.types import Outcome
+from gateway.api.services import Services
+from gateway.api.v1.encoding import Address, Signature, address, hexed, unhex
+from gateway.api.v1.schemas import Opened
+from gateway.http.problems import Rejected
+from gateway.trading.order_entry import Recovery, wrong_signer
+from gateway.trading.sessions import LOGIN_WINDOW_SECONDS, Session, SessionIssuer
+from settlement.protocol.eip712 import LOGIN_TYPE, login_digest
+
+TOKEN_CHARS_MAX = 128
+
+
+class Login(Struct, forbid_unknown_fields=True, frozen=True):
+    """The EIP-712 ``Login`` and the wallet's signature; ``issuedAt`` in unix seconds."""
+
+    account: Address
+    issuedAt: Annotated[int, Meta(ge=0, le=2**53)]  # noqa: N815 - the name that the wallet signs
+    signature: Signature
+
+
+async def open_session(services: Services, recovery: Recovery, login: Login) -> Opened:
+    """Return a token for the wallet that signed ``login``."""
+    account = address(login.account, "account")
+    if not services.sessions.fresh(login.issuedAt):
+        raise Rejected(
+            Outcome.NOT_AUTHENTICATED,
+            f"issuedAt is more than {LOGIN_WINDOW_SECONDS} s from our clock",
+            {"time_ns": str(services.now_ns())},
+        )
+    digest = login_digest(services.exchange.domain, account, login.issuedAt)
+    signer = await recovery.digest(digest, unhex(login.signature))
+    if signer != account:
+        domain = services.exchange.domain
+        raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, LOGIN_TYPE, signer)
+    token, session = services.sessions.issue(account)
+    return {
+        "token": token,
+        "account": hexed(session.account),
+        "expires_at": session.expires_at,
+    }
+
+
+def session_of(sessions: SessionIssuer, token: str) -> Session:
+    """Return the session behind ``token``; refused when there is none."""
+    session = sessions.read(token) if len(token) <= TOKEN_CHARS_MAX else None
+    if session is None:
+        raise Rejected(
+            Outcome.NOT_AUTHENTICATED,
+            "no valid session: sign a Login and POST it to /v1/sessions",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return session
+
+
+def bearer_of(connection: HTTPConnection) -> str:
+    """Return the bearer token of a request, empty if it has none."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,165 @@
+"""What may everybody read: configuration, markets, books, trades?"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from engine.types import FEE_MAX_PPM, FILLS_MAX, PIPS_PER_TOKEN
+from gateway.api.dependencies import Here, NamedMarket, charged
+from gateway.api.services import Services
+from gateway.api.v1 import schemas as replies
+from gateway.api.v1.encoding import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
+from gateway.api.v1.openapi import Answer, documented
+from gateway.trading.order_entry import domain_row
+from gateway.views.order_history import ENDED_MAX
+from settlement.orders.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
+from settlement.orders.catalog import Market, Token
+from settlement.orders.nonces import LANE_FIRST, LANE_LAST, NS, SINGLE_SHOT_STEP_MAX, WINDOW_SIZE
+from settlement.protocol.eip712 import (
+    ACKNOWLEDGEMENT_TYPE,
+    DOMAIN_TYPE,
+    GRANT_TYPE,
+    LOGIN_TYPE,
+    ORDER_TYPE,
+    WITHDRAWAL_TYPE,
+)
+
+LEVELS_MAX: Final = 500
+TRADES_LIMIT_MAX: Final = 500
+LANES_MAX: Final = 64
+
+LaneNumber = Annotated[int, Query(ge=LANE_FIRST, le=LANE_LAST)]
+
+router = APIRouter(prefix="/v1", tags=["market"], dependencies=[Depends(charged)])
+
+
+@router.get("/config", openapi_extra=documented(replies.Config))
+async def read_config(services: Here) -> Answer:
+    """Return what a client must know before it signs: chain, contract, types, tokens, fees."""
+    exchange = services.exchange
+    config: replies.Config = {
+        "chain_id": exchange.domain.chain_id,
+        "contract": hexed(exchange.domain.contract),
+        "contracts": {name: hexed(address) for name, address in services.contracts.items()},
+        "domain": domain_row(exchange.domain),
+        "types": {
+            "EIP712Domain": DOMAIN_TYPE,
+            "Order": ORDER_TYPE,
+            "Withdrawal": WITHDRAWAL_TYPE,
+            "KeyGrant": GRANT_TYPE,
+            "Login": LOGIN_TYPE,
+            "Acknowledgement": ACKNOWLEDGEMENT_TYPE,
+        },
+        "tokens": [token_row(token) for token in exchange.catalog.tokens],
+        "least_withdrawal": {
+            token.symbol: decimal_text(exchange.least_withdrawal(token))
+            for token in exchange.catalog.tokens
+        },
+        "fees": {
+            market.symbol: {
+                "maker_fee_ppm": market.maker_fee_ppm,
+                "taker_fee_ppm": market.taker_fee_ppm,
+            }
+            for market in exchange.catalog.markets
+        },
+        "fee_max_ppm": FEE_MAX_PPM,
+        "pips_per_token": str(PIPS_PER_TOKEN),
+        "time_ns": str(exchange.now_ns()),
+        "version": services.version,
+        "budgets": services.limits.budgets._asdict(),
+        "limits": {
+            "expiry_max_seconds": EXPIRY_MAX_S,
+            "fills_max": FILLS_MAX,
+            "single_shot_nonce_step": SINGLE_SHOT_STEP_MAX,
+            "single_shot_window": WINDOW_SIZE,
+            "try_again_seconds": AGAIN_NS // NS,
+            "answers_kept": ANSWERS_MAX,
+            "ended_orders_kept": ENDED_MAX,
+        },
+    }
+    return Answer(config)
+
+
+@router.get("/markets", openapi_extra=documented(replies.Markets))
+async def list_markets(services: Here) -> Answer:
+    """Return all markets with their steps, fees and day."""
+    markets = services.exchange.catalog.markets
+    return Answer({"markets": [market_row(services, market) for market in markets]})
+
+
+@router.get("/markets/{symbol}/book", openapi_extra=documented(replies.BookSnapshot))
+async def read_book(
+    services: Here,
+    market: NamedMarket,
+    levels: Annotated[int, Query(ge=1, le=LEVELS_MAX)] = 20,
+) -> Answer:
+    """Return the aggregated book, best prices first."""
+    return Answer(services.market_data.snapshot_text(market, levels))
+
+
+@router.get("/markets/{symbol}/trades", openapi_extra=documented(replies.Trades))
+async def read_trades(
+    services: Here,
+    market: NamedMarket,
+    limit: Annotated[int, Query(ge=1, le=TRADES_LIMIT_MAX)] = 50,
+) -> Answer:
+    """Return the last trades, newest first, each with its settlement state."""
+    trades = services.market_data.trades_text(market, limit)
+    return Answer({"market": market.symbol, "trades": trades})
+
+
+@router.get("/nonces/{account}", openapi_extra=documented(replies.Nonces))
+async def read_nonces(
+    services: Here,
+    account: Annotated[str, Path(pattern=ADDRESS_PATTERN, max_length=42)],
+    lane: Annotated[list[LaneNumber], Query(max_length=LANES_MAX)] = [],  # noqa: B006 - FastAPI's
+) -> Answer:
+    """Return nonces that ``account`` may use now: single shot, withdrawal, and ``lane`` by lane.
+
+    They come from the journal, so they are right as soon as the exchange answers at all.
+    """
+    nonces = services.exchange.nonces(address(account, "account"), lane)
+    lanes: list[replies.LaneRow] = [
+        {
+            "lane": half.lane,
+            "upper_half": half.upper_half,
+            "nonce": str(half.nonce),
+            "order_id": str(half.order_id) if half.order_id else None,
+        }
+        for half in nonces.lanes
+    ]
+    reply: replies.Nonces = {
+        "account": account.lower(),
+        "single_shot": str(nonces.single_shot) if nonces.single_shot else None,
+        "withdrawal": str(nonces.withdrawal),
+        "lanes": lanes,
+    }
+    return Answer(reply)
+
+
+def token_row(token: Token) -> replies.TokenRow:
+    """Return a token as JSON fields."""
+    return {
+        "number": token.number,
+        "symbol": token.symbol,
+        "address": hexed(token.address),
+        "decimals": token.decimals,
+    }
+
+
+def market_row(services: Services, market: Market) -> replies.MarketRow:
+    """Return a market as JSON fields."""
+    step = market.tick_size_pips
+    return {
+        "symbol": market.symbol,
+        "base": token_row(market.base),
+        "quote": token_row(market.quote),
+        "lot_size": decimal_text(market.lot_pips, places_of(market.lot_pips)),
+        "tick_size": decimal_text(step, places_of(step)),
+        "least_notional": decimal_text(market.least_notional_pips),
+        "lot_pips": str(market.lot_pips),
+        "tick_pips": str(market.tick_pips),
+        "maker_fee_ppm": market.maker_fee_ppm,
+        "taker_fee_ppm": market.taker_fee_ppm,
+        "ticker": services.market_data.ticker(market, services.exchange.now_ns()),
+    }

@@ -1,0 +1,113 @@
+"""How does a route say what it takes and what it answers?
+
+``Answer`` writes a typed dictionary with orjson. ``documented`` describes the route for OpenAPI
+from the same types; ``schema_of`` completes the document.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import Response
+
+from gateway.api.v1 import schemas as replies
+from gateway.api.v1.login import Login
+from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
+from gateway.trading.order_entry import DryRun, PlaceOrder, Withdraw
+
+TYPES: Final = (
+    Problem,
+    PlaceOrder,
+    DryRun,
+    Withdraw,
+    Login,
+    *(
+        shape
+        for shape in vars(replies).values()
+        if isinstance(shape, type) and shape.__module__ == replies.__name__
+    ),
+)
+
+_REFUSALS: Final = {
+    400: "Malformed: not JSON, a field missing, unknown or out of bounds",
+    401: "Bad signature, or not logged in",
+    403: "Not yours to do",
+    404: "No such thing",
+    409: "Refused as things stand: balance, nonce, lane, state of the order",
+    413: "The body is larger than 64 KiB",
+    422: "Well formed, but can never be done: off tick, out of range, expired",
+    429: "Over a budget; see Retry-After",
+    503: "Not now: closing, overloaded or full. Try again",
+}
+
+
+class Answer(Response):
+    """A JSON answer written by orjson."""
+
+    media_type = "application/json"
+
+    def __init__(self, reply: Mapping[str, Any], status_code: int = 200) -> None:
+        super().__init__(orjson.dumps(reply), status_code)
+
+
+def _content(media_type: str, shape: type) -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{shape.__name__}"}}}
+
+
+def documented(
+    reply: type, *, body: type | None = None, status: int = 200, refusals: tuple[int, ...] = (429,)
+) -> dict[str, Any]:
+    """Return the OpenAPI part of one route."""
+    answers: dict[str, Any] = {
+        str(status): {
+            "description": (reply.__doc__ or "").strip(),
+            "content": _content("application/json", reply),
+        }
+    }
+    for refusal in refusals:
+        answers[str(refusal)] = {
+            "description": _REFUSALS[refusal],
+            "content": _content(PROBLEM_MEDIA_TYPE, Problem),
+        }
+    extra: dict[str, Any] = {"responses": answers}
+    if body is not None:
+        extra["requestBody"] = {"required": True, "content": _content("application/json", body)}
+    return extra
+
+
+def schema_of(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of ``app``, with the schemas of our own types."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, routes=app.routes, description=app.description
+        )
+        _, ours = msgspec.json.schema_components(TYPES, ref_template="#/components/schemas/{name}")
+        components = document.setdefault("components", {})
+        schemas = components.setdefault("schemas", {})
+        schemas.update(ours)
+        components["securitySchemes"] = {"session": {"type": "http", "scheme": "bearer"}}
+        _correct(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _correct(document: dict[str, Any]) -> None:
+    """Replace what FastAPI guesses: its own validation error shape and empty 200 answers."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            answers = operation["responses"]
+            guessed = answers.get("422", {}).get("content", {}).get("application/json", {})
+            if "HTTPValidationError" in str(guessed):
+                del answers["422"]
+                answers.setdefault(
+                    "400",
+                    {
+                        "description": _REFUSALS[400],
+                        "content": _content(PROBLEM_MEDIA_TYPE, Problem),
+                    },
+                )
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)

@@ -1,0 +1,62 @@
+"""What do operators and their machines ask?"""
+
+import hmac
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from engine.types import Outcome
+from gateway.api.dependencies import Here, Life, charged
+from gateway.api.v1 import schemas as replies
+from gateway.api.v1.login import bearer_of
+from gateway.api.v1.openapi import Answer, documented
+from gateway.http.metrics import METRICS_MEDIA_TYPE
+from gateway.http.problems import Rejected
+
+router = APIRouter(tags=["operations"])
+
+
+@router.head("/healthz", include_in_schema=False)
+@router.get("/healthz", openapi_extra=documented(replies.Health, refusals=()))
+async def healthz() -> Answer:
+    """Say that the process is alive; it may still not be ready."""
+    return Answer({"status": "alive", "missing": []})
+
+
+@router.get("/readyz", openapi_extra=documented(replies.Health, refusals=(503,)))
+async def readyz(services: Here, life: Life) -> Answer:
+    """Say whether work may be sent here, and what is missing if not.
+
+    ``restricted`` is ready too: ``missing`` names what is not taken, cancels are.
+    """
+    missing = [*services.not_ready(), *(["closing"] if life.draining else [])]
+    if missing:
+        return Answer({"status": "not ready", "missing": missing}, 503)
+    restrictions = services.restrictions()
+    status = "restricted" if restrictions else "ready"
+    return Answer({"status": status, "missing": restrictions})
+
+
+@router.get("/version", openapi_extra=documented(replies.Version, refusals=()))
+async def version(services: Here) -> Answer:
+    """Say which program answers."""
+    return Answer({"name": "tillbook", "version": services.version})
+
+
+@router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(charged)])
+async def openapi(request: Request) -> Response:
+    """Return the OpenAPI document, written once."""
+    return Response(request.app.state.openapi(), media_type="application/json")
+
+
+@router.get("/metrics", include_in_schema=False, dependencies=[Depends(charged)])
+async def metrics(request: Request, services: Here, life: Life) -> Response:
+    """Return the counters in Prometheus' text format, to the operator alone: they tell how trade
+    goes, and cost more to write than anything a stranger may ask for."""
+    token = services.operator_token
+    if not token or not hmac.compare_digest(bearer_of(request).encode(), token.encode()):
+        raise Rejected(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
+    services.metrics.sequence.set(services.market_data.sequence)
+    services.metrics.trades.set(services.market_data.last_trade_id)
+    services.metrics.connections.set(life.connection_count)
+    return Response(services.metrics.render(), media_type=METRICS_MEDIA_TYPE)

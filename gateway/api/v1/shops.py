@@ -1,0 +1,392 @@
+"""What can a shop ask for by REST?
+
+Stores are made by the operator; everything else is asked for with a store's API key and shows
+that store's objects only: another store's invoice does not exist.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from engine.types import MONEY_MAX, PPM, Outcome
+from gateway.api.v1.encoding import END, Address, Signature, address
+from gateway.http.body import body_of
+from gateway.http.problems import Rejected
+from merchants.documents.native import EventDocument, InvoiceDocument
+from merchants.records.amounts import decimal_of_pips, pips_of_decimal
+from merchants.records.refusal import Refusal
+from merchants.records.states import DeliveryState, InvoiceState
+from merchants.records.tables import Delivery, Store
+from merchants.sales.invoices import InvoiceRequest
+from merchants.service import PAGE_MAX, Merchants
+from merchants.stores.stores import StoreRequest, TypedGrant, grant_of, typed_grant
+from settlement.audit.proofs import TradeReceipt
+from settlement.protocol.checksum import checksum_address
+from settlement.protocol.eip712 import Domain
+
+METADATA_SIZE_MAX: Final = 4096
+TOLERANCE_PPM_MAX: Final = 100_000
+
+Amount = Annotated[str, msgspec.Meta(max_length=32)]
+Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
+Id = Annotated[str, Path(max_length=64)]
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+
+class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A new store. Amounts are decimal strings in the quote token; ``floor_price`` a base token.
+
+    Without a ``floor_price`` it is half the present price. A payment may be short of its invoice by
+    ``tolerance_ppm`` of it or by ``tolerance``, whichever is more.
+    """
+
+    wallet: Address
+    market: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    name: Annotated[str, msgspec.Meta(max_length=80)] = ""
+    webhook_url: Url = ""
+    slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] = 5_000
+    invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
+    key_lifetime_s: Annotated[int, msgspec.Meta(ge=3600, le=366 * 86_400)] = 90 * 86_400
+    notional_cap: Amount = "1000000"
+    floor_price: Amount = ""
+    tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] = 1_000
+    tolerance: Amount = "0"
+
+
+class ApproveGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The wallet's signature over the store's grant: r, s, v as hex."""
+
+    signature: Signature
+
+
+class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A new invoice; ``token`` is what the customer pays with. ``metadata`` comes back as sent."""
+
+    amount_usd: Amount
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+    order_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    redirect_url: Url = ""
+
+
+class StoreReply(msgspec.Struct, frozen=True):
+    """A store, and the grant its wallet has to sign (``approved`` when it has)."""
+
+    id: str
+    name: str
+    wallet: str
+    session_key: str
+    approved: bool
+    webhook_url: str
+    webhook_enabled: bool
+    floor_price: str
+    slippage_ppm: int
+    tolerance_ppm: int
+    tolerance: str
+    notional_left: str | None
+    """What the session key may still sell; null until the chain has shown its grant."""
+
+    grant: TypedGrant
+
+
+class ReceiptsReply(msgspec.Struct, frozen=True):
+    """One receipt a trade, in the order of the batches."""
+
+    receipts: list[TradeReceipt]
+
+
+class StoreCreatedReply(msgspec.Struct, frozen=True):
+    """A new store with what is shown once only."""
+
+    id: str
+    api_key: str
+    webhook_secret: str
+    floor_price: str
+    grant: TypedGrant
+
+
+class InvoiceReply(InvoiceDocument, frozen=True):
+    """An invoice and the page to send its customer to."""
+
+    checkout_url: str
+
+
+class InvoicesReply(msgspec.Struct, frozen=True):
+    """Invoices, the newest first."""
+
+    invoices: list[InvoiceReply]
+
+
+class EventsReply(msgspec.Struct, frozen=True):
+    """Events, the oldest first; ask again with ``after`` set to ``next``."""
+
+    events: list[EventDocument]
+    next: int
+
+
+class DeliveryReply(msgspec.Struct, frozen=True):
+    """How the sending of one event goes. Times are unix seconds."""
+
+    event_id: int
+    webhook_id: str
+    type: str
+    invoice_id: str
+    status: DeliveryState
+    attempts: int
+    next_attempt_at: int
+    last_status: int
+    last_error: str
+
+
+class DeliveriesReply(msgspec.Struct, frozen=True):
+    """Deliveries, the newest first."""
+
+    deliveries: list[DeliveryReply]
+
+
+class SecretReply(msgspec.Struct, frozen=True):
+    """A new webhook secret; the one before stays valid until the next rotation."""
+
+    webhook_secret: str
+
+
+Answered = TypeVar("Answered")
+
+
+def merchants_router(
+    merchants: Merchants, domain: Domain, operator_token: str, public_url: str
+) -> APIRouter:
+    """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
+    the end; ``domain`` is what grants are signed for."""
+    router = APIRouter(prefix="/v1", tags=["merchants"])
+    _add_store_routes(router, merchants, domain, operator_token)
+    _add_webhook_routes(router, merchants)
+    _add_invoice_routes(router, merchants, public_url)
+    return router
+
+
+def _add_store_routes(
+    router: APIRouter, merchants: Merchants, domain: Domain, operator_token: str
+) -> None:
+    OwnStore = Annotated[Store, Depends(_own_store(merchants))]  # noqa: N806 -- a type
+
+    def operator(request: Request) -> None:
+        if not hmac.compare_digest(_bearer(request).encode(), operator_token.encode()):
+            raise Rejected(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
+
+    @router.post("/stores", dependencies=[Depends(operator)])
+    async def create_store(
+        body: Annotated[CreateStore, Depends(body_of(CreateStore))],
+    ) -> Response:
+        """Make a store; the API key and the webhook secret are in this answer only."""
+        store = _accepted(merchants.create_store(_store_request(body)))
+        grant = typed_grant(domain, store.grant)
+        floor_price = decimal_of_pips(store.grant.floor_price)
+        reply = StoreCreatedReply(
+            store.store_id, store.api_key, store.webhook_secret, floor_price, grant
+        )
+        return _json(reply, status=201)
+
+    @router.get("/stores/{store_id}")
+    async def read_store(store: OwnStore) -> Response:
+        """Return the store and the grant its wallet has to sign."""
+        return _json(_store_reply(domain, store, merchants.notional_left(store)))
+
+    @router.post("/stores/{store_id}/approval")
+    async def approve(
+        store: OwnStore, body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))]
+    ) -> Response:
+        """Take the wallet's signature over the grant; the contract gets it next."""
+        signature = bytes.fromhex(body.signature[2:])
+        approved = _accepted(merchants.approve_conversion(store.id, signature))
+        return _json(_store_reply(domain, approved, merchants.notional_left(approved)))
+
+
+def _add_webhook_routes(router: APIRouter, merchants: Merchants) -> None:
+    Caller = Annotated[Store, Depends(_store_of(merchants))]  # noqa: N806 -- a type
+    OwnStore = Annotated[Store, Depends(_own_store(merchants))]  # noqa: N806 -- a type
+
+    @router.post("/stores/{store_id}/webhook-secret")
+    async def rotate_secret(store: OwnStore) -> Response:
+        """Make a new webhook secret; both are signed with until the next rotation.
+
+        An endpoint that was given up because it answered 410 is sent to again.
+        """
+        return _json(SecretReply(_accepted(merchants.accounts.rotate_webhook_secret(store.id))))
+
+    @router.get("/stores/{store_id}/webhook-deliveries")
+    async def list_deliveries(store: OwnStore, limit: Limit = PAGE_MAX) -> Response:
+        """Return how the sending of this store's events goes."""
+        rows = merchants.webhook_deliveries(store.id, limit)
+        return _json(DeliveriesReply([_delivery_reply(row) for row in rows]))
+
+    @router.get("/events")
+    async def list_events(
+        store: Caller,
+        after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
+        limit: Limit = PAGE_MAX,
+    ) -> Response:
+        """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
+        events = merchants.events_after(store.id, after, limit)
+        return _json(EventsReply(events, events[-1].id if events else after))
+
+
+def _add_invoice_routes(router: APIRouter, merchants: Merchants, public_url: str) -> None:
+    Caller = Annotated[Store, Depends(_store_of(merchants))]  # noqa: N806 -- a type
+
+    def shown(invoice: InvoiceDocument) -> InvoiceReply:
+        fields = {name: getattr(invoice, name) for name in invoice.__struct_fields__}
+        return InvoiceReply(**fields, checkout_url=f"{public_url}/checkout/{invoice.id}")
+
+    @router.post("/invoices")
+    async def create_invoice(
+        store: Caller,
+        body: Annotated[CreateInvoice, Depends(body_of(CreateInvoice))],
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    ) -> Response:
+        """Make an invoice at the present price; the same Idempotency-Key makes it once only."""
+        created = _accepted(
+            merchants.create_invoice(store.id, _invoice_request(body), idempotency_key)
+        )
+        replayed = {"Idempotent-Replayed": "true"} if created.replayed else {}
+        return _json(shown(created.invoice), status=201, headers=replayed)
+
+    @router.get("/invoices/{invoice_id}")
+    async def read_invoice(store: Caller, invoice_id: Id) -> Response:
+        """Return one invoice with its payments and conversions."""
+        invoice = merchants.invoice(invoice_id, store.id)
+        if invoice is None:
+            raise Rejected(Outcome.NOT_FOUND)
+        return _json(shown(invoice))
+
+    @router.get("/invoices/{invoice_id}/receipt")
+    async def read_receipt(store: Caller, invoice_id: Id) -> Response:
+        """Return proofs, checkable against the chain by anybody, of what the invoice's tokens
+        were sold for. Empty until the first sale is in a batch."""
+        receipts = merchants.receipts(invoice_id, store.id)
+        if receipts is None:
+            raise Rejected(Outcome.NOT_FOUND)
+        return _json(ReceiptsReply(receipts))
+
+    @router.get("/invoices")
+    async def list_invoices(
+        store: Caller,
+        order_id: Annotated[str | None, Query(max_length=128)] = None,
+        status: InvoiceState | None = None,
+        limit: Limit = PAGE_MAX,
+    ) -> Response:
+        """Return invoices, the newest first."""
+        found = merchants.list_invoices(store.id, order_id=order_id, state=status, limit=limit)
+        return _json(InvoicesReply([shown(invoice) for invoice in found]))
+
+
+def _store_of(merchants: Merchants) -> Callable[[Request], Store]:
+    def authenticated(request: Request) -> Store:
+        store = merchants.accounts.authenticate(_bearer(request))
+        if store is None:
+            raise Rejected(Outcome.NOT_AUTHENTICATED, "no store has this API key")
+        return store
+
+    return authenticated
+
+
+def _own_store(merchants: Merchants) -> Callable[[Request, str], Store]:
+    authenticated = _store_of(merchants)
+
+    def own(request: Request, store_id: Id) -> Store:
+        store = authenticated(request)
+        if store.id != store_id:
+            raise Rejected(Outcome.NOT_FOUND)
+        return store
+
+    return own
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _json(
+    reply: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    return Response(msgspec.json.encode(reply), status, headers, "application/json")
+
+
+def _accepted(answer: Answered | Refusal) -> Answered:
+    if isinstance(answer, Refusal):
+        raise Rejected(answer.outcome, figures=answer.detail)
+    return answer
+
+
+def _amount(text: str, field: str) -> int:
+    pips = pips_of_decimal(text)
+    if pips is None:
+        raise Rejected(Outcome.MALFORMED, f"{field} is no decimal amount", {field: text})
+    return pips
+
+
+def _store_request(body: CreateStore) -> StoreRequest:
+    return StoreRequest(
+        wallet=address(body.wallet, "wallet"),
+        market=body.market,
+        name=body.name,
+        webhook_url=body.webhook_url,
+        slippage_ppm=body.slippage_ppm,
+        lifetime_s=body.invoice_lifetime_s,
+        key_lifetime_s=body.key_lifetime_s,
+        notional_cap=_amount(body.notional_cap, "notional_cap"),
+        floor_price=_amount(body.floor_price, "floor_price") if body.floor_price else None,
+        tolerance_ppm=body.tolerance_ppm,
+        tolerance_pips=_amount(body.tolerance, "tolerance"),
+    )
+
+
+def _store_reply(domain: Domain, store: Store, notional_left: int | None) -> StoreReply:
+    return StoreReply(
+        id=store.id,
+        name=store.name,
+        wallet=checksum_address(store.wallet),
+        session_key=checksum_address(store.key_address),
+        approved=store.grant_signature is not None,
+        webhook_url=store.webhook_url,
+        webhook_enabled=store.webhook_enabled,
+        floor_price=decimal_of_pips(store.grant_floor_price),
+        slippage_ppm=store.slippage_ppm,
+        tolerance_ppm=store.tolerance_ppm,
+        tolerance=decimal_of_pips(store.tolerance_pips),
+        notional_left=None if notional_left is None else decimal_of_pips(max(0, notional_left)),
+        grant=typed_grant(domain, grant_of(store)),
+    )
+
+
+def _delivery_reply(row: Delivery) -> DeliveryReply:
+    return DeliveryReply(
+        event_id=row.event_id,
+        webhook_id=row.event.webhook_id,
+        type=row.event.type,
+        invoice_id=row.invoice_id,
+        status=row.state,
+        attempts=row.attempts,
+        next_attempt_at=row.next_attempt_ns // 10**9,
+        last_status=row.last_status,
+        last_error=row.last_error,
+    )
+
+
+def _invoice_request(body: CreateInvoice) -> InvoiceRequest:
+    metadata = bytes(body.metadata)
+    if not metadata.startswith(b"{") or len(metadata) > METADATA_SIZE_MAX:
+        raise Rejected(
+            Outcome.MALFORMED, f"metadata is a JSON object of at most {METADATA_SIZE_MAX} bytes"
+        )
+    return InvoiceRequest(
+        amount_usd=body.amount_usd,
+        token=body.token,
+        order_id=body.order_id,
+        metadata=metadata.decode(),
+        redirect_url=body.redirect_url,
+    )

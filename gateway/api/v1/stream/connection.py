@@ -1,0 +1,378 @@
+"""What does one WebSocket do between its first and its last frame?
+
+Three kinds of task: one reads, one sends what the outbox holds, and each order waits for its own
+journal write. Orders of one connection reach the exchange in the order in which they were sent.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import orjson
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from engine.types import Outcome
+from gateway.api.dependencies import unknown_market
+from gateway.api.services import Services
+from gateway.api.v1.encoding import hexed, order_id
+from gateway.api.v1.login import session_of
+from gateway.api.v1.stream.frames import (
+    AnyFrame,
+    Cancel,
+    LogIn,
+    Ping,
+    Place,
+    Subscribe,
+    Unsubscribe,
+    binary_refused,
+    frame_of,
+    id_of,
+)
+from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
+from gateway.http.lifecycle import Lifecycle
+from gateway.http.problems import TYPE_PREFIX, Rejected
+from gateway.trading.budgets import network_of
+from gateway.trading.order_entry import Recovery, cancel_order, checked_order, submit_order
+from gateway.trading.sessions import Session
+from gateway.views.channels import Message, Sendable
+from gateway.views.user_orders import balances_channel, orders_channel
+from settlement.protocol.evidence import SignedOrder
+
+CHANNELS_MAX: Final = 64
+ORDERS_IN_FLIGHT_MAX: Final = 64
+SNAPSHOT_LEVELS: Final = 1_000
+SNAPSHOT_TRADES: Final = 50
+SNAPSHOT_FILLS: Final = 100
+
+TURN_SECONDS: Final = 0.001
+"""How long one connection's frames may be read before everybody else has a turn."""
+
+LARGE_FRAME: Final = 16 * 1024
+"""After a frame of so many characters others have a turn."""
+
+FAREWELL_SECONDS: Final = 5
+"""How long a reader that is too slow, or that we leave, may take to read the last frame."""
+
+
+class Ending(NamedTuple):
+    """How we end a connection: the close code, and the last frame as JSON text."""
+
+    code: int
+    farewell: str
+
+
+@contextmanager
+def hanging_up() -> Iterator[None]:
+    """Raise WebSocketDisconnect for each of the ways in which the server tells that nobody is
+    there any more. RuntimeError is how starlette says that the other side closed first."""
+    try:
+        yield
+    except (OSError, RuntimeError):
+        raise WebSocketDisconnect from None
+
+
+class Connection:
+    """One client. ``run`` returns when it has gone."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        client: str,
+        services: Services,
+        recovery: Recovery,
+        lifecycle: Lifecycle,
+    ) -> None:
+        """``client`` is whose budget its frames are charged to."""
+        self._socket = socket
+        self._services = services
+        self._recovery = recovery
+        self._lifecycle = lifecycle
+        self._client = client
+        loop = asyncio.get_running_loop()
+        self._outbox = Outbox(
+            services.outbox_bounds, loop.time, services.metrics.conflated.inc, self._reader_too_slow
+        )
+        self._session: Session | None = None
+        self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
+        self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
+        self._arrived: asyncio.Queue[tuple[Place, asyncio.Future[SignedOrder]]] = asyncio.Queue()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Future[Ending | None] = loop.create_future()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve the client until it leaves, is too slow, or we close."""
+        with hanging_up():
+            await self._socket.accept()
+        self._lifecycle.joined(self, network_of(self._client))
+        reading, sending = self._watched(self._read()), self._watched(self._send())
+        placing = self._watched(self._place_in_order())
+        try:
+            ending = await self._ending
+            await self._stop(reading)
+            # What was sent to us is never torn off on its way to the journal.
+            await self._arrived.join()
+            if self._under_way:
+                await asyncio.wait(self._under_way)
+            await self._take_leave(ending, sending)
+        finally:
+            for channel in self._followed.values():
+                self._services.channels.unsubscribe(channel, self)
+            await self._stop(reading, sending, placing)
+            self._lifecycle.left(self)
+            self._ended.set()
+
+    # Seen from outside
+
+    def offer(self, channel: str, message: Sendable) -> None:
+        """Queue a broadcast frame."""
+        self._outbox.offer(channel, message)
+
+    def close(self, code: int, farewell: Mapping[str, object]) -> None:
+        """Answer what is under way, send ``farewell`` and close with ``code``."""
+        if not self._ending.done():
+            self._ending.set_result(Ending(code, orjson.dumps(farewell).decode()))
+
+    async def closed(self) -> None:
+        """Return when the connection has ended."""
+        await self._ended.wait()
+
+    def _reader_too_slow(self) -> None:
+        self._services.metrics.slow_disconnects.inc()
+        self.close(TRY_LATER, {"error": slow_consumer(), "resubscribe": sorted(self._followed)})
+
+    # The three tasks
+
+    def _watched(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start ``part``; a fault of ours in it ends the connection and reaches the app."""
+        task = asyncio.create_task(part)
+        task.add_done_callback(self._fault)
+        return task
+
+    def _fault(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (fault := task.exception()) and not self._ending.done():
+            self._ending.set_exception(fault)
+
+    async def _stop(self, *tasks: asyncio.Task[None]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn_began = loop.time()
+        while True:
+            received = await self._socket.receive()
+            # Frames that came in one piece are here already: receiving them lets nobody else run.
+            if loop.time() - turn_began > TURN_SECONDS:
+                await asyncio.sleep(0)
+                turn_began = loop.time()
+            if received["type"] == "websocket.disconnect":
+                if not self._ending.done():
+                    self._ending.set_result(None)
+                return
+            await self._take(received.get("text"))
+
+    async def _send(self) -> None:
+        try:
+            while (text := await self._outbox.next()) is not None:
+                with hanging_up():
+                    await self._socket.send_text(text)
+                if len(text) > LARGE_FRAME:
+                    await asyncio.sleep(0)
+        except WebSocketDisconnect:
+            if not self._ending.done():
+                self._ending.set_result(None)
+
+    async def _place_in_order(self) -> None:
+        while True:
+            frame, recovered = await self._arrived.get()
+            signed = await recovered
+            # Tasks start in the order they are made, so the exchange sees our order of arrival.
+            task = self._watched(self._place(frame, signed))
+            self._under_way.add(task)
+            self._arrived.task_done()
+
+    async def _take_leave(self, ending: "Ending | None", sending: asyncio.Task[None]) -> None:
+        """Send the last frames and close; a reader that does not read is not waited for."""
+        if ending is None:
+            return
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                if ending.code == TRY_LATER:
+                    await self._stop(sending)
+                    await self._socket.send_text(ending.farewell)
+                else:
+                    self._outbox.end(ending.farewell)
+                    await asyncio.wait([sending])
+                await self._socket.close(ending.code)
+        except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
+            return
+
+    # One frame
+
+    async def _take(self, text: str | None) -> None:
+        frame_id = None
+        try:
+            try:
+                if text is None:
+                    raise binary_refused()
+                frame = frame_of(text)
+            except Rejected:
+                self._services.limits.request(self._client)
+                frame_id = None if text is None else id_of(text)
+                raise
+            frame_id = frame.id
+            await self._obey(frame)
+        except Rejected as refusal:
+            self._refuse(frame_id, refusal)
+
+    async def _obey(self, frame: AnyFrame) -> None:
+        if isinstance(frame, Cancel):
+            self._services.limits.cancel_request(self._client)
+        elif isinstance(frame, Place):
+            self._services.limits.order_request(self._client)
+        else:
+            self._services.limits.request(self._client)
+        match frame:
+            case Ping():
+                self._answer(frame.id, {"time_ns": str(self._services.exchange.now_ns())})
+            case Subscribe():
+                self._subscribe(frame)
+            case Unsubscribe():
+                self._unsubscribe(frame)
+            case LogIn():
+                self._session = session_of(self._services.sessions, frame.token)
+                self._answer(
+                    frame.id,
+                    {
+                        "account": hexed(self._session.account),
+                        "expires_at": self._session.expires_at,
+                    },
+                )
+            case Place():
+                self._lifecycle.require_open()
+                unsigned = checked_order(frame.order)
+                await self._slots.acquire()
+                self._arrived.put_nowait((frame, self._recovery.order(unsigned)))
+            case Cancel():
+                me, order = self._me(), order_id(frame.order_id)
+                await self._slots.acquire()
+                task = self._watched(self._cancel(frame, me.account, order))
+                self._under_way.add(task)
+
+    async def _place(self, frame: Place, signed: SignedOrder) -> None:
+        try:
+            self._answer(frame.id, await submit_order(self._services, signed))
+        except Rejected as refusal:
+            self._refuse(frame.id, refusal)
+        finally:
+            self._slots.release()
+
+    async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
+        try:
+            self._answer(frame.id, await cancel_order(self._services, account, order))
+        except Rejected as refusal:
+            self._refuse(frame.id, refusal)
+        finally:
+            self._slots.release()
+
+    def _answer(self, frame_id: int | str | None, result: Mapping[str, Any]) -> None:
+        self._outbox.offer("", Message({"id": frame_id, "result": result}))
+
+    def _refuse(self, frame_id: int | str | None, refusal: Rejected) -> None:
+        if refusal.outcome == Outcome.RATE_LIMITED:
+            self._services.metrics.rate_limited.inc()
+        self._outbox.offer("", Message({"id": frame_id, "error": refusal.document()}))
+
+    def _me(self) -> Session:
+        if self._session is None or self._session.expires_at <= self._services.now_ns() // 10**9:
+            raise Rejected(Outcome.NOT_AUTHENTICATED, "send a login frame first")
+        return self._session
+
+    # Channels
+
+    def _subscribe(self, frame: Subscribe) -> None:
+        channel, make = self._resolve(frame.channel)
+        if frame.channel not in self._followed and len(self._followed) >= CHANNELS_MAX:
+            raise Rejected(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
+        previous = self._followed.get(frame.channel)
+        if previous is not None and previous != channel:  # Another account has logged in since.
+            self._services.channels.unsubscribe(previous, self)
+        self._followed[frame.channel] = channel
+        self._outbox.forget(channel)
+        self._answer(frame.id, {"channel": frame.channel})
+        if frame.channel.startswith("book:"):
+            self._outbox.owe(channel, make)
+        else:
+            self._outbox.offer("", make())
+        self._services.channels.subscribe(channel, self)
+
+    def _unsubscribe(self, frame: Unsubscribe) -> None:
+        channel = self._followed.pop(frame.channel, None)
+        if channel is None:
+            raise Rejected(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
+        self._services.channels.unsubscribe(channel, self)
+        self._outbox.forget(channel)
+        self._answer(frame.id, {"channel": frame.channel})
+
+    def _resolve(self, name: str) -> tuple[str, Callable[[], Message]]:
+        """Return our name of a channel, and what makes the snapshot that it begins with."""
+        kind, _, symbol = name.partition(":")
+        head = {"channel": name, "type": "snapshot"}
+        users, data = self._services.user_stream, self._services.market_data
+        match kind, symbol:
+            case "orders", "":
+                account = self._me().account
+
+                def orders() -> Message:
+                    rows, following = users.open_orders_page(account)
+                    return Message(
+                        {
+                            **head,
+                            "event": users.event_index,
+                            "number": users.frame_number(account),
+                            "orders": rows,
+                            "next": following,
+                            "fills": users.fills_page(account, SNAPSHOT_FILLS)[0],
+                        }
+                    )
+
+                return orders_channel(account), orders
+            case "balances", "":
+                account = self._me().account
+
+                def balances() -> Message:
+                    rows = {"event": users.event_index, "balances": users.balances(account)}
+                    return Message({**head, **rows})
+
+                return balances_channel(account), balances
+            case "book" | "trades", _:
+                market = self._services.exchange.catalog.market(symbol)
+                if market is None:
+                    raise unknown_market(symbol)
+                if kind == "book":
+                    return name, lambda: Message(
+                        {**head, **data.snapshot_text(market, SNAPSHOT_LEVELS)}
+                    )
+                return name, lambda: Message(
+                    {**head, "trades": data.trades_text(market, SNAPSHOT_TRADES)}
+                )
+        raise Rejected(
+            Outcome.NOT_FOUND,
+            "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",
+        )
+
+
+def slow_consumer() -> dict[str, object]:
+    """Return the problem document of a reader that is too slow."""
+    return {
+        "type": f"{TYPE_PREFIX}{SLOW_CONSUMER}",
+        "title": "Slow consumer",
+        "outcome": SLOW_CONSUMER,
+        "code": -2,
+        "detail": "frames waited too long or were too many; connect and subscribe again",
+        "retryable": True,
+    }

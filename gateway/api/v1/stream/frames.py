@@ -1,0 +1,89 @@
+"""What may a client say on the stream?
+
+One tagged union, decoded and checked by msgspec in one step. ``id`` comes back with the answer.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from engine.types import Outcome
+from gateway.api.v1.login import TOKEN_CHARS_MAX
+from gateway.http.body import DECODE_ERRORS, malformed
+from gateway.http.problems import Rejected
+from gateway.trading.order_entry import PlaceOrder
+
+FrameId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)] | None
+Channel = Annotated[str, Meta(min_length=1, max_length=64)]
+OrderIdText = Annotated[str, Meta(min_length=1, max_length=19)]
+
+
+class _Frame(Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", kw_only=True):
+    id: FrameId = None
+
+
+class Subscribe(_Frame, frozen=True, tag="subscribe"):
+    """Follow a channel: book:SYMBOL, trades:SYMBOL, and after login orders or balances."""
+
+    channel: Channel
+
+
+class Unsubscribe(_Frame, frozen=True, tag="unsubscribe"):
+    """Stop following a channel."""
+
+    channel: Channel
+
+
+class LogIn(_Frame, frozen=True, tag="login"):
+    """Prove the account with a token from /v1/sessions."""
+
+    token: Annotated[str, Meta(max_length=TOKEN_CHARS_MAX)]
+
+
+class Place(_Frame, frozen=True, tag="place"):
+    """Place one signed order; it carries its own proof, so no login is needed."""
+
+    order: PlaceOrder
+
+
+class Cancel(_Frame, frozen=True, tag="cancel"):
+    """Take one of the account's orders off the book."""
+
+    order_id: OrderIdText
+
+
+class Ping(_Frame, frozen=True, tag="ping"):
+    """Ask for the time."""
+
+
+AnyFrame = Subscribe | Unsubscribe | LogIn | Place | Cancel | Ping
+
+
+class _Named(Struct):
+    id: FrameId = None
+
+
+_frames: msgspec.json.Decoder[AnyFrame] = msgspec.json.Decoder(AnyFrame)
+_names = msgspec.json.Decoder(_Named)
+
+
+def frame_of(text: str) -> AnyFrame:
+    """Return the frame in ``text``; raises ``Rejected`` for anything else."""
+    try:
+        return _frames.decode(text)
+    except DECODE_ERRORS as error:
+        raise malformed(error) from None
+
+
+def id_of(text: str) -> int | str | None:
+    """Return the id of a frame that was refused, if it can be read."""
+    try:
+        return _names.decode(text).id
+    except DECODE_ERRORS:
+        return None
+
+
+def binary_refused() -> Rejected:
+    """Return the refusal of a binary frame."""
+    return Rejected(Outcome.MALFORMED, "frames are JSON text")

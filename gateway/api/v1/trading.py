@@ -1,0 +1,220 @@
+"""How does an account trade over REST?"""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from engine.types import Outcome
+from gateway.api.budget_headers import note
+from gateway.api.dependencies import Here, Life, Me, Signers, charged, charged_cancel, charged_order
+from gateway.api.v1 import schemas as replies
+from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
+from gateway.api.v1.login import Login, open_session
+from gateway.api.v1.openapi import Answer, documented
+from gateway.http.body import body_of
+from gateway.http.problems import Rejected
+from gateway.trading.order_entry import (
+    DryRun,
+    PlaceOrder,
+    Withdraw,
+    cancel_order,
+    checked_order,
+    digest_row,
+    submit_order,
+    submit_withdrawal,
+)
+from gateway.views.user_orders import PAGE_MAX
+
+FILLS_LIMIT_MAX: Final = 500
+
+TAKEN: Final = (400, 401, 403, 404, 409, 413, 422, 429, 503)
+READ: Final = (401, 429)
+FIND: Final = (400, 401, 404, 429)
+
+Cursor = Annotated[int, Query(ge=0, lt=2**63)]
+OrdersLimit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+router = APIRouter(prefix="/v1", tags=["trading"])
+Charged = Depends(charged)
+
+
+@router.post(
+    "/orders",
+    status_code=201,
+    dependencies=[Depends(charged_order)],
+    openapi_extra=documented(replies.Placed, body=PlaceOrder, status=201, refusals=TAKEN),
+)
+async def place_order(
+    request: Request,
+    services: Here,
+    signers: Signers,
+    life: Life,
+    order: Annotated[PlaceOrder, Depends(body_of(PlaceOrder))],
+) -> Answer:
+    """Place one signed limit order; the answer comes after the journal has it, never before.
+
+    The account's wallet or a session key of it may sign. The same order again is answered with
+    the first answer and placed once only, until it was refused: then it is tried again.
+    """
+    life.require_open()
+    signed = await signers.order(checked_order(order))
+    answer = Answer(await submit_order(services, signed), 201)
+    note(request.scope, services.limits.orders_left(signed.account))
+    return answer
+
+
+@router.post(
+    "/orders/digest",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.Digest, body=DryRun, refusals=(400, 413, 422, 429)),
+)
+async def digest_order(
+    services: Here, signers: Signers, order: Annotated[DryRun, Depends(body_of(DryRun))]
+) -> Answer:
+    """Say what we would check the signature against; nothing is placed."""
+    signed = await signers.order(checked_order(order))
+    return Answer(digest_row(services.exchange.domain, signed))
+
+
+@router.delete(
+    "/orders/{order}",
+    dependencies=[Depends(charged_cancel)],
+    openapi_extra=documented(replies.Cancelled, refusals=(400, 401, 403, 409, 429)),
+)
+async def delete_order(request: Request, services: Here, me: Me, order: str) -> Answer:
+    """Take one order off the book."""
+    answer = Answer(await cancel_order(services, me.account, order_id(order)))
+    note(request.scope, services.limits.cancels_left(me.account))
+    return answer
+
+
+@router.get(
+    "/orders",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.OpenOrders, refusals=(400, *READ)),
+)
+async def list_orders(
+    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
+) -> Answer:
+    """Return the account's resting orders, oldest first, those behind sequence ``after``."""
+    rows, following = services.user_stream.open_orders_page(me.account, after, limit)
+    return Answer({"orders": rows, "next": following})
+
+
+@router.get(
+    "/orders/ended",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.EndedOrders, refusals=(400, *READ)),
+)
+async def list_ended_orders(
+    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
+) -> Answer:
+    """Return the account's orders that ended behind event ``after``, first ended first.
+
+    With the ``event`` of the last frame that you have seen: what ended while you were away.
+    """
+    users = services.user_stream
+    rows = users.ended_orders(me.account, after, limit)
+    following = rows[-1]["ended_event"] if len(rows) == limit else None
+    whole = users.is_whole(me.account, after)
+    return Answer({"orders": rows, "next": following, "complete": whole})
+
+
+@router.get(
+    "/orders/{order}",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.OwnOrder, refusals=FIND),
+)
+async def read_order(services: Here, me: Me, order: str) -> Answer:
+    """Return one order of the account, open or among the last that ended."""
+    return found(services.user_stream.order(me.account, order_id(order)))
+
+
+@router.get(
+    "/orders/by-digest/{digest}",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.OwnOrder, refusals=FIND),
+)
+async def read_order_by_digest(
+    services: Here, me: Me, digest: Annotated[str, Path(pattern=HASH_PATTERN)]
+) -> Answer:
+    """Return the order that was signed with ``digest``."""
+    return found(services.user_stream.order(me.account, unhex(digest)))
+
+
+@router.get(
+    "/orders/by-client-id/{client_id}",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.OwnOrder, refusals=FIND),
+)
+async def read_order_by_client_id(
+    services: Here, me: Me, client_id: Annotated[str, Path(max_length=CLIENT_ID_CHARS_MAX)]
+) -> Answer:
+    """Return the last order that its trader called ``client_id``."""
+    return found(services.user_stream.order(me.account, client_id))
+
+
+@router.get(
+    "/balances",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.Balances, refusals=READ),
+)
+async def list_balances(services: Here, me: Me) -> Answer:
+    """Return what the account has: available, and held for its open orders."""
+    balances = services.user_stream.balances(me.account)
+    return Answer({"account": hexed(me.account), "balances": balances})
+
+
+@router.get(
+    "/fills",
+    dependencies=[Charged],
+    openapi_extra=documented(replies.Fills, refusals=(400, *READ)),
+)
+async def list_fills(
+    services: Here,
+    me: Me,
+    limit: Annotated[int, Query(ge=1, le=FILLS_LIMIT_MAX)] = 50,
+    before: Annotated[int, Query(ge=1, lt=2**63)] = 2**63 - 1,
+) -> Answer:
+    """Return the account's last fills before trade ``before``, each with its settlement state."""
+    rows, following = services.user_stream.fills_page(me.account, limit, before)
+    return Answer({"fills": rows, "next": following})
+
+
+@router.post(
+    "/sessions",
+    status_code=201,
+    dependencies=[Charged],
+    openapi_extra=documented(replies.Opened, body=Login, status=201, refusals=(400, 401, 413, 429)),
+)
+async def log_in(
+    services: Here, signers: Signers, login: Annotated[Login, Depends(body_of(Login))]
+) -> Answer:
+    """Open a session of 24 hours for the wallet that signed the login."""
+    return Answer(await open_session(services, signers, login), 201)
+
+
+@router.post(
+    "/withdrawals",
+    status_code=202,
+    dependencies=[Charged],
+    openapi_extra=documented(replies.Withdrawing, body=Withdraw, status=202, refusals=TAKEN),
+)
+async def withdraw(
+    services: Here,
+    signers: Signers,
+    life: Life,
+    asked: Annotated[Withdraw, Depends(body_of(Withdraw))],
+) -> Answer:
+    """Debit the account; settlement pays on chain after all earlier trades."""
+    life.require_open()
+    return Answer(await submit_withdrawal(services, signers, asked), 202)
+
+
+def found(row: replies.OwnOrder | None) -> Answer:
+    """Return an order as an answer; refused when there is none."""
+    if row is None:
+        raise Rejected(
+            Outcome.NOT_FOUND, "no such order of this account stands or is among its last"
+        )
+    return Answer(row)

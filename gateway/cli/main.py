@@ -1,0 +1,295 @@
+"""Which commands does ``tillbook`` have?
+
+Each command reads its options, starts one thing and ends with an exit code; the work is elsewhere.
+"""
+
+import os
+import sys
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+import uvloop
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from gateway.http.clients import Network
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+
+
+class ChainChoice(StrEnum):
+    """Which embedded chain: the first that is installed, or one by name."""
+
+    AUTO = "auto"
+    ANVIL = "anvil"
+    ETH_TESTER = "eth-tester"
+
+
+DataOption = Annotated[Path, typer.Option("--data", help="Directory of journal, databases, chain.")]
+PublicUrlOption = Annotated[
+    str,
+    typer.Option("--public-url", help="How browsers reach us.", envvar="TILLBOOK_PUBLIC_URL"),
+]
+TrustedProxyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-proxy",
+        help="A proxy of yours, as CIDR: its X-Forwarded-For is believed. May be repeated.",
+        envvar="TILLBOOK_TRUSTED_PROXY",
+    ),
+]
+ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
+
+
+@app.command()
+def run(
+    directory: DataOption = Path("data"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
+    chain: ChainOption = ChainChoice.AUTO,
+    public_url: PublicUrlOption = "",
+    trusted_proxy: TrustedProxyOption = None,
+) -> None:
+    """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
+    url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
+    _settle_in()
+    from gateway.sandbox.run import Listening, run_sandbox
+
+    listening = Listening(host, port, url, proxies)
+    _run(run_sandbox(directory, listening, chain.value, console))
+
+
+@app.command()
+def demo(
+    directory: DataOption = Path("data", "demo"),
+    chain: ChainOption = ChainChoice.AUTO,
+    tape: Annotated[
+        Path | None, typer.Option(help="LOBSTER message file that drives the book.", exists=True)
+    ] = None,
+    messages: Annotated[int, typer.Option(help="How much of the tape to play.", min=1)] = 2000,
+) -> None:
+    """Tell the story of one sale, from the customer's token to the shop's stablecoin."""
+    _settle_in()
+    from gateway.sandbox.story import tell
+
+    _run(tell(directory, chain.value, tape, messages, console))
+
+
+@app.command()
+def serve(
+    url: Annotated[
+        list[str], typer.Option("--rpc", help="A node; several if a majority has to agree.")
+    ],
+    deployment: Annotated[Path, typer.Option(help="Where the contracts are.", exists=True)],
+    keystore: Annotated[Path, typer.Option(help="The operator's key, version 3.", exists=True)],
+    password_file: Annotated[Path, typer.Option(help="Opens the keystore.", exists=True)],
+    markets: Annotated[Path, typer.Option(help="Markets to list, as JSON.", exists=True)],
+    directory: DataOption = Path("data"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8787,
+    confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
+    public_url: PublicUrlOption = "",
+    trusted_proxy: TrustedProxyOption = None,
+    compile_first: Annotated[
+        bool, typer.Option("--compile", help="Compile the kernels first if need be.")
+    ] = False,
+) -> None:
+    """Serve an exchange whose contracts are deployed already, on any chain."""
+    from engine.core import cache_is_warm
+
+    reached_at, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
+    if not cache_is_warm() and not compile_first:
+        # The first order would wait for the compiler, a minute or more, and look like an outage.
+        console.print("The kernels are not compiled here: run tillbook compile, or add --compile.")
+        sys.exit(1)
+    compile_kernels()
+    _settle_in()
+    from gateway.cli.serve import Serving, run_server
+    from gateway.node.node import Remote
+
+    remote = Remote(tuple(url), deployment)
+    serving = Serving(
+        *(directory, host, port, remote, keystore, password_file, markets),
+        *(confirmations, reached_at, proxies),
+    )
+    _run(run_server(serving, console))
+
+
+@app.command()
+def acknowledger(directory: DataOption = Path("data")) -> None:
+    """Print who will acknowledge orders, for the bond to be deployed with; the key is kept."""
+    from gateway.node.secrets import acknowledging_signer, private_directory
+
+    private_directory(directory)
+    sys.stdout.write(f"0x{acknowledging_signer(directory).address.hex()}\n")
+
+
+@app.command()
+def receipt(
+    invoice: Annotated[str, typer.Argument(help="The invoice's id.")],
+    directory: DataOption = Path("data"),
+) -> None:
+    """Print proofs, as JSON, of what an invoice's tokens were sold for; empty if not in a batch."""
+    from gateway.cli.proofs import receipts_of_invoice
+    from settlement.audit.proofs import encode_receipts
+
+    receipts = receipts_of_invoice(directory, invoice)
+    if receipts is None:
+        console.print(f"There is no invoice {invoice} in {directory}.", highlight=False)
+        sys.exit(1)
+    sys.stdout.write(encode_receipts(receipts).decode() + "\n")
+
+
+@app.command()
+def verify(
+    url: Annotated[str, typer.Option("--rpc", help="A node of the exchange's chain.")],
+    log: Annotated[Path, typer.Option("--log", help="The published log.", exists=True)],
+    deployment: Annotated[
+        Path | None, typer.Option(help="Where the contracts are; with the log if not given.")
+    ] = None,
+    acknowledgements: Annotated[
+        Path | None,
+        typer.Option(help="What the operator signed, one JSON object a line.", exists=True),
+    ] = None,
+) -> None:
+    """Replay a published log and hold every command, trade and batch against the chain."""
+    from gateway.cli.journal import say_verified
+
+    sys.exit(say_verified(log, url, deployment, acknowledgements, console))
+
+
+@app.command(name="compile")
+def compile_kernels() -> None:
+    """Compile the engine's kernels into the cache (once after an install)."""
+    from engine.core import cache_is_warm
+    from engine.core import compile_kernels as compile_all
+
+    if cache_is_warm():
+        console.print("Kernels are compiled already.")
+        return
+    with console.status("Compiling the matching kernels, once after an install ..."):
+        compile_all()
+    console.print("Kernels are compiled.")
+
+
+journal = typer.Typer(no_args_is_help=True, help="Look at a stopped exchange's journal, mend it.")
+app.add_typer(journal, name="journal")
+
+
+@journal.command(name="verify")
+def journal_verify(
+    directory: DataOption = Path("data"),
+    deep: Annotated[bool, typer.Option(help="Replay all, compare each snapshot's state.")] = False,
+) -> None:
+    """Check every hash; say how the journal ends."""
+    from gateway.cli.journal import say_verdict
+
+    sys.exit(say_verdict(directory, deep, console))
+
+
+@journal.command(name="dump")
+def journal_dump(
+    directory: DataOption = Path("data"),
+    first: Annotated[int, typer.Option("--from", help="First sequence.", min=1)] = 1,
+    count: Annotated[int, typer.Option(help="How many commands.", min=1)] = 100,
+) -> None:
+    """Print commands, one JSON object a line."""
+    from gateway.cli.journal import say_commands
+
+    sys.exit(say_commands(directory, first, count, console))
+
+
+@journal.command(name="repair-tail")
+def journal_repair_tail(
+    directory: DataOption = Path("data"),
+    accept: Annotated[
+        bool, typer.Option("--accept", help="You have looked: take orders again.")
+    ] = False,
+) -> None:
+    """Cut a torn end off, set an ambiguous one aside and print what was in it."""
+    from gateway.cli.journal import say_repair
+
+    sys.exit(say_repair(directory, accept, console))
+
+
+@journal.command(name="trim")
+def journal_trim(
+    exported: Annotated[Path, typer.Option("--exported", help="An export.", exists=True)],
+    directory: DataOption = Path("data"),
+) -> None:
+    """Delete files that three snapshots cover, that are final on chain and in an export."""
+    from gateway.cli.journal import say_trimmed
+
+    sys.exit(say_trimmed(directory, exported, console))
+
+
+@app.command()
+def export(
+    to: Annotated[Path, typer.Option("--to", help="Directory to write to.")],
+    directory: DataOption = Path("data"),
+) -> None:
+    """Publish the log: copy it with Merkle roots and what a replay must come to."""
+    from gateway.cli.journal import say_export
+
+    sys.exit(say_export(directory, to, console))
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Journal files, all of them.", exists=True)],
+    events: Annotated[
+        Path | None, typer.Option(help="Write every event there, as JSON lines.")
+    ] = None,
+) -> None:
+    """Replay a published log with the reference engine; print what it comes to."""
+    from gateway.cli.journal import say_replay
+
+    sys.exit(say_replay(files, events, console))
+
+
+def _place_on_the_network(
+    public_url: str, trusted: list[str] | None, host: str, port: int
+) -> tuple[str, "tuple[Network, ...]"]:
+    """Return our public URL and whose word about clients we take; wrong options end it here."""
+    from gateway.http.clients import trusted_networks
+    from gateway.http.public_url import NoPublicUrlError, public_url_of
+
+    try:
+        return public_url_of(public_url, host, port), trusted_networks(trusted or ())
+    except NoPublicUrlError as unknown:
+        raise typer.BadParameter(str(unknown), param_hint="--public-url") from None
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--trusted-proxy") from None
+
+
+def _settle_in() -> None:
+    """Make this a server's process: files for its owner alone, descriptors, one kind of log."""
+    from gateway.http.doorkeeper import raise_descriptors
+    from gateway.node.logs import configure_logging
+
+    os.umask(0o077)
+    raise_descriptors()
+    configure_logging()
+
+
+def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
+    """Exit as ``work`` says. What whoever started us can mend is one line, no traceback."""
+    from engine.journal.storage import StorageInUse
+    from gateway.http.server import CannotListenError
+    from settlement.chain.dev.devchain import DevChainError
+
+    try:
+        code = uvloop.run(work)
+    except (StorageInUse, CannotListenError, DevChainError) as fault:
+        console.print(str(fault), highlight=False, markup=False, soft_wrap=True)
+        code = 1
+    sys.exit(code)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,115 @@
+"""What does ``tillbook serve`` run? An exchange on contracts that are deployed, on any chain.
+
+The operator's key comes from an encrypted keystore; nothing here deploys, mines or funds anything.
+"""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.console import Console
+
+from gateway.api.v1.shops import merchants_router
+from gateway.http.clients import Network
+from gateway.http.public_url import public_url_of
+from gateway.node.node import MarketPlan, Remote, Settings, Stack
+from gateway.pages.checkout import checkout_router
+from merchants.records.amounts import pips_of_decimal
+from merchants.sales.reference_prices import PriceTerms
+from settlement.chain.signer import KeystoreSigner
+
+
+class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One market of the markets file; the fields are those of ``MarketPlan``, and a price.
+
+    ``reference_price`` is what the operator says the token is worth, a decimal string: shops quote
+    by it until enough is traded. Without it they wait for the first trades.
+    """
+
+    symbol: str
+    base: str
+    quote: str
+    lot_pips: int
+    tick_pips: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    least_notional_pips: int = 0
+    reference_price: str = ""
+
+
+class Serving(NamedTuple):
+    """The options of ``tillbook serve``."""
+
+    directory: Path
+    host: str
+    port: int
+    remote: Remote
+    keystore: Path
+    password_file: Path
+    markets: Path
+    confirmations: int
+    public_url: str
+    trusted_proxies: tuple[Network, ...] = ()
+
+
+def settings_of(serving: Serving) -> Settings:
+    """Return the settings; reads keystore, password and markets.
+
+    Raises OSError, ``KeystoreRefusedError`` and ValueError, none of which shows a secret.
+    """
+    password = serving.password_file.read_text().rstrip("\r\n")
+    plans = msgspec.json.decode(serving.markets.read_bytes(), type=list[ListedMarket])
+    return Settings(
+        directory=serving.directory,
+        host=serving.host,
+        port=serving.port,
+        chain=serving.remote,
+        operator=KeystoreSigner.load(serving.keystore, password),
+        deployer=None,
+        tokens=(),
+        markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)[:-1]) for plan in plans),
+        prices=PriceTerms(references=_references(plans)),
+        confirmations=serving.confirmations,
+        trusted_proxies=serving.trusted_proxies,
+    )
+
+
+def _references(plans: list[ListedMarket]) -> dict[str, int]:
+    """Return the stated prices; raises ValueError for one that is no amount."""
+    stated = {}
+    for plan in plans:
+        pips = pips_of_decimal(plan.reference_price) if plan.reference_price else None
+        if plan.reference_price and not pips:
+            raise ValueError(f"the reference price of {plan.symbol} is no amount")
+        if pips:
+            stated[plan.symbol] = pips
+    return stated
+
+
+async def run_server(serving: Serving, console: Console) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as closing:
+        with console.status("Reading chain and journal ..."):
+            stack = await closing.enter_async_context(Stack(settings_of(serving)))
+        domain, chain_id = stack.exchange.domain, stack.deployment.chain_id
+        url = public_url_of(serving.public_url, serving.host, serving.port)
+        stack.routers += [
+            merchants_router(stack.merchants, domain, stack.operator_token(), url),
+            checkout_router(stack.merchants, f"chain {chain_id}", sandbox=False),
+        ]
+        port = await stack.serve()
+        console.print(
+            f"Tillbook at {serving.host}:{port}, exchange 0x{domain.contract.hex()} on chain "
+            f"{chain_id}, operator 0x{stack.settings.operator.address.hex()}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        await stop.wait()
+        console.print("Closing: answers under way go out first.")
+    return 0

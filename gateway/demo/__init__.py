@@ -1,1 +1,0 @@
-"""The story of one sale told as a program, and the actors in it."""

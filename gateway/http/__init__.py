@@ -1,0 +1,1 @@
+"""HTTP itself: the server, who is let in, bodies, problems and metrics."""

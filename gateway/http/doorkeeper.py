@@ -1,0 +1,473 @@
+"""How many may stand in the door, and for how long?
+
+uvicorn bounds neither connections nor the time for a request's head and body, so its protocols are
+told here: a cap a network and a cap for all, a deadline for each step of a request, and descriptors
+kept back so that the journal and the databases never lack one. Whoever is refused gets a 503 with a
+word while that costs little, and is cut off when it does not.
+"""
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import orjson
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    Scope,
+)
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+from engine.types import Outcome
+from gateway.http.body import BODY_MAX, too_large
+from gateway.http.clients import Clients
+from gateway.http.portions import Portions
+from gateway.http.problems import PROBLEM_MEDIA_TYPE, Rejected
+from gateway.trading.budgets import network_of
+
+BACKLOG: Final = 256
+"""Connections that the kernel keeps until we take them; all may be taken in one turn of the loop,
+so as many descriptors are kept back for them."""
+
+DESCRIPTORS_KEPT: Final = BACKLOG + 128
+DESCRIPTORS_WANTED: Final = 65_536
+CONNECTIONS_LEAST: Final = 64
+
+HEAD_BYTES_MAX: Final = 32 * 1024
+MESSAGE_BYTES_MAX: Final = 4 * BODY_MAX
+"""A body and what wraps its chunks: their sizes, extensions, trailers."""
+
+UPGRADE_HEADERS_MAX: Final = 100
+PONG_BYTES_MAX: Final = 1 << 20
+"""Where so much waits for a reader, its pings are not answered any more."""
+
+SMALL_FRAMES_MAX: Final = 200
+"""Pings, pongs and fragments that one connection may send within a second: no message comes of
+them, so nothing else charges for them."""
+
+FRAGMENTS_MAX: Final = 1_000
+"""Of one message: its size says nothing about empty ones."""
+
+INVALID_TEXT: Final = 1007
+POLICY: Final = 1008
+
+REFUSED_LINGER_MAX: Final = 64
+REFUSED_SECONDS: Final = 1.0
+SWEEP_SECONDS: Final = 1.0
+
+
+class DoorBounds(NamedTuple):
+    """Caps, and seconds that one step may take. ``connections_max`` 0: what descriptors allow."""
+
+    connections_max: int = 0
+    per_network_max: int = 256
+    head_seconds: float = 10
+    body_seconds: float = 30
+    answer_seconds: float = 60
+    """Until the answer is made and read: a reader that does not read is not waited for."""
+
+    idle_seconds: float = 30
+    linger_seconds: float = 10
+    """How long a closed connection may take to read what it was sent last."""
+
+
+BOUNDS: Final = DoorBounds()
+NO_PROXIES: Final = Clients()
+
+
+def _silently() -> None:
+    """Tell nobody."""
+
+
+def raise_descriptors() -> int:
+    """Let this process have as many descriptors as it is allowed to; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def connections_allowed() -> int:
+    """Return how many clients leave enough descriptors for ourselves."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return DESCRIPTORS_WANTED
+    return max(CONNECTIONS_LEAST, soft - DESCRIPTORS_KEPT)
+
+
+class Guest:
+    """One connection: who, until when its present step has to end, since when it is closing."""
+
+    __slots__ = ("closing_since", "due", "network", "protocol", "transport")
+
+    def __init__(
+        self, protocol: "GuardedHttp", transport: asyncio.Transport, network: str, due: float
+    ) -> None:
+        self.protocol = protocol
+        self.transport = transport
+        self.network = network
+        self.due: float | None = due
+        self.closing_since: float | None = None
+
+
+class Doorkeeper:
+    """All connections of one server."""
+
+    def __init__(
+        self,
+        bounds: DoorBounds = BOUNDS,
+        clients: Clients = NO_PROXIES,
+        turned_away: Callable[[], None] = _silently,
+    ) -> None:
+        """``turned_away`` hears of each connection that there was no room for."""
+        self.bounds = bounds
+        self.turned_away = turned_away
+        self._clients = clients
+        self._connections_max = bounds.connections_max or connections_allowed()
+        self._guests: dict[asyncio.BaseTransport, Guest] = {}
+        self._networks: Counter[str] = Counter()
+        self.refused_now = 0
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to look for those who take too long."""
+        loop = asyncio.get_running_loop()
+        self.sweep(loop.time())
+        self._sweeping = loop.call_later(SWEEP_SECONDS, self.start)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+
+    @property
+    def count(self) -> int:
+        """Return how many connections there are."""
+        return len(self._guests)
+
+    def admit(
+        self, protocol: "GuardedHttp", transport: asyncio.Transport, host: str, now: float
+    ) -> Guest | None:
+        """Return the new guest; None if there is no room for it."""
+        # Behind a proxy a connection is nobody's; requests and streams are counted by client.
+        network = "" if self._clients.is_proxy(host) else network_of(host)
+        if len(self._guests) >= self._connections_max:
+            return None
+        if network and self._networks[network] >= self.bounds.per_network_max:
+            return None
+        guest = Guest(protocol, transport, network, now + self.bounds.head_seconds)
+        self._guests[transport] = guest
+        self._networks[network] += 1
+        return guest
+
+    def left(self, transport: asyncio.BaseTransport) -> None:
+        """Forget a connection; twice is once."""
+        guest = self._guests.pop(transport, None)
+        if guest is not None:
+            self._networks[guest.network] -= 1
+            if not self._networks[guest.network]:
+                del self._networks[guest.network]
+
+    def sweep(self, now: float) -> None:
+        """End what takes too long."""
+        for guest in list(self._guests.values()):
+            if guest.transport.is_closing():
+                if guest.closing_since is None:
+                    guest.closing_since = now
+                elif now - guest.closing_since > self.bounds.linger_seconds:
+                    guest.transport.abort()
+            elif guest.due is not None and now > guest.due:
+                guest.due = None
+                guest.protocol.too_late()
+
+
+class _Flow(FlowControl):
+    """uvicorn's, but nothing more is asked of the kernel while something waits to be read."""
+
+    def __init__(self, transport: asyncio.Transport, portions: Portions) -> None:
+        super().__init__(transport)
+        self._portions = portions
+
+    def resume_reading(self) -> None:
+        """Resume, unless something waits."""
+        if not self._portions.waiting and not self._transport.is_closing():
+            super().resume_reading()
+
+
+class GuardedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP connection with a doorkeeper."""
+
+    def __init__(self, door: Doorkeeper, **given: Any) -> None:
+        super().__init__(**given)
+        self._door = door
+        self._guest: Guest | None = None
+        self._head_bytes = self._message_bytes = 0
+        self._in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or say why not and end it."""
+        peer = transport.get_extra_info("peername")
+        host = str(peer[0]) if isinstance(peer, tuple) and peer else ""
+        self._guest = self._door.admit(self, transport, host, self.loop.time())
+        if self._guest is None:
+            self.transport = transport
+            self._turn_away()
+        else:
+            super().connection_made(transport)
+            self._portions = Portions(transport, self._take, self._is_ready, self._read_on)
+            self.flow = _Flow(transport, self._portions)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room."""
+        if self._guest is None:
+            self._door.refused_now -= 1
+            return
+        self._door.left(self.transport)
+        self._portions.drop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read it in turns."""
+        if self._guest is not None and not self.transport.is_closing():
+            self._portions.arrived(data)
+
+    def _is_ready(self) -> bool:
+        """Return whether to read on: not another request while one is being answered."""
+        return not self._in_head or self.cycle is None or self.cycle.response_complete
+
+    def _read_on(self, wanted: bool) -> None:
+        if wanted:
+            self.flow.resume_reading()
+        else:
+            self.flow.pause_reading()
+
+    def _take(self, data: bytes) -> None:
+        """Hold the head's size and time, and the size of all that follows it."""
+        if self._in_head:
+            if not self._head_bytes and (self.cycle is None or self.cycle.response_complete):
+                self._wait(self._door.bounds.head_seconds)
+            self._head_bytes += len(data)
+        else:
+            self._message_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+            sentence = Rejected(Outcome.MALFORMED, "the head is too large")
+            self._say(431, "Request Header Fields Too Large", sentence)
+        elif not self._in_head and self._message_bytes > MESSAGE_BYTES_MAX:
+            self._say(413, "Content Too Large", too_large())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a head's; what comes after the body is for nobody."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there: now the body has its time."""
+        self._in_head, self._head_bytes, self._message_bytes = False, 0, 0
+        self._wait(self._door.bounds.body_seconds)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is there: now we have ours, and the reader."""
+        self._in_head = True
+        self._wait(self._door.bounds.answer_seconds)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for another request, not long."""
+        if self._in_head:
+            self._wait(self._door.bounds.idle_seconds)
+        super().on_response_complete()
+        self._portions.go_on()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Start it so that it writes to nobody who has gone: uvicorn tells only the last request
+        of a connection, and that a turn late; writing raises till then."""
+
+        async def heard(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            async def say(message: ASGISendEvent) -> None:
+                await self.flow.drain()
+                if self.transport.is_closing():
+                    cycle.disconnected = True
+                await send(message)
+
+            await app(scope, receive, say)
+
+        super()._start_asgi_task(cycle, heard)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to the other protocol, which has its own pings."""
+        # Both make it raise on the event loop instead of answering.
+        if not self.url.isascii() or len(self.headers) > UPGRADE_HEADERS_MAX:
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._guest is not None:
+            self._guest.due = None
+        self._portions.drop()
+        self.flow.resume_reading()
+        super().handle_websocket_upgrade()
+
+    def too_late(self) -> None:
+        """End the connection; with a word if nothing has been said yet."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self.cycle.response_started or not self.cycle.more_body:
+                self.transport.abort()
+                return
+        elif not self._head_bytes:
+            self.transport.close()
+            return
+        sentence = Rejected(Outcome.MALFORMED, "the request took too long to arrive")
+        self._say(408, "Request Timeout", sentence)
+
+    def _wait(self, seconds: float) -> None:
+        if self._guest is not None:
+            self._guest.due = self.loop.time() + seconds
+
+    def _turn_away(self) -> None:
+        self._door.turned_away()
+        self._door.refused_now += 1
+        if self._door.refused_now > REFUSED_LINGER_MAX:
+            self.transport.abort()
+            return
+        refusal = Rejected(Outcome.OVERLOADED, "too many connections; close some or come later")
+        self.transport.write(_answer(503, "Service Unavailable", refusal, "retry-after: 5\r\n"))
+        # Closed at once, what the client has sent would make the kernel throw the answer away.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
+
+    def _say(self, status: int, reason: str, refusal: Rejected) -> None:
+        """End the connection with a word, unless that would stand behind or in an answer."""
+        if not self._in_head and self.cycle is not None and self.cycle.response_started:
+            self.transport.abort()
+            return
+        self.transport.write(_answer(status, reason, refusal, ""))
+        self.transport.close()
+
+
+class GuardedWebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket with the same doorkeeper."""
+
+    def __init__(self, door: Doorkeeper, **given: Any) -> None:
+        super().__init__(**given)
+        self._door = door
+        self._small_frames = 0
+        self._counted_from = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over from HTTP."""
+        super().connection_made(transport)
+        self._portions = Portions(
+            self.transport, super().data_received, self._is_ready, self._read_on
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room."""
+        self._door.left(self.transport)
+        self._portions.drop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read it in turns; the handshake at once, it was held to its size before."""
+        if not self.handshake_initiated:
+            super().data_received(data)
+        elif not self.transport.is_closing():
+            self._portions.arrived(data)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the next message; then there is room for another."""
+        message = await super().receive()
+        if self._portions.waiting and not self.transport.is_closing():
+            self._read_on(False)
+            self._portions.go_on()
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; after a close only the other side's is looked for."""
+        await super().send(message)
+        if message["type"] == "websocket.close":
+            self._portions.go_on()
+
+    def send_receive_event_to_app(self) -> None:
+        """Refuse text that is none; uvicorn would log a fault for what is the client's."""
+        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+            self._give_up(INVALID_TEXT)
+            return
+        super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer, but not a reader that sends pings and does not read the pongs."""
+        pong = self.conn.data_to_send()
+        if self._charge() and self.transport.get_write_buffer_size() < PONG_BYTES_MAX:
+            self.transport.write(b"".join(pong))
+
+    def handle_pong(self, event: Frame) -> None:
+        """Count it."""
+        if self._charge():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Count it."""
+        if not self._charge():
+            return
+        if len(self.frames) >= FRAGMENTS_MAX:
+            self._give_up(POLICY)
+        else:
+            super().handle_cont(event)
+
+    def _is_ready(self) -> bool:
+        """Return whether to read on: not while messages wait for us."""
+        return not self.read_paused
+
+    def _read_on(self, wanted: bool) -> None:
+        if not wanted:
+            self.transport.pause_reading()
+        elif not self.read_paused:
+            self.transport.resume_reading()
+
+    def _charge(self) -> bool:
+        """Count a frame of which no message comes; return whether to look at it."""
+        if self.transport.is_closing():
+            return False
+        now = self.loop.time()
+        if now - self._counted_from >= 1:
+            self._counted_from, self._small_frames = now, 0
+        self._small_frames += 1
+        if self._small_frames > SMALL_FRAMES_MAX:
+            self._give_up(POLICY)
+            return False
+        return True
+
+    def _give_up(self, code: int) -> None:
+        self.frames = []
+        if not self.close_sent:
+            self.conn.send_close(code)
+            self.handle_parser_exception()
+
+
+def _is_utf8(pieces: list[bytes]) -> bool:
+    if all(piece.isascii() for piece in pieces):
+        return True
+    try:
+        b"".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _answer(status: int, reason: str, refusal: Rejected, more: str) -> bytes:
+    body = orjson.dumps({**refusal.document(), "status": status})
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\ncontent-type: {PROBLEM_MEDIA_TYPE}\r\n{more}"
+        f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

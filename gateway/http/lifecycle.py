@@ -1,0 +1,73 @@
+"""Are we open, and how do we close?
+
+Order of closing: stop being ready, refuse new orders, tell each WebSocket, close it with 1012 (come
+again), let the answers that are under way go out. Then the server may stop.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from engine.types import Outcome
+from gateway.http.problems import Rejected
+
+RESTARTING: Final = 1012
+
+
+class Closable(Protocol):
+    """One WebSocket connection."""
+
+    def close(self, code: int, farewell: Mapping[str, object]) -> None:
+        """Send ``farewell``, then close; do not wait."""
+
+    async def closed(self) -> None:
+        """Return when the connection has ended."""
+
+
+class Lifecycle:
+    """Open until ``drain`` is called, then never again."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._connections: dict[Closable, str] = {}
+        self._networks: Counter[str] = Counter()
+
+    def joined(self, connection: Closable, network: str = "") -> None:
+        """Remember a connection and whose it is."""
+        self._connections[connection] = network
+        self._networks[network] += 1
+
+    def left(self, connection: Closable) -> None:
+        """Forget a connection."""
+        network = self._connections.pop(connection, None)
+        if network is not None:
+            self._networks[network] -= 1
+            if not self._networks[network]:
+                del self._networks[network]
+
+    def count_of(self, network: str) -> int:
+        """Return how many WebSockets one network has open."""
+        return self._networks[network]
+
+    @property
+    def connection_count(self) -> int:
+        """Return how many WebSockets are open."""
+        return len(self._connections)
+
+    def require_open(self) -> None:
+        """Raise ``Rejected`` when no new work may be taken."""
+        if self.draining:
+            raise Rejected(
+                Outcome.SHUTTING_DOWN,
+                "this server is closing; send the same order again in a moment",
+                headers={"Retry-After": "2"},
+            )
+
+    async def drain(self) -> None:
+        """Refuse new work and close every connection."""
+        self.draining = True
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close(RESTARTING, {"event": "shutdown"})
+        for connection in connections:
+            await connection.closed()

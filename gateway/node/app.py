@@ -1,0 +1,137 @@
+"""What is the web application made of?
+
+``create_app`` puts it together from ``Services`` and nothing else: no module state, no
+environment. The only ``except Exception`` of the project is here: what nobody foresaw becomes a
+log line and a plain 500, and the process goes on. A client that hangs up is no fault: it happens
+all day on bad networks, and is counted and no more.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+
+import orjson
+import structlog
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from engine.types import Outcome
+from gateway.api.budget_headers import BudgetHeaders
+from gateway.api.dependencies import charged
+from gateway.api.services import Services
+from gateway.api.v1.openapi import schema_of
+from gateway.api.v1.stream import route as stream
+from gateway.http.body import BodyLimit
+from gateway.http.lifecycle import Lifecycle
+from gateway.http.metrics import Metrics
+from gateway.http.problems import Rejected, internal_document, of_status, problem_response
+from gateway.node.logs import brief
+from gateway.pages import market as page
+from gateway.rest import markets, operations, settlement, trading
+from gateway.trading.order_entry import Recovery
+
+INTERNAL_FAULT = 1011
+
+
+class LastResort:
+    """ASGI middleware, outermost: counts requests, and answers what nobody foresaw."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = structlog.get_logger("gateway")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; never let an exception out."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(scope["method"], str(message["status"])).inc()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except (ClientDisconnect, WebSocketDisconnect):
+            self._metrics.hang_ups.inc()
+        except Exception as error:
+            self._metrics.faults.inc()
+            # One line made here, not a traceback: what draws one would hold everybody up.
+            self._log.error("fault", path=scope.get("path"), type=scope["type"], fault=brief(error))
+            if scope["type"] == "websocket":
+                with suppress(OSError, RuntimeError):  # It has gone, or was closed already.
+                    await send({"type": "websocket.close", "code": INTERNAL_FAULT})
+            elif scope["type"] == "http" and not begun:
+                await problem_response(internal_document(), {})(scope, receive, noted)
+            else:
+                raise
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the ASGI application. ``app.state.lifecycle.drain()`` closes it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.openapi()  # Now, for it takes longer than any request may.
+        yield
+        app.state.recovery.close()
+
+    app = FastAPI(
+        title="Tillbook",
+        version=services.version,
+        description="A non-custodial exchange: signed orders in, settled trades out. "
+        "The stream is at /v1/stream.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    app.state.recovery = Recovery(services)
+    app.state.lifecycle = Lifecycle()
+    app.state.pages = {}
+    ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
+    for router in (*ours, page.router):
+        app.include_router(router)
+    for router in services.routers:
+        app.include_router(router, dependencies=[Depends(charged)])
+    app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
+    app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
+    _answer_refusals(app, services.metrics)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(BudgetHeaders)
+    app.add_middleware(LastResort, metrics=services.metrics)
+    return app
+
+
+def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
+    """Turn our refusals, and the framework's own, into problem documents."""
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Rejected), "registered for Rejected"
+        if error.outcome == Outcome.RATE_LIMITED:
+            metrics.rate_limited.inc()
+        return problem_response(error.document(), error.headers or {})
+
+    async def framework(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException), "registered for HTTPException"
+        return problem_response(of_status(error.status_code, error.detail), error.headers or {})
+
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError), "registered for it"
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        refusal = Rejected(Outcome.MALFORMED, f"{where}: {first['msg']}")
+        return problem_response(refusal.document(), {})
+
+    app.add_exception_handler(Rejected, refused)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(RequestValidationError, invalid)

@@ -1,0 +1,197 @@
+"""What does a person see at ``/``?
+
+One page, rendered here so that it says something without JavaScript, then kept alive by one module
+of ours. Nothing comes from another origin and the policy below lets nothing in.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import HTMLResponse, Response
+
+from engine.types import Outcome
+from gateway.api.dependencies import Here, charged
+from gateway.api.services import Services
+from gateway.api.v1.schemas import BatchRow, Level, PublicTrade, Ticker
+from gateway.api.v1.settlement import batch_row
+from gateway.http.problems import Rejected
+from settlement.orders.catalog import Market
+
+LEVELS: Final = 12
+TRADES: Final = 24
+BATCHES: Final = 8
+PAGES: Final = Path(__file__).parent / "pages"
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+NO_FIGURE: Final = "–"
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(charged)])
+
+
+@router.head("/")
+@router.get("/")
+async def market_page(
+    request: Request, services: Here, market: Annotated[str, Query(max_length=32)] = ""
+) -> HTMLResponse:
+    """Show one market: its book, trades, batches and a form to trade."""
+    catalog = services.exchange.catalog
+    if not catalog.markets:
+        return HTMLResponse(_page("empty.html").substitute(version=version_of()), headers=HEADERS)
+    shown = catalog.market(market) if market else catalog.markets[0]
+    if shown is None:
+        raise Rejected(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
+    known: dict[int, tuple[object, str]] = request.app.state.pages
+    # All that the page shows: the states of its trades change with these batches.
+    version = (
+        services.market_data.version(shown, services.exchange.now_ns()),
+        services.settlement.batches(TRADES),
+        shown,
+        len(catalog.markets),
+    )
+    if shown.number not in known or known[shown.number][0] != version:
+        known[shown.number] = (version, render(services, shown))
+    return HTMLResponse(known[shown.number][1], headers=HEADERS)
+
+
+@router.get("/market.css")
+async def style() -> Response:
+    """Serve the one style sheet."""
+    return Response(_asset("market.css"), media_type="text/css", headers=HEADERS)
+
+
+@router.get("/market.js")
+async def script() -> Response:
+    """Serve the one module."""
+    return Response(_asset("market.js"), media_type="text/javascript", headers=HEADERS)
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (PAGES / name).read_bytes()
+
+
+@cache
+def _page(name: str) -> Template:
+    return Template((PAGES / name).read_text())
+
+
+@cache
+def version_of() -> str:
+    """Return a short hash of style and script, so that a new version is never half old."""
+    assets = b"".join(map(_asset, ("market.css", "market.js")))
+    return hashlib.sha256(assets).hexdigest()[:12]
+
+
+def render(services: Services, market: Market) -> str:
+    """Return the whole page of ``market`` as of now."""
+    data = services.market_data
+    ticker = data.ticker(market, services.exchange.now_ns())
+    book = data.snapshot(market, LEVELS)
+    deepest = max((level["lots"] for level in book["bids"] + book["asks"]), default=1)
+    batches = [batch_row(view) for view in services.settlement.batches(BATCHES)]
+    return _page("market.html").substitute(
+        version=version_of(),
+        symbol=escape(market.symbol),
+        base=escape(market.base.symbol),
+        quote=escape(market.quote.symbol),
+        picker=_picker(services.exchange.catalog.markets, market),
+        **{key: escape(value) for key, value in _figures(ticker).items()},
+        asks=_levels(reversed(book["asks"]), deepest) or _empty(2, "No offers"),
+        bids=_levels(book["bids"], deepest) or _empty(2, "No bids"),
+        trades=_trades(data.trades(market, TRADES)) or _empty(5, "No trades yet"),
+        batches=_batches(batches) or _empty(4, "No batch yet"),
+        taker_fee=_fee(market.taker_fee_ppm),
+        maker_fee=_fee(market.maker_fee_ppm),
+        levels=LEVELS,
+        trade_rows=TRADES,
+    )
+
+
+def _fee(fee_ppm: int) -> str:
+    return f"{fee_ppm} ppm" if fee_ppm >= 0 else f"a rebate of {-fee_ppm} ppm"
+
+
+def _figures(ticker: Ticker) -> dict[str, str]:
+    return {
+        "best_bid": ticker["best_bid"] or NO_FIGURE,
+        "best_ask": ticker["best_ask"] or NO_FIGURE,
+        "spread": ticker["spread"] or NO_FIGURE,
+        "last": ticker["last"] or NO_FIGURE,
+        "volume": ticker["volume_24h"],
+    }
+
+
+def _picker(markets: list[Market], shown: Market) -> str:
+    here = ' aria-current="page"'
+    return "".join(
+        f'<a href="/?market={escape(each.symbol)}"{here if each is shown else ""}>'
+        f"{escape(each.symbol)}</a>"
+        for each in markets
+    )
+
+
+def _empty(columns: int, text: str) -> str:
+    return f'<tr class="empty"><td colspan="{columns}">{text}</td></tr>'
+
+
+def _levels(levels: Iterable[Level], deepest: int) -> str:
+    return "".join(
+        '<tr><td><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" '
+        f'aria-hidden="true"><rect width="{level["lots"] * 100 // deepest}" height="1"/></svg>'
+        f"{level['price']}</td><td>{level['quantity']}</td></tr>"
+        for level in levels
+    )
+
+
+def _trades(trades: list[PublicTrade]) -> str:
+    return "".join(
+        f'<tr data-trade="{trade["trade_id"]}"><td>{trade["trade_id"]}</td>'
+        f'<td class="{trade["side"]}">{trade["price"]}</td><td>{trade["quantity"]}</td>'
+        f'<td><span class="state {trade["settlement"]["state"]}">'
+        f"{trade['settlement']['state']}</span></td>"
+        f"<td>{_where(trade['settlement']['batch'], trade['settlement']['tx_hash'])}</td></tr>"
+        for trade in trades
+    )
+
+
+def _batches(batches: list[BatchRow]) -> str:
+    return "".join(
+        f"<tr><td>{batch['batch']}</td>"
+        f"<td>{_span(batch)}</td>"
+        f'<td><span class="state {batch["state"]}">{batch["state"]}</span></td>'
+        f"<td>{_short(batch['tx_hash'])}</td></tr>"
+        for batch in batches
+    )
+
+
+def _span(batch: BatchRow) -> str:
+    first, last = batch["first_trade"], batch["last_trade"]
+    if last < first:
+        return "none"
+    return f"#{first}" if first == last else f"#{first}–{last}"
+
+
+def _where(batch: int | None, tx_hash: str | None) -> str:
+    return "" if batch is None else f"#{batch} {_short(tx_hash)}".strip()
+
+
+def _short(tx_hash: str | None) -> str:
+    if tx_hash is None:
+        return ""
+    return f'<code title="{tx_hash}">{tx_hash[:6]}…{tx_hash[-4:]}</code>'

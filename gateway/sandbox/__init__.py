@@ -1,0 +1,1 @@
+"""An exchange with people in it, to try."""

@@ -1,0 +1,136 @@
+"""What can a newcomer press in the sandbox?
+
+A shop with three things to buy, the demo customer's wallet behind a button on the checkout page,
+and the embedded chain's JSON-RPC for a browser wallet. Mounted by the sandbox alone.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from engine.types import Outcome
+from gateway.http.problems import Rejected
+from gateway.node.node import Stack
+from gateway.pages.checkout import HEADERS
+from gateway.sandbox.funding import fill_wallet
+from gateway.sandbox.rpc import answer_rpc
+from gateway.sandbox.wallet import Wallet
+from merchants.records.amounts import pips_of_decimal
+from merchants.records.refusal import Refusal
+from merchants.sales.invoices import InvoiceRequest
+from merchants.stores.stores import StoreRequest
+from settlement.batches.encode import encode_call
+from settlement.protocol.eip712 import grant_digest
+
+PAGES: Final = Path(__file__).parent.parent / "pages" / "sandbox"
+GOODS: Final = {
+    "coffee": ("Coffee", "4.50"),
+    "book": ("A book", "25.00"),
+    "lamp": ("Lamp", "89.90"),
+}
+RPC_THREADS: Final = 2
+STORE_FILE: Final = "sandbox-store"
+
+
+class SandboxShop:
+    """A store whose merchant and customer are accounts of the embedded chain."""
+
+    def __init__(self, stack: Stack, merchant: Wallet, customer: Wallet) -> None:
+        self._stack = stack
+        self._merchant = merchant
+        self._customer = customer
+        self._store_id = ""
+        self._paying = asyncio.Lock()
+
+    def open(self) -> None:
+        """Make the store once; its number is kept in the data directory."""
+        path = self._stack.settings.directory / STORE_FILE
+        if path.exists():
+            self._store_id = path.read_text()
+            return
+        created = self._stack.merchants.create_store(
+            StoreRequest(self._merchant.address, "TOKEN-USD", name="The corner shop")
+        )
+        assert not isinstance(created, Refusal), "the sandbox lists the market"
+        digest = grant_digest(self._stack.exchange.domain, created.grant)
+        approved = self._stack.merchants.approve_conversion(
+            created.store_id, self._merchant.sign_digest(digest)
+        )
+        assert not isinstance(approved, Refusal), "the merchant signs for itself"
+        path.write_text(created.store_id)
+        self._store_id = created.store_id
+
+    def buy(self, thing: str) -> str:
+        """Make an invoice for one of the goods; return its id."""
+        name, price = GOODS[thing]
+        made = self._stack.merchants.create_invoice(
+            self._store_id, InvoiceRequest(amount_usd=price, token="TOKEN", order_id=name)
+        )
+        if isinstance(made, Refusal):
+            raise Rejected(made.outcome, figures=made.detail)
+        return made.invoice.id
+
+    async def pay(self, invoice_id: str) -> None:
+        """Send what the invoice still lacks from the customer's wallet."""
+        invoice = self._stack.merchants.invoice(invoice_id)
+        if invoice is None:
+            raise Rejected(Outcome.NOT_FOUND)
+        token = self._stack.catalog.token(invoice.token)
+        remaining = pips_of_decimal(invoice.remaining)
+        assert token is not None and remaining is not None, "our own document"
+        if not remaining:
+            return
+        raw = token.raw_of(remaining)
+        to = bytes.fromhex(invoice.deposit_address[2:])
+        async with self._paying:
+            await asyncio.to_thread(fill_wallet, self._stack.chain, self._customer, token, raw)
+            transfer = encode_call("transfer", to, raw, contract="TestToken")
+            await asyncio.to_thread(self._customer.transact, token.address, transfer)
+
+
+def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
+    """Return the sandbox's routes."""
+    router = APIRouter(include_in_schema=False)
+    goods = "\n".join(
+        f"<li><span>{name}<br><strong>${price}</strong></span>"
+        f"<form method='post' action='/sandbox/buy/{key}'><button>Buy</button></form></li>"
+        for key, (name, price) in GOODS.items()
+    )
+    page = Template((PAGES / "shop.html").read_text()).substitute(goods=goods)
+    style = (PAGES / "shop.css").read_text()
+    wallets = ThreadPoolExecutor(RPC_THREADS, thread_name_prefix="rpc")
+
+    @router.get("/shop")
+    async def show_shop() -> Response:
+        """Show what is for sale."""
+        return Response(page, headers=dict(HEADERS), media_type="text/html")
+
+    @router.get("/sandbox/shop.css")
+    async def show_style() -> Response:
+        """Return the shop's style."""
+        return Response(style, media_type="text/css")
+
+    @router.post("/sandbox/buy/{thing}")
+    async def buy(thing: str) -> Response:
+        """Make an invoice and go to its checkout page."""
+        if thing not in GOODS:
+            raise Rejected(Outcome.NOT_FOUND)
+        return RedirectResponse(f"/checkout/{shop.buy(thing)}", status_code=303)
+
+    @router.post("/sandbox/pay/{invoice_id}")
+    async def pay(invoice_id: str) -> Response:
+        """Pay from the demo wallet and go back to the checkout page."""
+        await shop.pay(invoice_id)
+        return RedirectResponse(f"/checkout/{invoice_id}", status_code=303)
+
+    @router.post("/sandbox/rpc")
+    async def rpc(request: Request) -> Response:
+        """Let a browser wallet talk to the embedded chain."""
+        return await answer_rpc(request, stack.devchain.rpc, wallets)
+
+    return router

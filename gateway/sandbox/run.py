@@ -1,0 +1,166 @@
+"""What does ``tillbook run`` add to the exchange, so that a newcomer can try it at once?
+
+Makers with signed quotes, a visitor who trades while somebody watches, a small shop to buy from,
+a customer's wallet behind a button, and a way in for a browser wallet. All of it uses worthless
+tokens of the embedded chain; none of it exists outside a sandbox.
+"""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+from rich.console import Console
+
+from engine.types import PIPS_PER_TOKEN, Side
+from gateway.api.v1.shops import merchants_router
+from gateway.http.clients import Network
+from gateway.http.public_url import public_url_of
+from gateway.node.node import ChainName, Stack, sandbox_settings
+from gateway.pages.checkout import checkout_router
+from gateway.sandbox import actors
+from gateway.sandbox.funding import fill_vault
+from gateway.sandbox.routes import SandboxShop, sandbox_router
+from gateway.sandbox.startup import starting
+from gateway.sandbox.wallet import Wallet
+from settlement.chain.dev.devchain import dev_secret
+
+BLOCK_SECONDS: Final = 0.25
+VISIT_SECONDS: Final = 3
+QUOTE_DAYS: Final = 30
+DEPOSITS: Final = {"TOKEN": 10_000 * PIPS_PER_TOKEN, "USD": 30_000_000 * PIPS_PER_TOKEN}
+QUOTES: Final = {
+    actors.MAKER_ONE: actors.Quotes(250_005, 5, 20, levels=12, lots=500_000),
+    actors.MAKER_TWO: actors.Quotes(250_005, 15, 30, levels=12, lots=700_000),
+}
+
+
+async def keep_blocks_coming(stack: Stack) -> None:
+    """Mine an empty block while something waits for confirmations; else leave the chain alone."""
+    while True:
+        await asyncio.sleep(BLOCK_SECONDS)
+        if stack.chain_loop.waits_for_blocks:
+            await asyncio.to_thread(stack.devchain.mine)
+
+
+class Listening(NamedTuple):
+    """Where the sandbox listens, how browsers reach it and whose word about clients it takes."""
+
+    host: str
+    port: int
+    public_url: str
+    trusted_proxies: tuple[Network, ...] = ()
+
+
+async def run_sandbox(
+    directory: Path, listening: Listening, chain: ChainName, console: Console
+) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    host, port = listening.host, listening.port
+    public_url = public_url_of(listening.public_url, host, port)
+    settings = sandbox_settings(directory, host, port, chain)._replace(
+        trusted_proxies=listening.trusted_proxies
+    )
+    async with AsyncExitStack() as closing:
+        with starting(console) as recovering:
+            stack = await closing.enter_async_context(Stack(settings, recovering=recovering))
+        wallets = {
+            who: Wallet(dev_secret(who), stack.chain, stack.exchange.domain) for who in range(6)
+        }
+        shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
+        token = stack.operator_token()
+        stack.routers += [
+            merchants_router(stack.merchants, stack.exchange.domain, token, public_url),
+            checkout_router(stack.merchants, f"{stack.devchain.name} (sandbox)", sandbox=True),
+            sandbox_router(stack, shop),
+        ]
+        await stack.serve()
+        tasks = [asyncio.create_task(keep_blocks_coming(stack))]
+        await _open_market(stack, wallets)
+        shop.open()
+        tasks.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
+        _greet(console, stack, public_url)
+        await stop.wait()
+        console.print("Closing: answers under way go out first.")
+        for task in tasks:
+            task.cancel()
+    return 0
+
+
+async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
+    """See that makers and visitor have money in the vault, and that the makers quote."""
+    for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR):
+        for symbol, pips in DEPOSITS.items():
+            token = stack.catalog.token(symbol)
+            assert token is not None, "the sandbox lists both"
+            await asyncio.to_thread(
+                fill_vault, stack.chain, stack.deployment, wallets[who], token, pips
+            )
+            while not sum(stack.exchange.balance(wallets[who].address, token.address)):
+                await asyncio.sleep(0.05)
+    market = stack.catalog.markets[0]
+    if stack.exchange.depth(market, Side.BUY, 1) and stack.exchange.depth(market, Side.SELL, 1):
+        return
+    # Nonces are the time, so that quotes made anew after the old ones expired are new orders.
+    now = stack.now_ns() // 10**9
+    for who, quotes in QUOTES.items():
+        expiry = now + QUOTE_DAYS * 86_400
+        for order in actors.quotes_of(wallets[who], market, quotes, nonce=now, expiry=expiry):
+            receipt = await stack.exchange.place(order)
+            assert receipt.accepted, f"{receipt.outcome.name} {receipt.detail}"
+    # Before that shops would have no price to quote.
+    await asyncio.sleep(stack.settings.prices.age_ns / 10**9)
+
+
+async def _visit(stack: Stack, visitor: Wallet) -> None:
+    """Trade a little, to and fro, while anybody listens to the market."""
+    market = stack.catalog.markets[0]
+    log = structlog.get_logger("visitor")
+    turn = 0
+    while True:
+        await asyncio.sleep(VISIT_SECONDS)
+        if not stack.channels.subscription_count:
+            continue
+        turn += 1
+        side = Side.BUY if turn % 2 else Side.SELL
+        best = stack.exchange.depth(market, Side.SELL if side == Side.BUY else Side.BUY, 1)
+        if not best:
+            continue
+        order = visitor.order(
+            market,
+            side,
+            50 + turn * 37 % 400,
+            best[0][0],
+            nonce=stack.exchange.next_nonce(visitor.address),
+            expiry=stack.now_ns() // 10**9 + 60,
+        )
+        receipt = await stack.exchange.place(order)
+        if not receipt.accepted:
+            log.warning("refused", outcome=receipt.outcome.name, detail=receipt.detail)
+
+
+def _greet(console: Console, stack: Stack, public_url: str) -> None:
+    customer = "0x" + dev_secret(actors.CUSTOMER).hex()
+    lines = [
+        "",
+        f"[bold]Tillbook {public_url}[/bold]   ({stack.devchain.name}, chain "
+        f"{stack.deployment.chain_id}, data in {stack.settings.directory})",
+        "",
+        f"  Market           {public_url}/",
+        f"  A shop to try    {public_url}/shop   buy something and pay from the demo wallet",
+        f"  API              {public_url}/openapi.json   stream at /v1/stream",
+        f"  JSON-RPC         {public_url}/sandbox/rpc",
+        f"  Demo wallet      {customer}",
+        "                   a funded key of the embedded chain, worthless anywhere else",
+        f"  Operator token   in {stack.settings.directory / 'operator.token'}",
+        "",
+        "  Next: open the market page, then the shop; or `tillbook demo` for the story in text.",
+        "  Ctrl-C stops it; nothing acknowledged is lost.",
+        "",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Order entry without HTTP: verify, charge, place, cancel, withdraw."""

@@ -1,0 +1,178 @@
+"""How much may one client ask for?
+
+Buckets that fill again evenly. A client address pays for what costs us arithmetic, before we look
+at it; an account pays only for what is written to the journal, just before it is: nobody can spend
+another's budget by forged signatures or by sending once more what it signed. Cancels and orders
+draw from larger budgets than reads, so a trader who is cut off from placing can still get out.
+"""
+
+import ipaddress
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from engine.types import Outcome
+from gateway.http.problems import Rejected
+
+NS: Final = 1_000_000_000
+
+
+WITHDRAWAL_SECONDS: Final = 60
+
+
+class Budgets(NamedTuple):
+    """How many of each within ``window_seconds``, all at once if one likes.
+
+    A maker with 50 levels a side that moves all of them each second sends 100 orders and 100
+    cancels a second; an account has room for twice that.
+    """
+
+    window_seconds: int = 10
+    requests_per_address: int = 1_000
+    cancels_per_address: int = 4_000
+    orders_per_account: int = 2_000
+    cancels_per_account: int = 4_000
+    orders_per_address: int = 3_000
+    withdrawals_per_account: int = 6
+    """Within ``WITHDRAWAL_SECONDS``: each costs the operator a transaction."""
+
+
+class Left(NamedTuple):
+    """What is left of one budget, and in how many seconds it is full again."""
+
+    kind: str
+    limit: int
+    window_seconds: int
+    left: int
+    full_in_seconds: int
+
+
+class _Budget:
+    """One kind of bucket: what it holds drips back within the window (GCRA).
+
+    Of each client one number is kept, when its bucket will be full again. Who was not seen for a
+    whole window has a full bucket, so it is forgotten without loss.
+    """
+
+    def __init__(self, kind: str, limit: int, window_seconds: int) -> None:
+        self._kind = kind
+        self._limit = limit
+        self._window_seconds = window_seconds
+        self._window_ns = window_seconds * NS
+        self._step_ns = self._window_ns // limit
+        self._full_at: dict[str, int] = {}
+        self._earlier: dict[str, int] = {}
+        """Those last seen in the window before this one."""
+        self._turn_at = 0
+
+    def charge(self, who: str, now_ns: int) -> Left:
+        """Take one from the bucket of ``who``; raises ``Rejected`` if it is empty."""
+        self._turn(now_ns)
+        full_at = self._of(who, now_ns) + self._step_ns
+        wait_ns = full_at - now_ns - self._window_ns
+        if wait_ns > 0:
+            wait = seconds_up(wait_ns)
+            raise Rejected(
+                Outcome.RATE_LIMITED,
+                f"more than {self._limit} in {self._window_seconds} s; try again in {wait} s",
+                {"budget": self._kind, "retry_after": str(wait)},
+                {"Retry-After": str(wait), **headers_of([self._left(full_at, now_ns)])},
+            )
+        self._full_at[who] = full_at
+        return self._left(full_at, now_ns)
+
+    def left(self, who: str, now_ns: int) -> Left:
+        """Return what is left to ``who``."""
+        return self._left(self._of(who, now_ns), now_ns)
+
+    def _of(self, who: str, now_ns: int) -> int:
+        full_at = self._full_at.get(who)
+        return max(now_ns, self._earlier.get(who, 0) if full_at is None else full_at)
+
+    def _left(self, full_at: int, now_ns: int) -> Left:
+        missing_ns = full_at - now_ns
+        left = max(0, self._window_ns - missing_ns) // self._step_ns
+        return Left(
+            self._kind,
+            self._limit,
+            self._window_seconds,
+            min(self._limit, left),
+            seconds_up(missing_ns),
+        )
+
+    def _turn(self, now_ns: int) -> None:
+        if now_ns >= self._turn_at:
+            self._earlier, self._full_at = self._full_at, {}
+            self._turn_at = now_ns + self._window_ns
+
+
+class RateLimits:
+    """The buckets of one gateway. ``now_ns`` is a clock that never goes back."""
+
+    def __init__(self, budgets: Budgets, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self.budgets = budgets
+        self._now_ns = now_ns
+        window = budgets.window_seconds
+        self._requests = _Budget("request", budgets.requests_per_address, window)
+        self._address_orders = _Budget("order-request", budgets.orders_per_address, window)
+        self._address_cancels = _Budget("cancel-request", budgets.cancels_per_address, window)
+        self._orders = _Budget("order", budgets.orders_per_account, window)
+        self._account_cancels = _Budget("cancel", budgets.cancels_per_account, window)
+        self._withdrawals = _Budget(
+            "withdrawal", budgets.withdrawals_per_account, WITHDRAWAL_SECONDS
+        )
+
+    def request(self, client: str) -> Left:
+        """Charge one request to a client address; raises ``Rejected`` when it has none left."""
+        return self._requests.charge(network_of(client), self._now_ns())
+
+    def order_request(self, client: str) -> Left:
+        """Charge a client address the recovery of one signer."""
+        return self._address_orders.charge(network_of(client), self._now_ns())
+
+    def cancel_request(self, client: str) -> Left:
+        """Charge one cancel to a client address."""
+        return self._address_cancels.charge(network_of(client), self._now_ns())
+
+    def order(self, account: bytes) -> None:
+        """Charge one order to the account that is known to have signed it, and never before."""
+        self._orders.charge(account.hex(), self._now_ns())
+
+    def withdrawal(self, account: bytes) -> None:
+        """Charge one withdrawal to the account that has signed it."""
+        self._withdrawals.charge(account.hex(), self._now_ns())
+
+    def cancel(self, account: bytes) -> None:
+        """Charge one cancel to a logged-in account."""
+        self._account_cancels.charge(account.hex(), self._now_ns())
+
+    def orders_left(self, account: bytes) -> Left:
+        """Return what is left to an account."""
+        return self._orders.left(account.hex(), self._now_ns())
+
+    def cancels_left(self, account: bytes) -> Left:
+        """Return what is left to an account."""
+        return self._account_cancels.left(account.hex(), self._now_ns())
+
+
+def headers_of(budgets: list[Left]) -> dict[str, str]:
+    """Return how budgets are told: by the IETF's draft of ``RateLimit`` header fields."""
+    policies = (f'"{b.kind}";q={b.limit};w={b.window_seconds}' for b in budgets)
+    states = (f'"{b.kind}";r={b.left};t={b.full_in_seconds}' for b in budgets)
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+
+
+def seconds_up(duration_ns: int) -> int:
+    """Return whole seconds that are not shorter than ``duration_ns``."""
+    return -(-duration_ns // NS)
+
+
+def network_of(client: str) -> str:
+    """Return whom to charge: an IPv4 address, or the /64 that one IPv6 customer owns."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+    return str(address)

@@ -1,0 +1,1 @@
+"""Read models: values that follow the log."""

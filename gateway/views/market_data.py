@@ -1,0 +1,488 @@
+"""What can everybody see: books, last trades and the day's figures, from committed events alone?
+
+A consumer. It is rebuilt by replay at every start, needs no other part of the gateway to run, and
+publishes to channels only when somebody listens.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+import orjson
+
+from engine.events import EventKind
+from engine.frames import Committed
+from engine.types import Outcome, Side
+from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
+from gateway.api.v1.schemas import BookSnapshot, PublicTrade, SettlementState, Ticker
+from gateway.views.books import Book, BookMemory, level_rows
+from gateway.views.channels import Channels, Message
+from settlement.orders.catalog import Catalog, Market
+from settlement.ports import TradeState
+from settlement.protocol.evidence import TradeBusted
+from settlement.repair.busts import busted_at
+
+TRADES_MAX: Final = 1000
+"""Trades kept a market; older ones are history, not market data."""
+
+DAY_NS: Final = 24 * 3600 * 10**9
+BUCKET_NS: Final = DAY_NS // 288
+"""The ticker forgets in steps of five minutes."""
+
+TRADE: Final = int(EventKind.TRADE)
+RESTED: Final = int(EventKind.RESTED)
+CANCELLED: Final = int(EventKind.CANCELLED)
+AMENDED: Final = int(EventKind.AMENDED)
+REFILLED: Final = int(EventKind.REFILLED)
+TERMS_SET: Final = int(EventKind.TERMS_SET)
+TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
+AUCTION: Final = int(Outcome.AUCTION)
+
+BUSTED: Final = TradeState("busted")
+MATCHED: Final = TradeState("matched")
+
+COLUMNS: Final = (
+    "kind", "market", "side", "outcome", "order_id", "maker_id", "price_ticks", "amount",
+    "order_left", "maker_left", "trade_id", "index", "sequence",
+)  # fmt: skip
+
+
+class Change(NamedTuple):
+    """One event that touches a public book, as Python integers; fields as in ``engine.events``."""
+
+    kind: int
+    market: int
+    side: int
+    outcome: int
+    order_id: int
+    maker_id: int
+    price_ticks: int
+    amount: int
+    order_left: int
+    maker_left: int
+    trade_id: int
+    event: int
+    sequence: int
+
+
+class Trade(NamedTuple):
+    """One public trade; ``side`` is the taker's."""
+
+    trade_id: int
+    price_ticks: int
+    lots: int
+    side: Side
+    time_ns: int
+    is_busted: bool = False
+    """Whether it was undone: it is shown, and counts for nothing any more."""
+
+
+class Bucket(NamedTuple):
+    """What was traded in one five-minute step, from trade ``first_trade`` on."""
+
+    step: int
+    first_trade: int
+    first: int
+    high: int
+    low: int
+    lots: int
+    quote_pips: int
+
+
+class Tape:
+    """The last trades of one market and its day."""
+
+    def __init__(self) -> None:
+        self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
+        self.version = 0
+        """Another number after each change: what was made of the tape before may be kept."""
+        self._rows: dict[int, bytes] = {}
+        """By trade: all of its JSON that never changes, made when first asked for."""
+        self.buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
+
+    def add(self, trade: Trade, quote_pips: int) -> None:
+        """Take one more trade."""
+        self.version += 1
+        if len(self.trades) == TRADES_MAX:
+            self._rows.pop(self.trades[0].trade_id, None)
+        self.trades.append(trade)
+        step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
+        if self.buckets and self.buckets[-1].step == step:
+            last = self.buckets.pop()
+            bucket = Bucket(
+                step,
+                last.first_trade,
+                last.first,
+                max(last.high, ticks),
+                min(last.low, ticks),
+                last.lots + trade.lots,
+                last.quote_pips + quote_pips,
+            )
+        else:
+            bucket = Bucket(step, trade.trade_id, ticks, ticks, ticks, trade.lots, quote_pips)
+        self.buckets.append(bucket)
+
+    def bust(self, trade_id: int, lots: int, quote_pips: int) -> None:
+        """Undo one trade; what is not of this tape, or too old for it, changes nothing."""
+        self.version += 1
+        for at in range(len(self.trades) - 1, -1, -1):
+            if self.trades[at].trade_id == trade_id:
+                self.trades[at] = self.trades[at]._replace(is_busted=True)
+                break
+        for at in range(len(self.buckets) - 1, -1, -1):
+            if self.buckets[at].first_trade <= trade_id:
+                left = self._without(self.buckets[at], lots, quote_pips)
+                if left.lots:
+                    self.buckets[at] = left
+                else:
+                    del self.buckets[at]
+                break
+
+    def _without(self, bucket: Bucket, lots: int, quote_pips: int) -> Bucket:
+        """Return a step without ``lots`` of it. Its prices stay as they were where some of its
+        trades are too old to be kept, for then nobody knows any more which they were."""
+        left = bucket._replace(lots=bucket.lots - lots, quote_pips=bucket.quote_pips - quote_pips)
+        kept = [t for t in self.trades if t.time_ns // BUCKET_NS == left.step and not t.is_busted]
+        if not kept or sum(trade.lots for trade in kept) != left.lots:
+            return left
+        ticks = [trade.price_ticks for trade in kept]
+        return left._replace(first=ticks[0], high=max(ticks), low=min(ticks))
+
+    @property
+    def last_ticks(self) -> int | None:
+        """Return the price of the last trade that stands."""
+        return next((t.price_ticks for t in reversed(self.trades) if not t.is_busted), None)
+
+    def busted(self, first_trade: int, last_trade: int) -> list[int]:
+        """Return which of a range of trades were undone, as far as they are kept."""
+        return [
+            trade.trade_id
+            for trade in self.trades
+            if trade.is_busted and first_trade <= trade.trade_id <= last_trade
+        ]
+
+    def day(self, now_ns: int) -> list[Bucket]:
+        """Return the steps of the 24 hours before ``now_ns``, oldest first."""
+        oldest = (now_ns - DAY_NS) // BUCKET_NS
+        return [bucket for bucket in self.buckets if bucket.step > oldest]
+
+    def rows(
+        self, market: Market, limit: int, state_of: Callable[[int], TradeState]
+    ) -> orjson.Fragment:
+        """Return the last trades as a JSON array, newest first, each with its state."""
+        texts: list[bytes] = []
+        # Neighbours are mostly in one batch, and then it is the same object.
+        last, last_text = MATCHED, state_text(MATCHED)
+        for trade in islice(reversed(self.trades), limit):
+            state = BUSTED if trade.is_busted else state_of(trade.trade_id)
+            if state is not last:
+                last, last_text = state, state_text(state)
+            texts.append((self._rows.get(trade.trade_id) or self._row(market, trade)) + last_text)
+        return orjson.Fragment(b"[%b]" % b",".join(texts))
+
+    def _row(self, market: Market, trade: Trade) -> bytes:
+        row: dict[str, object] = {**trade_row(market, trade, MATCHED)}
+        del row["settlement"]
+        text = self._rows[trade.trade_id] = orjson.dumps(row)[:-1]
+        return text
+
+
+class _Memory(msgspec.Struct):
+    books: dict[int, BookMemory]
+    trades: dict[int, list[Trade]]
+    buckets: dict[int, list[Bucket]]
+    prices: dict[int, int]
+    event_index: int
+    sequence: int
+    last_trade_id: int
+
+
+class MarketData:
+    """All markets. ``trade_state`` answers how far a trade is on its way to the chain."""
+
+    memory_name = "market data/2"
+
+    def __init__(
+        self, catalog: Catalog, channels: Channels, trade_state: Callable[[int], TradeState]
+    ) -> None:
+        self._catalog = catalog
+        self._channels = channels
+        self._trade_state = trade_state
+        self._books: dict[int, Book] = {}
+        self._tapes: dict[int, Tape] = {}
+        self._prices: dict[int, int] = {}
+        """By resting order: its price. An auction trades at one price what rests at many."""
+        self.event_index = 0
+        self.sequence = 0
+        self.last_trade_id = 0
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(
+            _Memory(
+                {number: book.memory() for number, book in self._books.items()},
+                {number: list(tape.trades) for number, tape in self._tapes.items()},
+                {number: list(tape.buckets) for number, tape in self._tapes.items()},
+                self._prices,
+                self.event_index,
+                self.sequence,
+                self.last_trade_id,
+            )
+        )
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._books = {number: Book.remembered(book) for number, book in saved.books.items()}
+        for number, trades in saved.trades.items():
+            tape = self._tapes.setdefault(number, Tape())
+            tape.trades.extend(trades)
+            tape.buckets.extend(saved.buckets[number])
+        self._prices = saved.prices
+        self.event_index, self.sequence = saved.event_index, saved.sequence
+        self.last_trade_id = saved.last_trade_id
+
+    def consume(self, batch: Committed) -> None:
+        """Take one committed batch (``Catalog`` must have had it before)."""
+        self.sequence = batch.last_sequence
+        events = batch.events
+        if not len(events):
+            return
+        self.event_index = int(events["index"][-1])
+        kinds = events["kind"]
+        wanted = (kinds == TRADE) | (kinds == RESTED) | (kinds == REFILLED) | (kinds == TERMS_SET)
+        wanted |= kinds == TRADE_BUSTED
+        # An armed stop is in no book: only when it leaves does its trigger stand in order_left.
+        wanted |= (kinds == CANCELLED) & (events["order_left"] == 0)
+        # An order decremented while it came in has taken nothing out of the book.
+        wanted |= (kinds == AMENDED) & (events["order_left"] > 0)
+        if not wanted.any():
+            return
+        rows, times, first = events[wanted], batch.commands["time_ns"], batch.first_sequence
+        trades: dict[int, list[Trade]] = {}
+        busts: list[tuple[Change, TradeBusted]] = []
+        touched: dict[int, int] = {}
+        # Columns to Python integers in one step each: a field of a row costs as much as a column.
+        columns = (rows[name].tolist() for name in COLUMNS)
+        for change in map(Change._make, zip(*columns, strict=True)):
+            market = change.market
+            if change.kind == TERMS_SET:
+                self._tapes.pop(market, None)  # Its ticks and lots were others.
+                if market in self._books:
+                    self._books[market].terms_changed()
+                continue
+            if change.kind == TRADE_BUSTED:
+                busts.append((change, self._take_bust(change, batch)))
+                continue
+            touched[market] = change.event
+            self._take_change(self._books.setdefault(market, Book()), change)
+            if change.kind == TRADE:
+                time_ns = int(times[change.sequence - first])
+                trade = Trade(
+                    change.trade_id, change.price_ticks, change.amount, Side(change.side), time_ns
+                )
+                self._take_trade(market, trade)
+                trades.setdefault(market, []).append(trade)
+        self._publish(touched, trades, int(times[-1]))
+        self._publish_busts(busts)
+
+    def _take_change(self, book: Book, change: Change) -> None:
+        """Add what came into a book or take away what left it."""
+        kind, side, ticks, lots = change.kind, Side(change.side), change.price_ticks, change.amount
+        if kind == TRADE:
+            maker_ticks = self._price_of(change.maker_id, change.maker_left)
+            book.add(Side(1 - side), maker_ticks, -lots)
+            if change.outcome == AUCTION:
+                book.add(side, self._price_of(change.order_id, change.order_left), -lots)
+        elif kind == AMENDED:
+            book.add(side, ticks, -change.order_left)
+        elif kind == CANCELLED:
+            del self._prices[change.order_id]
+            book.add(side, ticks, -lots)
+        else:
+            self._prices[change.order_id] = ticks
+            book.add(side, ticks, lots)
+
+    def _price_of(self, order_id: int, lots_left: int) -> int:
+        """Return the price at which a traded order rests, and forget it when it is done."""
+        return self._prices[order_id] if lots_left else self._prices.pop(order_id)
+
+    def _take_trade(self, number: int, trade: Trade) -> None:
+        market = self._catalog.markets[number]
+        quote = market.quote_pips(trade.lots, trade.price_ticks)
+        self._tapes.setdefault(number, Tape()).add(trade, quote)
+        self.last_trade_id = trade.trade_id
+
+    def _take_bust(self, change: Change, batch: Committed) -> TradeBusted:
+        """Undo a trade. The book stays as it is: what was open then is not open again."""
+        bust = busted_at(batch, change.sequence)
+        tape = self._tapes.get(change.market)
+        if tape is not None:
+            base_pips, quote_pips = change.price_ticks, change.amount
+            lot_pips = self._catalog.markets[change.market].lot_pips
+            tape.bust(bust.trade_id, base_pips // lot_pips, quote_pips)
+        return bust
+
+    def _publish_busts(self, busts: list[tuple[Change, TradeBusted]]) -> None:
+        for change, bust in busts:
+            channel = f"trades:{self._catalog.markets[change.market].symbol}"
+            if self._channels.heard(channel):
+                frame = {
+                    "channel": channel,
+                    "type": "trade_busted",
+                    "event": change.event,
+                    "trade_id": bust.trade_id,
+                }
+                self._channels.publish(channel, Message(frame))
+
+    def _publish(
+        self, touched: dict[int, int], trades: dict[int, list[Trade]], time_ns: int
+    ) -> None:
+        # ``u`` is the last event that touched this book, so it does not depend on how history was
+        # cut into batches: the same after every restart.
+        for number, u in touched.items():
+            market, book = self._catalog.markets[number], self._books[number]
+            channel = f"book:{market.symbol}"
+            if not self._channels.heard(channel):
+                book.skip(u)
+                continue
+            diff = book.seal(market, u, time_ns)
+            assert diff is not None, "a touched book has changed"
+            self._channels.publish(channel, diff)
+        for number, fresh in trades.items():
+            market = self._catalog.markets[number]
+            channel = f"trades:{market.symbol}"
+            if self._channels.heard(channel):
+                rows = [trade_row(market, trade, MATCHED) for trade in fresh]
+                frame = {"channel": channel, "type": "trades", "trades": rows}
+                self._channels.publish(channel, Message(frame))
+
+    def settlement_changed(
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
+    ) -> None:
+        """Tell every trades channel that a range of trades has come further, and which of them
+        were undone and have not."""
+        news = settlement_row(TradeState(state, batch, tx_hash))
+        for market in self._catalog.markets:
+            channel = f"trades:{market.symbol}"
+            if self._channels.heard(channel):
+                tape = self._tapes.get(market.number) or Tape()
+                frame = {
+                    "channel": channel,
+                    "type": "settlement",
+                    "first_trade": first_trade,
+                    "last_trade": last_trade,
+                    "busted": tape.busted(first_trade, last_trade),
+                    **news,
+                }
+                self._channels.publish(channel, Message(frame))
+
+    def snapshot(self, market: Market, levels: int) -> BookSnapshot:
+        """Return the book as it is after event ``u``, with a checksum to hold it to."""
+        book = self._books.get(market.number) or Book()
+        return {
+            "market": market.symbol,
+            "u": book.u,
+            "checksum": book.checksum(),
+            "bids": level_rows(market, book.levels(Side.BUY, levels)),
+            "asks": level_rows(market, book.levels(Side.SELL, levels)),
+        }
+
+    def snapshot_text(self, market: Market, levels: int) -> dict[str, object]:
+        """Return what ``snapshot`` returns, its levels written out already."""
+        book = self._books.get(market.number) or Book()
+        return {
+            "market": market.symbol,
+            "u": book.u,
+            "checksum": book.checksum(),
+            "bids": book.rows(market, Side.BUY, levels),
+            "asks": book.rows(market, Side.SELL, levels),
+        }
+
+    def version(self, market: Market, now_ns: int) -> tuple[int, ...]:
+        """Return what is another whenever book, trades or ticker of a market are."""
+        book, tape = self._books.get(market.number), self._tapes.get(market.number)
+        versions = (book.version if book else -1, tape.version if tape else -1)
+        return (*versions, now_ns // BUCKET_NS)
+
+    def levels(self, market: Market, side: Side, count: int) -> list[tuple[int, int]]:
+        """Return (price_ticks, lots), best first."""
+        return (self._books.get(market.number) or Book()).levels(side, count)
+
+    def trades(self, market: Market, limit: int) -> list[PublicTrade]:
+        """Return the last trades, newest first, each with its settlement state."""
+        tape = self._tapes.get(market.number)
+        if tape is None:
+            return []
+        newest = list(tape.trades)[-limit:][::-1] if limit else []
+        return [
+            trade_row(
+                market, trade, BUSTED if trade.is_busted else self._trade_state(trade.trade_id)
+            )
+            for trade in newest
+        ]
+
+    def trades_text(self, market: Market, limit: int) -> orjson.Fragment:
+        """Return what ``trades`` returns, written out already."""
+        tape = self._tapes.get(market.number) or Tape()
+        return tape.rows(market, limit, self._trade_state)
+
+    def ticker(self, market: Market, now_ns: int) -> Ticker:
+        """Return best prices, the last price and the last 24 hours; null where there is none."""
+        tape = self._tapes.get(market.number) or Tape()
+        day = tape.day(now_ns)
+        bids = self.levels(market, Side.BUY, 1)
+        asks = self.levels(market, Side.SELL, 1)
+        # While a market collects for an auction its book may be crossed: then there is no spread.
+        crossed = bool(bids and asks) and bids[0][0] >= asks[0][0]
+        spread = asks[0][0] - bids[0][0] if bids and asks and not crossed else None
+        return {
+            "best_bid": _price(market, bids[0][0] if bids else None),
+            "best_ask": _price(market, asks[0][0] if asks else None),
+            "spread": _price(market, spread),
+            "last": _price(market, tape.last_ticks),
+            "open_24h": _price(market, day[0].first if day else None),
+            "high_24h": _price(market, max((b.high for b in day), default=None)),
+            "low_24h": _price(market, min((b.low for b in day), default=None)),
+            "volume_24h": quantity_text(market, sum(b.lots for b in day)),
+            "quote_volume_24h": decimal_text(sum(b.quote_pips for b in day)),
+        }
+
+
+def _price(market: Market, ticks: int | None) -> str | None:
+    return None if ticks is None else price_text(market, ticks)
+
+
+def settlement_row(state: TradeState) -> SettlementState:
+    """Return a settlement state as JSON fields."""
+    return {
+        "state": state.state,
+        "batch": state.batch,
+        "tx_hash": None if state.tx_hash is None else hexed(state.tx_hash),
+    }
+
+
+def state_text(state: TradeState) -> bytes:
+    """Return the end of a row's JSON: its settlement state and the closing brace."""
+    return b',"settlement":%b}' % orjson.dumps(settlement_row(state))
+
+
+def trade_row(market: Market, trade: Trade, state: TradeState) -> PublicTrade:
+    """Return one public trade as JSON fields."""
+    return {
+        "trade_id": trade.trade_id,
+        "side": trade.side.name.lower(),
+        "price": price_text(market, trade.price_ticks),
+        "quantity": quantity_text(market, trade.lots),
+        "price_ticks": trade.price_ticks,
+        "lots": trade.lots,
+        "time_ns": str(trade.time_ns),
+        "settlement": settlement_row(state),
+    }

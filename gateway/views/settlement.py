@@ -1,0 +1,79 @@
+"""How do pages and merchants see settlement?"""
+
+from gateway.api.services import BatchView
+from gateway.views.trade_states import BATCHES_KEPT, TradeStates
+from settlement.audit.proofs import TradeReceipt
+from settlement.outbox.actions import BatchState
+from settlement.ports import TradeState
+from settlement.protocol.eip712 import KeyGrant
+from settlement.settler import BUSTED, STATE_NAMES, Settler
+from settlement.watching.watcher import Watcher
+
+
+class SettlementDesk:
+    """The settler as pages and merchants see it: an address given out is an address watched."""
+
+    def __init__(self, settler: Settler, watcher: Watcher) -> None:
+        self._settler = settler
+        self._watcher = watcher
+        self._states = TradeStates(self._older)
+        self._states.load(map(_view, settler.batches(BATCHES_KEPT)))
+
+    def trade_state(self, trade_id: int) -> TradeState:
+        """See ``SettlementPort``; from memory, for anybody may ask for hundreds of trades."""
+        if self._settler.sealer.is_busted(trade_id):
+            return BUSTED
+        return self._states.of(trade_id)
+
+    def batches(self, limit: int) -> list[BatchView]:
+        """Return up to ``limit`` batches, newest first."""
+        return self._states.newest(limit)
+
+    def settlement_changed(
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
+    ) -> None:
+        """See ``SettlementListener``; it has to hear before whoever asks it."""
+        assert batch is not None, "every batch has a number"
+        self._states.changed(BatchView(batch, state, first_trade, last_trade, tx_hash))
+
+    def _older(self, trade_id: int) -> BatchView | None:
+        found = self._settler.batch_of_trade(trade_id)
+        return None if found is None else _view(found)
+
+    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+        """See ``SettlementPort``."""
+        self._settler.enqueue_sweep(account, ref, token)
+
+    def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
+        """See ``SettlementPort``."""
+        self._settler.enqueue_grant(grant, signature)
+
+    def deposit_address(self, account: bytes, ref: bytes) -> bytes:
+        """See ``SettlementPort``."""
+        address = self._settler.deposit_address(account, ref)
+        self._watcher.watch(address)
+        return address
+
+    def unwatch(self, address: bytes) -> None:
+        """See ``SettlementPort``."""
+        self._watcher.unwatch(address)
+
+    def newest_block(self) -> int:
+        """See ``SettlementPort``."""
+        return self._watcher.head
+
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+        """See ``SettlementPort``."""
+        return self._settler.receipts(account, ref, trade_ids)
+
+
+def _view(found: BatchState) -> BatchView:
+    batch = found.batch
+    return BatchView(
+        batch.number, STATE_NAMES[found.state], batch.first_trade, batch.last_trade, found.tx_hash
+    )

@@ -1,0 +1,558 @@
+"""What may one account see: its open orders, its fills and its balances, as they change?
+
+A consumer like ``MarketData``: rebuilt by replay, bounded, published only to who listens. Client
+ids and digests come from the attachments; balances are asked from the ledger, which has them.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+import orjson
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.frames import Committed
+from engine.types import Outcome, Side
+from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
+from gateway.api.v1.schemas import BalanceRow, OwnFill, OwnOrder
+from gateway.views.channels import Channels, Message
+from gateway.views.market_data import BUSTED, MATCHED, settlement_row, state_text
+from gateway.views.order_history import Order, OrderHistory, Saved
+from settlement.orders.catalog import Catalog, Market
+from settlement.ports import Balance, TradeState
+from settlement.protocol.evidence import SignedOrder, decode
+from settlement.repair.busts import busted_at
+
+FILLS_MAX: Final = 500
+"""Fills kept an account."""
+
+PAGE_MAX: Final = 100
+"""Orders in one answer, 0.7 ms of the event loop: more are asked for page by page."""
+
+FILL_TEXTS_MAX: Final = 20_000
+"""Fills kept as text, of all accounts."""
+
+OWNERS_MAX: Final = 100_000
+"""Trades whose owners are remembered until they are final; above it the oldest are forgotten."""
+
+COLUMNS: Final = (
+    "kind", "side", "outcome", "market", "token", "account", "maker_account", "sequence", "index",
+    "order_id", "maker_id", "price_ticks", "amount", "order_left", "maker_left", "trade_id",
+    "fee_pips", "maker_fee_pips",
+)  # fmt: skip
+
+MOVES_TOKEN: Final = frozenset(
+    map(int, (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.EXIT_ENDED))
+)
+MOVES_MARKET: Final = frozenset(
+    map(
+        int,
+        (
+            EventKind.ACCEPTED,
+            EventKind.TRADE,
+            EventKind.CANCELLED,
+            EventKind.UNFILLED,
+            EventKind.AMENDED,
+        ),
+    )
+)
+TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
+TWO_PARTIES: Final = frozenset({int(EventKind.TRADE), TRADE_BUSTED})
+"""Events that name a second account; in all others the field is 0."""
+
+
+class Row(NamedTuple):
+    """One event as Python integers, fields as in ``engine.events``."""
+
+    kind: int
+    side: int
+    outcome: int
+    market: int
+    token: int
+    account: int
+    maker_account: int
+    sequence: int
+    event: int
+    order_id: int
+    maker_id: int
+    price_ticks: int
+    amount: int
+    order_left: int
+    maker_left: int
+    trade_id: int
+    fee_pips: int
+    maker_fee_pips: int
+
+
+class Fill(NamedTuple):
+    """One side of one trade."""
+
+    trade_id: int
+    order_id: int
+    market: Market
+    """As it was then: its terms may have changed since."""
+    side: Side
+    role: str
+    price_ticks: int
+    lots: int
+    lots_left: int
+    fee_pips: int
+    client_id: str
+    time_ns: int
+    is_busted: bool = False
+    """Whether it was undone."""
+
+
+def time_of(row: Row, batch: Committed) -> int:
+    """Return when the command of an event was sequenced."""
+    return int(batch.commands["time_ns"][row.sequence - batch.first_sequence])
+
+
+def orders_channel(account: bytes) -> str:
+    """Return the internal channel of one account's orders and fills."""
+    return f"orders/{account.hex()}"
+
+
+def balances_channel(account: bytes) -> str:
+    """Return the internal channel of one account's balances."""
+    return f"balances/{account.hex()}"
+
+
+class _Memory(msgspec.Struct):
+    history: Saved
+    fills: dict[int, list[Fill]]
+    owners: dict[int, tuple[int, int]]
+    event_index: int
+    frames: dict[int, int]
+
+
+class UserStream:
+    """All accounts. ``balance`` takes (account address, token address)."""
+
+    memory_name = "user stream/3"
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        channels: Channels,
+        balance: Callable[[bytes, bytes], Balance],
+        trade_state: Callable[[int], TradeState],
+    ) -> None:
+        self._catalog = catalog
+        self._channels = channels
+        self._balance = balance
+        self._trade_state = trade_state
+        self._history = OrderHistory()
+        self._frames: dict[int, int] = {}
+        """How many frames about its orders each account has been told, heard or not."""
+        self._fills: dict[int, deque[Fill]] = {}
+        self._owners: dict[int, tuple[int, int]] = {}
+        self._order_texts: dict[int, tuple[int, int, bytes]] = {}
+        """By order that stands and was asked for: its lots open and filled then, and its JSON."""
+        self._fill_texts: dict[tuple[int, int], bytes] = {}
+        """By trade and order that was asked for: all of a fill's JSON that never changes."""
+        self.event_index = 0
+        # By plain number: reading a member of an enum costs Python 3.11 as much as a small call.
+        self._take: Final[dict[int, Callable[[Row, Committed], None]]] = {
+            int(EventKind.ACCEPTED): self._accepted,
+            int(EventKind.TRADE): self._trade,
+            int(EventKind.RESTED): self._rested,
+            int(EventKind.ARMED): self._armed,
+            int(EventKind.TRIGGERED): self._triggered,
+            int(EventKind.CANCELLED): self._ended,
+            int(EventKind.UNFILLED): self._ended,
+            int(EventKind.AMENDED): self._amended,
+            TRADE_BUSTED: self._busted,
+        }
+
+    def save(self) -> bytes:
+        """See ``engine.frames.Rememberer``."""
+        return msgspec.msgpack.encode(
+            _Memory(
+                self._history.save(),
+                {account: list(fills) for account, fills in self._fills.items()},
+                self._owners,
+                self.event_index,
+                self._frames,
+            )
+        )
+
+    def load(self, memory: bytes) -> None:
+        """See ``engine.frames.Rememberer``."""
+        saved = msgspec.msgpack.decode(memory, type=_Memory)
+        self._history.load(saved.history)
+        self._fills = {
+            account: deque(fills, maxlen=FILLS_MAX) for account, fills in saved.fills.items()
+        }
+        self._owners, self.event_index = saved.owners, saved.event_index
+        self._frames = saved.frames
+
+    def consume(self, batch: Committed) -> None:
+        """Take one committed batch (``Catalog`` must have had it before)."""
+        if not len(batch.events):
+            return
+        touched: dict[int, dict[int, None]] = {}
+        columns = (batch.events[name].tolist() for name in COLUMNS)
+        for row in map(Row._make, zip(*columns, strict=True)):
+            self.event_index = row.event
+            take = self._take.get(row.kind)
+            if take is not None:
+                take(row, batch)
+            self._touch(touched, row)
+        self._publish_balances(touched)
+
+    # Orders and fills
+
+    def _accepted(self, row: Row, batch: Committed) -> None:
+        at = row.sequence - batch.first_sequence
+        kind = batch.commands["kind"][at]
+        assert kind in (Kind.PLACE, Kind.REPLACE), "only a placed order is accepted"
+        signed = decode(batch.attachments[at])
+        assert isinstance(signed, SignedOrder), "a placed order has its evidence beside it"
+        order = Order(
+            row.order_id,
+            row.sequence,
+            row.market,
+            row.account,
+            Side(row.side),
+            row.price_ticks,
+            row.amount,
+            row.amount,
+            signed.client_id,
+            signed.digest,
+            int(batch.commands["time_ns"][at]),
+        )
+        self._history.accepted(order)
+        self._tell(row.account, "accepted", row, {"order": self._order_row(order)})
+
+    def _trade(self, row: Row, batch: Committed) -> None:
+        time_ns = time_of(row, batch)
+        self._owners[row.trade_id] = (row.account, row.maker_account)
+        if len(self._owners) > OWNERS_MAX:
+            del self._owners[next(iter(self._owners))]
+        first_role = "maker" if row.outcome == Outcome.AUCTION else "taker"
+        sides = (
+            (first_role, row.order_id, row.order_left, row.fee_pips),
+            ("maker", row.maker_id, row.maker_left, row.maker_fee_pips),
+        )
+        for role, order_id, left, fee in sides:
+            order = self._history[order_id]
+            order.lots_open = left
+            order.lots_filled += row.amount
+            fill = Fill(
+                row.trade_id,
+                order_id,
+                self._catalog.markets[row.market],
+                order.side,
+                role,
+                row.price_ticks,
+                row.amount,
+                left,
+                fee,
+                order.client_id,
+                time_ns,
+            )
+            self._fills.setdefault(order.account, deque(maxlen=FILLS_MAX)).append(fill)
+            fresh = {"fill": self._fill_row(fill, TradeState("matched"))}
+            self._tell(order.account, "fill", row, fresh)
+            if left == 0:
+                self._end(order, row, time_ns)
+
+    def _busted(self, row: Row, batch: Committed) -> None:
+        """Tell both sides that a trade is undone, and mark it in their fills.
+
+        Columns of this event are pips, see ``engine.events``. The orders stay as they are.
+        """
+        bust = busted_at(batch, row.sequence)
+        self._owners.pop(bust.trade_id, None)
+        sides = ((row.account, row.fee_pips), (row.maker_account, row.maker_fee_pips))
+        for account, fee_pips in sides:
+            fill = self._mark_busted(account, bust.trade_id)
+            news = {
+                "trade_id": bust.trade_id,
+                "market": self._catalog.markets[row.market].symbol,
+                "side": ("buy" if account == row.account else "sell"),
+                "base_pips": str(row.price_ticks),
+                "quote_pips": str(row.amount),
+                "fee_pips": str(fee_pips),
+                "reason": bust.error,
+                "fill": None if fill is None else self._fill_row(fill, BUSTED),
+            }
+            self._tell(account, "trade_busted", row, news)
+
+    def _mark_busted(self, account: int, trade_id: int) -> Fill | None:
+        """Return the fill, marked; None if it is too old to be kept."""
+        mine = self._fills.get(account, deque())
+        for at in range(len(mine) - 1, -1, -1):
+            if mine[at].trade_id == trade_id:
+                mine[at] = mine[at]._replace(is_busted=True)
+                return mine[at]
+        return None
+
+    def _rested(self, row: Row, _: Committed) -> None:
+        self._stands(row, "rested")
+
+    def _armed(self, row: Row, _: Committed) -> None:
+        self._stands(row, "armed")
+
+    def _stands(self, row: Row, kind: str) -> None:
+        """Show an order among the open ones; its owner sees what it hides as well."""
+        order = self._history[row.order_id]
+        order.lots_open = row.amount + row.maker_left
+        self._history.stands(order)
+        self._tell(order.account, kind, row, {"order": self._order_row(order)})
+
+    def _triggered(self, row: Row, _: Committed) -> None:
+        order = self._history[row.order_id]
+        self._tell(order.account, "triggered", row, {"order": self._order_row(order)})
+
+    def _amended(self, row: Row, _: Committed) -> None:
+        order = self._history[row.order_id]
+        left = row.amount + row.maker_left
+        gone = order.lots_open - left
+        order.lots_open = left
+        amended = {
+            "order": self._order_row(order),
+            "removed": quantity_text(self._catalog.markets[row.market], gone),
+            "removed_lots": gone,
+            "reason": Outcome(row.outcome).name,
+        }
+        self._tell(row.account, "amended", row, amended)
+
+    def _ended(self, row: Row, batch: Committed) -> None:
+        order = self._history[row.order_id]
+        order.reason = row.outcome
+        self._end(order, row, time_of(row, batch))
+        kind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
+        market = self._catalog.markets[row.market]
+        ended = {
+            "order": self._order_row(order),
+            "removed": quantity_text(market, row.amount + row.maker_left),
+            "removed_lots": row.amount + row.maker_left,
+            "reason": Outcome(row.outcome).name,
+        }
+        self._tell(order.account, kind, row, ended)
+
+    def _end(self, order: Order, row: Row, time_ns: int) -> None:
+        order.ended_event, order.ended_ns = row.event, time_ns
+        self._order_texts.pop(order.order_id, None)
+        self._history.end(order)
+
+    def _tell(self, account: int, kind: str, row: Row, fields: Mapping[str, object]) -> None:
+        self._frames[account] = number = self._frames.get(account, 0) + 1
+        channel = orders_channel(self._catalog.address_of(account))
+        if self._channels.heard(channel):
+            head = {"channel": "orders", "type": kind, "event": row.event, "number": number}
+            self._channels.publish(channel, Message({**head, **fields}))
+
+    # Balances
+
+    def _touch(self, touched: dict[int, dict[int, None]], row: Row) -> None:
+        """Note whose balances of which token ``row`` may have changed."""
+        if row.kind in MOVES_TOKEN:
+            touched.setdefault(row.account, {})[row.token] = None
+        elif row.kind in MOVES_MARKET or row.kind == TRADE_BUSTED:
+            market = self._catalog.markets[row.market]
+            is_of_two = row.kind in TWO_PARTIES
+            accounts = (row.account, row.maker_account) if is_of_two else (row.account,)
+            for account in accounts:
+                mine = touched.setdefault(account, {})
+                mine[market.base.number] = mine[market.quote.number] = None
+
+    def _publish_balances(self, touched: dict[int, dict[int, None]]) -> None:
+        for number, tokens in touched.items():
+            account = self._catalog.address_of(number)
+            channel = balances_channel(account)
+            if self._channels.heard(channel):
+                frame = {
+                    "channel": "balances",
+                    "type": "update",
+                    "event": self.event_index,
+                    "balances": [self._balance_row(account, token) for token in tokens],
+                }
+                self._channels.publish(channel, Message(frame))
+
+    def _balance_row(self, account: bytes, number: int) -> BalanceRow:
+        token = self._catalog.tokens[number]
+        balance = self._balance(account, token.address)
+        return {
+            "symbol": token.symbol,
+            "token": hexed(token.address),
+            "available": decimal_text(balance.available),
+            "held": decimal_text(balance.held),
+            "available_pips": str(balance.available),
+            "held_pips": str(balance.held),
+        }
+
+    # Settlement
+
+    def settlement_changed(
+        self,
+        first_trade: int,
+        last_trade: int,
+        state: str,
+        batch: int | None,
+        tx_hash: bytes | None,
+    ) -> None:
+        """Tell the owners of a range of trades that they have come further."""
+        mine: dict[int, list[int]] = {}
+        for trade_id in range(first_trade, last_trade + 1):
+            for account in sorted(set(self._owners.get(trade_id, ()))):
+                mine.setdefault(account, []).append(trade_id)
+            if state == "final":
+                self._owners.pop(trade_id, None)
+        news = settlement_row(TradeState(state, batch, tx_hash))
+        for account, trades in mine.items():
+            channel = orders_channel(self._catalog.address_of(account))
+            if self._channels.heard(channel):
+                frame = {"channel": "orders", "type": "settlement", "trades": trades, **news}
+                self._channels.publish(channel, Message(frame))
+
+    # What is asked for
+
+    def frame_number(self, account: bytes) -> int:
+        """Return the number of the last frame about the orders of an address."""
+        number = self._catalog.account_number(account)
+        return 0 if number is None else self._frames.get(number, 0)
+
+    def open_orders(self, account: bytes, after: int = 0, limit: int = PAGE_MAX) -> list[OwnOrder]:
+        """Return resting orders of an address behind sequence ``after``, oldest first."""
+        number = self._catalog.account_number(account)
+        if number is None:
+            return []
+        return list(map(self._order_row, self._history.open_after(number, after, limit)))
+
+    def open_orders_page(
+        self, account: bytes, after: int = 0, limit: int = PAGE_MAX
+    ) -> tuple[orjson.Fragment, int | None]:
+        """Return what ``open_orders`` returns, written out already, and the sequence behind which
+        the next page begins; None at the end."""
+        number = self._catalog.account_number(account)
+        mine = [] if number is None else self._history.open_after(number, after, limit)
+        rows = orjson.Fragment(b"[%b]" % b",".join(map(self._order_text, mine)))
+        return rows, mine[-1].sequence if len(mine) == limit else None
+
+    def _order_text(self, order: Order) -> bytes:
+        known = self._order_texts.get(order.order_id)
+        if known is not None and known[:2] == (order.lots_open, order.lots_filled):
+            return known[2]
+        text = orjson.dumps(self._order_row(order))
+        self._order_texts[order.order_id] = (order.lots_open, order.lots_filled, text)
+        return text
+
+    def ended_orders(self, account: bytes, after: int, limit: int) -> list[OwnOrder]:
+        """Return orders of an address that ended behind event ``after``, first ended first."""
+        number = self._catalog.account_number(account)
+        if number is None:
+            return []
+        return list(map(self._order_row, self._history.ended_after(number, after, limit)))
+
+    def is_whole(self, account: bytes, after: int) -> bool:
+        """Return whether ``ended_orders`` has all that ended behind event ``after``."""
+        number = self._catalog.account_number(account)
+        return number is None or self._history.is_whole(number, after)
+
+    def order(self, account: bytes, name: int | bytes | str) -> OwnOrder | None:
+        """Return an order of an address by id, digest or client id; None if it is not kept."""
+        number = self._catalog.account_number(account)
+        if number is None:
+            return None
+        if isinstance(name, int):
+            order = self._history.find(number, name)
+        elif isinstance(name, bytes):
+            order = self._history.find_digest(number, name)
+        else:
+            order = self._history.find_client_id(number, name)
+        return None if order is None else self._order_row(order)
+
+    def fills(self, account: bytes, limit: int, before: int = 2**63) -> list[OwnFill]:
+        """Return the last fills of an address before trade ``before``, newest first, each with its
+        settlement state."""
+        return [
+            self._fill_row(fill, self._state_of(fill))
+            for fill in self._fills_before(account, limit, before)
+        ]
+
+    def fills_page(
+        self, account: bytes, limit: int, before: int = 2**63
+    ) -> tuple[orjson.Fragment, int | None]:
+        """Return what ``fills`` returns, written out already, and the trade before which the next
+        page begins; None at the end."""
+        mine, texts = self._fills_before(account, limit, before), []
+        # Neighbours are mostly in one batch, and then it is the same object.
+        last, last_text = MATCHED, state_text(MATCHED)
+        for fill in mine:
+            state = self._state_of(fill)
+            if state is not last:
+                last, last_text = state, state_text(state)
+            known = self._fill_texts.get((fill.trade_id, fill.order_id))
+            texts.append((known or self._fill_text(fill)) + last_text)
+        rows = orjson.Fragment(b"[%b]" % b",".join(texts))
+        return rows, mine[-1].trade_id if len(mine) == limit else None
+
+    def _fills_before(self, account: bytes, limit: int, before: int) -> list[Fill]:
+        number = self._catalog.account_number(account)
+        mine = () if number is None else self._fills.get(number, ())
+        end = bisect_left(mine, before, key=lambda fill: fill.trade_id)
+        return list(islice(mine, max(0, end - limit), end))[::-1]
+
+    def _state_of(self, fill: Fill) -> TradeState:
+        return BUSTED if fill.is_busted else self._trade_state(fill.trade_id)
+
+    def _fill_text(self, fill: Fill) -> bytes:
+        row: dict[str, object] = {**self._fill_row(fill, MATCHED)}
+        del row["settlement"]
+        if len(self._fill_texts) >= FILL_TEXTS_MAX:
+            del self._fill_texts[next(iter(self._fill_texts))]
+        text = self._fill_texts[fill.trade_id, fill.order_id] = orjson.dumps(row)[:-1]
+        return text
+
+    def balances(self, account: bytes) -> list[BalanceRow]:
+        """Return all balances of an address, one row a token."""
+        return [self._balance_row(account, token.number) for token in self._catalog.tokens]
+
+    def _order_row(self, order: Order) -> OwnOrder:
+        market = self._catalog.markets[order.market]
+        return {
+            "order_id": str(order.order_id),
+            "client_id": order.client_id,
+            "digest": hexed(order.digest),
+            "time_ns": str(order.time_ns),
+            "market": market.symbol,
+            "side": order.side.name.lower(),
+            "price": price_text(market, order.price_ticks),
+            "quantity": quantity_text(market, order.lots),
+            "price_ticks": order.price_ticks,
+            "lots": order.lots,
+            "open": quantity_text(market, order.lots_open),
+            "lots_open": order.lots_open,
+            "lots_filled": order.lots_filled,
+            "sequence": order.sequence,
+            "ended": order.why,
+            "ended_event": order.ended_event or None,
+            "ended_ns": str(order.ended_ns) if order.ended_event else None,
+        }
+
+    def _fill_row(self, fill: Fill, state: TradeState) -> OwnFill:
+        market = fill.market
+        return {
+            "trade_id": fill.trade_id,
+            "order_id": str(fill.order_id),
+            "client_id": fill.client_id,
+            "role": fill.role,
+            "time_ns": str(fill.time_ns),
+            "market": market.symbol,
+            "side": fill.side.name.lower(),
+            "price": price_text(market, fill.price_ticks),
+            "quantity": quantity_text(market, fill.lots),
+            "price_ticks": fill.price_ticks,
+            "lots": fill.lots,
+            "lots_left": fill.lots_left,
+            "fee": decimal_text(fill.fee_pips),
+            "fee_pips": str(fill.fee_pips),
+            "settlement": settlement_row(state),
+        }

@@ -1,1 +1,0 @@
-"""The stream: one WebSocket for market data, own orders and trading."""
