@@ -31,6 +31,7 @@ CHILD_SECONDS_MAX: Final = 600
 """What the child has for its work. A child of a process with threads can stand still for ever, on
 a lock that one of them held; nothing else would end it, and whoever closes waits for it."""
 
+_NS_PER_US: Final = 1_000
 _NICE: Final = 19
 _DESCRIPTORS_MAX: Final = 1 << 16
 
@@ -62,7 +63,7 @@ class Snapshotter(Generic[L]):
         self._log = structlog.get_logger("snapshots")
         self.sequence = 0
         """The sequence of the newest sound snapshot, as far as we know."""
-        self.pause_s = 0.0
+        self.pause_ns = 0
         """How long the last fork held everything up."""
         self.failures = 0
 
@@ -84,7 +85,7 @@ class Snapshotter(Generic[L]):
         """Begin a snapshot of this very moment."""
         assert self._child is None, "one at a time"
         self._last_ns, self._child_sequence = self._now_ns(), self._sequencer.applied
-        began = time.perf_counter()
+        began_ns = time.perf_counter_ns()
         with self._quiet(), warnings.catch_warnings():
             # Python warns of forks beside threads, for what they may have locked: the child below
             # takes no lock that a thread of ours holds, and ends without returning.
@@ -92,7 +93,7 @@ class Snapshotter(Generic[L]):
             child = os.fork()
         if child == 0:
             self._keep_and_exit()
-        self.pause_s = time.perf_counter() - began
+        self.pause_ns = time.perf_counter_ns() - began_ns
         self._child = child
 
     def close(self) -> None:
@@ -108,9 +109,7 @@ class Snapshotter(Generic[L]):
         self._child = None
         if status == 0:
             self.sequence = self._child_sequence
-            self._log.info(
-                "snapshot", sequence=self.sequence, pause_ms=round(self.pause_s * 1e3, 2)
-            )
+            self._log.info("snapshot", sequence=self.sequence, pause_us=self.pause_ns // _NS_PER_US)
         else:
             self.failures += 1
             self._log.error("no snapshot", sequence=self._child_sequence, status=status)

@@ -15,7 +15,7 @@ from rich.console import Console
 from engine.journal import JournalCorrupt
 from engine.journal.snapshot import SnapshotDamaged
 from engine.journal.storage import StorageInUse
-from settlement.audit import journal_tool as journaltool
+from settlement.audit import journal_tool
 from settlement.audit.export import differences, export, read_manifest, replay_files
 from settlement.audit.verify import NotVerified, verify
 
@@ -33,7 +33,7 @@ def _told(work: Callable[[], int], console: Console) -> int:
         JournalCorrupt,
         SnapshotDamaged,
         StorageInUse,
-        journaltool.NotTrimmed,
+        journal_tool.NotTrimmed,
         FileNotFoundError,
     ) as fault:
         console.print(str(fault), highlight=False, markup=False, soft_wrap=True)
@@ -45,13 +45,13 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def say_verdict(directory: Path, deep: bool, console: Console) -> int:
-    """Print what ``journaltool.verify`` has found."""
+    """Print what ``journal_tool.verify`` has found."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def work() -> int:
-        found = journaltool.verify(directory, deep)
+        found = journal_tool.verify(directory, deep)
         say(f"{found.commands} commands in {found.batches} batches and {found.files} files")
         say(f"head {found.head}")
         for sequence in found.poisoned:
@@ -73,7 +73,7 @@ def say_commands(directory: Path, first: int, count: int, console: Console) -> i
     """Print commands."""
 
     def work() -> int:
-        for row in journaltool.dump(directory, first, count):
+        for row in journal_tool.dump(directory, first, count):
             console.print(_line(row), highlight=False, markup=False, soft_wrap=True)
         return FINE
 
@@ -84,12 +84,12 @@ def say_repair(directory: Path, accept: bool, console: Console) -> int:
     """Mend the end of the journal and print what may have been acknowledged."""
 
     def work() -> int:
-        for row in journaltool.repair_tail(directory):
+        for row in journal_tool.repair_tail(directory):
             console.print(_line(row), highlight=False, markup=False, soft_wrap=True)
         if accept:
-            for name in journaltool.accept_tail(directory):
+            for name in journal_tool.accept_tail(directory):
                 console.print(f"{name}: reviewed", highlight=False, markup=False)
-        waiting = journaltool.verify(directory, deep=False).ambiguous
+        waiting = journal_tool.verify(directory, deep=False).ambiguous
         for name in waiting:
             console.print(
                 f"{name}: until you have looked and say --accept, only cancels are taken",
@@ -106,7 +106,7 @@ def say_trimmed(directory: Path, exported: Path, console: Console) -> int:
     """Delete what nothing needs and print it."""
 
     def work() -> int:
-        removed = journaltool.trim(directory, exported)
+        removed = journal_tool.trim(directory, exported)
         for name in removed:
             console.print(f"{name}: deleted", highlight=False, markup=False)
         if not removed:

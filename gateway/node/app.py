@@ -24,6 +24,7 @@ from engine.types import Outcome
 from gateway.api.budget_headers import BudgetHeaders
 from gateway.api.dependencies import charged
 from gateway.api.services import Services
+from gateway.api.v1 import markets, operations, settlement, trading
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
 from gateway.http.body import BodyLimit
@@ -31,8 +32,7 @@ from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.problems import Rejected, internal_document, of_status, problem_response
 from gateway.node.logs import brief
-from gateway.pages import market as page
-from gateway.rest import markets, operations, settlement, trading
+from gateway.pages import market as market_page
 from gateway.trading.order_entry import Recovery
 
 INTERNAL_FAULT = 1011
@@ -99,7 +99,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.lifecycle = Lifecycle()
     app.state.pages = {}
     ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
-    for router in (*ours, page.router):
+    for router in (*ours, market_page.router):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged)])

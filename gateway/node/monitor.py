@@ -90,5 +90,5 @@ class Keeper:
         self._metrics.poisoned.set(len(poisoned))
         self._metrics.disk_low.set(self._journal.is_low)
         self._metrics.snapshot_sequence.set(self._snapshotter.sequence)
-        self._metrics.snapshot_pause.set(self._snapshotter.pause_s)
+        self._metrics.snapshot_pause.set(self._snapshotter.pause_ns / 10**9)
         self._metrics.snapshot_failures.set(self._snapshotter.failures)

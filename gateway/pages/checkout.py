@@ -27,7 +27,7 @@ from merchants.documents.checkout import ENDED, Checkout, Phase
 from merchants.documents.native import ConversionDocument, FillDocument, InvoiceDocument
 from merchants.service import Merchants
 
-PAGES: Final = Path(__file__).parent.parent / "pages" / "checkout"
+PAGES: Final = Path(__file__).parent / "checkout"
 ASK_AGAIN_MS: Final = 1500
 FILLS_SHOWN: Final = 20
 FRESH_SECONDS: Final = 0.5

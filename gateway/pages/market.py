@@ -26,7 +26,7 @@ from settlement.orders.catalog import Market
 LEVELS: Final = 12
 TRADES: Final = 24
 BATCHES: Final = 8
-PAGES: Final = Path(__file__).parent / "pages"
+PAGES: Final = Path(__file__).parent
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

@@ -18,7 +18,7 @@ import orjson
 from sortedcontainers import SortedDict
 
 from engine.types import Side
-from gateway.api.v1 import schemas as replies
+from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import price_text, quantity_text
 from settlement.orders.catalog import Market
 
@@ -185,7 +185,7 @@ class Book:
         return (self._bids, -ticks) if side == Side.BUY else (self._asks, ticks)
 
 
-def level_rows(market: Market, levels: list[Level]) -> list[replies.Level]:
+def level_rows(market: Market, levels: list[Level]) -> list[schemas.Level]:
     """Return levels as JSON rows: what people read and the integers behind it."""
     return [
         {

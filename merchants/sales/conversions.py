@@ -16,13 +16,14 @@ from sqlalchemy.orm import Session
 from engine.events import EventKind
 from engine.frames import Frame
 from engine.types import LOTS_MAX, Outcome
-from merchants import outbox, quotes
 from merchants.documents.native import market_of, unconverted_pips
 from merchants.records.database import transaction
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import Conversion, Fill, Invoice, Order, Store
+from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
 from merchants.stores.keyring import Keyring
+from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort
@@ -161,8 +162,8 @@ class Conversions:
             return None
         store = conversion.invoice.store
         ticks = max(
-            quotes.limit_ticks(quoted_ticks, store.slippage_ppm),
-            quotes.ticks_covering(market, store.grant_floor_price),
+            pricing.limit_ticks(quoted_ticks, store.slippage_ppm),
+            pricing.ticks_covering(market, store.grant_floor_price),
         )
         order = self._sign(conversion.invoice, market, lots, ticks)
         session.add(
@@ -344,7 +345,7 @@ class Conversions:
         self._record(session, conversion, _EVENT_OF[state])
 
     def _record(self, session: Session, conversion: Conversion, kind: EventType) -> None:
-        outbox.record(
+        events.record(
             session,
             self._exchange.catalog,
             conversion.invoice,

@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
-from merchants import outbox, quotes
 from merchants.documents.native import received_pips
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal, raw_covering
 from merchants.records.refusal import Refusal
@@ -26,10 +25,12 @@ from merchants.records.states import (
     moved,
 )
 from merchants.records.tables import Conversion, Invoice, Store
+from merchants.sales import pricing
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit, Transfer
 from merchants.sales.conversions import Conversions
 from merchants.sales.pricing import Quote
 from merchants.sales.reference_prices import NoPrice, Prices
+from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort
@@ -191,13 +192,13 @@ class Invoices:
         """Return why the session key could not sell what is quoted; nothing if it could."""
         if store.grant_signature is None:
             return {"why": "the wallet has not approved the session key"}
-        limit = quotes.limit_ticks(quote.worst_ticks, store.slippage_ppm)
+        limit = pricing.limit_ticks(quote.worst_ticks, store.slippage_ppm)
         if market.quote_pips(quote.lots, limit) < market.least_notional_pips:
             least = decimal_of_pips(market.least_notional_pips)
             return {"why": "it is less than the market's smallest order", "least": least}
         if store.grant_expiry <= now_ns // 10**9 + store.lifetime_s:
             return {"why": "the session key ends before the invoice would"}
-        if quote.worst_ticks < quotes.ticks_covering(market, store.grant_floor_price):
+        if quote.worst_ticks < pricing.ticks_covering(market, store.grant_floor_price):
             floor = decimal_of_pips(store.grant_floor_price)
             return {"why": "the price is under the session key's floor", "floor_price": floor}
         left = self._exchange.key_notional_left(store.wallet, store.key_address)
@@ -255,7 +256,7 @@ class Invoices:
                 session.flush()
                 kind = EventType.INVOICE_RECEIVED_PAYMENT
                 catalog = self._exchange.catalog
-                outbox.record(session, catalog, invoice, kind, now_ns, payment=payment)
+                events.record(session, catalog, invoice, kind, now_ns, payment=payment)
         self._move_on(session, invoice, now_ns)
 
     def payment_orphaned(
@@ -455,7 +456,7 @@ class Invoices:
         kind: EventType,
         now_ns: int,
     ) -> None:
-        outbox.record(session, self._exchange.catalog, invoice, kind, now_ns)
+        events.record(session, self._exchange.catalog, invoice, kind, now_ns)
 
 
 def tolerated_pips(invoice: Invoice) -> int:

@@ -18,7 +18,7 @@ import msgspec
 from engine.events import EventKind
 from engine.frames import Committed
 from engine.types import PPM, Outcome, Side
-from merchants.sales import pricing as quotes
+from merchants.sales import pricing
 from merchants.sales.depth import AgedBook, BookMemory
 from merchants.sales.pricing import Level, Quote
 from merchants.sales.recent_trades import Tape, TapeMemory
@@ -173,13 +173,13 @@ class Prices:
         bids = self._bids(market, now_ns)
         if isinstance(bids, NoPrice):
             return bids
-        plain = quotes.quote_proceeds(market, bids, wanted_pips)
+        plain = pricing.quote_proceeds(market, bids, wanted_pips)
         if plain is None:
             return NoPrice.SHALLOW
         ceiling = self._ceiling(market, plain.lots, now_ns)
         if ceiling is None:
             return NoPrice.UNTRADED
-        return quotes.quote_proceeds(market, _under(bids, ceiling), wanted_pips) or NoPrice.SHALLOW
+        return pricing.quote_proceeds(market, _under(bids, ceiling), wanted_pips) or NoPrice.SHALLOW
 
     def value(self, market: Market, lots: int, now_ns: int) -> Quote | NoPrice:
         """Return the sale of ``lots`` at a price that counts."""
@@ -189,7 +189,7 @@ class Prices:
         ceiling = self._ceiling(market, lots, now_ns)
         if ceiling is None:
             return NoPrice.UNTRADED
-        return quotes.quote_lots(market, _under(bids, ceiling), lots) or NoPrice.SHALLOW
+        return pricing.quote_lots(market, _under(bids, ceiling), lots) or NoPrice.SHALLOW
 
     def traded_ticks(self, market: Market, lots: int, now_ns: int) -> int | None:
         """Return at what ``lots`` are known to trade, by trades alone; None if they are not."""

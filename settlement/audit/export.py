@@ -1,8 +1,9 @@
 """How does the log get out of the house, and how is it replayed there?
 
 An export is a copy of the journal's files, the list of poisoned commands and a manifest: for each
-file its commands, its last head and the Merkle root over its items (``settlement.batches.log_items``), and
-what a replay must come to. Anybody with the copy and the reference engine can check all of it.
+file its commands, its last head and the Merkle root over its items
+(``settlement.batches.log_items``), and what a replay must come to. Anybody with the copy and the
+reference engine can check all of it.
 """
 
 import shutil
@@ -123,13 +124,13 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
         raw = storage.read(name)
         if name == replay.reader.name:
             raw = raw[: replay.reader.end]
-        (to / name).write_bytes(raw)
+        Path(to, name).write_bytes(raw)
         root = merkle.root([items[sequence] for sequence in range(first, end + 1)])
         head = heads[end].hex()
         segments.append(Segment(name, first, end, head, sha256(raw).hexdigest(), root.hex()))
         say(f"{name}: commands {first} to {end}")
     if POISON_NAME in storage.names():
-        shutil.copy(journal / POISON_NAME, to / POISON_NAME)
+        shutil.copy(Path(journal, POISON_NAME), Path(to, POISON_NAME))
     manifest = Manifest(
         FORMAT_VERSION,
         list(replay.limits.written()),
@@ -141,7 +142,7 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
         replay.poison.sequences,
         segments,
     )
-    (to / MANIFEST).write_bytes(orjson.dumps(msgspec.to_builtins(manifest), option=_PRETTY))
+    Path(to, MANIFEST).write_bytes(orjson.dumps(msgspec.to_builtins(manifest), option=_PRETTY))
     return manifest
 
 

@@ -152,7 +152,7 @@ def trim(data: Path, exported: Path) -> list[str]:
         names = journal_names(storage)
         removed = []
         for name, following in pairwise(names):
-            copy = exported / name
+            copy = Path(exported, name)
             is_covered = first_sequence_of(following) - 1 <= bound
             if not is_covered or not copy.is_file() or copy.read_bytes() != storage.read(name):
                 break

@@ -1,8 +1,8 @@
 """How does somebody who trusts nobody check an exchange? By its log, a node, and nothing else.
 
 Replays the log with the plain engine, the oracle, and holds every command, trade and batch against
-the chain (``settlement.audit.audit``), and what the operator has acknowledged against the log. Reads
-only; works beside a running exchange.
+the chain (``settlement.audit.audit``), and what the operator has acknowledged against the log.
+Reads only; works beside a running exchange.
 """
 
 from collections.abc import Callable

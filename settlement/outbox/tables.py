@@ -97,7 +97,8 @@ unbooked = sa.Table(
     sa.Column("value", sa.LargeBinary, nullable=False),
     sa.Column("outcome", sa.String, nullable=False),
 )
-"""Money that moved on chain and that the ledger could not take; see ``settlement.watching.unbooked``."""
+"""Money that moved on chain and that the ledger could not take; see
+``settlement.watching.unbooked``."""
 
 
 VERSION = 2

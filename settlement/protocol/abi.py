@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-_FOLDER: Final = Path(__file__).resolve().parent / "contracts" / "artifacts"
+_FOLDER: Final = Path(__file__).resolve().parents[1] / "contracts" / "artifacts"
 
 
 class Artifact(NamedTuple):

@@ -1,7 +1,8 @@
 """Is this trade part of that batch? Positional Merkle trees as the contract builds them.
 
 A parent is ``keccak256(left + right)``; an odd last node is promoted unchanged. The leaf carries
-its own index (see ``settlement.batches.encode.trade_leaf``), so a leaf proves its place and cannot be moved.
+its own index (see ``settlement.batches.encode.trade_leaf``), so a leaf proves its place and cannot
+be moved.
 """
 
 from typing import Final

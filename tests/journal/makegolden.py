@@ -13,8 +13,8 @@ import numpy as np
 from engine.commands import Kind
 from engine.core import Engine
 from engine.journal import DirectoryStorage, Journal
-from engine.sequencer import Sequencer
-from gateway.archive import export
+from engine.sequencer.sequencer import Sequencer
+from settlement.audit.export import export
 from tests.property.crowd import WORLD, Crowd
 
 SEED = 5

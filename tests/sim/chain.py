@@ -2,8 +2,8 @@
 
 ``Blocks`` is the chain itself: transactions wait in a pool, blocks carry them out on a copy of
 ``Ledgers``, a reorganisation goes back to an older copy. ``Node`` is how the product sees it: the
-``settlement.chain.chain.Chain`` protocol, where every call may fail before or after it took effect and
-every answer may be as old as a node that lags.
+``settlement.chain.chain.Chain`` protocol, where every call may fail before or after it took effect
+and every answer may be as old as a node that lags.
 """
 
 from collections import Counter
@@ -55,7 +55,7 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 class SimSigner:
-    """``settlement.chain.signer.Signer``; digests are signed for real, transactions are just framed."""
+    """``settlement.chain.signer.Signer``: digests are signed for real, transactions just framed."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret

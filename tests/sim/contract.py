@@ -2,8 +2,8 @@
 
 Vault, exits, keys, invoice addresses and two test tokens behind one ``execute``, which takes the
 very calldata that goes to the real ones and answers with the very logs. Money and replay rules of a
-batch come from ``tests.chain.contract_model``, which tests hold to the real contract. Left out, because
-nothing in the simulator calls it: administration, fee sweeps, the dead man's switch.
+batch come from ``tests.chain.contract_model``, which tests hold to the real contract. Left out,
+because nothing in the simulator calls it: administration, fee sweeps, the dead man's switch.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """What is one life of the exchange in the simulator?
 
-The wiring of ``gateway.node.node`` without sockets: every object is the product's own, every seam is
-the world's. Where ``Parts`` names another class than the product's, a bug is planted.
+The wiring of ``gateway.node.node`` without sockets: every object is the product's own, every seam
+is the world's. Where ``Parts`` names another class than the product's, a bug is planted.
 """
 
 import asyncio

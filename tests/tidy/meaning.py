@@ -30,10 +30,7 @@ IMPURE_CALLS = {"open", "input", "print", "exec", "eval", "id", "hash"}
 READS_ITS_OWN_SOURCE = "engine/core/jit.py"
 """Names the kernel cache after the kernels' text; it runs before the first command."""
 
-CHAIN_FILES = tuple(
-    f"settlement/{name}.py"
-    for name in ("chain", "devchain", "signer", "submitter", "watcher", "deploy")
-)
+CHAIN_FILES = ("settlement/chain",)
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "web3": CHAIN_FILES,
     "eth_tester": CHAIN_FILES,

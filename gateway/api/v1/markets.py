@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from engine.types import FEE_MAX_PPM, FILLS_MAX, PIPS_PER_TOKEN
 from gateway.api.dependencies import Here, NamedMarket, charged
 from gateway.api.services import Services
-from gateway.api.v1 import schemas as replies
+from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
 from gateway.api.v1.openapi import Answer, documented
 from gateway.trading.order_entry import domain_row
@@ -33,11 +33,11 @@ LaneNumber = Annotated[int, Query(ge=LANE_FIRST, le=LANE_LAST)]
 router = APIRouter(prefix="/v1", tags=["market"], dependencies=[Depends(charged)])
 
 
-@router.get("/config", openapi_extra=documented(replies.Config))
+@router.get("/config", openapi_extra=documented(schemas.Config))
 async def read_config(services: Here) -> Answer:
     """Return what a client must know before it signs: chain, contract, types, tokens, fees."""
     exchange = services.exchange
-    config: replies.Config = {
+    config: schemas.Config = {
         "chain_id": exchange.domain.chain_id,
         "contract": hexed(exchange.domain.contract),
         "contracts": {name: hexed(address) for name, address in services.contracts.items()},
@@ -80,14 +80,14 @@ async def read_config(services: Here) -> Answer:
     return Answer(config)
 
 
-@router.get("/markets", openapi_extra=documented(replies.Markets))
+@router.get("/markets", openapi_extra=documented(schemas.Markets))
 async def list_markets(services: Here) -> Answer:
     """Return all markets with their steps, fees and day."""
     markets = services.exchange.catalog.markets
     return Answer({"markets": [market_row(services, market) for market in markets]})
 
 
-@router.get("/markets/{symbol}/book", openapi_extra=documented(replies.BookSnapshot))
+@router.get("/markets/{symbol}/book", openapi_extra=documented(schemas.BookSnapshot))
 async def read_book(
     services: Here,
     market: NamedMarket,
@@ -97,7 +97,7 @@ async def read_book(
     return Answer(services.market_data.snapshot_text(market, levels))
 
 
-@router.get("/markets/{symbol}/trades", openapi_extra=documented(replies.Trades))
+@router.get("/markets/{symbol}/trades", openapi_extra=documented(schemas.Trades))
 async def read_trades(
     services: Here,
     market: NamedMarket,
@@ -108,7 +108,7 @@ async def read_trades(
     return Answer({"market": market.symbol, "trades": trades})
 
 
-@router.get("/nonces/{account}", openapi_extra=documented(replies.Nonces))
+@router.get("/nonces/{account}", openapi_extra=documented(schemas.Nonces))
 async def read_nonces(
     services: Here,
     account: Annotated[str, Path(pattern=ADDRESS_PATTERN, max_length=42)],
@@ -119,7 +119,7 @@ async def read_nonces(
     They come from the journal, so they are right as soon as the exchange answers at all.
     """
     nonces = services.exchange.nonces(address(account, "account"), lane)
-    lanes: list[replies.LaneRow] = [
+    lanes: list[schemas.LaneRow] = [
         {
             "lane": half.lane,
             "upper_half": half.upper_half,
@@ -128,7 +128,7 @@ async def read_nonces(
         }
         for half in nonces.lanes
     ]
-    reply: replies.Nonces = {
+    reply: schemas.Nonces = {
         "account": account.lower(),
         "single_shot": str(nonces.single_shot) if nonces.single_shot else None,
         "withdrawal": str(nonces.withdrawal),
@@ -137,7 +137,7 @@ async def read_nonces(
     return Answer(reply)
 
 
-def token_row(token: Token) -> replies.TokenRow:
+def token_row(token: Token) -> schemas.TokenRow:
     """Return a token as JSON fields."""
     return {
         "number": token.number,
@@ -147,7 +147,7 @@ def token_row(token: Token) -> replies.TokenRow:
     }
 
 
-def market_row(services: Services, market: Market) -> replies.MarketRow:
+def market_row(services: Services, market: Market) -> schemas.MarketRow:
     """Return a market as JSON fields."""
     step = market.tick_size_pips
     return {

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from gateway.api.v1 import schemas as replies
+from gateway.api.v1 import schemas
 from gateway.api.v1.login import Login
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
 from gateway.trading.order_entry import DryRun, PlaceOrder, Withdraw
@@ -26,8 +26,8 @@ TYPES: Final = (
     Login,
     *(
         shape
-        for shape in vars(replies).values()
-        if isinstance(shape, type) and shape.__module__ == replies.__name__
+        for shape in vars(schemas).values()
+        if isinstance(shape, type) and shape.__module__ == schemas.__name__
     ),
 )
 

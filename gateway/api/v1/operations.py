@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from engine.types import Outcome
 from gateway.api.dependencies import Here, Life, charged
-from gateway.api.v1 import schemas as replies
+from gateway.api.v1 import schemas
 from gateway.api.v1.login import bearer_of
 from gateway.api.v1.openapi import Answer, documented
 from gateway.http.metrics import METRICS_MEDIA_TYPE
@@ -17,13 +17,13 @@ router = APIRouter(tags=["operations"])
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", openapi_extra=documented(replies.Health, refusals=()))
+@router.get("/healthz", openapi_extra=documented(schemas.Health, refusals=()))
 async def healthz() -> Answer:
     """Say that the process is alive; it may still not be ready."""
     return Answer({"status": "alive", "missing": []})
 
 
-@router.get("/readyz", openapi_extra=documented(replies.Health, refusals=(503,)))
+@router.get("/readyz", openapi_extra=documented(schemas.Health, refusals=(503,)))
 async def readyz(services: Here, life: Life) -> Answer:
     """Say whether work may be sent here, and what is missing if not.
 
@@ -37,7 +37,7 @@ async def readyz(services: Here, life: Life) -> Answer:
     return Answer({"status": status, "missing": restrictions})
 
 
-@router.get("/version", openapi_extra=documented(replies.Version, refusals=()))
+@router.get("/version", openapi_extra=documented(schemas.Version, refusals=()))
 async def version(services: Here) -> Answer:
     """Say which program answers."""
     return Answer({"name": "tillbook", "version": services.version})

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from engine.types import Outcome
 from gateway.api.dependencies import Here, charged
 from gateway.api.services import BatchView
-from gateway.api.v1 import schemas as replies
+from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import hexed
 from gateway.api.v1.openapi import Answer, documented
 from gateway.http.problems import Rejected
@@ -18,7 +18,7 @@ BATCHES_LIMIT_MAX: Final = 200
 router = APIRouter(prefix="/v1/settlement", tags=["settlement"], dependencies=[Depends(charged)])
 
 
-@router.get("/batches", openapi_extra=documented(replies.Batches))
+@router.get("/batches", openapi_extra=documented(schemas.Batches))
 async def list_batches(
     services: Here, limit: Annotated[int, Query(ge=1, le=BATCHES_LIMIT_MAX)] = 20
 ) -> Answer:
@@ -27,7 +27,7 @@ async def list_batches(
 
 
 @router.get(
-    "/trades/{trade_id}", openapi_extra=documented(replies.TradeProgress, refusals=(404, 429))
+    "/trades/{trade_id}", openapi_extra=documented(schemas.TradeProgress, refusals=(404, 429))
 )
 async def read_trade(services: Here, trade_id: Annotated[int, Path(ge=1, lt=2**63)]) -> Answer:
     """Return how far one trade is."""
@@ -37,7 +37,7 @@ async def read_trade(services: Here, trade_id: Annotated[int, Path(ge=1, lt=2**6
     return Answer({"trade_id": trade_id, "settlement": state})
 
 
-def batch_row(view: BatchView) -> replies.BatchRow:
+def batch_row(view: BatchView) -> schemas.BatchRow:
     """Return a batch as JSON fields."""
     return {
         "batch": view.batch,

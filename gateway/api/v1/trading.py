@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from engine.types import Outcome
 from gateway.api.budget_headers import note
 from gateway.api.dependencies import Here, Life, Me, Signers, charged, charged_cancel, charged_order
-from gateway.api.v1 import schemas as replies
+from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
 from gateway.api.v1.login import Login, open_session
 from gateway.api.v1.openapi import Answer, documented
@@ -42,7 +42,7 @@ Charged = Depends(charged)
     "/orders",
     status_code=201,
     dependencies=[Depends(charged_order)],
-    openapi_extra=documented(replies.Placed, body=PlaceOrder, status=201, refusals=TAKEN),
+    openapi_extra=documented(schemas.Placed, body=PlaceOrder, status=201, refusals=TAKEN),
 )
 async def place_order(
     request: Request,
@@ -66,7 +66,7 @@ async def place_order(
 @router.post(
     "/orders/digest",
     dependencies=[Charged],
-    openapi_extra=documented(replies.Digest, body=DryRun, refusals=(400, 413, 422, 429)),
+    openapi_extra=documented(schemas.Digest, body=DryRun, refusals=(400, 413, 422, 429)),
 )
 async def digest_order(
     services: Here, signers: Signers, order: Annotated[DryRun, Depends(body_of(DryRun))]
@@ -79,7 +79,7 @@ async def digest_order(
 @router.delete(
     "/orders/{order}",
     dependencies=[Depends(charged_cancel)],
-    openapi_extra=documented(replies.Cancelled, refusals=(400, 401, 403, 409, 429)),
+    openapi_extra=documented(schemas.Cancelled, refusals=(400, 401, 403, 409, 429)),
 )
 async def delete_order(request: Request, services: Here, me: Me, order: str) -> Answer:
     """Take one order off the book."""
@@ -91,7 +91,7 @@ async def delete_order(request: Request, services: Here, me: Me, order: str) -> 
 @router.get(
     "/orders",
     dependencies=[Charged],
-    openapi_extra=documented(replies.OpenOrders, refusals=(400, *READ)),
+    openapi_extra=documented(schemas.OpenOrders, refusals=(400, *READ)),
 )
 async def list_orders(
     services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
@@ -104,7 +104,7 @@ async def list_orders(
 @router.get(
     "/orders/ended",
     dependencies=[Charged],
-    openapi_extra=documented(replies.EndedOrders, refusals=(400, *READ)),
+    openapi_extra=documented(schemas.EndedOrders, refusals=(400, *READ)),
 )
 async def list_ended_orders(
     services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
@@ -123,7 +123,7 @@ async def list_ended_orders(
 @router.get(
     "/orders/{order}",
     dependencies=[Charged],
-    openapi_extra=documented(replies.OwnOrder, refusals=FIND),
+    openapi_extra=documented(schemas.OwnOrder, refusals=FIND),
 )
 async def read_order(services: Here, me: Me, order: str) -> Answer:
     """Return one order of the account, open or among the last that ended."""
@@ -133,7 +133,7 @@ async def read_order(services: Here, me: Me, order: str) -> Answer:
 @router.get(
     "/orders/by-digest/{digest}",
     dependencies=[Charged],
-    openapi_extra=documented(replies.OwnOrder, refusals=FIND),
+    openapi_extra=documented(schemas.OwnOrder, refusals=FIND),
 )
 async def read_order_by_digest(
     services: Here, me: Me, digest: Annotated[str, Path(pattern=HASH_PATTERN)]
@@ -145,7 +145,7 @@ async def read_order_by_digest(
 @router.get(
     "/orders/by-client-id/{client_id}",
     dependencies=[Charged],
-    openapi_extra=documented(replies.OwnOrder, refusals=FIND),
+    openapi_extra=documented(schemas.OwnOrder, refusals=FIND),
 )
 async def read_order_by_client_id(
     services: Here, me: Me, client_id: Annotated[str, Path(max_length=CLIENT_ID_CHARS_MAX)]
@@ -157,7 +157,7 @@ async def read_order_by_client_id(
 @router.get(
     "/balances",
     dependencies=[Charged],
-    openapi_extra=documented(replies.Balances, refusals=READ),
+    openapi_extra=documented(schemas.Balances, refusals=READ),
 )
 async def list_balances(services: Here, me: Me) -> Answer:
     """Return what the account has: available, and held for its open orders."""
@@ -168,7 +168,7 @@ async def list_balances(services: Here, me: Me) -> Answer:
 @router.get(
     "/fills",
     dependencies=[Charged],
-    openapi_extra=documented(replies.Fills, refusals=(400, *READ)),
+    openapi_extra=documented(schemas.Fills, refusals=(400, *READ)),
 )
 async def list_fills(
     services: Here,
@@ -185,7 +185,7 @@ async def list_fills(
     "/sessions",
     status_code=201,
     dependencies=[Charged],
-    openapi_extra=documented(replies.Opened, body=Login, status=201, refusals=(400, 401, 413, 429)),
+    openapi_extra=documented(schemas.Opened, body=Login, status=201, refusals=(400, 401, 413, 429)),
 )
 async def log_in(
     services: Here, signers: Signers, login: Annotated[Login, Depends(body_of(Login))]
@@ -198,7 +198,7 @@ async def log_in(
     "/withdrawals",
     status_code=202,
     dependencies=[Charged],
-    openapi_extra=documented(replies.Withdrawing, body=Withdraw, status=202, refusals=TAKEN),
+    openapi_extra=documented(schemas.Withdrawing, body=Withdraw, status=202, refusals=TAKEN),
 )
 async def withdraw(
     services: Here,
@@ -211,7 +211,7 @@ async def withdraw(
     return Answer(await submit_withdrawal(services, signers, asked), 202)
 
 
-def found(row: replies.OwnOrder | None) -> Answer:
+def found(row: schemas.OwnOrder | None) -> Answer:
     """Return an order as an answer; refused when there is none."""
     if row is None:
         raise Rejected(

@@ -559,7 +559,7 @@ def find_anvil() -> Path | None:
     found = shutil.which("anvil")
     if found:
         return Path(found)
-    modules = Path(__file__).parent / "contracts" / "node_modules" / "@foundry-rs"
+    modules = Path(__file__).parents[2] / "contracts" / "node_modules" / "@foundry-rs"
     return next(iter(sorted(modules.glob("anvil-*/bin/anvil"))), None)
 
 

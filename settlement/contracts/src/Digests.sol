@@ -6,7 +6,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {Acknowledgement, KeyGrant, SignedOrder, Withdrawal} from "./Types.sol";
 
 /// @title Which 32 bytes does a wallet sign?
-/// @dev EIP-712. The same type strings stand in `settlement/protocol/eip712.py`; tests hold both equal.
+/// @dev EIP-712. The same type strings stand in `settlement/eip712.py`; tests hold both equal.
 library Digests {
     bytes32 internal constant DOMAIN_TYPE = keccak256(
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"

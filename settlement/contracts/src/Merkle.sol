@@ -6,7 +6,7 @@ import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 /// @title What is the root over a batch's trades?
 /// @notice Positional: a parent is `keccak256(left ++ right)`, an odd last node is promoted
 /// unchanged.
-/// @dev The same tree is in `settlement/protocol/merkle.py`.
+/// @dev The same tree is in `settlement/merkle.py`.
 library Merkle {
     /// @notice Root over `nodes`, which are overwritten; zero if there are none.
     function rootInPlace(bytes32[] memory nodes) internal pure returns (bytes32) {
