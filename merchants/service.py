@@ -41,7 +41,7 @@ from merchants.records.tables import (
     Store,
     Sweep,
 )
-from merchants.sales.arrivals import Deposit, Transfer
+from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.sales.reference_prices import Prices, PriceTerms
@@ -50,7 +50,7 @@ from merchants.stores.stores import Accounts, StoreCreated, StoreRequest
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.audit.proofs import TradeReceipt
-from settlement.ports import ExchangePort, SettlementPort
+from settlement.ports import ExchangePort, SettlementPort, Transfer
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, decode
 
 ROWS_MAX: Final = 100

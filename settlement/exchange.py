@@ -16,6 +16,7 @@ from engine.commands import Kind, command, list_market
 from engine.receipt import Receipt
 from engine.sequencer.pipeline import Pipeline
 from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
+from settlement.batches.encode import Bust
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.nonces import NS, Refused
@@ -35,7 +36,7 @@ from settlement.protocol.evidence import (
     WithdrawalReturned,
     encode,
 )
-from settlement.repair.busts import Bust, bust_command, bust_evidence
+from settlement.repair.busts import bust_command, bust_evidence
 from settlement.repair.reversals import LatePayment, Return
 
 ORDER_ID_MAX: Final = 2**63 - 1

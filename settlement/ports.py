@@ -51,6 +51,38 @@ class TradeState(NamedTuple):
     tx_hash: bytes | None = None
 
 
+class Transfer(NamedTuple):
+    """A token transfer on chain, as its log says; reported again as it gains confirmations.
+
+    ``raw_amount`` is in raw units. ``confirmations`` is 0 while the transaction is in no block
+    and then counts the block it is in; ``block_time_s`` is that block's time, or 0 when it is
+    not known: then the time of the report decides whether the payment was late.
+    """
+
+    token: bytes
+    sender: bytes
+    to: bytes
+    raw_amount: int
+    tx_hash: bytes
+    log_index: int
+    block_number: int
+    block_time_s: int
+    confirmations: int
+
+
+class PaymentListener(Protocol):
+    """Somebody whom transfers to watched addresses pay."""
+
+    def unconfirmed_payments(self) -> dict[tuple[bytes, int], int]:
+        """Return the block of each transfer that is counted and not booked, by hash and index."""
+
+    def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
+        """Take what a poll of the chain saw; return which of them move money of the listener's."""
+
+    def payment_orphaned(self, tx_hash: bytes, log_index: int) -> bool:
+        """Take back a transfer that left the chain; return whether it was one of the listener's."""
+
+
 class ExchangePort(Protocol):
     """The book and the ledger, with every check in front of them."""
 

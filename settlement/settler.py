@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from engine.frames import Rememberer
 from settlement.audit.proofs import TradeReceipt, receipts_of
-from settlement.batches.encode import encode_call
+from settlement.batches.encode import Bust
 from settlement.batches.sealer import Sealer, Sealing
 from settlement.chain.chain import Chain
 from settlement.chain.deploy import Deployment
@@ -20,9 +20,9 @@ from settlement.outbox.submitter import Halt, Policy, Submitter
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
 from settlement.ports import TradeState
+from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
 from settlement.protocol.eip712 import Domain, KeyGrant, keccak256
-from settlement.repair.busts import Bust
 from settlement.repair.culprits import Quarantine
 from settlement.repair.repair import Repair
 from settlement.repair.reversals import LatePayment, Return, Returns

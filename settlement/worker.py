@@ -15,13 +15,12 @@ import structlog
 
 from engine.receipt import Receipt
 from engine.types import Outcome
-from merchants.sales.arrivals import Transfer
-from merchants.service import Merchants
 from settlement.chain.chain import ChainUnavailableError
 from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
 from settlement.orders.session_keys import KeyBook
 from settlement.outbox.actions import ActionKind, Change
+from settlement.ports import PaymentListener, Transfer
 from settlement.protocol.evidence import DepositEvidence, ExitEvidence
 from settlement.settler import STATE_NAMES, Settler
 from settlement.watching.deposits import DepositBook, Money, Ranked, ranked
@@ -103,7 +102,7 @@ class ChainLoop:
         keys: KeyBook,
         deposit_book: DepositBook,
         unbooked: Unbooked,
-        merchants: Merchants,
+        payments: PaymentListener,
         reconciliation: FinalBlocks,
         listeners: Sequence[SettlementListener],
     ) -> None:
@@ -117,7 +116,7 @@ class ChainLoop:
         self._retried_ns = 0
         self._no_room: set[int] = set()
         """Withdrawals that could not be given back, said once."""
-        self._merchants = merchants
+        self._payments = payments
         self._reconciliation = reconciliation
         self._listeners = listeners
         self._changes_seen = 0
@@ -146,7 +145,7 @@ class ChainLoop:
         """
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
-        for place, block in self._merchants.unconfirmed_payments().items():
+        for place, block in self._payments.unconfirmed_payments().items():
             self._told[place] = _Told(block, False, None)
         caught: list[tuple[bytes, int]] = []
         for value in await asyncio.to_thread(self._watcher.history):
@@ -297,14 +296,14 @@ class ChainLoop:
                     del self._told[place]
             elif not told.confirmed and not _says(told, shown.get(place)):
                 # A reorganisation has dropped it, or it pays something else by now.
-                self._merchants.payment_orphaned(*place)
+                self._payments.payment_orphaned(*place)
                 del self._told[place]
         if poll.head == self._told_head and not any(starmap(self._is_news, shown.items())):
             return
         self._told_head = poll.head
         if not shown:
             return
-        are_ours = self._merchants.payments_seen(list(map(_transfer, shown.values())))
+        are_ours = self._payments.payments_seen(list(map(_transfer, shown.values())))
         for (place, sighting), is_ours in zip(shown.items(), are_ours, strict=True):
             if is_ours:
                 at = sighting.value.at

@@ -21,13 +21,12 @@ import orjson
 import uvloop
 
 from benchmarks.cases.bench_gateway import DOMAIN, Venue, frame_of, rate, secret_of
-from gateway.api.services import BatchView
 from gateway.api.v1.shops import merchants_router
 from gateway.http.body import BODY_MAX
 from gateway.node.app import create_app
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox.client import order_document
-from gateway.views.trade_states import TradeStates
+from gateway.views.trade_states import BatchView, TradeStates
 from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms

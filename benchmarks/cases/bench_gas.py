@@ -22,11 +22,12 @@ from typing import Any, Final
 
 import pytest
 
-from settlement.batches.encode import GENESIS_HEAD, Header, SettledTrade, encode_batch, encode_call
+from settlement.batches.encode import GENESIS_HEAD, Header, SettledTrade, encode_batch
 from settlement.chain.deploy import BondPlan, Delays, TokenPlan, deploy
 from settlement.chain.dev.devchain import dev_secret, start_devchain
 from settlement.chain.signer import SecretSigner, Transaction
 from settlement.protocol import eip712
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
 from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 

@@ -23,7 +23,7 @@ from engine.journal import DirectoryStorage, Journal
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
-from gateway.api.services import BatchView, Services, SettlementView
+from gateway.api.services import Services, SettlementView
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.metrics import Metrics
 from gateway.http.server import HttpServer
@@ -33,6 +33,7 @@ from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
+from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import EXIT_DELAY_S

@@ -5,7 +5,7 @@ One frozen record, handed to ``create_app``. Nothing in the gateway reaches for 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from fastapi import APIRouter
 
@@ -16,21 +16,12 @@ from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
+from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.ports import ExchangePort, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
-
-
-class BatchView(NamedTuple):
-    """One settlement batch; ``state`` as in ``TradeState`` (batched, submitted, mined, final)."""
-
-    batch: int
-    state: str
-    first_trade: int
-    last_trade: int
-    tx_hash: bytes | None
 
 
 class SettlementView(SettlementPort, Protocol):

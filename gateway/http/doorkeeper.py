@@ -29,9 +29,9 @@ from websockets.frames import Frame
 from engine.types import Outcome
 from gateway.http.body import BODY_MAX, too_large
 from gateway.http.clients import Clients
+from gateway.http.networks import network_of
 from gateway.http.portions import Portions
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Rejected
-from gateway.trading.budgets import network_of
 
 BACKLOG: Final = 256
 """Connections that the kernel keeps until we take them; all may be taken in one turn of the loop,

@@ -300,7 +300,8 @@ class Stack:
         self.reconciler = Reconciler(
             self.chain,
             self.outbox,
-            self.settler,
+            self.settler.sealer,
+            self.settler.returns,
             self.catalog,
             deployment,
             lambda: self.engine,
@@ -379,7 +380,7 @@ class Stack:
             keys=self.keys,
             deposit_book=self.deposit_book,
             unbooked=self.unbooked,
-            merchants=self.merchants,
+            payments=self.merchants,
             reconciliation=self.reconciliation,
             listeners=(self.desk, self.market_data, self.user_stream),
         )

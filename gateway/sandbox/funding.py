@@ -5,10 +5,10 @@ so that doing it all again after a crash adds nothing.
 """
 
 from gateway.sandbox.wallet import Wallet
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import Chain
 from settlement.chain.deploy import Deployment
 from settlement.orders.catalog import Token
+from settlement.protocol.abi import encode_call
 
 
 def number_at(chain: Chain, contract: bytes, calldata: bytes) -> int:

@@ -24,7 +24,7 @@ from merchants.records.amounts import pips_of_decimal
 from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
 from merchants.stores.stores import StoreRequest
-from settlement.batches.encode import encode_call
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import grant_digest
 
 PAGES: Final = Path(__file__).parent.parent / "pages" / "sandbox"

@@ -31,8 +31,8 @@ from gateway.sandbox.wallet import Wallet
 from merchants.records.amounts import pips_of_decimal
 from merchants.sales.reference_prices import PriceTerms
 from merchants.webhooks.sign import signature_of
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import dev_secret
+from settlement.protocol.abi import encode_call
 
 PRICE_USD: Final = "25.00"
 LIFETIME_SECONDS: Final = 24 * 3600

@@ -6,12 +6,12 @@ another's budget by forged signatures or by sending once more what it signed. Ca
 draw from larger budgets than reads, so a trader who is cut off from placing can still get out.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from engine.types import Outcome
+from gateway.http.networks import network_of
 from gateway.http.problems import Rejected
 
 NS: Final = 1_000_000_000
@@ -165,14 +165,3 @@ def headers_of(budgets: list[Left]) -> dict[str, str]:
 def seconds_up(duration_ns: int) -> int:
     """Return whole seconds that are not shorter than ``duration_ns``."""
     return -(-duration_ns // NS)
-
-
-def network_of(client: str) -> str:
-    """Return whom to charge: an IPv4 address, or the /64 that one IPv6 customer owns."""
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        return client
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-    return str(address)

@@ -19,10 +19,10 @@ from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_te
 from gateway.api.v1.schemas import BookSnapshot, PublicTrade, SettlementState, Ticker
 from gateway.views.books import Book, BookMemory, level_rows
 from gateway.views.channels import Channels, Message
+from settlement.orders.busts import busted_at
 from settlement.orders.catalog import Catalog, Market
 from settlement.ports import TradeState
 from settlement.protocol.evidence import TradeBusted
-from settlement.repair.busts import busted_at
 
 TRADES_MAX: Final = 1000
 """Trades kept a market; older ones are history, not market data."""

@@ -1,7 +1,6 @@
 """How do pages and merchants see settlement?"""
 
-from gateway.api.services import BatchView
-from gateway.views.trade_states import BATCHES_KEPT, TradeStates
+from gateway.views.trade_states import BATCHES_KEPT, BatchView, TradeStates
 from settlement.audit.proofs import TradeReceipt
 from settlement.outbox.actions import BatchState
 from settlement.ports import TradeState

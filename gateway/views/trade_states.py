@@ -10,12 +10,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from gateway.api.services import BatchView
 from settlement.ports import TradeState
 
 BATCHES_KEPT: Final = 65_536
 
 MATCHED: Final = TradeState("matched")
+
+
+class BatchView(NamedTuple):
+    """One settlement batch; ``state`` as in ``TradeState`` (batched, submitted, mined, final)."""
+
+    batch: int
+    state: str
+    first_trade: int
+    last_trade: int
+    tx_hash: bytes | None
 
 
 class _Range(NamedTuple):

@@ -22,10 +22,10 @@ from gateway.api.v1.schemas import BalanceRow, OwnFill, OwnOrder
 from gateway.views.channels import Channels, Message
 from gateway.views.market_data import BUSTED, MATCHED, settlement_row, state_text
 from gateway.views.order_history import Order, OrderHistory, Saved
+from settlement.orders.busts import busted_at
 from settlement.orders.catalog import Catalog, Market
 from settlement.ports import Balance, TradeState
 from settlement.protocol.evidence import SignedOrder, decode
-from settlement.repair.busts import busted_at
 
 FILLS_MAX: Final = 500
 """Fills kept an account."""

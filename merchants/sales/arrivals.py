@@ -16,6 +16,7 @@ from merchants.documents.native import listed
 from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
 from settlement.orders.catalog import Catalog, Token
+from settlement.ports import Transfer
 from settlement.protocol.evidence import DepositEvidence
 
 DUST_SHARE: Final = 1_000
@@ -25,25 +26,6 @@ PAYMENTS_MAX: Final = 1_024
 """Transfers kept an invoice; above it dust is no longer noticed until it is swept with others."""
 
 _UNCONFIRMED: Final = (PaymentState.DETECTED, PaymentState.ORPHANED)
-
-
-class Transfer(NamedTuple):
-    """A token transfer on chain, as its log says; reported again as it gains confirmations.
-
-    ``raw_amount`` is in raw units. ``confirmations`` is 0 while the transaction is in no block
-    and then counts the block it is in; ``block_time_s`` is that block's time, or 0 when it is
-    not known: then the time of the report decides whether the payment was late.
-    """
-
-    token: bytes
-    sender: bytes
-    to: bytes
-    raw_amount: int
-    tx_hash: bytes
-    log_index: int
-    block_number: int
-    block_time_s: int
-    confirmations: int
 
 
 class Deposit(NamedTuple):

@@ -26,14 +26,14 @@ from merchants.records.states import (
 )
 from merchants.records.tables import Conversion, Invoice, Store
 from merchants.sales import pricing
-from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit, Transfer
+from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.pricing import Quote
 from merchants.sales.reference_prices import NoPrice, Prices
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market, Token
-from settlement.ports import ExchangePort, SettlementPort
+from settlement.ports import ExchangePort, SettlementPort, Transfer
 from settlement.protocol.eip712 import keccak256
 
 SWEEP_RETRY_NS: Final = 600 * 10**9

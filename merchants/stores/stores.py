@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy import Engine, func, select
@@ -18,9 +18,7 @@ from engine.types import PIPS_PER_TOKEN, Outcome
 from merchants.records.database import is_there, transaction
 from merchants.records.refusal import Refusal
 from merchants.records.tables import Store
-from merchants.sales.reference_prices import Prices
 from merchants.stores.keyring import SECRET_SIZE, Keyring
-from merchants.webhooks.egress import Egress
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort
 from settlement.protocol.eip712 import (
@@ -138,6 +136,20 @@ def _api_key_hash(api_key: str) -> bytes:
     return hashlib.sha256(api_key.encode()).digest()
 
 
+class TradedPrices(Protocol):
+    """Who knows what a market's last trades paid."""
+
+    def traded_ticks(self, market: Market, base_pips: int, now_ns: int) -> int | None:
+        """Return ticks, or None where too little was traded."""
+
+
+class Reachable(Protocol):
+    """Who knows where webhooks may go."""
+
+    def refusal(self, url: str) -> str:
+        """Return why nothing may be sent to ``url``, in words; empty if something may."""
+
+
 class Accounts:
     """Stores, their API keys and their wallets' approvals."""
 
@@ -148,8 +160,8 @@ class Accounts:
         exchange: ExchangePort,
         settlement: SettlementPort,
         keyring: Keyring,
-        prices: Prices,
-        egress: Egress,
+        prices: TradedPrices,
+        egress: Reachable,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
     ) -> None:

@@ -24,6 +24,7 @@ from settlement.audit.signatures import order_faults, withdrawal_faults
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.batches.decode import OpenedBatch
 from settlement.batches.log_items import item_of
+from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, ChangesOfTerms
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, acknowledgement_digest, recover
@@ -37,7 +38,6 @@ from settlement.protocol.evidence import (
     WithdrawalReturned,
     decode,
 )
-from settlement.repair.busts import busted_by
 
 FAULTS_MAX: Final = 100
 NS: Final = 10**9

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 
 from engine.types import MONEY_MAX
 from settlement.batches.decode import NoBatchError, OpenedBatch, open_batch
-from settlement.batches.encode import GENESIS_HEAD, encode_call
+from settlement.batches.encode import GENESIS_HEAD
 from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
 from settlement.watching.watcher import (
     DEPOSITED,

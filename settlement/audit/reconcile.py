@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from engine.frames import Committed
-from settlement.batches.encode import SettledTrade, encode_call, signed_fee_pips
+from settlement.batches.encode import SettledTrade, signed_fee_pips
+from settlement.batches.sealer import Sealer
 from settlement.chain.chain import CallRevertedError, Chain
 from settlement.chain.deploy import Deployment
 from settlement.orders.catalog import Catalog, Token
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.outbox.outbox import Outbox
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
-from settlement.repair.reversals import withdrawal_of
-from settlement.settler import Settler
+from settlement.repair.reversals import Returns, withdrawal_of
 
 ACCOUNTS_A_ROUND: Final = 8
 UNKNOWN_TOKEN: Final = keccak256(b"UnknownToken(address)")[:4]
@@ -89,7 +90,8 @@ class Reconciler:
         self,
         chain: Chain,
         outbox: Outbox,
-        settler: Settler,
+        sealer: Sealer,
+        returns: Returns,
         catalog: Catalog,
         deployment: Deployment,
         ledger: Callable[[], Ledger],
@@ -97,8 +99,8 @@ class Reconciler:
     ) -> None:
         self._chain = chain
         self._outbox = outbox
-        self._sealer = settler.sealer
-        self._returns = settler.returns
+        self._sealer = sealer
+        self._returns = returns
         self._catalog = catalog
         self._deployment = deployment
         self._ledger = ledger

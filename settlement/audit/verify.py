@@ -17,9 +17,9 @@ from engine.sequencer.replay import Replay
 from settlement.audit.audit import Audit
 from settlement.audit.onchain import read_published
 from settlement.batches.acknowledgements import HASH_SIZE, Acknowledgement
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import Chain, ChainUnavailableError, node_at
 from settlement.chain.deploy import Deployment, DeploymentError, connect
+from settlement.protocol.abi import encode_call
 
 
 class NotVerified(Exception):

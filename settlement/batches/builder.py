@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from settlement.batches.encode import (
-    CALLDATA_MAX,
     TOKENS_PER_WORD,
     SettledTrade,
     calldata_size,
     gas_bound,
     lane_half,
 )
+from settlement.chain.signer import CALLDATA_MAX
 from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
 
 NS: Final = 10**9

@@ -1,16 +1,16 @@
 """Which bytes settle these trades? Encode a batch for ``Exchange.settle`` and predict its head.
 
 Pure: the same header and trades give the same calldata, head and leaves, so batch k + 1 can be
-sealed and signed before batch k is mined. Other calls are encoded by ``encode_call``.
+sealed and signed before batch k is mined.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from eth_abi.abi import encode
 
 from engine.types import fee_pips
 from settlement.protocol import merkle
-from settlement.protocol.abi import abi_types, artifact
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import SIGNATURE_SIZE, keccak256
 from settlement.protocol.evidence import OrderBits, SignedOrder
 
@@ -20,13 +20,6 @@ TOKENS_PER_WORD: Final = 3
 
 TOKENS_MAX: Final = 32
 """The contract lists no more."""
-
-TRANSACTION_GAS_MAX: Final = 1 << 24
-"""EIP-7825: no block takes a transaction that may use more."""
-
-CALLDATA_MAX: Final = 127 * 1024
-"""Nodes pass on no transaction above 128 KiB; the rest is for its other fields. So few bytes hold
-819 orders or 4,064 words, and the 16 bits of an index are never short."""
 
 _CALLDATA_FIXED: Final = 4 + 32 * (6 + 3 + 3)
 """Selector, header, and where the three lists begin and how long they are."""
@@ -80,6 +73,17 @@ class SettledTrade(NamedTuple):
     quote_pips: int
     buy_fee_ppm: int
     sell_fee_ppm: int
+
+
+class Bust(NamedTuple):
+    """A trade that has to be undone, and what the contract said about it."""
+
+    trade: SettledTrade
+    reason: str
+
+    def words(self) -> dict[str, int | str]:
+        """Return what a log line says about it."""
+        return {"trade": self.trade.trade_id, "reason": self.reason}
 
 
 class EncodedBatch(NamedTuple):
@@ -174,23 +178,6 @@ def leaf_of(index: int, buy_digest: bytes, sell_digest: bytes, *pips: int) -> by
 def signed_fee_pips(quote_pips: int, fee_ppm: int) -> int:
     """Return a fee, or a rebate as a negative one; both are rounded towards zero."""
     return fee_pips(quote_pips, fee_ppm) if fee_ppm >= 0 else -fee_pips(quote_pips, -fee_ppm)
-
-
-def encode_call(name: str, *args: Any, contract: str = "Exchange") -> bytes:
-    """Return calldata for function ``name`` of ``contract``; types come from the committed ABI.
-
-    Structs are tuples in the ABI's order, addresses 20 bytes. Raises ``KeyError`` for an unknown
-    function and ``eth_abi.exceptions.EncodingError`` for arguments that do not fit.
-    """
-    types = abi_types(contract, "function", name)
-    selector = keccak256(f"{name}({','.join(types)})".encode())[:4]
-    return selector + encode(types, args)
-
-
-def encode_deployment(contract: str, *args: Any) -> bytes:
-    """Return creation code and constructor arguments of ``contract``: what a deployment sends."""
-    types = abi_types(contract, "constructor", "")
-    return artifact(contract).bytecode + encode(types, args)
 
 
 def gas_bound(orders: int, trades: int, words: int) -> int:

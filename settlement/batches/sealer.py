@@ -25,22 +25,22 @@ from settlement.batches.builder import NS, Draft, Group, Payout, carried, dead_a
 from settlement.batches.encode import (
     FIRST_BATCH,
     GENESIS_HEAD,
-    TRANSACTION_GAS_MAX,
+    Bust,
     Header,
     SettledTrade,
     encode_batch,
-    encode_call,
     signed_fee_pips,
 )
 from settlement.batches.log_items import ItemLog
-from settlement.chain.signer import Signer
+from settlement.chain.signer import TRANSACTION_GAS_MAX, Signer
+from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState, Batch, Call
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.troubles import TooLarge
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import Domain, countersignature_digest, withdrawal_digest
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, WithdrawalPaid, decode
-from settlement.repair.busts import Bust, busted_by
 
 GAS_MAX: Final = 12_000_000
 """Below the 16,777,216 that EIP-7825 allows one transaction, with room for our own error."""

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple, Self
 
 import rlp  # type: ignore[import-untyped]
 
-from settlement.batches.encode import encode_call, encode_deployment
 from settlement.chain.chain import CallRevertedError, Chain, Receipt, Sending
 from settlement.chain.signer import Signer, Transaction
+from settlement.protocol.abi import encode_call, encode_deployment
 from settlement.protocol.eip712 import Domain, keccak256
 
 DEPLOY_GAS: Final = 8_000_000

@@ -6,11 +6,18 @@ holds a private key; neither ``repr`` nor an exception shows one.
 
 import json
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from eth_account import Account
 
 from settlement.protocol import eip712
+
+TRANSACTION_GAS_MAX: Final = 1 << 24
+"""EIP-7825: no block takes a transaction that may use more."""
+
+CALLDATA_MAX: Final = 127 * 1024
+"""Nodes pass on no transaction above 128 KiB; the rest is for its other fields. So few bytes hold
+819 orders or 4,064 words, and the 16 bits of an index are never short."""
 
 
 class Transaction(NamedTuple):

@@ -19,11 +19,11 @@ from engine.commands import Kind, command
 from engine.events import EVENT, EventKind, Events
 from engine.frames import Committed, Frame
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
+from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
 from settlement.orders.nonces import NS, Before, Lane, Nonces, Refused, Spent, lane_of
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL, KeyBook
 from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal, decode
-from settlement.repair.busts import busted_by
 
 EXPIRY_MAX_S: Final = 30 * 24 * 3600
 """How far ahead an order may expire: what is remembered of it is remembered no longer."""

@@ -9,12 +9,13 @@ find other money where an exit has taken what it was debited from.
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+import msgspec
+
 from engine.types import Outcome
 from settlement.chain.deploy import LEAST_WITHDRAWAL_PIPS
 from settlement.orders.catalog import Token
 from settlement.orders.nonces import NS, Refused
 from settlement.protocol.evidence import SignedWithdrawal
-from settlement.repair.reversals import OpenWithdrawal
 
 NOBODY: Final = bytes(20)
 
@@ -26,6 +27,22 @@ a node that lags, a clock that is slow."""
 def lasts_max_s(exit_delay_s: int) -> int:
     """Return how long a withdrawal may last, where an exit takes ``exit_delay_s``."""
     return exit_delay_s - min(EXIT_MARGIN_S, exit_delay_s // 2)
+
+
+class OpenWithdrawal(msgspec.Struct):
+    """One that was debited and neither paid for good nor given back."""
+
+    sequence: int
+    account: bytes
+    token: bytes
+    amount: int
+    taken: int = 0
+    """Pips of it that an exit took from the vault."""
+
+    @property
+    def left(self) -> int:
+        """Return the pips that are still its owner's."""
+        return self.amount - self.taken
 
 
 class OpenBook(Protocol):

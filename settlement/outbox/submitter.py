@@ -9,10 +9,9 @@ compared with the outbox: the chain, not our memory, says what has happened.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from settlement.batches.encode import CALLDATA_MAX, TRANSACTION_GAS_MAX
 from settlement.chain.chain import Block, BlockTag, Chain, ChainUnavailableError, Receipt, Sending
 from settlement.chain.reverts import why_refused
-from settlement.chain.signer import Signer, Transaction
+from settlement.chain.signer import CALLDATA_MAX, TRANSACTION_GAS_MAX, Signer, Transaction
 from settlement.outbox.actions import (
     Action,
     ActionKind,

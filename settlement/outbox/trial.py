@@ -8,13 +8,13 @@ token lets the custodian pay that receiver. The vault's balance is the ledger's 
 from collections.abc import Callable
 from typing import Final
 
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import CallRevertedError, Chain
 from settlement.chain.deploy import Deployment
 from settlement.chain.reverts import in_words
 from settlement.orders.catalog import Catalog, Token
 from settlement.orders.nonces import NS
 from settlement.orders.withdrawals import lasts_max_s
+from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import SignedWithdrawal
 
 READY_AT: Final = 32

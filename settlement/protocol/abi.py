@@ -1,4 +1,4 @@
-"""Which ABI and bytecode do we deploy? Load the compiled contracts that are committed.
+"""Which ABI and bytecode do we deploy, and how is a contract called? By what is committed.
 
 ``settlement/contracts/build_artifacts.py`` writes them; a test recompiles and demands equal bytes.
 """
@@ -7,6 +7,10 @@ import json
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from eth_abi.abi import encode
+
+from settlement.protocol.eip712 import keccak256
 
 _FOLDER: Final = Path(__file__).resolve().parents[1] / "contracts" / "artifacts"
 
@@ -53,6 +57,23 @@ def abi_entry(contract: str, kind: str, name: str) -> dict[str, Any]:
 def abi_types(contract: str, kind: str, name: str) -> list[str]:
     """Return the canonical input types of an ABI entry, tuples written out."""
     return [_canonical(field) for field in abi_entry(contract, kind, name)["inputs"]]
+
+
+def encode_call(name: str, *args: Any, contract: str = "Exchange") -> bytes:
+    """Return calldata for function ``name`` of ``contract``; types come from the committed ABI.
+
+    Structs are tuples in the ABI's order, addresses 20 bytes. Raises ``KeyError`` for an unknown
+    function and ``eth_abi.exceptions.EncodingError`` for arguments that do not fit.
+    """
+    types = abi_types(contract, "function", name)
+    selector = keccak256(f"{name}({','.join(types)})".encode())[:4]
+    return selector + encode(types, args)
+
+
+def encode_deployment(contract: str, *args: Any) -> bytes:
+    """Return creation code and constructor arguments of ``contract``: what a deployment sends."""
+    types = abi_types(contract, "constructor", "")
+    return artifact(contract).bytecode + encode(types, args)
 
 
 def _canonical(field: dict[str, Any]) -> str:

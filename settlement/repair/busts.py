@@ -5,28 +5,13 @@ back between the two accounts and the fees, and the trade's number is in the att
 do not come back.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from engine.commands import Kind, command
-from engine.events import EventKind
-from engine.frames import Committed, Frame
 from engine.types import MoneyFlag
-from settlement.batches.encode import SettledTrade, signed_fee_pips
+from settlement.batches.encode import Bust, SettledTrade, signed_fee_pips
 from settlement.orders.catalog import Catalog
-from settlement.protocol.evidence import KeyUse, TradeBusted, decode
-
-
-class Bust(NamedTuple):
-    """A trade that has to be undone, and what the contract said about it."""
-
-    trade: SettledTrade
-    reason: str
-
-    def words(self) -> dict[str, int | str]:
-        """Return what a log line says about it."""
-        return {"trade": self.trade.trade_id, "reason": self.reason}
+from settlement.protocol.evidence import KeyUse, TradeBusted
 
 
 def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
@@ -62,23 +47,3 @@ def bust_evidence(bust: Bust) -> TradeBusted:
         if order.signer != order.account
     )
     return TradeBusted(trade.trade_id, bust.reason, keys)
-
-
-def busted_by(frame: Frame) -> TradeBusted | None:
-    """Return which trade ``frame`` has undone; None for any other command."""
-    if frame.command["kind"] != Kind.BUST or not len(frame.events):
-        return None
-    if frame.answer[0]["kind"] != EventKind.TRADE_BUSTED:
-        return None
-    return _named(frame.attachment)
-
-
-def busted_at(batch: Committed, sequence: int) -> TradeBusted:
-    """Return which trade command ``sequence`` of ``batch``, a BUST, has undone."""
-    return _named(batch.attachments[sequence - batch.first_sequence])
-
-
-def _named(raw: bytes) -> TradeBusted:
-    attachment = decode(raw)
-    assert isinstance(attachment, TradeBusted), "a bust names its trade"
-    return attachment

@@ -7,11 +7,10 @@ What is left is tried again, so that trades which only made sense after it are f
 
 from typing import NamedTuple
 
-from settlement.batches.encode import Header, SettledTrade, encode_batch
+from settlement.batches.encode import Bust, Header, SettledTrade, encode_batch
 from settlement.chain.chain import Chain
 from settlement.chain.reverts import why_refused
 from settlement.orders.catalog import Catalog
-from settlement.repair.busts import Bust
 
 
 class Verdict(NamedTuple):

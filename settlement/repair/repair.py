@@ -8,10 +8,10 @@ the outbox, what is busted is in the journal, and the rest is found again.
 
 from collections.abc import Callable
 
+from settlement.batches.encode import Bust
 from settlement.batches.sealer import Sealer
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import BatchRefused, Submitter
-from settlement.repair.busts import Bust
 from settlement.repair.culprits import Quarantine, Verdict
 
 

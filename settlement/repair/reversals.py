@@ -22,6 +22,7 @@ from engine.events import EventKind
 from engine.frames import Committed, Frame
 from settlement.batches.builder import Payout
 from settlement.chain.chain import Chain
+from settlement.orders.withdrawals import OpenWithdrawal
 from settlement.outbox.actions import Action, ActionKind, ActionState
 from settlement.outbox.outbox import Outbox
 from settlement.protocol.abi import abi_types
@@ -64,22 +65,6 @@ class LatePayment(NamedTuple):
     account: bytes
     token: bytes
     amount: int
-
-
-class OpenWithdrawal(msgspec.Struct):
-    """One that was debited and neither paid for good nor given back."""
-
-    sequence: int
-    account: bytes
-    token: bytes
-    amount: int
-    taken: int = 0
-    """Pips of it that an exit took from the vault."""
-
-    @property
-    def left(self) -> int:
-        """Return the pips that are still its owner's."""
-        return self.amount - self.taken
 
 
 class _Memory(msgspec.Struct):

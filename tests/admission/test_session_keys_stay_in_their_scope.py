@@ -4,9 +4,9 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.batches.encode import SettledTrade
+from settlement.batches.encode import Bust, SettledTrade
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
-from settlement.repair.busts import Bust, bust_command, bust_evidence
+from settlement.repair.busts import bust_command, bust_evidence
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,

@@ -23,7 +23,7 @@ from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.sequencer.pipeline import receipts_of
 from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
-from gateway.api.services import BatchView, Services
+from gateway.api.services import Services
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.metrics import Metrics
@@ -33,6 +33,7 @@ from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
+from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.chain.signer import SecretSigner

@@ -9,8 +9,9 @@ import pytest
 from fastapi import APIRouter
 
 from engine.types import Outcome
+from gateway.http.networks import network_of
 from gateway.http.problems import STATUS, Rejected
-from gateway.trading.budgets import Budgets, RateLimits, network_of
+from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SESSION_SECONDS
 from settlement.protocol.eip712 import ORDER_TYPE
 from tests.api.rig import OPERATOR, START_NS, House, Wallet

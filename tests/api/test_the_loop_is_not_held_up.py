@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.types import Side
-from gateway.api.services import BatchView
 from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
 from gateway.views.books import Book, level_rows
 from gateway.views.channels import Message
-from gateway.views.trade_states import TradeStates
+from gateway.views.trade_states import BatchView, TradeStates
 from settlement.ports import TradeState
 from tests.api.rig import House, served
 

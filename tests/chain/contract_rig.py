@@ -15,17 +15,9 @@ from eth_tester.exceptions import TransactionFailed
 from web3 import EthereumTesterProvider, Web3
 from web3.logs import DISCARD
 
-from settlement.batches.encode import (
-    GENESIS_HEAD,
-    EncodedBatch,
-    Header,
-    SettledTrade,
-    encode_batch,
-    encode_call,
-    encode_deployment,
-)
+from settlement.batches.encode import GENESIS_HEAD, EncodedBatch, Header, SettledTrade, encode_batch
 from settlement.protocol import eip712
-from settlement.protocol.abi import abi_types, artifact
+from settlement.protocol.abi import abi_types, artifact, encode_call, encode_deployment
 from settlement.protocol.eip712 import keccak256
 from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 

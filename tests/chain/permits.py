@@ -4,8 +4,8 @@ from typing import Final
 
 from eth_account import Account
 
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import Chain
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import address_of_secret
 
 FOREVER: Final = 2**48

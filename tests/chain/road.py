@@ -17,7 +17,6 @@ from engine.journal.storage import DirectoryStorage
 from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import Limits, Side
-from settlement.batches.encode import encode_call
 from settlement.batches.sealer import GAS_MAX, Sealing
 from settlement.chain.chain import Chain, Receipt, Sending
 from settlement.chain.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
@@ -30,6 +29,7 @@ from settlement.outbox.actions import ActionState
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import Policy
 from settlement.protocol import eip712
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
 from settlement.protocol.evidence import (
     ZERO_REF,

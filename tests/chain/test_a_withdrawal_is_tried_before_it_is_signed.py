@@ -3,9 +3,9 @@
 import pytest
 
 from engine.commands import Kind, command
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import ActionKind
+from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import WithdrawalReturned
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, CAROL, DELAYS, Road, transact

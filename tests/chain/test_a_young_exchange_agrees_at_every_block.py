@@ -10,12 +10,12 @@ import structlog
 
 from engine.sequencer.pipeline import Pipeline
 from settlement.audit.reconcile import Reconciler
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import DevChain
 from settlement.chain.reverts import why_refused
 from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.withdrawals import Withdrawals
+from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock
 from tests.chain.road import ALICE, DELAYS, Road
 
@@ -33,7 +33,8 @@ def reconciler(road: Road, exchange: bytes) -> Reconciler:
     return Reconciler(
         road.chain,
         road.outbox,
-        road.settler,
+        road.settler.sealer,
+        road.settler.returns,
         road.catalog,
         deployment,
         lambda: road.engine,

@@ -8,12 +8,12 @@ import pytest
 from engine.types import Side
 from settlement.batches.acknowledgements import Acknowledgement, Acknowledger
 from settlement.batches.decode import OpenedBatch, open_batch
-from settlement.batches.encode import encode_call
 from settlement.batches.log_items import item_of
 from settlement.chain.chain import CallRevertedError
 from settlement.chain.dev.devchain import start_devchain
 from settlement.chain.reverts import in_words
 from settlement.protocol import merkle
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import acknowledgement_digest
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, BOND, LANE, Road, transact

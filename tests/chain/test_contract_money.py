@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from web3 import Web3
 
-from settlement.batches.encode import encode_call
 from settlement.protocol import eip712
+from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
 from settlement.protocol.evidence import ZERO_REF, SignedWithdrawal
 from tests.chain.contract_rig import EXIT_DELAY, OPERATOR, Refused, Rig, chain, rig, wallet

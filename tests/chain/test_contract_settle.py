@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from engine.types import FEE_MAX_PPM
-from settlement.batches.encode import SettledTrade, encode_call, lane_half
+from settlement.batches.encode import SettledTrade, lane_half
 from settlement.protocol import eip712
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import KeyGrant
 from settlement.protocol.evidence import OrderBits, SignedOrder
 from tests.chain.contract_model import Mirror, RefusedError

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from settlement.batches.encode import encode_call
 from settlement.chain.deploy import (
     Deployment,
     DeploymentError,
@@ -15,6 +14,7 @@ from settlement.chain.deploy import (
 )
 from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
 from settlement.chain.signer import SecretSigner
+from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, transfer
 from tests.chain.road import ACKNOWLEDGER, BOND, DEPLOYER, OPERATOR, deployed, number
 from tests.chain.test_submitter_faults import CutChain, PowerCut

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.commands import Kind
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import DevChain
 from settlement.chain.signer import Signer
+from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import DepositEvidence, decode
 from tests.chain.conftest import Clock
 from tests.chain.permits import deposit_with_permit

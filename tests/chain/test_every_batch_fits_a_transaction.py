@@ -10,23 +10,21 @@ from hypothesis import strategies as st
 
 from settlement.batches.builder import Draft, Group, carried
 from settlement.batches.encode import (
-    CALLDATA_MAX,
     GENESIS_HEAD,
-    TRANSACTION_GAS_MAX,
     EncodedBatch,
     Header,
     SettledTrade,
     calldata_size,
     encode_batch,
-    encode_call,
     gas_bound,
 )
 from settlement.batches.sealer import GAS_MAX
 from settlement.chain.chain import Sending
 from settlement.chain.deploy import Deployment, TokenPlan, deploy
 from settlement.chain.dev.devchain import DevChain
-from settlement.chain.signer import Transaction
+from settlement.chain.signer import CALLDATA_MAX, TRANSACTION_GAS_MAX, Transaction
 from settlement.protocol import eip712
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import KeyGrant, keccak256
 from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 from tests.chain.conftest import Clock

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine.types import Side
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Call
 from settlement.outbox.outbox import Outbox
+from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import ZERO_REF
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, LANE, NS, OPERATOR, Road

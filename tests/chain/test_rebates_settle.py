@@ -11,9 +11,10 @@ from engine.commands import Kind, command
 from engine.events import EventKind, Events
 from engine.types import Outcome, Phase, Side
 from settlement.audit.proofs import why_refused
-from settlement.batches.encode import encode_call, signed_fee_pips
+from settlement.batches.encode import signed_fee_pips
 from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.outbox import ActionState
+from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import ZERO_REF, TradeBusted
 from settlement.repair.busts import bust_command
 from tests.chain.conftest import Clock, until

@@ -11,8 +11,8 @@ import pytest
 
 from engine.types import Side
 from settlement.audit.proofs import TradeReceipt, header_of, why_refused
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import DevChain
+from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, LANE, Road
 

@@ -10,8 +10,8 @@ import pytest
 from engine.commands import Kind, command
 from engine.types import Side
 from settlement.audit.reconcile import Difference, Reconciler
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import start_devchain
+from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import ExitEvidence
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, Road, transact
@@ -34,7 +34,8 @@ def reconciler(road: Road) -> Reconciler:
     return Reconciler(
         road.chain,
         road.outbox,
-        road.settler,
+        road.settler.sealer,
+        road.settler.returns,
         road.catalog,
         road.deployment,
         lambda: road.engine,

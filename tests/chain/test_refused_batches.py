@@ -7,9 +7,9 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import Action, ActionKind, ActionState
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import countersignature_digest
 from settlement.protocol.evidence import WithdrawalPaid, WithdrawalReturned
 from settlement.repair.busts import bust_command, bust_evidence

@@ -92,7 +92,8 @@ def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(road: Road):
     judge = Reconciler(
         road.chain,
         road.outbox,
-        road.settler,
+        road.settler.sealer,
+        road.settler.returns,
         road.catalog,
         road.deployment,
         lambda: road.engine,

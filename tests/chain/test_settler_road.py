@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine.events import EventKind
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.ports import TradeState
+from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
 from settlement.protocol.eip712 import KeyGrant, grant_digest
 from settlement.watching.watcher import (

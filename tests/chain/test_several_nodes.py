@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import CallRevertedError, ChainUnavailableError
 from settlement.chain.dev.devchain import start_devchain
 from settlement.chain.quorum import NodesDisagreeError, QuorumChain
 from settlement.outbox.actions import ActionState
+from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, Road
 

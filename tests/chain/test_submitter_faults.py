@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import Sent
 from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Batch, Call
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import BatchRefused, HeadMismatch, Policy, Submitter
+from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, NS, OPERATOR, Road, transact
 

@@ -11,11 +11,11 @@ from eth_account import Account
 from eth_account.typed_transactions import TypedTransaction
 from hexbytes import HexBytes
 
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import Sent
 from settlement.chain.dev.devchain import DevChain
 from settlement.chain.reverts import why_refused
 from settlement.outbox.actions import ActionKind, ActionState
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import (
     KeyGrant,
     countersignature_digest,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from engine.types import Side
-from settlement.batches.encode import TRANSACTION_GAS_MAX
 from settlement.batches.sealer import TOO_LARGE_PATIENCE_NS
 from settlement.chain.chain import Sending, Sent
 from settlement.chain.dev.devchain import DevChain
+from settlement.chain.signer import TRANSACTION_GAS_MAX
 from settlement.outbox.actions import ActionKind, ActionState, Call
 from settlement.outbox.troubles import ClocksDiffer, TooLarge, Unsent
 from tests.chain.conftest import Clock, until

@@ -21,7 +21,6 @@ from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Side
 from merchants.records.database import open_database
 from merchants.records.refusal import Refusal
-from merchants.sales.arrivals import Transfer
 from merchants.sales.invoices import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants
@@ -32,7 +31,7 @@ from settlement.orders.admission import EXPIRY_MAX_S, Admission
 from settlement.orders.catalog import Catalog
 from settlement.orders.nonces import Refused
 from settlement.orders.session_keys import KeyBook
-from settlement.ports import Balance, TradeState
+from settlement.ports import Balance, TradeState, Transfer
 from settlement.protocol.eip712 import (
     Domain,
     address_of_secret,

@@ -8,8 +8,8 @@ from engine.types import Outcome, Side
 from gateway.node.node import Stack, sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE
 from gateway.sandbox.wallet import Wallet
-from settlement.batches.encode import encode_call
 from settlement.chain.dev.devchain import dev_secret
+from settlement.protocol.abi import encode_call
 from settlement.watching.watcher import REORG_BLOCKS_MAX
 from tests.road.test_an_orderly_stop_settles_first import funded
 

@@ -110,7 +110,7 @@ class Chained(House):
             keys=self.keys,
             deposit_book=self.book,
             unbooked=Unbooked(self.outbox),
-            merchants=self.till,
+            payments=self.till,
             reconciliation=quiet,
             listeners=(),
         )

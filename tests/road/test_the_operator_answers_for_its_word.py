@@ -12,10 +12,10 @@ from gateway.sandbox.funding import fill_wallet, number_at
 from gateway.sandbox.routes import SandboxShop
 from gateway.sandbox.wallet import Wallet
 from merchants.sales.reference_prices import PriceTerms
-from settlement.batches.encode import encode_call
 from settlement.chain.chain import CallRevertedError
 from settlement.chain.dev.devchain import dev_secret
 from settlement.chain.reverts import in_words
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import acknowledgement_digest
 from tests.chain.conftest import until
 from tests.chain.permits import deposit_with_permit

@@ -122,7 +122,7 @@ class Watched(House):
             keys=self.keys,
             deposit_book=self.deposit_book,
             unbooked=self.unbooked,
-            merchants=self.till,
+            payments=self.till,
             reconciliation=shown,
             listeners=(),
         )

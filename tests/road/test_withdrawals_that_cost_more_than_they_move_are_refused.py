@@ -5,9 +5,8 @@ import asyncio
 import msgspec
 
 from engine.types import Outcome
-from settlement.orders.withdrawals import EXIT_MARGIN_S, Withdrawals, lasts_max_s
+from settlement.orders.withdrawals import EXIT_MARGIN_S, OpenWithdrawal, Withdrawals, lasts_max_s
 from settlement.protocol.eip712 import withdrawal_digest
-from settlement.repair.reversals import OpenWithdrawal
 from tests.admission.rig import ALICE, BOB, DOMAIN, START, TOKEN, USD
 from tests.road.rig import House
 

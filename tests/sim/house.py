@@ -189,7 +189,8 @@ class House:
         reconciler = Reconciler(
             node,
             self.outbox,
-            self.settler,
+            self.settler.sealer,
+            self.settler.returns,
             self.catalog,
             deployment,
             lambda: self.engine,
@@ -216,7 +217,7 @@ class House:
             keys=self.keys,
             deposit_book=self.deposit_book,
             unbooked=self.unbooked,
-            merchants=self.merchants,
+            payments=self.merchants,
             reconciliation=self.reconciliation,
             listeners=(self.desk,),
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.commands import Kind, command
 from engine.receipt import Receipt
 from engine.types import ALL_MARKETS, Phase
-from settlement.batches.encode import encode_call
+from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import SignedOrder
 from tests.sim.house import NS, House
 from tests.sim.people import MIDDLE, Placed, Trader, is_final

@@ -14,7 +14,7 @@ import msgspec
 from engine.receipt import Receipt
 from engine.types import Outcome
 from merchants.webhooks.egress import Answer
-from settlement.batches.encode import encode_call
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import (
     Domain,
     address_of_secret,

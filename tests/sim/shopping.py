@@ -7,7 +7,7 @@ from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
 from merchants.service import InvoiceCreated
 from merchants.stores.stores import StoreCreated, StoreRequest
-from settlement.batches.encode import encode_call
+from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import address_of_secret, grant_digest, sign
 from tests.sim.house import NS, SYMBOL, House
 from tests.sim.witness import Violated

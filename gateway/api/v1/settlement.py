@@ -6,12 +6,12 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from engine.types import Outcome
 from gateway.api.dependencies import Here, charged
-from gateway.api.services import BatchView
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import hexed
 from gateway.api.v1.openapi import Answer, documented
 from gateway.http.problems import Rejected
 from gateway.views.market_data import settlement_row
+from gateway.views.trade_states import BatchView
 
 BATCHES_LIMIT_MAX: Final = 200
 

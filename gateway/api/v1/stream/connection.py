@@ -31,8 +31,8 @@ from gateway.api.v1.stream.frames import (
 )
 from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.http.lifecycle import Lifecycle
+from gateway.http.networks import network_of
 from gateway.http.problems import TYPE_PREFIX, Rejected
-from gateway.trading.budgets import network_of
 from gateway.trading.order_entry import Recovery, cancel_order, checked_order, submit_order
 from gateway.trading.sessions import Session
 from gateway.views.channels import Message, Sendable

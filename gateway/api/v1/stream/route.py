@@ -7,8 +7,8 @@ from fastapi import APIRouter, WebSocket
 from engine.types import Outcome
 from gateway.api.dependencies import Here, Life, Signers, client_of
 from gateway.api.v1.stream.connection import Connection, hanging_up
+from gateway.http.networks import network_of
 from gateway.http.problems import Rejected, problem_response
-from gateway.trading.budgets import network_of
 
 CONNECTIONS_MAX: Final = 5_000
 
