@@ -302,6 +302,10 @@ class Exchange:
         """Return the least pips of ``token`` that are paid out."""
         return self._withdrawals.least(token)
 
+    def is_lost(self, to: bytes) -> bool:
+        """Return whether what is paid to ``to`` is lost: nobody, a contract of ours, a token."""
+        return self._withdrawals.is_lost(to) or self.catalog.token_by_address(to) is not None
+
     def key_notional_left(self, account: bytes, key: bytes) -> int | None:
         """Return what a session key may still trade; None while it is not known yet."""
         return self._admission.key_notional_left(account, key)

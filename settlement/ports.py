@@ -114,6 +114,9 @@ class ExchangePort(Protocol):
     def least_withdrawal(self, token: Token) -> int:
         """Return the least pips of ``token`` that are paid out."""
 
+    def is_lost(self, to: bytes) -> bool:
+        """Return whether what is paid to ``to`` is lost: nobody, a contract of ours, a token."""
+
     def key_notional_left(self, account: bytes, key: bytes) -> int | None:
         """Return quote pips that a session key may still trade; None while it is not known yet."""
 

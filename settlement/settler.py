@@ -258,10 +258,13 @@ def open_settler(
     """Return a settler for ``deployment`` with all its parts; ``signer`` is the operator."""
     exchange = deployment.exchange
     block, depth = deployment.deploy_block, policy.confirmations
-    trial = TransferTrial(chain, catalog, deployment, sealing.exit_delay_s, now_ns)
+    submitter = Submitter(chain, outbox, signer, exchange, policy, now_ns)
+    trial = TransferTrial(
+        *(chain, catalog, deployment, sealing.exit_delay_s, now_ns),
+        newest=lambda: submitter.newest,
+    )
     returns = Returns(chain, outbox, exchange, block, depth, trial)
     sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing, returns)
-    submitter = Submitter(chain, outbox, signer, exchange, policy, now_ns)
     quarantine = Quarantine(chain, exchange, signer.address, catalog)
     return Settler(
         outbox,

@@ -310,10 +310,8 @@ class Stack:
         self.acknowledger = Acknowledger(domain, acknowledging_signer(settings.directory))
 
     def _rules_of_withdrawals(self) -> Withdrawals:
-        deployment = self.deployment
         return Withdrawals(
-            frozenset(deployment.contracts.values())
-            | {token.address for token in deployment.tokens},
+            self.deployment.ours,
             {token.symbol: token.least_withdrawal_pips for token in self.settings.tokens},
             self.settler.returns,
             self.exit_delay_s,

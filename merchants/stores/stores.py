@@ -42,8 +42,6 @@ API_KEY_SIZE: Final = 32
 STORE_OF_KEY: Final = "SELECT 1 FROM stores WHERE api_key_hash = ?"
 WEBHOOK_SECRET_SIZE: Final = 32
 
-ZERO_ADDRESS: Final = bytes(20)
-
 TypedFields = list[dict[str, str]]
 
 
@@ -184,7 +182,7 @@ class Accounts:
         market = self._exchange.catalog.market(request.market)
         if market is None:
             return Refusal(Outcome.UNKNOWN_MARKET, {"market": request.market})
-        if self._is_nobodys(request.wallet):
+        if self._exchange.is_lost(request.wallet):
             return Refusal(Outcome.BAD_WALLET, {"wallet": "0x" + request.wallet.hex()})
         unreachable = self._egress.refusal(request.webhook_url) if request.webhook_url else ""
         if unreachable:
@@ -244,12 +242,6 @@ class Accounts:
             return Refusal(Outcome.FLOOR_MISSING, {"why": why})
         price_pips = market.quote_pips(1, ticks) * PIPS_PER_TOKEN // market.lot_pips
         return max(1, price_pips // FLOOR_DIVISOR)
-
-    def _is_nobodys(self, wallet: bytes) -> bool:
-        """Return whether what is paid to ``wallet`` is lost: zero, the exchange, a token."""
-        catalog, domain = self._exchange.catalog, self._exchange.domain
-        tokens = {token.address for token in catalog.tokens}
-        return wallet in {ZERO_ADDRESS, domain.contract, *tokens}
 
     def approve(self, store_id: str, signature: bytes) -> Store | Refusal:
         """Take the wallet's signature over the grant and see that the contract gets it.

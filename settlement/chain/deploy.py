@@ -116,6 +116,12 @@ class Deployment(NamedTuple):
         }
         return {name: address for name, address in named.items() if address}
 
+    @property
+    def ours(self) -> frozenset[bytes]:
+        """Return whom nobody may pay: what a contract of ours or a listed token holds is lost."""
+        tokens = (token.address for token in self.tokens)
+        return frozenset((*self.contracts.values(), self.invoice_implementation, *tokens))
+
     def save(self, path: Path) -> None:
         """Write the record so that a crash leaves the old one or the new one."""
         fields = {

@@ -73,7 +73,7 @@ class Withdrawals:
     def refusal(self, withdrawal: SignedWithdrawal, token: Token, now_ns: int) -> Refused | None:
         """Return why ``withdrawal`` is not taken, whatever its account has."""
         to = withdrawal.to
-        if to == NOBODY or to in self._contracts or to == token.address:
+        if self.is_lost(to) or to == token.address:
             detail = {"to": f"0x{to.hex()}", "why": "what is paid there is lost"}
             return Refused(Outcome.BAD_RECEIVER, detail)
         latest = now_ns // NS + self._lasts_max_s
@@ -89,6 +89,10 @@ class Withdrawals:
         if found is not None:
             return Refused(Outcome.WITHDRAWAL_OPEN, {"sequence": str(found.sequence)})
         return None
+
+    def is_lost(self, to: bytes) -> bool:
+        """Return whether nobody can take out again what is paid to ``to``."""
+        return to == NOBODY or to in self._contracts
 
     def least(self, token: Token) -> int:
         """Return the least pips of ``token`` that are paid out."""

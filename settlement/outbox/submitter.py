@@ -9,9 +9,9 @@ compared with the outbox: the chain, not our memory, says what has happened.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from settlement.chain.chain import Block, BlockTag, Chain, ChainUnavailableError, Receipt, Sending
+from settlement.chain.chain import Block, Chain, ChainUnavailableError, Receipt, Sending
 from settlement.chain.reverts import why_refused
-from settlement.chain.signer import CALLDATA_MAX, TRANSACTION_GAS_MAX, Signer, Transaction
+from settlement.chain.signer import Signer, Transaction
 from settlement.outbox.actions import (
     Action,
     ActionKind,
@@ -22,7 +22,8 @@ from settlement.outbox.actions import (
     batch_number,
 )
 from settlement.outbox.outbox import IN_FLIGHT, Outbox
-from settlement.outbox.troubles import ClocksDiffer, Trouble, Unsent
+from settlement.outbox.preflight import EARLY_PAYOUT, HEAD_SELECTOR, Preflight, Verdict
+from settlement.outbox.troubles import Trouble, Unsent
 from settlement.protocol.eip712 import keccak256
 
 GENESIS_HEAD: Final = bytes(32)
@@ -30,23 +31,7 @@ REORG_BLOCKS_MAX: Final = 64
 """What is in a block this deep is not looked after any more: two epochs of Ethereum. A chain that
 forgets more than that has to be looked at by a human."""
 
-EARLY: Final = "CloseTimeTooLate("
-"""The chain's time is not there yet: the batch waits, and nothing is wrong with it."""
-
-CLOCK_TOLERANCE_S: Final = 15
-"""So much later than its block a batch may close; the contract's."""
-
-EARLY_PAYOUT: Final = "LogNotSettled("
-"""A withdrawal that came before the batches it stands behind waits for them."""
-
-GAS_CEILING_MIN: Final = 1 << 20
-"""A node that says its blocks hold less is not believed: no exchange could run there."""
-
-TRIED: Final = (ActionKind.WITHDRAWAL, ActionKind.SWEEP, ActionKind.GRANT)
-"""What is tried by a call before gas is spent on it, as batches are."""
-
 VOID_GAS: Final = 21_000
-HEAD_SELECTOR: Final = keccak256(b"head()")[:4]
 
 
 class Policy(NamedTuple):
@@ -122,26 +107,31 @@ class Submitter:
         self.halted: Halt | None = None
         self.is_dear = False
         """Whether gas was dear when something was last to be signed."""
-        self.gas_ceiling = TRANSACTION_GAS_MAX
-        """What one transaction may use, as far as the newest block says."""
+        self._preflight = Preflight(
+            chain, outbox, signer.address, exchange, policy.bump_after_ns, now_ns
+        )
         self._reconciled = False
         self._followed: Block | None = None
-        self.newest = 0
-        """The highest block that any node has shown."""
         self._spent_since: dict[int, int] = {}
-        self._refused_since: dict[int, int] = {}
-        self._tried_at: dict[int, Block] = {}
-        """At which block what waits was last tried."""
         self.gas_price_wei = 0
         """What a unit of gas costs at the newest block, tip included."""
-        self._early: ClocksDiffer | None = None
         self._unsent: dict[int, Unsent] = {}
 
     @property
     def troubles(self) -> list[Trouble]:
         """Return what keeps transactions waiting now."""
-        early = [] if self._early is None else [self._early]
-        return [*early, *self._unsent.values()]
+        early = self._preflight.early
+        return [*([] if early is None else [early]), *self._unsent.values()]
+
+    @property
+    def gas_ceiling(self) -> int:
+        """Return what one transaction may use, as far as the newest block says."""
+        return self._preflight.gas_ceiling
+
+    @property
+    def newest(self) -> int:
+        """Return the highest block that any node has shown."""
+        return self._preflight.newest
 
     def step(self) -> bool:
         """Do what can be done now; return whether anything moved.
@@ -171,7 +161,7 @@ class Submitter:
 
     def is_too_large(self, action_id: int) -> bool:
         """Return whether no block can carry an action."""
-        return self._too_large(self._outbox.action(action_id)) is not None
+        return self._preflight.too_large(self._outbox.action(action_id)) is not None
 
     def resume(self) -> None:
         """The refused batch has been taken apart: go on."""
@@ -223,10 +213,10 @@ class Submitter:
         head = self._chain.head()
         # Without a new block nothing that was mined can have moved, and nothing has vanished.
         is_new = head != self._followed
-        self._followed, self.newest = head, max(self.newest, head.number)
+        self._followed = head
         moved = False
         if is_new:
-            self._learn_limit(head)
+            self._preflight.follow(head)
             self.gas_price_wei = self._chain.base_fee() + self.policy.tip_wei
             moved = self._look_back(head)
         out = self._outbox.in_flight(self.policy.in_flight_max)
@@ -234,12 +224,6 @@ class Submitter:
         for action in out:
             moved = self._find(action, is_new) or moved
         return moved
-
-    def _learn_limit(self, head: Block) -> None:
-        """Stay a sixteenth below what a block holds: the limit moves with every block."""
-        room = head.gas_limit - head.gas_limit // 16
-        if room >= GAS_CEILING_MIN:
-            self.gas_ceiling = min(room, TRANSACTION_GAS_MAX)
 
     def _look_back(self, head: Block) -> bool:
         """Are the blocks of what is mined still there, and how much is on top of them?"""
@@ -361,7 +345,7 @@ class Submitter:
         """
         room = self.policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
         sealed = self._outbox.names(ActionState.SEALED) if room > 0 else []
-        self._early = None
+        self._preflight.early = None
         if not sealed and not self.is_dear:
             return False
         tip, base_fee = self.policy.tip_wei, self._chain.base_fee()
@@ -386,111 +370,17 @@ class Submitter:
                 break  # They are in the order of decision, so all the others are younger.
             if action.error and self._has_landed(action, self._receipt_of(action)):
                 signed += 1  # What was sent before is in, though its nonce was given up.
-            elif self._is_welcome(action):
+                continue
+            verdict = self._preflight.verdict(action)
+            if verdict is Verdict.WELCOME:
                 nonce = self._nonce() if action.nonce is None else action.nonce
                 self._sign_at(action, nonce, fee, tip)
                 signed += 1
-            else:
-                batches_wait = batches_wait or kind is ActionKind.BATCH
+            elif kind is ActionKind.BATCH:
+                batches_wait = True
+                if verdict is Verdict.REFUSED:
+                    self.halted = self._halt_on_record()
         return signed > 0
-
-    def _is_welcome(self, action: Action) -> bool:
-        """Would the contract take it now? Asked before gas is spent on it."""
-        if action.kind is ActionKind.BATCH:
-            return self._is_batch_welcome(action)
-        return action.kind not in TRIED or self._is_call_welcome(action)
-
-    def _is_batch_welcome(self, action: Action) -> bool:
-        """Only the next batch can be tried; what follows a batch in flight is signed on trust."""
-        ours = self._outbox.batch(batch_number(action.key))
-        assert ours is not None
-        reason = self._too_large(action)
-        if reason is None:
-            if self._chain.call(self._exchange, HEAD_SELECTOR) != ours.batch.prev_head:
-                assert self._followed is not None
-                return ours.batch.close_time <= self._followed.timestamp + CLOCK_TOLERANCE_S
-            reason = self._refusal_of(action)
-            if reason is not None and action.id in self._refused_since:
-                # One that lags would refuse it as well: ask a node that has the newest block.
-                reason = self._refusal_of(action, self.newest)
-            if reason is not None and reason.startswith(EARLY):
-                reason = self._refusal_in_time(action, ours)
-        if reason is None:
-            self._refused_since.pop(action.id, None)
-            return True
-        if not reason.startswith(EARLY) and self._has_lasted(action, reason):
-            self._outbox.refused(action.id, reason, self._now_ns())
-            self.halted = BatchRefused(ours.batch.number, b"", reason)
-        return False
-
-    def _refusal_in_time(self, action: Action, ours: BatchState) -> str | None:
-        """The newest block is too old for it: would one that is made now refuse it?
-
-        A chain that mines only when asked says so of its pending block. Where none is to be had,
-        blocks come by themselves.
-        """
-        try:
-            reason = self._refusal_of(action, "pending")
-        except ChainUnavailableError:
-            reason = EARLY
-        if reason is not None and reason.startswith(EARLY):
-            assert self._followed is not None
-            ahead = ours.batch.close_time - self._followed.timestamp
-            self._early = ClocksDiffer(ours.batch.number, ahead)
-        return reason
-
-    def _is_call_welcome(self, action: Action) -> bool:
-        """Would the contract pay, sweep or grant it? To ask once a block is enough.
-
-        A withdrawal is refused for as long as it is ahead of the batches that it names.
-        """
-        head = self._followed
-        assert head is not None
-        if action.kind is ActionKind.SWEEP and self._is_swept_now(action):
-            return False
-        if self._tried_at.get(action.id) == head and action.id not in self._refused_since:
-            return False
-        self._tried_at[action.id] = head
-        reason = self._too_large(action) or self._refusal_of(action)
-        is_early = reason is not None and reason.startswith(EARLY_PAYOUT)
-        if reason is None or is_early:
-            self._refused_since.pop(action.id, None)
-        if reason is None:
-            del self._tried_at[action.id]
-            return True
-        if is_early or not self._has_lasted(action, reason):
-            return False
-        del self._tried_at[action.id]
-        self._outbox.refused(action.id, reason, self._now_ns())
-        return False
-
-    def _is_swept_now(self, action: Action) -> bool:
-        """Is another sweep of the same address on its way? It takes what there is to take."""
-        place = action.key.rpartition(":")[0]
-        out = self._outbox.names(*IN_FLIGHT, kind=ActionKind.SWEEP)
-        return any(key.rpartition(":")[0] == place for _, _, key in out)
-
-    def _refusal_of(self, action: Action, block: BlockTag = "latest") -> str | None:
-        return why_refused(self._chain, action.to, action.calldata, self._signer.address, block)
-
-    def _has_lasted(self, action: Action, reason: str) -> bool:
-        """A refusal has to last: a node can be behind, and a reorganisation can take back what pays
-        for it."""
-        now = self._now_ns()
-        since = self._refused_since.setdefault(action.id, now)
-        if now - since < self.policy.bump_after_ns:
-            self._note(action, reason)
-            return False
-        del self._refused_since[action.id]
-        return True
-
-    def _too_large(self, action: Action) -> str | None:
-        """Return why no block can carry a transaction, judged by its figures; None if one can."""
-        if action.gas_limit > self.gas_ceiling:
-            return f"{action.gas_limit} gas are more than a transaction's {self.gas_ceiling}"
-        if len(action.calldata) > CALLDATA_MAX:
-            return f"{len(action.calldata)} bytes are more than a transaction's {CALLDATA_MAX}"
-        return None
 
     def _nonce(self) -> int:
         stored = self._outbox.next_nonce()
@@ -540,7 +430,7 @@ class Submitter:
 
     def _not_taken(self, action: Action, reason: str) -> bool:
         """The node refuses a transaction: name it, and use up its nonce if it can never go."""
-        too_large = self._too_large(action)
+        too_large = self._preflight.too_large(action)
         if too_large is None or action.kind is not ActionKind.BATCH:
             self._unsent[action.id] = Unsent(action.kind, action.key, reason)
             return self._note(action, reason)

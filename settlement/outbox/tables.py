@@ -4,9 +4,12 @@ One SQLite file in write-ahead mode, fully synchronised: a commit that has retur
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
+
+WATCHED: Final = "watcher"
+"""Name of a stored position: the first block whose logs have not been dealt with."""
 
 tables = sa.MetaData()
 

@@ -3,6 +3,10 @@
 What can be known before there is a signature that anybody may use: whether it still lasts, and not
 longer than an exit; whether its owner has asked for the same money by an exit; and whether its
 token lets the custodian pay that receiver. The vault's balance is the ledger's affair.
+
+All of it is asked at the highest block that is known, as ``settlement.outbox.preflight`` does: a
+node that lags would not see the exit, nor the tokens that have come since, and what is refused here
+is final.
 """
 
 from collections.abc import Callable
@@ -31,12 +35,15 @@ class TransferTrial:
         deployment: Deployment,
         exit_delay_s: int,
         now_ns: Callable[[], int],
+        newest: Callable[[], int],
     ) -> None:
+        """``newest`` returns the highest block that any node has shown, 0 before the first."""
         self._chain = chain
         self._catalog = catalog
         self._exchange, self._custodian = deployment.exchange, deployment.custodian
         self._lasts_max_s = lasts_max_s(exit_delay_s)
         self._now_ns = now_ns
+        self._newest = newest
 
     def __call__(self, withdrawal: SignedWithdrawal) -> str | None:
         """Return why it could not be paid; see ``settlement.repair.reversals.Trial``."""
@@ -45,22 +52,23 @@ class TransferTrial:
             return f"Expired({withdrawal.expiry}, {now_ns // NS})"
         if withdrawal.expiry > now_ns // NS + self._lasts_max_s:
             return f"it lasts longer than {self._lasts_max_s} s"
-        if self._is_leaving(withdrawal):
+        block = max(self._newest(), self._chain.head().number)
+        if self._is_leaving(withdrawal, block):
             return "an exit of the same money is open"
         token = self._catalog.token_by_address(withdrawal.token)
         assert token is not None, "it was debited"
-        return self._refusal_of(withdrawal, token)
+        return self._refusal_of(withdrawal, token, block)
 
-    def _is_leaving(self, withdrawal: SignedWithdrawal) -> bool:
+    def _is_leaving(self, withdrawal: SignedWithdrawal, block: int) -> bool:
         """Has its owner an exit that the ledger need not know of yet?"""
         call = encode_call("exitOf", withdrawal.account, withdrawal.token)
-        return any(self._chain.call(self._exchange, call)[READY_AT:])
+        return any(self._chain.call(self._exchange, call, block)[READY_AT:])
 
-    def _refusal_of(self, withdrawal: SignedWithdrawal, token: Token) -> str | None:
+    def _refusal_of(self, withdrawal: SignedWithdrawal, token: Token, block: int) -> str | None:
         raw = token.raw_of(withdrawal.amount)
         call = encode_call("transfer", withdrawal.to, raw, contract="TestToken")
         try:
-            answer = self._chain.call(token.address, call, sender=self._custodian)
+            answer = self._chain.call(token.address, call, block, self._custodian)
         except CallRevertedError as refused:
             return in_words(refused.output) or refused.reason or "the token refuses"
         # A token may answer nothing at all; what answers must answer yes.

@@ -17,10 +17,8 @@ from typing import Final, NamedTuple
 
 from settlement.chain.chain import Block, Chain, ChainUnavailableError, Log, LogFilter
 from settlement.outbox.outbox import Outbox
+from settlement.outbox.tables import WATCHED
 from settlement.protocol.eip712 import KeyGrant, keccak256
-
-CURSOR: Final = "watcher"
-"""Name of the stored position: the first block that has not been dealt with."""
 
 FILTERED_MAX: Final = 200
 """Most receivers that a node is asked about by name; with more it shows all transfers, and they are
@@ -282,7 +280,7 @@ class Watcher:
     @property
     def cursor(self) -> int:
         """Return the first block that has not been dealt with."""
-        stored = self._outbox.cursor(CURSOR)
+        stored = self._outbox.cursor(WATCHED)
         return self._deploy_block if stored is None else stored
 
     def poll(self) -> Poll:
@@ -314,7 +312,7 @@ class Watcher:
         goes away."""
         self._again_from = poll.upto
         if poll.upto > self.cursor:
-            self._outbox.move_cursor(CURSOR, poll.upto)
+            self._outbox.move_cursor(WATCHED, poll.upto)
         while self._newest and self._newest[0].block.number < poll.upto - REORG_BLOCKS_MAX:
             self._newest.popleft()
 

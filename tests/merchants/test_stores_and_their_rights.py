@@ -20,6 +20,7 @@ from tests.merchants.rig import (
     MERCHANT_SECRET,
     TOKEN,
     USD,
+    VAULT,
     World,
 )
 
@@ -58,7 +59,7 @@ def test_only_the_wallet_approves(world):
     assert unknown.outcome == Outcome.UNKNOWN_STORE
 
 
-@pytest.mark.parametrize("wallet", [bytes(20), DOMAIN.contract, TOKEN, USD])
+@pytest.mark.parametrize("wallet", [bytes(20), DOMAIN.contract, VAULT, TOKEN, USD])
 def test_a_wallet_that_nobody_can_sign_for_is_refused(world, wallet):
     refusal = world.house.merchants.accounts.create(StoreRequest(wallet, "TOKEN-USD"))
     assert refusal.outcome == Outcome.BAD_WALLET

@@ -28,6 +28,7 @@ from tests.property.budget import Budget
 from tests.property.purse import Purse
 from tests.property.refusals import may_be_true
 from tests.property.shadow import Listing, Open, Shadow, toward
+from tests.property.switch import Switch
 from tests.property.turns import Turns
 
 SELF_MODES = int(OrderFlag.SELF_DECREMENT)
@@ -55,6 +56,7 @@ class Audit:
         self.budget = Budget(limits, self.shadow)
         self.auction = Auctioneer(self.shadow, self.budget)
         self.purse = Purse(self.shadow)
+        self.switch = Switch(self.shadow, limits.work, lambda: self.time_ns)
         self.ids_seen: set[int] = set()
         self.incoming: Open | None = None
         self.whole: int | None = None
@@ -93,7 +95,7 @@ class Audit:
             EventKind.AMENDED: self.amended,
             EventKind.CANCELLED: self.cancelled,
             EventKind.CANCELLED_ALL: self.cancelled_all,
-            EventKind.CANCEL_AFTER_SET: self.deadline_set,
+            EventKind.CANCEL_AFTER_SET: self.switch.set,
             EventKind.UNCROSSED: self.auction.uncrossed,
         }
 
@@ -117,7 +119,7 @@ class Audit:
         for event in events:
             self.index += 1
             assert event["index"] == self.index, "I7: event numbers"
-        events = self.deadlines(events)
+        events = self.switch.fire(events)
         assert events or row["kind"] == Kind.CLOCK, "I7: a command without an answer"
         self.incoming, self.replaced, self.last_slot, self.swept = None, None, 0, 0
         self.budget.begin()
@@ -148,30 +150,6 @@ class Audit:
             assert may_be_true(self.shadow, row, why, self.time_ns), "refused"
         else:
             assert turn is not None, "nobody was to go first"
-
-    def deadlines(self, events: list[Row]) -> list[Row]:
-        """Take what time did before the command; return what the command did."""
-        shadow = self.shadow
-        due = sorted(a for a, at in shadow.deadlines.items() if at <= self.time_ns)
-        due = due[: self.limits.work]
-        meant = [order for order in shadow.everything() if order.account in due] if due else []
-        gone, left = meant[: self.limits.work], meant[self.limits.work :]
-        for account in {order.account for order in left}:
-            due.remove(account)
-            shadow.deadlines[account] = self.time_ns
-        for order, event in zip(gone, events, strict=False):
-            assert event["kind"] == EventKind.CANCELLED and event["order_id"] == order.order_id
-            assert event["outcome"] == Outcome.CANCELLED_AFTER, "the switch"
-            self.leave(event)
-        for account, event in zip(due, events[len(gone) :], strict=False):
-            count = sum(order.account == account for order in gone)
-            told = [event[name] for name in ("kind", "account", "market", "amount", "outcome")]
-            all_of_it = [EventKind.CANCELLED_ALL, account, ALL_MARKETS, count]
-            assert told == [*all_of_it, Outcome.CANCELLED_AFTER], "the switch"
-            del shadow.deadlines[account]
-        rest = events[len(gone) + len(due) :]
-        assert all(event["outcome"] != Outcome.CANCELLED_AFTER for event in rest), "too late"
-        return rest
 
     def finish(self, row: Row) -> None:
         """After the last event of a command nothing may be left to be done."""
@@ -226,16 +204,6 @@ class Audit:
         assert row["amount"] < Phase.DELISTED != listing.phase, "which phase"
         assert event["amount"] == self.auction.phase_after(row, event, listing.phase), "which phase"
         listing.phase = event["amount"]
-
-    # Money.
-
-    def deadline_set(self, row: Row, event: Row) -> None:
-        """A dead man's switch is set or taken back."""
-        assert event["amount"] == row["expiry_ns"] and event["account"] == row["account"]
-        self.shadow.deadlines.pop(event["account"], None)
-        if event["amount"]:
-            assert event["amount"] > self.time_ns, "it would have fired"
-            self.shadow.deadlines[event["account"]] = event["amount"]
 
     # Orders that come.
 
@@ -295,7 +263,7 @@ class Audit:
         """A stop waits."""
         order = self.incoming
         assert order is not None and order.trigger and self.budget.fills == 0, "what is armed here?"
-        self.like(event, order, order.trigger)
+        self.shadow.like(event, order, order.trigger)
         order.arrival = self.now()
         self.shadow.armed[order.order_id] = order
         self.incoming = None
@@ -307,18 +275,10 @@ class Audit:
         self.not_in_the_middle()
         self.turns.take(row, stop)
         assert stop.expiry_ns > self.time_ns, "a dead stop woke"
-        self.like(event, stop, stop.trigger)
+        self.shadow.like(event, stop, stop.trigger)
         del self.shadow.armed[stop.order_id]
         stop.trigger = 0
         self.begin(stop)
-
-    def like(self, event: Row, order: Open, order_left: int) -> None:
-        """Assert that an event describes ``order``."""
-        told = [event[n] for n in ("market", "side", "account", "order_id", "price_ticks")]
-        known = [order.market, order.side, order.account, order.order_id, order.price]
-        assert told == known, "whose order?"
-        assert event["amount"] == order.lots and event["maker_left"] == order.hidden, "I5: lots"
-        assert event["order_left"] == order_left
 
     def listing_of(self, order: Open) -> Listing:
         """Return the market of an order."""
@@ -341,7 +301,7 @@ class Audit:
         if order.display:
             order.lots = min(order.display, total)
             order.hidden = total - order.lots
-        self.like(event, order, 0)
+        self.shadow.like(event, order, 0)
         order.arrival = self.now()
         self.shadow.resting[order.order_id] = order
         self.incoming = None
@@ -350,7 +310,7 @@ class Audit:
         """The rest of an order is dropped, for a reason that is true."""
         order, why = self.incoming, event["outcome"]
         assert order is not None and order.lots > 0, "what is dropped?"
-        self.like(event, order, 0)
+        self.shadow.like(event, order, 0)
         first = self.shadow.first(order.market, 1 - order.side)
         sign = toward(order.side)
         meets = first is not None and sign * first.price <= sign * order.price
@@ -399,7 +359,7 @@ class Audit:
             assert order.all_lots == event[name], "I5: left"
             if order.order_id in self.shadow.resting:
                 self.after_loss(order)
-        self.move(event, taker, maker)
+        self.purse.traded(event, taker, maker)
         listing = self.shadow.listings[taker.market]
         listing.last = price
         self.turns.reach = self.turns.reach.and_price(price)
@@ -432,26 +392,8 @@ class Audit:
         order.lots = min(order.display, order.hidden)
         order.hidden -= order.lots
         assert order.lots > 0
-        self.like(event, order, 0)
+        self.shadow.like(event, order, 0)
         order.arrival = self.now(again=True)
-
-    def move(self, event: Row, taker: Open, maker: Open) -> None:
-        """I6: the buyer's debit is the seller's credit and the fees, exactly."""
-        listing, lots = self.shadow.listings[taker.market], event["amount"]
-        base_pips, notional = lots * listing.lot_pips, listing.notional(lots, event["price_ticks"])
-        rates = listing.taker_ppm, listing.maker_ppm
-        if event["outcome"] == Outcome.AUCTION:
-            rates = (max(listing.maker_ppm, 0),) * 2
-        names = ("fee_pips", "maker_fee_pips")
-        for order, name, ppm in zip((taker, maker), names, rates, strict=True):
-            size = notional * abs(ppm) // 10**6
-            fee = size if ppm >= 0 else -size
-            assert event[name] == fee, name
-            sign = toward(order.side)
-            self.shadow.owned[order.account, listing.base] += sign * base_pips
-            self.shadow.owned[order.account, listing.quote] -= sign * notional + fee
-            self.shadow.fees[listing.quote] += fee
-        assert event["fee_pips"] + event["maker_fee_pips"] >= 0, "I6: a rebate nobody paid"
 
     # Orders that shrink or go.
 
@@ -504,12 +446,12 @@ class Audit:
             if self.turns.expires(row, order, swept=self.swept, auction_over=over):
                 self.not_in_the_middle()
                 self.turns.take(row, order)
-                self.leave(event)
+                self.shadow.leave(event)
                 return
             if kind == Kind.CLOCK and self.incoming and self.incoming.lots:  # A stop has met it.
                 assert self.shadow.first(order.market, 1 - self.incoming.side) is order, "not met"
                 self.budget.passed()
-                self.leave(event)
+                self.shadow.leave(event)
                 return
             if kind in (Kind.PLACE, Kind.REPLACE):
                 self.budget.passed()
@@ -541,7 +483,7 @@ class Audit:
         if kind in SWEEPS:
             assert order.slot > self.last_slot, "in slot order"
             self.last_slot = order.slot
-        self.leave(event)
+        self.shadow.leave(event)
 
     def self_traded(self, order: Open) -> None:
         """I9: an order leaves because it met one of its own account."""
@@ -559,13 +501,6 @@ class Audit:
         if mode == OrderFlag.SELF_DECREMENT:
             assert order.all_lots <= self.incoming.lots, "I9: the larger one stays"
             self.doomed = order.all_lots == self.incoming.lots
-
-    def leave(self, event: Row) -> None:
-        """Forget an order that was cancelled."""
-        shadow, order_id = self.shadow, event["order_id"]
-        where = shadow.armed if order_id in shadow.armed else shadow.resting
-        order = where.pop(order_id)
-        self.like(event, order, order.trigger)
 
     def cancelled_all(self, row: Row, event: Row) -> None:
         """Nobody it was about has an order left, unless they were too many for one command."""

@@ -6,14 +6,14 @@ whatever a balance says; who cannot give it has no order left afterwards and owe
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.types import MoneyFlag
-from tests.property.shadow import Shadow
+from engine.types import MoneyFlag, Outcome
+from tests.property.shadow import Open, Shadow, toward
 
 Row = dict[str, int]
 
 
 class Purse:
-    """Follows deposits, withdrawals, exits and busts."""
+    """Follows deposits, trades, withdrawals, exits and busts."""
 
     def __init__(self, shadow: Shadow) -> None:
         self.shadow = shadow
@@ -49,6 +49,24 @@ class Purse:
         listing = self.shadow.listings[event["market"]]
         self.note(event["account"], listing.base)
         self.note(event["maker_account"], listing.quote)
+
+    def traded(self, event: Row, taker: Open, maker: Open) -> None:
+        """I6: the buyer's debit is the seller's credit and the fees, exactly."""
+        listing, lots = self.shadow.listings[taker.market], event["amount"]
+        base_pips, notional = lots * listing.lot_pips, listing.notional(lots, event["price_ticks"])
+        rates = listing.taker_ppm, listing.maker_ppm
+        if event["outcome"] == Outcome.AUCTION:
+            rates = (max(listing.maker_ppm, 0),) * 2
+        names = ("fee_pips", "maker_fee_pips")
+        for order, name, ppm in zip((taker, maker), names, rates, strict=True):
+            size = notional * abs(ppm) // 10**6
+            fee = size if ppm >= 0 else -size
+            assert event[name] == fee, name
+            sign = toward(order.side)
+            self.shadow.owned[order.account, listing.base] += sign * base_pips
+            self.shadow.owned[order.account, listing.quote] -= sign * notional + fee
+            self.shadow.fees[listing.quote] += fee
+        assert event["fee_pips"] + event["maker_fee_pips"] >= 0, "I6: a rebate nobody paid"
 
     def note(self, account: int, token: int) -> None:
         """See whether an account had free what was taken of it."""

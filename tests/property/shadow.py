@@ -304,6 +304,21 @@ class Shadow:
         else:
             assert order.price == row["price_ticks"], "priced again without need"
 
+    def like(self, event: Row, order: Open, order_left: int) -> None:
+        """Assert that an event describes ``order``."""
+        told = [event[n] for n in ("market", "side", "account", "order_id", "price_ticks")]
+        known = [order.market, order.side, order.account, order.order_id, order.price]
+        assert told == known, "whose order?"
+        assert event["amount"] == order.lots and event["maker_left"] == order.hidden, "I5: lots"
+        assert event["order_left"] == order_left
+
+    def leave(self, event: Row) -> None:
+        """Forget an order that was cancelled."""
+        order_id = event["order_id"]
+        where = self.armed if order_id in self.armed else self.resting
+        order = where.pop(order_id)
+        self.like(event, order, order.trigger)
+
     def held(self) -> dict[tuple[int, int], int]:
         """Return what must be held for all that is open, by owner and token."""
         held: defaultdict[tuple[int, int], int] = defaultdict(int)

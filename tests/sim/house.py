@@ -128,7 +128,7 @@ class House:
             seams.terms.domain,
             seams.now_ns,
             Withdrawals(
-                frozenset(seams.terms.deployment.contracts.values()),
+                seams.terms.deployment.ours,
                 {},
                 self.settler.returns,
                 seams.terms.exit_delay,
