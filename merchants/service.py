@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.checkout import Checkout, checkout_of
 from merchants.documents.native import (
@@ -51,7 +51,7 @@ from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.audit.proofs import TradeReceipt
 from settlement.ports import ExchangePort, SettlementPort, Transfer
-from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, decode
+from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
 
 ROWS_MAX: Final = 100
 """Most rows of one kind that a step works on, so that no step takes long."""
@@ -351,7 +351,7 @@ class Merchants:
                 session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence
         self._cursor = batch.last_sequence
 
-    def _frames_for_us(self, batch: Committed) -> list[Frame]:
+    def _frames_for_us(self, batch: Committed) -> list[LogEntry]:
         """Return deposits and those orders that may be ours, past the cursor."""
         rows = batch.commands
         wanted = rows["kind"] == Kind.DEPOSIT
@@ -363,12 +363,12 @@ class Merchants:
             return []
         return [
             frame
-            for frame, ours in zip(batch.frames(), wanted, strict=True)
+            for frame, ours in zip(batch.entries, wanted, strict=True)
             if ours and frame.sequence > self._cursor
         ]
 
-    def _take_deposit(self, session: Session, frame: Frame) -> None:
-        evidence = decode(frame.attachment)
+    def _take_deposit(self, session: Session, frame: LogEntry) -> None:
+        evidence = evidence_of(frame)
         if isinstance(evidence, WithdrawalReturned):
             return  # Nobody paid: a withdrawal came back to its owner.
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"

@@ -6,7 +6,7 @@ A facade over outbox, sealer, submitter and watcher; ``step`` is the whole of th
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from engine.frames import Rememberer
+from engine.log_entries import CheckpointedConsumer
 from settlement.audit.proofs import TradeReceipt, receipts_of
 from settlement.batches.encode import Bust
 from settlement.batches.sealer import Sealer, Sealing
@@ -105,7 +105,7 @@ class Settler:
         self.returns = returns
 
     @property
-    def consumers(self) -> tuple[Rememberer, ...]:
+    def consumers(self) -> tuple[CheckpointedConsumer, ...]:
         """Return who has to follow the journal."""
         return self.sealer, self.returns
 

@@ -21,6 +21,7 @@ import orjson
 import uvloop
 
 from benchmarks.cases.bench_gateway import DOMAIN, Venue, frame_of, rate, secret_of
+from engine.sequencer.subscription import Subscription
 from gateway.api.v1.shops import merchants_router
 from gateway.http.body import BODY_MAX
 from gateway.node.app import create_app
@@ -117,7 +118,9 @@ class Filled(Venue):
             confirmations_required=12,
             price_terms=PriceTerms(age_ns=0, owners_min=1, references={"TOKEN-USD": PRICE_PIPS}),
         )
-        self.pipeline.follow(self.merchants.prices)
+        self.pipeline.subscribe(
+            Subscription(self.merchants.prices.checkpoint_name, self.merchants.prices)
+        )
 
     async def fill(self) -> None:
         self.maker, self.taker = (secret_of(0, role) for role in (0, 1))

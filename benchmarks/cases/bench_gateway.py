@@ -22,6 +22,7 @@ from engine.core import Engine
 from engine.journal import DirectoryStorage, Journal
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.subscription import Subscription
 from engine.types import Limits
 from gateway.api.services import Services, SettlementView
 from gateway.api.v1.stream.outbox import OutboxBounds
@@ -116,7 +117,7 @@ class Venue:
         users = UserStream(self.catalog, channels, self.exchange.balance, chain.trade_state)
         self.acknowledger = Acknowledger(DOMAIN, SecretSigner(bytes([7]) * 32))
         for consumer in (self.catalog, admission, data, users, self.acknowledger):
-            self.pipeline.follow(consumer)
+            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
         self.services = Services(
             exchange=self.exchange,
             contracts={"exchange": DOMAIN.contract},

@@ -224,7 +224,10 @@ def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
     engine, batch = house.sequencer.machine, BATCH
     assert engine.orders_live >= LARGE.orders_resting // 2
     directory = tmp_path / "snapshots"
-    snapshotter = Snapshotter(house.sequencer, dict, nullcontext, directory, Engine, time.time_ns)
+    readers = Pipeline(house.sequencer, print)
+    snapshotter = Snapshotter(
+        house.sequencer, readers, nullcontext, directory, Engine, time.time_ns
+    )
     pauses: list[float] = []
     lasted: list[float] = []
 

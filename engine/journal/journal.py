@@ -5,7 +5,10 @@ for the first batches, synced and only then given its name, so a file that has a
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
+
+import numpy as np
 
 from engine.commands import Commands
 from engine.journal.format import (
@@ -18,7 +21,17 @@ from engine.journal.format import (
     pack_batch,
 )
 from engine.journal.mark import MARK_NAME, Mark, create_mark, read_mark, write_mark
-from engine.journal.reader import Damage, Position, Reader, Tail, limits_of, unproven_end
+from engine.journal.poison import PoisonList
+from engine.journal.reader import (
+    Damage,
+    Position,
+    Reader,
+    Tail,
+    first_sequence_of,
+    journal_names,
+    limits_of,
+    unproven_end,
+)
 from engine.journal.storage import Storage, StorageFull
 from engine.types import Limits
 
@@ -36,6 +49,19 @@ FREE_MIN_PPM: Final = 50_000
 """Below this much free disk (5 %) no new orders are taken; cancels go on."""
 
 
+def truncate(storage: Storage, upto: int) -> list[str]:
+    """Delete the files of a journal that end at or before ``upto``, the oldest first; return their
+    names. The newest file stays."""
+    names = [
+        name
+        for name, following in pairwise(journal_names(storage))
+        if first_sequence_of(following) - 1 <= upto
+    ]
+    for name in names:
+        storage.remove(name)
+    return names
+
+
 class Journal:
     """The log of one shard. Call ``recover`` to its end once, then ``append`` and ``sync``."""
 
@@ -51,6 +77,7 @@ class Journal:
         what an engine refuses for want of room is part of history."""
         self.limits = limits_of(storage) or limits
         self._storage = storage
+        self.poison = PoisonList(storage)
         self._file_size_max = file_size_max
         self._file_age_max_ns = file_age_max_ns
         self._room_step = room_step
@@ -109,6 +136,19 @@ class Journal:
     def ambiguous_names(self) -> list[str]:
         """Return the last batches that were set aside and that no operator has reviewed."""
         return [name for name in self._storage.names() if name.endswith(AMBIGUOUS)]
+
+    def read(self, after: Position | None = None) -> Iterator[Batch]:
+        """Yield the batches past ``after`` as they are on disk now."""
+        return Reader(self._storage).batches(after)
+
+    def add_poison(self, row: np.void) -> None:
+        """Remember for ever that the engine could not carry out ``row``; durable on return."""
+        self.poison.add(self._storage, row)
+
+    def truncate(self, upto: int) -> list[str]:
+        """Delete the files that end at or before ``upto``, but not the newest; return their
+        names."""
+        return truncate(self._storage, upto)
 
     def append(self, commands: Commands, attachments: Sequence[bytes]) -> Heads:
         """Write a batch of stamped commands; return the head after each. Durable after ``sync``.

@@ -2,7 +2,7 @@
 
 Requests queue; a single task takes all that wait and has a thread write them as one batch (one
 fdatasync for all). While that batch is on its way to disk the one before it is applied, shown to
-every consumer and answered, and the next one gathers: group commit without a timer, and neither
+the consumers and answered, and the next one gathers: group commit without a timer, and neither
 the disk nor the engine waits for the other.
 """
 
@@ -16,11 +16,12 @@ import numpy as np
 
 from engine.commands import Kind, batch_of
 from engine.events import EventKind
-from engine.frames import Committed, Consumer, Rememberer
 from engine.journal import StorageFull
+from engine.log_entries import CheckpointedConsumer, Committed
 from engine.receipt import Receipt
 from engine.sequencer.replay import Written
 from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.subscription import Subscription
 from engine.types import Outcome
 
 BATCH_MAX: Final = 4096
@@ -60,7 +61,7 @@ class Pipeline:
     ) -> None:
         """``on_fatal`` is told when disk, engine or a consumer fails; it must end the process."""
         self._sequencer = sequencer
-        self._consumers: list[Consumer] = []
+        self._subscriptions: list[Subscription] = []
         self._on_fatal = on_fatal
         self._queue_max = queue_max
         self._queue: list[_Waiting] = []
@@ -70,40 +71,38 @@ class Pipeline:
         self._closing = False
         self._under_review = False
 
-    def follow(self, consumer: Rememberer) -> None:
-        """Show every batch to ``consumer``, after those added before it; before ``recover``.
+    def subscribe(self, subscription: Subscription) -> None:
+        """Show every batch to one more consumer, after those added before it; before ``recover``.
 
-        What it remembers becomes part of each snapshot.
+        What a checkpointed consumer remembers becomes part of each snapshot. Any other has no
+        memory or keeps its own, durably before ``consume`` returns: after a start from a snapshot
+        it is not shown what is past.
         """
-        self._consumers.append(consumer)
-
-    def follow_unremembered(self, consumer: Consumer) -> None:
-        """As ``follow``, for one that has no memory or keeps its own: durably, and before
-        ``consume`` returns, because after a start from a snapshot it is not shown what is past."""
-        self._consumers.append(consumer)
+        self._subscriptions.append(subscription)
 
     def recover(self) -> Iterator[int]:
         """Go on from the last snapshot and replay what came after, to every consumer.
 
         Yields the sequence reached, again and again; run it to its end.
         """
-        rememberers = self._rememberers()
-        snapshot = self._sequencer.resume(rememberers)
+        checkpointed = self._checkpointed()
+        snapshot = self._sequencer.resume(checkpointed)
         if snapshot is not None:
             for name, memory in snapshot.consumers.items():
-                rememberers[name].load(memory)
+                checkpointed[name].load(memory)
             yield snapshot.sequence
         for committed in self._sequencer.recover():
             self._show(committed)
+            self.catch_up()
             yield committed.last_sequence
         self._under_review = bool(self._sequencer.ambiguous)
 
-    def memories(self) -> dict[str, bytes]:
-        """Return what the consumers remember now, by name.
+    def checkpoints(self) -> dict[str, bytes]:
+        """Return what the checkpointed consumers remember now, by name; ``catch_up`` first.
 
         Whoever runs on the event loop finds engine and consumers at the end of the same batch.
         """
-        return {name: consumer.save() for name, consumer in self._rememberers().items()}
+        return {name: consumer.save() for name, consumer in self._checkpointed().items()}
 
     def start(self) -> None:
         """Begin taking requests; call ``recover`` first."""
@@ -158,6 +157,7 @@ class Pipeline:
             writing = loop.run_in_executor(self._disk, self._write, waiting) if waiting else None
             if applying is not None:
                 self._finish(applying)
+                await self._catch_up_behind_the_answers()
             applying = None
             if writing is not None:
                 try:
@@ -199,16 +199,28 @@ class Pipeline:
             self._on_fatal(error)
 
     def _show(self, committed: Committed) -> None:
-        for part in committed.parts():
-            for consumer in self._consumers:
-                consumer.consume(part)
+        for segment in committed.segments():
+            for subscription in self._subscriptions:
+                # Behind a change of terms the numbers before it would be read wrongly.
+                if subscription.is_inline or segment.changes_terms:
+                    subscription.show(segment)
+                else:
+                    subscription.keep(segment)
 
-    def _rememberers(self) -> dict[str, Rememberer]:
-        return {
-            consumer.memory_name: consumer
-            for consumer in self._consumers
-            if isinstance(consumer, Rememberer)
-        }
+    def catch_up(self) -> None:
+        """Show every subscriber what waits for it. Before a snapshot: what it remembers of the
+        past must be complete, for the past is not shown again."""
+        for subscription in self._subscriptions:
+            subscription.catch_up()
+
+    async def _catch_up_behind_the_answers(self) -> None:
+        if any(subscription.is_behind for subscription in self._subscriptions):
+            await asyncio.sleep(0)  # One turn of the loop: those who were answered go first.
+            self.catch_up()
+
+    def _checkpointed(self) -> dict[str, CheckpointedConsumer]:
+        found = (subscription.checkpoint for subscription in self._subscriptions)
+        return {consumer.checkpoint_name: consumer for consumer in found if consumer is not None}
 
 
 FAILURES: Final = frozenset({int(EventKind.REJECTED), int(EventKind.POISONED)})
@@ -231,7 +243,7 @@ def receipts_of(committed: Committed) -> Iterator[Receipt]:
     for i, (start, end) in enumerate(pairwise(bounds)):
         first = start
         while first < end and outcomes[first] == CANCELLED_AFTER:
-            first += 1  # Deadlines met before the command: see ``Frame.answer``.
+            first += 1  # Deadlines met before the command: see ``LogEntry.answer``.
         if first < end and outcomes[first] == REPLACED:
             first += 1  # The old order's end, and now the new one's beginning.
         kind = kinds[first] if first < end else 0

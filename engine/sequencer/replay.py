@@ -11,11 +11,11 @@ import numpy as np
 
 from engine.commands import Commands
 from engine.events import Events
-from engine.frames import Committed
 from engine.journal.format import Batch, Heads, JournalCorrupt
 from engine.journal.poison import PoisonList
 from engine.journal.reader import Reader, limits_of
 from engine.journal.storage import ReadStorage
+from engine.log_entries import Committed
 from engine.types import Limits
 
 REPLAY_BATCH: Final = 4096

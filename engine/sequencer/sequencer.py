@@ -14,12 +14,11 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from engine.commands import COMMAND, Commands
-from engine.frames import Committed
 from engine.journal.format import Batch
-from engine.journal.journal import Journal
-from engine.journal.poison import PoisonList
-from engine.journal.reader import Position, Reader
+from engine.journal.reader import Position
 from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, SnapshotFiles, sequence_of
+from engine.log_entries import Committed
+from engine.sequencer.log import Log
 from engine.sequencer.replay import Machine, MachineType, Written, gathered_batches, joined_batches
 from engine.types import Limits
 
@@ -66,19 +65,19 @@ class Sequencer(Generic[L]):
     def __init__(
         self,
         machine_type: LastingMachineType[L],
-        journal: Journal,
+        log: Log,
         now_ns: Callable[[], int],
         snapshots: SnapshotFiles | None = None,
     ) -> None:
         """Without ``snapshots`` every start and every poisoned command replays all history."""
         self._machine_type = machine_type
-        self._journal = journal
+        self._log = log
         self._now_ns = now_ns
         self._snapshots = snapshots
         self._time_ns = 0
-        self._poison = PoisonList(journal.storage)
+        self._poison = log.poison
         self._applied: Position | None = None
-        self.machine = machine_type(journal.limits)
+        self.machine = machine_type(log.limits)
         """The engine as it is now; another object after a start or a poisoned command."""
         self.resumed_at = 0
         """The sequence of the snapshot that ``resume`` has found."""
@@ -88,7 +87,7 @@ class Sequencer(Generic[L]):
     @property
     def sequence(self) -> int:
         """Return the last sequence written."""
-        return self._journal.sequence
+        return self._log.sequence
 
     @property
     def applied(self) -> int:
@@ -103,12 +102,12 @@ class Sequencer(Generic[L]):
     @property
     def is_low(self) -> bool:
         """Return whether the disk is nearly full: then no new orders should be written."""
-        return self._journal.is_low
+        return self._log.is_low
 
     @property
     def ambiguous(self) -> list[str]:
         """Return the files of batches that may have been acknowledged and cannot be read."""
-        return self._journal.ambiguous_names()
+        return self._log.ambiguous_names()
 
     def resume(self, consumers: Collection[str]) -> Snapshot | None:
         """Go on from the newest sound snapshot that remembers exactly ``consumers``, if any.
@@ -132,7 +131,7 @@ class Sequencer(Generic[L]):
 
     def recover(self) -> Iterator[Committed]:
         """Replay the journal through the engine, batch by batch, oldest first."""
-        for batches in gathered_batches(self._journal.recover(self._applied)):
+        for batches in gathered_batches(self._log.recover(self._applied)):
             written = joined_batches(batches)
             self._time_ns = max(self._time_ns, int(written.commands["time_ns"].max()))
             yield self.apply(written)
@@ -146,11 +145,11 @@ class Sequencer(Generic[L]):
         """
         time_ns = max(self._time_ns, self._now_ns())
         commands["time_ns"] = time_ns
-        first = self._journal.sequence + 1
+        first = self._log.sequence + 1
         commands["sequence"] = np.arange(first, first + len(commands))
-        heads = self._journal.append(commands, attachments)
+        heads = self._log.append(commands, attachments)
         self._time_ns = time_ns
-        self._journal.sync()
+        self._log.sync()
         return Written(commands, attachments, heads)
 
     def apply(self, written: Written) -> Committed:
@@ -168,7 +167,7 @@ class Sequencer(Generic[L]):
                 failed = self.machine.sequence
                 if not first <= failed <= last or failed in self._poison.sequences:
                     raise
-                self._poison.add(self._journal.storage, written.commands[failed - first])
+                self._log.add_poison(written.commands[failed - first])
                 commands = self._poison.applied_to(written.commands)
                 self.machine = self._machine_before(first)
         self._applied = Position(last, written.heads[-1])
@@ -187,14 +186,14 @@ class Sequencer(Generic[L]):
             self._applied.sequence,
             self._time_ns,
             self._applied.head,
-            self._journal.limits,
+            self._log.limits,
             self.machine.state_hash(),
             self.machine.columns(),
             consumers,
         )
 
     def _restored(self, snapshot: Snapshot) -> L:
-        if snapshot.limits != self._journal.limits:
+        if snapshot.limits != self._log.limits:
             raise SnapshotDamaged(f"a snapshot of {snapshot.limits} is not of this journal")
         machine = self._machine_type.restore(snapshot.limits, snapshot.columns)
         if machine.state_hash() != snapshot.state_hash:
@@ -203,7 +202,7 @@ class Sequencer(Generic[L]):
 
     def _machine_before(self, first: int) -> L:
         """Return the engine as it was before ``first``, made from what is on disk alone."""
-        machine, start = self._machine_type(self._journal.limits), None
+        machine, start = self._machine_type(self._log.limits), None
         for name in self._snapshots.names() if self._snapshots else ():
             assert self._snapshots is not None
             if sequence_of(name) < first:
@@ -213,16 +212,16 @@ class Sequencer(Generic[L]):
                     break
                 except SnapshotDamaged as refused:
                     self.snapshots_refused.append(str(refused))
-        for batches in gathered_batches(_before(first, self._journal, start)):
+        for batches in gathered_batches(_before(first, self._log, start)):
             machine.apply(self._poison.applied_to(joined_batches(batches).commands))
         return machine
 
 
-def _before(first: int, journal: Journal, start: Position | None) -> Iterator[Batch]:
+def _before(first: int, log: Log, start: Position | None) -> Iterator[Batch]:
     """Yield the batches past ``start`` that end before ``first``."""
     if first == 1 or (start is not None and start.sequence == first - 1):
         return
-    for batch in Reader(journal.storage).batches(start):
+    for batch in log.read(start):
         yield batch
         if batch.header.last_sequence == first - 1:
             return

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Generic
+from typing import Final, Generic, Protocol
 
 import structlog
 
@@ -36,22 +36,33 @@ _NICE: Final = 19
 _DESCRIPTORS_MAX: Final = 1 << 16
 
 
+class Readers(Protocol):
+    """Whoever knows the consumers of the log; the pipeline."""
+
+    def catch_up(self) -> None:
+        """Show every consumer what it has not seen of what is applied."""
+
+    def checkpoints(self) -> Mapping[str, bytes]:
+        """Return what the checkpointed consumers remember, by name."""
+
+
 class Snapshotter(Generic[L]):
     """Keeps the state of one sequencer and its consumers; call ``turn`` between batches."""
 
     def __init__(
         self,
         sequencer: Sequencer[L],
-        memories: Callable[[], Mapping[str, bytes]],
+        readers: Readers,
         quiet: Callable[[], AbstractContextManager[None]],
         directory: Path,
         machine_type: LastingMachineType[L],
         now_ns: Callable[[], int],
         child_seconds_max: int = CHILD_SECONDS_MAX,
     ) -> None:
-        """``quiet`` holds every lock that ``memories`` needs and that another thread may hold."""
+        """``quiet`` holds every lock that ``readers.checkpoints`` needs and another thread may
+        hold."""
         self._sequencer = sequencer
-        self._memories = memories
+        self._readers = readers
         self._quiet = quiet
         self._directory = directory
         self._machine_type = machine_type
@@ -85,6 +96,7 @@ class Snapshotter(Generic[L]):
         """Begin a snapshot of this very moment."""
         assert self._child is None, "one at a time"
         self._last_ns, self._child_sequence = self._now_ns(), self._sequencer.applied
+        self._readers.catch_up()
         began_ns = time.perf_counter_ns()
         with self._quiet(), warnings.catch_warnings():
             # Python warns of forks beside threads, for what they may have locked: the child below
@@ -125,7 +137,7 @@ class Snapshotter(Generic[L]):
             gc.disable()
             # Above all the journal's lock, which must end with the parent, and every socket.
             os.closerange(3, _DESCRIPTORS_MAX)
-            keep(self._sequencer, self._memories(), self._directory, self._machine_type)
+            keep(self._sequencer, self._readers.checkpoints(), self._directory, self._machine_type)
             status = 0
         finally:
             # Whatever it was, it must not run on as a second us.

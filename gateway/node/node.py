@@ -21,12 +21,13 @@ import structlog
 from fastapi import APIRouter
 
 from engine.core import Engine
-from engine.frames import Rememberer
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.journal.reader import about_last_sequence
+from engine.log_entries import CheckpointedConsumer
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
+from engine.sequencer.subscription import Subscription
 from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.api.services import SOCKETS_PER_CLIENT, Services
 from gateway.api.v1.stream.outbox import OutboxBounds
@@ -328,7 +329,7 @@ class Stack:
         self.pipeline = Pipeline(sequencer, _end_process)
         self.snapshotter = Snapshotter(
             sequencer,
-            self.pipeline.memories,
+            self.pipeline,
             self.settler.sealer.quiet,
             directory,
             Engine,
@@ -350,7 +351,7 @@ class Stack:
             confirmations_required=self.settings.confirmations,
             price_terms=self.settings.prices,
         )
-        rememberers: tuple[Rememberer, ...] = (
+        checkpointed: tuple[CheckpointedConsumer, ...] = (
             self.catalog,
             self.admission,
             self.deposit_book,
@@ -360,15 +361,16 @@ class Stack:
             self.acknowledger,
             self.merchants.prices,
         )
-        for consumer in rememberers:
-            self.pipeline.follow(consumer)
-        # The merchants have a database. Of who was touched lately nobody asks after a restart.
+        for consumer in checkpointed:
+            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
+        # The merchants have a database, and answer nobody. Of who was touched lately nobody asks
+        # after a restart.
         for unremembered in (
-            self.merchants,
-            self.reconciler,
-            ChangesOfTerms(self.catalog),
+            Subscription("merchants", self.merchants, is_inline=False),
+            Subscription("reconciler", self.reconciler),
+            Subscription("changes of terms", ChangesOfTerms(self.catalog)),
         ):
-            self.pipeline.follow_unremembered(unremembered)
+            self.pipeline.subscribe(unremembered)
         self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
             settler=self.settler,

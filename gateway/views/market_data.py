@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.types import Outcome, Side
 from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
 from gateway.api.v1.schemas import BookSnapshot, PublicTrade, SettlementState, Ticker
@@ -202,7 +202,7 @@ class _Memory(msgspec.Struct):
 class MarketData:
     """All markets. ``trade_state`` answers how far a trade is on its way to the chain."""
 
-    memory_name = "market data/2"
+    checkpoint_name = "market data/2"
 
     def __init__(
         self, catalog: Catalog, channels: Channels, trade_state: Callable[[int], TradeState]
@@ -219,7 +219,7 @@ class MarketData:
         self.last_trade_id = 0
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         return msgspec.msgpack.encode(
             _Memory(
                 {number: book.memory() for number, book in self._books.items()},
@@ -233,7 +233,7 @@ class MarketData:
         )
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._books = {number: Book.remembered(book) for number, book in saved.books.items()}
         for number, trades in saved.trades.items():

@@ -15,7 +15,7 @@ import orjson
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.types import Outcome, Side
 from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
 from gateway.api.v1.schemas import BalanceRow, OwnFill, OwnOrder
@@ -25,7 +25,7 @@ from gateway.views.order_history import Order, OrderHistory, Saved
 from settlement.orders.busts import busted_at
 from settlement.orders.catalog import Catalog, Market
 from settlement.ports import Balance, TradeState
-from settlement.protocol.evidence import SignedOrder, decode
+from settlement.protocol.evidence import SignedOrder, evidence_of
 
 FILLS_MAX: Final = 500
 """Fills kept an account."""
@@ -133,7 +133,7 @@ class _Memory(msgspec.Struct):
 class UserStream:
     """All accounts. ``balance`` takes (account address, token address)."""
 
-    memory_name = "user stream/3"
+    checkpoint_name = "user stream/3"
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class UserStream:
         }
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         return msgspec.msgpack.encode(
             _Memory(
                 self._history.save(),
@@ -182,7 +182,7 @@ class UserStream:
         )
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._history.load(saved.history)
         self._fills = {
@@ -211,7 +211,7 @@ class UserStream:
         at = row.sequence - batch.first_sequence
         kind = batch.commands["kind"][at]
         assert kind in (Kind.PLACE, Kind.REPLACE), "only a placed order is accepted"
-        signed = decode(batch.attachments[at])
+        signed = evidence_of(batch.entries[at])
         assert isinstance(signed, SignedOrder), "a placed order has its evidence beside it"
         order = Order(
             row.order_id,

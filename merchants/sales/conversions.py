@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from engine.events import EventKind
-from engine.frames import Frame
+from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, Outcome
 from merchants.documents.native import market_of, unconverted_pips
 from merchants.records.database import transaction
@@ -28,7 +28,7 @@ from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort
 from settlement.protocol.eip712 import order_digest, sign
-from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode
+from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode, evidence_of
 
 RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
 """Waits between attempts; after one attempt more than these the rest is held as token."""
@@ -210,9 +210,9 @@ class Conversions:
         self._resolve(session, order, outcome, sequence=0)
         self._try_again(session, order.conversion, outcome)
 
-    def take_placed(self, session: Session, frame: Frame) -> None:
+    def take_placed(self, session: Session, frame: LogEntry) -> None:
         """Learn the fate of an order of ours from the journal; ignore everybody else's."""
-        attachment = decode(frame.attachment)
+        attachment = evidence_of(frame)
         if not isinstance(attachment, SignedOrder):
             return
         order = session.get(Order, attachment.digest)

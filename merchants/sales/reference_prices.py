@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.types import PPM, Outcome, Side
 from merchants.sales import pricing
 from merchants.sales.depth import AgedBook, BookMemory
@@ -92,7 +92,7 @@ class _Memory(msgspec.Struct):
 class Prices:
     """The prices of all markets; the catalog consumes each batch first."""
 
-    memory_name = "prices/1"
+    checkpoint_name = "prices/1"
 
     def __init__(self, catalog: Catalog, terms: PriceTerms) -> None:
         self._catalog = catalog
@@ -101,13 +101,13 @@ class Prices:
         self._tapes: dict[int, Tape] = {}
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         books = {number: book.memory() for number, book in self._books.items()}
         tapes = {number: tape.memory() for number, tape in self._tapes.items()}
         return msgspec.msgpack.encode(_Memory(books, tapes))
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         age_ns = self._terms.age_ns
         self._books = {n: AgedBook.remembered(book, age_ns) for n, book in saved.books.items()}

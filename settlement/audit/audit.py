@@ -16,7 +16,7 @@ import msgspec
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from engine.types import Side
 from settlement.audit.onchain import Money, Published
 from settlement.audit.priority import Priority
@@ -36,7 +36,7 @@ from settlement.protocol.evidence import (
     SignedWithdrawal,
     WithdrawalPaid,
     WithdrawalReturned,
-    decode,
+    evidence_of,
 )
 
 FAULTS_MAX: Final = 100
@@ -94,9 +94,9 @@ class Audit:
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
         self._heads += batch.heads
-        for part in batch.parts():
+        for part in batch.segments():
             self._catalog.consume(part)
-            for frame in part.frames():
+            for frame in part.entries:
                 self._take(frame)
             self._terms.consume(part)
 
@@ -140,13 +140,13 @@ class Audit:
 
     # One command.
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: LogEntry) -> None:
         where = f"command {frame.sequence}"
         if frame.sequence != len(self._items) + 1:
             self._say(f"{where} comes after {len(self._items)} commands")
         self._items.append(item_of(frame))
         try:
-            attachment = decode(frame.attachment)
+            attachment = evidence_of(frame)
         except msgspec.DecodeError:
             self._say(f"{where}: the attachment cannot be read")
             return
@@ -161,7 +161,7 @@ class Audit:
         if trades:
             self._trades[frame.sequence] = trades
 
-    def _command_faults(self, frame: Frame, attachment: AnyAttachment | None) -> Iterator[str]:
+    def _command_faults(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         row, kind = frame.command, int(frame.command["kind"])
         if kind in SIGNED_KINDS:
             if isinstance(attachment, SignedOrder):
@@ -179,7 +179,7 @@ class Audit:
         elif kind in (Kind.DEPOSIT, Kind.EXIT_END) and _was_done(frame):
             yield from self._money_faults(frame, attachment)
 
-    def _signer_faults(self, frame: Frame, order: SignedOrder) -> Iterator[str]:
+    def _signer_faults(self, frame: LogEntry, order: SignedOrder) -> Iterator[str]:
         """Only the owner signs for an account, or a key that it has granted on chain."""
         time_s = int(frame.command["time_ns"]) // NS
         if order.signer == order.account:
@@ -187,7 +187,7 @@ class Audit:
         if not self._published.had_key(order.account, order.signer, time_s):
             yield f"0x{order.signer.hex()} had no right to sign for 0x{order.account.hex()}"
 
-    def _money_faults(self, frame: Frame, attachment: AnyAttachment | None) -> Iterator[str]:
+    def _money_faults(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         row = frame.command
         if isinstance(attachment, WithdrawalReturned) or (
             row["kind"] == Kind.EXIT_END and row["amount"] == 0
@@ -212,7 +212,7 @@ class Audit:
         elif self._booked[booked] > there:
             yield "the same log entry is booked twice"
 
-    def _trades_of(self, frame: Frame, order: AnyAttachment | None) -> Iterator[LoggedTrade]:
+    def _trades_of(self, frame: LogEntry, order: AnyAttachment | None) -> Iterator[LoggedTrade]:
         for event in frame.events:
             kind, order_id = int(event["kind"]), int(event["order_id"])
             if kind == EventKind.ACCEPTED and isinstance(order, SignedOrder):
@@ -271,5 +271,5 @@ class Audit:
             self.faults.append(fault)
 
 
-def _was_done(frame: Frame) -> bool:
+def _was_done(frame: LogEntry) -> bool:
     return len(frame.events) > 0 and frame.events[-1]["kind"] != EventKind.REJECTED

@@ -17,11 +17,11 @@ import orjson
 
 from engine.core import Engine
 from engine.events import Events
-from engine.frames import Committed
 from engine.journal import DirectoryReader, JournalCorrupt
 from engine.journal.format import FORMAT_VERSION
 from engine.journal.poison import POISON_NAME
 from engine.journal.reader import first_sequence_of, journal_names
+from engine.log_entries import Committed
 from engine.reference import Engine as Reference
 from engine.sequencer.replay import Replay
 from settlement.batches.log_items import item_of
@@ -116,7 +116,7 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
     last = 0
     for committed in replay.batches():
         log.add(committed.events)
-        items |= {frame.sequence: item_of(frame) for frame in committed.frames()}
+        items |= {frame.sequence: item_of(frame) for frame in committed.entries}
         heads |= dict(enumerate(committed.heads, committed.first_sequence))
         last = committed.last_sequence
     segments = []

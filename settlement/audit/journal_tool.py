@@ -15,7 +15,7 @@ from engine.commands import COMMAND, Kind
 from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
 from engine.journal.format import BATCH_HEAD_SIZE, RECORD
-from engine.journal.journal import AMBIGUOUS, REVIEWED
+from engine.journal.journal import AMBIGUOUS, REVIEWED, truncate
 from engine.journal.poison import PoisonList
 from engine.journal.reader import Reader, Tail, first_sequence_of, journal_names, limits_of
 from engine.journal.snapshot import SNAPSHOTS_KEPT, SnapshotDamaged, sequence_of
@@ -148,18 +148,13 @@ def trim(data: Path, exported: Path) -> list[str]:
         manifest = read_manifest(exported)
         if manifest is None:
             raise NotTrimmed(f"{exported} holds no export")
-        bound = min(_covered(data), _settled(data))
-        names = journal_names(storage)
-        removed = []
-        for name, following in pairwise(names):
-            copy = Path(exported, name)
-            is_covered = first_sequence_of(following) - 1 <= bound
-            if not is_covered or not copy.is_file() or copy.read_bytes() != storage.read(name):
+        upto, bound = 0, min(_covered(data), _settled(data))
+        for name, following in pairwise(journal_names(storage)):
+            last, copy = first_sequence_of(following) - 1, Path(exported, name)
+            if last > bound or not copy.is_file() or copy.read_bytes() != storage.read(name):
                 break
-            removed.append(name)
-        for name in removed:
-            storage.remove(name)
-        return removed
+            upto = last
+        return truncate(storage, upto)
     finally:
         storage.close()
 

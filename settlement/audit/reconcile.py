@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
-from engine.frames import Committed
+from engine.log_entries import Committed
 from settlement.batches.encode import SettledTrade, signed_fee_pips
 from settlement.batches.sealer import Sealer
 from settlement.chain.chain import CallRevertedError, Chain
@@ -118,7 +118,7 @@ class Reconciler:
         """Pips in custody that nobody owns, by token: plain transfers to the custodian."""
 
     def consume(self, batch: Committed) -> None:
-        """See ``engine.frames.Consumer``."""
+        """See ``engine.log_entries.Consumer``."""
         for name in ("account", "maker_account"):
             self._touched.update(dict.fromkeys(batch.events[name].tolist()))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from settlement.batches.log_items import item_of
 from settlement.chain.signer import Signer
 from settlement.protocol.eip712 import Domain, acknowledgement_digest
@@ -49,7 +49,7 @@ class Acknowledger:
     too, gets the same bytes.
     """
 
-    memory_name = "acknowledgements/1"
+    checkpoint_name = "acknowledgements/1"
 
     def __init__(self, domain: Domain, signer: Signer, kept_max: int = KEPT_MAX) -> None:
         """``signer`` has a key of its own: the one that ``Bond.signer`` names."""
@@ -63,13 +63,13 @@ class Acknowledger:
         self._unread_count = 0
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         self.read()
         words = b"".join(self._accepted.values())
         return msgspec.msgpack.encode(_Memory(list(self._accepted), words))
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         saved, size = msgspec.msgpack.decode(memory, type=_Memory), 2 * HASH_SIZE
         self._accepted = OrderedDict(
             (sequence, saved.words[size * i : size * (i + 1)])
@@ -77,7 +77,7 @@ class Acknowledger:
         )
 
     def consume(self, batch: Committed) -> None:
-        """See ``engine.frames.Consumer``."""
+        """See ``engine.log_entries.Consumer``."""
         count = int(np.count_nonzero(batch.events["kind"] == EventKind.ACCEPTED))
         if not count:
             return
@@ -89,7 +89,7 @@ class Acknowledger:
     def read(self) -> None:
         """Read what came: after history once, so that the first order does not wait for it."""
         for batch, _ in self._unread:
-            for i, frame in enumerate(batch.frames()):
+            for i, frame in enumerate(batch.entries):
                 if frame.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
                     continue
                 if (frame.events["kind"] == EventKind.ACCEPTED).any():

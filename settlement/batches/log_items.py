@@ -13,14 +13,14 @@ import threading
 from typing import Final
 
 from engine.events import Events
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import keccak256
 
 HASH_SIZE: Final = 32
 
 
-def item_of(frame: Frame) -> bytes:
+def item_of(frame: LogEntry) -> bytes:
     """Return the item of one command."""
     return item_hash(frame.sequence, frame.command.tobytes() + frame.attachment, frame.events)
 
@@ -43,10 +43,10 @@ class ItemLog:
         return len(self._items) // HASH_SIZE
 
     def consume(self, batch: Committed) -> None:
-        """See ``engine.frames.Consumer``."""
+        """See ``engine.log_entries.Consumer``."""
         if batch.last_sequence < self._first:
             return
-        items = b"".join(item_of(f) for f in batch.frames() if f.sequence >= self._first)
+        items = b"".join(item_of(f) for f in batch.entries if f.sequence >= self._first)
         with self._lock:
             self._items += items
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome, Side
 from settlement.batches.builder import NS, Draft, Group, Payout, carried, dead_at
 from settlement.batches.encode import (
@@ -40,7 +40,7 @@ from settlement.outbox.outbox import Outbox
 from settlement.outbox.troubles import TooLarge
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import Domain, countersignature_digest, withdrawal_digest
-from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, WithdrawalPaid, decode
+from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, WithdrawalPaid, evidence_of
 
 GAS_MAX: Final = 12_000_000
 """Below the 16,777,216 that EIP-7825 allows one transaction, with room for our own error."""
@@ -113,7 +113,7 @@ class Sealer:
     The catalog must be an earlier consumer of the same pipeline.
     """
 
-    memory_name = "sealer/2"
+    checkpoint_name = "sealer/2"
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class Sealer:
             yield
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         with self._queue_lock:
             kept, busted, tail = [*self._sealed, *self._queue], sorted(self._busted), self._tail
         groups = [item for item in kept if isinstance(item, Group)]
@@ -194,7 +194,7 @@ class Sealer:
         )
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``. The outbox may have come further since."""
+        """See ``CheckpointedConsumer``. The outbox may have come further since."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._orders, self._first_ns, self._tail = saved.orders, saved.first_ns, saved.tail
         self._items.resume(saved.items_from, saved.items)
@@ -209,9 +209,9 @@ class Sealer:
     # Follow the journal.
 
     def consume(self, batch: Committed) -> None:
-        """See ``engine.frames.Consumer``."""
+        """See ``engine.log_entries.Consumer``."""
         self._items.consume(batch)
-        for frame in batch.frames():
+        for frame in batch.entries:
             kind = frame.command["kind"]
             if kind == Kind.WITHDRAW:
                 self._take_withdrawal(frame)
@@ -224,29 +224,29 @@ class Sealer:
         with self._queue_lock:
             self._tail = Group(batch.last_sequence, int(times[-1]), 0, [])
 
-    def _take_withdrawal(self, frame: Frame) -> None:
+    def _take_withdrawal(self, frame: LogEntry) -> None:
         if frame.sequence <= self._paid_sequence or not len(frame.events):
             return
         if frame.answer[0]["kind"] != EventKind.WITHDRAWN:
             return
-        withdrawal = decode(frame.attachment)
+        withdrawal = evidence_of(frame)
         if isinstance(withdrawal, WithdrawalPaid):
             return  # It tells of one that was paid.
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
         self._push(Payout(frame.sequence, withdrawal, self._traded_sequence))
 
-    def _take_bust(self, frame: Frame) -> None:
+    def _take_bust(self, frame: LogEntry) -> None:
         bust = busted_by(frame)
         if bust is not None:
             with self._queue_lock:
                 self._busted.add(bust.trade_id)
 
-    def _take_orders(self, frame: Frame) -> None:
+    def _take_orders(self, frame: LogEntry) -> None:
         trades: list[SettledTrade] = []
         for event in frame.events:
             match int(event["kind"]):
                 case EventKind.ACCEPTED:
-                    order = decode(frame.attachment)
+                    order = evidence_of(frame)
                     assert isinstance(order, SignedOrder), "an order needs its signature"
                     self._orders[int(event["order_id"])] = order
                 case EventKind.TRADE:
@@ -271,7 +271,7 @@ class Sealer:
             assert trades[0].trade_id > self._sealed_trade, "a command never straddles batches"
             self._push(group)
 
-    def _trade(self, frame: Frame, event: np.void) -> SettledTrade:
+    def _trade(self, frame: LogEntry, event: np.void) -> SettledTrade:
         market = self._catalog.markets[int(event["market"])]
         lots, price = int(event["amount"]), int(event["price_ticks"])
         quote_pips = market.quote_pips(lots, price)

@@ -17,13 +17,13 @@ import numpy as np
 
 from engine.commands import Kind, command
 from engine.events import EVENT, EventKind, Events
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
 from settlement.orders.nonces import NS, Before, Lane, Nonces, Refused, Spent, lane_of
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL, KeyBook
-from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal, decode
+from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal, evidence_of
 
 EXPIRY_MAX_S: Final = 30 * 24 * 3600
 """How far ahead an order may expire: what is remembered of it is remembered no longer."""
@@ -93,7 +93,7 @@ class _Memory(msgspec.Struct):
 class Admission:
     """Nonces, lanes, digests and client ids of all accounts; rebuilt from the journal."""
 
-    memory_name = "admission/2"
+    checkpoint_name = "admission/2"
 
     def __init__(self, catalog: Catalog, keys: KeyBook, answers_max: int = ANSWERS_MAX) -> None:
         self._catalog = catalog
@@ -110,7 +110,7 @@ class Admission:
         self._in_flight: dict[bytes, _Promise] = {}
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``: what is in flight may never reach the journal."""
+        """See ``CheckpointedConsumer``: what is in flight may never reach the journal."""
         keys, nonces = deepcopy(self._keys), Nonces()
         nonces.load(self._nonces.saved())
         client_ids = dict(self._client_ids)
@@ -134,7 +134,7 @@ class Admission:
         )
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._nonces.load(saved.spent)
         self._standing, self._key_of_order = saved.standing, saved.key_of_order
@@ -279,14 +279,14 @@ class Admission:
 
     def consume(self, batch: Committed) -> None:
         """Follow the journal: nonces spent, lanes opened and closed, first answers."""
-        for frame in batch.frames():
+        for frame in batch.entries:
             placed: SignedOrder | None = None
             bust = busted_by(frame)
             if bust is not None:
                 for account, key, notional_pips in bust.keys:
                     self._keys.use(account, key, -notional_pips)
             elif frame.command["kind"] in SIGNED:
-                signed = decode(frame.attachment)
+                signed = evidence_of(frame)
                 if isinstance(signed, SignedOrder):
                     placed = signed
                     if self._in_flight.pop(placed.digest, None) is None:
@@ -358,7 +358,7 @@ class Admission:
             self._keys.use(order.account, order.signer, order.quote_amount)
         return self._nonces.spend(order)
 
-    def _answer(self, order: SignedOrder, frame: Frame) -> int:
+    def _answer(self, order: SignedOrder, frame: LogEntry) -> int:
         """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""
         self._nonces.answered(order)
         own = [event for event in frame.answer if event["kind"] in ANSWERS]

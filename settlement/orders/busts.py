@@ -5,25 +5,25 @@ A bust is a command like every other; the number of its trade stands in the evid
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed, Frame
-from settlement.protocol.evidence import TradeBusted, decode
+from engine.log_entries import Committed, LogEntry
+from settlement.protocol.evidence import TradeBusted, evidence_of
 
 
-def busted_by(frame: Frame) -> TradeBusted | None:
+def busted_by(frame: LogEntry) -> TradeBusted | None:
     """Return which trade ``frame`` has undone; None for any other command."""
     if frame.command["kind"] != Kind.BUST or not len(frame.events):
         return None
     if frame.answer[0]["kind"] != EventKind.TRADE_BUSTED:
         return None
-    return _named(frame.attachment)
+    return _named(frame)
 
 
 def busted_at(batch: Committed, sequence: int) -> TradeBusted:
     """Return which trade command ``sequence`` of ``batch``, a BUST, has undone."""
-    return _named(batch.attachments[sequence - batch.first_sequence])
+    return _named(batch.entries[sequence - batch.first_sequence])
 
 
-def _named(raw: bytes) -> TradeBusted:
-    attachment = decode(raw)
-    assert isinstance(attachment, TradeBusted), "a bust names its trade"
-    return attachment
+def _named(entry: LogEntry) -> TradeBusted:
+    evidence = evidence_of(entry)
+    assert isinstance(evidence, TradeBusted), "a bust names its trade"
+    return evidence

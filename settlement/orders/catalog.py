@@ -11,9 +11,9 @@ import numpy as np
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from engine.types import PIPS_PER_TOKEN
-from settlement.protocol.evidence import AccountOpened, MarketListing, TokenListing, decode
+from settlement.protocol.evidence import AccountOpened, MarketListing, TokenListing, evidence_of
 
 
 class Token(NamedTuple):
@@ -71,7 +71,7 @@ class _Memory(msgspec.Struct):
 class Catalog:
     """All listings and accounts, in both directions."""
 
-    memory_name = "catalog/1"
+    checkpoint_name = "catalog/1"
 
     def __init__(self) -> None:
         self.tokens: list[Token] = []
@@ -84,11 +84,11 @@ class Catalog:
         self._account_by_address: dict[bytes, int] = {}
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         return msgspec.msgpack.encode(_Memory(self.tokens, self.markets, self._accounts))
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         for token in saved.tokens:
             self._list_token(token)
@@ -103,13 +103,13 @@ class Catalog:
         kinds = batch.commands["kind"]
         if not ((kinds >= Kind.LIST_TOKEN) & (kinds <= Kind.OPEN_ACCOUNT)).any():
             return
-        for frame in batch.frames():
+        for frame in batch.entries:
             answer = frame.answer
             if len(answer) and answer[0]["kind"] in listed:
                 self._take(frame)
 
-    def _take(self, frame: Frame) -> None:
-        row, attachment = frame.command, decode(frame.attachment)
+    def _take(self, frame: LogEntry) -> None:
+        row, attachment = frame.command, evidence_of(frame)
         match attachment:
             case TokenListing():
                 token = Token(len(self.tokens), *msgspec.structs.astuple(attachment))
@@ -202,7 +202,7 @@ class ChangesOfTerms:
         self._catalog = catalog
 
     def consume(self, batch: Committed) -> None:
-        """See ``engine.frames.Consumer``; a batch ends behind a change, see ``parts``."""
+        """See ``engine.log_entries.Consumer``; a batch ends behind a change, see ``parts``."""
         if batch.commands["kind"][-1] == Kind.SET_TERMS:
             last = batch.events[-1]
             if last["kind"] == EventKind.TERMS_SET:

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from engine.log_entries import LogEntry
+
 ZERO_REF: Final = bytes(32)
 
 
@@ -173,3 +175,8 @@ def encode(attachment: AnyAttachment | None) -> bytes:
 def decode(raw: bytes) -> AnyAttachment | None:
     """Read back what ``encode`` wrote. Raises ``msgspec.DecodeError`` for anything else."""
     return _decoder.decode(raw) if raw else None
+
+
+def evidence_of(entry: LogEntry) -> AnyAttachment | None:
+    """Return what stands beside a command, decoded once for all consumers of the log."""
+    return entry.evidence(decode)

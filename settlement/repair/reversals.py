@@ -19,7 +19,7 @@ from eth_abi.abi import decode as abi_decode
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from settlement.batches.builder import Payout
 from settlement.chain.chain import Chain
 from settlement.orders.withdrawals import OpenWithdrawal
@@ -32,7 +32,7 @@ from settlement.protocol.evidence import (
     SignedWithdrawal,
     WithdrawalPaid,
     WithdrawalReturned,
-    decode,
+    evidence_of,
 )
 
 WITHDRAWN_TOPIC: Final = keccak256(b"Withdrawn(address,address,address,uint64,uint64)")
@@ -78,7 +78,7 @@ class Returns:
     ``look`` and ``may_pay`` belong to the settlement's worker, the rest to the pipeline's thread.
     """
 
-    memory_name = "returns/2"
+    checkpoint_name = "returns/2"
 
     def __init__(
         self,
@@ -107,29 +107,29 @@ class Returns:
     # Follow the journal.
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         return msgspec.msgpack.encode(_Memory(sorted(self._done), list(self._open.values())))
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._done = set(saved.done)
         for withdrawal in saved.open:
             self._begin(withdrawal)
 
     def consume(self, batch: Committed) -> None:
-        """See ``engine.frames.Consumer``."""
+        """See ``engine.log_entries.Consumer``."""
         kinds = batch.commands["kind"]
         if not any((kinds == kind).any() for kind in MONEY_KINDS):
             return
-        for frame in batch.frames():
+        for frame in batch.entries:
             if frame.command["kind"] not in MONEY_KINDS or not len(frame.events):
                 continue
             if frame.answer[0]["kind"] != EventKind.REJECTED:
                 self._take(frame)
 
-    def _take(self, frame: Frame) -> None:
-        match decode(frame.attachment):
+    def _take(self, frame: LogEntry) -> None:
+        match evidence_of(frame):
             case SignedWithdrawal(account=account, token=token, amount=amount):
                 if frame.answer[0]["kind"] == EventKind.WITHDRAWN:
                     self._begin(OpenWithdrawal(frame.sequence, account, token, amount))

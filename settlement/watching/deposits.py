@@ -8,9 +8,14 @@ import msgspec
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from settlement.orders.catalog import Catalog
-from settlement.protocol.evidence import DepositEvidence, ExitEvidence, WithdrawalReturned, decode
+from settlement.protocol.evidence import (
+    DepositEvidence,
+    ExitEvidence,
+    WithdrawalReturned,
+    evidence_of,
+)
 from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested, Value
 
 Money = Deposited | ExitRequested | ExitCancelled | ExitFinished
@@ -65,32 +70,32 @@ class DepositBook:
     The catalog must be an earlier consumer of the same pipeline.
     """
 
-    memory_name = "deposits/1"
+    checkpoint_name = "deposits/1"
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._booked: Counter[Entry] = Counter()
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         return msgspec.msgpack.encode(sorted(self._booked.items()))
 
     def load(self, memory: bytes) -> None:
-        """See ``engine.frames.Rememberer``."""
+        """See ``engine.log_entries.CheckpointedConsumer``."""
         self._booked = Counter(dict(msgspec.msgpack.decode(memory, type=list[tuple[Entry, int]])))
 
     def consume(self, batch: Committed) -> None:
-        """See ``engine.frames.Consumer``."""
+        """See ``engine.log_entries.Consumer``."""
         kinds = batch.commands["kind"]
         if not ((kinds == Kind.DEPOSIT) | (kinds >= Kind.EXIT_BEGIN)).any():
             return
-        for frame in batch.frames():
+        for frame in batch.entries:
             row = frame.command
             if row["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END, Kind.POISON):
                 continue
             if frame.answer[0]["kind"] == EventKind.REJECTED:
                 continue
-            evidence = decode(frame.attachment)
+            evidence = evidence_of(frame)
             if isinstance(evidence, WithdrawalReturned):
                 continue
             if row["kind"] == Kind.POISON and not isinstance(

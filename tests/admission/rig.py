@@ -10,7 +10,7 @@ import msgspec
 
 from engine.commands import Kind, batch_of, command, list_market
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.types import Limits, Side
 from settlement.orders.admission import Admission

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
 from engine.commands import Kind, batch_of, command, list_market
-from engine.frames import Committed, Consumer
+from engine.log_entries import Committed, Consumer
 from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.sequencer.pipeline import receipts_of

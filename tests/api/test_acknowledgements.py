@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.frames import Frame
+from engine.log_entries import LogEntry
 from engine.sequencer.pipeline import QUEUE_MAX
 from settlement.batches.acknowledgements import KEPT_MAX, Acknowledger
 from settlement.batches.log_items import item_of
@@ -23,11 +23,11 @@ def signer_of(word: dict[str, Any]) -> str:
     return "0x" + signer.hex()
 
 
-def logged(house: House, sequence: int) -> Frame:
+def logged(house: House, sequence: int) -> LogEntry:
     return next(
         frame
         for batch in house.exchange.history
-        for frame in batch.frames()
+        for frame in batch.entries
         if frame.sequence == sequence
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.types import Side
 from gateway.trading.order_entry import PlaceOrder, checked_order, recovered_order
 from gateway.views.channels import Channels

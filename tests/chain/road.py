@@ -11,9 +11,9 @@ from typing import Any
 
 from engine.commands import Kind, command, list_market
 from engine.events import EventKind, Events
-from engine.frames import Committed
 from engine.journal.journal import Journal
 from engine.journal.storage import DirectoryStorage
+from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import Limits, Side

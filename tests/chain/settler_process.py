@@ -135,7 +135,7 @@ def journal_trades(road: Road) -> Counter[tuple[bytes, bytes, int, int]]:
     found: Counter[tuple[bytes, bytes, int, int]] = Counter()
     market = road.catalog.markets[0]
     for batch in road.history():
-        for frame in batch.frames():
+        for frame in batch.entries:
             signed = decode(frame.attachment)
             for event in frame.events:
                 if event["kind"] == EventKind.ACCEPTED:

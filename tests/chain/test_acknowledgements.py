@@ -88,7 +88,7 @@ def acknowledged(bonded: Bonded) -> tuple[list[Acknowledgement], OpenedBatch, li
     until(lambda: not road.settler.step())
     tokens = [token.address for token in road.deployment.tokens]
     batch = open_batch(road.outbox.calldata(1), road.domain, tokens)
-    items = [item_of(frame) for committed in road.history() for frame in committed.frames()]
+    items = [item_of(frame) for committed in road.history() for frame in committed.entries]
     return words, batch, items
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from engine.commands import COMMAND, Kind, command
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.types import Side
 from settlement.audit.audit import Audit
@@ -36,7 +36,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Road, Log,
         log = [
             (frame.command, frame.attachment)
             for committed in road.history()
-            for frame in committed.frames()
+            for frame in committed.entries
         ]
         published = read_published(chain.chain, road.deployment)
         assert len(published.batches) >= 4 and not published.faults

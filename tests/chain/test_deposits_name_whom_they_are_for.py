@@ -35,7 +35,7 @@ def permit(road: Road, payer: Signer, account: bytes) -> bytes:
 
 def references(road: Road) -> list[bytes]:
     """Return the references of all deposits in the journal."""
-    frames = (frame for committed in road.history() for frame in committed.frames())
+    frames = (frame for committed in road.history() for frame in committed.entries)
     evidence = [decode(f.attachment) for f in frames if f.command["kind"] == Kind.DEPOSIT]
     return [found.ref for found in evidence if isinstance(found, DepositEvidence)]
 

@@ -71,7 +71,7 @@ def test_a_batch_names_every_command_and_its_events(road: Road):
     assert (first.first_sequence, first.last_sequence) == (1, second.first_sequence - 1)
     assert second.last_sequence == road.sequencer.sequence
     assert second.prev_head == first.head
-    items = [item_of(frame) for committed in road.history() for frame in committed.frames()]
+    items = [item_of(frame) for committed in road.history() for frame in committed.entries]
     for batch in (first, second):
         own = items[batch.first_sequence - 1 : batch.last_sequence]
         assert batch.log_root == merkle.root(own)

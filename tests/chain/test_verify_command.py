@@ -117,7 +117,7 @@ def words_of(road: Road, path: Path) -> Path:
     sequences = []
     for committed in road.history():
         acknowledger.consume(committed)
-        sequences += [frame.sequence for frame in committed.frames()]
+        sequences += [frame.sequence for frame in committed.entries]
     lines = []
     for word in filter(None, map(acknowledger.of, sequences)):
         row = word._asdict()
@@ -141,7 +141,7 @@ def test_the_end_that_no_batch_covers_is_unproven_and_acknowledgements_prove_it(
     log = [
         (frame.command, frame.attachment)
         for committed in road.history()
-        for frame in committed.frames()
+        for frame in committed.entries
     ]
     source = DirectoryReader(road.directory / "journal")
 

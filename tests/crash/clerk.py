@@ -26,6 +26,7 @@ from engine.receipt import Receipt
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
+from engine.sequencer.subscription import Subscription
 from engine.types import Limits, Outcome
 from tests.journal.rig import Echo
 
@@ -92,13 +93,13 @@ def order(serial: int) -> np.void:
 class Known:
     """What has happened already: the same serial again is answered and not sequenced."""
 
-    memory_name = "clerk.1"
+    checkpoint_name = "clerk.1"
 
     def __init__(self) -> None:
         self.sequences: dict[int, int] = {}
 
     def consume(self, batch: Any) -> None:
-        for frame in batch.frames():
+        for frame in batch.entries:
             serial = int(frame.attachment)
             assert serial not in self.sequences, f"{serial} is there twice"
             self.sequences[serial] = frame.sequence
@@ -126,9 +127,9 @@ class Clerk:
         self.sequencer = Sequencer(machine_type, self.journal, lambda: 7, files)
         self.pipeline = Pipeline(self.sequencer, fail)
         self.known = Known()
-        self.pipeline.follow(self.known)
+        self.pipeline.subscribe(Subscription(self.known.checkpoint_name, self.known))
         self.snapshotter = Snapshotter(
-            self.sequencer, self.pipeline.memories, nullcontext, kept, machine_type, lambda: 7
+            self.sequencer, self.pipeline, nullcontext, kept, machine_type, lambda: 7
         )
 
     def start(self) -> None:

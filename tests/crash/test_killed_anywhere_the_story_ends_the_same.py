@@ -54,7 +54,7 @@ def audit(directory):
     with_ref = 0
     for batch in sequencer.recover():
         trades = max(trades, int(batch.events["trade_id"].max()) if len(batch.events) else 0)
-        for frame in batch.frames():
+        for frame in batch.entries:
             match decode(frame.attachment):
                 case DepositEvidence(tx_hash, log_index, _, ref):
                     evidence[tx_hash, log_index] += 1

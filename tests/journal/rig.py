@@ -126,9 +126,7 @@ def written(counts, storage=None, **bounds):
 
 def recovered(storage, **bounds):
     """Return every frame on ``storage``, read by a new sequencer."""
-    return [
-        frame for batch in sequencer_on(storage, **bounds).recover() for frame in batch.frames()
-    ]
+    return [frame for batch in sequencer_on(storage, **bounds).recover() for frame in batch.entries]
 
 
 def without_mark(storage):

@@ -5,7 +5,7 @@ import pytest
 
 from engine.commands import Commands, Kind, batch_of, command, set_terms
 from engine.events import EVENT, EventKind
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 
 TERMS = set_terms(0, lot_pips=1, tick_pips=1, maker_fee_ppm=0, taker_fee_ppm=0)
@@ -29,11 +29,11 @@ def committed(rows: list[np.void], first: int = 7) -> Committed:
 def test_a_part_ends_behind_each_change(kinds: str, sizes: list[int]) -> None:
     whole = committed([TERMS if kind == "t" else CLOCK for kind in kinds])
 
-    parts = list(whole.parts())
+    parts = list(whole.segments())
 
     assert [len(part.commands) for part in parts] == sizes
-    frames = [frame for part in parts for frame in part.frames()]
-    for found, expected in zip(frames, whole.frames(), strict=True):
+    frames = [frame for part in parts for frame in part.entries]
+    for found, expected in zip(frames, whole.entries, strict=True):
         assert found.sequence == expected.sequence
         assert found.attachment == expected.attachment
         assert np.array_equal(found.events, expected.events)
@@ -50,8 +50,8 @@ def test_what_deadlines_did_is_not_the_commands_answer() -> None:
     ]
     events["outcome"][:2] = Outcome.CANCELLED_AFTER
 
-    frame = Frame(1, CLOCK, b"", events)
+    frame = LogEntry(1, CLOCK, b"", events)
 
     assert frame.answer["kind"].tolist() == [EventKind.REJECTED] * 2
-    assert len(Frame(1, CLOCK, b"", events[:2]).answer) == 0
-    assert len(Frame(1, CLOCK, b"", events[:0]).answer) == 0
+    assert len(LogEntry(1, CLOCK, b"", events[:2]).answer) == 0
+    assert len(LogEntry(1, CLOCK, b"", events[:0]).answer) == 0

@@ -129,7 +129,7 @@ def test_an_ambiguous_batch_is_set_aside_whole_and_a_new_epoch_begins(whole):
     sequencer.commit(batch_from(90, 1))
 
     again = sequencer_on(storage)
-    notes = [frame.attachment for batch in again.recover() for frame in batch.frames()]
+    notes = [frame.attachment for batch in again.recover() for frame in batch.entries]
     assert notes == [b"note 1", b"note 2", b"note 3", b"note 90"]
     assert again.ambiguous == [aside], "until an operator has looked at it"
     assert [h.epoch for _, _, h in batches_of(storage)] == [1, 2]

@@ -142,7 +142,7 @@ def test_each_segment_has_the_root_over_its_items(stopped, tmp_path):
 
     storage = DirectoryStorage(directory / "journal")
     again = Sequencer(Engine, Journal(storage, LIMITS), lambda: 7)
-    items = [item_of(frame) for batch in again.recover() for frame in batch.frames()]
+    items = [item_of(frame) for batch in again.recover() for frame in batch.entries]
     storage.close()
     manifest = read_manifest(there)
     assert len(manifest.segments) == len(files(there)) > 2

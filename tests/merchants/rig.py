@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from engine.commands import Kind, batch_of, command, list_market
 from engine.events import EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Side

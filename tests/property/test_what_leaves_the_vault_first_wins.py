@@ -12,7 +12,7 @@ import pytest
 
 from engine.commands import Kind, batch_of, command
 from engine.events import EVENT, EventKind
-from engine.frames import Committed
+from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.types import Limits, MoneyFlag
 from settlement.batches.builder import Payout

@@ -11,6 +11,7 @@ from engine.journal import Journal
 from engine.reference import Engine
 from engine.sequencer.pipeline import QUEUE_MAX, Pipeline
 from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.subscription import Subscription
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
@@ -70,8 +71,8 @@ class House:
         self.pipeline = Pipeline(self.sequencer, self.fatal.append, queue_max)
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
-        self.pipeline.follow(self.catalog)
-        self.pipeline.follow(self.admission)
+        self.pipeline.subscribe(Subscription(self.catalog.checkpoint_name, self.catalog))
+        self.pipeline.subscribe(Subscription(self.admission.checkpoint_name, self.admission))
         self.exchange = Exchange(
             self.pipeline,
             lambda: self.engine,
@@ -82,8 +83,9 @@ class House:
             withdrawals
             or Withdrawals(frozenset(), {"USD": 1, "TOKEN": 1}, NothingIsOpen(), EXIT_DELAY_S),
         )
-        for consumer in consumers(self) if consumers else ():
-            self.pipeline.follow(consumer)
+        self.consumers = consumers(self) if consumers else ()
+        for consumer in self.consumers:
+            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
 
     @property
     def engine(self):

@@ -28,14 +28,14 @@ def test_a_restart_goes_on_from_the_snapshot_and_knows_everything(tmp_path: Path
             kept = stack.sequencer.applied
             stack.snapshotter.begin()
             assert (await stack.exchange.tick()).accepted, "nobody waits for the child"
-            return kept, stack.engine.state_hash(), stack.pipeline.memories()
+            return kept, stack.engine.state_hash(), stack.pipeline.checkpoints()
 
     async def second() -> tuple[int, bytes, dict[str, bytes], list[str]]:
         async with Stack(settings) as stack:
             return (
                 stack.sequencer.resumed_at,
                 stack.engine.state_hash(),
-                stack.pipeline.memories(),
+                stack.pipeline.checkpoints(),
                 stack.keeper.restrictions(),
             )
 

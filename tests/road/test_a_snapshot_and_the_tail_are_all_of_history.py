@@ -60,7 +60,7 @@ def house_on(storage, outbox, snapshots=None):
         )
 
     house = House(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)
-    house.sealer = next(c for c in house.pipeline._consumers if isinstance(c, Sealer))
+    house.sealer = next(c for c in house.consumers if isinstance(c, Sealer))
     house.keys.granted(grant_for(ALICES_KEY))
     return house
 
@@ -103,7 +103,7 @@ def memory_of(house):
     """Return all that engine and consumers know."""
     return (
         house.engine.state_hash(),
-        house.pipeline.memories(),
+        house.pipeline.checkpoints(),
         state_of(house.admission),
         state_of(house.catalog),
     )
@@ -125,7 +125,7 @@ def test_snapshot_and_tail_equal_full_replay(outbox):
             await house.fund(ALICE, BOB)
             for _ in range(3):
                 await live_a_little(house, rng, STEPS // 4, placed)
-                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
                 sequences.append(house.sequencer.applied)
             await live_a_little(house, rng, STEPS // 4, placed)
             lived = memory_of(house)
@@ -163,7 +163,7 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
             waiting += [asyncio.create_task(house.exchange.place(order)) for order in late]
             waiting.append(asyncio.create_task(house.exchange.withdraw(ALICE.withdrawal(100))))
             await settle_down()
-            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
             storage = house.storage.copy()
             house.storage.gate.set()
             await asyncio.gather(*waiting)
@@ -194,7 +194,7 @@ def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
             await trade(house, 1)
             await house.exchange.withdraw(ALICE.withdrawal(100))
             await trade(house, 2)
-            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
             assert house.sealer.seal(house.now_ns)
             assert outbox.last_batch().number == 2, "a withdrawal stands between the two"
         async with house_on(storage, outbox, SnapshotFiles(disk)) as resumed:
@@ -221,7 +221,7 @@ def test_a_damaged_snapshot_is_passed_over_for_the_next_older(outbox):
             await house.fund(ALICE, BOB)
             for _ in range(4):
                 await live_a_little(house, rng, 5, placed)
-                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.memories()))
+                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
             prune_snapshots(disk)
             lived = memory_of(house)
         names = SnapshotFiles(disk).names()
@@ -245,7 +245,7 @@ def test_a_snapshot_on_real_files_restores_to_the_state_it_was_taken_of(outbox, 
         async with house_on(None, outbox) as house:
             await house.list_all()
             await house.fund(ALICE, BOB)
-            name = keep(house.sequencer, house.pipeline.memories(), tmp_path / "kept", Engine)
+            name = keep(house.sequencer, house.pipeline.checkpoints(), tmp_path / "kept", Engine)
             assert name == f"{house.sequencer.applied:016d}.snapshot"
             assert (tmp_path / "kept" / name).exists()
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from engine.commands import Kind, command
+from engine.sequencer.subscription import Subscription
 from engine.types import Outcome
 from tests.road.rig import GatedStorage, House, settle_down
 
@@ -38,13 +39,69 @@ def test_consumers_see_a_command_before_its_client_does():
                 seen.append((batch.last_sequence, waiting.done()))
 
         house = House()
-        house.pipeline.follow_unremembered(Follower())
+        house.pipeline.subscribe(Subscription("Follower", Follower()))
         async with house:
             waiting = asyncio.create_task(house.pipeline.submit(CLOCK))
             await waiting
         assert seen == [(1, False)]
 
     asyncio.run(road())
+
+
+def test_who_is_not_inline_reads_behind_the_answers_and_misses_nothing():
+    async def road():
+        seen = []
+
+        class Database:
+            def consume(self, batch):
+                seen.append((batch.last_sequence, waiting.done()))
+
+        house, database = House(), Subscription("database", Database(), is_inline=False)
+        house.pipeline.subscribe(database)
+        async with house:
+            for _ in range(3):
+                waiting = asyncio.create_task(house.pipeline.submit(CLOCK))
+                await waiting
+                await settle_down()
+                assert database.cursor == house.engine.sequence
+            waiting = asyncio.create_task(house.pipeline.submit(CLOCK))
+            await waiting
+            house.pipeline.catch_up()
+            assert database.cursor == house.engine.sequence, "before a snapshot it has all"
+            waiting = asyncio.create_task(house.pipeline.submit(CLOCK))
+            await waiting
+        assert seen == [(sequence, True) for sequence in range(1, 6)], "a stop waits for it"
+
+    asyncio.run(road())
+
+
+def test_who_is_not_inline_has_read_all_before_a_markets_terms_change():
+    """Its numbers mean something else behind the change."""
+    house, seen = House(), []
+
+    class Reader:
+        def consume(self, batch):
+            seen.append((batch.first_sequence, batch.last_sequence))
+
+    class Terms:
+        def consume(self, batch):
+            if batch.changes_terms:
+                assert seen[-1][1] == batch.last_sequence, "the reader comes first"
+
+    house.pipeline.subscribe(Subscription("reader", Reader(), is_inline=False))
+    house.pipeline.subscribe(Subscription("terms", Terms()))
+
+    async def road():
+        async with house:
+            rows = [CLOCK, command(Kind.SET_TERMS, market=0), CLOCK]
+            house.storage.gate.clear()
+            waiting = [asyncio.create_task(house.pipeline.submit(row)) for row in rows]
+            await settle_down()
+            house.storage.gate.set()
+            await asyncio.gather(*waiting)
+
+    asyncio.run(road())
+    assert [last for _, last in seen] in ([1, 2, 3], [2, 3])
 
 
 def test_a_disk_that_fails_ends_everything_and_answers_nobody():
@@ -72,7 +129,7 @@ def test_a_consumer_that_fails_is_fatal_too(error):
 
     async def road():
         house = House()
-        house.pipeline.follow_unremembered(Broken())
+        house.pipeline.subscribe(Subscription("Broken", Broken()))
         async with house:
             waiting = asyncio.create_task(house.pipeline.submit(CLOCK))
             await asyncio.wait([waiting], timeout=LITTLE_SECONDS)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.sequencer.subscription import Subscription
 from engine.types import MONEY_MAX
 from settlement.chain.chain import Block, Log
 from settlement.outbox.outbox import Outbox
@@ -100,7 +101,7 @@ class Chained(House):
             self.watcher.watch_token(token)
         self.watcher.watch(SHOP)
         self.book, self.till = DepositBook(self.catalog), Till()
-        self.pipeline.follow(self.book)
+        self.pipeline.subscribe(Subscription(self.book.checkpoint_name, self.book))
         quiet = ShownChain()
         self.loop = ChainLoop(
             settler=quiet,

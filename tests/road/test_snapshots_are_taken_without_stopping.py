@@ -28,7 +28,7 @@ def on_the_road(directory, scenario, machine_type=Engine):
             await house.fund(ALICE, BOB)
             taker = Snapshotter(
                 house.sequencer,
-                house.pipeline.memories,
+                house.pipeline,
                 nullcontext,
                 directory,
                 Engine,
@@ -52,7 +52,7 @@ def test_one_is_due_after_a_minute_in_which_something_happened(kept):
         [name] = SnapshotFiles(DirectoryReader(kept)).names()
         snapshot = SnapshotFiles(DirectoryReader(kept)).read(name)
         assert snapshot.state_hash == house.engine.state_hash()
-        assert dict(snapshot.consumers) == house.pipeline.memories()
+        assert dict(snapshot.consumers) == house.pipeline.checkpoints()
 
         house.now_ns += PERIOD_NS
         taker.turn()
@@ -126,10 +126,17 @@ def test_a_child_that_stands_still_ends_and_is_a_failure(kept):
     held = threading.Lock()
     held.acquire()
 
+    class Waiting:
+        def catch_up(self):
+            """Nothing waits to be shown."""
+
+        def checkpoints(self):
+            held.acquire()
+
     async def scenario(house, _):
         taker = Snapshotter(
             house.sequencer,
-            lambda: {"never": bytes(held.acquire())},
+            Waiting(),
             nullcontext,
             kept,
             Engine,

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from engine.sequencer.subscription import Subscription
 from engine.types import Outcome, Side
 from settlement.chain.chain import ChainUnavailableError
 from settlement.outbox.outbox import Outbox
@@ -113,7 +114,7 @@ class Watched(House):
         self.shown, self.till, self.deposit_book = shown, Till(), DepositBook(self.catalog)
         self.outbox = outbox or Outbox(Path(":memory:"))
         self.unbooked = Unbooked(self.outbox)
-        self.pipeline.follow(self.deposit_book)
+        self.pipeline.subscribe(Subscription(self.deposit_book.checkpoint_name, self.deposit_book))
         self.loop = ChainLoop(
             settler=shown,
             watcher=shown,

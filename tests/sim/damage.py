@@ -62,9 +62,9 @@ def _verdict(world: "World", journal: Disk, snapshots: Disk) -> str:
             world.options.file_size,
             world.clock,
         )
-        snapshot = sequencer.resume(world.memory_names)
+        snapshot = sequencer.resume(world.checkpoint_names)
         if snapshot is not None:
-            world.witness.load(snapshot.consumers[world.witness.memory_name])
+            world.witness.load(snapshot.consumers[world.witness.checkpoint_name])
         for batch in sequencer.recover():
             world.witness.consume(batch)
     except JournalCorrupt:

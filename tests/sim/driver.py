@@ -59,7 +59,7 @@ class Driver:
     def _show(self, committed: Any) -> None:
         self.frames += [
             (frame.sequence, int(frame.command["amount"]), bytes(frame.attachment))
-            for frame in committed.frames()
+            for frame in committed.entries
         ]
 
 

@@ -13,11 +13,12 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from engine.core import Engine
-from engine.frames import Rememberer
 from engine.journal import Journal, SnapshotFiles
 from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
+from engine.log_entries import CheckpointedConsumer
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.subscription import Subscription
 from engine.types import Limits
 from gateway.views.settlement import SettlementDesk
 from merchants.records.database import open_database
@@ -197,7 +198,7 @@ class House:
             self.unbooked.pips,
         )
         self.reconciliation = Reconciliation(reconciler, self.exchange)
-        rememberers: tuple[Rememberer, ...] = (
+        checkpointed: tuple[CheckpointedConsumer, ...] = (
             self.catalog,
             self.witness,
             self.admission,
@@ -205,10 +206,14 @@ class House:
             *self.settler.consumers,
             self.merchants.prices,
         )
-        for consumer in rememberers:
-            self.pipeline.follow(consumer)
-        for unremembered in (self.merchants, reconciler, ChangesOfTerms(self.catalog)):
-            self.pipeline.follow_unremembered(unremembered)
+        for consumer in checkpointed:
+            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
+        for unremembered in (
+            Subscription("merchants", self.merchants, is_inline=False),
+            Subscription("reconciler", reconciler),
+            Subscription("changes of terms", ChangesOfTerms(self.catalog)),
+        ):
+            self.pipeline.subscribe(unremembered)
         self.chain_loop = ChainLoop(
             settler=self.settler,
             watcher=self.watcher,
@@ -292,8 +297,11 @@ class House:
         if not every or self.sequencer.applied - self._kept < every:
             return
         self._kept = self.sequencer.applied
+        self.pipeline.catch_up()
         try:
-            write_snapshot(self.seams.snapshots, self.sequencer.snapshot(self.pipeline.memories()))
+            write_snapshot(
+                self.seams.snapshots, self.sequencer.snapshot(self.pipeline.checkpoints())
+            )
             prune_snapshots(self.seams.snapshots)
         except (OSError, SnapshotDamaged) as error:
             self.seams.count(f"snapshot failed: {type(error).__name__}")

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.core import Engine
-from engine.frames import Committed
 from engine.journal import Batch, Journal
 from engine.journal.mark import Mark, write_mark
 from engine.journal.reader import Damage, Tail
+from engine.log_entries import Committed
 from engine.sequencer.sequencer import Sequencer
 from settlement.outbox.outbox import ActionState, Outbox
 from tests.sim.contract import Ledgers, Machine

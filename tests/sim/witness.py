@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.frames import Committed, Frame
+from engine.log_entries import Committed, LogEntry
 from engine.receipt import Receipt
 from engine.reference import Engine as Reference
 from engine.types import Limits, Outcome, Phase
@@ -32,7 +32,7 @@ class Violated(AssertionError):
 class Witness:
     """A consumer that outlives its producers."""
 
-    memory_name = "witness 1"
+    checkpoint_name = "witness 1"
 
     def __init__(self, limits: Limits, count: Any) -> None:
         self.reference = Reference(limits)
@@ -55,7 +55,7 @@ class Witness:
         self.sequence = 0
 
     def save(self) -> bytes:
-        """See ``engine.frames.Rememberer``: what a snapshot covers is not shown again."""
+        """See ``CheckpointedConsumer``: what a snapshot covers is not shown again."""
         return self.sequence.to_bytes(8)
 
     def load(self, memory: bytes) -> None:
@@ -67,7 +67,7 @@ class Witness:
         if batch.first_sequence != self.sequence + 1:
             raise Violated(f"I7: sequence {batch.first_sequence} after {self.sequence}")
         fresh = len(self.prints) - self.sequence
-        for frame, head in zip(batch.frames(), batch.heads, strict=True):
+        for frame, head in zip(batch.entries, batch.heads, strict=True):
             self._take(frame, head)
         self.sequence = batch.last_sequence
         if fresh < len(batch.commands):
@@ -78,7 +78,7 @@ class Witness:
             if events.tobytes() != expected:
                 raise Violated(f"I8: events of commands {first} ff. differ from the reference's")
 
-    def _take(self, frame: Frame, head: bytes) -> None:
+    def _take(self, frame: LogEntry, head: bytes) -> None:
         parts = (frame.command.tobytes(), frame.attachment, frame.events.tobytes(), head)
         found = blake2b(b"".join(parts), digest_size=16).digest()
         if frame.sequence <= len(self.prints):
@@ -92,7 +92,7 @@ class Witness:
         self.time_ns = time_ns
         self._once(frame)
 
-    def _once(self, frame: Frame) -> None:
+    def _once(self, frame: LogEntry) -> None:
         """P2: the same order, withdrawal or log entry takes effect at most once."""
         self._count(f"command {Kind(int(frame.command['kind'])).name}")
         for event in frame.events:
@@ -117,7 +117,7 @@ class Witness:
             if before != frame.sequence:
                 raise Violated(f"commands {before} and {frame.sequence} book one log entry")
 
-    def _tried(self, signed: SignedOrder | SignedWithdrawal, frame: Frame) -> None:
+    def _tried(self, signed: SignedOrder | SignedWithdrawal, frame: LogEntry) -> None:
         """An order that was refused may come again; what was taken, or a withdrawal, may not."""
         tries = self._digests.setdefault(signed.digest, [])
         if signed.digest in self._taken:

@@ -84,7 +84,7 @@ class World:
         self.pace = 1
         self.disk = Disk(self, options.room)
         self.snapshot_disk = Disk(self)
-        self.memory_names: set[str] = set()
+        self.checkpoint_names: set[str] = set()
         self.blocks = Blocks(parts.machine(TERMS), START_S)
         self.node = Node(self.blocks, self.dice, self.count)
         self.node.cut = self.cut
@@ -251,7 +251,7 @@ class World:
 
         The operator sees that, and says so for the next start; until then only cancels are taken.
         """
-        self.memory_names = set(house.pipeline.memories())
+        self.checkpoint_names = set(house.pipeline.checkpoints())
         self.reviewed = bool(house.sequencer.ambiguous)
         for name in house.sequencer.ambiguous:
             self.count("ambiguous last batch")

@@ -1,12 +1,15 @@
 """In what shape does committed history reach its consumers?
 
 The sequencer commits commands in batches. Every consumer (market data, user streams, settlement,
-merchants) sees the same batches in the same order, after a restart too, and keeps its own cursor.
+merchants) sees the same batches in the same order, after a restart too, by a ``Subscription``.
+A log entry is what other systems call a record: one command, its evidence and its events.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -14,14 +17,33 @@ from engine.commands import Commands, Kind
 from engine.events import Events
 from engine.types import Outcome
 
+T = TypeVar("T")
 
-class Frame(NamedTuple):
-    """One command with all that belongs to it."""
+_NOT_READ: Final = object()
 
-    sequence: int
-    command: np.void
-    attachment: bytes
-    events: Events
+
+class LogEntry:
+    """One command with all that belongs to it.
+
+    ``attachment`` is what stands beside the command in the journal, ``events`` what the command has
+    caused. Made once a command, and shared by all consumers.
+    """
+
+    __slots__ = ("_evidence", "attachment", "command", "events", "sequence")
+
+    def __init__(self, sequence: int, command: np.void, attachment: bytes, events: Events) -> None:
+        self.sequence = sequence
+        self.command = command
+        self.attachment = attachment
+        self.events = events
+        self._evidence: object = _NOT_READ
+
+    def evidence(self, read: Callable[[bytes], T]) -> T:
+        """Return the attachment as ``read`` understands it: read at the first asking, once for all
+        consumers. There is one reader a log; the engine does not know what it reads."""
+        if self._evidence is _NOT_READ:
+            self._evidence = read(self.attachment)
+        return cast(T, self._evidence)
 
     @property
     def answer(self) -> Events:
@@ -36,7 +58,8 @@ class Frame(NamedTuple):
         return self.events[own:]
 
 
-class Committed(NamedTuple):
+@dataclass(frozen=True)
+class Committed:
     """A batch of commands that is on disk, and what the engine answered.
 
     ``commands[i]`` has sequence ``first_sequence + i`` and belongs to ``attachments[i]``.
@@ -55,21 +78,29 @@ class Committed(NamedTuple):
         """Return the sequence of the last command."""
         return self.first_sequence + len(self.commands) - 1
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield the batch command by command."""
+    @cached_property
+    def entries(self) -> tuple[LogEntry, ...]:
+        """Return the batch command by command."""
         bounds = np.searchsorted(
             self.events["sequence"],
             np.arange(self.first_sequence, self.last_sequence + 2),
-        )
-        for i, attachment in enumerate(self.attachments):
-            yield Frame(
+        ).tolist()
+        return tuple(
+            LogEntry(
                 self.first_sequence + i,
                 self.commands[i],
                 attachment,
                 self.events[bounds[i] : bounds[i + 1]],
             )
+            for i, attachment in enumerate(self.attachments)
+        )
 
-    def parts(self) -> Iterator["Committed"]:
+    @cached_property
+    def changes_terms(self) -> bool:
+        """Return whether the last command changes a market's terms: see ``segments``."""
+        return bool(self.commands["kind"][-1] == Kind.SET_TERMS)
+
+    def segments(self) -> Iterator["Committed"]:
         """Yield the batch cut behind each change of a market's terms.
 
         Ticks and lots mean one thing before a change and another after it, so who translates them
@@ -101,15 +132,15 @@ class Consumer(Protocol):
 
     def consume(self, batch: Committed) -> None:
         """Take one batch. Batches come in order and without a gap, from sequence 1 after every
-        start, or from where the snapshot ends that ``Rememberer.load`` was given."""
+        start, or from where the snapshot ends that ``CheckpointedConsumer.load`` was given."""
 
 
 @runtime_checkable
-class Rememberer(Consumer, Protocol):
+class CheckpointedConsumer(Consumer, Protocol):
     """A consumer whose memory is part of each snapshot. One without keeps its own, elsewhere and
     durably before ``consume`` returns."""
 
-    memory_name: str
+    checkpoint_name: str
     """Its name in the snapshot, with the version of what ``save`` writes."""
 
     def save(self) -> bytes:
