@@ -15,6 +15,8 @@ import uvloop
 from rich.console import Console
 
 if TYPE_CHECKING:
+    import socket
+
     from gateway.http.clients import Network
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -29,7 +31,10 @@ class ChainChoice(StrEnum):
     ETH_TESTER = "eth-tester"
 
 
-DataOption = Annotated[Path, typer.Option("--data", help="Directory of journal, databases, chain.")]
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", help="Directory of journal, databases, chain.", file_okay=False),
+]
 PublicUrlOption = Annotated[
     str,
     typer.Option("--public-url", help="How browsers reach us.", envvar="TILLBOOK_PUBLIC_URL"),
@@ -55,11 +60,12 @@ def run(
     trusted_proxy: TrustedProxyOption = None,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
+    bound = _bound(host, port)
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
-    _settle_in()
+    _settle_in(directory)
     from gateway.sandbox.run import Listening, run_sandbox
 
-    listening = Listening(host, port, url, proxies)
+    listening = Listening(host, port, url, proxies, bound)
     _run(run_sandbox(directory, listening, chain.value, console))
 
 
@@ -73,7 +79,7 @@ def demo(
     messages: Annotated[int, typer.Option(help="How much of the tape to play.", min=1)] = 2000,
 ) -> None:
     """Tell the story of one sale, from the customer's token to the shop's stablecoin."""
-    _settle_in()
+    _settle_in(directory)
     from gateway.sandbox.story import tell
 
     _run(tell(directory, chain.value, tape, messages, console))
@@ -99,6 +105,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve an exchange whose contracts are deployed already, on any chain."""
+    bound = _bound(host, port)
     from engine.core import cache_is_warm
 
     reached_at, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
@@ -107,14 +114,14 @@ def serve(
         console.print("The kernels are not compiled here: run tillbook compile, or add --compile.")
         sys.exit(1)
     compile_kernels()
-    _settle_in()
+    _settle_in(directory)
     from gateway.cli.serve import Serving, run_server
     from gateway.node.node import Remote
 
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies),
+        *(confirmations, reached_at, proxies, bound),
     )
     _run(run_server(serving, console))
 
@@ -122,9 +129,9 @@ def serve(
 @app.command()
 def acknowledger(directory: DataOption = Path("data")) -> None:
     """Print who will acknowledge orders, for the bond to be deployed with; the key is kept."""
-    from gateway.node.secrets import acknowledging_signer, private_directory
+    from gateway.node.secrets import acknowledging_signer
 
-    private_directory(directory)
+    _make_private(directory)
     sys.stdout.write(f"0x{acknowledging_signer(directory).address.hex()}\n")
 
 
@@ -136,11 +143,16 @@ def receipt(
     """Print proofs, as JSON, of what an invoice's tokens were sold for; empty if not in a batch."""
     from gateway.cli.proofs import receipts_of_invoice
     from settlement.audit.proofs import encode_receipts
+    from settlement.chain.deploy import DeploymentError
 
-    receipts = receipts_of_invoice(directory, invoice)
+    for name in ("deployment.json", "merchants.sqlite", "settlement.sqlite"):
+        _must_hold(directory, name)
+    try:
+        receipts = receipts_of_invoice(directory, invoice)
+    except DeploymentError as wrong:
+        _end(wrong)
     if receipts is None:
-        console.print(f"There is no invoice {invoice} in {directory}.", highlight=False)
-        sys.exit(1)
+        _end(f"There is no invoice {invoice} in {directory}.")
     sys.stdout.write(encode_receipts(receipts).decode() + "\n")
 
 
@@ -188,6 +200,7 @@ def journal_verify(
     """Check every hash; say how the journal ends."""
     from gateway.cli.journal import say_verdict
 
+    _must_hold(directory, "journal")
     sys.exit(say_verdict(directory, deep, console))
 
 
@@ -200,6 +213,7 @@ def journal_dump(
     """Print commands, one JSON object a line."""
     from gateway.cli.journal import say_commands
 
+    _must_hold(directory, "journal")
     sys.exit(say_commands(directory, first, count, console))
 
 
@@ -213,6 +227,7 @@ def journal_repair_tail(
     """Cut a torn end off, set an ambiguous one aside and print what was in it."""
     from gateway.cli.journal import say_repair
 
+    _must_hold(directory, "journal")
     sys.exit(say_repair(directory, accept, console))
 
 
@@ -224,6 +239,7 @@ def journal_trim(
     """Delete files that three snapshots cover, that are final on chain and in an export."""
     from gateway.cli.journal import say_trimmed
 
+    _must_hold(directory, "journal")
     sys.exit(say_trimmed(directory, exported, console))
 
 
@@ -235,6 +251,7 @@ def export(
     """Publish the log: copy it with Merkle roots and what a replay must come to."""
     from gateway.cli.journal import say_export
 
+    _must_hold(directory, "journal")
     sys.exit(say_export(directory, to, console))
 
 
@@ -266,12 +283,45 @@ def _place_on_the_network(
         raise typer.BadParameter(str(wrong), param_hint="--trusted-proxy") from None
 
 
-def _settle_in() -> None:
+def _end(why: object) -> NoReturn:
+    """End with one line that says what whoever started us can mend."""
+    console.print(str(why), highlight=False, markup=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def _bound(host: str, port: int) -> "socket.socket":
+    """Return the socket to listen on: an address that is taken is told before anything starts."""
+    from gateway.http.listening import CannotListenError, bound
+
+    try:
+        return bound(host, port)
+    except CannotListenError as taken:
+        _end(taken)
+
+
+def _make_private(directory: Path) -> None:
+    """See that there is a directory that we may write into."""
+    from gateway.node.secrets import private_directory
+
+    try:
+        private_directory(directory)
+    except OSError as error:
+        _end(f"{directory} cannot be used: {error.strerror}")
+
+
+def _must_hold(directory: Path, name: str) -> None:
+    """End if ``directory`` is not an exchange's: to look at one must not make one."""
+    if not directory.joinpath(name).exists():
+        _end(f"There is no exchange in {directory}: it has no {name}.")
+
+
+def _settle_in(directory: Path) -> None:
     """Make this a server's process: files for its owner alone, descriptors, one kind of log."""
     from gateway.http.doorkeeper import raise_descriptors
     from gateway.node.logs import configure_logging
 
     os.umask(0o077)
+    _make_private(directory)
     raise_descriptors()
     configure_logging()
 
@@ -279,14 +329,21 @@ def _settle_in() -> None:
 def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
     """Exit as ``work`` says. What whoever started us can mend is one line, no traceback."""
     from engine.journal.storage import StorageInUse
-    from gateway.http.server import CannotListenError
+    from gateway.http.listening import CannotListenError
+    from settlement.chain.deploy import DeploymentError
     from settlement.chain.dev.devchain import DevChainError
+    from settlement.chain.signer import KeystoreRefusedError
 
     try:
         code = uvloop.run(work)
-    except (StorageInUse, CannotListenError, DevChainError) as fault:
-        console.print(str(fault), highlight=False, markup=False, soft_wrap=True)
-        code = 1
+    except (
+        StorageInUse,
+        CannotListenError,
+        DevChainError,
+        DeploymentError,
+        KeystoreRefusedError,
+    ) as fault:
+        _end(fault)
     sys.exit(code)
 
 

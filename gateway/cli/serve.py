@@ -5,6 +5,7 @@ The operator's key comes from an encrypted keystore; nothing here deploys, mines
 
 import asyncio
 import signal
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -53,6 +54,8 @@ class Serving(NamedTuple):
     confirmations: int
     public_url: str
     trusted_proxies: tuple[Network, ...] = ()
+    listening: socket.socket | None = None
+    """Bound already."""
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -74,6 +77,7 @@ def settings_of(serving: Serving) -> Settings:
         prices=PriceTerms(references=_references(plans)),
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
+        listening=serving.listening,
     )
 
 

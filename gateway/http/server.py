@@ -19,12 +19,9 @@ from fastapi import FastAPI
 
 from gateway.http.body import BODY_MAX
 from gateway.http.doorkeeper import BACKLOG, Doorkeeper, GuardedHttp, GuardedWebSocket
+from gateway.http.listening import bound, listen
 
 DRAIN_SECONDS: Final = 20
-
-
-class CannotListenError(OSError):
-    """The address is taken, or none of this machine's; the message says which."""
 
 
 class HttpServer:
@@ -37,7 +34,9 @@ class HttpServer:
         port: int,
         drain_seconds: int = DRAIN_SECONDS,
         door: Doorkeeper | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
+        """``listening`` is a socket that is bound to the address already, and ours to close."""
         self._app = app
         self._door = door or Doorkeeper()
         self._drain_seconds = drain_seconds
@@ -61,16 +60,13 @@ class HttpServer:
             timeout_graceful_shutdown=drain_seconds,
         )
         self._server = uvicorn.Server(config)
-        self._socket: socket.socket | None = None
+        self._socket = listening
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen and serve; return the port. Raises ``CannotListenError``."""
-        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        try:
-            listening = socket.create_server(self._address, family=family, backlog=BACKLOG)
-        except OSError as error:
-            raise CannotListenError(f"cannot listen: {error.strerror}") from None
+        listening = self._socket or bound(*self._address)
+        listen(listening, BACKLOG)
         # asyncio turns Nagle off only for sockets made with an explicit protocol number; without
         # this every answer on a kept connection waits 40 ms for the client's delayed ACK.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

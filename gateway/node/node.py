@@ -9,6 +9,7 @@ import asyncio
 import gc
 import os
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -144,6 +145,8 @@ class Settings(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
     sockets_per_client: int = SOCKETS_PER_CLIENT
+    listening: socket.socket | None = None
+    """Bound to ``host`` and ``port`` before any of this was begun; None: bind when all is ready."""
 
 
 def _quietly(_sequence: int, _last: int) -> None:
@@ -433,7 +436,9 @@ class Stack:
         )
         app = create_app(services)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
-        server = HttpServer(app, settings.host, settings.port, door=door)
+        server = HttpServer(
+            app, settings.host, settings.port, door=door, listening=settings.listening
+        )
         self.port = await server.start()
         self.server = server
         # What is here now stays. Looked through at each full collection it would hold every answer

@@ -7,6 +7,7 @@ tokens of the embedded chain; none of it exists outside a sandbox.
 
 import asyncio
 import signal
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -52,6 +53,8 @@ class Listening(NamedTuple):
     port: int
     public_url: str
     trusted_proxies: tuple[Network, ...] = ()
+    bound: socket.socket | None = None
+    """The socket for it, bound already."""
 
 
 async def run_sandbox(
@@ -64,7 +67,7 @@ async def run_sandbox(
     host, port = listening.host, listening.port
     public_url = public_url_of(listening.public_url, host, port)
     settings = sandbox_settings(directory, host, port, chain)._replace(
-        trusted_proxies=listening.trusted_proxies
+        trusted_proxies=listening.trusted_proxies, listening=listening.bound
     )
     async with AsyncExitStack() as closing:
         with starting(console) as recovering:

@@ -12,7 +12,7 @@ import msgspec
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
-from merchants.records.tables import Conversion, Event, Fill, Invoice, Payment
+from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.protocol.checksum import checksum_address
 
@@ -30,6 +30,15 @@ class PaymentDocument(msgspec.Struct, frozen=True):
     amount: str
     block_number: int
     confirmations: int
+
+
+class DepositDocument(msgspec.Struct, frozen=True):
+    """What was booked to the shop's account with the invoice's reference."""
+
+    tx_hash: str
+    log_index: int
+    token: str
+    amount: str
 
 
 class FillDocument(msgspec.Struct, frozen=True):
@@ -165,6 +174,16 @@ def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> Payme
         amount=decimal_of(int(payment.raw), token.decimals),
         block_number=payment.block_number,
         confirmations=max(payment.confirmations, is_mined * (head - payment.block_number + 1)),
+    )
+
+
+def deposit_document(catalog: Catalog, credit: Credit) -> DepositDocument:
+    """Return one booking as shops see it."""
+    return DepositDocument(
+        tx_hash=hex_of(credit.tx_hash),
+        log_index=credit.log_index,
+        token=listed(catalog.token_by_address(credit.token)).symbol,
+        amount=decimal_of_pips(credit.amount_pips),
     )
 
 

@@ -124,11 +124,11 @@ class Arrivals:
             payment.confirmations = 0
         return session.get_one(Invoice, payment.invoice_id)
 
-    def credit(self, session: Session, invoice: Invoice, deposit: Deposit) -> bool:
-        """Take what the engine booked; return whether this log entry is new."""
+    def credit(self, session: Session, invoice: Invoice, deposit: Deposit) -> Credit | None:
+        """Take what the engine booked; return it if this log entry is new."""
         evidence = deposit.evidence
         if session.get(Credit, (evidence.tx_hash, evidence.log_index)) is not None:
-            return False
+            return None
         sweep = session.scalar(
             select(Sweep)
             .where(
@@ -142,21 +142,20 @@ class Arrivals:
         )
         if sweep is not None:
             sweep.is_booked = True
-        session.add(
-            Credit(
-                tx_hash=evidence.tx_hash,
-                log_index=evidence.log_index,
-                invoice_id=invoice.id,
-                token=deposit.token,
-                amount_pips=deposit.amount_pips,
-                sequence=deposit.sequence,
-                swept_raw="0" if sweep is None else sweep.raw,
-                booked_ns=deposit.booked_ns,
-            )
+        credit = Credit(
+            tx_hash=evidence.tx_hash,
+            log_index=evidence.log_index,
+            invoice_id=invoice.id,
+            token=deposit.token,
+            amount_pips=deposit.amount_pips,
+            sequence=deposit.sequence,
+            swept_raw="0" if sweep is None else sweep.raw,
+            booked_ns=deposit.booked_ns,
         )
+        session.add(credit)
         if deposit.token == invoice.token:
             invoice.credited_pips += deposit.amount_pips
-        return True
+        return credit
 
     def count(self, session: Session, invoice: Invoice) -> dict[bytes, int]:
         """Bring the invoice's sums and its payments' states up to date; return what lies at its

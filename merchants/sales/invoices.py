@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
-from merchants.documents.native import received_pips
+from merchants.documents.native import listed, received_pips
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal, raw_covering
 from merchants.records.refusal import Refusal
 from merchants.records.states import (
@@ -271,12 +271,20 @@ class Invoices:
 
     def credit(self, session: Session, invoice: Invoice, deposit: Deposit, now_ns: int) -> None:
         """Count what the engine booked for ``invoice``; each log entry once."""
-        if not self._arrivals.credit(session, invoice, deposit):
+        credit = self._arrivals.credit(session, invoice, deposit)
+        if credit is None:
             return
         invoice.sweep_tries = 0
         if invoice.token == deposit.token and invoice.state is not InvoiceState.SETTLED:
             invoice.judge_at_ns = now_ns
+        if invoice.token != deposit.token and not self._is_dust(invoice, deposit):
+            kind, catalog = EventType.INVOICE_OTHER_TOKEN, self._exchange.catalog
+            events.record(session, catalog, invoice, kind, now_ns, deposit=credit)
         self._move_on(session, invoice, now_ns)
+
+    def _is_dust(self, invoice: Invoice, deposit: Deposit) -> bool:
+        token = listed(self._exchange.catalog.token_by_address(deposit.token))
+        return self._arrivals.is_dust(invoice, token.address, token.raw_of(deposit.amount_pips))
 
     def expire_due(self, session: Session, now_ns: int, rows_max: int) -> None:
         """Expire what was not paid in time, and give up on what never became final."""

@@ -12,14 +12,16 @@ from sqlalchemy.orm import Session
 
 from merchants.documents.native import (
     ConversionSummary,
+    DepositDocument,
     InvoiceSummary,
     PaymentDocument,
     conversion_summary,
+    deposit_document,
     invoice_summary,
     payment_document,
 )
 from merchants.records.states import DeliveryState
-from merchants.records.tables import Conversion, Delivery, Event, Invoice, Payment
+from merchants.records.tables import Conversion, Credit, Delivery, Event, Invoice, Payment
 from settlement.orders.catalog import Catalog
 from settlement.protocol.eip712 import keccak256
 
@@ -37,6 +39,9 @@ class EventType(StrEnum):
     """More came after it was settled."""
     INVOICE_SHORT = "invoice.short"
     """What came late or in part was weighed and is worth too little; ``short`` says by how much."""
+    INVOICE_OTHER_TOKEN = "invoice.other_token"
+    """Tokens that it did not ask for are booked to the shop's account with its reference, whichever
+    way they came: they pay nothing of it, and giving them back is between shop and payer."""
     INVOICE_EXPIRED = "invoice.expired"
     INVOICE_INVALID = "invoice.invalid"
     CONVERSION_WAITING = "conversion.waiting"
@@ -54,6 +59,7 @@ class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):
     invoice: InvoiceSummary
     payment: PaymentDocument | None = None
     conversion: ConversionSummary | None = None
+    deposit: DepositDocument | None = None
 
 
 class _Body(msgspec.Struct, frozen=True, rename={"contents": "data"}):
@@ -71,6 +77,7 @@ def record(
     *,
     payment: Payment | None = None,
     conversion: Conversion | None = None,
+    deposit: Credit | None = None,
 ) -> None:
     """Append one event of ``invoice`` and, where there is an endpoint, its delivery."""
     invoice.event_count += 1
@@ -79,6 +86,7 @@ def record(
         invoice_summary(catalog, invoice),
         None if payment is None else payment_document(catalog, payment),
         None if conversion is None else conversion_summary(catalog, conversion),
+        None if deposit is None else deposit_document(catalog, deposit),
     )
     timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
     event = Event(

@@ -9,8 +9,8 @@ import pytest
 from engine.types import Outcome
 from gateway.http.problems import Rejected
 from gateway.node.node import Settings
-from gateway.trading.budgets import NS, Budgets, RateLimits
-from tests.api.rig import House, Served, served
+from gateway.trading.budgets import NS, WITHDRAWAL_SECONDS, Budgets, RateLimits
+from tests.api.rig import USD_ADDRESS, House, Served, served
 
 BUDGETS = Budgets(10, 20, 40, 20, 40, 30)
 
@@ -139,3 +139,46 @@ def test_a_used_withdrawal_that_a_stranger_sends_again_costs_its_owner_nothing()
         assert (await up.http.post("/v1/withdrawals", json=another)).status_code == 202
 
     run(story, budgets=BUDGETS._replace(withdrawals_per_account=2))
+
+
+def test_six_withdrawals_a_minute_and_then_one_every_ten_seconds() -> None:
+    """Each costs the operator a transaction; what nobody asked for is not saved up."""
+    watch = Watch()
+    limits = RateLimits(Settings._field_defaults["budgets"], watch.now_ns)
+    owner, other = bytes(20), bytes([1]) * 20
+
+    def taken() -> int:
+        for count in range(100):
+            try:
+                limits.withdrawal(owner)
+            except Rejected as refusal:
+                assert refusal.outcome == Outcome.RATE_LIMITED
+                assert refusal.figures["budget"] == "withdrawal"
+                assert (refusal.headers or {})["Retry-After"] == refusal.figures["retry_after"]
+                return count
+        raise AssertionError("no bound")
+
+    assert taken() == 6
+    limits.withdrawal(other)
+    watch.now += 10 * NS - 1
+    assert taken() == 0
+    watch.now += 1
+    assert taken() == 1
+    watch.now += 3_600 * NS
+    assert taken() == 6
+
+
+def test_the_seventh_withdrawal_is_refused_before_anything_is_debited() -> None:
+    async def story(up: Served) -> None:
+        owner = up.house.maker
+        for _ in range(6):
+            answer = await up.http.post("/v1/withdrawals", json=owner.withdrawal(10**8))
+            assert answer.status_code == 202
+        before = up.house.exchange.balance(owner.account, USD_ADDRESS)
+        answer = await up.http.post("/v1/withdrawals", json=owner.withdrawal(10**8))
+
+        assert (answer.status_code, answer.json()["code"]) == (429, Outcome.RATE_LIMITED)
+        assert 0 < int(answer.headers["retry-after"]) <= WITHDRAWAL_SECONDS // 6
+        assert up.house.exchange.balance(owner.account, USD_ADDRESS) == before
+
+    run(story, budgets=Settings._field_defaults["budgets"])

@@ -93,6 +93,26 @@ def test_however_many_withdrawals_have_expired_all_are_given_back(road: Road, cl
     assert road.settler.returns_due() == []
 
 
+def test_one_that_has_expired_is_given_back_behind_a_hundred_that_still_last(
+    road: Road, clock: Clock
+):
+    """H4 in ``returns.look``: the oldest hundred of all that had failed were looked at, again and
+    again, and those can still be paid by anybody who sends them."""
+    fail_many(road, 110, ActionKind.SWEEP)
+    for nonce in range(2, 112):
+        road.withdraw(CAROL, road.usd, 100, nonce=nonce, expires_in_s=3_500)
+    last = road.withdraw(CAROL, road.usd, 700, nonce=112, expires_in_s=300)
+    road.settler.seal_now()
+    for action_id, _, _ in road.outbox.names(ActionState.SEALED):
+        road.outbox.refused(action_id, "refused", clock())
+    clock.ahead_ns += 400 * NS
+    road.devchain.mine()
+    road.settler.step()
+
+    due = [(due.sequence, due.account, due.amount) for due in road.settler.returns_due()]
+    assert due == [(int(last[0]["sequence"]), CAROL.address, 700)]
+
+
 def test_a_withdrawal_that_waits_holds_up_nobody(road: Road, clock: Clock):
     """The contract refuses it for now; a batch, a sweep and a payout behind it go on."""
     steal(road, CAROL, road.usd, 10**14)

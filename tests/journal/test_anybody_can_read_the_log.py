@@ -237,7 +237,7 @@ def test_what_the_tools_cannot_do_they_say_in_a_sentence(stopped, tmp_path):
     assert (told.code, "another process" in told.text) == (1, True)
 
     nowhere = Told("export", "--to", tmp_path / "x", "--data", tmp_path / "none")
-    assert (nowhere.code, "no files" in nowhere.text) == (1, True)
+    assert (nowhere.code, "no exchange" in nowhere.text) == (1, True)
 
 
 def test_a_copy_with_a_missing_first_file_is_refused(stopped, tmp_path):

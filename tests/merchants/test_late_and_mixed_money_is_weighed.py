@@ -87,6 +87,40 @@ def test_found_half_by_deposit_and_half_by_transfer_is_paid(world, deposit_first
     assert sum(lots_in_journal(world)) == 26
 
 
+def test_found_nobody_told_the_shop_of_another_token_in_its_vault(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="50")
+    ref = bytes.fromhex(invoice.ref[2:])
+    house.fund(MERCHANT, USD, 50 * DOLLAR, ref)
+    house.fund(MERCHANT, USD, DOLLAR // 100, ref)
+    house.tick()
+
+    told = [msgspec.json.decode(body) for _, body in world.received]
+    assert [event["type"] for event in told] == ["invoice.created", "invoice.other_token"]
+    about = told[-1]["data"]
+    assert (about["deposit"]["token"], about["deposit"]["amount"]) == ("USD", "50")
+    assert (about["invoice"]["status"], about["invoice"]["received"]) == ("new", "0")
+
+    send(world, invoice, due_raw(invoice))
+    assert settle(world, invoice).status == "settled"
+    assert house.types(store).count("invoice.other_token") == 1, "dust is no event"
+    assert house.pips(MERCHANT, USD) > 50 * DOLLAR, "it is the shop's all the same"
+
+
+def test_another_token_at_the_address_is_told_when_seen_and_when_booked(world):
+    house = world.house
+    store = house.approved_store()
+    invoice = house.invoice(store, amount_usd="50")
+    send(world, invoice, 50 * 10**6, USD)
+    world.pass_time(16 * 60)
+    settle(world, invoice)
+
+    kinds = house.types(store)
+    assert kinds.count("invoice.received_payment") == kinds.count("invoice.other_token") == 1
+    assert kinds.index("invoice.received_payment") < kinds.index("invoice.other_token")
+
+
 def test_a_deposit_that_was_waiting_for_its_confirmations_is_in_time(world):
     house = world.house
     waited, late = (house.invoice(house.approved_store(), amount_usd="50") for _ in range(2))
