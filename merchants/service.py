@@ -13,8 +13,8 @@ from random import Random
 from typing import Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Engine, select, tuple_
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import Engine, and_, or_, select, tuple_
+from sqlalchemy.orm import Session, lazyload, selectinload
 
 from engine.commands import Kind
 from engine.events import EventKind
@@ -27,7 +27,7 @@ from merchants.documents.native import (
     event_document,
     invoice_document,
 )
-from merchants.records.database import CURSOR_ROW, is_there, open_database, transaction
+from merchants.records.database import CURSOR_ROW, is_there, open_database, reading, transaction
 from merchants.records.refusal import Refusal
 from merchants.records.states import InvoiceState, PaymentState
 from merchants.records.tables import (
@@ -58,6 +58,9 @@ ROWS_MAX: Final = 100
 
 PAGE_MAX: Final = 100
 
+INVOICES_MAX: Final = 25
+"""In one answer: a tenth of a millisecond each, and more for each payment and fill."""
+
 INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
 
 WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
@@ -85,7 +88,10 @@ class Sales(NamedTuple):
 
 class Merchants:
     """Invoices, conversions and webhooks over one database. A ``Consumer`` of the journal; the
-    catalog must consume each batch before it does."""
+    catalog must consume each batch before it does.
+
+    What only reads rows may be called on any thread; all else on the event loop's.
+    """
 
     def __init__(
         self,
@@ -192,22 +198,25 @@ class Merchants:
 
     def invoice(self, invoice_id: str, store_id: str | None = None) -> InvoiceDocument | None:
         """Return an invoice; None if there is none or it is not ``store_id``'s."""
-        with transaction(self._database) as session:
+        with reading(self._database) as session:
             invoice = session.get(Invoice, invoice_id)
             if invoice is None or store_id not in (None, invoice.store_id):
                 return None
             return self._document(invoice)
 
-    def receipts(self, invoice_id: str, store_id: str | None = None) -> list[TradeReceipt] | None:
-        """Return proofs of all sales for an invoice that are in a batch; None as ``invoice``."""
-        sales = sales_of(self._database, invoice_id, store_id)
-        return None if sales is None else self._settlement.receipts(*sales)
+    def sales(self, invoice_id: str, store_id: str | None = None) -> Sales | None:
+        """Return what an invoice's tokens were sold in; None as ``invoice``."""
+        return sales_of(self._database, invoice_id, store_id)
+
+    def receipts(self, sales: Sales) -> list[TradeReceipt]:
+        """Return proofs of all ``sales`` that are in a batch."""
+        return self._settlement.receipts(*sales)
 
     def checkout(self, invoice_id: str) -> Checkout | None:
         """Return what the customer of an invoice sees; None if there is no such invoice."""
         if not is_there(self._database, INVOICE_OF_ID, invoice_id):
             return None
-        with transaction(self._database) as session:
+        with reading(self._database) as session:
             invoice = session.get(Invoice, invoice_id)
             if invoice is None:
                 return None
@@ -220,13 +229,16 @@ class Merchants:
         *,
         order_id: str | None = None,
         state: InvoiceState | None = None,
-        limit: int = PAGE_MAX,
-    ) -> list[InvoiceDocument]:
-        """Return a store's invoices, the newest first, at most ``PAGE_MAX``."""
-        # All of their rows in three queries, not in three for each.
+        before: str | None = None,
+        limit: int = INVOICES_MAX,
+    ) -> list[InvoiceDocument] | None:
+        """Return a store's invoices, the newest first, at most ``INVOICES_MAX``: those that come
+        behind its invoice ``before``. None if it has no such invoice."""
+        # All of their rows in three queries, not in three for each; the store is in none of them.
         rows_too = (
             selectinload(Invoice.payments),
             selectinload(Invoice.conversions).selectinload(Conversion.fills),
+            lazyload(Invoice.store),
         )
         query = select(Invoice).options(*rows_too).where(Invoice.store_id == store_id)
         if order_id is not None:
@@ -234,8 +246,15 @@ class Merchants:
         if state is not None:
             query = query.where(Invoice.state == state)
         query = query.order_by(Invoice.created_ns.desc(), Invoice.id)
-        with transaction(self._database) as session:
-            rows = session.scalars(query.limit(min(limit, PAGE_MAX)))
+        with reading(self._database) as session:
+            if before is not None:
+                own = (Invoice.id == before, Invoice.store_id == store_id)
+                created_ns = session.scalar(select(Invoice.created_ns).where(*own))
+                if created_ns is None:
+                    return None
+                older, twin = Invoice.created_ns < created_ns, Invoice.created_ns == created_ns
+                query = query.where(or_(older, and_(twin, Invoice.id > before)))
+            rows = session.scalars(query.limit(min(limit, INVOICES_MAX)))
             return [self._document(row) for row in rows]
 
     def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
@@ -246,7 +265,7 @@ class Merchants:
             .order_by(Event.id)
             .limit(min(limit, PAGE_MAX))
         )
-        with transaction(self._database) as session:
+        with reading(self._database) as session:
             return [event_document(row) for row in session.scalars(query)]
 
     def webhook_deliveries(self, store_id: str, limit: int = PAGE_MAX) -> list[Delivery]:
@@ -257,7 +276,7 @@ class Merchants:
             .order_by(Delivery.event_id.desc())
             .limit(min(limit, PAGE_MAX))
         )
-        with transaction(self._database) as session:
+        with reading(self._database) as session:
             return list(session.scalars(query))
 
     def watched_addresses(self) -> list[bytes]:
@@ -270,7 +289,7 @@ class Merchants:
         watched = select(Invoice.deposit_address).where(
             (Invoice.created_ns >= since_ns) | Invoice.sweep_at_ns.is_not(None)
         )
-        with transaction(self._database) as session:
+        with reading(self._database) as session:
             return list(session.scalars(watched))
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
@@ -322,7 +341,7 @@ class Merchants:
         """
         payments = select(Payment).where(Payment.state == PaymentState.CONFIRMING)
         sweeps = select(Sweep).where(Sweep.is_booked.is_(False))
-        with transaction(self._database) as session:
+        with reading(self._database) as session:
             found: list[Payment | Sweep] = [*session.scalars(payments), *session.scalars(sweeps)]
             return {(row.tx_hash, row.log_index): row.block_number for row in found}
 
@@ -441,7 +460,7 @@ def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
 
 def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> Sales | None:
     """Return what an invoice's tokens were sold in; None as ``Merchants.invoice``."""
-    with transaction(database) as session:
+    with reading(database) as session:
         invoice = session.get(Invoice, invoice_id)
         if invoice is None or store_id not in (None, invoice.store_id):
             return None

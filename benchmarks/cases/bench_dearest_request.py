@@ -40,6 +40,7 @@ from settlement.ports import TradeState
 from settlement.protocol.eip712 import (
     KeyGrant,
     address_of_secret,
+    grant_digest,
     keccak256,
     login_digest,
     order_digest,
@@ -89,7 +90,7 @@ class Batched:
         raise AssertionError("not asked here")
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
-        raise AssertionError("not asked here")
+        """The shop's wallet has signed it; no chain has to hear of it here."""
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
         return []
@@ -121,6 +122,7 @@ class Filled(Venue):
         self.pipeline.subscribe(
             Subscription(self.merchants.prices.checkpoint_name, self.merchants.prices)
         )
+        self.stirred = self.stirring = 0
 
     async def fill(self) -> None:
         self.maker, self.taker = (secret_of(0, role) for role in (0, 1))
@@ -135,6 +137,7 @@ class Filled(Venue):
         for _ in range(TRADES):
             await self.place(self.taker, MIDDLE, sell=False, lots=1, single_shot=True)
         self.chain.fill(TRADES, BATCHES)
+        self.acknowledger.read()  # As at every start: the first order does not wait for history.
         self._open_shop()
 
     def _open_shop(self) -> None:
@@ -144,6 +147,9 @@ class Filled(Venue):
         )
         assert not isinstance(store, Refusal)
         self.api_key = store.api_key
+        approval = sign(grant_digest(DOMAIN, store.grant), self.maker)
+        approved = merchants.approve_conversion(store.store_id, approval)
+        assert not isinstance(approved, Refusal), approved
         for _ in range(100):
             made = merchants.create_invoice(store.store_id, InvoiceRequest("0.5", "TOKEN"))
             assert not isinstance(made, Refusal), made
@@ -176,14 +182,22 @@ class Filled(Venue):
         digest = order_digest(self.exchange.domain, unsigned)
         return msgspec.structs.replace(unsigned, digest=digest, signer=account)
 
-    async def place(self, secret: bytes, ticks: int, **what: Any) -> None:
+    async def place(self, secret: bytes, ticks: int, **what: Any) -> int:
+        """Return the order's id."""
         receipt = await self.exchange.place(self.order(secret, ticks, **what))
         assert receipt.accepted, receipt
+        return receipt.order_id
 
     async def stir(self) -> None:
-        """Change the book at one price."""
-        self.stirred = getattr(self, "stirred", 0) + 1
-        await self.place(self.maker, MIDDLE - 1 - self.stirred, sell=False, lots=1)
+        """Change the book at one price: an order comes, and goes when next asked."""
+        self.stirred += 1
+        stirrer = secret_of(1, 1)
+        if self.stirred % 2:
+            ticks = MIDDLE - 1 - self.stirred % (LEVELS // 2)
+            self.stirring = await self.place(stirrer, ticks, sell=False, lots=1)
+        else:
+            gone = await self.exchange.cancel(address_of_secret(stirrer), self.stirring)
+            assert gone.accepted, gone
 
 
 async def call(app: Any, path: str, token: str = "", body: bytes = b"") -> tuple[int, float]:

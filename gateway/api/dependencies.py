@@ -1,4 +1,9 @@
-"""What may a route ask for by type?"""
+"""What may a route ask for by type?
+
+All that a route depends on is ``async``, though nothing here waits: the framework sends a plain
+function to a thread, which costs the loop as much as the rest of a small request, and budgets and
+sessions belong to the loop's thread.
+"""
 
 from typing import Annotated
 
@@ -42,33 +47,33 @@ def client_of(connection: HTTPConnection) -> str:
     return services_of(connection).clients.of(connection)
 
 
-def charged(request: Request) -> str:
+async def charged(request: Request) -> str:
     """Charge one request to the peer before anything costs us work."""
     client = client_of(request)
     note(request.scope, services_of(request).limits.request(client))
     return client
 
 
-def charged_order(request: Request) -> str:
+async def charged_order(request: Request) -> str:
     """Charge the recovery of one signer to the peer, from a larger budget."""
     client = client_of(request)
     note(request.scope, services_of(request).limits.order_request(client))
     return client
 
 
-def charged_cancel(request: Request) -> str:
+async def charged_cancel(request: Request) -> str:
     """Charge one cancel to the peer, from the larger budget."""
     client = client_of(request)
     note(request.scope, services_of(request).limits.cancel_request(client))
     return client
 
 
-def logged_in(request: Request) -> Session:
+async def logged_in(request: Request) -> Session:
     """Return the session of the bearer token."""
     return session_of(services_of(request).sessions, bearer_of(request))
 
 
-def market_named(request: Request, symbol: Annotated[str, Path(max_length=32)]) -> Market:
+async def market_named(request: Request, symbol: Annotated[str, Path(max_length=32)]) -> Market:
     """Return the market called ``symbol``; refused when there is none."""
     market = services_of(request).exchange.catalog.market(symbol)
     if market is None:
@@ -83,8 +88,20 @@ def unknown_market(symbol: str) -> Rejected:
     )
 
 
-Here = Annotated[Services, Depends(services_of)]
-Signers = Annotated[Recovery, Depends(recovery_of)]
-Life = Annotated[Lifecycle, Depends(lifecycle_of)]
+async def _here(connection: HTTPConnection) -> Services:
+    return services_of(connection)
+
+
+async def _signers(connection: HTTPConnection) -> Recovery:
+    return recovery_of(connection)
+
+
+async def _life(connection: HTTPConnection) -> Lifecycle:
+    return lifecycle_of(connection)
+
+
+Here = Annotated[Services, Depends(_here)]
+Signers = Annotated[Recovery, Depends(_signers)]
+Life = Annotated[Lifecycle, Depends(_life)]
 Me = Annotated[Session, Depends(logged_in)]
 NamedMarket = Annotated[Market, Depends(market_named)]

@@ -10,7 +10,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import HTMLResponse, Response
@@ -41,6 +41,23 @@ HEADERS: Final = {
 
 NO_FIGURE: Final = "–"
 
+
+class _Tables(NamedTuple):
+    """The last trades and batches as HTML; the book changes far more often than they do."""
+
+    trades: str
+    batches: str
+
+
+class _Drawn(NamedTuple):
+    """The page of one market, and what it was drawn from."""
+
+    traded: object
+    tables: _Tables
+    version: object
+    text: str
+
+
 router = APIRouter(include_in_schema=False, dependencies=[Depends(charged)])
 
 
@@ -56,17 +73,20 @@ async def market_page(
     shown = catalog.market(market) if market else catalog.markets[0]
     if shown is None:
         raise Rejected(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
-    known: dict[int, tuple[object, str]] = request.app.state.pages
-    # All that the page shows: the states of its trades change with these batches.
-    version = (
-        services.market_data.version(shown, services.exchange.now_ns()),
-        services.settlement.batches(TRADES),
-        shown,
-        len(catalog.markets),
-    )
-    if shown.number not in known or known[shown.number][0] != version:
-        known[shown.number] = (version, render(services, shown))
-    return HTMLResponse(known[shown.number][1], headers=HEADERS)
+    pages: dict[int, _Drawn] = request.app.state.pages
+    book, tape, now = services.market_data.version(shown, services.exchange.now_ns())
+    # All that the tables show: the states of their trades change with these batches.
+    traded = (tape, services.settlement.batches(TRADES), shown)
+    version = (book, now, len(catalog.markets))
+    drawn = pages.get(shown.number)
+    if drawn is None or (drawn.traded, drawn.version) != (traded, version):
+        tables = (
+            _tables(services, shown) if drawn is None or drawn.traded != traded else drawn.tables
+        )
+        drawn = pages[shown.number] = _Drawn(
+            traded, tables, version, render(services, shown, tables)
+        )
+    return HTMLResponse(drawn.text, headers=HEADERS)
 
 
 @router.get("/market.css")
@@ -98,13 +118,18 @@ def version_of() -> str:
     return hashlib.sha256(assets).hexdigest()[:12]
 
 
-def render(services: Services, market: Market) -> str:
+def _tables(services: Services, market: Market) -> _Tables:
+    trades = _trades(services.market_data.trades(market, TRADES))
+    batches = _batches([batch_row(view) for view in services.settlement.batches(BATCHES)])
+    return _Tables(trades or _empty(5, "No trades yet"), batches or _empty(4, "No batch yet"))
+
+
+def render(services: Services, market: Market, tables: _Tables) -> str:
     """Return the whole page of ``market`` as of now."""
     data = services.market_data
     ticker = data.ticker(market, services.exchange.now_ns())
     book = data.snapshot(market, LEVELS)
     deepest = max((level["lots"] for level in book["bids"] + book["asks"]), default=1)
-    batches = [batch_row(view) for view in services.settlement.batches(BATCHES)]
     return _page("market.html").substitute(
         version=version_of(),
         symbol=escape(market.symbol),
@@ -114,8 +139,8 @@ def render(services: Services, market: Market) -> str:
         **{key: escape(value) for key, value in _figures(ticker).items()},
         asks=_levels(reversed(book["asks"]), deepest) or _empty(2, "No offers"),
         bids=_levels(book["bids"], deepest) or _empty(2, "No bids"),
-        trades=_trades(data.trades(market, TRADES)) or _empty(5, "No trades yet"),
-        batches=_batches(batches) or _empty(4, "No batch yet"),
+        trades=tables.trades,
+        batches=tables.batches,
         taker_fee=_fee(market.taker_fee_ppm),
         maker_fee=_fee(market.maker_fee_ppm),
         levels=LEVELS,

@@ -165,10 +165,14 @@ class Book:
         """Return up to ``count`` levels as a JSON array, best first."""
         known, levels = self._rows[side], self._bids if side == Side.BUY else self._asks
         keys = list(islice(levels, count))
-        for key in [key for key in keys if key not in known]:
-            (row,) = level_rows(market, [(abs(key), levels[key])])
-            known[key] = orjson.dumps(row)
-        return orjson.Fragment(b"[%b]" % b",".join(map(known.__getitem__, keys)))
+        try:
+            texts = [known[key] for key in keys]
+        except KeyError:  # Seldom more than a few have changed since the last reader.
+            for key in [key for key in keys if key not in known]:
+                (row,) = level_rows(market, [(abs(key), levels[key])])
+                known[key] = orjson.dumps(row)
+            texts = [known[key] for key in keys]
+        return orjson.Fragment(b"[%b]" % b",".join(texts))
 
     def terms_changed(self) -> None:
         """Forget what was written under other terms."""

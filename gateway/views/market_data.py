@@ -6,7 +6,7 @@ publishes to channels only when somebody listens.
 
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -30,6 +30,12 @@ TRADES_MAX: Final = 1000
 DAY_NS: Final = 24 * 3600 * 10**9
 BUCKET_NS: Final = DAY_NS // 288
 """The ticker forgets in steps of five minutes."""
+
+BLOCK: Final = 32
+"""Trades written as one: of five hundred few have changed since the last reader."""
+
+STATE_TEXTS_MAX: Final = 4_096
+"""States kept as text, one for each batch and step: trades are read by hundreds."""
 
 TRADE: Final = int(EventKind.TRADE)
 RESTED: Final = int(EventKind.RESTED)
@@ -91,6 +97,32 @@ class Bucket(NamedTuple):
     quote_pips: int
 
 
+class WrittenRow(NamedTuple):
+    """A trade or a fill as JSON: all but how far it is never changes, and that seldom."""
+
+    state: TradeState
+    text: bytes
+    size: int
+    """Bytes of ``text`` before its state."""
+
+    def having(self, state: TradeState) -> "WrittenRow":
+        """Return the row with another state."""
+        return WrittenRow(state, self.text[: self.size] + state_text(state), self.size)
+
+
+class Block(NamedTuple):
+    """Neighbours on the tape as JSON, newest first; of each batch its state and oldest trade."""
+
+    oldest: list[tuple[TradeState, int]]
+    text: bytes
+
+    def stands(self, state_of: Callable[[int], TradeState]) -> bool:
+        """Return whether no trade has come further: those of one batch do it together, and no
+        trade is in a batch before an older one is. The very same state and not an equal one: a
+        batch that was given up is sealed anew under its number, with other trades."""
+        return all(state_of(trade_id) is state for state, trade_id in self.oldest)
+
+
 class Tape:
     """The last trades of one market and its day."""
 
@@ -98,8 +130,12 @@ class Tape:
         self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
         self.version = 0
         """Another number after each change: what was made of the tape before may be kept."""
-        self._rows: dict[int, bytes] = {}
-        """By trade: all of its JSON that never changes, made when first asked for."""
+        self._rows: dict[int, WrittenRow] = {}
+        """By trade, made when first asked for."""
+        self._blocks: dict[int, Block] = {}
+        """Whole blocks, counted from the first trade there ever was on this tape."""
+        self._gone = 0
+        """Trades that are not kept any more."""
         self.buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
 
     def add(self, trade: Trade, quote_pips: int) -> None:
@@ -107,6 +143,8 @@ class Tape:
         self.version += 1
         if len(self.trades) == TRADES_MAX:
             self._rows.pop(self.trades[0].trade_id, None)
+            self._blocks.pop(self._gone // BLOCK, None)
+            self._gone += 1
         self.trades.append(trade)
         step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
         if self.buckets and self.buckets[-1].step == step:
@@ -130,6 +168,7 @@ class Tape:
         for at in range(len(self.trades) - 1, -1, -1):
             if self.trades[at].trade_id == trade_id:
                 self.trades[at] = self.trades[at]._replace(is_busted=True)
+                self._blocks.pop((self._gone + at) // BLOCK, None)
                 break
         for at in range(len(self.buckets) - 1, -1, -1):
             if self.buckets[at].first_trade <= trade_id:
@@ -172,21 +211,38 @@ class Tape:
         self, market: Market, limit: int, state_of: Callable[[int], TradeState]
     ) -> orjson.Fragment:
         """Return the last trades as a JSON array, newest first, each with its state."""
-        texts: list[bytes] = []
-        # Neighbours are mostly in one batch, and then it is the same object.
-        last, last_text = MATCHED, state_text(MATCHED)
-        for trade in islice(reversed(self.trades), limit):
-            state = BUSTED if trade.is_busted else state_of(trade.trade_id)
-            if state is not last:
-                last, last_text = state, state_text(state)
-            texts.append((self._rows.get(trade.trade_id) or self._row(market, trade)) + last_text)
+        mine, texts = list(self.trades)[-limit:], []
+        start = self._gone + len(self.trades) - len(mine)
+        high = start + len(mine)
+        while high > start:
+            number = (high - 1) // BLOCK
+            low = max(start, number * BLOCK)
+            block = self._blocks.get(number) if high - low == BLOCK else None
+            if block is None or not block.stands(state_of):
+                block = self._block(market, mine[low - start : high - start], state_of)
+                if high - low == BLOCK:
+                    self._blocks[number] = block
+            texts.append(block.text)
+            high = low
         return orjson.Fragment(b"[%b]" % b",".join(texts))
 
-    def _row(self, market: Market, trade: Trade) -> bytes:
-        row: dict[str, object] = {**trade_row(market, trade, MATCHED)}
-        del row["settlement"]
-        text = self._rows[trade.trade_id] = orjson.dumps(row)[:-1]
-        return text
+    def _block(
+        self, market: Market, trades: list[Trade], state_of: Callable[[int], TradeState]
+    ) -> "Block":
+        known, texts, oldest = self._rows, [], list[tuple[TradeState, int]]()
+        for trade in reversed(trades):
+            state = BUSTED if trade.is_busted else state_of(trade.trade_id)
+            row = known.get(trade.trade_id)
+            if row is None or row.state is not state:
+                row = row or written_row({**trade_row(market, trade, MATCHED)})
+                row = known[trade.trade_id] = row.having(state)
+            texts.append(row.text)
+            if trade.is_busted:
+                continue
+            if oldest and oldest[-1][0] is state:
+                oldest.pop()
+            oldest.append((state, trade.trade_id))
+        return Block(oldest, b",".join(texts))
 
 
 class _Memory(msgspec.Struct):
@@ -406,11 +462,12 @@ class MarketData:
             "asks": book.rows(market, Side.SELL, levels),
         }
 
-    def version(self, market: Market, now_ns: int) -> tuple[int, ...]:
-        """Return what is another whenever book, trades or ticker of a market are."""
+    def version(self, market: Market, now_ns: int) -> tuple[int, int, int]:
+        """Return three numbers that are others whenever a market's book, its trades or, by time
+        alone, its ticker are."""
         book, tape = self._books.get(market.number), self._tapes.get(market.number)
-        versions = (book.version if book else -1, tape.version if tape else -1)
-        return (*versions, now_ns // BUCKET_NS)
+        step = now_ns // BUCKET_NS
+        return book.version if book else -1, tape.version if tape else -1, step
 
     def levels(self, market: Market, side: Side, count: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
@@ -469,9 +526,17 @@ def settlement_row(state: TradeState) -> SettlementState:
     }
 
 
+@lru_cache(STATE_TEXTS_MAX)
 def state_text(state: TradeState) -> bytes:
     """Return the end of a row's JSON: its settlement state and the closing brace."""
     return b',"settlement":%b}' % orjson.dumps(settlement_row(state))
+
+
+def written_row(row: dict[str, object]) -> WrittenRow:
+    """Return ``row``, matched only, with its settlement state behind all else."""
+    del row["settlement"]
+    start = orjson.dumps(row)[:-1]
+    return WrittenRow(MATCHED, start + state_text(MATCHED), len(start))
 
 
 def trade_row(market: Market, trade: Trade, state: TradeState) -> PublicTrade:

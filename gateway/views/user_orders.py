@@ -20,7 +20,7 @@ from engine.types import Outcome, Side
 from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
 from gateway.api.v1.schemas import BalanceRow, OwnFill, OwnOrder
 from gateway.views.channels import Channels, Message
-from gateway.views.market_data import BUSTED, MATCHED, settlement_row, state_text
+from gateway.views.market_data import BUSTED, MATCHED, WrittenRow, settlement_row, written_row
 from gateway.views.order_history import Order, OrderHistory, Saved
 from settlement.orders.busts import busted_at
 from settlement.orders.catalog import Catalog, Market
@@ -153,8 +153,8 @@ class UserStream:
         self._owners: dict[int, tuple[int, int]] = {}
         self._order_texts: dict[int, tuple[int, int, bytes]] = {}
         """By order that stands and was asked for: its lots open and filled then, and its JSON."""
-        self._fill_texts: dict[tuple[int, int], bytes] = {}
-        """By trade and order that was asked for: all of a fill's JSON that never changes."""
+        self._fill_texts: dict[tuple[int, int], WrittenRow] = {}
+        """By trade and order that was asked for."""
         self.event_index = 0
         # By plain number: reading a member of an enum costs Python 3.11 as much as a small call.
         self._take: Final[dict[int, Callable[[Row, Committed], None]]] = {
@@ -483,14 +483,13 @@ class UserStream:
         """Return what ``fills`` returns, written out already, and the trade before which the next
         page begins; None at the end."""
         mine, texts = self._fills_before(account, limit, before), []
-        # Neighbours are mostly in one batch, and then it is the same object.
-        last, last_text = MATCHED, state_text(MATCHED)
+        known, state_of = self._fill_texts, self._trade_state
         for fill in mine:
-            state = self._state_of(fill)
-            if state is not last:
-                last, last_text = state, state_text(state)
-            known = self._fill_texts.get((fill.trade_id, fill.order_id))
-            texts.append((known or self._fill_text(fill)) + last_text)
+            state = BUSTED if fill.is_busted else state_of(fill.trade_id)
+            row = known.get((fill.trade_id, fill.order_id))
+            if row is None or row.state is not state:
+                row = self._write(fill, row, state)
+            texts.append(row.text)
         rows = orjson.Fragment(b"[%b]" % b",".join(texts))
         return rows, mine[-1].trade_id if len(mine) == limit else None
 
@@ -503,13 +502,12 @@ class UserStream:
     def _state_of(self, fill: Fill) -> TradeState:
         return BUSTED if fill.is_busted else self._trade_state(fill.trade_id)
 
-    def _fill_text(self, fill: Fill) -> bytes:
-        row: dict[str, object] = {**self._fill_row(fill, MATCHED)}
-        del row["settlement"]
-        if len(self._fill_texts) >= FILL_TEXTS_MAX:
+    def _write(self, fill: Fill, known: WrittenRow | None, state: TradeState) -> WrittenRow:
+        if known is None and len(self._fill_texts) >= FILL_TEXTS_MAX:
             del self._fill_texts[next(iter(self._fill_texts))]
-        text = self._fill_texts[fill.trade_id, fill.order_id] = orjson.dumps(row)[:-1]
-        return text
+        row = known or written_row({**self._fill_row(fill, MATCHED)})
+        self._fill_texts[fill.trade_id, fill.order_id] = written = row.having(state)
+        return written
 
     def balances(self, account: bytes) -> list[BalanceRow]:
         """Return all balances of an address, one row a token."""

@@ -1,8 +1,9 @@
 """How are the merchants' rows kept on disk?
 
 SQLite in write-ahead mode with ``synchronous=FULL``: a commit that returned survives power loss.
-Every transaction begins with the write lock (``BEGIN IMMEDIATE``), so a reader never has to be
-turned into a writer and lose its work to SQLITE_BUSY.
+What may write begins with the write lock (``BEGIN IMMEDIATE``), so a reader never has to be
+turned into a writer and lose its work to SQLITE_BUSY. What only reads (``reading``) takes no lock:
+it sees the rows as they were when it began, and nobody waits for it.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ def open_database(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads_only = connection.get_execution_options().get("reads_only", False)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     _add_what_is_new(engine)
     with transaction(engine) as session:
@@ -95,3 +97,11 @@ def transaction(engine: Engine) -> Iterator[Session]:
     """Give a session whose changes are on disk when the block ends, or gone if it raises."""
     with Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """Give a session that sees all rows as of one moment and holds nobody up; any thread may."""
+    with transaction(engine.execution_options(reads_only=True)) as session:
+        yield session
+        assert not (session.dirty or session.new or session.deleted), "who writes takes the lock"

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Engine, func, select
 
 from engine.types import PIPS_PER_TOKEN, Outcome
-from merchants.records.database import is_there, transaction
+from merchants.records.database import is_there, reading, transaction
 from merchants.records.refusal import Refusal
 from merchants.records.tables import Store
 from merchants.stores.keyring import SECRET_SIZE, Keyring
@@ -286,7 +286,7 @@ class Accounts:
         wanted = _api_key_hash(api_key)
         if not is_there(self._database, STORE_OF_KEY, wanted):
             return None
-        with transaction(self._database) as session:
+        with reading(self._database) as session:
             store = session.scalar(select(Store).where(Store.api_key_hash == wanted))
         if store is None or not hmac.compare_digest(store.api_key_hash, wanted):
             return None

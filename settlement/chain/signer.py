@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+import coincurve
 from eth_account import Account
 
 from settlement.protocol import eip712
@@ -54,12 +55,13 @@ class KeystoreRefusedError(Exception):
 class SecretSigner:
     """Signs with a private key held in this process's memory."""
 
-    __slots__ = ("_address", "_secret")
+    __slots__ = ("_address", "_key", "_secret")
 
     def __init__(self, secret: bytes) -> None:
         """``secret`` is 32 bytes."""
         assert len(secret) == 32, "a private key is 32 bytes"
         self._secret = secret
+        self._key = coincurve.PrivateKey(secret)  # Every accepted order is acknowledged by it.
         self._address = eip712.address_of_secret(secret)
 
     def __repr__(self) -> str:
@@ -90,7 +92,7 @@ class SecretSigner:
 
     def sign_digest(self, digest: bytes) -> bytes:
         """See ``Signer``."""
-        return eip712.sign(digest, self._secret)
+        return eip712.sign_with(digest, self._key)
 
 
 class KeystoreSigner(SecretSigner):

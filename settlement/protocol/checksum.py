@@ -4,11 +4,16 @@ EIP-55: the mixed case of an address is a checksum over its digits. Text in one 
 and is taken as it is.
 """
 
+from functools import lru_cache
+
 from settlement.protocol.eip712 import keccak256
 
 ADDRESS_SIZE = 20
+ADDRESSES_KEPT = 4_096
+"""Written addresses: lists show the same ones again, and each is a hash and forty letters."""
 
 
+@lru_cache(ADDRESSES_KEPT)
 def checksum_address(address: bytes) -> str:
     """Return an address in EIP-55 form, whose mixed case lets a wallet notice a wrong letter."""
     digits = address.hex()

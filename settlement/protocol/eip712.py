@@ -190,7 +190,12 @@ def address_of_secret(secret: bytes) -> bytes:
 
 def sign(digest: bytes, secret: bytes) -> bytes:
     """Return r, s, v (65 bytes, low s, v 27 or 28) over ``digest`` with private key ``secret``."""
-    signature = coincurve.PrivateKey(secret).sign_recoverable(digest, hasher=None)
+    return sign_with(digest, coincurve.PrivateKey(secret))
+
+
+def sign_with(digest: bytes, key: coincurve.PrivateKey) -> bytes:
+    """Return as ``sign``: making a key takes longer than signing, so who signs often keeps his."""
+    signature = key.sign_recoverable(digest, hasher=None)
     return signature[:64] + bytes([signature[64] + 27])
 
 

@@ -1,6 +1,7 @@
 """What anybody may ask for costs little: states from memory, rows written once, books in turn."""
 
 import asyncio
+import threading
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from engine.types import Side
 from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
 from gateway.views.books import Book, level_rows
 from gateway.views.channels import Message
+from gateway.views.market_data import BLOCK, BUSTED, MATCHED, TRADES_MAX, Tape, Trade, trade_row
 from gateway.views.trade_states import BatchView, TradeStates
 from settlement.ports import TradeState
 from tests.api.rig import House, served
@@ -112,6 +114,68 @@ def test_trades_written_once_are_what_the_tape_says_now() -> None:
     asyncio.run(story())
 
 
+@settings(max_examples=50, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    news=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 11), st.sampled_from(STATES)), max_size=12
+    ),
+    limit=st.integers(1, 200),
+)
+def test_blocks_of_trades_are_what_the_tape_says_whatever_happens_to_their_batches(
+    sizes: list[int], news: list[tuple[int, int, str]], limit: int
+) -> None:
+    market, tape, states = House().exchange.catalog.markets[0], Tape(), TradeStates(no_older)
+    first, standing = 1, list[BatchView]()
+
+    def trade(count: int) -> None:
+        for _ in range(count):
+            number = tape.trades[-1].trade_id + 1 if tape.trades else 1
+            tape.add(Trade(number, 2_000, 1, Side.BUY, number), 5)
+
+    def agree() -> None:
+        newest = list(tape.trades)[-limit:][::-1]
+        wanted = [
+            trade_row(market, each, BUSTED if each.is_busted else states.of(each.trade_id))
+            for each in newest
+        ]
+        assert orjson.loads(orjson.dumps(tape.rows(market, limit, states.of))) == wanted
+
+    trade(sum(sizes) + 20)
+    for number, size in enumerate(sizes, 1):
+        standing.append(BatchView(number, "batched", first, first + size - 1, None))
+        states.changed(standing[-1])
+        first += size
+    agree()
+    for kind, at, state in news:
+        if kind == 0:
+            trade(at)
+        elif kind == 1:
+            tape.bust(at * 7, 1, 5)
+        elif kind == 2 and at < len(standing):
+            standing[at] = standing[at]._replace(state=state, tx_hash=bytes([at] * 32))
+            states.changed(standing[at])
+        elif kind == 3 and at < len(standing):
+            for view in standing[at:]:
+                states.changed(view._replace(state="matched"))
+            # Sealed anew under its number, with one trade of those it had.
+            standing[at:] = [standing[at]._replace(last_trade=standing[at].first_trade)]
+            states.changed(standing[at])
+        agree()
+
+
+def test_blocks_of_trades_leave_with_their_trades() -> None:
+    market, tape = House().exchange.catalog.markets[0], Tape()
+    for number in range(1, 2 * TRADES_MAX):
+        tape.add(Trade(number, 2_000, 1, Side.BUY, number), 5)
+        if number % 97 == 0:
+            rows = orjson.loads(orjson.dumps(tape.rows(market, 500, lambda _: MATCHED)))
+            assert [row["trade_id"] for row in rows] == list(range(number, number - 500, -1))[
+                : len(tape.trades)
+            ]
+            assert len(tape._blocks) <= TRADES_MAX // BLOCK + 1
+
+
 def test_own_orders_and_fills_written_once_are_what_is_kept_now() -> None:
     async def story() -> None:
         async with served(House()) as up:
@@ -191,5 +255,20 @@ def test_many_subscriptions_in_one_breath_are_all_answered_and_agree_with_what_f
                 for earlier, later in pairwise(books):
                     if later["type"] == "diff":
                         assert later["prev"] == earlier["u"], "no diff is lost or told twice"
+
+    asyncio.run(story())
+
+
+def test_what_a_route_depends_on_is_asked_on_the_loop_and_starts_no_thread() -> None:
+    async def story() -> None:
+        before = set(threading.enumerate())
+        async with served(House()) as up:
+            owner = {"authorization": f"Bearer {await up.token(up.house.maker)}"}
+            for path in ("/", "/readyz", "/v1/config", "/v1/markets/TOKEN-USD/book", "/v1/orders"):
+                answer = await up.http.get(path, headers=owner)
+                assert answer.status_code == 200, answer.text
+            started = {each.name for each in set(threading.enumerate()) - before}
+            # The pool for plain functions; ``recover`` has its own, which the login has started.
+            assert [name for name in started if "recover" not in name] == []
 
     asyncio.run(story())

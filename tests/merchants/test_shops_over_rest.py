@@ -115,6 +115,40 @@ def test_an_invoice_is_made_once_and_found_again(client, selling):
     assert client.get(f"/v1/events?after={events['next']}", headers=headers).json()["events"] == []
 
 
+def test_invoices_come_in_pages_without_a_gap_or_a_double(client, world, selling):
+    _, headers = selling
+    made = []
+    for number in range(7):
+        body = {"amount_usd": "5", "token": "TOKEN", "order_id": str(number % 2)}
+        made.append(client.post("/v1/invoices", json=body, headers=headers).json()["id"])
+        if number % 3 == 2:
+            world.pass_time(1)  # Of one moment come three, ordered by their names.
+
+    def pages(query):
+        found, before = [], ""
+        while before is not None:
+            asked = f"/v1/invoices?limit=2{query}" + (f"&before={before}" if before else "")
+            page = client.get(asked, headers=headers).json()
+            assert len(page["invoices"]) <= 2
+            found += [row["id"] for row in page["invoices"]]
+            before = page["next"]
+        return found
+
+    moments = [made[6:], made[3:6], made[:3]]
+    assert pages("") == [name for moment in moments for name in sorted(moment)]
+    assert sorted(pages("&order_id=1")) == sorted(made[1::2])
+    assert client.get("/v1/invoices?limit=26", headers=headers).status_code == 422
+    assert client.get("/v1/invoices?before=inv_0", headers=headers).status_code == 404
+
+
+def test_a_list_of_invoices_waits_for_no_writer(world, client, selling):
+    store_id, headers = selling
+    client.post("/v1/invoices", json={"amount_usd": "5", "token": "TOKEN"}, headers=headers)
+    with world.house.database.begin():  # Somebody has the write lock.
+        assert len(client.get("/v1/invoices", headers=headers).json()["invoices"]) == 1
+        assert len(world.house.merchants.events_after(store_id, 0)) == 1
+
+
 def test_another_stores_objects_do_not_exist(client, selling):
     store_id, headers = selling
     body = {"amount_usd": "5", "token": "TOKEN"}
