@@ -97,7 +97,7 @@ class Audit:
         """Yield in sentences what is not wrong and what a reader has to know."""
         yield from self._money.notes()
         if self.busts:
-            yield f"{len(self.busts)} trades were busted; the reasons are the operator's word"
+            yield f"trades busted for reasons that are the operator's word: {len(self.busts)}"
         if self._operators:
             counts = sorted(self._operators.items())
             kinds = ", ".join(f"{count} {kind.name}" for kind, count in counts)

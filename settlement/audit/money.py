@@ -101,9 +101,9 @@ class MoneyBook:
         unpaid = sum(w.left > 0 and s not in self._paid for s, w in self._open.items())
         late = sum(w.taken > 0 and s in self._paid for s, w in self._open.items())
         if unpaid:
-            yield f"{unpaid} withdrawals are debited and neither paid nor given back"
+            yield f"withdrawals debited and neither paid nor given back: {unpaid}"
         if late:
-            yield f"{late} withdrawals were paid after an exit took them and are not charged again"
+            yield f"withdrawals paid after an exit took them and not charged again: {late}"
 
     # What the chain says.
 
