@@ -55,6 +55,12 @@ class Money(NamedTuple):
     amount: int
     ref: bytes
 
+    def __str__(self) -> str:
+        moved = f", {self.amount} pips of 0x{self.token.hex()}" if self.token else ""
+        named = f", reference 0x{self.ref.hex()}" if self.ref.strip(bytes(1)) else ""
+        where = f"in transaction 0x{self.tx_hash.hex()}"
+        return f"{self.kind} of 0x{self.account.hex()}{moved}{named} {where}"
+
 
 def money_of(value: Moved) -> Money:
     """Return what ``value`` says, wherever it stands."""
@@ -78,6 +84,10 @@ class Payment(NamedTuple):
     to: bytes
     amount: int
     nonce: int
+
+    def __str__(self) -> str:
+        owner, what = f"0x{self.account.hex()}", f"{self.amount} pips of 0x{self.token.hex()}"
+        return f"Withdrawn of {owner}, {what} to 0x{self.to.hex()}, nonce {self.nonce},"
 
 
 class ListedToken(NamedTuple):

@@ -359,11 +359,11 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     ),
     "an exit that nobody asked for": (
         lambda d: exit_begun(d, CAROL, ExitEvidence(NOWHERE, 0, 1)),
-        "kind='ExitRequested'",
+        "the chain does not say ExitRequested of 0x",
     ),
     "an exit of somebody else": (
         lambda d: d.changed(begun(d), {"account": d.account(ALICE)}),
-        "the chain does not say Money",
+        "the chain does not say ExitRequested of 0x",
     ),
     "an exit that begins twice": (
         lambda d: d.again(begun(d)),
@@ -379,7 +379,7 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     ),
     "an exit that nobody took back": (
         lambda d: d.changed(d.at(Kind.EXIT_END, ExitEvidence), {}, tx_hash=NOWHERE),
-        "the chain does not say Money",
+        "the chain does not say ExitFinished of 0x",
     ),
     "an exit's end that is a return": (
         lambda d: d.appended(
