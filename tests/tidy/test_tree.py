@@ -14,9 +14,9 @@ from tests.tidy.sources import PRODUCT, ROOT, Source, read_sources, tracked_file
 RULES = (*shape.RULES, *meaning.RULES)
 
 AT_THE_TOP = {
-    *("engine", "settlement", "merchants", "gateway", "benchmarks", "tests", "docs", "changes"),
+    *("engine", "settlement", "merchants", "gateway", "benchmarks", "tests", "docs"),
     *("Makefile", "pyproject.toml", "requirements", ".ci", "Dockerfile", "compose.yaml"),
-    *("README.md", "CHANGELOG.md", "LICENSE", ".gitignore", ".dockerignore"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", ".gitignore", ".dockerignore"),
 }
 SMALL_PACKAGE_FILES = 5
 """A package of so few modules is explained by its ``__init__``; a larger one has a README."""
