@@ -59,7 +59,7 @@ ROWS_MAX: Final = 100
 PAGE_MAX: Final = 100
 
 INVOICES_MAX: Final = 25
-"""In one answer: a tenth of a millisecond each, and more for each payment and fill."""
+"""In one answer: some milliseconds of a thread, and more for each payment and fill."""
 
 INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
 
