@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -166,24 +166,30 @@ class Stack:
         self.log = structlog.get_logger("stack")
         self.port = 0
         self.routers: list[APIRouter] = []
-        self.server: HttpServer | None = None
         self.devchain: DevChain
         """Only where the chain is embedded."""
-        self._closes = ExitStack()
+        self._closes = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._build_chain()
-        self._build_exchange()
-        self._build_merchants()
-        self._recover()
-        self.acknowledger.read()
-        self.pipeline.start()
-        await self._list_what_is_missing()
-        await self.chain_loop.resume()
-        for address in self.merchants.watched_addresses():
-            self.watcher.watch(address)
+        # Whatever was opened is closed, the last first, whether or not the rest opens or closes.
+        async with self._closes as opened:
+            self._build_chain()
+            self._build_exchange()
+            self._build_merchants()
+            self._recover()
+            self.acknowledger.read()
+            opened.push_async_callback(asyncio.to_thread, self._settle_what_waits)
+            opened.push_async_callback(self.pipeline.close)
+            opened.push_async_callback(self.merchants.deliveries.close)
+            self.pipeline.start()
+            await self._list_what_is_missing()
+            await self.chain_loop.resume()
+            for address in self.merchants.watched_addresses():
+                self.watcher.watch(address)
+            opened.push_async_callback(self._end_loops)
+            self._closes = opened.pop_all()
         return self
 
     async def __aexit__(
@@ -192,19 +198,12 @@ class Stack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.server is not None:
-            await self.server.stop()
+        await self._closes.__aexit__(kind, error, trace)
+
+    async def _end_loops(self) -> None:
         self._closing.set()
         for task in self._tasks:
             await task
-        await self.merchants.deliveries.close()
-        await self.pipeline.close()
-        await asyncio.to_thread(self._settle_what_waits)
-        self.snapshotter.close()
-        self.journal.close()
-        self.outbox.close()
-        self.storage.close()
-        self._closes.close()
 
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
@@ -223,6 +222,7 @@ class Stack:
         private_directory(directory)
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
+        self._closes.callback(self.storage.close)
         record = directory / "deployment.json"
         acknowledging = acknowledging_signer(directory).address
         self.chain: Chain
@@ -258,6 +258,7 @@ class Stack:
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = Outbox(settings.directory / "settlement.sqlite")
+        self._closes.callback(self.outbox.close)
         self.settler = open_settler(
             self.chain,
             self.outbox,
@@ -320,6 +321,7 @@ class Stack:
     def _build_sequencer(self) -> None:
         """Journal, snapshots and whoever looks after them."""
         self.journal = Journal(self.storage, self.settings.limits)
+        self._closes.callback(self.journal.close)
         directory = self.settings.directory / "snapshots"
         sequencer = Sequencer(
             Engine, self.journal, self.now_ns, SnapshotFiles(DirectoryReader(directory))
@@ -334,6 +336,7 @@ class Stack:
             Engine,
             self.now_ns,
         )
+        self._closes.callback(self.snapshotter.close)
         self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
 
     def _build_merchants(self) -> None:
@@ -433,7 +436,7 @@ class Stack:
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
         server = HttpServer(app, settings.host, settings.port, door=door)
         self.port = await server.start()
-        self.server = server
+        self._closes.push_async_callback(server.stop)
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
