@@ -545,6 +545,7 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             cancels_per_account=100_000,
             orders_per_address=100_000,
             withdrawals_per_account=100_000,
+            probes_per_address=100_000,
         ),
         sandbox=True,
         door=DoorBounds(per_network_max=5_000),
