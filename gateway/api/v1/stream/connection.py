@@ -51,6 +51,18 @@ TURN_SECONDS: Final = 0.001
 LARGE_FRAME: Final = 16 * 1024
 """After a frame of so many characters others have a turn."""
 
+REFUSALS_FREE: Final = 2
+"""Frames beyond a budget that are refused one after the other before we stop reading: who may not
+place may still cancel behind it."""
+
+HELD_SECONDS_MAX: Final = 5
+"""How long a connection is not read at most; its pongs are waited for four times as long."""
+
+HOLDS_MAX: Final = 3
+"""After so many with nothing but refusals between them the connection is closed."""
+
+POLICY: Final = 1008
+
 FAREWELL_SECONDS: Final = 5
 """How long a reader that is too slow, or that we leave, may take to read the last frame."""
 
@@ -95,6 +107,7 @@ class Connection:
         )
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
+        self._refused_in_a_row = 0
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._arrived: asyncio.Queue[tuple[Place, asyncio.Future[SignedOrder]]] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -173,7 +186,19 @@ class Connection:
                 if not self._ending.done():
                     self._ending.set_result(None)
                 return
-            await self._take(received.get("text"))
+            wait = await self._take(received.get("text"))
+            if wait:
+                await self._hold(wait)
+                turn_began = loop.time()
+
+    async def _hold(self, seconds: int) -> None:
+        """Do not read on until the budget has room: what the client sends meanwhile fills its own
+        buffers. Refusing costs us as much as answering, so it must not be had without end."""
+        holds = self._refused_in_a_row - REFUSALS_FREE
+        if holds > HOLDS_MAX:
+            self.close(POLICY, {"error": gone_on().document()})
+        elif holds > 0:
+            await asyncio.sleep(min(seconds, HELD_SECONDS_MAX))
 
     async def _send(self) -> None:
         try:
@@ -213,7 +238,8 @@ class Connection:
 
     # One frame
 
-    async def _take(self, text: str | None) -> None:
+    async def _take(self, text: str | None) -> int:
+        """Do what a frame says; return in how many seconds the budget has room that it lacked."""
         frame_id = None
         try:
             try:
@@ -228,6 +254,11 @@ class Connection:
             await self._obey(frame)
         except Rejected as refusal:
             self._refuse(frame_id, refusal)
+            if refusal.outcome == Outcome.RATE_LIMITED:
+                self._refused_in_a_row += 1
+                return int((refusal.headers or {}).get("Retry-After", "1"))
+        self._refused_in_a_row = 0
+        return 0
 
     async def _obey(self, frame: AnyFrame) -> None:
         if isinstance(frame, Cancel):
@@ -364,6 +395,11 @@ class Connection:
             Outcome.NOT_FOUND,
             "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",
         )
+
+
+def gone_on() -> Rejected:
+    """Return what is said to whom no refusal stops."""
+    return Rejected(Outcome.RATE_LIMITED, "nothing but frames beyond the budget; come later")
 
 
 def slow_consumer() -> dict[str, object]:
