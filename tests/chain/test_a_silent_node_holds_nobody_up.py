@@ -123,7 +123,8 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         judge = Reconciler(
             chain,
             road.outbox,
-            road.settler,
+            road.settler.sealer,
+            road.settler.returns,
             road.catalog,
             road.deployment,
             lambda: road.engine,
