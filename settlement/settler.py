@@ -264,7 +264,11 @@ def open_settler(
         *(chain, catalog, deployment, sealing.exit_delay_s, now_ns),
         newest=lambda: submitter.newest,
     )
-    returns = Returns(chain, outbox, exchange, block, depth, trial)
+    returns = Returns(
+        *(chain, outbox, exchange, block, depth, trial),
+        newest=lambda: submitter.newest,
+        now_ns=now_ns,
+    )
     sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing, returns)
     quarantine = Quarantine(chain, exchange, signer.address, catalog)
     return Settler(

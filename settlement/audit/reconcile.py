@@ -17,7 +17,7 @@ from settlement.batches.sealer import Sealer
 from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.orders.catalog import Catalog, Token
-from settlement.outbox.actions import ActionKind, ActionState
+from settlement.outbox.actions import ActionKind
 from settlement.outbox.outbox import Outbox
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
@@ -247,11 +247,10 @@ class Reconciler:
         for action in self._outbox.beyond(ActionKind.WITHDRAWAL, block):
             if self._returns.is_void(int(action.key)):
                 continue
-            withdrawal = withdrawal_of(action)
             # Sent, but not followed to its block yet; or refused because somebody else sent it.
-            was_sent = action.state is not ActionState.SEALED
-            if was_sent and self._returns.is_paid(action.id, withdrawal, block):
+            if self._returns.is_paid(action, block):
                 continue
+            withdrawal = withdrawal_of(action)
             owed[withdrawal.account, withdrawal.token] += withdrawal.amount
         return owed
 
