@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from engine.frames import Committed
-from settlement.batches.encode import SettledTrade, signed_fee_pips
+from settlement.batches.encode import FIRST_BATCH, SettledTrade, signed_fee_pips
 from settlement.batches.sealer import Sealer
 from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
@@ -216,9 +216,10 @@ class Reconciler:
         return [Difference(token.address, token.symbol, what, expected, found, block)]
 
     def _applied(self, block: int) -> int:
-        """Return the last batch that the exchange had taken at ``block``."""
+        """Return the last batch that the exchange had taken at ``block``; 0 before the first."""
         call = encode_call("nextBatch")
-        return _number(self._chain.call(self._deployment.exchange, call, block)) - 1
+        following = _number(self._chain.call(self._deployment.exchange, call, block))
+        return max(following - FIRST_BATCH, 0)  # Nothing is answered where it was not deployed yet.
 
     def _on_the_way(self, cut: Cut, applied: int) -> tuple[Counter[Holding], Counter[bytes]]:
         """Return what trades after batch ``applied`` have changed: balances, and fees by token."""
