@@ -16,7 +16,7 @@ from settlement.chain.signer import Signer
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState, BatchState, Call, Change
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.submitter import Halt, Policy, Submitter
+from settlement.outbox.submitter import REORG_BLOCKS_MAX, Halt, Policy, Submitter
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
 from settlement.ports import TradeState
@@ -126,6 +126,7 @@ class Settler:
         Raises ``ChainUnavailableError``: sealing is done by then, sending resumes at the next step.
         """
         self.sealer.gas_ceiling = self._submitter.gas_ceiling
+        self.sealer.firm_block = self._submitter.newest - REORG_BLOCKS_MAX
         # While gas is dear trades gather: a large batch costs less a trade than many small ones.
         age_ns = self._submitter.policy.patience_ns // 2 if self._submitter.is_dear else None
         is_sealed = self._submitter.halted is None and self.sealer.seal_due(self._now_ns(), age_ns)
@@ -263,7 +264,11 @@ def open_settler(
         *(chain, catalog, deployment, sealing.exit_delay_s, now_ns),
         newest=lambda: submitter.newest,
     )
-    returns = Returns(chain, outbox, exchange, block, depth, trial)
+    returns = Returns(
+        *(chain, outbox, exchange, block, depth, trial),
+        newest=lambda: submitter.newest,
+        now_ns=now_ns,
+    )
     sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing, returns)
     quarantine = Quarantine(chain, exchange, signer.address, catalog)
     return Settler(

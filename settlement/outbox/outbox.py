@@ -483,9 +483,10 @@ class Outbox:
         found = self.batch_states(tables.batches.c.head == head, limit=1)
         return found[0] if found else None
 
-    def last_final_batch(self) -> BatchState | None:
-        """Return the newest batch that is final."""
-        found = self.batch_states(tables.actions.c.state == ActionState.FINAL, limit=1)
+    def last_final_batch(self, block: int | None = None) -> BatchState | None:
+        """Return the newest batch that is final, of those in blocks up to ``block`` if given."""
+        is_deep = sa.true() if block is None else tables.actions.c.block_number <= block
+        found = self.batch_states(tables.actions.c.state == ActionState.FINAL, is_deep, limit=1)
         return found[0] if found else None
 
     def calldata(self, number: int) -> bytes:

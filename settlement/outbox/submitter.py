@@ -205,7 +205,10 @@ class Submitter:
         lost = self._outbox.batch(known.batch.number + 1)
         assert lost is not None and lost.block_number is not None, "it was final"
         is_near = self._chain.head().number - lost.block_number < REORG_BLOCKS_MAX
-        return is_near and self._is_there(mined)
+        is_there = self._is_there(mined)
+        if is_there is None:
+            raise ChainUnavailableError(f"the node has no block {mined.block_number} yet")
+        return is_near and is_there
 
     # Follow what is out.
 
@@ -231,8 +234,10 @@ class Submitter:
         mined.sort(key=lambda action: action.block_number)
         moved = False
         # Where the newest block is still there all the older ones are.
-        while mined and not self._is_there(mined[-1]):
+        while mined and not (is_there := self._is_there(mined[-1])):
             lost = mined.pop()
+            if is_there is None:
+                continue  # It stays what it is until a node shows what is at its height.
             if self._outbox.action(lost.id).raw is None:  # It landed at a nonce given up.
                 self._outbox.unsigned(lost.id, "it is in no block any more", self._now_ns())
             else:
@@ -244,9 +249,11 @@ class Submitter:
             moved = self._deepen(action, head) or moved
         return moved
 
-    def _is_there(self, mined: Mined) -> bool:
+    def _is_there(self, mined: Mined) -> bool | None:
+        """Return whether its block is the one at that height; None if the node has none there: one
+        that lags shows nothing, least of all that what was final is lost."""
         block = self._chain.block(mined.block_number)
-        return block is not None and block.hash == mined.block_hash
+        return None if block is None else block.hash == mined.block_hash
 
     def _deepen(self, mined: Mined, head: Block) -> bool:
         """Is there enough on top of a block that is still there?"""
