@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from engine.events import EventKind
 from engine.frames import Frame
-from engine.types import LOTS_MAX, Outcome
+from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.native import market_of, unconverted_pips
 from merchants.records.database import transaction
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
@@ -35,6 +35,9 @@ RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
 
 ORDER_LIFETIME_S: Final = 60
 """Longer than any queue in front of the journal, shorter than a price stays the same."""
+
+NOTIONAL_MAX: Final = MONEY_MAX // 2
+"""No order may be worth more quote pips: the engine's bound."""
 
 _PROGRESS: Final = ("matched", "batched", "submitted", "mined", "final")
 _BUSTED: Final = "busted"
@@ -165,7 +168,18 @@ class Conversions:
             pricing.limit_ticks(quoted_ticks, store.slippage_ppm),
             pricing.ticks_covering(market, store.grant_floor_price),
         )
-        order = self._sign(conversion.invoice, market, lots, ticks)
+        # A book that could take more than this would hold more money than there may be.
+        lots = min(lots, NOTIONAL_MAX // market.quote_pips(1, ticks))
+        if lots == 0 or ticks > PRICE_MAX:
+            self._try_again(session, conversion, Outcome.NO_QUOTE)
+            return None
+        expiry = self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S
+        order = self._sign(conversion.invoice, market, lots, ticks, expiry)
+        # One like it, for another sale of this invoice, may have been refused in this very second:
+        # then it has spent no nonce, and only the expiry can tell the two apart.
+        while session.get(Order, order.digest) is not None:
+            expiry += 1
+            order = self._sign(conversion.invoice, market, lots, ticks, expiry)
         session.add(
             Order(
                 digest=order.digest,
@@ -179,7 +193,9 @@ class Conversions:
         self._wallets_waiting.add(wallet)
         return order
 
-    def _sign(self, invoice: Invoice, market: Market, lots: int, ticks: int) -> SignedOrder:
+    def _sign(
+        self, invoice: Invoice, market: Market, lots: int, ticks: int, expiry: int
+    ) -> SignedOrder:
         store = invoice.store
         unsigned = SignedOrder(
             account=store.wallet,
@@ -190,7 +206,7 @@ class Conversions:
             quote=market.quote.address,
             base_amount=market.base_pips(lots),
             quote_amount=market.quote_pips(lots, ticks),
-            expiry=self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S,
+            expiry=expiry,
             max_fee_ppm=market.taker_fee_ppm,
             ref=invoice.ref,
             signature=b"",
@@ -220,7 +236,7 @@ class Conversions:
             return
         conversion = order.conversion
         market = market_of(self._exchange.catalog, conversion.market)
-        last_word = Outcome.ACCEPTED
+        last_word, before = Outcome.ACCEPTED, conversion.lots_filled
         answer = frame.answer
         own_id = answer[0]["order_id"]
         for event in answer:
@@ -247,8 +263,8 @@ class Conversions:
         self._resolve(session, order, last_word, frame.sequence)
         if conversion.lots_filled == conversion.lots:
             self._become(session, conversion, ConversionState.FILLED)
-        elif last_word is Outcome.FILLS_EXHAUSTED:
-            self._go_on(conversion, last_word)
+        elif last_word is Outcome.FILLS_EXHAUSTED or conversion.lots_filled - before == order.lots:
+            self._go_on(conversion, Outcome.FILLS_EXHAUSTED)
         else:
             self._try_again(session, conversion, last_word)
 
@@ -259,8 +275,8 @@ class Conversions:
         self._wallets_waiting.discard(order.wallet)
 
     def _go_on(self, conversion: Conversion, outcome: Outcome) -> None:
-        """An order took as many small bids as one may: that is progress, and the next follows at
-        once. It ends, for each takes at least one lot."""
+        """An order took as much as one may, or as many small bids: that is progress, and the next
+        follows at once. It ends, for each takes at least one lot."""
         conversion.reason = outcome.name
         conversion.attempts -= 1
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)

@@ -9,12 +9,18 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
 from merchants.documents.native import received_pips
-from merchants.records.amounts import decimal_of_pips, pips_of_decimal, raw_covering
+from merchants.records.amounts import (
+    decimal_of_pips,
+    exact_sum,
+    pips_of_decimal,
+    raw_covering,
+    sum_of,
+)
 from merchants.records.refusal import Refusal
 from merchants.records.states import (
     EXCEPTION_EDGES,
@@ -172,7 +178,7 @@ class Invoices:
         quote = self._prices.quote(market, amount_pips, now_ns)
         if isinstance(quote, NoPrice):
             return Refusal(Outcome.NO_QUOTE, {"why": quote})
-        if market.base_pips(quote.lots) > MONEY_MAX:
+        if max(market.base_pips(quote.lots), quote.rate_pips(market)) > MONEY_MAX:
             return Refusal(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
         why = self._why_unsalable(session, store, market, quote, now_ns)
         if why:
@@ -214,22 +220,22 @@ class Invoices:
     def _promised_pips(self, session: Session, store: Store, market: Market, quote: Quote) -> int:
         """Return what the key has still to sell of money that has come. Open invoices do not count:
         whoever makes them and does not pay must not close a shop."""
-        coming = session.scalar(
-            select(func.sum(Invoice.proceeds_pips)).where(
+        coming = session.execute(
+            select(*exact_sum(Invoice.proceeds_pips)).where(
                 Invoice.store_id == store.id,
                 Invoice.state == InvoiceState.PROCESSING,
                 Invoice.token == store.base,
             )
-        )
-        unsold = session.scalar(
-            select(func.sum(Conversion.lots - Conversion.lots_filled))
+        ).one()
+        unsold = session.execute(
+            select(*exact_sum(Conversion.lots - Conversion.lots_filled))
             .join(Conversion.invoice)
             .where(
                 Invoice.store_id == store.id,
                 Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
             )
-        )
-        return (coming or 0) + market.quote_pips(unsold or 0, quote.worst_ticks)
+        ).one()
+        return sum_of(coming) + market.quote_pips(sum_of(unsold), quote.worst_ticks)
 
     def _market(self, store: Store) -> Market:
         market = self._exchange.catalog.market_of_pair(store.base, store.quote)
