@@ -18,8 +18,9 @@ from engine.frames import Frame
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.native import market_of, unconverted_pips
 from merchants.records.database import transaction
+from merchants.records.queues import stores_due
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
-from merchants.records.tables import Conversion, Fill, Invoice, Order, Store
+from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order, Store
 from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
 from merchants.stores.keyring import Keyring
@@ -97,6 +98,7 @@ class Conversions:
             invoice.conversions.append(
                 Conversion(
                     id=f"{invoice.id}.{number}",
+                    store_id=invoice.store_id,
                     number=number,
                     state=ConversionState.PENDING,
                     market=market.symbol,
@@ -112,31 +114,46 @@ class Conversions:
             )
 
     async def execute_due(self, rows_max: int) -> None:
-        """Place the orders of conversions that are due. One order a wallet at a time: two would
-        be given the same nonce."""
+        """Place the orders of conversions that are due, ``rows_max`` at most.
+
+        In rounds, one order a store in each: nobody waits behind all that another has to sell. One
+        order a wallet at a time: two would be given the same nonce.
+        """
+        left = rows_max
+        while left > 0 and (conversion_ids := self._round(left)):
+            left -= len(conversion_ids)
+            for conversion_id in conversion_ids:
+                await self._execute(conversion_id)
+
+    def _round(self, rows_max: int) -> list[str]:
+        """Return the orders that a restart left open, then of each store what is due first."""
         with transaction(self._database) as session:
-            due = (
-                select(Conversion.id)
-                .join(Conversion.invoice)
-                .join(Invoice.store)
-                .where(
-                    Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
-                    Conversion.next_attempt_ns <= self._clock(),
-                    # Nothing can be sold before the wallet has approved the key.
-                    Store.grant_signature.is_not(None),
-                )
-                .order_by(Conversion.next_attempt_ns)
+            unresolved = select(Order.conversion_id).where(Order.outcome.is_(None))
+            stores = stores_due(Conversion, CONVERSION_WAITS, self._clock())
+            # Nothing can be sold before the wallet has approved the key.
+            able = stores.join(Store, Store.id == stores.selected_columns.store_id).where(
+                Store.grant_signature.is_not(None)
             )
-            conversion_ids = list(session.scalars(due.limit(rows_max)))
-        for conversion_id in conversion_ids:
+            firsts = [
+                session.scalars(
+                    select(Conversion.id)
+                    .where(CONVERSION_WAITS, Conversion.store_id == store_id)
+                    .order_by(Conversion.next_attempt_ns)
+                    .limit(1)
+                ).one()
+                for store_id in session.scalars(able.limit(rows_max)).all()
+            ]
+            return [*session.scalars(unresolved.limit(rows_max)), *firsts][:rows_max]
+
+    async def _execute(self, conversion_id: str) -> None:
+        with transaction(self._database) as session:
+            order = self._order_for(session, session.get_one(Conversion, conversion_id))
+        if order is None:
+            return
+        receipt = await self._exchange.place(order)
+        if receipt.sequence == 0:
             with transaction(self._database) as session:
-                order = self._order_for(session, session.get_one(Conversion, conversion_id))
-            if order is None:
-                continue
-            receipt = await self._exchange.place(order)
-            if receipt.sequence == 0:
-                with transaction(self._database) as session:
-                    self._refused(session, order.digest, receipt.outcome)
+                self._refused(session, order.digest, receipt.outcome)
 
     def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
         """Return the order to place now: the one that is stored, or a new one, stored first."""
