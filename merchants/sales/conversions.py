@@ -21,6 +21,7 @@ from merchants.records.database import transaction
 from merchants.records.queues import stores_due
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order, Store
+from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
 from merchants.stores.keyring import Keyring
@@ -314,18 +315,15 @@ class Conversions:
         if is_news:
             self._record(session, conversion, EventType.CONVERSION_WAITING)
 
-    def follow_due(self, session: Session, rows_max: int) -> None:
+    def follow_due(self, session: Session, turn: Turn) -> None:
         """Ask how far the fills are and move their conversions on, some conversions a call."""
         waiting = (
             select(Conversion)
             .where(Conversion.following, Conversion.lots_filled > 0, Conversion.id > self._followed)
             .order_by(Conversion.id)
-            .limit(rows_max)
         )
-        rows = session.scalars(waiting).all()
-        # A round that was not full has reached the end: the next one begins in front.
-        self._followed = rows[-1].id if len(rows) == rows_max else ""
-        for conversion in rows:
+        for conversion in turn.rows(session, waiting):
+            self._followed = conversion.id
             reached = [self._follow(fill) for fill in conversion.fills]
             if self._undo_busted(session, conversion):
                 continue
@@ -340,6 +338,8 @@ class Conversions:
                 ConversionState.PENDING,
                 ConversionState.EXECUTING,
             )
+        if turn.is_whole:
+            self._followed = ""  # The next one begins in front.
 
     def _follow(self, fill: Fill) -> int:
         """Bring one fill up to date; return how far it is as an index of the progress words."""

@@ -31,6 +31,7 @@ from merchants.records.states import (
     moved,
 )
 from merchants.records.tables import Conversion, Invoice, Store
+from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.conversions import Conversions
@@ -284,12 +285,12 @@ class Invoices:
             invoice.judge_at_ns = now_ns
         self._move_on(session, invoice, now_ns)
 
-    def expire_due(self, session: Session, now_ns: int, rows_max: int) -> None:
+    def expire_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Expire what was not paid in time, and give up on what never became final."""
         unpaid = select(Invoice).where(
             Invoice.state == InvoiceState.NEW, Invoice.expires_ns <= now_ns
         )
-        for invoice in session.scalars(unpaid.limit(rows_max)):
+        for invoice in turn.rows(session, unpaid):
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
             self._move_on(session, invoice, now_ns)
 
@@ -297,29 +298,25 @@ class Invoices:
             Invoice.state == InvoiceState.PROCESSING,
             Invoice.processing_ns <= now_ns - FINALITY_LIMIT_NS,
         )
-        for invoice in session.scalars(stuck.limit(rows_max)):
+        for invoice in turn.rows(session, stuck):
             self._go(session, invoice, InvoiceState.INVALID, EventType.INVOICE_INVALID, now_ns)
             self._move_on(session, invoice, now_ns)
 
-    def sweep_due(self, session: Session, now_ns: int, rows_max: int) -> None:
+    def sweep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
-        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).limit(rows_max)
-        for invoice in session.scalars(due):
+        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns)
+        for invoice in turn.rows(session, due):
             for token in self._worth_sweeping(invoice, self._arrivals.count(session, invoice)):
                 self._settlement.enqueue_sweep(invoice.store.wallet, invoice.ref, token)
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
             invoice.sweep_tries += 1
 
-    def judge_due(self, session: Session, now_ns: int, rows_max: int) -> None:
+    def judge_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Weigh what came late or in part, once for all that is booked, as soon as there is a
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
-        due = (
-            select(Invoice)
-            .where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
-            .limit(rows_max)
-        )
-        for invoice in session.scalars(due):
+        due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
+        for invoice in turn.rows(session, due):
             worth = self._worth(invoice, now_ns)
             if worth is None:
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS
