@@ -409,7 +409,9 @@ class Merchants:
         await asyncio.sleep(0)
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
+        await asyncio.sleep(0)
         await self.conversions.execute_due(ROWS_MAX)
+        await asyncio.sleep(0)
         self.deliveries.start_due()
 
     async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:

@@ -26,7 +26,7 @@ class Turn:
         self.is_whole = True
         """Whether all rows were given out."""
 
-    def rows(self, session: Session, query: Select[tuple[Row]]) -> Iterator[Row]:
+    def rows(self, session: Session, query: Select[Row]) -> Iterator[Row]:
         """Yield what ``query`` finds, at least one row, until the turn is over."""
         found = session.scalars(query.limit(self._rows_max)).all()
         for count, row in enumerate(found, 1):

@@ -18,9 +18,9 @@ from engine.frames import Frame
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.native import market_of, unconverted_pips
 from merchants.records.database import transaction
-from merchants.records.queues import stores_due
+from merchants.records.queues import STORES_TO_SELL_FOR
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
-from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order, Store
+from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
@@ -130,11 +130,7 @@ class Conversions:
         """Return the orders that a restart left open, then of each store what is due first."""
         with transaction(self._database) as session:
             unresolved = select(Order.conversion_id).where(Order.outcome.is_(None))
-            stores = stores_due(Conversion, CONVERSION_WAITS, self._clock())
-            # Nothing can be sold before the wallet has approved the key.
-            able = stores.join(Store, Store.id == stores.selected_columns.store_id).where(
-                Store.grant_signature.is_not(None)
-            )
+            stores = session.scalars(STORES_TO_SELL_FOR, {"now_ns": self._clock()}).all()
             firsts = [
                 session.scalars(
                     select(Conversion.id)
@@ -142,7 +138,7 @@ class Conversions:
                     .order_by(Conversion.next_attempt_ns)
                     .limit(1)
                 ).one()
-                for store_id in session.scalars(able.limit(rows_max)).all()
+                for store_id in stores[:rows_max]
             ]
             return [*session.scalars(unresolved.limit(rows_max)), *firsts][:rows_max]
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import PPM
 from merchants.records.database import transaction
-from merchants.records.queues import stores_due
+from merchants.records.queues import STORES_TO_TELL
 from merchants.records.states import DELIVERY_EDGES, DeliveryState, moved
 from merchants.records.tables import DELIVERY_WAITS, Delivery, Event, Store
 from merchants.webhooks.egress import Answer, Egress
@@ -134,7 +134,7 @@ class Deliveries:
     def _chosen(self, session: Session, room: int) -> list[Delivery]:
         """Return what leaves now: a turn for each store, the longest waiting first."""
         flying = Counter(flight.store_id for flight in self._in_flight.values())
-        due = session.scalars(stores_due(Delivery, DELIVERY_WAITS, self._clock())).all()
+        due = session.scalars(STORES_TO_TELL, {"now_ns": self._clock()}).all()
         self._turns = {store: self._turns.get(store, 0) for store in (*due, *flying)}
         self._failing.intersection_update(self._turns)
         # A store without a free place is not asked about: it may have anything due.
@@ -192,7 +192,7 @@ class Deliveries:
         mine = select(Delivery.event_id).where(DELIVERY_WAITS, Delivery.store_id == store_id)
         self._give_up(session, mine.order_by(Delivery.next_attempt_ns).limit(GIVEN_UP_MAX))
 
-    def _give_up(self, session: Session, event_ids: Select[tuple[int]]) -> None:
+    def _give_up(self, session: Session, event_ids: Select[int]) -> None:
         session.execute(
             update(Delivery)
             .where(Delivery.event_id.in_(event_ids))
