@@ -108,6 +108,8 @@ class Connection:
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
         self._refused_in_a_row = 0
+        self._ends: dict[str, int] = {}
+        """When the session ends that each of an account's channels is heard by, in unix seconds."""
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._arrived: asyncio.Queue[tuple[Place, asyncio.Future[SignedOrder]]] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -139,8 +141,11 @@ class Connection:
     # Seen from outside
 
     def offer(self, channel: str, message: Sendable) -> None:
-        """Queue a broadcast frame."""
-        self._outbox.offer(channel, message)
+        """Queue a broadcast frame; of an account's channel as long as its session lasts."""
+        if self._ends.get(channel, self._now_s() + 1) <= self._now_s():
+            self._lapse(channel)
+        else:
+            self._outbox.offer(channel, message)
 
     def close(self, code: int, farewell: Mapping[str, object]) -> None:
         """Answer what is under way, send ``farewell`` and close with ``code``."""
@@ -276,6 +281,11 @@ class Connection:
                 self._unsubscribe(frame)
             case LogIn():
                 self._session = session_of(self._services.sessions, frame.token)
+                account, ends = self._session
+                for channel in {orders_channel(account), balances_channel(account)} & set(
+                    self._ends
+                ):
+                    self._ends[channel] = ends
                 self._answer(
                     frame.id,
                     {
@@ -319,9 +329,12 @@ class Connection:
         self._outbox.offer("", Message({"id": frame_id, "error": refusal.document()}))
 
     def _me(self) -> Session:
-        if self._session is None or self._session.expires_at <= self._services.now_ns() // 10**9:
+        if self._session is None or self._session.expires_at <= self._now_s():
             raise Rejected(Outcome.NOT_AUTHENTICATED, "send a login frame first")
         return self._session
+
+    def _now_s(self) -> int:
+        return self._services.now_ns() // 10**9
 
     # Channels
 
@@ -331,8 +344,10 @@ class Connection:
             raise Rejected(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
         previous = self._followed.get(frame.channel)
         if previous is not None and previous != channel:  # Another account has logged in since.
-            self._services.channels.unsubscribe(previous, self)
+            self._leave(previous)
         self._followed[frame.channel] = channel
+        if channel != frame.channel:
+            self._ends[channel] = self._me().expires_at
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
         if frame.channel.startswith("book:"):
@@ -345,9 +360,23 @@ class Connection:
         channel = self._followed.pop(frame.channel, None)
         if channel is None:
             raise Rejected(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
-        self._services.channels.unsubscribe(channel, self)
+        self._leave(channel)
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
+
+    def _leave(self, channel: str) -> None:
+        self._ends.pop(channel, None)
+        self._services.channels.unsubscribe(channel, self)
+
+    def _lapse(self, channel: str) -> None:
+        """Leave an account's channel because its session is over, and say so."""
+        name = next(name for name, ours in self._followed.items() if ours == channel)
+        del self._followed[name]
+        self._leave(channel)
+        over = Rejected(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
+        self._outbox.offer(
+            "", Message({"channel": name, "type": "ended", "error": over.document()})
+        )
 
     def _resolve(self, name: str) -> tuple[str, Callable[[], Message]]:
         """Return our name of a channel, and what makes the snapshot that it begins with."""
