@@ -159,15 +159,22 @@ class ChainLoop:
 
     async def turn(self) -> bool:
         """Do one round; return whether anything moved, so that the next need not wait."""
+        unanswered, moved = None, False
         try:
             moved = await asyncio.to_thread(self._settler.step)
+        except ChainUnavailableError as error:
+            unanswered = error
+        # Who could not settle has to see all the same who leaves and what has come.
+        poll = None
+        try:
             poll = await asyncio.to_thread(self._watcher.poll)
         except ChainUnavailableError as error:
-            if not self.unreachable:
-                self._log.warning("chain does not answer", error=str(error), node=error.node)
-            self.unreachable = str(error)
+            unanswered = error
+        if unanswered is not None and not self.unreachable:
+            self._log.warning("chain does not answer", error=str(unanswered), node=unanswered.node)
+        self.unreachable = "" if unanswered is None else str(unanswered)
+        if poll is None:
             return False
-        self.unreachable = ""
         self._show_troubles()
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             sighting.confirmed for sighting in poll.sightings

@@ -4,6 +4,9 @@ What could be carried by no block is refused by its figures. What is next in lin
 call; a refusal has to last before it is believed, and what is early for the chain's time or for the
 batches before it waits and is not refused.
 
+It is tried with the gas that its transaction will have. What no node can try, though it answers all
+else, waits too and is named: nobody else waits for it.
+
 Behind one address there may be many nodes, and one that lags answers for a world that is gone: it
 refuses what has been paid for since and allows what has been spent. So a call is asked at the
 highest block that any node has shown; a node without it says so, and the next step asks again.
@@ -19,7 +22,7 @@ from settlement.chain.signer import CALLDATA_MAX, TRANSACTION_GAS_MAX
 from settlement.outbox.actions import Action, ActionKind, BatchState, batch_number
 from settlement.outbox.outbox import IN_FLIGHT, Outbox
 from settlement.outbox.tables import WATCHED
-from settlement.outbox.troubles import ClocksDiffer
+from settlement.outbox.troubles import ClocksDiffer, Untried
 from settlement.protocol.eip712 import keccak256
 
 EARLY: Final = "CloseTimeTooLate("
@@ -71,6 +74,8 @@ class Preflight:
         """What one transaction may use, as far as the newest block says."""
         self.early: ClocksDiffer | None = None
         """Why the next batch has to wait for the chain's time."""
+        self.untried: dict[int, Untried] = {}
+        """What no node could try in this round."""
         self._newest = 0
         self._head: Block | None = None
         self._refused_since: dict[int, int] = {}
@@ -94,11 +99,26 @@ class Preflight:
         if room >= GAS_CEILING_MIN:
             self.gas_ceiling = min(room, TRANSACTION_GAS_MAX)
 
+    def begin(self) -> None:
+        """Begin a round: what kept waiting in the last one is asked for again."""
+        self.early, self.untried = None, {}
+
     def verdict(self, action: Action) -> Verdict:
-        """Return whether ``action`` may be signed; one that is refused is FAILED by then."""
-        if action.kind is ActionKind.BATCH:
-            return self._verdict_on_batch(action)
-        return self._verdict_on_call(action) if action.kind in TRIED else Verdict.WELCOME
+        """Return whether ``action`` may be signed; one that is refused is FAILED by then.
+
+        Raises ``ChainUnavailableError`` only where the node answers nothing else either.
+        """
+        if action.kind is not ActionKind.BATCH and action.kind not in TRIED:
+            return Verdict.WELCOME
+        try:
+            if action.kind is ActionKind.BATCH:
+                return self._verdict_on_batch(action)
+            return self._verdict_on_call(action)
+        except ChainUnavailableError as error:
+            if self._chain.head().number < self.newest:
+                raise  # It lags, so that it can try nothing.
+            self.untried[action.id] = Untried(action.kind, action.key, str(error))
+            return Verdict.WAITS
 
     def too_large(self, action: Action) -> str | None:
         """Return why no block can carry a transaction, judged by its figures; None if one can."""
@@ -180,7 +200,8 @@ class Preflight:
         return any(key.rpartition(":")[0] == place for _, _, key in out)
 
     def _refusal_of(self, action: Action, block: BlockTag = "latest") -> str | None:
-        return why_refused(self._chain, action.to, action.calldata, self._operator, block)
+        call = self._chain, action.to, action.calldata, self._operator
+        return why_refused(*call, action.gas_limit, block)
 
     def _has_lasted(self, action: Action, reason: str) -> bool:
         """A refusal has to last: a node can be behind, and a reorganisation can take back what pays

@@ -121,7 +121,8 @@ class Submitter:
     def troubles(self) -> list[Trouble]:
         """Return what keeps transactions waiting now."""
         early = self._preflight.early
-        return [*([] if early is None else [early]), *self._unsent.values()]
+        untried = self._preflight.untried.values()
+        return [*([] if early is None else [early]), *untried, *self._unsent.values()]
 
     @property
     def gas_ceiling(self) -> int:
@@ -328,9 +329,8 @@ class Submitter:
         if receipt.gas_used >= action.gas_limit:
             return f"out of gas at {action.gas_limit}"
         for number in (receipt.block_number, receipt.block_number - 1):
-            reason = why_refused(
-                self._chain, action.to, action.calldata, self._signer.address, number
-            )
+            call = self._chain, action.to, action.calldata, self._signer.address
+            reason = why_refused(*call, action.gas_limit, number)
             if reason is not None:
                 return reason
         return "reverted, though the same call succeeds in its block and in the one before"
@@ -345,7 +345,7 @@ class Submitter:
         """
         room = self.policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
         sealed = self._outbox.names(ActionState.SEALED) if room > 0 else []
-        self._preflight.early = None
+        self._preflight.begin()
         if not sealed and not self.is_dear:
             return False
         tip, base_fee = self.policy.tip_wei, self._chain.base_fee()

@@ -19,6 +19,17 @@ class Unsent(NamedTuple):
         return f"the node does not take {self.kind} {self.key}: {self.reason}"
 
 
+class Untried(NamedTuple):
+    """The node cannot say whether the contract would take it; it is asked again with every step."""
+
+    kind: ActionKind
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the node cannot try {self.kind} {self.key}: {self.reason}"
+
+
 class ClocksDiffer(NamedTuple):
     """A batch closes later than a block of now may carry it: it waits, for a block would refuse it.
 
@@ -50,4 +61,4 @@ class TooLarge(NamedTuple):
         )
 
 
-Trouble = Unsent | ClocksDiffer | TooLarge
+Trouble = Unsent | Untried | ClocksDiffer | TooLarge

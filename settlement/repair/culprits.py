@@ -54,8 +54,9 @@ class Quarantine:
 
     def _refusal(self, header: Header, trades: list[SettledTrade]) -> str | None:
         numbers = {token.address: token.number for token in self._catalog.tokens}
-        calldata = encode_batch(header, trades, numbers).calldata
-        return why_refused(self._chain, self._exchange, calldata, self._operator, self._block)
+        batch = encode_batch(header, trades, numbers)
+        call = self._chain, self._exchange, batch.calldata, self._operator
+        return why_refused(*call, batch.gas_limit, self._block)
 
     def _first_refused(
         self, header: Header, good: list[SettledTrade], left: list[SettledTrade]

@@ -36,6 +36,7 @@ class ShownChain:
         self.depth = DEPTH
         self.cursor = 0
         self.down = False
+        self.cannot_settle = False
         self.steps = 0
         self.returns = []
         self.troubles = ()
@@ -65,6 +66,8 @@ class ShownChain:
 
     def step(self):
         self.steps += 1
+        if self.cannot_settle:
+            raise ChainUnavailableError("nobody answers this one")
         return False
 
     def waits_for_blocks(self):
@@ -378,5 +381,19 @@ def test_a_chain_that_is_down_is_said_and_forgotten_when_it_is_back():
         assert await house.loop.turn()
         assert house.loop.unreachable == ""
         assert house.usd(ALICE) == 100
+
+    watched(scenario)
+
+
+def test_found_what_settlement_could_not_ask_kept_the_watcher_from_looking():
+    async def scenario(house):
+        house.shown.values, house.shown.cannot_settle = [deposit(1)], True
+        assert await house.loop.turn()
+        assert house.usd(ALICE) == 100
+        assert house.loop.unreachable == "nobody answers this one"
+
+        house.shown.cannot_settle = False
+        await house.loop.turn()
+        assert house.loop.unreachable == ""
 
     watched(scenario)
