@@ -117,8 +117,8 @@ class Settler:
     @property
     def troubles(self) -> list[Trouble]:
         """Return what keeps settlement waiting for now, and goes by itself with its cause."""
-        too_large = self.sealer.too_large
-        return [*self._submitter.troubles, *([too_large] if too_large else [])]
+        sealing = self.sealer.too_large, self.sealer.ahead(self._now_ns())
+        return [*self._submitter.troubles, *(one for one in sealing if one is not None)]
 
     def step(self) -> bool:
         """Seal what is due and move everything that can move; return whether anything did.

@@ -128,6 +128,8 @@ class ChainLoop:
         self._log = structlog.get_logger("chain")
         self._troubles: set[str] = set()
         self.unreachable = ""
+        self.head_s = 0
+        """The time of the newest block that was seen (unix seconds)."""
         self.waits_for_blocks = False
         """Whether something seen is not deep enough yet; a sandbox mines blocks for it."""
 
@@ -175,6 +177,7 @@ class ChainLoop:
         self.unreachable = "" if unanswered is None else str(unanswered)
         if poll is None:
             return False
+        self.head_s = poll.head_s
         self._show_troubles()
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             sighting.confirmed for sighting in poll.sightings

@@ -46,6 +46,19 @@ class ClocksDiffer(NamedTuple):
         )
 
 
+class AheadOfTime(NamedTuple):
+    """The next trades bear a time that our clock has not reached: no batch may carry them yet."""
+
+    sequence: int
+    ahead_seconds: int
+
+    def __str__(self) -> str:
+        return (
+            f"the trades of command {self.sequence} are stamped {self.ahead_seconds} s ahead of "
+            "our clock, which was put back; they and all later ones wait for that time"
+        )
+
+
 class TooLarge(NamedTuple):
     """The trades of one command are more than a transaction can carry."""
 
@@ -61,4 +74,4 @@ class TooLarge(NamedTuple):
         )
 
 
-Trouble = Unsent | Untried | ClocksDiffer | TooLarge
+Trouble = Unsent | Untried | ClocksDiffer | AheadOfTime | TooLarge

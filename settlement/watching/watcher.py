@@ -153,6 +153,9 @@ class Poll(NamedTuple):
     is_caught_up: bool
     """Whether nothing that is deep enough was left for the next poll."""
 
+    head_s: int = 0
+    """The time of the newest block (unix seconds)."""
+
 
 class Event(NamedTuple):
     """How a log is laid out; ``indexed`` are the parameters that stand in topics."""
@@ -305,7 +308,7 @@ class Watcher:
             for value in seen.values
             if _is_of(value, receivers)
         ]
-        return self._poll_of(shown, first, head, head)
+        return self._poll_of(shown, first, head, head)._replace(head_s=newest.timestamp)
 
     def done(self, poll: Poll) -> None:
         """Everything confirmed in ``poll`` is in the journal: show it again only if its block
@@ -395,7 +398,7 @@ class Watcher:
                     raise ChainUnavailableError(f"the node has no block {number}")
                 times[number] = block.timestamp
         shown = [(value, times.get(value.at.block_number, 0)) for value in paid]
-        return self._poll_of(shown, first, last, newest.number)
+        return self._poll_of(shown, first, last, newest.number)._replace(head_s=newest.timestamp)
 
     def history(self) -> list[KeyGranted | KeyRevoked | CancelRequested]:
         """Return what happened to keys and lanes before the cursor, for a start to build on."""
