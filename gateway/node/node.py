@@ -189,6 +189,8 @@ class Stack:
         self.pipeline.start()
         await self._list_what_is_missing()
         await self.chain_loop.resume()
+        dealt_with = self.chain.block(max(self.watcher.cursor - 1, 0))
+        self.chain_loop.looked_ns = 0 if dealt_with is None else dealt_with.timestamp * NS
         for address in self.merchants.watched_addresses():
             self.watcher.watch(address)
         return self
@@ -336,6 +338,7 @@ class Stack:
         self.sequencer = sequencer
         self.pipeline = Pipeline(sequencer, _end_process)
         self.pipeline.hold_orders(self._clock_leap)
+        self.pipeline.hold_orders(self._blindness)
         self.snapshotter = Snapshotter(
             sequencer,
             self.pipeline.memories,
@@ -495,6 +498,18 @@ class Stack:
             f"our clock has leapt {leap_ns // NS} s ahead, and no block says that it is so late: "
             "cancels only"
         )
+
+    def _blindness(self) -> str | None:
+        """Who asks for an exit is frozen when we see it, and could trade on what he takes until
+        then: half of the time that an exit leaves to a batch is as long as we may not look."""
+        seen_ns = self.chain_loop.looked_ns
+        if isinstance(self.settings.chain, Remote) and self.chain_loop.head_s:
+            # A node that stands still answers, and shows nothing.
+            seen_ns = min(seen_ns, self.chain_loop.head_s * NS)
+        blind_s = (self.now_ns() - seen_ns) // NS
+        if blind_s <= (self.exit_delay_s - self.horizon_s) // 2:
+            return None
+        return f"the chain was not seen for {blind_s} s: cancels only"
 
     async def _tick(self) -> None:
         if self.admission.has_expired(self.now_ns()):

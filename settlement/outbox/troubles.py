@@ -30,6 +30,17 @@ class Untried(NamedTuple):
         return f"the node cannot try {self.kind} {self.key}: {self.reason}"
 
 
+class Paused(NamedTuple):
+    """Something of it is of a token that the contract's admin has paused: it waits for a while."""
+
+    kind: ActionKind
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key} waits for a token that is paused on chain: {self.reason}"
+
+
 class ClocksDiffer(NamedTuple):
     """A batch closes later than a block of now may carry it: it waits, for a block would refuse it.
 
@@ -74,4 +85,4 @@ class TooLarge(NamedTuple):
         )
 
 
-Trouble = Unsent | Untried | ClocksDiffer | AheadOfTime | TooLarge
+Trouble = Unsent | Untried | Paused | ClocksDiffer | AheadOfTime | TooLarge

@@ -106,6 +106,14 @@ class CancelRequested(NamedTuple):
     ready_at: int
 
 
+class PauseSet(NamedTuple):
+    """The contract's admin has paused a token, or no longer does."""
+
+    at: LogId
+    token: bytes
+    is_paused: bool
+
+
 class Transferred(NamedTuple):
     """A transfer to a watched address or away from it; ``raw_amount`` in raw units of ``token``.
 
@@ -128,6 +136,7 @@ Value = (
     | KeyGranted
     | KeyRevoked
     | CancelRequested
+    | PauseSet
     | Transferred
 )
 
@@ -212,6 +221,7 @@ KEY_GRANTED: Final = Event(
 )
 KEY_REVOKED: Final = Event("KeyRevoked(address,address,uint64)", (0, 1))
 CANCEL_REQUESTED: Final = Event("CancelRequested(address,uint16,bool,uint64,uint64)", (0,))
+TOKEN_PAUSE_SET: Final = Event("TokenPauseSet(address,bool)", (0,))
 TRANSFER: Final = Event("Transfer(address,address,uint256)", (0, 1))
 
 UNJOURNALED_EVENTS: Final = (KEY_GRANTED, KEY_REVOKED, CANCEL_REQUESTED)
@@ -223,6 +233,7 @@ EXCHANGE_EVENTS: Final = (
     EXIT_CANCELLED,
     EXIT_FINISHED,
     *UNJOURNALED_EVENTS,
+    TOKEN_PAUSE_SET,
 )
 
 
@@ -482,6 +493,8 @@ def value_of(log: Log) -> Value | None:
             return KeyGranted(at, grant)
         case _ if event is KEY_REVOKED:
             return KeyRevoked(at, first, second, numbers[2])
+        case _ if event is TOKEN_PAUSE_SET:
+            return PauseSet(at, first, bool(numbers[1]))
         case _:
             assert event is TRANSFER, "every event has its value"
             return Transferred(at, log.address, first, second, numbers[2])

@@ -17,6 +17,7 @@ from settlement.watching.watcher import (
     KeyGranted,
     KeyRevoked,
     LogId,
+    PauseSet,
     Poll,
     Sighting,
     Transferred,
@@ -395,5 +396,29 @@ def test_found_what_settlement_could_not_ask_kept_the_watcher_from_looking():
         house.shown.cannot_settle = False
         await house.loop.turn()
         assert house.loop.unreachable == ""
+
+    watched(scenario)
+
+
+def test_found_a_market_went_on_while_its_token_was_paused():
+    async def scenario(house):
+        house.shown.values, house.shown.depth = [PauseSet(log(1), TOKEN, True)], 1
+        await house.loop.turn()
+        await house.fund(ALICE)
+        refused = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        assert refused.outcome is Outcome.MARKET_HALTED, "however young the log is"
+        last = house.sequencer.sequence
+        await house.loop.turn()
+        assert house.sequencer.sequence == last, "once"
+
+    watched(scenario)
+
+
+def test_a_pause_that_is_over_halts_nothing():
+    async def scenario(house):
+        house.shown.values = [PauseSet(log(1), TOKEN, True), PauseSet(log(2), TOKEN, False)]
+        last = house.sequencer.sequence
+        await house.loop.turn()
+        assert house.sequencer.sequence == last
 
     watched(scenario)
