@@ -29,6 +29,7 @@ from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
+from engine.sequencer.timekeeper import NS, Timekeeper
 from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.api.services import SOCKETS_PER_CLIENT, Services
 from gateway.api.v1.stream.outbox import OutboxBounds
@@ -149,6 +150,11 @@ class Settings(NamedTuple):
     """Bound to ``host`` and ``port`` before any of this was begun; None: bind when all is ready."""
 
 
+def _awake_or_not_ns() -> int:
+    """Return nanoseconds that nobody sets; where there is such a clock, those asleep too."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def _quietly(_sequence: int, _last: int) -> None:
     """Tell nobody how far recovery is."""
 
@@ -160,11 +166,12 @@ class Stack:
         self,
         settings: Settings,
         now_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = _awake_or_not_ns,
         recovering: Callable[[int, int], None] = _quietly,
     ) -> None:
         """``recovering`` is told how far recovery is: (sequence reached, about the last one)."""
         self.settings = settings
-        self.now_ns = now_ns
+        self.now_ns = Timekeeper(now_ns, steady_ns)
         self._recovering = recovering
         self.metrics = Metrics()
         self.log = structlog.get_logger("stack")
@@ -190,6 +197,8 @@ class Stack:
             self.pipeline.start()
             await self._list_what_is_missing()
             await self.chain_loop.resume()
+            dealt_with = self.chain.block(max(self.watcher.cursor - 1, 0))
+            self.chain_loop.looked_ns = 0 if dealt_with is None else dealt_with.timestamp * NS
             for address in self.merchants.watched_addresses():
                 self.watcher.watch(address)
             opened.push_async_callback(self._end_loops)
@@ -233,6 +242,8 @@ class Stack:
         self.deployment: Deployment
         if isinstance(settings.chain, Remote):
             self.chain = nodes_at(settings.chain.urls)
+            # Our own chain has our time. Others know better than a machine that has just begun.
+            self.now_ns.begin(self.chain.head().timestamp)
             self.deployment = connect(self.chain, settings.chain.deployment)
             self.deployment.save(record)
         else:
@@ -332,6 +343,8 @@ class Stack:
         )
         self.sequencer = sequencer
         self.pipeline = Pipeline(sequencer, _end_process)
+        self.pipeline.hold_orders(self._clock_leap)
+        self.pipeline.hold_orders(self._blindness)
         self.snapshotter = Snapshotter(
             sequencer,
             self.pipeline,
@@ -450,7 +463,7 @@ class Stack:
         gc.freeze()
         is_ours = not isinstance(settings.chain, Remote)
         chain_seconds = EMBEDDED_CHAIN_SECONDS if is_ours else REMOTE_CHAIN_SECONDS
-        self._start_loop(self.chain_loop.turn, chain_seconds, "chain")
+        self._start_loop(self._chain_turn, chain_seconds, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
         self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
@@ -482,6 +495,32 @@ class Stack:
             self.log.error("loop failed", loop=task.get_name(), fault=brief(error))
             _end_process(error)
 
+    async def _chain_turn(self) -> bool:
+        moved = await self.chain_loop.turn()
+        self.now_ns.seen(self.chain_loop.head_s)
+        return moved
+
+    def _clock_leap(self) -> str | None:
+        leap_ns = self.now_ns.leap_ns
+        if not leap_ns:
+            return None
+        return (
+            f"our clock has leapt {leap_ns // NS} s ahead, and no block says that it is so late: "
+            "cancels only"
+        )
+
+    def _blindness(self) -> str | None:
+        """Who asks for an exit is frozen when we see it, and could trade on what he takes until
+        then: half of the time that an exit leaves to a batch is as long as we may not look."""
+        seen_ns = self.chain_loop.looked_ns
+        if isinstance(self.settings.chain, Remote) and self.chain_loop.head_s:
+            # A node that stands still answers, and shows nothing.
+            seen_ns = min(seen_ns, self.chain_loop.head_s * NS)
+        blind_s = (self.now_ns() - seen_ns) // NS
+        if blind_s <= (self.exit_delay_s - self.horizon_s) // 2:
+            return None
+        return f"the chain was not seen for {blind_s} s: cancels only"
+
     async def _tick(self) -> None:
         if self.admission.has_expired(self.now_ns()):
             await self.exchange.tick()
@@ -497,7 +536,8 @@ class Stack:
 
     def _restrictions(self) -> list[str]:
         unbooked = map(str, self.unbooked.due()[:UNBOOKED_SHOWN_MAX])
-        return [*self.keeper.restrictions(), *self.reconciliation.debts, *unbooked]
+        found = [*self.keeper.restrictions(), *self.pipeline.held]
+        return [*found, *self.reconciliation.debts, *unbooked]
 
     def _not_ready(self) -> list[str]:
         missing = []

@@ -37,7 +37,7 @@ from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState, Batch, Call
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.troubles import TooLarge
+from settlement.outbox.troubles import AheadOfTime, TooLarge
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import Domain, countersignature_digest, withdrawal_digest
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, WithdrawalPaid, evidence_of
@@ -63,6 +63,8 @@ EXPIRED: Final = "an order of it expired before a batch could carry it"
 
 FORGOTTEN: Final = "forgotten"
 """The outbox's cursor over batches of which nothing is kept here any more."""
+AHEAD_NS: Final = 15 * NS
+"""A stamp so far ahead of our clock is named: it was put back."""
 
 TOO_LARGE_PATIENCE_NS: Final = 600 * NS
 """How long the chain must hold to less gas a block before trades are given up for it: a node can be
@@ -171,6 +173,14 @@ class Sealer:
     def open_order_count(self) -> int:
         """Return how many signed orders are kept because they may still trade."""
         return len(self._orders)
+
+    def ahead(self, now_ns: int) -> AheadOfTime | None:
+        """Return the trades at the head of the queue, if their time has yet to come."""
+        with self._queue_lock:
+            first = self._queue[0] if self._queue else None
+        if not isinstance(first, Group) or first.time_ns - now_ns <= AHEAD_NS:
+            return None
+        return AheadOfTime(first.sequence, (first.time_ns - now_ns) // NS)
 
     # Be remembered.
 

@@ -123,7 +123,12 @@ class QuorumChain:
         return self._agreed(f"block {number}", lambda node: node.block(number))
 
     def call(
-        self, to: bytes, calldata: bytes, block: BlockTag = "latest", sender: bytes = bytes(20)
+        self,
+        to: bytes,
+        calldata: bytes,
+        block: BlockTag = "latest",
+        sender: bytes = bytes(20),
+        gas: int | None = None,
     ) -> bytes:
         """See ``Chain``; nodes must agree about refusals too."""
 
@@ -131,7 +136,7 @@ class QuorumChain:
 
         def question(node: Chain) -> tuple[bytes, bool]:
             try:
-                return node.call(to, calldata, block, sender), False
+                return node.call(to, calldata, block, sender, gas), False
             except CallRevertedError as refused:
                 reasons[refused.output] = refused.reason
                 return refused.output, True

@@ -54,6 +54,10 @@ class Policy(NamedTuple):
     """How long a trade waits at most for gas to become cheaper, half of it for company and half of
     it sealed; well below the contract's horizon."""
 
+    pause_lasts_ns: int = 6 * 3_600 * 10**9
+    """How long settlement waits at most for a token that is paused on chain before its trades are
+    busted: all others wait with them, so it is well below horizon and dead man's delay."""
+
 
 class HeadMismatch(NamedTuple):
     """The chain's batch head is one that the outbox does not know, or has left behind for good."""
@@ -108,7 +112,8 @@ class Submitter:
         self.is_dear = False
         """Whether gas was dear when something was last to be signed."""
         self._preflight = Preflight(
-            chain, outbox, signer.address, exchange, policy.bump_after_ns, now_ns
+            *(chain, outbox, signer.address, exchange),
+            *(policy.bump_after_ns, policy.pause_lasts_ns, now_ns),
         )
         self._reconciled = False
         self._followed: Block | None = None
@@ -121,7 +126,8 @@ class Submitter:
     def troubles(self) -> list[Trouble]:
         """Return what keeps transactions waiting now."""
         early = self._preflight.early
-        return [*([] if early is None else [early]), *self._unsent.values()]
+        waiting = self._preflight.waiting.values()
+        return [*([] if early is None else [early]), *waiting, *self._unsent.values()]
 
     @property
     def gas_ceiling(self) -> int:
@@ -335,9 +341,8 @@ class Submitter:
         if receipt.gas_used >= action.gas_limit:
             return f"out of gas at {action.gas_limit}"
         for number in (receipt.block_number, receipt.block_number - 1):
-            reason = why_refused(
-                self._chain, action.to, action.calldata, self._signer.address, number
-            )
+            call = self._chain, action.to, action.calldata, self._signer.address
+            reason = why_refused(*call, action.gas_limit, number)
             if reason is not None:
                 return reason
         return "reverted, though the same call succeeds in its block and in the one before"
@@ -352,7 +357,7 @@ class Submitter:
         """
         room = self.policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
         sealed = self._outbox.names(ActionState.SEALED) if room > 0 else []
-        self._preflight.early = None
+        self._preflight.begin()
         if not sealed and not self.is_dear:
             return False
         tip, base_fee = self.policy.tip_wei, self._chain.base_fee()
