@@ -283,31 +283,29 @@ REFUSED = Budgets(10, 10, 10, 10, 10, 10)
 
 def test_found_frames_beyond_the_budget_were_refused_without_end() -> None:
     async def story() -> None:
-        async with served(House(REFUSED)) as up:
-            async with up.stream() as socket, up.stream() as other:
-                for number in range(20):
-                    await socket.send(f'{{"op":"ping","id":{number}}}')
-                heard = [await hear(socket) for _ in range(8 + REFUSALS_FREE + 1)]
-                assert ["result" in each for each in heard] == [True] * 8 + [False] * 3
-                assert "error" in await ask(other, op="ping"), "another is answered meanwhile"
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(socket.recv(), 0.2)
-                up.house.clock.ns += 10 * 10**9
-                assert "result" in await hear(socket), "read on when there is room"
+        async with served(House(REFUSED)) as up, up.stream() as socket, up.stream() as other:
+            for number in range(20):
+                await socket.send(f'{{"op":"ping","id":{number}}}')
+            heard = [await hear(socket) for _ in range(8 + REFUSALS_FREE + 1)]
+            assert ["result" in each for each in heard] == [True] * 8 + [False] * 3
+            assert "error" in await ask(other, op="ping"), "another is answered meanwhile"
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(socket.recv(), 0.2)
+            up.house.clock.ns += 10 * 10**9
+            assert "result" in await hear(socket), "read on when there is room"
 
     asyncio.run(story())
 
 
 def test_whom_no_refusal_stops_is_closed() -> None:
     async def story() -> None:
-        async with served(House(REFUSED)) as up:
-            async with up.stream() as socket:
-                for _ in range(50):
-                    await socket.send('{"op":"ping"}')
-                with pytest.raises(ConnectionClosed):
-                    while True:
-                        await asyncio.wait_for(socket.recv(), 30)
-                assert socket.close_code == 1008
+        async with served(House(REFUSED)) as up, up.stream() as socket:
+            for _ in range(50):
+                await socket.send('{"op":"ping"}')
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await asyncio.wait_for(socket.recv(), 30)
+            assert socket.close_code == 1008
 
     asyncio.run(story())
 
