@@ -19,7 +19,7 @@ from typing import Final
 PORTION_BYTES: Final = 1024
 """Thirty frames with something in them or 170 empty ones at most: a millisecond or two."""
 
-PORTIONS_A_TURN: Final = 4
+PORTIONS_A_TURN: Final = 2
 """Of one network."""
 
 
