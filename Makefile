@@ -1,7 +1,7 @@
 # Two commands matter: `make run` starts an exchange, `make test` proves it.
 # Whatever has been done once leaves a stamp in .venv and is not done again; `make clean` forgets.
 
-.PHONY: run demo test bench soak prove lint contracts lock clean node test-env
+.PHONY: run demo test quick bench soak prove lint contracts lock clean node test-env
 .DEFAULT_GOAL := run
 
 VENV := .venv
@@ -11,6 +11,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 CONTRACTS := settlement/contracts
 NPM_LOCK := $(wildcard $(CONTRACTS)/package-lock.json)
 NPM := $(shell command -v npm 2>/dev/null)
+# Tests share nothing, so every core takes what another has not begun.
+PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+QUICK_TESTS := tests/spec tests/admission tests/journal tests/property tests/tidy
 KERNELS := $(wildcard engine/*.py engine/core/*.py)
 
 # Options: make bench ONLY=gas, make demo ARGS="--tape FILE", make test ARGS="-k journal",
@@ -28,7 +31,11 @@ demo: $(DONE)/kernels node
 
 # Lint first, because it is quick; pytest's last lines name what this machine had to leave out.
 test: lint test-env
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) --durations=15 $(ARGS)
+
+# What needs no chain, no browser and no other process: the answer to "did I break something?"
+quick: lint test-env
+	@$(PYTEST) --durations=5 $(QUICK_TESTS) $(ARGS)
 
 lint: $(DONE)/test
 	@$(BIN)/ruff check --quiet .
