@@ -15,8 +15,8 @@ from gateway.api.budget_headers import note
 from gateway.api.services import Services
 from gateway.api.v1.login import bearer_of, session_of
 from gateway.http.lifecycle import Lifecycle
-from gateway.http.problems import Rejected
 from gateway.trading.order_entry import Recovery
+from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from settlement.orders.catalog import Market
 
@@ -81,9 +81,9 @@ async def market_named(request: Request, symbol: Annotated[str, Path(max_length=
     return market
 
 
-def unknown_market(symbol: str) -> Rejected:
+def unknown_market(symbol: str) -> Rejection:
     """Return the refusal of a market name."""
-    return Rejected(
+    return Rejection(
         Outcome.UNKNOWN_MARKET, f"there is no market called {symbol[:32]!r}; see /v1/markets"
     )
 

@@ -30,10 +30,11 @@ from gateway.api.v1.stream import route as stream
 from gateway.http.body import BodyLimit
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
-from gateway.http.problems import Rejected, internal_document, of_status, problem_response
+from gateway.http.problems import answer_of, internal_document, of_status, problem_response
 from gateway.node.logs import brief
 from gateway.pages import market as market_page
 from gateway.trading.order_entry import Recovery
+from gateway.trading.rejection import Rejection
 
 INTERNAL_FAULT = 1011
 
@@ -116,10 +117,10 @@ def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
     """Turn our refusals, and the framework's own, into problem documents."""
 
     async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Rejected), "registered for Rejected"
+        assert isinstance(error, Rejection), "registered for Rejection"
         if error.outcome == Outcome.RATE_LIMITED:
             metrics.rate_limited.inc()
-        return problem_response(error.document(), error.headers or {})
+        return answer_of(error)
 
     async def framework(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for HTTPException"
@@ -129,9 +130,8 @@ def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
         assert isinstance(error, RequestValidationError), "registered for it"
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        refusal = Rejected(Outcome.MALFORMED, f"{where}: {first['msg']}")
-        return problem_response(refusal.document(), {})
+        return answer_of(Rejection(Outcome.MALFORMED, f"{where}: {first['msg']}"))
 
-    app.add_exception_handler(Rejected, refused)
+    app.add_exception_handler(Rejection, refused)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, invalid)

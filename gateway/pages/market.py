@@ -20,7 +20,7 @@ from gateway.api.dependencies import Here, charged
 from gateway.api.services import Services
 from gateway.api.v1.schemas import BatchRow, Level, PublicTrade, Ticker
 from gateway.api.v1.settlement import batch_row
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 from settlement.orders.catalog import Market
 
 LEVELS: Final = 12
@@ -72,7 +72,7 @@ async def market_page(
         return HTMLResponse(_page("empty.html").substitute(version=version_of()), headers=HEADERS)
     shown = catalog.market(market) if market else catalog.markets[0]
     if shown is None:
-        raise Rejected(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
+        raise Rejection(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
     pages: dict[int, _Drawn] = request.app.state.pages
     book, tape, now = services.market_data.version(shown, services.exchange.now_ns())
     # All that the tables show: the states of their trades change with these batches.

@@ -42,7 +42,7 @@ from gateway.api.v1.schemas import (
     Placed,
     Withdrawing,
 )
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 from gateway.views.order_history import FILLED
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.catalog import Market
@@ -204,7 +204,7 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
     """Return the order in the house's own form, all bounds checked, signer and digest empty."""
     single_shot = bool(order.flags & SINGLE_SHOT)
     if single_shot != (order.lane == 0) or 0 < order.lane < LANE_FIRST:
-        raise Rejected(
+        raise Rejection(
             Outcome.BAD_LANE,
             "lane is 0 for a single-shot order and 32768 to 65535 for any other",
             {"lane": str(order.lane), "single_shot": single_shot},
@@ -289,12 +289,12 @@ async def submit_withdrawal(services: Services, recovery: Recovery, asked: Withd
 
 
 def require(receipt: Receipt) -> None:
-    """Raise ``Rejected`` unless it happened."""
+    """Raise ``Rejection`` unless it happened."""
     if receipt.outcome is not Outcome.ACCEPTED:
         figures: dict[str, object] = dict(receipt.detail)
         if receipt.sequence:
             figures["sequence"] = receipt.sequence
-        raise Rejected(receipt.outcome, receipt.detail.get("why", ""), figures)
+        raise Rejection(receipt.outcome, receipt.detail.get("why", ""), figures)
 
 
 def placed(
@@ -385,14 +385,14 @@ def digest_row(domain: Domain, order: SignedOrder) -> Digest:
     }
 
 
-def bad_signature(outcome: Outcome, domain: Domain, order: SignedOrder) -> Rejected:
+def bad_signature(outcome: Outcome, domain: Domain, order: SignedOrder) -> Rejection:
     """Return the refusal of an order's signature."""
     return wrong_signer(outcome, domain, order.digest, ORDER_TYPE, order.signer or None)
 
 
 def wrong_signer(
     outcome: Outcome, domain: Domain, digest: bytes, type_text: str, signer: bytes | None
-) -> Rejected:
+) -> Rejection:
     """Return a refusal that shows all a trader needs to find the mistake alone."""
     told = (
         "no key can have made this signature (65 bytes r, s, v; low s; v 27 or 28)"
@@ -405,4 +405,4 @@ def wrong_signer(
         "type_string": type_text,
         "recovered": None if signer is None else hexed(signer),
     }
-    return Rejected(outcome, told, figures)
+    return Rejection(outcome, told, figures)

@@ -9,8 +9,8 @@ from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.encoding import Address, Signature, address, hexed, unhex
 from gateway.api.v1.schemas import Opened
-from gateway.http.problems import Rejected
 from gateway.trading.order_entry import Recovery, wrong_signer
+from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import LOGIN_WINDOW_SECONDS, Session, SessionIssuer
 from settlement.protocol.eip712 import LOGIN_TYPE, login_digest
 
@@ -29,7 +29,7 @@ async def open_session(services: Services, recovery: Recovery, login: Login) -> 
     """Return a token for the wallet that signed ``login``."""
     account = address(login.account, "account")
     if not services.sessions.fresh(login.issuedAt):
-        raise Rejected(
+        raise Rejection(
             Outcome.NOT_AUTHENTICATED,
             f"issuedAt is more than {LOGIN_WINDOW_SECONDS} s from our clock",
             {"time_ns": str(services.now_ns())},
@@ -51,10 +51,9 @@ def session_of(sessions: SessionIssuer, token: str) -> Session:
     """Return the session behind ``token``; refused when there is none."""
     session = sessions.read(token) if len(token) <= TOKEN_CHARS_MAX else None
     if session is None:
-        raise Rejected(
+        raise Rejection(
             Outcome.NOT_AUTHENTICATED,
             "no valid session: sign a Login and POST it to /v1/sessions",
-            headers={"WWW-Authenticate": "Bearer"},
         )
     return session
 

@@ -12,7 +12,6 @@ from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, or
 from gateway.api.v1.login import Login, open_session
 from gateway.api.v1.openapi import Answer, documented
 from gateway.http.body import body_of
-from gateway.http.problems import Rejected
 from gateway.trading.order_entry import (
     DryRun,
     PlaceOrder,
@@ -23,6 +22,7 @@ from gateway.trading.order_entry import (
     submit_order,
     submit_withdrawal,
 )
+from gateway.trading.rejection import Rejection
 from gateway.views.user_orders import PAGE_MAX
 
 FILLS_LIMIT_MAX: Final = 500
@@ -214,7 +214,7 @@ async def withdraw(
 def found(row: schemas.OwnOrder | None) -> Answer:
     """Return an order as an answer; refused when there is none."""
     if row is None:
-        raise Rejected(
+        raise Rejection(
             Outcome.NOT_FOUND, "no such order of this account stands or is among its last"
         )
     return Answer(row)

@@ -31,9 +31,10 @@ from gateway.api.v1.stream.frames import (
 )
 from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.http.lifecycle import Lifecycle
-from gateway.http.networks import network_of
-from gateway.http.problems import TYPE_PREFIX, Rejected
+from gateway.http.problems import TYPE_PREFIX, document_of
+from gateway.trading.networks import network_of
 from gateway.trading.order_entry import Recovery, cancel_order, checked_order, submit_order
+from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from gateway.views.channels import Message, Sendable
 from gateway.views.user_orders import balances_channel, orders_channel
@@ -220,13 +221,13 @@ class Connection:
                 if text is None:
                     raise binary_refused()
                 frame = frame_of(text)
-            except Rejected:
+            except Rejection:
                 self._services.limits.request(self._client)
                 frame_id = None if text is None else id_of(text)
                 raise
             frame_id = frame.id
             await self._obey(frame)
-        except Rejected as refusal:
+        except Rejection as refusal:
             self._refuse(frame_id, refusal)
 
     async def _obey(self, frame: AnyFrame) -> None:
@@ -266,7 +267,7 @@ class Connection:
     async def _place(self, frame: Place, signed: SignedOrder) -> None:
         try:
             self._answer(frame.id, await submit_order(self._services, signed))
-        except Rejected as refusal:
+        except Rejection as refusal:
             self._refuse(frame.id, refusal)
         finally:
             self._slots.release()
@@ -274,7 +275,7 @@ class Connection:
     async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
         try:
             self._answer(frame.id, await cancel_order(self._services, account, order))
-        except Rejected as refusal:
+        except Rejection as refusal:
             self._refuse(frame.id, refusal)
         finally:
             self._slots.release()
@@ -282,14 +283,14 @@ class Connection:
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any]) -> None:
         self._outbox.offer("", Message({"id": frame_id, "result": result}))
 
-    def _refuse(self, frame_id: int | str | None, refusal: Rejected) -> None:
+    def _refuse(self, frame_id: int | str | None, refusal: Rejection) -> None:
         if refusal.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
-        self._outbox.offer("", Message({"id": frame_id, "error": refusal.document()}))
+        self._outbox.offer("", Message({"id": frame_id, "error": document_of(refusal)}))
 
     def _me(self) -> Session:
         if self._session is None or self._session.expires_at <= self._services.now_ns() // 10**9:
-            raise Rejected(Outcome.NOT_AUTHENTICATED, "send a login frame first")
+            raise Rejection(Outcome.NOT_AUTHENTICATED, "send a login frame first")
         return self._session
 
     # Channels
@@ -297,7 +298,7 @@ class Connection:
     def _subscribe(self, frame: Subscribe) -> None:
         channel, make = self._resolve(frame.channel)
         if frame.channel not in self._followed and len(self._followed) >= CHANNELS_MAX:
-            raise Rejected(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
+            raise Rejection(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
         previous = self._followed.get(frame.channel)
         if previous is not None and previous != channel:  # Another account has logged in since.
             self._services.channels.unsubscribe(previous, self)
@@ -313,7 +314,7 @@ class Connection:
     def _unsubscribe(self, frame: Unsubscribe) -> None:
         channel = self._followed.pop(frame.channel, None)
         if channel is None:
-            raise Rejected(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
+            raise Rejection(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
         self._services.channels.unsubscribe(channel, self)
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
@@ -360,7 +361,7 @@ class Connection:
                 return name, lambda: Message(
                     {**head, "trades": data.trades_text(market, SNAPSHOT_TRADES)}
                 )
-        raise Rejected(
+        raise Rejection(
             Outcome.NOT_FOUND,
             "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",
         )
