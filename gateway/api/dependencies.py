@@ -15,7 +15,7 @@ from gateway.api.budget_headers import note
 from gateway.api.services import Services
 from gateway.api.v1.login import bearer_of, session_of
 from gateway.http.lifecycle import Lifecycle
-from gateway.trading.order_entry import Recovery
+from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from settlement.orders.catalog import Market
@@ -28,11 +28,11 @@ def services_of(connection: HTTPConnection) -> Services:
     return services
 
 
-def recovery_of(connection: HTTPConnection) -> Recovery:
-    """Return the app's recovery threads."""
-    recovery = connection.app.state.recovery
-    assert isinstance(recovery, Recovery), "create_app puts it there"
-    return recovery
+def entry_of(connection: HTTPConnection) -> OrderEntry:
+    """Return the app's order entry."""
+    entry = connection.app.state.order_entry
+    assert isinstance(entry, OrderEntry), "create_app puts it there"
+    return entry
 
 
 def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
@@ -92,8 +92,8 @@ async def _here(connection: HTTPConnection) -> Services:
     return services_of(connection)
 
 
-async def _signers(connection: HTTPConnection) -> Recovery:
-    return recovery_of(connection)
+async def _entry(connection: HTTPConnection) -> OrderEntry:
+    return entry_of(connection)
 
 
 async def _life(connection: HTTPConnection) -> Lifecycle:
@@ -101,7 +101,7 @@ async def _life(connection: HTTPConnection) -> Lifecycle:
 
 
 Here = Annotated[Services, Depends(_here)]
-Signers = Annotated[Recovery, Depends(_signers)]
+Entry = Annotated[OrderEntry, Depends(_entry)]
 Life = Annotated[Lifecycle, Depends(_life)]
 Me = Annotated[Session, Depends(logged_in)]
 NamedMarket = Annotated[Market, Depends(market_named)]

@@ -33,7 +33,7 @@ from gateway.http.metrics import Metrics
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
 from gateway.node.logs import brief
 from gateway.pages import market as market_page
-from gateway.trading.order_entry import Recovery
+from gateway.trading.order_entry import Measures, OrderEntry
 from gateway.trading.rejection import Rejection
 
 INTERNAL_FAULT = 1011
@@ -82,7 +82,7 @@ def create_app(services: Services) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.openapi()  # Now, for it takes longer than any request may.
         yield
-        app.state.recovery.close()
+        app.state.order_entry.close()
 
     app = FastAPI(
         title="Tillbook",
@@ -96,7 +96,9 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    app.state.recovery = Recovery(services)
+    app.state.order_entry = OrderEntry(
+        services.exchange, services.limits, _measures(services.metrics)
+    )
     app.state.lifecycle = Lifecycle()
     app.state.pages = {}
     ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
@@ -111,6 +113,14 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
+
+
+def _measures(metrics: Metrics) -> Measures:
+    return Measures(
+        metrics.recovery.observe,
+        metrics.order_ack.observe,
+        lambda outcome: metrics.orders.labels(outcome.name).inc(),
+    )
 
 
 def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from engine.log_entries import Committed
 from engine.types import Side
-from gateway.trading.order_entry import PlaceOrder, checked_order, recovered_order
+from gateway.api.v1.orders import PlaceOrder, checked_order
+from gateway.trading.order_entry import recovered_order
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream

@@ -7,7 +7,8 @@ import msgspec
 from engine.commands import Kind, command, set_terms
 from engine.receipt import Receipt
 from engine.types import OrderFlag, Outcome, Phase, Side
-from gateway.trading.order_entry import PlaceOrder, checked_order, placed, recovered_order
+from gateway.api.v1.orders import PlaceOrder, checked_order, placed
+from gateway.trading.order_entry import recovered_order
 from tests.api.rig import DOMAIN, LOT_PIPS, TAKER_FEE, House, Wallet
 
 FOREVER_NS = 2**62

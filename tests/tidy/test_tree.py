@@ -102,7 +102,7 @@ def copy(tmp_path) -> Path:
         ("settlement.protocol.upward", "settlement.chain"),
         ("settlement.batches.upward", "settlement.watching"),
         ("merchants.records.upward", "merchants.sales"),
-        ("gateway.http.upward", "gateway.trading"),
+        ("gateway.trading.upward", "gateway.http"),
     ],
 )
 def test_an_arrow_that_points_up_is_noticed(copy, importer, imported):

@@ -8,8 +8,9 @@ from starlette.requests import HTTPConnection
 from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.encoding import Address, Signature, address, hexed, unhex
+from gateway.api.v1.orders import wrong_signer
 from gateway.api.v1.schemas import Opened
-from gateway.trading.order_entry import Recovery, wrong_signer
+from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import LOGIN_WINDOW_SECONDS, Session, SessionIssuer
 from settlement.protocol.eip712 import LOGIN_TYPE, login_digest
@@ -25,7 +26,7 @@ class Login(Struct, forbid_unknown_fields=True, frozen=True):
     signature: Signature
 
 
-async def open_session(services: Services, recovery: Recovery, login: Login) -> Opened:
+async def open_session(services: Services, entry: OrderEntry, login: Login) -> Opened:
     """Return a token for the wallet that signed ``login``."""
     account = address(login.account, "account")
     if not services.sessions.fresh(login.issuedAt):
@@ -35,7 +36,7 @@ async def open_session(services: Services, recovery: Recovery, login: Login) -> 
             {"time_ns": str(services.now_ns())},
         )
     digest = login_digest(services.exchange.domain, account, login.issuedAt)
-    signer = await recovery.digest(digest, unhex(login.signature))
+    signer = await entry.signer_of(digest, unhex(login.signature))
     if signer != account:
         domain = services.exchange.domain
         raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, LOGIN_TYPE, signer)

@@ -10,7 +10,7 @@ from gateway.api.services import Services
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
 from gateway.api.v1.openapi import Answer, documented
-from gateway.trading.order_entry import domain_row
+from gateway.api.v1.orders import domain_row
 from gateway.views.order_history import ENDED_MAX
 from settlement.orders.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
 from settlement.orders.catalog import Market, Token

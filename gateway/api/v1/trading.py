@@ -6,13 +6,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 
 from engine.types import Outcome
 from gateway.api.budget_headers import note
-from gateway.api.dependencies import Here, Life, Me, Signers, charged, charged_cancel, charged_order
+from gateway.api.dependencies import Entry, Here, Life, Me, charged, charged_cancel, charged_order
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
 from gateway.api.v1.login import Login, open_session
 from gateway.api.v1.openapi import Answer, documented
-from gateway.http.body import body_of
-from gateway.trading.order_entry import (
+from gateway.api.v1.orders import (
     DryRun,
     PlaceOrder,
     Withdraw,
@@ -22,6 +21,7 @@ from gateway.trading.order_entry import (
     submit_order,
     submit_withdrawal,
 )
+from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from gateway.views.user_orders import PAGE_MAX
 
@@ -47,7 +47,7 @@ Charged = Depends(charged)
 async def place_order(
     request: Request,
     services: Here,
-    signers: Signers,
+    entry: Entry,
     life: Life,
     order: Annotated[PlaceOrder, Depends(body_of(PlaceOrder))],
 ) -> Answer:
@@ -57,8 +57,8 @@ async def place_order(
     the first answer and placed once only, until it was refused: then it is tried again.
     """
     life.require_open()
-    signed = await signers.order(checked_order(order))
-    answer = Answer(await submit_order(services, signed), 201)
+    signed = await entry.verify(checked_order(order))
+    answer = Answer(await submit_order(services, entry, signed), 201)
     note(request.scope, services.limits.orders_left(signed.account))
     return answer
 
@@ -69,10 +69,10 @@ async def place_order(
     openapi_extra=documented(schemas.Digest, body=DryRun, refusals=(400, 413, 422, 429)),
 )
 async def digest_order(
-    services: Here, signers: Signers, order: Annotated[DryRun, Depends(body_of(DryRun))]
+    services: Here, entry: Entry, order: Annotated[DryRun, Depends(body_of(DryRun))]
 ) -> Answer:
     """Say what we would check the signature against; nothing is placed."""
-    signed = await signers.order(checked_order(order))
+    signed = await entry.verify(checked_order(order))
     return Answer(digest_row(services.exchange.domain, signed))
 
 
@@ -81,9 +81,11 @@ async def digest_order(
     dependencies=[Depends(charged_cancel)],
     openapi_extra=documented(schemas.Cancelled, refusals=(400, 401, 403, 409, 429)),
 )
-async def delete_order(request: Request, services: Here, me: Me, order: str) -> Answer:
+async def delete_order(
+    request: Request, services: Here, entry: Entry, me: Me, order: str
+) -> Answer:
     """Take one order off the book."""
-    answer = Answer(await cancel_order(services, me.account, order_id(order)))
+    answer = Answer(await cancel_order(entry, me.account, order_id(order)))
     note(request.scope, services.limits.cancels_left(me.account))
     return answer
 
@@ -188,10 +190,10 @@ async def list_fills(
     openapi_extra=documented(schemas.Opened, body=Login, status=201, refusals=(400, 401, 413, 429)),
 )
 async def log_in(
-    services: Here, signers: Signers, login: Annotated[Login, Depends(body_of(Login))]
+    services: Here, entry: Entry, login: Annotated[Login, Depends(body_of(Login))]
 ) -> Answer:
     """Open a session of 24 hours for the wallet that signed the login."""
-    return Answer(await open_session(services, signers, login), 201)
+    return Answer(await open_session(services, entry, login), 201)
 
 
 @router.post(
@@ -202,13 +204,13 @@ async def log_in(
 )
 async def withdraw(
     services: Here,
-    signers: Signers,
+    entry: Entry,
     life: Life,
     asked: Annotated[Withdraw, Depends(body_of(Withdraw))],
 ) -> Answer:
     """Debit the account; settlement pays on chain after all earlier trades."""
     life.require_open()
-    return Answer(await submit_withdrawal(services, signers, asked), 202)
+    return Answer(await submit_withdrawal(services.exchange.domain, entry, asked), 202)
 
 
 def found(row: schemas.OwnOrder | None) -> Answer:

@@ -17,6 +17,7 @@ from gateway.api.dependencies import unknown_market
 from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
+from gateway.api.v1.orders import cancel_order, checked_order, submit_order
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -33,7 +34,7 @@ from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.problems import TYPE_PREFIX, document_of
 from gateway.trading.networks import network_of
-from gateway.trading.order_entry import Recovery, cancel_order, checked_order, submit_order
+from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from gateway.views.channels import Message, Sendable
@@ -81,13 +82,13 @@ class Connection:
         socket: WebSocket,
         client: str,
         services: Services,
-        recovery: Recovery,
+        entry: OrderEntry,
         lifecycle: Lifecycle,
     ) -> None:
         """``client`` is whose budget its frames are charged to."""
         self._socket = socket
         self._services = services
-        self._recovery = recovery
+        self._entry = entry
         self._lifecycle = lifecycle
         self._client = client
         loop = asyncio.get_running_loop()
@@ -257,7 +258,7 @@ class Connection:
                 self._lifecycle.require_open()
                 unsigned = checked_order(frame.order)
                 await self._slots.acquire()
-                self._arrived.put_nowait((frame, self._recovery.order(unsigned)))
+                self._arrived.put_nowait((frame, self._entry.verify(unsigned)))
             case Cancel():
                 me, order = self._me(), order_id(frame.order_id)
                 await self._slots.acquire()
@@ -266,7 +267,7 @@ class Connection:
 
     async def _place(self, frame: Place, signed: SignedOrder) -> None:
         try:
-            self._answer(frame.id, await submit_order(self._services, signed))
+            self._answer(frame.id, await submit_order(self._services, self._entry, signed))
         except Rejection as refusal:
             self._refuse(frame.id, refusal)
         finally:
@@ -274,7 +275,7 @@ class Connection:
 
     async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
         try:
-            self._answer(frame.id, await cancel_order(self._services, account, order))
+            self._answer(frame.id, await cancel_order(self._entry, account, order))
         except Rejection as refusal:
             self._refuse(frame.id, refusal)
         finally:
