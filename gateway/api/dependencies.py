@@ -14,6 +14,7 @@ from engine.types import Outcome
 from gateway.api.budget_headers import note
 from gateway.api.services import Services
 from gateway.api.v1.login import bearer_of, session_of
+from gateway.api.v1.written import WrittenViews
 from gateway.http.lifecycle import Lifecycle
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
@@ -33,6 +34,13 @@ def entry_of(connection: HTTPConnection) -> OrderEntry:
     entry = connection.app.state.order_entry
     assert isinstance(entry, OrderEntry), "create_app puts it there"
     return entry
+
+
+def written_of(connection: HTTPConnection) -> WrittenViews:
+    """Return the app's views in the native JSON."""
+    written = connection.app.state.written
+    assert isinstance(written, WrittenViews), "create_app puts it there"
+    return written
 
 
 def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
@@ -96,12 +104,17 @@ async def _entry(connection: HTTPConnection) -> OrderEntry:
     return entry_of(connection)
 
 
+async def _written(connection: HTTPConnection) -> WrittenViews:
+    return written_of(connection)
+
+
 async def _life(connection: HTTPConnection) -> Lifecycle:
     return lifecycle_of(connection)
 
 
 Here = Annotated[Services, Depends(_here)]
 Entry = Annotated[OrderEntry, Depends(_entry)]
+Written = Annotated[WrittenViews, Depends(_written)]
 Life = Annotated[Lifecycle, Depends(_life)]
 Me = Annotated[Session, Depends(logged_in)]
 NamedMarket = Annotated[Market, Depends(market_named)]

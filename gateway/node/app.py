@@ -27,6 +27,7 @@ from gateway.api.services import Services
 from gateway.api.v1 import markets, operations, settlement, trading
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
+from gateway.api.v1.written import WrittenViews
 from gateway.http.body import BodyLimit
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
@@ -99,6 +100,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.order_entry = OrderEntry(
         services.exchange, services.limits, _measures(services.metrics)
     )
+    app.state.written = WrittenViews(services.market_data, services.user_stream)
     app.state.lifecycle = Lifecycle()
     app.state.pages = {}
     ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)

@@ -24,7 +24,7 @@ def house_with_a_sell() -> tuple[House, int]:
 
 
 def open_lots(house: House) -> list[int]:
-    return [order["lots_open"] for order in house.user_stream.open_orders(house.maker.address)]
+    return [order.lots_open for order in house.user_stream.open_orders(house.maker.address)]
 
 
 def agree(house: House, side: Side, levels: list[tuple[int, int]]) -> None:

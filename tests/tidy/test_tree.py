@@ -103,6 +103,9 @@ def copy(tmp_path) -> Path:
         ("settlement.batches.upward", "settlement.watching"),
         ("merchants.records.upward", "merchants.sales"),
         ("gateway.trading.upward", "gateway.http"),
+        ("gateway.trading.upward", "starlette"),
+        ("gateway.views.upward", "gateway.trading"),
+        ("gateway.views.upward", "orjson"),
     ],
 )
 def test_an_arrow_that_points_up_is_noticed(copy, importer, imported):

@@ -9,8 +9,8 @@ from gateway.api.dependencies import Here, charged
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import hexed
 from gateway.api.v1.openapi import Answer, documented
+from gateway.api.v1.rows import settlement_row
 from gateway.trading.rejection import Rejection
-from gateway.views.market_data import settlement_row
 from gateway.views.trade_states import BatchView
 
 BATCHES_LIMIT_MAX: Final = 200

@@ -18,6 +18,7 @@ from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
 from gateway.api.v1.orders import cancel_order, checked_order, submit_order
+from gateway.api.v1.rows import balance_rows
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -30,14 +31,15 @@ from gateway.api.v1.stream.frames import (
     frame_of,
     id_of,
 )
-from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
+from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Message, Outbox
+from gateway.api.v1.written import WrittenViews
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.problems import TYPE_PREFIX, document_of
 from gateway.trading.networks import network_of
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
-from gateway.views.channels import Message, Sendable
+from gateway.views.channels import Published
 from gateway.views.user_orders import balances_channel, orders_channel
 from settlement.protocol.evidence import SignedOrder
 
@@ -83,12 +85,14 @@ class Connection:
         client: str,
         services: Services,
         entry: OrderEntry,
+        written: WrittenViews,
         lifecycle: Lifecycle,
     ) -> None:
         """``client`` is whose budget its frames are charged to."""
         self._socket = socket
         self._services = services
         self._entry = entry
+        self._written = written
         self._lifecycle = lifecycle
         self._client = client
         loop = asyncio.get_running_loop()
@@ -127,9 +131,9 @@ class Connection:
 
     # Seen from outside
 
-    def offer(self, channel: str, message: Sendable) -> None:
+    def offer(self, channel: str, published: Published) -> None:
         """Queue a broadcast frame."""
-        self._outbox.offer(channel, message)
+        self._outbox.offer(channel, published)
 
     def close(self, code: int, farewell: Mapping[str, object]) -> None:
         """Answer what is under way, send ``farewell`` and close with ``code``."""
@@ -282,12 +286,12 @@ class Connection:
             self._slots.release()
 
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any]) -> None:
-        self._outbox.offer("", Message({"id": frame_id, "result": result}))
+        self._outbox.queue(Message({"id": frame_id, "result": result}))
 
     def _refuse(self, frame_id: int | str | None, refusal: Rejection) -> None:
         if refusal.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
-        self._outbox.offer("", Message({"id": frame_id, "error": document_of(refusal)}))
+        self._outbox.queue(Message({"id": frame_id, "error": document_of(refusal)}))
 
     def _me(self) -> Session:
         if self._session is None or self._session.expires_at <= self._services.now_ns() // 10**9:
@@ -309,7 +313,7 @@ class Connection:
         if frame.channel.startswith("book:"):
             self._outbox.owe(channel, make)
         else:
-            self._outbox.offer("", make())
+            self._outbox.queue(make())
         self._services.channels.subscribe(channel, self)
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
@@ -324,13 +328,13 @@ class Connection:
         """Return our name of a channel, and what makes the snapshot that it begins with."""
         kind, _, symbol = name.partition(":")
         head = {"channel": name, "type": "snapshot"}
-        users, data = self._services.user_stream, self._services.market_data
+        users, written = self._services.user_stream, self._written
         match kind, symbol:
             case "orders", "":
                 account = self._me().account
 
                 def orders() -> Message:
-                    rows, following = users.open_orders_page(account)
+                    rows, following = written.open_orders(account)
                     return Message(
                         {
                             **head,
@@ -338,7 +342,7 @@ class Connection:
                             "number": users.frame_number(account),
                             "orders": rows,
                             "next": following,
-                            "fills": users.fills_page(account, SNAPSHOT_FILLS)[0],
+                            "fills": written.fills(account, SNAPSHOT_FILLS)[0],
                         }
                     )
 
@@ -347,8 +351,8 @@ class Connection:
                 account = self._me().account
 
                 def balances() -> Message:
-                    rows = {"event": users.event_index, "balances": users.balances(account)}
-                    return Message({**head, **rows})
+                    rows = balance_rows(users.balances(account))
+                    return Message({**head, "event": users.event_index, "balances": rows})
 
                 return balances_channel(account), balances
             case "book" | "trades", _:
@@ -356,11 +360,9 @@ class Connection:
                 if market is None:
                     raise unknown_market(symbol)
                 if kind == "book":
-                    return name, lambda: Message(
-                        {**head, **data.snapshot_text(market, SNAPSHOT_LEVELS)}
-                    )
+                    return name, lambda: Message({**head, **written.book(market, SNAPSHOT_LEVELS)})
                 return name, lambda: Message(
-                    {**head, "trades": data.trades_text(market, SNAPSHOT_TRADES)}
+                    {**head, "trades": written.trades(market, SNAPSHOT_TRADES)}
                 )
         raise Rejection(
             Outcome.NOT_FOUND,

@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import APIRouter, WebSocket
 
 from engine.types import Outcome
-from gateway.api.dependencies import Entry, Here, Life, client_of
+from gateway.api.dependencies import Entry, Here, Life, Written, client_of
 from gateway.api.v1.stream.connection import Connection, hanging_up
 from gateway.http.problems import answer_of
 from gateway.trading.networks import network_of
@@ -17,7 +17,9 @@ router = APIRouter()
 
 
 @router.websocket("/v1/stream")
-async def stream(socket: WebSocket, services: Here, entry: Entry, life: Life) -> None:
+async def stream(
+    socket: WebSocket, services: Here, entry: Entry, written: Written, life: Life
+) -> None:
     """Serve one WebSocket; the handshake is charged like a request."""
     client = client_of(socket)
     try:
@@ -33,4 +35,4 @@ async def stream(socket: WebSocket, services: Here, entry: Entry, life: Life) ->
         with hanging_up():
             await socket.send_denial_response(answer_of(refusal))
         return
-    await Connection(socket, client, services, entry, life).run()
+    await Connection(socket, client, services, entry, written, life).run()
