@@ -6,6 +6,7 @@ the journal's cursor is part of it. Whatever moment the process dies at, the nex
 the rows what is still to be done.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,7 @@ from merchants.records.tables import (
     Store,
     Sweep,
 )
+from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
@@ -54,12 +56,17 @@ from settlement.ports import ExchangePort, SettlementPort, Transfer
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
 
 ROWS_MAX: Final = 100
-"""Most rows of one kind that a step works on, so that no step takes long."""
+"""Most rows of one kind that are asked for at once."""
+
+TURN_ROWS: Final = 4
+TURNS_MAX: Final = 100
+STEP_NS: Final = 50 * 10**6
+"""How long a step stays with one kind of work, in turns between which everybody else has one."""
 
 PAGE_MAX: Final = 100
 
 INVOICES_MAX: Final = 25
-"""In one answer: a tenth of a millisecond each, and more for each payment and fill."""
+"""In one answer: some milliseconds of a thread, and more for each payment and fill."""
 
 INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
 
@@ -414,17 +421,30 @@ class Merchants:
         for a shop; ``deliveries.close()`` does.
         """
         self.accounts.relay_grants()
-        now_ns = self._clock()
+        for work in (self.invoices.expire_due, self.invoices.judge_due, self.invoices.sweep_due):
+            await self._in_turns(work)
         with transaction(self._database) as session:
-            self.invoices.expire_due(session, now_ns, ROWS_MAX)
-            self.invoices.judge_due(session, now_ns, ROWS_MAX)
-            self.invoices.sweep_due(session, now_ns, ROWS_MAX)
-            self.conversions.follow_due(session, ROWS_MAX)
-            self._unwatch_old(session, now_ns)
+            self.conversions.follow_due(session, Turn(self._clock, ROWS_MAX))
+        await asyncio.sleep(0)
+        with transaction(self._database) as session:
+            self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
+        await asyncio.sleep(0)
         await self.conversions.execute_due(ROWS_MAX)
+        await asyncio.sleep(0)
         self.deliveries.start_due()
 
-    def _unwatch_old(self, session: Session, now_ns: int) -> None:
+    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
+        """Let ``work`` do what is due, each row of which is then due no more."""
+        began_ns = self._clock()
+        for _ in range(TURNS_MAX):
+            turn = Turn(self._clock, TURN_ROWS)
+            with transaction(self._database) as session:
+                work(session, self._clock(), turn)
+            await asyncio.sleep(0)
+            if turn.is_whole or self._clock() - began_ns >= STEP_NS:
+                return
+
+    def _unwatch_old(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Let the watcher forget invoices that are old: what it costs follows the young ones.
 
         Not those of which something is on its way: they stay watched until the next start.
@@ -434,9 +454,8 @@ class Merchants:
             select(Invoice)
             .where(tuple_(created, name) > tuple_(*self._unwatched), created < now_ns - WATCHED_NS)
             .order_by(created, name)
-            .limit(ROWS_MAX)
         )
-        for invoice in session.scalars(old):
+        for invoice in turn.rows(session, old):
             if invoice.state in (InvoiceState.NEW, InvoiceState.PROCESSING):
                 return  # It ends by its time; the next steps come back to it.
             self._unwatched = (invoice.created_ns, invoice.id)

@@ -9,14 +9,14 @@ from typing import Final, NamedTuple
 from engine.log_entries import CheckpointedConsumer
 from settlement.audit.proofs import TradeReceipt, receipts_of
 from settlement.batches.encode import Bust
-from settlement.batches.sealer import Sealer, Sealing
-from settlement.chain.chain import Chain
+from settlement.batches.sealer import WITHDRAWAL_GAS, Sealer, Sealing
+from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.chain.signer import Signer
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState, BatchState, Call, Change
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.submitter import Halt, Policy, Submitter
+from settlement.outbox.submitter import REORG_BLOCKS_MAX, Halt, Policy, Submitter
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
 from settlement.ports import TradeState
@@ -117,21 +117,31 @@ class Settler:
     @property
     def troubles(self) -> list[Trouble]:
         """Return what keeps settlement waiting for now, and goes by itself with its cause."""
-        too_large = self.sealer.too_large
-        return [*self._submitter.troubles, *([too_large] if too_large else [])]
+        sealing = self.sealer.too_large, self.sealer.ahead(self._now_ns())
+        return [*self._submitter.troubles, *(one for one in sealing if one is not None)]
 
     def step(self) -> bool:
         """Seal what is due and move everything that can move; return whether anything did.
 
-        Raises ``ChainUnavailableError``: sealing is done by then, sending resumes at the next step.
+        Raises ``ChainUnavailableError``, at the end: what could not be sealed because a withdrawal
+        could not be tried keeps nothing from being sent that is sealed already.
         """
         self.sealer.gas_ceiling = self._submitter.gas_ceiling
+        self.sealer.firm_block = self._submitter.newest - REORG_BLOCKS_MAX
         # While gas is dear trades gather: a large batch costs less a trade than many small ones.
         age_ns = self._submitter.policy.patience_ns // 2 if self._submitter.is_dear else None
-        is_sealed = self._submitter.halted is None and self.sealer.seal_due(self._now_ns(), age_ns)
+        is_sealed, unsealed = False, None
+        try:
+            if self._submitter.halted is None:
+                is_sealed = self.sealer.seal_due(self._now_ns(), age_ns)
+        except ChainUnavailableError as error:
+            unsealed = error
         moved = self._submitter.step() or is_sealed
         self.returns.look()
-        return self.repair.step() or moved
+        moved = self.repair.step() or moved
+        if unsealed is not None:
+            raise unsealed
+        return moved
 
     def busts_due(self) -> list[Bust]:
         """Return trades to bust now by a command, the newest first."""
@@ -262,8 +272,13 @@ def open_settler(
     trial = TransferTrial(
         *(chain, catalog, deployment, sealing.exit_delay_s, now_ns),
         newest=lambda: submitter.newest,
+        withdrawal_gas=WITHDRAWAL_GAS,
     )
-    returns = Returns(chain, outbox, exchange, block, depth, trial)
+    returns = Returns(
+        *(chain, outbox, exchange, block, depth, trial),
+        newest=lambda: submitter.newest,
+        now_ns=now_ns,
+    )
     sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing, returns)
     quarantine = Quarantine(chain, exchange, signer.address, catalog)
     return Settler(

@@ -34,6 +34,7 @@ from settlement.watching.watcher import (
     KeyGranted,
     KeyRevoked,
     LogId,
+    PauseSet,
     Poll,
     Sighting,
     Transferred,
@@ -125,9 +126,15 @@ class ChainLoop:
         self._told: dict[Place, _Told] = {}
         """The transfers that merchants count and that are not behind the cursor yet."""
         self._told_head = 0
+        self._pauses: dict[bytes, LogId] = {}
+        """The last log about each token's pause that was dealt with."""
         self._log = structlog.get_logger("chain")
         self._troubles: set[str] = set()
         self.unreachable = ""
+        self.looked_ns = 0
+        """Up to when everything on chain is dealt with: when the last complete poll began."""
+        self.head_s = 0
+        """The time of the newest block that was seen (unix seconds)."""
         self.waits_for_blocks = False
         """Whether something seen is not deep enough yet; a sandbox mines blocks for it."""
 
@@ -159,21 +166,31 @@ class ChainLoop:
 
     async def turn(self) -> bool:
         """Do one round; return whether anything moved, so that the next need not wait."""
+        unanswered, moved = None, False
         try:
             moved = await asyncio.to_thread(self._settler.step)
+        except ChainUnavailableError as error:
+            unanswered = error
+        began_ns = self._exchange.now_ns()
+        # Who could not settle has to see all the same who leaves and what has come.
+        poll = None
+        try:
             poll = await asyncio.to_thread(self._watcher.poll)
         except ChainUnavailableError as error:
-            if not self.unreachable:
-                self._log.warning("chain does not answer", error=str(error), node=error.node)
-            self.unreachable = str(error)
+            unanswered = error
+        if unanswered is not None and not self.unreachable:
+            self._log.warning("chain does not answer", error=str(unanswered), node=unanswered.node)
+        self.unreachable = "" if unanswered is None else str(unanswered)
+        if poll is None:
             return False
-        self.unreachable = ""
+        self.head_s = poll.head_s
         self._show_troubles()
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             sighting.confirmed for sighting in poll.sightings
         )
         self._pay(poll)
         try:
+            await self._halt_paused(poll)
             moved = await self._take_all(poll) or moved
             moved = await self._undo() or moved
         except _NotNow as refused:
@@ -181,6 +198,8 @@ class ChainLoop:
             self._log.warning("chain event has to wait", outcome=refused.outcome.name)
         else:
             await asyncio.to_thread(self._watcher.done, poll)
+            if poll.is_caught_up:
+                self.looked_ns = began_ns
             await self._compare(poll)
         self._tell()
         return moved
@@ -195,6 +214,19 @@ class ChainLoop:
         for kind in self._troubles - kinds.keys():
             self._log.warning("settlement goes on", after=kind)
         self._troubles = set(kinds)
+
+    async def _halt_paused(self, poll: Poll) -> None:
+        """Halt the markets of a token that is paused, however young the log is: what trades in them
+        now could not settle. Nobody starts them again but an operator."""
+        newest = {s.value.token: s.value for s in poll.sightings if isinstance(s.value, PauseSet)}
+        for token, value in newest.items():
+            if self._pauses.get(token) == value.at:
+                continue
+            for market in self._exchange.catalog.markets if value.is_paused else ():
+                if token in (market.base.address, market.quote.address):
+                    _done(await self._exchange.halt_market(market))
+                    self._log.error("market halted, a token is paused", market=market.symbol)
+            self._pauses[token] = value.at
 
     async def _compare(self, poll: Poll) -> None:
         """Hold the vault against the ledger, where everything final is booked."""

@@ -22,6 +22,7 @@ from engine.receipt import Receipt
 from engine.sequencer.replay import Written
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
+from engine.sequencer.timekeeper import LEAP_MAX_NS, NS
 from engine.types import Outcome
 
 BATCH_MAX: Final = 4096
@@ -70,6 +71,21 @@ class Pipeline:
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._under_review = False
+        self._holds: list[Callable[[], str | None]] = []
+
+    def hold_orders(self, why: Callable[[], str | None]) -> None:
+        """Take cancels only, and what gets money out, for as long as ``why`` returns a reason."""
+        self._holds.append(why)
+
+    @property
+    def held(self) -> list[str]:
+        """Return in words why no new orders are taken now, other than for the disk."""
+        ahead_ns = self._sequencer.ahead_ns
+        ahead = []
+        if ahead_ns > LEAP_MAX_NS:
+            # What trades now would be stamped so late that no batch may carry it for as long.
+            ahead = [f"the journal's time is {ahead_ns // NS} s ahead of our clock: cancels only"]
+        return ahead + [found for why in self._holds if (found := why()) is not None]
 
     def subscribe(self, subscription: Subscription) -> None:
         """Show every batch to one more consumer, after those added before it; before ``recover``.
@@ -111,6 +127,13 @@ class Pipeline:
 
     def refusal(self, kind: int) -> Receipt | None:
         """Return why no such command can be queued now; None when ``enqueue`` may be called."""
+        full = self._full(kind)
+        if full is not None or kind not in NEW_ORDERS:
+            return full
+        held = self.held
+        return Receipt(Outcome.UNDER_REVIEW, detail={"why": held[0]}) if held else None
+
+    def _full(self, kind: int) -> Receipt | None:
         if self._closing:
             return Receipt(Outcome.SHUTTING_DOWN)
         if len(self._queue) >= self._queue_max:
@@ -128,7 +151,8 @@ class Pipeline:
         has promised or spent for the command stands, unless the answer is DISK_LOW: then it did
         not happen, and all that were queued after it and are refused too are answered before it.
         """
-        assert self.refusal(int(command["kind"])) is None, "ask before you queue"
+        # A clock may leap between the question and this: what was promised is queued all the same.
+        assert self._full(int(command["kind"])) is None, "ask before you queue"
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, attachment, answer))
         self._wake.set()

@@ -105,6 +105,11 @@ class Sequencer(Generic[L]):
         return self._log.is_low
 
     @property
+    def ahead_ns(self) -> int:
+        """Return how far the last stamp is ahead of the clock: it was put back by then."""
+        return max(0, self._time_ns - self._now_ns())
+
+    @property
     def ambiguous(self) -> list[str]:
         """Return the files of batches that may have been acknowledged and cannot be read."""
         return self._log.ambiguous_names()

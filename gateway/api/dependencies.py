@@ -62,6 +62,13 @@ async def charged(request: Request) -> str:
     return client
 
 
+async def charged_probe(request: Request) -> str:
+    """Charge the peer from a budget of its own, which no other question empties."""
+    client = client_of(request)
+    note(request.scope, services_of(request).limits.probe(client))
+    return client
+
+
 async def charged_order(request: Request) -> str:
     """Charge the recovery of one signer to the peer, from a larger budget."""
     client = client_of(request)

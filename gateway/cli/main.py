@@ -60,8 +60,8 @@ def run(
     trusted_proxy: TrustedProxyOption = None,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
-    bound = _bound(host, port)
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
+    bound = _bound(host, port)
     _settle_in(directory)
     from gateway.sandbox.run import Listening, run_sandbox
 
@@ -105,10 +105,10 @@ def serve(
     ] = False,
 ) -> None:
     """Serve an exchange whose contracts are deployed already, on any chain."""
+    reached_at, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
     bound = _bound(host, port)
     from engine.core import cache_is_warm
 
-    reached_at, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
     if not cache_is_warm() and not compile_first:
         # The first order would wait for the compiler, a minute or more, and look like an outage.
         console.print("The kernels are not compiled here: run tillbook compile, or add --compile.")

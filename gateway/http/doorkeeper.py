@@ -9,7 +9,7 @@ word while that costs little, and is cut off when it does not.
 import asyncio
 import resource
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -19,6 +19,7 @@ from uvicorn._types import (
     ASGIReceiveEvent,
     ASGISendCallable,
     ASGISendEvent,
+    HTTPResponseStartEvent,
     Scope,
 )
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -29,7 +30,7 @@ from websockets.frames import Frame
 from engine.types import Outcome
 from gateway.http.body import BODY_MAX, too_large
 from gateway.http.clients import Clients
-from gateway.http.portions import Portions
+from gateway.http.portions import Portions, Turns
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, document_of
 from gateway.trading.networks import network_of
 from gateway.trading.rejection import Rejection
@@ -42,6 +43,7 @@ DESCRIPTORS_KEPT: Final = BACKLOG + 128
 DESCRIPTORS_WANTED: Final = 65_536
 CONNECTIONS_LEAST: Final = 64
 
+HEAD_END: Final = b"\r\n\r\n"
 HEAD_BYTES_MAX: Final = 32 * 1024
 MESSAGE_BYTES_MAX: Final = 4 * BODY_MAX
 """A body and what wraps its chunks: their sizes, extensions, trailers."""
@@ -76,6 +78,12 @@ class DoorBounds(NamedTuple):
     """Until the answer is made and read: a reader that does not read is not waited for."""
 
     idle_seconds: float = 30
+    refused_seconds: float = 1
+    """How long a connection keeps its place behind a 429, at least."""
+
+    refused_apart_seconds: float = 0.02
+    """Those of one network go one after the other: all at once they would all be back at once."""
+
     linger_seconds: float = 10
     """How long a closed connection may take to read what it was sent last."""
 
@@ -111,7 +119,11 @@ class Guest:
     __slots__ = ("closing_since", "due", "network", "protocol", "transport")
 
     def __init__(
-        self, protocol: "GuardedHttp", transport: asyncio.Transport, network: str, due: float
+        self,
+        protocol: "GuardedHttp | GuardedWebSocket",
+        transport: asyncio.Transport,
+        network: str,
+        due: float,
     ) -> None:
         self.protocol = protocol
         self.transport = transport
@@ -137,6 +149,9 @@ class Doorkeeper:
         self._guests: dict[asyncio.BaseTransport, Guest] = {}
         self._networks: Counter[str] = Counter()
         self.refused_now = 0
+        self._turns = Turns()
+        self._goes_at: dict[str, float] = {}
+        """When the last refused connection of a network gives up its place."""
         self._sweeping: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -146,9 +161,11 @@ class Doorkeeper:
         self._sweeping = loop.call_later(SWEEP_SECONDS, self.start)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and let go of whoever is still here."""
         if self._sweeping is not None:
             self._sweeping.cancel()
+        for guest in list(self._guests.values()):
+            guest.transport.abort()
 
     @property
     def count(self) -> int:
@@ -170,6 +187,32 @@ class Doorkeeper:
         self._networks[network] += 1
         return guest
 
+    def turns_of(self, transport: asyncio.BaseTransport) -> tuple[Turns, Hashable]:
+        """Return in whose turns a connection is read: its network's, its own behind a proxy."""
+        guest = self._guests.get(transport)
+        return self._turns, (guest and guest.network) or transport
+
+    def refused(self, guest: Guest, now: float) -> None:
+        """Let a connection that was told 429 keep its place for a while, and then go."""
+        earlier = self._goes_at.get(guest.network, 0)
+        at = max(now + self.bounds.refused_seconds, earlier + self.bounds.refused_apart_seconds)
+        self._goes_at[guest.network] = at
+        guest.due = None
+        asyncio.get_running_loop().call_later(at - now, guest.transport.close)
+
+    def upgrades(self, protocol: "GuardedWebSocket", now: float) -> None:
+        """Let a connection be a WebSocket's; the handshake has its time too."""
+        guest = self._guests.get(protocol.transport)
+        if guest is not None:
+            guest.protocol = protocol
+            guest.due = now + self.bounds.answer_seconds
+
+    def stays(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for nothing more: the WebSocket is open, and has its own pings."""
+        guest = self._guests.get(transport)
+        if guest is not None:
+            guest.due = None
+
     def left(self, transport: asyncio.BaseTransport) -> None:
         """Forget a connection; twice is once."""
         guest = self._guests.pop(transport, None)
@@ -180,6 +223,7 @@ class Doorkeeper:
 
     def sweep(self, now: float) -> None:
         """End what takes too long."""
+        self._goes_at = {network: at for network, at in self._goes_at.items() if at > now}
         for guest in list(self._guests.values()):
             if guest.transport.is_closing():
                 if guest.closing_since is None:
@@ -213,6 +257,7 @@ class GuardedHttp(HttpToolsProtocol):
         self._guest: Guest | None = None
         self._head_bytes = self._message_bytes = 0
         self._in_head = True
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or say why not and end it."""
@@ -224,7 +269,10 @@ class GuardedHttp(HttpToolsProtocol):
             self._turn_away()
         else:
             super().connection_made(transport)
-            self._portions = Portions(transport, self._take, self._is_ready, self._read_on)
+            turns = self._door.turns_of(transport)
+            self._portions = Portions(
+                transport, turns, self._take, self._is_ready, self._read_on, ends=HEAD_END
+            )
             self.flow = _Flow(transport, self._portions)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -243,6 +291,8 @@ class GuardedHttp(HttpToolsProtocol):
 
     def _is_ready(self) -> bool:
         """Return whether to read on: not another request while one is being answered."""
+        if self._is_refused:
+            return False
         return not self._in_head or self.cycle is None or self.cycle.response_complete
 
     def _read_on(self, wanted: bool) -> None:
@@ -283,8 +333,22 @@ class GuardedHttp(HttpToolsProtocol):
         self._wait(self._door.bounds.answer_seconds)
         super().on_message_complete()
 
+    def _refuse(self, message: HTTPResponseStartEvent) -> None:
+        """Read no more from whom this answer tells that its budget is empty."""
+        message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        # Where connections are counted by network it keeps its place for a while, unread: closed
+        # at once it would be back at once, and a new connection costs more than a refusal.
+        self._is_refused = self._guest is not None and bool(self._guest.network)
+
     def on_response_complete(self) -> None:
         """Wait for another request, not long."""
+        if self._is_refused and self._guest is not None:
+            self.pipeline.clear()
+            self._portions.drop()
+            super().on_response_complete()
+            self.flow.pause_reading()
+            self._door.refused(self._guest, self.loop.time())
+            return
         if self._in_head:
             self._wait(self._door.bounds.idle_seconds)
         super().on_response_complete()
@@ -299,20 +363,22 @@ class GuardedHttp(HttpToolsProtocol):
                 await self.flow.drain()
                 if self.transport.is_closing():
                     cycle.disconnected = True
+                if message["type"] == "http.response.start" and message["status"] == 429:
+                    self._refuse(message)
                 await send(message)
+                if self._is_refused:
+                    cycle.keep_alive = True
 
             await app(scope, receive, say)
 
         super()._start_asgi_task(cycle, heard)
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the other protocol, which has its own pings."""
+        """Leave the connection to the other protocol."""
         # Both make it raise on the event loop instead of answering.
         if not self.url.isascii() or len(self.headers) > UPGRADE_HEADERS_MAX:
             self.send_400_response("Invalid HTTP request received.")
             return
-        if self._guest is not None:
-            self._guest.due = None
         self._portions.drop()
         self.flow.resume_reading()
         super().handle_websocket_upgrade()
@@ -367,9 +433,11 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from HTTP."""
         super().connection_made(transport)
+        turns = self._door.turns_of(transport)
         self._portions = Portions(
-            self.transport, super().data_received, self._is_ready, self._read_on
+            self.transport, turns, super().data_received, self._is_ready, self._read_on
         )
+        self._door.upgrades(self, self.loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room."""
@@ -381,6 +449,11 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         """Read it in turns; the handshake at once, it was held to its size before."""
         if not self.handshake_initiated:
             super().data_received(data)
+            if not self.handshake_initiated:
+                # All of the head was there, so nothing will come of it: a body, a line too long.
+                sentence = Rejection(Outcome.MALFORMED, "this cannot become a WebSocket")
+                self.transport.write(_answer(400, "Bad Request", sentence, ""))
+                self.transport.close()
         elif not self.transport.is_closing():
             self._portions.arrived(data)
 
@@ -395,8 +468,23 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         """Send; after a close only the other side's is looked for."""
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            self._door.stays(self.transport)
         if message["type"] == "websocket.close":
             self._portions.go_on()
+
+    def shutdown(self) -> None:
+        """Say that we close, where something can be said: with a handshake that was refused, or a
+        close that waits for its reader, the library would raise, and nobody else be told."""
+        if self.handshake_initiated and not self.transport.is_closing():
+            super().shutdown()
+        else:
+            self.stop_keepalive()
+            self.transport.close()
+
+    def too_late(self) -> None:
+        """End the connection: its handshake was not answered, or nobody reads the answer."""
+        self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
         """Refuse text that is none; uvicorn would log a fault for what is the client's."""

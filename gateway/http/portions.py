@@ -2,17 +2,63 @@
 
 The kernel hands over up to 256 KiB at once: ten thousand pipelined requests, or forty thousand
 frames of six bytes, and each of them is some microseconds of work in uvicorn, which reads them all
-before it lets anybody else run. So what arrived is read in portions, one a turn of the loop, and no
-further while what was read is not yet dealt with. What waits is never more than the kernel handed
-over once, for nothing is taken from it meanwhile.
+before it lets anybody else run. So what arrived is read in portions, and no further while what was
+read is not yet dealt with. What waits is never more than the kernel handed over once, for nothing
+is taken from it meanwhile.
+
+Of one network a few portions are read in one turn of the loop, however many connections it has:
+255 of them would have 255 turns for the one of anybody else. Where nobody else is, turns are short,
+so this bounds nobody's rate.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
 from typing import Final
 
 PORTION_BYTES: Final = 1024
-"""Fifty requests or 170 empty frames at most: a millisecond or two."""
+"""Thirty frames with something in them or 170 empty ones at most: a millisecond or two."""
+
+PORTIONS_A_TURN: Final = 4
+"""Of one network."""
+
+
+class Turns:
+    """Who may read in this turn of the loop."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[Hashable] = Counter()
+        self._waiting: dict[Hashable, deque[Portions]] = {}
+        self._turn: asyncio.Handle | None = None
+
+    def is_free(self, network: Hashable) -> bool:
+        """Return whether one of ``network`` may read at once, and count it as read."""
+        if network in self._waiting or self._taken[network] >= PORTIONS_A_TURN:
+            return False
+        self._taken[network] += 1
+        self._arrange()
+        return True
+
+    def wait(self, network: Hashable, portions: "Portions") -> None:
+        """Let ``portions`` read once, when it is their turn."""
+        self._waiting.setdefault(network, deque()).append(portions)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._turn = None
+        self._taken.clear()
+        for network, queue in list(self._waiting.items()):
+            for _ in range(min(PORTIONS_A_TURN, len(queue))):
+                self._taken[network] += 1
+                queue.popleft().take()
+            if not queue:
+                del self._waiting[network]
+        if self._waiting:
+            self._arrange()
 
 
 class Portions:
@@ -21,17 +67,22 @@ class Portions:
     def __init__(
         self,
         transport: asyncio.Transport,
+        turns: tuple[Turns, Hashable],
         take: Callable[[bytes], None],
         is_ready: Callable[[], bool],
         read_on: Callable[[bool], None],
+        ends: bytes = b"",
     ) -> None:
-        """``take`` reads a portion if ``is_ready``; ``read_on`` tells whether to ask the kernel."""
+        """``turns`` are the house's, and whose ours are. ``take`` reads a portion if ``is_ready``;
+        ``read_on`` tells whether to ask the kernel. A portion has ``ends`` once at most."""
         self._transport = transport
+        self._turns, self._network = turns
         self._take = take
         self._is_ready = is_ready
         self._read_on = read_on
+        self._ends = ends
         self._held = bytearray()
-        self._turn: asyncio.Handle | None = None
+        self._is_queued = False
 
     @property
     def waiting(self) -> bool:
@@ -39,8 +90,13 @@ class Portions:
         return bool(self._held)
 
     def arrived(self, data: bytes) -> None:
-        """Read ``data``: now if it is little, else in turns."""
-        if not self._held and len(data) <= PORTION_BYTES and self._is_ready():
+        """Read ``data``: now if it is little and nobody of the network waits, else in turns."""
+        if (
+            not self._held
+            and self._size(data) == len(data)
+            and self._is_ready()
+            and self._turns.is_free(self._network)
+        ):
             self._take(data)
             return
         self._held += data
@@ -48,24 +104,36 @@ class Portions:
         self.go_on()
 
     def go_on(self) -> None:
-        """Read the next portion, once everybody else has had a turn."""
-        if self._held and self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._next)
+        """Read the next portion when it is our turn; whoever becomes ready says so again."""
+        if self._held and not self._is_queued and self._is_ready():
+            self._is_queued = True
+            self._turns.wait(self._network, self)
 
     def drop(self) -> None:
         """Forget what waits."""
         self._held.clear()
 
-    def _next(self) -> None:
-        self._turn = None
+    def take(self) -> None:
+        """Read a portion; it is our turn."""
+        self._is_queued = False
         if self._transport.is_closing():
             self.drop()
         if not self._held or not self._is_ready():
             return
-        portion = bytes(self._held[:PORTION_BYTES])
-        del self._held[:PORTION_BYTES]
+        size = self._size(self._held)
+        portion = bytes(self._held[:size])
+        del self._held[:size]
         self._take(portion)
         if self._held:
             self.go_on()
         elif not self._transport.is_closing():
             self._read_on(True)
+
+    def _size(self, held: bytes | bytearray) -> int:
+        """Return how much to read: of two requests the first head, so that they begin in turns."""
+        most = min(len(held), PORTION_BYTES)
+        if not self._ends:
+            return most
+        first = held.find(self._ends, 0, most)
+        behind = first + len(self._ends)
+        return most if first < 0 or held.find(self._ends, behind, most) < 0 else behind

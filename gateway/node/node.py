@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -29,6 +29,7 @@ from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
+from engine.sequencer.timekeeper import NS, Timekeeper
 from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.api.services import SOCKETS_PER_CLIENT, Services
 from gateway.api.v1.stream.outbox import OutboxBounds
@@ -149,6 +150,11 @@ class Settings(NamedTuple):
     """Bound to ``host`` and ``port`` before any of this was begun; None: bind when all is ready."""
 
 
+def _awake_or_not_ns() -> int:
+    """Return nanoseconds that nobody sets; where there is such a clock, those asleep too."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def _quietly(_sequence: int, _last: int) -> None:
     """Tell nobody how far recovery is."""
 
@@ -160,34 +166,43 @@ class Stack:
         self,
         settings: Settings,
         now_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = _awake_or_not_ns,
         recovering: Callable[[int, int], None] = _quietly,
     ) -> None:
         """``recovering`` is told how far recovery is: (sequence reached, about the last one)."""
         self.settings = settings
-        self.now_ns = now_ns
+        self.now_ns = Timekeeper(now_ns, steady_ns)
         self._recovering = recovering
         self.metrics = Metrics()
         self.log = structlog.get_logger("stack")
         self.port = 0
         self.routers: list[APIRouter] = []
-        self.server: HttpServer | None = None
         self.devchain: DevChain
         """Only where the chain is embedded."""
-        self._closes = ExitStack()
+        self._closes = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._build_chain()
-        self._build_exchange()
-        self._build_merchants()
-        self._recover()
-        self.acknowledger.read()
-        self.pipeline.start()
-        await self._list_what_is_missing()
-        await self.chain_loop.resume()
-        for address in self.merchants.watched_addresses():
-            self.watcher.watch(address)
+        # Whatever was opened is closed, the last first, whether or not the rest opens or closes.
+        async with self._closes as opened:
+            self._build_chain()
+            self._build_exchange()
+            self._build_merchants()
+            self._recover()
+            self.acknowledger.read()
+            opened.push_async_callback(asyncio.to_thread, self._settle_what_waits)
+            opened.push_async_callback(self.pipeline.close)
+            opened.push_async_callback(self.merchants.deliveries.close)
+            self.pipeline.start()
+            await self._list_what_is_missing()
+            await self.chain_loop.resume()
+            dealt_with = self.chain.block(max(self.watcher.cursor - 1, 0))
+            self.chain_loop.looked_ns = 0 if dealt_with is None else dealt_with.timestamp * NS
+            for address in self.merchants.watched_addresses():
+                self.watcher.watch(address)
+            opened.push_async_callback(self._end_loops)
+            self._closes = opened.pop_all()
         return self
 
     async def __aexit__(
@@ -196,19 +211,12 @@ class Stack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.server is not None:
-            await self.server.stop()
+        await self._closes.__aexit__(kind, error, trace)
+
+    async def _end_loops(self) -> None:
         self._closing.set()
         for task in self._tasks:
             await task
-        await self.merchants.deliveries.close()
-        await self.pipeline.close()
-        await asyncio.to_thread(self._settle_what_waits)
-        self.snapshotter.close()
-        self.journal.close()
-        self.outbox.close()
-        self.storage.close()
-        self._closes.close()
 
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
@@ -227,12 +235,15 @@ class Stack:
         private_directory(directory)
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
+        self._closes.callback(self.storage.close)
         record = directory / "deployment.json"
         acknowledging = acknowledging_signer(directory).address
         self.chain: Chain
         self.deployment: Deployment
         if isinstance(settings.chain, Remote):
             self.chain = nodes_at(settings.chain.urls)
+            # Our own chain has our time. Others know better than a machine that has just begun.
+            self.now_ns.begin(self.chain.head().timestamp)
             self.deployment = connect(self.chain, settings.chain.deployment)
             self.deployment.save(record)
         else:
@@ -262,6 +273,7 @@ class Stack:
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = Outbox(settings.directory / "settlement.sqlite")
+        self._closes.callback(self.outbox.close)
         self.settler = open_settler(
             self.chain,
             self.outbox,
@@ -324,12 +336,15 @@ class Stack:
     def _build_sequencer(self) -> None:
         """Journal, snapshots and whoever looks after them."""
         self.journal = Journal(self.storage, self.settings.limits)
+        self._closes.callback(self.journal.close)
         directory = self.settings.directory / "snapshots"
         sequencer = Sequencer(
             Engine, self.journal, self.now_ns, SnapshotFiles(DirectoryReader(directory))
         )
         self.sequencer = sequencer
         self.pipeline = Pipeline(sequencer, _end_process)
+        self.pipeline.hold_orders(self._clock_leap)
+        self.pipeline.hold_orders(self._blindness)
         self.snapshotter = Snapshotter(
             sequencer,
             self.pipeline,
@@ -338,6 +353,7 @@ class Stack:
             Engine,
             self.now_ns,
         )
+        self._closes.callback(self.snapshotter.close)
         self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
 
     def _build_merchants(self) -> None:
@@ -440,14 +456,14 @@ class Stack:
             app, settings.host, settings.port, door=door, listening=settings.listening
         )
         self.port = await server.start()
-        self.server = server
+        self._closes.push_async_callback(server.stop)
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
         gc.freeze()
         is_ours = not isinstance(settings.chain, Remote)
         chain_seconds = EMBEDDED_CHAIN_SECONDS if is_ours else REMOTE_CHAIN_SECONDS
-        self._start_loop(self.chain_loop.turn, chain_seconds, "chain")
+        self._start_loop(self._chain_turn, chain_seconds, "chain")
         self._start_loop(self._tick, TICK_SECONDS, "clock")
         self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
         self._start_loop(self.merchants.step, MERCHANT_SECONDS, "merchants")
@@ -479,6 +495,32 @@ class Stack:
             self.log.error("loop failed", loop=task.get_name(), fault=brief(error))
             _end_process(error)
 
+    async def _chain_turn(self) -> bool:
+        moved = await self.chain_loop.turn()
+        self.now_ns.seen(self.chain_loop.head_s)
+        return moved
+
+    def _clock_leap(self) -> str | None:
+        leap_ns = self.now_ns.leap_ns
+        if not leap_ns:
+            return None
+        return (
+            f"our clock has leapt {leap_ns // NS} s ahead, and no block says that it is so late: "
+            "cancels only"
+        )
+
+    def _blindness(self) -> str | None:
+        """Who asks for an exit is frozen when we see it, and could trade on what he takes until
+        then: half of the time that an exit leaves to a batch is as long as we may not look."""
+        seen_ns = self.chain_loop.looked_ns
+        if isinstance(self.settings.chain, Remote) and self.chain_loop.head_s:
+            # A node that stands still answers, and shows nothing.
+            seen_ns = min(seen_ns, self.chain_loop.head_s * NS)
+        blind_s = (self.now_ns() - seen_ns) // NS
+        if blind_s <= (self.exit_delay_s - self.horizon_s) // 2:
+            return None
+        return f"the chain was not seen for {blind_s} s: cancels only"
+
     async def _tick(self) -> None:
         if self.admission.has_expired(self.now_ns()):
             await self.exchange.tick()
@@ -494,7 +536,8 @@ class Stack:
 
     def _restrictions(self) -> list[str]:
         unbooked = map(str, self.unbooked.due()[:UNBOOKED_SHOWN_MAX])
-        return [*self.keeper.restrictions(), *self.reconciliation.debts, *unbooked]
+        found = [*self.keeper.restrictions(), *self.pipeline.held]
+        return [*found, *self.reconciliation.debts, *unbooked]
 
     def _not_ready(self) -> list[str]:
         missing = []
@@ -549,6 +592,7 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             cancels_per_account=100_000,
             orders_per_address=100_000,
             withdrawals_per_account=100_000,
+            probes_per_address=100_000,
         ),
         sandbox=True,
         door=DoorBounds(per_network_max=5_000),

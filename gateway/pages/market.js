@@ -106,8 +106,8 @@ function tradeRow(trade, fresh) {
 function showState(row, settlement) {
   row.cells[3].replaceChildren(stateChip(settlement.state));
   row.cells[4].replaceChildren();
-  if (settlement.batches.encode === null) return;
-  row.cells[4].append(`#${settlement.batches.encode} `, shortHash(settlement.tx_hash));
+  if (settlement.batch === null) return;
+  row.cells[4].append(`#${settlement.batch} `, shortHash(settlement.tx_hash));
 }
 
 function settle(frame) {

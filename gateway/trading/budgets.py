@@ -36,6 +36,9 @@ class Budgets(NamedTuple):
     withdrawals_per_account: int = 6
     """Within ``WITHDRAWAL_SECONDS``: each costs the operator a transaction."""
 
+    probes_per_address: int = 200
+    """Of whether we are alive and ready; apart, so that a busy address does not look dead."""
+
 
 class Left(NamedTuple):
     """What is left of one budget, and in how many seconds it is full again."""
@@ -124,6 +127,7 @@ class RateLimits:
         self._now_ns = now_ns
         window = budgets.window_seconds
         self._requests = _Budget("request", budgets.requests_per_address, window)
+        self._probes = _Budget("probe", budgets.probes_per_address, window)
         self._address_orders = _Budget("order-request", budgets.orders_per_address, window)
         self._address_cancels = _Budget("cancel-request", budgets.cancels_per_address, window)
         self._orders = _Budget("order", budgets.orders_per_account, window)
@@ -135,6 +139,10 @@ class RateLimits:
     def request(self, client: str) -> Left:
         """Charge one request to a client address; raises ``BudgetSpent`` when it has none left."""
         return self._requests.charge(network_of(client), self._now_ns())
+
+    def probe(self, client: str) -> Left:
+        """Charge a client address the question whether we are alive, ready, and which program."""
+        return self._probes.charge(network_of(client), self._now_ns())
 
     def order_request(self, client: str) -> Left:
         """Charge a client address the recovery of one signer."""

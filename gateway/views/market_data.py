@@ -209,10 +209,35 @@ class Tape:
         return list(islice(reversed(self.trades), limit))
 
 
+class _BucketMemory(msgspec.Struct, array_like=True):
+    """A ``Bucket`` as a snapshot keeps it: MessagePack has no number above 2**64, and five minutes
+    of trades between two rich accounts may come to more. So its sums are decimal digits."""
+
+    step: int
+    first_trade: int
+    first: int
+    high: int
+    low: int
+    lots: str
+    quote_pips: str
+
+
+def _kept(tape: Tape) -> list[_BucketMemory]:
+    return [
+        _BucketMemory(b.step, b.first_trade, b.first, b.high, b.low, str(b.lots), str(b.quote_pips))
+        for b in tape.buckets
+    ]
+
+
+def _bucket(kept: _BucketMemory) -> Bucket:
+    sums = int(kept.lots), int(kept.quote_pips)
+    return Bucket(kept.step, kept.first_trade, kept.first, kept.high, kept.low, *sums)
+
+
 class _Memory(msgspec.Struct):
     books: dict[int, BookMemory]
     trades: dict[int, list[Trade]]
-    buckets: dict[int, list[Bucket]]
+    buckets: dict[int, list[_BucketMemory]]
     prices: dict[int, int]
     event_index: int
     sequence: int
@@ -222,7 +247,7 @@ class _Memory(msgspec.Struct):
 class MarketData:
     """All markets. ``trade_state`` answers how far a trade is on its way to the chain."""
 
-    checkpoint_name = "market data/2"
+    checkpoint_name = "market data/3"
 
     def __init__(
         self, catalog: Catalog, channels: Channels, trade_state: Callable[[int], TradeState]
@@ -244,7 +269,7 @@ class MarketData:
             _Memory(
                 {number: book.memory() for number, book in self._books.items()},
                 {number: list(tape.trades) for number, tape in self._tapes.items()},
-                {number: list(tape.buckets) for number, tape in self._tapes.items()},
+                {number: _kept(tape) for number, tape in self._tapes.items()},
                 self._prices,
                 self.event_index,
                 self.sequence,
@@ -259,7 +284,7 @@ class MarketData:
         for number, trades in saved.trades.items():
             tape = self._tapes.setdefault(number, Tape())
             tape.trades.extend(trades)
-            tape.buckets.extend(saved.buckets[number])
+            tape.buckets.extend(map(_bucket, saved.buckets[number]))
         self._prices = saved.prices
         self.event_index, self.sequence = saved.event_index, saved.sequence
         self.last_trade_id = saved.last_trade_id

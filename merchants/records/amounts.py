@@ -5,12 +5,16 @@ holds (8 decimals), raw units for anything that lies on chain in a token of its 
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
+
+from sqlalchemy import ColumnElement, SQLColumnExpression, func
 
 from engine.types import MONEY_MAX
 from settlement.orders.catalog import Token
 
 PIPS_DECIMALS: Final = 8
+HALF_BITS: Final = 32
 
 _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,18}))?")
 
@@ -38,6 +42,26 @@ def pips_of_decimal(text: str) -> int | None:
         return None
     pips = int(match[1] + fraction.ljust(PIPS_DECIMALS, "0"))
     return pips if pips <= MONEY_MAX else None
+
+
+def counted(so_far: int, more: int) -> int:
+    """Return ``so_far`` and ``more``, or the most that a column counts to.
+
+    The ledger bounds what there is at one time, nobody what came and went over the years. What was
+    counted stays counted: others have reckoned with it.
+    """
+    return max(so_far, min(so_far + more, MONEY_MAX))
+
+
+def exact_sum(amount: SQLColumnExpression[int]) -> tuple[ColumnElement[int | None], ...]:
+    """Return the columns whose values ``sum_of`` puts together: SQLite adds up to 2**63 only."""
+    return func.sum(amount.op(">>")(HALF_BITS)), func.sum(amount.op("&")((1 << HALF_BITS) - 1))
+
+
+def sum_of(halves: Sequence[int | None]) -> int:
+    """Return the sum that ``exact_sum`` asked for; that of nothing is 0."""
+    high, low = halves
+    return ((high or 0) << HALF_BITS) + (low or 0)
 
 
 def raw_covering(token: Token, pips: int) -> int:

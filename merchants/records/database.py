@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.orm import Session
 
-from merchants.records.tables import Cursor, Table
+from merchants.records.tables import FORMER_INDEXES, Cursor, Table
 
 BUSY_TIMEOUT_MS: Final = 10_000
 CURSOR_ROW: Final = 1
@@ -69,6 +69,9 @@ def _add_what_is_new(engine: Engine) -> None:
             empty = "" if column.nullable else " NOT NULL"
             added = f"{name} {kind}{empty} DEFAULT {default}"
             connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {added}"))
+            if (column.table.name, name) == ("conversions", "store_id"):
+                whose = "SELECT store_id FROM invoices WHERE id = conversions.invoice_id"
+                connection.execute(text(f"UPDATE conversions SET store_id = ({whose})"))
             if (column.table.name, name) == ("invoices", "timely_pips"):
                 # Until then seen_pips was all that came, now it is what is not booked yet.
                 connection.execute(text("UPDATE invoices SET timely_pips = seen_pips"))
@@ -78,6 +81,8 @@ def _add_what_is_new(engine: Engine) -> None:
         Table.metadata.create_all(connection)
         for index in (index for table in Table.metadata.sorted_tables for index in table.indexes):
             index.create(connection, checkfirst=True)
+        for former in FORMER_INDEXES:
+            connection.execute(text(f"DROP INDEX IF EXISTS {former}"))
 
 
 def is_there(engine: Engine, query: str, name: str | bytes) -> bool:

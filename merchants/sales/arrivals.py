@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX
 from merchants.documents.native import listed
+from merchants.records.amounts import counted
 from merchants.records.states import PAYMENT_EDGES, PaymentState, moved
 from merchants.records.tables import Credit, Invoice, Payment, Sweep
 from settlement.orders.catalog import Catalog, Token
@@ -154,7 +155,7 @@ class Arrivals:
         )
         session.add(credit)
         if deposit.token == invoice.token:
-            invoice.credited_pips += deposit.amount_pips
+            invoice.credited_pips = counted(invoice.credited_pips, deposit.amount_pips)
         return credit
 
     def count(self, session: Session, invoice: Invoice) -> dict[bytes, int]:

@@ -15,11 +15,13 @@ from sqlalchemy.orm import Session
 
 from engine.events import EventKind
 from engine.log_entries import LogEntry
-from engine.types import LOTS_MAX, Outcome
+from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.native import market_of, unconverted_pips
 from merchants.records.database import transaction
+from merchants.records.queues import STORES_TO_SELL_FOR
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
-from merchants.records.tables import Conversion, Fill, Invoice, Order, Store
+from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
+from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
 from merchants.stores.keyring import Keyring
@@ -35,6 +37,9 @@ RETRY_DELAYS_S: Final = (1, 5, 30, 120, 600, 1800, 3600)
 
 ORDER_LIFETIME_S: Final = 60
 """Longer than any queue in front of the journal, shorter than a price stays the same."""
+
+NOTIONAL_MAX: Final = MONEY_MAX // 2
+"""No order may be worth more quote pips: the engine's bound."""
 
 _PROGRESS: Final = ("matched", "batched", "submitted", "mined", "final")
 _BUSTED: Final = "busted"
@@ -94,6 +99,7 @@ class Conversions:
             invoice.conversions.append(
                 Conversion(
                     id=f"{invoice.id}.{number}",
+                    store_id=invoice.store_id,
                     number=number,
                     state=ConversionState.PENDING,
                     market=market.symbol,
@@ -109,31 +115,42 @@ class Conversions:
             )
 
     async def execute_due(self, rows_max: int) -> None:
-        """Place the orders of conversions that are due. One order a wallet at a time: two would
-        be given the same nonce."""
+        """Place the orders of conversions that are due, ``rows_max`` at most.
+
+        In rounds, one order a store in each: nobody waits behind all that another has to sell. One
+        order a wallet at a time: two would be given the same nonce.
+        """
+        left = rows_max
+        while left > 0 and (conversion_ids := self._round(left)):
+            left -= len(conversion_ids)
+            for conversion_id in conversion_ids:
+                await self._execute(conversion_id)
+
+    def _round(self, rows_max: int) -> list[str]:
+        """Return the orders that a restart left open, then of each store what is due first."""
         with transaction(self._database) as session:
-            due = (
-                select(Conversion.id)
-                .join(Conversion.invoice)
-                .join(Invoice.store)
-                .where(
-                    Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
-                    Conversion.next_attempt_ns <= self._clock(),
-                    # Nothing can be sold before the wallet has approved the key.
-                    Store.grant_signature.is_not(None),
-                )
-                .order_by(Conversion.next_attempt_ns)
-            )
-            conversion_ids = list(session.scalars(due.limit(rows_max)))
-        for conversion_id in conversion_ids:
+            unresolved = select(Order.conversion_id).where(Order.outcome.is_(None))
+            stores = session.scalars(STORES_TO_SELL_FOR, {"now_ns": self._clock()}).all()
+            firsts = [
+                session.scalars(
+                    select(Conversion.id)
+                    .where(CONVERSION_WAITS, Conversion.store_id == store_id)
+                    .order_by(Conversion.next_attempt_ns)
+                    .limit(1)
+                ).one()
+                for store_id in stores[:rows_max]
+            ]
+            return [*session.scalars(unresolved.limit(rows_max)), *firsts][:rows_max]
+
+    async def _execute(self, conversion_id: str) -> None:
+        with transaction(self._database) as session:
+            order = self._order_for(session, session.get_one(Conversion, conversion_id))
+        if order is None:
+            return
+        receipt = await self._exchange.place(order)
+        if receipt.sequence == 0:
             with transaction(self._database) as session:
-                order = self._order_for(session, session.get_one(Conversion, conversion_id))
-            if order is None:
-                continue
-            receipt = await self._exchange.place(order)
-            if receipt.sequence == 0:
-                with transaction(self._database) as session:
-                    self._refused(session, order.digest, receipt.outcome)
+                self._refused(session, order.digest, receipt.outcome)
 
     def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
         """Return the order to place now: the one that is stored, or a new one, stored first."""
@@ -165,7 +182,18 @@ class Conversions:
             pricing.limit_ticks(quoted_ticks, store.slippage_ppm),
             pricing.ticks_covering(market, store.grant_floor_price),
         )
-        order = self._sign(conversion.invoice, market, lots, ticks)
+        # A book that could take more than this would hold more money than there may be.
+        lots = min(lots, NOTIONAL_MAX // market.quote_pips(1, ticks))
+        if lots == 0 or ticks > PRICE_MAX:
+            self._try_again(session, conversion, Outcome.NO_QUOTE)
+            return None
+        expiry = self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S
+        order = self._sign(conversion.invoice, market, lots, ticks, expiry)
+        # One like it, for another sale of this invoice, may have been refused in this very second:
+        # then it has spent no nonce, and only the expiry can tell the two apart.
+        while session.get(Order, order.digest) is not None:
+            expiry += 1
+            order = self._sign(conversion.invoice, market, lots, ticks, expiry)
         session.add(
             Order(
                 digest=order.digest,
@@ -179,7 +207,9 @@ class Conversions:
         self._wallets_waiting.add(wallet)
         return order
 
-    def _sign(self, invoice: Invoice, market: Market, lots: int, ticks: int) -> SignedOrder:
+    def _sign(
+        self, invoice: Invoice, market: Market, lots: int, ticks: int, expiry: int
+    ) -> SignedOrder:
         store = invoice.store
         unsigned = SignedOrder(
             account=store.wallet,
@@ -190,7 +220,7 @@ class Conversions:
             quote=market.quote.address,
             base_amount=market.base_pips(lots),
             quote_amount=market.quote_pips(lots, ticks),
-            expiry=self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S,
+            expiry=expiry,
             max_fee_ppm=market.taker_fee_ppm,
             ref=invoice.ref,
             signature=b"",
@@ -220,7 +250,7 @@ class Conversions:
             return
         conversion = order.conversion
         market = market_of(self._exchange.catalog, conversion.market)
-        last_word = Outcome.ACCEPTED
+        last_word, before = Outcome.ACCEPTED, conversion.lots_filled
         answer = frame.answer
         own_id = answer[0]["order_id"]
         for event in answer:
@@ -247,8 +277,8 @@ class Conversions:
         self._resolve(session, order, last_word, frame.sequence)
         if conversion.lots_filled == conversion.lots:
             self._become(session, conversion, ConversionState.FILLED)
-        elif last_word is Outcome.FILLS_EXHAUSTED:
-            self._go_on(conversion, last_word)
+        elif last_word is Outcome.FILLS_EXHAUSTED or conversion.lots_filled - before == order.lots:
+            self._go_on(conversion, Outcome.FILLS_EXHAUSTED)
         else:
             self._try_again(session, conversion, last_word)
 
@@ -259,8 +289,8 @@ class Conversions:
         self._wallets_waiting.discard(order.wallet)
 
     def _go_on(self, conversion: Conversion, outcome: Outcome) -> None:
-        """An order took as many small bids as one may: that is progress, and the next follows at
-        once. It ends, for each takes at least one lot."""
+        """An order took as much as one may, or as many small bids: that is progress, and the next
+        follows at once. It ends, for each takes at least one lot."""
         conversion.reason = outcome.name
         conversion.attempts -= 1
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
@@ -281,18 +311,15 @@ class Conversions:
         if is_news:
             self._record(session, conversion, EventType.CONVERSION_WAITING)
 
-    def follow_due(self, session: Session, rows_max: int) -> None:
+    def follow_due(self, session: Session, turn: Turn) -> None:
         """Ask how far the fills are and move their conversions on, some conversions a call."""
         waiting = (
             select(Conversion)
             .where(Conversion.following, Conversion.lots_filled > 0, Conversion.id > self._followed)
             .order_by(Conversion.id)
-            .limit(rows_max)
         )
-        rows = session.scalars(waiting).all()
-        # A round that was not full has reached the end: the next one begins in front.
-        self._followed = rows[-1].id if len(rows) == rows_max else ""
-        for conversion in rows:
+        for conversion in turn.rows(session, waiting):
+            self._followed = conversion.id
             reached = [self._follow(fill) for fill in conversion.fills]
             if self._undo_busted(session, conversion):
                 continue
@@ -307,6 +334,8 @@ class Conversions:
                 ConversionState.PENDING,
                 ConversionState.EXECUTING,
             )
+        if turn.is_whole:
+            self._followed = ""  # The next one begins in front.
 
     def _follow(self, fill: Fill) -> int:
         """Bring one fill up to date; return how far it is as an index of the progress words."""

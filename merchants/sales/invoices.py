@@ -9,12 +9,18 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, PPM, Outcome
 from merchants.documents.native import listed, received_pips
-from merchants.records.amounts import decimal_of_pips, pips_of_decimal, raw_covering
+from merchants.records.amounts import (
+    decimal_of_pips,
+    exact_sum,
+    pips_of_decimal,
+    raw_covering,
+    sum_of,
+)
 from merchants.records.refusal import Refusal
 from merchants.records.states import (
     EXCEPTION_EDGES,
@@ -25,6 +31,7 @@ from merchants.records.states import (
     moved,
 )
 from merchants.records.tables import Conversion, Invoice, Store
+from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.conversions import Conversions
@@ -172,7 +179,7 @@ class Invoices:
         quote = self._prices.quote(market, amount_pips, now_ns)
         if isinstance(quote, NoPrice):
             return Refusal(Outcome.NO_QUOTE, {"why": quote})
-        if market.base_pips(quote.lots) > MONEY_MAX:
+        if max(market.base_pips(quote.lots), quote.rate_pips(market)) > MONEY_MAX:
             return Refusal(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
         why = self._why_unsalable(session, store, market, quote, now_ns)
         if why:
@@ -214,22 +221,22 @@ class Invoices:
     def _promised_pips(self, session: Session, store: Store, market: Market, quote: Quote) -> int:
         """Return what the key has still to sell of money that has come. Open invoices do not count:
         whoever makes them and does not pay must not close a shop."""
-        coming = session.scalar(
-            select(func.sum(Invoice.proceeds_pips)).where(
+        coming = session.execute(
+            select(*exact_sum(Invoice.proceeds_pips)).where(
                 Invoice.store_id == store.id,
                 Invoice.state == InvoiceState.PROCESSING,
                 Invoice.token == store.base,
             )
-        )
-        unsold = session.scalar(
-            select(func.sum(Conversion.lots - Conversion.lots_filled))
+        ).one()
+        unsold = session.execute(
+            select(*exact_sum(Conversion.lots - Conversion.lots_filled))
             .join(Conversion.invoice)
             .where(
                 Invoice.store_id == store.id,
                 Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
             )
-        )
-        return (coming or 0) + market.quote_pips(unsold or 0, quote.worst_ticks)
+        ).one()
+        return sum_of(coming) + market.quote_pips(sum_of(unsold), quote.worst_ticks)
 
     def _market(self, store: Store) -> Market:
         market = self._exchange.catalog.market_of_pair(store.base, store.quote)
@@ -286,12 +293,12 @@ class Invoices:
         token = listed(self._exchange.catalog.token_by_address(deposit.token))
         return self._arrivals.is_dust(invoice, token.address, token.raw_of(deposit.amount_pips))
 
-    def expire_due(self, session: Session, now_ns: int, rows_max: int) -> None:
+    def expire_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Expire what was not paid in time, and give up on what never became final."""
         unpaid = select(Invoice).where(
             Invoice.state == InvoiceState.NEW, Invoice.expires_ns <= now_ns
         )
-        for invoice in session.scalars(unpaid.limit(rows_max)):
+        for invoice in turn.rows(session, unpaid):
             self._go(session, invoice, InvoiceState.EXPIRED, EventType.INVOICE_EXPIRED, now_ns)
             self._move_on(session, invoice, now_ns)
 
@@ -299,29 +306,25 @@ class Invoices:
             Invoice.state == InvoiceState.PROCESSING,
             Invoice.processing_ns <= now_ns - FINALITY_LIMIT_NS,
         )
-        for invoice in session.scalars(stuck.limit(rows_max)):
+        for invoice in turn.rows(session, stuck):
             self._go(session, invoice, InvoiceState.INVALID, EventType.INVOICE_INVALID, now_ns)
             self._move_on(session, invoice, now_ns)
 
-    def sweep_due(self, session: Session, now_ns: int, rows_max: int) -> None:
+    def sweep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
-        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns).limit(rows_max)
-        for invoice in session.scalars(due):
+        due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns)
+        for invoice in turn.rows(session, due):
             for token in self._worth_sweeping(invoice, self._arrivals.count(session, invoice)):
                 self._settlement.enqueue_sweep(invoice.store.wallet, invoice.ref, token)
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
             invoice.sweep_tries += 1
 
-    def judge_due(self, session: Session, now_ns: int, rows_max: int) -> None:
+    def judge_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Weigh what came late or in part, once for all that is booked, as soon as there is a
         price; later only if more comes: a price that rises afterwards pays nobody's invoice."""
-        due = (
-            select(Invoice)
-            .where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
-            .limit(rows_max)
-        )
-        for invoice in session.scalars(due):
+        due = select(Invoice).where(Invoice.judge_at_ns <= now_ns, Invoice.state.in_(_AWAY))
+        for invoice in turn.rows(session, due):
             worth = self._worth(invoice, now_ns)
             if worth is None:
                 invoice.judge_at_ns = now_ns + JUDGE_RETRY_NS

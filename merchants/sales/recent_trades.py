@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from engine.types import MONEY_MAX
+
 MINUTE_NS: Final = 60 * 10**9
 STEP_NS: Final = 5 * 10**9
 """One reading of the middle stands for so long; within it the lowest one counts."""
@@ -60,7 +62,7 @@ class Tape:
         key = (time_ns // MINUTE_NS, ticks)
         row = self._rows.get(key)
         if row is not None:
-            row.lots += lots
+            row.lots = min(row.lots + lots, MONEY_MAX)
             return
         self._rows[key] = Row(*key, lots)
         if len(self._rows) >= 2 * ROWS_MAX:

@@ -9,17 +9,18 @@ nobody else waiting for long.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, func, select, update
+from sqlalchemy import Engine, Select, select, update
 from sqlalchemy.orm import Session
 
 from engine.types import PPM
 from merchants.records.database import transaction
+from merchants.records.queues import STORES_TO_TELL
 from merchants.records.states import DELIVERY_EDGES, DeliveryState, moved
-from merchants.records.tables import Delivery, Store
+from merchants.records.tables import DELIVERY_WAITS, Delivery, Event, Store
 from merchants.webhooks.egress import Answer, Egress
 from merchants.webhooks.sign import headers_of
 
@@ -30,6 +31,13 @@ JITTER_PPM: Final = 200_000
 RETRY_AFTER_MAX_S: Final = 86_400
 IN_FLIGHT_MAX: Final = 64
 PER_STORE_MAX: Final = 8
+
+AGE_MAX_NS: Final = 7 * 24 * 3600 * 10**9
+"""An event is given up after ten attempts, or when it is so old."""
+
+GIVEN_UP_MAX: Final = 200
+"""Most events given up at once, so that nobody waits for it."""
+
 UNANSWERED: Final = "sent, and not answered yet"
 
 GONE: Final = 410
@@ -71,6 +79,7 @@ class Deliveries:
 
         A place that has become free takes the next by itself.
         """
+        self._give_up_old()
         flights = self._take_off(IN_FLIGHT_MAX - len(self._in_flight))
         for flight in flights:
             task = asyncio.create_task(self._fly(flight))
@@ -125,44 +134,71 @@ class Deliveries:
     def _chosen(self, session: Session, room: int) -> list[Delivery]:
         """Return what leaves now: a turn for each store, the longest waiting first."""
         flying = Counter(flight.store_id for flight in self._in_flight.values())
-        invoices = [flight.invoice_id for flight in self._in_flight.values()]
-        waiting = select(Delivery.store_id).where(*self._due()).group_by(Delivery.store_id)
-        store_ids = session.scalars(waiting.order_by(func.min(Delivery.event_id))).all()
-        self._turns = {store: self._turns.get(store, 0) for store in store_ids}
+        due = session.scalars(STORES_TO_TELL, {"now_ns": self._clock()}).all()
+        self._turns = {store: self._turns.get(store, 0) for store in (*due, *flying)}
         self._failing.intersection_update(self._turns)
+        # A store without a free place is not asked about: it may have anything due.
+        free = {store: self._most(store) - flying[store] for store in due}
+        able = sorted((store for store in due if free[store] > 0), key=self._turns.__getitem__)
         chosen: list[Delivery] = []
-        for store_id in sorted(store_ids, key=lambda store: self._turns[store]):
+        for store_id in able:
             if len(chosen) == room:
                 break
-            most = 1 if store_id in self._failing else PER_STORE_MAX
-            free = min(most - flying[store_id], max(1, room // len(store_ids)), room - len(chosen))
-            if free > 0:
-                self._turn += 1
-                self._turns[store_id] = self._turn
-                chosen += self._first_of(session, store_id, invoices, free)
+            if not session.get_one(Store, store_id).webhook_enabled:
+                self._give_up_some_of(session, store_id)
+                continue
+            self._turn += 1
+            self._turns[store_id] = self._turn
+            most = min(free[store_id], max(1, room // len(able)), room - len(chosen))
+            chosen += self._first_of(session, store_id, most)
         return chosen
 
-    def _due(self) -> tuple[ColumnElement[bool], ...]:
-        return (
-            Delivery.state.in_(UNSENT),
-            Delivery.next_attempt_ns <= self._clock(),
-            Delivery.event_id.not_in(list(self._in_flight)),
-        )
+    def _most(self, store_id: str) -> int:
+        return 1 if store_id in self._failing else PER_STORE_MAX
 
-    def _first_of(
-        self, session: Session, store_id: str, invoices: list[str], limit: int
-    ) -> Sequence[Delivery]:
-        """Return the earliest due delivery of each of the store's invoices, ``limit`` at most."""
-        earliest = (
-            select(func.min(Delivery.event_id))
-            .where(
-                Delivery.store_id == store_id, Delivery.invoice_id.not_in(invoices), *self._due()
+    def _first_of(self, session: Session, store_id: str, limit: int) -> list[Delivery]:
+        """Return deliveries of the store that are due, ``limit`` at most, the longest due first;
+        of each invoice that has none in the air the earliest."""
+        waits = (DELIVERY_WAITS, Delivery.next_attempt_ns <= self._clock())
+        chosen: list[Delivery] = []
+        taken = {flight.invoice_id for flight in self._in_flight.values()}
+        while len(chosen) < limit:
+            invoice_id = session.scalar(
+                select(Delivery.invoice_id)
+                .where(*waits, Delivery.store_id == store_id, Delivery.invoice_id.not_in(taken))
+                .order_by(Delivery.next_attempt_ns)
+                .limit(1)
             )
-            .group_by(Delivery.invoice_id)
-            .order_by(func.min(Delivery.event_id))
-            .limit(limit)
+            if invoice_id is None:
+                break
+            taken.add(invoice_id)
+            earliest = select(Delivery).where(*waits, Delivery.invoice_id == invoice_id)
+            chosen += session.scalars(earliest.order_by(Delivery.event_id).limit(1)).all()
+        return chosen
+
+    def _give_up_old(self) -> None:
+        """Give up what is too old, whether its turn has come or not: an endpoint that answers
+        slower than its events come would have ever more of them waiting."""
+        too_old = Event.created_ns <= self._clock() - AGE_MAX_NS
+        oldest = select(Delivery.event_id).where(DELIVERY_WAITS).order_by(Delivery.event_id)
+        with transaction(self._database) as session:
+            if session.scalar(select(too_old).where(Event.id == oldest.limit(1).scalar_subquery())):
+                dead = oldest.limit(GIVEN_UP_MAX).subquery()
+                old = select(dead.c.event_id).join(Event, Event.id == dead.c.event_id)
+                self._give_up(session, old.where(too_old))
+
+    def _give_up_some_of(self, session: Session, store_id: str) -> None:
+        """Give up some of what waits for an endpoint that is gone: a step comes back for more."""
+        mine = select(Delivery.event_id).where(DELIVERY_WAITS, Delivery.store_id == store_id)
+        self._give_up(session, mine.order_by(Delivery.next_attempt_ns).limit(GIVEN_UP_MAX))
+
+    def _give_up(self, session: Session, event_ids: Select[int]) -> None:
+        session.execute(
+            update(Delivery)
+            .where(Delivery.event_id.in_(event_ids))
+            .values(state=DeliveryState.DEAD)
+            .execution_options(synchronize_session=False)
         )
-        return session.scalars(select(Delivery).where(Delivery.event_id.in_(earliest))).all()
 
     def _flight_of(self, session: Session, delivery: Delivery) -> _Flight:
         store, body = session.get_one(Store, delivery.store_id), delivery.event.body.encode()
@@ -184,7 +220,13 @@ class Deliveries:
         lives = 200 <= answer.status < 500 and answer.status != BUSY
         (self._failing.discard if lives else self._failing.add)(delivery.store_id)
         if answer.status == GONE:
-            self._disable(session, delivery.store_id)
+            # Gone for good, it says: the events stay in the event list. Others that wait are given
+            # up in the next steps, some at a time.
+            session.get_one(Store, delivery.store_id).webhook_enabled = False
+            if delivery.state in UNSENT:
+                delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DEAD)
+            session.flush()
+            self._give_up_some_of(session, delivery.store_id)
         elif 200 <= answer.status < 300:
             delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DELIVERED)
         elif delivery.state is DeliveryState.DEAD:
@@ -202,12 +244,3 @@ class Deliveries:
         spread_ppm = PPM + self._jitter.randint(-JITTER_PPM, JITTER_PPM)
         wait_ns = DELAYS_S[min(attempts, len(DELAYS_S)) - 1] * spread_ppm * 1000
         return max(wait_ns, min(retry_after_s, RETRY_AFTER_MAX_S) * 10**9)
-
-    def _disable(self, session: Session, store_id: str) -> None:
-        """The endpoint says it is gone for good: stop, and keep the events for the event list."""
-        session.get_one(Store, store_id).webhook_enabled = False
-        session.execute(
-            update(Delivery)
-            .where(Delivery.store_id == store_id, Delivery.state.in_(UNSENT))
-            .values(state=DeliveryState.DEAD)
-        )

@@ -27,6 +27,9 @@ LOOKUPS_MAX: Final = 64
 """Names looked up at once. A lookup that hangs keeps its thread when nobody waits for it any more;
 the loop's own pool, of four threads, would be a single shop's."""
 
+ACE: Final = "xn--"
+LABEL_SIZE_MAX: Final = 63
+NAME_SIZE_MAX: Final = 253
 URL_SIZE_MAX: Final = 2048
 ERROR_SIZE_MAX: Final = 200
 
@@ -76,8 +79,8 @@ class HttpEgress:
         """See ``Egress``."""
         try:
             target = self._target(url)
-            if judged(target.host) is not None:
-                self._require_allowed(target.host, secure=target.scheme == "https")
+            if judged(_host(target)) is not None:
+                self._require_allowed(_host(target), secure=target.scheme == "https")
         except (_BlockedError, httpx.InvalidURL) as error:
             return str(error)
         return ""
@@ -99,8 +102,10 @@ class HttpEgress:
         target = httpx.URL(url)
         if target.scheme != "https" and not (target.scheme == "http" and self._loopback_allowed):
             raise _BlockedError(f"scheme {target.scheme or 'missing'}")
-        if not target.host or target.userinfo or not 0 < (target.port or 443) < 2**16:
+        if target.userinfo or not 0 < (target.port or 443) < 2**16:
             raise _BlockedError("not a plain URL")
+        if judged(_host(target)) is None and not _is_name(_host(target)):
+            raise _BlockedError("the host is no name")
         return target
 
     async def _post(self, target: httpx.URL, headers: dict[str, str], body: bytes) -> Answer:
@@ -124,7 +129,7 @@ class HttpEgress:
                         "User-Agent": "Tillbook-Webhooks/1",
                         **headers,
                     },
-                    extensions={"sni_hostname": target.host},
+                    extensions={"sni_hostname": _host(target)},
                 )
                 try:
                     response = await client.send(request, stream=True)
@@ -141,7 +146,7 @@ class HttpEgress:
         secure = target.scheme == "https"
         port = target.port or (443 if secure else 80)
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._lookups, self._lookup, target.host, port)
+        found = await loop.run_in_executor(self._lookups, self._lookup, _host(target), port)
         addresses = list(dict.fromkeys(found))[:ADDRESSES_MAX]
         for address in addresses:
             self._require_allowed(address, secure=secure)
@@ -155,6 +160,29 @@ class HttpEgress:
             allowed = secure and ip is not None and is_public(ip)
         if not allowed:
             raise _BlockedError(f"{address} is not a public address")
+
+
+def _host(target: httpx.URL) -> str:
+    """Return the host as it goes over the wire. ``URL.host`` is for people: it reads ``xn--`` as
+    the word behind it, which Python's older tables look up as another name, or raises."""
+    return target.raw_host.decode("ascii")
+
+
+def _is_name(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= NAME_SIZE_MAX and all(map(_is_label, labels))
+
+
+def _is_label(label: str) -> bool:
+    if not 0 < len(label) <= LABEL_SIZE_MAX:
+        return False
+    try:
+        # Which words a registry takes is not for us to say; only that there is one.
+        return not label.startswith(ACE) or bool(
+            label.removeprefix(ACE).encode().decode("punycode")
+        )
+    except UnicodeError:
+        return False
 
 
 def _seconds(text: str) -> int:

@@ -1,59 +1,55 @@
 """Is the published log the history that was settled, and was it lawful?
 
-An auditor replays the log with an engine of its own and trusts nobody. Every command must be signed
-by its owner; every trade must have gone to the first in line; every batch on chain must commit to
-exactly these commands and events, and carry exactly their trades; every deposit must be on chain,
-and every one on chain in the log. A record that was edited, dropped, inserted or moved shows up in
-at least one of these, even if the whole log was hashed anew. What no batch covers yet only an
-acknowledgement can prove: whoever holds some can have them held against the log too.
+An auditor replays the log with an engine of its own and trusts nobody. Every order and withdrawal
+must be signed by its owner; every trade must have gone to the first in line; every batch on chain
+must commit to exactly these commands and events, and carry exactly their trades; all other money
+that moves must be on chain, and all of it there in the log (``settlement.audit.money``); a trade
+may be undone once, and only if no batch carries it (``settlement.audit.trades``). A record that was
+edited, dropped, inserted or moved shows up in at least one of these, even if the whole log was
+hashed anew. What no batch covers yet only an acknowledgement can prove: whoever holds some can have
+them held against the log too.
+
+What is left is the operator's alone (``OPERATORS``): nobody signs it and no chain says it, so it is
+counted, and said to be unproven.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
-from engine.types import Side
-from settlement.audit.onchain import Money, Published
+from settlement.audit.money import MONEY_KINDS, MoneyBook
+from settlement.audit.onchain import ListedToken, Published
 from settlement.audit.priority import Priority
-from settlement.audit.signatures import order_faults, withdrawal_faults
+from settlement.audit.signatures import order_faults
+from settlement.audit.trades import NamedBust, TradeBook
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.batches.decode import OpenedBatch
 from settlement.batches.log_items import item_of
-from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, ChangesOfTerms
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, acknowledgement_digest, recover
-from settlement.protocol.evidence import (
-    AnyAttachment,
-    DepositEvidence,
-    ExitEvidence,
-    SignedOrder,
-    SignedWithdrawal,
-    WithdrawalPaid,
-    WithdrawalReturned,
-    evidence_of,
-)
+from settlement.protocol.evidence import AnyAttachment, SignedOrder, TokenListing, evidence_of
 
 FAULTS_MAX: Final = 100
 NS: Final = 10**9
 SIGNED_KINDS: Final = (Kind.PLACE, Kind.REPLACE)
 
+CHECKED: Final = frozenset({*SIGNED_KINDS, *MONEY_KINDS, Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT})
+"""Commands that an owner has signed or the chain says."""
 
-class LoggedTrade(NamedTuple):
-    """A trade as the replayed engine made it; fees in pips, in the order the chain has them."""
-
-    trade_id: int
-    buy: bytes
-    sell: bytes
-    base_pips: int
-    quote_pips: int
-    buy_fee_pips: int
-    sell_fee_pips: int
+OPERATORS: Final = frozenset(
+    {
+        *(Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_AFTER, Kind.AMEND),
+        *(Kind.LIST_MARKET, Kind.SET_TERMS, Kind.SET_BAND, Kind.SET_PHASE, Kind.DELIST),
+        *(Kind.CLOCK, Kind.POISON, Kind.BUST),
+    }
+)
+"""Commands of which nothing proves who wanted them. Of a BUST all but its reason is checked."""
 
 
 class Audit:
@@ -65,15 +61,16 @@ class Audit:
         self._catalog = Catalog()
         self._terms = ChangesOfTerms(self._catalog)
         self._priority = Priority()
-        self._orders: dict[int, SignedOrder] = {}
+        self._money = MoneyBook(domain, published, self._catalog)
+        self._trades = TradeBook(self._catalog)
         self._items: list[bytes] = []
         self._heads: list[bytes] = []
         """What the log hashes to with each command."""
-        self._trades: dict[int, list[LoggedTrade]] = {}
-        """By sequence."""
-        self._busted: set[int] = set()
-        self._booked: Counter[Money] = Counter()
-        self._booked_block = 0
+        self._times_s: list[int] = []
+        """When each command says it came."""
+        self._opened: set[bytes] = set()
+        """The address of each account."""
+        self._operators: Counter[Kind] = Counter()
         self.faults: list[str] = list(published.faults)
 
     @property
@@ -89,7 +86,22 @@ class Audit:
     @property
     def trade_count(self) -> int:
         """Return how many trades the log has."""
-        return sum(map(len, self._trades.values()))
+        return len(self._trades)
+
+    @property
+    def busts(self) -> list[NamedBust]:
+        """Return the trades that were undone, in the order of the log."""
+        return self._trades.busts
+
+    def notes(self) -> Iterator[str]:
+        """Yield in sentences what is not wrong and what a reader has to know."""
+        yield from self._money.notes()
+        if self.busts:
+            yield f"trades busted for reasons that are the operator's word: {len(self.busts)}"
+        if self._operators:
+            counts = sorted(self._operators.items())
+            kinds = ", ".join(f"{count} {kind.name}" for kind, count in counts)
+            yield f"nothing proves who wanted these commands: {kinds}"
 
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
@@ -110,10 +122,8 @@ class Audit:
             expected = batch.header.first_sequence + batch.header.command_count
             for fault in self._batch_faults(batch):
                 self._say(f"batch {batch.header.batch}: {fault}")
-        for money, blocks in self._published.money.items():
-            due = sum(block < self._booked_block for block in blocks)
-            if due > self._booked[money] and self._published.is_bookable(money):
-                self._say(f"{money} is on chain and not in the log")
+        for fault in self._money.judge():
+            self._say(fault)
         return self.faults
 
     def compare(self, words: list[Acknowledgement], signer: bytes | None) -> list[str]:
@@ -145,6 +155,13 @@ class Audit:
         if frame.sequence != len(self._items) + 1:
             self._say(f"{where} comes after {len(self._items)} commands")
         self._items.append(item_of(frame))
+        time_s = int(frame.command["time_ns"]) // NS
+        if self._times_s and time_s < self._times_s[-1]:
+            self._say(f"{where} says that it came before the one before it")
+        self._times_s.append(time_s)
+        kind = int(frame.command["kind"])
+        if kind in OPERATORS:
+            self._operators[Kind(kind)] += 1
         try:
             attachment = evidence_of(frame)
         except msgspec.DecodeError:
@@ -154,12 +171,6 @@ class Audit:
             self._say(f"{where}: {fault}")
         for fault in self._priority.follow(frame.events):
             self._say(f"{where}: {fault}")
-        busted = busted_by(frame)
-        if busted is not None:
-            self._busted.add(busted.trade_id)
-        trades = list(self._trades_of(frame, attachment))
-        if trades:
-            self._trades[frame.sequence] = trades
 
     def _command_faults(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         row, kind = frame.command, int(frame.command["kind"])
@@ -169,15 +180,27 @@ class Audit:
                 yield from self._signer_faults(frame, attachment)
             else:
                 yield "an order without a signature"
-        elif kind == Kind.WITHDRAW:
-            if isinstance(attachment, WithdrawalPaid):
-                return  # Its payment is in the vault, where reconciliation looks.
-            if isinstance(attachment, SignedWithdrawal):
-                yield from withdrawal_faults(self._catalog, self._domain, row, attachment)
-            else:
-                yield "a withdrawal without a signature"
-        elif kind in (Kind.DEPOSIT, Kind.EXIT_END) and _was_done(frame):
-            yield from self._money_faults(frame, attachment)
+        elif kind in MONEY_KINDS:
+            yield from self._money.follow(frame, attachment)
+        elif kind in (Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT):
+            yield from self._naming_faults(frame, attachment)
+        yield from self._trades.follow(frame, attachment)
+
+    def _naming_faults(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+        """A number stands for one token of the contract, or for one wallet."""
+        row, answer = frame.command, frame.answer
+        if not len(answer) or answer[0]["kind"] == EventKind.REJECTED:
+            return
+        if isinstance(attachment, TokenListing):
+            number, tokens = int(row["token"]), self._published.tokens
+            named = ListedToken(attachment.address, attachment.unit_scale)
+            if number >= len(tokens) or tokens[number] != named:
+                yield f"token {number} is not listed on chain like this"
+            return
+        address = self._catalog.address_of(int(row["account"]))
+        if address in self._opened:
+            yield f"0x{address.hex()} has an account already"
+        self._opened.add(address)
 
     def _signer_faults(self, frame: LogEntry, order: SignedOrder) -> Iterator[str]:
         """Only the owner signs for an account, or a key that it has granted on chain."""
@@ -186,58 +209,6 @@ class Audit:
             return
         if not self._published.had_key(order.account, order.signer, time_s):
             yield f"0x{order.signer.hex()} had no right to sign for 0x{order.account.hex()}"
-
-    def _money_faults(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
-        row = frame.command
-        if isinstance(attachment, WithdrawalReturned) or (
-            row["kind"] == Kind.EXIT_END and row["amount"] == 0
-        ):
-            return
-        if not isinstance(attachment, DepositEvidence | ExitEvidence):
-            yield "money without evidence"
-            return
-        booked = Money(
-            attachment.tx_hash,
-            "Deposited" if row["kind"] == Kind.DEPOSIT else "ExitFinished",
-            self._catalog.address_of(int(row["account"])),
-            self._catalog.tokens[int(row["token"])].address,
-            int(row["amount"]),
-            attachment.ref if isinstance(attachment, DepositEvidence) else b"",
-        )
-        self._booked[booked] += 1
-        self._booked_block = max(self._booked_block, attachment.block_number)
-        there = len(self._published.money.get(booked, ()))
-        if not there:
-            yield f"the chain does not say {booked}"
-        elif self._booked[booked] > there:
-            yield "the same log entry is booked twice"
-
-    def _trades_of(self, frame: LogEntry, order: AnyAttachment | None) -> Iterator[LoggedTrade]:
-        for event in frame.events:
-            kind, order_id = int(event["kind"]), int(event["order_id"])
-            if kind == EventKind.ACCEPTED and isinstance(order, SignedOrder):
-                self._orders[order_id] = order
-            elif kind == EventKind.TRADE:
-                market = self._catalog.markets[int(event["market"])]
-                lots, price = int(event["amount"]), int(event["price_ticks"])
-                sides = [
-                    (self._digest(order_id), int(event["fee_pips"])),
-                    (self._digest(int(event["maker_id"])), int(event["maker_fee_pips"])),
-                ]
-                buy, sell = sides if event["side"] == Side.BUY else sides[::-1]
-                yield LoggedTrade(
-                    int(event["trade_id"]),
-                    buy[0],
-                    sell[0],
-                    market.base_pips(lots),
-                    market.quote_pips(lots, price),
-                    buy[1],
-                    sell[1],
-                )
-
-    def _digest(self, order_id: int) -> bytes:
-        order = self._orders.get(order_id)
-        return b"" if order is None else order.digest
 
     # One batch.
 
@@ -250,26 +221,11 @@ class Audit:
             return
         if merkle.root(items) != header.log_root:
             yield f"commands {first} to {first + count - 1} are not those it commits to"
-        logged = [
-            trade
-            for sequence in range(first, first + count)
-            for trade in self._trades.get(sequence, ())
-            if trade.trade_id not in self._busted
-        ]
-        settled = [
-            (
-                *(trade.buy.digest, trade.sell.digest, trade.base_pips, trade.quote_pips),
-                *(trade.buy_fee_pips, trade.sell_fee_pips),
-            )
-            for trade in batch.trades
-        ]
-        if [trade[1:] for trade in logged] != settled:
-            yield f"it settles {len(settled)} trades, and they are not the {len(logged)} of the log"
+        late_s = max(self._times_s[first - 1 : first - 1 + count], default=0)
+        if late_s > header.close_time:
+            yield f"it closed at {header.close_time}, a command of it came at {late_s}"
+        yield from self._trades.batch_faults(batch)
 
     def _say(self, fault: str) -> None:
         if len(self.faults) < FAULTS_MAX:
             self.faults.append(fault)
-
-
-def _was_done(frame: LogEntry) -> bool:
-    return len(frame.events) > 0 and frame.events[-1]["kind"] != EventKind.REJECTED

@@ -1,4 +1,4 @@
-"""What does the chain say about all batches, all money that came in and all session keys?
+"""What does the chain say about all batches, all money that came or went and all session keys?
 
 Read from logs and calldata, believed only as far as the contract's own heads bind it.
 """
@@ -14,13 +14,19 @@ from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
+from settlement.watching.deposits import Money as Moved
 from settlement.watching.watcher import (
     DEPOSITED,
+    EXIT_CANCELLED,
     EXIT_FINISHED,
+    EXIT_REQUESTED,
     KEY_GRANTED,
     KEY_REVOKED,
     Deposited,
+    Event,
+    ExitCancelled,
     ExitFinished,
+    ExitRequested,
     KeyGranted,
     KeyRevoked,
     value_of,
@@ -28,15 +34,18 @@ from settlement.watching.watcher import (
 
 SETTLED_TOPIC: Final = keccak256(b"BatchSettled(uint64,bytes32,bytes32,bytes32)")
 
+WITHDRAWN: Final = Event("Withdrawn(address,address,address,uint64,uint64)", (0, 1))
+
 CLOCKS_APART_S: Final = 900
 """How far the operator's clock may be behind the blocks' when a key is used for the first time."""
 
 
 class Money(NamedTuple):
-    """Tokens that came into the vault or left it without the operator; amounts in pips.
+    """Tokens that came into the vault or left it without the operator, and exits that were asked
+    for or taken back; amounts in pips, 0 where nothing moved.
 
-    What was booked is held against this and not against where the log stood: a reorganisation may
-    have moved it since.
+    A request has no token here: the ledger freezes the account, whichever it is of. What was booked
+    is held against this and not against where the log stood: a reorganisation may have moved it.
     """
 
     tx_hash: bytes
@@ -46,12 +55,46 @@ class Money(NamedTuple):
     amount: int
     ref: bytes
 
+    def __str__(self) -> str:
+        moved = f", {self.amount} pips of 0x{self.token.hex()}" if self.token else ""
+        named = f", reference 0x{self.ref.hex()}" if self.ref.strip(bytes(1)) else ""
+        where = f"in transaction 0x{self.tx_hash.hex()}"
+        return f"{self.kind} of 0x{self.account.hex()}{moved}{named} {where}"
 
-def money_of(value: Deposited | ExitFinished) -> Money:
+
+def money_of(value: Moved) -> Money:
     """Return what ``value`` says, wherever it stands."""
-    ref = value.ref if isinstance(value, Deposited) else b""
-    kind = type(value).__name__
-    return Money(value.at.tx_hash, kind, value.account, value.token, value.amount, ref)
+    tx_hash, account, kind = value.at.tx_hash, value.account, type(value).__name__
+    match value:
+        case ExitRequested():
+            return Money(tx_hash, kind, account, b"", 0, b"")
+        case ExitCancelled(_, _, token):
+            return Money(tx_hash, kind, account, token, 0, b"")
+        case ExitFinished(_, _, token, amount):
+            return Money(tx_hash, kind, account, token, amount, b"")
+        case Deposited(_, _, token, amount, ref):
+            return Money(tx_hash, kind, account, token, amount, ref)
+
+
+class Payment(NamedTuple):
+    """A withdrawal that the vault has paid; the contract takes no nonce of an account twice."""
+
+    account: bytes
+    token: bytes
+    to: bytes
+    amount: int
+    nonce: int
+
+    def __str__(self) -> str:
+        owner, what = f"0x{self.account.hex()}", f"{self.amount} pips of 0x{self.token.hex()}"
+        return f"Withdrawn of {owner}, {what} to 0x{self.to.hex()}, nonce {self.nonce},"
+
+
+class ListedToken(NamedTuple):
+    """A token as the contract lists it."""
+
+    address: bytes
+    unit_scale: int
 
 
 class KeyChange(NamedTuple):
@@ -72,8 +115,13 @@ class Published(NamedTuple):
     money: dict[Money, list[int]]
     """The blocks of all logs that say this."""
 
+    payments: dict[Payment, int]
+    """The block of each."""
+
     keys: Keys
-    tokens: list[bytes]
+    tokens: list[ListedToken]
+    """By number."""
+
     faults: list[str]
 
     def had_key(self, account: bytes, key: bytes, time_s: int) -> bool:
@@ -96,10 +144,11 @@ class Published(NamedTuple):
 
 
 def read_published(chain: Chain, deployment: Deployment) -> Published:
-    """Read all batches, deposits and grants. Raises ``ChainUnavailableError``."""
+    """Read all batches, deposits, exits, payments and grants. Raises ``ChainUnavailableError``."""
     exchange, head = deployment.exchange, chain.head().number
     tokens = [token.address for token in deployment.tokens]
-    faults = list(_token_faults(chain, exchange, tokens, head))
+    listed = [_token(chain, exchange, number, head) for number in range(len(tokens))]
+    faults = list(_token_faults(listed, tokens))
     batches: list[OpenedBatch] = []
     before = GENESIS_HEAD
     for log in chain.logs([exchange], [SETTLED_TOPIC], deployment.deploy_block, head):
@@ -123,14 +172,30 @@ def read_published(chain: Chain, deployment: Deployment) -> Published:
     settled = int.from_bytes(chain.call(exchange, encode_call("nextBatch"), head), "big") - 1
     if settled != len(batches) and not faults:
         faults.append(f"the contract has {settled} batches, the node shows {len(batches)}")
-    topics = [DEPOSITED.topic, EXIT_FINISHED.topic]
+    money, payments = _money(chain, deployment, head), _payments(chain, deployment, head)
+    return Published(batches, money, payments, _keys(chain, deployment, head), listed, faults)
+
+
+def _money(chain: Chain, deployment: Deployment, head: int) -> dict[Money, list[int]]:
+    events = (DEPOSITED, EXIT_REQUESTED, EXIT_CANCELLED, EXIT_FINISHED)
+    topics = [event.topic for event in events]
     money: defaultdict[Money, list[int]] = defaultdict(list)
-    for log in chain.logs([exchange], [topics], deployment.deploy_block, head):
+    for log in chain.logs([deployment.exchange], [topics], deployment.deploy_block, head):
         value = value_of(log)
-        if isinstance(value, Deposited | ExitFinished):
+        if isinstance(value, Moved):
             money[money_of(value)].append(log.block_number)
-    keys = _keys(chain, deployment, head)
-    return Published(batches, dict(money), keys, tokens, faults)
+    return dict(money)
+
+
+def _payments(chain: Chain, deployment: Deployment, head: int) -> dict[Payment, int]:
+    payments = {}
+    exchange, first = deployment.exchange, deployment.deploy_block
+    for log in chain.logs([exchange], [WITHDRAWN.topic], first, head):
+        words = WITHDRAWN.words(log)
+        if words is not None:
+            account, token, to = (word.to_bytes(20, "big") for word in words[:3])
+            payments[Payment(account, token, to, *words[3:])] = log.block_number
+    return payments
 
 
 def _keys(chain: Chain, deployment: Deployment, head: int) -> Keys:
@@ -149,8 +214,12 @@ def _keys(chain: Chain, deployment: Deployment, head: int) -> Keys:
     return dict(keys)
 
 
-def _token_faults(chain: Chain, exchange: bytes, tokens: list[bytes], head: int) -> Iterator[str]:
-    for number, token in enumerate(tokens):
-        answer = chain.call(exchange, encode_call("tokens", number), head)
-        if answer[12:32] != token:
-            yield f"token {number} on chain is 0x{answer[12:32].hex()}, not 0x{token.hex()}"
+def _token(chain: Chain, exchange: bytes, number: int, head: int) -> ListedToken:
+    answer = chain.call(exchange, encode_call("tokens", number), head)
+    return ListedToken(answer[12:32], int.from_bytes(answer[32:64], "big", signed=True))
+
+
+def _token_faults(listed: list[ListedToken], tokens: list[bytes]) -> Iterator[str]:
+    for number, (on_chain, token) in enumerate(zip(listed, tokens, strict=True)):
+        if on_chain.address != token:
+            yield f"token {number} on chain is 0x{on_chain.address.hex()}, not 0x{token.hex()}"

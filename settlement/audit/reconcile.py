@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from engine.log_entries import Committed
-from settlement.batches.encode import SettledTrade, signed_fee_pips
+from settlement.batches.encode import FIRST_BATCH, SettledTrade, signed_fee_pips
 from settlement.batches.sealer import Sealer
-from settlement.chain.chain import CallRevertedError, Chain
+from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.orders.catalog import Catalog, Token
-from settlement.outbox.actions import ActionKind, ActionState
+from settlement.outbox.actions import ActionKind
 from settlement.outbox.outbox import Outbox
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
@@ -58,6 +58,9 @@ class Cut(NamedTuple):
     fees: dict[bytes, int]
     supply: dict[bytes, int]
     trades: list[SettledTrade]
+    """All those that the batches after ``forgotten`` carry or will carry."""
+    forgotten: int
+    """The last batch whose trades are not known any more."""
     queued: Counter[Holding]
     """Withdrawals that settlement has not decided about yet."""
     debts: dict[str, int]
@@ -126,7 +129,7 @@ class Reconciler:
         """Return the ledger as it is now, for some accounts. On the thread that owns the engine,
         when everything confirmed is booked."""
         ledger, tokens = self._ledger(), list(self._catalog.tokens)
-        trades, payouts = self._sealer.unsettled()
+        trades, payouts = self._sealer.kept()
         balances = {
             (self._catalog.address_of(number), token.address): ledger.available(
                 number, token.number
@@ -146,6 +149,7 @@ class Reconciler:
             {token.address: ledger.fees(token.number) for token in tokens},
             {token.address: ledger.supply(token.number) for token in tokens},
             trades,
+            self._sealer.forgotten,
             queued,
             {t.symbol: ledger.owed(t.number) for t in tokens if ledger.owed(t.number)},
             self._unbooked(),
@@ -154,11 +158,16 @@ class Reconciler:
     def compare(self, cut: Cut, block: int) -> list[Difference]:
         """Return where the vault at final ``block`` differs from ``cut`` for the second time.
 
-        Raises ``ChainUnavailableError``.
+        Raises ``ChainUnavailableError``, also where the vault is further behind than the trades
+        reach that ``cut`` has: that is no difference.
         """
+        applied = self._applied(block)
+        if applied < cut.forgotten:
+            behind = f"at block {block} the exchange is at batch {applied}, before {cut.forgotten}"
+            raise ChainUnavailableError(f"{behind}, which was there for good")
         self._follow_sweeps(block)
         owed = self._owed(cut, block)
-        changes, fees_open = self._on_the_way(cut, block)
+        changes, fees_open = self._on_the_way(cut, applied)
         found = list(self._account_differences(cut, owed, changes, block))
         for token in cut.tokens:
             address = token.address
@@ -206,10 +215,14 @@ class Reconciler:
             return []
         return [Difference(token.address, token.symbol, what, expected, found, block)]
 
-    def _on_the_way(self, cut: Cut, block: int) -> tuple[Counter[Holding], Counter[bytes]]:
-        """Return what trades beyond ``block`` have changed: balances, and fees by token."""
+    def _applied(self, block: int) -> int:
+        """Return the last batch that the exchange had taken at ``block``; 0 before the first."""
         call = encode_call("nextBatch")
-        applied = _number(self._chain.call(self._deployment.exchange, call, block)) - 1
+        following = _number(self._chain.call(self._deployment.exchange, call, block))
+        return max(following - FIRST_BATCH, 0)  # Nothing is answered where it was not deployed yet.
+
+    def _on_the_way(self, cut: Cut, applied: int) -> tuple[Counter[Holding], Counter[bytes]]:
+        """Return what trades after batch ``applied`` have changed: balances, and fees by token."""
         last = self._outbox.batch(applied)
         settled = last.batch.last_trade if last is not None else 0
         changes: Counter[Holding] = Counter()
@@ -235,11 +248,10 @@ class Reconciler:
         for action in self._outbox.beyond(ActionKind.WITHDRAWAL, block):
             if self._returns.is_void(int(action.key)):
                 continue
-            withdrawal = withdrawal_of(action)
             # Sent, but not followed to its block yet; or refused because somebody else sent it.
-            was_sent = action.state is not ActionState.SEALED
-            if was_sent and self._returns.is_paid(action.id, withdrawal, block):
+            if self._returns.is_paid(action, block):
                 continue
+            withdrawal = withdrawal_of(action)
             owed[withdrawal.account, withdrawal.token] += withdrawal.amount
         return owed
 

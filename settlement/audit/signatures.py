@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from engine.types import OrderFlag, Side, TimeInForce
+from engine.types import MoneyFlag, OrderFlag, Side, TimeInForce
 from settlement.orders.catalog import Catalog, Market
 from settlement.protocol.eip712 import Domain, order_digest, recover, withdrawal_digest
 from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
@@ -69,6 +69,8 @@ def withdrawal_faults(
         yield "the withdrawal is of another token"
     if int(row["amount"]) != withdrawal.amount:
         yield f"{int(row['amount'])} pips are debited, signed were {withdrawal.amount}"
+    if row["flags"] != MoneyFlag.NONE:
+        yield "the withdrawal is forced, as only what was paid is"
     if int(row["account"]) >= catalog.account_count:
         yield "the account was never opened"
     elif catalog.address_of(int(row["account"])) != withdrawal.account:

@@ -7,7 +7,7 @@ Reads only; works beside a running exchange.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,8 @@ from settlement.batches.acknowledgements import HASH_SIZE, Acknowledgement
 from settlement.chain.chain import Chain, ChainUnavailableError, node_at
 from settlement.chain.deploy import Deployment, DeploymentError, connect
 from settlement.protocol.abi import encode_call
+
+BUSTS_SHOWN: Final = 100
 
 
 class NotVerified(Exception):
@@ -86,6 +88,12 @@ def _verify(
     if not broken:
         say(f"{audit.command_count} commands, {audit.trade_count} trades in the log")
         say(f"{unproven} commands at its end are in no batch yet")
+        for note in audit.notes():
+            say(note)
+        for bust in audit.busts[:BUSTS_SHOWN]:
+            say(f"busted: {bust}")
+        if len(audit.busts) > BUSTS_SHOWN:
+            say(f"and {len(audit.busts) - BUSTS_SHOWN} more busts")
     if words:
         say(f"{len(words)} acknowledgements held against the log")
         faults = [*faults, *audit.compare(words, _bonded_signer(chain, contracts))]

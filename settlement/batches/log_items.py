@@ -31,7 +31,7 @@ def item_hash(sequence: int, record: bytes, events: Events) -> bytes:
 
 
 class ItemLog:
-    """Items of the commands that no final batch covers. A consumer; any thread may ask."""
+    """Items of the commands that no batch covers for good. A consumer; any thread may ask."""
 
     def __init__(self, first_sequence: int) -> None:
         """Keep items from ``first_sequence`` on."""
@@ -60,9 +60,9 @@ class ItemLog:
             return self._first, bytes(self._items)
 
     def resume(self, first_sequence: int, items: bytes) -> None:
-        """Go on from what was ``kept``. Only what no final batch covers is taken."""
-        # A chain that took final batches back needs older items than these: they are in the log.
-        assert first_sequence <= self._first, "delete the snapshots and start again"
+        """Go on from what was ``kept``. Only what is not forgotten since is taken."""
+        # What is forgotten was written down before: only an older copy of the outbox knows less.
+        assert first_sequence <= self._first, "the snapshot is ahead of the outbox"
         with self._lock:
             self._items = bytearray(items[(self._first - first_sequence) * HASH_SIZE :])
 
@@ -74,12 +74,14 @@ class ItemLog:
         start = (first_sequence - self._first) * HASH_SIZE
         end = (last_sequence + 1 - self._first) * HASH_SIZE
         with self._lock:
-            assert 0 <= start <= end <= len(self._items), "items are kept until they are final"
+            assert 0 <= start <= end <= len(self._items), (
+                "items are kept until they are covered for good"
+            )
             chosen = bytes(self._items[start:end])
         return merkle.root([chosen[i : i + HASH_SIZE] for i in range(0, len(chosen), HASH_SIZE)])
 
     def forget(self, last_sequence: int) -> None:
-        """Everything up to ``last_sequence`` is final."""
+        """Everything up to ``last_sequence`` is covered for good."""
         count = last_sequence + 1 - self._first
         if count <= 0:
             return

@@ -37,7 +37,7 @@ from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState, Batch, Call
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.troubles import TooLarge
+from settlement.outbox.troubles import AheadOfTime, TooLarge
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import Domain, countersignature_digest, withdrawal_digest
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, WithdrawalPaid, evidence_of
@@ -60,6 +60,11 @@ LOOK_AHEAD: Final = 4_096
 """Most queued items looked at for one batch; gas ends a batch long before."""
 
 EXPIRED: Final = "an order of it expired before a batch could carry it"
+
+FORGOTTEN: Final = "forgotten"
+"""The outbox's cursor over batches of which nothing is kept here any more."""
+AHEAD_NS: Final = 15 * NS
+"""A stamp so far ahead of our clock is named: it was put back."""
 
 TOO_LARGE_PATIENCE_NS: Final = 600 * NS
 """How long the chain must hold to less gas a block before trades are given up for it: a node can be
@@ -144,7 +149,10 @@ class Sealer:
         """The newest command as a group without trades: what an empty batch covers."""
 
         self._sealed: deque[Group] = deque()
-        """What is in batches that are not final: kept, for the contract may refuse one."""
+        """What is in batches that may yet be lost: kept, for the contract may refuse one."""
+        self.firm_block = 0
+        """What no reorganisation reaches any more; whoever knows the chain says so."""
+        self._firm_before = 0
         self._busted: set[int] = set()
         self.doomed: list[Bust] = []
         """Trades at the head of the queue that no batch can carry any more: bust them."""
@@ -152,9 +160,11 @@ class Sealer:
         """The command at the head of the queue, if no transaction can carry all its trades."""
         self._too_large_since = 0
 
-        final = outbox.last_final_batch()
-        self._final_trade = final.batch.last_trade if final else 0
-        self._items = ItemLog(final.batch.last_sequence + 1 if final else 1)
+        self.forgotten = _forgotten(outbox)
+        """The last batch of which nothing is kept here; 0 before there is one."""
+        gone = outbox.batch(self.forgotten)
+        self._forgotten_trade = gone.batch.last_trade if gone else 0
+        self._items = ItemLog(gone.batch.last_sequence + 1 if gone else 1)
         self._last_batch = outbox.last_batch()
         self._sealed_trade = self._last_batch.last_trade if self._last_batch else 0
         self._paid_sequence = int(outbox.last_key(ActionKind.WITHDRAWAL) or 0)
@@ -163,6 +173,14 @@ class Sealer:
     def open_order_count(self) -> int:
         """Return how many signed orders are kept because they may still trade."""
         return len(self._orders)
+
+    def ahead(self, now_ns: int) -> AheadOfTime | None:
+        """Return the trades at the head of the queue, if their time has yet to come."""
+        with self._queue_lock:
+            first = self._queue[0] if self._queue else None
+        if not isinstance(first, Group) or first.time_ns - now_ns <= AHEAD_NS:
+            return None
+        return AheadOfTime(first.sequence, (first.time_ns - now_ns) // NS)
 
     # Be remembered.
 
@@ -200,7 +218,7 @@ class Sealer:
         self._items.resume(saved.items_from, saved.items)
         self._busted = set(saved.busted)
         self._traded_sequence = saved.traded_sequence
-        groups = [group for group in saved.groups if group.last_trade > self._final_trade]
+        groups = [group for group in saved.groups if group.last_trade > self._forgotten_trade]
         self._sealed.extend(g for g in groups if g.last_trade <= self._sealed_trade)
         waiting = [g for g in groups if g.last_trade > self._sealed_trade]
         payouts = [p for p in saved.payouts if p.sequence > self._paid_sequence]
@@ -260,7 +278,7 @@ class Sealer:
         if not trades:
             return
         self._traded_sequence = frame.sequence
-        if trades[-1].trade_id <= self._final_trade:
+        if trades[-1].trade_id <= self._forgotten_trade:
             return
         last_trade = trades[-1].trade_id
         group = Group(frame.sequence, int(frame.command["time_ns"]), last_trade, trades)
@@ -308,7 +326,7 @@ class Sealer:
         ``batch_age_ns`` stands in for the usual patience: longer while gas is dear.
         """
         patience_ns = self._sealing.batch_age_ns if batch_age_ns is None else batch_age_ns
-        self._forget_final()
+        self._forget_firm()
         return self._seal(now_ns, now_ns - patience_ns) or self._beat(now_ns)
 
     def seal(self, now_ns: int) -> bool:
@@ -368,9 +386,10 @@ class Sealer:
             tail = None if self._queue else self._tail
         last = self._last_batch
         last_ns = last.close_time * NS if last else self._first_ns
-        if tail is None or (
-            now_ns - last_ns < self._sealing.heartbeat_ns and len(self._items) < ITEMS_MAX
-        ):
+        if tail is None:
+            return False
+        count = tail.sequence - (last.last_sequence if last else 0)
+        if now_ns - last_ns < self._sealing.heartbeat_ns and count < ITEMS_MAX:
             return False
         if last is not None:
             state = self._outbox.batch(last.number)
@@ -462,27 +481,38 @@ class Sealer:
                 assert isinstance(group, Group), "the draft is the head of the queue"
                 self._sealed.append(group)
 
-    # Keep what is sealed until it is final, for the contract may refuse it.
+    # Keep what is sealed until no reorganisation reaches it: before, final or not, the contract may
+    # have to be offered it again, and may refuse it.
 
-    def _forget_final(self) -> None:
-        with self._queue_lock:
-            oldest = self._sealed[0].sequence if self._sealed else None
-        if oldest is None and len(self._items) < ITEMS_MAX:
+    def _forget_firm(self) -> None:
+        if self.firm_block == self._firm_before:
             return
-        final = self._outbox.last_final_batch()
-        if final is None:
+        self._firm_before = self.firm_block
+        firm = self._outbox.last_final_batch(self.firm_block)
+        if firm is None or firm.batch.number <= self.forgotten:
             return
-        self._items.forget(final.batch.last_sequence)
+        # On disk before it is forgotten: so no snapshot begins later than the next start will.
+        self._outbox.move_cursor(FORGOTTEN, firm.batch.number)
+        self._items.forget(firm.batch.last_sequence)
         with self._queue_lock:
-            while self._sealed and self._sealed[0].sequence <= final.batch.last_sequence:
+            self.forgotten = firm.batch.number
+            while self._sealed and self._sealed[0].sequence <= firm.batch.last_sequence:
                 self._sealed.popleft()
 
-    def unsettled(self) -> tuple[list[SettledTrade], list[Payout]]:
-        """Return every trade that is in no final batch and not busted, and waiting payouts."""
+    def kept(self) -> tuple[list[SettledTrade], list[Payout]]:
+        """Return every trade after the batches ``forgotten`` that is not busted, those of final
+        batches too, and waiting payouts."""
         with self._queue_lock:
             items = [self._alive(item) for item in (*self._sealed, *self._queue)]
         trades = [t for item in items if isinstance(item, Group) for t in item.trades]
         return trades, [item for item in items if isinstance(item, Payout)]
+
+    def unsettled(self) -> tuple[list[SettledTrade], list[Payout]]:
+        """Return every trade that is in no final batch and not busted, and waiting payouts."""
+        final = self._outbox.last_final_batch()
+        last = final.batch.last_trade if final else 0
+        trades, payouts = self.kept()
+        return [trade for trade in trades if trade.trade_id > last], payouts
 
     def is_busted(self, trade_id: int) -> bool:
         """Return whether a trade was undone in the ledger."""
@@ -544,6 +574,15 @@ class Sealer:
             WITHDRAWAL_GAS,
         )
         self._outbox.enqueue(call, now_ns)
+
+
+def _forgotten(outbox: Outbox) -> int:
+    """Return the last batch of which nothing is kept; an outbox that does not say it yet was kept
+    by one that forgot what was final."""
+    if outbox.cursor(FORGOTTEN) is None:
+        final = outbox.last_final_batch()
+        outbox.move_cursor(FORGOTTEN, final.batch.number if final else 0)
+    return outbox.cursor(FORGOTTEN) or 0
 
 
 def _close_time_min(last_close: int, horizon_s: int, now_ns: int, first: Group) -> int:

@@ -138,9 +138,17 @@ class Chain(Protocol):
         """Return the canonical block of that number; None beyond the head."""
 
     def call(
-        self, to: bytes, calldata: bytes, block: BlockTag = "latest", sender: bytes = bytes(20)
+        self,
+        to: bytes,
+        calldata: bytes,
+        block: BlockTag = "latest",
+        sender: bytes = bytes(20),
+        gas: int | None = None,
     ) -> bytes:
-        """Return what the contract returns. Raises ``CallRevertedError``."""
+        """Return what the contract returns, with ``gas`` or what the node allows.
+
+        Raises ``CallRevertedError`` for every end that the EVM itself makes of the call.
+        """
 
     def logs(self, addresses: list[bytes], topics: Topics, first: int, last: int) -> list[Log]:
         """Return the logs of blocks ``first`` to ``last``, both included, in chain order.
@@ -280,6 +288,37 @@ def _place(log: Log) -> tuple[int, int]:
     return log.block_number, log.log_index
 
 
+_EVM_CODES: Final = (3, -32015)
+"""How nodes number a call that the EVM has ended: most the first, Nethermind the other."""
+
+_EVM_WORDS: Final = (
+    "revert",
+    "evm error",  # Anvil, before the name of the exception.
+    "vm execution error",
+    "could not be completed due to an exception",  # Besu.
+    "out of gas",
+    "gas uint64 overflow",
+    "intrinsic gas too",
+    "floor data gas",
+    "gas cannot be negative",  # Py-evm: less than the call costs before it begins.
+    "invalid opcode",
+    "bad instruction",
+    "undefined instruction",
+    "invalid jump",
+    "bad jump",
+    "stack underflow",
+    "stack overflow",
+    "stack limit reached",
+    "write protection",
+    "return data out of bounds",
+    "max call depth exceeded",
+    "insufficient balance for transfer",
+)
+"""What else the EVM says, in the words of geth, erigon, anvil, Nethermind, Besu and py-evm. Who has
+not got a block or its state, is too busy, or stops a call for its time says none of it."""
+
+_OUTPUT: Final = re.compile(r"\b0x((?:[0-9a-fA-F]{2})*)$")
+
 _REFUSALS = (
     # Nodes agree on the meaning, not on the words: geth, anvil, nethermind, erigon.
     (Sending.ALREADY_KNOWN, ("already known", "already imported", "alreadyknown", "known trans")),
@@ -373,11 +412,18 @@ class RpcChain:
         return self._read(_block_or_none, "eth_getBlockByNumber", hex(number), False)
 
     def call(
-        self, to: bytes, calldata: bytes, block: BlockTag = "latest", sender: bytes = bytes(20)
+        self,
+        to: bytes,
+        calldata: bytes,
+        block: BlockTag = "latest",
+        sender: bytes = bytes(20),
+        gas: int | None = None,
     ) -> bytes:
         """See ``Chain``."""
         tag = hex(block) if isinstance(block, int) else block
         message = {"from": _hex(sender), "to": _hex(to), "data": _hex(calldata)}
+        if gas is not None:
+            message["gas"] = hex(gas)
         try:
             answer = self._ask("eth_call", message, tag)
         except Web3RPCError as error:
@@ -512,8 +558,14 @@ def _reason(error: Web3RPCError) -> str:
 def _call_failure(error: Web3RPCError) -> CallRevertedError | ChainUnavailableError:
     """Tell a contract's refusal from a node's trouble."""
     fields = _error_fields(error)
-    output = fields.get("data")
+    output = str(fields.get("data") or "")
     reason = without_urls(str(fields.get("message", "")))
-    if fields.get("code") == 3 or "revert" in reason.lower():
-        return CallRevertedError(reason, _octets(output) if isinstance(output, str) else b"")
+    words = reason.lower()
+    if fields.get("code") in _EVM_CODES or any(phrase in words for phrase in _EVM_WORDS):
+        # Some put words where others put the output.
+        found = _OUTPUT.search(output)
+        why = without_urls(output) if output and found is None else ""
+        return CallRevertedError(
+            f"{reason}: {why}" if why else reason, bytes.fromhex(found[1]) if found else b""
+        )
     return ChainUnavailableError(f"eth_call: {reason}")

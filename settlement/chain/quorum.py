@@ -34,6 +34,8 @@ _BEST_FIRST: Final = (
     Sending.REFUSED,
 )
 
+_TAKEN: Final = (Sending.ACCEPTED, Sending.ALREADY_KNOWN)
+
 
 class NodesDisagreeError(ChainUnavailableError):
     """Not enough nodes say the same."""
@@ -121,7 +123,12 @@ class QuorumChain:
         return self._agreed(f"block {number}", lambda node: node.block(number))
 
     def call(
-        self, to: bytes, calldata: bytes, block: BlockTag = "latest", sender: bytes = bytes(20)
+        self,
+        to: bytes,
+        calldata: bytes,
+        block: BlockTag = "latest",
+        sender: bytes = bytes(20),
+        gas: int | None = None,
     ) -> bytes:
         """See ``Chain``; nodes must agree about refusals too."""
 
@@ -129,7 +136,7 @@ class QuorumChain:
 
         def question(node: Chain) -> tuple[bytes, bool]:
             try:
-                return node.call(to, calldata, block, sender), False
+                return node.call(to, calldata, block, sender, gas), False
             except CallRevertedError as refused:
                 reasons[refused.output] = refused.reason
                 return refused.output, True
@@ -171,9 +178,17 @@ class QuorumChain:
         return nonces[-1] if pending else nonces[-self._quorum]
 
     def send_raw(self, raw: bytes) -> Sent:
-        """Hand it to all nodes and wait for all; the best answer of any counts."""
+        """Hand it to all nodes; the best answer of any counts.
+
+        All are waited for only where no quorum has answered yet, or none of it has taken it: one
+        that refuses may not know what another does.
+        """
+
+        def is_taken(given: list[Sent]) -> bool:
+            return self._are_many(given) and any(sent.sending in _TAKEN for sent in given)
+
         return min(
-            self._ask(lambda node: node.send_raw(raw)),
+            self._ask(lambda node: node.send_raw(raw), is_taken),
             key=lambda sent: _BEST_FIRST.index(sent.sending),
         )
 

@@ -23,13 +23,19 @@ _BUILT_IN: Final = (("Error", ["string"]), ("Panic", ["uint256"]))
 
 
 def why_refused(
-    chain: Chain, to: bytes, calldata: bytes, sender: bytes, block: BlockTag = "latest"
+    chain: Chain,
+    to: bytes,
+    calldata: bytes,
+    sender: bytes,
+    gas: int,
+    block: BlockTag = "latest",
 ) -> str | None:
-    """Return why the contract refuses a call, in words; None if it would take it."""
+    """Return why a call with ``gas`` comes to nothing, in words; None if it would succeed."""
     try:
-        chain.call(to, calldata, block, sender)
+        chain.call(to, calldata, block, sender, gas)
     except CallRevertedError as refused:
-        return in_words(refused.output) or f"{refused.reason} (0x{refused.output.hex()})"
+        output = f" (0x{refused.output.hex()})" if refused.output else ""
+        return in_words(refused.output) or f"{refused.reason}{output}"
     return None
 
 

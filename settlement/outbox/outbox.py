@@ -335,11 +335,15 @@ class Outbox:
     def totals(self) -> tuple[dict[ActionState, int], int]:
         """Return how many actions are in each state, and the gas that all mined ones have used."""
         state, gas_used = tables.actions.c.state, tables.actions.c.gas_used
-        query = sa.select(state, sa.func.count(), sa.func.sum(gas_used)).group_by(state)
+        # In halves: what a node says of one transaction fits 64 bits, and SQLite's sum may not.
+        halves = sa.func.sum(gas_used.op(">>")(32)), sa.func.sum(gas_used.op("&")(2**32 - 1))
+        query = sa.select(state, sa.func.count(), *halves).group_by(state)
         with self._engine.connect() as db:
             rows = list(db.execute(query))
         found = {ActionState(row[0]): int(row[1]) for row in rows}
-        return {s: found.get(s, 0) for s in ActionState}, sum(int(row[2] or 0) for row in rows)
+        return {s: found.get(s, 0) for s in ActionState}, sum(
+            (int(row[2] or 0) << 32) + int(row[3] or 0) for row in rows
+        )
 
     def count(self, *states: ActionState, kind: ActionKind | None = None) -> int:
         """Return how many actions, all or of one kind, are in ``states``."""
@@ -483,9 +487,10 @@ class Outbox:
         found = self.batch_states(tables.batches.c.head == head, limit=1)
         return found[0] if found else None
 
-    def last_final_batch(self) -> BatchState | None:
-        """Return the newest batch that is final."""
-        found = self.batch_states(tables.actions.c.state == ActionState.FINAL, limit=1)
+    def last_final_batch(self, block: int | None = None) -> BatchState | None:
+        """Return the newest batch that is final, of those in blocks up to ``block`` if given."""
+        is_deep = sa.true() if block is None else tables.actions.c.block_number <= block
+        found = self.batch_states(tables.actions.c.state == ActionState.FINAL, is_deep, limit=1)
         return found[0] if found else None
 
     def calldata(self, number: int) -> bytes:

@@ -4,6 +4,9 @@ What could be carried by no block is refused by its figures. What is next in lin
 call; a refusal has to last before it is believed, and what is early for the chain's time or for the
 batches before it waits and is not refused.
 
+It is tried with the gas that its transaction will have. What no node can try, though it answers all
+else, waits too and is named: nobody else waits for it.
+
 Behind one address there may be many nodes, and one that lags answers for a world that is gone: it
 refuses what has been paid for since and allows what has been spent. So a call is asked at the
 highest block that any node has shown; a node without it says so, and the next step asks again.
@@ -19,7 +22,7 @@ from settlement.chain.signer import CALLDATA_MAX, TRANSACTION_GAS_MAX
 from settlement.outbox.actions import Action, ActionKind, BatchState, batch_number
 from settlement.outbox.outbox import IN_FLIGHT, Outbox
 from settlement.outbox.tables import WATCHED
-from settlement.outbox.troubles import ClocksDiffer
+from settlement.outbox.troubles import ClocksDiffer, Paused, Untried
 from settlement.protocol.eip712 import keccak256
 
 EARLY: Final = "CloseTimeTooLate("
@@ -30,6 +33,9 @@ CLOCK_TOLERANCE_S: Final = 15
 
 EARLY_PAYOUT: Final = "LogNotSettled("
 """A withdrawal that came before the batches it stands behind waits for them."""
+
+PAUSED: Final = "TokenPaused("
+"""The contract's admin has paused a token, for now: what is of it waits."""
 
 GAS_CEILING_MIN: Final = 1 << 20
 """A node that says its blocks hold less is not believed: no exchange could run there."""
@@ -58,19 +64,24 @@ class Preflight:
         operator: bytes,
         exchange: bytes,
         refusal_lasts_ns: int,
+        pause_lasts_ns: int,
         now_ns: Callable[[], int],
     ) -> None:
-        """``operator`` is the sender's address; a refusal is believed after so long."""
+        """``operator`` is the sender's address; a refusal is believed after so long, and a batch
+        waits at most ``pause_lasts_ns`` for a token that is paused."""
         self._chain = chain
         self._outbox = outbox
         self._operator = operator
         self._exchange = exchange
         self._refusal_lasts_ns = refusal_lasts_ns
+        self._pause_lasts_ns = pause_lasts_ns
         self._now_ns = now_ns
         self.gas_ceiling = TRANSACTION_GAS_MAX
         """What one transaction may use, as far as the newest block says."""
         self.early: ClocksDiffer | None = None
         """Why the next batch has to wait for the chain's time."""
+        self.waiting: dict[int, Untried | Paused] = {}
+        """What no node could try in this round, and what is of a token that is paused."""
         self._newest = 0
         self._head: Block | None = None
         self._refused_since: dict[int, int] = {}
@@ -94,11 +105,26 @@ class Preflight:
         if room >= GAS_CEILING_MIN:
             self.gas_ceiling = min(room, TRANSACTION_GAS_MAX)
 
+    def begin(self) -> None:
+        """Begin a round: what kept waiting in the last one is asked for again."""
+        self.early, self.waiting = None, {}
+
     def verdict(self, action: Action) -> Verdict:
-        """Return whether ``action`` may be signed; one that is refused is FAILED by then."""
-        if action.kind is ActionKind.BATCH:
-            return self._verdict_on_batch(action)
-        return self._verdict_on_call(action) if action.kind in TRIED else Verdict.WELCOME
+        """Return whether ``action`` may be signed; one that is refused is FAILED by then.
+
+        Raises ``ChainUnavailableError`` only where the node answers nothing else either.
+        """
+        if action.kind is not ActionKind.BATCH and action.kind not in TRIED:
+            return Verdict.WELCOME
+        try:
+            if action.kind is ActionKind.BATCH:
+                return self._verdict_on_batch(action)
+            return self._verdict_on_call(action)
+        except ChainUnavailableError as error:
+            if self._chain.head().number < self.newest:
+                raise  # It lags, so that it can try nothing.
+            self.waiting[action.id] = Untried(action.kind, action.key, str(error))
+            return Verdict.WAITS
 
     def too_large(self, action: Action) -> str | None:
         """Return why no block can carry a transaction, judged by its figures; None if one can."""
@@ -127,6 +153,11 @@ class Preflight:
         if reason is None:
             self._refused_since.pop(action.id, None)
             return Verdict.WELCOME
+        is_patient = self._now_ns() - action.sealed_ns < self._pause_lasts_ns
+        if reason.startswith(PAUSED) and is_patient:
+            self.waiting[action.id] = Paused(action.kind, action.key, reason)
+            self._refused_since.pop(action.id, None)
+            return Verdict.WAITS
         if reason.startswith(EARLY) or not self._has_lasted(action, reason):
             return Verdict.WAITS
         self._outbox.refused(action.id, reason, self._now_ns())
@@ -161,7 +192,9 @@ class Preflight:
             return Verdict.WAITS
         reason = self.too_large(action) or self._refusal_of(action, self.newest)
         self._tried_at[action.id] = head  # Only now: a node that lags has not tried it.
-        is_early = reason is not None and reason.startswith(EARLY_PAYOUT)
+        is_early = reason is not None and reason.startswith((EARLY_PAYOUT, PAUSED))
+        if reason is not None and reason.startswith(PAUSED):
+            self.waiting[action.id] = Paused(action.kind, action.key, reason)
         if reason is None or is_early:
             self._refused_since.pop(action.id, None)
         if reason is None:
@@ -180,7 +213,8 @@ class Preflight:
         return any(key.rpartition(":")[0] == place for _, _, key in out)
 
     def _refusal_of(self, action: Action, block: BlockTag = "latest") -> str | None:
-        return why_refused(self._chain, action.to, action.calldata, self._operator, block)
+        call = self._chain, action.to, action.calldata, self._operator
+        return why_refused(*call, action.gas_limit, block)
 
     def _has_lasted(self, action: Action, reason: str) -> bool:
         """A refusal has to last: a node can be behind, and a reorganisation can take back what pays

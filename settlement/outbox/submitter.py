@@ -54,6 +54,10 @@ class Policy(NamedTuple):
     """How long a trade waits at most for gas to become cheaper, half of it for company and half of
     it sealed; well below the contract's horizon."""
 
+    pause_lasts_ns: int = 6 * 3_600 * 10**9
+    """How long settlement waits at most for a token that is paused on chain before its trades are
+    busted: all others wait with them, so it is well below horizon and dead man's delay."""
+
 
 class HeadMismatch(NamedTuple):
     """The chain's batch head is one that the outbox does not know, or has left behind for good."""
@@ -108,7 +112,8 @@ class Submitter:
         self.is_dear = False
         """Whether gas was dear when something was last to be signed."""
         self._preflight = Preflight(
-            chain, outbox, signer.address, exchange, policy.bump_after_ns, now_ns
+            *(chain, outbox, signer.address, exchange),
+            *(policy.bump_after_ns, policy.pause_lasts_ns, now_ns),
         )
         self._reconciled = False
         self._followed: Block | None = None
@@ -121,7 +126,8 @@ class Submitter:
     def troubles(self) -> list[Trouble]:
         """Return what keeps transactions waiting now."""
         early = self._preflight.early
-        return [*([] if early is None else [early]), *self._unsent.values()]
+        waiting = self._preflight.waiting.values()
+        return [*([] if early is None else [early]), *waiting, *self._unsent.values()]
 
     @property
     def gas_ceiling(self) -> int:
@@ -205,7 +211,10 @@ class Submitter:
         lost = self._outbox.batch(known.batch.number + 1)
         assert lost is not None and lost.block_number is not None, "it was final"
         is_near = self._chain.head().number - lost.block_number < REORG_BLOCKS_MAX
-        return is_near and self._is_there(mined)
+        is_there = self._is_there(mined)
+        if is_there is None:
+            raise ChainUnavailableError(f"the node has no block {mined.block_number} yet")
+        return is_near and is_there
 
     # Follow what is out.
 
@@ -231,8 +240,10 @@ class Submitter:
         mined.sort(key=lambda action: action.block_number)
         moved = False
         # Where the newest block is still there all the older ones are.
-        while mined and not self._is_there(mined[-1]):
+        while mined and not (is_there := self._is_there(mined[-1])):
             lost = mined.pop()
+            if is_there is None:
+                continue  # It stays what it is until a node shows what is at its height.
             if self._outbox.action(lost.id).raw is None:  # It landed at a nonce given up.
                 self._outbox.unsigned(lost.id, "it is in no block any more", self._now_ns())
             else:
@@ -244,9 +255,11 @@ class Submitter:
             moved = self._deepen(action, head) or moved
         return moved
 
-    def _is_there(self, mined: Mined) -> bool:
+    def _is_there(self, mined: Mined) -> bool | None:
+        """Return whether its block is the one at that height; None if the node has none there: one
+        that lags shows nothing, least of all that what was final is lost."""
         block = self._chain.block(mined.block_number)
-        return block is not None and block.hash == mined.block_hash
+        return None if block is None else block.hash == mined.block_hash
 
     def _deepen(self, mined: Mined, head: Block) -> bool:
         """Is there enough on top of a block that is still there?"""
@@ -328,9 +341,8 @@ class Submitter:
         if receipt.gas_used >= action.gas_limit:
             return f"out of gas at {action.gas_limit}"
         for number in (receipt.block_number, receipt.block_number - 1):
-            reason = why_refused(
-                self._chain, action.to, action.calldata, self._signer.address, number
-            )
+            call = self._chain, action.to, action.calldata, self._signer.address
+            reason = why_refused(*call, action.gas_limit, number)
             if reason is not None:
                 return reason
         return "reverted, though the same call succeeds in its block and in the one before"
@@ -345,7 +357,7 @@ class Submitter:
         """
         room = self.policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
         sealed = self._outbox.names(ActionState.SEALED) if room > 0 else []
-        self._preflight.early = None
+        self._preflight.begin()
         if not sealed and not self.is_dear:
             return False
         tip, base_fee = self.policy.tip_wei, self._chain.base_fee()

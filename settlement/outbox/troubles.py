@@ -19,6 +19,28 @@ class Unsent(NamedTuple):
         return f"the node does not take {self.kind} {self.key}: {self.reason}"
 
 
+class Untried(NamedTuple):
+    """The node cannot say whether the contract would take it; it is asked again with every step."""
+
+    kind: ActionKind
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the node cannot try {self.kind} {self.key}: {self.reason}"
+
+
+class Paused(NamedTuple):
+    """Something of it is of a token that the contract's admin has paused: it waits for a while."""
+
+    kind: ActionKind
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key} waits for a token that is paused on chain: {self.reason}"
+
+
 class ClocksDiffer(NamedTuple):
     """A batch closes later than a block of now may carry it: it waits, for a block would refuse it.
 
@@ -32,6 +54,19 @@ class ClocksDiffer(NamedTuple):
         return (
             f"batch {self.batch} closes {self.ahead_seconds} s after the newest block: "
             "our clock is ahead of the chain's, or the chain stands still"
+        )
+
+
+class AheadOfTime(NamedTuple):
+    """The next trades bear a time that our clock has not reached: no batch may carry them yet."""
+
+    sequence: int
+    ahead_seconds: int
+
+    def __str__(self) -> str:
+        return (
+            f"the trades of command {self.sequence} are stamped {self.ahead_seconds} s ahead of "
+            "our clock, which was put back; they and all later ones wait for that time"
         )
 
 
@@ -50,4 +85,4 @@ class TooLarge(NamedTuple):
         )
 
 
-Trouble = Unsent | ClocksDiffer | TooLarge
+Trouble = Unsent | Untried | Paused | ClocksDiffer | AheadOfTime | TooLarge

@@ -11,10 +11,12 @@ from settlement.batches.encode import Bust, Header, SettledTrade, encode_batch
 from settlement.chain.chain import Chain
 from settlement.chain.reverts import why_refused
 from settlement.orders.catalog import Catalog
+from settlement.outbox.preflight import PAUSED
 
 
 class Verdict(NamedTuple):
-    """Which trades to bust, the oldest first; or why the batch is refused even without any."""
+    """Which trades to bust, the oldest first; or why the batch is refused even without any, or for
+    now."""
 
     busts: list[Bust]
     hopeless: str | None = None
@@ -30,8 +32,11 @@ class Quarantine:
         self._catalog = catalog
         self._block = 0
 
-    def examine(self, header: Header, trades: list[SettledTrade], block: int) -> Verdict:
-        """Return what has to go before the rest of ``trades`` settles under ``header``.
+    def examine(
+        self, header: Header, trades: list[SettledTrade], block: int, *, pause_lasts: bool
+    ) -> Verdict:
+        """Return what has to go before the rest of ``trades`` settles under ``header``; nothing
+        for a token that is paused, unless its pause is taken for lasting.
 
         Tried after ``block``: a node that has not got it would refuse what has been paid for since.
         Raises ``ChainUnavailableError``.
@@ -44,6 +49,8 @@ class Quarantine:
         good: list[SettledTrade] = []
         left = list(trades)
         while (reason := self._refusal(header, good + left)) is not None:
+            if reason.startswith(PAUSED) and not pause_lasts:
+                return Verdict([], reason)
             # Nothing of `good` alone is refused, all of `left` with it is: find the first that is.
             count = self._first_refused(header, good, left)
             reason = self._refusal(header, good + left[:count]) or reason
@@ -54,8 +61,9 @@ class Quarantine:
 
     def _refusal(self, header: Header, trades: list[SettledTrade]) -> str | None:
         numbers = {token.address: token.number for token in self._catalog.tokens}
-        calldata = encode_batch(header, trades, numbers).calldata
-        return why_refused(self._chain, self._exchange, calldata, self._operator, self._block)
+        batch = encode_batch(header, trades, numbers)
+        call = self._chain, self._exchange, batch.calldata, self._operator
+        return why_refused(*call, batch.gas_limit, self._block)
 
     def _first_refused(
         self, header: Header, good: list[SettledTrade], left: list[SettledTrade]

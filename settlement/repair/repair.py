@@ -72,8 +72,12 @@ class Repair:
         # no say in that.
         is_too_large = self._submitter.is_too_large(found.action_id)
         newest = self._submitter.newest
+        waited_ns = self._now_ns() - min((trade.time_ns for trade in trades), default=0)
+        pause_lasts = waited_ns >= self._submitter.policy.pause_lasts_ns
         self._verdict = (
-            Verdict([]) if is_too_large else self._quarantine.examine(header, trades, newest)
+            Verdict([])
+            if is_too_large
+            else self._quarantine.examine(header, trades, newest, pause_lasts=pause_lasts)
         )
         self._busts = self._verdict.busts
         # A batch that is refused though nothing in it is may be taken later: it is tried again.

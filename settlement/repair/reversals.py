@@ -4,7 +4,7 @@ The ledger is debited when a withdrawal is asked for; the contract pays later, o
 nobody has countersigned can never be paid: it is tried first, and given back at once if the token
 would not have it. Of one that was countersigned both signatures are public, so anybody may send it
 again while it lasts: it is given back only when its expiry has passed in a block that is final and
-no log says that it was paid.
+no log says that it was paid. One that was paid is remembered until no reorganisation reaches it.
 
 An exit takes from the vault what it finds, the money of a withdrawal on its way included. The
 command that books it names that withdrawal: what was taken of it is not given back, and if it is
@@ -21,10 +21,11 @@ from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from settlement.batches.builder import Payout
-from settlement.chain.chain import Chain
+from settlement.chain.chain import Chain, Log, Receipt
 from settlement.orders.withdrawals import OpenWithdrawal
 from settlement.outbox.actions import Action, ActionKind, ActionState
 from settlement.outbox.outbox import Outbox
+from settlement.outbox.submitter import REORG_BLOCKS_MAX
 from settlement.protocol.abi import abi_types
 from settlement.protocol.eip712 import keccak256
 from settlement.protocol.evidence import (
@@ -37,6 +38,9 @@ from settlement.protocol.evidence import (
 
 WITHDRAWN_TOPIC: Final = keccak256(b"Withdrawn(address,address,address,uint64,uint64)")
 TAKEN_BY_AN_EXIT: Final = "an exit has taken the money"
+NOT_FOLLOWED: Final = (ActionState.FAILED, ActionState.SEALED)
+"""Where no transaction of ours may land that the submitter has to look after."""
+
 MONEY_KINDS: Final = (Kind.WITHDRAW, Kind.DEPOSIT, Kind.EXIT_END)
 
 Holding = tuple[bytes, bytes]
@@ -88,21 +92,28 @@ class Returns:
         deploy_block: int,
         confirmations: int,
         trial: Trial,
+        newest: Callable[[], int],
+        now_ns: Callable[[], int],
     ) -> None:
+        """``newest`` is the highest block that any node has shown."""
         self._chain = chain
         self._outbox = outbox
         self._exchange = exchange
         self._deploy_block = deploy_block
         self._confirmations = confirmations
         self._trial = trial
+        self._newest = newest
+        self._now_ns = now_ns
         self._open: dict[int, OpenWithdrawal] = {}
         self._by_holding: dict[Holding, dict[int, OpenWithdrawal]] = {}
         self._done: set[int] = set()
         """Given back, or charged for once more."""
         self._lost: dict[int, str] = {}
         """Can never be paid, and why."""
-        self._paid: set[int] = set()
-        """Seen in a final block."""
+        self._paid: dict[int, int] = {}
+        """Seen in a final block, and in which."""
+        self._firm: set[int] = set()
+        """Paid in a block that no reorganisation reaches."""
 
     # Follow the journal.
 
@@ -147,7 +158,8 @@ class Returns:
     def _end(self, sequence: int) -> None:
         withdrawal = self._open.pop(sequence, None)
         self._lost.pop(sequence, None)
-        self._paid.discard(sequence)
+        self._paid.pop(sequence, None)
+        self._firm.discard(sequence)
         if withdrawal is None:
             return
         holding = withdrawal.account, withdrawal.token
@@ -163,8 +175,9 @@ class Returns:
 
     def unpaid(self, account: bytes, token: bytes) -> OpenWithdrawal | None:
         """Return the newest withdrawal of ``account`` that may still have to be paid."""
-        found = self._by_holding.get((account, token))
-        return None if found is None else found[max(found)]
+        found = self._by_holding.get((account, token), {})
+        unpaid = [sequence for sequence in found if sequence not in self._paid]
+        return found[max(unpaid)] if unpaid else None
 
     def taken(self, sequence: int) -> int:
         """Return the pips of an open withdrawal that an exit has taken."""
@@ -194,10 +207,10 @@ class Returns:
         """Return what was paid though an exit had taken it."""
         self._forget_paid()
         found = [self._open[sequence] for sequence in sorted(self._paid.copy())]
-        return [LatePayment(w.sequence, w.account, w.token, w.taken) for w in found]
+        return [LatePayment(w.sequence, w.account, w.token, w.taken) for w in found if w.taken]
 
     def _forget_paid(self) -> None:
-        for sequence in self._paid.copy():
+        for sequence in self._firm.copy():
             if not self.taken(sequence):
                 self._end(sequence)
 
@@ -219,13 +232,22 @@ class Returns:
     def look(self) -> None:
         """Ask outbox and chain what has become of them. Raises ``ChainUnavailableError``."""
         refused = []
+        firm = self._newest() - REORG_BLOCKS_MAX
         for sequence in list(self._open):
+            paid_in = self._paid.get(sequence)
+            if sequence in self._lost or (paid_in is not None and paid_in > firm):
+                continue
             action = self._outbox.find(ActionKind.WITHDRAWAL, str(sequence))
-            if action is None or sequence in self._lost or sequence in self._paid:
+            if action is None:
                 continue
             if action.state is ActionState.FINAL:
-                self._paid.add(sequence)
-            elif action.state is ActionState.FAILED:
+                assert action.block_number is not None, "it is in a block"
+                self._paid[sequence] = action.block_number
+                if action.block_number <= firm:
+                    self._firm.add(sequence)
+                continue
+            self._paid.pop(sequence, None)  # A reorganisation has taken it back.
+            if action.state is ActionState.FAILED:
                 refused.append(action)
         if not refused:
             return
@@ -236,17 +258,46 @@ class Returns:
             withdrawal = withdrawal_of(action)
             if final.timestamp <= withdrawal.expiry:
                 continue
-            if self.is_paid(action.id, withdrawal, final.number):  # Somebody else sent it.
-                self._paid.add(int(action.key))
-            else:
+            if not self.is_paid(action, final.number):
                 self._lost[int(action.key)] = action.error or ""
 
-    def is_paid(self, action_id: int, withdrawal: "Withdrawal", block: int) -> bool:
-        """Return whether a log up to ``block`` says that it was paid, whoever sent it."""
+    def is_paid(self, action: Action, block: int) -> bool:
+        """Return whether a log up to final ``block`` says that it was paid, whoever sent it.
+
+        Where somebody else did it is written down, so that the chain is asked no more.
+        """
+        payment = self._payment(action, block) if self._is_public(action) else None
+        if payment is not None and action.state in NOT_FOLLOWED:
+            self._paid_by_another(action, payment, block)
+        return payment is not None
+
+    def _is_public(self, action: Action) -> bool:
+        """Return whether our signature was ever sent: whoever has it may be the one who pays."""
+        # At a nonce that was given up too: what is to be sent anew is SEALED again.
+        is_new = action.state is ActionState.SEALED
+        return not is_new or bool(self._outbox.tx_hashes(action, is_present=False))
+
+    def _payment(self, action: Action, block: int) -> Log | None:
+        withdrawal = withdrawal_of(action)
         parties = [bytes(12) + withdrawal.account, bytes(12) + withdrawal.token]
-        first = max(self._deploy_block, self._outbox.block_before(action_id))
+        first = max(self._deploy_block, self._outbox.block_before(action.id))
         logs = self._chain.logs([self._exchange], [WITHDRAWN_TOPIC, *parties], first, block)
-        return any(int.from_bytes(log.payload[-32:], "big") == withdrawal.nonce for log in logs)
+        nonce = withdrawal.nonce
+        return next((g for g in logs if int.from_bytes(g.payload[-32:], "big") == nonce), None)
+
+    def _paid_by_another(self, action: Action, payment: Log, block: int) -> None:
+        """From here on the submitter looks after it, as if it were ours.
+
+        In the later block of the two, if ours was refused in one: when that is lost ours has to be
+        sent again, for the next nonces wait for it.
+        """
+        at = payment.tx_hash, payment.block_number, payment.block_hash
+        ours = action.mined_hash, action.block_number, action.block_hash
+        if ours[0] is not None and ours[1] is not None and ours[2] is not None:
+            at = max(at, (ours[0], ours[1], ours[2]), key=lambda place: place[1])
+        if at[1] <= block:
+            receipt = Receipt(*at, True, action.gas_used or 0, 0, None)
+            self._outbox.mined(action.id, receipt, self._now_ns())
 
 
 class Withdrawal(NamedTuple):

@@ -106,6 +106,14 @@ class CancelRequested(NamedTuple):
     ready_at: int
 
 
+class PauseSet(NamedTuple):
+    """The contract's admin has paused a token, or no longer does."""
+
+    at: LogId
+    token: bytes
+    is_paused: bool
+
+
 class Transferred(NamedTuple):
     """A transfer to a watched address or away from it; ``raw_amount`` in raw units of ``token``.
 
@@ -128,6 +136,7 @@ Value = (
     | KeyGranted
     | KeyRevoked
     | CancelRequested
+    | PauseSet
     | Transferred
 )
 
@@ -152,6 +161,9 @@ class Poll(NamedTuple):
     head: int
     is_caught_up: bool
     """Whether nothing that is deep enough was left for the next poll."""
+
+    head_s: int = 0
+    """The time of the newest block (unix seconds)."""
 
 
 class Event(NamedTuple):
@@ -209,6 +221,7 @@ KEY_GRANTED: Final = Event(
 )
 KEY_REVOKED: Final = Event("KeyRevoked(address,address,uint64)", (0, 1))
 CANCEL_REQUESTED: Final = Event("CancelRequested(address,uint16,bool,uint64,uint64)", (0,))
+TOKEN_PAUSE_SET: Final = Event("TokenPauseSet(address,bool)", (0,))
 TRANSFER: Final = Event("Transfer(address,address,uint256)", (0, 1))
 
 UNJOURNALED_EVENTS: Final = (KEY_GRANTED, KEY_REVOKED, CANCEL_REQUESTED)
@@ -220,6 +233,7 @@ EXCHANGE_EVENTS: Final = (
     EXIT_CANCELLED,
     EXIT_FINISHED,
     *UNJOURNALED_EVENTS,
+    TOKEN_PAUSE_SET,
 )
 
 
@@ -305,7 +319,7 @@ class Watcher:
             for value in seen.values
             if _is_of(value, receivers)
         ]
-        return self._poll_of(shown, first, head, head)
+        return self._poll_of(shown, first, head, head)._replace(head_s=newest.timestamp)
 
     def done(self, poll: Poll) -> None:
         """Everything confirmed in ``poll`` is in the journal: show it again only if its block
@@ -395,7 +409,7 @@ class Watcher:
                     raise ChainUnavailableError(f"the node has no block {number}")
                 times[number] = block.timestamp
         shown = [(value, times.get(value.at.block_number, 0)) for value in paid]
-        return self._poll_of(shown, first, last, newest.number)
+        return self._poll_of(shown, first, last, newest.number)._replace(head_s=newest.timestamp)
 
     def history(self) -> list[KeyGranted | KeyRevoked | CancelRequested]:
         """Return what happened to keys and lanes before the cursor, for a start to build on."""
@@ -479,6 +493,8 @@ def value_of(log: Log) -> Value | None:
             return KeyGranted(at, grant)
         case _ if event is KEY_REVOKED:
             return KeyRevoked(at, first, second, numbers[2])
+        case _ if event is TOKEN_PAUSE_SET:
+            return PauseSet(at, first, bool(numbers[1]))
         case _:
             assert event is TRANSFER, "every event has its value"
             return Transferred(at, log.address, first, second, numbers[2])

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from engine.types import Side
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.trading.budgets import Budgets
+from gateway.trading.sessions import SESSION_SECONDS
 from gateway.views.market_data import NewTrades, Trade
 from tests.api.rig import House, Served, Wallet, ask, hear, served
 
@@ -74,6 +75,52 @@ def test_a_book_kept_from_snapshot_and_diffs_equals_the_engines_book() -> None:
             engine = up.house.exchange.engine
             assert sorted(book.sides["asks"].items()) == engine.depth(0, 1, 100)
             assert sorted(book.sides["bids"].items(), reverse=True) == engine.depth(0, 0, 100)
+
+    run(story)
+
+
+def test_found_a_subscription_outlived_the_session_that_it_was_made_in() -> None:
+    async def story(up: Served) -> None:
+        maker, clock = up.house.maker, up.house.clock
+
+        def token() -> str:
+            return up.house.services.sessions.issue(maker.address)[0]
+
+        async def sell(ticks: int) -> None:
+            expiry = clock.ns // 10**9 + 3600
+            assert (await up.place(maker.order("sell", 50, ticks, expiry=expiry))).is_success
+
+        async with up.stream() as stream:
+            await ask(stream, op="login", id=1, token=token())
+            for number, channel in enumerate(("orders", "balances", "trades:TOKEN-USD")):
+                await ask(stream, op="subscribe", id=number, channel=channel)
+                await hear(stream)
+            clock.ns += (SESSION_SECONDS - 1) * 10**9
+            await sell(2_000)
+            kinds = [(await hear(stream))["type"] for _ in range(3)]
+            assert kinds == ["accepted", "rested", "update"]
+
+            clock.ns += 10**9
+            await sell(2_001)
+            ended = [await hear(stream) for _ in range(2)]
+            assert [(f["channel"], f["type"]) for f in ended] == [
+                ("orders", "ended"),
+                ("balances", "ended"),
+            ]
+            assert {f["error"]["outcome"] for f in ended} == {"NOT_AUTHENTICATED"}
+            assert up.house.services.channels.subscription_count == 1, (
+                "what is everybody's is heard on"
+            )
+
+            await ask(stream, op="login", id=2, token=token())
+            await ask(stream, op="subscribe", id=3, channel="orders")
+            assert (await hear(stream))["type"] == "snapshot"
+            # A later login of the same account carries on what is heard.
+            clock.ns += (SESSION_SECONDS - 1) * 10**9
+            await ask(stream, op="login", id=4, token=token())
+            clock.ns += 10**9
+            await sell(2_002)
+            assert (await hear(stream))["type"] == "accepted"
 
     run(story)
 

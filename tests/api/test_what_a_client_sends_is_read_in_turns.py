@@ -10,10 +10,13 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
-from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, SMALL_FRAMES_MAX
-from gateway.http.portions import PORTION_BYTES, Portions
-from tests.api.rig import OPERATOR, House, Served, served
+from gateway.api.v1.stream.connection import REFUSALS_FREE
+from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, SMALL_FRAMES_MAX, DoorBounds
+from gateway.http.portions import PORTION_BYTES, PORTIONS_A_TURN, Portions, Turns
+from gateway.trading.budgets import Budgets
+from tests.api.rig import OPERATOR, House, Served, ask, hear, served
 
 HEAD = b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = (
@@ -197,7 +200,7 @@ def test_portions_come_one_a_turn_and_only_to_who_is_ready() -> None:
         taken: list[bytes] = []
         asked: list[bool] = []
         ready = [False]
-        portions = Portions(Open(), taken.append, lambda: ready[0], asked.append)
+        portions = Portions(Open(), (Turns(), ""), taken.append, lambda: ready[0], asked.append)
         portions.arrived(b"a")
         await asyncio.sleep(0)
         assert not taken and asked == [False], "it waits, and the kernel is asked for no more"
@@ -207,5 +210,143 @@ def test_portions_come_one_a_turn_and_only_to_who_is_ready() -> None:
         assert [len(each) for each in taken] == [PORTION_BYTES]
         await asyncio.sleep(0)
         assert [len(each) for each in taken] == [PORTION_BYTES, 1] and asked[-1] is True
+
+    asyncio.run(story())
+
+
+def test_found_a_network_with_many_connections_had_as_many_turns() -> None:
+    async def story() -> None:
+        turns, taken = Turns(), list[str]()
+
+        def of(network: str) -> Portions:
+            portions = Portions(
+                Open(),
+                (turns, network),
+                lambda _: taken.append(network),
+                lambda: True,
+                lambda _: None,
+            )
+            portions.arrived(bytes(3 * PORTION_BYTES))
+            return portions
+
+        many = [of("many") for _ in range(100)]
+        few = of("few")
+        for turn in range(1, 4):
+            await asyncio.sleep(0)
+            assert taken.count("few") == turn
+            assert taken.count("many") == turn * PORTIONS_A_TURN
+        assert not few.waiting
+        for portions in many:
+            portions.arrived(b"little")
+        assert taken.count("many") == 3 * PORTIONS_A_TURN, "little waits where much waits"
+        while any(each.waiting for each in many):
+            await asyncio.sleep(0)
+        assert taken.count("many") >= 300, "whoever waits comes to its turn"
+
+    asyncio.run(story())
+
+
+def test_little_is_read_at_once_but_not_of_everybody_in_a_network() -> None:
+    async def story() -> None:
+        turns, taken = Turns(), list[bytes]()
+        for _ in range(10):
+            Portions(Open(), (turns, "one"), taken.append, lambda: True, lambda _: None).arrived(
+                b"little"
+            )
+        assert len(taken) == PORTIONS_A_TURN
+        while len(taken) < 10:
+            await asyncio.sleep(0)
+
+    asyncio.run(story())
+
+
+def test_a_portion_begins_one_request() -> None:
+    async def story() -> None:
+        taken: list[bytes] = []
+        portions = Portions(
+            Open(), (Turns(), ""), taken.append, lambda: True, lambda _: None, ends=b"\r\n\r\n"
+        )
+        one, body = b"GET / HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n{}"
+        portions.arrived(one)
+        portions.arrived(body)
+        assert taken == [one, body]
+        portions.arrived(3 * one)
+        while portions.waiting:
+            await asyncio.sleep(0)
+        assert taken[2:] == [one] * 3
+
+    asyncio.run(story())
+
+
+REFUSED = Budgets(10, 10, 10, 10, 10, 10)
+
+
+def test_found_frames_beyond_the_budget_were_refused_without_end() -> None:
+    async def story() -> None:
+        async with served(House(REFUSED)) as up, up.stream() as socket, up.stream() as other:
+            for number in range(20):
+                await socket.send(f'{{"op":"ping","id":{number}}}')
+            heard = [await hear(socket) for _ in range(8 + REFUSALS_FREE + 1)]
+            assert ["result" in each for each in heard] == [True] * 8 + [False] * 3
+            assert "error" in await ask(other, op="ping"), "another is answered meanwhile"
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(socket.recv(), 0.2)
+            up.house.clock.ns += 10 * 10**9
+            assert "result" in await hear(socket), "read on when there is room"
+
+    asyncio.run(story())
+
+
+def test_whom_no_refusal_stops_is_closed() -> None:
+    async def story() -> None:
+        async with served(House(REFUSED)) as up, up.stream() as socket:
+            for _ in range(50):
+                await socket.send('{"op":"ping"}')
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await asyncio.wait_for(socket.recv(), 30)
+            assert socket.close_code == 1008
+
+    asyncio.run(story())
+
+
+def test_behind_a_429_a_connection_is_not_read_and_keeps_its_place() -> None:
+    async def story() -> None:
+        door = DoorBounds(per_network_max=1, refused_seconds=0.1)
+        async with served(House(REFUSED), door) as up:
+            reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+            writer.write(b"GET /v1/config HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+            heard = b""
+            while b"RATE_LIMITED" not in heard:
+                heard += await reader.read(65_536)
+            assert b"connection: close" in heard.lower()
+            writer.close()
+            assert await status(up, "/v1/config") == 503, "its place is not free"
+            while (answer := await status(up, "/v1/config")) == 503:
+                pass
+            assert answer == 429
+            assert heard.count(b"HTTP/1.1 429") == 1 and b"HTTP/1.1 200" in heard
+
+    async def status(up: Served, path: str) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n"), 30)
+        writer.close()
+        return int(head.split()[1])
+
+    asyncio.run(story())
+
+
+def test_probes_have_a_budget_of_their_own() -> None:
+    async def story() -> None:
+        budgets = REFUSED._replace(probes_per_address=3)
+        async with served(House(budgets)) as up:
+            paths = ("/healthz", "/readyz", "/version", "/healthz", "/v1/config")
+            seen = [(await up.http.get(path)).status_code for path in paths]
+            assert seen == [200, 200, 200, 429, 200]
+        async with served(House(budgets)) as up:
+            seen = [(await up.http.get("/v1/config")).status_code for _ in range(11)]
+            assert seen == [200] * 10 + [429]
+            assert (await up.http.get("/healthz")).status_code == 200, "alive all the same"
 
     asyncio.run(story())

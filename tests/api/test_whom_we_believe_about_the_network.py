@@ -1,6 +1,7 @@
 """What the process believes about its own place on the network: whose addresses, which URL."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,10 @@ def test_found_checkout_links_led_to_every_address(host: str) -> None:
     ],
 )
 def test_wrong_options_are_refused_before_anything_starts(option: list[str], word: str) -> None:
-    answer = CliRunner().invoke(app, ["run", *option], env={"COLUMNS": "200"})
+    # Told before the port is tried: another that is taken would not be what is wrong.
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        answer = CliRunner().invoke(app, ["run", *option, "--port", port], env={"COLUMNS": "200"})
     assert answer.exit_code == 2
     assert word in answer.output
 

@@ -43,7 +43,7 @@ from settlement.protocol.evidence import (
     TokenListing,
     encode,
 )
-from settlement.settler import open_settler
+from settlement.settler import Settler, open_settler
 from settlement.watching.deposits import DepositBook
 from settlement.watching.watcher import Deposited, Watcher
 
@@ -117,7 +117,19 @@ class Road:
         self.catalog = Catalog()
         self.book = DepositBook(self.catalog)
         self.admission = Admission(self.catalog, KeyBook())
-        self.settler = open_settler(
+        self.settler = self.new_settler(chain)
+        self.sealer = self.settler.sealer
+        self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
+        self.watcher.watch_token(self.usd)
+        self.watcher.watch_token(self.token)
+        self.consumers = (self.catalog, self.book, self.admission, *self.settler.consumers)
+        for committed in self.sequencer.recover():
+            for consumer in self.consumers:
+                consumer.consume(committed)
+
+    def new_settler(self, chain: Chain) -> Settler:
+        """Return a settler that has seen nothing of the journal yet."""
+        return open_settler(
             chain,
             self.outbox,
             self.catalog,
@@ -127,14 +139,6 @@ class Road:
             Policy(confirmations=self.confirmations),
             self.clock,
         )
-        self.sealer = self.settler.sealer
-        self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
-        self.watcher.watch_token(self.usd)
-        self.watcher.watch_token(self.token)
-        self.consumers = (self.catalog, self.book, self.admission, *self.settler.consumers)
-        for committed in self.sequencer.recover():
-            for consumer in self.consumers:
-                consumer.consume(committed)
 
     @property
     def engine(self) -> Engine:

@@ -14,7 +14,8 @@ from settlement.audit.reconcile import Reconciler
 from settlement.chain.chain import Chain, ChainUnavailableError, node_at
 from settlement.chain.dev.devchain import start_devchain
 from settlement.chain.quorum import QuorumChain
-from tests.chain.conftest import Clock
+from settlement.outbox.actions import ActionState
+from tests.chain.conftest import Clock, until
 from tests.chain.road import Road
 
 SILENCE_SECONDS = 1
@@ -123,7 +124,8 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         judge = Reconciler(
             chain,
             road.outbox,
-            road.settler,
+            road.settler.sealer,
+            road.settler.returns,
             road.catalog,
             road.deployment,
             lambda: road.engine,
@@ -134,5 +136,10 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         assert judge.compare(judge.cut(), final) == judge.compare(judge.cut(), final) == []
         assert judge.block == final
         assert chain.base_fee() > 0
+        road.reopen(chain)
+        road.trade(1)
+        road.settler.seal_now()
+        until(lambda: not road.settler.step())
+        assert [state.state for state in road.settler.batches(9)] == [ActionState.FINAL], "sent"
         over.set()
         road.close()

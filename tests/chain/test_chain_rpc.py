@@ -198,3 +198,61 @@ def test_an_answer_that_is_none_is_as_if_nobody_had_answered(answer: Any):
     for question in questions:
         with pytest.raises(ChainUnavailableError):
             question()
+
+
+class Answering(JSONBaseProvider):
+    """A node that answers every question with one error."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__()
+        self.error = error
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        return cast(RPCResponse, {"jsonrpc": "2.0", "id": 1, "error": self.error})
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "data", "output"),
+    [
+        (3, "execution reverted", "0xdead", "dead"),
+        (-32000, "execution reverted", None, ""),
+        (-32000, "out of gas", None, ""),
+        (-32000, "invalid opcode: INVALID", None, ""),
+        (-32000, "invalid jump destination", None, ""),
+        (-32000, "err: intrinsic gas too low: have 100, want 21000 (supplied gas 100)", None, ""),
+        (-32603, "EVM error OutOfGas", None, ""),
+        (-32603, "EVM error InvalidFEOpcode", None, ""),
+        (-32603, "EVM error InvalidJump", None, ""),
+        (-32000, "intrinsic gas too high -- CallGasCostMoreThanGasLimit", None, ""),
+        (-32015, "VM execution error.", "Bad instruction fe", ""),
+        (-32015, "VM execution error.", "Reverted 0xdead", "dead"),
+        (-32000, "Message.gas cannot be negative: Got: -20744", None, ""),
+    ],
+)
+def test_what_the_evm_ends_is_a_refusal_in_every_nodes_words(
+    code: int, message: str, data: str | None, output: str
+):
+    error = {"code": code, "message": message} | ({} if data is None else {"data": data})
+    with pytest.raises(CallRevertedError) as refused:
+        RpcChain(Web3(Answering(error))).call(b"\x01" * 20, b"", gas=100)
+    assert refused.value.output == bytes.fromhex(output)
+    assert refused.value.reason.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (-32000, "header not found"),
+        (-32000, "missing trie node 1f2e (path )"),
+        (-32000, "execution aborted (timeout = 5s)"),
+        (-32001, "block not found: 0x10"),
+        (-32005, "daily request count exceeded, request rate limited"),
+        (429, "Your app has exceeded its compute units per second capacity"),
+        (-32603, "Internal error"),
+        (-32603, "failed to get account for 0x01: error sending request for url"),
+    ],
+)
+def test_what_ails_a_node_is_no_refusal(code: int, message: str):
+    chain = RpcChain(Web3(Answering({"code": code, "message": message})))
+    with pytest.raises(ChainUnavailableError):
+        chain.call(b"\x01" * 20, b"")

@@ -47,7 +47,12 @@ class Mixed:
         return self._chain.block(self.behind_at)  # type: ignore[no-any-return]
 
     def call(
-        self, to: bytes, calldata: bytes, block: BlockTag = "latest", sender: bytes = bytes(20)
+        self,
+        to: bytes,
+        calldata: bytes,
+        block: BlockTag = "latest",
+        sender: bytes = bytes(20),
+        gas: int | None = None,
     ) -> bytes:
         if self.behind_at is not None and block == "latest":
             block = self.behind_at
@@ -55,7 +60,7 @@ class Mixed:
             block = self.calls_at
         if self.behind_at is not None and isinstance(block, int) and block > self.behind_at:
             raise ChainUnavailableError("header not found")
-        return self._chain.call(to, calldata, block, sender)  # type: ignore[no-any-return]
+        return self._chain.call(to, calldata, block, sender, gas)  # type: ignore[no-any-return]
 
 
 @pytest.fixture

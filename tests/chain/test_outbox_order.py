@@ -88,6 +88,17 @@ def test_an_action_keeps_its_content_and_all_its_hashes(outbox: Outbox):
     assert outbox.action(action_id).block_number is None, "a reorganisation takes it all back"
 
 
+def test_what_nodes_say_of_gas_is_added_up_however_much_it_is(outbox: Outbox):
+    """Each fits its column; SQLite's own sum of two of them does not."""
+    for number in range(2):
+        action_id = outbox.enqueue(SWEEP._replace(key=str(number)), 1)
+        outbox.signed(action_id, number, b"raw", bytes([number]) * 32, 100, 10, 2)
+        outbox.broadcast(action_id, 3)
+        mined = receipt(bytes([number]) * 32)._replace(gas_used=2**63 - 1)
+        outbox.mined(action_id, mined, 6)
+    assert outbox.totals()[1] == 2**64 - 2
+
+
 def test_a_nonce_that_was_lost_takes_its_hashes_along(outbox: Outbox):
     action_id = outbox.enqueue(SWEEP, 1)
     outbox.signed(action_id, 4, b"raw1", b"\xa1" * 32, 100, 10, 2)

@@ -11,13 +11,15 @@ from typer.testing import CliRunner
 from engine.commands import COMMAND, Kind, command
 from engine.journal import DirectoryReader, DirectoryStorage, Journal
 from engine.journal.reader import Reader, limits_of
-from engine.types import Side
+from engine.types import MoneyFlag, Side
 from gateway.cli.main import app
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.chain.dev.devchain import DevChain
+from settlement.protocol.evidence import TradeBusted, WithdrawalReturned, encode
 from tests.chain.conftest import Clock
-from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, CAROL, LANE, Road
+from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, CAROL, DELAYS, LANE, NS, Road
 from tests.chain.test_audit import Log, live
+from tests.chain.test_refused_batches import settle
 
 RECORDS_TRIED = 12
 
@@ -168,6 +170,43 @@ def test_the_end_that_no_batch_covers_is_unproven_and_acknowledgements_prove_it(
 
     code, output = judged("cancelled", [*log, (cancel, b"")], words)
     assert code == 0 and "The last 4 are unproven" in output, "nobody signs a cancel"
+
+
+def test_busts_are_named_with_their_reasons_and_one_of_no_trade_is_wrong(
+    road: Road, clock: Clock, tmp_path: Path
+):
+    """Found: what the operator logs without anybody's signature passed for honest."""
+    trade = road.trade(90)
+    clock.ahead_ns += (DELAYS.horizon + 1_500) * NS
+    assert settle(road, clock) == [trade]
+
+    code, output = verify(road, road.directory / "journal")
+    assert code == 0, output
+    assert "trades busted for reasons that are the operator's word: 1" in output
+    assert f"busted: trade {trade} by command" in output and "expired before a batch" in output
+    assert "who wanted these commands: 1 LIST_MARKET, 4 CANCEL, 4 CLOCK, 1 BUST" in output
+
+    log = [
+        (frame.command, frame.attachment)
+        for committed in road.history()
+        for frame in committed.entries
+    ]
+    alice, carol = road.account(ALICE.address), road.account(CAROL.address)
+    taken = command(Kind.BUST, flags=MoneyFlag.ALWAYS, account=alice, fee_cap_ppm=carol)
+    taken["price_ticks"], taken["amount"] = 1, 10**6
+    minted = command(Kind.DEPOSIT, account=alice, amount=10**15)
+    for name, row, evidence, words in (
+        ("bust", taken, TradeBusted(777, "because"), "it busts trade 777, which never was"),
+        ("return", minted, WithdrawalReturned(12_345, "never was"), "which is no open withdrawal"),
+    ):
+        forged = written(
+            DirectoryReader(road.directory / "journal"),
+            tmp_path / name,
+            [*log, (row, encode(evidence))],
+        )
+        code, output = verify(road, forged)
+        assert code == 1 and f"WRONG: command {len(log) + 1}: it" in output, output
+        assert words in output, output
 
 
 def test_a_forged_word_is_no_word(road: Road, tmp_path: Path):

@@ -172,6 +172,54 @@ def test_a_url_that_can_never_work_is_known_at_once(url):
     assert not HttpEgress().refusal("https://shop.example/hook")
 
 
+@pytest.mark.parametrize("name", ["xn--fa-hia.de", "xn--strae-oqa.de", "xn--nxasmm1c.com"])
+def test_found_an_internationalised_name_was_looked_up_as_another(name):
+    """Read as a word and written again by older tables, xn--fa-hia.de became fass.de: somebody
+    else's. The name goes out as it came."""
+    asked = []
+
+    def lookup(host, port):
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    with receiving() as shop:
+        port = shop.url.rpartition(":")[2]
+        egress = HttpEgress(loopback_allowed=True, lookup=lookup)
+        url = f"http://{name}:{port}/hook"
+        assert not egress.refusal(url)
+        assert asyncio.run(egress.post(url, {}, b"{}")).status == 200
+        assert shop.seen[0][1]["Host"] == f"{name}:{port}"
+    assert asked == [name]
+
+
+def test_the_certificate_is_asked_for_by_the_name_that_was_looked_up():
+    greetings = []
+
+    async def greeted(reader, writer):
+        greetings.append(await reader.read(2000))
+        writer.close()
+
+    async def play():
+        server = await asyncio.start_server(greeted, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        egress = HttpEgress(loopback_allowed=True, lookup=lambda host, port: ["127.0.0.1"])
+        await egress.post(f"https://xn--fa-hia.example:{port}/", {}, b"{}")
+        server.close()
+
+    asyncio.run(play())
+    assert b"xn--fa-hia.example" in greetings[0]
+
+
+@pytest.mark.parametrize(
+    "host", ["xn--", "xn--.de", "shop.xn--", "xn--999999999", "a..b", ".", "a" * 64, "a." * 127]
+)
+def test_found_a_host_that_is_no_name_was_a_fault_of_ours(host):
+    url = f"https://{host}/"
+    assert HttpEgress().refusal(url)
+    answer = posted(url, loopback_allowed=False)
+    assert answer.status == 0 and answer.error
+
+
 def test_a_closed_port_is_a_failed_attempt():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -65,6 +65,14 @@ def test_found_a_mistyped_wallet_made_a_store(client):
         assert answer.status_code == status, answer.text
 
 
+def test_found_a_webhook_to_half_a_name_was_a_fault_of_ours(client):
+    for url, status in (("https://xn--/", 422), ("https://xn--fa-hia.de/hook", 201)):
+        body = {**NEW_STORE, "webhook_url": url}
+        answer = client.post("/v1/stores", json=body, headers=bearer(OPERATOR_TOKEN))
+        assert answer.status_code == status, answer.text
+        assert status == 201 or answer.json()["outcome"] == "BAD_WEBHOOK_URL"
+
+
 def test_a_store_is_made_approved_and_read(client, world, shop):
     store_id, headers = shop
     store = client.get(f"/v1/stores/{store_id}", headers=headers).json()

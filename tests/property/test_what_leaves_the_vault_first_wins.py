@@ -21,6 +21,7 @@ from settlement.chain.chain import Block, Log
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.outbox.outbox import Outbox
+from settlement.outbox.submitter import REORG_BLOCKS_MAX
 from settlement.protocol.evidence import (
     ZERO_REF,
     AccountOpened,
@@ -78,10 +79,25 @@ class Desk:
         self.sealed, self.state = sealed, None
 
     def find(self, kind, key):
-        return self.sealed._replace(key=key, state=self.state) if self.state else None
+        if not self.state:
+            return None
+        return self.sealed._replace(key=key, state=self.state, block_number=1)
+
+    def mined(self, action_id, receipt, now_ns):
+        self.state = ActionState.FINAL
 
     def block_before(self, action_id):
         return 0
+
+
+def returns_of(chain, outbox):
+    """Return the consumer that is tested; every block is as deep as can be."""
+    return Returns(
+        *(chain, outbox, DOMAIN.contract, 0, 1),
+        trial=lambda _: None,
+        newest=lambda: REORG_BLOCKS_MAX + 1,
+        now_ns=lambda: START * NS,
+    )
 
 
 class World:
@@ -92,7 +108,7 @@ class World:
         self.vault, self.desk = Vault(), Desk(sealed)
         self.engine = Engine(Limits(tokens=1, markets=1, accounts=1, orders=1, ladder_ticks=64))
         self.catalog = Catalog()
-        self.returns = Returns(self.vault, self.desk, DOMAIN.contract, 0, 1, lambda _: None)
+        self.returns = returns_of(self.vault, self.desk)
         self.commit(command(Kind.LIST_TOKEN), TokenListing("USD", USD, 8, 1))
         self.commit(command(Kind.OPEN_ACCOUNT), AccountOpened(ALICE.address))
         self.deposit(HAS)
@@ -171,7 +187,7 @@ class World:
 def sealed(tmp_path_factory):
     """Return a countersigned payout as an outbox keeps it."""
     outbox = Outbox(tmp_path_factory.mktemp("outbox") / "settlement.sqlite")
-    returns = Returns(Vault(), outbox, DOMAIN.contract, 0, 1, lambda _: None)
+    returns = returns_of(Vault(), outbox)
     sealer = Sealer(outbox, Catalog(), DOMAIN, OPERATOR, Sealing(0), returns)
     row = command(Kind.WITHDRAW, amount=1)
     row["sequence"] = 1

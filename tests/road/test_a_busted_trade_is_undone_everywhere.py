@@ -63,7 +63,7 @@ def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -
     settings = settings._replace(batch_age_ns=HOUR_NS)
 
     async def first() -> dict[str, Any]:
-        async with Stack(settings, clock) as stack:
+        async with Stack(settings, clock, clock) as stack:
             seller, buyer = (
                 Wallet(dev_secret(who), stack.chain, stack.exchange.domain)
                 for who in (MAKER_ONE, MAKER_TWO)
@@ -94,7 +94,7 @@ def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -
             return views(stack, buyer)
 
     async def second() -> dict[str, Any]:
-        async with Stack(settings, clock) as stack:
+        async with Stack(settings, clock, clock) as stack:
             buyer = Wallet(dev_secret(MAKER_TWO), stack.chain, stack.exchange.domain)
             return views(stack, buyer)
 

@@ -49,7 +49,12 @@ def house_on(storage, outbox, snapshots=None):
         channels = Channels()
         matched = TradeState("matched")
         # It asks the chain only when told to look.
-        returns = Returns(None, outbox, DOMAIN.contract, 0, 1, lambda _: None)
+        returns = Returns(
+            *(None, outbox, DOMAIN.contract, 0, 1),
+            trial=lambda _: None,
+            newest=lambda: 0,
+            now_ns=lambda: house.now_ns,
+        )
         return (
             DepositBook(house.catalog),
             Sealer(outbox, house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), returns),

@@ -18,6 +18,7 @@ from settlement.watching.watcher import (
     KeyGranted,
     KeyRevoked,
     LogId,
+    PauseSet,
     Poll,
     Sighting,
     Transferred,
@@ -37,6 +38,7 @@ class ShownChain:
         self.depth = DEPTH
         self.cursor = 0
         self.down = False
+        self.cannot_settle = False
         self.steps = 0
         self.returns = []
         self.troubles = ()
@@ -66,6 +68,8 @@ class ShownChain:
 
     def step(self):
         self.steps += 1
+        if self.cannot_settle:
+            raise ChainUnavailableError("nobody answers this one")
         return False
 
     def waits_for_blocks(self):
@@ -379,5 +383,43 @@ def test_a_chain_that_is_down_is_said_and_forgotten_when_it_is_back():
         assert await house.loop.turn()
         assert house.loop.unreachable == ""
         assert house.usd(ALICE) == 100
+
+    watched(scenario)
+
+
+def test_found_what_settlement_could_not_ask_kept_the_watcher_from_looking():
+    async def scenario(house):
+        house.shown.values, house.shown.cannot_settle = [deposit(1)], True
+        assert await house.loop.turn()
+        assert house.usd(ALICE) == 100
+        assert house.loop.unreachable == "nobody answers this one"
+
+        house.shown.cannot_settle = False
+        await house.loop.turn()
+        assert house.loop.unreachable == ""
+
+    watched(scenario)
+
+
+def test_found_a_market_went_on_while_its_token_was_paused():
+    async def scenario(house):
+        house.shown.values, house.shown.depth = [PauseSet(log(1), TOKEN, True)], 1
+        await house.loop.turn()
+        await house.fund(ALICE)
+        refused = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        assert refused.outcome is Outcome.MARKET_HALTED, "however young the log is"
+        last = house.sequencer.sequence
+        await house.loop.turn()
+        assert house.sequencer.sequence == last, "once"
+
+    watched(scenario)
+
+
+def test_a_pause_that_is_over_halts_nothing():
+    async def scenario(house):
+        house.shown.values = [PauseSet(log(1), TOKEN, True), PauseSet(log(2), TOKEN, False)]
+        last = house.sequencer.sequence
+        await house.loop.turn()
+        assert house.sequencer.sequence == last
 
     watched(scenario)

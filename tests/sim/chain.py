@@ -292,7 +292,12 @@ class Node:
         return None if found is None else found.block
 
     def call(
-        self, to: bytes, calldata: bytes, block: BlockTag = "latest", sender: bytes = bytes(20)
+        self,
+        to: bytes,
+        calldata: bytes,
+        block: BlockTag = "latest",
+        sender: bytes = bytes(20),
+        gas: int | None = None,
     ) -> bytes:
         self._ask("call")
         sealed = self._at(block) if isinstance(block, int) else self._seen()[-1]

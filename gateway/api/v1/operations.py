@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from engine.types import Outcome
-from gateway.api.dependencies import Here, Life, charged
+from gateway.api.dependencies import Here, Life, charged, charged_probe
 from gateway.api.v1 import schemas
 from gateway.api.v1.login import bearer_of
 from gateway.api.v1.openapi import Answer, documented
@@ -14,16 +14,25 @@ from gateway.http.metrics import METRICS_MEDIA_TYPE
 from gateway.trading.rejection import Rejection
 
 router = APIRouter(tags=["operations"])
+Probed = Depends(charged_probe)
 
 
-@router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", openapi_extra=documented(schemas.Health, refusals=()))
+@router.head("/healthz", include_in_schema=False, dependencies=[Probed])
+@router.get(
+    "/healthz",
+    openapi_extra=documented(schemas.Health, refusals=(429,)),
+    dependencies=[Probed],
+)
 async def healthz() -> Answer:
     """Say that the process is alive; it may still not be ready."""
     return Answer({"status": "alive", "missing": []})
 
 
-@router.get("/readyz", openapi_extra=documented(schemas.Health, refusals=(503,)))
+@router.get(
+    "/readyz",
+    openapi_extra=documented(schemas.Health, refusals=(429, 503)),
+    dependencies=[Probed],
+)
 async def readyz(services: Here, life: Life) -> Answer:
     """Say whether work may be sent here, and what is missing if not.
 
@@ -37,7 +46,11 @@ async def readyz(services: Here, life: Life) -> Answer:
     return Answer({"status": status, "missing": restrictions})
 
 
-@router.get("/version", openapi_extra=documented(schemas.Version, refusals=()))
+@router.get(
+    "/version",
+    openapi_extra=documented(schemas.Version, refusals=(429,)),
+    dependencies=[Probed],
+)
 async def version(services: Here) -> Answer:
     """Say which program answers."""
     return Answer({"name": "tillbook", "version": services.version})

@@ -55,6 +55,18 @@ TURN_SECONDS: Final = 0.001
 LARGE_FRAME: Final = 16 * 1024
 """After a frame of so many characters others have a turn."""
 
+REFUSALS_FREE: Final = 2
+"""Frames beyond a budget that are refused one after the other before we stop reading: who may not
+place may still cancel behind it."""
+
+HELD_SECONDS_MAX: Final = 5
+"""How long a connection is not read at most; its pongs are waited for four times as long."""
+
+HOLDS_MAX: Final = 3
+"""After so many with nothing but refusals between them the connection is closed."""
+
+POLICY: Final = 1008
+
 FAREWELL_SECONDS: Final = 5
 """How long a reader that is too slow, or that we leave, may take to read the last frame."""
 
@@ -101,6 +113,9 @@ class Connection:
         )
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
+        self._refused_in_a_row = 0
+        self._ends: dict[str, int] = {}
+        """When the session ends that each of an account's channels is heard by, in unix seconds."""
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._arrived: asyncio.Queue[tuple[Place, asyncio.Future[SignedOrder]]] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -132,8 +147,11 @@ class Connection:
     # Seen from outside
 
     def offer(self, channel: str, published: Published) -> None:
-        """Queue a broadcast frame."""
-        self._outbox.offer(channel, published)
+        """Queue a broadcast frame; of an account's channel as long as its session lasts."""
+        if self._ends.get(channel, self._now_s() + 1) <= self._now_s():
+            self._lapse(channel)
+        else:
+            self._outbox.offer(channel, published)
 
     def close(self, code: int, farewell: Mapping[str, object]) -> None:
         """Answer what is under way, send ``farewell`` and close with ``code``."""
@@ -179,7 +197,19 @@ class Connection:
                 if not self._ending.done():
                     self._ending.set_result(None)
                 return
-            await self._take(received.get("text"))
+            wait = await self._take(received.get("text"))
+            if wait:
+                await self._hold(wait)
+                turn_began = loop.time()
+
+    async def _hold(self, seconds: int) -> None:
+        """Do not read on until the budget has room: what the client sends meanwhile fills its own
+        buffers. Refusing costs us as much as answering, so it must not be had without end."""
+        holds = self._refused_in_a_row - REFUSALS_FREE
+        if holds > HOLDS_MAX:
+            self.close(POLICY, {"error": document_of(gone_on())})
+        elif holds > 0:
+            await asyncio.sleep(min(seconds, HELD_SECONDS_MAX))
 
     async def _send(self) -> None:
         try:
@@ -219,7 +249,8 @@ class Connection:
 
     # One frame
 
-    async def _take(self, text: str | None) -> None:
+    async def _take(self, text: str | None) -> int:
+        """Do what a frame says; return in how many seconds the budget has room that it lacked."""
         frame_id = None
         try:
             try:
@@ -234,6 +265,11 @@ class Connection:
             await self._obey(frame)
         except Rejection as refusal:
             self._refuse(frame_id, refusal)
+            if refusal.outcome == Outcome.RATE_LIMITED:
+                self._refused_in_a_row += 1
+                return refusal.retry_after or 1
+        self._refused_in_a_row = 0
+        return 0
 
     async def _obey(self, frame: AnyFrame) -> None:
         if isinstance(frame, Cancel):
@@ -251,6 +287,11 @@ class Connection:
                 self._unsubscribe(frame)
             case LogIn():
                 self._session = session_of(self._services.sessions, frame.token)
+                account, ends = self._session
+                for channel in {orders_channel(account), balances_channel(account)} & set(
+                    self._ends
+                ):
+                    self._ends[channel] = ends
                 self._answer(
                     frame.id,
                     {
@@ -294,9 +335,12 @@ class Connection:
         self._outbox.queue(Message({"id": frame_id, "error": document_of(refusal)}))
 
     def _me(self) -> Session:
-        if self._session is None or self._session.expires_at <= self._services.now_ns() // 10**9:
+        if self._session is None or self._session.expires_at <= self._now_s():
             raise Rejection(Outcome.NOT_AUTHENTICATED, "send a login frame first")
         return self._session
+
+    def _now_s(self) -> int:
+        return self._services.now_ns() // 10**9
 
     # Channels
 
@@ -306,8 +350,10 @@ class Connection:
             raise Rejection(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
         previous = self._followed.get(frame.channel)
         if previous is not None and previous != channel:  # Another account has logged in since.
-            self._services.channels.unsubscribe(previous, self)
+            self._leave(previous)
         self._followed[frame.channel] = channel
+        if channel != frame.channel:
+            self._ends[channel] = self._me().expires_at
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
         if frame.channel.startswith("book:"):
@@ -320,9 +366,21 @@ class Connection:
         channel = self._followed.pop(frame.channel, None)
         if channel is None:
             raise Rejection(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
-        self._services.channels.unsubscribe(channel, self)
+        self._leave(channel)
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
+
+    def _leave(self, channel: str) -> None:
+        self._ends.pop(channel, None)
+        self._services.channels.unsubscribe(channel, self)
+
+    def _lapse(self, channel: str) -> None:
+        """Leave an account's channel because its session is over, and say so."""
+        name = next(name for name, ours in self._followed.items() if ours == channel)
+        del self._followed[name]
+        self._leave(channel)
+        over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
+        self._outbox.queue(Message({"channel": name, "type": "ended", "error": document_of(over)}))
 
     def _resolve(self, name: str) -> tuple[str, Callable[[], Message]]:
         """Return our name of a channel, and what makes the snapshot that it begins with."""
@@ -368,6 +426,11 @@ class Connection:
             Outcome.NOT_FOUND,
             "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",
         )
+
+
+def gone_on() -> Rejection:
+    """Return what is said to whom no refusal stops."""
+    return Rejection(Outcome.RATE_LIMITED, "nothing but frames beyond the budget; come later")
 
 
 def slow_consumer() -> dict[str, object]:

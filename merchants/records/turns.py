@@ -1,0 +1,39 @@
+"""How long may one kind of work hold everybody else up?
+
+By the clock, not by a number of rows: what a row costs depends on what happened to it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
+
+TURN_NS: Final = 5 * 10**6
+"""After so long a turn ends with the row that it is at."""
+
+Row = TypeVar("Row")
+
+
+class Turn:
+    """One transaction's share of what is due."""
+
+    def __init__(self, clock: Callable[[], int], rows_max: int) -> None:
+        """``rows_max`` bounds what is read at once, however little it would cost."""
+        self._clock = clock
+        self._rows_max = rows_max
+        self._began_ns = clock()
+        self.is_whole = True
+        """Whether all rows were given out."""
+
+    def rows(self, session: Session, query: Select[Row]) -> Iterator[Row]:
+        """Yield what ``query`` finds, at least one row, until the turn is over."""
+        found = session.scalars(query.limit(self._rows_max)).all()
+        for count, row in enumerate(found, 1):
+            yield row
+            is_over = self._clock() - self._began_ns >= TURN_NS
+            if is_over and count < len(found):
+                self.is_whole = False
+                return
+        if len(found) == self._rows_max:
+            self.is_whole = False

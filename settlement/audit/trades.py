@@ -1,0 +1,187 @@
+"""Which trades does the log have, which of them were undone, and did the batches settle the rest?
+
+A bust is signed by nobody: the contract's refusal leaves no trace that could be shown later. So an
+auditor can hold a bust against its trade, and against what was settled, and must say aloud how many
+there were and why the operator says so.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.commands import Kind
+from engine.events import EventKind
+from engine.log_entries import LogEntry
+from engine.types import Side
+from settlement.batches.decode import OpenedBatch
+from settlement.orders.catalog import Catalog
+from settlement.protocol.evidence import AnyAttachment, KeyUse, SignedOrder, TradeBusted
+
+Terms = tuple[bytes, bytes, int, int, int, int]
+"""Buyer's and seller's order by digest, base, quote and both fees: what a batch says of a trade."""
+
+
+class LoggedTrade(NamedTuple):
+    """A trade as the replayed engine made it; amounts and fees in pips, accounts by number.
+
+    An order is None where the log has none that was signed.
+    """
+
+    trade_id: int
+    market: int
+    buyer: int
+    seller: int
+    buy: SignedOrder | None
+    sell: SignedOrder | None
+    base_pips: int
+    quote_pips: int
+    buy_fee_pips: int
+    sell_fee_pips: int
+
+    @property
+    def terms(self) -> Terms:
+        """Return what a batch has to say of it."""
+        buy, sell = (b"" if order is None else order.digest for order in (self.buy, self.sell))
+        return buy, sell, self.base_pips, self.quote_pips, self.buy_fee_pips, self.sell_fee_pips
+
+    @property
+    def undone(self) -> dict[str, int]:
+        """Return the columns of the command that undoes it."""
+        return {
+            "market": self.market,
+            "account": self.buyer,
+            "fee_cap_ppm": self.seller,
+            "price_ticks": self.base_pips,
+            "amount": self.quote_pips,
+            "order_id": self.buy_fee_pips,
+            "expiry_ns": self.sell_fee_pips,
+        }
+
+    @property
+    def keys(self) -> tuple[KeyUse, ...]:
+        """Return what the session keys that signed for it get back: at the order's own limit."""
+        return tuple(
+            KeyUse(
+                order.account,
+                order.signer,
+                self.base_pips * order.quote_amount // order.base_amount,
+            )
+            for order in (self.buy, self.sell)
+            if order is not None and order.signer != order.account and order.base_amount
+        )
+
+
+class NamedBust(NamedTuple):
+    """A trade that command ``sequence`` undid, with the reason that the operator gives."""
+
+    sequence: int
+    trade_id: int
+    reason: str
+
+    def __str__(self) -> str:
+        # What the operator wrote may hold anything; nobody's terminal obeys it.
+        return f"trade {self.trade_id} by command {self.sequence}: {self.reason!a}"
+
+
+class TradeBook:
+    """Follows orders, trades and busts, command by command. The catalog must be ahead of it."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._orders: dict[int, SignedOrder] = {}
+        self._by_sequence: dict[int, list[LoggedTrade]] = {}
+        self._by_id: dict[int, LoggedTrade] = {}
+        self._busted: set[int] = set()
+        self.busts: list[NamedBust] = []
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def follow(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+        """Take one command; yield what is wrong with it if it is a bust."""
+        if frame.command["kind"] == Kind.BUST:
+            yield from self._bust(frame, attachment)
+        made = []
+        for event in frame.events:
+            if event["kind"] == EventKind.ACCEPTED and isinstance(attachment, SignedOrder):
+                self._orders[int(event["order_id"])] = attachment
+            elif event["kind"] == EventKind.TRADE:
+                made.append(self._trade(event))
+        if made:
+            self._by_sequence[frame.sequence] = made
+            self._by_id |= {trade.trade_id: trade for trade in made}
+
+    def batch_faults(self, batch: OpenedBatch) -> Iterator[str]:
+        """Yield how the trades of ``batch`` differ from those of the commands it covers."""
+        first = batch.header.first_sequence
+        covered = [
+            trade
+            for sequence in range(first, first + batch.header.command_count)
+            for trade in self._by_sequence.get(sequence, ())
+        ]
+        logged = [trade.terms for trade in covered if trade.trade_id not in self._busted]
+        settled = [
+            (
+                *(trade.buy.digest, trade.sell.digest, trade.base_pips, trade.quote_pips),
+                *(trade.buy_fee_pips, trade.sell_fee_pips),
+            )
+            for trade in batch.trades
+        ]
+        if logged == settled:
+            return
+        yield f"it settles {len(settled)} trades, and they are not the {len(logged)} of the log"
+        beyond = Counter(settled)
+        beyond.subtract(logged)
+        for trade in covered:
+            if trade.trade_id in self._busted and beyond[trade.terms] > 0:
+                beyond[trade.terms] -= 1
+                yield f"it settles trade {trade.trade_id}, which the log has undone"
+
+    def _bust(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+        answer = frame.answer
+        if not len(answer) or answer[0]["kind"] != EventKind.TRADE_BUSTED:
+            return
+        if not isinstance(attachment, TradeBusted):
+            yield "a bust that names no trade"
+            return
+        number = attachment.trade_id
+        self.busts.append(NamedBust(frame.sequence, number, attachment.reason))
+        trade = self._by_id.get(number)
+        if trade is None:
+            yield f"it busts trade {number}, which never was"
+            return
+        if number in self._busted:
+            yield f"trade {number} is busted twice"
+        self._busted.add(number)
+        for name, value in trade.undone.items():
+            if int(frame.command[name]) != value:
+                yield f"it busts trade {number}: {name} is {frame.command[name]}, not {value}"
+        if attachment.keys != trade.keys:
+            yield f"it busts trade {number} and gives session keys back what they had not used"
+
+    def _trade(self, event: np.void) -> LoggedTrade:
+        market = self._catalog.markets[int(event["market"])]
+        lots, price = int(event["amount"]), int(event["price_ticks"])
+        sides = [
+            (
+                int(event[f"{prefix}account"]),
+                self._orders.get(int(event[order_id])),
+                int(event[f"{prefix}fee_pips"]),
+            )
+            for prefix, order_id in (("", "order_id"), ("maker_", "maker_id"))
+        ]
+        buy, sell = sides if event["side"] == Side.BUY else sides[::-1]
+        return LoggedTrade(
+            int(event["trade_id"]),
+            market.number,
+            buy[0],
+            sell[0],
+            buy[1],
+            sell[1],
+            market.base_pips(lots),
+            market.quote_pips(lots, price),
+            buy[2],
+            sell[2],
+        )

@@ -1,0 +1,73 @@
+"""What falls due at once is done bit by bit, and others have their turns between."""
+
+import asyncio
+from contextlib import closing
+from itertools import pairwise
+from sqlite3 import connect
+
+from merchants.records.turns import TURN_NS
+from merchants.service import STEP_NS
+from tests.merchants.rig import World
+from tests.merchants.test_sale_from_invoice_to_final import paid
+
+COST_NS = 2 * 10**6
+"""What everything costs here: each look at the clock finds it so much later."""
+
+COUNT = 60
+
+
+class Slow(World):
+    """A world in which time passes while things are done, as it does."""
+
+    cost_ns = 0
+
+    def clock(self):
+        self.now_ns += self.cost_ns
+        return self.now_ns
+
+
+def expired(world):
+    with closing(connect(world.directory / "merchants.sqlite")) as file:
+        query = "SELECT COUNT(*) FROM invoices WHERE state = 'expired'"
+        return file.execute(query).fetchone()[0]
+
+
+def test_found_a_burst_of_expiries_held_everybody_up(tmp_path):
+    """A hundred of them a step, in one go, took half a second."""
+    world = Slow(tmp_path)
+    store = world.house.approved_store(lifetime_s=60)
+    for _ in range(COUNT):
+        world.house.invoice(store, token="USD")
+    world.pass_time(61)
+    world.endpoint = lambda url: 200
+    seen = [0]
+
+    async def play():
+        step = asyncio.create_task(world.house.merchants.step())
+        while not step.done():
+            await asyncio.sleep(0)
+            seen.append(expired(world))
+        await step
+
+    world.cost_ns = COST_NS
+    asyncio.run(play())
+    bursts = [after - before for before, after in pairwise(seen)]
+    assert 1 <= max(bursts) <= TURN_NS // COST_NS + 1
+    assert TURN_NS // COST_NS < seen[-1] <= STEP_NS // COST_NS < COUNT
+    for _ in range(5):
+        asyncio.run(play())
+    assert expired(world) == COUNT, "and none is forgotten"
+
+
+def test_what_is_followed_is_gone_through_to_its_end_however_short_the_turns(tmp_path):
+    world = Slow(tmp_path)
+    house = world.house
+    store = house.approved_store()
+    invoices = [paid(world, house.invoice(store, amount_usd="10")) for _ in range(5)]
+    world.trades_are("final")
+    world.cost_ns = TURN_NS
+    for _ in range(6):
+        house.tick()
+    for invoice in invoices:
+        (sale,) = house.merchants.invoice(invoice.id).conversions
+        assert sale.status == "final"
