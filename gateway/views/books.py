@@ -63,6 +63,7 @@ class Book:
         self.version = 0
         """Another number after each change: what was made of the book before may be kept."""
         self._changed: set[tuple[Side, int]] = set()
+        self._kept: dict[object, dict[Side, dict[int, bytes]]] = {}
 
     def memory(self) -> "BookMemory":
         """Return all of it, between two batches."""
@@ -88,6 +89,8 @@ class Book:
             del levels[key]
         self.version += 1
         self._changed.add((side, ticks))
+        for kept in self._kept.values():
+            kept[side].pop(ticks, None)
 
     def seal(self, market: Market, u: int, time_ns: int) -> BookDiff | None:
         """Close the changes up to event ``u`` and return them; None when nothing changed."""
@@ -95,8 +98,7 @@ class Book:
             return None
         changed = {}
         for side, ticks in self._changed:
-            levels, key = self._place(side, ticks)
-            changed[side, ticks] = levels.get(key, 0)
+            changed[side, ticks] = self.lots(side, ticks)
         diff = BookDiff(
             market=market,
             prev=self.u,
@@ -121,9 +123,29 @@ class Book:
         ticks = [-key for key in keys] if side == Side.BUY else keys
         return list(zip(ticks, map(mine.__getitem__, keys), strict=True))
 
+    def ticks(self, side: Side, count: int) -> list[int]:
+        """Return the prices of up to ``count`` levels, best first."""
+        if side == Side.BUY:
+            return [-key for key in islice(self._bids, count)]
+        return list(islice(self._asks, count))
+
+    def lots(self, side: Side, ticks: int) -> int:
+        """Return what stands at one price."""
+        levels, key = self._place(side, ticks)
+        return int(levels.get(key, 0))
+
+    def kept(self, reader: object) -> dict[Side, dict[int, bytes]]:
+        """Return what ``reader`` has made of levels, by price; it may put more there. It goes when
+        its level changes: a deep book changes at few prices between two readings."""
+        kept = self._kept.get(reader)
+        if kept is None:
+            kept = self._kept[reader] = {side: {} for side in Side}
+        return kept
+
     def terms_changed(self) -> None:
         """Count as changed: the same ticks and lots are other prices and quantities now."""
         self.version += 1
+        self._kept.clear()
 
     def checksum(self) -> int:
         """Return the CRC32 that the module's first lines define."""

@@ -38,6 +38,10 @@ class Published:
             text = self._texts[write] = write(self.news)
         return text
 
+    def merged(self, newer: "Published") -> "Published":
+        """Return what says the news of both."""
+        return Published(self.news.merged(newer.news))
+
 
 class Listener(Protocol):
     """One connection, seen from the broadcaster."""

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.types import Side
-from gateway.api.v1.rows import fill_row, level_rows, order_rows, trade_row, trade_rows
-from gateway.api.v1.stream.outbox import Message, Outbox, OutboxBounds
-from gateway.api.v1.written import BLOCKS_MAX, LevelTexts, TapeTexts, WrittenViews
+from gateway.api.v1.rows import fill_row, level_rows, message, order_rows, trade_row, trade_rows
+from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
+from gateway.api.v1.written import BLOCKS_MAX, TapeTexts, WrittenViews, level_texts
 from gateway.views.books import Book
+from gateway.views.channels import Published
 from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, Tape, Trade
 from gateway.views.trade_states import BatchView, TradeStates
 from settlement.ports import TradeState
@@ -91,13 +92,12 @@ def test_levels_written_once_are_what_the_book_says_now(
 ) -> None:
     house = House()
     market, book, here = house.exchange.catalog.markets[0], Book(), dict[tuple[Side, int], int]()
-    texts = LevelTexts(market)
     for is_buy, ticks, more in changes:
         side = Side.BUY if is_buy else Side.SELL
         lots = -here[side, ticks] if here.get((side, ticks), 0) > 4 else more
         here[side, ticks] = here.get((side, ticks), 0) + lots
         book.add(side, ticks, lots)
-        written = orjson.loads(orjson.dumps(texts.rows(book, side, 20)))
+        written = orjson.loads(orjson.dumps(level_texts(market, book, side, 20)))
         assert written == level_rows(market, book.levels(side, 20))
 
 
@@ -224,14 +224,14 @@ def test_found_eight_deep_books_in_one_breath_cut_the_reader_off() -> None:
     given_up: list[bool] = []
     made: list[int] = []
 
-    def snapshot(number: int) -> Message:
+    def snapshot(number: int) -> Published:
         made.append(number)
-        return Message({"channel": number, "levels": SNAPSHOT})
+        return message({"channel": number, "levels": SNAPSHOT})
 
     async def story() -> list[str | None]:
         outbox = Outbox(OutboxBounds(), lambda: 0.0, lambda: None, lambda: given_up.append(True))
         for number in range(64):
-            outbox.queue(Message({"id": number, "result": {}}))
+            outbox.offer("", message({"id": number, "result": {}}))
             outbox.owe(f"book:{number}", lambda number=number: snapshot(number))
         assert made == [], "what waits takes no memory"
         return [await outbox.next() for _ in range(128)]

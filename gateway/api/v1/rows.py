@@ -4,7 +4,7 @@ One function a value, from its integers to what people read with the integers be
 table of all that is published on channels.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -13,7 +13,7 @@ from engine.types import Side
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
 from gateway.views.books import Book, BookDiff, Level
-from gateway.views.channels import News
+from gateway.views.channels import News, Published
 from gateway.views.market_data import (
     BUSTED,
     MATCHED,
@@ -37,6 +37,12 @@ from gateway.views.user_orders import (
 )
 from settlement.orders.catalog import Market
 from settlement.ports import TradeState
+
+
+class Message(News, frozen=True):
+    """What only one client is told; in our JSON already."""
+
+    content: Mapping[str, object]
 
 
 def settlement_row(state: TradeState) -> schemas.SettlementState:
@@ -289,7 +295,8 @@ def _balance_news(news: BalanceNews) -> dict[str, Any]:
     }
 
 
-_ROWS: Final[dict[type[News], Callable[[Any], dict[str, Any]]]] = {
+_ROWS: Final[dict[type[News], Callable[[Any], Mapping[str, object]]]] = {
+    Message: lambda message: message.content,
     BookDiff: _book_diff,
     NewTrades: _new_trades,
     TradeUndone: _trade_undone,
@@ -300,6 +307,11 @@ _ROWS: Final[dict[type[News], Callable[[Any], dict[str, Any]]]] = {
     OwnSettled: _own_settled,
     BalanceNews: _balance_news,
 }
+
+
+def message(content: Mapping[str, object]) -> Published:
+    """Return what only one client is told, for its send queue."""
+    return Published(Message(content))
 
 
 def news_text(news: News) -> str:

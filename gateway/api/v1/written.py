@@ -1,8 +1,8 @@
 """What need not be written again, for it was written for the last reader?
 
 JSON of levels, trades, orders and fills that is kept until the value behind it is another. All of
-it is bounded, made when first asked for, and held against the views' values at each reading: it
-follows no events, so it can be thrown away at any time.
+it is bounded and made when first asked for. That of a level goes when the book changes there; all
+else is held against the views' values at each reading, so it follows no events.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import orjson
 
 from engine.types import Side
 from gateway.api.v1.rows import fill_row, level_rows, order_row, settlement_row, trade_row
-from gateway.views.books import Book, Level
+from gateway.views.books import Book
 from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, MarketData, Tape, Trade
 from gateway.views.order_history import Order
 from gateway.views.user_orders import PAGE_MAX, Fill, UserStream
@@ -27,9 +27,6 @@ BLOCKS_MAX: Final = TRADES_MAX // BLOCK + 1
 
 STATE_TEXTS_MAX: Final = 4_096
 """States kept as text, one for each batch and step: trades are read by hundreds."""
-
-LEVEL_TEXTS_MAX: Final = 8_192
-"""Levels kept as text, of one market."""
 
 ORDER_TEXTS_MAX: Final = 20_000
 FILL_TEXTS_MAX: Final = 20_000
@@ -62,27 +59,22 @@ def written_row(row: dict[str, object]) -> WrittenRow:
     return WrittenRow(MATCHED, start + state_text(MATCHED), len(start))
 
 
-class LevelTexts:
-    """The levels of one market under one set of terms: a deep book changes at few prices."""
+LEVELS: Final = "native JSON"
+"""What a book knows our levels by."""
 
-    def __init__(self, market: Market) -> None:
-        self.market = market
-        self._known: dict[Level, bytes] = {}
 
-    def rows(self, book: Book, side: Side, count: int) -> orjson.Fragment:
-        """Return up to ``count`` levels as a JSON array, best first."""
-        levels, known = book.levels(side, count), self._known
-        try:
-            texts = [known[level] for level in levels]
-        except KeyError:  # Seldom more than a few have changed since the last reader.
-            if len(known) > LEVEL_TEXTS_MAX:
-                known = self._known = {each: known[each] for each in levels if each in known}
-            for level in levels:
-                if level not in known:
-                    (row,) = level_rows(self.market, [level])
-                    known[level] = orjson.dumps(row)
-            texts = [known[level] for level in levels]
-        return orjson.Fragment(b"[%b]" % b",".join(texts))
+def level_texts(market: Market, book: Book, side: Side, count: int) -> orjson.Fragment:
+    """Return up to ``count`` levels as a JSON array, best first."""
+    known, ticks = book.kept(LEVELS)[side], book.ticks(side, count)
+    try:
+        texts = [known[each] for each in ticks]
+    except KeyError:  # Seldom more than a few have changed since the last reader.
+        for each in ticks:
+            if each not in known:
+                (row,) = level_rows(market, [(each, book.lots(side, each))])
+                known[each] = orjson.dumps(row)
+        texts = [known[each] for each in ticks]
+    return orjson.Fragment(b"[%b]" % b",".join(texts))
 
 
 class Block(NamedTuple):
@@ -173,22 +165,19 @@ class WrittenViews:
     def __init__(self, market_data: MarketData, users: UserStream) -> None:
         self._data = market_data
         self._users = users
-        self._levels: dict[int, LevelTexts] = {}
         self._tapes: dict[int, TapeTexts] = {}
         self._orders: dict[int, _OrderText] = {}
         self._fills: dict[tuple[int, int], WrittenRow] = {}
 
     def book(self, market: Market, levels: int) -> dict[str, object]:
         """Return what ``rows.book_row`` returns, its levels written out already."""
-        book, texts = self._data.book(market), self._levels.get(market.number)
-        if texts is None or texts.market != market:
-            texts = self._levels[market.number] = LevelTexts(market)
+        book = self._data.book(market)
         return {
             "market": market.symbol,
             "u": book.u,
             "checksum": book.checksum(),
-            "bids": texts.rows(book, Side.BUY, levels),
-            "asks": texts.rows(book, Side.SELL, levels),
+            "bids": level_texts(market, book, Side.BUY, levels),
+            "asks": level_texts(market, book, Side.SELL, levels),
         }
 
     def trades(self, market: Market, limit: int) -> orjson.Fragment:

@@ -18,7 +18,7 @@ from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
 from gateway.api.v1.orders import cancel_order, checked_order, submit_order
-from gateway.api.v1.rows import balance_rows
+from gateway.api.v1.rows import balance_rows, message
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -31,7 +31,7 @@ from gateway.api.v1.stream.frames import (
     frame_of,
     id_of,
 )
-from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Message, Outbox
+from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.api.v1.written import WrittenViews
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.problems import TYPE_PREFIX, document_of
@@ -327,12 +327,12 @@ class Connection:
             self._slots.release()
 
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any]) -> None:
-        self._outbox.queue(Message({"id": frame_id, "result": result}))
+        self._outbox.offer("", message({"id": frame_id, "result": result}))
 
     def _refuse(self, frame_id: int | str | None, refusal: Rejection) -> None:
         if refusal.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
-        self._outbox.queue(Message({"id": frame_id, "error": document_of(refusal)}))
+        self._outbox.offer("", message({"id": frame_id, "error": document_of(refusal)}))
 
     def _me(self) -> Session:
         if self._session is None or self._session.expires_at <= self._now_s():
@@ -359,7 +359,7 @@ class Connection:
         if frame.channel.startswith("book:"):
             self._outbox.owe(channel, make)
         else:
-            self._outbox.queue(make())
+            self._outbox.offer("", make())
         self._services.channels.subscribe(channel, self)
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
@@ -380,9 +380,10 @@ class Connection:
         del self._followed[name]
         self._leave(channel)
         over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
-        self._outbox.queue(Message({"channel": name, "type": "ended", "error": document_of(over)}))
+        ended = {"channel": name, "type": "ended", "error": document_of(over)}
+        self._outbox.offer("", message(ended))
 
-    def _resolve(self, name: str) -> tuple[str, Callable[[], Message]]:
+    def _resolve(self, name: str) -> tuple[str, Callable[[], Published]]:
         """Return our name of a channel, and what makes the snapshot that it begins with."""
         kind, _, symbol = name.partition(":")
         head = {"channel": name, "type": "snapshot"}
@@ -391,9 +392,9 @@ class Connection:
             case "orders", "":
                 account = self._me().account
 
-                def orders() -> Message:
+                def orders() -> Published:
                     rows, following = written.open_orders(account)
-                    return Message(
+                    return message(
                         {
                             **head,
                             "event": users.event_index,
@@ -408,9 +409,9 @@ class Connection:
             case "balances", "":
                 account = self._me().account
 
-                def balances() -> Message:
+                def balances() -> Published:
                     rows = balance_rows(users.balances(account))
-                    return Message({**head, "event": users.event_index, "balances": rows})
+                    return message({**head, "event": users.event_index, "balances": rows})
 
                 return balances_channel(account), balances
             case "book" | "trades", _:
@@ -418,8 +419,8 @@ class Connection:
                 if market is None:
                     raise unknown_market(symbol)
                 if kind == "book":
-                    return name, lambda: Message({**head, **written.book(market, SNAPSHOT_LEVELS)})
-                return name, lambda: Message(
+                    return name, lambda: message({**head, **written.book(market, SNAPSHOT_LEVELS)})
+                return name, lambda: message(
                     {**head, "trades": written.trades(market, SNAPSHOT_TRADES)}
                 )
         raise Rejection(

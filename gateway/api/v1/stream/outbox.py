@@ -8,10 +8,8 @@ is lossless: when a bound is passed the connection is given up instead of losing
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, NamedTuple
-
-import orjson
 
 from gateway.api.v1.rows import news_text
 from gateway.views.channels import Published
@@ -32,42 +30,12 @@ FRAME_COUNTS_MAX: Final = 128 * 1024
 """One frame counts no more than this: an account's own snapshot may be larger than all bounds."""
 
 
-class Message:
-    """One frame that is only for this connection."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, content: Mapping[str, object]) -> None:
-        self._text = orjson.dumps(content).decode()
-
-    def text(self) -> str:
-        """Return the frame as JSON text."""
-        return self._text
-
-
-class Broadcast:
-    """News that all who listen get, written once for all of them."""
-
-    __slots__ = ("_published",)
-
-    def __init__(self, published: Published) -> None:
-        self._published = published
-
-    def merged(self, newer: Published) -> "Broadcast":
-        """Return one frame that says what this and then ``newer`` say."""
-        return Broadcast(Published(self._published.news.merged(newer.news)))
-
-    def text(self) -> str:
-        """Return the frame as JSON text."""
-        return self._published.text(news_text)
-
-
 class _Owed:
     """A frame that is made when its turn comes."""
 
     __slots__ = ("make",)
 
-    def __init__(self, make: Callable[[], Message]) -> None:
+    def __init__(self, make: Callable[[], Published]) -> None:
         self.make = make
 
 
@@ -77,7 +45,7 @@ class _Waiting:
     __slots__ = ("channel", "message", "since", "size")
 
     def __init__(
-        self, channel: str, message: "Message | Broadcast | _Owed | None", since: float, size: int
+        self, channel: str, message: "Published | _Owed | None", since: float, size: int
     ) -> None:
         self.channel = channel
         self.message = message
@@ -123,23 +91,16 @@ class Outbox:
         if published.news.is_mergeable:
             earlier = self._merging.get(channel)
             if earlier is None:
-                self._merging[channel] = self._add(channel, Broadcast(published), 0)
+                self._merging[channel] = self._add(channel, published, 0)
             else:
-                assert isinstance(earlier.message, Broadcast), "only news is merged"
+                assert isinstance(earlier.message, Published), "only news is merged"
                 earlier.message = earlier.message.merged(published)
                 self._conflated()
         else:
-            self._count(channel, Broadcast(published))
+            self._add(channel, published, min(len(published.text(news_text)), FRAME_COUNTS_MAX))
         self._check()
 
-    def queue(self, message: Message) -> None:
-        """Queue what only this connection is told; as ``offer``."""
-        if self.shut:
-            return
-        self._count("", message)
-        self._check()
-
-    def owe(self, channel: str, make: Callable[[], Message]) -> None:
+    def owe(self, channel: str, make: Callable[[], Published]) -> None:
         """Queue what ``make`` returns when its turn comes; it must be all that the channel has
         to say then, for news that waits behind it to be merged is dropped."""
         if self.shut:
@@ -164,9 +125,9 @@ class Outbox:
                 if isinstance(first.message, _Owed):
                     self.forget(first.channel)
                     self._paid_at = self._now()
-                    return first.message.make().text()
+                    return first.message.make().text(news_text)
                 if first.message is not None:
-                    return first.message.text()
+                    return first.message.text(news_text)
             if self.shut:
                 last, self._last = self._last, None
                 return last
@@ -178,10 +139,7 @@ class Outbox:
             self.shut = True
             self._overflowed()
 
-    def _count(self, channel: str, message: Message | Broadcast) -> None:
-        self._add(channel, message, min(len(message.text()), FRAME_COUNTS_MAX))
-
-    def _add(self, channel: str, message: Message | Broadcast | _Owed, size: int) -> _Waiting:
+    def _add(self, channel: str, message: Published | _Owed, size: int) -> _Waiting:
         waiting = _Waiting(channel, message, self._now(), size)
         self._waiting.append(waiting)
         self._bytes += size
