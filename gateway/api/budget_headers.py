@@ -8,7 +8,8 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.trading.budgets import Left, headers_of
+from gateway.http.problems import budget_headers
+from gateway.trading.budgets import Left
 
 _NOTED: Final = "tillbook.budgets"
 
@@ -32,7 +33,7 @@ class BudgetHeaders:
         async def told(message: Message) -> None:
             if noted and message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in headers_of(noted).items():
+                for name, value in budget_headers(noted).items():
                     headers.setdefault(name, value)
             await send(message)
 

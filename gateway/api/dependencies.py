@@ -14,9 +14,10 @@ from engine.types import Outcome
 from gateway.api.budget_headers import note
 from gateway.api.services import Services
 from gateway.api.v1.login import bearer_of, session_of
+from gateway.api.v1.written import WrittenViews
 from gateway.http.lifecycle import Lifecycle
-from gateway.http.problems import Rejected
-from gateway.trading.order_entry import Recovery
+from gateway.trading.order_entry import OrderEntry
+from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from settlement.orders.catalog import Market
 
@@ -28,11 +29,18 @@ def services_of(connection: HTTPConnection) -> Services:
     return services
 
 
-def recovery_of(connection: HTTPConnection) -> Recovery:
-    """Return the app's recovery threads."""
-    recovery = connection.app.state.recovery
-    assert isinstance(recovery, Recovery), "create_app puts it there"
-    return recovery
+def entry_of(connection: HTTPConnection) -> OrderEntry:
+    """Return the app's order entry."""
+    entry = connection.app.state.order_entry
+    assert isinstance(entry, OrderEntry), "create_app puts it there"
+    return entry
+
+
+def written_of(connection: HTTPConnection) -> WrittenViews:
+    """Return the app's views in the native JSON."""
+    written = connection.app.state.written
+    assert isinstance(written, WrittenViews), "create_app puts it there"
+    return written
 
 
 def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
@@ -88,9 +96,9 @@ async def market_named(request: Request, symbol: Annotated[str, Path(max_length=
     return market
 
 
-def unknown_market(symbol: str) -> Rejected:
+def unknown_market(symbol: str) -> Rejection:
     """Return the refusal of a market name."""
-    return Rejected(
+    return Rejection(
         Outcome.UNKNOWN_MARKET, f"there is no market called {symbol[:32]!r}; see /v1/markets"
     )
 
@@ -99,8 +107,12 @@ async def _here(connection: HTTPConnection) -> Services:
     return services_of(connection)
 
 
-async def _signers(connection: HTTPConnection) -> Recovery:
-    return recovery_of(connection)
+async def _entry(connection: HTTPConnection) -> OrderEntry:
+    return entry_of(connection)
+
+
+async def _written(connection: HTTPConnection) -> WrittenViews:
+    return written_of(connection)
 
 
 async def _life(connection: HTTPConnection) -> Lifecycle:
@@ -108,7 +120,8 @@ async def _life(connection: HTTPConnection) -> Lifecycle:
 
 
 Here = Annotated[Services, Depends(_here)]
-Signers = Annotated[Recovery, Depends(_signers)]
+Entry = Annotated[OrderEntry, Depends(_entry)]
+Written = Annotated[WrittenViews, Depends(_written)]
 Life = Annotated[Lifecycle, Depends(_life)]
 Me = Annotated[Session, Depends(logged_in)]
 NamedMarket = Annotated[Market, Depends(market_named)]

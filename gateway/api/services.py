@@ -38,9 +38,9 @@ class Services:
     ``not_ready`` returns what is still missing before work may be taken, in plain words; empty
     means ready; ``restrictions`` what is not taken although we are ready. ``now_ns`` is the clock
     of sessions, metrics and tickers. ``routers`` are mounted as they are (merchants, a sandbox);
-    they refuse by raising ``gateway.http.problems.Rejected``. ``acknowledge`` signs the operator's
-    word on the order accepted at a sequence, unless that is too long ago. ``contracts`` are
-    addresses by name, as clients are told. ``clients`` tells whom to charge,
+    they refuse by raising ``gateway.trading.rejection.Rejection``. ``acknowledge`` signs the
+    operator's word on the order accepted at a sequence, unless that is too long ago. ``contracts``
+    are addresses by name, as clients are told. ``clients`` tells whom to charge,
     ``sockets_per_client`` how many
     WebSockets one of them may hold. Metrics are for who has ``operator_token``; for nobody if that
     is empty.

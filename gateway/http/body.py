@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.types import Outcome
-from gateway.http.problems import Rejected, problem_response
+from gateway.http.problems import answer_of
+from gateway.trading.rejection import Rejection
 
 BODY_MAX: Final = 64 * 1024
 DIGITS_MAX: Final = 20
@@ -25,13 +26,12 @@ DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """All that a hostile document can raise; deep nesting ends in RecursionError."""
 
 
-def too_large() -> Rejected:
+def too_large() -> Rejection:
     """Return the refusal; the connection ends with it, for we do not read the rest."""
-    return Rejected(
+    return Rejection(
         Outcome.BODY_TOO_LARGE,
         f"a body has at most {BODY_MAX} bytes",
         {"limit_bytes": str(BODY_MAX)},
-        {"Connection": "close"},
     )
 
 
@@ -48,9 +48,7 @@ class BodyLimit:
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or len(length) > DIGITS_MAX or int(length) > BODY_MAX:
-            refusal = too_large()
-            answer = problem_response(refusal.document(), refusal.headers or {})
-            await answer(scope, receive, send)
+            await answer_of(too_large())(scope, receive, send)
             return
         read = 0
 
@@ -65,11 +63,11 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
-def malformed(error: Exception) -> Rejected:
+def malformed(error: Exception) -> Rejection:
     """Return the refusal of a document, saying where it is wrong."""
     if isinstance(error, RecursionError):
-        return Rejected(Outcome.MALFORMED, "nested too deeply")
-    return Rejected(Outcome.MALFORMED, str(error))
+        return Rejection(Outcome.MALFORMED, "nested too deeply")
+    return Rejection(Outcome.MALFORMED, str(error))
 
 
 def body_of(model: type[Model]) -> Callable[[Request], Awaitable[Model]]:

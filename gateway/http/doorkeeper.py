@@ -30,9 +30,10 @@ from websockets.frames import Frame
 from engine.types import Outcome
 from gateway.http.body import BODY_MAX, too_large
 from gateway.http.clients import Clients
-from gateway.http.networks import network_of
 from gateway.http.portions import Portions, Turns
-from gateway.http.problems import PROBLEM_MEDIA_TYPE, Rejected
+from gateway.http.problems import PROBLEM_MEDIA_TYPE, document_of
+from gateway.trading.networks import network_of
+from gateway.trading.rejection import Rejection
 
 BACKLOG: Final = 256
 """Connections that the kernel keeps until we take them; all may be taken in one turn of the loop,
@@ -310,7 +311,7 @@ class GuardedHttp(HttpToolsProtocol):
             self._message_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
-            sentence = Rejected(Outcome.MALFORMED, "the head is too large")
+            sentence = Rejection(Outcome.MALFORMED, "the head is too large")
             self._say(431, "Request Header Fields Too Large", sentence)
         elif not self._in_head and self._message_bytes > MESSAGE_BYTES_MAX:
             self._say(413, "Content Too Large", too_large())
@@ -391,7 +392,7 @@ class GuardedHttp(HttpToolsProtocol):
         elif not self._head_bytes:
             self.transport.close()
             return
-        sentence = Rejected(Outcome.MALFORMED, "the request took too long to arrive")
+        sentence = Rejection(Outcome.MALFORMED, "the request took too long to arrive")
         self._say(408, "Request Timeout", sentence)
 
     def _wait(self, seconds: float) -> None:
@@ -404,14 +405,14 @@ class GuardedHttp(HttpToolsProtocol):
         if self._door.refused_now > REFUSED_LINGER_MAX:
             self.transport.abort()
             return
-        refusal = Rejected(Outcome.OVERLOADED, "too many connections; close some or come later")
+        refusal = Rejection(Outcome.OVERLOADED, "too many connections; close some or come later")
         self.transport.write(_answer(503, "Service Unavailable", refusal, "retry-after: 5\r\n"))
         # Closed at once, what the client has sent would make the kernel throw the answer away.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
 
-    def _say(self, status: int, reason: str, refusal: Rejected) -> None:
+    def _say(self, status: int, reason: str, refusal: Rejection) -> None:
         """End the connection with a word, unless that would stand behind or in an answer."""
         if not self._in_head and self.cycle is not None and self.cycle.response_started:
             self.transport.abort()
@@ -450,7 +451,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             super().data_received(data)
             if not self.handshake_initiated:
                 # All of the head was there, so nothing will come of it: a body, a line too long.
-                sentence = Rejected(Outcome.MALFORMED, "this cannot become a WebSocket")
+                sentence = Rejection(Outcome.MALFORMED, "this cannot become a WebSocket")
                 self.transport.write(_answer(400, "Bad Request", sentence, ""))
                 self.transport.close()
         elif not self.transport.is_closing():
@@ -552,8 +553,8 @@ def _is_utf8(pieces: list[bytes]) -> bool:
     return True
 
 
-def _answer(status: int, reason: str, refusal: Rejected, more: str) -> bytes:
-    body = orjson.dumps({**refusal.document(), "status": status})
+def _answer(status: int, reason: str, refusal: Rejection, more: str) -> bytes:
+    body = orjson.dumps({**document_of(refusal), "status": status})
     head = (
         f"HTTP/1.1 {status} {reason}\r\ncontent-type: {PROBLEM_MEDIA_TYPE}\r\n{more}"
         f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from engine.types import Outcome
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 
 RESTARTING: Final = 1012
 
@@ -55,12 +55,12 @@ class Lifecycle:
         return len(self._connections)
 
     def require_open(self) -> None:
-        """Raise ``Rejected`` when no new work may be taken."""
+        """Raise ``Rejection`` when no new work may be taken."""
         if self.draining:
-            raise Rejected(
+            raise Rejection(
                 Outcome.SHUTTING_DOWN,
                 "this server is closing; send the same order again in a moment",
-                headers={"Retry-After": "2"},
+                retry_after=2,
             )
 
     async def drain(self) -> None:

@@ -1,4 +1,4 @@
-"""How does a refusal look on the wire?
+"""How does a rejection look on the wire?
 
 RFC 9457 problem documents, one shape for REST and WebSocket. One table maps each ``Outcome`` to
 an HTTP status; a test holds it complete.
@@ -9,10 +9,11 @@ from typing import Annotated, Final
 
 import msgspec
 import orjson
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from engine.types import Outcome
+from gateway.trading.budgets import BudgetSpent, Left
+from gateway.trading.rejection import Rejection, title_of
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:tillbook:outcome:"
@@ -121,6 +122,13 @@ RETRYABLE: Final = frozenset(
 )
 """Refused for a reason that passes by itself: the same request may succeed a little later."""
 
+HEADERS: Final[Mapping[Outcome, Mapping[str, str]]] = {
+    Outcome.NOT_AUTHENTICATED: {"WWW-Authenticate": "Bearer"},
+    # The connection ends with it, for we do not read the rest.
+    Outcome.BODY_TOO_LARGE: {"Connection": "close"},
+}
+"""What HTTP has a header for."""
+
 INTERNAL: Final = "INTERNAL"
 """The one name that is no ``Outcome``: our own fault, and nobody knows what became of it."""
 
@@ -144,41 +152,34 @@ class Problem(msgspec.Struct):
     retryable: bool
 
 
-class Rejected(HTTPException):
-    """Answer the request with the problem document of ``outcome``.
-
-    ``detail`` is one plain sentence; ``figures`` are added to the document as they are.
-    """
-
-    def __init__(
-        self,
-        outcome: Outcome,
-        detail: str = "",
-        figures: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.outcome = outcome
-        self.figures = dict(figures or {})
-        self.sentence = detail or title_of(outcome)
-        super().__init__(STATUS[outcome], self.sentence, dict(headers or {}))
-
-    def document(self) -> dict[str, object]:
-        """Return the problem document; a figure never overwrites one of its own fields."""
-        return {
-            **self.figures,
-            "type": f"{TYPE_PREFIX}{self.outcome.name}",
-            "title": title_of(self.outcome),
-            "status": self.status_code,
-            "outcome": self.outcome.name,
-            "code": int(self.outcome),
-            "detail": self.sentence,
-            "retryable": self.outcome in RETRYABLE,
-        }
+def document_of(rejection: Rejection) -> dict[str, object]:
+    """Return the problem document; a figure never overwrites one of its own fields."""
+    outcome = rejection.outcome
+    return {
+        **rejection.figures,
+        "type": f"{TYPE_PREFIX}{outcome.name}",
+        "title": title_of(outcome),
+        "status": STATUS[outcome],
+        "outcome": outcome.name,
+        "code": int(outcome),
+        "detail": rejection.detail,
+        "retryable": outcome in RETRYABLE,
+    }
 
 
-def title_of(outcome: Outcome) -> str:
-    """Return the outcome's name as words: ``Bad signature``."""
-    return outcome.name.replace("_", " ").capitalize()
+def headers_of(rejection: Rejection) -> dict[str, str]:
+    """Return what else an HTTP answer has to say."""
+    headers = dict(HEADERS.get(rejection.outcome, {}))
+    if rejection.retry_after is not None:
+        headers["Retry-After"] = str(rejection.retry_after)
+    if isinstance(rejection, BudgetSpent):
+        headers |= budget_headers([rejection.left])
+    return headers
+
+
+def answer_of(rejection: Rejection) -> Response:
+    """Return a rejection as an HTTP answer."""
+    return problem_response(document_of(rejection), headers_of(rejection))
 
 
 def internal_document() -> dict[str, object]:
@@ -205,4 +206,11 @@ def problem_response(document: Mapping[str, object], headers: Mapping[str, str])
 def of_status(status: int, detail: str) -> dict[str, object]:
     """Return the document for what the framework itself refuses: no such path, wrong method."""
     outcome = Outcome.NOT_FOUND if status == 404 else Outcome.MALFORMED
-    return Rejected(outcome, detail).document() | {"status": status}
+    return document_of(Rejection(outcome, detail)) | {"status": status}
+
+
+def budget_headers(budgets: list[Left]) -> dict[str, str]:
+    """Return how budgets are told: by the IETF's draft of ``RateLimit`` header fields."""
+    policies = (f'"{b.kind}";q={b.limit};w={b.window_seconds}' for b in budgets)
+    states = (f'"{b.kind}";r={b.left};t={b.full_in_seconds}' for b in budgets)
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}

@@ -27,13 +27,15 @@ from gateway.api.services import Services
 from gateway.api.v1 import markets, operations, settlement, trading
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
+from gateway.api.v1.written import WrittenViews
 from gateway.http.body import BodyLimit
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
-from gateway.http.problems import Rejected, internal_document, of_status, problem_response
+from gateway.http.problems import answer_of, internal_document, of_status, problem_response
 from gateway.node.logs import brief
 from gateway.pages import market as market_page
-from gateway.trading.order_entry import Recovery
+from gateway.trading.order_entry import Measures, OrderEntry
+from gateway.trading.rejection import Rejection
 
 INTERNAL_FAULT = 1011
 
@@ -81,7 +83,7 @@ def create_app(services: Services) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.openapi()  # Now, for it takes longer than any request may.
         yield
-        app.state.recovery.close()
+        app.state.order_entry.close()
 
     app = FastAPI(
         title="Tillbook",
@@ -95,7 +97,10 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    app.state.recovery = Recovery(services)
+    app.state.order_entry = OrderEntry(
+        services.exchange, services.limits, _measures(services.metrics)
+    )
+    app.state.written = WrittenViews(services.market_data, services.user_stream)
     app.state.lifecycle = Lifecycle()
     app.state.pages = {}
     ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
@@ -112,14 +117,22 @@ def create_app(services: Services) -> FastAPI:
     return app
 
 
+def _measures(metrics: Metrics) -> Measures:
+    return Measures(
+        metrics.recovery.observe,
+        metrics.order_ack.observe,
+        lambda outcome: metrics.orders.labels(outcome.name).inc(),
+    )
+
+
 def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
     """Turn our refusals, and the framework's own, into problem documents."""
 
     async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Rejected), "registered for Rejected"
+        assert isinstance(error, Rejection), "registered for Rejection"
         if error.outcome == Outcome.RATE_LIMITED:
             metrics.rate_limited.inc()
-        return problem_response(error.document(), error.headers or {})
+        return answer_of(error)
 
     async def framework(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for HTTPException"
@@ -129,9 +142,8 @@ def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
         assert isinstance(error, RequestValidationError), "registered for it"
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        refusal = Rejected(Outcome.MALFORMED, f"{where}: {first['msg']}")
-        return problem_response(refusal.document(), {})
+        return answer_of(Rejection(Outcome.MALFORMED, f"{where}: {first['msg']}"))
 
-    app.add_exception_handler(Rejected, refused)
+    app.add_exception_handler(Rejection, refused)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, invalid)

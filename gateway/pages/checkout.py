@@ -22,7 +22,7 @@ import segno
 from fastapi import APIRouter, Request, Response
 
 from engine.types import Outcome
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 from merchants.documents.checkout import ENDED, Checkout, Phase
 from merchants.documents.native import ConversionDocument, FillDocument, InvoiceDocument
 from merchants.service import Merchants
@@ -233,7 +233,7 @@ class _Looks:
         if known is None or self._now() >= known.stale_at:
             checkout = self._merchants.checkout(invoice_id)
             if checkout is None:
-                raise Rejected(Outcome.NOT_FOUND, "There is no such invoice.")
+                raise Rejection(Outcome.NOT_FOUND, "There is no such invoice.")
             if checkout.phase in PAYABLE:
                 # Ten milliseconds for a new address: on another thread, and kept.
                 await asyncio.to_thread(_qr, checkout.invoice.deposit_address)
@@ -267,7 +267,7 @@ def checkout_router(
     async def asset(name: str) -> Response:
         """Return the style sheet or the module; their addresses carry their version."""
         if name not in pages.assets:
-            raise Rejected(Outcome.NOT_FOUND)
+            raise Rejection(Outcome.NOT_FOUND)
         kind = "text/css" if name.endswith(".css") else "text/javascript"
         headers = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
         return Response(pages.assets[name], media_type=kind, headers=headers)

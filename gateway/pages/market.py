@@ -18,9 +18,10 @@ from starlette.responses import HTMLResponse, Response
 from engine.types import Outcome
 from gateway.api.dependencies import Here, charged
 from gateway.api.services import Services
+from gateway.api.v1.rows import book_row, ticker_row, trade_rows
 from gateway.api.v1.schemas import BatchRow, Level, PublicTrade, Ticker
 from gateway.api.v1.settlement import batch_row
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 from settlement.orders.catalog import Market
 
 LEVELS: Final = 12
@@ -72,7 +73,7 @@ async def market_page(
         return HTMLResponse(_page("empty.html").substitute(version=version_of()), headers=HEADERS)
     shown = catalog.market(market) if market else catalog.markets[0]
     if shown is None:
-        raise Rejected(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
+        raise Rejection(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
     pages: dict[int, _Drawn] = request.app.state.pages
     book, tape, now = services.market_data.version(shown, services.exchange.now_ns())
     # All that the tables show: the states of their trades change with these batches.
@@ -119,7 +120,7 @@ def version_of() -> str:
 
 
 def _tables(services: Services, market: Market) -> _Tables:
-    trades = _trades(services.market_data.trades(market, TRADES))
+    trades = _trades(trade_rows(services.market_data, market, TRADES))
     batches = _batches([batch_row(view) for view in services.settlement.batches(BATCHES)])
     return _Tables(trades or _empty(5, "No trades yet"), batches or _empty(4, "No batch yet"))
 
@@ -127,8 +128,8 @@ def _tables(services: Services, market: Market) -> _Tables:
 def render(services: Services, market: Market, tables: _Tables) -> str:
     """Return the whole page of ``market`` as of now."""
     data = services.market_data
-    ticker = data.ticker(market, services.exchange.now_ns())
-    book = data.snapshot(market, LEVELS)
+    ticker = ticker_row(market, data.ticker(market, services.exchange.now_ns()))
+    book = book_row(market, data.book(market), LEVELS)
     deepest = max((level["lots"] for level in book["bids"] + book["asks"]), default=1)
     return _page("market.html").substitute(
         version=version_of(),

@@ -14,12 +14,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from engine.types import Outcome
-from gateway.http.problems import Rejected
 from gateway.node.node import Stack
 from gateway.pages.checkout import HEADERS
 from gateway.sandbox.funding import fill_wallet
 from gateway.sandbox.rpc import answer_rpc
 from gateway.sandbox.wallet import Wallet
+from gateway.trading.rejection import Rejection
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
@@ -72,14 +72,14 @@ class SandboxShop:
             self._store_id, InvoiceRequest(amount_usd=price, token="TOKEN", order_id=name)
         )
         if isinstance(made, Refusal):
-            raise Rejected(made.outcome, figures=made.detail)
+            raise Rejection(made.outcome, figures=made.detail)
         return made.invoice.id
 
     async def pay(self, invoice_id: str) -> None:
         """Send what the invoice still lacks from the customer's wallet."""
         invoice = self._stack.merchants.invoice(invoice_id)
         if invoice is None:
-            raise Rejected(Outcome.NOT_FOUND)
+            raise Rejection(Outcome.NOT_FOUND)
         token = self._stack.catalog.token(invoice.token)
         remaining = pips_of_decimal(invoice.remaining)
         assert token is not None and remaining is not None, "our own document"
@@ -119,7 +119,7 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
     async def buy(thing: str) -> Response:
         """Make an invoice and go to its checkout page."""
         if thing not in GOODS:
-            raise Rejected(Outcome.NOT_FOUND)
+            raise Rejection(Outcome.NOT_FOUND)
         return RedirectResponse(f"/checkout/{shop.buy(thing)}", status_code=303)
 
     @router.post("/sandbox/pay/{invoice_id}")

@@ -7,12 +7,12 @@ draw from larger budgets than reads, so a trader who is cut off from placing can
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from engine.types import Outcome
-from gateway.http.networks import network_of
-from gateway.http.problems import Rejected
+from gateway.trading.networks import network_of
+from gateway.trading.rejection import Rejection
 
 NS: Final = 1_000_000_000
 
@@ -50,6 +50,16 @@ class Left(NamedTuple):
     full_in_seconds: int
 
 
+class BudgetSpent(Rejection):
+    """There is not enough of one budget ``left``."""
+
+    def __init__(
+        self, detail: str, figures: Mapping[str, object], retry_after: int, left: Left
+    ) -> None:
+        super().__init__(Outcome.RATE_LIMITED, detail, figures, retry_after)
+        self.left = left
+
+
 class _Budget:
     """One kind of bucket: what it holds drips back within the window (GCRA).
 
@@ -69,17 +79,17 @@ class _Budget:
         self._turn_at = 0
 
     def charge(self, who: str, now_ns: int) -> Left:
-        """Take one from the bucket of ``who``; raises ``Rejected`` if it is empty."""
+        """Take one from the bucket of ``who``; raises ``BudgetSpent`` if it is empty."""
         self._turn(now_ns)
         full_at = self._of(who, now_ns) + self._step_ns
         wait_ns = full_at - now_ns - self._window_ns
         if wait_ns > 0:
             wait = seconds_up(wait_ns)
-            raise Rejected(
-                Outcome.RATE_LIMITED,
+            raise BudgetSpent(
                 f"more than {self._limit} in {self._window_seconds} s; try again in {wait} s",
                 {"budget": self._kind, "retry_after": str(wait)},
-                {"Retry-After": str(wait), **headers_of([self._left(full_at, now_ns)])},
+                wait,
+                self._left(full_at, now_ns),
             )
         self._full_at[who] = full_at
         return self._left(full_at, now_ns)
@@ -127,7 +137,7 @@ class RateLimits:
         )
 
     def request(self, client: str) -> Left:
-        """Charge one request to a client address; raises ``Rejected`` when it has none left."""
+        """Charge one request to a client address; raises ``BudgetSpent`` when it has none left."""
         return self._requests.charge(network_of(client), self._now_ns())
 
     def probe(self, client: str) -> Left:
@@ -161,13 +171,6 @@ class RateLimits:
     def cancels_left(self, account: bytes) -> Left:
         """Return what is left to an account."""
         return self._account_cancels.left(account.hex(), self._now_ns())
-
-
-def headers_of(budgets: list[Left]) -> dict[str, str]:
-    """Return how budgets are told: by the IETF's draft of ``RateLimit`` header fields."""
-    policies = (f'"{b.kind}";q={b.limit};w={b.window_seconds}' for b in budgets)
-    states = (f'"{b.kind}";r={b.left};t={b.full_in_seconds}' for b in budgets)
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
 
 
 def seconds_up(duration_ns: int) -> int:

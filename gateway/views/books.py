@@ -11,15 +11,14 @@ diff.
 """
 
 from itertools import islice
-from typing import Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self
 from zlib import crc32
 
-import orjson
+import msgspec
 from sortedcontainers import SortedDict
 
 from engine.types import Side
-from gateway.api.v1 import schemas
-from gateway.api.v1.encoding import price_text, quantity_text
+from gateway.views.channels import News
 from settlement.orders.catalog import Market
 
 CHECKSUM_LEVELS: Final = 10
@@ -28,59 +27,22 @@ Level = tuple[int, int]
 """(price_ticks, lots)"""
 
 
-class BookDiff:
+class BookDiff(News, frozen=True, kw_only=True):
     """The levels that changed, with their new totals; 0 lots means the level is gone."""
 
-    __slots__ = ("_text", "changed", "checksum", "market", "prev", "time_ns", "u")
+    is_mergeable: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        market: Market,
-        *,
-        prev: int,
-        u: int,
-        changed: dict[tuple[Side, int], int],
-        checksum: int,
-        time_ns: int,
-    ) -> None:
-        self.market = market
-        self.prev = prev
-        self.u = u
-        self.changed = changed
-        self.checksum = checksum
-        self.time_ns = time_ns
-        self._text: str | None = None
+    market: Market
+    prev: int
+    u: int
+    changed: dict[tuple[Side, int], int]
+    checksum: int
+    time_ns: int
 
-    def merged(self, newer: Self) -> "BookDiff":
+    def merged(self, newer: Self) -> Self:
         """Return one diff that does what this and then ``newer`` do."""
         assert newer.prev == self.u, "diffs of one channel are consecutive"
-        return BookDiff(
-            self.market,
-            prev=self.prev,
-            u=newer.u,
-            changed=self.changed | newer.changed,
-            checksum=newer.checksum,
-            time_ns=newer.time_ns,
-        )
-
-    def text(self) -> str:
-        """Return the frame as JSON text, made once."""
-        if self._text is None:
-            bids = [(t, n) for (side, t), n in self.changed.items() if side == Side.BUY]
-            asks = [(t, n) for (side, t), n in self.changed.items() if side == Side.SELL]
-            frame = {
-                "channel": f"book:{self.market.symbol}",
-                "type": "diff",
-                "U": self.prev + 1,
-                "u": self.u,
-                "prev": self.prev,
-                "checksum": self.checksum,
-                "time_ns": str(self.time_ns),
-                "bids": level_rows(self.market, bids),
-                "asks": level_rows(self.market, asks),
-            }
-            self._text = orjson.dumps(frame).decode()
-        return self._text
+        return msgspec.structs.replace(newer, prev=self.prev, changed=self.changed | newer.changed)
 
 
 class BookMemory(NamedTuple):
@@ -101,8 +63,7 @@ class Book:
         self.version = 0
         """Another number after each change: what was made of the book before may be kept."""
         self._changed: set[tuple[Side, int]] = set()
-        self._rows: dict[Side, dict[int, bytes]] = {side: {} for side in Side}
-        """Levels as JSON, made when first asked for: a deep book changes at few prices."""
+        self._kept: dict[object, dict[Side, dict[int, bytes]]] = {}
 
     def memory(self) -> "BookMemory":
         """Return all of it, between two batches."""
@@ -128,7 +89,8 @@ class Book:
             del levels[key]
         self.version += 1
         self._changed.add((side, ticks))
-        self._rows[side].pop(key, None)
+        for kept in self._kept.values():
+            kept[side].pop(ticks, None)
 
     def seal(self, market: Market, u: int, time_ns: int) -> BookDiff | None:
         """Close the changes up to event ``u`` and return them; None when nothing changed."""
@@ -136,10 +98,9 @@ class Book:
             return None
         changed = {}
         for side, ticks in self._changed:
-            levels, key = self._place(side, ticks)
-            changed[side, ticks] = levels.get(key, 0)
+            changed[side, ticks] = self.lots(side, ticks)
         diff = BookDiff(
-            market,
+            market=market,
             prev=self.u,
             u=u,
             changed=changed,
@@ -157,28 +118,34 @@ class Book:
 
     def levels(self, side: Side, count: int) -> list[Level]:
         """Return up to ``count`` levels, best first."""
-        if side == Side.BUY:
-            return [(-key, lots) for key, lots in islice(self._bids.items(), count)]
-        return list(islice(self._asks.items(), count))
+        mine = self._bids if side == Side.BUY else self._asks
+        keys = list(islice(mine, count))
+        ticks = [-key for key in keys] if side == Side.BUY else keys
+        return list(zip(ticks, map(mine.__getitem__, keys), strict=True))
 
-    def rows(self, market: Market, side: Side, count: int) -> orjson.Fragment:
-        """Return up to ``count`` levels as a JSON array, best first."""
-        known, levels = self._rows[side], self._bids if side == Side.BUY else self._asks
-        keys = list(islice(levels, count))
-        try:
-            texts = [known[key] for key in keys]
-        except KeyError:  # Seldom more than a few have changed since the last reader.
-            for key in [key for key in keys if key not in known]:
-                (row,) = level_rows(market, [(abs(key), levels[key])])
-                known[key] = orjson.dumps(row)
-            texts = [known[key] for key in keys]
-        return orjson.Fragment(b"[%b]" % b",".join(texts))
+    def ticks(self, side: Side, count: int) -> list[int]:
+        """Return the prices of up to ``count`` levels, best first."""
+        if side == Side.BUY:
+            return [-key for key in islice(self._bids, count)]
+        return list(islice(self._asks, count))
+
+    def lots(self, side: Side, ticks: int) -> int:
+        """Return what stands at one price."""
+        levels, key = self._place(side, ticks)
+        return int(levels.get(key, 0))
+
+    def kept(self, reader: object) -> dict[Side, dict[int, bytes]]:
+        """Return what ``reader`` has made of levels, by price; it may put more there. It goes when
+        its level changes: a deep book changes at few prices between two readings."""
+        kept = self._kept.get(reader)
+        if kept is None:
+            kept = self._kept[reader] = {side: {} for side in Side}
+        return kept
 
     def terms_changed(self) -> None:
-        """Forget what was written under other terms."""
+        """Count as changed: the same ticks and lots are other prices and quantities now."""
         self.version += 1
-        for rows in self._rows.values():
-            rows.clear()
+        self._kept.clear()
 
     def checksum(self) -> int:
         """Return the CRC32 that the module's first lines define."""
@@ -187,16 +154,3 @@ class Book:
 
     def _place(self, side: Side, ticks: int) -> tuple["SortedDict[int, int]", int]:
         return (self._bids, -ticks) if side == Side.BUY else (self._asks, ticks)
-
-
-def level_rows(market: Market, levels: list[Level]) -> list[schemas.Level]:
-    """Return levels as JSON rows: what people read and the integers behind it."""
-    return [
-        {
-            "price": price_text(market, ticks),
-            "quantity": quantity_text(market, lots),
-            "price_ticks": ticks,
-            "lots": lots,
-        }
-        for ticks, lots in levels
-    ]

@@ -1,43 +1,53 @@
-"""Who listens to which channel, and how does one message reach a thousand of them?
+"""Who listens to which channel, and how does one piece of news reach a thousand of them?
 
-A message is serialised once, whoever many listen. ``publish`` never waits: it hands the message to
-each listener's outbox and returns. Everything here runs on the event loop's thread.
+What is published is a value. Each dialect writes it once, whoever many listen. ``publish`` never
+waits: it hands the value to each listener's send queue and returns. Everything here runs on the
+event loop's thread.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable
+from typing import ClassVar, Protocol, Self
 
-import orjson
-
-
-class Message:
-    """One frame for the wire; turned into text the first time somebody needs it."""
-
-    __slots__ = ("_text", "content")
-
-    def __init__(self, content: Mapping[str, object]) -> None:
-        self.content = content
-        self._text: str | None = None
-
-    def text(self) -> str:
-        """Return the frame as JSON text."""
-        if self._text is None:
-            self._text = orjson.dumps(self.content).decode()
-        return self._text
+import msgspec
 
 
-class Sendable(Protocol):
-    """Anything that is one frame on the wire: a ``Message`` or a ``BookDiff``."""
+class News(msgspec.Struct, frozen=True):
+    """Something that happened, as a value: it never changes, so it may be written later."""
 
-    def text(self) -> str:
-        """Return the frame as JSON text, made once."""
+    is_mergeable: ClassVar[bool] = False
+    """Whether a slow reader may get one for many."""
+
+    def merged(self, newer: Self) -> Self:
+        """Return one piece of news that says what this and then ``newer`` say."""
+        raise NotImplementedError(f"each {type(self).__name__} must be told")
+
+
+class Published:
+    """One piece of news on its way to all who listen, and how each dialect has written it."""
+
+    __slots__ = ("_texts", "news")
+
+    def __init__(self, news: News) -> None:
+        self.news = news
+        self._texts: dict[Callable[[News], str], str] = {}
+
+    def text(self, write: Callable[[News], str]) -> str:
+        """Return the news as ``write`` writes it, which is called once."""
+        text = self._texts.get(write)
+        if text is None:
+            text = self._texts[write] = write(self.news)
+        return text
+
+    def merged(self, newer: "Published") -> "Published":
+        """Return what says the news of both."""
+        return Published(self.news.merged(newer.news))
 
 
 class Listener(Protocol):
     """One connection, seen from the broadcaster."""
 
-    def offer(self, channel: str, message: Sendable) -> None:
-        """Take ``message`` or give up the connection; never wait."""
+    def offer(self, channel: str, published: Published) -> None:
+        """Take ``published`` or give up the connection; never wait."""
 
 
 class Channels:
@@ -50,11 +60,12 @@ class Channels:
         """Return whether anybody listens, so that nobody builds what nobody reads."""
         return channel in self._listeners
 
-    def publish(self, channel: str, message: Sendable) -> None:
-        """Offer ``message`` to each listener of ``channel``."""
+    def publish(self, channel: str, news: News) -> None:
+        """Offer ``news`` to each listener of ``channel``."""
+        published = Published(news)
         # A listener that gives up leaves while we walk, hence the copy.
         for listener in list(self._listeners.get(channel, ())):
-            listener.offer(channel, message)
+            listener.offer(channel, published)
 
     def subscribe(self, channel: str, listener: Listener) -> None:
         """Add ``listener``; twice is once."""

@@ -6,19 +6,16 @@ publishes to channels only when somebody listens.
 
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
-import orjson
 
 from engine.events import EventKind
 from engine.log_entries import Committed
 from engine.types import Outcome, Side
-from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
-from gateway.api.v1.schemas import BookSnapshot, PublicTrade, SettlementState, Ticker
-from gateway.views.books import Book, BookMemory, level_rows
-from gateway.views.channels import Channels, Message
+from gateway.views.books import Book, BookMemory
+from gateway.views.channels import Channels, News
 from settlement.orders.busts import busted_at
 from settlement.orders.catalog import Catalog, Market
 from settlement.ports import TradeState
@@ -30,12 +27,6 @@ TRADES_MAX: Final = 1000
 DAY_NS: Final = 24 * 3600 * 10**9
 BUCKET_NS: Final = DAY_NS // 288
 """The ticker forgets in steps of five minutes."""
-
-BLOCK: Final = 32
-"""Trades written as one: of five hundred few have changed since the last reader."""
-
-STATE_TEXTS_MAX: Final = 4_096
-"""States kept as text, one for each batch and step: trades are read by hundreds."""
 
 TRADE: Final = int(EventKind.TRADE)
 RESTED: Final = int(EventKind.RESTED)
@@ -97,30 +88,43 @@ class Bucket(NamedTuple):
     quote_pips: int
 
 
-class WrittenRow(NamedTuple):
-    """A trade or a fill as JSON: all but how far it is never changes, and that seldom."""
+class NewTrades(News, frozen=True):
+    """What was traded in one batch, oldest first; none of it is in a settlement batch yet."""
 
+    market: Market
+    trades: list[Trade]
+
+
+class TradeUndone(News, frozen=True):
+    """A trade was busted."""
+
+    market: Market
+    event: int
+    trade_id: int
+
+
+class TradesSettled(News, frozen=True):
+    """A range of trades has come further, all but those of them that were ``busted``."""
+
+    market: Market
+    first_trade: int
+    last_trade: int
+    busted: list[int]
     state: TradeState
-    text: bytes
-    size: int
-    """Bytes of ``text`` before its state."""
-
-    def having(self, state: TradeState) -> "WrittenRow":
-        """Return the row with another state."""
-        return WrittenRow(state, self.text[: self.size] + state_text(state), self.size)
 
 
-class Block(NamedTuple):
-    """Neighbours on the tape as JSON, newest first; of each batch its state and oldest trade."""
+class Ticker(NamedTuple):
+    """Best prices, last price and 24 hours, in ticks; None where there is none."""
 
-    oldest: list[tuple[TradeState, int]]
-    text: bytes
-
-    def stands(self, state_of: Callable[[int], TradeState]) -> bool:
-        """Return whether no trade has come further: those of one batch do it together, and no
-        trade is in a batch before an older one is. The very same state and not an equal one: a
-        batch that was given up is sealed anew under its number, with other trades."""
-        return all(state_of(trade_id) is state for state, trade_id in self.oldest)
+    best_bid: int | None
+    best_ask: int | None
+    spread: int | None
+    last: int | None
+    open_24h: int | None
+    high_24h: int | None
+    low_24h: int | None
+    lots_24h: int
+    quote_pips_24h: int
 
 
 class Tape:
@@ -130,11 +134,7 @@ class Tape:
         self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
         self.version = 0
         """Another number after each change: what was made of the tape before may be kept."""
-        self._rows: dict[int, WrittenRow] = {}
-        """By trade, made when first asked for."""
-        self._blocks: dict[int, Block] = {}
-        """Whole blocks, counted from the first trade there ever was on this tape."""
-        self._gone = 0
+        self.gone = 0
         """Trades that are not kept any more."""
         self.buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
 
@@ -142,9 +142,7 @@ class Tape:
         """Take one more trade."""
         self.version += 1
         if len(self.trades) == TRADES_MAX:
-            self._rows.pop(self.trades[0].trade_id, None)
-            self._blocks.pop(self._gone // BLOCK, None)
-            self._gone += 1
+            self.gone += 1
         self.trades.append(trade)
         step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
         if self.buckets and self.buckets[-1].step == step:
@@ -168,7 +166,6 @@ class Tape:
         for at in range(len(self.trades) - 1, -1, -1):
             if self.trades[at].trade_id == trade_id:
                 self.trades[at] = self.trades[at]._replace(is_busted=True)
-                self._blocks.pop((self._gone + at) // BLOCK, None)
                 break
         for at in range(len(self.buckets) - 1, -1, -1):
             if self.buckets[at].first_trade <= trade_id:
@@ -207,42 +204,9 @@ class Tape:
         oldest = (now_ns - DAY_NS) // BUCKET_NS
         return [bucket for bucket in self.buckets if bucket.step > oldest]
 
-    def rows(
-        self, market: Market, limit: int, state_of: Callable[[int], TradeState]
-    ) -> orjson.Fragment:
-        """Return the last trades as a JSON array, newest first, each with its state."""
-        mine, texts = list(self.trades)[-limit:], []
-        start = self._gone + len(self.trades) - len(mine)
-        high = start + len(mine)
-        while high > start:
-            number = (high - 1) // BLOCK
-            low = max(start, number * BLOCK)
-            block = self._blocks.get(number) if high - low == BLOCK else None
-            if block is None or not block.stands(state_of):
-                block = self._block(market, mine[low - start : high - start], state_of)
-                if high - low == BLOCK:
-                    self._blocks[number] = block
-            texts.append(block.text)
-            high = low
-        return orjson.Fragment(b"[%b]" % b",".join(texts))
-
-    def _block(
-        self, market: Market, trades: list[Trade], state_of: Callable[[int], TradeState]
-    ) -> "Block":
-        known, texts, oldest = self._rows, [], list[tuple[TradeState, int]]()
-        for trade in reversed(trades):
-            state = BUSTED if trade.is_busted else state_of(trade.trade_id)
-            row = known.get(trade.trade_id)
-            if row is None or row.state is not state:
-                row = row or written_row({**trade_row(market, trade, MATCHED)})
-                row = known[trade.trade_id] = row.having(state)
-            texts.append(row.text)
-            if trade.is_busted:
-                continue
-            if oldest and oldest[-1][0] is state:
-                oldest.pop()
-            oldest.append((state, trade.trade_id))
-        return Block(oldest, b",".join(texts))
+    def newest(self, limit: int) -> list[Trade]:
+        """Return up to ``limit`` trades, newest first."""
+        return list(islice(reversed(self.trades), limit))
 
 
 class _BucketMemory(msgspec.Struct, array_like=True):
@@ -290,7 +254,7 @@ class MarketData:
     ) -> None:
         self._catalog = catalog
         self._channels = channels
-        self._trade_state = trade_state
+        self.trade_state = trade_state
         self._books: dict[int, Book] = {}
         self._tapes: dict[int, Tape] = {}
         self._prices: dict[int, int] = {}
@@ -408,15 +372,10 @@ class MarketData:
 
     def _publish_busts(self, busts: list[tuple[Change, TradeBusted]]) -> None:
         for change, bust in busts:
-            channel = f"trades:{self._catalog.markets[change.market].symbol}"
+            market = self._catalog.markets[change.market]
+            channel = f"trades:{market.symbol}"
             if self._channels.heard(channel):
-                frame = {
-                    "channel": channel,
-                    "type": "trade_busted",
-                    "event": change.event,
-                    "trade_id": bust.trade_id,
-                }
-                self._channels.publish(channel, Message(frame))
+                self._channels.publish(channel, TradeUndone(market, change.event, bust.trade_id))
 
     def _publish(
         self, touched: dict[int, int], trades: dict[int, list[Trade]], time_ns: int
@@ -436,9 +395,7 @@ class MarketData:
             market = self._catalog.markets[number]
             channel = f"trades:{market.symbol}"
             if self._channels.heard(channel):
-                rows = [trade_row(market, trade, MATCHED) for trade in fresh]
-                frame = {"channel": channel, "type": "trades", "trades": rows}
-                self._channels.publish(channel, Message(frame))
+                self._channels.publish(channel, NewTrades(market, fresh))
 
     def settlement_changed(
         self,
@@ -450,42 +407,25 @@ class MarketData:
     ) -> None:
         """Tell every trades channel that a range of trades has come further, and which of them
         were undone and have not."""
-        news = settlement_row(TradeState(state, batch, tx_hash))
+        reached = TradeState(state, batch, tx_hash)
         for market in self._catalog.markets:
             channel = f"trades:{market.symbol}"
             if self._channels.heard(channel):
-                tape = self._tapes.get(market.number) or Tape()
-                frame = {
-                    "channel": channel,
-                    "type": "settlement",
-                    "first_trade": first_trade,
-                    "last_trade": last_trade,
-                    "busted": tape.busted(first_trade, last_trade),
-                    **news,
-                }
-                self._channels.publish(channel, Message(frame))
+                busted = self.tape(market).busted(first_trade, last_trade)
+                news = TradesSettled(market, first_trade, last_trade, busted, reached)
+                self._channels.publish(channel, news)
 
-    def snapshot(self, market: Market, levels: int) -> BookSnapshot:
-        """Return the book as it is after event ``u``, with a checksum to hold it to."""
-        book = self._books.get(market.number) or Book()
-        return {
-            "market": market.symbol,
-            "u": book.u,
-            "checksum": book.checksum(),
-            "bids": level_rows(market, book.levels(Side.BUY, levels)),
-            "asks": level_rows(market, book.levels(Side.SELL, levels)),
-        }
+    def book(self, market: Market) -> Book:
+        """Return the book of a market; it goes on changing."""
+        return self._books.get(market.number) or Book()
 
-    def snapshot_text(self, market: Market, levels: int) -> dict[str, object]:
-        """Return what ``snapshot`` returns, its levels written out already."""
-        book = self._books.get(market.number) or Book()
-        return {
-            "market": market.symbol,
-            "u": book.u,
-            "checksum": book.checksum(),
-            "bids": book.rows(market, Side.BUY, levels),
-            "asks": book.rows(market, Side.SELL, levels),
-        }
+    def tape(self, market: Market) -> Tape:
+        """Return the last trades of a market and its day; it goes on changing."""
+        return self._tapes.get(market.number) or Tape()
+
+    def state_of(self, trade: Trade) -> TradeState:
+        """Return how far a trade is."""
+        return BUSTED if trade.is_busted else self.trade_state(trade.trade_id)
 
     def version(self, market: Market, now_ns: int) -> tuple[int, int, int]:
         """Return three numbers that are others whenever a market's book, its trades or, by time
@@ -496,83 +436,24 @@ class MarketData:
 
     def levels(self, market: Market, side: Side, count: int) -> list[tuple[int, int]]:
         """Return (price_ticks, lots), best first."""
-        return (self._books.get(market.number) or Book()).levels(side, count)
-
-    def trades(self, market: Market, limit: int) -> list[PublicTrade]:
-        """Return the last trades, newest first, each with its settlement state."""
-        tape = self._tapes.get(market.number)
-        if tape is None:
-            return []
-        newest = list(tape.trades)[-limit:][::-1] if limit else []
-        return [
-            trade_row(
-                market, trade, BUSTED if trade.is_busted else self._trade_state(trade.trade_id)
-            )
-            for trade in newest
-        ]
-
-    def trades_text(self, market: Market, limit: int) -> orjson.Fragment:
-        """Return what ``trades`` returns, written out already."""
-        tape = self._tapes.get(market.number) or Tape()
-        return tape.rows(market, limit, self._trade_state)
+        return self.book(market).levels(side, count)
 
     def ticker(self, market: Market, now_ns: int) -> Ticker:
-        """Return best prices, the last price and the last 24 hours; null where there is none."""
-        tape = self._tapes.get(market.number) or Tape()
+        """Return best prices, the last price and the 24 hours before ``now_ns``."""
+        tape = self.tape(market)
         day = tape.day(now_ns)
         bids = self.levels(market, Side.BUY, 1)
         asks = self.levels(market, Side.SELL, 1)
         # While a market collects for an auction its book may be crossed: then there is no spread.
         crossed = bool(bids and asks) and bids[0][0] >= asks[0][0]
-        spread = asks[0][0] - bids[0][0] if bids and asks and not crossed else None
-        return {
-            "best_bid": _price(market, bids[0][0] if bids else None),
-            "best_ask": _price(market, asks[0][0] if asks else None),
-            "spread": _price(market, spread),
-            "last": _price(market, tape.last_ticks),
-            "open_24h": _price(market, day[0].first if day else None),
-            "high_24h": _price(market, max((b.high for b in day), default=None)),
-            "low_24h": _price(market, min((b.low for b in day), default=None)),
-            "volume_24h": quantity_text(market, sum(b.lots for b in day)),
-            "quote_volume_24h": decimal_text(sum(b.quote_pips for b in day)),
-        }
-
-
-def _price(market: Market, ticks: int | None) -> str | None:
-    return None if ticks is None else price_text(market, ticks)
-
-
-def settlement_row(state: TradeState) -> SettlementState:
-    """Return a settlement state as JSON fields."""
-    return {
-        "state": state.state,
-        "batch": state.batch,
-        "tx_hash": None if state.tx_hash is None else hexed(state.tx_hash),
-    }
-
-
-@lru_cache(STATE_TEXTS_MAX)
-def state_text(state: TradeState) -> bytes:
-    """Return the end of a row's JSON: its settlement state and the closing brace."""
-    return b',"settlement":%b}' % orjson.dumps(settlement_row(state))
-
-
-def written_row(row: dict[str, object]) -> WrittenRow:
-    """Return ``row``, matched only, with its settlement state behind all else."""
-    del row["settlement"]
-    start = orjson.dumps(row)[:-1]
-    return WrittenRow(MATCHED, start + state_text(MATCHED), len(start))
-
-
-def trade_row(market: Market, trade: Trade, state: TradeState) -> PublicTrade:
-    """Return one public trade as JSON fields."""
-    return {
-        "trade_id": trade.trade_id,
-        "side": trade.side.name.lower(),
-        "price": price_text(market, trade.price_ticks),
-        "quantity": quantity_text(market, trade.lots),
-        "price_ticks": trade.price_ticks,
-        "lots": trade.lots,
-        "time_ns": str(trade.time_ns),
-        "settlement": settlement_row(state),
-    }
+        return Ticker(
+            best_bid=bids[0][0] if bids else None,
+            best_ask=asks[0][0] if asks else None,
+            spread=asks[0][0] - bids[0][0] if bids and asks and not crossed else None,
+            last=tape.last_ticks,
+            open_24h=day[0].first if day else None,
+            high_24h=max((b.high for b in day), default=None),
+            low_24h=min((b.low for b in day), default=None),
+            lots_24h=sum(b.lots for b in day),
+            quote_pips_24h=sum(b.quote_pips for b in day),
+        )

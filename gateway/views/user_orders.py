@@ -6,24 +6,22 @@ ids and digests come from the attachments; balances are asked from the ledger, w
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from copy import copy
 from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
-import orjson
 
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed
 from engine.types import Outcome, Side
-from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
-from gateway.api.v1.schemas import BalanceRow, OwnFill, OwnOrder
-from gateway.views.channels import Channels, Message
-from gateway.views.market_data import BUSTED, MATCHED, WrittenRow, settlement_row, written_row
+from gateway.views.channels import Channels, News
+from gateway.views.market_data import BUSTED
 from gateway.views.order_history import Order, OrderHistory, Saved
 from settlement.orders.busts import busted_at
-from settlement.orders.catalog import Catalog, Market
+from settlement.orders.catalog import Catalog, Market, Token
 from settlement.ports import Balance, TradeState
 from settlement.protocol.evidence import SignedOrder, evidence_of
 
@@ -32,9 +30,6 @@ FILLS_MAX: Final = 500
 
 PAGE_MAX: Final = 100
 """Orders in one answer, 0.7 ms of the event loop: more are asked for page by page."""
-
-FILL_TEXTS_MAX: Final = 20_000
-"""Fills kept as text, of all accounts."""
 
 OWNERS_MAX: Final = 100_000
 """Trades whose owners are remembered until they are final; above it the oldest are forgotten."""
@@ -107,6 +102,69 @@ class Fill(NamedTuple):
     """Whether it was undone."""
 
 
+class Removal(NamedTuple):
+    """Lots that left an order untraded, and why."""
+
+    lots: int
+    reason: Outcome
+
+
+class OrderNews(News, frozen=True):
+    """An order was accepted, rests, is armed, triggered, amended or has ended, as ``kind`` says;
+    ``order`` is as it was then."""
+
+    kind: str
+    event: int
+    number: int
+    market: Market
+    order: Order
+    removal: Removal | None = None
+
+
+class FillNews(News, frozen=True):
+    """An order has traded."""
+
+    event: int
+    number: int
+    fill: Fill
+
+
+class BustNews(News, frozen=True):
+    """A trade was undone; ``fill`` is None if it is too old to be kept."""
+
+    event: int
+    number: int
+    trade_id: int
+    market: Market
+    side: Side
+    base_pips: int
+    quote_pips: int
+    fee_pips: int
+    reason: str
+    fill: Fill | None
+
+
+class OwnSettled(News, frozen=True):
+    """Trades of an account have come further."""
+
+    trades: list[int]
+    state: TradeState
+
+
+class TokenBalance(NamedTuple):
+    """What an account has of one token."""
+
+    token: Token
+    balance: Balance
+
+
+class BalanceNews(News, frozen=True):
+    """Balances of an account that may have changed up to ``event``."""
+
+    event: int
+    balances: list[TokenBalance]
+
+
 def time_of(row: Row, batch: Committed) -> int:
     """Return when the command of an event was sequenced."""
     return int(batch.commands["time_ns"][row.sequence - batch.first_sequence])
@@ -151,10 +209,6 @@ class UserStream:
         """How many frames about its orders each account has been told, heard or not."""
         self._fills: dict[int, deque[Fill]] = {}
         self._owners: dict[int, tuple[int, int]] = {}
-        self._order_texts: dict[int, tuple[int, int, bytes]] = {}
-        """By order that stands and was asked for: its lots open and filled then, and its JSON."""
-        self._fill_texts: dict[tuple[int, int], WrittenRow] = {}
-        """By trade and order that was asked for."""
         self.event_index = 0
         # By plain number: reading a member of an enum costs Python 3.11 as much as a small call.
         self._take: Final[dict[int, Callable[[Row, Committed], None]]] = {
@@ -227,7 +281,7 @@ class UserStream:
             int(batch.commands["time_ns"][at]),
         )
         self._history.accepted(order)
-        self._tell(row.account, "accepted", row, {"order": self._order_row(order)})
+        self._tell("accepted", row, order)
 
     def _trade(self, row: Row, batch: Committed) -> None:
         time_ns = time_of(row, batch)
@@ -257,8 +311,7 @@ class UserStream:
                 time_ns,
             )
             self._fills.setdefault(order.account, deque(maxlen=FILLS_MAX)).append(fill)
-            fresh = {"fill": self._fill_row(fill, TradeState("matched"))}
-            self._tell(order.account, "fill", row, fresh)
+            self._publish(order.account, FillNews(row.event, self._count(order.account), fill))
             if left == 0:
                 self._end(order, row, time_ns)
 
@@ -272,17 +325,19 @@ class UserStream:
         sides = ((row.account, row.fee_pips), (row.maker_account, row.maker_fee_pips))
         for account, fee_pips in sides:
             fill = self._mark_busted(account, bust.trade_id)
-            news = {
-                "trade_id": bust.trade_id,
-                "market": self._catalog.markets[row.market].symbol,
-                "side": ("buy" if account == row.account else "sell"),
-                "base_pips": str(row.price_ticks),
-                "quote_pips": str(row.amount),
-                "fee_pips": str(fee_pips),
-                "reason": bust.error,
-                "fill": None if fill is None else self._fill_row(fill, BUSTED),
-            }
-            self._tell(account, "trade_busted", row, news)
+            news = BustNews(
+                event=row.event,
+                number=self._count(account),
+                trade_id=bust.trade_id,
+                market=self._catalog.markets[row.market],
+                side=Side.BUY if account == row.account else Side.SELL,
+                base_pips=row.price_ticks,
+                quote_pips=row.amount,
+                fee_pips=fee_pips,
+                reason=bust.error,
+                fill=fill,
+            )
+            self._publish(account, news)
 
     def _mark_busted(self, account: int, trade_id: int) -> Fill | None:
         """Return the fill, marked; None if it is too old to be kept."""
@@ -304,50 +359,47 @@ class UserStream:
         order = self._history[row.order_id]
         order.lots_open = row.amount + row.maker_left
         self._history.stands(order)
-        self._tell(order.account, kind, row, {"order": self._order_row(order)})
+        self._tell(kind, row, order)
 
     def _triggered(self, row: Row, _: Committed) -> None:
         order = self._history[row.order_id]
-        self._tell(order.account, "triggered", row, {"order": self._order_row(order)})
+        self._tell("triggered", row, order)
 
     def _amended(self, row: Row, _: Committed) -> None:
         order = self._history[row.order_id]
         left = row.amount + row.maker_left
         gone = order.lots_open - left
         order.lots_open = left
-        amended = {
-            "order": self._order_row(order),
-            "removed": quantity_text(self._catalog.markets[row.market], gone),
-            "removed_lots": gone,
-            "reason": Outcome(row.outcome).name,
-        }
-        self._tell(row.account, "amended", row, amended)
+        self._tell("amended", row, order, Removal(gone, Outcome(row.outcome)))
 
     def _ended(self, row: Row, batch: Committed) -> None:
         order = self._history[row.order_id]
         order.reason = row.outcome
         self._end(order, row, time_of(row, batch))
         kind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
-        market = self._catalog.markets[row.market]
-        ended = {
-            "order": self._order_row(order),
-            "removed": quantity_text(market, row.amount + row.maker_left),
-            "removed_lots": row.amount + row.maker_left,
-            "reason": Outcome(row.outcome).name,
-        }
-        self._tell(order.account, kind, row, ended)
+        self._tell(kind, row, order, Removal(row.amount + row.maker_left, Outcome(row.outcome)))
 
     def _end(self, order: Order, row: Row, time_ns: int) -> None:
         order.ended_event, order.ended_ns = row.event, time_ns
-        self._order_texts.pop(order.order_id, None)
         self._history.end(order)
 
-    def _tell(self, account: int, kind: str, row: Row, fields: Mapping[str, object]) -> None:
-        self._frames[account] = number = self._frames.get(account, 0) + 1
+    def _tell(self, kind: str, row: Row, order: Order, removal: Removal | None = None) -> None:
+        number = self._count(order.account)
+        channel = orders_channel(self._catalog.address_of(order.account))
+        if self._channels.heard(channel):
+            # A copy, for the order goes on changing.
+            news = OrderNews(kind, row.event, number, self.market_of(order), copy(order), removal)
+            self._channels.publish(channel, news)
+
+    def _publish(self, account: int, news: News) -> None:
         channel = orders_channel(self._catalog.address_of(account))
         if self._channels.heard(channel):
-            head = {"channel": "orders", "type": kind, "event": row.event, "number": number}
-            self._channels.publish(channel, Message({**head, **fields}))
+            self._channels.publish(channel, news)
+
+    def _count(self, account: int) -> int:
+        """Return the number of one more frame about the orders of ``account``, heard or not."""
+        self._frames[account] = number = self._frames.get(account, 0) + 1
+        return number
 
     # Balances
 
@@ -368,25 +420,12 @@ class UserStream:
             account = self._catalog.address_of(number)
             channel = balances_channel(account)
             if self._channels.heard(channel):
-                frame = {
-                    "channel": "balances",
-                    "type": "update",
-                    "event": self.event_index,
-                    "balances": [self._balance_row(account, token) for token in tokens],
-                }
-                self._channels.publish(channel, Message(frame))
+                balances = [self._balance_of(account, token) for token in tokens]
+                self._channels.publish(channel, BalanceNews(self.event_index, balances))
 
-    def _balance_row(self, account: bytes, number: int) -> BalanceRow:
+    def _balance_of(self, account: bytes, number: int) -> TokenBalance:
         token = self._catalog.tokens[number]
-        balance = self._balance(account, token.address)
-        return {
-            "symbol": token.symbol,
-            "token": hexed(token.address),
-            "available": decimal_text(balance.available),
-            "held": decimal_text(balance.held),
-            "available_pips": str(balance.available),
-            "held_pips": str(balance.held),
-        }
+        return TokenBalance(token, self._balance(account, token.address))
 
     # Settlement
 
@@ -405,12 +444,9 @@ class UserStream:
                 mine.setdefault(account, []).append(trade_id)
             if state == "final":
                 self._owners.pop(trade_id, None)
-        news = settlement_row(TradeState(state, batch, tx_hash))
+        reached = TradeState(state, batch, tx_hash)
         for account, trades in mine.items():
-            channel = orders_channel(self._catalog.address_of(account))
-            if self._channels.heard(channel):
-                frame = {"channel": "orders", "type": "settlement", "trades": trades, **news}
-                self._channels.publish(channel, Message(frame))
+            self._publish(account, OwnSettled(trades, reached))
 
     # What is asked for
 
@@ -419,138 +455,51 @@ class UserStream:
         number = self._catalog.account_number(account)
         return 0 if number is None else self._frames.get(number, 0)
 
-    def open_orders(self, account: bytes, after: int = 0, limit: int = PAGE_MAX) -> list[OwnOrder]:
+    def open_orders(self, account: bytes, after: int = 0, limit: int = PAGE_MAX) -> list[Order]:
         """Return resting orders of an address behind sequence ``after``, oldest first."""
         number = self._catalog.account_number(account)
         if number is None:
             return []
-        return list(map(self._order_row, self._history.open_after(number, after, limit)))
+        return self._history.open_after(number, after, limit)
 
-    def open_orders_page(
-        self, account: bytes, after: int = 0, limit: int = PAGE_MAX
-    ) -> tuple[orjson.Fragment, int | None]:
-        """Return what ``open_orders`` returns, written out already, and the sequence behind which
-        the next page begins; None at the end."""
-        number = self._catalog.account_number(account)
-        mine = [] if number is None else self._history.open_after(number, after, limit)
-        rows = orjson.Fragment(b"[%b]" % b",".join(map(self._order_text, mine)))
-        return rows, mine[-1].sequence if len(mine) == limit else None
-
-    def _order_text(self, order: Order) -> bytes:
-        known = self._order_texts.get(order.order_id)
-        if known is not None and known[:2] == (order.lots_open, order.lots_filled):
-            return known[2]
-        text = orjson.dumps(self._order_row(order))
-        self._order_texts[order.order_id] = (order.lots_open, order.lots_filled, text)
-        return text
-
-    def ended_orders(self, account: bytes, after: int, limit: int) -> list[OwnOrder]:
+    def ended_orders(self, account: bytes, after: int, limit: int) -> list[Order]:
         """Return orders of an address that ended behind event ``after``, first ended first."""
         number = self._catalog.account_number(account)
         if number is None:
             return []
-        return list(map(self._order_row, self._history.ended_after(number, after, limit)))
+        return self._history.ended_after(number, after, limit)
 
     def is_whole(self, account: bytes, after: int) -> bool:
         """Return whether ``ended_orders`` has all that ended behind event ``after``."""
         number = self._catalog.account_number(account)
         return number is None or self._history.is_whole(number, after)
 
-    def order(self, account: bytes, name: int | bytes | str) -> OwnOrder | None:
+    def order(self, account: bytes, name: int | bytes | str) -> Order | None:
         """Return an order of an address by id, digest or client id; None if it is not kept."""
         number = self._catalog.account_number(account)
         if number is None:
             return None
         if isinstance(name, int):
-            order = self._history.find(number, name)
-        elif isinstance(name, bytes):
-            order = self._history.find_digest(number, name)
-        else:
-            order = self._history.find_client_id(number, name)
-        return None if order is None else self._order_row(order)
+            return self._history.find(number, name)
+        if isinstance(name, bytes):
+            return self._history.find_digest(number, name)
+        return self._history.find_client_id(number, name)
 
-    def fills(self, account: bytes, limit: int, before: int = 2**63) -> list[OwnFill]:
-        """Return the last fills of an address before trade ``before``, newest first, each with its
-        settlement state."""
-        return [
-            self._fill_row(fill, self._state_of(fill))
-            for fill in self._fills_before(account, limit, before)
-        ]
+    def market_of(self, order: Order) -> Market:
+        """Return the market of an order."""
+        return self._catalog.markets[order.market]
 
-    def fills_page(
-        self, account: bytes, limit: int, before: int = 2**63
-    ) -> tuple[orjson.Fragment, int | None]:
-        """Return what ``fills`` returns, written out already, and the trade before which the next
-        page begins; None at the end."""
-        mine, texts = self._fills_before(account, limit, before), []
-        known, state_of = self._fill_texts, self._trade_state
-        for fill in mine:
-            state = BUSTED if fill.is_busted else state_of(fill.trade_id)
-            row = known.get((fill.trade_id, fill.order_id))
-            if row is None or row.state is not state:
-                row = self._write(fill, row, state)
-            texts.append(row.text)
-        rows = orjson.Fragment(b"[%b]" % b",".join(texts))
-        return rows, mine[-1].trade_id if len(mine) == limit else None
-
-    def _fills_before(self, account: bytes, limit: int, before: int) -> list[Fill]:
+    def fills(self, account: bytes, limit: int, before: int = 2**63) -> list[Fill]:
+        """Return the last fills of an address before trade ``before``, newest first."""
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
         end = bisect_left(mine, before, key=lambda fill: fill.trade_id)
         return list(islice(mine, max(0, end - limit), end))[::-1]
 
-    def _state_of(self, fill: Fill) -> TradeState:
+    def state_of(self, fill: Fill) -> TradeState:
+        """Return how far the trade of a fill is."""
         return BUSTED if fill.is_busted else self._trade_state(fill.trade_id)
 
-    def _write(self, fill: Fill, known: WrittenRow | None, state: TradeState) -> WrittenRow:
-        if known is None and len(self._fill_texts) >= FILL_TEXTS_MAX:
-            del self._fill_texts[next(iter(self._fill_texts))]
-        row = known or written_row({**self._fill_row(fill, MATCHED)})
-        self._fill_texts[fill.trade_id, fill.order_id] = written = row.having(state)
-        return written
-
-    def balances(self, account: bytes) -> list[BalanceRow]:
-        """Return all balances of an address, one row a token."""
-        return [self._balance_row(account, token.number) for token in self._catalog.tokens]
-
-    def _order_row(self, order: Order) -> OwnOrder:
-        market = self._catalog.markets[order.market]
-        return {
-            "order_id": str(order.order_id),
-            "client_id": order.client_id,
-            "digest": hexed(order.digest),
-            "time_ns": str(order.time_ns),
-            "market": market.symbol,
-            "side": order.side.name.lower(),
-            "price": price_text(market, order.price_ticks),
-            "quantity": quantity_text(market, order.lots),
-            "price_ticks": order.price_ticks,
-            "lots": order.lots,
-            "open": quantity_text(market, order.lots_open),
-            "lots_open": order.lots_open,
-            "lots_filled": order.lots_filled,
-            "sequence": order.sequence,
-            "ended": order.why,
-            "ended_event": order.ended_event or None,
-            "ended_ns": str(order.ended_ns) if order.ended_event else None,
-        }
-
-    def _fill_row(self, fill: Fill, state: TradeState) -> OwnFill:
-        market = fill.market
-        return {
-            "trade_id": fill.trade_id,
-            "order_id": str(fill.order_id),
-            "client_id": fill.client_id,
-            "role": fill.role,
-            "time_ns": str(fill.time_ns),
-            "market": market.symbol,
-            "side": fill.side.name.lower(),
-            "price": price_text(market, fill.price_ticks),
-            "quantity": quantity_text(market, fill.lots),
-            "price_ticks": fill.price_ticks,
-            "lots": fill.lots,
-            "lots_left": fill.lots_left,
-            "fee": decimal_text(fill.fee_pips),
-            "fee_pips": str(fill.fee_pips),
-            "settlement": settlement_row(state),
-        }
+    def balances(self, account: bytes) -> list[TokenBalance]:
+        """Return all balances of an address, one a token."""
+        return [self._balance_of(account, token.number) for token in self._catalog.tokens]

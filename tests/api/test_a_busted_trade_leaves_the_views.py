@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.types import fee_pips
+from gateway.api.v1.rows import balance_rows
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
@@ -50,7 +51,7 @@ def cross(house: House, ticks: int, lots: int) -> None:
 def test_both_sides_hear_of_it_with_the_fill_and_the_balances_they_have_again() -> None:
     async def story(up: Served) -> None:
         house = up.house
-        before = house.user_stream.balances(house.taker.address)
+        before = balance_rows(house.user_stream.balances(house.taker.address))
         async with up.stream() as mine, up.stream() as public:
             await ask(mine, op="login", id=1, token=await up.token(house.taker))
             await ask(public, op="subscribe", id=1, channel="trades:TOKEN-USD")
@@ -113,7 +114,8 @@ def test_the_batch_around_it_comes_further_without_it() -> None:
             assert (await hear(mine))["trades"] == [1, 3]
             frame = await hear(public)
             assert (frame["first_trade"], frame["last_trade"], frame["busted"]) == (1, 3, [2])
-        states = [f["settlement"]["state"] for f in house.user_stream.fills(house.taker.address, 9)]
+        users = house.user_stream
+        states = [users.state_of(fill).state for fill in users.fills(house.taker.address, 9)]
         assert states == ["final", "busted", "final"]
 
     run(story)
@@ -146,7 +148,7 @@ def test_figures_are_those_of_the_trades_that_stand(
     assert house.market_data.ticker(market, now_ns) == standing.market_data.ticker(market, now_ns)
     for wallet in (house.maker, house.taker):
         kept = house.user_stream.fills(wallet.address, 99)
-        states = {fill["trade_id"]: fill["settlement"]["state"] for fill in kept}
+        states = {fill.trade_id: house.user_stream.state_of(fill).state for fill in kept}
         assert {trade for trade, state in states.items() if state == "busted"} == undone
         assert house.user_stream.balances(wallet.address) == standing.user_stream.balances(
             wallet.address
@@ -188,5 +190,5 @@ def test_prices_of_a_step_stay_where_its_trades_are_too_old_to_be_known() -> Non
     bust(house, 1_002)
 
     ticker = house.market_data.ticker(market, house.clock.ns)
-    assert ticker["volume_24h"] == "0.1000", "1,000 lots of 1,002"
-    assert ticker["high_24h"] == ticker["low_24h"] == ticker["last"] == "2.000"
+    assert ticker.lots_24h == 1_000, "of 1,002"
+    assert ticker.high_24h == ticker.low_24h == ticker.last == 2_000

@@ -9,9 +9,10 @@ import pytest
 from fastapi import APIRouter
 
 from engine.types import Outcome
-from gateway.http.networks import network_of
-from gateway.http.problems import STATUS, Rejected
+from gateway.http.problems import STATUS
 from gateway.trading.budgets import Budgets, RateLimits
+from gateway.trading.networks import network_of
+from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import SESSION_SECONDS
 from settlement.protocol.eip712 import ORDER_TYPE
 from tests.api.rig import OPERATOR, START_NS, House, Wallet
@@ -185,7 +186,7 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_inside() -> None:
 
     @router.get("/refusing")
     async def refusing() -> None:
-        raise Rejected(Outcome.NO_QUOTE, "no price just now", {"store": "7"})
+        raise Rejection(Outcome.NO_QUOTE, "no price just now", {"store": "7"})
 
     async def story(http: httpx.AsyncClient, house: House) -> None:
         answer = await http.get("/broken")

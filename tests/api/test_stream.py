@@ -11,10 +11,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from engine.types import Side
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
-from gateway.views.channels import Message
+from gateway.views.market_data import NewTrades, Trade
 from tests.api.rig import House, Served, Wallet, ask, hear, served
 
 
@@ -335,12 +336,13 @@ def test_a_reader_that_is_too_slow_is_told_and_closed_and_nobody_waits_for_it(
                 await hear(stream)
             slow.transport.pause_reading()
             gone = b"tillbook_ws_slow_disconnects_total 1.0"
-            frame = Message({"type": "trades", "padding": "x" * 10_000})
+            market = up.house.exchange.catalog.markets[0]
+            news = NewTrades(market, [Trade(1, 2_000, 1, Side.BUY, 0)] * 50)  # 10 kB of JSON.
             sent = 0
             while gone not in up.house.services.metrics.render():
                 sent += 1
                 assert sent < 5_000, "an outbox has bounds"
-                up.house.services.channels.publish("trades:TOKEN-USD", frame)
+                up.house.services.channels.publish("trades:TOKEN-USD", news)
                 assert (await hear(quick))["type"] == "trades", "the quick reader never waits"
             slow.transport.resume_reading()
             heard = []

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.types import Side
+from gateway.api.v1.rows import fill_row, level_rows, message, order_rows, trade_row, trade_rows
 from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
-from gateway.views.books import Book, level_rows
-from gateway.views.channels import Message
-from gateway.views.market_data import BLOCK, BUSTED, MATCHED, TRADES_MAX, Tape, Trade, trade_row
+from gateway.api.v1.written import BLOCKS_MAX, TapeTexts, WrittenViews, level_texts
+from gateway.views.books import Book
+from gateway.views.channels import Published
+from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, Tape, Trade
 from gateway.views.trade_states import BatchView, TradeStates
 from settlement.ports import TradeState
 from tests.api.rig import House, served
@@ -95,7 +97,7 @@ def test_levels_written_once_are_what_the_book_says_now(
         lots = -here[side, ticks] if here.get((side, ticks), 0) > 4 else more
         here[side, ticks] = here.get((side, ticks), 0) + lots
         book.add(side, ticks, lots)
-        written = orjson.loads(orjson.dumps(book.rows(market, side, 20)))
+        written = orjson.loads(orjson.dumps(level_texts(market, book, side, 20)))
         assert written == level_rows(market, book.levels(side, 20))
 
 
@@ -109,7 +111,7 @@ def test_trades_written_once_are_what_the_tape_says_now() -> None:
                 await up.place(house.taker.order("buy", 1, 2_000, single_shot=True))
                 house.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
                 answer = await up.http.get("/v1/markets/TOKEN-USD/trades?limit=3")
-                assert answer.json()["trades"] == house.market_data.trades(market, 3)
+                assert answer.json()["trades"] == trade_rows(house.market_data, market, 3)
 
     asyncio.run(story())
 
@@ -126,7 +128,7 @@ def test_blocks_of_trades_are_what_the_tape_says_whatever_happens_to_their_batch
     sizes: list[int], news: list[tuple[int, int, str]], limit: int
 ) -> None:
     market, tape, states = House().exchange.catalog.markets[0], Tape(), TradeStates(no_older)
-    first, standing = 1, list[BatchView]()
+    first, standing, texts = 1, list[BatchView](), TapeTexts()
 
     def trade(count: int) -> None:
         for _ in range(count):
@@ -139,7 +141,7 @@ def test_blocks_of_trades_are_what_the_tape_says_whatever_happens_to_their_batch
             trade_row(market, each, BUSTED if each.is_busted else states.of(each.trade_id))
             for each in newest
         ]
-        assert orjson.loads(orjson.dumps(tape.rows(market, limit, states.of))) == wanted
+        assert orjson.loads(orjson.dumps(texts.rows(market, tape, limit, states.of))) == wanted
 
     trade(sum(sizes) + 20)
     for number, size in enumerate(sizes, 1):
@@ -165,34 +167,37 @@ def test_blocks_of_trades_are_what_the_tape_says_whatever_happens_to_their_batch
 
 
 def test_blocks_of_trades_leave_with_their_trades() -> None:
-    market, tape = House().exchange.catalog.markets[0], Tape()
+    market, tape, texts = House().exchange.catalog.markets[0], Tape(), TapeTexts()
     for number in range(1, 2 * TRADES_MAX):
         tape.add(Trade(number, 2_000, 1, Side.BUY, number), 5)
         if number % 97 == 0:
-            rows = orjson.loads(orjson.dumps(tape.rows(market, 500, lambda _: MATCHED)))
+            written = texts.rows(market, tape, 500, lambda _: MATCHED)
+            rows = orjson.loads(orjson.dumps(written))
             assert [row["trade_id"] for row in rows] == list(range(number, number - 500, -1))[
                 : len(tape.trades)
             ]
-            assert len(tape._blocks) <= TRADES_MAX // BLOCK + 1
+            assert len(texts.blocks) <= BLOCKS_MAX
 
 
 def test_own_orders_and_fills_written_once_are_what_is_kept_now() -> None:
     async def story() -> None:
         async with served(House()) as up:
             users, maker = up.house.user_stream, up.house.maker
+            written = WrittenViews(up.house.market_data, users)
             for step in range(4):
                 await up.place(maker.order("sell", 3, 2_000))
                 await up.place(up.house.taker.order("buy", 2, 2_000, single_shot=True))
                 up.house.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
                 for limit in (1, 2, 500):
-                    rows, following = users.open_orders_page(maker.account, 0, limit)
+                    rows, following = written.open_orders(maker.account, 0, limit)
                     kept = users.open_orders(maker.account, 0, limit)
-                    assert orjson.loads(orjson.dumps(rows)) == kept
-                    assert following == (kept[-1]["sequence"] if len(kept) == limit else None)
-                    rows, following = users.fills_page(maker.account, limit)
+                    assert orjson.loads(orjson.dumps(rows)) == order_rows(users, kept)
+                    assert following == (kept[-1].sequence if len(kept) == limit else None)
+                    rows, following = written.fills(maker.account, limit)
                     fills = users.fills(maker.account, limit)
-                    assert orjson.loads(orjson.dumps(rows)) == fills
-                    assert following == (fills[-1]["trade_id"] if len(fills) == limit else None)
+                    shown = [fill_row(fill, users.state_of(fill)) for fill in fills]
+                    assert orjson.loads(orjson.dumps(rows)) == shown
+                    assert following == (fills[-1].trade_id if len(fills) == limit else None)
 
     asyncio.run(story())
 
@@ -219,14 +224,14 @@ def test_found_eight_deep_books_in_one_breath_cut_the_reader_off() -> None:
     given_up: list[bool] = []
     made: list[int] = []
 
-    def snapshot(number: int) -> Message:
+    def snapshot(number: int) -> Published:
         made.append(number)
-        return Message({"channel": number, "levels": SNAPSHOT})
+        return message({"channel": number, "levels": SNAPSHOT})
 
     async def story() -> list[str | None]:
         outbox = Outbox(OutboxBounds(), lambda: 0.0, lambda: None, lambda: given_up.append(True))
         for number in range(64):
-            outbox.offer("", Message({"id": number, "result": {}}))
+            outbox.offer("", message({"id": number, "result": {}}))
             outbox.owe(f"book:{number}", lambda number=number: snapshot(number))
         assert made == [], "what waits takes no memory"
         return [await outbox.next() for _ in range(128)]

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from engine.log_entries import Committed
 from engine.types import Side
-from gateway.trading.order_entry import PlaceOrder, checked_order, recovered_order
+from gateway.api.v1.orders import PlaceOrder, checked_order
+from gateway.api.v1.rows import book_row
+from gateway.trading.order_entry import recovered_order
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
@@ -74,14 +76,15 @@ def test_views_do_not_depend_on_how_history_is_cut(
     for view in (data, house.market_data):
         assert view.levels(market, Side.BUY, 99) == house.exchange.depth(market, Side.BUY, 99)
         assert view.levels(market, Side.SELL, 99) == house.exchange.depth(market, Side.SELL, 99)
-    assert data.snapshot(market, 50) == house.market_data.snapshot(market, 50)
-    assert data.trades(market, 50) == house.market_data.trades(market, 50)
-    assert data.ticker(market, house.clock.ns) == house.market_data.ticker(market, house.clock.ns)
+    known = house.market_data
+    assert book_row(market, data.book(market), 50) == book_row(market, known.book(market), 50)
+    assert data.tape(market).newest(50) == known.tape(market).newest(50)
+    assert data.ticker(market, house.clock.ns) == known.ticker(market, house.clock.ns)
     engine = house.exchange.engine
     resting = 0
     for wallet in (house.maker, house.taker):
         mine = users.open_orders(wallet.address)
         assert mine == house.user_stream.open_orders(wallet.address)
         assert users.fills(wallet.address, 99) == house.user_stream.fills(wallet.address, 99)
-        resting += sum(order["lots_open"] for order in mine)
+        resting += sum(order.lots_open for order in mine)
     assert resting == sum(order.lots for order in engine.state.orders.values()), "open lots agree"

@@ -7,7 +7,8 @@ import msgspec
 
 from engine.commands import Kind, command
 from engine.types import OrderFlag, Side
-from gateway.trading.order_entry import PlaceOrder, checked_order, recovered_order
+from gateway.api.v1.orders import PlaceOrder, checked_order
+from gateway.trading.order_entry import recovered_order
 from settlement.protocol.evidence import decode
 from tests.api.rig import DOMAIN, House, Served, ask, hear, served
 
@@ -23,7 +24,7 @@ def house_with_a_sell() -> tuple[House, int]:
 
 
 def open_lots(house: House) -> list[int]:
-    return [order["lots_open"] for order in house.user_stream.open_orders(house.maker.address)]
+    return [order.lots_open for order in house.user_stream.open_orders(house.maker.address)]
 
 
 def agree(house: House, side: Side, levels: list[tuple[int, int]]) -> None:

@@ -7,7 +7,8 @@ import msgspec
 from engine.commands import Kind, command, set_terms
 from engine.receipt import Receipt
 from engine.types import OrderFlag, Outcome, Phase, Side
-from gateway.trading.order_entry import PlaceOrder, checked_order, placed, recovered_order
+from gateway.api.v1.orders import PlaceOrder, checked_order, placed
+from gateway.trading.order_entry import recovered_order
 from tests.api.rig import DOMAIN, LOT_PIPS, TAKER_FEE, House, Wallet
 
 FOREVER_NS = 2**62
@@ -39,7 +40,7 @@ def books_agree(house: House) -> None:
 
 
 def open_lots(house: House, who: Wallet) -> list[int]:
-    return [order["lots_open"] for order in house.user_stream.open_orders(who.address)]
+    return [order.lots_open for order in house.user_stream.open_orders(who.address)]
 
 
 def phase(house: House, phase: Phase) -> Receipt:
@@ -142,17 +143,17 @@ def test_an_auction_takes_from_both_sides_what_traded_at_one_price() -> None:
     market = house.exchange.catalog.markets[0]
     books_agree(house)
     ticker = house.market_data.ticker(market, house.clock.ns)
-    assert ticker["spread"] is None, "a crossed book has none"
+    assert ticker.spread is None, "a crossed book has none"
 
     phase(house, Phase.OPEN)
 
     books_agree(house)
-    trades = house.market_data.trades(market, 9)
-    assert sum(trade["lots"] for trade in trades) == 6
-    assert len({trade["price_ticks"] for trade in trades}) == 1
+    trades = house.market_data.tape(market).newest(9)
+    assert sum(trade.lots for trade in trades) == 6
+    assert len({trade.price_ticks for trade in trades}) == 1
     assert open_lots(house, house.maker) == [1, 2]
     fills = house.user_stream.fills(house.maker.address, 9)
-    assert {fill["role"] for fill in fills} == {"maker"}
+    assert {fill.role for fill in fills} == {"maker"}
 
 
 def test_orders_of_one_account_that_met_in_an_auction_leave_the_views_too() -> None:
@@ -223,7 +224,7 @@ def test_new_terms_begin_a_new_tape_and_leave_old_fills_as_they_were() -> None:
     market = house.exchange.catalog.markets[0]
     assert (market.lot_pips, market.tick_pips, market.taker_fee_ppm) == (LOT_PIPS * 10, 1, 500)
     assert house.exchange.catalog.market("TOKEN-USD") == market
-    assert house.market_data.trades(market, 9) == []
+    assert house.market_data.tape(market).newest(9) == []
     assert house.user_stream.fills(house.maker.address, 9) == before
     assert open_lots(house, house.maker) == []
     books_agree(house)

@@ -16,7 +16,8 @@ from eth_account.messages import encode_typed_data
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from engine.types import Side
-from gateway.trading.order_entry import PlaceOrder, checked_order, recovered_order
+from gateway.api.v1.orders import PlaceOrder, checked_order
+from gateway.trading.order_entry import recovered_order
 from tests.api.rig import House, Served, served
 
 CHROMIUM = shutil.which("chromium")

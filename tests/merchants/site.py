@@ -7,8 +7,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.api.v1.shops import merchants_router
-from gateway.http.problems import Rejected, problem_response
+from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
+from gateway.trading.rejection import Rejection
 from tests.merchants.rig import DOMAIN
 
 OPERATOR_TOKEN = "operator-token-of-the-rig"
@@ -25,9 +26,9 @@ def site(house, *, sandbox=True, fresh_seconds=0):
     )
     app.include_router(checkout)
 
-    @app.exception_handler(Rejected)
+    @app.exception_handler(Rejection)
     async def refuse(_request, rejected):
-        return problem_response(rejected.document(), rejected.headers or {})
+        return answer_of(rejected)
 
     return app
 

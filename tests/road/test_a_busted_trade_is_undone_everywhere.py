@@ -5,11 +5,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from engine.types import Side
+from gateway.api.v1.rows import balance_rows, news_text, ticker_row
 from gateway.node.node import Stack, sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
 from gateway.sandbox.wallet import Wallet
-from gateway.views.channels import Sendable
+from gateway.views.channels import Published
 from gateway.views.user_orders import balances_channel, orders_channel
 from settlement.batches.sealer import EXPIRED
 from settlement.chain.dev.devchain import dev_secret
@@ -37,9 +40,8 @@ class Ear:
         self.frames: list[Any] = []
         stack.channels.subscribe(channel, self)
 
-    def offer(self, _channel: str, message: Sendable) -> None:
-        assert message.text()
-        self.frames.append(getattr(message, "content", None))
+    def offer(self, _channel: str, published: Published) -> None:
+        self.frames.append(orjson.loads(published.text(news_text)))
 
     def types(self) -> list[str]:
         return [frame["type"] for frame in self.frames]
@@ -85,7 +87,7 @@ def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -
             after = [stack.user_stream.balances(who.address) for who in (seller, buyer)]
             assert after == before, "the ledger has given everything back"
             shown = {row["symbol"]: row for row in purse.frames[-1]["balances"]}
-            assert shown == {row["symbol"]: row for row in before[1]}
+            assert shown == {row["symbol"]: row for row in balance_rows(before[1])}
             await trade(stack, buyer, seller, nonce=2, ticks=240_000)
             await asyncio.to_thread(stack.settler.seal_now)
             await turn_until(stack, 2, "final")
@@ -116,13 +118,13 @@ def views(stack: Stack, owner: Wallet) -> dict[str, Any]:
     market = stack.catalog.markets[0]
     return {
         "fills": {
-            fill["trade_id"]: fill["settlement"]["state"]
+            fill.trade_id: stack.user_stream.state_of(fill).state
             for fill in stack.user_stream.fills(owner.address, 9)
         },
         "trades": {
-            trade["trade_id"]: trade["settlement"]["state"]
-            for trade in stack.market_data.trades(market, 9)
+            trade.trade_id: stack.market_data.state_of(trade).state
+            for trade in stack.market_data.tape(market).newest(9)
         },
-        "ticker": stack.market_data.ticker(market, stack.now_ns()),
+        "ticker": ticker_row(market, stack.market_data.ticker(market, stack.now_ns())),
         "balances": stack.user_stream.balances(owner.address),
     }

@@ -100,7 +100,10 @@ UPWARD = (
     ("settlement.protocol.upward", "settlement.chain"),
     ("settlement.batches.upward", "settlement.watching"),
     ("merchants.records.upward", "merchants.sales"),
-    ("gateway.http.upward", "gateway.trading"),
+    ("gateway.trading.upward", "gateway.http"),
+    ("gateway.trading.upward", "starlette"),
+    ("gateway.views.upward", "gateway.trading"),
+    ("gateway.views.upward", "orjson"),
 )
 
 

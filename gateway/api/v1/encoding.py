@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from engine.types import MONEY_MAX, Outcome
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 from settlement.orders.catalog import Market
 from settlement.protocol.checksum import address_of_text
 
@@ -77,7 +77,7 @@ def address(text: str, field: str) -> bytes:
     found = address_of_text(text)
     if found is None:
         detail = f"{field} is not an address, or its EIP-55 checksum is wrong"
-        raise Rejected(Outcome.MALFORMED, detail, {"field": field})
+        raise Rejection(Outcome.MALFORMED, detail, {"field": field})
     return found
 
 
@@ -90,7 +90,7 @@ def uint64(text: str, field: str) -> int:
     """Return the number behind decimal digits; refused above 2**64 - 1."""
     number = int(text)
     if number > UINT64_MAX:
-        raise Rejected(Outcome.MALFORMED, f"{field} is above 2**64 - 1", {"field": field})
+        raise Rejection(Outcome.MALFORMED, f"{field} is above 2**64 - 1", {"field": field})
     return number
 
 
@@ -98,7 +98,7 @@ def pips(text: str, field: str) -> int:
     """Return an amount in pips; refused unless 0 < amount <= ``MONEY_MAX``."""
     number = int(text)
     if not 0 < number <= MONEY_MAX:
-        raise Rejected(
+        raise Rejection(
             Outcome.AMOUNT_OUT_OF_RANGE,
             f"{field} must be between 1 and {MONEY_MAX} pips",
             {"field": field},
@@ -109,7 +109,7 @@ def pips(text: str, field: str) -> int:
 def order_id(text: str) -> int:
     """Return an order id from a path or frame; refused unless it is a positive int64."""
     if not _ORDER_ID.fullmatch(text) or int(text) >= 2**63:
-        raise Rejected(Outcome.MALFORMED, "an order id is a decimal number below 2**63")
+        raise Rejection(Outcome.MALFORMED, "an order id is a decimal number below 2**63")
     return int(text)
 
 

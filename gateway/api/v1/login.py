@@ -8,9 +8,10 @@ from starlette.requests import HTTPConnection
 from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.encoding import Address, Signature, address, hexed, unhex
+from gateway.api.v1.orders import wrong_signer
 from gateway.api.v1.schemas import Opened
-from gateway.http.problems import Rejected
-from gateway.trading.order_entry import Recovery, wrong_signer
+from gateway.trading.order_entry import OrderEntry
+from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import LOGIN_WINDOW_SECONDS, Session, SessionIssuer
 from settlement.protocol.eip712 import LOGIN_TYPE, login_digest
 
@@ -25,17 +26,17 @@ class Login(Struct, forbid_unknown_fields=True, frozen=True):
     signature: Signature
 
 
-async def open_session(services: Services, recovery: Recovery, login: Login) -> Opened:
+async def open_session(services: Services, entry: OrderEntry, login: Login) -> Opened:
     """Return a token for the wallet that signed ``login``."""
     account = address(login.account, "account")
     if not services.sessions.fresh(login.issuedAt):
-        raise Rejected(
+        raise Rejection(
             Outcome.NOT_AUTHENTICATED,
             f"issuedAt is more than {LOGIN_WINDOW_SECONDS} s from our clock",
             {"time_ns": str(services.now_ns())},
         )
     digest = login_digest(services.exchange.domain, account, login.issuedAt)
-    signer = await recovery.digest(digest, unhex(login.signature))
+    signer = await entry.signer_of(digest, unhex(login.signature))
     if signer != account:
         domain = services.exchange.domain
         raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, LOGIN_TYPE, signer)
@@ -51,10 +52,9 @@ def session_of(sessions: SessionIssuer, token: str) -> Session:
     """Return the session behind ``token``; refused when there is none."""
     session = sessions.read(token) if len(token) <= TOKEN_CHARS_MAX else None
     if session is None:
-        raise Rejected(
+        raise Rejection(
             Outcome.NOT_AUTHENTICATED,
             "no valid session: sign a Login and POST it to /v1/sessions",
-            headers={"WWW-Authenticate": "Bearer"},
         )
     return session
 

@@ -5,12 +5,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Query
 
 from engine.types import FEE_MAX_PPM, FILLS_MAX, PIPS_PER_TOKEN
-from gateway.api.dependencies import Here, NamedMarket, charged
+from gateway.api.dependencies import Here, NamedMarket, Written, charged
 from gateway.api.services import Services
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
 from gateway.api.v1.openapi import Answer, documented
-from gateway.trading.order_entry import domain_row
+from gateway.api.v1.orders import domain_row
+from gateway.api.v1.rows import ticker_row
 from gateway.views.order_history import ENDED_MAX
 from settlement.orders.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
 from settlement.orders.catalog import Market, Token
@@ -89,23 +90,22 @@ async def list_markets(services: Here) -> Answer:
 
 @router.get("/markets/{symbol}/book", openapi_extra=documented(schemas.BookSnapshot))
 async def read_book(
-    services: Here,
+    written: Written,
     market: NamedMarket,
     levels: Annotated[int, Query(ge=1, le=LEVELS_MAX)] = 20,
 ) -> Answer:
     """Return the aggregated book, best prices first."""
-    return Answer(services.market_data.snapshot_text(market, levels))
+    return Answer(written.book(market, levels))
 
 
 @router.get("/markets/{symbol}/trades", openapi_extra=documented(schemas.Trades))
 async def read_trades(
-    services: Here,
+    written: Written,
     market: NamedMarket,
     limit: Annotated[int, Query(ge=1, le=TRADES_LIMIT_MAX)] = 50,
 ) -> Answer:
     """Return the last trades, newest first, each with its settlement state."""
-    trades = services.market_data.trades_text(market, limit)
-    return Answer({"market": market.symbol, "trades": trades})
+    return Answer({"market": market.symbol, "trades": written.trades(market, limit)})
 
 
 @router.get("/nonces/{account}", openapi_extra=documented(schemas.Nonces))
@@ -150,6 +150,7 @@ def token_row(token: Token) -> schemas.TokenRow:
 def market_row(services: Services, market: Market) -> schemas.MarketRow:
     """Return a market as JSON fields."""
     step = market.tick_size_pips
+    ticker = services.market_data.ticker(market, services.exchange.now_ns())
     return {
         "symbol": market.symbol,
         "base": token_row(market.base),
@@ -161,5 +162,5 @@ def market_row(services: Services, market: Market) -> schemas.MarketRow:
         "tick_pips": str(market.tick_pips),
         "maker_fee_ppm": market.maker_fee_ppm,
         "taker_fee_ppm": market.taker_fee_ppm,
-        "ticker": services.market_data.ticker(market, services.exchange.now_ns()),
+        "ticker": ticker_row(market, ticker),
     }

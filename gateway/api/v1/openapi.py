@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from gateway.api.v1 import schemas
 from gateway.api.v1.login import Login
+from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
-from gateway.trading.order_entry import DryRun, PlaceOrder, Withdraw
 
 TYPES: Final = (
     Problem,

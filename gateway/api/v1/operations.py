@@ -11,7 +11,7 @@ from gateway.api.v1 import schemas
 from gateway.api.v1.login import bearer_of
 from gateway.api.v1.openapi import Answer, documented
 from gateway.http.metrics import METRICS_MEDIA_TYPE
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 
 router = APIRouter(tags=["operations"])
 Probed = Depends(charged_probe)
@@ -68,7 +68,7 @@ async def metrics(request: Request, services: Here, life: Life) -> Response:
     goes, and cost more to write than anything a stranger may ask for."""
     token = services.operator_token
     if not token or not hmac.compare_digest(bearer_of(request).encode(), token.encode()):
-        raise Rejected(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
+        raise Rejection(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
     services.metrics.sequence.set(services.market_data.sequence)
     services.metrics.trades.set(services.market_data.last_trade_id)
     services.metrics.connections.set(life.connection_count)

@@ -9,8 +9,8 @@ from gateway.api.dependencies import Here, charged
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import hexed
 from gateway.api.v1.openapi import Answer, documented
-from gateway.http.problems import Rejected
-from gateway.views.market_data import settlement_row
+from gateway.api.v1.rows import settlement_row
+from gateway.trading.rejection import Rejection
 from gateway.views.trade_states import BatchView
 
 BATCHES_LIMIT_MAX: Final = 200
@@ -32,7 +32,7 @@ async def list_batches(
 async def read_trade(services: Here, trade_id: Annotated[int, Path(ge=1, lt=2**63)]) -> Answer:
     """Return how far one trade is."""
     if trade_id > services.market_data.last_trade_id:
-        raise Rejected(Outcome.NOT_FOUND, f"there is no trade {trade_id} yet")
+        raise Rejection(Outcome.NOT_FOUND, f"there is no trade {trade_id} yet")
     state = settlement_row(services.settlement.trade_state(trade_id))
     return Answer({"trade_id": trade_id, "settlement": state})
 

@@ -19,7 +19,7 @@ from msgspec.json import encode
 from engine.types import MONEY_MAX, PPM, Outcome
 from gateway.api.v1.encoding import END, Address, Signature, address
 from gateway.http.body import body_of
-from gateway.http.problems import Rejected
+from gateway.trading.rejection import Rejection
 from merchants.documents.native import EventDocument, InvoiceDocument
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
 from merchants.records.refusal import Refusal
@@ -204,7 +204,7 @@ def _add_store_routes(
 
     async def operator(request: Request) -> None:
         if not hmac.compare_digest(_bearer(request).encode(), operator_token.encode()):
-            raise Rejected(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
+            raise Rejection(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
 
     @router.post("/stores", dependencies=[Depends(operator)])
     async def create_store(
@@ -307,7 +307,7 @@ def _add_invoice_routes(
         were sold for. Empty until the first sale is in a batch."""
         sales = await readers.ask(merchants.sales, invoice_id, store.id)
         if sales is None:
-            raise Rejected(Outcome.NOT_FOUND)
+            raise Rejection(Outcome.NOT_FOUND)
         return _json(ReceiptsReply(merchants.receipts(sales)))
 
     @router.get("/invoices")
@@ -336,7 +336,7 @@ def _store_of(merchants: Merchants, readers: _Readers) -> Callable[[Request], Aw
     async def authenticated(request: Request) -> Store:
         store = await readers.ask(merchants.accounts.authenticate, _bearer(request))
         if store is None:
-            raise Rejected(Outcome.NOT_AUTHENTICATED, "no store has this API key")
+            raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
         return store
 
     return authenticated
@@ -350,7 +350,7 @@ def _own_store(
     async def own(request: Request, store_id: Id) -> Store:
         store = await authenticated(request)
         if store.id != store_id:
-            raise Rejected(Outcome.NOT_FOUND)
+            raise Rejection(Outcome.NOT_FOUND)
         return store
 
     return own
@@ -369,20 +369,20 @@ def _json(
 
 def _written(reply: bytes | None) -> Response:
     if reply is None:
-        raise Rejected(Outcome.NOT_FOUND)
+        raise Rejection(Outcome.NOT_FOUND)
     return Response(reply, media_type="application/json")
 
 
 def _accepted(answer: Answered | Refusal) -> Answered:
     if isinstance(answer, Refusal):
-        raise Rejected(answer.outcome, figures=answer.detail)
+        raise Rejection(answer.outcome, figures=answer.detail)
     return answer
 
 
 def _amount(text: str, field: str) -> int:
     pips = pips_of_decimal(text)
     if pips is None:
-        raise Rejected(Outcome.MALFORMED, f"{field} is no decimal amount", {field: text})
+        raise Rejection(Outcome.MALFORMED, f"{field} is no decimal amount", {field: text})
     return pips
 
 
@@ -442,7 +442,7 @@ def _delivery_reply(row: Delivery) -> DeliveryReply:
 def _invoice_request(body: CreateInvoice) -> InvoiceRequest:
     metadata = bytes(body.metadata)
     if not metadata.startswith(b"{") or len(metadata) > METADATA_SIZE_MAX:
-        raise Rejected(
+        raise Rejection(
             Outcome.MALFORMED, f"metadata is a JSON object of at most {METADATA_SIZE_MAX} bytes"
         )
     return InvoiceRequest(

@@ -6,14 +6,21 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 
 from engine.types import Outcome
 from gateway.api.budget_headers import note
-from gateway.api.dependencies import Here, Life, Me, Signers, charged, charged_cancel, charged_order
+from gateway.api.dependencies import (
+    Entry,
+    Here,
+    Life,
+    Me,
+    Written,
+    charged,
+    charged_cancel,
+    charged_order,
+)
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
 from gateway.api.v1.login import Login, open_session
 from gateway.api.v1.openapi import Answer, documented
-from gateway.http.body import body_of
-from gateway.http.problems import Rejected
-from gateway.trading.order_entry import (
+from gateway.api.v1.orders import (
     DryRun,
     PlaceOrder,
     Withdraw,
@@ -23,7 +30,10 @@ from gateway.trading.order_entry import (
     submit_order,
     submit_withdrawal,
 )
-from gateway.views.user_orders import PAGE_MAX
+from gateway.api.v1.rows import balance_rows, order_row, order_rows
+from gateway.http.body import body_of
+from gateway.trading.rejection import Rejection
+from gateway.views.user_orders import PAGE_MAX, UserStream
 
 FILLS_LIMIT_MAX: Final = 500
 
@@ -47,7 +57,7 @@ Charged = Depends(charged)
 async def place_order(
     request: Request,
     services: Here,
-    signers: Signers,
+    entry: Entry,
     life: Life,
     order: Annotated[PlaceOrder, Depends(body_of(PlaceOrder))],
 ) -> Answer:
@@ -57,8 +67,8 @@ async def place_order(
     the first answer and placed once only, until it was refused: then it is tried again.
     """
     life.require_open()
-    signed = await signers.order(checked_order(order))
-    answer = Answer(await submit_order(services, signed), 201)
+    signed = await entry.verify(checked_order(order))
+    answer = Answer(await submit_order(services, entry, signed), 201)
     note(request.scope, services.limits.orders_left(signed.account))
     return answer
 
@@ -69,10 +79,10 @@ async def place_order(
     openapi_extra=documented(schemas.Digest, body=DryRun, refusals=(400, 413, 422, 429)),
 )
 async def digest_order(
-    services: Here, signers: Signers, order: Annotated[DryRun, Depends(body_of(DryRun))]
+    services: Here, entry: Entry, order: Annotated[DryRun, Depends(body_of(DryRun))]
 ) -> Answer:
     """Say what we would check the signature against; nothing is placed."""
-    signed = await signers.order(checked_order(order))
+    signed = await entry.verify(checked_order(order))
     return Answer(digest_row(services.exchange.domain, signed))
 
 
@@ -81,9 +91,11 @@ async def digest_order(
     dependencies=[Depends(charged_cancel)],
     openapi_extra=documented(schemas.Cancelled, refusals=(400, 401, 403, 409, 429)),
 )
-async def delete_order(request: Request, services: Here, me: Me, order: str) -> Answer:
+async def delete_order(
+    request: Request, services: Here, entry: Entry, me: Me, order: str
+) -> Answer:
     """Take one order off the book."""
-    answer = Answer(await cancel_order(services, me.account, order_id(order)))
+    answer = Answer(await cancel_order(entry, me.account, order_id(order)))
     note(request.scope, services.limits.cancels_left(me.account))
     return answer
 
@@ -94,10 +106,10 @@ async def delete_order(request: Request, services: Here, me: Me, order: str) -> 
     openapi_extra=documented(schemas.OpenOrders, refusals=(400, *READ)),
 )
 async def list_orders(
-    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
+    written: Written, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
 ) -> Answer:
     """Return the account's resting orders, oldest first, those behind sequence ``after``."""
-    rows, following = services.user_stream.open_orders_page(me.account, after, limit)
+    rows, following = written.open_orders(me.account, after, limit)
     return Answer({"orders": rows, "next": following})
 
 
@@ -114,9 +126,10 @@ async def list_ended_orders(
     With the ``event`` of the last frame that you have seen: what ended while you were away.
     """
     users = services.user_stream
-    rows = users.ended_orders(me.account, after, limit)
-    following = rows[-1]["ended_event"] if len(rows) == limit else None
+    ended = users.ended_orders(me.account, after, limit)
+    following = ended[-1].ended_event if len(ended) == limit else None
     whole = users.is_whole(me.account, after)
+    rows = order_rows(users, ended)
     return Answer({"orders": rows, "next": following, "complete": whole})
 
 
@@ -127,7 +140,7 @@ async def list_ended_orders(
 )
 async def read_order(services: Here, me: Me, order: str) -> Answer:
     """Return one order of the account, open or among the last that ended."""
-    return found(services.user_stream.order(me.account, order_id(order)))
+    return found(services.user_stream, me.account, order_id(order))
 
 
 @router.get(
@@ -139,7 +152,7 @@ async def read_order_by_digest(
     services: Here, me: Me, digest: Annotated[str, Path(pattern=HASH_PATTERN)]
 ) -> Answer:
     """Return the order that was signed with ``digest``."""
-    return found(services.user_stream.order(me.account, unhex(digest)))
+    return found(services.user_stream, me.account, unhex(digest))
 
 
 @router.get(
@@ -151,7 +164,7 @@ async def read_order_by_client_id(
     services: Here, me: Me, client_id: Annotated[str, Path(max_length=CLIENT_ID_CHARS_MAX)]
 ) -> Answer:
     """Return the last order that its trader called ``client_id``."""
-    return found(services.user_stream.order(me.account, client_id))
+    return found(services.user_stream, me.account, client_id)
 
 
 @router.get(
@@ -161,7 +174,7 @@ async def read_order_by_client_id(
 )
 async def list_balances(services: Here, me: Me) -> Answer:
     """Return what the account has: available, and held for its open orders."""
-    balances = services.user_stream.balances(me.account)
+    balances = balance_rows(services.user_stream.balances(me.account))
     return Answer({"account": hexed(me.account), "balances": balances})
 
 
@@ -171,13 +184,13 @@ async def list_balances(services: Here, me: Me) -> Answer:
     openapi_extra=documented(schemas.Fills, refusals=(400, *READ)),
 )
 async def list_fills(
-    services: Here,
+    written: Written,
     me: Me,
     limit: Annotated[int, Query(ge=1, le=FILLS_LIMIT_MAX)] = 50,
     before: Annotated[int, Query(ge=1, lt=2**63)] = 2**63 - 1,
 ) -> Answer:
     """Return the account's last fills before trade ``before``, each with its settlement state."""
-    rows, following = services.user_stream.fills_page(me.account, limit, before)
+    rows, following = written.fills(me.account, limit, before)
     return Answer({"fills": rows, "next": following})
 
 
@@ -188,10 +201,10 @@ async def list_fills(
     openapi_extra=documented(schemas.Opened, body=Login, status=201, refusals=(400, 401, 413, 429)),
 )
 async def log_in(
-    services: Here, signers: Signers, login: Annotated[Login, Depends(body_of(Login))]
+    services: Here, entry: Entry, login: Annotated[Login, Depends(body_of(Login))]
 ) -> Answer:
     """Open a session of 24 hours for the wallet that signed the login."""
-    return Answer(await open_session(services, signers, login), 201)
+    return Answer(await open_session(services, entry, login), 201)
 
 
 @router.post(
@@ -202,19 +215,20 @@ async def log_in(
 )
 async def withdraw(
     services: Here,
-    signers: Signers,
+    entry: Entry,
     life: Life,
     asked: Annotated[Withdraw, Depends(body_of(Withdraw))],
 ) -> Answer:
     """Debit the account; settlement pays on chain after all earlier trades."""
     life.require_open()
-    return Answer(await submit_withdrawal(services, signers, asked), 202)
+    return Answer(await submit_withdrawal(services.exchange.domain, entry, asked), 202)
 
 
-def found(row: schemas.OwnOrder | None) -> Answer:
-    """Return an order as an answer; refused when there is none."""
-    if row is None:
-        raise Rejected(
+def found(users: UserStream, account: bytes, name: int | bytes | str) -> Answer:
+    """Return an order of an account as an answer; refused when there is none of that name."""
+    order = users.order(account, name)
+    if order is None:
+        raise Rejection(
             Outcome.NOT_FOUND, "no such order of this account stands or is among its last"
         )
-    return Answer(row)
+    return Answer(order_row(users.market_of(order), order))

@@ -17,6 +17,8 @@ from gateway.api.dependencies import unknown_market
 from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
+from gateway.api.v1.orders import cancel_order, checked_order, submit_order
+from gateway.api.v1.rows import balance_rows, message
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -30,12 +32,14 @@ from gateway.api.v1.stream.frames import (
     id_of,
 )
 from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
+from gateway.api.v1.written import WrittenViews
 from gateway.http.lifecycle import Lifecycle
-from gateway.http.networks import network_of
-from gateway.http.problems import TYPE_PREFIX, Rejected
-from gateway.trading.order_entry import Recovery, cancel_order, checked_order, submit_order
+from gateway.http.problems import TYPE_PREFIX, document_of
+from gateway.trading.networks import network_of
+from gateway.trading.order_entry import OrderEntry
+from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
-from gateway.views.channels import Message, Sendable
+from gateway.views.channels import Published
 from gateway.views.user_orders import balances_channel, orders_channel
 from settlement.protocol.evidence import SignedOrder
 
@@ -92,13 +96,15 @@ class Connection:
         socket: WebSocket,
         client: str,
         services: Services,
-        recovery: Recovery,
+        entry: OrderEntry,
+        written: WrittenViews,
         lifecycle: Lifecycle,
     ) -> None:
         """``client`` is whose budget its frames are charged to."""
         self._socket = socket
         self._services = services
-        self._recovery = recovery
+        self._entry = entry
+        self._written = written
         self._lifecycle = lifecycle
         self._client = client
         loop = asyncio.get_running_loop()
@@ -140,12 +146,12 @@ class Connection:
 
     # Seen from outside
 
-    def offer(self, channel: str, message: Sendable) -> None:
+    def offer(self, channel: str, published: Published) -> None:
         """Queue a broadcast frame; of an account's channel as long as its session lasts."""
         if self._ends.get(channel, self._now_s() + 1) <= self._now_s():
             self._lapse(channel)
         else:
-            self._outbox.offer(channel, message)
+            self._outbox.offer(channel, published)
 
     def close(self, code: int, farewell: Mapping[str, object]) -> None:
         """Answer what is under way, send ``farewell`` and close with ``code``."""
@@ -201,7 +207,7 @@ class Connection:
         buffers. Refusing costs us as much as answering, so it must not be had without end."""
         holds = self._refused_in_a_row - REFUSALS_FREE
         if holds > HOLDS_MAX:
-            self.close(POLICY, {"error": gone_on().document()})
+            self.close(POLICY, {"error": document_of(gone_on())})
         elif holds > 0:
             await asyncio.sleep(min(seconds, HELD_SECONDS_MAX))
 
@@ -251,17 +257,17 @@ class Connection:
                 if text is None:
                     raise binary_refused()
                 frame = frame_of(text)
-            except Rejected:
+            except Rejection:
                 self._services.limits.request(self._client)
                 frame_id = None if text is None else id_of(text)
                 raise
             frame_id = frame.id
             await self._obey(frame)
-        except Rejected as refusal:
+        except Rejection as refusal:
             self._refuse(frame_id, refusal)
             if refusal.outcome == Outcome.RATE_LIMITED:
                 self._refused_in_a_row += 1
-                return int((refusal.headers or {}).get("Retry-After", "1"))
+                return refusal.retry_after or 1
         self._refused_in_a_row = 0
         return 0
 
@@ -297,7 +303,7 @@ class Connection:
                 self._lifecycle.require_open()
                 unsigned = checked_order(frame.order)
                 await self._slots.acquire()
-                self._arrived.put_nowait((frame, self._recovery.order(unsigned)))
+                self._arrived.put_nowait((frame, self._entry.verify(unsigned)))
             case Cancel():
                 me, order = self._me(), order_id(frame.order_id)
                 await self._slots.acquire()
@@ -306,31 +312,31 @@ class Connection:
 
     async def _place(self, frame: Place, signed: SignedOrder) -> None:
         try:
-            self._answer(frame.id, await submit_order(self._services, signed))
-        except Rejected as refusal:
+            self._answer(frame.id, await submit_order(self._services, self._entry, signed))
+        except Rejection as refusal:
             self._refuse(frame.id, refusal)
         finally:
             self._slots.release()
 
     async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
         try:
-            self._answer(frame.id, await cancel_order(self._services, account, order))
-        except Rejected as refusal:
+            self._answer(frame.id, await cancel_order(self._entry, account, order))
+        except Rejection as refusal:
             self._refuse(frame.id, refusal)
         finally:
             self._slots.release()
 
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any]) -> None:
-        self._outbox.offer("", Message({"id": frame_id, "result": result}))
+        self._outbox.offer("", message({"id": frame_id, "result": result}))
 
-    def _refuse(self, frame_id: int | str | None, refusal: Rejected) -> None:
+    def _refuse(self, frame_id: int | str | None, refusal: Rejection) -> None:
         if refusal.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
-        self._outbox.offer("", Message({"id": frame_id, "error": refusal.document()}))
+        self._outbox.offer("", message({"id": frame_id, "error": document_of(refusal)}))
 
     def _me(self) -> Session:
         if self._session is None or self._session.expires_at <= self._now_s():
-            raise Rejected(Outcome.NOT_AUTHENTICATED, "send a login frame first")
+            raise Rejection(Outcome.NOT_AUTHENTICATED, "send a login frame first")
         return self._session
 
     def _now_s(self) -> int:
@@ -341,7 +347,7 @@ class Connection:
     def _subscribe(self, frame: Subscribe) -> None:
         channel, make = self._resolve(frame.channel)
         if frame.channel not in self._followed and len(self._followed) >= CHANNELS_MAX:
-            raise Rejected(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
+            raise Rejection(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
         previous = self._followed.get(frame.channel)
         if previous is not None and previous != channel:  # Another account has logged in since.
             self._leave(previous)
@@ -359,7 +365,7 @@ class Connection:
     def _unsubscribe(self, frame: Unsubscribe) -> None:
         channel = self._followed.pop(frame.channel, None)
         if channel is None:
-            raise Rejected(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
+            raise Rejection(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
         self._leave(channel)
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
@@ -373,30 +379,29 @@ class Connection:
         name = next(name for name, ours in self._followed.items() if ours == channel)
         del self._followed[name]
         self._leave(channel)
-        over = Rejected(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
-        self._outbox.offer(
-            "", Message({"channel": name, "type": "ended", "error": over.document()})
-        )
+        over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
+        ended = {"channel": name, "type": "ended", "error": document_of(over)}
+        self._outbox.offer("", message(ended))
 
-    def _resolve(self, name: str) -> tuple[str, Callable[[], Message]]:
+    def _resolve(self, name: str) -> tuple[str, Callable[[], Published]]:
         """Return our name of a channel, and what makes the snapshot that it begins with."""
         kind, _, symbol = name.partition(":")
         head = {"channel": name, "type": "snapshot"}
-        users, data = self._services.user_stream, self._services.market_data
+        users, written = self._services.user_stream, self._written
         match kind, symbol:
             case "orders", "":
                 account = self._me().account
 
-                def orders() -> Message:
-                    rows, following = users.open_orders_page(account)
-                    return Message(
+                def orders() -> Published:
+                    rows, following = written.open_orders(account)
+                    return message(
                         {
                             **head,
                             "event": users.event_index,
                             "number": users.frame_number(account),
                             "orders": rows,
                             "next": following,
-                            "fills": users.fills_page(account, SNAPSHOT_FILLS)[0],
+                            "fills": written.fills(account, SNAPSHOT_FILLS)[0],
                         }
                     )
 
@@ -404,9 +409,9 @@ class Connection:
             case "balances", "":
                 account = self._me().account
 
-                def balances() -> Message:
-                    rows = {"event": users.event_index, "balances": users.balances(account)}
-                    return Message({**head, **rows})
+                def balances() -> Published:
+                    rows = balance_rows(users.balances(account))
+                    return message({**head, "event": users.event_index, "balances": rows})
 
                 return balances_channel(account), balances
             case "book" | "trades", _:
@@ -414,21 +419,19 @@ class Connection:
                 if market is None:
                     raise unknown_market(symbol)
                 if kind == "book":
-                    return name, lambda: Message(
-                        {**head, **data.snapshot_text(market, SNAPSHOT_LEVELS)}
-                    )
-                return name, lambda: Message(
-                    {**head, "trades": data.trades_text(market, SNAPSHOT_TRADES)}
+                    return name, lambda: message({**head, **written.book(market, SNAPSHOT_LEVELS)})
+                return name, lambda: message(
+                    {**head, "trades": written.trades(market, SNAPSHOT_TRADES)}
                 )
-        raise Rejected(
+        raise Rejection(
             Outcome.NOT_FOUND,
             "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",
         )
 
 
-def gone_on() -> Rejected:
+def gone_on() -> Rejection:
     """Return what is said to whom no refusal stops."""
-    return Rejected(Outcome.RATE_LIMITED, "nothing but frames beyond the budget; come later")
+    return Rejection(Outcome.RATE_LIMITED, "nothing but frames beyond the budget; come later")
 
 
 def slow_consumer() -> dict[str, object]:

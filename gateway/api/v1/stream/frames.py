@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 
 from engine.types import Outcome
 from gateway.api.v1.login import TOKEN_CHARS_MAX
+from gateway.api.v1.orders import PlaceOrder
 from gateway.http.body import DECODE_ERRORS, malformed
-from gateway.http.problems import Rejected
-from gateway.trading.order_entry import PlaceOrder
+from gateway.trading.rejection import Rejection
 
 FrameId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)] | None
 Channel = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -69,7 +69,7 @@ _names = msgspec.json.Decoder(_Named)
 
 
 def frame_of(text: str) -> AnyFrame:
-    """Return the frame in ``text``; raises ``Rejected`` for anything else."""
+    """Return the frame in ``text``; raises ``Rejection`` for anything else."""
     try:
         return _frames.decode(text)
     except DECODE_ERRORS as error:
@@ -84,6 +84,6 @@ def id_of(text: str) -> int | str | None:
         return None
 
 
-def binary_refused() -> Rejected:
+def binary_refused() -> Rejection:
     """Return the refusal of a binary frame."""
-    return Rejected(Outcome.MALFORMED, "frames are JSON text")
+    return Rejection(Outcome.MALFORMED, "frames are JSON text")

@@ -1,9 +1,9 @@
 """What does one slow reader cost everybody else? Nothing.
 
-Each connection has an outbox with bounds on frames, bytes and age. Book diffs that wait are merged
-into one, so a slow reader gets fewer and wider diffs. A book's snapshot is made when its turn to be
-sent comes, so that any number of them waits in no memory. Everything else is lossless: when a bound
-is passed the connection is given up instead of losing a frame in silence.
+Each connection has an outbox with bounds on frames, bytes and age. News that can be merged is
+merged while it waits, so a slow reader gets fewer and wider diffs of a book. A book's snapshot is
+made when its turn to be sent comes, so that any number of them waits in no memory. Everything else
+is lossless: when a bound is passed the connection is given up instead of losing a frame in silence.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from gateway.views.books import BookDiff
-from gateway.views.channels import Sendable
+from gateway.api.v1.rows import news_text
+from gateway.views.channels import Published
 
 SLOW_CONSUMER: Final = "SLOW_CONSUMER"
 TRY_LATER: Final = 1013
@@ -35,7 +35,7 @@ class _Owed:
 
     __slots__ = ("make",)
 
-    def __init__(self, make: Callable[[], Sendable]) -> None:
+    def __init__(self, make: Callable[[], Published]) -> None:
         self.make = make
 
 
@@ -45,7 +45,7 @@ class _Waiting:
     __slots__ = ("channel", "message", "since", "size")
 
     def __init__(
-        self, channel: str, message: "Sendable | _Owed | None", since: float, size: int
+        self, channel: str, message: "Published | _Owed | None", since: float, size: int
     ) -> None:
         self.channel = channel
         self.message = message
@@ -68,7 +68,8 @@ class Outbox:
         self._conflated = conflated
         self._overflowed = overflowed
         self._waiting: deque[_Waiting] = deque()
-        self._diffs: dict[str, _Waiting] = {}
+        self._merging: dict[str, _Waiting] = {}
+        """By channel: what waits there and takes in what follows."""
         self._bytes = 0
         self._wake = asyncio.Event()
         self._last: str | None = None
@@ -83,33 +84,33 @@ class Outbox:
             self._last = last
             self._wake.set()
 
-    def offer(self, channel: str, message: Sendable) -> None:
-        """Queue ``message``, merge it, or report that the reader is too slow. Never waits."""
+    def offer(self, channel: str, published: Published) -> None:
+        """Queue news, merge it, or report that the reader is too slow. Never waits."""
         if self.shut:
             return
-        if isinstance(message, BookDiff):
-            earlier = self._diffs.get(channel)
-            if earlier is not None:
-                assert isinstance(earlier.message, BookDiff), "only diffs are merged"
-                earlier.message = earlier.message.merged(message)
-                self._conflated()
+        if published.news.is_mergeable:
+            earlier = self._merging.get(channel)
+            if earlier is None:
+                self._merging[channel] = self._add(channel, published, 0)
             else:
-                self._diffs[channel] = self._add(channel, message, 0)
+                assert isinstance(earlier.message, Published), "only news is merged"
+                earlier.message = earlier.message.merged(published)
+                self._conflated()
         else:
-            self._add(channel, message, min(len(message.text()), FRAME_COUNTS_MAX))
+            self._add(channel, published, min(len(published.text(news_text)), FRAME_COUNTS_MAX))
         self._check()
 
-    def owe(self, channel: str, make: Callable[[], Sendable]) -> None:
+    def owe(self, channel: str, make: Callable[[], Published]) -> None:
         """Queue what ``make`` returns when its turn comes; it must be all that the channel has
-        to say then, for a diff that waits behind it is dropped."""
+        to say then, for news that waits behind it to be merged is dropped."""
         if self.shut:
             return
         self._add(channel, _Owed(make), 0)
         self._check()
 
     def forget(self, channel: str) -> None:
-        """Drop a waiting diff: what follows starts from a new snapshot, or from nothing."""
-        waiting = self._diffs.pop(channel, None)
+        """Drop news that waits to be merged: what follows begins anew, or is nothing."""
+        waiting = self._merging.pop(channel, None)
         if waiting is not None:
             waiting.message = None
 
@@ -119,14 +120,14 @@ class Outbox:
             while self._waiting:
                 first = self._waiting.popleft()
                 self._bytes -= first.size
-                if isinstance(first.message, BookDiff):
-                    del self._diffs[first.channel]
+                if self._merging.get(first.channel) is first:
+                    del self._merging[first.channel]
                 if isinstance(first.message, _Owed):
                     self.forget(first.channel)
                     self._paid_at = self._now()
-                    return first.message.make().text()
+                    return first.message.make().text(news_text)
                 if first.message is not None:
-                    return first.message.text()
+                    return first.message.text(news_text)
             if self.shut:
                 last, self._last = self._last, None
                 return last
@@ -138,7 +139,7 @@ class Outbox:
             self.shut = True
             self._overflowed()
 
-    def _add(self, channel: str, message: Sendable | _Owed, size: int) -> _Waiting:
+    def _add(self, channel: str, message: Published | _Owed, size: int) -> _Waiting:
         waiting = _Waiting(channel, message, self._now(), size)
         self._waiting.append(waiting)
         self._bytes += size

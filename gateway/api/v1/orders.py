@@ -1,0 +1,352 @@
+"""How do orders, cancels and withdrawals look in the native JSON, and their answers?
+
+Shared by REST and WebSocket: check shape and bounds, hand on to order entry, translate the receipt.
+"""
+
+from typing import Annotated, Final, NamedTuple
+
+from msgspec import Meta, Struct
+
+from engine.events import EventKind, Events
+from engine.receipt import Receipt
+from engine.types import Outcome
+from gateway.api.services import Services
+from gateway.api.v1.encoding import (
+    END,
+    UINT32_MAX,
+    Address,
+    ClientId,
+    Digits,
+    Signature,
+    Uint32,
+    address,
+    decimal_text,
+    hexed,
+    pips,
+    price_text,
+    quantity_text,
+    uint64,
+    unhex,
+)
+from gateway.api.v1.schemas import (
+    AcknowledgementRow,
+    Cancelled,
+    Digest,
+    DomainRow,
+    OwnTrade,
+    Placed,
+    Withdrawing,
+)
+from gateway.trading.order_entry import OrderEntry
+from gateway.trading.rejection import Rejection
+from gateway.views.order_history import FILLED
+from settlement.batches.acknowledgements import Acknowledgement
+from settlement.orders.catalog import Market
+from settlement.orders.nonces import LANE_FIRST, LANE_LAST
+from settlement.protocol.eip712 import (
+    DOMAIN_NAME,
+    DOMAIN_VERSION,
+    ORDER_TYPE,
+    WITHDRAWAL_TYPE,
+    Domain,
+)
+from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
+
+SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
+FLAGS_MAX: Final = int(
+    OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
+)
+
+_FATE_COLUMNS: Final = (
+    "kind", "outcome", "order_id", "maker_id", "price_ticks", "amount", "order_left", "maker_left",
+    "trade_id", "fee_pips",
+)  # fmt: skip
+# As plain numbers: reading a member of an enum costs Python 3.11 more than all else there.
+_TRADE: Final = int(EventKind.TRADE)
+_RESTED: Final = int(EventKind.RESTED)
+_ENDS: Final = frozenset({int(EventKind.UNFILLED), int(EventKind.CANCELLED)})
+
+_RENAMED: Final = {
+    "base_amount": "baseAmount",
+    "quote_amount": "quoteAmount",
+    "max_fee_ppm": "maxFeePpm",
+}
+
+
+Nonce = Annotated[
+    str,
+    Meta(
+        pattern="^(0|[1-9][0-9]{0,19})" + END,
+        max_length=20,
+        description="used once; which one is free says /v1/nonces. Single shot: above 0 and below "
+        "2**40, not used in the window of 24; else above the last of its half of the lane",
+    ),
+]
+Reference = Annotated[
+    str,
+    Meta(
+        pattern="^0x[0-9a-fA-F]{64}" + END,
+        max_length=66,
+        description="what the trader or a shop knows the order by, signed with it; zeros for none",
+    ),
+]
+
+
+class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_RENAMED):
+    """The EIP-712 ``Order`` under the names that the wallet signs; amounts in pips."""
+
+    account: Address
+    nonce: Nonce
+    flags: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=FLAGS_MAX,
+            description="sum of 1 sell (else buy), 2 single shot (immediate or cancel), 4 upper "
+            "half of the lane, 8 post only; 4 and 8 only without 2",
+        ),
+    ]
+    lane: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=LANE_LAST,
+            description="0 for a single shot, else 32768 to 65535: each half carries one order",
+        ),
+    ]
+    base: Address
+    quote: Address
+    base_amount: Digits
+    quote_amount: Digits
+    expiry: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=UINT32_MAX,
+            description="unix seconds: from then on it trades no more; at most 30 days ahead",
+        ),
+    ]
+    max_fee_ppm: Annotated[
+        int,
+        Meta(ge=0, le=UINT32_MAX, description="the highest fee that the order pays, in millionths"),
+    ]
+    ref: Reference
+
+
+class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
+    """A signed order, exactly as the wallet showed it, and the signature."""
+
+    signature: Signature
+    client_id: ClientId = ""
+
+
+class DryRun(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
+    """An order whose digest somebody wants to compare; the signature may be left out."""
+
+    signature: Signature | None = None
+    client_id: ClientId = ""
+
+
+class Withdraw(Struct, forbid_unknown_fields=True, frozen=True):
+    """The EIP-712 ``Withdrawal`` and the owner's signature; ``amount`` in pips."""
+
+    account: Address
+    token: Address
+    amount: Digits
+    to: Address
+    nonce: Digits
+    expiry: Uint32
+    signature: Signature
+
+
+def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
+    """Return the order in the house's own form, all bounds checked, signer and digest empty."""
+    single_shot = bool(order.flags & SINGLE_SHOT)
+    if single_shot != (order.lane == 0) or 0 < order.lane < LANE_FIRST:
+        raise Rejection(
+            Outcome.BAD_LANE,
+            "lane is 0 for a single-shot order and 32768 to 65535 for any other",
+            {"lane": str(order.lane), "single_shot": single_shot},
+        )
+    return SignedOrder(
+        address(order.account, "account"),
+        uint64(order.nonce, "nonce"),
+        order.flags,
+        order.lane,
+        address(order.base, "base"),
+        address(order.quote, "quote"),
+        pips(order.base_amount, "baseAmount"),
+        pips(order.quote_amount, "quoteAmount"),
+        order.expiry,
+        order.max_fee_ppm,
+        unhex(order.ref),
+        unhex(order.signature) if order.signature else b"",
+        signer=b"",
+        digest=b"",
+        client_id=order.client_id,
+    )
+
+
+async def submit_order(services: Services, entry: OrderEntry, order: SignedOrder) -> Placed:
+    """Place a verified order; the answer comes after the journal has it."""
+    receipt = await entry.place(order)
+    if receipt.outcome in (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY):
+        raise bad_signature(receipt.outcome, services.exchange.domain, order)
+    require(receipt)
+    market = services.exchange.catalog.market_of_pair(order.base, order.quote)
+    assert market is not None, "an accepted order has a market"
+    return placed(order, receipt, market, services.acknowledge(receipt.sequence))
+
+
+async def cancel_order(entry: OrderEntry, account: bytes, order_id: int) -> Cancelled:
+    """Take one order of ``account`` off the book."""
+    receipt = await entry.cancel(account, order_id)
+    require(receipt)
+    return {
+        "order_id": str(order_id),
+        "sequence": receipt.sequence,
+        "time_ns": str(receipt.time_ns),
+    }
+
+
+async def submit_withdrawal(domain: Domain, entry: OrderEntry, asked: Withdraw) -> Withdrawing:
+    """Debit what the owner's own wallet signed."""
+    unsigned = SignedWithdrawal(
+        address(asked.account, "account"),
+        address(asked.token, "token"),
+        address(asked.to, "to"),
+        pips(asked.amount, "amount"),
+        uint64(asked.nonce, "nonce"),
+        asked.expiry,
+        unhex(asked.signature),
+        digest=b"",
+    )
+    digest, signer, receipt = await entry.withdraw(unsigned)
+    if signer != unsigned.account:
+        raise wrong_signer(receipt.outcome, domain, digest, WITHDRAWAL_TYPE, signer)
+    require(receipt)
+    return {
+        "sequence": receipt.sequence,
+        "time_ns": str(receipt.time_ns),
+        "digest": hexed(digest),
+    }
+
+
+def require(receipt: Receipt) -> None:
+    """Raise ``Rejection`` unless it happened."""
+    if receipt.outcome is not Outcome.ACCEPTED:
+        figures: dict[str, object] = dict(receipt.detail)
+        if receipt.sequence:
+            figures["sequence"] = receipt.sequence
+        raise Rejection(receipt.outcome, receipt.detail.get("why", ""), figures)
+
+
+def placed(
+    order: SignedOrder, receipt: Receipt, market: Market, word: Acknowledgement | None
+) -> Placed:
+    """Return what the client is told about an accepted order."""
+    fate = None if receipt.events is None else _fate(receipt.order_id, receipt.events, market)
+    return {
+        "order_id": str(receipt.order_id),
+        "sequence": receipt.sequence,
+        "time_ns": str(receipt.time_ns),
+        "digest": hexed(order.digest),
+        "client_id": order.client_id,
+        "fills": None if fate is None else fate.fills,
+        "resting_lots": None if fate is None else fate.resting_lots,
+        "ended": None if fate is None else fate.ended,
+        "removed_lots": None if fate is None else fate.removed_lots,
+        "acknowledgement": None if word is None else _acknowledgement_row(word),
+        "acknowledgement_missing": "TOO_OLD" if word is None else None,
+    }
+
+
+class _Fate(NamedTuple):
+    """What became of an order as it came in."""
+
+    fills: list[OwnTrade]
+    resting_lots: int
+    ended: str | None
+    removed_lots: int
+
+
+def _fate(order_id: int, events: Events, market: Market) -> _Fate:
+    fills: list[OwnTrade] = []
+    resting, removed, ended = 0, 0, None
+    rows = zip(*(events[name].tolist() for name in _FATE_COLUMNS), strict=True)
+    for kind, outcome, about, maker, ticks, lots, left, maker_left, trade_id, fee in rows:
+        # The stops that an order wakes trade in the same breath: those are not its fills.
+        if kind == _TRADE and maker == order_id:
+            resting, ended = maker_left, None if maker_left else FILLED
+        elif about != order_id:
+            continue
+        elif kind == _TRADE:
+            fill = OwnTrade(
+                trade_id=trade_id,
+                price=price_text(market, ticks),
+                quantity=quantity_text(market, lots),
+                price_ticks=ticks,
+                lots=lots,
+                fee=decimal_text(fee),
+            )
+            fills.append(fill)
+            ended = None if left else FILLED
+        elif kind == _RESTED:
+            resting = lots + maker_left
+        elif kind in _ENDS:
+            resting, removed, ended = 0, lots + maker_left, Outcome(outcome).name
+    return _Fate(fills, resting, ended, removed)
+
+
+def _acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:
+    return {
+        "sequence": word.sequence,
+        "item": hexed(word.item),
+        "head": hexed(word.head),
+        "signer": hexed(word.signer),
+        "signature": hexed(word.signature),
+    }
+
+
+def domain_row(domain: Domain) -> DomainRow:
+    """Return the EIP-712 domain as wallets want it."""
+    return {
+        "name": DOMAIN_NAME,
+        "version": DOMAIN_VERSION,
+        "chainId": domain.chain_id,
+        "verifyingContract": hexed(domain.contract),
+    }
+
+
+def digest_row(domain: Domain, order: SignedOrder) -> Digest:
+    """Return what a signature over ``order`` is checked against."""
+    return {
+        "digest": hexed(order.digest),
+        "domain": domain_row(domain),
+        "type_string": ORDER_TYPE,
+        "recovered": hexed(order.signer) if order.signer else None,
+        "signed_by_account": order.signer == order.account,
+    }
+
+
+def bad_signature(outcome: Outcome, domain: Domain, order: SignedOrder) -> Rejection:
+    """Return the refusal of an order's signature."""
+    return wrong_signer(outcome, domain, order.digest, ORDER_TYPE, order.signer or None)
+
+
+def wrong_signer(
+    outcome: Outcome, domain: Domain, digest: bytes, type_text: str, signer: bytes | None
+) -> Rejection:
+    """Return a refusal that shows all a trader needs to find the mistake alone."""
+    told = (
+        "no key can have made this signature (65 bytes r, s, v; low s; v 27 or 28)"
+        if signer is None
+        else f"the signature is by {hexed(signer)}: not the account, nor a live session key of it"
+    )
+    figures = {
+        "digest": hexed(digest),
+        "domain": domain_row(domain),
+        "type_string": type_text,
+        "recovered": None if signer is None else hexed(signer),
+    }
+    return Rejection(outcome, told, figures)

@@ -1,0 +1,99 @@
+"""What is published is a value: it stays as it was, and each dialect writes it once for all."""
+
+import asyncio
+import json
+
+import pytest
+
+from engine.types import Side
+from gateway.api.v1 import rows
+from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
+from gateway.views.books import Book
+from gateway.views.channels import Channels, News, Published
+from gateway.views.market_data import TradeUndone
+from gateway.views.user_orders import OrderNews, orders_channel
+from tests.api.rig import House, served
+
+
+class Ear:
+    """Hears one channel, as a connection does, and writes nothing down."""
+
+    def __init__(self) -> None:
+        self.heard: list[Published] = []
+
+    def offer(self, _channel: str, published: Published) -> None:
+        self.heard.append(published)
+
+
+def test_each_dialect_writes_a_value_once_whoever_many_listen() -> None:
+    channels, ears, written = Channels(), [Ear() for _ in range(3)], list[str]()
+
+    def native(news: News) -> str:
+        written.append("native")
+        return rows.news_text(news)
+
+    def other(news: News) -> str:
+        written.append("other")
+        return type(news).__name__
+
+    for ear in ears:
+        channels.subscribe("trades:TOKEN-USD", ear)
+    market = House().exchange.catalog.markets[0]
+    channels.publish("trades:TOKEN-USD", TradeUndone(market, 7, 1))
+    texts = {each.text(native) for ear in ears for each in ear.heard}
+    assert [json.loads(text)["trade_id"] for text in texts] == [1]
+    assert {each.text(other) for ear in ears for each in ear.heard} == {"TradeUndone"}
+    assert written == ["native", "other"]
+
+
+def test_what_was_published_stays_as_it_was_while_the_order_goes_on() -> None:
+    async def story() -> None:
+        async with served(House()) as up:
+            maker, ear = up.house.maker, Ear()
+            up.house.services.channels.subscribe(orders_channel(maker.address), ear)
+            await up.place(maker.order("sell", 10, 2_000))
+            await up.place(up.house.taker.order("buy", 4, 2_000, single_shot=True))
+            news = [each.news for each in ear.heard if isinstance(each.news, OrderNews)]
+            assert [(each.kind, each.order.lots_open) for each in news] == [
+                ("accepted", 10),
+                ("rested", 10),
+            ]
+
+    asyncio.run(story())
+
+
+def test_all_that_is_published_has_its_native_form() -> None:
+    assert set(News.__subclasses__()) == set(rows._ROWS)
+
+
+def test_what_cannot_be_merged_says_so() -> None:
+    news = TradeUndone(House().exchange.catalog.markets[0], 7, 1)
+    assert not news.is_mergeable
+    with pytest.raises(NotImplementedError, match="TradeUndone"):
+        news.merged(news)
+
+
+def test_diffs_that_wait_are_one_and_others_are_all_there() -> None:
+    market, book, merged = House().exchange.catalog.markets[0], Book(), list[bool]()
+    outbox = Outbox(OutboxBounds(), lambda: 0.0, lambda: merged.append(True), lambda: None)
+
+    async def story() -> list[dict[str, object]]:
+        for u in (1, 2, 3):
+            book.add(Side.BUY, 2_000 + u, u)
+            diff = book.seal(market, u, u)
+            assert diff is not None
+            outbox.offer("book:TOKEN-USD", Published(diff))
+            outbox.offer("trades:TOKEN-USD", Published(TradeUndone(market, u, u)))
+        return [json.loads(await outbox.next() or "") for _ in range(4)]
+
+    first, *others = asyncio.run(story())
+    assert (first["prev"], first["u"], first["checksum"]) == (0, 3, book.checksum())
+    bids = first["bids"]
+    assert isinstance(bids, list)
+    assert {(bid["price_ticks"], bid["lots"]) for bid in bids} == {
+        (2_001, 1),
+        (2_002, 2),
+        (2_003, 3),
+    }
+    assert [each["trade_id"] for each in others] == [1, 2, 3]
+    assert len(merged) == 2
