@@ -70,7 +70,8 @@ def words_about(road: Road, exchange: bytes) -> tuple[list[str], int]:
 def test_before_its_tokens_are_listed_vault_and_ledger_agree_on_nothing(road: Road):
     exchange, head = road.deployment.exchange, road.chain.head().number
     call = encode_call("feesOf", road.token)
-    refusals = {why_refused(road.chain, exchange, call, bytes(20), n) for n in range(1, head + 1)}
+    blocks = range(1, head + 1)
+    refusals = {why_refused(road.chain, exchange, call, bytes(20), 10**6, n) for n in blocks}
     assert f"UnknownToken(0x{road.token.hex()})" in refusals, "there are such blocks"
 
     assert words_about(road, exchange) == ([], head)

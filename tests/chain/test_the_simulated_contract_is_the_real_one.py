@@ -29,6 +29,9 @@ from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, DELAYS, NS, OPERATOR, Road, transact
 from tests.sim.contract import WITHDRAWN, Ledgers, Machine, RefusedError, Terms, output_of
 
+GAS = 10**6
+"""More than any call here takes."""
+
 COMPARED = {event.topic for event in (*EXCHANGE_EVENTS, TRANSFER, WITHDRAWN)}
 
 
@@ -61,9 +64,9 @@ class Both:
             logs = self.machine.execute(self.ledgers, sender, to, calldata, block.timestamp)
         except RefusedError as refused:
             assert not receipt.succeeded, f"only the model refuses: {refused.error}"
-            why = why_refused(self._chain, to, calldata, sender, block.number - 1)
+            why = why_refused(self._chain, to, calldata, sender, GAS, block.number - 1)
             # The block before has another time; what depends on time is judged in this one.
-            here = why_refused(self._chain, to, calldata, sender, block.number)
+            here = why_refused(self._chain, to, calldata, sender, GAS, block.number)
             assert any(words and words.startswith(refused.error) for words in (why, here)), (
                 refused.error,
                 why,
