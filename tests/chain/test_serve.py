@@ -108,7 +108,7 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
             await until_final(stack, anvil, 1)
             maker = SecretSigner(dev_secret(1)).address
             (fill,) = stack.user_stream.fills(maker, 9)
-            assert int(fill["fee_pips"]) < 0, "a maker has a rebate here"
+            assert fill.fee_pips < 0, "a maker has a rebate here"
             assert stack.reconciliation.block > 0 and stack.reconciliation.reasons == []
             assert stack.chain.nonce(operator, pending=False) == 1
             words.extend(map(repr, (stack.settings, stack.settler, vars(stack))))
