@@ -28,7 +28,6 @@ from engine.log_entries import CheckpointedConsumer
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
-from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.api.services import SOCKETS_PER_CLIENT, Services
@@ -41,6 +40,7 @@ from gateway.node.app import create_app
 from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
 from gateway.node.secrets import acknowledging_signer, kept_secret, private_directory
+from gateway.node.subscriptions import subscriptions
 from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.channels import Channels
@@ -71,7 +71,7 @@ from settlement.chain.signer import SecretSigner, Signer
 from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.admission import Admission
-from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.catalog import Catalog
 from settlement.orders.session_keys import KeyBook
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
@@ -380,16 +380,10 @@ class Stack:
             self.acknowledger,
             self.merchants.prices,
         )
-        for consumer in checkpointed:
-            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
-        # The merchants have a database, and answer nobody. Of who was touched lately nobody asks
-        # after a restart.
-        for unremembered in (
-            Subscription("merchants", self.merchants, is_inline=False),
-            Subscription("reconciler", self.reconciler),
-            Subscription("changes of terms", ChangesOfTerms(self.catalog)),
+        for subscription in subscriptions(
+            checkpointed, self.merchants, self.reconciler, self.catalog
         ):
-            self.pipeline.subscribe(unremembered)
+            self.pipeline.subscribe(subscription)
         self.reconciliation = Reconciliation(self.reconciler, self.exchange)
         self.chain_loop = ChainLoop(
             settler=self.settler,

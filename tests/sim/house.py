@@ -18,8 +18,8 @@ from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snap
 from engine.log_entries import CheckpointedConsumer
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
-from engine.sequencer.subscription import Subscription
 from engine.types import Limits
+from gateway.node.subscriptions import subscriptions
 from gateway.views.settlement import SettlementDesk
 from merchants.records.database import open_database
 from merchants.sales.reference_prices import PriceTerms
@@ -29,7 +29,7 @@ from settlement.batches.sealer import Sealing
 from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.admission import Admission
-from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.catalog import Catalog
 from settlement.orders.session_keys import KeyBook
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
@@ -206,14 +206,8 @@ class House:
             *self.settler.consumers,
             self.merchants.prices,
         )
-        for consumer in checkpointed:
-            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
-        for unremembered in (
-            Subscription("merchants", self.merchants, is_inline=False),
-            Subscription("reconciler", reconciler),
-            Subscription("changes of terms", ChangesOfTerms(self.catalog)),
-        ):
-            self.pipeline.subscribe(unremembered)
+        for subscription in subscriptions(checkpointed, self.merchants, reconciler, self.catalog):
+            self.pipeline.subscribe(subscription)
         self.chain_loop = ChainLoop(
             settler=self.settler,
             watcher=self.watcher,
