@@ -110,7 +110,11 @@ class Guest:
     __slots__ = ("closing_since", "due", "network", "protocol", "transport")
 
     def __init__(
-        self, protocol: "GuardedHttp", transport: asyncio.Transport, network: str, due: float
+        self,
+        protocol: "GuardedHttp | GuardedWebSocket",
+        transport: asyncio.Transport,
+        network: str,
+        due: float,
     ) -> None:
         self.protocol = protocol
         self.transport = transport
@@ -145,9 +149,11 @@ class Doorkeeper:
         self._sweeping = loop.call_later(SWEEP_SECONDS, self.start)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and let go of whoever is still here."""
         if self._sweeping is not None:
             self._sweeping.cancel()
+        for guest in list(self._guests.values()):
+            guest.transport.abort()
 
     @property
     def count(self) -> int:
@@ -168,6 +174,19 @@ class Doorkeeper:
         self._guests[transport] = guest
         self._networks[network] += 1
         return guest
+
+    def upgrades(self, protocol: "GuardedWebSocket", now: float) -> None:
+        """Let a connection be a WebSocket's; the handshake has its time too."""
+        guest = self._guests.get(protocol.transport)
+        if guest is not None:
+            guest.protocol = protocol
+            guest.due = now + self.bounds.answer_seconds
+
+    def stays(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for nothing more: the WebSocket is open, and has its own pings."""
+        guest = self._guests.get(transport)
+        if guest is not None:
+            guest.due = None
 
     def left(self, transport: asyncio.BaseTransport) -> None:
         """Forget a connection; twice is once."""
@@ -305,13 +324,11 @@ class GuardedHttp(HttpToolsProtocol):
         super()._start_asgi_task(cycle, heard)
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the other protocol, which has its own pings."""
+        """Leave the connection to the other protocol."""
         # Both make it raise on the event loop instead of answering.
         if not self.url.isascii() or len(self.headers) > UPGRADE_HEADERS_MAX:
             self.send_400_response("Invalid HTTP request received.")
             return
-        if self._guest is not None:
-            self._guest.due = None
         self._portions.drop()
         self.flow.resume_reading()
         super().handle_websocket_upgrade()
@@ -369,6 +386,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         self._portions = Portions(
             self.transport, super().data_received, self._is_ready, self._read_on
         )
+        self._door.upgrades(self, self.loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room."""
@@ -380,6 +398,11 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         """Read it in turns; the handshake at once, it was held to its size before."""
         if not self.handshake_initiated:
             super().data_received(data)
+            if not self.handshake_initiated:
+                # All of the head was there, so nothing will come of it: a body, a line too long.
+                sentence = Rejected(Outcome.MALFORMED, "this cannot become a WebSocket")
+                self.transport.write(_answer(400, "Bad Request", sentence, ""))
+                self.transport.close()
         elif not self.transport.is_closing():
             self._portions.arrived(data)
 
@@ -394,8 +417,23 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         """Send; after a close only the other side's is looked for."""
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            self._door.stays(self.transport)
         if message["type"] == "websocket.close":
             self._portions.go_on()
+
+    def shutdown(self) -> None:
+        """Say that we close, where something can be said: with a handshake that was refused, or a
+        close that waits for its reader, the library would raise, and nobody else be told."""
+        if self.handshake_initiated and not self.transport.is_closing():
+            super().shutdown()
+        else:
+            self.stop_keepalive()
+            self.transport.close()
+
+    def too_late(self) -> None:
+        """End the connection: its handshake was not answered, or nobody reads the answer."""
+        self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
         """Refuse text that is none; uvicorn would log a fault for what is the client's."""

@@ -94,8 +94,10 @@ class HttpServer:
         finally:
             self._server.should_exit = True
             await self._running
-            await self._server.shutdown(sockets=[self._socket])
-            self._door.stop()
+            try:
+                await self._server.shutdown(sockets=[self._socket])
+            finally:
+                self._door.stop()
 
 
 def _guarded(protocol: Callable[..., asyncio.Protocol], door: Doorkeeper) -> Any:

@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -170,24 +170,30 @@ class Stack:
         self.log = structlog.get_logger("stack")
         self.port = 0
         self.routers: list[APIRouter] = []
-        self.server: HttpServer | None = None
         self.devchain: DevChain
         """Only where the chain is embedded."""
-        self._closes = ExitStack()
+        self._closes = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._build_chain()
-        self._build_exchange()
-        self._build_merchants()
-        self._recover()
-        self.acknowledger.read()
-        self.pipeline.start()
-        await self._list_what_is_missing()
-        await self.chain_loop.resume()
-        for address in self.merchants.watched_addresses():
-            self.watcher.watch(address)
+        # Whatever was opened is closed, the last first, whether or not the rest opens or closes.
+        async with self._closes as opened:
+            self._build_chain()
+            self._build_exchange()
+            self._build_merchants()
+            self._recover()
+            self.acknowledger.read()
+            opened.push_async_callback(asyncio.to_thread, self._settle_what_waits)
+            opened.push_async_callback(self.pipeline.close)
+            opened.push_async_callback(self.merchants.deliveries.close)
+            self.pipeline.start()
+            await self._list_what_is_missing()
+            await self.chain_loop.resume()
+            for address in self.merchants.watched_addresses():
+                self.watcher.watch(address)
+            opened.push_async_callback(self._end_loops)
+            self._closes = opened.pop_all()
         return self
 
     async def __aexit__(
@@ -196,19 +202,12 @@ class Stack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.server is not None:
-            await self.server.stop()
+        await self._closes.__aexit__(kind, error, trace)
+
+    async def _end_loops(self) -> None:
         self._closing.set()
         for task in self._tasks:
             await task
-        await self.merchants.deliveries.close()
-        await self.pipeline.close()
-        await asyncio.to_thread(self._settle_what_waits)
-        self.snapshotter.close()
-        self.journal.close()
-        self.outbox.close()
-        self.storage.close()
-        self._closes.close()
 
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
@@ -227,6 +226,7 @@ class Stack:
         private_directory(directory)
         # The journal's lock first: two processes on one directory must stop here, not on chain.
         self.storage = DirectoryStorage(directory / "journal")
+        self._closes.callback(self.storage.close)
         record = directory / "deployment.json"
         acknowledging = acknowledging_signer(directory).address
         self.chain: Chain
@@ -262,6 +262,7 @@ class Stack:
         self.catalog, self.keys = Catalog(), KeyBook()
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = Outbox(settings.directory / "settlement.sqlite")
+        self._closes.callback(self.outbox.close)
         self.settler = open_settler(
             self.chain,
             self.outbox,
@@ -324,6 +325,7 @@ class Stack:
     def _build_sequencer(self) -> None:
         """Journal, snapshots and whoever looks after them."""
         self.journal = Journal(self.storage, self.settings.limits)
+        self._closes.callback(self.journal.close)
         directory = self.settings.directory / "snapshots"
         sequencer = Sequencer(
             Engine, self.journal, self.now_ns, SnapshotFiles(DirectoryReader(directory))
@@ -338,6 +340,7 @@ class Stack:
             Engine,
             self.now_ns,
         )
+        self._closes.callback(self.snapshotter.close)
         self.keeper = Keeper(sequencer, self.journal, self.snapshotter, self.metrics)
 
     def _build_merchants(self) -> None:
@@ -440,7 +443,7 @@ class Stack:
             app, settings.host, settings.port, door=door, listening=settings.listening
         )
         self.port = await server.start()
-        self.server = server
+        self._closes.push_async_callback(server.stop)
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()

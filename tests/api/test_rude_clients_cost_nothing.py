@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import httpx
 import pytest
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, WebSocket
+from starlette.websockets import WebSocketDisconnect
 
 from gateway.http.doorkeeper import (
     DESCRIPTORS_KEPT,
@@ -34,7 +35,7 @@ from gateway.node.logs import (
     configure_logging,
     redacted,
 )
-from tests.api.rig import OPERATOR, House, Served, served
+from tests.api.rig import OPERATOR, House, Served, ask, served
 
 CLIENTS = 100
 LOG_LINES_MAX = 5
@@ -288,6 +289,49 @@ def test_whoever_takes_too_long_is_told_and_let_go(said: bytes, answer: bytes) -
         writer.close()
 
     listening_to(story, head_seconds=0.1, body_seconds=0.1, idle_seconds=1)
+
+
+NO_UPGRADES = {
+    "a body": UPGRADE + b"Content-Length: 4\r\n\r\nabcd",
+    "a body that does not come": UPGRADE + b"Content-Length: 4\r\n\r\n",
+    "a coded body": UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n",
+    "a long line": UPGRADE + b"X: " + b"a" * 9_000 + b"\r\n\r\n",
+    "a long path": UPGRADE.replace(b"/v1/stream", b"/v1/stream?" + b"a" * 9_000) + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("said", NO_UPGRADES.values(), ids=NO_UPGRADES)
+def test_found_an_upgrade_that_cannot_be_was_never_answered(said: bytes) -> None:
+    async def story(up: Served) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+        writer.write(said)
+        heard = await asyncio.wait_for(reader.read(), 30)
+        assert heard.startswith(b"HTTP/1.1 400") and b"MALFORMED" in heard
+        writer.close()
+        assert (await up.http.get("/healthz")).status_code == 200
+
+    listening_to(story)
+
+
+def test_a_handshake_has_its_time_like_any_answer() -> None:
+    async def slow(socket: WebSocket) -> None:
+        with contextlib.suppress(WebSocketDisconnect):
+            while await socket.receive():
+                pass
+
+    async def story() -> None:
+        # The handshake of an application that never answers is cut off, an open stream is not.
+        async with served(House(), DoorBounds(answer_seconds=0.1)) as up:
+            up.app.add_api_websocket_route("/slow", slow)
+            async with up.stream() as open_stream:
+                reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
+                writer.write(UPGRADE.replace(b"/v1/stream", b"/slow") + b"\r\n")
+                with contextlib.suppress(ConnectionError):
+                    assert await asyncio.wait_for(reader.read(), 30) == b""
+                writer.close()
+                assert "result" in await ask(open_stream, op="ping", id=1)
+
+    asyncio.run(story())
 
 
 def test_one_network_has_so_many_connections_and_the_next_hears_why() -> None:
