@@ -8,7 +8,7 @@ import pytest
 
 from engine.types import Outcome
 from gateway.http.problems import Rejected
-from gateway.node.node import Settings
+from gateway.node.settings import Settings
 from gateway.trading.budgets import NS, WITHDRAWAL_SECONDS, Budgets, RateLimits
 from tests.api.rig import USD_ADDRESS, House, Served, served
 
