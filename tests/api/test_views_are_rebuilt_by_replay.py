@@ -61,7 +61,7 @@ def test_views_do_not_depend_on_how_history_is_cut(
         if n in cancels:
             asyncio.run(house.exchange.cancel(wallet.address, order_id))
 
-    history, catalog = house.history, Catalog()
+    history, catalog = house.exchange.history, Catalog()
     state = house.settlement.trade_state
     data = MarketData(catalog, Channels(), state)
     users = UserStream(catalog, Channels(), house.exchange.balance, state)
@@ -77,7 +77,7 @@ def test_views_do_not_depend_on_how_history_is_cut(
     assert data.snapshot(market, 50) == house.market_data.snapshot(market, 50)
     assert data.trades(market, 50) == house.market_data.trades(market, 50)
     assert data.ticker(market, house.clock.ns) == house.market_data.ticker(market, house.clock.ns)
-    engine = house.engine
+    engine = house.exchange.engine
     resting = 0
     for wallet in (house.maker, house.taker):
         mine = users.open_orders(wallet.address)
