@@ -116,7 +116,7 @@ def serve(
     compile_kernels()
     _settle_in(directory)
     from gateway.cli.serve import Serving, run_server
-    from gateway.node.node import Remote
+    from gateway.node.settings import Remote
 
     remote = Remote(tuple(url), deployment)
     serving = Serving(

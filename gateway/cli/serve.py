@@ -16,7 +16,8 @@ from rich.console import Console
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
-from gateway.node.node import MarketPlan, Remote, Settings, Stack
+from gateway.node.node import Stack
+from gateway.node.settings import MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
 from merchants.records.amounts import pips_of_decimal
 from merchants.sales.reference_prices import PriceTerms
@@ -101,11 +102,11 @@ async def run_server(serving: Serving, console: Console) -> int:
     async with AsyncExitStack() as closing:
         with console.status("Reading chain and journal ..."):
             stack = await closing.enter_async_context(Stack(settings_of(serving)))
-        domain, chain_id = stack.exchange.domain, stack.deployment.chain_id
+        domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
         url = public_url_of(serving.public_url, serving.host, serving.port)
         stack.routers += [
-            merchants_router(stack.merchants, domain, stack.operator_token(), url),
-            checkout_router(stack.merchants, f"chain {chain_id}", sandbox=False),
+            merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
+            checkout_router(stack.parts.merchants, f"chain {chain_id}", sandbox=False),
         ]
         port = await stack.serve()
         console.print(

@@ -53,12 +53,12 @@ class SandboxShop:
         if path.exists():
             self._store_id = path.read_text()
             return
-        created = self._stack.merchants.create_store(
+        created = self._stack.parts.merchants.create_store(
             StoreRequest(self._merchant.address, "TOKEN-USD", name="The corner shop")
         )
         assert not isinstance(created, Refusal), "the sandbox lists the market"
-        digest = grant_digest(self._stack.exchange.domain, created.grant)
-        approved = self._stack.merchants.approve_conversion(
+        digest = grant_digest(self._stack.parts.exchange.domain, created.grant)
+        approved = self._stack.parts.merchants.approve_conversion(
             created.store_id, self._merchant.sign_digest(digest)
         )
         assert not isinstance(approved, Refusal), "the merchant signs for itself"
@@ -68,7 +68,7 @@ class SandboxShop:
     def buy(self, thing: str) -> str:
         """Make an invoice for one of the goods; return its id."""
         name, price = GOODS[thing]
-        made = self._stack.merchants.create_invoice(
+        made = self._stack.parts.merchants.create_invoice(
             self._store_id, InvoiceRequest(amount_usd=price, token="TOKEN", order_id=name)
         )
         if isinstance(made, Refusal):
@@ -77,10 +77,10 @@ class SandboxShop:
 
     async def pay(self, invoice_id: str) -> None:
         """Send what the invoice still lacks from the customer's wallet."""
-        invoice = self._stack.merchants.invoice(invoice_id)
+        invoice = self._stack.parts.merchants.invoice(invoice_id)
         if invoice is None:
             raise Rejection(Outcome.NOT_FOUND)
-        token = self._stack.catalog.token(invoice.token)
+        token = self._stack.parts.catalog.token(invoice.token)
         remaining = pips_of_decimal(invoice.remaining)
         assert token is not None and remaining is not None, "our own document"
         if not remaining:

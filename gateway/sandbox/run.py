@@ -19,7 +19,8 @@ from engine.types import PIPS_PER_TOKEN, Side
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
-from gateway.node.node import ChainName, Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox import actors
 from gateway.sandbox.funding import fill_vault
@@ -42,7 +43,7 @@ async def keep_blocks_coming(stack: Stack) -> None:
     """Mine an empty block while something waits for confirmations; else leave the chain alone."""
     while True:
         await asyncio.sleep(BLOCK_SECONDS)
-        if stack.chain_loop.waits_for_blocks:
+        if stack.parts.chain_loop.waits_for_blocks:
             await asyncio.to_thread(stack.devchain.mine)
 
 
@@ -73,13 +74,16 @@ async def run_sandbox(
         with starting(console) as recovering:
             stack = await closing.enter_async_context(Stack(settings, recovering=recovering))
         wallets = {
-            who: Wallet(dev_secret(who), stack.chain, stack.exchange.domain) for who in range(6)
+            who: Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
+            for who in range(6)
         }
         shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
         token = stack.operator_token()
         stack.routers += [
-            merchants_router(stack.merchants, stack.exchange.domain, token, public_url),
-            checkout_router(stack.merchants, f"{stack.devchain.name} (sandbox)", sandbox=True),
+            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
+            checkout_router(
+                stack.parts.merchants, f"{stack.devchain.name} (sandbox)", sandbox=True
+            ),
             sandbox_router(stack, shop),
         ]
         await stack.serve()
@@ -99,22 +103,24 @@ async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
     """See that makers and visitor have money in the vault, and that the makers quote."""
     for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR):
         for symbol, pips in DEPOSITS.items():
-            token = stack.catalog.token(symbol)
+            token = stack.parts.catalog.token(symbol)
             assert token is not None, "the sandbox lists both"
             await asyncio.to_thread(
                 fill_vault, stack.chain, stack.deployment, wallets[who], token, pips
             )
-            while not sum(stack.exchange.balance(wallets[who].address, token.address)):
+            while not sum(stack.parts.exchange.balance(wallets[who].address, token.address)):
                 await asyncio.sleep(0.05)
-    market = stack.catalog.markets[0]
-    if stack.exchange.depth(market, Side.BUY, 1) and stack.exchange.depth(market, Side.SELL, 1):
+    market = stack.parts.catalog.markets[0]
+    if stack.parts.exchange.depth(market, Side.BUY, 1) and stack.parts.exchange.depth(
+        market, Side.SELL, 1
+    ):
         return
     # Nonces are the time, so that quotes made anew after the old ones expired are new orders.
     now = stack.now_ns() // 10**9
     for who, quotes in QUOTES.items():
         expiry = now + QUOTE_DAYS * 86_400
         for order in actors.quotes_of(wallets[who], market, quotes, nonce=now, expiry=expiry):
-            receipt = await stack.exchange.place(order)
+            receipt = await stack.parts.exchange.place(order)
             assert receipt.accepted, f"{receipt.outcome.name} {receipt.detail}"
     # Before that shops would have no price to quote.
     await asyncio.sleep(stack.settings.prices.age_ns / 10**9)
@@ -122,16 +128,16 @@ async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
 
 async def _visit(stack: Stack, visitor: Wallet) -> None:
     """Trade a little, to and fro, while anybody listens to the market."""
-    market = stack.catalog.markets[0]
+    market = stack.parts.catalog.markets[0]
     log = structlog.get_logger("visitor")
     turn = 0
     while True:
         await asyncio.sleep(VISIT_SECONDS)
-        if not stack.channels.subscription_count:
+        if not stack.views.channels.subscription_count:
             continue
         turn += 1
         side = Side.BUY if turn % 2 else Side.SELL
-        best = stack.exchange.depth(market, Side.SELL if side == Side.BUY else Side.BUY, 1)
+        best = stack.parts.exchange.depth(market, Side.SELL if side == Side.BUY else Side.BUY, 1)
         if not best:
             continue
         order = visitor.order(
@@ -139,10 +145,10 @@ async def _visit(stack: Stack, visitor: Wallet) -> None:
             side,
             50 + turn * 37 % 400,
             best[0][0],
-            nonce=stack.exchange.next_nonce(visitor.address),
+            nonce=stack.parts.exchange.next_nonce(visitor.address),
             expiry=stack.now_ns() // 10**9 + 60,
         )
-        receipt = await stack.exchange.place(order)
+        receipt = await stack.parts.exchange.place(order)
         if not receipt.accepted:
             log.warning("refused", outcome=receipt.outcome.name, detail=receipt.detail)
 

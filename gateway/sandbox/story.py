@@ -17,7 +17,8 @@ from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN
 from gateway.api.v1.shops import merchants_router
-from gateway.node.node import ChainName, Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox import actors
 from gateway.sandbox.client import Client, Refused
@@ -67,8 +68,8 @@ async def tell(
         token = stack.operator_token()
         public_url = "http://127.0.0.1"
         stack.routers += [
-            merchants_router(stack.merchants, stack.exchange.domain, token, public_url),
-            checkout_router(stack.merchants, stack.devchain.name, sandbox=False),
+            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
+            checkout_router(stack.parts.merchants, stack.devchain.name, sandbox=False),
         ]
         await stack.serve()
         blocks = asyncio.create_task(keep_blocks_coming(stack))
@@ -106,7 +107,7 @@ class Teller:
         self._memory = Memory.load(self._path, stack.now_ns() // 10**9)
         self._client = Client("127.0.0.1", stack.port)
         self._wallets = {
-            who: Wallet(dev_secret(who), stack.chain, stack.exchange.domain)
+            who: Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
             for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.CUSTOMER, actors.MERCHANT)
         }
         self._shop = Shop(self._memory.shop_port, self._is_ours)
@@ -142,7 +143,7 @@ class Teller:
         for who in (actors.MAKER_ONE, actors.MAKER_TWO):
             wallet = self._wallets[who]
             for symbol, pips in deposits.items():
-                token = self._stack.catalog.token(symbol)
+                token = self._stack.parts.catalog.token(symbol)
                 assert token is not None, "the sandbox lists both"
                 tx_hash = fill_vault(self._stack.chain, self._stack.deployment, wallet, token, pips)
                 if tx_hash is not None:
@@ -151,7 +152,7 @@ class Teller:
             self._until("the deposits are credited", partial(self._is_funded, self._login(wallet)))
 
     def _quote(self) -> None:
-        market = self._stack.catalog.markets[0]
+        market = self._stack.parts.catalog.markets[0]
         expiry = self._memory.started_at + LIFETIME_SECONDS
         count = 0
         for who, quotes in QUOTES.items():
@@ -169,7 +170,7 @@ class Teller:
             tape,
             messages,
             self._client,
-            self._stack.catalog.markets[0],
+            self._stack.parts.catalog.markets[0],
             self._wallets[actors.MAKER_ONE],
             self._wallets[actors.MAKER_TWO],
             bearer=self._login(self._wallets[actors.MAKER_ONE]),
@@ -248,7 +249,7 @@ class Teller:
 
     def _pay(self, invoice: dict[str, Any]) -> None:
         customer, memory = self._wallets[actors.CUSTOMER], self._memory
-        token = self._stack.catalog.token("TOKEN")
+        token = self._stack.parts.catalog.token("TOKEN")
         assert token is not None, "the sandbox lists it"
         raw_amount = int(invoice["amount_due_raw"])
         if not memory.payment_raw:
@@ -281,7 +282,7 @@ class Teller:
 
     def _compare(self, invoice: dict[str, Any], sold: dict[str, Any]) -> None:
         """Hold the balance that the chain reports against invoice minus fees, in pips."""
-        usd = self._stack.catalog.token("USD")
+        usd = self._stack.parts.catalog.token("USD")
         assert usd is not None, "the sandbox lists it"
         merchant = self._wallets[actors.MERCHANT].address
         on_chain = vault_pips(self._stack.chain, self._stack.deployment, merchant, usd.address)

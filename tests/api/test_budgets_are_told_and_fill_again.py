@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.types import Outcome
-from gateway.node.node import Settings
+from gateway.node.settings import Settings
 from gateway.trading.budgets import NS, WITHDRAWAL_SECONDS, Budgets, RateLimits
 from gateway.trading.rejection import Rejection
 from tests.api.rig import USD_ADDRESS, House, Served, served

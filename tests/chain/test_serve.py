@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from engine.types import Side
 from gateway.cli.main import app
 from gateway.cli.serve import Serving, settings_of
-from gateway.node.node import Remote, Stack
+from gateway.node.node import Stack
 from gateway.node.secrets import acknowledging_signer
+from gateway.node.settings import Remote
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
@@ -58,36 +59,36 @@ def served(tmp_path: Path, anvil: DevChain, operator: bytes) -> Serving:
 
 async def until_final(stack: Stack, anvil: DevChain, trade_id: int) -> None:
     for _ in range(TURNS_MAX):
-        await stack.chain_loop.turn()
+        await stack.parts.chain_loop.turn()
         await asyncio.to_thread(anvil.mine)
-        if stack.settler.trade_state(trade_id).state == "final":
+        if stack.parts.settler.trade_state(trade_id).state == "final":
             return
     raise AssertionError("the trade did not become final")
 
 
 async def trade(stack: Stack, anvil: DevChain) -> None:
-    wallets = [Wallet(dev_secret(i), stack.chain, stack.exchange.domain) for i in (1, 2)]
+    wallets = [Wallet(dev_secret(i), stack.chain, stack.parts.exchange.domain) for i in (1, 2)]
     for wallet in wallets:
-        for token in stack.catalog.tokens:
+        for token in stack.parts.catalog.tokens:
             vault = (stack.chain, stack.deployment, wallet, token, 10**14)
             await asyncio.to_thread(fill_vault, *vault)
     for _ in range(TURNS_MAX):
-        await stack.chain_loop.turn()
+        await stack.parts.chain_loop.turn()
         await asyncio.to_thread(anvil.mine)
         balances = (
-            stack.exchange.balance(w.address, t.address)
+            stack.parts.exchange.balance(w.address, t.address)
             for w in wallets
-            for t in stack.catalog.tokens
+            for t in stack.parts.catalog.tokens
         )
         if all(sum(balance) for balance in balances):
             break
-    market, expiry = stack.catalog.markets[0], stack.now_ns() // 10**9 + 3_600
+    market, expiry = stack.parts.catalog.markets[0], stack.now_ns() // 10**9 + 3_600
     maker, taker = wallets
     for order in (
         maker.order(market, Side.SELL, 10, 250_000, nonce=1, expiry=expiry, lane=0x8000),
         taker.order(market, Side.BUY, 10, 250_000, nonce=1, expiry=expiry),
     ):
-        assert (await stack.exchange.place(order)).accepted
+        assert (await stack.parts.exchange.place(order)).accepted
 
 
 def fund_operator(anvil: DevChain, operator: bytes) -> None:
@@ -107,15 +108,15 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
             await trade(stack, anvil)
             await until_final(stack, anvil, 1)
             maker = SecretSigner(dev_secret(1)).address
-            (fill,) = stack.user_stream.fills(maker, 9)
+            (fill,) = stack.views.user_stream.fills(maker, 9)
             assert fill.fee_pips < 0, "a maker has a rebate here"
-            assert stack.reconciliation.block > 0 and stack.reconciliation.reasons == []
+            assert stack.parts.reconciliation.block > 0 and stack.parts.reconciliation.reasons == []
             assert stack.chain.nonce(operator, pending=False) == 1
-            words.extend(map(repr, (stack.settings, stack.settler, vars(stack))))
+            words.extend(map(repr, (stack.settings, stack.parts.settler, vars(stack))))
         async with Stack(settings_of(serving)) as again:
-            assert again.settler.trade_state(1).state == "final"
-            await again.chain_loop.turn()
-            assert again.settler.halted is None
+            assert again.parts.settler.trade_state(1).state == "final"
+            await again.parts.chain_loop.turn()
+            assert again.parts.settler.halted is None
 
     with caplog.at_level(logging.DEBUG), structlog.testing.capture_logs() as logged:
         asyncio.run(story())

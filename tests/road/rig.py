@@ -6,17 +6,14 @@ Everything real but the disk: sequencer, journal, reference engine, pipeline, ca
 
 import asyncio
 import threading
+from functools import partial
 
 from engine.journal import Journal
 from engine.reference import Engine
 from engine.sequencer.pipeline import QUEUE_MAX, Pipeline
-from engine.sequencer.sequencer import Sequencer
-from engine.sequencer.subscription import Subscription
+from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, subscriptions_of
 from settlement.batches.sealer import EXIT_DELAY_S
-from settlement.exchange import Exchange
-from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
-from settlement.orders.session_keys import KeyBook
 from settlement.orders.withdrawals import Withdrawals
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, TokenListing
 from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
@@ -62,30 +59,27 @@ class House:
         consumers=None,
         withdrawals=None,
     ):
-        """``consumers`` takes this house and returns more of them."""
+        """``consumers`` takes this house and returns more of them, to follow admission."""
         self.storage = storage or GatedStorage()
         self.fatal = []
         self.now_ns = START * NS
-        self.journal = Journal(self.storage, LIMITS, room_step=ROOM_STEP)
-        self.sequencer = Sequencer(machine_type, self.journal, lambda: self.now_ns, snapshots)
-        self.pipeline = Pipeline(self.sequencer, self.fatal.append, queue_max)
-        self.catalog, self.keys = Catalog(), KeyBook()
-        self.admission = Admission(self.catalog, self.keys)
-        self.pipeline.subscribe(Subscription(self.catalog.checkpoint_name, self.catalog))
-        self.pipeline.subscribe(Subscription(self.admission.checkpoint_name, self.admission))
-        self.exchange = Exchange(
-            self.pipeline,
-            lambda: self.engine,
-            self.catalog,
-            self.admission,
+        self.trading = assemble_trading(
+            LogSeams(self.storage, snapshots, lambda: self.now_ns, self.fatal.append),
+            Parts(
+                machine=machine_type,
+                journal=partial(Journal, room_step=ROOM_STEP),
+                pipeline=partial(Pipeline, queue_max=queue_max),
+            ),
+            LIMITS,
+            Catalog(),
             DOMAIN,
-            lambda: self.now_ns,
             withdrawals
             or Withdrawals(frozenset(), {"USD": 1, "TOKEN": 1}, NothingIsOpen(), EXIT_DELAY_S),
         )
+        self.catalog, self.keys, self.admission = self.trading[:3]
+        self.journal, self.sequencer, self.pipeline, self.exchange = self.trading[3:]
         self.consumers = consumers(self) if consumers else ()
-        for consumer in self.consumers:
-            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
+        subscribe(self.pipeline, subscriptions_of(self.trading, settlement=self.consumers))
 
     @property
     def engine(self):

@@ -9,7 +9,8 @@ import orjson
 
 from engine.types import Side
 from gateway.api.v1.rows import balance_rows, news_text, ticker_row
-from gateway.node.node import Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
 from gateway.sandbox.wallet import Wallet
 from gateway.views.channels import Published
@@ -38,7 +39,7 @@ class Ear:
 
     def __init__(self, stack: Stack, channel: str) -> None:
         self.frames: list[Any] = []
-        stack.channels.subscribe(channel, self)
+        stack.views.channels.subscribe(channel, self)
 
     def offer(self, _channel: str, published: Published) -> None:
         self.frames.append(orjson.loads(published.text(news_text)))
@@ -50,10 +51,10 @@ class Ear:
 async def turn_until(stack: Stack, trade_id: int, state: str) -> None:
     for _ in range(TURNS_MAX):
         await asyncio.to_thread(stack.devchain.mine)
-        await stack.chain_loop.turn()
-        if stack.settler.trade_state(trade_id).state == state:
+        await stack.parts.chain_loop.turn()
+        if stack.parts.settler.trade_state(trade_id).state == state:
             return
-    raise AssertionError(f"trade {trade_id} is {stack.settler.trade_state(trade_id)}")
+    raise AssertionError(f"trade {trade_id} is {stack.parts.settler.trade_state(trade_id)}")
 
 
 def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -> None:
@@ -65,12 +66,12 @@ def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -
     async def first() -> dict[str, Any]:
         async with Stack(settings, clock, clock) as stack:
             seller, buyer = (
-                Wallet(dev_secret(who), stack.chain, stack.exchange.domain)
+                Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
                 for who in (MAKER_ONE, MAKER_TWO)
             )
             await funded(stack, seller)
             await funded(stack, buyer)
-            before = [stack.user_stream.balances(who.address) for who in (seller, buyer)]
+            before = [stack.views.user_stream.balances(who.address) for who in (seller, buyer)]
             ears = [Ear(stack, orders_channel(who.address)) for who in (seller, buyer)]
             purse = Ear(stack, balances_channel(buyer.address))
             tape = Ear(stack, "trades:TOKEN-USD")
@@ -84,18 +85,18 @@ def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -
                 assert told["reason"] == EXPIRED
                 assert told["fill"]["settlement"]["state"] == "busted"
             assert tape.types().count("trade_busted") == 1
-            after = [stack.user_stream.balances(who.address) for who in (seller, buyer)]
+            after = [stack.views.user_stream.balances(who.address) for who in (seller, buyer)]
             assert after == before, "the ledger has given everything back"
             shown = {row["symbol"]: row for row in purse.frames[-1]["balances"]}
             assert shown == {row["symbol"]: row for row in balance_rows(before[1])}
             await trade(stack, buyer, seller, nonce=2, ticks=240_000)
-            await asyncio.to_thread(stack.settler.seal_now)
+            await asyncio.to_thread(stack.parts.settler.seal_now)
             await turn_until(stack, 2, "final")
             return views(stack, buyer)
 
     async def second() -> dict[str, Any]:
         async with Stack(settings, clock, clock) as stack:
-            buyer = Wallet(dev_secret(MAKER_TWO), stack.chain, stack.exchange.domain)
+            buyer = Wallet(dev_secret(MAKER_TWO), stack.chain, stack.parts.exchange.domain)
             return views(stack, buyer)
 
     shown = asyncio.run(first())
@@ -106,25 +107,25 @@ def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -
 
 
 async def trade(stack: Stack, seller: Wallet, buyer: Wallet, *, nonce: int, ticks: int) -> None:
-    market, expiry = stack.catalog.markets[0], stack.now_ns() // NS + 600
+    market, expiry = stack.parts.catalog.markets[0], stack.now_ns() // NS + 600
     for order in (
         seller.order(market, Side.SELL, 10, ticks, nonce=nonce, expiry=expiry, lane=0x8000),
         buyer.order(market, Side.BUY, 10, ticks, nonce=nonce, expiry=expiry),
     ):
-        assert (await stack.exchange.place(order)).accepted
+        assert (await stack.parts.exchange.place(order)).accepted
 
 
 def views(stack: Stack, owner: Wallet) -> dict[str, Any]:
-    market = stack.catalog.markets[0]
+    market = stack.parts.catalog.markets[0]
     return {
         "fills": {
-            fill.trade_id: stack.user_stream.state_of(fill).state
-            for fill in stack.user_stream.fills(owner.address, 9)
+            fill.trade_id: stack.views.user_stream.state_of(fill).state
+            for fill in stack.views.user_stream.fills(owner.address, 9)
         },
         "trades": {
-            trade.trade_id: stack.market_data.state_of(trade).state
-            for trade in stack.market_data.tape(market).newest(9)
+            trade.trade_id: stack.views.market_data.state_of(trade).state
+            for trade in stack.views.market_data.tape(market).newest(9)
         },
-        "ticker": ticker_row(market, stack.market_data.ticker(market, stack.now_ns())),
-        "balances": stack.user_stream.balances(owner.address),
+        "ticker": ticker_row(market, stack.views.market_data.ticker(market, stack.now_ns())),
+        "balances": stack.views.user_stream.balances(owner.address),
     }

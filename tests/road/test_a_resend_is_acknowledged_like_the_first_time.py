@@ -48,7 +48,7 @@ def test_a_resend_gets_the_same_word_before_and_after_a_restart(tmp_path, with_s
     running.close()
 
     running = Running(tmp_path)
-    assert (running.stack.sequencer.resumed_at > 0) == with_snapshot
+    assert (running.stack.parts.sequencer.resumed_at > 0) == with_snapshot
     later = [placed(running, document) for document in documents]
     running.close()
 

@@ -13,7 +13,8 @@ from fastapi import APIRouter, Request
 
 from engine.journal import DirectoryStorage
 from engine.types import Side
-from gateway.node.node import Settings, Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import Settings, sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.wallet import Wallet
@@ -25,13 +26,14 @@ POLLS_MAX = 2_000
 
 
 async def funded(stack: Stack, wallet: Wallet) -> None:
-    for token in stack.catalog.tokens:
+    for token in stack.parts.catalog.tokens:
         await asyncio.to_thread(fill_vault, stack.chain, stack.deployment, wallet, token, 10**14)
     for _ in range(POLLS_MAX):
         await asyncio.to_thread(stack.devchain.mine)
-        await stack.chain_loop.turn()
+        await stack.parts.chain_loop.turn()
         if all(
-            sum(stack.exchange.balance(wallet.address, t.address)) for t in stack.catalog.tokens
+            sum(stack.parts.exchange.balance(wallet.address, t.address))
+            for t in stack.parts.catalog.tokens
         ):
             return
     raise AssertionError("the deposits were not credited")
@@ -39,9 +41,9 @@ async def funded(stack: Stack, wallet: Wallet) -> None:
 
 async def matched(stack: Stack) -> None:
     """Let one trade happen that nothing has settled."""
-    market = stack.catalog.markets[0]
+    market = stack.parts.catalog.markets[0]
     expiry = stack.now_ns() // 10**9 + 3600
-    domain = stack.exchange.domain
+    domain = stack.parts.exchange.domain
     maker, taker = (Wallet(dev_secret(who), stack.chain, domain) for who in (MAKER_ONE, MAKER_TWO))
     await funded(stack, maker)
     await funded(stack, taker)
@@ -49,8 +51,8 @@ async def matched(stack: Stack) -> None:
         maker.order(market, Side.SELL, 10, 250_000, nonce=1, expiry=expiry, lane=0x8000),
         taker.order(market, Side.BUY, 10, 250_000, nonce=1, expiry=expiry),
     ):
-        assert (await stack.exchange.place(order)).accepted
-    assert stack.settler.trade_state(1).state == "matched"
+        assert (await stack.parts.exchange.place(order)).accepted
+    assert stack.parts.settler.trade_state(1).state == "matched"
 
 
 def settings_at(directory: Path) -> Settings:

@@ -14,7 +14,8 @@ import pytest
 
 from engine.types import Outcome, Side
 from gateway.http.body import BODY_MAX
-from gateway.node.node import Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
 from gateway.sandbox.client import Client, Refused, order_document
 from gateway.sandbox.funding import fill_vault
@@ -38,10 +39,10 @@ class Running:
         self.stack = Stack(settings._replace(**changes))
         self.on_loop(self.stack.__aenter__())
         self.on_loop(self.stack.serve())
-        self.market = self.stack.catalog.markets[0]
+        self.market = self.stack.parts.catalog.markets[0]
         self.client = Client("127.0.0.1", self.stack.port)
         self.wallets = {
-            who: Wallet(dev_secret(who), self.stack.chain, self.stack.exchange.domain)
+            who: Wallet(dev_secret(who), self.stack.chain, self.stack.parts.exchange.domain)
             for who in (MAKER_ONE, MAKER_TWO)
         }
         self._nonce = 0
@@ -53,13 +54,13 @@ class Running:
         """Deposit for the first maker and wait for the chain loop to credit it."""
         wallet = self.wallets[MAKER_ONE]
         for symbol, pips in DEPOSITS.items():
-            token = self.stack.catalog.token(symbol)
+            token = self.stack.parts.catalog.token(symbol)
             fill_vault(self.stack.chain, self.stack.deployment, wallet, token, pips)
             self.on_loop(self._credited(wallet.address, token.address, pips))
 
     async def _credited(self, account, token, pips):
         async with asyncio.timeout(LONG_SECONDS):
-            while self.stack.exchange.balance(account, token).available != pips:
+            while self.stack.parts.exchange.balance(account, token).available != pips:
                 await asyncio.to_thread(self.stack.devchain.mine)
 
     def close(self):
@@ -97,9 +98,11 @@ class Running:
         """Return the engine's state hash, its sequence and the maker's balances."""
 
         async def read():
-            engine, exchange = self.stack.engine, self.stack.exchange
+            engine, exchange = self.stack.engine, self.stack.parts.exchange
             address = self.wallets[MAKER_ONE].address
-            balances = [exchange.balance(address, t.address) for t in self.stack.catalog.tokens]
+            balances = [
+                exchange.balance(address, t.address) for t in self.stack.parts.catalog.tokens
+            ]
             return engine.state_hash(), engine.sequence, balances
 
         return self.on_loop(read())
@@ -145,7 +148,7 @@ def test_a_wrong_signature_shows_what_we_checked_it_against(running):
     dry = {key: value for key, value in other.items() if key != "signature"}
     expected = running.client.post("/v1/orders/digest", dry)
     assert problem["digest"] == expected["digest"]
-    domain = running.stack.exchange.domain
+    domain = running.stack.parts.exchange.domain
     assert problem["domain"]["chainId"] == domain.chain_id
     assert problem["domain"]["verifyingContract"] == "0x" + domain.contract.hex()
     assert len(problem["recovered"]) == 42 and problem["recovered"] != signed["account"]

@@ -8,7 +8,8 @@ from pathlib import Path
 from engine.commands import Kind, command
 from engine.sequencer.timekeeper import LEAP_MAX_NS, Timekeeper
 from engine.types import Outcome, Side
-from gateway.node.node import Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret, start_devchain
@@ -84,33 +85,33 @@ def test_while_the_clock_is_wrong_only_cancels_are_taken_and_then_all_settles(tm
     async def story() -> None:
         async with Stack(settings, clock, time.monotonic_ns) as stack:
             seller, buyer = (
-                Wallet(dev_secret(who), stack.chain, stack.exchange.domain)
+                Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
                 for who in (MAKER_ONE, MAKER_TWO)
             )
             await funded(stack, seller)
             await funded(stack, buyer)
-            market, expiry = stack.catalog.markets[0], stack.now_ns() // NS + 600
+            market, expiry = stack.parts.catalog.markets[0], stack.now_ns() // NS + 600
             lane = 0x8000
             terms = market, Side.SELL, 10, 260_000
             resting = seller.order(*terms, nonce=1, expiry=expiry, lane=lane)
-            placed = await stack.exchange.place(resting)
+            placed = await stack.parts.exchange.place(resting)
             assert placed.accepted, placed
             clock.ahead_ns += DAYS_NS
 
             order = buyer.order(market, Side.BUY, 10, 250_000, nonce=1, expiry=expiry)
-            refused = await stack.exchange.place(order)
+            refused = await stack.parts.exchange.place(order)
             assert refused.outcome is Outcome.UNDER_REVIEW
             assert "our clock has leapt 864000 s ahead" in refused.detail["why"]
             assert refused.detail["why"] in stack._restrictions()
-            ticked = await stack.exchange.tick()
+            ticked = await stack.parts.exchange.tick()
             assert abs(ticked.time_ns - time.time_ns()) < LEAP_MAX_NS, "no stamp has leapt"
-            cancelled = await stack.exchange.cancel(seller.address, placed.order_id)
+            cancelled = await stack.parts.exchange.cancel(seller.address, placed.order_id)
             assert cancelled.accepted
 
             clock.ahead_ns -= DAYS_NS
             assert stack._restrictions() == []
             await trade(stack, seller, buyer, nonce=2, ticks=250_000)
-            await asyncio.to_thread(stack.settler.seal_now)
+            await asyncio.to_thread(stack.parts.settler.seal_now)
             await turn_until(stack, 1, "final")
 
     asyncio.run(story())
@@ -124,14 +125,14 @@ def test_a_journal_that_is_ahead_of_the_clock_takes_cancels_only(tmp_path: Path)
     async def ahead() -> None:
         clock.ahead_ns = DAYS_NS
         async with Stack(settings, clock, clock) as stack:
-            await stack.exchange.tick()
+            await stack.parts.exchange.tick()
         clock.ahead_ns = 0
         async with Stack(settings, clock, clock) as stack:
             (why,) = stack._restrictions()
             assert why.startswith("the journal's time is 86")
-            assert stack.pipeline.refusal(Kind.PLACE).outcome is Outcome.UNDER_REVIEW
-            assert stack.pipeline.refusal(Kind.CANCEL) is None
-            assert stack.pipeline.refusal(Kind.WITHDRAW) is None
+            assert stack.parts.pipeline.refusal(Kind.PLACE).outcome is Outcome.UNDER_REVIEW
+            assert stack.parts.pipeline.refusal(Kind.CANCEL) is None
+            assert stack.parts.pipeline.refusal(Kind.WITHDRAW) is None
 
     asyncio.run(ahead())
 

@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 from engine.types import Outcome
-from gateway.node.node import Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import sandbox_settings
 from merchants.records.refusal import Refusal
 from merchants.stores.stores import StoreCreated, StoreRequest
 
@@ -21,9 +22,9 @@ def test_a_stores_wallet_is_none_of_our_contracts_and_no_token(tmp_path: Path) -
             wallets |= deployment.contracts | {"nobody": bytes(20)}
             wallets["implementation"] = deployment.invoice_implementation
             for name, wallet in wallets.items():
-                asked[name] = stack.merchants.create_store(StoreRequest(wallet, "TOKEN-USD"))
+                asked[name] = stack.parts.merchants.create_store(StoreRequest(wallet, "TOKEN-USD"))
             somebodys = StoreRequest(b"\x77" * 20, "TOKEN-USD", floor_price=1)
-            assert isinstance(stack.merchants.create_store(somebodys), StoreCreated)
+            assert isinstance(stack.parts.merchants.create_store(somebodys), StoreCreated)
 
     asyncio.run(story())
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from engine.commands import Kind
 from engine.types import Outcome
-from gateway.node.node import Stack, sandbox_settings
+from gateway.node.node import Stack
+from gateway.node.settings import sandbox_settings
 from tests.road.test_a_busted_trade_is_undone_everywhere import NS, Clock
 
 
@@ -17,27 +18,27 @@ def test_only_cancels_are_taken_until_the_chain_is_seen_again(tmp_path: Path) ->
 
     async def first() -> None:
         async with Stack(settings, clock, clock) as stack:
-            await stack.chain_loop.turn()
+            await stack.parts.chain_loop.turn()
             clock.ahead_ns += half_ns - 60 * NS
-            assert stack.pipeline.refusal(Kind.PLACE) is None
+            assert stack.parts.pipeline.refusal(Kind.PLACE) is None
             clock.ahead_ns += 120 * NS
 
-            refused = stack.pipeline.refusal(Kind.PLACE)
+            refused = stack.parts.pipeline.refusal(Kind.PLACE)
             assert refused is not None and refused.outcome is Outcome.UNDER_REVIEW
             (why,) = stack._restrictions()
             assert why.startswith("the chain was not seen for ")
-            assert stack.pipeline.refusal(Kind.CANCEL) is None
-            assert stack.pipeline.refusal(Kind.WITHDRAW) is None
-            await stack.chain_loop.turn()
+            assert stack.parts.pipeline.refusal(Kind.CANCEL) is None
+            assert stack.parts.pipeline.refusal(Kind.WITHDRAW) is None
+            await stack.parts.chain_loop.turn()
             assert stack._restrictions() == []
-            assert stack.pipeline.refusal(Kind.PLACE) is None
+            assert stack.parts.pipeline.refusal(Kind.PLACE) is None
 
     async def after_a_rest() -> None:
         clock.ahead_ns += 2 * half_ns
         async with Stack(settings, clock, clock) as stack:
             (why,) = stack._restrictions()
             assert why.startswith("the chain was not seen for "), "nor while we were stopped"
-            await stack.chain_loop.turn()
+            await stack.parts.chain_loop.turn()
             assert stack._restrictions() == []
 
     asyncio.run(first())

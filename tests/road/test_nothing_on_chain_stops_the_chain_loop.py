@@ -8,7 +8,6 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.sequencer.subscription import Subscription
 from engine.types import MONEY_MAX
 from settlement.chain.chain import Block, Log
 from settlement.outbox.outbox import Outbox
@@ -94,14 +93,13 @@ class Chained(House):
     """A house whose watcher is the real one, over ``chain``."""
 
     def __init__(self, chain, directory):
-        super().__init__()
+        super().__init__(consumers=lambda it: (DepositBook(it.catalog),))
         self.outbox = Outbox(Path(directory) / "outbox.sqlite")
         self.watcher = Watcher(chain, self.outbox, EXCHANGE, 1, 1)
         for token in (USD, TOKEN):
             self.watcher.watch_token(token)
         self.watcher.watch(SHOP)
-        self.book, self.till = DepositBook(self.catalog), Till()
-        self.pipeline.subscribe(Subscription(self.book.checkpoint_name, self.book))
+        (self.book,), self.till = self.consumers, Till()
         quiet = ShownChain()
         self.loop = ChainLoop(
             settler=quiet,

@@ -86,14 +86,14 @@ def test_an_honest_exchange_cannot_be_slashed_and_a_lying_one_is(running):
     assert refusal(running, equivocation(first, first)).startswith("SameItem")
     assert refusal(running, equivocation(first, second)).startswith("DifferentSequences")
     forged = (first[0][0], b"\x13" * 32, b"\x37" * 32)
-    digest = acknowledgement_digest(running.stack.exchange.domain, *forged)
+    digest = acknowledgement_digest(running.stack.parts.exchange.domain, *forged)
     prover = running.wallets[MAKER_TWO]
     stranger = prover.sign_digest(digest)
     assert refusal(running, equivocation(first, (forged, stranger))).startswith("NotAcknowledged")
     assert bonded(running) == BOND_RAW
 
     key = acknowledging_signer(running.stack.settings.directory)
-    usd = running.stack.catalog.token("USD").address
+    usd = running.stack.parts.catalog.token("USD").address
     held = encode_call("balanceOf", prover.address, contract="TestToken")
     before = number_at(running.stack.chain, usd, held)
     prover.transact(
@@ -105,7 +105,7 @@ def test_an_honest_exchange_cannot_be_slashed_and_a_lying_one_is(running):
 
 
 def test_an_invoice_is_paid_by_a_permit_through_the_collector(running):
-    stack, domain = running.stack, running.stack.exchange.domain
+    stack, domain = running.stack, running.stack.parts.exchange.domain
     merchant = Wallet(dev_secret(MERCHANT), stack.chain, domain)
     customer = Wallet(dev_secret(CUSTOMER), stack.chain, domain)
     shop = SandboxShop(stack, merchant, customer)
@@ -116,10 +116,10 @@ def test_an_invoice_is_paid_by_a_permit_through_the_collector(running):
         if invoice_id is None:
             shop.open()
             invoice_id = shop.buy("coffee")
-        return stack.merchants.invoice(invoice_id)
+        return stack.parts.merchants.invoice(invoice_id)
 
     bill = running.on_loop(invoice())
-    token, raw = stack.catalog.token(bill.token), int(bill.amount_due_raw)
+    token, raw = stack.parts.catalog.token(bill.token), int(bill.amount_due_raw)
     fill_wallet(stack.chain, customer, token, raw)
     calldata = deposit_with_permit(
         *(stack.chain, token.address, "Demo Token", contract(running, "collector")),

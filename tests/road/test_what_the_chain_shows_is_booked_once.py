@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-from engine.sequencer.subscription import Subscription
 from engine.types import Outcome, Side
 from settlement.chain.chain import ChainUnavailableError
 from settlement.outbox.outbox import Outbox
@@ -114,11 +113,11 @@ class Watched(House):
     """A house with a chain loop; ``shown`` is what its chain shows."""
 
     def __init__(self, shown, storage=None, outbox=None, **options):
-        super().__init__(storage, **options)
-        self.shown, self.till, self.deposit_book = shown, Till(), DepositBook(self.catalog)
+        super().__init__(storage, consumers=lambda it: (DepositBook(it.catalog),), **options)
+        (self.deposit_book,) = self.consumers
+        self.shown, self.till = shown, Till()
         self.outbox = outbox or Outbox(Path(":memory:"))
         self.unbooked = Unbooked(self.outbox)
-        self.pipeline.subscribe(Subscription(self.deposit_book.checkpoint_name, self.deposit_book))
         self.loop = ChainLoop(
             settler=shown,
             watcher=shown,

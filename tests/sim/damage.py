@@ -56,7 +56,7 @@ def _verdict(world: "World", journal: Disk, snapshots: Disk) -> str:
     world.witness.reborn()
     try:
         _, sequencer = sequencer_on(
-            world.parts,
+            world.planted,
             SimStorage(journal),
             SimStorage(snapshots),
             world.options.file_size,

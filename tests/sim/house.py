@@ -1,11 +1,14 @@
 """What is one life of the exchange in the simulator?
 
-The wiring of ``gateway.node.node`` without sockets: every object is the product's own, every seam
-is the world's. Where ``Parts`` names another class than the product's, a bug is planted.
+``gateway.node.assembly`` puts it together as it does for ``tillbook serve``, without sockets: every
+object is the product's own, every seam is the world's. Where ``Planted`` names another class than
+the product's, a bug is planted.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -15,31 +18,13 @@ import sqlalchemy as sa
 from engine.core import Engine
 from engine.journal import Journal, SnapshotFiles
 from engine.journal.snapshot import SnapshotDamaged, prune_snapshots, write_snapshot
-from engine.log_entries import CheckpointedConsumer
-from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.types import Limits
-from gateway.node.subscriptions import subscriptions
-from gateway.views.settlement import SettlementDesk
+from gateway.node.assembly import LogSeams, Parts, Seams, assemble, begin
+from gateway.node.settings import ExchangeSettings, MarketPlan
 from merchants.records.database import open_database
 from merchants.sales.reference_prices import PriceTerms
-from merchants.service import Merchants
-from settlement.audit.reconcile import Reconciler
-from settlement.batches.sealer import Sealing
-from settlement.exchange import Exchange
-from settlement.halts import Reconciliation
-from settlement.orders.admission import Admission
-from settlement.orders.catalog import Catalog
-from settlement.orders.session_keys import KeyBook
-from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.submitter import Policy
-from settlement.protocol.evidence import TokenListing
-from settlement.settler import open_settler
-from settlement.watching.deposits import DepositBook
-from settlement.watching.unbooked import Unbooked
-from settlement.watching.watcher import Watcher
-from settlement.worker import ChainLoop
 from tests.sim.chain import Node, SimSigner
 from tests.sim.contract import Machine, Terms
 from tests.sim.storage import SimStorage
@@ -54,23 +39,33 @@ TICK_PIPS: Final = 10**4
 STATED_PIPS: Final = 20 * 10**8
 """What the operator says a TOKEN is worth: two thousand ticks, where the market begins."""
 BATCH_AGE_NS: Final = 2 * NS
+MARKETS: Final = (
+    MarketPlan(
+        symbol=SYMBOL,
+        base="TOKEN",
+        quote="USD",
+        lot_pips=LOT_PIPS,
+        tick_pips=TICK_PIPS,
+        maker_fee_ppm=500,
+        taker_fee_ppm=1_000,
+    ),
+)
 TICK_SECONDS: Final = 1
 
 
-class Parts(NamedTuple):
-    """The classes a life is made of, and the contracts it meets."""
+class Planted(NamedTuple):
+    """What a life is made of, and the contract it meets; nothing wrong by default."""
 
-    journal: type[Journal] = Journal
-    sequencer: type[Sequencer[Engine]] = Sequencer
+    parts: Parts = Parts()
     outbox: type[Outbox] = Outbox
-    machine: type[Machine] = Machine
+    contract: type[Machine] = Machine
     syncs_directory: bool = True
 
 
-PRODUCT: Final = Parts()
+PRODUCT: Final = Planted()
 
 
-class Seams(NamedTuple):
+class Outside(NamedTuple):
     """What outlives the process, and how the process reaches it."""
 
     directory: Path
@@ -98,163 +93,87 @@ class Sizes(NamedTuple):
     merchant_seconds: int
 
 
+def sized(planted: Planted, file_size: int) -> Parts:
+    """Return the parts with little room at a time in the journal: so a seed sees many files."""
+    journal = partial(planted.parts.journal, file_size_max=file_size, room_step=ROOM_STEP)
+    return planted.parts._replace(journal=journal)
+
+
 def sequencer_on(
-    parts: Parts, storage: SimStorage, snapshots: SimStorage, file_size: int, now_ns: Any
+    planted: Planted, storage: SimStorage, snapshots: SimStorage, file_size: int, now_ns: Any
 ) -> tuple[Journal, Sequencer[Engine]]:
-    """Return a journal and its sequencer; little room at a time, so that a seed sees many files."""
-    journal = parts.journal(storage, LIMITS, file_size, room_step=ROOM_STEP)
-    return journal, parts.sequencer(Engine, journal, now_ns, SnapshotFiles(snapshots))
+    """Return a journal and its sequencer, and nothing else of a life."""
+    parts = sized(planted, file_size)
+    journal = parts.journal(storage, LIMITS)
+    return journal, parts.sequencer(parts.machine, journal, now_ns, SnapshotFiles(snapshots))
 
 
 class House:
     """One process."""
 
-    def __init__(self, seams: Seams, witness: Witness, parts: Parts, sizes: Sizes) -> None:
-        self.seams, self.witness, self.sizes = seams, witness, sizes
-        self._parts = parts
+    def __init__(self, outside: Outside, witness: Witness, planted: Planted, sizes: Sizes) -> None:
+        self.outside, self.witness, self.sizes = outside, witness, sizes
         self.pace = 1
         """How many times slower the loops turn: a world at peace need not be asked so often."""
         self._kept = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._settle()
-        self.journal, self.sequencer = sequencer_on(
-            parts, seams.storage, seams.snapshots, sizes.file_size, seams.now_ns
-        )
-        self.pipeline = Pipeline(self.sequencer, seams.failed)
-        self.exchange = Exchange(
-            self.pipeline,
-            lambda: self.engine,
-            self.catalog,
-            self.admission,
-            seams.terms.domain,
-            seams.now_ns,
-            Withdrawals(
-                seams.terms.deployment.ours,
-                {},
-                self.settler.returns,
-                seams.terms.exit_delay,
-            ),
-        )
-        self._sell()
-        self._follow()
+        parts = sized(planted, sizes.file_size)._replace(witnesses=(witness,))
+        with ExitStack() as opened:
+            outbox = planted.outbox(outside.directory / "settlement.sqlite")
+            opened.callback(outbox.close)
+            self.database = open_database(outside.directory / "merchants.sqlite")
+            opened.callback(self.database.dispose)
+            sa.event.listen(self.database, "commit", lambda connection: outside.cut())
+            self.parts = assemble(self._seams(outbox), parts, self._settings())
+            self._closes = opened.pop_all()
 
-    def _settle(self) -> None:
-        seams, deployment = self.seams, self.seams.terms.deployment
-        confirmations = self.sizes.confirmations
-        self.catalog, self.keys = Catalog(), KeyBook()
-        self.deposit_book = DepositBook(self.catalog)
-        self.admission = Admission(self.catalog, self.keys)
-        self.outbox = self._parts.outbox(seams.directory / "settlement.sqlite")
-        self.unbooked = Unbooked(self.outbox)
-        self.settler = open_settler(
-            seams.node,
-            self.outbox,
-            self.catalog,
-            deployment,
-            seams.operator,
-            Sealing(
-                BATCH_AGE_NS,
-                horizon_s=seams.terms.horizon,
-                exit_delay_s=seams.terms.exit_delay,
-            ),
-            Policy(confirmations=confirmations),
-            seams.now_ns,
-        )
-        self.watcher = Watcher(seams.node, self.outbox, deployment.exchange, 1, confirmations)
-        for token in deployment.tokens:
-            self.watcher.watch_token(token.address)
-        self.desk = SettlementDesk(self.settler, self.watcher)
-
-    def _sell(self) -> None:
-        seams = self.seams
-        self.database = open_database(seams.directory / "merchants.sqlite")
-        sa.event.listen(self.database, "commit", lambda connection: seams.cut())
-        self.merchants = Merchants(
+    def _seams(self, outbox: Outbox) -> Seams:
+        outside, terms = self.outside, self.outside.terms
+        snapshots = SnapshotFiles(outside.snapshots)
+        return Seams(
+            log=LogSeams(outside.storage, snapshots, outside.now_ns, outside.failed),
+            chain=outside.node,
+            deployment=terms.deployment,
+            horizon_s=terms.horizon,
+            exit_delay_s=terms.exit_delay,
+            operator=outside.operator,
+            acknowledging=None,
+            outbox=outbox,
             database=self.database,
-            exchange=self.exchange,
-            settlement=self.desk,
-            keyring=seams.keyring,
-            egress=seams.egress,
-            clock=seams.now_ns,
-            entropy=seams.dice.randbytes,
-            jitter=seams.dice,
-            confirmations_required=self.sizes.confirmations,
+            keyring=outside.keyring,
+            egress=outside.egress,
+            entropy=outside.dice.randbytes,
+            jitter=outside.dice,
+        )
+
+    def _settings(self) -> ExchangeSettings:
+        return ExchangeSettings(
+            limits=LIMITS,
+            confirmations=self.sizes.confirmations,
+            batch_age_ns=BATCH_AGE_NS,
             # A world without an operator's price would have none for long: few trade in it.
-            price_terms=PriceTerms(
+            prices=PriceTerms(
                 owners_min=1, spread_ppm_max=500_000, references={SYMBOL: STATED_PIPS}
             ),
-        )
-
-    def _follow(self) -> None:
-        node, deployment = self.seams.node, self.seams.terms.deployment
-        reconciler = Reconciler(
-            node,
-            self.outbox,
-            self.settler.sealer,
-            self.settler.returns,
-            self.catalog,
-            deployment,
-            lambda: self.engine,
-            self.unbooked.pips,
-        )
-        self.reconciliation = Reconciliation(reconciler, self.exchange)
-        checkpointed: tuple[CheckpointedConsumer, ...] = (
-            self.catalog,
-            self.witness,
-            self.admission,
-            self.deposit_book,
-            *self.settler.consumers,
-            self.merchants.prices,
-        )
-        for subscription in subscriptions(checkpointed, self.merchants, reconciler, self.catalog):
-            self.pipeline.subscribe(subscription)
-        self.chain_loop = ChainLoop(
-            settler=self.settler,
-            watcher=self.watcher,
-            exchange=self.exchange,
-            admission=self.admission,
-            keys=self.keys,
-            deposit_book=self.deposit_book,
-            unbooked=self.unbooked,
-            payments=self.merchants,
-            reconciliation=self.reconciliation,
-            listeners=(self.desk,),
+            least_withdrawals={},
         )
 
     @property
     def engine(self) -> Engine:
-        return self.sequencer.machine
+        machine: Engine = self.parts.sequencer.machine
+        return machine
 
     async def open(self) -> None:
         """Recover and begin, in the order of ``Stack.__aenter__``."""
+        parts = self.parts
         self.witness.reborn()
-        for _ in self.pipeline.recover():
+        for _ in parts.pipeline.recover():
             pass
         self.witness.nothing_is_missing()
-        self.pipeline.start()
-        await self._list_what_is_missing()
-        await self.chain_loop.resume()
-        for address in self.merchants.watched_addresses():
-            self.watcher.watch(address)
-        self._loop(self.chain_loop.turn, self.sizes.chain_seconds)
-        self._loop(self.merchants.step, self.sizes.merchant_seconds)
+        await begin(parts, self.outside.terms.deployment, MARKETS)
+        self._loop(parts.chain_loop.turn, self.sizes.chain_seconds)
+        self._loop(parts.merchants.step, self.sizes.merchant_seconds)
         self._loop(self._tick, TICK_SECONDS)
-
-    async def _list_what_is_missing(self) -> None:
-        for token in self.seams.terms.deployment.tokens[len(self.catalog.tokens) :]:
-            listing = TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
-            assert (await self.exchange.list_token(listing)).accepted
-        if not self.catalog.markets:
-            receipt = await self.exchange.list_market(
-                SYMBOL,
-                "TOKEN",
-                "USD",
-                lot_pips=LOT_PIPS,
-                tick_pips=TICK_PIPS,
-                maker_fee_ppm=500,
-                taker_fee_ppm=1_000,
-            )
-            assert receipt.accepted
 
     def _loop(self, turn: Callable[[], Awaitable[Any]], seconds: int) -> None:
         async def run() -> None:
@@ -277,32 +196,32 @@ class House:
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self.seams.failed(error)
+            self.outside.failed(error)
 
     async def _tick(self) -> None:
-        if self.admission.has_expired(self.seams.now_ns()):
-            await self.exchange.tick()
-        self.journal.watch_room()
+        if self.parts.admission.has_expired(self.outside.now_ns()):
+            await self.parts.exchange.tick()
+        self.parts.journal.watch_room()
         self._keep()
 
     def _keep(self) -> None:
         """Write a snapshot when it is due: what ``engine.sequencer.snapshotter`` does in a fork."""
         every = self.sizes.snapshot_every
-        if not every or self.sequencer.applied - self._kept < every:
+        if not every or self.parts.sequencer.applied - self._kept < every:
             return
-        self._kept = self.sequencer.applied
-        self.pipeline.catch_up()
+        self._kept = self.parts.sequencer.applied
+        self.parts.pipeline.catch_up()
         try:
             write_snapshot(
-                self.seams.snapshots, self.sequencer.snapshot(self.pipeline.checkpoints())
+                self.outside.snapshots,
+                self.parts.sequencer.snapshot(self.parts.pipeline.checkpoints()),
             )
-            prune_snapshots(self.seams.snapshots)
+            prune_snapshots(self.outside.snapshots)
         except (OSError, SnapshotDamaged) as error:
-            self.seams.count(f"snapshot failed: {type(error).__name__}")
+            self.outside.count(f"snapshot failed: {type(error).__name__}")
         else:
-            self.seams.count("snapshots")
+            self.outside.count("snapshots")
 
     def close(self) -> None:
         """The process is gone: what was not committed is lost."""
-        self.outbox.close()
-        self.database.dispose()
+        self._closes.close()

@@ -103,10 +103,12 @@ class Market:
         """Buy and sell, and take out in the same breath all that the ledger says is there: what
         pays for it and what it pays for are both on their way to the chain."""
         world = self.world
-        account = house.catalog.account_number(trader.address)
+        account = house.parts.catalog.account_number(trader.address)
         if account is None:
             return
-        await house.pipeline.submit(command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS))
+        await house.parts.pipeline.submit(
+            command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS)
+        )
         for sells in world.dice.choice(((False, True), (True, False))):
             placed = trader.taker(self.middle, world.clock.now_ns // NS, sells=sells)
             await self.send(house, trader, placed)
@@ -136,7 +138,7 @@ class Market:
 
     async def _ask_at_last(self, house: House, trader: Trader, placed: Placed) -> None:
         await self.send(house, trader, placed)
-        if not placed.receipts and not house.pipeline.held:
+        if not placed.receipts and not house.parts.pipeline.held:
             raise Violated(f"no answer on a quiet network: {placed.signed}")
         self.world.count("refused to the end" if not placed.receipts else "answered at last")
         self.unanswered -= 1
@@ -165,8 +167,8 @@ class Market:
     @staticmethod
     async def _ask(house: House, placed: Placed) -> Receipt:
         if isinstance(placed.signed, SignedOrder):
-            return await house.exchange.place(placed.signed)
-        return await house.exchange.withdraw(placed.signed)
+            return await house.parts.exchange.place(placed.signed)
+        return await house.parts.exchange.withdraw(placed.signed)
 
     async def _travel(self) -> None:
         """Most of a burst comes together, so that it shares a batch."""
@@ -185,7 +187,7 @@ class Market:
             if following is not None:
                 world.count("requoted")
                 world.spawn(self.send(house, trader, following))
-        receipt = await house.exchange.cancel(trader.address, order_id)
+        receipt = await house.parts.exchange.cancel(trader.address, order_id)
         if not world.dead:
             world.count(f"cancel {receipt.outcome.name}")
 
@@ -196,9 +198,9 @@ class Market:
             self.phase = dice.choice(PHASES) if self.phase == Phase.OPEN else Phase.OPEN
             row = command(Kind.SET_PHASE, market=0, amount=int(self.phase))
         else:
-            account = dice.randrange(max(1, house.catalog.account_count))
+            account = dice.randrange(max(1, house.parts.catalog.account_count))
             row = command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS)
-        await house.pipeline.submit(row)
+        await house.parts.pipeline.submit(row)
 
     def _move_money(self, trader: Trader) -> None:
         """Deposit more on chain, or ask for the exit."""

@@ -9,9 +9,10 @@ from engine.journal.mark import Mark, write_mark
 from engine.journal.reader import Damage, Tail
 from engine.log_entries import Committed
 from engine.sequencer.sequencer import Sequencer
+from gateway.node.assembly import Parts
 from settlement.outbox.outbox import ActionState, Outbox
 from tests.sim.contract import Ledgers, Machine
-from tests.sim.house import Parts
+from tests.sim.house import Planted
 
 
 class AnswersBeforeTheSync(Journal):
@@ -89,14 +90,14 @@ class PaysAheadOfTheLog(Machine):
 
 
 PLANTED = {
-    "answers before the sync": Parts(journal=AnswersBeforeTheSync),
-    "syncs the batch before": Parts(journal=SyncsTheBatchBefore),
-    "does not sync names": Parts(syncs_directory=False),
-    "trusts the page cache": Parts(journal=TrustsThePageCache),
-    "cuts what it cannot read": Parts(journal=CutsWhatItCannotRead),
-    "loses the last batch of a replay": Parts(journal=SkipsTheRest),
-    "replays twice": Parts(sequencer=ReplaysTwice),
-    "stamps with any clock": Parts(sequencer=StampsWithAnyClock),
-    "forgets what it sent": Parts(outbox=ForgetsWhatItSent),
-    "pays ahead of the log": Parts(machine=PaysAheadOfTheLog),
+    "answers before the sync": Planted(Parts(journal=AnswersBeforeTheSync)),
+    "syncs the batch before": Planted(Parts(journal=SyncsTheBatchBefore)),
+    "does not sync names": Planted(syncs_directory=False),
+    "trusts the page cache": Planted(Parts(journal=TrustsThePageCache)),
+    "cuts what it cannot read": Planted(Parts(journal=CutsWhatItCannotRead)),
+    "loses the last batch of a replay": Planted(Parts(journal=SkipsTheRest)),
+    "replays twice": Planted(Parts(sequencer=ReplaysTwice)),
+    "stamps with any clock": Planted(Parts(sequencer=StampsWithAnyClock)),
+    "forgets what it sent": Planted(outbox=ForgetsWhatItSent),
+    "pays ahead of the log": Planted(contract=PaysAheadOfTheLog),
 }

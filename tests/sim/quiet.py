@@ -79,34 +79,34 @@ def _rest(world: "World", tolerated: tuple[str, ...] = ()) -> str:
 
 def what_waits(world: "World", house: House) -> str:
     """Return what is still moving; empty at rest."""
-    if house.settler.halted is not None:
-        return f"settlement, which is halted: {house.settler.halted}"
+    if house.parts.settler.halted is not None:
+        return f"settlement, which is halted: {house.parts.settler.halted}"
     if world.market.unanswered:
         return f"{world.market.unanswered} requests"
-    if house.outbox.count(*MOVING):
+    if house.parts.outbox.count(*MOVING):
         return "actions in the outbox"
-    last = house.outbox.last_batch()
+    last = house.parts.outbox.last_batch()
     if world.witness.last_trade > (last.last_trade if last else 0):
         return "trades that are not sealed"
-    newest, sealed = world.witness.last_payout, house.outbox.last_key(ActionKind.WITHDRAWAL)
-    if newest > int(sealed or 0) and not house.settler.returns.is_void(newest):
+    newest, sealed = world.witness.last_payout, house.parts.outbox.last_key(ActionKind.WITHDRAWAL)
+    if newest > int(sealed or 0) and not house.parts.settler.returns.is_void(newest):
         return "withdrawals that are not in the outbox"
     if world.blocks.pool:
         return "transactions in the pool"
-    poll = house.watcher.poll()
+    poll = house.parts.watcher.poll()
     if not all(s.confirmed for s in poll.sightings):
         return "logs that are not deep enough"
     kinds = (Deposited, ExitRequested, ExitCancelled, ExitFinished)
     values = [sighting.value for sighting in poll.sightings]
-    missing = house.deposit_book.unbooked([v for v in values if isinstance(v, kinds)])
+    missing = house.parts.deposit_book.unbooked([v for v in values if isinstance(v, kinds)])
     if missing:
         return f"a log that is not booked: {missing[0]}"
-    if house.settler.busts_due() or house.settler.returns_due():
+    if house.parts.settler.busts_due() or house.parts.settler.returns_due():
         return "what the contract refused"
     waits = _what_waits_at_shops(house)
     if waits:
         return waits
-    failed = house.outbox.in_state(ActionState.FAILED, limit=1_000)
+    failed = house.parts.outbox.in_state(ActionState.FAILED, limit=1_000)
     owed = [action for action in failed if action.kind is ActionKind.WITHDRAWAL]
     return GIVE_BACK if any(_is_unpaid(house, action) for action in owed) else ""
 
@@ -114,7 +114,7 @@ def what_waits(world: "World", house: House) -> str:
 def _is_unpaid(house: House, action: Action) -> bool:
     """Return whether a withdrawal that failed was neither given back nor paid by a stranger."""
     refused = withdrawal_of(action)
-    found = house.settler.returns.unpaid(refused.account, refused.token)
+    found = house.parts.settler.returns.unpaid(refused.account, refused.token)
     return found is not None and found.sequence == int(action.key)
 
 
@@ -143,17 +143,19 @@ def _what_waits_at_shops(house: House) -> str:
 def books_agree(world: "World", house: House) -> None:
     """Ledger, chain, reference, replay and shops tell one story, to the unit."""
     world.witness.agree(house.engine)
-    if house.reconciliation.reasons:
-        raise Violated(f"I18: reconciliation says {house.reconciliation.reasons[0]}")
-    for failed in house.outbox.in_state(ActionState.FAILED, limit=1_000):
+    if house.parts.reconciliation.reasons:
+        raise Violated(f"I18: reconciliation says {house.parts.reconciliation.reasons[0]}")
+    for failed in house.parts.outbox.in_state(ActionState.FAILED, limit=1_000):
         if failed.kind not in (ActionKind.SWEEP, ActionKind.WITHDRAWAL):
             raise Violated(f"{failed.kind} {failed.key} failed: {failed.error}")
-    for batch in house.outbox.in_state(ActionState.ABANDONED, kind=ActionKind.BATCH, limit=1_000):
+    for batch in house.parts.outbox.in_state(
+        ActionState.ABANDONED, kind=ActionKind.BATCH, limit=1_000
+    ):
         if (batch.error or "").startswith(UNPAID):
             raise Violated(f"what traders do alone made batch {batch.key} fail: {batch.error}")
     mirror = world.blocks.tip.after.mirror
-    for account in range(house.catalog.account_count):
-        address = house.catalog.address_of(account)
+    for account in range(house.parts.catalog.account_count):
+        address = house.parts.catalog.address_of(account)
         for number, token in enumerate(world.blocks.machine.terms.tokens):
             ledger = house.engine.available(account, number) + house.engine.held(account, number)
             vault = mirror.balances.get((address, token.address), 0)
@@ -172,7 +174,7 @@ def _replay_agrees(world: "World", house: House) -> None:
     nothing = SimStorage(Disk())
     journal = SimStorage(world.disk.copy())
     size = world.options.file_size
-    _, sequencer = sequencer_on(world.parts, journal, nothing, size, world.clock)
+    _, sequencer = sequencer_on(world.planted, journal, nothing, size, world.clock)
     for _ in sequencer.recover():
         pass
     if sequencer.machine.state_hash() != house.engine.state_hash():

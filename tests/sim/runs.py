@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.journal import JournalCorrupt
-from tests.sim.house import PRODUCT, Parts
+from tests.sim.house import PRODUCT, Planted
 from tests.sim.options import Options, drawn
 from tests.sim.quiet import come_to_rest
 from tests.sim.world import World, memory_directory
@@ -45,12 +45,12 @@ class Verdict(NamedTuple):
 
 
 def run(
-    seed: int, commands: int, parts: Parts = PRODUCT, options: Options | None = None
+    seed: int, commands: int, planted: Planted = PRODUCT, options: Options | None = None
 ) -> Verdict:
     """Run one seed to its rest. Nothing but the seed decides what happens."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
     with memory_directory() as directory:
-        world = World(options or drawn(seed), Path(directory), parts)
+        world = World(options or drawn(seed), Path(directory), planted)
         trouble = ""
         try:
             world.run(commands)

@@ -40,7 +40,7 @@ class Shopping:
         loop, house = self.world.loop, self.world.house
         assert loop is not None and house is not None
         for created in self.invoices:
-            if house.merchants.invoice(created.invoice.id) is None:
+            if house.parts.merchants.invoice(created.invoice.id) is None:
                 raise Violated(f"invoice {created.invoice.id} was answered and is gone")
 
         def turn() -> None:
@@ -72,7 +72,7 @@ class Shopping:
             webhook_url="https://shop.example/hook",
             floor_price=1,
         )
-        created = house.merchants.create_store(request)
+        created = house.parts.merchants.create_store(request)
         if isinstance(created, StoreCreated):
             self.stores.append((secret, created))
 
@@ -81,7 +81,7 @@ class Shopping:
             if store.store_id not in self.approved:
                 domain = self.world.blocks.machine.terms.domain
                 signature = sign(grant_digest(domain, store.grant), secret)
-                approved = house.merchants.approve_conversion(store.store_id, signature)
+                approved = house.parts.merchants.approve_conversion(store.store_id, signature)
                 assert not isinstance(approved, Refusal), approved
                 self.approved.add(store.store_id)
                 return
@@ -91,7 +91,7 @@ class Shopping:
         token = self._dice.choice(("TOKEN", "TOKEN", "USD"))
         request = InvoiceRequest(str(self._dice.choice((1, 5, 20))), token)
         key = f"order {len(self.invoices)}" if self._dice.random() < 0.5 else None
-        created = house.merchants.create_invoice(store.store_id, request, key)
+        created = house.parts.merchants.create_invoice(store.store_id, request, key)
         if isinstance(created, InvoiceCreated):
             self.world.count("invoices")
             self.invoices.append(created)

@@ -23,7 +23,7 @@ from tests.sim.chain import NOWHERE, Blocks, Node, SimSigner, Weather
 from tests.sim.contract import Terms
 from tests.sim.damage import survives_damage
 from tests.sim.disk import Disk, Killed, Op, PowerCut, Trouble, eio
-from tests.sim.house import LIMITS, NS, PRODUCT, House, Parts, Seams, Sizes
+from tests.sim.house import LIMITS, NS, PRODUCT, House, Outside, Planted, Sizes
 from tests.sim.loop import Clock, VirtualLoop
 from tests.sim.mempool import Mempool
 from tests.sim.options import Options
@@ -66,8 +66,8 @@ def memory_directory() -> "tempfile.TemporaryDirectory[str]":
 class World:
     """Everything but the process."""
 
-    def __init__(self, options: Options, directory: Path, parts: Parts = PRODUCT) -> None:
-        self.options, self.parts, self.directory = options, parts, directory
+    def __init__(self, options: Options, directory: Path, planted: Planted = PRODUCT) -> None:
+        self.options, self.planted, self.directory = options, planted, directory
         self.counts: Counter[str] = Counter()
         self.dice = Random(f"world {options.seed}")
         self.clock = Clock(START_S * NS)
@@ -85,7 +85,7 @@ class World:
         self.disk = Disk(self, options.room)
         self.snapshot_disk = Disk(self)
         self.checkpoint_names: set[str] = set()
-        self.blocks = Blocks(parts.machine(TERMS), START_S)
+        self.blocks = Blocks(planted.contract(TERMS), START_S)
         self.node = Node(self.blocks, self.dice, self.count)
         self.node.cut = self.cut
         dice = Random(f"mempool {options.seed}")
@@ -221,10 +221,10 @@ class World:
 
     def _built(self) -> House:
         options = self.options
-        seams = Seams(
+        outside = Outside(
             directory=self.directory,
-            storage=SimStorage(self.disk, self.parts.syncs_directory),
-            snapshots=SimStorage(self.snapshot_disk, self.parts.syncs_directory),
+            storage=SimStorage(self.disk, self.planted.syncs_directory),
+            snapshots=SimStorage(self.snapshot_disk, self.planted.syncs_directory),
             node=self.node,
             terms=TERMS,
             operator=OPERATOR,
@@ -244,16 +244,16 @@ class World:
             2 if self.healing else options.chain_seconds,
             3 if options.shops else IDLE_SECONDS,
         )
-        return House(seams, self.witness, self.parts, sizes)
+        return House(outside, self.witness, self.planted, sizes)
 
     def _review(self, house: House) -> None:
         """A last batch that may have been acknowledged: nothing shown is missing, so it was not.
 
         The operator sees that, and says so for the next start; until then only cancels are taken.
         """
-        self.checkpoint_names = set(house.pipeline.checkpoints())
-        self.reviewed = bool(house.sequencer.ambiguous)
-        for name in house.sequencer.ambiguous:
+        self.checkpoint_names = set(house.parts.pipeline.checkpoints())
+        self.reviewed = bool(house.parts.sequencer.ambiguous)
+        for name in house.parts.sequencer.ambiguous:
             self.count("ambiguous last batch")
             self.disk.entries[name.replace(AMBIGUOUS, REVIEWED)] = self.disk.entries.pop(name)
             self.disk.sync_directory_now()
@@ -330,7 +330,7 @@ class World:
 
     def _operate(self, house: House) -> None:
         """The operator makes room on a full disk, and starts again what was under review."""
-        if house.journal.is_low and self.dice.random() < 0.5:
+        if house.parts.journal.is_low and self.dice.random() < 0.5:
             self.count("operator made room")
             self.disk.room += 1 << 20
         if self.reviewed and self.dice.random() < 0.2:

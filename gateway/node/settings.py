@@ -1,0 +1,131 @@
+"""What does an operator decide, and what does a sandbox decide for him?"""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from engine.types import PIPS_PER_TOKEN, Limits
+from gateway.api.services import SOCKETS_PER_CLIENT
+from gateway.http.clients import Network
+from gateway.http.doorkeeper import DoorBounds
+from gateway.trading.budgets import Budgets
+from merchants.sales.reference_prices import PriceTerms
+from settlement.chain.deploy import Delays, TokenPlan
+from settlement.chain.dev.devchain import dev_secret
+from settlement.chain.signer import SecretSigner, Signer
+
+ChainName = Literal["auto", "anvil", "eth-tester"]
+
+
+class Remote(NamedTuple):
+    """A chain that others run: its nodes, of which a majority must agree, and the record of where
+    the contracts are."""
+
+    urls: tuple[str, ...]
+    deployment: Path
+
+
+class MarketPlan(NamedTuple):
+    """A market to list on first start; sizes in pips as in ``settlement.orders.catalog.Market``."""
+
+    symbol: str
+    base: str
+    quote: str
+    lot_pips: int
+    tick_pips: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    least_notional_pips: int = 0
+
+
+class ExchangeSettings(NamedTuple):
+    """What is decided of the exchange itself, wherever its parts are and whoever reaches it."""
+
+    limits: Limits
+    confirmations: int
+    batch_age_ns: int
+    prices: PriceTerms
+    least_withdrawals: Mapping[str, int]
+    """Pips by token symbol."""
+
+
+class Settings(NamedTuple):
+    """What an operator decides; everything else follows."""
+
+    directory: Path
+    host: str
+    port: int
+    chain: ChainName | Remote
+    operator: Signer
+    deployer: Signer | None
+    """Deploys on an embedded chain; a remote one has the contracts already."""
+
+    tokens: tuple[TokenPlan, ...]
+    markets: tuple[MarketPlan, ...]
+    delays: Delays = Delays()
+    limits: Limits = Limits()
+    budgets: Budgets = Budgets()
+    confirmations: int = 2
+    batch_age_ns: int = 250_000_000
+    prices: PriceTerms = PriceTerms()
+    sandbox: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
+    door: DoorBounds = DoorBounds()
+    sockets_per_client: int = SOCKETS_PER_CLIENT
+    listening: socket.socket | None = None
+    """Bound to ``host`` and ``port`` before any of this was begun; None: bind when all is ready."""
+
+    @property
+    def exchange(self) -> ExchangeSettings:
+        """Return what is decided of the exchange itself."""
+        return ExchangeSettings(
+            self.limits,
+            self.confirmations,
+            self.batch_age_ns,
+            self.prices,
+            {token.symbol: token.least_withdrawal_pips for token in self.tokens},
+        )
+
+
+def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) -> Settings:
+    """Return a whole exchange on an embedded chain with two worthless tokens."""
+    return Settings(
+        directory=directory,
+        host=host,
+        port=port,
+        chain=chain,
+        operator=SecretSigner(dev_secret(0)),
+        deployer=SecretSigner(dev_secret(9)),
+        tokens=(
+            TokenPlan("Demo Dollar", "USD", 6, least_withdrawal_pips=PIPS_PER_TOKEN),
+            TokenPlan("Demo Token", "TOKEN", 18),
+        ),
+        markets=(
+            MarketPlan(
+                symbol="TOKEN-USD",
+                base="TOKEN",
+                quote="USD",
+                lot_pips=10_000,
+                tick_pips=100,
+                maker_fee_ppm=200,
+                taker_fee_ppm=1_000,
+                least_notional_pips=PIPS_PER_TOKEN,
+            ),
+        ),
+        # Its two makers quote at once, and nothing was ever traded when the first invoice is made.
+        prices=PriceTerms(age_ns=10**9, references={"TOKEN-USD": 2_500 * PIPS_PER_TOKEN}),
+        # Everybody in a sandbox comes from the same loopback address.
+        budgets=Budgets(
+            requests_per_address=100_000,
+            cancels_per_address=100_000,
+            orders_per_account=100_000,
+            cancels_per_account=100_000,
+            orders_per_address=100_000,
+            withdrawals_per_account=100_000,
+            probes_per_address=100_000,
+        ),
+        sandbox=True,
+        door=DoorBounds(per_network_max=5_000),
+        sockets_per_client=5_000,
+    )
