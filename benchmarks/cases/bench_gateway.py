@@ -18,31 +18,28 @@ import orjson
 import uvloop
 from websockets.asyncio.client import connect
 
-from engine.core import Engine
-from engine.journal import DirectoryStorage, Journal
-from engine.sequencer.pipeline import Pipeline
-from engine.sequencer.sequencer import Sequencer
-from engine.sequencer.subscription import Subscription
+from engine.journal import DirectoryStorage
 from engine.types import Limits
 from gateway.api.services import Services, SettlementView
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.metrics import Metrics
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
+from gateway.node.assembly import (
+    LogSeams,
+    Parts,
+    assemble_trading,
+    assemble_views,
+    subscribe,
+    subscriptions_of,
+)
 from gateway.sandbox.client import order_document
 from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SessionIssuer
-from gateway.views.channels import Channels
-from gateway.views.market_data import MarketData
 from gateway.views.trade_states import BatchView
-from gateway.views.user_orders import UserStream
-from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.chain.signer import SecretSigner
-from settlement.exchange import Exchange
-from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market
-from settlement.orders.session_keys import KeyBook
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import TradeState
 from settlement.protocol.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
@@ -98,39 +95,36 @@ class Venue:
 
     def __init__(self, directory: Path) -> None:
         self.storage = DirectoryStorage(directory)
-        self.catalog = Catalog()
-        admission = Admission(self.catalog, KeyBook())
-        limits = Limits(accounts=1 << 10, orders=1 << 16, ladder_ticks=1 << 16)
-        sequencer = Sequencer(Engine, Journal(self.storage, limits), time.time_ns)
-        self.pipeline = Pipeline(sequencer, _fail)
-        self.exchange = Exchange(
-            self.pipeline,
-            lambda: sequencer.machine,
-            self.catalog,
-            admission,
+        trading = assemble_trading(
+            LogSeams(self.storage, None, time.time_ns, _fail),
+            Parts(),
+            Limits(accounts=1 << 10, orders=1 << 16, ladder_ticks=1 << 16),
+            Catalog(),
             DOMAIN,
-            time.time_ns,
             Withdrawals(frozenset(), {}, NothingIsOpen(), EXIT_DELAY_S),
         )
-        channels, chain = Channels(), self.settlement()
-        data = MarketData(self.catalog, channels, chain.trade_state)
-        users = UserStream(self.catalog, channels, self.exchange.balance, chain.trade_state)
-        self.acknowledger = Acknowledger(DOMAIN, SecretSigner(bytes([7]) * 32))
-        for consumer in (self.catalog, admission, data, users, self.acknowledger):
-            self.pipeline.subscribe(Subscription(consumer.checkpoint_name, consumer))
+        self.catalog, self.pipeline, self.exchange = (
+            trading.catalog,
+            trading.pipeline,
+            trading.exchange,
+        )
+        chain = self.settlement()
+        views = assemble_views(trading, chain.trade_state, SecretSigner(bytes([7]) * 32))
+        self.acknowledger = views.acknowledger
+        subscribe(self.pipeline, subscriptions_of(trading, views=views))
         self.services = Services(
             exchange=self.exchange,
             contracts={"exchange": DOMAIN.contract},
             settlement=chain,
-            channels=channels,
-            market_data=data,
-            user_stream=users,
+            channels=views.channels,
+            market_data=views.market_data,
+            user_stream=views.user_stream,
             sessions=SessionIssuer(bytes(32), time.time_ns),
             limits=RateLimits(PLENTY),
             metrics=Metrics(),
             now_ns=time.time_ns,
             not_ready=list,
-            acknowledge=self.acknowledger.of,
+            acknowledge=views.acknowledger.of,
             version="bench",
             outbox_bounds=OutboxBounds(),
         )

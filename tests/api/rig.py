@@ -1,14 +1,15 @@
 """What stands behind the gateway in its tests: a whole exchange in memory.
 
-``MemoryExchange`` honours ``ExchangePort`` over the reference engine: it sequences, applies and
-hands committed batches to consumers at once, without a journal. ``MemorySettlement`` moves trades
-along when a test says so. ``Wallet`` signs like a browser wallet would.
+The exchange is assembled as the product's, over the reference engine and a journal in memory; each
+command is carried out and shown at once. ``MemorySettlement`` moves trades along when a test says
+so. ``Wallet`` signs like a browser wallet would.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,28 +18,37 @@ import orjson
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
-from engine.commands import Kind, batch_of, command, list_market
-from engine.log_entries import Committed, Consumer
+from engine.commands import Kind, command, list_market
+from engine.journal import Journal
+from engine.log_entries import Committed
 from engine.receipt import Receipt
 from engine.reference import Engine
-from engine.sequencer.pipeline import receipts_of
-from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
+from engine.sequencer.sequencer import Sequencer
+from engine.sequencer.subscription import Subscription
+from engine.types import Limits
 from gateway.api.services import Services
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.metrics import Metrics
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
+from gateway.node.assembly import (
+    LogSeams,
+    Parts,
+    assemble_trading,
+    assemble_views,
+    subscribe,
+    subscriptions_of,
+)
 from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SessionIssuer
-from gateway.views.channels import Channels
-from gateway.views.market_data import MarketData
 from gateway.views.trade_states import BatchView
-from gateway.views.user_orders import UserStream
-from settlement.batches.acknowledgements import Acknowledger
+from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.chain.signer import SecretSigner
-from settlement.orders.catalog import Catalog, ChangesOfTerms, Market, Token
-from settlement.ports import AccountNonces, Balance, LaneNonce, TradeState
+from settlement.orders.catalog import Catalog
+from settlement.orders.session_keys import MAY_BUY, MAY_SELL
+from settlement.orders.withdrawals import Withdrawals
+from settlement.ports import TradeState
 from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
@@ -59,6 +69,8 @@ from settlement.protocol.evidence import (
     TokenListing,
     encode,
 )
+from tests.at_once import AtOnce
+from tests.journal.rig import MemoryStorage
 
 START_NS = 1_800_000_000 * 10**9
 TOKEN_ADDRESS, USD_ADDRESS = bytes([0x11] * 20), bytes([0x22] * 20)
@@ -66,6 +78,8 @@ DOMAIN = Domain(31337, bytes([0xEE] * 20))
 LOT_PIPS, TICK_PIPS = 10_000, 10  # 0.0001 TOKEN a lot, prices in steps of 0.001 USD.
 MAKER_FEE, TAKER_FEE = 0, 1_000
 PLENTY = 10**15
+LIMITS = Limits(accounts=1 << 10, orders=1 << 12, ladder_ticks=1 << 20)
+ROOM_STEP = 4096
 OPERATOR_TOKEN = "the operator's own"
 OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
 
@@ -80,145 +94,45 @@ class Clock:
         return self.ns
 
 
-class MemoryExchange:
-    """``ExchangePort`` without disk, over the reference engine."""
+class Gated(AtOnce):
+    """Carries each command out as it is queued, or as soon as ``gate`` is open."""
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
-        self.catalog = Catalog()
-        self.domain = DOMAIN
-        self.engine = Engine(Limits(accounts=1 << 10, orders=1 << 12, ladder_ticks=1 << 20))
-        self.consumers: list[Consumer] = [self.catalog]
-        self.history: list[Committed] = []
-        self.keys: dict[bytes, bytes] = {}  # Session key -> account.
-        self.pause = asyncio.Event()
-        self.pause.set()
-        self._now_ns = now_ns
-        self._receipts: dict[bytes, Receipt] = {}
-        self._spent: set[tuple[bytes, int, int]] = set()
-        self._withdrawn: dict[bytes, int] = {}
+    def __init__(
+        self, sequencer: Sequencer[Any], on_fatal: Callable[[BaseException], None]
+    ) -> None:
+        super().__init__(sequencer, on_fatal)
+        self.gate = asyncio.Event()
+        self.gate.set()
 
-    def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
-        row["sequence"] = sequence = self.engine.sequence + 1
-        row["time_ns"] = self.now_ns()
-        rows = batch_of([row])
-        events = self.engine.apply(rows)
-        batch = Committed(sequence, rows, [encode(attachment)], events, [bytes(32)])
-        self.history.append(batch)
-        for consumer in [*self.consumers, ChangesOfTerms(self.catalog)]:
-            consumer.consume(batch)
-        return next(receipts_of(batch))
+    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[Receipt]:
+        if self.gate.is_set():
+            return super().enqueue(command, attachment)
+        return asyncio.ensure_future(self._later(command, attachment))
 
-    def open_account(self, address: bytes) -> int:
-        number = self.catalog.account_number(address)
-        if number is None:
-            number = self.catalog.account_count
-            self.commit(command(Kind.OPEN_ACCOUNT, account=number), AccountOpened(address))
-        return number
+    async def _later(self, command: np.void, attachment: bytes) -> Receipt:
+        await self.gate.wait()
+        return self.carry_out(command, attachment)
 
-    def deposit(self, address: bytes, token: bytes, amount: int) -> None:
-        listed = self.catalog.token_by_address(token)
-        assert listed is not None
-        row = command(
-            Kind.DEPOSIT, account=self.open_account(address), token=listed.number, amount=amount
-        )
-        self.commit(row, DepositEvidence(bytes(32), self.engine.sequence, 1, bytes(32)))
 
-    async def place(
-        self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
-    ) -> Receipt:
-        await self.pause.wait()
-        earlier = self._receipts.get(order.digest)
-        if earlier is not None:
-            return earlier
-        refusal = self._judge(order)
-        if refusal is not None:
-            return refusal
-        market = self.catalog.market_of_pair(order.base, order.quote)
-        account = self.catalog.account_number(order.account)
-        assert market is not None and account is not None
-        lots = order.base_amount // market.lot_pips
-        single_shot = bool(order.flags & OrderBits.SINGLE_SHOT)
-        row = command(
-            Kind.PLACE,
-            market=market.number,
-            account=account,
-            side=Side.SELL if order.flags & OrderBits.SELL else Side.BUY,
-            tif=TimeInForce.IOC if single_shot else TimeInForce.GTC,
-            flags=(OrderFlag.SINGLE_SHOT if single_shot else 0)
-            | (OrderFlag.POST_ONLY if order.flags & OrderBits.POST_ONLY else 0),
-            price_ticks=order.quote_amount // (lots * market.tick_pips),
-            amount=lots,
-            fee_cap_ppm=order.max_fee_ppm,
-            expiry_ns=order.expiry * 10**9,
-        )
-        if charge is not None:
-            charge(order.account)
-        receipt = self.commit(row, order)
-        self._receipts[order.digest] = receipt
-        self._spent.add((order.account, order.lane, order.nonce))
-        return receipt
+class History:
+    """Every batch there was."""
 
-    def _judge(self, order: SignedOrder) -> Receipt | None:
-        market = self.catalog.market_of_pair(order.base, order.quote)
-        if market is None:
-            return Receipt(Outcome.UNKNOWN_MARKET)
-        if order.signer != order.account and self.keys.get(order.signer) != order.account:
-            return Receipt(Outcome.UNKNOWN_KEY)
-        if self.catalog.account_number(order.account) is None:
-            return Receipt(Outcome.UNKNOWN_ACCOUNT)
-        if (order.account, order.lane, order.nonce) in self._spent:
-            return Receipt(Outcome.NONCE_USED)
-        lots, rest = divmod(order.base_amount, market.lot_pips)
-        if rest or not lots:
-            return Receipt(Outcome.OFF_LOT, detail={"lot_pips": str(market.lot_pips)})
-        if order.quote_amount % (lots * market.tick_pips):
-            return Receipt(Outcome.OFF_TICK, detail={"tick_pips": str(market.tick_pips)})
+    def __init__(self) -> None:
+        self.batches: list[Committed] = []
+
+    def consume(self, batch: Committed) -> None:
+        self.batches.append(batch)
+
+
+class NothingIsOpen:
+    """Nobody follows withdrawals to the chain here: each is as good as paid."""
+
+    def unpaid(self, account: bytes, token: bytes) -> None:
         return None
 
-    async def cancel(self, account: bytes, order_id: int) -> Receipt:
-        number = self.catalog.account_number(account)
-        if number is None:
-            return Receipt(Outcome.UNKNOWN_ACCOUNT)
-        return self.commit(command(Kind.CANCEL, account=number, order_id=order_id))
 
-    async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
-        number = self.catalog.account_number(withdrawal.account)
-        token = self.catalog.token_by_address(withdrawal.token)
-        if number is None or token is None:
-            return Receipt(Outcome.UNKNOWN_ACCOUNT)
-        row = command(Kind.WITHDRAW, account=number, token=token.number, amount=withdrawal.amount)
-        self._withdrawn[withdrawal.account] = withdrawal.nonce
-        return self.commit(row, withdrawal)
-
-    def balance(self, account: bytes, token: bytes) -> Balance:
-        number = self.catalog.account_number(account)
-        listed = self.catalog.token_by_address(token)
-        if number is None or listed is None:
-            return Balance(0, 0)
-        return Balance(
-            self.engine.available(number, listed.number), self.engine.held(number, listed.number)
-        )
-
-    def depth(self, market: Market, side: Side, levels: int) -> list[tuple[int, int]]:
-        return self.engine.depth(market.number, side, levels)
-
-    def least_withdrawal(self, token: Token) -> int:
-        return 1
-
-    def is_lost(self, to: bytes) -> bool:
-        return to in (bytes(20), self.domain.contract)
-
-    def next_nonce(self, account: bytes) -> int:
-        return max((n for a, lane, n in self._spent if a == account and not lane), default=0) + 1
-
-    def nonces(self, account: bytes, lanes: Sequence[int]) -> AccountNonces:
-        spent = {lane: n for a, lane, n in self._spent if a == account}
-        rows = [LaneNonce(lane, False, spent.get(lane, 0) + 1, 0) for lane in lanes]
-        withdrawal = self._withdrawn.get(account, 0) + 1
-        return AccountNonces(self.next_nonce(account), withdrawal, rows)
-
-    def now_ns(self) -> int:
-        return self._now_ns()
+def _fail(fault: BaseException) -> None:
+    raise fault
 
 
 class MemorySettlement:
@@ -344,15 +258,26 @@ class House:
 
     def __init__(self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None) -> None:
         self.clock = Clock()
-        self.exchange = exchange = MemoryExchange(self.clock.now_ns)
-        self.settlement = MemorySettlement()
-        channels = Channels()
-        self.market_data = MarketData(exchange.catalog, channels, self.settlement.trade_state)
-        self.user_stream = UserStream(
-            exchange.catalog, channels, exchange.balance, self.settlement.trade_state
+        self.trading = trading = assemble_trading(
+            LogSeams(MemoryStorage(), None, self.clock.now_ns, _fail),
+            Parts(machine=Engine, journal=partial(Journal, room_step=ROOM_STEP), pipeline=Gated),
+            LIMITS,
+            Catalog(),
+            DOMAIN,
+            Withdrawals(
+                frozenset({DOMAIN.contract}), {"TOKEN": 1, "USD": 1}, NothingIsOpen(), EXIT_DELAY_S
+            ),
         )
-        self.acknowledger = Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32))
-        exchange.consumers += [self.market_data, self.user_stream, self.acknowledger]
+        self.exchange = exchange = trading.exchange
+        self.settlement = MemorySettlement()
+        views = assemble_views(trading, self.settlement.trade_state, SecretSigner(b"\x77" * 32))
+        self.market_data, self.user_stream = views.market_data, views.user_stream
+        self.acknowledger = views.acknowledger
+        past = History()
+        self.history = past.batches
+        subscribe(trading.pipeline, subscriptions_of(trading, views=views))
+        trading.pipeline.subscribe(Subscription("history", past))
+        assert not list(trading.pipeline.recover()), "nothing has happened yet"
         self.settlement.listeners += [
             self.market_data.settlement_changed,
             self.user_stream.settlement_changed,
@@ -363,7 +288,7 @@ class House:
             exchange=exchange,
             contracts={"exchange": DOMAIN.contract},
             settlement=self.settlement,
-            channels=channels,
+            channels=views.channels,
             market_data=self.market_data,
             user_stream=self.user_stream,
             sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns),
@@ -385,7 +310,7 @@ class House:
     def _list(self) -> None:
         listings = (("TOKEN", TOKEN_ADDRESS, 18, 10**10), ("USD", USD_ADDRESS, 6, -100))
         for number, (symbol, address, decimals, scale) in enumerate(listings):
-            self.exchange.commit(
+            self.commit(
                 command(Kind.LIST_TOKEN, token=number),
                 TokenListing(symbol, address, decimals, scale),
             )
@@ -398,10 +323,57 @@ class House:
             maker_fee_ppm=MAKER_FEE,
             taker_fee_ppm=TAKER_FEE,
         )
-        self.exchange.commit(row, MarketListing("TOKEN-USD"))
+        self.commit(row, MarketListing("TOKEN-USD"))
         for wallet in (self.maker, self.taker):
             for token in (TOKEN_ADDRESS, USD_ADDRESS):
-                self.exchange.deposit(wallet.address, token, PLENTY)
+                self.deposit(wallet.address, token, PLENTY)
+
+    @property
+    def engine(self) -> Engine:
+        engine: Engine = self.trading.sequencer.machine
+        return engine
+
+    @property
+    def gate(self) -> asyncio.Event:
+        """Open, unless the journal is to be slow."""
+        assert isinstance(self.trading.pipeline, Gated)
+        return self.trading.pipeline.gate
+
+    def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
+        """Have any command carried out, also one that nobody could ask for."""
+        assert isinstance(self.trading.pipeline, Gated)
+        return self.trading.pipeline.carry_out(row, encode(attachment))
+
+    def open_account(self, address: bytes) -> int:
+        catalog = self.exchange.catalog
+        number = catalog.account_number(address)
+        if number is None:
+            number = catalog.account_count
+            self.commit(command(Kind.OPEN_ACCOUNT, account=number), AccountOpened(address))
+        return number
+
+    def deposit(self, address: bytes, token: bytes, amount: int) -> None:
+        listed = self.exchange.catalog.token_by_address(token)
+        assert listed is not None
+        row = command(
+            Kind.DEPOSIT, account=self.open_account(address), token=listed.number, amount=amount
+        )
+        self.commit(row, DepositEvidence(bytes(32), self.engine.sequence, 1, bytes(32)))
+
+    def grant(self, key: Wallet) -> None:
+        """Let ``key`` sign for its account, as a log of the chain would."""
+        grant = KeyGrant(
+            account=key.account,
+            key=key.address,
+            base=TOKEN_ADDRESS,
+            quote=USD_ADDRESS,
+            sides=MAY_BUY | MAY_SELL,
+            expiry=START_NS // 10**9 + 86_400,
+            notional_cap=PLENTY,
+            floor_price=1,
+            nonce=1,
+        )
+        self.trading.keys.granted(grant)
 
     def app(self, **changes: Any) -> FastAPI:
         return create_app(replace(self.services, **changes))

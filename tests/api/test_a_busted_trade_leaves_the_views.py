@@ -24,7 +24,7 @@ REASON = "InsufficientBalance(0x5555, 1, 0, 9)"
 
 def bust(house: House, trade_id: int) -> None:
     """Undo a trade, as the settler's command does."""
-    events = [event for batch in house.exchange.history for event in batch.events]
+    events = [event for batch in house.history for event in batch.events]
     (trade,) = (e for e in events if e["kind"] == EventKind.TRADE and e["trade_id"] == trade_id)
     is_buy = trade["side"] == 0
     buyer, seller = ("account", "maker_account") if is_buy else ("maker_account", "account")
@@ -40,7 +40,7 @@ def bust(house: House, trade_id: int) -> None:
         order_id=fee_pips(quote_pips, buy_fee),
         expiry_ns=fee_pips(quote_pips, sell_fee),
     )
-    assert house.exchange.commit(row, TradeBusted(trade_id, REASON)).accepted
+    assert house.commit(row, TradeBusted(trade_id, REASON)).accepted
 
 
 def cross(house: House, ticks: int, lots: int) -> None:
@@ -153,13 +153,13 @@ def test_figures_are_those_of_the_trades_that_stand(
         assert house.user_stream.balances(wallet.address) == standing.user_stream.balances(
             wallet.address
         )
-    house.exchange.engine.check()
+    house.engine.check()
     check_rebuilt(house, cut)
 
 
 def check_rebuilt(house: House, cut: int) -> None:
     """Views replayed in two pieces, with a snapshot's memory between them, are the same."""
-    history, catalog = house.exchange.history, Catalog()
+    history, catalog = house.history, Catalog()
     state = house.settlement.trade_state
 
     def views() -> tuple[MarketData, UserStream]:

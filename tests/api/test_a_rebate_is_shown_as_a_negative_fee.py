@@ -12,7 +12,7 @@ def test_market_page_fills_and_stream_show_the_rebate() -> None:
     async def story() -> None:
         house = House()
         terms = {"maker_fee_ppm": REBATE_PPM, "taker_fee_ppm": TAKER_FEE}
-        house.exchange.commit(set_terms(0, lot_pips=LOT_PIPS, tick_pips=TICK_PIPS, **terms))
+        house.commit(set_terms(0, lot_pips=LOT_PIPS, tick_pips=TICK_PIPS, **terms))
         async with served(house) as up:
             (market,) = (await up.http.get("/v1/markets")).json()["markets"]
             config = (await up.http.get("/v1/config")).json()

@@ -7,6 +7,7 @@ import pytest
 
 from engine.log_entries import LogEntry
 from engine.sequencer.pipeline import QUEUE_MAX
+from engine.sequencer.subscription import Subscription
 from settlement.batches.acknowledgements import KEPT_MAX, Acknowledger
 from settlement.batches.log_items import item_of
 from settlement.chain.signer import SecretSigner
@@ -25,10 +26,7 @@ def signer_of(word: dict[str, Any]) -> str:
 
 def logged(house: House, sequence: int) -> LogEntry:
     return next(
-        frame
-        for batch in house.exchange.history
-        for frame in batch.entries
-        if frame.sequence == sequence
+        frame for batch in house.history for frame in batch.entries if frame.sequence == sequence
     )
 
 
@@ -57,7 +55,7 @@ def test_an_acknowledgement_that_is_no_longer_kept_is_said_to_be_too_old() -> No
     async def story() -> None:
         house = House()
         brief = Acknowledger(DOMAIN, SecretSigner(b"\x01" * 32), kept_max=2)
-        house.exchange.consumers.append(brief)
+        house.trading.pipeline.subscribe(Subscription("brief", brief))
         async with served(house, acknowledge=brief.of) as up:
             bodies = [house.maker.order("sell", 10, 2_000 + i) for i in range(3)]
             first, *_ = [(await up.place(body)).json() for body in bodies]
@@ -75,8 +73,8 @@ def test_only_accepted_orders_are_acknowledged_and_a_memory_gives_the_same_words
     house = House()
     place(house, house.maker, "sell", 5, 2_005)
     words = house.acknowledger
-    accepted = [s for s in range(1, house.exchange.engine.sequence + 1) if words.of(s)]
-    assert accepted == [house.exchange.engine.sequence], "listings and deposits are not orders"
+    accepted = [s for s in range(1, house.engine.sequence + 1) if words.of(s)]
+    assert accepted == [house.engine.sequence], "listings and deposits are not orders"
 
     for same in (Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32)) for _ in range(2)):
         same.load(words.save())
@@ -90,10 +88,10 @@ def test_of_a_history_just_the_last_orders_are_kept_however_often_they_are_read(
     house = House()
     for i in range(9):
         place(house, house.maker, "sell", 5, 2_005 + i)
-    last = house.exchange.engine.sequence
+    last = house.engine.sequence
     brief = Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32), kept_max=4)
 
-    for i, batch in enumerate(house.exchange.history):
+    for i, batch in enumerate(house.history):
         brief.consume(batch)
         if i % reads == 0:
             brief.read()

@@ -75,6 +75,8 @@ def test_nonces_are_told_for_single_shots_withdrawals_and_lanes() -> None:
         with_lanes = (await up.http.get(f"{path}?lane={LANE_FIRST}&lane=65535")).json()
         assert [(row["lane"], row["nonce"]) for row in with_lanes["lanes"]] == [
             (LANE_FIRST, "1"),
+            (LANE_FIRST, "1"),
+            (65535, "1"),
             (65535, "1"),
         ]
         for wrong in ("lane=1", "lane=x", "&".join(["lane=40000"] * 65)):

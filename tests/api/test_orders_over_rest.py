@@ -69,7 +69,7 @@ def test_a_session_key_may_sign_for_its_account() -> None:
         key = Wallet(77, account=up.house.maker.address)
         refused = await up.place(key.order("sell", 10, 2_000))
         assert (refused.status_code, refused.json()["outcome"]) == (403, "UNKNOWN_KEY")
-        up.house.exchange.keys[key.address] = up.house.maker.address
+        up.house.grant(key)
         taken = await up.place(key.order("sell", 10, 2_000))
         assert taken.status_code == 201, taken.text
 
@@ -90,7 +90,7 @@ def test_a_bad_signature_shows_what_we_checked(signature: str) -> None:
                 body["signature"] = "0x" + "ff" * 64 + "1b"
             case "high s":
                 body["signature"] = good[:66] + "f" * 64 + good[-2:]
-        before = up.house.exchange.engine.state_hash()
+        before = up.house.engine.state_hash()
 
         answer = await up.place(body)
 
@@ -105,7 +105,7 @@ def test_a_bad_signature_shows_what_we_checked(signature: str) -> None:
         if signature == "other wallet":
             assert problem["recovered"] == "0x" + Wallet(99).address.hex()
         assert (problem["recovered"] is not None) == recoverable
-        assert up.house.exchange.engine.state_hash() == before, "nothing changed"
+        assert up.house.engine.state_hash() == before, "nothing changed"
 
     run(story)
 
@@ -238,7 +238,7 @@ def test_a_withdrawal_needs_the_wallet_itself() -> None:
     async def story(up: Served) -> None:
         owner = up.house.maker
         key = Wallet(77, account=owner.address)
-        up.house.exchange.keys[key.address] = owner.address
+        up.house.grant(key)
         refused = await up.http.post("/v1/withdrawals", json=key.withdrawal(10**8))
         assert (refused.status_code, refused.json()["outcome"]) == (401, "BAD_SIGNATURE")
         taken = await up.http.post("/v1/withdrawals", json=owner.withdrawal(10**8))

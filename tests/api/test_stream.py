@@ -72,7 +72,7 @@ def test_a_book_kept_from_snapshot_and_diffs_equals_the_engines_book() -> None:
                 assert (await up.place(order)).status_code == 201
             while book.u < up.house.market_data.event_index - 1:
                 book.apply(await hear(stream))
-            engine = up.house.exchange.engine
+            engine = up.house.engine
             assert sorted(book.sides["asks"].items()) == engine.depth(0, 1, 100)
             assert sorted(book.sides["bids"].items(), reverse=True) == engine.depth(0, 0, 100)
 
@@ -410,13 +410,13 @@ def test_closing_lets_answers_out_and_closes_with_1012() -> None:
     async def story(up: Served) -> None:
         body = up.house.maker.order("sell", 1, 2_000)
         async with up.stream() as stream:
-            up.house.exchange.pause.clear()  # The journal is slow.
+            up.house.gate.clear()  # The journal is slow.
             await stream.send(orjson.dumps({"op": "place", "id": 1, "order": body}).decode())
             await ask(stream, op="ping")
             stopping = asyncio.create_task(up.stop())
             while not up.app.state.lifecycle.draining:
                 await asyncio.sleep(0)
-            up.house.exchange.pause.set()
+            up.house.gate.set()
             answer, farewell = await hear(stream), await hear(stream)
             assert answer["result"]["resting_lots"] == 1
             assert farewell == {"event": "shutdown"}

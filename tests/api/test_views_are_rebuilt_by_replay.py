@@ -63,7 +63,7 @@ def test_views_do_not_depend_on_how_history_is_cut(
         if n in cancels:
             asyncio.run(house.exchange.cancel(wallet.address, order_id))
 
-    history, catalog = house.exchange.history, Catalog()
+    history, catalog = house.history, Catalog()
     state = house.settlement.trade_state
     data = MarketData(catalog, Channels(), state)
     users = UserStream(catalog, Channels(), house.exchange.balance, state)
@@ -80,7 +80,7 @@ def test_views_do_not_depend_on_how_history_is_cut(
     assert book_row(market, data.book(market), 50) == book_row(market, known.book(market), 50)
     assert data.tape(market).newest(50) == known.tape(market).newest(50)
     assert data.ticker(market, house.clock.ns) == known.ticker(market, house.clock.ns)
-    engine = house.exchange.engine
+    engine = house.engine
     resting = 0
     for wallet in (house.maker, house.taker):
         mine = users.open_orders(wallet.address)

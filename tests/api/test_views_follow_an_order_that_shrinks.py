@@ -35,16 +35,16 @@ def agree(house: House, side: Side, levels: list[tuple[int, int]]) -> None:
 
 def buy_from_oneself(house: House, lots: int) -> None:
     """Place a decrementing buy of the same account, with any signed order as its evidence."""
-    sell = house.exchange.history[-1]
+    sell = house.history[-1]
     row = sell.commands[0].copy()
     row["side"], row["flags"], row["amount"] = Side.BUY, DECREMENT, lots
-    house.exchange.commit(row, decode(sell.attachments[0]))
+    house.commit(row, decode(sell.attachments[0]))
 
 
 def test_an_amended_order_shrinks_in_both_views() -> None:
     house, order_id = house_with_a_sell()
 
-    house.exchange.commit(command(Kind.AMEND, account=0, order_id=order_id, amount=3))
+    house.commit(command(Kind.AMEND, account=0, order_id=order_id, amount=3))
 
     assert open_lots(house) == [3]
     agree(house, Side.SELL, [(2_005, 3)])
@@ -77,7 +77,7 @@ def test_the_owner_hears_what_was_removed_and_everybody_the_new_level() -> None:
         async with up.stream() as stream:
             await ask(stream, op="login", token=await up.token(house.maker))
             await ask(stream, op="subscribe", channel="orders")
-            house.exchange.commit(command(Kind.AMEND, account=0, order_id=order_id, amount=3))
+            house.commit(command(Kind.AMEND, account=0, order_id=order_id, amount=3))
             frame = await until(stream, "amended")
         assert (frame["removed_lots"], frame["order"]["lots_open"]) == (7, 3)
         assert frame["reason"] == "ACCEPTED"

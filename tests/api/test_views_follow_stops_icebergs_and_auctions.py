@@ -22,13 +22,13 @@ def place(house: House, who: Wallet, side: str, lots: int, ticks: int, **fields:
     terms = {"fee_cap_ppm": TAKER_FEE, "expiry_ns": FOREVER_NS} | fields
     row = command(
         Kind.PLACE,
-        account=house.exchange.open_account(who.address),
+        account=house.open_account(who.address),
         side=Side.BUY if side == "buy" else Side.SELL,
         amount=lots,
         price_ticks=ticks,
         **terms,
     )
-    return house.exchange.commit(row, evidence)
+    return house.commit(row, evidence)
 
 
 def books_agree(house: House) -> None:
@@ -44,7 +44,7 @@ def open_lots(house: House, who: Wallet) -> list[int]:
 
 
 def phase(house: House, phase: Phase) -> Receipt:
-    return house.exchange.commit(command(Kind.SET_PHASE, amount=phase))
+    return house.commit(command(Kind.SET_PHASE, amount=phase))
 
 
 def test_everybody_sees_a_part_of_an_iceberg_and_its_owner_all_of_it() -> None:
@@ -66,10 +66,10 @@ def test_an_iceberg_that_leaves_takes_away_what_was_in_sight() -> None:
     house = House()
     order_id = place(house, house.maker, "sell", 12, 2_005, flags=ICEBERG, order_id=5).order_id
 
-    house.exchange.commit(command(Kind.AMEND, account=0, order_id=order_id, amount=9))
+    house.commit(command(Kind.AMEND, account=0, order_id=order_id, amount=9))
     assert open_lots(house, house.maker) == [9]
     books_agree(house)
-    house.exchange.commit(command(Kind.CANCEL, account=0, order_id=order_id))
+    house.commit(command(Kind.CANCEL, account=0, order_id=order_id))
 
     assert open_lots(house, house.maker) == []
     books_agree(house)
@@ -97,9 +97,9 @@ def test_a_stop_that_waits_is_in_no_book_but_among_its_owners_orders() -> None:
     books_agree(house)
     assert told(house, stop)["resting_lots"] == 0
 
-    house.exchange.commit(command(Kind.AMEND, account=0, order_id=stop.order_id, amount=2))
+    house.commit(command(Kind.AMEND, account=0, order_id=stop.order_id, amount=2))
     assert open_lots(house, house.maker) == [2]
-    house.exchange.commit(command(Kind.CANCEL, account=0, order_id=stop.order_id))
+    house.commit(command(Kind.CANCEL, account=0, order_id=stop.order_id))
 
     assert open_lots(house, house.maker) == []
     books_agree(house)
@@ -110,7 +110,7 @@ def test_the_fills_of_a_stop_are_not_those_of_the_order_that_woke_it() -> None:
     place(house, house.maker, "sell", 1, 2_005)
     place(house, house.maker, "sell", 4, 2_006)
     other = Wallet(3)
-    house.exchange.deposit(other.address, bytes([0x22] * 20), 10**15)
+    house.deposit(other.address, bytes([0x22] * 20), 10**15)
     place(house, other, "buy", 9, 2_006, flags=STOP, order_id=2_005)
 
     answer = told(house, place(house, house.taker, "buy", 1, 2_005))
@@ -171,7 +171,7 @@ def test_a_dead_mans_switch_in_front_of_an_order_is_not_its_answer() -> None:
     house = House()
     place(house, house.maker, "sell", 5, 2_005)
     deadline_ns = house.clock.ns + 10
-    house.exchange.commit(command(Kind.CANCEL_AFTER, account=0, expiry_ns=deadline_ns))
+    house.commit(command(Kind.CANCEL_AFTER, account=0, expiry_ns=deadline_ns))
     house.clock.ns = deadline_ns
 
     refused = place(house, house.taker, "buy", 2, 2_005, expiry_ns=1)
@@ -197,7 +197,7 @@ def test_a_replacement_is_told_by_the_new_orders_id() -> None:
         expiry_ns=FOREVER_NS,
     )
 
-    receipt = house.exchange.commit(row, evidence)
+    receipt = house.commit(row, evidence)
 
     assert receipt.accepted and receipt.order_id not in (0, old.order_id)
     assert open_lots(house, house.maker) == [4]
@@ -207,7 +207,7 @@ def test_a_replacement_is_told_by_the_new_orders_id() -> None:
 def test_a_poisoned_command_was_not_accepted() -> None:
     house = House()
 
-    receipt = house.exchange.commit(command(Kind.POISON, account=1))
+    receipt = house.commit(command(Kind.POISON, account=1))
 
     assert receipt.outcome == Outcome.POISONED
 
@@ -219,7 +219,7 @@ def test_new_terms_begin_a_new_tape_and_leave_old_fills_as_they_were() -> None:
     before = house.user_stream.fills(house.maker.address, 9)
     row = set_terms(0, lot_pips=LOT_PIPS * 10, tick_pips=1, maker_fee_ppm=0, taker_fee_ppm=500)
 
-    house.exchange.commit(row)
+    house.commit(row)
 
     market = house.exchange.catalog.markets[0]
     assert (market.lot_pips, market.tick_pips, market.taker_fee_ppm) == (LOT_PIPS * 10, 1, 500)

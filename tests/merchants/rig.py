@@ -1,24 +1,27 @@
 """A whole road in one process, without a disk for the journal and without a chain.
 
 ``World`` is what survives a kill: the journal, the chain, the clock, the shop. ``House`` is one
-life of the server on it: the reference engine, the real admission, the real merchants' service on
-a real SQLite file. Both ports are the rig's own; everything that crosses them passes ``cross``,
-where a test may kill the house.
+life of the server on it: the exchange as it is assembled for the product over the reference engine
+and a journal in memory, the real merchants' service on a real SQLite file. The settlement port is
+the rig's own; what crosses it, the database or the journal passes ``cross``, where a test may kill
+the house.
 """
 
 import asyncio
 import random
 from collections import Counter
+from functools import partial
 
 import msgspec
 from sqlalchemy import event
 
-from engine.commands import Kind, batch_of, command, list_market
+from engine.commands import Kind, command, list_market
 from engine.events import EventKind
-from engine.log_entries import Committed
-from engine.receipt import Receipt
+from engine.journal import Journal
 from engine.reference import Engine
+from engine.sequencer.subscription import Subscription
 from engine.types import Limits, OrderFlag, Side
+from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, subscriptions_of
 from merchants.records.database import open_database
 from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
@@ -27,11 +30,12 @@ from merchants.service import Merchants
 from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import Answer, HttpEgress
-from settlement.orders.admission import EXPIRY_MAX_S, Admission
+from settlement.batches.sealer import EXIT_DELAY_S
+from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
 from settlement.orders.nonces import Refused
-from settlement.orders.session_keys import KeyBook
-from settlement.ports import Balance, TradeState, Transfer
+from settlement.orders.withdrawals import Withdrawals
+from settlement.ports import TradeState, Transfer
 from settlement.protocol.eip712 import (
     Domain,
     address_of_secret,
@@ -48,10 +52,15 @@ from settlement.protocol.evidence import (
     SignedOrder,
     TokenListing,
     TradeBusted,
+    decode,
     encode,
 )
+from tests.at_once import AtOnce
+from tests.journal.rig import MemoryStorage
 
 NS = 10**9
+LIMITS = Limits(tokens=4, markets=4, accounts=64, orders=4096)
+ROOM_STEP = 4096
 START_S = 1_800_000_000
 DOMAIN = Domain(31337, bytes([7]) * 20)
 TOKEN, USD = b"\xaa" * 20, b"\xbb" * 20
@@ -82,7 +91,8 @@ class World:
         self.prices = prices
         self.least_pips = least_pips
         self.now_ns = start_ns
-        self.frames = []  # (command row, attachment): the journal
+        self.storage = MemoryStorage()
+        self.frames = []  # (command row, attachment): what is in the journal
         self.kill_at = None
         self.crossings = 0
         self.dice = random.Random(7)
@@ -119,6 +129,16 @@ class World:
         if self.crossings == self.kill_at:
             raise Killed
 
+    def failed(self, error):
+        raise error
+
+    def consume(self, batch):
+        """Take one batch, ahead of everybody else: it is in the journal."""
+        self.frames += zip(batch.commands, batch.attachments, strict=True)
+        for evidence in map(decode, batch.attachments):
+            if isinstance(evidence, DepositEvidence):
+                self.journaled.add(evidence.tx_hash)
+
     def restart(self):
         """Begin a new life on what survives."""
         self.house = House(self)
@@ -152,24 +172,36 @@ class World:
 
 
 class House:
-    """One life of the server. It implements both ports and the egress."""
+    """One life of the server. It implements the settlement port and the egress."""
 
     def __init__(self, world):
         self.world = world
-        self.engine = Engine(Limits(tokens=4, markets=4, accounts=64, orders=4096))
-        self.catalog = Catalog()
-        self.keys = KeyBook()
+        world.frames.clear()
+        self.trading = assemble_trading(
+            LogSeams(world.storage, None, world.clock, world.failed),
+            Parts(
+                machine=Engine,
+                journal=partial(Journal, room_step=ROOM_STEP),
+                pipeline=partial(AtOnce, cross=world.cross),
+            ),
+            LIMITS,
+            Catalog(),
+            DOMAIN,
+            Withdrawals(
+                frozenset({DOMAIN.contract, VAULT}), {"TOKEN": 1, "USD": 1}, self, EXIT_DELAY_S
+            ),
+        )
+        self.catalog, self.keys, self.admission = self.trading[:3]
+        self.exchange, self.pipeline = self.trading.exchange, self.trading.pipeline
         self.unwatched = []  # addresses that merchants do not follow any more
-        self.domain = DOMAIN
         for grant in world.grants.values():
             self.keys.granted(grant)
-        self.admission = Admission(self.catalog, self.keys)
         self.database = open_database(world.directory / "merchants.sqlite")
         self._changes = {}
         event.listen(self.database, "commit", self._before_commit)
         self.merchants = Merchants(
             database=self.database,
-            exchange=self,
+            exchange=self.exchange,
             settlement=self,
             keyring=FileKeyring(world.directory / "keys"),
             egress=self,
@@ -179,8 +211,14 @@ class House:
             confirmations_required=CONFIRMATIONS,
             price_terms=world.prices,
         )
-        for sequence, (row, attachment) in enumerate(list(world.frames), 1):
-            self._show(sequence, row, attachment)
+        subscribe(self.pipeline, (Subscription("journal", world),))
+        subscribe(self.pipeline, subscriptions_of(self.trading, merchants=self.merchants))
+        for _ in self.pipeline.recover():
+            pass
+
+    @property
+    def engine(self):
+        return self.trading.sequencer.machine
 
     def _before_commit(self, connection):
         """A commit is a seam when it has something to write."""
@@ -192,23 +230,8 @@ class House:
     # -- the journal -------------------------------------------------------------------------
 
     def submit(self, row, attachment=None):
-        """Stamp, journal, apply, show: what the sequencer does."""
-        sequence = len(self.world.frames) + 1
-        row = row.copy()
-        row["sequence"], row["time_ns"] = sequence, self.world.now_ns
-        self.world.frames.append((row, encode(attachment)))
-        if isinstance(attachment, DepositEvidence):
-            self.world.journaled.add(attachment.tx_hash)
-        return self._show(sequence, row, encode(attachment))
-
-    def _show(self, sequence, row, attachment):
-        commands = batch_of([row])
-        batch = Committed(sequence, commands, [attachment], self.engine.apply(commands), [b""])
-        self.catalog.consume(batch)
-        self.admission.consume(batch)
-        self.merchants.prices.consume(batch)
-        self.merchants.consume(batch)
-        return batch.events
+        """Have one command carried out; return its events."""
+        return self.pipeline.carry_out(row, encode(attachment)).events
 
     def list_all(self):
         self.submit(command(Kind.LIST_TOKEN, token=0), TokenListing("TOKEN", TOKEN, 18, 10**10))
@@ -274,45 +297,9 @@ class House:
         number = self.catalog.account_number(address_of_secret(secret))
         self.submit(command(Kind.CANCEL, account=number, order_id=order_id))
 
-    # -- ExchangePort ------------------------------------------------------------------------
-
-    async def place(self, order):
-        self.world.cross()
-        first = self.admission.first(order.digest)
-        if first is not None:
-            return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id)
-        row = self.admission.admit(order, self.world.now_ns)
-        if isinstance(row, Refused):
-            return Receipt(row.outcome, detail=row.detail)
-        events = self.submit(row, order)
-        self.world.cross()
-        first = self.admission.first(order.digest)
-        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id, events)
-
-    def balance(self, account, token):
-        number = self.catalog.account_number(account)
-        if number is None:
-            return Balance(0, 0)
-        listed = self.catalog.token_by_address(token).number
-        return Balance(self.engine.available(number, listed), self.engine.held(number, listed))
-
-    def depth(self, market, side, levels):
-        return self.engine.depth(market.number, side, levels)
-
-    def least_withdrawal(self, token):
-        return 1
-
-    def is_lost(self, to):
-        return to in {bytes(20), DOMAIN.contract, VAULT, TOKEN, USD}
-
-    def key_notional_left(self, account, key):
-        return self.admission.key_notional_left(account, key)
-
-    def next_nonce(self, account):
-        return self.admission.next_nonce(account)
-
-    def now_ns(self):
-        return self.world.now_ns
+    def unpaid(self, account, token):
+        """Nobody follows withdrawals to the chain here: each is as good as paid."""
+        return
 
     # -- SettlementPort ----------------------------------------------------------------------
 
@@ -436,7 +423,7 @@ class House:
 
     def pips(self, address, token):
         """Return everything an account has."""
-        return sum(self.balance(address, token))
+        return sum(self.exchange.balance(address, token))
 
 
 def pips_of_decimal(text):

@@ -195,7 +195,7 @@ def test_no_sequence_of_free_orders_lowers_what_is_due_under_the_last_trades(ste
 
 def crosses(house, side, ticks):
     """Return whether an order would trade: then it is not free."""
-    other = house.depth(house.catalog.markets[0], Side(1 - side), 1)
+    other = house.exchange.depth(house.catalog.markets[0], Side(1 - side), 1)
     if not other:
         return False
     return ticks >= other[0][0] if side == Side.BUY else ticks <= other[0][0]
