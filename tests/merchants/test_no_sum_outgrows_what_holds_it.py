@@ -77,7 +77,7 @@ def test_found_a_shop_that_paid_itself_again_and_again_stopped_the_exchange(tmp_
         (booked,) = paid_straight(house, invoice, address, MUCH)
         assert booked["kind"] == EventKind.DEPOSITED
         house.tick()
-        left = house.balance(MERCHANT, address).available
+        left = house.exchange.balance(MERCHANT, address).available
         assert withdraw(house, MERCHANT, address, left)[0]["kind"] == EventKind.WITHDRAWN
     document = house.merchants.invoice(invoice.id)
     assert (document.status, document.exception) == ("settled", "paid_over")
@@ -263,7 +263,7 @@ class Life:
     def withdraw(self, token):
         house = self.world.house
         for account in (MERCHANT, *map(address_of_secret, WHALES)):
-            available = house.balance(account, token).available
+            available = house.exchange.balance(account, token).available
             if available:
                 withdraw(house, account, token, available)
 
