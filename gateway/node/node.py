@@ -395,7 +395,7 @@ class Stack:
             unbooked=self.unbooked,
             payments=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(self.desk, self.market_data, self.user_stream),
+            listeners=(self.desk, self.market_data, self.user_stream, self.merchants),
         )
 
     @property

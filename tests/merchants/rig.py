@@ -70,6 +70,10 @@ VAULT = b"\xdd" * 20
 CONFIRMATIONS = 3
 
 
+TRADES_MAX = 2**40
+"""More trades than there will be."""
+
+
 class Killed(BaseException):
     """The process is gone. Not an Exception: nothing in the product may catch it."""
 
@@ -149,6 +153,7 @@ class World:
         """Let all trades be this far on their way to the chain, but for those that are busted."""
         busted = {trade for trade, said in self.trade_words.items() if said == "busted"}
         self.trade_words = {None: word, **dict.fromkeys(busted, "busted")}
+        self.house.merchants.settlement_changed(1, TRADES_MAX, self.house.trade_state(TRADES_MAX))
 
 
 class House:
@@ -159,6 +164,9 @@ class House:
         self.engine = Engine(Limits(tokens=4, markets=4, accounts=64, orders=4096))
         self.catalog = Catalog()
         self.keys = KeyBook()
+        self.unread = []  # What merchants have not read of the log yet.
+        self.reads_late = False
+        self.asked = 0  # How many times settlement was asked for a trade.
         self.unwatched = []  # addresses that merchants do not follow any more
         self.domain = DOMAIN
         for grant in world.grants.values():
@@ -207,8 +215,16 @@ class House:
         self.catalog.consume(batch)
         self.admission.consume(batch)
         self.merchants.prices.consume(batch)
-        self.merchants.consume(batch)
+        self.unread.append(batch)
+        if not self.reads_late:
+            self.read()
         return batch.events
+
+    def read(self):
+        """Let merchants read what is in the log: they are not waited for by who is answered."""
+        for batch in self.unread:
+            self.merchants.consume(batch)
+        self.unread.clear()
 
     def list_all(self):
         self.submit(command(Kind.LIST_TOKEN, token=0), TokenListing("TOKEN", TOKEN, 18, 10**10))
@@ -317,6 +333,7 @@ class House:
     # -- SettlementPort ----------------------------------------------------------------------
 
     def trade_state(self, trade_id):
+        self.asked += 1
         words = self.world.trade_words
         word = words.get(trade_id, words.get(None, "matched"))
         if word in ("matched", "busted"):

@@ -218,7 +218,7 @@ class House:
             unbooked=self.unbooked,
             payments=self.merchants,
             reconciliation=self.reconciliation,
-            listeners=(self.desk,),
+            listeners=(self.desk, self.merchants),
         )
 
     @property
