@@ -478,6 +478,8 @@ class Submitter:
         assert action.nonce is not None
         now = self._now_ns()
         for other_id, tx_hash in self._outbox.others_at(action.nonce, action.id):
+            if self._outbox.action(other_id).state in (ActionState.MINED, ActionState.FINAL):
+                continue
             receipt = self._chain.receipt(tx_hash)
             if receipt is not None and receipt.succeeded:
                 self._outbox.mined(other_id, receipt, now)
