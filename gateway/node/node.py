@@ -316,7 +316,7 @@ class Stack:
         self.reconciler = Reconciler(
             self.chain,
             self.outbox,
-            self.settler.sealer,
+            self.settler.queue,
             self.settler.returns,
             self.catalog,
             deployment,
@@ -348,7 +348,7 @@ class Stack:
         self.snapshotter = Snapshotter(
             sequencer,
             self.pipeline,
-            self.settler.sealer.quiet,
+            self.settler.queue.quiet,
             directory,
             Engine,
             self.now_ns,

@@ -20,7 +20,7 @@ class SettlementDesk:
 
     def trade_state(self, trade_id: int) -> TradeState:
         """See ``SettlementPort``; from memory, for anybody may ask for hundreds of trades."""
-        if self._settler.sealer.is_busted(trade_id):
+        if self._settler.queue.is_busted(trade_id):
             return BUSTED
         return self._states.of(trade_id)
 

@@ -190,7 +190,7 @@ class House:
         reconciler = Reconciler(
             node,
             self.outbox,
-            self.settler.sealer,
+            self.settler.queue,
             self.settler.returns,
             self.catalog,
             deployment,
