@@ -1,9 +1,9 @@
 """What can the merchants' side be asked for, and what makes it move?
 
-Four things happen to it: shops call it, the chain watcher reports transfers, the journal's
-batches arrive (``consume``), and a loop calls ``step``. Each changes the rows in one transaction;
-the journal's cursor is part of it. Whatever moment the process dies at, the next start finds in
-the rows what is still to be done.
+Five things happen to it: shops call it, the chain watcher reports transfers and the settler how far
+trades are, the journal's batches arrive (``consume``), and a loop calls ``step``. Each changes the
+rows in one transaction; the journal's cursor is part of it. Whatever moment the process dies at,
+the next start finds in the rows what is still to be done.
 """
 
 import asyncio
@@ -52,7 +52,8 @@ from merchants.stores.stores import Accounts, StoreCreated, StoreRequest
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.audit.proofs import TradeReceipt
-from settlement.ports import ExchangePort, SettlementPort, Transfer
+from settlement.orders.busts import busted_by
+from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
 
 ROWS_MAX: Final = 100
@@ -358,6 +359,12 @@ class Merchants:
         with transaction(self._database) as session:
             return self.invoices.payment_orphaned(session, tx_hash, log_index, self._clock())
 
+    def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
+        """See ``SettlementListener``. Of a trade that was not read yet its state is asked when it
+        is, so news that came early is not lost."""
+        with transaction(self._database) as session:
+            self.conversions.settlement_changed(session, first_trade, last_trade, reached)
+
     def consume(self, batch: Committed) -> None:
         """Take what concerns invoices and conversions out of a batch.
 
@@ -372,15 +379,19 @@ class Merchants:
                 for frame in frames:
                     if frame.command["kind"] == Kind.DEPOSIT:
                         self._take_deposit(session, frame)
+                    elif frame.command["kind"] == Kind.BUST:
+                        bust = busted_by(frame)
+                        if bust is not None:
+                            self.conversions.take_bust(session, bust.trade_id)
                     else:
                         self.conversions.take_placed(session, frame)
                 session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence
         self._cursor = batch.last_sequence
 
     def _frames_for_us(self, batch: Committed) -> list[LogEntry]:
-        """Return deposits and those orders that may be ours, past the cursor."""
+        """Return deposits, busts and those orders that may be ours, past the cursor."""
         rows = batch.commands
-        wanted = rows["kind"] == Kind.DEPOSIT
+        wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
         waiting = self.conversions.waiting_accounts()
         if waiting:
             placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)

@@ -70,6 +70,20 @@ class Transfer(NamedTuple):
     confirmations: int
 
 
+class SettlementListener(Protocol):
+    """Somebody who is told how far trades are, from when commands are taken.
+
+    What was before a start is not told again: read it then (``SettlementPort.trade_state``).
+    """
+
+    def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
+        """The trades from ``first_trade`` to ``last_trade`` are that far now, or back there.
+
+        Not those among them that were busted. The news may come before the listener has read of
+        these trades in the log. ``batch`` is named in a ``matched`` too: it was given up.
+        """
+
+
 class PaymentListener(Protocol):
     """Somebody whom transfers to watched addresses pay."""
 

@@ -9,14 +9,23 @@ from typing import Final, NamedTuple
 from engine.log_entries import CheckpointedConsumer
 from settlement.audit.proofs import TradeReceipt, receipts_of
 from settlement.batches.encode import Bust
-from settlement.batches.sealer import WITHDRAWAL_GAS, Sealer, Sealing
+from settlement.batches.sealer import WITHDRAWAL_GAS, Sealed, Sealer, Sealing, Unsealable
+from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.chain.signer import Signer
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState, BatchState, Call, Change
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.submitter import REORG_BLOCKS_MAX, Halt, Policy, Submitter
+from settlement.outbox.submitter import (
+    REORG_BLOCKS_MAX,
+    BatchRefused,
+    Halt,
+    Policy,
+    Progress,
+    Rejected,
+    Submitter,
+)
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
 from settlement.ports import TradeState
@@ -24,7 +33,7 @@ from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
 from settlement.protocol.eip712 import Domain, KeyGrant, keccak256
 from settlement.repair.culprits import Quarantine
-from settlement.repair.repair import Repair
+from settlement.repair.repair import Rejection, Repair
 from settlement.repair.reversals import LatePayment, Return, Returns
 
 SWEEP_GAS: Final = 400_000
@@ -89,15 +98,21 @@ class Settler:
     def __init__(
         self,
         outbox: Outbox,
+        queue: TradeQueue,
         sealer: Sealer,
         submitter: Submitter,
         repair: Repair,
         returns: Returns,
         contracts: Contracts,
+        patience_ns: int,
         now_ns: Callable[[], int],
     ) -> None:
+        """``patience_ns`` is how long a trade waits at most for gas to become cheaper."""
         self._outbox = outbox
+        self.queue = queue
         self.sealer = sealer
+        self._patience_ns = patience_ns
+        self._is_dear = False
         self._submitter = submitter
         self._contracts = contracts
         self._now_ns = now_ns
@@ -107,7 +122,7 @@ class Settler:
     @property
     def consumers(self) -> tuple[CheckpointedConsumer, ...]:
         """Return who has to follow the journal."""
-        return self.sealer, self.returns
+        return self.queue, self.returns
 
     @property
     def halted(self) -> Halt | None:
@@ -117,31 +132,57 @@ class Settler:
     @property
     def troubles(self) -> list[Trouble]:
         """Return what keeps settlement waiting for now, and goes by itself with its cause."""
-        sealing = self.sealer.too_large, self.sealer.ahead(self._now_ns())
-        return [*self._submitter.troubles, *(one for one in sealing if one is not None)]
+        return [*self._submitter.troubles, *self.sealer.troubles(self._now_ns())]
 
     def step(self) -> bool:
         """Seal what is due and move everything that can move; return whether anything did.
 
-        Raises ``ChainUnavailableError``, at the end: what could not be sealed because a withdrawal
-        could not be tried keeps nothing from being sent that is sealed already.
+        The one place that decides: what the parts return says what is next. Raises
+        ``ChainUnavailableError``, at the end: what could not be sealed because a withdrawal could
+        not be tried keeps nothing from being sent that is sealed already.
         """
-        self.sealer.gas_ceiling = self._submitter.gas_ceiling
-        self.sealer.firm_block = self._submitter.newest - REORG_BLOCKS_MAX
-        # While gas is dear trades gather: a large batch costs less a trade than many small ones.
-        age_ns = self._submitter.policy.patience_ns // 2 if self._submitter.is_dear else None
-        is_sealed, unsealed = False, None
-        try:
-            if self._submitter.halted is None:
-                is_sealed = self.sealer.seal_due(self._now_ns(), age_ns)
-        except ChainUnavailableError as error:
-            unsealed = error
-        moved = self._submitter.step() or is_sealed
+        sealed, unsealed = self._seal()
+        sent = self._submitter.step()
         self.returns.look()
-        moved = self.repair.step() or moved
+        moved = bool(sealed)
+        match sent:
+            case Progress():
+                self._is_dear = sent.is_dear
+                self.repair.bust(sealed.busts if isinstance(sealed, Unsealable) else [])
+                moved = sent.moved or moved
+            case Rejected():
+                moved = self._take_apart(sent.batch) or sent.moved or moved
         if unsealed is not None:
             raise unsealed
         return moved
+
+    def _seal(self) -> tuple[Sealed | Unsealable, ChainUnavailableError | None]:
+        self._tell_sealer()
+        # While gas is dear trades gather: a large batch costs less a trade than many small ones.
+        age_ns = self._patience_ns // 2 if self._is_dear else None
+        if self._submitter.halted is not None:
+            return Sealed(0), None
+        try:
+            return self.sealer.seal_due(self._now_ns(), age_ns), None
+        except ChainUnavailableError as error:
+            return Sealed(0), error
+
+    def _take_apart(self, batch: BatchRefused) -> bool:
+        """Begin anew behind a batch that is refused, once it can land no more; return whether that
+        was done."""
+        if not self._submitter.is_refusal_final():
+            return False
+        found = self._outbox.batch(batch.number)
+        assert found is not None, "it was refused, so it was sealed"
+        is_too_large = self._submitter.is_too_large(found.action_id)
+        done = self.repair.take_apart(Rejection(batch, is_too_large, self._submitter.newest))
+        if done:
+            self._submitter.resume()
+        return done
+
+    def _tell_sealer(self) -> None:
+        newest = self._submitter.newest
+        self.sealer.chain_allows(self._submitter.gas_ceiling, newest - REORG_BLOCKS_MAX)
 
     def busts_due(self) -> list[Bust]:
         """Return trades to bust now by a command, the newest first."""
@@ -157,12 +198,12 @@ class Settler:
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
-        self.sealer.gas_ceiling = self._submitter.gas_ceiling
-        return self.sealer.seal(self._now_ns())
+        self._tell_sealer()
+        return bool(self.sealer.seal(self._now_ns()))
 
     def trade_state(self, trade_id: int) -> TradeState:
         """See ``SettlementPort``."""
-        if self.sealer.is_busted(trade_id):
+        if self.queue.is_busted(trade_id):
             return BUSTED
         found = self.batch_of_trade(trade_id)
         if found is None:
@@ -200,7 +241,7 @@ class Settler:
 
     def figures(self) -> Figures:
         """Return how settlement is, for metrics."""
-        trades, _ = self.sealer.unsettled()
+        trades, _ = self.queue.unsettled()
         lag_ns = self._now_ns() - trades[0].time_ns if trades else 0
         counts, gas_used = self._outbox.totals()
         return Figures(
@@ -279,14 +320,17 @@ def open_settler(
         newest=lambda: submitter.newest,
         now_ns=now_ns,
     )
-    sealer = Sealer(outbox, catalog, deployment.domain, signer, sealing, returns)
+    queue = TradeQueue(outbox, catalog)
+    sealer = Sealer(outbox, queue, catalog, deployment.domain, signer, sealing, returns)
     quarantine = Quarantine(chain, exchange, signer.address, catalog)
     return Settler(
         outbox,
+        queue,
         sealer,
         submitter,
-        Repair(outbox, sealer, submitter, quarantine, now_ns),
+        Repair(outbox, sealer, queue, quarantine, policy.pause_lasts_ns, now_ns),
         returns,
         contracts_of(deployment),
+        policy.patience_ns,
         now_ns,
     )

@@ -20,7 +20,7 @@ from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
 from settlement.orders.session_keys import KeyBook
 from settlement.outbox.actions import ActionKind, Change
-from settlement.ports import PaymentListener, Transfer
+from settlement.ports import PaymentListener, SettlementListener, TradeState, Transfer
 from settlement.protocol.evidence import DepositEvidence, ExitEvidence
 from settlement.settler import STATE_NAMES, Settler
 from settlement.watching.deposits import DepositBook, Money, Ranked, ranked
@@ -52,20 +52,6 @@ class _Told(NamedTuple):
     confirmed: bool
     says: Transferred | None
     """Without its place in the block; None when it was told before this start."""
-
-
-class SettlementListener(Protocol):
-    """Somebody who shows how far trades are."""
-
-    def settlement_changed(
-        self,
-        first_trade: int,
-        last_trade: int,
-        state: str,
-        batch: int | None,
-        tx_hash: bytes | None,
-    ) -> None:
-        """A range of trades has come further."""
 
 
 class FinalBlocks(Protocol):
@@ -402,11 +388,10 @@ class ChainLoop:
 
     def _tell_batch(self, change: Change) -> None:
         found = self._settler.batch_of_action(change.action_id)
-        state, number = STATE_NAMES[change.state], found.batch.number
+        batch = found.batch
+        reached = TradeState(STATE_NAMES[change.state], batch.number, found.tx_hash)
         for listener in self._listeners:
-            listener.settlement_changed(
-                found.batch.first_trade, found.batch.last_trade, state, number, found.tx_hash
-            )
+            listener.settlement_changed(batch.first_trade, batch.last_trade, reached)
 
 
 def _evidence(at: LogId) -> ExitEvidence:

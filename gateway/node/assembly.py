@@ -165,6 +165,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         reconciler=reconciler,
     )
     subscribe(trading.pipeline, subscriptions)
+    shown = () if views is None else (views.market_data, views.user_stream)
     chain_loop = ChainLoop(
         settler=settler,
         watcher=watcher,
@@ -176,7 +177,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         payments=merchants,
         reconciliation=reconciliation,
         # The desk hears first: the others ask it.
-        listeners=(desk,) if views is None else (desk, views.market_data, views.user_stream),
+        listeners=(desk, *shown, merchants),
     )
     return Assembly(
         *trading,
@@ -324,7 +325,7 @@ def _reconciler(seams: Seams, settler: Settler, trading: Trading, unbooked: Unbo
     return Reconciler(
         seams.chain,
         seams.outbox,
-        settler.sealer,
+        settler.queue,
         settler.returns,
         trading.catalog,
         seams.deployment,

@@ -223,7 +223,7 @@ class Stack:
         self.snapshotter = Snapshotter(
             parts.sequencer,
             parts.pipeline,
-            parts.settler.sealer.quiet,
+            parts.settler.queue.quiet,
             self.settings.directory / "snapshots",
             Engine,
             self.now_ns,

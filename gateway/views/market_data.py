@@ -397,17 +397,9 @@ class MarketData:
             if self._channels.heard(channel):
                 self._channels.publish(channel, NewTrades(market, fresh))
 
-    def settlement_changed(
-        self,
-        first_trade: int,
-        last_trade: int,
-        state: str,
-        batch: int | None,
-        tx_hash: bytes | None,
-    ) -> None:
+    def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """Tell every trades channel that a range of trades has come further, and which of them
         were undone and have not."""
-        reached = TradeState(state, batch, tx_hash)
         for market in self._catalog.markets:
             channel = f"trades:{market.symbol}"
             if self._channels.heard(channel):

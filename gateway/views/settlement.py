@@ -20,7 +20,7 @@ class SettlementDesk:
 
     def trade_state(self, trade_id: int) -> TradeState:
         """See ``SettlementPort``; from memory, for anybody may ask for hundreds of trades."""
-        if self._settler.sealer.is_busted(trade_id):
+        if self._settler.queue.is_busted(trade_id):
             return BUSTED
         return self._states.of(trade_id)
 
@@ -28,17 +28,11 @@ class SettlementDesk:
         """Return up to ``limit`` batches, newest first."""
         return self._states.newest(limit)
 
-    def settlement_changed(
-        self,
-        first_trade: int,
-        last_trade: int,
-        state: str,
-        batch: int | None,
-        tx_hash: bytes | None,
-    ) -> None:
+    def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """See ``SettlementListener``; it has to hear before whoever asks it."""
-        assert batch is not None, "every batch has a number"
-        self._states.changed(BatchView(batch, state, first_trade, last_trade, tx_hash))
+        state, number, tx_hash = reached
+        assert number is not None, "every batch has a number"
+        self._states.changed(BatchView(number, state, first_trade, last_trade, tx_hash))
 
     def _older(self, trade_id: int) -> BatchView | None:
         found = self._settler.batch_of_trade(trade_id)

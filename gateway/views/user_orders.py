@@ -429,22 +429,14 @@ class UserStream:
 
     # Settlement
 
-    def settlement_changed(
-        self,
-        first_trade: int,
-        last_trade: int,
-        state: str,
-        batch: int | None,
-        tx_hash: bytes | None,
-    ) -> None:
+    def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """Tell the owners of a range of trades that they have come further."""
         mine: dict[int, list[int]] = {}
         for trade_id in range(first_trade, last_trade + 1):
             for account in sorted(set(self._owners.get(trade_id, ()))):
                 mine.setdefault(account, []).append(trade_id)
-            if state == "final":
+            if reached.state == "final":
                 self._owners.pop(trade_id, None)
-        reached = TradeState(state, batch, tx_hash)
         for account, trades in mine.items():
             self._publish(account, OwnSettled(trades, reached))
 

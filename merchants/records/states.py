@@ -108,7 +108,8 @@ CONVERSION_EDGES: Final[Edges[ConversionState]] = {
     # Back to PENDING when a trade of it is busted: what it sold is to be sold again.
     ConversionState.FILLED: frozenset({ConversionState.BATCHED, ConversionState.PENDING}),
     ConversionState.BATCHED: frozenset({ConversionState.FINAL, ConversionState.PENDING}),
-    ConversionState.FINAL: frozenset(),
+    # A reorganisation may take back what was final, and what it took back may be busted then.
+    ConversionState.FINAL: frozenset({ConversionState.BATCHED, ConversionState.PENDING}),
     ConversionState.HELD: frozenset(),
 }
 

@@ -6,11 +6,12 @@ and its fate is read from the journal alone, so a restart sends the same digest 
 that it was carried out; it can never sell twice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from engine.events import EventKind
@@ -28,7 +29,7 @@ from merchants.stores.keyring import Keyring
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market
-from settlement.ports import ExchangePort, SettlementPort
+from settlement.ports import ExchangePort, SettlementPort, TradeState
 from settlement.protocol.eip712 import order_digest, sign
 from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode, evidence_of
 
@@ -40,6 +41,9 @@ ORDER_LIFETIME_S: Final = 60
 
 NOTIONAL_MAX: Final = MONEY_MAX // 2
 """No order may be worth more quote pips: the engine's bound."""
+
+ADVANCED_MAX: Final = 100
+"""Most conversions that are read at once to be moved on."""
 
 _PROGRESS: Final = ("matched", "batched", "submitted", "mined", "final")
 _BUSTED: Final = "busted"
@@ -64,7 +68,10 @@ class Conversions:
         self._prices = prices
         self._keyring = keyring
         self._clock = clock
-        self._followed = ""  # Where the last round of follow_due ended; "" starts from the front.
+        self._asked: str | None = ""
+        """Up to which conversion settlement was asked since this start; None when all are known."""
+        self._to_advance: dict[str, None] = {}
+        """Conversions of which fills have come further, in order."""
         with transaction(database) as session:
             unresolved = select(Order.wallet).where(Order.outcome.is_(None))
             self._wallets_waiting = set(session.scalars(unresolved))
@@ -258,6 +265,7 @@ class Conversions:
                 continue  # A stop that our order woke.
             if event["kind"] == EventKind.TRADE:
                 lots, ticks = int(event["amount"]), int(event["price_ticks"])
+                state, number, tx_hash = self._now(int(event["trade_id"]))
                 assert ticks >= order.limit_ticks, "nothing is sold under the limit"
                 conversion.lots_filled += lots
                 conversion.fills.append(
@@ -267,7 +275,9 @@ class Conversions:
                         price_ticks=ticks,
                         proceeds_pips=market.quote_pips(lots, ticks),
                         fee_pips=int(event["fee_pips"]),
-                        state=_PROGRESS[0],
+                        state=state,
+                        batch=number,
+                        tx_hash=tx_hash,
                     )
                 )
             elif event["kind"] in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
@@ -281,6 +291,15 @@ class Conversions:
             self._go_on(conversion, Outcome.FILLS_EXHAUSTED)
         else:
             self._try_again(session, conversion, last_word)
+        self._to_advance[conversion.id] = None
+
+    def _now(self, trade_id: int) -> TradeState:
+        """Return how far a trade is that we read of just now: we may have been told before.
+
+        That it was busted the log says further on.
+        """
+        now = self._settlement.trade_state(trade_id)
+        return TradeState(_PROGRESS[0]) if now.state == _BUSTED else now
 
     def _resolve(self, session: Session, order: Order, outcome: Outcome, sequence: int) -> None:
         order.outcome = outcome
@@ -304,6 +323,7 @@ class Conversions:
         is_hopeless = outcome is Outcome.BELOW_LEAST_NOTIONAL
         if is_hopeless or conversion.attempts > len(RETRY_DELAYS_S):
             self._become(session, conversion, ConversionState.HELD)
+            self._to_advance[conversion.id] = None
             return
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
         delay_s = RETRY_DELAYS_S[conversion.attempts - 1]
@@ -311,66 +331,120 @@ class Conversions:
         if is_news:
             self._record(session, conversion, EventType.CONVERSION_WAITING)
 
+    def settlement_changed(
+        self, session: Session, first_trade: int, last_trade: int, reached: TradeState
+    ) -> None:
+        """Bring the fills of a range of trades up to date; their conversions follow in turns."""
+        if reached.state == _PROGRESS[0]:
+            reached = TradeState(reached.state)  # In a batch that was given up it is in none.
+        state, batch, tx_hash = reached
+        moved_on = session.scalars(
+            update(Fill)
+            .where(Fill.trade_id.between(first_trade, last_trade))
+            .values(state=state, batch=batch, tx_hash=tx_hash)
+            .returning(Fill.conversion_id)
+        )
+        self._to_advance.update(dict.fromkeys(sorted(set(moved_on))))
+
     def follow_due(self, session: Session, turn: Turn) -> None:
-        """Ask how far the fills are and move their conversions on, some conversions a call."""
-        waiting = (
+        """Move conversions on whose fills have come further, some a call.
+
+        What came before this start was told to nobody here: the first calls ask.
+        """
+        if self._asked is not None:
+            self._catch_up(session, turn, self._asked)
+            return
+        due = select(Conversion).where(
+            Conversion.id.in_(tuple(islice(self._to_advance, ADVANCED_MAX)))
+        )
+        for conversion in turn.rows(session, due) if self._to_advance else ():
+            self._advance(session, conversion)
+            del self._to_advance[conversion.id]
+
+    def _catch_up(self, session: Session, turn: Turn, asked: str) -> None:
+        if not asked:
+            self._ask_final(session)
+        following = (
             select(Conversion)
-            .where(Conversion.following, Conversion.lots_filled > 0, Conversion.id > self._followed)
+            .where(Conversion.following, Conversion.id > asked)
             .order_by(Conversion.id)
         )
-        for conversion in turn.rows(session, waiting):
-            self._followed = conversion.id
-            reached = [self._follow(fill) for fill in conversion.fills]
-            if self._undo_busted(session, conversion):
-                continue
-            slowest = min(reached)
-            if conversion.state is ConversionState.FILLED and slowest >= _PROGRESS.index("batched"):
-                self._become(session, conversion, ConversionState.BATCHED)
-            if slowest < _PROGRESS.index("final"):
-                continue
-            if conversion.state is ConversionState.BATCHED:
-                self._become(session, conversion, ConversionState.FINAL)
-            conversion.following = conversion.state in (
-                ConversionState.PENDING,
-                ConversionState.EXECUTING,
-            )
+        for conversion in turn.rows(session, following):
+            self._asked = conversion.id
+            self._ask(session, conversion, conversion.fills)
+            self._advance(session, conversion)
         if turn.is_whole:
-            self._followed = ""  # The next one begins in front.
+            self._asked = None
 
-    def _follow(self, fill: Fill) -> int:
-        """Bring one fill up to date; return how far it is as an index of the progress words."""
-        if fill.state != _PROGRESS[-1]:
-            now = self._settlement.trade_state(fill.trade_id)
-            fill.state, fill.batch, fill.tx_hash = now
-        return 0 if fill.state == _BUSTED else _PROGRESS.index(fill.state)
+    def _ask_final(self, session: Session) -> None:
+        """Ask how far those are that were final: we may have died before we were told that they are
+        not any more. Batches become final in their order, so all before one that is are too."""
+        newest_first = (
+            select(Fill).where(Fill.state == _PROGRESS[-1]).order_by(Fill.trade_id.desc()).limit(1)
+        )
+        while (fill := session.scalar(newest_first)) is not None:
+            conversion = session.get_one(Conversion, fill.conversion_id)
+            self._ask(session, conversion, [fill])
+            if fill.state == _PROGRESS[-1]:
+                return
+            self._advance(session, conversion)
+            session.flush()
 
-    def _undo_busted(self, session: Session, conversion: Conversion) -> bool:
-        """Take back fills that the chain would not have, and say so; return whether there were any.
+    def _ask(self, session: Session, conversion: Conversion, fills: Sequence[Fill]) -> None:
+        """Bring fills up to date with what settlement says now."""
+        for fill in fills:
+            fill.state, fill.batch, fill.tx_hash = self._settlement.trade_state(fill.trade_id)
+        busted = [fill for fill in fills if fill.state == _BUSTED]
+        if busted:
+            self._undo(session, conversion, busted)
+
+    def _advance(self, session: Session, conversion: Conversion) -> None:
+        """Let a conversion be as far as the slowest of its fills."""
+        final = _PROGRESS.index("final")
+        slowest = min((_PROGRESS.index(fill.state) for fill in conversion.fills), default=final)
+        if conversion.state is ConversionState.FINAL and slowest < final:
+            # A reorganisation took back what was final; it will be again.
+            self._become(session, conversion, ConversionState.BATCHED)
+        if conversion.state is ConversionState.FILLED and slowest >= _PROGRESS.index("batched"):
+            self._become(session, conversion, ConversionState.BATCHED)
+        if conversion.state is ConversionState.BATCHED and slowest == final:
+            self._become(session, conversion, ConversionState.FINAL)
+        conversion.following = slowest < final or conversion.state in (
+            ConversionState.PENDING,
+            ConversionState.EXECUTING,
+        )
+
+    def take_bust(self, session: Session, trade_id: int) -> None:
+        """A trade was undone in the ledger; ignore it if it is not ours."""
+        fill = session.get(Fill, trade_id)
+        if fill is not None:
+            conversion = session.get_one(Conversion, fill.conversion_id)
+            self._undo(session, conversion, [fill])
+            self._advance(session, conversion)
+
+    def _undo(self, session: Session, conversion: Conversion, busted: Sequence[Fill]) -> None:
+        """Take back fills that the chain would not have, and say so.
 
         What was to be sold is sold again. What was given up already is held, now with more of it.
         """
-        busted = [fill for fill in conversion.fills if fill.state == _BUSTED]
         for fill in busted:
             conversion.lots_filled -= fill.lots
             conversion.fills.remove(fill)
             session.delete(fill)
-        if not busted:
-            return False
         conversion.reason = "TRADE_BUSTED"
-        if conversion.state in (ConversionState.FILLED, ConversionState.BATCHED):
+        if conversion.state in (
+            ConversionState.FILLED,
+            ConversionState.BATCHED,
+            ConversionState.FINAL,
+        ):
             conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
             conversion.next_attempt_ns = self._clock()
-        if conversion.state is ConversionState.HELD and conversion.lots_filled == 0:
-            conversion.following = False
         self._record(session, conversion, EventType.CONVERSION_BUSTED)
-        return True
 
     def _become(self, session: Session, conversion: Conversion, state: ConversionState) -> None:
         conversion.state = moved(CONVERSION_EDGES, conversion.state, state)
         if state is ConversionState.FILLED:
             conversion.reason = ""
-        if state is ConversionState.HELD and conversion.lots_filled == 0:
-            conversion.following = False
         self._record(session, conversion, _EVENT_OF[state])
 
     def _record(self, session: Session, conversion: Conversion, kind: EventType) -> None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 from engine.log_entries import Committed
 from settlement.batches.encode import FIRST_BATCH, SettledTrade, signed_fee_pips
-from settlement.batches.sealer import Sealer
+from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.orders.catalog import Catalog, Token
@@ -93,7 +93,7 @@ class Reconciler:
         self,
         chain: Chain,
         outbox: Outbox,
-        sealer: Sealer,
+        queue: TradeQueue,
         returns: Returns,
         catalog: Catalog,
         deployment: Deployment,
@@ -102,7 +102,7 @@ class Reconciler:
     ) -> None:
         self._chain = chain
         self._outbox = outbox
-        self._sealer = sealer
+        self._queue = queue
         self._returns = returns
         self._catalog = catalog
         self._deployment = deployment
@@ -129,7 +129,7 @@ class Reconciler:
         """Return the ledger as it is now, for some accounts. On the thread that owns the engine,
         when everything confirmed is booked."""
         ledger, tokens = self._ledger(), list(self._catalog.tokens)
-        trades, payouts = self._sealer.kept()
+        trades, payouts = self._queue.kept()
         balances = {
             (self._catalog.address_of(number), token.address): ledger.available(
                 number, token.number
@@ -149,7 +149,7 @@ class Reconciler:
             {token.address: ledger.fees(token.number) for token in tokens},
             {token.address: ledger.supply(token.number) for token in tokens},
             trades,
-            self._sealer.forgotten,
+            self._queue.forgotten,
             queued,
             {t.symbol: ledger.owed(t.number) for t in tokens if ledger.owed(t.number)},
             self._unbooked(),

@@ -6,136 +6,82 @@ will demand is demanded here, before the order gets a sequence. What only the le
 (balance, fee cap, capacity) is left to the engine.
 """
 
-import heapq
-from collections import OrderedDict
 from collections.abc import Callable
-from copy import deepcopy
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
 
 from engine.commands import Kind, command
-from engine.events import EVENT, EventKind, Events
-from engine.log_entries import Committed, LogEntry
+from engine.events import EventKind, Events
+from engine.log_entries import Committed
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
-from settlement.orders.nonces import NS, Before, Lane, Nonces, Refused, Spent, lane_of
+from settlement.orders.first_answers import ANSWERS_MAX, ClientIds, First, FirstAnswers
+from settlement.orders.key_budgets import Key, KeyBudgets, lots_open
+from settlement.orders.nonces import NS, Lane, Nonces, Refused, Spent, lane_of
+from settlement.orders.promises import Promises, Undo
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL, KeyBook
+from settlement.orders.standing import Saved, Standing, StandingOrders
 from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal, evidence_of
 
 EXPIRY_MAX_S: Final = 30 * 24 * 3600
 """How far ahead an order may expire: what is remembered of it is remembered no longer."""
 
-AGAIN_NS: Final = 600 * NS
-"""How long after its first refusal a signed order may still be tried again. Not for ever: whoever
-holds a copy of it may do so too."""
-
-ANSWERS_MAX: Final = 1 << 17
-"""Answers kept for those who send an order again, beside those to orders that stand. Older ones
-are answered by their nonce: it is spent."""
-
-EXPIRIES_SPARE: Final = 1024
-
 SIGNED: Final = frozenset(map(int, (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kind.POISON)))
 """Commands that may carry a signature: what it was for is spent, whatever became of it."""
 
-ANSWERS: Final = frozenset(map(int, (EventKind.ACCEPTED, EventKind.REJECTED, EventKind.POISONED)))
-
 # As plain numbers: to compare a field with a member of an enum costs more than the rest of a step.
-_ACCEPTED: Final = int(EventKind.ACCEPTED)
 _TRADE: Final = int(EventKind.TRADE)
 _STANDS: Final = frozenset(map(int, (EventKind.RESTED, EventKind.ARMED)))
 _ENDS: Final = frozenset(map(int, (EventKind.CANCELLED, EventKind.UNFILLED)))
-
-
-class First(NamedTuple):
-    """What became of an order the first time its digest was seen, or the last time it was refused.
-
-    ``rows`` are the events about the order itself, as bytes; ``refused_ns`` is when it was refused
-    first, 0 for an order that was taken.
-    """
-
-    outcome: Outcome
-    sequence: int
-    time_ns: int
-    order_id: int
-    rows: bytes = b""
-    refused_ns: int = 0
-
-    def events(self) -> Events | None:
-        """Return what the order led to when it came in; None if it was not taken."""
-        return np.frombuffer(self.rows, EVENT) if self.rows else None
-
-
-class _Promise(NamedTuple):
-    """Something that was admitted and is not in the journal yet, and what stood before it."""
-
-    signed: SignedOrder | SignedWithdrawal
-    before: Before
-
-
-class _Standing(NamedTuple):
-    """An order in the book: its lane half, digest and client id."""
-
-    lane: Lane
-    digest: bytes
-    client_id: str
 
 
 class _Memory(msgspec.Struct):
     """Everything that the journal has made us remember, as it stands in a snapshot."""
 
     spent: Spent
-    standing: dict[int, _Standing]
+    standing: dict[int, Standing]
     first: list[tuple[bytes, First]]
-    client_ids: dict[tuple[bytes, str], bytes]
+    client_ids: ClientIds
     expiries: list[tuple[int, int]]
-    key_of_order: dict[int, tuple[bytes, bytes]]
-    notional_used: dict[tuple[bytes, bytes], int]
+    key_of_order: dict[int, Key]
+    notional_used: dict[Key, int]
 
 
 class Admission:
-    """Nonces, lanes, digests and client ids of all accounts; rebuilt from the journal."""
+    """The checks in front of the engine, for all accounts; what they know the journal rebuilds."""
 
     checkpoint_name = "admission/2"
 
     def __init__(self, catalog: Catalog, keys: KeyBook, answers_max: int = ANSWERS_MAX) -> None:
         self._catalog = catalog
         self._keys = keys
-        self._answers_max = answers_max
+        self.standing = StandingOrders()
         self._nonces = Nonces()
-        self._standing: dict[int, _Standing] = {}
-        self._first: OrderedDict[bytes, First] = OrderedDict()
-        self._client_ids: dict[tuple[bytes, str], bytes] = {}
-        """Names of orders that are on their way or stand, with their digests."""
-        self._expiries: list[tuple[int, int]] = []
-        self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
-        self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
-        self._in_flight: dict[bytes, _Promise] = {}
+        self._answers = FirstAnswers(self.standing, answers_max)
+        self.budgets = KeyBudgets(keys)
+        self._promises = Promises(self._nonces, self._answers, self.budgets)
+        self._in_flight: dict[bytes, Undo] = {}
+        """By digest what is admitted and not in the journal yet, the oldest first."""
 
     def save(self) -> bytes:
         """See ``CheckpointedConsumer``: what is in flight may never reach the journal."""
-        keys, nonces = deepcopy(self._keys), Nonces()
-        nonces.load(self._nonces.saved())
-        client_ids = dict(self._client_ids)
-        for signed, before in reversed(self._in_flight.values()):
-            nonces.put_back(signed, before)
-            if isinstance(signed, SignedWithdrawal):
-                continue
-            client_ids.pop((signed.account, signed.client_id), None)
-            if signed.signer != signed.account:
-                keys.use(signed.account, signed.signer, -signed.quote_amount)
+        kept = self._promises.copy()
+        for undo in reversed(self._in_flight.values()):
+            kept.undo(undo)
+        standing, expiries, key_of_order = self.standing.save()
+        answers, client_ids = kept.answers.save()
         return msgspec.msgpack.encode(
             _Memory(
-                nonces.saved(),
-                self._standing,
-                list(self._first.items()),
+                kept.nonces.saved(),
+                standing,
+                answers,
                 client_ids,
-                self._expiries,
-                self._key_of_order,
-                keys.notional_used,
+                expiries,
+                key_of_order,
+                kept.budgets.save(),
             )
         )
 
@@ -143,45 +89,28 @@ class Admission:
         """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._nonces.load(saved.spent)
-        self._standing, self._key_of_order = saved.standing, saved.key_of_order
-        self._first = OrderedDict(saved.first)
-        self._client_ids = saved.client_ids
-        self._expiries = saved.expiries
-        self._key_orders = {}
-        for order_id, key in saved.key_of_order.items():
-            self._key_orders.setdefault(key, set()).add(order_id)
-        self._keys.notional_used = saved.notional_used
+        self.standing.load(Saved(saved.standing, saved.expiries, saved.key_of_order))
+        self._answers.load(saved.first, saved.client_ids)
+        self.budgets.load(saved.notional_used)
 
     def take_back(self, digest: bytes) -> None:
         """Forget an order or withdrawal that was admitted and then refused for want of disk.
 
         Call it for the youngest first: each puts back what stood before it.
         """
-        signed, before = self._in_flight.pop(digest)
-        self._nonces.put_back(signed, before)
-        if isinstance(signed, SignedWithdrawal):
-            return
-        self._free_client_id(signed.account, signed.client_id, digest)
-        if signed.signer != signed.account:
-            self._keys.use(signed.account, signed.signer, -signed.quote_amount)
+        self._promises.undo(self._in_flight.pop(digest))
 
     def first(self, digest: bytes) -> First | None:
         """Return the first answer to this very order, for a resend; None if it is not known."""
-        return self._first.get(digest)
+        return self._answers.of(digest)
 
     def may_try_again(self, order: SignedOrder, now_ns: int) -> bool:
         """Return whether an order that the engine refused may be sequenced once more.
 
-        Only while its nonce could still be used on chain, and soon. What broke an assertion of ours
-        would break it again.
+        Only while its nonce could still be used on chain, and soon.
         """
-        first = self._first.get(order.digest)
-        return (
-            first is not None
-            and first.outcome not in (Outcome.ACCEPTED, Outcome.POISONED)
-            and now_ns - first.refused_ns <= AGAIN_NS
-            and self._nonces.is_last_of(order)
-        )
+        is_fresh = self._answers.may_try_again(order.digest, now_ns)
+        return is_fresh and self._nonces.is_last_of(order)
 
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now; 0 if it has none left."""
@@ -201,7 +130,7 @@ class Admission:
         Commands are carried out in their order, and a cancel by its owner leaves no order behind,
         for if it is refused the order was gone. So its lane may be used by what is queued later.
         """
-        standing = self._standing.get(order_id)
+        standing = self.standing.of(order_id)
         if standing is None or standing.lane[0] != account:
             return False
         self._nonces.cancel_queued(order_id)
@@ -212,18 +141,16 @@ class Admission:
         self._nonces.cancel_answered(order_id)
 
     def key_notional_left(self, account: bytes, key: bytes) -> int | None:
-        """Return what a session key may still trade, as ``KeyBook.left_of``."""
-        return self._keys.left_of(account, key)
+        """Return what a session key may still trade, as ``KeyBudgets.left_of``."""
+        return self.budgets.left_of(account, key)
 
     def has_expired(self, now_ns: int) -> bool:
         """Return whether an order is in the book that the engine's clock has not yet removed."""
-        while self._expiries and self._expiries[0][1] not in self._standing:
-            heapq.heappop(self._expiries)
-        return bool(self._expiries) and self._expiries[0][0] * NS <= now_ns
+        return self.standing.has_expired(now_ns)
 
     def open_orders_of_key(self, account: bytes, key: bytes) -> list[int]:
         """Return the resting orders that a session key signed."""
-        return sorted(self._key_orders.get((account, key), ()))
+        return self.standing.of_key(account, key)
 
     def cancelled_on_chain(
         self, account: bytes, lane: int, upper_half: bool, nonce: int
@@ -272,15 +199,14 @@ class Admission:
 
     def promise(self, order: SignedOrder) -> None:
         """Spend what an order needs that was judged good, and is queued next."""
-        self._in_flight[order.digest] = _Promise(order, self._spend(order))
+        self._in_flight[order.digest] = self._promises.spend(order)
 
     def admit_withdrawal(self, withdrawal: SignedWithdrawal, now_ns: int) -> Refused | None:
         """Spend the withdrawal's nonce, or say why it cannot be."""
         refused = self._nonces.refuse_withdrawal(withdrawal, now_ns)
         if refused is not None:
             return refused
-        before = self._nonces.spend_withdrawal(withdrawal)
-        self._in_flight[withdrawal.digest] = _Promise(withdrawal, before)
+        self._in_flight[withdrawal.digest] = self._promises.spend(withdrawal)
         return None
 
     def consume(self, batch: Committed) -> None:
@@ -289,23 +215,22 @@ class Admission:
             placed: SignedOrder | None = None
             bust = busted_by(frame)
             if bust is not None:
-                for account, key, notional_pips in bust.keys:
-                    self._keys.use(account, key, -notional_pips)
+                for use in bust.keys:
+                    self.budgets.busted(use)
             elif frame.command["kind"] in SIGNED:
                 signed = evidence_of(frame)
-                if isinstance(signed, SignedOrder):
-                    placed = signed
-                    if self._in_flight.pop(placed.digest, None) is None:
-                        self._spend(placed)
-                elif (
-                    isinstance(signed, SignedWithdrawal)
-                    and self._in_flight.pop(signed.digest, None) is None
-                ):
-                    self._nonces.spend_withdrawal(signed)
-            order_id = self._answer(placed, frame) if placed is not None else 0
+                if isinstance(signed, SignedOrder | SignedWithdrawal):
+                    if self._in_flight.pop(signed.digest, None) is None:
+                        self._promises.spend(signed)
+                    placed = signed if isinstance(signed, SignedOrder) else None
+            order_id = 0
+            if placed is not None:
+                self._nonces.answered(placed)
+                order_id = self._answers.answered(placed, frame)
+                self.budgets.answered(placed, order_id, frame.events)
             self._follow(frame.events, placed, order_id)
-            if placed is not None and order_id not in self._standing:
-                self._free_client_id(placed.account, placed.client_id, placed.digest)
+            if placed is not None and order_id not in self.standing:
+                self._answers.undo(placed)
 
     def _refuse_identity(self, order: SignedOrder) -> Refused | None:
         bits = order.flags
@@ -317,10 +242,8 @@ class Admission:
             return Refused(
                 Outcome.BAD_ORDER, {"why": "single-shot orders have no lane half and do not post"}
             )
-        if order.client_id:
-            digest = self._client_ids.get((order.account, order.client_id))
-            if digest is not None and digest != order.digest:
-                return Refused(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
+        if self._answers.is_named_otherwise(order):
+            return Refused(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
         return None
 
     def _refuse_nonce(self, order: SignedOrder, now_ns: int) -> Refused | None:
@@ -344,7 +267,7 @@ class Admission:
         floor = grant.floor_price * order.base_amount
         if is_sell and order.quote_amount * PIPS_PER_TOKEN < floor:
             return Refused(Outcome.KEY_SCOPE, {"why": "the limit is below the key's floor price"})
-        left = self._keys.notional_left(order.account, order.signer)
+        left = self.budgets.left(order.account, order.signer)
         if order.quote_amount > left:
             return Refused(
                 Outcome.KEY_SCOPE,
@@ -356,119 +279,36 @@ class Admission:
             )
         return None
 
-    def _spend(self, order: SignedOrder) -> Before:
-        if order.client_id:
-            self._client_ids[order.account, order.client_id] = order.digest
-        if order.signer != order.account:
-            # The contract counts at the order's own limit, so this is all that it can use up.
-            self._keys.use(order.account, order.signer, order.quote_amount)
-        return self._nonces.spend(order)
-
-    def _answer(self, order: SignedOrder, frame: LogEntry) -> int:
-        """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""
-        self._nonces.answered(order)
-        own = [event for event in frame.answer if event["kind"] in ANSWERS]
-        time_ns = int(frame.command["time_ns"])
-        if own[0]["kind"] == _ACCEPTED:
-            order_id = int(own[0]["order_id"])
-            events = frame.events
-            about = (events["order_id"] == order_id) | (events["maker_id"] == order_id)
-            rows = events[about].tobytes()
-            answer = First(Outcome.ACCEPTED, frame.sequence, time_ns, order_id, rows)
-        else:
-            order_id, before = 0, self._first.get(order.digest)
-            since = time_ns if before is None else before.refused_ns
-            outcome = Outcome(int(own[0]["outcome"]))
-            answer = First(outcome, frame.sequence, time_ns, 0, refused_ns=since)
-        self._first[order.digest] = answer
-        self._forget_answers()
-        self._give_back(order, order_id, frame.events)
-        return order_id
-
-    def _forget_answers(self) -> None:
-        """Drop the oldest answers above the bound, but none to an order that stands."""
-        while len(self._first) > self._answers_max + len(self._standing):
-            digest, oldest = self._first.popitem(last=False)
-            if oldest.order_id in self._standing:
-                self._first[digest] = oldest
-
-    def _give_back(self, order: SignedOrder, order_id: int, events: Events) -> None:
-        """Return to a session key the notional of what neither traded nor stands."""
-        if order.signer == order.account:
-            return
-        lots = kept_lots = 0
-        for event in events:
-            if order_id == 0 or event["order_id"] != order_id:
-                continue
-            if event["kind"] == _ACCEPTED:
-                lots = int(event["amount"])
-            elif event["kind"] in _STANDS:
-                kept_lots += _lots_open(event)
-                break  # What happens to it from here on is somebody else's trade with it.
-            elif event["kind"] == _TRADE:
-                kept_lots += int(event["amount"])
-        kept = order.quote_amount * kept_lots // lots if kept_lots else 0
-        self._keys.use(order.account, order.signer, kept - order.quote_amount)
-
     def _follow(self, events: Events, placed: SignedOrder | None, order_id: int) -> None:
         """Open and close lanes in the order in which things happened."""
         about_whom = zip(events["kind"].tolist(), events["order_id"].tolist(), events, strict=True)
         for kind, about, event in about_whom:
             if kind in _STANDS:
                 if placed is not None and about == order_id:
-                    self._open_lane(placed, order_id)
+                    self.standing.opened(placed, order_id)
+                    self._nonces.stands(lane_of(placed), order_id)
             elif kind == _TRADE:
                 if event["maker_left"] == 0:
                     self._close_lane(int(event["maker_id"]))
                 if event["order_left"] == 0:
                     self._close_lane(about)
             elif kind in _ENDS:
-                key = self._key_of_order.get(about)
+                key = self.standing.key_of(about)
                 if key is not None:
                     market = self._catalog.markets[int(event["market"])]
-                    left = market.quote_pips(_lots_open(event), int(event["price_ticks"]))
-                    self._keys.use(*key, -left)
+                    left = market.quote_pips(lots_open(event), int(event["price_ticks"]))
+                    self.budgets.ended(key, left)
                 self._close_lane(about)
 
-    def _open_lane(self, order: SignedOrder, order_id: int) -> None:
-        """Remember that an order stands, and who signed it."""
-        lane = lane_of(order)
-        self._standing[order_id] = _Standing(lane, order.digest, order.client_id)
-        self._nonces.stands(lane, order_id)
-        heapq.heappush(self._expiries, (order.expiry, order_id))
-        if len(self._expiries) > 2 * len(self._standing) + EXPIRIES_SPARE:
-            # Most are of orders that left long before they would have expired.
-            self._expiries = [due for due in self._expiries if due[1] in self._standing]
-            heapq.heapify(self._expiries)
-        if order.signer != order.account:
-            key = (order.account, order.signer)
-            self._key_of_order[order_id] = key
-            self._key_orders.setdefault(key, set()).add(order_id)
-
     def _close_lane(self, order_id: int) -> None:
-        standing = self._standing.pop(order_id, None)
+        standing = self.standing.closed(order_id)
         if standing is not None:
             self._nonces.left(standing.lane, order_id)
-            self._free_client_id(standing.lane[0], standing.client_id, standing.digest)
-        key = self._key_of_order.pop(order_id, None)
-        if key is not None:
-            self._key_orders[key].discard(order_id)
-            if not self._key_orders[key]:
-                del self._key_orders[key]
-
-    def _free_client_id(self, account: bytes, client_id: str, digest: bytes) -> None:
-        """An order is over, whose name another may have now."""
-        if self._client_ids.get((account, client_id)) == digest:
-            del self._client_ids[account, client_id]
+            self._answers.free(standing.lane[0], standing.client_id, standing.digest)
 
 
 def _half(account: bytes, lane: int, upper_half: bool) -> Lane:
     return account, lane, int(OrderBits.UPPER_HALF) if upper_half else 0
-
-
-def _lots_open(event: np.void) -> int:
-    """Return the lots of an order that an event names, those in sight and those hidden."""
-    return int(event["amount"]) + int(event["maker_left"])
 
 
 def _refuse_expiry(order: SignedOrder, now_ns: int) -> Refused | None:

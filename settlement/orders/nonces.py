@@ -101,6 +101,12 @@ class Nonces:
         self._leaving: set[int] = set()
         """Orders whose cancel is in the queue: whatever becomes of it, they are gone behind it."""
 
+    def copy(self) -> "Nonces":
+        """Return one that can be changed apart; of cancels in the queue it knows nothing."""
+        twin = Nonces()
+        twin.load(self.saved())
+        return twin
+
     def saved(self) -> Spent:
         """Return what a snapshot keeps; changes nothing that this knows."""
         return Spent(

@@ -12,18 +12,11 @@ MAY_SELL = 2
 
 
 class KeyBook:
-    """Live session keys by (account, key), with the notional that admission has promised away.
-
-    What a key has used is counted over its whole life, apart from its grants: the journal is
-    replayed before the newest grants are seen, and a wider grant forgives nothing that is matched
-    and not settled yet.
-    """
+    """Live session keys by (account, key). What they have used is in ``KeyBudgets``."""
 
     def __init__(self) -> None:
         self._grants: dict[tuple[bytes, bytes], KeyGrant] = {}
         self._revoked: set[tuple[bytes, bytes]] = set()
-        self.notional_used: dict[tuple[bytes, bytes], int] = {}
-        """What each key has used; a snapshot keeps it as part of the admission's memory."""
 
     def granted(self, grant: KeyGrant) -> None:
         """Take a KeyGranted log; it replaces an earlier grant or revocation of the key."""
@@ -34,25 +27,15 @@ class KeyBook:
         """Take a KeyRevoked log: no new order from now on."""
         self._revoked.add((account, key))
 
+    def is_revoked(self, account: bytes, key: bytes) -> bool:
+        """Return whether the key may sign no more."""
+        return (account, key) in self._revoked
+
     def grant_of(self, account: bytes, key: bytes) -> KeyGrant | None:
         """Return the live grant of ``key`` for ``account``; None when unknown or revoked."""
         return None if (account, key) in self._revoked else self._grants.get((account, key))
 
-    def notional_left(self, account: bytes, key: bytes) -> int:
-        """Return quote pips that the key may still trade; 0 for an unknown key."""
+    def cap_of(self, account: bytes, key: bytes) -> int | None:
+        """Return the notional of the newest grant of a key, revoked or not; None without one."""
         grant = self._grants.get((account, key))
-        if grant is None:
-            return 0
-        return grant.notional_cap - self.notional_used.get((account, key), 0)
-
-    def left_of(self, account: bytes, key: bytes) -> int | None:
-        """Return quote pips that a key may still trade: 0 when revoked, None when not known yet."""
-        if (account, key) in self._revoked:
-            return 0
-        return self.notional_left(account, key) if (account, key) in self._grants else None
-
-    def use(self, account: bytes, key: bytes, notional_pips: int) -> None:
-        """Promise ``notional_pips`` (negative gives back what an order did not use)."""
-        used = self.notional_used.pop((account, key), 0) + notional_pips
-        if used:
-            self.notional_used[account, key] = used
+        return None if grant is None else grant.notional_cap

@@ -1,7 +1,8 @@
 """What does settlement decide, and which words are there for how far it is?"""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class ActionKind(StrEnum):
@@ -33,6 +34,43 @@ class ActionState(StrEnum):
     """The contract refused it; ``error`` says why."""
     ABANDONED = "abandoned"
     """A batch that will never be: it was refused, or stands on one that was. The end."""
+
+
+ACTION_EDGES: Final[Mapping[ActionState, frozenset[ActionState]]] = {
+    # MINED at once: what was sent at a nonce that was given up is in, or somebody else sent it.
+    ActionState.SEALED: frozenset(
+        {ActionState.SIGNED, ActionState.MINED, ActionState.FAILED, ActionState.ABANDONED}
+    ),
+    # SIGNED again with a higher fee; SEALED again without its nonce, which was another's.
+    ActionState.SIGNED: frozenset(
+        {
+            ActionState.SIGNED,
+            ActionState.BROADCAST,
+            ActionState.MINED,
+            ActionState.FAILED,
+            ActionState.SEALED,
+        }
+    ),
+    ActionState.BROADCAST: frozenset(
+        {ActionState.SIGNED, ActionState.MINED, ActionState.FAILED, ActionState.SEALED}
+    ),
+    # A reorganisation takes it back to where its transaction is: with the node, or nowhere. MINED
+    # again: found by its own receipt in the step that found it where its void was to be.
+    ActionState.MINED: frozenset(
+        {ActionState.MINED, ActionState.FINAL, ActionState.BROADCAST, ActionState.SEALED}
+    ),
+    ActionState.FINAL: frozenset({ActionState.BROADCAST, ActionState.SEALED}),
+    # MINED after all: it was the one that used the nonce of its void, or a stranger sent it.
+    ActionState.FAILED: frozenset(
+        {ActionState.BROADCAST, ActionState.SEALED, ActionState.MINED, ActionState.ABANDONED}
+    ),
+    ActionState.ABANDONED: frozenset(),
+}
+
+
+def states_before(state: ActionState) -> list[ActionState]:
+    """Return from where ``state`` may be entered."""
+    return [before for before, nexts in ACTION_EDGES.items() if state in nexts]
 
 
 class Call(NamedTuple):

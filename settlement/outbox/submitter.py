@@ -89,6 +89,20 @@ class BatchRefused(NamedTuple):
 Halt = HeadMismatch | BatchRefused
 
 
+class Progress(NamedTuple):
+    """All is well. ``is_dear`` says whether gas was when something was last to be signed."""
+
+    moved: bool
+    is_dear: bool
+
+
+class Rejected(NamedTuple):
+    """The contract refuses a batch; ``moved`` is whether anything else came further."""
+
+    batch: BatchRefused
+    moved: bool
+
+
 class Submitter:
     """The only sender of the operator's transactions. Not thread-safe: one worker calls it."""
 
@@ -106,10 +120,10 @@ class Submitter:
         self._outbox = outbox
         self._signer = signer
         self._exchange = exchange
-        self.policy = policy
+        self._policy = policy
         self._now_ns = now_ns
-        self.halted: Halt | None = None
-        self.is_dear = False
+        self._halted: Halt | None = None
+        self._is_dear = False
         """Whether gas was dear when something was last to be signed."""
         self._preflight = Preflight(
             *(chain, outbox, signer.address, exchange),
@@ -139,31 +153,37 @@ class Submitter:
         """Return the highest block that any node has shown."""
         return self._preflight.newest
 
-    def step(self) -> bool:
-        """Do what can be done now; return whether anything moved.
+    @property
+    def halted(self) -> Halt | None:
+        """Return why no batch is sent any more; None while all is well."""
+        return self._halted
+
+    def step(self) -> Progress | Rejected | HeadMismatch:
+        """Do what can be done now; return how it stands then.
 
         Raises ``ChainUnavailableError`` when the node does not answer; the next step resumes.
         """
         if not self._reconciled:
-            self.halted = self._reconcile() or self._halt_on_record()
+            self._halted = self._reconcile() or self._halt_on_record()
             self._reconciled = True
-        if isinstance(self.halted, HeadMismatch):
-            return False
+        if isinstance(self._halted, HeadMismatch):
+            return self._halted
         moved = self._follow()
         moved = self._sign() or moved
-        return self._send() or moved
+        moved = self._send() or moved
+        if self._halted is not None:
+            return Rejected(self._halted, moved)
+        return Progress(moved, self._is_dear)
 
     def is_refusal_final(self) -> bool:
-        """Return whether the refused batch, and all sent after it, can land no more."""
-        if not isinstance(self.halted, BatchRefused):
-            return False
+        """Return whether a refused batch, and all sent after it, can land no more."""
         if self._outbox.count(*IN_FLIGHT, kind=ActionKind.BATCH):
             return False
         # A void keeps the nonce from a batch that was signed: only where it is final it is safe.
         if self._outbox.count(*IN_FLIGHT, ActionState.MINED, kind=ActionKind.VOID):
             return False
         last = self._outbox.last_block(ActionKind.BATCH, ActionState.FAILED)
-        return last == 0 or self._chain.head().number - last + 1 >= self.policy.confirmations
+        return last == 0 or self._chain.head().number - last + 1 >= self._policy.confirmations
 
     def is_too_large(self, action_id: int) -> bool:
         """Return whether no block can carry an action."""
@@ -171,11 +191,11 @@ class Submitter:
 
     def resume(self) -> None:
         """The refused batch has been taken apart: go on."""
-        self.halted = None
+        self._halted = None
 
     # Restart: the chain decides.
 
-    def _halt_on_record(self) -> Halt | None:
+    def _halt_on_record(self) -> BatchRefused | None:
         for action in self._outbox.in_state(ActionState.FAILED, kind=ActionKind.BATCH, limit=1):
             number = batch_number(action.key)
             return BatchRefused(number, action.mined_hash or b"", action.error or "")
@@ -226,9 +246,9 @@ class Submitter:
         moved = False
         if is_new:
             self._preflight.follow(head)
-            self.gas_price_wei = self._chain.base_fee() + self.policy.tip_wei
+            self.gas_price_wei = self._chain.base_fee() + self._policy.tip_wei
             moved = self._look_back(head)
-        out = self._outbox.in_flight(self.policy.in_flight_max)
+        out = self._outbox.in_flight(self._policy.in_flight_max)
         self._unsent = {a.id: self._unsent[a.id] for a in out if a.id in self._unsent}
         for action in out:
             moved = self._find(action, is_new) or moved
@@ -249,7 +269,7 @@ class Submitter:
             else:
                 self._outbox.broadcast(lost.id, self._now_ns())
             if lost.state is ActionState.FAILED:
-                self.halted = self._halt_on_record()  # It may succeed this time.
+                self._halted = self._halt_on_record()  # It may succeed this time.
             moved = True
         for action in mined:
             moved = self._deepen(action, head) or moved
@@ -265,7 +285,7 @@ class Submitter:
         """Is there enough on top of a block that is still there?"""
         if mined.state is not ActionState.MINED:
             return False
-        if head.number - mined.block_number + 1 < self.policy.confirmations:
+        if head.number - mined.block_number + 1 < self._policy.confirmations:
             return False
         self._outbox.final(mined.id, self._now_ns())
         return True
@@ -278,7 +298,7 @@ class Submitter:
         assert action.sent_ns is not None
         if action.state is ActionState.SIGNED:
             return False  # The node has not taken it; to offer more would not change its mind.
-        is_stuck = self._now_ns() - action.sent_ns >= self.policy.bump_after_ns
+        is_stuck = self._now_ns() - action.sent_ns >= self._policy.bump_after_ns
         if is_stuck and action.id not in self._unsent:
             return self._replace(action) or self._transmit(action)
         return (is_new or is_stuck) and self._transmit(action)
@@ -324,7 +344,7 @@ class Submitter:
             return True
         self._outbox.failed(action.id, receipt, reason, self._now_ns())
         # The first that failed is the one to take apart; those after it stood on it.
-        self.halted = self.halted or self._halt_on_record()
+        self._halted = self._halted or self._halt_on_record()
         return True
 
     def _applied(self, block: int) -> int:
@@ -355,17 +375,17 @@ class Submitter:
         Batches go in their order. What waits for one, or for a reason of its own, keeps nobody else
         waiting; what is signed after a batch that was refused still has to use up its nonces.
         """
-        room = self.policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
+        room = self._policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
         sealed = self._outbox.names(ActionState.SEALED) if room > 0 else []
         self._preflight.begin()
-        if not sealed and not self.is_dear:
+        if not sealed and not self._is_dear:
             return False
-        tip, base_fee = self.policy.tip_wei, self._chain.base_fee()
-        fee = min(2 * base_fee + tip, self.policy.fee_cap_wei)
-        self.is_dear = base_fee > self.policy.calm_wei
-        patience_ns = self.policy.patience_ns // 2
+        tip, base_fee = self._policy.tip_wei, self._chain.base_fee()
+        fee = min(2 * base_fee + tip, self._policy.fee_cap_wei)
+        self._is_dear = base_fee > self._policy.calm_wei
+        patience_ns = self._policy.patience_ns // 2
         signed = 0
-        batches_wait = self.halted is not None
+        batches_wait = self._halted is not None
         # A void stands where a nonce is missing, and all that is signed waits for it.
         sealed.sort(key=lambda name: name[1] is not ActionKind.VOID)
         for action_id, kind, _ in sealed:
@@ -375,7 +395,7 @@ class Submitter:
                 continue
             action = self._outbox.action(action_id)
             if (
-                self.is_dear
+                self._is_dear
                 and action.nonce is None
                 and self._now_ns() - action.sealed_ns < patience_ns
             ):
@@ -391,7 +411,7 @@ class Submitter:
             elif kind is ActionKind.BATCH:
                 batches_wait = True
                 if verdict is Verdict.REFUSED:
-                    self.halted = self._halt_on_record()
+                    self._halted = self._halt_on_record()
         return signed > 0
 
     def _nonce(self) -> int:
@@ -417,7 +437,7 @@ class Submitter:
 
     def _send(self) -> bool:
         moved = False
-        for action in self._outbox.in_state(ActionState.SIGNED, limit=self.policy.in_flight_max):
+        for action in self._outbox.in_state(ActionState.SIGNED, limit=self._policy.in_flight_max):
             moved = self._transmit(action) or moved
         return moved
 
@@ -450,7 +470,7 @@ class Submitter:
         void = Call(ActionKind.VOID, str(action.id), self._signer.address, b"", VOID_GAS)
         self._outbox.voided(action.id, too_large, action.nonce, void, self._now_ns())
         self._unsent.pop(action.id, None)
-        self.halted = self.halted or self._halt_on_record()
+        self._halted = self._halted or self._halt_on_record()
         return True
 
     def _note(self, action: Action, reason: str) -> bool:
@@ -465,7 +485,7 @@ class Submitter:
         # A node can be behind with its receipts, so the verdict waits as long as a bump does.
         now = self._now_ns()
         since = self._spent_since.setdefault(action.id, now)
-        if now - since < self.policy.bump_after_ns:
+        if now - since < self._policy.bump_after_ns:
             return False
         del self._spent_since[action.id]
         if action.kind is ActionKind.VOID:
@@ -478,11 +498,13 @@ class Submitter:
         assert action.nonce is not None
         now = self._now_ns()
         for other_id, tx_hash in self._outbox.others_at(action.nonce, action.id):
+            if self._outbox.action(other_id).state in (ActionState.MINED, ActionState.FINAL):
+                continue
             receipt = self._chain.receipt(tx_hash)
             if receipt is not None and receipt.succeeded:
                 self._outbox.mined(other_id, receipt, now)
         self._outbox.refused(action.id, "its nonce was used by another transaction", now)
-        self.halted = self._halt_on_record()
+        self._halted = self._halt_on_record()
         return True
 
     def _replace(self, action: Action) -> bool:
@@ -490,11 +512,11 @@ class Submitter:
         assert action.nonce is not None and action.fee_max is not None
         assert action.tip_max is not None
         fee, tip = self._bumped(action.fee_max), self._bumped(action.tip_max)
-        if fee > self.policy.fee_cap_wei:
+        if fee > self._policy.fee_cap_wei:
             return False
         self._sign_at(action, action.nonce, fee, tip)
         self._transmit(self._outbox.action(action.id))
         return True
 
     def _bumped(self, fee: int) -> int:
-        return fee + -(-fee * self.policy.bump_ppm // 1_000_000)
+        return fee + -(-fee * self._policy.bump_ppm // 1_000_000)

@@ -7,29 +7,46 @@ the outbox, what is busted is in the journal, and the rest is found again.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from settlement.batches.encode import Bust
 from settlement.batches.sealer import Sealer
+from settlement.batches.trade_queue import TradeQueue
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.submitter import BatchRefused, Submitter
+from settlement.outbox.submitter import BatchRefused
 from settlement.repair.culprits import Quarantine, Verdict
 
 
+class Rejection(NamedTuple):
+    """A refused batch, and what the submitter knows of it.
+
+    ``is_too_large`` says that no block can carry it, ``newest`` is the highest block that any node
+    has shown.
+    """
+
+    batch: BatchRefused
+    is_too_large: bool
+    newest: int
+
+
 class Repair:
-    """``step`` belongs to the settlement's worker, the rest to any thread."""
+    """``busts_due`` belongs to any thread, the rest to the settlement's worker."""
 
     def __init__(
         self,
         outbox: Outbox,
         sealer: Sealer,
-        submitter: Submitter,
+        queue: TradeQueue,
         quarantine: Quarantine,
+        pause_lasts_ns: int,
         now_ns: Callable[[], int],
     ) -> None:
+        """``pause_lasts_ns`` is how long trades wait for a token that is paused."""
         self._outbox = outbox
         self._sealer = sealer
-        self._submitter = submitter
+        self._queue = queue
         self._quarantine = quarantine
+        self._pause_lasts_ns = pause_lasts_ns
         self._now_ns = now_ns
         self._examined: BatchRefused | None = None
         self._verdict = Verdict([])
@@ -44,44 +61,44 @@ class Repair:
         """Return trades to bust now, the newest first: a later trade may spend what it gave."""
         return [bust for bust in reversed(self._busts) if self._is_open(bust.trade.trade_id)]
 
-    def step(self) -> bool:
-        """Find out what has to be busted; seal anew when it is. Return whether that was done.
+    def bust(self, busts: list[Bust]) -> None:
+        """These trades, and no others, are to be undone: no batch is refused."""
+        self._busts = busts
+
+    def take_apart(self, rejection: Rejection) -> bool:
+        """Find out what has to be busted of a batch that can land no more; seal anew when it is.
+        Return whether that was done: then no batch is refused any more.
 
         Raises ``ChainUnavailableError``.
         """
-        halted = self._submitter.halted
-        if halted is None:
-            self._busts = self._sealer.doomed
-            return False
-        if not isinstance(halted, BatchRefused) or not self._submitter.is_refusal_final():
-            return False
-        if self._examined != halted:
-            self._examine(halted)
+        if self._examined != rejection.batch:
+            self._examine(rejection)
         if self._verdict.hopeless or any(self._is_open(b.trade.trade_id) for b in self._busts):
             return False
-        self._sealer.unseal(self._now_ns(), halted.number)
-        self._submitter.resume()
+        self._sealer.unseal(self._now_ns(), rejection.batch.number)
         self._examined, self._busts = None, []
         return True
 
-    def _examine(self, halted: BatchRefused) -> None:
-        found = self._outbox.batch(halted.number)
+    def _examine(self, rejection: Rejection) -> None:
+        found = self._outbox.batch(rejection.batch.number)
         assert found is not None, "it was refused, so it was sealed"
         header, trades = self._sealer.rehearsal(found.batch, self._now_ns())
+        waited_ns = self._now_ns() - min((trade.time_ns for trade in trades), default=0)
         # One that no transaction can carry is cut smaller when it is sealed anew: the contract has
         # no say in that.
-        is_too_large = self._submitter.is_too_large(found.action_id)
-        newest = self._submitter.newest
-        waited_ns = self._now_ns() - min((trade.time_ns for trade in trades), default=0)
-        pause_lasts = waited_ns >= self._submitter.policy.pause_lasts_ns
         self._verdict = (
             Verdict([])
-            if is_too_large
-            else self._quarantine.examine(header, trades, newest, pause_lasts=pause_lasts)
+            if rejection.is_too_large
+            else self._quarantine.examine(
+                header,
+                trades,
+                rejection.newest,
+                pause_lasts=waited_ns >= self._pause_lasts_ns,
+            )
         )
         self._busts = self._verdict.busts
         # A batch that is refused though nothing in it is may be taken later: it is tried again.
-        self._examined = None if self._verdict.hopeless else halted
+        self._examined = None if self._verdict.hopeless else rejection.batch
 
     def _is_open(self, trade_id: int) -> bool:
-        return not self._sealer.is_busted(trade_id)
+        return not self._queue.is_busted(trade_id)

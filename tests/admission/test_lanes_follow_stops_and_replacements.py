@@ -58,12 +58,12 @@ def test_an_armed_stop_that_is_cancelled_frees_its_lane_and_its_keys_notional():
     desk.grant(grant_for(ALICES_KEY, notional_cap=cap))
     order = ALICES_KEY.order(Side.BUY, lots=10, ticks=105, lane=LANE)
     stop = order_id_of(desk.commit(as_stop(desk.admit(order), 101), order))
-    assert desk.keys.notional_left(ALICE.account, ALICES_KEY.address) == 0
+    assert desk.admission.budgets.left(ALICE.account, ALICES_KEY.address) == 0
     assert desk.admission.open_orders_of_key(ALICE.account, ALICES_KEY.address) == [stop]
 
     desk.cancel(ALICE, stop)
 
-    assert desk.keys.notional_left(ALICE.account, ALICES_KEY.address) == cap
+    assert desk.admission.budgets.left(ALICE.account, ALICES_KEY.address) == cap
     assert refusal(desk.asks(resting(nonce=2))) is None
 
 
@@ -77,7 +77,7 @@ def test_a_stop_that_wakes_and_is_dropped_gives_the_rest_back():
     desk.place(ALICE.order(Side.BUY, lots=1, ticks=101, nonce=2))
 
     used = 3 * 105 * TICK_PIPS
-    assert desk.keys.notional_left(ALICE.account, ALICES_KEY.address) == cap - used
+    assert desk.admission.budgets.left(ALICE.account, ALICES_KEY.address) == cap - used
 
 
 def test_a_hidden_rest_is_given_back_with_the_visible_one():
@@ -89,13 +89,13 @@ def test_a_hidden_rest_is_given_back_with_the_visible_one():
     row["flags"] |= OrderFlag.ICEBERG
     row["order_id"] = 2
     iceberg = order_id_of(desk.commit(row, order))
-    assert desk.keys.notional_left(ALICE.account, ALICES_KEY.address) == 0
+    assert desk.admission.budgets.left(ALICE.account, ALICES_KEY.address) == 0
 
     desk.place(BOB.order(Side.SELL, lots=3, ticks=105, nonce=1))
     desk.cancel(ALICE, iceberg)
 
     used = 3 * 105 * TICK_PIPS
-    assert desk.keys.notional_left(ALICE.account, ALICES_KEY.address) == cap - used
+    assert desk.admission.budgets.left(ALICE.account, ALICES_KEY.address) == cap - used
 
 
 def replacement(desk: Desk, order_id: int, order) -> np.void:

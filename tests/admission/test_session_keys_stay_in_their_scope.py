@@ -33,7 +33,7 @@ def allowed(**changes):
 
 
 def left(desk, key=ALICES_KEY):
-    return desk.keys.notional_left(key.account, key.address)
+    return desk.admission.budgets.left(key.account, key.address)
 
 
 def pips(lots, ticks):

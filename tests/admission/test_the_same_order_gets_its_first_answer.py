@@ -4,7 +4,9 @@ import msgspec
 
 from engine.commands import Kind
 from engine.types import Outcome, Side
-from settlement.orders.admission import AGAIN_NS, EXPIRIES_SPARE, Admission
+from settlement.orders.admission import Admission
+from settlement.orders.first_answers import AGAIN_NS
+from settlement.orders.standing import EXPIRIES_SPARE
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
@@ -206,7 +208,7 @@ def test_expiries_of_orders_that_left_are_not_kept():
         )
         desk.cancel(ALICE, order_id_of(desk.place(order)))
 
-    assert len(desk.admission._expiries) <= EXPIRIES_SPARE
+    assert desk.admission.standing.expiry_count <= EXPIRIES_SPARE
 
 
 def test_a_key_that_signed_a_refused_order_has_its_notional_for_the_second_try():
@@ -215,10 +217,10 @@ def test_a_key_that_signed_a_refused_order_has_its_notional_for_the_second_try()
     cap = order.quote_amount
     desk.grant(grant_for(ALICES_KEY, notional_cap=cap))
     desk.commit(as_refused(desk.admit(order)), order)
-    assert desk.keys.notional_left(ALICE.address, ALICES_KEY.address) == cap
+    assert desk.admission.budgets.left(ALICE.address, ALICES_KEY.address) == cap
     desk.place(order)
     for seen_by in (desk, desk.replayed()):
-        assert seen_by.keys.notional_left(ALICE.address, ALICES_KEY.address) == 0
+        assert seen_by.admission.budgets.left(ALICE.address, ALICES_KEY.address) == 0
 
 
 TEMPLATE = ALICE.order(Side.SELL, lane=LANE)

@@ -196,7 +196,7 @@ class Desks(RuleBasedStateMachine):
         for who in (ALICE, BOB, ALICES_KEY, BOBS_KEY):
             assert again.admission.next_nonce(who.account) == live.admission.next_nonce(who.account)
             scope = (who.account, who.address)
-            assert again.keys.notional_left(*scope) == live.keys.notional_left(*scope)
+            assert again.admission.budgets.left(*scope) == live.admission.budgets.left(*scope)
             orders = live.admission.open_orders_of_key(*scope)
             assert again.admission.open_orders_of_key(*scope) == orders
             for side, lane in ((Side.SELL, 0), (Side.SELL, LANE), (Side.BUY, LANE + 1)):

@@ -139,14 +139,14 @@ class MemorySettlement:
     """``SettlementView`` that moves when a test says so."""
 
     def __init__(self) -> None:
-        self.listeners: list[Callable[[int, int, str, int | None, bytes | None], None]] = []
+        self.listeners: list[Callable[[int, int, TradeState], None]] = []
         self.views: list[BatchView] = []
 
     def move(self, first: int, last: int, state: str, batch: int, tx_hash: bytes | None) -> None:
         self.views = [view for view in self.views if view.batch != batch]
         self.views.insert(0, BatchView(batch, state, first, last, tx_hash))
         for listener in self.listeners:
-            listener(first, last, state, batch, tx_hash)
+            listener(first, last, TradeState(state, batch, tx_hash))
 
     def trade_state(self, trade_id: int) -> TradeState:
         for view in self.views:

@@ -118,7 +118,7 @@ class Road:
         self.book = DepositBook(self.catalog)
         self.admission = Admission(self.catalog, KeyBook())
         self.settler = self.new_settler(chain)
-        self.sealer = self.settler.sealer
+        self.queue, self.sealer = self.settler.queue, self.settler.sealer
         self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
         self.watcher.watch_token(self.usd)
         self.watcher.watch_token(self.token)

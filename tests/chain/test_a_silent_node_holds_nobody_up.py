@@ -124,7 +124,7 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         judge = Reconciler(
             chain,
             road.outbox,
-            road.settler.sealer,
+            road.settler.queue,
             road.settler.returns,
             road.catalog,
             road.deployment,

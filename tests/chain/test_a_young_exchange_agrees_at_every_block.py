@@ -33,7 +33,7 @@ def reconciler(road: Road, exchange: bytes) -> Reconciler:
     return Reconciler(
         road.chain,
         road.outbox,
-        road.settler.sealer,
+        road.settler.queue,
         road.settler.returns,
         road.catalog,
         deployment,

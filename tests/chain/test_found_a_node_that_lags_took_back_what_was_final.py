@@ -60,7 +60,7 @@ def judge_of(road: Road) -> Reconciler:
     return Reconciler(
         road.devchain.chain,
         road.outbox,
-        road.settler.sealer,
+        road.settler.queue,
         road.settler.returns,
         road.catalog,
         road.deployment,
@@ -104,7 +104,7 @@ def test_trades_are_forgotten_in_the_end_and_nothing_is_compared_before_them(roa
     road.devchain.mine(REORG_BLOCKS_MAX)
     road.settler.step()
     road.settler.step()
-    assert road.sealer.kept() == ([], []) and road.sealer.forgotten == 1
+    assert road.queue.kept() == ([], []) and road.queue.forgotten == 1
 
     for _ in range(2):
         with pytest.raises(ChainUnavailableError, match="at batch 0, before 1"):
@@ -169,7 +169,7 @@ def restart(road: Road, memories: dict[str, bytes], chain: Any) -> None:
     for consumer in fresh.consumers:
         consumer.load(memories[consumer.checkpoint_name])
     road.consumers = (*road.consumers[: -len(fresh.consumers)], *fresh.consumers)
-    road.settler, road.sealer = fresh, fresh.sealer
+    road.settler, road.queue, road.sealer = fresh, fresh.queue, fresh.sealer
 
 
 @pytest.mark.parametrize("depth", [6, 12])
@@ -190,8 +190,8 @@ def test_a_start_gets_over_a_reorganisation_of_what_was_final_at_the_snapshot(
     assert ActionState.BROADCAST in states(road), "it is on its way again"
 
     restart(road, kept, anvil.chain)
-    assert [trade.trade_id for trade in road.sealer.kept()[0]] == [1, 2, 3]
-    assert len(road.sealer.unsettled()[0]) == states(road).count(ActionState.BROADCAST)
+    assert [trade.trade_id for trade in road.queue.kept()[0]] == [1, 2, 3]
+    assert len(road.queue.unsettled()[0]) == states(road).count(ActionState.BROADCAST)
     road.devchain.rpc("evm_setAutomine", [True])
     road.devchain.mine(2)
     settle(road, 4)

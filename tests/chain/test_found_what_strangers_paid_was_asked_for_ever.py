@@ -56,7 +56,7 @@ def judge_of(road: Road) -> Reconciler:
     return Reconciler(
         road.chain,
         road.outbox,
-        road.settler.sealer,
+        road.settler.queue,
         road.settler.returns,
         road.catalog,
         road.deployment,

@@ -125,7 +125,7 @@ def test_in_an_auction_nobody_pays_and_nobody_earns_a_rebate(build: Build):
 def test_a_busted_trade_takes_its_rebate_back(build: Build):
     road = build(REBATE_PPM)
     traded(road, maker_sells=True, lots=7, ticks=2_333, turn=1)
-    (trade,), _ = road.sealer.unsettled()
+    (trade,), _ = road.queue.unsettled()
     assert trade.sell_fee_ppm == REBATE_PPM
     evidence = TradeBusted(trade.trade_id, "as a test wishes")
     answer = road.commit(bust_command(road.catalog, trade), evidence)

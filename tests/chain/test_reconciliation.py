@@ -34,7 +34,7 @@ def reconciler(road: Road) -> Reconciler:
     return Reconciler(
         road.chain,
         road.outbox,
-        road.settler.sealer,
+        road.settler.queue,
         road.settler.returns,
         road.catalog,
         road.deployment,

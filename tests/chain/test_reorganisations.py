@@ -92,7 +92,7 @@ def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(road: Road):
     judge = Reconciler(
         road.chain,
         road.outbox,
-        road.settler.sealer,
+        road.settler.queue,
         road.settler.returns,
         road.catalog,
         road.deployment,

@@ -9,12 +9,13 @@ from engine.commands import Kind, command
 from engine.types import Outcome, Phase, Side
 from settlement.batches.encode import gas_bound
 from settlement.batches.log_items import item_of
-from settlement.batches.sealer import HEARTBEAT_NS, Sealer, Sealing
+from settlement.batches.sealer import HEARTBEAT_NS
+from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Batch
 from settlement.protocol import merkle
 from tests.chain.conftest import Clock, until
-from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, OPERATOR, Road
+from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, Road
 
 
 @pytest.fixture
@@ -172,14 +173,13 @@ def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snaps
     road.trade(1)
     traded = road.history()[-1].last_sequence
     road.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 9)  # No trade comes of it.
-    terms = road.domain, OPERATOR, Sealing(AGE_NS), road.settler.returns
-    restarted = Sealer(road.outbox, road.catalog, *terms)
-    restarted.load(road.sealer.save())
+    restarted = TradeQueue(road.outbox, road.catalog)
+    restarted.load(road.queue.save())
     road.consumers = (*road.consumers, restarted)
     road.withdraw(ALICE, road.usd, 10**8, nonce=2)
 
-    for sealer in (road.sealer, restarted):
-        payouts = sealer.unsettled()[1]
+    for queue in (road.queue, restarted):
+        payouts = queue.unsettled()[1]
         assert [payout.after_sequence for payout in payouts] == [0, traded]
 
 
@@ -187,11 +187,11 @@ def test_closed_orders_are_forgotten_and_open_ones_kept(road: Road):
     road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
     road.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 1)
     road.place(ALICE, Side.BUY, 2_500, 4, nonce=1)
-    assert road.sealer.open_order_count == 2
+    assert road.queue.open_order_count == 2
     road.place(ALICE, Side.BUY, 2_500, 20, nonce=2)
-    assert road.sealer.open_order_count == 1, "one filled, one never rested"
+    assert road.queue.open_order_count == 1, "one filled, one never rested"
     road.reopen()
-    assert road.sealer.open_order_count == 1
+    assert road.queue.open_order_count == 1
 
 
 def test_the_same_trades_give_the_same_batch_after_a_restart(road: Road):

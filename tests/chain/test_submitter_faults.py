@@ -10,7 +10,13 @@ from settlement.chain.chain import Sent
 from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Batch, Call
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.submitter import BatchRefused, HeadMismatch, Policy, Submitter
+from settlement.outbox.submitter import (
+    BatchRefused,
+    HeadMismatch,
+    Policy,
+    Progress,
+    Submitter,
+)
 from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
 from tests.chain.road import ALICE, BOB, CAROL, NS, OPERATOR, Road, transact
@@ -222,7 +228,7 @@ def test_outbidding_stops_at_the_cap(anvil: DevChain, tmp_path: Path, clock: Clo
     assert waiting.fee_max is not None and waiting.fee_max <= policy.fee_cap_wei
     assert 1 <= len(road.outbox.tx_hashes(waiting)) < 20
     anvil.mine()
-    until(lambda: not submitter.step())
+    until(lambda: submitter.step() == Progress(moved=False, is_dear=False))
     assert states(road) == [ActionState.FINAL]
     road.close()
 
@@ -290,8 +296,7 @@ def test_a_head_that_is_not_ours_halts_with_both_heads(road: Road, tmp_path: Pat
         road.devchain.chain, forgetful, OPERATOR, road.domain.contract, Policy(1), clock
     )
 
-    assert not submitter.step()
-
+    assert submitter.step() == HeadMismatch(on_chain=ours, expected=bytes(32))
     assert submitter.halted == HeadMismatch(on_chain=ours, expected=bytes(32))
     assert ours.hex() in str(submitter.halted)
     forgetful.close()
@@ -312,9 +317,9 @@ def test_a_chain_that_lost_a_final_batch_halts(road: Road, tmp_path: Path, clock
         submitter = Submitter(
             fresh.chain, road.outbox, OPERATOR, road.domain.contract, Policy(1), clock
         )
-        submitter.step()
+        halt = submitter.step()
         final = road.settler.batches(1)[0].batch.head
-        assert submitter.halted == HeadMismatch(on_chain=bytes(32), expected=final)
+        assert submitter.halted == halt == HeadMismatch(on_chain=bytes(32), expected=final)
         twin.close()
 
 

@@ -79,6 +79,10 @@ VAULT = b"\xdd" * 20
 CONFIRMATIONS = 3
 
 
+TRADES_MAX = 2**40
+"""More trades than there will be."""
+
+
 class Killed(BaseException):
     """The process is gone. Not an Exception: nothing in the product may catch it."""
 
@@ -169,6 +173,7 @@ class World:
         """Let all trades be this far on their way to the chain, but for those that are busted."""
         busted = {trade for trade, said in self.trade_words.items() if said == "busted"}
         self.trade_words = {None: word, **dict.fromkeys(busted, "busted")}
+        self.house.merchants.settlement_changed(1, TRADES_MAX, self.house.trade_state(TRADES_MAX))
 
 
 class House:
@@ -193,6 +198,9 @@ class House:
         )
         self.catalog, self.keys, self.admission = self.trading[:3]
         self.exchange, self.pipeline = self.trading.exchange, self.trading.pipeline
+        self.unread = []  # What merchants have not read of the log yet.
+        self.reads_late = False
+        self.asked = 0  # How many times settlement was asked for a trade.
         self.unwatched = []  # addresses that merchants do not follow any more
         for grant in world.grants.values():
             self.keys.granted(grant)
@@ -212,7 +220,9 @@ class House:
             price_terms=world.prices,
         )
         subscribe(self.pipeline, (Subscription("journal", world),))
-        subscribe(self.pipeline, subscriptions_of(self.trading, merchants=self.merchants))
+        readers = subscriptions_of(self.trading, merchants=self.merchants)
+        ourselves = Subscription("merchants", self, is_inline=False)
+        subscribe(self.pipeline, (ourselves if r.name == "merchants" else r for r in readers))
         for _ in self.pipeline.recover():
             pass
 
@@ -232,6 +242,18 @@ class House:
     def submit(self, row, attachment=None):
         """Have one command carried out; return its events."""
         return self.pipeline.carry_out(row, encode(attachment)).events
+
+    def consume(self, batch):
+        """Pass a batch on to the merchants, at once or when they read."""
+        self.unread.append(batch)
+        if not self.reads_late:
+            self.read()
+
+    def read(self):
+        """Let merchants read what is in the log: they are not waited for by who is answered."""
+        for batch in self.unread:
+            self.merchants.consume(batch)
+        self.unread.clear()
 
     def list_all(self):
         self.submit(command(Kind.LIST_TOKEN, token=0), TokenListing("TOKEN", TOKEN, 18, 10**10))
@@ -304,6 +326,7 @@ class House:
     # -- SettlementPort ----------------------------------------------------------------------
 
     def trade_state(self, trade_id):
+        self.asked += 1
         words = self.world.trade_words
         word = words.get(trade_id, words.get(None, "matched"))
         if word in ("matched", "busted"):

@@ -43,7 +43,7 @@ def test_it_is_taken_back_told_and_sold_again_to_the_unit(world, word, is_restar
     house.quote(Side.BUY, 200_000, 51)
     house.tick()
 
-    assert house.types(store).count("conversion.busted") == 1
+    assert house.types(store).count("conversion.busted") == 2
     house.tick()
     again = conversion_of(world, invoice)
     assert (again.sold, again.unsold) == ("0.051", "0")

@@ -17,6 +17,7 @@ from engine.reference import Engine
 from engine.types import Limits, MoneyFlag
 from settlement.batches.builder import Payout
 from settlement.batches.sealer import Sealer, Sealing
+from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import Block, Log
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, ActionState
@@ -188,13 +189,14 @@ def sealed(tmp_path_factory):
     """Return a countersigned payout as an outbox keeps it."""
     outbox = Outbox(tmp_path_factory.mktemp("outbox") / "settlement.sqlite")
     returns = returns_of(Vault(), outbox)
-    sealer = Sealer(outbox, Catalog(), DOMAIN, OPERATOR, Sealing(0), returns)
+    queue = TradeQueue(outbox, Catalog())
+    sealer = Sealer(outbox, queue, Catalog(), DOMAIN, OPERATOR, Sealing(0), returns)
     row = command(Kind.WITHDRAW, amount=1)
     row["sequence"] = 1
     events = np.zeros(1, EVENT)
     events["kind"], events["sequence"] = EventKind.WITHDRAWN, 1
     attachment = encode(ALICE.withdrawal(1))
-    sealer.consume(Committed(1, batch_of([row]), [attachment], events, [bytes(32)]))
+    queue.consume(Committed(1, batch_of([row]), [attachment], events, [bytes(32)]))
     sealer.seal(START * NS)
     action = outbox.find(ActionKind.WITHDRAWAL, "1")
     outbox.close()

@@ -15,6 +15,7 @@ from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import Sealer, Sealing
+from settlement.batches.trade_queue import TradeQueue
 from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.protocol.evidence import ExitEvidence
@@ -57,7 +58,7 @@ def house_on(storage, outbox, snapshots=None):
         )
         return (
             DepositBook(house.catalog),
-            Sealer(outbox, house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), returns),
+            TradeQueue(outbox, house.catalog),
             returns,
             MarketData(house.catalog, channels, lambda _: matched),
             UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
@@ -65,7 +66,10 @@ def house_on(storage, outbox, snapshots=None):
         )
 
     house = House(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)
-    house.sealer = next(c for c in house.consumers if isinstance(c, Sealer))
+    house.queue = next(c for c in house.consumers if isinstance(c, TradeQueue))
+    returns = next(c for c in house.consumers if isinstance(c, Returns))
+    terms = house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), returns
+    house.sealer = Sealer(outbox, house.queue, *terms)
     house.keys.granted(grant_for(ALICES_KEY))
     return house
 
@@ -204,7 +208,7 @@ def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
             assert outbox.last_batch().number == 2, "a withdrawal stands between the two"
         async with house_on(storage, outbox, SnapshotFiles(disk)) as resumed:
             assert not resumed.sealer.seal(resumed.now_ns)
-            assert len(resumed.sealer.unsettled()[0]) == 2, "kept until they are final"
+            assert len(resumed.queue.unsettled()[0]) == 2, "kept until they are final"
             await trade(resumed, 3)
             assert resumed.sealer.seal(resumed.now_ns)
             resumed_batch = outbox.last_batch()

@@ -13,8 +13,9 @@ from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.orders import domain_row
 from gateway.api.v1.rows import ticker_row
 from gateway.views.order_history import ENDED_MAX
-from settlement.orders.admission import AGAIN_NS, ANSWERS_MAX, EXPIRY_MAX_S
+from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Market, Token
+from settlement.orders.first_answers import AGAIN_NS, ANSWERS_MAX
 from settlement.orders.nonces import LANE_FIRST, LANE_LAST, NS, SINGLE_SHOT_STEP_MAX, WINDOW_SIZE
 from settlement.protocol.eip712 import (
     ACKNOWLEDGEMENT_TYPE,
