@@ -42,7 +42,7 @@ from settlement.chain.signer import SecretSigner
 from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import TradeState
 from settlement.protocol.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
@@ -99,7 +99,7 @@ class Venue:
     def __init__(self, directory: Path) -> None:
         self.storage = DirectoryStorage(directory)
         self.catalog = Catalog()
-        admission = Admission(self.catalog, KeyBook())
+        admission = Admission(self.catalog, SessionKeys())
         limits = Limits(accounts=1 << 10, orders=1 << 16, ladder_ticks=1 << 16)
         sequencer = Sequencer(Engine, Journal(self.storage, limits), time.time_ns)
         self.pipeline = Pipeline(sequencer, _fail)

@@ -72,13 +72,13 @@ from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import Policy
 from settlement.protocol.evidence import TokenListing
 from settlement.settler import open_settler
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
 from settlement.watching.watcher import Watcher
 from settlement.worker import ChainLoop
@@ -270,7 +270,7 @@ class Stack:
     def _build_exchange(self) -> None:
         settings, deployment = self.settings, self.deployment
         domain = deployment.domain
-        self.catalog, self.keys = Catalog(), KeyBook()
+        self.catalog, self.keys = Catalog(), SessionKeys()
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = Outbox(settings.directory / "settlement.sqlite")
         self._closes.callback(self.outbox.close)
@@ -311,13 +311,13 @@ class Stack:
         self.user_stream = UserStream(
             self.catalog, self.channels, self.exchange.balance, self.desk.trade_state
         )
-        self.deposit_book = DepositBook(self.catalog)
+        self.credited_deposits = CreditedDeposits(self.catalog)
         self.unbooked = Unbooked(self.outbox)
         self.reconciler = Reconciler(
             self.chain,
             self.outbox,
             self.settler.queue,
-            self.settler.returns,
+            self.settler.reversals,
             self.catalog,
             deployment,
             lambda: self.engine,
@@ -329,7 +329,7 @@ class Stack:
         return Withdrawals(
             self.deployment.ours,
             {token.symbol: token.least_withdrawal_pips for token in self.settings.tokens},
-            self.settler.returns,
+            self.settler.reversals,
             self.exit_delay_s,
         )
 
@@ -348,7 +348,7 @@ class Stack:
         self.snapshotter = Snapshotter(
             sequencer,
             self.pipeline,
-            self.settler.queue.quiet,
+            self.settler.queue.lock,
             directory,
             Engine,
             self.now_ns,
@@ -373,7 +373,7 @@ class Stack:
         checkpointed: tuple[CheckpointedConsumer, ...] = (
             self.catalog,
             self.admission,
-            self.deposit_book,
+            self.credited_deposits,
             *self.settler.consumers,
             self.market_data,
             self.user_stream,
@@ -391,7 +391,7 @@ class Stack:
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
-            deposit_book=self.deposit_book,
+            credited_deposits=self.credited_deposits,
             unbooked=self.unbooked,
             payments=self.merchants,
             reconciliation=self.reconciliation,

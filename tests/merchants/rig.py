@@ -29,8 +29,8 @@ from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import Answer, HttpEgress
 from settlement.orders.admission import EXPIRY_MAX_S, Admission
 from settlement.orders.catalog import Catalog
-from settlement.orders.nonces import Refused
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.nonces import Rejection
+from settlement.orders.session_keys import SessionKeys
 from settlement.ports import Balance, TradeState, Transfer
 from settlement.protocol.eip712 import (
     Domain,
@@ -163,7 +163,7 @@ class House:
         self.world = world
         self.engine = Engine(Limits(tokens=4, markets=4, accounts=64, orders=4096))
         self.catalog = Catalog()
-        self.keys = KeyBook()
+        self.keys = SessionKeys()
         self.unread = []  # What merchants have not read of the log yet.
         self.reads_late = False
         self.asked = 0  # How many times settlement was asked for a trade.
@@ -281,7 +281,7 @@ class House:
         digest = order_digest(DOMAIN, unsigned)
         order = msgspec.structs.replace(unsigned, digest=digest, signature=sign(digest, secret))
         row = self.admission.admit(order, self.world.now_ns)
-        assert not isinstance(row, Refused), row
+        assert not isinstance(row, Rejection), row
         self.submit(row, order)
         return self.admission.first(digest).order_id
 
@@ -298,7 +298,7 @@ class House:
         if first is not None:
             return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id)
         row = self.admission.admit(order, self.world.now_ns)
-        if isinstance(row, Refused):
+        if isinstance(row, Rejection):
             return Receipt(row.outcome, detail=row.detail)
         events = self.submit(row, order)
         self.world.cross()

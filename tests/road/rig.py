@@ -16,7 +16,7 @@ from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, TokenListing
 from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
@@ -69,7 +69,7 @@ class House:
         self.journal = Journal(self.storage, LIMITS, room_step=ROOM_STEP)
         self.sequencer = Sequencer(machine_type, self.journal, lambda: self.now_ns, snapshots)
         self.pipeline = Pipeline(self.sequencer, self.fatal.append, queue_max)
-        self.catalog, self.keys = Catalog(), KeyBook()
+        self.catalog, self.keys = Catalog(), SessionKeys()
         self.admission = Admission(self.catalog, self.keys)
         self.pipeline.subscribe(Subscription(self.catalog.checkpoint_name, self.catalog))
         self.pipeline.subscribe(Subscription(self.admission.checkpoint_name, self.admission))

@@ -12,9 +12,15 @@ from engine.sequencer.subscription import Subscription
 from engine.types import MONEY_MAX
 from settlement.chain.chain import Block, Log
 from settlement.outbox.outbox import Outbox
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
-from settlement.watching.watcher import EXCHANGE_EVENTS, TRANSFER, Deposited, Watcher, value_of
+from settlement.watching.watcher import (
+    EXCHANGE_EVENTS,
+    TRANSFER,
+    Deposited,
+    Watcher,
+    chain_event_of,
+)
 from settlement.worker import ChainLoop
 from tests.admission.rig import ALICE, BOB, OTHER, TOKEN, USD
 from tests.road.rig import House
@@ -100,7 +106,7 @@ class Chained(House):
         for token in (USD, TOKEN):
             self.watcher.watch_token(token)
         self.watcher.watch(SHOP)
-        self.book, self.till = DepositBook(self.catalog), Till()
+        self.book, self.till = CreditedDeposits(self.catalog), Till()
         self.pipeline.subscribe(Subscription(self.book.checkpoint_name, self.book))
         quiet = ShownChain()
         self.loop = ChainLoop(
@@ -109,7 +115,7 @@ class Chained(House):
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
-            deposit_book=self.book,
+            credited_deposits=self.book,
             unbooked=Unbooked(self.outbox),
             payments=self.till,
             reconciliation=quiet,
@@ -130,7 +136,7 @@ def test_no_log_whatever_it_says_stops_the_loop_or_keeps_another_from_being_book
             house.now_ns += 10**12
             await house.loop.turn()
 
-            money = [value_of(log) for log in chain.logs if log.address == EXCHANGE]
+            money = [chain_event_of(log) for log in chain.logs if log.address == EXCHANGE]
             deposits = [value for value in money if isinstance(value, Deposited)]
             due = [one.one.value for one in house.loop.due]
             booked = [value for value in deposits if value not in due]

@@ -8,7 +8,7 @@ from engine.types import Outcome, Side
 from settlement.chain.chain import ChainUnavailableError
 from settlement.outbox.outbox import Outbox
 from settlement.protocol.evidence import ZERO_REF
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
 from settlement.watching.watcher import (
     CancelRequested,
@@ -18,9 +18,9 @@ from settlement.watching.watcher import (
     KeyGranted,
     KeyRevoked,
     LogId,
+    Observation,
     PauseSet,
     Poll,
-    Sighting,
     Transferred,
 )
 from settlement.worker import ChainLoop
@@ -48,10 +48,12 @@ class ShownChain:
         if self.down:
             raise ChainUnavailableError("nobody is at home")
         confirmed = self.depth >= DEPTH
-        sightings = [Sighting(value, self.depth, confirmed) for value in self.values[self.cursor :]]
+        observations = [
+            Observation(value, self.depth, confirmed) for value in self.values[self.cursor :]
+        ]
         upto = len(self.values) if confirmed else self.cursor
         head = len(self.values)
-        return Poll(sightings, self.cursor + 1, head, upto, head, is_caught_up=True)
+        return Poll(observations, self.cursor + 1, head, upto, head, is_caught_up=True)
 
     async def check(self, block):
         self.checked = block
@@ -84,7 +86,7 @@ class ShownChain:
     def busts_due(self):
         return []
 
-    def returns_due(self):
+    def reversals_due(self):
         return self.returns
 
     def late_payments(self):
@@ -115,17 +117,23 @@ class Watched(House):
 
     def __init__(self, shown, storage=None, outbox=None, **options):
         super().__init__(storage, **options)
-        self.shown, self.till, self.deposit_book = shown, Till(), DepositBook(self.catalog)
+        self.shown, self.till, self.credited_deposits = (
+            shown,
+            Till(),
+            CreditedDeposits(self.catalog),
+        )
         self.outbox = outbox or Outbox(Path(":memory:"))
         self.unbooked = Unbooked(self.outbox)
-        self.pipeline.subscribe(Subscription(self.deposit_book.checkpoint_name, self.deposit_book))
+        self.pipeline.subscribe(
+            Subscription(self.credited_deposits.checkpoint_name, self.credited_deposits)
+        )
         self.loop = ChainLoop(
             settler=shown,
             watcher=shown,
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
-            deposit_book=self.deposit_book,
+            credited_deposits=self.credited_deposits,
             unbooked=self.unbooked,
             payments=self.till,
             reconciliation=shown,

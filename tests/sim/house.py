@@ -30,13 +30,13 @@ from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import Policy
 from settlement.protocol.evidence import TokenListing
 from settlement.settler import open_settler
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
 from settlement.watching.watcher import Watcher
 from settlement.worker import ChainLoop
@@ -131,7 +131,7 @@ class House:
             Withdrawals(
                 seams.terms.deployment.ours,
                 {},
-                self.settler.returns,
+                self.settler.reversals,
                 seams.terms.exit_delay,
             ),
         )
@@ -141,8 +141,8 @@ class House:
     def _settle(self) -> None:
         seams, deployment = self.seams, self.seams.terms.deployment
         confirmations = self.sizes.confirmations
-        self.catalog, self.keys = Catalog(), KeyBook()
-        self.deposit_book = DepositBook(self.catalog)
+        self.catalog, self.keys = Catalog(), SessionKeys()
+        self.credited_deposits = CreditedDeposits(self.catalog)
         self.admission = Admission(self.catalog, self.keys)
         self.outbox = self._parts.outbox(seams.directory / "settlement.sqlite")
         self.unbooked = Unbooked(self.outbox)
@@ -191,7 +191,7 @@ class House:
             node,
             self.outbox,
             self.settler.queue,
-            self.settler.returns,
+            self.settler.reversals,
             self.catalog,
             deployment,
             lambda: self.engine,
@@ -202,7 +202,7 @@ class House:
             self.catalog,
             self.witness,
             self.admission,
-            self.deposit_book,
+            self.credited_deposits,
             *self.settler.consumers,
             self.merchants.prices,
         )
@@ -214,7 +214,7 @@ class House:
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
-            deposit_book=self.deposit_book,
+            credited_deposits=self.credited_deposits,
             unbooked=self.unbooked,
             payments=self.merchants,
             reconciliation=self.reconciliation,
