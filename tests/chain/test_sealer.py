@@ -9,7 +9,7 @@ from engine.commands import Kind, command
 from engine.types import Outcome, Phase, Side
 from settlement.batches.encode import gas_bound
 from settlement.batches.log_leaves import leaf_of
-from settlement.batches.sealer import HEARTBEAT_NS
+from settlement.batches.sealer import EXPIRED, HEARTBEAT_NS, Sealed, Unsealable
 from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Batch
@@ -192,6 +192,25 @@ def test_closed_orders_are_forgotten_and_open_ones_kept(road: Road):
     assert road.queue.open_order_count == 1, "one filled, one never rested"
     road.reopen()
     assert road.queue.open_order_count == 1
+
+
+def test_what_no_batch_can_carry_any_more_is_returned_behind_what_was_sealed(road: Road):
+    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
+    road.trade(1)
+    late_ns = road.clock() + 5_000 * NS  # The horizon has passed the expiry of both orders.
+    done = road.sealer.seal(late_ns)
+
+    assert isinstance(done, Unsealable) and done.sealed_count == 1, "the withdrawal"
+    assert [(bust.trade.trade_id, bust.reason) for bust in done.busts] == [(1, EXPIRED)]
+    assert road.sealer.seal(late_ns) == Unsealable(0, done.busts), "until they are busted"
+    assert sealed(road) == []
+
+
+def test_a_step_says_how_much_was_sealed(road: Road):
+    assert road.sealer.seal(road.clock()) == Sealed(0)
+    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
+    road.trade(1)
+    assert road.sealer.seal(road.clock()) == Sealed(2), "a withdrawal and a batch"
 
 
 def test_the_same_trades_give_the_same_batch_after_a_restart(road: Road):
