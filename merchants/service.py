@@ -51,7 +51,7 @@ from merchants.stores.keyring import Keyring
 from merchants.stores.stores import Accounts, StoreCreated, StoreRequest
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
-from settlement.audit.proofs import TradeReceipt
+from settlement.audit.proofs import TradeProof
 from settlement.orders.busts import busted_by
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
@@ -216,7 +216,7 @@ class Merchants:
         """Return what an invoice's tokens were sold in; None as ``invoice``."""
         return sales_of(self._database, invoice_id, store_id)
 
-    def receipts(self, sales: Sales) -> list[TradeReceipt]:
+    def receipts(self, sales: Sales) -> list[TradeProof]:
         """Return proofs of all ``sales`` that are in a batch."""
         return self._settlement.receipts(*sales)
 

@@ -19,7 +19,7 @@ from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
 from settlement.batches.encode import Bust
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market, Token
-from settlement.orders.nonces import NS, Refused
+from settlement.orders.nonces import NS, Rejection
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import AccountNonces, Balance, LaneNonce
 from settlement.protocol.eip712 import Domain
@@ -37,7 +37,7 @@ from settlement.protocol.evidence import (
     encode,
 )
 from settlement.repair.busts import bust_command, bust_evidence
-from settlement.repair.reversals import LatePayment, Return
+from settlement.repair.reversals import LatePayment, Reversal
 
 ORDER_ID_MAX: Final = 2**63 - 1
 
@@ -100,11 +100,11 @@ class Exchange:
         if full is not None:
             return full
         judged = self._admission.judge(order, self._clock_ns())
-        if isinstance(judged, Refused):
+        if isinstance(judged, Rejection):
             return Receipt(judged.outcome, detail=judged.detail)
         if charge is not None:
             charge(order.account)
-        self._admission.promise(order)
+        self._admission.reserve(order)
         answer = self._pipeline.enqueue(judged, encode(order))
         self._in_flight[order.digest] = answer
         answer.add_done_callback(partial(self._answered, order.digest))
@@ -146,10 +146,10 @@ class Exchange:
         if full is not None:
             return full
         now_ns = self._clock_ns()
-        refused = self._withdrawals.refusal(withdrawal, token, now_ns)
-        refused = refused or self._admission.admit_withdrawal(withdrawal, now_ns)
-        if refused is not None:
-            return Receipt(refused.outcome, detail=refused.detail)
+        rejection = self._withdrawals.rejection(withdrawal, token, now_ns)
+        rejection = rejection or self._admission.admit_withdrawal(withdrawal, now_ns)
+        if rejection is not None:
+            return Receipt(rejection.outcome, detail=rejection.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
         self._withdrawals.begun(withdrawal)
         answer = self._pipeline.enqueue(row, encode(withdrawal))
@@ -214,7 +214,7 @@ class Exchange:
         loses its orders, and owes what is missing then."""
         return await self._submit(bust_command(self.catalog, bust.trade), bust_evidence(bust))
 
-    async def give_back(self, due: Return) -> Receipt:
+    async def give_back(self, due: Reversal) -> Receipt:
         """Credit a withdrawal that the contract never paid and can pay no more."""
         account = self.catalog.account_number(due.account)
         token = self.catalog.token_by_address(due.token)
@@ -337,7 +337,7 @@ class Exchange:
     def _answered(self, digest: bytes, answer: asyncio.Future[Receipt]) -> None:
         self._in_flight.pop(digest, None)
         if not answer.cancelled() and answer.result().outcome == Outcome.DISK_LOW:
-            self._admission.take_back(digest)
+            self._admission.roll_back(digest)
 
     async def _known(self, order: SignedOrder) -> Receipt | None:
         pending = self._in_flight.get(order.digest)

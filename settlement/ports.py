@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from engine.receipt import Receipt
 from engine.types import Side
-from settlement.audit.proofs import TradeReceipt
+from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.protocol.eip712 import Domain, KeyGrant
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
@@ -169,5 +169,5 @@ class SettlementPort(Protocol):
         """Return the newest block that was read: what is in block ``b`` has ``newest_block() - b
         + 1`` confirmations."""
 
-    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

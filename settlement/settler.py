@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from engine.log_entries import CheckpointedConsumer
-from settlement.audit.proofs import TradeReceipt, receipts_of
+from settlement.audit.proofs import TradeProof, proofs_of
 from settlement.batches.encode import Bust
 from settlement.batches.sealer import WITHDRAWAL_GAS, Sealed, Sealer, Sealing, Unsealable
 from settlement.batches.trade_queue import TradeQueue
@@ -19,7 +19,7 @@ from settlement.outbox.actions import ActionKind, ActionState, BatchState, Call,
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import (
     REORG_BLOCKS_MAX,
-    BatchRefused,
+    BatchRejected,
     Halt,
     Policy,
     Progress,
@@ -32,9 +32,9 @@ from settlement.ports import TradeState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
 from settlement.protocol.eip712 import Domain, KeyGrant, keccak256
-from settlement.repair.culprits import Quarantine
-from settlement.repair.repair import Rejection, Repair
-from settlement.repair.reversals import LatePayment, Return, Returns
+from settlement.repair.culprits import CulpritSearch
+from settlement.repair.repair import RejectedBatch, Repair
+from settlement.repair.reversals import LatePayment, Reversal, WithdrawalReversals
 
 SWEEP_GAS: Final = 400_000
 """The limit; the first sweep of an address deploys a clone there."""
@@ -102,7 +102,7 @@ class Settler:
         sealer: Sealer,
         submitter: Submitter,
         repair: Repair,
-        returns: Returns,
+        reversals: WithdrawalReversals,
         contracts: Contracts,
         patience_ns: int,
         now_ns: Callable[[], int],
@@ -117,12 +117,12 @@ class Settler:
         self._contracts = contracts
         self._now_ns = now_ns
         self.repair = repair
-        self.returns = returns
+        self.reversals = reversals
 
     @property
     def consumers(self) -> tuple[CheckpointedConsumer, ...]:
         """Return who has to follow the journal."""
-        return self.queue, self.returns
+        return self.queue, self.reversals
 
     @property
     def halted(self) -> Halt | None:
@@ -143,7 +143,7 @@ class Settler:
         """
         sealed, unsealed = self._seal()
         sent = self._submitter.step()
-        self.returns.look()
+        self.reversals.look()
         moved = bool(sealed)
         match sent:
             case Progress():
@@ -167,15 +167,15 @@ class Settler:
         except ChainUnavailableError as error:
             return Sealed(0), error
 
-    def _take_apart(self, batch: BatchRefused) -> bool:
+    def _take_apart(self, batch: BatchRejected) -> bool:
         """Begin anew behind a batch that is refused, once it can land no more; return whether that
         was done."""
-        if not self._submitter.is_refusal_final():
+        if not self._submitter.is_rejection_final():
             return False
         found = self._outbox.batch(batch.number)
         assert found is not None, "it was refused, so it was sealed"
         is_too_large = self._submitter.is_too_large(found.action_id)
-        done = self.repair.take_apart(Rejection(batch, is_too_large, self._submitter.newest))
+        done = self.repair.take_apart(RejectedBatch(batch, is_too_large, self._submitter.newest))
         if done:
             self._submitter.resume()
         return done
@@ -188,13 +188,13 @@ class Settler:
         """Return trades to bust now by a command, the newest first."""
         return self.repair.busts_due()
 
-    def returns_due(self) -> list[Return]:
+    def reversals_due(self) -> list[Reversal]:
         """Return withdrawals to credit back now by a command."""
-        return self.returns.due()
+        return self.reversals.due()
 
     def late_payments(self) -> list[LatePayment]:
         """Return withdrawals to charge once more by a command."""
-        return self.returns.late()
+        return self.reversals.late()
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
@@ -281,10 +281,10 @@ class Settler:
         to = self._contracts.domain.contract
         self._outbox.enqueue(Call(ActionKind.GRANT, key, to, calldata, GRANT_GAS), self._now_ns())
 
-    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """See ``SettlementPort``."""
         domain, tokens = self._contracts.domain, self._contracts.tokens
-        return receipts_of(self._outbox, domain, tokens, account, ref, trade_ids)
+        return proofs_of(self._outbox, domain, tokens, account, ref, trade_ids)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""
@@ -315,21 +315,21 @@ def open_settler(
         newest=lambda: submitter.newest,
         withdrawal_gas=WITHDRAWAL_GAS,
     )
-    returns = Returns(
+    reversals = WithdrawalReversals(
         *(chain, outbox, exchange, block, depth, trial),
         newest=lambda: submitter.newest,
         now_ns=now_ns,
     )
     queue = TradeQueue(outbox, catalog)
-    sealer = Sealer(outbox, queue, catalog, deployment.domain, signer, sealing, returns)
-    quarantine = Quarantine(chain, exchange, signer.address, catalog)
+    sealer = Sealer(outbox, queue, catalog, deployment.domain, signer, sealing, reversals)
+    culprits = CulpritSearch(chain, exchange, signer.address, catalog)
     return Settler(
         outbox,
         queue,
         sealer,
         submitter,
-        Repair(outbox, sealer, queue, quarantine, policy.pause_lasts_ns, now_ns),
-        returns,
+        Repair(outbox, sealer, queue, culprits, policy.pause_lasts_ns, now_ns),
+        reversals,
         contracts_of(deployment),
         policy.patience_ns,
         now_ns,

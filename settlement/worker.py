@@ -2,7 +2,7 @@
 
 Each turn the settler does its work on a thread, the watcher reads what is new, and everything
 confirmed goes into the journal by a command like anybody else's before the watcher's cursor may
-pass it. A crash anywhere shows a log again; the deposit book knows which are booked. What the
+pass it. A crash anywhere shows a log again; the credited deposits say which are booked. What the
 ledger cannot take is kept due (``settlement.watching.unbooked``) and holds nothing else up.
 """
 
@@ -18,12 +18,12 @@ from engine.types import Outcome
 from settlement.chain.chain import ChainUnavailableError
 from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.outbox.actions import ActionKind, Change
 from settlement.ports import PaymentListener, SettlementListener, TradeState, Transfer
 from settlement.protocol.evidence import DepositEvidence, ExitEvidence
 from settlement.settler import STATE_NAMES, Settler
-from settlement.watching.deposits import DepositBook, Money, Ranked, ranked
+from settlement.watching.deposits import CreditedDeposits, Money, Ranked, ranked
 from settlement.watching.unbooked import RETRY_NS, Due, Unbooked
 from settlement.watching.watcher import (
     CancelRequested,
@@ -34,9 +34,9 @@ from settlement.watching.watcher import (
     KeyGranted,
     KeyRevoked,
     LogId,
+    Observation,
     PauseSet,
     Poll,
-    Sighting,
     Transferred,
     Watcher,
 )
@@ -86,8 +86,8 @@ class ChainLoop:
         watcher: Watcher,
         exchange: Exchange,
         admission: Admission,
-        keys: KeyBook,
-        deposit_book: DepositBook,
+        keys: SessionKeys,
+        credited_deposits: CreditedDeposits,
         unbooked: Unbooked,
         payments: PaymentListener,
         reconciliation: FinalBlocks,
@@ -98,7 +98,7 @@ class ChainLoop:
         self._exchange = exchange
         self._admission = admission
         self._keys = keys
-        self._deposit_book = deposit_book
+        self._credited_deposits = credited_deposits
         self._unbooked = unbooked
         self._retried_ns = 0
         self._no_room: set[int] = set()
@@ -172,7 +172,7 @@ class ChainLoop:
         self.head_s = poll.head_s
         self._show_troubles()
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
-            sighting.confirmed for sighting in poll.sightings
+            observation.confirmed for observation in poll.observations
         )
         self._pay(poll)
         try:
@@ -204,7 +204,9 @@ class ChainLoop:
     async def _halt_paused(self, poll: Poll) -> None:
         """Halt the markets of a token that is paused, however young the log is: what trades in them
         now could not settle. Nobody starts them again but an operator."""
-        newest = {s.value.token: s.value for s in poll.sightings if isinstance(s.value, PauseSet)}
+        newest = {
+            s.value.token: s.value for s in poll.observations if isinstance(s.value, PauseSet)
+        }
         for token, value in newest.items():
             if self._pauses.get(token) == value.at:
                 continue
@@ -227,9 +229,9 @@ class ChainLoop:
 
     async def _take_all(self, poll: Poll) -> bool:
         """Carry out what is deep enough; return whether it led to a command."""
-        confirmed = list({s.value.at: s.value for s in poll.sightings if s.confirmed}.values())
+        confirmed = list({s.value.at: s.value for s in poll.observations if s.confirmed}.values())
         self._drop_lost(poll, ranked(confirmed))
-        missing = {one.value.at: one for one in self._deposit_book.unbooked(confirmed)}
+        missing = {one.value.at: one for one in self._credited_deposits.unbooked(confirmed)}
         moved = False
         for value in confirmed:
             if value.at in missing:
@@ -262,7 +264,7 @@ class ChainLoop:
     async def _book(self, one: Ranked) -> bool:
         """Book ``one`` or keep it due; return whether it is booked by this."""
         value = one.value
-        if self._deposit_book.is_booked(one):
+        if self._credited_deposits.is_booked(one):
             self._unbooked.forget(one)
             return False
         # The exit pays out what the deposit has brought: the ledger cannot know one of them only.
@@ -270,7 +272,7 @@ class ChainLoop:
         if isinstance(value, ExitFinished):
             waits = self._unbooked.waits(value.account, value.token)
         outcome = waits or _done(await self._sequence(value)).outcome
-        if outcome is Outcome.ACCEPTED or self._deposit_book.is_booked(one):
+        if outcome is Outcome.ACCEPTED or self._credited_deposits.is_booked(one):
             self._unbooked.forget(one)
             return outcome is Outcome.ACCEPTED
         self._log.error("chain event not booked", value=repr(value), outcome=outcome.name)
@@ -285,7 +287,7 @@ class ChainLoop:
             self._log.warning("trade busted", **bust.words(), outcome=receipt.outcome.name)
             assert receipt.accepted, f"a trade there was can be undone: {receipt.outcome.name}"
             moved = True
-        for due in self._settler.returns_due():
+        for due in self._settler.reversals_due():
             receipt = _done(await self._exchange.give_back(due))
             if receipt.accepted:
                 self._log.warning("withdrawal given back", sequence=due.sequence, reason=due.reason)
@@ -304,9 +306,9 @@ class ChainLoop:
     def _pay(self, poll: Poll) -> None:
         """Tell merchants, all at once, of the transfers that are new, deeper by now, or gone."""
         shown = {
-            (sighting.value.at.tx_hash, sighting.value.position): sighting
-            for sighting in poll.sightings
-            if isinstance(sighting.value, Transferred)
+            (observation.value.at.tx_hash, observation.value.position): observation
+            for observation in poll.observations
+            if isinstance(observation.value, Transferred)
         }
         for place, told in list(self._told.items()):
             if not poll.first <= told.block <= poll.last:
@@ -322,14 +324,16 @@ class ChainLoop:
         if not shown:
             return
         are_ours = self._payments.payments_seen(list(map(_transfer, shown.values())))
-        for (place, sighting), is_ours in zip(shown.items(), are_ours, strict=True):
+        for (place, observation), is_ours in zip(shown.items(), are_ours, strict=True):
             if is_ours:
-                at = sighting.value.at
-                self._told[place] = _Told(at.block_number, sighting.confirmed, _bare(sighting))
+                at = observation.value.at
+                self._told[place] = _Told(
+                    at.block_number, observation.confirmed, _bare(observation)
+                )
 
-    def _is_news(self, place: Place, sighting: Sighting) -> bool:
+    def _is_news(self, place: Place, observation: Observation) -> bool:
         told = self._told.get(place)
-        now = _Told(sighting.value.at.block_number, sighting.confirmed, _bare(sighting))
+        now = _Told(observation.value.at.block_number, observation.confirmed, _bare(observation))
         return told != now
 
     async def _sequence(self, value: Money) -> Receipt:
@@ -398,19 +402,19 @@ def _evidence(at: LogId) -> ExitEvidence:
     return ExitEvidence(at.tx_hash, at.log_index, at.block_number)
 
 
-def _bare(sighting: Sighting) -> Transferred:
+def _bare(observation: Observation) -> Transferred:
     """Return what a transfer says, wherever it stands."""
-    assert isinstance(sighting.value, Transferred), "the caller has looked"
-    return sighting.value._replace(at=LogId(b"", 0, 0))
+    assert isinstance(observation.value, Transferred), "the caller has looked"
+    return observation.value._replace(at=LogId(b"", 0, 0))
 
 
-def _says(told: _Told, sighting: Sighting | None) -> bool:
+def _says(told: _Told, observation: Observation | None) -> bool:
     """Return whether a transfer is still there and says what it said."""
-    return sighting is not None and told.says in (None, _bare(sighting))
+    return observation is not None and told.says in (None, _bare(observation))
 
 
-def _transfer(sighting: Sighting) -> Transfer:
-    value = sighting.value
+def _transfer(observation: Observation) -> Transfer:
+    value = observation.value
     assert isinstance(value, Transferred), "the caller has looked"
     return Transfer(
         token=value.token,
@@ -420,6 +424,6 @@ def _transfer(sighting: Sighting) -> Transfer:
         tx_hash=value.at.tx_hash,
         log_index=value.position,
         block_number=value.at.block_number,
-        block_time_s=sighting.time_s,
-        confirmations=sighting.confirmations,
+        block_time_s=observation.time_s,
+        confirmations=observation.confirmations,
     )

@@ -35,7 +35,7 @@ from merchants.service import Merchants, open_merchants_database
 from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import HttpEgress
-from settlement.audit.proofs import TradeReceipt
+from settlement.audit.proofs import TradeProof
 from settlement.ports import TradeState
 from settlement.protocol.eip712 import (
     KeyGrant,
@@ -92,7 +92,7 @@ class Batched:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """The shop's wallet has signed it; no chain has to hear of it here."""
 
-    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         return []
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import pytest
 
-from settlement.batches.encode import GENESIS_HEAD, Header, SettledTrade, encode_batch
+from settlement.batches.encode import GENESIS_HEAD, Header, MatchedTrade, encode_batch
 from settlement.chain.deploy import BondPlan, Delays, TokenPlan, deploy
 from settlement.chain.dev.devchain import dev_secret, start_devchain
 from settlement.chain.signer import SecretSigner, Transaction
@@ -130,7 +130,7 @@ class Desk:
     def settle(self, pairs: list[tuple[SignedOrder, SignedOrder]]) -> int:
         """Settle one trade of one whole token for each (buy, sell); return the gas used."""
         trades = [
-            SettledTrade(at, at, 0, buy, sell, TOKEN, PRICE, 500, 500)
+            MatchedTrade(at, at, 0, buy, sell, TOKEN, PRICE, 500, 500)
             for at, (buy, sell) in enumerate(pairs)
         ]
         close_time = self.chain.head().timestamp

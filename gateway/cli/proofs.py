@@ -6,12 +6,12 @@ Reads the databases beside a server that may be running; writes nothing into the
 from pathlib import Path
 
 from merchants.service import open_merchants_database, sales_of
-from settlement.audit.proofs import TradeReceipt, receipts_of
+from settlement.audit.proofs import TradeProof, proofs_of
 from settlement.chain.deploy import Deployment
 from settlement.outbox.outbox import Outbox
 
 
-def receipts_of_invoice(directory: Path, invoice_id: str) -> list[TradeReceipt] | None:
+def receipts_of_invoice(directory: Path, invoice_id: str) -> list[TradeProof] | None:
     """Return the receipts of an invoice's sales; None if there is no such invoice.
 
     Raises OSError and ``DeploymentError`` if ``directory`` is not an exchange's.
@@ -24,6 +24,6 @@ def receipts_of_invoice(directory: Path, invoice_id: str) -> list[TradeReceipt] 
         return None
     outbox = Outbox(directory / "settlement.sqlite")
     tokens = [token.address for token in deployment.tokens]
-    receipts = receipts_of(outbox, deployment.domain, tokens, *sales)
+    receipts = proofs_of(outbox, deployment.domain, tokens, *sales)
     outbox.close()
     return receipts

@@ -37,7 +37,7 @@ from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, ChangesOfTerms
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import Policy
@@ -45,7 +45,7 @@ from settlement.ports import TradeState
 from settlement.protocol.eip712 import Domain
 from settlement.protocol.evidence import TokenListing
 from settlement.settler import Settler, open_settler
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
 from settlement.watching.watcher import Watcher
 from settlement.worker import ChainLoop
@@ -99,7 +99,7 @@ class Trading(NamedTuple):
     """The log, the machine behind it, and the checks in front."""
 
     catalog: Catalog
-    keys: KeyBook
+    keys: SessionKeys
     admission: Admission
     journal: Journal
     sequencer: Sequencer[Any]
@@ -120,7 +120,7 @@ class Assembly(NamedTuple):
     """A whole exchange."""
 
     catalog: Catalog
-    keys: KeyBook
+    keys: SessionKeys
     admission: Admission
     journal: Journal
     sequencer: Sequencer[Any]
@@ -130,7 +130,7 @@ class Assembly(NamedTuple):
     settler: Settler
     watcher: Watcher
     desk: SettlementDesk
-    deposit_book: DepositBook
+    credited_deposits: CreditedDeposits
     unbooked: Unbooked
     reconciliation: Reconciliation
     merchants: Merchants
@@ -147,19 +147,19 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     watcher = _watcher(seams, settings)
     desk = SettlementDesk(settler, watcher)
     rules = Withdrawals(
-        deployment.ours, settings.least_withdrawals, settler.returns, seams.exit_delay_s
+        deployment.ours, settings.least_withdrawals, settler.reversals, seams.exit_delay_s
     )
     trading = assemble_trading(seams.log, parts, settings.limits, catalog, deployment.domain, rules)
     signer = seams.acknowledging
     views = None if signer is None else assemble_views(trading, desk.trade_state, signer)
     merchants = _merchants(seams, settings, trading.exchange, desk)
-    deposit_book, unbooked = DepositBook(catalog), Unbooked(seams.outbox)
+    credited_deposits, unbooked = CreditedDeposits(catalog), Unbooked(seams.outbox)
     reconciler = _reconciler(seams, settler, trading, unbooked)
     reconciliation = Reconciliation(reconciler, trading.exchange)
     subscriptions = subscriptions_of(
         trading,
         witnesses=parts.witnesses,
-        settlement=(deposit_book, *settler.consumers),
+        settlement=(credited_deposits, *settler.consumers),
         views=views,
         merchants=merchants,
         reconciler=reconciler,
@@ -172,7 +172,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         exchange=trading.exchange,
         admission=trading.admission,
         keys=trading.keys,
-        deposit_book=deposit_book,
+        credited_deposits=credited_deposits,
         unbooked=unbooked,
         payments=merchants,
         reconciliation=reconciliation,
@@ -185,7 +185,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         settler=settler,
         watcher=watcher,
         desk=desk,
-        deposit_book=deposit_book,
+        credited_deposits=credited_deposits,
         unbooked=unbooked,
         reconciliation=reconciliation,
         merchants=merchants,
@@ -204,7 +204,7 @@ def assemble_trading(
     withdrawals: Withdrawals,
 ) -> Trading:
     """Return what takes orders; nobody follows its log yet, see ``subscribe``."""
-    keys = KeyBook()
+    keys = SessionKeys()
     admission = Admission(catalog, keys)
     journal = parts.journal(seams.storage, limits)
     sequencer = parts.sequencer(parts.machine, journal, seams.now_ns, seams.snapshots)
@@ -326,7 +326,7 @@ def _reconciler(seams: Seams, settler: Settler, trading: Trading, unbooked: Unbo
         seams.chain,
         seams.outbox,
         settler.queue,
-        settler.returns,
+        settler.reversals,
         trading.catalog,
         seams.deployment,
         lambda: trading.sequencer.machine,

@@ -223,7 +223,7 @@ class Stack:
         self.snapshotter = Snapshotter(
             parts.sequencer,
             parts.pipeline,
-            parts.settler.queue.quiet,
+            parts.settler.queue.lock,
             self.settings.directory / "snapshots",
             Engine,
             self.now_ns,

@@ -1,7 +1,7 @@
 """How do pages and merchants see settlement?"""
 
 from gateway.views.trade_states import BATCHES_KEPT, BatchView, TradeStates
-from settlement.audit.proofs import TradeReceipt
+from settlement.audit.proofs import TradeProof
 from settlement.outbox.actions import BatchState
 from settlement.ports import TradeState
 from settlement.protocol.eip712 import KeyGrant
@@ -60,7 +60,7 @@ class SettlementDesk:
         """See ``SettlementPort``."""
         return self._watcher.head
 
-    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeReceipt]:
+    def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """See ``SettlementPort``."""
         return self._settler.receipts(account, ref, trade_ids)
 

@@ -29,7 +29,7 @@ from settlement.audit.signatures import order_faults
 from settlement.audit.trades import NamedBust, TradeBook
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.batches.decode import OpenedBatch
-from settlement.batches.log_items import item_of
+from settlement.batches.log_leaves import leaf_of
 from settlement.orders.catalog import Catalog, ChangesOfTerms
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, acknowledgement_digest, recover
@@ -154,7 +154,7 @@ class Audit:
         where = f"command {frame.sequence}"
         if frame.sequence != len(self._items) + 1:
             self._say(f"{where} comes after {len(self._items)} commands")
-        self._items.append(item_of(frame))
+        self._items.append(leaf_of(frame))
         time_s = int(frame.command["time_ns"]) // NS
         if self._times_s and time_s < self._times_s[-1]:
             self._say(f"{where} says that it came before the one before it")

@@ -2,7 +2,7 @@
 
 An export is a copy of the journal's files, the list of poisoned commands and a manifest: for each
 file its commands, its last head and the Merkle root over its items
-(``settlement.batches.log_items``), and what a replay must come to. Anybody with the copy and the
+(``settlement.batches.log_leaves``), and what a replay must come to. Anybody with the copy and the
 reference engine can check all of it.
 """
 
@@ -24,7 +24,7 @@ from engine.journal.reader import first_sequence_of, journal_names
 from engine.log_entries import Committed
 from engine.reference import Engine as Reference
 from engine.sequencer.replay import Replay
-from settlement.batches.log_items import item_of
+from settlement.batches.log_leaves import leaf_of
 from settlement.protocol import merkle
 
 MANIFEST: Final = "manifest.json"
@@ -116,7 +116,7 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
     last = 0
     for committed in replay.batches():
         log.add(committed.events)
-        items |= {frame.sequence: item_of(frame) for frame in committed.entries}
+        items |= {frame.sequence: leaf_of(frame) for frame in committed.entries}
         heads |= dict(enumerate(committed.heads, committed.first_sequence))
         last = committed.last_sequence
     segments = []

@@ -29,7 +29,7 @@ from settlement.watching.watcher import (
     ExitRequested,
     KeyGranted,
     KeyRevoked,
-    value_of,
+    chain_event_of,
 )
 
 SETTLED_TOPIC: Final = keccak256(b"BatchSettled(uint64,bytes32,bytes32,bytes32)")
@@ -181,7 +181,7 @@ def _money(chain: Chain, deployment: Deployment, head: int) -> dict[Money, list[
     topics = [event.topic for event in events]
     money: defaultdict[Money, list[int]] = defaultdict(list)
     for log in chain.logs([deployment.exchange], [topics], deployment.deploy_block, head):
-        value = value_of(log)
+        value = chain_event_of(log)
         if isinstance(value, Moved):
             money[money_of(value)].append(log.block_number)
     return dict(money)
@@ -202,7 +202,7 @@ def _keys(chain: Chain, deployment: Deployment, head: int) -> Keys:
     topics = [KEY_GRANTED.topic, KEY_REVOKED.topic]
     keys: defaultdict[tuple[bytes, bytes], list[KeyChange]] = defaultdict(list)
     for log in chain.logs([deployment.exchange], [topics], deployment.deploy_block, head):
-        value = value_of(log)
+        value = chain_event_of(log)
         if isinstance(value, KeyRevoked):
             keys[value.account, value.key].append(KeyChange(False, value.effective_at))
         elif isinstance(value, KeyGranted):

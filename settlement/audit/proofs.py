@@ -73,7 +73,7 @@ class ReceiptHeader(msgspec.Struct, frozen=True, rename="camel"):
     command_count: int
 
 
-class TradeReceipt(msgspec.Struct, frozen=True, rename="camel"):
+class TradeProof(msgspec.Struct, frozen=True, rename="camel"):
     """Proof of one trade. ``index`` of ``trade_count`` is its place in the batch; ``path`` bottom
     up.
 
@@ -96,21 +96,21 @@ class TradeReceipt(msgspec.Struct, frozen=True, rename="camel"):
     state: str
 
 
-def receipts_of(
+def proofs_of(
     outbox: Outbox,
     domain: Domain,
     tokens: list[bytes],
     account: bytes,
     ref: bytes,
     trade_ids: list[int],
-) -> list[TradeReceipt]:
+) -> list[TradeProof]:
     """Return a receipt for each trade of ``account`` for ``ref`` in the batches of ``trade_ids``.
 
     Trades that are in no batch yet have none. ``tokens`` are listed addresses by number on chain.
     """
     states = (outbox.batch_of_trade(trade_id) for trade_id in trade_ids)
     batches = {state.batch.number: state for state in states if state is not None}
-    receipts: list[TradeReceipt] = []
+    receipts: list[TradeProof] = []
     for number, state in sorted(batches.items()):
         opened = open_batch(outbox.calldata(number), domain, tokens)
         receipts += [
@@ -123,8 +123,8 @@ def receipts_of(
 
 def _receipt(
     domain: Domain, opened: OpenedBatch, index: int, trade: OpenedTrade, found: BatchState
-) -> TradeReceipt:
-    return TradeReceipt(
+) -> TradeProof:
+    return TradeProof(
         format=FORMAT,
         domain=ReceiptDomain(DOMAIN_NAME, DOMAIN_VERSION, domain.chain_id, _hex(domain.contract)),
         header=_header(opened.header),
@@ -146,7 +146,7 @@ def _receipt(
     )
 
 
-def why_refused(receipt: TradeReceipt, head_on_chain: bytes) -> str | None:
+def why_refused(receipt: TradeProof, head_on_chain: bytes) -> str | None:
     """Return what is wrong with ``receipt``, or None if it is proven.
 
     ``head_on_chain`` is what the exchange contract answers to ``batchHash(batch)``. There are no
@@ -176,7 +176,7 @@ def why_refused(receipt: TradeReceipt, head_on_chain: bytes) -> str | None:
     return None
 
 
-def header_of(receipt: TradeReceipt) -> Header:
+def header_of(receipt: TradeProof) -> Header:
     """Return the batch's header. Raises ValueError for figures that are none."""
     header = receipt.header
     return Header(
@@ -189,7 +189,7 @@ def header_of(receipt: TradeReceipt) -> Header:
     )
 
 
-def encode_receipts(receipts: Iterable[TradeReceipt]) -> bytes:
+def encode_receipts(receipts: Iterable[TradeProof]) -> bytes:
     """Return ``receipts`` as a JSON list for a file or an answer."""
     return msgspec.json.encode(list(receipts))
 

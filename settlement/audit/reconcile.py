@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 
 from engine.log_entries import Committed
-from settlement.batches.encode import FIRST_BATCH, SettledTrade, signed_fee_pips
+from settlement.batches.encode import FIRST_BATCH, MatchedTrade, signed_fee_pips
 from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
@@ -21,7 +21,7 @@ from settlement.outbox.actions import ActionKind
 from settlement.outbox.outbox import Outbox
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
-from settlement.repair.reversals import Returns, withdrawal_of
+from settlement.repair.reversals import WithdrawalReversals, withdrawal_of
 
 ACCOUNTS_A_ROUND: Final = 8
 UNKNOWN_TOKEN: Final = keccak256(b"UnknownToken(address)")[:4]
@@ -57,7 +57,7 @@ class Cut(NamedTuple):
     balances: dict[Holding, int]
     fees: dict[bytes, int]
     supply: dict[bytes, int]
-    trades: list[SettledTrade]
+    trades: list[MatchedTrade]
     """All those that the batches after ``forgotten`` carry or will carry."""
     forgotten: int
     """The last batch whose trades are not known any more."""
@@ -94,7 +94,7 @@ class Reconciler:
         chain: Chain,
         outbox: Outbox,
         queue: TradeQueue,
-        returns: Returns,
+        reversals: WithdrawalReversals,
         catalog: Catalog,
         deployment: Deployment,
         ledger: Callable[[], Ledger],
@@ -103,7 +103,7 @@ class Reconciler:
         self._chain = chain
         self._outbox = outbox
         self._queue = queue
-        self._returns = returns
+        self._reversals = reversals
         self._catalog = catalog
         self._deployment = deployment
         self._ledger = ledger
@@ -129,7 +129,7 @@ class Reconciler:
         """Return the ledger as it is now, for some accounts. On the thread that owns the engine,
         when everything confirmed is booked."""
         ledger, tokens = self._ledger(), list(self._catalog.tokens)
-        trades, payouts = self._queue.kept()
+        trades, pending = self._queue.kept()
         balances = {
             (self._catalog.address_of(number), token.address): ledger.available(
                 number, token.number
@@ -139,9 +139,9 @@ class Reconciler:
             for token in tokens
         }
         queued: Counter[Holding] = Counter()
-        for payout in payouts:
-            withdrawal = payout.withdrawal
-            if not self._returns.is_void(payout.sequence):
+        for item in pending:
+            withdrawal = item.withdrawal
+            if not self._reversals.is_void(item.sequence):
                 queued[withdrawal.account, withdrawal.token] += withdrawal.amount
         return Cut(
             tokens,
@@ -243,13 +243,13 @@ class Reconciler:
     def _owed(self, cut: Cut, block: int) -> Counter[Holding]:
         """Return what the ledger has debited and the vault at ``block`` still has."""
         owed = Counter(cut.queued)
-        for found in self._returns.shortened():
+        for found in self._reversals.shortened():
             owed[found.account, found.token] -= found.taken
         for action in self._outbox.beyond(ActionKind.WITHDRAWAL, block):
-            if self._returns.is_void(int(action.key)):
+            if self._reversals.is_void(int(action.key)):
                 continue
             # Sent, but not followed to its block yet; or refused because somebody else sent it.
-            if self._returns.is_paid(action, block):
+            if self._reversals.is_paid(action, block):
                 continue
             withdrawal = withdrawal_of(action)
             owed[withdrawal.account, withdrawal.token] += withdrawal.amount

@@ -15,7 +15,7 @@ import numpy as np
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed
-from settlement.batches.log_items import item_of
+from settlement.batches.log_leaves import leaf_of
 from settlement.chain.signer import Signer
 from settlement.protocol.eip712 import Domain, acknowledgement_digest
 
@@ -93,7 +93,7 @@ class Acknowledger:
                 if frame.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
                     continue
                 if (frame.events["kind"] == EventKind.ACCEPTED).any():
-                    self._accepted[frame.sequence] = item_of(frame) + batch.heads[i]
+                    self._accepted[frame.sequence] = leaf_of(frame) + batch.heads[i]
         self._unread.clear()
         self._unread_count = 0
         while len(self._accepted) > self._kept_max:

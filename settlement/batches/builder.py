@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from settlement.batches.encode import (
     TOKENS_PER_WORD,
-    SettledTrade,
+    MatchedTrade,
     calldata_size,
     gas_bound,
     lane_half,
@@ -20,7 +20,7 @@ from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawa
 NS: Final = 10**9
 
 
-class Group(NamedTuple):
+class CommandTrades(NamedTuple):
     """All trades of one command: they are settled together or not at all."""
 
     sequence: int
@@ -28,10 +28,10 @@ class Group(NamedTuple):
     last_trade: int
     """Number of its last trade; ``trades`` may lack some that were busted."""
 
-    trades: list[SettledTrade]
+    trades: list[MatchedTrade]
 
 
-class Payout(NamedTuple):
+class PendingWithdrawal(NamedTuple):
     """A withdrawal that the ledger has debited."""
 
     sequence: int
@@ -41,7 +41,7 @@ class Payout(NamedTuple):
     batch has covered that: whatever batches there are, and however they are cut or cut anew."""
 
 
-class Draft:
+class BatchBuilder:
     """A batch that is being filled."""
 
     def __init__(self, gas_max: int, gas_ceiling: int, close_time_min: int) -> None:
@@ -50,7 +50,7 @@ class Draft:
         ``gas_max`` is where a batch is cut, ``gas_ceiling`` what the chain allows: between them a
         command has a batch of its own.
         """
-        self.groups: list[Group] = []
+        self.groups: list[CommandTrades] = []
         self._gas_max = min(gas_max, gas_ceiling)
         self._gas_ceiling = gas_ceiling
         self._close_time_min = close_time_min
@@ -61,14 +61,17 @@ class Draft:
         self._expiry = 1 << 32
 
     def is_stale(
-        self, waiting: Sequence[Group | Payout], gas_ceiling: int, close_time_min: int
+        self,
+        waiting: Sequence[CommandTrades | PendingWithdrawal],
+        gas_ceiling: int,
+        close_time_min: int,
     ) -> bool:
         """Return whether this is no longer the head of what is ``waiting``: begin again."""
         return (gas_ceiling, close_time_min) != (self._gas_ceiling, self._close_time_min) or any(
             mine != now for mine, now in zip(self.groups, waiting, strict=False)
         )
 
-    def takes(self, group: Group, token_numbers: dict[bytes, int]) -> bool:
+    def takes(self, group: CommandTrades, token_numbers: dict[bytes, int]) -> bool:
         """Add ``group`` if batch rules allow it. The first one is refused only if no transaction
         can carry it: see ``carried``."""
         orders = {o.digest: o for trade in group.trades for o in (trade.buy, trade.sell)}
@@ -105,7 +108,7 @@ class Draft:
         )
 
 
-def carried(group: Group, gas_ceiling: int, token_numbers: dict[bytes, int]) -> int:
+def carried(group: CommandTrades, gas_ceiling: int, token_numbers: dict[bytes, int]) -> int:
     """Return how many of the group's trades, from the first on, one transaction can carry."""
     orders: dict[bytes, SignedOrder] = {}
     words: set[tuple[bytes, int]] = set()
@@ -125,7 +128,7 @@ def _fits(orders: int, trades: int, words: int, gas_max: int) -> bool:
     )
 
 
-def dead_at(close_time: int, groups: Iterable[Group]) -> list[SettledTrade]:
+def dead_at(close_time: int, groups: Iterable[CommandTrades]) -> list[MatchedTrade]:
     """Return the trades that no batch closing at ``close_time`` can carry: an order is expired."""
     return [
         trade

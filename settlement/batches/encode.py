@@ -58,7 +58,7 @@ class Header(NamedTuple):
     command_count: int
 
 
-class SettledTrade(NamedTuple):
+class MatchedTrade(NamedTuple):
     """One trade with the evidence that both sides wanted it; amounts in pips.
 
     A negative fee is a rebate, paid out of the other side's fee.
@@ -78,7 +78,7 @@ class SettledTrade(NamedTuple):
 class Bust(NamedTuple):
     """A trade that has to be undone, and what the contract said about it."""
 
-    trade: SettledTrade
+    trade: MatchedTrade
     reason: str
 
     def words(self) -> dict[str, int | str]:
@@ -121,7 +121,7 @@ def lane_half(order: SignedOrder) -> tuple[bytes, int, bool] | None:
 
 
 def encode_batch(
-    header: Header, trades: list[SettledTrade], token_numbers: dict[bytes, int]
+    header: Header, trades: list[MatchedTrade], token_numbers: dict[bytes, int]
 ) -> EncodedBatch:
     """Encode ``trades`` (in trade order) as one batch.
 
@@ -157,7 +157,7 @@ def next_head(header: Header, trade_count: int, trades_root: bytes) -> bytes:
     return keccak256(encode(_HEAD_TYPES, (tuple(header), trade_count, trades_root)))
 
 
-def trade_leaf(index: int, trade: SettledTrade) -> bytes:
+def trade_leaf(index: int, trade: MatchedTrade) -> bytes:
     """Return the Merkle leaf of the batch's trade number ``index`` (from 0)."""
     return leaf_of(
         index,
@@ -204,7 +204,7 @@ def calldata_size(orders: int, trades: int, words: int) -> int:
     return _CALLDATA_FIXED + 32 * (words + 5 * orders + trades)
 
 
-def _orders_once(trades: list[SettledTrade]) -> list[SignedOrder]:
+def _orders_once(trades: list[MatchedTrade]) -> list[SignedOrder]:
     """Return each order once, in order of first appearance."""
     orders: dict[bytes, SignedOrder] = {}
     lanes: dict[tuple[bytes, int, bool], bytes] = {}
@@ -249,7 +249,7 @@ def _order_tuple(
     return (terms, place, order.ref, *compact(order.signature))
 
 
-def _pack_trade(trade: SettledTrade, order_index: dict[bytes, int]) -> int:
+def _pack_trade(trade: MatchedTrade, order_index: dict[bytes, int]) -> int:
     return _packed(
         (order_index[trade.buy.digest], 16),
         (order_index[trade.sell.digest], 16),

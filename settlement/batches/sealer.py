@@ -9,13 +9,20 @@ at once; everything else is rebuilt from the journal.
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from settlement.batches.builder import NS, Draft, Group, Payout, carried, dead_at
+from settlement.batches.builder import (
+    NS,
+    BatchBuilder,
+    CommandTrades,
+    PendingWithdrawal,
+    carried,
+    dead_at,
+)
 from settlement.batches.encode import (
     FIRST_BATCH,
     GENESIS_HEAD,
     Bust,
     Header,
-    SettledTrade,
+    MatchedTrade,
     encode_batch,
 )
 from settlement.batches.trade_queue import TradeQueue
@@ -66,13 +73,13 @@ class Sealing(NamedTuple):
     exit_delay_s: int = EXIT_DELAY_S
 
 
-class Payouts(Protocol):
+class WithdrawalChecks(Protocol):
     """Which withdrawals may be countersigned."""
 
     def is_void(self, sequence: int) -> bool:
         """Return whether the withdrawal of command ``sequence`` was given back."""
 
-    def may_pay(self, payout: Payout) -> bool:
+    def may_pay(self, pending: PendingWithdrawal) -> bool:
         """Return whether it may be paid; if not it is given back soon, and void then.
 
         Raises ``ChainUnavailableError``.
@@ -109,18 +116,18 @@ class Sealer:
         domain: Domain,
         signer: Signer,
         sealing: Sealing,
-        payouts: Payouts,
+        checks: WithdrawalChecks,
     ) -> None:
-        """``domain.contract`` is the exchange; ``signer`` countersigns what ``payouts`` allows."""
+        """``domain.contract`` is the exchange; ``signer`` countersigns what ``checks`` allows."""
         self._outbox = outbox
         self._queue = queue
         self._catalog = catalog
         self._domain = domain
         self._signer = signer
         self._sealing = sealing
-        self._payouts = payouts
+        self._checks = checks
         self._gas_ceiling = TRANSACTION_GAS_MAX
-        self._draft = self._new_draft(0)
+        self._builder = self._new_builder(0)
         self._firm_block, self._firm_before = 0, 0
         self._too_large: TooLarge | None = None
         """The command at the head of the queue, if no transaction can carry all its trades."""
@@ -157,9 +164,9 @@ class Sealer:
         count = 0
         while waiting := self._queue.waiting(LOOK_AHEAD):
             first = waiting[0]
-            if isinstance(first, Payout):
-                if not self._payouts.is_void(first.sequence):
-                    if not self._payouts.may_pay(first):
+            if isinstance(first, PendingWithdrawal):
+                if not self._checks.is_void(first.sequence):
+                    if not self._checks.may_pay(first):
                         self._try_further(waiting)
                         break
                     self._pay(first, now_ns)
@@ -174,7 +181,11 @@ class Sealer:
         return Sealed(count)
 
     def _seal_batch(
-        self, waiting: Sequence[Group | Payout], first: Group, now_ns: int, ripe_ns: int
+        self,
+        waiting: Sequence[CommandTrades | PendingWithdrawal],
+        first: CommandTrades,
+        now_ns: int,
+        ripe_ns: int,
     ) -> Sealed | Unsealable:
         """Seal the batch that begins with ``first``, if it is full or ripe."""
         last_close = self._last_batch.close_time if self._last_batch else 0
@@ -189,15 +200,15 @@ class Sealer:
         if expired := dead_at(close_time, groups):
             return Unsealable(0, [Bust(trade, EXPIRED) for trade in expired])
         self._write(groups, close_time, now_ns)
-        self._draft = self._new_draft(0)
+        self._builder = self._new_builder(0)
         self._queue.mark_sealed(len(groups))
         return Sealed(1)
 
-    def _try_further(self, waiting: Sequence[Group | Payout]) -> None:
-        """The first payout is to be given back: find all those with it, for each takes a turn."""
+    def _try_further(self, waiting: Sequence[CommandTrades | PendingWithdrawal]) -> None:
+        """The first is to be given back: find all those with it, for each takes a turn."""
         for item in waiting:
-            if isinstance(item, Payout):
-                self._payouts.may_pay(item)
+            if isinstance(item, PendingWithdrawal):
+                self._checks.may_pay(item)
 
     def _heartbeat(self, now_ns: int) -> Sealed:
         """Seal an empty batch if the last one is long ago, or many commands, and nothing waits."""
@@ -217,23 +228,25 @@ class Sealer:
         return Sealed(1)
 
     def _cut(
-        self, waiting: Sequence[Group | Payout], close_time_min: int
-    ) -> tuple[list[Group], bool]:
+        self, waiting: Sequence[CommandTrades | PendingWithdrawal], close_time_min: int
+    ) -> tuple[list[CommandTrades], bool]:
         """Return the groups of the next batch, and whether more of them could not join it.
 
-        The draft is kept from call to call: what it holds is the head of the queue.
+        The builder is kept from call to call: what it holds is the head of the queue.
         """
-        if self._draft.is_stale(waiting, self._gas_ceiling, close_time_min):
-            self._draft = self._new_draft(close_time_min)
-        for item in waiting[len(self._draft.groups) :]:
-            if isinstance(item, Payout) or not self._draft.takes(item, self._token_numbers()):
-                return self._draft.groups, True
-        return self._draft.groups, False
+        if self._builder.is_stale(waiting, self._gas_ceiling, close_time_min):
+            self._builder = self._new_builder(close_time_min)
+        for item in waiting[len(self._builder.groups) :]:
+            if isinstance(item, PendingWithdrawal) or not self._builder.takes(
+                item, self._token_numbers()
+            ):
+                return self._builder.groups, True
+        return self._builder.groups, False
 
-    def _new_draft(self, close_time_min: int) -> Draft:
-        return Draft(self._sealing.gas_max, self._gas_ceiling, close_time_min)
+    def _new_builder(self, close_time_min: int) -> BatchBuilder:
+        return BatchBuilder(self._sealing.gas_max, self._gas_ceiling, close_time_min)
 
-    def _beyond_size(self, group: Group | None, now_ns: int) -> list[Bust]:
+    def _beyond_size(self, group: CommandTrades | None, now_ns: int) -> list[Bust]:
         """Name a command whose trades no transaction can carry, and return those beyond.
 
         What the first transaction cannot carry no later one may: the trades of a command settle
@@ -253,7 +266,7 @@ class Sealer:
     def _token_numbers(self) -> dict[bytes, int]:
         return {token.address: token.number for token in self._catalog.tokens}
 
-    def _write(self, groups: list[Group], close_time: int, now_ns: int) -> None:
+    def _write(self, groups: list[CommandTrades], close_time: int, now_ns: int) -> None:
         last, before = groups[-1], self._last_batch
         trades = [trade for group in groups for trade in group.trades]
         first_sequence = before.last_sequence + 1 if before else 1
@@ -298,7 +311,7 @@ class Sealer:
         if firm is not None:
             self._queue.forget(firm)
 
-    def rehearsal(self, batch: Batch, now_ns: int) -> tuple[Header, list[SettledTrade]]:
+    def rehearsal(self, batch: Batch, now_ns: int) -> tuple[Header, list[MatchedTrade]]:
         """Return what a sealed batch would say if it were sealed anew: to try it, not to send."""
         groups = self._queue.sealed(batch.first_sequence, batch.last_sequence)
         before = self._outbox.batch(batch.number - 1)
@@ -320,13 +333,13 @@ class Sealer:
         """Abandon batch ``number`` and all after it: their trades wait again, in their order."""
         self._outbox.abandon(number, now_ns)
         self._last_batch = self._outbox.last_batch()
-        self._draft = self._new_draft(0)
+        self._builder = self._new_builder(0)
         self._queue.unseal(self._last_batch.last_sequence if self._last_batch else 0)
 
-    def _pay(self, payout: Payout, now_ns: int) -> None:
-        withdrawal = payout.withdrawal
+    def _pay(self, pending: PendingWithdrawal, now_ns: int) -> None:
+        withdrawal = pending.withdrawal
         digest = withdrawal_digest(self._domain, withdrawal)
-        consent = countersignature_digest(self._domain, digest, payout.after_sequence)
+        consent = countersignature_digest(self._domain, digest, pending.after_sequence)
         calldata = encode_call(
             "withdraw",
             (
@@ -337,13 +350,13 @@ class Sealer:
                 withdrawal.nonce,
                 withdrawal.expiry,
             ),
-            payout.after_sequence,
+            pending.after_sequence,
             withdrawal.signature,
             self._signer.sign_digest(consent),
         )
         call = Call(
             ActionKind.WITHDRAWAL,
-            str(payout.sequence),
+            str(pending.sequence),
             self._domain.contract,
             calldata,
             WITHDRAWAL_GAS,
@@ -351,7 +364,7 @@ class Sealer:
         self._outbox.enqueue(call, now_ns)
 
 
-def _close_time_min(last_close: int, horizon_s: int, now_ns: int, first: Group) -> int:
+def _close_time_min(last_close: int, horizon_s: int, now_ns: int, first: CommandTrades) -> int:
     """Return the earliest second at which a batch that begins with ``first`` may close.
 
     Trades that have waited for most of the horizon, because nobody was there to send them, close

@@ -19,9 +19,9 @@ from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome, Side
-from settlement.batches.builder import NS, Group, Payout
-from settlement.batches.encode import SettledTrade, signed_fee_pips
-from settlement.batches.log_items import ItemLog
+from settlement.batches.builder import NS, CommandTrades, PendingWithdrawal
+from settlement.batches.encode import MatchedTrade, signed_fee_pips
+from settlement.batches.log_leaves import LogLeaves
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import ActionKind, BatchState
@@ -38,11 +38,11 @@ AHEAD_NS: Final = 15 * NS
 
 class _Memory(msgspec.Struct):
     orders: dict[int, SignedOrder]
-    groups: list[Group]
-    payouts: list[Payout]
+    groups: list[CommandTrades]
+    payouts: list[PendingWithdrawal]
     busted: list[int]
     first_ns: int
-    tail: Group | None
+    tail: CommandTrades | None
     items_from: int
     items: bytes
     traded_sequence: int
@@ -62,15 +62,15 @@ class TradeQueue:
         self._outbox = outbox
         self._catalog = catalog
         self._orders: dict[int, SignedOrder] = {}
-        self._queue: deque[Group | Payout] = deque()
+        self._queue: deque[CommandTrades | PendingWithdrawal] = deque()
         self._queue_lock = threading.Lock()
         self._first_ns = 0
         self._traded_sequence = 0
         """The newest command with trades: what a withdrawal after it has to wait for."""
-        self._tail: Group | None = None
+        self._tail: CommandTrades | None = None
         """The newest command as a group without trades: what an empty batch covers."""
 
-        self._sealed: deque[Group] = deque()
+        self._sealed: deque[CommandTrades] = deque()
         """What is in batches that may yet be lost: kept, for the contract may refuse one."""
         self._busted: frozenset[int] = frozenset()
         """Never changed but replaced, so that everybody may look without a lock."""
@@ -78,7 +78,7 @@ class TradeQueue:
         self._forgotten = _forgotten(outbox)
         gone = outbox.batch(self._forgotten)
         self._forgotten_trade = gone.batch.last_trade if gone else 0
-        self._items = ItemLog(gone.batch.last_sequence + 1 if gone else 1)
+        self._items = LogLeaves(gone.batch.last_sequence + 1 if gone else 1)
         last = outbox.last_batch()
         self._sealed_trade = last.last_trade if last else 0
         self._paid_sequence = int(outbox.last_key(ActionKind.WITHDRAWAL) or 0)
@@ -101,23 +101,23 @@ class TradeQueue:
     # Be remembered.
 
     @contextmanager
-    def quiet(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Keep the worker from changing anything meanwhile, so that the process can be forked."""
-        with self._queue_lock, self._items.quiet():
+        with self._queue_lock, self._items.lock():
             yield
 
     def save(self) -> bytes:
         """See ``engine.log_entries.CheckpointedConsumer``."""
         with self._queue_lock:
             kept, busted, tail = [*self._sealed, *self._queue], sorted(self._busted), self._tail
-        groups = [item for item in kept if isinstance(item, Group)]
-        payouts = [item for item in kept if isinstance(item, Payout)]
+        groups = [item for item in kept if isinstance(item, CommandTrades)]
+        withdrawals = [item for item in kept if isinstance(item, PendingWithdrawal)]
         items_from, items = self._items.kept()
         return msgspec.msgpack.encode(
             _Memory(
                 self._orders,
                 groups,
-                payouts,
+                withdrawals,
                 busted,
                 self._first_ns,
                 tail,
@@ -137,8 +137,8 @@ class TradeQueue:
         groups = [group for group in saved.groups if group.last_trade > self._forgotten_trade]
         self._sealed.extend(g for g in groups if g.last_trade <= self._sealed_trade)
         waiting = [g for g in groups if g.last_trade > self._sealed_trade]
-        payouts = [p for p in saved.payouts if p.sequence > self._paid_sequence]
-        self._queue.extend(sorted([*waiting, *payouts], key=lambda item: item.sequence))
+        withdrawals = [p for p in saved.payouts if p.sequence > self._paid_sequence]
+        self._queue.extend(sorted([*waiting, *withdrawals], key=lambda item: item.sequence))
 
     # Follow the journal.
 
@@ -156,7 +156,7 @@ class TradeQueue:
         times = batch.commands["time_ns"]
         self._first_ns = self._first_ns or int(times[0])
         with self._queue_lock:
-            self._tail = Group(batch.last_sequence, int(times[-1]), 0, [])
+            self._tail = CommandTrades(batch.last_sequence, int(times[-1]), 0, [])
 
     def _take_withdrawal(self, frame: LogEntry) -> None:
         if frame.sequence <= self._paid_sequence or not len(frame.events):
@@ -167,7 +167,7 @@ class TradeQueue:
         if isinstance(withdrawal, WithdrawalPaid):
             return  # It tells of one that was paid.
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
-        self._push(Payout(frame.sequence, withdrawal, self._traded_sequence))
+        self._push(PendingWithdrawal(frame.sequence, withdrawal, self._traded_sequence))
 
     def _take_bust(self, frame: LogEntry) -> None:
         bust = busted_by(frame)
@@ -175,7 +175,7 @@ class TradeQueue:
             self._busted |= {bust.trade_id}
 
     def _take_orders(self, frame: LogEntry) -> None:
-        trades: list[SettledTrade] = []
+        trades: list[MatchedTrade] = []
         for event in frame.events:
             match int(event["kind"]):
                 case EventKind.ACCEPTED:
@@ -196,7 +196,7 @@ class TradeQueue:
         if trades[-1].trade_id <= self._forgotten_trade:
             return
         last_trade = trades[-1].trade_id
-        group = Group(frame.sequence, int(frame.command["time_ns"]), last_trade, trades)
+        group = CommandTrades(frame.sequence, int(frame.command["time_ns"]), last_trade, trades)
         if last_trade <= self._sealed_trade:
             with self._queue_lock:
                 self._sealed.append(group)
@@ -204,7 +204,7 @@ class TradeQueue:
             assert trades[0].trade_id > self._sealed_trade, "a command never straddles batches"
             self._push(group)
 
-    def _trade(self, frame: LogEntry, event: np.void) -> SettledTrade:
+    def _trade(self, frame: LogEntry, event: np.void) -> MatchedTrade:
         market = self._catalog.markets[int(event["market"])]
         lots, price = int(event["amount"]), int(event["price_ticks"])
         quote_pips = market.quote_pips(lots, price)
@@ -217,7 +217,7 @@ class TradeQueue:
         assert signed_fee_pips(quote_pips, taker_ppm) == event["fee_pips"], "one fee formula"
         assert signed_fee_pips(quote_pips, maker_ppm) == event["maker_fee_pips"], "one fee formula"
         taker_buys = event["side"] == Side.BUY
-        return SettledTrade(
+        return MatchedTrade(
             trade_id=int(event["trade_id"]),
             sequence=frame.sequence,
             time_ns=int(frame.command["time_ns"]),
@@ -229,7 +229,7 @@ class TradeQueue:
             sell_fee_ppm=maker_ppm if taker_buys else taker_ppm,
         )
 
-    def _push(self, item: Group | Payout) -> None:
+    def _push(self, item: CommandTrades | PendingWithdrawal) -> None:
         with self._queue_lock:
             self._queue.append(item)
 
@@ -239,55 +239,55 @@ class TradeQueue:
         """Return the trades at the head of the queue, if their time has yet to come."""
         with self._queue_lock:
             first = self._queue[0] if self._queue else None
-        if not isinstance(first, Group) or first.time_ns - now_ns <= AHEAD_NS:
+        if not isinstance(first, CommandTrades) or first.time_ns - now_ns <= AHEAD_NS:
             return None
         return AheadOfTime(first.sequence, (first.time_ns - now_ns) // NS)
 
-    def waiting(self, count: int) -> list[Group | Payout]:
+    def waiting(self, count: int) -> list[CommandTrades | PendingWithdrawal]:
         """Return up to ``count`` of what is to be sealed next, without what is busted."""
         with self._queue_lock:
             return [self._alive(item) for item in islice(self._queue, count)]
 
-    def idle_tail(self) -> Group | None:
+    def idle_tail(self) -> CommandTrades | None:
         """Return the newest command, as a group without trades; None while anything waits."""
         with self._queue_lock:
             # Both under one lock: what stands in no queue and before the tail is sealed.
             return None if self._queue else self._tail
 
     def log_root(self, first_sequence: int, last_sequence: int) -> bytes:
-        """Return what a batch says of the log; see ``ItemLog.root``."""
+        """Return what a batch says of the log; see ``LogLeaves.root``."""
         return self._items.root(first_sequence, last_sequence)
 
-    def sealed(self, first_sequence: int, last_sequence: int) -> list[Group]:
+    def sealed(self, first_sequence: int, last_sequence: int) -> list[CommandTrades]:
         """Return what is sealed of some commands, without what is busted."""
         with self._queue_lock:
             found = [g for g in self._sealed if first_sequence <= g.sequence <= last_sequence]
             return [self._alive_group(group) for group in found]
 
-    def kept(self) -> tuple[list[SettledTrade], list[Payout]]:
+    def kept(self) -> tuple[list[MatchedTrade], list[PendingWithdrawal]]:
         """Return every trade after the batches ``forgotten`` that is not busted, those of final
-        batches too, and waiting payouts."""
+        batches too, and waiting withdrawals."""
         with self._queue_lock:
             items = [self._alive(item) for item in (*self._sealed, *self._queue)]
-        trades = [t for item in items if isinstance(item, Group) for t in item.trades]
-        return trades, [item for item in items if isinstance(item, Payout)]
+        trades = [t for item in items if isinstance(item, CommandTrades) for t in item.trades]
+        return trades, [item for item in items if isinstance(item, PendingWithdrawal)]
 
-    def unsettled(self) -> tuple[list[SettledTrade], list[Payout]]:
-        """Return every trade that is in no final batch and not busted, and waiting payouts."""
+    def unsettled(self) -> tuple[list[MatchedTrade], list[PendingWithdrawal]]:
+        """Return every trade that is in no final batch and not busted, and waiting withdrawals."""
         final = self._outbox.last_final_batch()
         last = final.batch.last_trade if final else 0
-        trades, payouts = self.kept()
-        return [trade for trade in trades if trade.trade_id > last], payouts
+        trades, withdrawals = self.kept()
+        return [trade for trade in trades if trade.trade_id > last], withdrawals
 
     def is_busted(self, trade_id: int) -> bool:
         """Return whether a trade was undone in the ledger."""
         return trade_id in self._busted
 
-    def _alive(self, item: Group | Payout) -> Group | Payout:
+    def _alive(self, item: CommandTrades | PendingWithdrawal) -> CommandTrades | PendingWithdrawal:
         """Return ``item`` without the trades that are busted."""
-        return item if isinstance(item, Payout) else self._alive_group(item)
+        return item if isinstance(item, PendingWithdrawal) else self._alive_group(item)
 
-    def _alive_group(self, group: Group) -> Group:
+    def _alive_group(self, group: CommandTrades) -> CommandTrades:
         if not self._busted:
             return group
         return group._replace(trades=[t for t in group.trades if t.trade_id not in self._busted])
@@ -300,14 +300,14 @@ class TradeQueue:
         with self._queue_lock:
             for _ in range(count):
                 group = self._queue.popleft()
-                assert isinstance(group, Group), "a batch is the head of the queue"
+                assert isinstance(group, CommandTrades), "a batch is the head of the queue"
                 self._sealed.append(group)
 
     def drop_withdrawal(self) -> None:
         """The withdrawal at the head of the queue is countersigned, or void."""
         with self._queue_lock:
             item = self._queue.popleft()
-        assert isinstance(item, Payout), "whoever drops it has looked"
+        assert isinstance(item, PendingWithdrawal), "whoever drops it has looked"
 
     def unseal(self, last_sequence: int) -> None:
         """What is sealed behind ``last_sequence`` waits again, in its order."""

@@ -102,7 +102,7 @@ class Sending(Enum):
     ALREADY_KNOWN = "already known"
     NONCE_TOO_LOW = "nonce too low"
     UNDERPRICED = "underpriced"
-    REFUSED = "refused"
+    REJECTED = "refused"
 
 
 class Sent(NamedTuple):
@@ -327,12 +327,12 @@ _REFUSALS = (
 )
 
 
-def _refusal(reason: str) -> Sent:
+def _rejection(reason: str) -> Sent:
     words = reason.lower()
     for sending, phrases in _REFUSALS:
         if any(phrase in words for phrase in phrases):
             return Sent(sending, reason)
-    return Sent(Sending.REFUSED, reason)
+    return Sent(Sending.REJECTED, reason)
 
 
 class _Refused(NamedTuple):
@@ -506,7 +506,7 @@ class RpcChain:
         try:
             self._ask("eth_sendRawTransaction", _hex(raw))
         except Web3RPCError as error:
-            return _refusal(_reason(error))
+            return _rejection(_reason(error))
         return Sent(Sending.ACCEPTED)
 
     def base_fee(self) -> int:

@@ -31,7 +31,7 @@ _BEST_FIRST: Final = (
     Sending.ALREADY_KNOWN,
     Sending.NONCE_TOO_LOW,
     Sending.UNDERPRICED,
-    Sending.REFUSED,
+    Sending.REJECTED,
 )
 
 _TAKEN: Final = (Sending.ACCEPTED, Sending.ALREADY_KNOWN)

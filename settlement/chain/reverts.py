@@ -22,7 +22,7 @@ _CONTRACTS: Final = (
 _BUILT_IN: Final = (("Error", ["string"]), ("Panic", ["uint256"]))
 
 
-def why_refused(
+def revert_reason(
     chain: Chain,
     to: bytes,
     calldata: bytes,

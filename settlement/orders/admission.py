@@ -20,9 +20,9 @@ from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
 from settlement.orders.first_answers import ANSWERS_MAX, ClientIds, First, FirstAnswers
 from settlement.orders.key_budgets import Key, KeyBudgets, lots_open
-from settlement.orders.nonces import NS, Lane, Nonces, Refused, Spent, lane_of
-from settlement.orders.promises import Promises, Undo
-from settlement.orders.session_keys import MAY_BUY, MAY_SELL, KeyBook
+from settlement.orders.nonces import NS, Lane, Nonces, Rejection, Spent, lane_of
+from settlement.orders.reservations import Reservations, Undo
+from settlement.orders.session_keys import MAY_BUY, MAY_SELL, SessionKeys
 from settlement.orders.standing import Saved, Standing, StandingOrders
 from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal, evidence_of
 
@@ -55,20 +55,20 @@ class Admission:
 
     checkpoint_name = "admission/2"
 
-    def __init__(self, catalog: Catalog, keys: KeyBook, answers_max: int = ANSWERS_MAX) -> None:
+    def __init__(self, catalog: Catalog, keys: SessionKeys, answers_max: int = ANSWERS_MAX) -> None:
         self._catalog = catalog
         self._keys = keys
         self.standing = StandingOrders()
         self._nonces = Nonces()
         self._answers = FirstAnswers(self.standing, answers_max)
         self.budgets = KeyBudgets(keys)
-        self._promises = Promises(self._nonces, self._answers, self.budgets)
+        self._reservations = Reservations(self._nonces, self._answers, self.budgets)
         self._in_flight: dict[bytes, Undo] = {}
         """By digest what is admitted and not in the journal yet, the oldest first."""
 
     def save(self) -> bytes:
         """See ``CheckpointedConsumer``: what is in flight may never reach the journal."""
-        kept = self._promises.copy()
+        kept = self._reservations.copy()
         for undo in reversed(self._in_flight.values()):
             kept.undo(undo)
         standing, expiries, key_of_order = self.standing.save()
@@ -93,12 +93,12 @@ class Admission:
         self._answers.load(saved.first, saved.client_ids)
         self.budgets.load(saved.notional_used)
 
-    def take_back(self, digest: bytes) -> None:
+    def roll_back(self, digest: bytes) -> None:
         """Forget an order or withdrawal that was admitted and then refused for want of disk.
 
         Call it for the youngest first: each puts back what stood before it.
         """
-        self._promises.undo(self._in_flight.pop(digest))
+        self._reservations.undo(self._in_flight.pop(digest))
 
     def first(self, digest: bytes) -> First | None:
         """Return the first answer to this very order, for a resend; None if it is not known."""
@@ -163,50 +163,50 @@ class Admission:
         caught = self._nonces.cancelled_on_chain(_half(account, lane, upper_half), nonce)
         return [caught] if lane and caught else []
 
-    def admit(self, order: SignedOrder, now_ns: int) -> np.void | Refused:
+    def admit(self, order: SignedOrder, now_ns: int) -> np.void | Rejection:
         """Return the PLACE command for ``order`` and spend its nonce, or say why not.
 
-        A refusal changes nothing.
+        A rejection changes nothing.
         """
         judged = self.judge(order, now_ns)
-        if not isinstance(judged, Refused):
-            self.promise(order)
+        if not isinstance(judged, Rejection):
+            self.reserve(order)
         return judged
 
-    def judge(self, order: SignedOrder, now_ns: int) -> np.void | Refused:
+    def judge(self, order: SignedOrder, now_ns: int) -> np.void | Rejection:
         """Return the PLACE command for ``order``, or say why not; changes nothing."""
         market = self._catalog.market_of_pair(order.base, order.quote)
         if market is None:
             pair = {"base": order.base.hex(), "quote": order.quote.hex()}
-            return Refused(Outcome.UNKNOWN_MARKET, pair)
-        checks: tuple[Callable[[], Refused | None], ...] = (
-            lambda: self._refuse_identity(order),
-            lambda: _refuse_expiry(order, now_ns),
-            lambda: _refuse_amounts(order, market),
-            lambda: self._refuse_nonce(order, now_ns),
-            lambda: self._refuse_key(order, market),
+            return Rejection(Outcome.UNKNOWN_MARKET, pair)
+        checks: tuple[Callable[[], Rejection | None], ...] = (
+            lambda: self._reject_identity(order),
+            lambda: _reject_expiry(order, now_ns),
+            lambda: _reject_amounts(order, market),
+            lambda: self._reject_nonce(order, now_ns),
+            lambda: self._reject_key(order, market),
         )
         for check in checks:
-            refused = check()
-            if refused is not None:
-                return refused
+            rejection = check()
+            if rejection is not None:
+                return rejection
         account = self._catalog.account_number(order.account)
         if account is None:
-            return Refused(
+            return Rejection(
                 Outcome.INSUFFICIENT_BALANCE, {"why": "the account has never had a deposit"}
             )
         return _place(order, market, account)
 
-    def promise(self, order: SignedOrder) -> None:
+    def reserve(self, order: SignedOrder) -> None:
         """Spend what an order needs that was judged good, and is queued next."""
-        self._in_flight[order.digest] = self._promises.spend(order)
+        self._in_flight[order.digest] = self._reservations.spend(order)
 
-    def admit_withdrawal(self, withdrawal: SignedWithdrawal, now_ns: int) -> Refused | None:
+    def admit_withdrawal(self, withdrawal: SignedWithdrawal, now_ns: int) -> Rejection | None:
         """Spend the withdrawal's nonce, or say why it cannot be."""
-        refused = self._nonces.refuse_withdrawal(withdrawal, now_ns)
-        if refused is not None:
-            return refused
-        self._in_flight[withdrawal.digest] = self._promises.spend(withdrawal)
+        rejection = self._nonces.reject_withdrawal(withdrawal, now_ns)
+        if rejection is not None:
+            return rejection
+        self._in_flight[withdrawal.digest] = self._reservations.spend(withdrawal)
         return None
 
     def consume(self, batch: Committed) -> None:
@@ -221,7 +221,7 @@ class Admission:
                 signed = evidence_of(frame)
                 if isinstance(signed, SignedOrder | SignedWithdrawal):
                     if self._in_flight.pop(signed.digest, None) is None:
-                        self._promises.spend(signed)
+                        self._reservations.spend(signed)
                     placed = signed if isinstance(signed, SignedOrder) else None
             order_id = 0
             if placed is not None:
@@ -232,44 +232,44 @@ class Admission:
             if placed is not None and order_id not in self.standing:
                 self._answers.undo(placed)
 
-    def _refuse_identity(self, order: SignedOrder) -> Refused | None:
+    def _reject_identity(self, order: SignedOrder) -> Rejection | None:
         bits = order.flags
         if bits & ~int(
             OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
         ):
-            return Refused(Outcome.BAD_ORDER, {"why": "unknown flag bits", "flags": str(bits)})
+            return Rejection(Outcome.BAD_ORDER, {"why": "unknown flag bits", "flags": str(bits)})
         if bits & OrderBits.SINGLE_SHOT and bits & (OrderBits.UPPER_HALF | OrderBits.POST_ONLY):
-            return Refused(
+            return Rejection(
                 Outcome.BAD_ORDER, {"why": "single-shot orders have no lane half and do not post"}
             )
         if self._answers.is_named_otherwise(order):
-            return Refused(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
+            return Rejection(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
         return None
 
-    def _refuse_nonce(self, order: SignedOrder, now_ns: int) -> Refused | None:
+    def _reject_nonce(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         if self.may_try_again(order, now_ns):
             return None
-        return self._nonces.refuse(order, now_ns)
+        return self._nonces.reject(order, now_ns)
 
-    def _refuse_key(self, order: SignedOrder, market: Market) -> Refused | None:
+    def _reject_key(self, order: SignedOrder, market: Market) -> Rejection | None:
         if order.signer == order.account:
             return None
         grant = self._keys.grant_of(order.account, order.signer)
         if grant is None:
-            return Refused(Outcome.UNKNOWN_KEY, {"recovered": "0x" + order.signer.hex()})
+            return Rejection(Outcome.UNKNOWN_KEY, {"recovered": "0x" + order.signer.hex()})
         is_sell = bool(order.flags & OrderBits.SELL)
         if (grant.base, grant.quote) != (market.base.address, market.quote.address):
-            return Refused(Outcome.KEY_SCOPE, {"why": "the key is for another market"})
+            return Rejection(Outcome.KEY_SCOPE, {"why": "the key is for another market"})
         if not grant.sides & (MAY_SELL if is_sell else MAY_BUY):
-            return Refused(Outcome.KEY_SCOPE, {"why": "the key may not trade this side"})
+            return Rejection(Outcome.KEY_SCOPE, {"why": "the key may not trade this side"})
         if order.expiry > grant.expiry:
-            return Refused(Outcome.KEY_SCOPE, {"why": "the order outlives the key"})
+            return Rejection(Outcome.KEY_SCOPE, {"why": "the order outlives the key"})
         floor = grant.floor_price * order.base_amount
         if is_sell and order.quote_amount * PIPS_PER_TOKEN < floor:
-            return Refused(Outcome.KEY_SCOPE, {"why": "the limit is below the key's floor price"})
+            return Rejection(Outcome.KEY_SCOPE, {"why": "the limit is below the key's floor price"})
         left = self.budgets.left(order.account, order.signer)
         if order.quote_amount > left:
-            return Refused(
+            return Rejection(
                 Outcome.KEY_SCOPE,
                 {
                     "why": "the key's notional is used up",
@@ -311,28 +311,30 @@ def _half(account: bytes, lane: int, upper_half: bool) -> Lane:
     return account, lane, int(OrderBits.UPPER_HALF) if upper_half else 0
 
 
-def _refuse_expiry(order: SignedOrder, now_ns: int) -> Refused | None:
+def _reject_expiry(order: SignedOrder, now_ns: int) -> Rejection | None:
     if order.expiry * NS <= now_ns:
-        return Refused(
+        return Rejection(
             Outcome.ORDER_EXPIRED, {"expiry": str(order.expiry), "now": str(now_ns // NS)}
         )
     latest = now_ns // NS + EXPIRY_MAX_S
     if order.expiry > latest:
-        return Refused(Outcome.EXPIRY_TOO_FAR, {"expiry": str(order.expiry), "latest": str(latest)})
+        return Rejection(
+            Outcome.EXPIRY_TOO_FAR, {"expiry": str(order.expiry), "latest": str(latest)}
+        )
     return None
 
 
-def _refuse_amounts(order: SignedOrder, market: Market) -> Refused | None:
+def _reject_amounts(order: SignedOrder, market: Market) -> Rejection | None:
     lots, rest = divmod(order.base_amount, market.lot_pips)
     if rest or not 1 <= lots <= LOTS_MAX:
         outcome = Outcome.OFF_LOT if rest else Outcome.QUANTITY_OUT_OF_RANGE
-        return Refused(
+        return Rejection(
             outcome, {"base_amount": str(order.base_amount), "lot_pips": str(market.lot_pips)}
         )
     ticks, rest = divmod(order.quote_amount, lots * market.tick_pips)
     if rest or not 1 <= ticks <= PRICE_MAX:
         outcome = Outcome.OFF_TICK if rest else Outcome.PRICE_OUT_OF_RANGE
-        return Refused(
+        return Rejection(
             outcome,
             {
                 "quote_amount": str(order.quote_amount),

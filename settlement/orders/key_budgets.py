@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from engine.events import EventKind, Events
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.protocol.evidence import KeyUse, SignedOrder
 
 Key = tuple[bytes, bytes]
@@ -25,7 +25,7 @@ _STANDS: Final = frozenset(map(int, (EventKind.RESTED, EventKind.ARMED)))
 class KeyBudgets:
     """Notional that admission has promised away, by key."""
 
-    def __init__(self, keys: KeyBook) -> None:
+    def __init__(self, keys: SessionKeys) -> None:
         self._keys = keys
         self._used: dict[Key, int] = {}
 

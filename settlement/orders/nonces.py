@@ -33,7 +33,7 @@ Lane = tuple[bytes, int, int]
 """(account, lane, half): one slot on chain that carries one order at a time."""
 
 
-class Refused(NamedTuple):
+class Rejection(NamedTuple):
     """Why an order was not admitted, with figures for the client."""
 
     outcome: Outcome
@@ -143,43 +143,43 @@ class Nonces:
         """Return a nonce that ``account`` may use now for a withdrawal."""
         return self._withdrawals.get(account, 0) + 1
 
-    def refuse(self, order: SignedOrder, now_ns: int) -> Refused | None:
+    def reject(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         """Return why the nonce of an order cannot be spent; None if it can."""
         if order.flags & OrderBits.SINGLE_SHOT:
-            return self._refuse_single_shot(order, now_ns)
+            return self._reject_single_shot(order, now_ns)
         if not LANE_FIRST <= order.lane <= LANE_LAST:
-            return Refused(Outcome.BAD_LANE, {"why": "32768 .. 65535", "lane": str(order.lane)})
+            return Rejection(Outcome.BAD_LANE, {"why": "32768 .. 65535", "lane": str(order.lane)})
         if not 1 <= order.nonce <= LANE_NONCE_MAX:
-            return Refused(Outcome.BAD_NONCE, {"why": "1 .. 2**64 - 1", **_nonce(order)})
+            return Rejection(Outcome.BAD_NONCE, {"why": "1 .. 2**64 - 1", **_nonce(order)})
         lane = lane_of(order)
         state = self._lanes.get(lane, LaneState())
         last = max(state.nonce, self._floors.get(lane, 0))
         if order.nonce <= last:
-            return Refused(Outcome.NONCE_USED, {"last": str(last), **_nonce(order)})
+            return Rejection(Outcome.NONCE_USED, {"last": str(last), **_nonce(order)})
         if self._is_busy(state):
             detail = {"lane": str(order.lane), "nonce_open": str(state.nonce)}
-            return Refused(Outcome.LANE_BUSY, detail)
+            return Rejection(Outcome.LANE_BUSY, detail)
         return _too_far(order, last, now_ns, WIDE_STEP_MAX)
 
-    def _refuse_single_shot(self, order: SignedOrder, now_ns: int) -> Refused | None:
+    def _reject_single_shot(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         if order.lane != 0:
-            return Refused(Outcome.BAD_LANE, {"why": "single-shot orders use lane 0"})
+            return Rejection(Outcome.BAD_LANE, {"why": "single-shot orders use lane 0"})
         if not 1 <= order.nonce <= SINGLE_SHOT_NONCE_MAX:
-            return Refused(Outcome.BAD_NONCE, {"why": "1 .. 2**40 - 1", **_nonce(order)})
+            return Rejection(Outcome.BAD_NONCE, {"why": "1 .. 2**40 - 1", **_nonce(order)})
         window = self._windows.get(order.account, Window())
         floor = self._floors.get((order.account, 0, 0), 0)
         if order.nonce <= floor or window.has_spent(order.nonce):
             last = max(window.highest, floor)
-            return Refused(Outcome.NONCE_USED, {"last": str(last), **_nonce(order)})
+            return Rejection(Outcome.NONCE_USED, {"last": str(last), **_nonce(order)})
         last = max(window.highest, floor)
         return _too_far(order, last, now_ns // SINGLE_SHOT_CLOCK_NS, SINGLE_SHOT_STEP_MAX)
 
-    def refuse_withdrawal(self, withdrawal: SignedWithdrawal, now_ns: int) -> Refused | None:
+    def reject_withdrawal(self, withdrawal: SignedWithdrawal, now_ns: int) -> Rejection | None:
         """Return why the nonce of a withdrawal cannot be spent; None if it can."""
         last = self._withdrawals.get(withdrawal.account, 0)
         if withdrawal.nonce <= last:
             detail = {"last": str(last), "nonce": str(withdrawal.nonce)}
-            return Refused(Outcome.NONCE_USED, detail)
+            return Rejection(Outcome.NONCE_USED, detail)
         return _too_far(withdrawal, last, now_ns, WIDE_STEP_MAX)
 
     def is_last_of(self, order: SignedOrder) -> bool:
@@ -280,8 +280,8 @@ def _nonce(signed: SignedOrder | SignedWithdrawal) -> dict[str, str]:
 
 def _too_far(
     signed: SignedOrder | SignedWithdrawal, last: int, clock: int, step_max: int
-) -> Refused | None:
+) -> Rejection | None:
     bound = max(last, clock) + step_max
     if signed.nonce <= bound:
         return None
-    return Refused(Outcome.NONCE_TOO_FAR, {"highest": str(bound), **_nonce(signed)})
+    return Rejection(Outcome.NONCE_TOO_FAR, {"highest": str(bound), **_nonce(signed)})

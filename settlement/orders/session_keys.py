@@ -11,7 +11,7 @@ MAY_BUY = 1
 MAY_SELL = 2
 
 
-class KeyBook:
+class SessionKeys:
     """Live session keys by (account, key). What they have used is in ``KeyBudgets``."""
 
     def __init__(self) -> None:

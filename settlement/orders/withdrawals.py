@@ -14,7 +14,7 @@ import msgspec
 from engine.types import Outcome
 from settlement.chain.deploy import LEAST_WITHDRAWAL_PIPS
 from settlement.orders.catalog import Token
-from settlement.orders.nonces import NS, Refused
+from settlement.orders.nonces import NS, Rejection
 from settlement.protocol.evidence import SignedWithdrawal
 
 NOBODY: Final = bytes(20)
@@ -70,24 +70,26 @@ class Withdrawals:
         self._lasts_max_s = lasts_max_s(exit_delay_s)
         self._in_flight: set[tuple[bytes, bytes]] = set()
 
-    def refusal(self, withdrawal: SignedWithdrawal, token: Token, now_ns: int) -> Refused | None:
+    def rejection(
+        self, withdrawal: SignedWithdrawal, token: Token, now_ns: int
+    ) -> Rejection | None:
         """Return why ``withdrawal`` is not taken, whatever its account has."""
         to = withdrawal.to
         if self.is_lost(to) or to == token.address:
             detail = {"to": f"0x{to.hex()}", "why": "what is paid there is lost"}
-            return Refused(Outcome.BAD_RECEIVER, detail)
+            return Rejection(Outcome.BAD_RECEIVER, detail)
         latest = now_ns // NS + self._lasts_max_s
         if withdrawal.expiry > latest:
             detail = {"expiry": str(withdrawal.expiry), "latest": str(latest)}
-            return Refused(Outcome.EXPIRY_TOO_FAR, detail)
+            return Rejection(Outcome.EXPIRY_TOO_FAR, detail)
         least = self.least(token)
         if withdrawal.amount < least:
-            return Refused(Outcome.BELOW_LEAST_WITHDRAWAL, {"least": str(least)})
+            return Rejection(Outcome.BELOW_LEAST_WITHDRAWAL, {"least": str(least)})
         if (withdrawal.account, token.address) in self._in_flight:
-            return Refused(Outcome.WITHDRAWAL_OPEN, {})
+            return Rejection(Outcome.WITHDRAWAL_OPEN, {})
         found = self._book.unpaid(withdrawal.account, token.address)
         if found is not None:
-            return Refused(Outcome.WITHDRAWAL_OPEN, {"sequence": str(found.sequence)})
+            return Rejection(Outcome.WITHDRAWAL_OPEN, {"sequence": str(found.sequence)})
         return None
 
     def is_lost(self, to: bytes) -> bool:

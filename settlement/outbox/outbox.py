@@ -187,7 +187,7 @@ class Outbox:
         with self._change(ActionState.FINAL) as db:
             self._move(db, action_id, ActionState.FINAL, now_ns, final_ns=now_ns)
 
-    def refused(self, action_id: int, reason: str, now_ns: int) -> None:
+    def rejected(self, action_id: int, reason: str, now_ns: int) -> None:
         """The contract would refuse it, so it is not sent."""
         with self._change(ActionState.FAILED) as db:
             self._move(db, action_id, ActionState.FAILED, now_ns, error=reason)

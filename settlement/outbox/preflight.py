@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Final
 
 from settlement.chain.chain import Block, BlockTag, Chain, ChainUnavailableError
-from settlement.chain.reverts import why_refused
+from settlement.chain.reverts import revert_reason
 from settlement.chain.signer import CALLDATA_MAX, TRANSACTION_GAS_MAX
 from settlement.outbox.actions import Action, ActionKind, BatchState, batch_number
 from settlement.outbox.outbox import IN_FLIGHT, Outbox
@@ -51,7 +51,7 @@ class Verdict(Enum):
 
     WELCOME = "sign it"
     WAITS = "ask again later"
-    REFUSED = "it has failed, and the outbox says why"
+    REJECTED = "it has failed, and the outbox says why"
 
 
 class Preflight:
@@ -63,7 +63,7 @@ class Preflight:
         outbox: Outbox,
         operator: bytes,
         exchange: bytes,
-        refusal_lasts_ns: int,
+        rejection_lasts_ns: int,
         pause_lasts_ns: int,
         now_ns: Callable[[], int],
     ) -> None:
@@ -73,7 +73,7 @@ class Preflight:
         self._outbox = outbox
         self._operator = operator
         self._exchange = exchange
-        self._refusal_lasts_ns = refusal_lasts_ns
+        self._rejection_lasts_ns = rejection_lasts_ns
         self._pause_lasts_ns = pause_lasts_ns
         self._now_ns = now_ns
         self.gas_ceiling = TRANSACTION_GAS_MAX
@@ -84,7 +84,7 @@ class Preflight:
         """What no node could try in this round, and what is of a token that is paused."""
         self._newest = 0
         self._head: Block | None = None
-        self._refused_since: dict[int, int] = {}
+        self._rejected_since: dict[int, int] = {}
         self._tried_at: dict[int, Block] = {}
         """At which block what waits was last tried."""
 
@@ -144,33 +144,33 @@ class Preflight:
                 assert self._head is not None
                 is_timely = ours.batch.close_time <= self._head.timestamp + CLOCK_TOLERANCE_S
                 return Verdict.WELCOME if is_timely else Verdict.WAITS
-            reason = self._refusal_of(action)
-            if reason is not None and action.id in self._refused_since:
+            reason = self._rejection_of(action)
+            if reason is not None and action.id in self._rejected_since:
                 # One that lags would refuse it as well: ask a node that has the newest block.
-                reason = self._refusal_of(action, self.newest)
+                reason = self._rejection_of(action, self.newest)
             if reason is not None and reason.startswith(EARLY):
-                reason = self._refusal_in_time(action, ours)
+                reason = self._rejection_in_time(action, ours)
         if reason is None:
-            self._refused_since.pop(action.id, None)
+            self._rejected_since.pop(action.id, None)
             return Verdict.WELCOME
         is_patient = self._now_ns() - action.sealed_ns < self._pause_lasts_ns
         if reason.startswith(PAUSED) and is_patient:
             self.waiting[action.id] = Paused(action.kind, action.key, reason)
-            self._refused_since.pop(action.id, None)
+            self._rejected_since.pop(action.id, None)
             return Verdict.WAITS
         if reason.startswith(EARLY) or not self._has_lasted(action, reason):
             return Verdict.WAITS
-        self._outbox.refused(action.id, reason, self._now_ns())
-        return Verdict.REFUSED
+        self._outbox.rejected(action.id, reason, self._now_ns())
+        return Verdict.REJECTED
 
-    def _refusal_in_time(self, action: Action, ours: BatchState) -> str | None:
+    def _rejection_in_time(self, action: Action, ours: BatchState) -> str | None:
         """The newest block is too old for it: would one that is made now refuse it?
 
         A chain that mines only when asked says so of its pending block. Where none is to be had,
         blocks come by themselves.
         """
         try:
-            reason = self._refusal_of(action, "pending")
+            reason = self._rejection_of(action, "pending")
         except ChainUnavailableError:
             reason = EARLY
         if reason is not None and reason.startswith(EARLY):
@@ -188,23 +188,23 @@ class Preflight:
         assert head is not None
         if action.kind is ActionKind.SWEEP and self._is_swept_now(action):
             return Verdict.WAITS
-        if self._tried_at.get(action.id) == head and action.id not in self._refused_since:
+        if self._tried_at.get(action.id) == head and action.id not in self._rejected_since:
             return Verdict.WAITS
-        reason = self.too_large(action) or self._refusal_of(action, self.newest)
+        reason = self.too_large(action) or self._rejection_of(action, self.newest)
         self._tried_at[action.id] = head  # Only now: a node that lags has not tried it.
         is_early = reason is not None and reason.startswith((EARLY_PAYOUT, PAUSED))
         if reason is not None and reason.startswith(PAUSED):
             self.waiting[action.id] = Paused(action.kind, action.key, reason)
         if reason is None or is_early:
-            self._refused_since.pop(action.id, None)
+            self._rejected_since.pop(action.id, None)
         if reason is None:
             del self._tried_at[action.id]
             return Verdict.WELCOME
         if is_early or not self._has_lasted(action, reason):
             return Verdict.WAITS
         del self._tried_at[action.id]
-        self._outbox.refused(action.id, reason, self._now_ns())
-        return Verdict.REFUSED
+        self._outbox.rejected(action.id, reason, self._now_ns())
+        return Verdict.REJECTED
 
     def _is_swept_now(self, action: Action) -> bool:
         """Is another sweep of the same address on its way? It takes what there is to take."""
@@ -212,18 +212,18 @@ class Preflight:
         out = self._outbox.names(*IN_FLIGHT, kind=ActionKind.SWEEP)
         return any(key.rpartition(":")[0] == place for _, _, key in out)
 
-    def _refusal_of(self, action: Action, block: BlockTag = "latest") -> str | None:
+    def _rejection_of(self, action: Action, block: BlockTag = "latest") -> str | None:
         call = self._chain, action.to, action.calldata, self._operator
-        return why_refused(*call, action.gas_limit, block)
+        return revert_reason(*call, action.gas_limit, block)
 
     def _has_lasted(self, action: Action, reason: str) -> bool:
         """A refusal has to last: a node can be behind, and a reorganisation can take back what pays
         for it."""
         now = self._now_ns()
-        since = self._refused_since.setdefault(action.id, now)
-        if now - since < self._refusal_lasts_ns:
+        since = self._rejected_since.setdefault(action.id, now)
+        if now - since < self._rejection_lasts_ns:
             if action.error != reason:
                 self._outbox.noted(action.id, reason)
             return False
-        del self._refused_since[action.id]
+        del self._rejected_since[action.id]
         return True

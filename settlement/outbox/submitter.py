@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from settlement.chain.chain import Block, Chain, ChainUnavailableError, Receipt, Sending
-from settlement.chain.reverts import why_refused
+from settlement.chain.reverts import revert_reason
 from settlement.chain.signer import Signer, Transaction
 from settlement.outbox.actions import (
     Action,
@@ -73,7 +73,7 @@ class HeadMismatch(NamedTuple):
         )
 
 
-class BatchRefused(NamedTuple):
+class BatchRejected(NamedTuple):
     """The contract refuses a batch. No later batch can be accepted, so none is sent until this one
     has been taken apart; ``tx_hash`` is empty if it was only tried, not sent."""
 
@@ -86,7 +86,7 @@ class BatchRefused(NamedTuple):
         return f"batch {self.number} {where}: {self.reason}"
 
 
-Halt = HeadMismatch | BatchRefused
+Halt = HeadMismatch | BatchRejected
 
 
 class Progress(NamedTuple):
@@ -99,7 +99,7 @@ class Progress(NamedTuple):
 class Rejected(NamedTuple):
     """The contract refuses a batch; ``moved`` is whether anything else came further."""
 
-    batch: BatchRefused
+    batch: BatchRejected
     moved: bool
 
 
@@ -175,7 +175,7 @@ class Submitter:
             return Rejected(self._halted, moved)
         return Progress(moved, self._is_dear)
 
-    def is_refusal_final(self) -> bool:
+    def is_rejection_final(self) -> bool:
         """Return whether a refused batch, and all sent after it, can land no more."""
         if self._outbox.count(*IN_FLIGHT, kind=ActionKind.BATCH):
             return False
@@ -195,10 +195,10 @@ class Submitter:
 
     # Restart: the chain decides.
 
-    def _halt_on_record(self) -> BatchRefused | None:
+    def _halt_on_record(self) -> BatchRejected | None:
         for action in self._outbox.in_state(ActionState.FAILED, kind=ActionKind.BATCH, limit=1):
             number = batch_number(action.key)
-            return BatchRefused(number, action.mined_hash or b"", action.error or "")
+            return BatchRejected(number, action.mined_hash or b"", action.error or "")
         return None
 
     def _reconcile(self) -> Halt | None:
@@ -362,7 +362,7 @@ class Submitter:
             return f"out of gas at {action.gas_limit}"
         for number in (receipt.block_number, receipt.block_number - 1):
             call = self._chain, action.to, action.calldata, self._signer.address
-            reason = why_refused(*call, action.gas_limit, number)
+            reason = revert_reason(*call, action.gas_limit, number)
             if reason is not None:
                 return reason
         return "reverted, though the same call succeeds in its block and in the one before"
@@ -410,7 +410,7 @@ class Submitter:
                 signed += 1
             elif kind is ActionKind.BATCH:
                 batches_wait = True
-                if verdict is Verdict.REFUSED:
+                if verdict is Verdict.REJECTED:
                     self._halted = self._halt_on_record()
         return signed > 0
 
@@ -445,7 +445,7 @@ class Submitter:
         """Hand the stored bytes to the node; return whether the action moved."""
         assert action.raw is not None
         sent = self._chain.send_raw(action.raw)
-        if sent.sending is not Sending.REFUSED:
+        if sent.sending is not Sending.REJECTED:
             self._unsent.pop(action.id, None)
         match sent.sending:
             case Sending.ACCEPTED | Sending.ALREADY_KNOWN:
@@ -457,7 +457,7 @@ class Submitter:
                 return self._nonce_spent(action)
             case Sending.UNDERPRICED:
                 return self._replace(action) or self._note(action, sent.reason)
-            case Sending.REFUSED:
+            case Sending.REJECTED:
                 return self._not_taken(action, sent.reason)
 
     def _not_taken(self, action: Action, reason: str) -> bool:
@@ -503,7 +503,7 @@ class Submitter:
             receipt = self._chain.receipt(tx_hash)
             if receipt is not None and receipt.succeeded:
                 self._outbox.mined(other_id, receipt, now)
-        self._outbox.refused(action.id, "its nonce was used by another transaction", now)
+        self._outbox.rejected(action.id, "its nonce was used by another transaction", now)
         self._halted = self._halt_on_record()
         return True
 

@@ -69,14 +69,14 @@ class TransferTrial:
             return "an exit of the same money is open"
         token = self._catalog.token_by_address(withdrawal.token)
         assert token is not None, "it was debited"
-        return self._refusal_of(withdrawal, token, block)
+        return self._rejection_of(withdrawal, token, block)
 
     def _is_leaving(self, withdrawal: SignedWithdrawal, block: int) -> bool:
         """Has its owner an exit that the ledger need not know of yet?"""
         call = encode_call("exitOf", withdrawal.account, withdrawal.token)
         return any(self._chain.call(self._exchange, call, block)[READY_AT:])
 
-    def _refusal_of(self, withdrawal: SignedWithdrawal, token: Token, block: int) -> str | None:
+    def _rejection_of(self, withdrawal: SignedWithdrawal, token: Token, block: int) -> str | None:
         raw = token.raw_of(withdrawal.amount)
         call = encode_call("transfer", withdrawal.to, raw, contract="TestToken")
         try:

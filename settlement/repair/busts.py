@@ -9,12 +9,12 @@ import numpy as np
 
 from engine.commands import Kind, command
 from engine.types import MoneyFlag
-from settlement.batches.encode import Bust, SettledTrade, signed_fee_pips
+from settlement.batches.encode import Bust, MatchedTrade, signed_fee_pips
 from settlement.orders.catalog import Catalog
 from settlement.protocol.evidence import KeyUse, TradeBusted
 
 
-def bust_command(catalog: Catalog, trade: SettledTrade) -> np.void:
+def bust_command(catalog: Catalog, trade: MatchedTrade) -> np.void:
     """Return the command that undoes ``trade``, whatever its parties have left."""
     market = catalog.market_of_pair(trade.buy.base, trade.buy.quote)
     buyer = catalog.account_number(trade.buy.account)

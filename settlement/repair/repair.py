@@ -13,18 +13,18 @@ from settlement.batches.encode import Bust
 from settlement.batches.sealer import Sealer
 from settlement.batches.trade_queue import TradeQueue
 from settlement.outbox.outbox import Outbox
-from settlement.outbox.submitter import BatchRefused
-from settlement.repair.culprits import Quarantine, Verdict
+from settlement.outbox.submitter import BatchRejected
+from settlement.repair.culprits import CulpritSearch, Verdict
 
 
-class Rejection(NamedTuple):
+class RejectedBatch(NamedTuple):
     """A refused batch, and what the submitter knows of it.
 
     ``is_too_large`` says that no block can carry it, ``newest`` is the highest block that any node
     has shown.
     """
 
-    batch: BatchRefused
+    batch: BatchRejected
     is_too_large: bool
     newest: int
 
@@ -37,7 +37,7 @@ class Repair:
         outbox: Outbox,
         sealer: Sealer,
         queue: TradeQueue,
-        quarantine: Quarantine,
+        culprits: CulpritSearch,
         pause_lasts_ns: int,
         now_ns: Callable[[], int],
     ) -> None:
@@ -45,17 +45,17 @@ class Repair:
         self._outbox = outbox
         self._sealer = sealer
         self._queue = queue
-        self._quarantine = quarantine
+        self._culprits = culprits
         self._pause_lasts_ns = pause_lasts_ns
         self._now_ns = now_ns
-        self._examined: BatchRefused | None = None
+        self._examined: BatchRejected | None = None
         self._verdict = Verdict([])
         self._busts: list[Bust] = []
 
     @property
-    def hopeless(self) -> str | None:
+    def batch_independent(self) -> str | None:
         """Return why the contract refuses batches whatever is in them; None if it does not."""
-        return self._verdict.hopeless
+        return self._verdict.batch_independent
 
     def busts_due(self) -> list[Bust]:
         """Return trades to bust now, the newest first: a later trade may spend what it gave."""
@@ -65,7 +65,7 @@ class Repair:
         """These trades, and no others, are to be undone: no batch is refused."""
         self._busts = busts
 
-    def take_apart(self, rejection: Rejection) -> bool:
+    def take_apart(self, rejection: RejectedBatch) -> bool:
         """Find out what has to be busted of a batch that can land no more; seal anew when it is.
         Return whether that was done: then no batch is refused any more.
 
@@ -73,13 +73,15 @@ class Repair:
         """
         if self._examined != rejection.batch:
             self._examine(rejection)
-        if self._verdict.hopeless or any(self._is_open(b.trade.trade_id) for b in self._busts):
+        if self._verdict.batch_independent or any(
+            self._is_open(b.trade.trade_id) for b in self._busts
+        ):
             return False
         self._sealer.unseal(self._now_ns(), rejection.batch.number)
         self._examined, self._busts = None, []
         return True
 
-    def _examine(self, rejection: Rejection) -> None:
+    def _examine(self, rejection: RejectedBatch) -> None:
         found = self._outbox.batch(rejection.batch.number)
         assert found is not None, "it was refused, so it was sealed"
         header, trades = self._sealer.rehearsal(found.batch, self._now_ns())
@@ -89,7 +91,7 @@ class Repair:
         self._verdict = (
             Verdict([])
             if rejection.is_too_large
-            else self._quarantine.examine(
+            else self._culprits.examine(
                 header,
                 trades,
                 rejection.newest,
@@ -98,7 +100,7 @@ class Repair:
         )
         self._busts = self._verdict.busts
         # A batch that is refused though nothing in it is may be taken later: it is tried again.
-        self._examined = None if self._verdict.hopeless else rejection.batch
+        self._examined = None if self._verdict.batch_independent else rejection.batch
 
     def _is_open(self, trade_id: int) -> bool:
         return not self._queue.is_busted(trade_id)

@@ -20,7 +20,7 @@ from eth_abi.abi import decode as abi_decode
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
-from settlement.batches.builder import Payout
+from settlement.batches.builder import PendingWithdrawal
 from settlement.chain.chain import Chain, Log, Receipt
 from settlement.orders.withdrawals import OpenWithdrawal
 from settlement.outbox.actions import Action, ActionKind, ActionState
@@ -51,7 +51,7 @@ Trial = Callable[[SignedWithdrawal], str | None]
 Raises ``ChainUnavailableError``."""
 
 
-class Return(NamedTuple):
+class Reversal(NamedTuple):
     """Give ``amount`` pips back to ``account``: the debit of command ``sequence`` is void."""
 
     sequence: int
@@ -76,7 +76,7 @@ class _Memory(msgspec.Struct):
     open: list[OpenWithdrawal]
 
 
-class Returns:
+class WithdrawalReversals:
     """Knows which withdrawals are open (a consumer) and finds what has to be put right.
 
     ``look`` and ``may_pay`` belong to the settlement's worker, the rest to the pipeline's thread.
@@ -188,7 +188,7 @@ class Returns:
         """Return the open withdrawals of which an exit has taken something."""
         return [withdrawal for withdrawal in self._open.values() if withdrawal.taken]
 
-    def due(self) -> list[Return]:
+    def due(self) -> list[Reversal]:
         """Return what can be given back and was not yet; forget what is settled without."""
         self._forget_paid()
         due = []
@@ -197,7 +197,7 @@ class Returns:
             if found is None:
                 continue
             if found.left:
-                due.append(Return(sequence, found.account, found.token, found.left, reason))
+                due.append(Reversal(sequence, found.account, found.token, found.left, reason))
             else:
                 self._end(sequence)  # An exit has had all of it.
                 self._done.add(sequence)
@@ -216,17 +216,17 @@ class Returns:
 
     # Ask the chain.
 
-    def may_pay(self, payout: Payout) -> bool:
-        """Return whether a payout that nobody has countersigned may be; if not it is given back.
+    def may_pay(self, pending: PendingWithdrawal) -> bool:
+        """Return whether one that nobody has countersigned may be paid; if not it is given back.
 
         Raises ``ChainUnavailableError``.
         """
-        if payout.sequence in self._lost:
+        if pending.sequence in self._lost:
             return False
-        reason = TAKEN_BY_AN_EXIT if self.taken(payout.sequence) else None
-        reason = reason or self._trial(payout.withdrawal)
+        reason = TAKEN_BY_AN_EXIT if self.taken(pending.sequence) else None
+        reason = reason or self._trial(pending.withdrawal)
         if reason is not None:
-            self._lost[payout.sequence] = reason
+            self._lost[pending.sequence] = reason
         return reason is None
 
     def look(self) -> None:

@@ -16,7 +16,13 @@ from settlement.protocol.evidence import (
     WithdrawalReturned,
     evidence_of,
 )
-from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested, Value
+from settlement.watching.watcher import (
+    ChainEvent,
+    Deposited,
+    ExitCancelled,
+    ExitFinished,
+    ExitRequested,
+)
 
 Money = Deposited | ExitRequested | ExitCancelled | ExitFinished
 """What the journal has to have."""
@@ -48,7 +54,7 @@ def likeness(value: Money) -> Likeness:
             return tx_hash, Kind.DEPOSIT, account, token, amount
 
 
-def ranked(values: Iterable[Value]) -> list[Ranked]:
+def ranked(values: Iterable[ChainEvent]) -> list[Ranked]:
     """Return the money in ``values``, each with its rank among those like it."""
     seen: Counter[Likeness] = Counter()
     found = []
@@ -64,7 +70,7 @@ Entry = tuple[bytes, int, int, int, int]
 reorganisation may put a transaction into another block, and its log at another index."""
 
 
-class DepositBook:
+class CreditedDeposits:
     """A consumer that knows which log entries are in the journal already.
 
     The catalog must be an earlier consumer of the same pipeline.
@@ -113,7 +119,7 @@ class DepositBook:
             for kind in booked_as:
                 self._booked[evidence.tx_hash, kind, account, token, amount] += 1
 
-    def unbooked(self, values: Iterable[Value]) -> list[Ranked]:
+    def unbooked(self, values: Iterable[ChainEvent]) -> list[Ranked]:
         """Return the money in ``values`` that the journal lacks. All of a block, or none, are
         here."""
         return [one for one in ranked(values) if not self.is_booked(one)]

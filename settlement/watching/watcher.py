@@ -3,8 +3,8 @@
 Logs become typed values, in chain order. A value is ``confirmed`` when its block is deep enough;
 until then it is shown again at every poll, with its confirmations, and nobody may credit it. The
 cursor moves only when the caller says that everything up to there is in the journal, so a crash
-shows values twice and never skips one, and so does a reorganisation, however deep; ``DepositBook``
-knows which are credited already, even if they are in another block now.
+shows values twice and never skips one, and so does a reorganisation, however deep;
+``CreditedDeposits`` knows which are credited already, even if they are in another block now.
 
 Each of the newest blocks is read once, by its hash, and kept with what was in it: what a poll costs
 follows the blocks that are new, not what is watched nor how long it stays unconfirmed.
@@ -128,7 +128,7 @@ class Transferred(NamedTuple):
     position: int = 0
 
 
-Value = (
+ChainEvent = (
     Deposited
     | ExitRequested
     | ExitCancelled
@@ -141,10 +141,10 @@ Value = (
 )
 
 
-class Sighting(NamedTuple):
+class Observation(NamedTuple):
     """A value with its depth, 1 in the newest block, and the time of its block (unix seconds)."""
 
-    value: Value
+    value: ChainEvent
     confirmations: int
     confirmed: bool
     time_s: int = 0
@@ -154,7 +154,7 @@ class Poll(NamedTuple):
     """What one poll saw in blocks ``first`` to ``last``. Give ``upto`` to ``Watcher.done`` when all
     of it is dealt with."""
 
-    sightings: list[Sighting]
+    observations: list[Observation]
     first: int
     last: int
     upto: int
@@ -241,7 +241,7 @@ class _Seen(NamedTuple):
     """One of the newest blocks, and what was in it for us."""
 
     block: Block
-    values: list[Value]
+    values: list[ChainEvent]
 
 
 class Watcher:
@@ -331,17 +331,17 @@ class Watcher:
             self._newest.popleft()
 
     def _poll_of(
-        self, shown: Iterable[tuple[Value, int]], first: int, last: int, head: int
+        self, shown: Iterable[tuple[ChainEvent, int]], first: int, last: int, head: int
     ) -> Poll:
         self.head = head
-        sightings = [
-            Sighting(value, depth, depth >= self._confirmations, time_s)
+        observations = [
+            Observation(value, depth, depth >= self._confirmations, time_s)
             for value, time_s in shown
             for depth in (head - value.at.block_number + 1,)
         ]
         deep = head - self._confirmations + 1
         upto = max(first, min(last, deep) + 1)
-        return Poll(sightings, first, last, upto, head, upto == deep + 1)
+        return Poll(observations, first, last, upto, head, upto == deep + 1)
 
     # The newest blocks, one by one.
 
@@ -415,7 +415,7 @@ class Watcher:
         """Return what happened to keys and lanes before the cursor, for a start to build on."""
         topics = [event.topic for event in UNJOURNALED_EVENTS]
         logs = self._chain.logs([self._exchange], [topics], self._deploy_block, self.cursor - 1)
-        values = [value_of(log) for log in logs]
+        values = [chain_event_of(log) for log in logs]
         kinds = KeyGranted | KeyRevoked | CancelRequested
         return [value for value in values if isinstance(value, kinds)]
 
@@ -434,14 +434,14 @@ class Watcher:
             wanted.append(LogFilter(tokens, [TRANSFER.topic, words]))
         return wanted
 
-    def _values(self, logs: list[Log]) -> list[Value]:
+    def _values(self, logs: list[Log]) -> list[ChainEvent]:
         """Read ``logs``; what is not for us, and what cannot be read, is left out."""
         with self._watching:
             receivers, tokens = set(self._receivers), set(self._tokens)
-        values: list[Value] = []
+        values: list[ChainEvent] = []
         paying: list[Log] = []
         for log in logs:
-            value = value_of(log)
+            value = chain_event_of(log)
             if isinstance(value, Transferred):
                 if value.token in tokens and _is_of(value, receivers):
                     values.append(value)
@@ -455,7 +455,7 @@ class Watcher:
         ]
 
 
-def _is_of(value: Value, watched: set[bytes]) -> bool:
+def _is_of(value: ChainEvent, watched: set[bytes]) -> bool:
     """Return whether it is no transfer, or one to or from a watched address."""
     return not isinstance(value, Transferred) or not watched.isdisjoint(
         (value.receiver, value.sender)
@@ -466,7 +466,7 @@ def _place(log: Log) -> tuple[int, int]:
     return log.block_number, log.log_index
 
 
-def value_of(log: Log) -> Value | None:
+def chain_event_of(log: Log) -> ChainEvent | None:
     """Read one log of ``EXCHANGE_EVENTS`` or a transfer; None if it is none of these."""
     event = _BY_TOPIC.get(log.topics[0]) if log.topics else None
     numbers = None if event is None else event.words(log)

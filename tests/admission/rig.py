@@ -15,8 +15,8 @@ from engine.reference import Engine
 from engine.types import Limits, Side
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
-from settlement.orders.nonces import Refused
-from settlement.orders.session_keys import MAY_BUY, MAY_SELL, KeyBook
+from settlement.orders.nonces import Rejection
+from settlement.orders.session_keys import MAY_BUY, MAY_SELL, SessionKeys
 from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
@@ -115,10 +115,10 @@ def grant_for(key, **changes):
 
 
 class Desk:
-    """Admission, catalog, key book and engine; Alice and Bob have plenty of both tokens."""
+    """Admission, catalog, session keys and engine; Alice and Bob have plenty of both tokens."""
 
     def __init__(self):
-        self.catalog, self.keys = Catalog(), KeyBook()
+        self.catalog, self.keys = Catalog(), SessionKeys()
         self.admission = Admission(self.catalog, self.keys)
         self.engine = Engine(LIMITS)
         self.now_ns = START * NS
@@ -168,7 +168,7 @@ class Desk:
     def place(self, order):
         """Admit and apply ``order``; return its events. It must not be refused."""
         admitted = self.admit(order)
-        assert not isinstance(admitted, Refused), admitted
+        assert not isinstance(admitted, Rejection), admitted
         return self.commit(admitted, order)
 
     def cancel(self, owner, order_id):
@@ -182,7 +182,7 @@ class Desk:
     def replayed(self):
         """Return a desk that has seen the same grants and history, and nothing else."""
         other = deepcopy(self)
-        other.catalog, other.keys = Catalog(), KeyBook()
+        other.catalog, other.keys = Catalog(), SessionKeys()
         other.admission = Admission(other.catalog, other.keys)
         for grant in self.grants:
             other.keys.granted(grant)
@@ -194,7 +194,7 @@ class Desk:
 
 def refusal(answer):
     """Return why ``answer`` is a refusal; None when it is a command."""
-    return answer.outcome if isinstance(answer, Refused) else None
+    return answer.outcome if isinstance(answer, Rejection) else None
 
 
 def order_id_of(events):

@@ -184,7 +184,7 @@ def test_an_order_taken_back_leaves_the_lane_as_its_cancel_will_find_it():
     desk.admission.cancel_queued(ALICE.address, order_id)
     second = resting(nonce=2)
     desk.admit(second)
-    desk.admission.take_back(second.digest)
+    desk.admission.roll_back(second.digest)
     desk.admission.cancel_answered(order_id)
 
     assert refusal(desk.asks(second)) == Outcome.LANE_BUSY, "the cancel was not written either"

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 
 from engine.types import Side
-from settlement.orders.nonces import Refused
+from settlement.orders.nonces import Rejection
 from settlement.orders.session_keys import MAY_BUY
 from settlement.protocol.evidence import OrderBits
 from tests.admission.rig import (
@@ -57,7 +57,7 @@ def lived():
 def test_nothing_is_different_afterwards(lived, why):
     before = deepcopy(state_of(lived.admission))
 
-    assert isinstance(lived.admit(REFUSED[why]), Refused)
+    assert isinstance(lived.admit(REFUSED[why]), Rejection)
 
     assert state_of(lived.admission) == before
 
@@ -68,7 +68,7 @@ def test_a_refused_withdrawal_changes_nothing(lived):
     before = deepcopy(state_of(desk.admission))
 
     assert isinstance(
-        desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), desk.now_ns), Refused
+        desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), desk.now_ns), Rejection
     )
 
     assert state_of(desk.admission) == before

@@ -106,7 +106,7 @@ def test_what_was_cancelled_on_chain_stays_so_when_an_order_is_taken_back():
     order = ALICE.order(nonce=3)
     desk.admit(order)
     desk.admission.cancelled_on_chain(ALICE.address, 0, upper_half=False, nonce=9)
-    desk.admission.take_back(order.digest)
+    desk.admission.roll_back(order.digest)
 
     assert refusal(desk.asks(order)) == Outcome.NONCE_USED
     assert desk.admission.next_nonce(ALICE.address) == 10

@@ -4,7 +4,7 @@ import pytest
 
 from engine.types import LOTS_MAX, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.orders.admission import EXPIRY_MAX_S
-from settlement.orders.nonces import Refused
+from settlement.orders.nonces import Rejection
 from settlement.protocol.evidence import OrderBits
 from tests.admission.rig import (
     ALICE,
@@ -107,7 +107,7 @@ def test_an_admitted_order_is_the_command_that_was_signed():
     flags = int(OrderBits.POST_ONLY | OrderBits.UPPER_HALF)
     rest = Desk().admit(ALICE.order(lots=4, ticks=8, lane=LANE, flags=flags))
 
-    assert not isinstance(shot, Refused) and not isinstance(rest, Refused)
+    assert not isinstance(shot, Rejection) and not isinstance(rest, Rejection)
     assert (shot["side"], shot["tif"], shot["flags"]) == (
         Side.SELL,
         TimeInForce.IOC,

@@ -4,7 +4,7 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.batches.encode import Bust, SettledTrade
+from settlement.batches.encode import Bust, MatchedTrade
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.repair.busts import bust_command, bust_evidence
 from tests.admission.rig import (
@@ -194,7 +194,7 @@ def test_a_busted_trade_gives_back_at_the_orders_own_limit_to_the_keys_that_sign
         lots = buy.base_amount // LOT_PIPS
         desk.place(buy)
         before = left(desk), left(desk, BOBS_KEY)
-        trade = SettledTrade(
+        trade = MatchedTrade(
             *(number, desk.engine.sequence, desk.now_ns, buy, resting),
             lots * LOT_PIPS,
             pips(lots, 60),

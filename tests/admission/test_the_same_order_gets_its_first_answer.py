@@ -132,7 +132,7 @@ def test_a_second_try_that_is_taken_back_leaves_the_first_refusal():
     before = desk.admission.save()
     desk.admit(order)
     assert desk.admission.save() == before, "what is in flight is no part of a snapshot"
-    desk.admission.take_back(order.digest)
+    desk.admission.roll_back(order.digest)
 
     assert desk.admission.save() == before
     assert desk.admission.may_try_again(order, desk.now_ns)

@@ -20,8 +20,8 @@ from hypothesis.stateful import (
 from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.types import Side
-from settlement.batches.encode import EncodedBatch, Header, SettledTrade
-from settlement.orders.nonces import Refused
+from settlement.batches.encode import EncodedBatch, Header, MatchedTrade
+from settlement.orders.nonces import Rejection
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.protocol.evidence import OrderBits
 from tests.admission.rig import (
@@ -84,7 +84,7 @@ def evidence(market, event, orders, now_ns):
     taker, maker = (orders[int(event[name])] for name in ("order_id", "maker_id"))
     buy, sell = (taker, maker) if event["side"] == Side.BUY else (maker, taker)
     lots, ticks = int(event["amount"]), int(event["price_ticks"])
-    return SettledTrade(
+    return MatchedTrade(
         trade_id=int(event["trade_id"]),
         sequence=int(event["sequence"]),
         time_ns=now_ns,
@@ -134,7 +134,7 @@ class Desks(RuleBasedStateMachine):
         if admission.first(order.digest) and not admission.may_try_again(order, now_ns):
             return
         admitted = self.desk.admit(order)
-        if isinstance(admitted, Refused):
+        if isinstance(admitted, Rejection):
             return
         self.carry_out(admitted, order)
 
@@ -178,7 +178,7 @@ class Desks(RuleBasedStateMachine):
         self.desk.admission.cancel_queued(who.address, order_id)
         admitted = self.desk.admit(order)
         self.desk.cancel(who, order_id)
-        if not isinstance(admitted, Refused):
+        if not isinstance(admitted, Rejection):
             self.carry_out(admitted, order)
 
     @rule(seconds=st.integers(1, 4))

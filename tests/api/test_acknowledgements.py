@@ -9,7 +9,7 @@ from engine.log_entries import LogEntry
 from engine.sequencer.pipeline import QUEUE_MAX
 from engine.sequencer.subscription import Subscription
 from settlement.batches.acknowledgements import KEPT_MAX, Acknowledger
-from settlement.batches.log_items import item_of
+from settlement.batches.log_leaves import leaf_of
 from settlement.chain.signer import SecretSigner
 from settlement.protocol.eip712 import acknowledgement_digest, recover
 from tests.api.rig import DOMAIN, House, served
@@ -38,7 +38,7 @@ def test_an_accepted_order_is_acknowledged_by_its_item_in_the_log() -> None:
             placed = (await up.place(body)).json()
             word = placed["acknowledgement"]
             assert word["sequence"] == placed["sequence"]
-            assert word["item"] == "0x" + item_of(logged(house, word["sequence"])).hex()
+            assert word["item"] == "0x" + leaf_of(logged(house, word["sequence"])).hex()
             assert signer_of(word) == word["signer"]
 
             taken = (await up.place(house.taker.order("buy", 5, 2_000, single_shot=True))).json()

@@ -13,7 +13,7 @@ from settlement.batches.encode import (
     FIRST_BATCH,
     GENESIS_HEAD,
     EncodedBatch,
-    SettledTrade,
+    MatchedTrade,
     lane_half,
     signed_fee_pips,
 )
@@ -67,7 +67,7 @@ class Mirror:
             raise RefusedError("InsufficientBalance")
         self.balances[account, token] = held - pips
 
-    def settle(self, batch: EncodedBatch, trades: list[SettledTrade]) -> None:
+    def settle(self, batch: EncodedBatch, trades: list[MatchedTrade]) -> None:
         """Apply ``trades`` as ``batch``. Raises ``RefusedError`` and changes nothing."""
         header = batch.header
         if trades and header.command_count == 0:
@@ -96,7 +96,7 @@ class Mirror:
             keys=dict(self.keys),
         )
 
-    def _apply(self, close_time: int, trades: list[SettledTrade]) -> None:
+    def _apply(self, close_time: int, trades: list[MatchedTrade]) -> None:
         orders = {order.digest: order for trade in trades for order in (trade.buy, trade.sell)}
         for order in orders.values():
             self._admit(order, close_time)
@@ -149,7 +149,7 @@ class Mirror:
         ):
             raise RefusedError("BelowFloorPrice")
 
-    def _trade(self, trade: SettledTrade) -> None:
+    def _trade(self, trade: MatchedTrade) -> None:
         buy, sell, base, quote = trade.buy, trade.sell, trade.base_pips, trade.quote_pips
         if buy.flags & OrderBits.SELL or not sell.flags & OrderBits.SELL:
             raise RefusedError("WrongSide")

@@ -15,7 +15,7 @@ from eth_tester.exceptions import TransactionFailed
 from web3 import EthereumTesterProvider, Web3
 from web3.logs import DISCARD
 
-from settlement.batches.encode import GENESIS_HEAD, EncodedBatch, Header, SettledTrade, encode_batch
+from settlement.batches.encode import GENESIS_HEAD, EncodedBatch, Header, MatchedTrade, encode_batch
 from settlement.protocol import eip712
 from settlement.protocol.abi import abi_types, artifact, encode_call, encode_deployment
 from settlement.protocol.eip712 import keccak256
@@ -179,7 +179,7 @@ class Rig:
         fields_of = {f: getattr(unsigned, f) for f in unsigned.__struct_fields__}
         return SignedOrder(**(fields_of | {"digest": digest, "signature": signature}))
 
-    def seal(self, trades: list[SettledTrade], **header: Any) -> EncodedBatch:
+    def seal(self, trades: list[MatchedTrade], **header: Any) -> EncodedBatch:
         """Encode the next batch; header fields may be overridden."""
         fields: dict[str, Any] = {
             "batch": self.next_batch,

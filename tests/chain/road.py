@@ -22,9 +22,9 @@ from settlement.chain.chain import Chain, Receipt, Sending
 from settlement.chain.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
 from settlement.chain.dev.devchain import DevChain, dev_secret
 from settlement.chain.signer import SecretSigner, Signer, Transaction
-from settlement.orders.admission import Admission, Refused
+from settlement.orders.admission import Admission, Rejection
 from settlement.orders.catalog import Catalog
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.outbox.actions import ActionState
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import Policy
@@ -44,7 +44,7 @@ from settlement.protocol.evidence import (
     encode,
 )
 from settlement.settler import Settler, open_settler
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.watcher import Deposited, Watcher
 
 NS = 10**9
@@ -115,8 +115,8 @@ class Road:
         self.sequencer = Sequencer(Engine, Journal(self.storage, LIMITS), self.clock)
         self.outbox = Outbox(self.directory / "outbox.sqlite", self.observe)
         self.catalog = Catalog()
-        self.book = DepositBook(self.catalog)
-        self.admission = Admission(self.catalog, KeyBook())
+        self.book = CreditedDeposits(self.catalog)
+        self.admission = Admission(self.catalog, SessionKeys())
         self.settler = self.new_settler(chain)
         self.queue, self.sealer = self.settler.queue, self.settler.sealer
         self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
@@ -189,7 +189,7 @@ class Road:
         Without ``moves_cursor`` it stops where a crash after the journal's sync would.
         """
         poll, credited = self.watcher.poll(), []
-        for value, _ in self.book.unbooked(s.value for s in poll.sightings if s.confirmed):
+        for value, _ in self.book.unbooked(s.value for s in poll.observations if s.confirmed):
             if not isinstance(value, Deposited):
                 continue
             token = self.catalog.token_by_address(value.token)
@@ -240,7 +240,7 @@ class Road:
         fields |= {"digest": digest, "signature": owner.sign_digest(digest)}
         order = SignedOrder(**fields)
         row = self.admission.admit(order, self.clock())
-        assert not isinstance(row, Refused), row
+        assert not isinstance(row, Rejection), row
         return self.commit(row, order)
 
     def withdraw(

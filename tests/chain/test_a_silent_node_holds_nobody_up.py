@@ -125,7 +125,7 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
             chain,
             road.outbox,
             road.settler.queue,
-            road.settler.returns,
+            road.settler.reversals,
             road.catalog,
             road.deployment,
             lambda: road.engine,

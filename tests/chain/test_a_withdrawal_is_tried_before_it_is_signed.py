@@ -24,7 +24,7 @@ def road(tmp_path, anvil: DevChain, clock: Clock):
 def give_back(road: Road) -> list[str]:
     """Do what the gateway does with what is due; return why."""
     reasons = []
-    for due in road.settler.returns_due():
+    for due in road.settler.reversals_due():
         token = road.catalog.token_by_address(due.token)
         row = command(Kind.DEPOSIT, account=road.account(due.account), amount=due.amount)
         row["token"] = token.number
@@ -45,7 +45,7 @@ def test_found_the_operator_paid_for_a_refusal_it_could_have_known(road: Road, c
 
     assert len(reasons) == 1 and "ERC20InvalidReceiver" in reasons[0]
     assert road.engine.available(road.account(CAROL.address), 0) == before
-    assert road.settler.returns_due() == []
+    assert road.settler.reversals_due() == []
     sequence = int(refused[0]["sequence"])
     assert road.outbox.find(ActionKind.WITHDRAWAL, str(sequence)) is None, "nobody signed"
     assert road.outbox.find(ActionKind.WITHDRAWAL, str(sequence + 1)) is not None, (

@@ -11,7 +11,7 @@ import structlog
 from engine.sequencer.pipeline import Pipeline
 from settlement.audit.reconcile import Reconciler
 from settlement.chain.dev.devchain import DevChain
-from settlement.chain.reverts import why_refused
+from settlement.chain.reverts import revert_reason
 from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.withdrawals import Withdrawals
@@ -34,7 +34,7 @@ def reconciler(road: Road, exchange: bytes) -> Reconciler:
         road.chain,
         road.outbox,
         road.settler.queue,
-        road.settler.returns,
+        road.settler.reversals,
         road.catalog,
         deployment,
         lambda: road.engine,
@@ -54,7 +54,7 @@ def words_about(road: Road, exchange: bytes) -> tuple[list[str], int]:
             road.admission,
             road.domain,
             road.clock,
-            Withdrawals(frozenset(), {}, road.settler.returns, DELAYS.exit),
+            Withdrawals(frozenset(), {}, road.settler.reversals, DELAYS.exit),
         )
         reconciliation = Reconciliation(reconciler(road, exchange), desk)
         for block in range(1, blocks):
@@ -71,7 +71,7 @@ def test_before_its_tokens_are_listed_vault_and_ledger_agree_on_nothing(road: Ro
     exchange, head = road.deployment.exchange, road.chain.head().number
     call = encode_call("feesOf", road.token)
     blocks = range(1, head + 1)
-    refusals = {why_refused(road.chain, exchange, call, bytes(20), 10**6, n) for n in blocks}
+    refusals = {revert_reason(road.chain, exchange, call, bytes(20), 10**6, n) for n in blocks}
     assert f"UnknownToken(0x{road.token.hex()})" in refusals, "there are such blocks"
 
     assert words_about(road, exchange) == ([], head)

@@ -8,7 +8,7 @@ import pytest
 from engine.types import Side
 from settlement.batches.acknowledgements import Acknowledgement, Acknowledger
 from settlement.batches.decode import OpenedBatch, open_batch
-from settlement.batches.log_items import item_of
+from settlement.batches.log_leaves import leaf_of
 from settlement.chain.chain import CallRevertedError
 from settlement.chain.dev.devchain import start_devchain
 from settlement.chain.reverts import in_words
@@ -88,7 +88,7 @@ def acknowledged(bonded: Bonded) -> tuple[list[Acknowledgement], OpenedBatch, li
     until(lambda: not road.settler.step())
     tokens = [token.address for token in road.deployment.tokens]
     batch = open_batch(road.outbox.calldata(1), road.domain, tokens)
-    items = [item_of(frame) for committed in road.history() for frame in committed.entries]
+    items = [leaf_of(frame) for committed in road.history() for frame in committed.entries]
     return words, batch, items
 
 

@@ -90,7 +90,7 @@ class Day(NamedTuple):
 def book(road: Road) -> None:
     """Do what the gateway does with all that the chain shows."""
     poll = road.watcher.poll()
-    for value, _ in road.book.unbooked(s.value for s in poll.sightings if s.confirmed):
+    for value, _ in road.book.unbooked(s.value for s in poll.observations if s.confirmed):
         if isinstance(value, Deposited):
             token = road.catalog.token_by_address(value.token)
             assert token is not None
@@ -108,7 +108,7 @@ def book(road: Road) -> None:
 def end_exit(road: Road, value: ExitCancelled | ExitFinished) -> None:
     token = road.catalog.token_by_address(value.token)
     assert token is not None
-    unpaid = road.settler.returns.unpaid(value.account, value.token)
+    unpaid = road.settler.reversals.unpaid(value.account, value.token)
     row = command(
         Kind.EXIT_END,
         account=road.account(value.account),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.types import Limits
-from settlement.batches.encode import LaneClashError, SettledTrade, encode_batch, gas_bound
+from settlement.batches.encode import LaneClashError, MatchedTrade, encode_batch, gas_bound
 from settlement.protocol import merkle
 from settlement.protocol.evidence import OrderBits
 from tests.chain.contract_rig import TOKEN, Rig, chain, rig, wallet
@@ -16,12 +16,12 @@ LANE = 0x8000
 hashes = st.binary(min_size=32, max_size=32)
 
 
-def pair(rig: Rig, number: int, nonce: int = 1, lane: int = LANE) -> SettledTrade:
+def pair(rig: Rig, number: int, nonce: int = 1, lane: int = LANE) -> MatchedTrade:
     """A taker's single-shot buy against a maker's resting sale, accounts of their own."""
     maker, taker = wallet(2 * number), wallet(2 * number + 1)
     buy = rig.order(taker, nonce=nonce)
     sell = rig.order(maker, nonce=nonce, flags=int(OrderBits.SELL), lane=lane)
-    return SettledTrade(number, number, 0, buy, sell, TOKEN, 2_500 * TOKEN, 1_000, 500)
+    return MatchedTrade(number, number, 0, buy, sell, TOKEN, 2_500 * TOKEN, 1_000, 500)
 
 
 def test_the_head_we_predict_is_the_chains_head(rig: Rig) -> None:

@@ -86,7 +86,7 @@ def test_refusals_of_raw_transactions_are_typed(devchain: DevChain):
     chain.send_raw(transfer(chain, 0, 0))
 
     assert chain.send_raw(transfer(chain, 0, 0, wei=2)).sending is Sending.NONCE_TOO_LOW
-    assert chain.send_raw(b"\x02\x11").sending is Sending.REFUSED
+    assert chain.send_raw(b"\x02\x11").sending is Sending.REJECTED
     assert chain.receipt(b"\x11" * 32) is None
 
 

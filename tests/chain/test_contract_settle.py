@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.types import FEE_MAX_PPM
-from settlement.batches.encode import SettledTrade, lane_half
+from settlement.batches.encode import MatchedTrade, lane_half
 from settlement.protocol import eip712
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import KeyGrant
@@ -95,9 +95,9 @@ class Market:
             max_fee_ppm=self.dice.choice([1_000, 5_000, 50_000]),
         )
 
-    def trades(self) -> list[SettledTrade]:
+    def trades(self) -> list[MatchedTrade]:
         count = self.dice.randint(1, 4)
-        drawn: list[SettledTrade] = []
+        drawn: list[MatchedTrade] = []
         for _ in range(count):
             buyer, seller = self.dice.sample(TRADERS, 2)
             buy = self.single_shot(buyer, OrderBits(0))
@@ -112,7 +112,7 @@ class Market:
             quote = self.dice.randint(limits[0] + 1, max(limits[0] + 1, limits[1]))
             fee = FEE_MAX_PPM + 1 if self.rarely() else self.dice.choice([0, 1, 999, 1_000])
             maker_fee = -fee - 9 if self.rarely() else self.dice.choice([fee // 2, -fee])
-            drawn.append(SettledTrade(len(drawn), 1, 0, buy, sell, base, quote, fee, maker_fee))
+            drawn.append(MatchedTrade(len(drawn), 1, 0, buy, sell, base, quote, fee, maker_fee))
         return _one_order_per_half(drawn)
 
     def check(self) -> None:
@@ -131,7 +131,7 @@ class Market:
         assert left == mirror.keys[TRADERS[0].address, SESSION_KEY.address].notional_cap
 
 
-def _one_order_per_half(trades: list[SettledTrade]) -> list[SettledTrade]:
+def _one_order_per_half(trades: list[MatchedTrade]) -> list[MatchedTrade]:
     """Cut before a second order of a lane half, as the sealer does."""
     seen: dict[Any, bytes] = {}
     for at, trade in enumerate(trades):
@@ -185,7 +185,7 @@ def test_a_partly_filled_resting_order_does_not_settle_twice(rig: Rig) -> None:
     rig.deposit(maker, rig.base, 5 * 10**18)
     sell = rig.order(maker, flags=int(OrderBits.SELL), lane=0x8000, base_amount=4 * TOKEN,
                      quote_amount=10_000 * TOKEN)  # fmt: skip
-    trade = SettledTrade(1, 1, 0, rig.order(taker), sell, TOKEN, 2_500 * TOKEN, 0, 0)
+    trade = MatchedTrade(1, 1, 0, rig.order(taker), sell, TOKEN, 2_500 * TOKEN, 0, 0)
     rig.settle(rig.seal([trade]))
     with pytest.raises(Refused, match="NonceUsed"):
         rig.settle(rig.seal([trade]))

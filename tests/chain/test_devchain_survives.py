@@ -133,7 +133,7 @@ def test_a_spoilt_state_file_is_replaced_by_replay(tmp_path: Path, clock: Clock)
 def test_what_the_node_refused_is_refused_again_at_replay(node: str, tmp_path: Path, clock: Clock):
     with start_devchain(tmp_path, node, clock) as chain:
         chain.chain.send_raw(transfer(chain.chain, 0, 0))
-        assert chain.chain.send_raw(b"\x02\xff").sending is Sending.REFUSED
+        assert chain.chain.send_raw(b"\x02\xff").sending is Sending.REJECTED
         assert chain.chain.send_raw(transfer(chain.chain, 0, 0, 9)).sending is Sending.NONCE_TOO_LOW
         chain.chain.send_raw(transfer(chain.chain, 0, 1))
         head = chain.chain.head()

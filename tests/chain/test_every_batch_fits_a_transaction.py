@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settlement.batches.builder import Draft, Group, carried
+from settlement.batches.builder import BatchBuilder, CommandTrades, carried
 from settlement.batches.encode import (
     GENESIS_HEAD,
     EncodedBatch,
     Header,
-    SettledTrade,
+    MatchedTrade,
     calldata_size,
     encode_batch,
     gas_bound,
@@ -41,7 +41,7 @@ UNIT = 10**8
 
 
 @st.composite
-def trades_of_commands(draw: st.DrawFn) -> list[Group]:
+def trades_of_commands(draw: st.DrawFn) -> list[CommandTrades]:
     """Commands of up to 700 trades; who trades, on which lanes and in which tokens is drawn."""
     groups, trade_id = [], 0
     accounts = draw(st.integers(1, 2_000))
@@ -58,8 +58,8 @@ def trades_of_commands(draw: st.DrawFn) -> list[Group]:
             maker = order(salt + 7 * i, accounts, lanes, base, quote, sells=True)
             if changes_taker:
                 taker = order(salt + 11 * i, accounts, lanes, base, quote, sells=False)
-            trades.append(SettledTrade(trade_id, sequence, 0, taker, maker, 1, 1, 0, 0))
-        groups.append(Group(sequence, 0, trade_id, trades))
+            trades.append(MatchedTrade(trade_id, sequence, 0, taker, maker, 1, 1, 0, 0))
+        groups.append(CommandTrades(sequence, 0, trade_id, trades))
     return groups
 
 
@@ -89,23 +89,23 @@ def order(
     )
 
 
-def batches_of(groups: list[Group], gas_ceiling: int) -> Iterator[list[SettledTrade]]:
+def batches_of(groups: list[CommandTrades], gas_ceiling: int) -> Iterator[list[MatchedTrade]]:
     """Cut as the sealer does; what no transaction carries is left out, as busted trades are."""
-    draft = Draft(GAS_MAX, gas_ceiling, 0)
+    builder = BatchBuilder(GAS_MAX, gas_ceiling, 0)
     for whole in groups:
         group = whole
-        while not draft.takes(group, NUMBERS):
-            if draft.groups:
-                yield [trade for taken in draft.groups for trade in taken.trades]
-                draft = Draft(GAS_MAX, gas_ceiling, 0)
+        while not builder.takes(group, NUMBERS):
+            if builder.groups:
+                yield [trade for taken in builder.groups for trade in taken.trades]
+                builder = BatchBuilder(GAS_MAX, gas_ceiling, 0)
             else:
                 count = carried(group, gas_ceiling, NUMBERS)
                 assert 0 < count < len(group.trades), "it was refused for its size alone"
                 group = group._replace(trades=group.trades[:count])
-    yield [trade for taken in draft.groups for trade in taken.trades]
+    yield [trade for taken in builder.groups for trade in taken.trades]
 
 
-def clashes(group: Group) -> bool:
+def clashes(group: CommandTrades) -> bool:
     """Two orders of one lane half in one command: no engine makes that, for a lane carries one."""
     lanes: dict[tuple[bytes, int, int], bytes] = {}
     sides = [one for trade in group.trades for one in (trade.buy, trade.sell)]
@@ -114,7 +114,7 @@ def clashes(group: Group) -> bool:
 
 @given(groups=trades_of_commands(), gas_ceiling=st.sampled_from((2**20, 5_000_000, 2**24)))
 def test_no_sequence_of_commands_makes_a_batch_that_a_block_cannot_carry(
-    groups: list[Group], gas_ceiling: int
+    groups: list[CommandTrades], gas_ceiling: int
 ):
     groups = [group for group in groups if not clashes(group)]
     for trades in batches_of(groups, gas_ceiling):
@@ -138,7 +138,7 @@ def test_the_size_we_reckon_is_the_size_of_the_calldata():
     for count in (0, 1, 3, 40):
         maker = [order(i, 100, 100, *TOKENS[:2], sells=True) for i in range(count)]
         taker = order(77, 100, 100, *TOKENS[:2], sells=False)
-        trades = [SettledTrade(i, 1, 0, taker, sell, 1, 1, 0, 0) for i, sell in enumerate(maker)]
+        trades = [MatchedTrade(i, 1, 0, taker, sell, 1, 1, 0, 0) for i, sell in enumerate(maker)]
         batch = encode_batch(HEADER, trades, NUMBERS)
         sides = {one.digest: one for trade in trades for one in (trade.buy, trade.sell)}
         words = {(o.account, at) for o in sides.values() for at in (0, o.lane)}
@@ -172,10 +172,10 @@ class Worst:
     def _send(self, to: bytes, calldata: bytes) -> bool:
         return transact(self._chain, DEPLOYER, to, calldata).succeeded
 
-    def trade(self, number: int) -> SettledTrade:
+    def trade(self, number: int) -> MatchedTrade:
         buy = self._order(wallet(10_000 + 2 * number), self.quote, sells=False)
         sell = self._order(wallet(10_001 + 2 * number), self.base, sells=True)
-        return SettledTrade(number, 1, 0, buy, sell, UNIT, UNIT, 1_000, 500)
+        return MatchedTrade(number, 1, 0, buy, sell, UNIT, UNIT, 1_000, 500)
 
     def _order(self, owner: Wallet, pays: bytes, *, sells: bool) -> SignedOrder:
         key = wallet(90_000 + int.from_bytes(owner.secret))
@@ -233,7 +233,7 @@ def test_the_dearest_batch_that_we_seal_fits_the_gas_that_we_reckon(
     while gas_bound(2 * (shape + 1), shape + 1, 6 * (shape + 1)) <= TRANSACTION_GAS_MAX:
         shape += 1
     trades = [worst.trade(number) for number in range(1, shape + 1)]
-    group = Group(1, now * NS, shape, trades)
+    group = CommandTrades(1, now * NS, shape, trades)
     assert carried(group, TRANSACTION_GAS_MAX, worst.numbers) == shape
 
     batch = encode_batch(HEADER._replace(close_time=now), trades, worst.numbers)

@@ -187,7 +187,7 @@ def test_found_a_withdrawal_was_given_back_because_a_node_had_not_seen_the_depos
     road.withdraw(ALICE, road.usd, 10**8, nonce=1, expires_in_s=3_000)
     kept_trying(road, clock)
 
-    assert road.settler.returns_due() == []
+    assert road.settler.reversals_due() == []
     assert road.outbox.count(ActionState.FINAL, kind=ActionKind.WITHDRAWAL) == 1
     road.assert_books_agree()
     road.close()
@@ -261,7 +261,7 @@ def test_found_a_node_that_lags_hid_an_exit_from_what_is_countersigned(
     road.withdraw(ALICE, road.usd, 100, nonce=1, expires_in_s=600)
     until(lambda: not road.settler.step())
 
-    assert [due.reason for due in road.settler.returns_due()] == [
+    assert [due.reason for due in road.settler.reversals_due()] == [
         "an exit of the same money is open"
     ]
     road.close()

@@ -134,7 +134,7 @@ def live(truth: Ledger, chain: Chain, directory: Path, skip: int) -> Life:
         except ChainUnavailableError:
             failures += 1
             continue
-        for value, _, confirmed, _ in poll.sightings:
+        for value, _, confirmed, _ in poll.observations:
             if confirmed and isinstance(value, Deposited):
                 seen.deposits.add(value.at.block_number)
             elif confirmed and isinstance(value, Transferred):

@@ -61,7 +61,7 @@ def judge_of(road: Road) -> Reconciler:
         road.devchain.chain,
         road.outbox,
         road.settler.queue,
-        road.settler.returns,
+        road.settler.reversals,
         road.catalog,
         road.deployment,
         lambda: road.engine,

@@ -120,7 +120,7 @@ def test_a_sweep_of_a_paused_token_waits(road: Road, clock: Clock):
 def test_the_watcher_shows_a_pause(road: Road):
     pause(road)
     pause(road, is_paused=False)
-    shown = [one.value for one in road.watcher.poll().sightings]
+    shown = [one.value for one in road.watcher.poll().observations]
     assert [(one.token, one.is_paused) for one in shown if isinstance(one, PauseSet)] == [
         (road.token, True),
         (road.token, False),

@@ -36,7 +36,7 @@ def fail_many(road: Road, count: int, kind: ActionKind, calldata: bytes = b"") -
     """As many refused actions as somebody cares to cause; their keys are far from any other."""
     for number in range(count):
         call = Call(kind, str(10**9 + number), road.domain.contract, calldata, 50_000)
-        road.outbox.refused(road.outbox.enqueue(call, road.clock()), "refused", road.clock())
+        road.outbox.rejected(road.outbox.enqueue(call, road.clock()), "refused", road.clock())
 
 
 def test_found_a_refused_batch_was_not_seen_behind_a_thousand_failures(road: Road, clock: Clock):
@@ -71,7 +71,7 @@ def test_found_a_refused_withdrawal_was_not_given_back_behind_a_hundred_others(
     settle(road, clock)
 
     assert road.engine.available(road.account(CAROL.address), 0) == before
-    assert road.settler.returns_due() == []
+    assert road.settler.reversals_due() == []
 
 
 def test_however_many_withdrawals_have_expired_all_are_given_back(road: Road, clock: Clock):
@@ -81,7 +81,7 @@ def test_however_many_withdrawals_have_expired_all_are_given_back(road: Road, cl
         road.withdraw(CAROL, road.usd, 100, nonce=nonce, expires_in_s=300)
     road.settler.seal_now()
     for action_id, _, _ in road.outbox.names(ActionState.SEALED):
-        road.outbox.refused(action_id, "refused", clock())
+        road.outbox.rejected(action_id, "refused", clock())
     clock.ahead_ns += 400 * NS
     road.devchain.mine()
 
@@ -90,13 +90,13 @@ def test_however_many_withdrawals_have_expired_all_are_given_back(road: Road, cl
         undo(road)
 
     assert road.engine.available(road.account(CAROL.address), 0) == before
-    assert road.settler.returns_due() == []
+    assert road.settler.reversals_due() == []
 
 
 def test_one_that_has_expired_is_given_back_behind_a_hundred_that_still_last(
     road: Road, clock: Clock
 ):
-    """H4 in ``returns.look``: the oldest hundred of all that had failed were looked at, again and
+    """H4 in ``reversals.look``: the oldest hundred of all that had failed were looked at, again and
     again, and those can still be paid by anybody who sends them."""
     fail_many(road, 110, ActionKind.SWEEP)
     for nonce in range(2, 112):
@@ -104,12 +104,12 @@ def test_one_that_has_expired_is_given_back_behind_a_hundred_that_still_last(
     last = road.withdraw(CAROL, road.usd, 700, nonce=112, expires_in_s=300)
     road.settler.seal_now()
     for action_id, _, _ in road.outbox.names(ActionState.SEALED):
-        road.outbox.refused(action_id, "refused", clock())
+        road.outbox.rejected(action_id, "refused", clock())
     clock.ahead_ns += 400 * NS
     road.devchain.mine()
     road.settler.step()
 
-    due = [(due.sequence, due.account, due.amount) for due in road.settler.returns_due()]
+    due = [(due.sequence, due.account, due.amount) for due in road.settler.reversals_due()]
     assert due == [(int(last[0]["sequence"]), CAROL.address, 700)]
 
 

@@ -57,7 +57,7 @@ def judge_of(road: Road) -> Reconciler:
         road.chain,
         road.outbox,
         road.settler.queue,
-        road.settler.returns,
+        road.settler.reversals,
         road.catalog,
         road.deployment,
         lambda: road.engine,
@@ -96,7 +96,7 @@ def turns(road: Road, clock: Clock, count: int) -> None:
     """Do what the chain's loop does, while blocks come."""
     for _ in range(count):
         until(lambda: not road.settler.step())
-        road.settler.returns_due()
+        road.settler.reversals_due()
         assert road.settler.late_payments() == []
         clock.ahead_ns += 25 * NS
         road.devchain.mine()
@@ -118,8 +118,8 @@ def test_a_payment_by_somebody_else_is_found_once(road: Road, clock: Clock):
     turns(road, clock, 3)
     assert differences(road, judge) == []
     assert counting.count == 0
-    assert road.settler.returns.unpaid(CAROL.address, road.usd) is None
-    assert road.settler.returns_due() == []
+    assert road.settler.reversals.unpaid(CAROL.address, road.usd) is None
+    assert road.settler.reversals_due() == []
 
 
 def test_one_that_is_to_be_sent_anew_may_be_paid_by_whoever_saw_it_before(road: Road, clock: Clock):
@@ -157,7 +157,7 @@ def test_a_payment_that_is_lost_after_it_was_final_is_given_back(
     action = countersigned(road, 1)
     turns(road, clock, CONFIRMATIONS + 1)
     assert withdrawal(road).state is ActionState.FINAL
-    assert road.settler.returns.unpaid(CAROL.address, road.usd) is None
+    assert road.settler.reversals.unpaid(CAROL.address, road.usd) is None
 
     height = withdrawal(road).block_number
     assert height is not None
@@ -171,7 +171,7 @@ def test_a_payment_that_is_lost_after_it_was_final_is_given_back(
     road.devchain.mine(REORG_BLOCKS_MAX)
     until(lambda: not road.settler.step())
 
-    due = road.settler.returns_due()
+    due = road.settler.reversals_due()
     assert [(one.sequence, one.amount) for one in due] == [(int(action.key), PIPS)]
     road.close()
 
@@ -180,9 +180,9 @@ def test_it_is_forgotten_when_no_reorganisation_reaches_it(road: Road, clock: Cl
     countersigned(road, 1)
     turns(road, clock, CONFIRMATIONS + 1)
     sequence = int(withdrawal(road).key)
-    kept = road.settler.returns.save()
+    kept = road.settler.reversals.save()
     road.devchain.mine(REORG_BLOCKS_MAX)
     turns(road, clock, 1)
 
-    assert road.settler.returns.save() != kept
-    assert not road.settler.returns.is_void(sequence), "it was paid"
+    assert road.settler.reversals.save() != kept
+    assert not road.settler.reversals.is_void(sequence), "it was paid"

@@ -37,7 +37,7 @@ EVENTS: Final[list[tuple[ActionState, Event]]] = [
     (ActionState.BROADCAST, lambda outbox, action, at: outbox.broadcast(action, at)),
     (ActionState.MINED, lambda outbox, action, at: outbox.mined(action, LANDED, at)),
     (ActionState.FINAL, lambda outbox, action, at: outbox.final(action, at)),
-    (ActionState.FAILED, lambda outbox, action, at: outbox.refused(action, "no", at)),
+    (ActionState.FAILED, lambda outbox, action, at: outbox.rejected(action, "no", at)),
     (ActionState.FAILED, lambda outbox, action, at: outbox.failed(action, LANDED, "no", at)),
     (ActionState.FAILED, voided),
     (ActionState.SEALED, lambda outbox, action, at: outbox.unsigned(action, "taken", at)),

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.types import Side
-from settlement.audit.proofs import TradeReceipt, header_of, why_refused
+from settlement.audit.proofs import TradeProof, header_of, why_refused
 from settlement.chain.dev.devchain import DevChain
 from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
@@ -30,7 +30,7 @@ def road(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
     built.close()
 
 
-def sold_for_an_invoice(road: Road, makers: int = 5) -> list[TradeReceipt]:
+def sold_for_an_invoice(road: Road, makers: int = 5) -> list[TradeProof]:
     """Bob's sale for ``REF`` meets several buyers, between trades of others, in one batch."""
     road.deposit(ALICE, road.token, 10 * 10**18)
     road.deposit(BOB, road.usd, 10**12)
@@ -46,12 +46,12 @@ def sold_for_an_invoice(road: Road, makers: int = 5) -> list[TradeReceipt]:
     return road.settler.receipts(BOB.address, REF, trade_ids)
 
 
-def head_on_chain(road: Road, receipt: TradeReceipt) -> bytes:
+def head_on_chain(road: Road, receipt: TradeProof) -> bytes:
     call = encode_call("batchHash", int(receipt.header.batch))
     return road.devchain.chain.call(road.domain.contract, call)
 
 
-def the_contract_believes(road: Road, receipt: TradeReceipt) -> bool:
+def the_contract_believes(road: Road, receipt: TradeProof) -> bool:
     """Ask ``verifyReceipt``; figures that do not fit their types are not believed either."""
     orders = [
         (
@@ -81,7 +81,7 @@ def test_each_sale_for_an_invoice_is_proven_by_its_receipt(road: Road):
     for receipt in receipts:
         assert why_refused(receipt, head_on_chain(road, receipt)) is None
         assert the_contract_believes(road, receipt)
-        again = msgspec.json.decode(msgspec.json.encode(receipt), type=TradeReceipt)
+        again = msgspec.json.decode(msgspec.json.encode(receipt), type=TradeProof)
         assert again == receipt, "the document carries everything"
 
 
@@ -96,7 +96,7 @@ def test_nothing_in_a_receipt_can_be_changed(road: Road):
         forged = json.loads(json.dumps(proof))
         change(forged, place)
         try:
-            document = msgspec.convert(forged, TradeReceipt)
+            document = msgspec.convert(forged, TradeProof)
         except msgspec.ValidationError:
             continue
         changed += 1

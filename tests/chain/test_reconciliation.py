@@ -35,7 +35,7 @@ def reconciler(road: Road) -> Reconciler:
         road.chain,
         road.outbox,
         road.settler.queue,
-        road.settler.returns,
+        road.settler.reversals,
         road.catalog,
         road.deployment,
         lambda: road.engine,

@@ -45,7 +45,7 @@ def undo(road: Road) -> list[int]:
         events = road.commit(row, bust_evidence(bust))
         assert events[0]["outcome"] == Outcome.ACCEPTED
         busted.append(bust.trade.trade_id)
-    for due in road.settler.returns_due():
+    for due in road.settler.reversals_due():
         account, token = road.account(due.account), road.catalog.token_by_address(due.token)
         assert token is not None
         row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)

@@ -93,7 +93,7 @@ def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(road: Road):
         road.chain,
         road.outbox,
         road.settler.queue,
-        road.settler.returns,
+        road.settler.reversals,
         road.catalog,
         road.deployment,
         lambda: road.engine,

@@ -8,8 +8,8 @@ import pytest
 from engine.commands import Kind, command
 from engine.types import Outcome, Phase, Side
 from settlement.batches.encode import gas_bound
-from settlement.batches.log_items import item_of
-from settlement.batches.sealer import HEARTBEAT_NS
+from settlement.batches.log_leaves import leaf_of
+from settlement.batches.sealer import EXPIRED, HEARTBEAT_NS, Sealed, Unsealable
 from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Batch
@@ -72,7 +72,7 @@ def test_a_batch_names_every_command_and_its_events(road: Road):
     assert (first.first_sequence, first.last_sequence) == (1, second.first_sequence - 1)
     assert second.last_sequence == road.sequencer.sequence
     assert second.prev_head == first.head
-    items = [item_of(frame) for committed in road.history() for frame in committed.entries]
+    items = [leaf_of(frame) for committed in road.history() for frame in committed.entries]
     for batch in (first, second):
         own = items[batch.first_sequence - 1 : batch.last_sequence]
         assert batch.log_root == merkle.root(own)
@@ -179,8 +179,8 @@ def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snaps
     road.withdraw(ALICE, road.usd, 10**8, nonce=2)
 
     for queue in (road.queue, restarted):
-        payouts = queue.unsettled()[1]
-        assert [payout.after_sequence for payout in payouts] == [0, traded]
+        pending = queue.unsettled()[1]
+        assert [item.after_sequence for item in pending] == [0, traded]
 
 
 def test_closed_orders_are_forgotten_and_open_ones_kept(road: Road):
@@ -192,6 +192,25 @@ def test_closed_orders_are_forgotten_and_open_ones_kept(road: Road):
     assert road.queue.open_order_count == 1, "one filled, one never rested"
     road.reopen()
     assert road.queue.open_order_count == 1
+
+
+def test_what_no_batch_can_carry_any_more_is_returned_behind_what_was_sealed(road: Road):
+    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
+    road.trade(1)
+    late_ns = road.clock() + 5_000 * NS  # The horizon has passed the expiry of both orders.
+    done = road.sealer.seal(late_ns)
+
+    assert isinstance(done, Unsealable) and done.sealed_count == 1, "the withdrawal"
+    assert [(bust.trade.trade_id, bust.reason) for bust in done.busts] == [(1, EXPIRED)]
+    assert road.sealer.seal(late_ns) == Unsealable(0, done.busts), "until they are busted"
+    assert sealed(road) == []
+
+
+def test_a_step_says_how_much_was_sealed(road: Road):
+    assert road.sealer.seal(road.clock()) == Sealed(0)
+    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
+    road.trade(1)
+    assert road.sealer.seal(road.clock()) == Sealed(2), "a withdrawal and a batch"
 
 
 def test_the_same_trades_give_the_same_batch_after_a_restart(road: Road):

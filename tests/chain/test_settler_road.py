@@ -63,22 +63,22 @@ def test_a_crash_between_journal_and_cursor_credits_nothing_twice(road: Road):
     road.reopen()
 
     assert credited
-    assert [sighting.value for sighting in road.watcher.poll().sightings] == credited
+    assert [observation.value for observation in road.watcher.poll().observations] == credited
     assert road.credit() == []
-    assert road.watcher.poll().sightings == []
+    assert road.watcher.poll().observations == []
     road.assert_books_agree()
 
 
 def test_a_deposit_waits_for_its_confirmations(deep_road: Road):
     deep_road.deposit(ALICE, deep_road.usd, 10**6)
     for confirmations in (1, 2):
-        (sighting,) = deep_road.watcher.poll().sightings
-        assert (sighting.confirmations, sighting.confirmed) == (confirmations, False)
+        (observation,) = deep_road.watcher.poll().observations
+        assert (observation.confirmations, observation.confirmed) == (confirmations, False)
         assert deep_road.credit() == []
         deep_road.devchain.mine()
 
     assert len(deep_road.credit()) == 1
-    assert deep_road.watcher.poll().sightings == []
+    assert deep_road.watcher.poll().observations == []
 
 
 def test_a_trade_becomes_final_and_the_vault_agrees_to_the_pip(deep_road: Road, clock: Clock):
@@ -172,7 +172,7 @@ def test_a_payment_at_an_invoice_address_is_seen_swept_and_credited(deep_road: R
     pay = encode_call("transfer", address, 10**18, contract="TestToken")
     assert transact(road.devchain.chain, CAROL, road.token, pay).succeeded
 
-    (seen,) = road.watcher.poll().sightings
+    (seen,) = road.watcher.poll().observations
     assert isinstance(seen.value, Transferred)
     assert (seen.value.receiver, seen.value.raw_amount) == (address, 10**18)
     assert (seen.confirmations, seen.confirmed) == (1, False)
@@ -184,7 +184,7 @@ def test_a_payment_at_an_invoice_address_is_seen_swept_and_credited(deep_road: R
     (credited,) = road.credit()
     assert (credited.account, credited.amount, credited.ref) == (BOB.address, 10**8, ref)
     road.watcher.unwatch(address)
-    assert road.watcher.poll().sightings == []
+    assert road.watcher.poll().observations == []
 
 
 def test_many_small_payments_are_gathered_into_few_sweeps(road: Road):
@@ -217,7 +217,7 @@ def test_a_grant_is_relayed_and_the_key_history_survives_a_restart(road: Road):
     road.settler.enqueue_grant(grant, signature)
     road.settler.enqueue_grant(grant, signature)
     until(lambda: not road.settler.step())
-    (granted,) = road.watcher.poll().sightings
+    (granted,) = road.watcher.poll().observations
     revoke = encode_call("revokeKey", key, 2)
     assert transact(road.devchain.chain, ALICE, road.domain.contract, revoke).succeeded
     poll = road.watcher.poll()
@@ -226,7 +226,7 @@ def test_a_grant_is_relayed_and_the_key_history_survives_a_restart(road: Road):
     assert isinstance(granted.value, KeyGranted)
     assert granted.value.grant == grant._replace(nonce=0)
     road.reopen()
-    shown = [sighting.value for sighting in road.watcher.poll().sightings]
+    shown = [observation.value for observation in road.watcher.poll().observations]
     assert shown[-2] == granted.value, "read again, in case its block has gone meanwhile"
     first, second = road.watcher.history()
     assert first == granted.value
@@ -243,7 +243,7 @@ def test_exits_are_told_from_request_to_end(road: Road, clock: Clock):
     finish = encode_call("finishExit", ALICE.address, road.usd)
     assert transact(chain, BOB, exchange, finish).succeeded
 
-    values = [sighting.value for sighting in road.watcher.poll().sightings]
+    values = [observation.value for observation in road.watcher.poll().observations]
 
     kinds = [Deposited, ExitRequested, ExitCancelled, ExitRequested, ExitFinished]
     assert [type(value) for value in values] == kinds

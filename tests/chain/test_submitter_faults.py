@@ -11,7 +11,7 @@ from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Batch, Call
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import (
-    BatchRefused,
+    BatchRejected,
     HeadMismatch,
     Policy,
     Progress,
@@ -274,7 +274,7 @@ def test_a_batch_that_is_refused_whatever_is_in_it_halts_with_the_contracts_erro
     until(lambda: not road.settler.step())
 
     halted = road.settler.halted
-    assert isinstance(halted, BatchRefused) and halted.number == 1
+    assert isinstance(halted, BatchRejected) and halted.number == 1
     assert "CloseTimeTooEarly" in str(halted), "the contract's error by name"
     road.outbox.enqueue(Call(ActionKind.OTHER, "later", CAROL.address, b"", 50_000), road.clock())
     until(lambda: not road.settler.step())

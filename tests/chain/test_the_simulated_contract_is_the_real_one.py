@@ -13,7 +13,7 @@ from hexbytes import HexBytes
 
 from settlement.chain.chain import Sent
 from settlement.chain.dev.devchain import DevChain
-from settlement.chain.reverts import why_refused
+from settlement.chain.reverts import revert_reason
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import (
@@ -64,9 +64,9 @@ class Both:
             logs = self.machine.execute(self.ledgers, sender, to, calldata, block.timestamp)
         except RefusedError as refused:
             assert not receipt.succeeded, f"only the model refuses: {refused.error}"
-            why = why_refused(self._chain, to, calldata, sender, GAS, block.number - 1)
+            why = revert_reason(self._chain, to, calldata, sender, GAS, block.number - 1)
             # The block before has another time; what depends on time is judged in this one.
-            here = why_refused(self._chain, to, calldata, sender, GAS, block.number)
+            here = revert_reason(self._chain, to, calldata, sender, GAS, block.number)
             assert any(words and words.startswith(refused.error) for words in (why, here)), (
                 refused.error,
                 why,

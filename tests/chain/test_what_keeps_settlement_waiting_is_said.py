@@ -38,7 +38,7 @@ class Deaf:
         return getattr(self._chain, name)
 
     def send_raw(self, raw: bytes) -> Sent:
-        return Sent(Sending.REFUSED, "txpool is full")
+        return Sent(Sending.REJECTED, "txpool is full")
 
 
 def many_trades(road: Road, count: int) -> None:

@@ -16,7 +16,7 @@ from engine.sequencer.snapshotter import keep
 from engine.types import Side
 from gateway.cli.main import app
 from settlement.audit.export import read_manifest
-from settlement.batches.log_items import item_of
+from settlement.batches.log_leaves import leaf_of
 from settlement.protocol import merkle
 from tests.journal.rig import ROOM_STEP, batches_of
 from tests.journal.test_a_poisoned_command_halts_one_market import (
@@ -142,7 +142,7 @@ def test_each_segment_has_the_root_over_its_items(stopped, tmp_path):
 
     storage = DirectoryStorage(directory / "journal")
     again = Sequencer(Engine, Journal(storage, LIMITS), lambda: 7)
-    items = [item_of(frame) for batch in again.recover() for frame in batch.entries]
+    items = [leaf_of(frame) for batch in again.recover() for frame in batch.entries]
     storage.close()
     manifest = read_manifest(there)
     assert len(manifest.segments) == len(files(there)) > 2

@@ -33,7 +33,7 @@ from merchants.webhooks.egress import Answer, HttpEgress
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
-from settlement.orders.nonces import Refused
+from settlement.orders.nonces import Rejection
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import TradeState, Transfer
 from settlement.protocol.eip712 import (
@@ -310,7 +310,7 @@ class House:
         digest = order_digest(DOMAIN, unsigned)
         order = msgspec.structs.replace(unsigned, digest=digest, signature=sign(digest, secret))
         row = self.admission.admit(order, self.world.now_ns)
-        assert not isinstance(row, Refused), row
+        assert not isinstance(row, Rejection), row
         self.submit(row, order)
         return self.admission.first(digest).order_id
 

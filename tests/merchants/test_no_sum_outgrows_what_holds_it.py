@@ -25,7 +25,7 @@ from merchants.sales.invoices import InvoiceRequest
 from merchants.sales.reference_prices import Prices
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
-from settlement.orders.session_keys import KeyBook
+from settlement.orders.session_keys import SessionKeys
 from settlement.ports import Balance, TradeState
 from settlement.protocol.eip712 import address_of_secret, keccak256
 from settlement.protocol.evidence import SignedWithdrawal
@@ -217,7 +217,7 @@ class Views:
             catalog,
             MarketData(catalog, channels, lambda trade_id: matched),
             UserStream(catalog, channels, lambda account, token: Balance(0, 0), lambda _: matched),
-            Admission(catalog, KeyBook()),
+            Admission(catalog, SessionKeys()),
             Prices(catalog, world.prices),
         )
 

@@ -15,7 +15,7 @@ from engine.events import EVENT, EventKind
 from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.types import Limits, MoneyFlag
-from settlement.batches.builder import Payout
+from settlement.batches.builder import PendingWithdrawal
 from settlement.batches.sealer import Sealer, Sealing
 from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import Block, Log
@@ -33,7 +33,7 @@ from settlement.protocol.evidence import (
     WithdrawalReturned,
     encode,
 )
-from settlement.repair.reversals import WITHDRAWN_TOPIC, Returns
+from settlement.repair.reversals import WITHDRAWN_TOPIC, WithdrawalReversals
 from tests.admission.rig import ALICE, DOMAIN, NS, START, USD
 from tests.chain.road import OPERATOR
 
@@ -91,9 +91,9 @@ class Desk:
         return 0
 
 
-def returns_of(chain, outbox):
+def reversals_of(chain, outbox):
     """Return the consumer that is tested; every block is as deep as can be."""
-    return Returns(
+    return WithdrawalReversals(
         *(chain, outbox, DOMAIN.contract, 0, 1),
         trial=lambda _: None,
         newest=lambda: REORG_BLOCKS_MAX + 1,
@@ -109,13 +109,13 @@ class World:
         self.vault, self.desk = Vault(), Desk(sealed)
         self.engine = Engine(Limits(tokens=1, markets=1, accounts=1, orders=1, ladder_ticks=64))
         self.catalog = Catalog()
-        self.returns = returns_of(self.vault, self.desk)
+        self.reversals = reversals_of(self.vault, self.desk)
         self.commit(command(Kind.LIST_TOKEN), TokenListing("USD", USD, 8, 1))
         self.commit(command(Kind.OPEN_ACCOUNT), AccountOpened(ALICE.address))
         self.deposit(HAS)
         self.asked = ALICE.withdrawal(self.to_pay)
         self.commit(command(Kind.WITHDRAW, amount=self.to_pay), self.asked)
-        self.payout = Payout(self.engine.sequence, self.asked, 0)
+        self.pending = PendingWithdrawal(self.engine.sequence, self.asked, 0)
 
     def commit(self, row, attachment):
         row["sequence"] = sequence = self.engine.sequence + 1
@@ -124,7 +124,7 @@ class World:
         events = self.engine.apply(rows)
         assert events[0]["kind"] != EventKind.REJECTED
         committed = Committed(sequence, rows, [encode(attachment)], events, [bytes(32)])
-        for consumer in (self.catalog, self.returns):
+        for consumer in (self.catalog, self.reversals):
             consumer.consume(committed)
 
     def deposit(self, pips):
@@ -134,8 +134,8 @@ class World:
     # What may happen, in any order.
 
     def countersign(self):
-        if self.desk.state is None and not self.returns.is_void(self.payout.sequence):
-            self.desk.state = ActionState.SEALED if self.returns.may_pay(self.payout) else None
+        if self.desk.state is None and not self.reversals.is_void(self.pending.sequence):
+            self.desk.state = ActionState.SEALED if self.reversals.may_pay(self.pending) else None
 
     def pay(self):
         """The operator's transaction is mined, if there is one."""
@@ -151,7 +151,7 @@ class World:
     def exit(self):
         paid = self.vault.take(self.to_exit)
         self.commit(command(Kind.EXIT_BEGIN), ExitEvidence(bytes(32), 1, 1))
-        unpaid = self.returns.unpaid(ALICE.address, USD)
+        unpaid = self.reversals.unpaid(ALICE.address, USD)
         row = command(Kind.EXIT_END, amount=paid, flags=MoneyFlag.ALWAYS)
         row["price_ticks"] = unpaid.left if unpaid else 0
         named = unpaid.sequence if unpaid else 0
@@ -167,17 +167,17 @@ class World:
     # What settlement does about it.
 
     def put_right(self):
-        self.returns.look()
-        for due in self.returns.due():
+        self.reversals.look()
+        for due in self.reversals.due():
             evidence = WithdrawalReturned(due.sequence, due.reason)
             self.commit(command(Kind.DEPOSIT, amount=due.amount), evidence)
-        for paid in self.returns.late():
+        for paid in self.reversals.late():
             row = command(Kind.WITHDRAW, amount=paid.amount, flags=MoneyFlag.ALWAYS)
             self.commit(row, WithdrawalPaid(paid.sequence))
 
     def differs_by(self):
         """Return what the ledger expects of the vault beyond what it holds."""
-        found = self.returns.unpaid(ALICE.address, USD)
+        found = self.reversals.unpaid(ALICE.address, USD)
         owed = 0
         if found is not None:
             owed = found.amount * (not self.vault.logs_made) - found.taken
@@ -186,11 +186,11 @@ class World:
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
-    """Return a countersigned payout as an outbox keeps it."""
+    """Return a countersigned withdrawal as an outbox keeps it."""
     outbox = Outbox(tmp_path_factory.mktemp("outbox") / "settlement.sqlite")
-    returns = returns_of(Vault(), outbox)
+    reversals = reversals_of(Vault(), outbox)
     queue = TradeQueue(outbox, Catalog())
-    sealer = Sealer(outbox, queue, Catalog(), DOMAIN, OPERATOR, Sealing(0), returns)
+    sealer = Sealer(outbox, queue, Catalog(), DOMAIN, OPERATOR, Sealing(0), reversals)
     row = command(Kind.WITHDRAW, amount=1)
     row["sequence"] = 1
     events = np.zeros(1, EVENT)
@@ -220,7 +220,7 @@ def test_vault_and_ledger_agree_whatever_came_first(sealed, amounts):
         world.put_right()
         world.put_right()
         assert world.engine.available(0, 0) == world.vault.pips >= 0, order
-        assert world.returns.unpaid(ALICE.address, USD) is None, order
+        assert world.reversals.unpaid(ALICE.address, USD) is None, order
         world.engine.check()
 
 

@@ -19,8 +19,8 @@ from settlement.batches.trade_queue import TradeQueue
 from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.protocol.evidence import ExitEvidence
-from settlement.repair.reversals import Returns
-from settlement.watching.deposits import DepositBook
+from settlement.repair.reversals import WithdrawalReversals
+from settlement.watching.deposits import CreditedDeposits
 from tests.admission.rig import (
     ALICE,
     ALICES_KEY,
@@ -50,16 +50,16 @@ def house_on(storage, outbox, snapshots=None):
         channels = Channels()
         matched = TradeState("matched")
         # It asks the chain only when told to look.
-        returns = Returns(
+        reversals = WithdrawalReversals(
             *(None, outbox, DOMAIN.contract, 0, 1),
             trial=lambda _: None,
             newest=lambda: 0,
             now_ns=lambda: house.now_ns,
         )
         return (
-            DepositBook(house.catalog),
+            CreditedDeposits(house.catalog),
             TradeQueue(outbox, house.catalog),
-            returns,
+            reversals,
             MarketData(house.catalog, channels, lambda _: matched),
             UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
@@ -67,8 +67,8 @@ def house_on(storage, outbox, snapshots=None):
 
     house = House(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)
     house.queue = next(c for c in house.consumers if isinstance(c, TradeQueue))
-    returns = next(c for c in house.consumers if isinstance(c, Returns))
-    terms = house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), returns
+    reversals = next(c for c in house.consumers if isinstance(c, WithdrawalReversals))
+    terms = house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), reversals
     house.sealer = Sealer(outbox, house.queue, *terms)
     house.keys.granted(grant_for(ALICES_KEY))
     return house

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from engine.types import MONEY_MAX
 from settlement.chain.chain import Block, Log
 from settlement.outbox.outbox import Outbox
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
-from settlement.watching.watcher import EXCHANGE_EVENTS, TRANSFER, Deposited, Watcher, value_of
+from settlement.watching.watcher import (
+    EXCHANGE_EVENTS,
+    TRANSFER,
+    Deposited,
+    Watcher,
+    chain_event_of,
+)
 from settlement.worker import ChainLoop
 from tests.admission.rig import ALICE, BOB, OTHER, TOKEN, USD
 from tests.road.rig import House
@@ -93,7 +99,7 @@ class Chained(House):
     """A house whose watcher is the real one, over ``chain``."""
 
     def __init__(self, chain, directory):
-        super().__init__(consumers=lambda it: (DepositBook(it.catalog),))
+        super().__init__(consumers=lambda it: (CreditedDeposits(it.catalog),))
         self.outbox = Outbox(Path(directory) / "outbox.sqlite")
         self.watcher = Watcher(chain, self.outbox, EXCHANGE, 1, 1)
         for token in (USD, TOKEN):
@@ -107,7 +113,7 @@ class Chained(House):
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
-            deposit_book=self.book,
+            credited_deposits=self.book,
             unbooked=Unbooked(self.outbox),
             payments=self.till,
             reconciliation=quiet,
@@ -128,7 +134,7 @@ def test_no_log_whatever_it_says_stops_the_loop_or_keeps_another_from_being_book
             house.now_ns += 10**12
             await house.loop.turn()
 
-            money = [value_of(log) for log in chain.logs if log.address == EXCHANGE]
+            money = [chain_event_of(log) for log in chain.logs if log.address == EXCHANGE]
             deposits = [value for value in money if isinstance(value, Deposited)]
             due = [one.one.value for one in house.loop.due]
             booked = [value for value in deposits if value not in due]

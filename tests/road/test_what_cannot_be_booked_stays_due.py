@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.types import MONEY_MAX, Outcome
 from settlement.outbox.outbox import Outbox
-from settlement.repair.reversals import Return
+from settlement.repair.reversals import Reversal
 from settlement.watching.watcher import ExitFinished, ExitRequested, LogId
 from tests.admission.rig import ALICE, BOB, LIMITS, OTHER, TOKEN, USD
 from tests.road.rig import GatedStorage
@@ -206,7 +206,7 @@ def test_found_a_withdrawal_whose_room_was_taken_ended_the_process():
         await house.loop.turn()
         assert house.usd(BOB) == MONEY_MAX
 
-        house.shown.returns = [Return(4, ALICE.address, USD, 100, "refused")]
+        house.shown.returns = [Reversal(4, ALICE.address, USD, 100, "refused")]
         commands = house.sequencer.applied
         for _ in range(3):
             await house.loop.turn()

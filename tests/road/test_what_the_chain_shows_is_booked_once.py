@@ -7,7 +7,7 @@ from engine.types import Outcome, Side
 from settlement.chain.chain import ChainUnavailableError
 from settlement.outbox.outbox import Outbox
 from settlement.protocol.evidence import ZERO_REF
-from settlement.watching.deposits import DepositBook
+from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
 from settlement.watching.watcher import (
     CancelRequested,
@@ -17,9 +17,9 @@ from settlement.watching.watcher import (
     KeyGranted,
     KeyRevoked,
     LogId,
+    Observation,
     PauseSet,
     Poll,
-    Sighting,
     Transferred,
 )
 from settlement.worker import ChainLoop
@@ -47,10 +47,12 @@ class ShownChain:
         if self.down:
             raise ChainUnavailableError("nobody is at home")
         confirmed = self.depth >= DEPTH
-        sightings = [Sighting(value, self.depth, confirmed) for value in self.values[self.cursor :]]
+        observations = [
+            Observation(value, self.depth, confirmed) for value in self.values[self.cursor :]
+        ]
         upto = len(self.values) if confirmed else self.cursor
         head = len(self.values)
-        return Poll(sightings, self.cursor + 1, head, upto, head, is_caught_up=True)
+        return Poll(observations, self.cursor + 1, head, upto, head, is_caught_up=True)
 
     async def check(self, block):
         self.checked = block
@@ -83,7 +85,7 @@ class ShownChain:
     def busts_due(self):
         return []
 
-    def returns_due(self):
+    def reversals_due(self):
         return self.returns
 
     def late_payments(self):
@@ -113,8 +115,8 @@ class Watched(House):
     """A house with a chain loop; ``shown`` is what its chain shows."""
 
     def __init__(self, shown, storage=None, outbox=None, **options):
-        super().__init__(storage, consumers=lambda it: (DepositBook(it.catalog),), **options)
-        (self.deposit_book,) = self.consumers
+        super().__init__(storage, consumers=lambda it: (CreditedDeposits(it.catalog),), **options)
+        (self.credited_deposits,) = self.consumers
         self.shown, self.till = shown, Till()
         self.outbox = outbox or Outbox(Path(":memory:"))
         self.unbooked = Unbooked(self.outbox)
@@ -124,7 +126,7 @@ class Watched(House):
             exchange=self.exchange,
             admission=self.admission,
             keys=self.keys,
-            deposit_book=self.deposit_book,
+            credited_deposits=self.credited_deposits,
             unbooked=self.unbooked,
             payments=self.till,
             reconciliation=shown,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from msgspec import structs
 
-from settlement.batches.encode import EncodedBatch, Header, SettledTrade, next_head, trade_leaf
+from settlement.batches.encode import EncodedBatch, Header, MatchedTrade, next_head, trade_leaf
 from settlement.chain.deploy import Deployment
 from settlement.protocol import merkle
 from settlement.protocol.abi import abi_types, artifact
@@ -435,10 +435,10 @@ def _require_new(ledgers: Ledgers, account: bytes, nonce: int) -> None:
         raise RefusedError("NonceTooLow")
 
 
-def _trade(word: int, orders: list[SignedOrder]) -> SettledTrade:
+def _trade(word: int, orders: list[SignedOrder]) -> MatchedTrade:
     buy, sell, buy_fee, sell_fee, base_pips, quote_pips = _unpacked(word, 48, 16, 32, 32, 64, 64)
     fees = (fee - (fee >> 31 << 32) for fee in (buy_fee, sell_fee))
-    return SettledTrade(0, 0, 0, orders[buy], orders[sell], base_pips, quote_pips, *fees)
+    return MatchedTrade(0, 0, 0, orders[buy], orders[sell], base_pips, quote_pips, *fees)
 
 
 def _unpacked(word: int, *bits: int) -> list[int]:

@@ -89,19 +89,19 @@ def what_waits(world: "World", house: House) -> str:
     if world.witness.last_trade > (last.last_trade if last else 0):
         return "trades that are not sealed"
     newest, sealed = world.witness.last_payout, house.parts.outbox.last_key(ActionKind.WITHDRAWAL)
-    if newest > int(sealed or 0) and not house.parts.settler.returns.is_void(newest):
+    if newest > int(sealed or 0) and not house.parts.settler.reversals.is_void(newest):
         return "withdrawals that are not in the outbox"
     if world.blocks.pool:
         return "transactions in the pool"
     poll = house.parts.watcher.poll()
-    if not all(s.confirmed for s in poll.sightings):
+    if not all(s.confirmed for s in poll.observations):
         return "logs that are not deep enough"
     kinds = (Deposited, ExitRequested, ExitCancelled, ExitFinished)
-    values = [sighting.value for sighting in poll.sightings]
-    missing = house.parts.deposit_book.unbooked([v for v in values if isinstance(v, kinds)])
+    values = [observation.value for observation in poll.observations]
+    missing = house.parts.credited_deposits.unbooked([v for v in values if isinstance(v, kinds)])
     if missing:
         return f"a log that is not booked: {missing[0]}"
-    if house.parts.settler.busts_due() or house.parts.settler.returns_due():
+    if house.parts.settler.busts_due() or house.parts.settler.reversals_due():
         return "what the contract refused"
     waits = _what_waits_at_shops(house)
     if waits:
@@ -114,7 +114,7 @@ def what_waits(world: "World", house: House) -> str:
 def _is_unpaid(house: House, action: Action) -> bool:
     """Return whether a withdrawal that failed was neither given back nor paid by a stranger."""
     refused = withdrawal_of(action)
-    found = house.parts.settler.returns.unpaid(refused.account, refused.token)
+    found = house.parts.settler.reversals.unpaid(refused.account, refused.token)
     return found is not None and found.sequence == int(action.key)
 
 

@@ -28,7 +28,7 @@ from merchants.records.tables import Delivery, Store
 from merchants.sales.invoices import InvoiceRequest
 from merchants.service import INVOICES_MAX, PAGE_MAX, Merchants
 from merchants.stores.stores import StoreRequest, TypedGrant, grant_of, typed_grant
-from settlement.audit.proofs import TradeReceipt
+from settlement.audit.proofs import TradeProof
 from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain
 
@@ -102,7 +102,7 @@ class StoreReply(msgspec.Struct, frozen=True):
 class ReceiptsReply(msgspec.Struct, frozen=True):
     """One receipt a trade, in the order of the batches."""
 
-    receipts: list[TradeReceipt]
+    receipts: list[TradeProof]
 
 
 class StoreCreatedReply(msgspec.Struct, frozen=True):

@@ -24,16 +24,16 @@ class Undo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Promises:
+class Reservations:
     """All that an order or withdrawal uses up."""
 
     nonces: Nonces
     answers: FirstAnswers
     budgets: KeyBudgets
 
-    def copy(self) -> "Promises":
+    def copy(self) -> "Reservations":
         """Return a copy to roll back on."""
-        return Promises(self.nonces.copy(), self.answers.copy(), self.budgets.copy())
+        return Reservations(self.nonces.copy(), self.answers.copy(), self.budgets.copy())
 
     def spend(self, signed: Signed) -> Undo:
         """Use up what ``signed`` needs."""

@@ -20,17 +20,17 @@ from settlement.protocol.eip712 import keccak256
 HASH_SIZE: Final = 32
 
 
-def item_of(frame: LogEntry) -> bytes:
+def leaf_of(frame: LogEntry) -> bytes:
     """Return the item of one command."""
-    return item_hash(frame.sequence, frame.command.tobytes() + frame.attachment, frame.events)
+    return leaf_hash(frame.sequence, frame.command.tobytes() + frame.attachment, frame.events)
 
 
-def item_hash(sequence: int, record: bytes, events: Events) -> bytes:
+def leaf_hash(sequence: int, record: bytes, events: Events) -> bytes:
     """Return the item of command ``sequence``; ``record`` is its row and attachment."""
     return keccak256(sequence.to_bytes(32, "big") + keccak256(record) + keccak256(events.tobytes()))
 
 
-class ItemLog:
+class LogLeaves:
     """Items of the commands that no batch covers for good. A consumer; any thread may ask."""
 
     def __init__(self, first_sequence: int) -> None:
@@ -46,11 +46,11 @@ class ItemLog:
         """See ``engine.log_entries.Consumer``."""
         if batch.last_sequence < self._first:
             return
-        items = b"".join(item_of(f) for f in batch.entries if f.sequence >= self._first)
+        items = b"".join(leaf_of(f) for f in batch.entries if f.sequence >= self._first)
         with self._lock:
             self._items += items
 
-    def quiet(self) -> threading.Lock:
+    def lock(self) -> threading.Lock:
         """Return what keeps everybody else out, as a context: to fork while nothing changes."""
         return self._lock
 
