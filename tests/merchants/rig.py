@@ -28,7 +28,7 @@ from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import Answer, HttpEgress
 from settlement.orders.admission import EXPIRY_MAX_S, Admission
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Catalog, ChangesOfTerms
 from settlement.orders.nonces import Refused
 from settlement.orders.session_keys import KeyBook
 from settlement.ports import Balance, TradeState, Transfer
@@ -208,6 +208,7 @@ class House:
         self.admission.consume(batch)
         self.merchants.prices.consume(batch)
         self.merchants.consume(batch)
+        ChangesOfTerms(self.catalog).consume(batch)
         return batch.events
 
     def list_all(self):
