@@ -11,11 +11,11 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
 
 import structlog
@@ -142,6 +142,8 @@ class Settings(NamedTuple):
     confirmations: int = 2
     batch_age_ns: int = 250_000_000
     prices: PriceTerms = PriceTerms()
+    least_withdrawal_pips: Mapping[str, int] = MappingProxyType({})
+    """By token symbol; goes before what ``tokens`` say."""
     sandbox: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
@@ -328,7 +330,8 @@ class Stack:
     def _rules_of_withdrawals(self) -> Withdrawals:
         return Withdrawals(
             self.deployment.ours,
-            {token.symbol: token.least_withdrawal_pips for token in self.settings.tokens},
+            {token.symbol: token.least_withdrawal_pips for token in self.settings.tokens}
+            | dict(self.settings.least_withdrawal_pips),
             self.settler.returns,
             self.exit_delay_s,
         )
