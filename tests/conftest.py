@@ -19,14 +19,12 @@ CONTRACTS = ROOT.joinpath("settlement", "contracts")
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
-    "redis": ("redis-server",),
     "strace": ("strace",),
     "cc": ("cc", "gcc", "clang"),
 }
 LOSSES = {
     "node": "Node.js (make installs anvil, forge and solc with npm): contract and anvil tests",
     "chromium": "Chromium (Debian: chromium): browser tests",
-    "redis": "redis-server (Debian: redis-server): the same logs and limits over Redis",
     "strace": "strace (Debian: strace): fsync before the answer, each system call failing once",
     "cc": "C compiler, libpython (Debian: build-essential, libpython3-dev): challenge library",
     "recording": "recorded market data beside the checkout: replaying it",

@@ -8,11 +8,12 @@ import signal
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from rich.console import Console
 
+from engine.types import MONEY_MAX
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
@@ -23,12 +24,17 @@ from merchants.records.amounts import pips_of_decimal
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.signer import KeystoreSigner
 
+PLANNED: Final = len(MarketPlan._fields)
+"""The fields of a listed market that are the plan's come first."""
+
 
 class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One market of the markets file; the fields are those of ``MarketPlan``, and a price.
 
     ``reference_price`` is what the operator says the token is worth, a decimal string: shops quote
     by it until enough is traded. Without it they wait for the first trades.
+    ``least_withdrawal_pips`` are by symbol of its tokens: less is not paid out, for it should be
+    worth the gas of a payment.
     """
 
     symbol: str
@@ -40,6 +46,7 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     taker_fee_ppm: int
     least_notional_pips: int = 0
     reference_price: str = ""
+    least_withdrawal_pips: dict[str, Annotated[int, msgspec.Meta(ge=1, le=MONEY_MAX)]] = {}
 
 
 class Serving(NamedTuple):
@@ -74,7 +81,8 @@ def settings_of(serving: Serving) -> Settings:
         operator=KeystoreSigner.load(serving.keystore, password),
         deployer=None,
         tokens=(),
-        markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)[:-1]) for plan in plans),
+        markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)[:PLANNED]) for plan in plans),
+        least_withdrawal_pips=_least_withdrawals(plans),
         prices=PriceTerms(references=_references(plans)),
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
@@ -92,6 +100,19 @@ def _references(plans: list[ListedMarket]) -> dict[str, int]:
         if pips:
             stated[plan.symbol] = pips
     return stated
+
+
+def _least_withdrawals(plans: list[ListedMarket]) -> dict[str, int]:
+    """Return the least payouts by token; raises ValueError where two markets differ, and for a
+    token that the market does not trade."""
+    least: dict[str, int] = {}
+    for plan in plans:
+        for symbol, pips in plan.least_withdrawal_pips.items():
+            if symbol not in (plan.base, plan.quote):
+                raise ValueError(f"{plan.symbol} does not trade {symbol}")
+            if least.setdefault(symbol, pips) != pips:
+                raise ValueError(f"two markets state another least withdrawal of {symbol}")
+    return least
 
 
 async def run_server(serving: Serving, console: Console) -> int:

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from engine.types import PIPS_PER_TOKEN, Limits
@@ -69,6 +70,9 @@ class Settings(NamedTuple):
     confirmations: int = 2
     batch_age_ns: int = 250_000_000
     prices: PriceTerms = PriceTerms()
+    least_withdrawal_pips: Mapping[str, int] = MappingProxyType({})
+    """By token symbol; goes before what ``tokens`` say."""
+
     sandbox: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
@@ -84,7 +88,8 @@ class Settings(NamedTuple):
             self.confirmations,
             self.batch_age_ns,
             self.prices,
-            {token.symbol: token.least_withdrawal_pips for token in self.tokens},
+            {token.symbol: token.least_withdrawal_pips for token in self.tokens}
+            | dict(self.least_withdrawal_pips),
         )
 
 

@@ -1,44 +1,26 @@
 """How are the merchants' rows kept on disk?
 
-SQLite in write-ahead mode with ``synchronous=FULL``: a commit that returned survives power loss.
-What may write begins with the write lock (``BEGIN IMMEDIATE``), so a reader never has to be
-turned into a writer and lose its work to SQLITE_BUSY. What only reads (``reading``) takes no lock:
-it sees the rows as they were when it began, and nobody waits for it.
+In a file of their own, opened like settlement's (``settlement.storage.database``): what may write
+(``transaction``) begins with the write lock, what only reads (``reading``) takes none.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from sqlite3 import Connection as SqliteConnection
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, inspect, text
 from sqlalchemy.orm import Session
 
 from merchants.records.tables import FORMER_INDEXES, Cursor, Table
+from settlement.storage.database import open_file
 
-BUSY_TIMEOUT_MS: Final = 10_000
 CURSOR_ROW: Final = 1
 
 
 def open_database(path: Path) -> Engine:
     """Open or create the database file at ``path``; its directory must exist."""
-    engine = create_engine(f"sqlite:///{path}")
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: SqliteConnection, _record: object) -> None:
-        # The driver must not open transactions on its own: it would begin them without the lock.
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        reads_only = connection.get_execution_options().get("reads_only", False)
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
-
+    engine = open_file(path)
     _add_what_is_new(engine)
     with transaction(engine) as session:
         if session.get(Cursor, CURSOR_ROW) is None:

@@ -5,11 +5,14 @@ what was traded lately by volume, and the middle of the book by time. Orders tha
 for nothing can only lower a price: the trades are a ceiling over all they say. What is wide, young,
 one-sided, one account's or never traded gives no price but a reason.
 
-A consumer of the journal: the same history gives the same prices, whatever the restarts.
+A consumer of the journal: the same history gives the same prices, whatever the restarts and
+however it is cut into batches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from itertools import groupby
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -124,14 +127,23 @@ class Prices:
             wanted |= kinds == kind
         if not wanted.any():
             return
-        rows, times = events[wanted], batch.commands["time_ns"]
-        touched: dict[int, int] = {}
+        rows, times = events[wanted], batch.commands["time_ns"].tolist()
         columns = (rows[name].tolist() for name in COLUMNS)
-        for change in map(_Change._make, zip(*columns, strict=True)):
-            now_ns = int(times[change.sequence - batch.first_sequence])
-            touched[change.market] = now_ns
+        changes = map(_Change._make, zip(*columns, strict=True))
+        for sequence, of_one in groupby(changes, attrgetter("sequence")):
+            self._take_all(of_one, times[sequence - batch.first_sequence])
+
+    def _take_all(self, changes: Iterable[_Change], now_ns: int) -> None:
+        """Take what one command caused, then read the middle of the books that it touched.
+
+        Once a command, never once a batch: a replay cuts history into other batches than the live
+        process did, and must remember the same.
+        """
+        touched: dict[int, None] = {}
+        for change in changes:
+            touched[change.market] = None
             self._take(change, now_ns)
-        for number, now_ns in touched.items():
+        for number in touched:
             book, tape = self._of(number)
             bid, ask = book.best(Side.BUY), book.best(Side.SELL)
             tape.middle(0 if bid is None or ask is None else bid + ask, now_ns)

@@ -4,9 +4,11 @@ One SQLite file in write-ahead mode, fully synchronised: a commit that has retur
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
+
+from settlement.storage.database import open_file
 
 WATCHED: Final = "watcher"
 """Name of a stored position: the first block whose logs have not been dealt with."""
@@ -114,8 +116,7 @@ class WrongOutboxError(Exception):
 
 def open_database(path: Path) -> sa.Engine:
     """Open (or create) the file with all tables. Raises ``WrongOutboxError``."""
-    engine = sa.create_engine(f"sqlite:///{path}")
-    sa.event.listen(engine, "connect", _set_pragmas)
+    engine = open_file(path, writers_take_turns=True)
     with engine.begin() as db:
         version = db.execute(sa.text("PRAGMA user_version")).scalar_one()
         if version != VERSION and sa.inspect(db).has_table("actions"):
@@ -124,11 +125,3 @@ def open_database(path: Path) -> sa.Engine:
         by_state_and_kind.create(db, checkfirst=True)  # An older file has the table without it.
         db.execute(sa.text(f"PRAGMA user_version = {VERSION}"))
     return engine
-
-
-def _set_pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()

@@ -22,6 +22,7 @@ from gateway.sandbox.wallet import Wallet
 from settlement.chain.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
 from settlement.chain.dev.devchain import DevChain, dev_secret
 from settlement.chain.signer import KeystoreRefusedError, SecretSigner
+from settlement.orders.withdrawals import LEAST_WITHDRAWAL_PIPS
 
 CANARY = bytes.fromhex("c0ffee" * 10 + "c0de")
 PASSWORD = "correct horse canary staple"
@@ -35,6 +36,7 @@ MARKETS = [
         "tick_pips": 100,
         "maker_fee_ppm": -200,
         "taker_fee_ppm": 1_000,
+        "least_withdrawal_pips": {"USD": 123_000_000},
     }
 ]
 
@@ -105,6 +107,9 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
 
     async def story() -> None:
         async with Stack(settings_of(serving)) as stack:
+            usd, token = map(stack.catalog.token, ("USD", "TOKEN"))
+            assert usd and stack.exchange.least_withdrawal(usd) == 123_000_000, "as it is stated"
+            assert token and stack.exchange.least_withdrawal(token) == LEAST_WITHDRAWAL_PIPS
             await trade(stack, anvil)
             await until_final(stack, anvil, 1)
             maker = SecretSigner(dev_secret(1)).address
@@ -166,3 +171,13 @@ def test_a_wrong_operator_key_or_password_is_refused_before_anything_is_sent(
     with pytest.raises(KeystoreRefusedError) as refused:
         settings_of(serving)
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("least", [{"EUR": 1}, {"USD": 0}, {"USD": 2**62}])
+def test_a_least_payout_that_cannot_be_is_refused_at_the_start(
+    anvil: DevChain, tmp_path: Path, least: dict[str, int]
+):
+    serving = served(tmp_path, anvil, SecretSigner(CANARY).address)
+    serving.markets.write_text(json.dumps([MARKETS[0] | {"least_withdrawal_pips": least}]))
+    with pytest.raises(ValueError, match=r"EUR|least_withdrawal_pips"):
+        settings_of(serving)

@@ -33,7 +33,7 @@ def shop(client):
 
 
 def approve(client, made):
-    """Let the wallet of a store just made approve its session key."""
+    """Let the wallet of a store just made approve its session key; return the signature."""
     message = made["grant"]["message"]
     values = [message[field["name"]] for field in made["grant"]["types"]["KeyGrant"]]
     grant = KeyGrant(*(bytes.fromhex(v[2:]) if v.startswith("0x") else int(v) for v in values))
@@ -41,6 +41,7 @@ def approve(client, made):
     headers = bearer(made["api_key"])
     answer = client.post(f"/v1/stores/{made['id']}/approval", json=signature, headers=headers)
     assert answer.json()["approved"], answer.text
+    return signature["signature"]
 
 
 @pytest.fixture

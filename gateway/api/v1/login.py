@@ -1,5 +1,6 @@
 """Who signed this login, and may the bearer of this token do that?"""
 
+import hmac
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -63,3 +64,10 @@ def bearer_of(connection: HTTPConnection) -> str:
     """Return the bearer token of a request, empty if it has none."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def require_operator(connection: HTTPConnection, operator_token: str) -> None:
+    """Reject whoever has not the operator's token; everybody, if there is none."""
+    given = bearer_of(connection).encode()
+    if not operator_token or not hmac.compare_digest(given, operator_token.encode()):
+        raise Rejection(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")

@@ -1,6 +1,6 @@
 """How does a route say what it takes and what it answers?
 
-``Answer`` writes a typed dictionary with orjson. ``documented`` describes the route for OpenAPI
+``Answer`` writes a Struct or a typed dictionary. ``documented`` describes the route for OpenAPI
 from the same types; ``schema_of`` completes the document.
 """
 
@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from gateway.api.v1 import schemas
+from gateway.api.v1 import schemas, shop_schemas
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
@@ -26,8 +26,9 @@ TYPES: Final = (
     Login,
     *(
         shape
-        for shape in vars(schemas).values()
-        if isinstance(shape, type) and shape.__module__ == schemas.__name__
+        for module in (schemas, shop_schemas)
+        for shape in vars(module).values()
+        if isinstance(shape, type) and shape.__module__ == module.__name__
     ),
 )
 
@@ -45,12 +46,19 @@ _REFUSALS: Final = {
 
 
 class Answer(Response):
-    """A JSON answer written by orjson."""
+    """A JSON answer: of a Struct by msgspec, of a typed dictionary by orjson."""
 
     media_type = "application/json"
 
-    def __init__(self, reply: Mapping[str, Any], status_code: int = 200) -> None:
-        super().__init__(orjson.dumps(reply), status_code)
+    def __init__(
+        self,
+        reply: Mapping[str, Any] | msgspec.Struct,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        is_struct = isinstance(reply, msgspec.Struct)
+        written = msgspec.json.encode(reply) if is_struct else orjson.dumps(reply)
+        super().__init__(written, status_code, headers)
 
 
 def _content(media_type: str, shape: type) -> dict[str, Any]:

@@ -1,17 +1,13 @@
 """What do operators and their machines ask?"""
 
-import hmac
-
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from engine.types import Outcome
 from gateway.api.dependencies import Here, Life, charged, charged_probe
 from gateway.api.v1 import schemas
-from gateway.api.v1.login import bearer_of
+from gateway.api.v1.login import require_operator
 from gateway.api.v1.openapi import Answer, documented
 from gateway.http.metrics import METRICS_MEDIA_TYPE
-from gateway.trading.rejection import Rejection
 
 router = APIRouter(tags=["operations"])
 Probed = Depends(charged_probe)
@@ -66,9 +62,7 @@ async def openapi(request: Request) -> Response:
 async def metrics(request: Request, services: Here, life: Life) -> Response:
     """Return the counters in Prometheus' text format, to the operator alone: they tell how trade
     goes, and cost more to write than anything a stranger may ask for."""
-    token = services.operator_token
-    if not token or not hmac.compare_digest(bearer_of(request).encode(), token.encode()):
-        raise Rejection(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
+    require_operator(request, services.operator_token)
     services.metrics.sequence.set(services.market_data.sequence)
     services.metrics.trades.set(services.market_data.last_trade_id)
     services.metrics.connections.set(life.connection_count)

@@ -5,161 +5,56 @@ that store's objects only: another store's invoice does not exist. What only rea
 threads of the shops' own (``_Readers``): it takes milliseconds, and locks nothing.
 """
 
-import hmac
 from asyncio import Future, get_running_loop
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Final, ParamSpec, TypeVar
 
-import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from msgspec.json import encode
 
-from engine.types import MONEY_MAX, PPM, Outcome
-from gateway.api.v1.encoding import END, Address, Signature, address
+from engine.types import MONEY_MAX, Outcome
+from gateway.api.v1.encoding import address
+from gateway.api.v1.login import bearer_of, require_operator
+from gateway.api.v1.openapi import Answer, documented
+from gateway.api.v1.shop_schemas import (
+    ApproveGrant,
+    CreateInvoice,
+    CreateStore,
+    DeliveriesReply,
+    DeliveryReply,
+    EventsReply,
+    InvoiceReply,
+    InvoicesReply,
+    ReceiptsReply,
+    SecretReply,
+    StoreCreatedReply,
+    StoreReply,
+)
 from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
-from merchants.documents.native import EventDocument, InvoiceDocument
+from merchants.documents.native import InvoiceDocument
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
 from merchants.records.refusal import Refusal
-from merchants.records.states import DeliveryState, InvoiceState
+from merchants.records.states import InvoiceState
 from merchants.records.tables import Delivery, Store
 from merchants.sales.invoices import InvoiceRequest
 from merchants.service import INVOICES_MAX, PAGE_MAX, Merchants
-from merchants.stores.stores import StoreRequest, TypedGrant, grant_of, typed_grant
-from settlement.audit.proofs import TradeProof
+from merchants.stores.stores import StoreRequest, grant_of, typed_grant
 from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain
 
 METADATA_SIZE_MAX: Final = 4096
-TOLERANCE_PPM_MAX: Final = 100_000
 READERS_MAX: Final = 2
 """Threads; the database has connections for more, and the interpreter runs one at a time."""
 
-Amount = Annotated[str, msgspec.Meta(max_length=32)]
-Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
+MAKE: Final = (400, 401, 409, 413, 422, 429, 503)
+READ: Final = (400, 401, 429)
+FIND: Final = (400, 401, 404, 429)
+
 Id = Annotated[str, Path(max_length=64)]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
-
-
-class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A new store. Amounts are decimal strings in the quote token; ``floor_price`` a base token.
-
-    Without a ``floor_price`` it is half the present price. A payment may be short of its invoice by
-    ``tolerance_ppm`` of it or by ``tolerance``, whichever is more.
-    """
-
-    wallet: Address
-    market: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
-    name: Annotated[str, msgspec.Meta(max_length=80)] = ""
-    webhook_url: Url = ""
-    slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] = 5_000
-    invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
-    key_lifetime_s: Annotated[int, msgspec.Meta(ge=3600, le=366 * 86_400)] = 90 * 86_400
-    notional_cap: Amount = "1000000"
-    floor_price: Amount = ""
-    tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] = 1_000
-    tolerance: Amount = "0"
-
-
-class ApproveGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The wallet's signature over the store's grant: r, s, v as hex."""
-
-    signature: Signature
-
-
-class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A new invoice; ``token`` is what the customer pays with. ``metadata`` comes back as sent."""
-
-    amount_usd: Amount
-    token: Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
-    order_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
-    redirect_url: Url = ""
-
-
-class StoreReply(msgspec.Struct, frozen=True):
-    """A store, and the grant its wallet has to sign (``approved`` when it has)."""
-
-    id: str
-    name: str
-    wallet: str
-    session_key: str
-    approved: bool
-    webhook_url: str
-    webhook_enabled: bool
-    floor_price: str
-    slippage_ppm: int
-    tolerance_ppm: int
-    tolerance: str
-    notional_left: str | None
-    """What the session key may still sell; null until the chain has shown its grant."""
-
-    grant: TypedGrant
-
-
-class ReceiptsReply(msgspec.Struct, frozen=True):
-    """One receipt a trade, in the order of the batches."""
-
-    receipts: list[TradeProof]
-
-
-class StoreCreatedReply(msgspec.Struct, frozen=True):
-    """A new store with what is shown once only."""
-
-    id: str
-    api_key: str
-    webhook_secret: str
-    floor_price: str
-    grant: TypedGrant
-
-
-class InvoiceReply(InvoiceDocument, frozen=True):
-    """An invoice and the page to send its customer to."""
-
-    checkout_url: str
-
-
-class InvoicesReply(msgspec.Struct, frozen=True):
-    """Invoices, the newest first; ask again with ``before`` set to ``next``, null at the end."""
-
-    invoices: list[InvoiceReply]
-    next: str | None
-
-
-class EventsReply(msgspec.Struct, frozen=True):
-    """Events, the oldest first; ask again with ``after`` set to ``next``."""
-
-    events: list[EventDocument]
-    next: int
-
-
-class DeliveryReply(msgspec.Struct, frozen=True):
-    """How the sending of one event goes. Times are unix seconds."""
-
-    event_id: int
-    webhook_id: str
-    type: str
-    invoice_id: str
-    status: DeliveryState
-    attempts: int
-    next_attempt_at: int
-    last_status: int
-    last_error: str
-
-
-class DeliveriesReply(msgspec.Struct, frozen=True):
-    """Deliveries, the newest first."""
-
-    deliveries: list[DeliveryReply]
-
-
-class SecretReply(msgspec.Struct, frozen=True):
-    """A new webhook secret; the one before stays valid until the next rotation."""
-
-    webhook_secret: str
-
 
 Answered = TypeVar("Answered")
 Found = TypeVar("Found")
@@ -203,10 +98,16 @@ def _add_store_routes(
     OwnStore = Annotated[Store, Depends(_own_store(merchants, readers))]  # noqa: N806 -- a type
 
     async def operator(request: Request) -> None:
-        if not hmac.compare_digest(_bearer(request).encode(), operator_token.encode()):
-            raise Rejection(Outcome.NOT_AUTHENTICATED, "the operator's token is needed")
+        require_operator(request, operator_token)
 
-    @router.post("/stores", dependencies=[Depends(operator)])
+    @router.post(
+        "/stores",
+        status_code=201,
+        dependencies=[Depends(operator)],
+        openapi_extra=documented(
+            StoreCreatedReply, body=CreateStore, status=201, refusals=(404, *MAKE)
+        ),
+    )
     async def create_store(
         body: Annotated[CreateStore, Depends(body_of(CreateStore))],
     ) -> Response:
@@ -217,36 +118,44 @@ def _add_store_routes(
         reply = StoreCreatedReply(
             store.store_id, store.api_key, store.webhook_secret, floor_price, grant
         )
-        return _json(reply, status=201)
+        return Answer(reply, 201)
 
-    @router.get("/stores/{store_id}")
+    @router.get("/stores/{store_id}", openapi_extra=documented(StoreReply, refusals=FIND))
     async def read_store(store: OwnStore) -> Response:
         """Return the store and the grant its wallet has to sign."""
-        return _json(_store_reply(domain, store, merchants.notional_left(store)))
+        return Answer(_store_reply(domain, store, merchants.notional_left(store)))
 
-    @router.post("/stores/{store_id}/approval")
+    @router.post(
+        "/stores/{store_id}/approval",
+        openapi_extra=documented(StoreReply, body=ApproveGrant, refusals=(*FIND, 413)),
+    )
     async def approve(
         store: OwnStore, body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))]
     ) -> Response:
         """Take the wallet's signature over the grant; the contract gets it next."""
         signature = bytes.fromhex(body.signature[2:])
         approved = _accepted(merchants.approve_conversion(store.id, signature))
-        return _json(_store_reply(domain, approved, merchants.notional_left(approved)))
+        return Answer(_store_reply(domain, approved, merchants.notional_left(approved)))
 
 
 def _add_webhook_routes(router: APIRouter, merchants: Merchants, readers: _Readers) -> None:
     Caller = Annotated[Store, Depends(_store_of(merchants, readers))]  # noqa: N806 -- a type
     OwnStore = Annotated[Store, Depends(_own_store(merchants, readers))]  # noqa: N806 -- a type
 
-    @router.post("/stores/{store_id}/webhook-secret")
+    @router.post(
+        "/stores/{store_id}/webhook-secret", openapi_extra=documented(SecretReply, refusals=FIND)
+    )
     async def rotate_secret(store: OwnStore) -> Response:
         """Make a new webhook secret; both are signed with until the next rotation.
 
         An endpoint that was given up because it answered 410 is sent to again.
         """
-        return _json(SecretReply(_accepted(merchants.accounts.rotate_webhook_secret(store.id))))
+        return Answer(SecretReply(_accepted(merchants.accounts.rotate_webhook_secret(store.id))))
 
-    @router.get("/stores/{store_id}/webhook-deliveries")
+    @router.get(
+        "/stores/{store_id}/webhook-deliveries",
+        openapi_extra=documented(DeliveriesReply, refusals=FIND),
+    )
     async def list_deliveries(store: OwnStore, limit: Limit = PAGE_MAX) -> Response:
         """Return how the sending of this store's events goes."""
 
@@ -256,7 +165,7 @@ def _add_webhook_routes(router: APIRouter, merchants: Merchants, readers: _Reade
 
         return _written(await readers.ask(written))
 
-    @router.get("/events")
+    @router.get("/events", openapi_extra=documented(EventsReply, refusals=READ))
     async def list_events(
         store: Caller,
         after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
@@ -278,7 +187,13 @@ def _add_invoice_routes(
 
     shown = partial(_invoice_reply, public_url)
 
-    @router.post("/invoices")
+    @router.post(
+        "/invoices",
+        status_code=201,
+        openapi_extra=documented(
+            InvoiceReply, body=CreateInvoice, status=201, refusals=(404, *MAKE)
+        ),
+    )
     async def create_invoice(
         store: Caller,
         body: Annotated[CreateInvoice, Depends(body_of(CreateInvoice))],
@@ -289,9 +204,9 @@ def _add_invoice_routes(
             merchants.create_invoice(store.id, _invoice_request(body), idempotency_key)
         )
         replayed = {"Idempotent-Replayed": "true"} if created.replayed else {}
-        return _json(shown(created.invoice), status=201, headers=replayed)
+        return Answer(shown(created.invoice), 201, replayed)
 
-    @router.get("/invoices/{invoice_id}")
+    @router.get("/invoices/{invoice_id}", openapi_extra=documented(InvoiceReply, refusals=FIND))
     async def read_invoice(store: Caller, invoice_id: Id) -> Response:
         """Return one invoice with its payments and conversions."""
 
@@ -301,16 +216,18 @@ def _add_invoice_routes(
 
         return _written(await readers.ask(written))
 
-    @router.get("/invoices/{invoice_id}/receipt")
+    @router.get(
+        "/invoices/{invoice_id}/receipt", openapi_extra=documented(ReceiptsReply, refusals=FIND)
+    )
     async def read_receipt(store: Caller, invoice_id: Id) -> Response:
         """Return proofs, checkable against the chain by anybody, of what the invoice's tokens
         were sold for. Empty until the first sale is in a batch."""
         sales = await readers.ask(merchants.sales, invoice_id, store.id)
         if sales is None:
             raise Rejection(Outcome.NOT_FOUND)
-        return _json(ReceiptsReply(merchants.receipts(sales)))
+        return Answer(ReceiptsReply(merchants.receipts(sales)))
 
-    @router.get("/invoices")
+    @router.get("/invoices", openapi_extra=documented(InvoicesReply, refusals=FIND))
     async def list_invoices(
         store: Caller,
         order_id: Annotated[str | None, Query(max_length=128)] = None,
@@ -334,7 +251,7 @@ def _add_invoice_routes(
 
 def _store_of(merchants: Merchants, readers: _Readers) -> Callable[[Request], Awaitable[Store]]:
     async def authenticated(request: Request) -> Store:
-        store = await readers.ask(merchants.accounts.authenticate, _bearer(request))
+        store = await readers.ask(merchants.accounts.authenticate, bearer_of(request))
         if store is None:
             raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
         return store
@@ -354,17 +271,6 @@ def _own_store(
         return store
 
     return own
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _json(
-    reply: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
-    return Response(encode(reply), status, headers, "application/json")
 
 
 def _written(reply: bytes | None) -> Response:

@@ -1,0 +1,1 @@
+"""How are rows kept on disk, whoever's they are?"""
