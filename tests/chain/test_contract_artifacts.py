@@ -44,7 +44,7 @@ def test_every_typed_error_has_a_forge_test() -> None:
 
 
 def test_the_catalogue_of_forbidden_settlements_is_long_and_names_each_once() -> None:
-    files = sorted((build_artifacts.HERE / "test" / "forbidden").glob("*.t.sol"))
+    files = sorted((build_artifacts.HERE / "test" / "exchange" / "forbidden").glob("*.t.sol"))
     told = "\n".join(path.read_text() for path in files)
     names = re.findall(r'\b(?:forbid|forge)\(\s*"([^"]+)"', told)
     assert len(names) == len(set(names)) >= FORBIDDEN_MIN

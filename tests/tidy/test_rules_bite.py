@@ -13,7 +13,7 @@ REGISTRY = "https://py" + "pi.org/simple"
 
 BROKEN = [
     (shape.file_length, "engine/a.py", "x = 1\n" * 601, "601 lines"),
-    (shape.file_length, "settlement/contracts/src/A.sol", "//\n" * 601, "601 lines"),
+    (shape.file_length, "settlement/contracts/src/bond/A.sol", "//\n" * 601, "601 lines"),
     (shape.line_length, "engine/a.py", "x = 1\n# " + "y" * 100, "102 columns"),
     (shape.function_length, "engine/a.py", LONG_FUNCTION, "f has 61 lines"),
     (shape.first_line, "engine/a.py", "import os\n", "not a docstring"),

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../src/IExchange.sol";
-import {Header, KeyGrant, Order, SignedOrder, Trade, Withdrawal} from "../src/Types.sol";
+import {IExchange} from "../src/interfaces/IExchange.sol";
+import {
+    Header,
+    KeyGrant,
+    Order,
+    SignedOrder,
+    Trade,
+    Withdrawal
+} from "../src/interfaces/Types.sol";
 import {Base} from "./Base.sol";
 
 interface ICustodian {

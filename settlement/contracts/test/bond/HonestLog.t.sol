@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acknowledgement, Header} from "../../src/Types.sol";
+import {Acknowledgement, Header} from "../../src/interfaces/Types.sol";
 import {BondRig, IBond} from "./BondRig.sol";
 
 /// @title Can an honest operator be slashed?

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
 import {Rig} from "../Rig.sol";
 
 /// @title What can the admin do, and nobody else?

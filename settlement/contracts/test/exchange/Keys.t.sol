@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Signatures} from "../../src/Signatures.sol";
-import {KeyGrant} from "../../src/Types.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Signatures} from "../../src/libraries/Signatures.sol";
+import {KeyGrant} from "../../src/interfaces/Types.sol";
 import {Rig} from "../Rig.sol";
 
 /// @title Who may grant and revoke which keys?

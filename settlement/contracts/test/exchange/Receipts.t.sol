@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Receipt} from "../../src/Types.sol";
+import {Receipt} from "../../src/interfaces/Types.sol";
 import {Rig} from "../Rig.sol";
 
 /// @title Is a receipt good for the trade it tells of, and for nothing else?

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Order} from "../../src/Types.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Order} from "../../src/interfaces/Types.sol";
 import {IToken, Rig} from "../Rig.sol";
 
 /// @title Does a good batch move the right money?

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Header, KeyGrant, Withdrawal} from "../../src/Types.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Header, KeyGrant, Withdrawal} from "../../src/interfaces/Types.sol";
 import {IToken, Rig} from "../Rig.sol";
 
 /// @title An honest operator with batches on their way, among traders who want out of their trades.

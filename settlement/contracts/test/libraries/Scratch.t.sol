@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Merkle} from "../../src/Merkle.sol";
-import {Scratch} from "../../src/Scratch.sol";
+import {Merkle} from "../../src/libraries/Merkle.sol";
+import {Scratch} from "../../src/libraries/Scratch.sol";
 import {Base} from "../Base.sol";
 
 /// @title Is the hand-written hash the one that Solidity would take, and the root the tree's?

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Words} from "../../src/Words.sol";
+import {Words} from "../../src/libraries/Words.sol";
 import {Base} from "../Base.sol";
 
 /// @title Does the replay window accept each nonce once, and do fields keep to their bits?

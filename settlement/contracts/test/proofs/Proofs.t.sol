@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Packing} from "../../src/Packing.sol";
-import {Trade} from "../../src/Types.sol";
-import {Words} from "../../src/Words.sol";
+import {Packing} from "../../src/libraries/Packing.sol";
+import {Trade} from "../../src/interfaces/Types.sol";
+import {Words} from "../../src/libraries/Words.sol";
 
 /// @title What is proven for all inputs, and not only for those that a fuzzer tries?
 /// @dev For halmos (`make prove`), which takes functions named `check_`; forge does not run them.

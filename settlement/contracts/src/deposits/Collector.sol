@@ -8,9 +8,9 @@ import {
     ReentrancyGuardTransient
 } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {IExchange} from "./IExchange.sol";
-import {IPermit2} from "./IPermit2.sol";
-import {IReceiveWithAuthorization} from "./IReceiveWithAuthorization.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
+import {IPermit2} from "../interfaces/IPermit2.sol";
+import {IReceiveWithAuthorization} from "../interfaces/IReceiveWithAuthorization.sol";
 
 /// @title How does a payer deposit with a signature instead of an approval?
 /// @notice ERC-2612, ERC-3009 and Permit2, each with the account to credit and a reference, for

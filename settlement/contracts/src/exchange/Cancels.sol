@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "./IExchange.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
 import {Keys} from "./Keys.sol";
-import {CancelRequest} from "./Types.sol";
-import {Words} from "./Words.sol";
+import {CancelRequest} from "../interfaces/Types.sol";
+import {Words} from "../libraries/Words.sol";
 
 /// @title How does an owner cancel orders without the operator?
 /// @notice Slowly: a request counts after the exit delay. The quick way is to ask the exchange.

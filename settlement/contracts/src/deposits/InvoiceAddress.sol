@@ -6,7 +6,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 
-import {IExchange} from "./IExchange.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
 
 /// @title What stands at the address of one invoice?
 /// @notice Code that can do two things: pay what lies here into the vault, for one account and

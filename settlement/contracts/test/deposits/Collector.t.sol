@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {IPermit2} from "../../src/IPermit2.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {IPermit2} from "../../src/interfaces/IPermit2.sol";
 import {IToken, Rig} from "../Rig.sol";
 import {SigningToken} from "../doubles/SigningTokens.sol";
 import {TestPermit2} from "../doubles/TestPermit2.sol";

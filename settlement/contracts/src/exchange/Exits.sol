@@ -2,11 +2,11 @@
 pragma solidity 0.8.37;
 
 import {Cancels} from "./Cancels.sol";
-import {Custodian} from "./Custodian.sol";
-import {Digests} from "./Digests.sol";
-import {IExchange} from "./IExchange.sol";
-import {Signatures} from "./Signatures.sol";
-import {ExitRequest, Withdrawal} from "./Types.sol";
+import {Custodian} from "../custody/Custodian.sol";
+import {Digests} from "../libraries/Digests.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
+import {Signatures} from "../libraries/Signatures.sol";
+import {ExitRequest, Withdrawal} from "../interfaces/Types.sol";
 
 /// @title How does money leave?
 /// @notice Three ways: at once if owner and operator both sign; after a delay if the owner asks; at

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Digests} from "./Digests.sol";
+import {Digests} from "../libraries/Digests.sol";
 import {Exits} from "./Exits.sol";
-import {Heads} from "./Heads.sol";
-import {IExchange} from "./IExchange.sol";
-import {Merkle} from "./Merkle.sol";
-import {Receipt, SignedOrder} from "./Types.sol";
+import {Heads} from "../libraries/Heads.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
+import {Merkle} from "../libraries/Merkle.sol";
+import {Receipt, SignedOrder} from "../interfaces/Types.sol";
 
 /// @title Was this trade settled?
 /// @notice Shows anyone, by views only, that a batch holds a trade between two signed orders; an

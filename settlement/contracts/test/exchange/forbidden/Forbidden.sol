@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Order, Trade} from "../../src/Types.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../../src/interfaces/IExchange.sol";
+import {Order, Trade} from "../../../src/interfaces/Types.sol";
+import {Rig} from "../../Rig.sol";
 
 /// @title How does a catalogue of forbidden settlements hold each to its exact error?
 /// @dev A refusal leaves no trace, so one test can go through many. `tests/chain` counts the names.

@@ -7,12 +7,12 @@ import {
     ReentrancyGuardTransient
 } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {Digests} from "./Digests.sol";
-import {Heads} from "./Heads.sol";
-import {IExchange} from "./IExchange.sol";
-import {Merkle} from "./Merkle.sol";
-import {Signatures} from "./Signatures.sol";
-import {Acknowledgement, Header} from "./Types.sol";
+import {Digests} from "../libraries/Digests.sol";
+import {Heads} from "../libraries/Heads.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
+import {Merkle} from "../libraries/Merkle.sol";
+import {Signatures} from "../libraries/Signatures.sol";
+import {Acknowledgement, Header} from "../interfaces/Types.sol";
 
 /// @title What does it cost the operator to break its word?
 /// @notice A deposit of the operator, forfeit when anybody shows two signed acknowledgements that

@@ -7,11 +7,11 @@ import {
     ReentrancyGuardTransient
 } from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
-import {Custodian} from "./Custodian.sol";
-import {Digests} from "./Digests.sol";
-import {IExchange} from "./IExchange.sol";
-import {ListedToken} from "./Types.sol";
-import {Words} from "./Words.sol";
+import {Custodian} from "../custody/Custodian.sol";
+import {Digests} from "../libraries/Digests.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
+import {ListedToken} from "../interfaces/Types.sol";
+import {Words} from "../libraries/Words.sol";
 
 /// @title Who owns what?
 /// @notice Roles, listed tokens, balances, deposits and fees: what every other part stands on.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Trade} from "./Types.sol";
+import {Trade} from "../interfaces/Types.sol";
 
 /// @title How are orders and trades packed into calldata?
 /// @notice Big end first; the widths are bits.

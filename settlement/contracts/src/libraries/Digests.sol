@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {Acknowledgement, KeyGrant, SignedOrder, Withdrawal} from "./Types.sol";
+import {Acknowledgement, KeyGrant, SignedOrder, Withdrawal} from "../interfaces/Types.sol";
 
 /// @title Which 32 bytes does a wallet sign?
 /// @dev EIP-712. The same type strings stand in `settlement/eip712.py`; tests hold both equal.

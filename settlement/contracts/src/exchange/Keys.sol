@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Digests} from "./Digests.sol";
-import {IExchange} from "./IExchange.sol";
-import {Signatures} from "./Signatures.sol";
-import {KeyGrant, KeyScope} from "./Types.sol";
+import {Digests} from "../libraries/Digests.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
+import {Signatures} from "../libraries/Signatures.sol";
+import {KeyGrant, KeyScope} from "../interfaces/Types.sol";
 import {Vault} from "./Vault.sol";
 
 /// @title Which session keys may sign orders for an account, and for what?

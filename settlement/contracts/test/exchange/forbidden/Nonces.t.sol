@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
+import {IExchange} from "../../../src/interfaces/IExchange.sol";
 import {Forbidden} from "./Forbidden.sol";
 
 /// @title Which orders are forbidden for their nonce?

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {KeyGrant} from "../../src/Types.sol";
+import {IExchange} from "../../../src/interfaces/IExchange.sol";
+import {KeyGrant} from "../../../src/interfaces/Types.sol";
 import {Forbidden} from "./Forbidden.sol";
 
 /// @title Which orders are forbidden for who signed them, or for what was not signed?

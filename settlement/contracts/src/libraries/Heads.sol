@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Header} from "./Types.sol";
+import {Header} from "../interfaces/Types.sol";
 
 /// @title What is the head of a batch?
 /// @notice The hash that names a batch and all before it.

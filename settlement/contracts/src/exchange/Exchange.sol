@@ -3,18 +3,18 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {Custodian} from "./Custodian.sol";
-import {Digests} from "./Digests.sol";
-import {Heads} from "./Heads.sol";
-import {IExchange} from "./IExchange.sol";
-import {Merkle} from "./Merkle.sol";
-import {Packing} from "./Packing.sol";
+import {Custodian} from "../custody/Custodian.sol";
+import {Digests} from "../libraries/Digests.sol";
+import {Heads} from "../libraries/Heads.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
+import {Merkle} from "../libraries/Merkle.sol";
+import {Packing} from "../libraries/Packing.sol";
 import {Receipts} from "./Receipts.sol";
-import {Scratch} from "./Scratch.sol";
-import {Signatures} from "./Signatures.sol";
-import {Header, Order, Trade} from "./Types.sol";
+import {Scratch} from "../libraries/Scratch.sol";
+import {Signatures} from "../libraries/Signatures.sol";
+import {Header, Order, Trade} from "../interfaces/Types.sol";
 import {Vault} from "./Vault.sol";
-import {Words} from "./Words.sol";
+import {Words} from "../libraries/Words.sol";
 
 /// @title How is a batch of trades settled?
 /// @notice Every order of a batch is verified here: signature, limit price, expiry, fee cap, fills.

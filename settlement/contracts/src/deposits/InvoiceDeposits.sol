@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 
-import {IExchange} from "./IExchange.sol";
+import {IExchange} from "../interfaces/IExchange.sol";
 import {InvoiceAddress} from "./InvoiceAddress.sol";
 
 /// @title Where does a customer pay an invoice by plain transfer?
