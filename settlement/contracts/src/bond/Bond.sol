@@ -14,8 +14,9 @@ import {Merkle} from "../libraries/Merkle.sol";
 import {Signatures} from "../libraries/Signatures.sol";
 import {Acknowledgement, Header} from "../interfaces/Types.sol";
 
-/// @title What does it cost the operator to break its word?
-/// @notice A deposit of the operator, forfeit when anybody shows two signed acknowledgements that
+/// @title Tillbook operator bond
+/// @notice What does it cost the operator to break its word?
+/// A deposit of the operator, forfeit when anybody shows two signed acknowledgements that
 /// contradict each other, one that contradicts the log of a settled batch, or one that no batch
 /// covers though it was challenged long ago.
 /// @dev Invariant: an operator that signs at most one item per sequence, commits to just these

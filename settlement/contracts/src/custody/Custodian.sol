@@ -4,8 +4,9 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
-/// @title Who holds the tokens?
-/// @notice Tokens lie here and leave only on the word of the current exchange.
+/// @title Tillbook custodian
+/// @notice Who holds the tokens?
+/// Tokens lie here and leave only on the word of the current exchange.
 /// @dev The exchange can be replaced, in two steps with `changeDelay` between them. The delay is at
 /// least twice the exit delay, so whoever distrusts the new exchange is out before it rules, and a
 /// proposal lapses, so that none lies ready for years. The first appointment needs no delay because

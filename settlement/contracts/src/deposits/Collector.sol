@@ -12,8 +12,9 @@ import {IExchange} from "../interfaces/IExchange.sol";
 import {IPermit2} from "../interfaces/IPermit2.sol";
 import {IReceiveWithAuthorization} from "../interfaces/IReceiveWithAuthorization.sol";
 
-/// @title How does a payer deposit with a signature instead of an approval?
-/// @notice ERC-2612, ERC-3009 and Permit2, each with the account to credit and a reference, for
+/// @title Tillbook deposit collector
+/// @notice How does a payer deposit with a signature instead of an approval?
+/// ERC-2612, ERC-3009 and Permit2, each with the account to credit and a reference, for
 /// example an invoice.
 /// @dev Apart from the exchange, so that nothing here can touch what lies in the vault. Invariant:
 /// what a payer signed goes to the account and reference it meant, whoever sends the transaction:

@@ -8,8 +8,9 @@ import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 
 import {IExchange} from "../interfaces/IExchange.sol";
 
-/// @title What stands at the address of one invoice?
-/// @notice Code that can do two things: pay what lies here into the vault, for one account and
+/// @title Tillbook invoice address
+/// @notice What stands at the address of one invoice?
+/// Code that can do two things: pay what lies here into the vault, for one account and
 /// invoice; and pay what the vault does not take to that account itself.
 /// @dev Shared by all clones; account and invoice are the clone's immutable arguments, so they are
 /// part of its address. There is no owner, no other receiver and no way to call anything else.

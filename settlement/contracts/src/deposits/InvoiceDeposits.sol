@@ -6,8 +6,9 @@ import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {IExchange} from "../interfaces/IExchange.sol";
 import {InvoiceAddress} from "./InvoiceAddress.sol";
 
-/// @title Where does a customer pay an invoice by plain transfer?
-/// @notice Each (account, invoice) has an address of its own, known before anything is deployed
+/// @title Tillbook invoice deposits
+/// @notice Where does a customer pay an invoice by plain transfer?
+/// Each (account, invoice) has an address of its own, known before anything is deployed
 /// there.
 /// @dev The address commits to code, account and invoice (CREATE2 with immutable arguments), hence
 /// whatever lies there can only become a deposit of that account with that reference, or, if the

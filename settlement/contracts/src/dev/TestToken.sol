@@ -4,8 +4,9 @@ pragma solidity 0.8.37;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
-/// @title What do people pay with on a development chain?
-/// @notice An ERC-20 that anyone may mint, with the permits of ERC-2612. Worth nothing, on purpose.
+/// @title Tillbook test token
+/// @notice What do people pay with on a development chain?
+/// An ERC-20 that anyone may mint, with the permits of ERC-2612. Worth nothing, on purpose.
 contract TestToken is ERC20Permit {
     uint8 private immutable _decimals;
 

@@ -4,10 +4,11 @@ pragma solidity 0.8.37;
 import {IExchange} from "../interfaces/IExchange.sol";
 import {Keys} from "./Keys.sol";
 import {CancelRequest} from "../interfaces/Types.sol";
-import {Words} from "../libraries/Words.sol";
+import {StateWords} from "../libraries/StateWords.sol";
 
-/// @title How does an owner cancel orders without the operator?
-/// @notice Slowly: a request counts after the exit delay. The quick way is to ask the exchange.
+/// @title Tillbook on-chain cancels
+/// @notice How does an owner cancel orders without the operator?
+/// Slowly: a request counts after the exit delay. The quick way is to ask the exchange.
 /// @dev Delayed effect: the delay is longer than the horizon, so an order that was matched before
 /// the request was seen has settled, or can settle no more, when the request counts. `settle` reads
 /// no request: finishing one moves the nonce in the state word that it reads anyway.
@@ -17,8 +18,8 @@ abstract contract Cancels is Keys {
     /// @inheritdoc IExchange
     function requestCancel(uint16 index, bool upperHalf, uint64 nonce) external {
         bool isWindow = index == 0 && !upperHalf;
-        if (!isWindow && index < Words.FIRST_LANE) revert NothingToCancel(index, upperHalf);
-        uint256 limit = isWindow ? Words.WINDOW_NONCE_LIMIT : type(uint64).max;
+        if (!isWindow && index < StateWords.FIRST_LANE) revert NothingToCancel(index, upperHalf);
+        uint256 limit = isWindow ? StateWords.WINDOW_NONCE_LIMIT : type(uint64).max;
         if (nonce >= limit) revert CancelNonceTooHigh(nonce);
         CancelRequest storage request = _cancels[_half(msg.sender, index, upperHalf)];
         if (request.readyAt != 0) {
@@ -39,10 +40,12 @@ abstract contract Cancels is Keys {
         }
         delete _cancels[half];
 
-        uint256 key = Words.keyOf(account, index);
+        uint256 key = StateWords.keyOf(account, index);
         _words[key] = index == 0
-            ? Words.spendUpTo(_words[key], request.nonce)
-            : Words.replaceUpTo(_words[key], upperHalf ? Words.HALF_BITS : 0, request.nonce);
+            ? StateWords.spendUpTo(_words[key], request.nonce)
+            : StateWords.replaceUpTo(
+                _words[key], upperHalf ? StateWords.HALF_BITS : 0, request.nonce
+            );
         emit CancelFinished(account, index, upperHalf, request.nonce);
     }
 
@@ -57,6 +60,6 @@ abstract contract Cancels is Keys {
     }
 
     function _half(address account, uint16 index, bool upperHalf) private pure returns (uint256) {
-        return Words.keyOf(account, index) << 1 | (upperHalf ? 1 : 0);
+        return StateWords.keyOf(account, index) << 1 | (upperHalf ? 1 : 0);
     }
 }

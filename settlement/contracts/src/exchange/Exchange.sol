@@ -10,14 +10,15 @@ import {IExchange} from "../interfaces/IExchange.sol";
 import {Merkle} from "../libraries/Merkle.sol";
 import {Packing} from "../libraries/Packing.sol";
 import {Receipts} from "./Receipts.sol";
-import {Scratch} from "../libraries/Scratch.sol";
+import {MemoryHash} from "../libraries/MemoryHash.sol";
 import {Signatures} from "../libraries/Signatures.sol";
 import {Header, Order, Trade} from "../interfaces/Types.sol";
 import {Vault} from "./Vault.sol";
-import {Words} from "../libraries/Words.sol";
+import {StateWords} from "../libraries/StateWords.sol";
 
-/// @title How is a batch of trades settled?
-/// @notice Every order of a batch is verified here: signature, limit price, expiry, fee cap, fills.
+/// @title Tillbook exchange
+/// @notice How is a batch of trades settled?
+/// Every order of a batch is verified here: signature, limit price, expiry, fee cap, fills.
 /// The operator chooses what is matched and when, and nothing else.
 /// @dev Invariants: a batch applies once, on the history it was built on, whole or not at all; an
 /// order is never filled beyond its amount or its limit, over all batches; a settlement moves
@@ -72,7 +73,7 @@ contract Exchange is Receipts {
 
     /// @dev The batch's working copy of storage. One word is here once, because keys ascend
     /// strictly.
-    struct Work {
+    struct BatchState {
         uint256 closeTime;
         bytes32 domain;
         uint256[] words;
@@ -104,19 +105,19 @@ contract Exchange is Receipts {
         if (trades.length != 0 && header.commandCount == 0) revert TradesWithoutCommands();
         _open(header);
 
-        Work memory work;
-        work.closeTime = header.closeTime;
-        work.domain = domainSeparator();
-        work.words = _load(keys);
-        work.fees = new uint256[](tokenCount());
-        work.tokens = new address[](tokenCount());
+        BatchState memory state;
+        state.closeTime = header.closeTime;
+        state.domain = domainSeparator();
+        state.words = _load(keys);
+        state.fees = new uint256[](tokenCount());
+        state.tokens = new address[](tokenCount());
         Admitted[] memory admitted = new Admitted[](orders.length);
-        work.orders = admitted;
+        state.orders = admitted;
         for (uint256 i; i < orders.length; ++i) {
-            _admit(i, orders[i], keys, work, admitted[i]);
+            _admit(i, orders[i], keys, state, admitted[i]);
         }
-        bytes32 tradesRoot = _tradeAll(trades, work);
-        _store(keys, work);
+        bytes32 tradesRoot = _tradeAll(trades, state);
+        _store(keys, state);
 
         bytes32 newHead = Heads.headOf(header, trades.length, tradesRoot);
         batchHash[header.batch] = newHead;
@@ -134,14 +135,16 @@ contract Exchange is Receipts {
         view
         returns (uint64, uint64)
     {
-        uint256 shift = upperHalf ? Words.HALF_BITS : 0;
-        (uint256 nonce, uint256 filled) = Words.lane(_words[Words.keyOf(account, lane)], shift);
-        return lane < Words.FIRST_LANE ? (0, 0) : (uint64(nonce), uint64(filled));
+        uint256 shift = upperHalf ? StateWords.HALF_BITS : 0;
+        (uint256 nonce, uint256 filled) =
+            StateWords.lane(_words[StateWords.keyOf(account, lane)], shift);
+        return lane < StateWords.FIRST_LANE ? (0, 0) : (uint64(nonce), uint64(filled));
     }
 
     /// @inheritdoc IExchange
     function windowOf(address account) external view returns (uint40, uint24) {
-        (uint256 highest, uint256 bitmap) = Words.window(_words[Words.keyOf(account, 0)]);
+        (uint256 highest, uint256 bitmap) =
+            StateWords.window(_words[StateWords.keyOf(account, 0)]);
         return (uint40(highest), uint24(bitmap));
     }
 
@@ -180,17 +183,17 @@ contract Exchange is Receipts {
         }
     }
 
-    function _store(uint256[] calldata keys, Work memory work) private {
-        uint256[] memory words = work.words;
-        Admitted[] memory admitted = work.orders;
+    function _store(uint256[] calldata keys, BatchState memory state) private {
+        uint256[] memory words = state.words;
+        Admitted[] memory admitted = state.orders;
         for (uint256 i; i < admitted.length; ++i) {
             _countFills(i, admitted[i], words);
         }
         for (uint256 i; i < keys.length; ++i) {
             _words[keys[i]] = words[i];
         }
-        for (uint256 number; number < work.fees.length; ++number) {
-            if (work.fees[number] != 0) _fees[number] += work.fees[number];
+        for (uint256 number; number < state.fees.length; ++number) {
+            if (state.fees[number] != 0) _fees[number] += state.fees[number];
         }
     }
 
@@ -201,28 +204,28 @@ contract Exchange is Receipts {
         uint256 index,
         Order calldata order,
         uint256[] calldata keys,
-        Work memory work,
+        BatchState memory state,
         Admitted memory admitted
     ) private view {
         admitted.typeHash = Digests.ORDER_TYPE;
         _unpack(order, admitted);
         if (admitted.flags >= FLAGS_END) revert UnknownFlags(index, admitted.flags);
-        if (admitted.expiry < work.closeTime) {
-            revert OrderExpired(index, admitted.expiry, work.closeTime);
+        if (admitted.expiry < state.closeTime) {
+            revert OrderExpired(index, admitted.expiry, state.closeTime);
         }
         if (admitted.baseToken == admitted.quoteToken) {
             revert SameToken(index, admitted.baseToken);
         }
-        admitted.base = _address(work.tokens, admitted.baseToken);
-        admitted.quote = _address(work.tokens, admitted.quoteToken);
-        _bind(index, keys, admitted);
-        uint256[] memory words = work.words;
+        admitted.base = _address(state.tokens, admitted.baseToken);
+        admitted.quote = _address(state.tokens, admitted.quoteToken);
+        _resolveKeys(index, keys, admitted);
+        uint256[] memory words = state.words;
         words[admitted.stateWord] = _spendNonce(index, admitted, words[admitted.stateWord]);
 
         admitted.digest = MessageHashUtils.toTypedDataHash(
-            work.domain, Scratch.hashWords(_pointer(admitted), ORDER_WORDS)
+            state.domain, MemoryHash.hashWords(_pointer(admitted), ORDER_WORDS)
         );
-        admitted.key = _signingKey(index, admitted, order.r, order.vs, work.closeTime);
+        admitted.key = _signingKey(index, admitted, order.r, order.vs, state.closeTime);
     }
 
     function _unpack(Order calldata order, Admitted memory admitted) private pure {
@@ -243,24 +246,27 @@ contract Exchange is Receipts {
     }
 
     /// @dev Hold the order's three words to its account, tokens and kind.
-    function _bind(uint256 index, uint256[] calldata keys, Admitted memory order) private pure {
+    function _resolveKeys(uint256 index, uint256[] calldata keys, Admitted memory order)
+        private
+        pure
+    {
         uint256 key = keys[order.baseWord];
-        address account = Words.accountOf(key);
-        uint256 first = Words.keyOf(account, 0);
+        address account = StateWords.accountOf(key);
+        uint256 first = StateWords.keyOf(account, 0);
         order.account = account;
-        _same(index, first | Words.groupOf(order.baseToken), key);
-        _same(index, first | Words.groupOf(order.quoteToken), keys[order.quoteWord]);
+        _requireKey(index, first | StateWords.groupOf(order.baseToken), key);
+        _requireKey(index, first | StateWords.groupOf(order.quoteToken), keys[order.quoteWord]);
 
         key = keys[order.stateWord];
         if (order.flags & SINGLE_SHOT == 0) {
-            uint256 lane = key & Words.INDEX_MASK;
-            if (lane < Words.FIRST_LANE) revert NotALane(index, lane);
+            uint256 lane = key & StateWords.INDEX_MASK;
+            if (lane < StateWords.FIRST_LANE) revert NotALane(index, lane);
             order.lane = lane;
         }
-        _same(index, first | order.lane, key);
+        _requireKey(index, first | order.lane, key);
     }
 
-    function _same(uint256 index, uint256 expected, uint256 key) private pure {
+    function _requireKey(uint256 index, uint256 expected, uint256 key) private pure {
         if (key != expected) revert WrongWord(index, expected, key);
     }
 
@@ -273,16 +279,16 @@ contract Exchange is Receipts {
         uint256 nonce = order.nonce;
         if (order.flags & SINGLE_SHOT == 0) {
             uint256 shift = _laneShift(order);
-            (uint256 current,) = Words.lane(word, shift);
+            (uint256 current,) = StateWords.lane(word, shift);
             if (nonce < current) revert LaneReplaced(index, nonce, current);
-            return nonce == current ? word : Words.withLane(word, shift, nonce, 0);
+            return nonce == current ? word : StateWords.withLane(word, shift, nonce, 0);
         }
-        if (nonce == 0 || nonce >= Words.WINDOW_NONCE_LIMIT) {
+        if (nonce == 0 || nonce >= StateWords.WINDOW_NONCE_LIMIT) {
             revert NonceOutOfRange(index, nonce);
         }
-        (bool fresh, uint256 spent) = Words.spend(word, nonce);
+        (bool fresh, uint256 spent) = StateWords.spend(word, nonce);
         if (!fresh) {
-            (uint256 highest,) = Words.window(word);
+            (uint256 highest,) = StateWords.window(word);
             revert NonceUsed(index, nonce, highest);
         }
         return spent;
@@ -324,7 +330,7 @@ contract Exchange is Receipts {
         if (order.flags & SINGLE_SHOT == 0) {
             uint256 shift = _laneShift(order);
             uint256 word = words[order.stateWord];
-            (uint256 nonce, uint256 before) = Words.lane(word, shift);
+            (uint256 nonce, uint256 before) = StateWords.lane(word, shift);
             if (nonce != order.nonce) {
                 revert LaneReplaced(index, order.nonce, nonce);
             }
@@ -332,14 +338,14 @@ contract Exchange is Receipts {
                 filled += before; // At most 2**16 trades of 64 bits each, and 64 bits.
             }
             if (filled > order.baseAmount) revert Overfilled(index, filled, order.baseAmount);
-            words[order.stateWord] = Words.withLane(word, shift, nonce, filled);
+            words[order.stateWord] = StateWords.withLane(word, shift, nonce, filled);
         } else if (filled > order.baseAmount) {
             revert Overfilled(index, filled, order.baseAmount);
         }
     }
 
     function _laneShift(Admitted memory order) private pure returns (uint256) {
-        return order.flags & UPPER_HALF == 0 ? 0 : Words.HALF_BITS;
+        return order.flags & UPPER_HALF == 0 ? 0 : StateWords.HALF_BITS;
     }
 
     /// @dev Address of token `number`, read from storage once per batch. Refused while paused.
@@ -358,22 +364,25 @@ contract Exchange is Receipts {
     // ---------------------------------------------------------------- trades
 
     /// @return Merkle root over the trades, see `Merkle`; zero if there are none.
-    function _tradeAll(Trade[] calldata trades, Work memory work) private returns (bytes32) {
+    function _tradeAll(Trade[] calldata trades, BatchState memory state)
+        private
+        returns (bytes32)
+    {
         bytes32[] memory nodes = new bytes32[](trades.length);
         Leaf memory leaf;
         for (uint256 i; i < trades.length; ++i) {
             leaf.index = i;
-            _trade(trades[i], work, leaf);
-            nodes[i] = Scratch.hashWords(_pointer(leaf), LEAF_WORDS);
+            _trade(trades[i], state, leaf);
+            nodes[i] = MemoryHash.hashWords(_pointer(leaf), LEAF_WORDS);
         }
         return Merkle.rootInPlace(nodes);
     }
 
     /// @dev Move base and quote between two orders, and say so in `leaf`, which has the index.
-    function _trade(Trade trade, Work memory work, Leaf memory leaf) private {
+    function _trade(Trade trade, BatchState memory state, Leaf memory leaf) private {
         uint256 index = leaf.index;
-        Admitted memory buy = work.orders[trade.buyIndex()];
-        Admitted memory sell = work.orders[trade.sellIndex()];
+        Admitted memory buy = state.orders[trade.buyIndex()];
+        Admitted memory sell = state.orders[trade.sellIndex()];
         uint256 base = trade.baseAmount();
         uint256 quote = trade.quoteAmount();
         _checkTerms(index, base, quote, buy, sell);
@@ -385,12 +394,14 @@ contract Exchange is Receipts {
             if (buyFee + sellFee < 0) revert RebateAboveFee(index, buyFee, sellFee);
             buy.filled += base;
             sell.filled += base;
-            work.fees[buy.quoteToken] += uint256(buyFee + sellFee);
-            uint256[] memory words = work.words;
-            _take(words, buy.account, buy.quoteWord, buy.quoteToken, quote + uint256(buyFee));
-            _take(words, sell.account, sell.baseWord, sell.baseToken, base);
-            _give(words, buy.account, buy.baseWord, buy.baseToken, base);
-            _give(words, sell.account, sell.quoteWord, sell.quoteToken, quote - uint256(sellFee));
+            state.fees[buy.quoteToken] += uint256(buyFee + sellFee);
+            uint256[] memory words = state.words;
+            _debit(words, buy.account, buy.quoteWord, buy.quoteToken, quote + uint256(buyFee));
+            _debit(words, sell.account, sell.baseWord, sell.baseToken, base);
+            _credit(words, buy.account, buy.baseWord, buy.baseToken, base);
+            _credit(
+                words, sell.account, sell.quoteWord, sell.quoteToken, quote - uint256(sellFee)
+            );
         }
         if (buy.key != address(0)) {
             uint256 notional = base * buy.quoteAmount / buy.baseAmount;
@@ -441,7 +452,7 @@ contract Exchange is Receipts {
         }
     }
 
-    function _take(
+    function _debit(
         uint256[] memory words,
         address account,
         uint256 at,
@@ -449,15 +460,15 @@ contract Exchange is Receipts {
         uint256 amount
     ) private pure {
         uint256 word = words[at];
-        uint256 shift = Words.shiftOf(number);
-        uint256 held = word >> shift & Words.MASK;
+        uint256 shift = StateWords.shiftOf(number);
+        uint256 held = word >> shift & StateWords.MASK;
         if (amount > held) revert InsufficientBalance(account, number, held, amount);
         unchecked {
             words[at] = word - (amount << shift); // The field holds at least that much.
         }
     }
 
-    function _give(
+    function _credit(
         uint256[] memory words,
         address account,
         uint256 at,
@@ -465,10 +476,10 @@ contract Exchange is Receipts {
         uint256 amount
     ) private pure {
         uint256 word = words[at];
-        uint256 shift = Words.shiftOf(number);
-        uint256 held = word >> shift & Words.MASK;
+        uint256 shift = StateWords.shiftOf(number);
+        uint256 held = word >> shift & StateWords.MASK;
         unchecked { // Both are 64 bits; the field has room for the sum.
-            if (held + amount > Words.MASK) {
+            if (held + amount > StateWords.MASK) {
                 revert BalanceOverflow(account, number, held, amount);
             }
             words[at] = word + (amount << shift);

@@ -8,8 +8,9 @@ import {IExchange} from "../interfaces/IExchange.sol";
 import {Signatures} from "../libraries/Signatures.sol";
 import {ExitRequest, Withdrawal} from "../interfaces/Types.sol";
 
-/// @title How does money leave?
-/// @notice Three ways: at once if owner and operator both sign; after a delay if the owner asks; at
+/// @title Tillbook exits and withdrawals
+/// @notice How does money leave?
+/// Three ways: at once if owner and operator both sign; after a delay if the owner asks; at
 /// once if the operator has been silent for so long that it counts as dead.
 /// @dev Delayed effect: what the owner alone can do waits longer than the horizon, so a matched
 /// trade is settled, or dropped, before its party can leave. What both sign names the place in the

@@ -7,8 +7,9 @@ import {Signatures} from "../libraries/Signatures.sol";
 import {KeyGrant, KeyScope} from "../interfaces/Types.sol";
 import {Vault} from "./Vault.sol";
 
-/// @title Which session keys may sign orders for an account, and for what?
-/// @notice A key can trade one market within side, time, notional and floor price. It can never
+/// @title Tillbook session keys
+/// @notice Which session keys may sign orders for an account, and for what?
+/// A key can trade one market within side, time, notional and floor price. It can never
 /// withdraw, grant or exit.
 /// @dev Delayed effect: nothing an account does here can spoil a batch that is already sealed. A
 /// revocation starts after the exit delay, which is longer than the horizon, and a grant may narrow

@@ -8,8 +8,9 @@ import {IExchange} from "../interfaces/IExchange.sol";
 import {Merkle} from "../libraries/Merkle.sol";
 import {Receipt, SignedOrder} from "../interfaces/Types.sol";
 
-/// @title Was this trade settled?
-/// @notice Shows anyone, by views only, that a batch holds a trade between two signed orders; an
+/// @title Tillbook trade receipts
+/// @notice Was this trade settled?
+/// Shows anyone, by views only, that a batch holds a trade between two signed orders; an
 /// order's `ref` may name an invoice.
 abstract contract Receipts is Exits {
     /// @inheritdoc IExchange

@@ -11,10 +11,11 @@ import {Custodian} from "../custody/Custodian.sol";
 import {Digests} from "../libraries/Digests.sol";
 import {IExchange} from "../interfaces/IExchange.sol";
 import {ListedToken} from "../interfaces/Types.sol";
-import {Words} from "../libraries/Words.sol";
+import {StateWords} from "../libraries/StateWords.sol";
 
-/// @title Who owns what?
-/// @notice Roles, listed tokens, balances, deposits and fees: what every other part stands on.
+/// @title Tillbook vault
+/// @notice Who owns what?
+/// Roles, listed tokens, balances, deposits and fees: what every other part stands on.
 /// @dev Invariant: for each token, the sum of all balances and accrued fees is at most what the
 /// custodian holds, in pips. Only deposits add to the sum, only payouts take from it.
 abstract contract Vault is IExchange, ReentrancyGuardTransient {
@@ -42,7 +43,7 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     /// @inheritdoc IExchange
     address public feeReceiver;
 
-    /// @dev See `Words` for the layout of key and word.
+    /// @dev See `StateWords` for the layout of key and word.
     mapping(uint256 key => uint256 word) internal _words;
     mapping(uint256 number => uint256 pips) internal _fees;
 
@@ -193,19 +194,28 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     }
 
     function _balance(address account, uint256 number) internal view returns (uint256) {
-        return Words.balance(_words[Words.keyOf(account, Words.groupOf(number))], number);
+        return
+            StateWords.balance(
+                _words[StateWords.keyOf(account, StateWords.groupOf(number))], number
+            );
     }
 
     function _credit(address account, uint256 number, uint256 amount) private {
         uint256 held = _balance(account, number);
-        if (amount > Words.MASK - held) revert BalanceOverflow(account, number, held, amount);
-        _words[Words.keyOf(account, Words.groupOf(number))] += amount << Words.shiftOf(number);
+        if (amount > StateWords.MASK - held) {
+            revert BalanceOverflow(account, number, held, amount);
+        }
+        _words[
+                StateWords.keyOf(account, StateWords.groupOf(number))
+            ] += amount << StateWords.shiftOf(number);
     }
 
     function _debit(address account, uint256 number, uint256 amount) internal {
         uint256 held = _balance(account, number);
         if (amount > held) revert InsufficientBalance(account, number, held, amount);
-        _words[Words.keyOf(account, Words.groupOf(number))] -= amount << Words.shiftOf(number);
+        _words[
+                StateWords.keyOf(account, StateWords.groupOf(number))
+            ] -= amount << StateWords.shiftOf(number);
     }
 
     /// @dev Pips in `rawAmount`, which must be a whole number of them. Refused while it is paused.

@@ -12,8 +12,9 @@ import {
     Withdrawal
 } from "./Types.sol";
 
-/// @title What may one say to the exchange, and how can it refuse?
-/// @notice Amounts are pips unless the name says raw. Every refusal carries the figures that
+/// @title Tillbook exchange interface
+/// @notice What may one say to the exchange, and how can it refuse?
+/// Amounts are pips unless the name says raw. Every refusal carries the figures that
 /// explain it.
 interface IExchange {
     // ---------------------------------------------------------------- roles and set-up

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title Which part of Permit2 does the collector use?
-/// @notice Signature transfers with a witness, as deployed at
+/// @title Permit2 witness transfers
+/// @notice Which part of Permit2 does the collector use?
+/// Signature transfers with a witness, as deployed at
 /// 0x000000000022D473030F116dDEE9F6B43aC78BA3 on most chains.
 interface IPermit2 {
     /// @notice What may be taken.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title Which part of ERC-3009 does the collector use?
+/// @title ERC-3009 receive with authorization
+/// @notice Which part of ERC-3009 does the collector use?
 interface IReceiveWithAuthorization {
     /// @notice Take `value` of `from` on its signature; only `to` may call.
     function receiveWithAuthorization(

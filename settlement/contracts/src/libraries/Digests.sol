@@ -5,7 +5,8 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {Acknowledgement, KeyGrant, SignedOrder, Withdrawal} from "../interfaces/Types.sol";
 
-/// @title Which 32 bytes does a wallet sign?
+/// @title Tillbook typed data digests
+/// @notice Which 32 bytes does a wallet sign?
 /// @dev EIP-712. The same type strings stand in `settlement/eip712.py`; tests hold both equal.
 library Digests {
     bytes32 internal constant DOMAIN_TYPE = keccak256(

@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 import {Header} from "../interfaces/Types.sol";
 
-/// @title What is the head of a batch?
-/// @notice The hash that names a batch and all before it.
+/// @title Tillbook batch heads
+/// @notice What is the head of a batch?
+/// The hash that names a batch and all before it.
 /// @dev It binds header and trades, and a trade's leaf binds both its orders as they were signed.
 /// An order without a trade is refused, so nothing that moves state stays outside.
 library Heads {

@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 
-/// @title What is the root over a batch's trades?
-/// @notice Positional: a parent is `keccak256(left ++ right)`, an odd last node is promoted
+/// @title Tillbook Merkle trees
+/// @notice What is the root over a batch's trades?
+/// Positional: a parent is `keccak256(left ++ right)`, an odd last node is promoted
 /// unchanged.
 /// @dev The same tree is in `settlement/merkle.py`.
 library Merkle {

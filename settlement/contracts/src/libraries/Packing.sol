@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 import {Trade} from "../interfaces/Types.sol";
 
-/// @title How are orders and trades packed into calldata?
-/// @notice Big end first; the widths are bits.
+/// @title Tillbook calldata packing
+/// @notice How are orders and trades packed into calldata?
+/// Big end first; the widths are bits.
 ///
 ///     Order.terms   nonce 64 | baseAmount 64 | quoteAmount 64 | expiry 32 | maxFeePpm 32
 ///     Order.place   zero 184 | flags 8 | baseToken 8 | quoteToken 8 | baseWord 16 | quoteWord 16

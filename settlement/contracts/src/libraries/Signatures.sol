@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
-/// @title Who signed a digest?
+/// @title Tillbook signatures
+/// @notice Who signed a digest?
 /// @dev A high s is refused everywhere, so that a signature has one form only. Zero means nobody.
 /// A contract is asked (ERC-1271) for grants and withdrawals only, never for the orders of a batch:
 /// what it answers can change between match and settlement.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Rig} from "../Rig.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Do tokens leave only on the word of the current exchange?
-contract CustodianTest is Rig {
+/// @title Custodian tests
+/// @notice Do tokens leave only on the word of the current exchange?
+contract CustodianTest is Fixture {
     address internal constant NEXT = address(0x4E47);
 
     function test_only_the_exchange_pays() public {
@@ -22,8 +23,8 @@ contract CustodianTest is Rig {
         custodian.appointExchange();
         vm.warp(readyAt);
         custodian.appointExchange();
-        same(custodian.exchange(), NEXT, "rules");
-        same(custodian.proposedExchange(), address(0), "no proposal is left");
+        assertEq(custodian.exchange(), NEXT, "rules");
+        assertEq(custodian.proposedExchange(), address(0), "no proposal is left");
     }
 
     function test_whoever_asks_to_leave_is_out_before_the_new_exchange_rules() public {
@@ -32,7 +33,7 @@ contract CustodianTest is Rig {
         exchange.requestExit(address(quote), type(uint64).max);
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishExit(alice, address(quote));
-        same(quote.balanceOf(alice), 100_000e6, "out");
+        assertEq(quote.balanceOf(alice), 100_000e6, "out");
     }
 
     function test_only_the_admin_proposes_and_appoints() public {
@@ -65,6 +66,6 @@ contract CustodianTest is Rig {
         custodian.proposeExchange(NEXT);
         vm.warp(block.timestamp + 2 * EXIT_DELAY + custodian.CHANGE_WINDOW());
         custodian.appointExchange();
-        same(custodian.exchange(), NEXT, "announced again, and in time");
+        assertEq(custodian.exchange(), NEXT, "announced again, and in time");
     }
 }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/interfaces/IExchange.sol";
 import {IPermit2} from "../../src/interfaces/IPermit2.sol";
-import {IToken, Rig} from "../Rig.sol";
+import {IToken, Fixture} from "../Fixture.sol";
 import {SigningToken} from "../doubles/SigningTokens.sol";
 import {TestPermit2} from "../doubles/TestPermit2.sol";
 
@@ -44,9 +44,10 @@ interface ICollector {
         returns (bytes32);
 }
 
-/// @title Does one signature of the payer credit whom it meant, and nobody else?
+/// @title Collector tests
+/// @notice Does one signature of the payer credit whom it meant, and nobody else?
 /// @dev Carol pays the merchant Bob for invoice "X".
-contract CollectorTest is Rig {
+contract CollectorTest is Fixture {
     uint256 internal constant CAROL = 0xCA201;
     uint256 internal constant PRICE_RAW = 25e6;
     bytes32 internal constant INVOICE = "X";
@@ -109,15 +110,15 @@ contract CollectorTest is Rig {
     }
 
     function test_a_permit_pays_the_invoice() public {
-        yes(payByPermit(carol, CAROL), "paid");
-        same(credited(), 25e8, "credited");
-        same(token.balanceOf(address(collector)), 0, "nothing stays");
-        same(token.allowance(carol, address(collector)), 0, "no allowance stays");
+        assertTrue(payByPermit(carol, CAROL), "paid");
+        assertEq(credited(), 25e8, "credited");
+        assertEq(token.balanceOf(address(collector)), 0, "nothing stays");
+        assertEq(token.allowance(carol, address(collector)), 0, "no allowance stays");
     }
 
     function test_a_permit_is_used_by_its_owner_only() public {
-        yes(!payByPermit(thief, CAROL), "refused");
-        same(credited(), 0, "nothing");
+        assertTrue(!payByPermit(thief, CAROL), "refused");
+        assertEq(credited(), 0, "nothing");
     }
 
     function test_a_permit_that_somebody_sent_before_us_still_pays() public {
@@ -128,11 +129,11 @@ contract CollectorTest is Rig {
         collector.depositWithPermit(
             address(token), PRICE_RAW, bob, INVOICE, block.timestamp, v, r, s
         );
-        same(credited(), 25e8, "credited");
+        assertEq(credited(), 25e8, "credited");
     }
 
     function test_a_forged_permit() public {
-        yes(!payByPermit(carol, BOB), "refused");
+        assertTrue(!payByPermit(carol, BOB), "refused");
     }
 
     // ---------------------------------------------------------------- ERC-3009
@@ -167,16 +168,16 @@ contract CollectorTest is Rig {
     }
 
     function test_anybody_may_send_an_authorization_and_it_pays_the_invoice() public {
-        yes(payByAuthorization(bob, INVOICE, CAROL), "paid");
-        same(credited(), 25e8, "credited");
-        yes(!payByAuthorization(bob, INVOICE, CAROL), "once");
+        assertTrue(payByAuthorization(bob, INVOICE, CAROL), "paid");
+        assertEq(credited(), 25e8, "credited");
+        assertTrue(!payByAuthorization(bob, INVOICE, CAROL), "once");
     }
 
     function test_an_authorization_pays_nobody_else_and_no_other_invoice() public {
-        yes(!payByAuthorization(thief, INVOICE, CAROL), "another account");
-        yes(!payByAuthorization(bob, "Y", CAROL), "another invoice");
-        yes(!payByAuthorization(bob, INVOICE, BOB), "another signer");
-        same(token.balanceOf(carol), 100e6, "untouched");
+        assertTrue(!payByAuthorization(thief, INVOICE, CAROL), "another account");
+        assertTrue(!payByAuthorization(bob, "Y", CAROL), "another invoice");
+        assertTrue(!payByAuthorization(bob, INVOICE, BOB), "another signer");
+        assertEq(token.balanceOf(carol), 100e6, "untouched");
     }
 
     // ---------------------------------------------------------------- Permit2
@@ -200,26 +201,26 @@ contract CollectorTest is Rig {
     }
 
     function test_anybody_may_send_a_permit2_signature_and_it_pays_the_invoice() public {
-        yes(payByPermit2(bob, INVOICE, CAROL, block.timestamp), "paid");
-        same(credited(), 25e8, "credited");
-        yes(!payByPermit2(bob, INVOICE, CAROL, block.timestamp), "once");
+        assertTrue(payByPermit2(bob, INVOICE, CAROL, block.timestamp), "paid");
+        assertEq(credited(), 25e8, "credited");
+        assertTrue(!payByPermit2(bob, INVOICE, CAROL, block.timestamp), "once");
     }
 
     function test_a_permit2_signature_pays_nobody_else_and_no_other_invoice() public {
-        yes(!payByPermit2(thief, INVOICE, CAROL, block.timestamp), "another account");
-        yes(!payByPermit2(bob, "Y", CAROL, block.timestamp), "another invoice");
-        yes(!payByPermit2(bob, INVOICE, BOB, block.timestamp), "another signer");
-        yes(!payByPermit2(bob, INVOICE, CAROL, block.timestamp - 1), "too late");
-        same(token.balanceOf(carol), 100e6, "untouched");
+        assertTrue(!payByPermit2(thief, INVOICE, CAROL, block.timestamp), "another account");
+        assertTrue(!payByPermit2(bob, "Y", CAROL, block.timestamp), "another invoice");
+        assertTrue(!payByPermit2(bob, INVOICE, BOB, block.timestamp), "another signer");
+        assertTrue(!payByPermit2(bob, INVOICE, CAROL, block.timestamp - 1), "too late");
+        assertEq(token.balanceOf(carol), 100e6, "untouched");
     }
 
     // ---------------------------------------------------------------- what the vault refuses
 
     function test_what_the_vault_refuses_is_not_taken() public {
         exchange.setPaused(address(token), true);
-        yes(!payByPermit(carol, CAROL), "permit");
-        yes(!payByAuthorization(bob, INVOICE, CAROL), "authorization");
-        yes(!payByPermit2(bob, INVOICE, CAROL, block.timestamp), "permit2");
-        same(token.balanceOf(carol), 100e6, "untouched");
+        assertTrue(!payByPermit(carol, CAROL), "permit");
+        assertTrue(!payByAuthorization(bob, INVOICE, CAROL), "authorization");
+        assertTrue(!payByPermit2(bob, INVOICE, CAROL, block.timestamp), "permit2");
+        assertEq(token.balanceOf(carol), 100e6, "untouched");
     }
 }

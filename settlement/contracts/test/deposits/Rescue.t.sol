@@ -2,13 +2,14 @@
 pragma solidity 0.8.37;
 
 import {PlainToken} from "../doubles/AwkwardTokens.sol";
-import {IToken, Rig} from "../Rig.sol";
+import {IToken, Fixture} from "../Fixture.sol";
 import {IInvoiceDeposits} from "./Sweep.t.sol";
 
-/// @title Can what was sent to an invoice's address by mistake be got out, and by nobody else?
+/// @title Invoice rescue tests
+/// @notice Can what was sent to an invoice's address by mistake be got out, and by nobody else?
 /// @dev Found by two reviews: the chain's own coin and tokens that are not listed stayed there for
 /// ever.
-contract RescueTest is Rig {
+contract RescueTest is Fixture {
     IInvoiceDeposits internal invoices;
     address internal payer;
     address internal stranger = address(0xBAD);
@@ -30,8 +31,8 @@ contract RescueTest is Rig {
         uint256 before = bob.balance;
         vm.prank(stranger);
         invoices.rescue(bob, "x", address(0));
-        same(bob.balance - before, amount, "all of it");
-        same(stranger.balance, 0, "nothing for who asked");
+        assertEq(bob.balance - before, amount, "all of it");
+        assertEq(stranger.balance, 0, "nothing for who asked");
     }
 
     function testFuzz_a_token_that_is_not_listed_goes_to_the_account(uint128 raw) public {
@@ -39,7 +40,7 @@ contract RescueTest is Rig {
         unlisted.mint(payer, raw);
         vm.prank(stranger);
         invoices.rescue(bob, "x", address(unlisted));
-        same(unlisted.balanceOf(bob), raw, "all of it");
+        assertEq(unlisted.balanceOf(bob), raw, "all of it");
     }
 
     function test_a_listed_token_belongs_into_the_vault() public {
@@ -60,7 +61,7 @@ contract RescueTest is Rig {
         invoices.sweep(bob, "x", address(base));
         vm.prank(bob);
         invoices.rescue(bob, "x", address(base));
-        same(base.balanceOf(bob), 1e18, "out");
+        assertEq(base.balanceOf(bob), 1e18, "out");
     }
 
     function test_a_coin_stays_where_it_is_if_its_account_refuses_it() public {
@@ -86,8 +87,8 @@ contract RescueTest is Rig {
         vm.prank(stranger);
         (bool done, bytes memory told) =
             payer.call(abi.encodeWithSignature("rescue(address,address)", base, bob));
-        yes(!done, "refused");
-        same(
+        assertTrue(!done, "refused");
+        assertEq(
             keccak256(told),
             keccak256(abi.encodeWithSignature("NotFactory(address)", stranger)),
             "for who asked"
@@ -99,6 +100,6 @@ contract RescueTest is Rig {
         invoices.sweep(bob, "x", address(base));
         vm.deal(address(this), 1);
         (bool sent,) = payer.call{value: 1}("");
-        yes(!sent, "who sends it keeps it");
+        assertTrue(!sent, "who sends it keeps it");
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Rig} from "../Rig.sol";
+import {Fixture} from "../Fixture.sol";
 
 interface IInvoiceDeposits {
     function addressOf(address account, bytes32 ref) external view returns (address);
@@ -10,8 +10,9 @@ interface IInvoiceDeposits {
     function implementation() external view returns (address);
 }
 
-/// @title Does what lies at an invoice's address reach the vault, and only the vault?
-contract SweepTest is Rig {
+/// @title Invoice sweep tests
+/// @notice Does what lies at an invoice's address reach the vault, and only the vault?
+contract SweepTest is Fixture {
     IInvoiceDeposits internal invoices;
 
     function setUp() public override {
@@ -29,8 +30,8 @@ contract SweepTest is Rig {
         invoices.sweep(bob, ref, address(base));
         base.mint(payer, 1e10);
         invoices.sweep(bob, ref, address(base));
-        same(balance(bob, base) - before, first / 1e10 + 1, "pips");
-        same(base.balanceOf(payer), first % 1e10, "less than a pip stays");
+        assertEq(balance(bob, base) - before, first / 1e10 + 1, "pips");
+        assertEq(base.balanceOf(payer), first % 1e10, "less than a pip stays");
     }
 
     function test_nothing_to_sweep() public {
@@ -43,14 +44,14 @@ contract SweepTest is Rig {
 
     function test_invoices_do_not_share_addresses() public view {
         address one = invoices.addressOf(bob, "x");
-        yes(one != invoices.addressOf(bob, "y"), "by reference");
-        yes(one != invoices.addressOf(alice, "x"), "by account");
+        assertTrue(one != invoices.addressOf(bob, "y"), "by reference");
+        assertTrue(one != invoices.addressOf(alice, "x"), "by account");
     }
 
     function test_the_shared_code_itself_forwards_nothing() public {
         base.mint(invoices.implementation(), 1e10);
         (bool forwarded,) =
             invoices.implementation().call(abi.encodeWithSignature("forward(address)", base));
-        yes(!forwarded, "it has no invoice");
+        assertTrue(!forwarded, "it has no invoice");
     }
 }

@@ -3,11 +3,12 @@ pragma solidity 0.8.37;
 
 import {IExchange} from "../../../src/interfaces/IExchange.sol";
 import {Order, Trade} from "../../../src/interfaces/Types.sol";
-import {Rig} from "../../Rig.sol";
+import {Fixture} from "../../Fixture.sol";
 
-/// @title How does a catalogue of forbidden settlements hold each to its exact error?
+/// @title Catalogue of forbidden settlements
+/// @notice How does a catalogue of forbidden settlements hold each to its exact error?
 /// @dev A refusal leaves no trace, so one test can go through many. `tests/chain` counts the names.
-abstract contract Forbidden is Rig {
+abstract contract Forbidden is Fixture {
     error Settled(string name);
     error WrongReason(string name, bytes told, bytes expected);
 

@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {IExchange} from "../../../src/interfaces/IExchange.sol";
 import {Forbidden} from "./Forbidden.sol";
 
-/// @title Which batches are forbidden for who sends them, and when, and on what?
+/// @title Forbidden headers
+/// @notice Which batches are forbidden for who sends them, and when, and on what?
 contract ForbiddenHeadersTest is Forbidden {
     function number(uint64 expected, uint64 got) internal pure returns (bytes memory) {
         return abi.encodeWithSelector(IExchange.BatchOutOfOrder.selector, expected, got);

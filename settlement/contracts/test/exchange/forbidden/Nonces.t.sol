@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {IExchange} from "../../../src/interfaces/IExchange.sol";
 import {Forbidden} from "./Forbidden.sol";
 
-/// @title Which orders are forbidden for their nonce?
+/// @title Forbidden nonces
+/// @notice Which orders are forbidden for their nonce?
 contract ForbiddenNoncesTest is Forbidden {
     function used(uint256 order, uint256 nonce, uint256 highest)
         internal

@@ -5,7 +5,8 @@ import {IExchange} from "../../../src/interfaces/IExchange.sol";
 import {Order} from "../../../src/interfaces/Types.sol";
 import {Forbidden} from "./Forbidden.sol";
 
-/// @title Which orders are forbidden for the words, tokens and flags they name?
+/// @title Forbidden words, tokens and flags
+/// @notice Which orders are forbidden for the words, tokens and flags they name?
 contract ForbiddenPlacesTest is Forbidden {
     function wrongWord(uint256 order, uint256 expected, uint256 got)
         internal

@@ -5,7 +5,8 @@ import {IExchange} from "../../../src/interfaces/IExchange.sol";
 import {KeyGrant} from "../../../src/interfaces/Types.sol";
 import {Forbidden} from "./Forbidden.sol";
 
-/// @title Which orders are forbidden for who signed them, or for what was not signed?
+/// @title Forbidden signers
+/// @notice Which orders are forbidden for who signed them, or for what was not signed?
 contract ForbiddenSignersTest is Forbidden {
     uint256 private constant CURVE =
         0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
@@ -112,7 +113,8 @@ contract ForbiddenSignersTest is Forbidden {
     }
 }
 
-/// @title What is forbidden to a session key?
+/// @title Forbidden uses of session keys
+/// @notice What is forbidden to a session key?
 /// @dev Bob's sale is signed by the session key.
 contract ForbiddenKeysTest is Forbidden {
     address internal key = vm.addr(SESSION);

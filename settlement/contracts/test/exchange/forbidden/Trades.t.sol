@@ -5,7 +5,8 @@ import {IExchange} from "../../../src/interfaces/IExchange.sol";
 import {Trade} from "../../../src/interfaces/Types.sol";
 import {Forbidden} from "./Forbidden.sol";
 
-/// @title Which trades are forbidden between two good orders?
+/// @title Forbidden trades
+/// @notice Which trades are forbidden between two good orders?
 contract ForbiddenTradesTest is Forbidden {
     function of0(bytes4 selector) internal pure returns (bytes memory) {
         return abi.encodeWithSelector(selector, 0);

@@ -28,10 +28,11 @@ interface IToken {
     function balanceOf(address owner) external view returns (uint256);
 }
 
-/// @title How does a test get an exchange with two tokens and signed batches?
+/// @title Exchange fixture
+/// @notice How does a test get an exchange with two tokens and signed batches?
 /// @dev Token 0 has 6 decimals and is the quote; token 1 has 18 and is the base. Alice buys with a
 /// single-shot order, Bob's sale rests on a lane; one trade of one whole token at 2,500.
-abstract contract Rig is Base {
+abstract contract Fixture is Base {
     uint64 internal constant HORIZON = 1 hours;
     uint64 internal constant EXIT_DELAY = 2 hours;
     uint64 internal constant DEADMAN_DELAY = 3 days;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title How are balances, replay windows and lanes packed into state words?
-/// @notice A word's key is `account << 16 | index`.
+/// @title Tillbook state words
+/// @notice How are balances, replay windows and lanes packed into state words?
+/// A word's key is `account << 16 | index`.
 ///
 /// Balance word, index g below 0x8000, holds three 64-bit pip balances and the window:
 ///
@@ -18,7 +19,7 @@ pragma solidity 0.8.37;
 /// @dev Slots written per order decide what a trade costs, hence the packing: a trade touches one
 /// word per account, and one more where an order rests. Lanes are reused, so a returning maker
 /// never pays for a new slot.
-library Words {
+library StateWords {
     uint256 internal constant MASK = type(uint64).max;
     uint256 internal constant INDEX_MASK = 0xffff;
     uint256 internal constant FIRST_LANE = 0x8000;

@@ -3,10 +3,12 @@ pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/interfaces/IExchange.sol";
 import {Header, KeyGrant, Withdrawal} from "../../src/interfaces/Types.sol";
-import {IToken, Rig} from "../Rig.sol";
+import {IToken, Fixture} from "../Fixture.sol";
 
-/// @title An honest operator with batches on their way, among traders who want out of their trades.
-contract Haunted is Rig {
+/// @title Handler of pending batches
+/// @notice An honest operator with batches on their way, among traders who want out of their
+/// trades.
+contract PendingBatchesHandler is Fixture {
     uint256 public accepted;
     uint256 public rejected;
     uint256 public settled;
@@ -85,8 +87,8 @@ contract Haunted is Rig {
     }
 
     function checkQueue() external view {
-        same(exchange.nextBatch(), settled + 1, "what was sealed first is settled first");
-        yes(_queue.length - _next <= QUEUE_MAX, "the queue is short");
+        assertEq(exchange.nextBatch(), settled + 1, "what was sealed first is settled first");
+        assertTrue(_queue.length - _next <= QUEUE_MAX, "the queue is short");
     }
 
     // ---------------------------------------------------------------- the operator
@@ -108,7 +110,7 @@ contract Haunted is Rig {
         if (_nonces[buyer] < _windowDead[buyer]) _nonces[buyer] = _windowDead[buyer];
         buy.nonce = ++_nonces[buyer];
         uint256 left = sell.baseAmount - _filled[seller][upper];
-        buy.baseAmount = uint64(within(amount, 1, left));
+        buy.baseAmount = uint64(bound(amount, 1, left));
         buy.quoteAmount = uint64((uint256(buy.baseAmount) * PRICE + ONE - 1) / ONE);
         buy.expiry = uint32(block.timestamp + how % 3);
         Match memory one = oneTrade();
@@ -147,7 +149,7 @@ contract Haunted is Rig {
         sell.flags |= upper ? UPPER_HALF : 0;
         if (_nonces[who] < _laneDead[who][upper]) _nonces[who] = _laneDead[who][upper];
         sell.nonce = ++_nonces[who];
-        sell.baseAmount = uint64(within(amount, 2, ONE));
+        sell.baseAmount = uint64(bound(amount, 2, ONE));
         sell.quoteAmount = uint64(uint256(sell.baseAmount) * PRICE / ONE);
         sell.expiry = uint32(block.timestamp + how % EXIT_DELAY);
         _resting[who][upper] = sell;
@@ -186,7 +188,7 @@ contract Haunted is Rig {
         if (!done) {
             assembly ("memory-safe") { revert(add(told, 32), mload(told)) }
         }
-        same(exchange.head(), first.head, "as predicted");
+        assertEq(exchange.head(), first.head, "as predicted");
         ++settled;
         if (accepted > first.actsBefore) ++threatened;
     }
@@ -197,7 +199,7 @@ contract Haunted is Rig {
 
     /// @dev Time goes by; what would miss its horizon is settled at the last moment.
     function pass(uint256 time) external {
-        uint256 then_ = block.timestamp + within(time, 1, HORIZON * 3 / 4);
+        uint256 then_ = block.timestamp + bound(time, 1, HORIZON * 3 / 4);
         while (_next < _queue.length && _queue[_next].closeTime + HORIZON < then_) {
             uint256 last = _queue[_next].closeTime + HORIZON;
             if (last > block.timestamp) vm.warp(last);
@@ -241,7 +243,7 @@ contract Haunted is Rig {
 
     /// @dev Only states what must be so already; nothing is settled here.
     function settleAllOlderThan(uint256 time) private view {
-        yes(
+        assertTrue(
             _next == _queue.length || _queue[_next].closeTime + EXIT_DELAY > time,
             "nothing that old is waiting"
         );
@@ -255,7 +257,7 @@ contract Haunted is Rig {
         giveBack(who);
         if (_leaving[who] != 0 || _open[who] != 0) return;
         uint256 owned = ofBase ? _base[who] : _quote[who];
-        if (amount % 4 == 0) owned = within(amount, 0, owned);
+        if (amount % 4 == 0) owned = bound(amount, 0, owned);
         owned -= owned % 100;
         if (owned == 0) return;
         ofBase ? _base[who] -= owned : _quote[who] -= owned;
@@ -287,7 +289,7 @@ contract Haunted is Rig {
             && payout.place < exchange.nextSequence();
         vm.prank(address(0xBAD));
         (bool done,) = address(exchange).call(payout.message);
-        yes(_careless || done == due, "paid when it is due and not before");
+        assertTrue(_careless || done == due, "paid when it is due and not before");
         done ? ++accepted : ++rejected;
         if (done) {
             payout.over = true;
@@ -344,7 +346,7 @@ contract Haunted is Rig {
     /// @dev Try to narrow the key: a cap too small for what is on its way.
     function narrowKey(uint256 who, uint64 cap) external {
         who %= TRADERS;
-        KeyGrant memory narrow = grantOf(who, uint64(within(cap, 0, PRICE)));
+        KeyGrant memory narrow = grantOf(who, uint64(bound(cap, 0, PRICE)));
         narrow.floorPrice = PRICE + 1;
         act(who, abi.encodeCall(IExchange.grantKey, (narrow, "")));
     }
@@ -353,7 +355,7 @@ contract Haunted is Rig {
         who %= TRADERS;
         vm.prank(accountOf(who));
         (bool done,) = address(quote)
-            .call(abi.encodeCall(IToken.transfer, (address(0xDEAD), within(raw, 0, 1e6))));
+            .call(abi.encodeCall(IToken.transfer, (address(0xDEAD), bound(raw, 0, 1e6))));
         done ? ++accepted : ++rejected;
     }
 

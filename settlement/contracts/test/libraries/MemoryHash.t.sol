@@ -2,11 +2,12 @@
 pragma solidity 0.8.37;
 
 import {Merkle} from "../../src/libraries/Merkle.sol";
-import {Scratch} from "../../src/libraries/Scratch.sol";
+import {MemoryHash} from "../../src/libraries/MemoryHash.sol";
 import {Base} from "../Base.sol";
 
-/// @title Is the hand-written hash the one that Solidity would take, and the root the tree's?
-contract ScratchTest is Base {
+/// @title Memory hash tests
+/// @notice Is the hand-written hash the one that Solidity would take, and the root the tree's?
+contract MemoryHashTest is Base {
     struct Seven {
         uint256 a;
         bytes32 b;
@@ -20,12 +21,14 @@ contract ScratchTest is Base {
     function testFuzz_words_of_a_struct(Seven memory seven) public pure {
         uint256 pointer;
         assembly ("memory-safe") { pointer := seven }
-        same(Scratch.hashWords(pointer, 7), keccak256(abi.encode(seven)), "hash of a struct");
+        assertEq(
+            MemoryHash.hashWords(pointer, 7), keccak256(abi.encode(seven)), "hash of a struct"
+        );
     }
 
     function testFuzz_merkle_root(bytes32[] memory leaves) public pure {
         bytes32 expected = leaves.length == 0 ? bytes32(0) : rootOf(leaves, 0, leaves.length);
-        same(Merkle.rootInPlace(leaves), expected, "root");
+        assertEq(Merkle.rootInPlace(leaves), expected, "root");
     }
 
     /// @dev The same tree from above: the left side of a node is the largest power of two below.

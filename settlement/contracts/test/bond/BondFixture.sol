@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Acknowledgement, Header} from "../../src/interfaces/Types.sol";
-import {Rig} from "../Rig.sol";
+import {Fixture} from "../Fixture.sol";
 
 interface IBond {
     error NotOwner(address caller);
@@ -55,8 +55,9 @@ interface IBond {
     function BURN() external view returns (address);
 }
 
-/// @title How does a test get a bonded operator with a log in batches?
-abstract contract BondRig is Rig {
+/// @title Bond fixture
+/// @notice How does a test get a bonded operator with a log in batches?
+abstract contract BondFixture is Fixture {
     uint256 internal constant STAKE = 1_000e6;
 
     IBond internal bond;

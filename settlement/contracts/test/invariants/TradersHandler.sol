@@ -3,12 +3,13 @@ pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/interfaces/IExchange.sol";
 import {Withdrawal} from "../../src/interfaces/Types.sol";
-import {IToken, Rig} from "../Rig.sol";
+import {IToken, Fixture} from "../Fixture.sol";
 
-/// @title Four traders and an operator who do, in any order, what each can do.
+/// @title Handler of traders and operator
+/// @notice Four traders and an operator who do, in any order, what each can do.
 /// @dev Whatever the exchange accepts is judged here again, in plain figures, and entered into an
 /// independent ledger.
-contract Crowd is Rig {
+contract TradersHandler is Fixture {
     uint256 public accepted;
     uint256 public rejected;
     uint256 public settled;
@@ -26,7 +27,7 @@ contract Crowd is Rig {
     uint64 private _withdrawals;
     bytes private _lastBatch;
 
-    /// @dev Not in `setUp`, which would be one more thing the crowd does.
+    /// @dev Not in `setUp`, which would be one more thing the handler does.
     constructor() {
         super.setUp();
         (_owned[alice][quote], _owned[bob][base]) = (100_000e8, 50e8);
@@ -45,7 +46,7 @@ contract Crowd is Rig {
         return [ALICE, BOB, uint256(3), uint256(4)][who % TRADERS];
     }
 
-    // ---------------------------------------------------------------- laws
+    // ---------------------------------------------------------------- invariants
 
     function checkHoldings() external view {
         uint256 quoteOwed = exchange.feesOf(address(quote));
@@ -54,46 +55,46 @@ contract Crowd is Rig {
             quoteOwed += balance(vm.addr(secretOf(who)), quote);
             baseOwed += balance(vm.addr(secretOf(who)), base);
         }
-        same(quoteOwed, quote.balanceOf(address(custodian)) * 100, "quote owed and held");
-        same(baseOwed * 1e10, base.balanceOf(address(custodian)), "base owed and held");
+        assertEq(quoteOwed, quote.balanceOf(address(custodian)) * 100, "quote owed and held");
+        assertEq(baseOwed * 1e10, base.balanceOf(address(custodian)), "base owed and held");
     }
 
     function checkBatches() external view {
-        same(exchange.nextBatch(), settled + 1, "as many as were accepted");
-        same(exchange.batchHash(settled + 1), 0, "and none to come");
+        assertEq(exchange.nextBatch(), settled + 1, "as many as were accepted");
+        assertEq(exchange.batchHash(settled + 1), 0, "and none to come");
     }
 
     function checkLedger() external view {
         for (uint256 who; who < TRADERS; ++who) {
             address account = vm.addr(secretOf(who));
-            same(balance(account, quote), _owned[account][quote], "quote");
-            same(balance(account, base), _owned[account][base], "base");
+            assertEq(balance(account, quote), _owned[account][quote], "quote");
+            assertEq(balance(account, base), _owned[account][base], "base");
         }
-        same(exchange.feesOf(address(quote)), _fees[quote], "fees");
+        assertEq(exchange.feesOf(address(quote)), _fees[quote], "fees");
     }
 
     function checkOperator() external view {
-        same(balance(operator, quote) + balance(operator, base), 0, "in the vault");
-        same(quote.balanceOf(operator) + base.balanceOf(operator), 0, "in its wallet");
+        assertEq(balance(operator, quote) + balance(operator, base), 0, "in the vault");
+        assertEq(quote.balanceOf(operator) + base.balanceOf(operator), 0, "in its wallet");
     }
 
     /// @dev I16 and I17, told anew in plain figures.
     function judge(Draft memory order, Match memory one, int32 feePpm, uint256 closeTime)
         private
     {
-        yes(order.secret == order.owner, "I17: signed by its owner");
-        yes(order.expiry >= closeTime, "I17: not expired");
+        assertTrue(order.secret == order.owner, "I17: signed by its owner");
+        assertTrue(order.expiry >= closeTime, "I17: not expired");
         uint256 paid = uint256(one.quoteAmount) * order.baseAmount;
         uint256 limit = uint256(one.baseAmount) * order.quoteAmount;
         bool sells = order.flags & SELL != 0;
-        yes(sells ? paid >= limit : paid <= limit, "I17: within the limit");
-        yes(feePpm <= int256(uint256(order.maxFeePpm)), "I17: within the signed fee");
-        yes(feePpm <= int256(FEE_MAX_PPM), "I17: within one percent");
+        assertTrue(sells ? paid >= limit : paid <= limit, "I17: within the limit");
+        assertTrue(feePpm <= int256(uint256(order.maxFeePpm)), "I17: within the signed fee");
+        assertTrue(feePpm <= int256(FEE_MAX_PPM), "I17: within one percent");
         uint256 filled = _filled[digestOf(order)] += one.baseAmount;
-        yes(filled <= order.baseAmount, "I16: no more than ordered");
+        assertTrue(filled <= order.baseAmount, "I16: no more than ordered");
         if (sells) {
             uint256 dead = _cancelled[vm.addr(order.owner)][order.flags & UPPER_HALF != 0];
-            yes(order.nonce > dead, "I16: not cancelled");
+            assertTrue(order.nonce > dead, "I16: not cancelled");
         }
     }
 
@@ -127,9 +128,9 @@ contract Crowd is Rig {
         Match memory one = oneTrade();
         one.baseAmount = buy.baseAmount;
         one.quoteAmount = uint64(uint256(buy.quoteAmount));
-        one.buyFeePpm = int32(uint32(within(flaw >> 8, 0, 5_000)));
-        one.sellFeePpm = int32(int256(within(flaw >> 24, 0, 3_000))) - 1_000;
-        flaw = within(flaw, 0, 23);
+        one.buyFeePpm = int32(uint32(bound(flaw >> 8, 0, 5_000)));
+        one.sellFeePpm = int32(int256(bound(flaw >> 24, 0, 3_000))) - 1_000;
+        flaw = bound(flaw, 0, 23);
         if (flaw == 0) buy.expiry = uint32(block.timestamp - 1);
         if (flaw == 1) buy.secret = OPERATOR;
         if (flaw == 2) sell.secret = OPERATOR;
@@ -169,15 +170,15 @@ contract Crowd is Rig {
             sell.owner = sell.secret = seller_;
             sell.flags |= upper ? UPPER_HALF : 0;
             sell.nonce = ++_nonces[seller_];
-            sell.baseAmount = uint64(within(amount, 3, ONE));
-            sell.quoteAmount = uint64(within(price, 0, PRICE) * sell.baseAmount / ONE);
-            sell.expiry = uint32(block.timestamp + within(price, 0, 99 * EXIT_DELAY));
+            sell.baseAmount = uint64(bound(amount, 3, ONE));
+            sell.quoteAmount = uint64(bound(price, 0, PRICE) * sell.baseAmount / ONE);
+            sell.expiry = uint32(block.timestamp + bound(price, 0, 99 * EXIT_DELAY));
             _resting[vm.addr(seller_)][upper] = sell;
         }
         buy = buyDraft();
         buy.owner = buy.secret = secretOf(buyer);
         buy.nonce = ++_nonces[buy.owner];
-        buy.baseAmount = uint64(within(amount, 1, uint256(sell.baseAmount) * 2 / 3));
+        buy.baseAmount = uint64(bound(amount, 1, uint256(sell.baseAmount) * 2 / 3));
         uint256 quote_ = uint256(buy.baseAmount) * sell.quoteAmount + sell.baseAmount - 1;
         buy.quoteAmount = uint64(quote_ / sell.baseAmount);
     }
@@ -185,14 +186,14 @@ contract Crowd is Rig {
     function resend() external {
         vm.prank(operator);
         (bool done,) = address(exchange).call(_lastBatch);
-        yes(!done, "I15: never twice");
+        assertTrue(!done, "I15: never twice");
         ++refused;
     }
 
     function operatorTakes(uint256 who, uint64 amount, bool ownerSigns) external {
         Withdrawal memory withdrawal = plainWithdrawal();
         withdrawal.account = vm.addr(secretOf(who));
-        withdrawal.amount = uint64(within(amount, 1, 1e10));
+        withdrawal.amount = uint64(bound(amount, 1, 1e10));
         withdrawal.to = operator;
         withdrawal.nonce = ++_withdrawals;
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
@@ -204,7 +205,7 @@ contract Crowd is Rig {
             .call(
                 abi.encodeCall(IExchange.withdraw, (withdrawal, 0, signature, consent(digest, 0)))
             );
-        yes(!done, "I19: not without the owner");
+        assertTrue(!done, "I19: not without the owner");
         ++rejected;
     }
 
@@ -217,7 +218,7 @@ contract Crowd is Rig {
     // ---------------------------------------------------------------- traders
 
     function deposit(uint256 who, uint256 raw, bool ofBase) external {
-        raw = within(raw, 0, 1e12) * (ofBase ? 1e8 : 1);
+        raw = bound(raw, 0, 1e12) * (ofBase ? 1e8 : 1);
         IToken token = ofBase ? base : quote;
         address account = vm.addr(secretOf(who));
         token.mint(address(this), raw);
@@ -248,7 +249,7 @@ contract Crowd is Rig {
     function withdraw(uint256 who, uint256 amount, bool whole, uint8 ahead) external {
         Withdrawal memory withdrawal = plainWithdrawal();
         withdrawal.account = vm.addr(secretOf(who));
-        withdrawal.amount = uint64(within(amount, 0, 1e10));
+        withdrawal.amount = uint64(bound(amount, 0, 1e10));
         if (whole) withdrawal.amount -= withdrawal.amount % 100;
         withdrawal.nonce = ++_withdrawals;
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
@@ -258,7 +259,7 @@ contract Crowd is Rig {
             (withdrawal, place, long(secretOf(who), digest), consent(digest, place))
         );
         if (!note(message)) return;
-        yes(ahead % 2 == 0, "not before what it stands behind");
+        assertTrue(ahead % 2 == 0, "not before what it stands behind");
         _owned[withdrawal.account][quote] -= withdrawal.amount;
     }
 
