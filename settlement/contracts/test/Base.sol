@@ -9,6 +9,7 @@ interface Vm {
     function chainId(uint256 id) external;
     function deal(address account, uint256 wei_) external;
     function deployCode(string calldata name, bytes calldata arguments) external returns (address);
+    function expectEmit(address emitter) external;
     function expectRevert(bytes calldata) external;
     function getCode(string calldata name) external view returns (bytes memory);
     function prank(address sender) external;

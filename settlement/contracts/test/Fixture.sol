@@ -365,7 +365,7 @@ abstract contract Fixture is Base {
     }
 
     function appended(bytes32[] memory list, bytes32 last)
-        private
+        internal
         pure
         returns (bytes32[] memory longer)
     {

@@ -68,4 +68,37 @@ contract CustodianTest is Fixture {
         custodian.appointExchange();
         assertEq(custodian.exchange(), NEXT, "announced again, and in time");
     }
+
+    event ExchangeProposed(address exchange, uint64 readyAt);
+    event ExchangeChanged(address exchange);
+
+    function test_a_change_is_announced() public {
+        uint64 readyAt = uint64(block.timestamp) + 2 * EXIT_DELAY;
+        vm.expectEmit(address(custodian));
+        emit ExchangeProposed(NEXT, readyAt);
+        custodian.proposeExchange(NEXT);
+        vm.warp(readyAt);
+        vm.expectEmit(address(custodian));
+        emit ExchangeChanged(NEXT);
+        custodian.appointExchange();
+    }
+
+    function test_an_exchange_is_appointed_once() public {
+        custodian.proposeExchange(NEXT);
+        vm.warp(block.timestamp + 2 * EXIT_DELAY);
+        custodian.appointExchange();
+        vm.expectRevert(abi.encodeWithSignature("NothingProposed()"));
+        custodian.appointExchange();
+    }
+
+    /// @dev Who lists tokens has no way to them: the admin of the custodian is not its exchange.
+    function test_neither_admin_nor_operator_pays() public {
+        address[2] memory callers = [address(this), operator];
+        for (uint256 i; i < 2; ++i) {
+            vm.prank(callers[i]);
+            vm.expectRevert(abi.encodeWithSignature("NotExchange(address)", callers[i]));
+            custodian.pay(address(quote), callers[i], 1);
+        }
+        assertEq(quote.balanceOf(address(custodian)), 100_000e6, "all is there");
+    }
 }

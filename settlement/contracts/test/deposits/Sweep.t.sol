@@ -54,4 +54,43 @@ contract SweepTest is Fixture {
             invoices.implementation().call(abi.encodeWithSignature("forward(address)", base));
         assertTrue(!forwarded, "it has no invoice");
     }
+
+    event Swept(address indexed account, bytes32 indexed ref, address token, uint256 rawAmount);
+    event Rescued(address indexed account, bytes32 indexed ref, address token, uint256 rawAmount);
+    event Deposited(
+        address indexed account, address indexed token, uint64 amount, bytes32 indexed ref
+    );
+
+    /// @dev The shop follows both: which invoice was paid, and how much of it arrived.
+    function test_a_sweep_tells_account_reference_and_what_moved() public {
+        base.mint(invoices.addressOf(bob, "x"), 3e10 + 7);
+        vm.expectEmit(address(exchange));
+        emit Deposited(bob, address(base), 3, "x");
+        vm.expectEmit(address(invoices));
+        emit Swept(bob, "x", address(base), 3e10);
+        vm.prank(address(0xBAD));
+        invoices.sweep(bob, "x", address(base));
+    }
+
+    function test_a_rescue_tells_account_reference_and_what_moved() public {
+        vm.deal(invoices.addressOf(bob, "x"), 5);
+        vm.expectEmit(address(invoices));
+        emit Rescued(bob, "x", address(0), 5);
+        invoices.rescue(bob, "x", address(0));
+    }
+
+    /// @dev The address is what a payer was told: it must not depend on who sweeps, or when.
+    function testFuzz_the_address_is_known_before_it_is_used(address account, bytes32 ref)
+        public
+    {
+        vm.assume(account != address(0));
+        address payer = invoices.addressOf(account, ref);
+        assertEq(payer.code.length, 0, "nothing is there yet");
+        base.mint(payer, 1e10);
+        uint256 before = balance(account, base);
+        invoices.sweep(account, ref, address(base));
+        assertTrue(payer.code.length != 0, "the clone stands where it was said");
+        assertEq(invoices.addressOf(account, ref), payer, "and is told the same");
+        assertEq(balance(account, base) - before, 1, "credited");
+    }
 }

@@ -71,4 +71,53 @@ contract StateWordsTest is Base {
         assertEq(StateWords.balance(word, number), word >> shift & type(uint64).max, "balance");
         assertEq(StateWords.groupOf(number), uint256(number) / 3, "group");
     }
+
+    /// @dev Halmos proves it too; this runs with every test.
+    function testFuzz_a_cancel_kills_up_to_its_nonce_and_nothing_above(
+        uint256 word,
+        uint40 nonce,
+        uint40 other
+    ) public pure {
+        vm.assume(other != 0);
+        (bool before,) = StateWords.spend(word, other);
+        uint256 after_ = StateWords.spendUpTo(word, nonce);
+        (bool fresh,) = StateWords.spend(after_, other);
+        (uint256 highest,) = StateWords.window(after_);
+        if (other <= nonce) {
+            assertTrue(!fresh, "dead");
+        } else if (other > highest || other + StateWords.WINDOW_SIZE > highest) {
+            assertTrue(fresh == before, "what lies above is as it was");
+        }
+        assertEq(after_ >> 64, word >> 64, "balances untouched");
+    }
+
+    /// @dev The window is 24 nonces wide: each offset from one inside to one outside.
+    function test_a_cancel_at_each_offset_of_the_window() public pure {
+        (, uint256 word) = StateWords.spend(0, 100);
+        for (uint256 nonce = 70; nonce < 110; ++nonce) {
+            uint256 after_ = StateWords.spendUpTo(word, nonce);
+            for (uint256 other = 70; other < 130; ++other) {
+                (bool fresh,) = StateWords.spend(after_, other);
+                bool expected = other > nonce && other != 100 && other > 76;
+                assertTrue(fresh == expected, "just those above, and in sight");
+            }
+        }
+    }
+
+    function testFuzz_a_cancel_moves_one_half_of_a_lane(uint256 word, uint64 nonce, bool upper)
+        public
+        pure
+    {
+        vm.assume(nonce != type(uint64).max);
+        uint256 shift = upper ? 128 : 0;
+        (uint256 current, uint256 filled) = StateWords.lane(word, shift);
+        uint256 after_ = StateWords.replaceUpTo(word, shift, nonce);
+        (uint256 n, uint256 f) = StateWords.lane(after_, shift);
+        assertEq(n, current > nonce ? current : uint256(nonce) + 1, "the higher of both");
+        assertEq(f, current > nonce ? filled : 0, "fills of a dead order are forgotten");
+        (current, filled) = StateWords.lane(word, 128 - shift);
+        (n, f) = StateWords.lane(after_, 128 - shift);
+        assertEq(n, current, "nonce of the other half");
+        assertEq(f, filled, "fills of the other half");
+    }
 }
