@@ -15,15 +15,16 @@ from typing import Any, Final
 
 HERE: Final = Path(__file__).resolve().parent
 ARTIFACTS: Final = HERE / "artifacts"
-DEPLOYED: Final = (
-    "Exchange",
-    "Custodian",
-    "Collector",
-    "InvoiceDeposits",
-    "InvoiceAddress",
-    "Bond",
-    "TestToken",
-)
+DEPLOYED: Final = {
+    "Exchange": "src/exchange/Exchange.sol",
+    "Custodian": "src/custody/Custodian.sol",
+    "Collector": "src/deposits/Collector.sol",
+    "InvoiceDeposits": "src/deposits/InvoiceDeposits.sol",
+    "InvoiceAddress": "src/deposits/InvoiceAddress.sol",
+    "Bond": "src/bond/Bond.sol",
+    "TestToken": "src/dev/TestToken.sol",
+}
+"""Where each contract that is deployed stands; the names are those of its artifact."""
 OPENZEPPELIN: Final = "@openzeppelin/contracts/"
 CODE_SIZE_MAX: Final = 24_576
 """EIP-170: the most bytes of code that a chain takes."""
@@ -34,7 +35,7 @@ _IMPORT = re.compile(r'^import\s[^;]*?"([^"]+)";', re.MULTILINE)
 def sources() -> dict[str, str]:
     """Return every source the deployed contracts need, by the name the compiler knows it by."""
     found: dict[str, str] = {}
-    wanted = [f"src/{name}.sol" for name in DEPLOYED]
+    wanted = list(DEPLOYED.values())
     while wanted:
         name = wanted.pop()
         if name in found:
@@ -101,7 +102,7 @@ def compile_artifacts() -> dict[str, dict[str, Any]]:
 
 
 def _artifact(name: str, answer: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:
-    contract = answer["contracts"][f"src/{name}.sol"][name]
+    contract = answer["contracts"][DEPLOYED[name]][name]
     size = len(contract["evm"]["deployedBytecode"]["object"]) // 2
     if size > CODE_SIZE_MAX:
         raise SystemExit(f"{name} has {size} bytes of code; the limit is {CODE_SIZE_MAX}")

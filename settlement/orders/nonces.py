@@ -1,8 +1,8 @@
 """Which nonces are spent, and which lanes carry an order?
 
-What ``Words.sol`` keeps on chain, kept here for every order that was admitted: those that never
-traded are not on chain, so whatever is unspent here is unspent there. Bounded above as well: a
-nonce far ahead would leave its owner none for ever, so it must be near the last one or the clock.
+What ``StateWords.sol`` keeps on chain, kept here for every order that was admitted: those that
+never traded are not on chain, so whatever is unspent here is unspent there. Bounded above as well:
+a nonce far ahead would leave its owner none for ever, so it must be near the last one or the clock.
 """
 
 from typing import Final, NamedTuple

@@ -43,8 +43,18 @@ def test_every_typed_error_has_a_forge_test() -> None:
         assert not missing, f"{name}: nothing shows when these are raised"
 
 
+def test_every_event_is_told_in_a_forge_test() -> None:
+    folder = build_artifacts.HERE / "test"
+    told = "\n".join(path.read_text() for path in sorted(folder.rglob("*.t.sol")))
+    emitted = set(re.findall(r"emit (?:\w+\.)?(\w+)\(", told))
+    for name in ("Exchange", "Custodian", "InvoiceDeposits", "Bond"):
+        events = {e["name"] for e in artifact(name).abi if e["type"] == "event"}
+        assert events, f"{name} is followed by its events"
+        assert events <= emitted, f"{name}: nothing holds the figures of {events - emitted}"
+
+
 def test_the_catalogue_of_forbidden_settlements_is_long_and_names_each_once() -> None:
-    files = sorted((build_artifacts.HERE / "test" / "forbidden").glob("*.t.sol"))
+    files = sorted((build_artifacts.HERE / "test" / "exchange" / "forbidden").glob("*.t.sol"))
     told = "\n".join(path.read_text() for path in files)
     names = re.findall(r'\b(?:forbid|forge)\(\s*"([^"]+)"', told)
     assert len(names) == len(set(names)) >= FORBIDDEN_MIN

@@ -17,6 +17,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Written so that this file does not name what it looks for.
 REGISTRY = re.compile(r"\b(?:pypi|pythonhosted|npmjs|crates)[.](?:org|io)\b|\bdeb[.]debian[.]")
 MACHINE_PATH = re.compile(r"(?:^|[^\w.$}*~-])/(?:work|farm|root|home/\w+|tmp/bash_jobs)(?:[/.]|$)")
+TITLE = re.compile(r"@title(?P<words>.*?)(?=@\w|\*/|\n\s*(?!\s*(?:///|\*)))", re.DOTALL)
 OWNERLESS = re.compile(r"\b(?:TO" + r"DO(?!\(\w+\))|FIX" + r"ME|X" + r"XX)\b")
 
 
@@ -115,6 +116,20 @@ def lock_names_no_address(source: Source) -> Complaints:
             yield Complaint(number, "a lock file names no address")
 
 
+def titles_are_names(source: Source) -> Complaints:
+    """A NatSpec ``@title`` is the contract's name: explorers and auditors print it as one.
+
+    A question may stay, as ``@notice``.
+    """
+    if source.where.suffix != ".sol":
+        return
+    for title in TITLE.finditer(source.text):
+        words = " ".join(title["words"].replace("///", " ").replace("*", " ").split())
+        if words.endswith((".", "!")) or "?" in words:
+            line = source.text.count("\n", 0, title.start("words")) + 1
+            yield Complaint(line, f"the title {words!r} is no name")
+
+
 def open_ends_have_owners(source: Source) -> Complaints:
     """Whoever leaves something to do puts a name to it, as in the pattern ``TODO(name)``."""
     if not _is_by_hand(source):
@@ -133,5 +148,6 @@ RULES = (
     names_say_something,
     no_foreign_addresses,
     lock_names_no_address,
+    titles_are_names,
     open_ends_have_owners,
 )

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acknowledgement, Header} from "../../src/Types.sol";
-import {BondRig, IBond} from "./BondRig.sol";
+import {Acknowledgement, Header} from "../../src/interfaces/Types.sol";
+import {BondFixture, IBond} from "./BondFixture.sol";
 
-/// @title What forfeits the bond, and what does not?
-contract BondTest is BondRig {
+/// @title Bond tests
+/// @notice What forfeits the bond, and what does not?
+contract BondTest is BondFixture {
     address internal prover = address(0x9A0);
 
     function setUp() public override {
@@ -50,25 +51,25 @@ contract BondTest is BondRig {
 
     function test_two_items_at_one_sequence() public {
         equivocate(acknowledge(9, "this"), acknowledge(9, "that"));
-        same(bond.bonded(), 0, "all of it");
-        same(quote.balanceOf(bond.BURN()), STAKE, "is burnt");
+        assertEq(bond.bonded(), 0, "all of it");
+        assertEq(quote.balanceOf(bond.BURN()), STAKE, "is burnt");
     }
 
     /// @dev Found by a review: the liar sees the proof in the pool, or proves its own lie first.
     function test_a_liar_that_copies_the_proof_gets_nothing_back() public {
         prover = operator;
         equivocate(acknowledge(9, "this"), acknowledge(9, "that"));
-        same(quote.balanceOf(operator) + quote.balanceOf(address(this)), 0, "nothing");
+        assertEq(quote.balanceOf(operator) + quote.balanceOf(address(this)), 0, "nothing");
     }
 
     function test_an_item_that_the_log_does_not_have() public {
         omit(acknowledge(7, "lost"), 1, log[6], 7, "");
-        same(bond.bonded(), 0, "all of it");
+        assertEq(bond.bonded(), 0, "all of it");
     }
 
     function test_the_last_of_an_odd_log() public {
         omit(acknowledge(5, "lost"), 0, log[4], 5, "");
-        same(bond.bonded(), 0, "all of it");
+        assertEq(bond.bonded(), 0, "all of it");
     }
 
     function test_the_same_item_twice_is_honest() public {
@@ -184,11 +185,11 @@ contract BondTest is BondRig {
             abi.encodeWithSelector(IBond.ReleaseNotReady.selector, readyAt, readyAt - 1)
         );
         bond.release();
-        same(bond.bonded(), STAKE, "at stake until then");
+        assertEq(bond.bonded(), STAKE, "at stake until then");
         vm.warp(readyAt);
-        same(bond.bonded(), 0, "may be gone in this block");
+        assertEq(bond.bonded(), 0, "may be gone in this block");
         bond.release();
-        same(quote.balanceOf(address(this)), STAKE, "back");
+        assertEq(quote.balanceOf(address(this)), STAKE, "back");
     }
 
     /// @dev Found by a review: a release asked for on the first day was ready for ever, so a lie
@@ -197,9 +198,9 @@ contract BondTest is BondRig {
         bond.requestRelease();
         uint256 lapsedAt = block.timestamp + bond.RELEASE_DELAY() + bond.RELEASE_WINDOW();
         vm.warp(lapsedAt);
-        same(bond.bonded(), 0, "ripe to the last second");
+        assertEq(bond.bonded(), 0, "ripe to the last second");
         vm.warp(lapsedAt + 1);
-        same(bond.bonded(), STAKE, "at stake again");
+        assertEq(bond.bonded(), STAKE, "at stake again");
         vm.expectRevert(
             abi.encodeWithSelector(IBond.ReleaseLapsed.selector, lapsedAt, lapsedAt + 1)
         );
@@ -213,9 +214,9 @@ contract BondTest is BondRig {
         quote.approve(address(bond), 1);
         vm.prank(alice);
         bond.post(1);
-        yes(bond.releaseReadyAt() != 0, "a stranger's coin keeps nobody");
+        assertTrue(bond.releaseReadyAt() != 0, "a stranger's coin keeps nobody");
         stake();
-        same(bond.releaseReadyAt(), 0, "the owner's does");
+        assertEq(bond.releaseReadyAt(), 0, "the owner's does");
         vm.warp(block.timestamp + bond.RELEASE_DELAY());
         vm.expectRevert(abi.encodeWithSelector(IBond.NoRelease.selector));
         bond.release();
@@ -225,7 +226,7 @@ contract BondTest is BondRig {
         bond.requestRelease();
         vm.warp(block.timestamp + bond.RELEASE_DELAY());
         equivocate(acknowledge(9, "this"), acknowledge(9, "that"));
-        same(quote.balanceOf(bond.BURN()), STAKE, "burnt");
+        assertEq(quote.balanceOf(bond.BURN()), STAKE, "burnt");
     }
 
     // ---------------------------------------------------------------- silence
@@ -239,16 +240,16 @@ contract BondTest is BondRig {
 
     function test_a_word_that_no_batch_ever_covers() public {
         uint64 silentAt = challenged(9);
-        same(silentAt, block.timestamp + bond.SILENCE_MAX(), "the operator has time");
+        assertEq(silentAt, block.timestamp + bond.SILENCE_MAX(), "the operator has time");
         vm.warp(silentAt - 1);
         vm.expectRevert(
             abi.encodeWithSelector(IBond.SilenceTooShort.selector, silentAt, silentAt - 1)
         );
         bond.proveSilence(9);
-        same(challenged(9), silentAt, "asked again, nothing is put off");
+        assertEq(challenged(9), silentAt, "asked again, nothing is put off");
         vm.warp(silentAt);
         bond.proveSilence(9);
-        same(quote.balanceOf(bond.BURN()), STAKE, "all of it");
+        assertEq(quote.balanceOf(bond.BURN()), STAKE, "all of it");
     }
 
     function test_an_operator_that_answers_late_but_in_time() public {
@@ -281,7 +282,7 @@ contract BondTest is BondRig {
         bond.requestRelease();
         vm.warp(block.timestamp + bond.RELEASE_DELAY() - 1);
         equivocate(acknowledge(9, "this"), acknowledge(9, "that"));
-        same(bond.bonded(), 0, "gone");
+        assertEq(bond.bonded(), 0, "gone");
     }
 
     function test_only_the_owner_releases() public {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acknowledgement, Header} from "../../src/Types.sol";
-import {BondRig, IBond} from "./BondRig.sol";
+import {Acknowledgement, Header} from "../../src/interfaces/Types.sol";
+import {BondFixture, IBond} from "./BondFixture.sol";
 
-/// @title Can an honest operator be slashed?
-contract HonestLogTest is BondRig {
+/// @title Honest operator invariant
+/// @notice Can an honest operator be slashed?
+contract HonestLogTest is BondFixture {
     Accuser internal accuser;
 
     function setUp() public override {
@@ -22,15 +23,15 @@ contract HonestLogTest is BondRig {
     }
 
     function afterInvariant() public view {
-        yes(accuser.refused() > 40, "enough was tried");
-        yes(accuser.slashed() > 0, "and the tries are no nonsense: a lie is found");
+        assertTrue(accuser.refused() > 40, "enough was tried");
+        assertTrue(accuser.slashed() > 0, "and the tries are no nonsense: a lie is found");
     }
 }
 
 /// @dev The operator acknowledges each item once and commits to just these. The accuser has all
 /// acknowledgements and the whole log, may mix, shift and forge whatever has no signature, and now
 /// and then has a lie of another operator, which must be found.
-contract Accuser is BondRig {
+contract Accuser is BondFixture {
     uint256 public refused;
     uint256 public slashed;
     uint256 private constant LIAR = 0x11A8;
@@ -49,11 +50,11 @@ contract Accuser is BondRig {
     function setUp() public pure override {}
 
     function checkStake() external view {
-        same(bond.bonded(), STAKE, "an honest bond is whole");
+        assertEq(bond.bonded(), STAKE, "an honest bond is whole");
     }
 
     function settleMore(uint256 count, bytes32 seed) external {
-        if (log.length < 64) commit(uint32(within(count, 1, 9)), seed);
+        if (log.length < 64) commit(uint32(bound(count, 1, 9)), seed);
     }
 
     /// @dev Two true acknowledgements of any two places, one perhaps tampered with after signing.
@@ -98,12 +99,12 @@ contract Accuser is BondRig {
 
     /// @dev The operator is silent for no longer than it may be: it covers what was challenged.
     function accuseOfSilence(uint256 ahead, uint64 time, bytes32 seed) external {
-        uint64 sequence = uint64(log.length + within(ahead, 0, 2));
+        uint64 sequence = uint64(log.length + bound(ahead, 0, 2));
         Acknowledgement memory said = acknowledge(sequence, "soon");
         bytes memory signature = signed(said, OPERATOR);
         (bool taken,) = address(bond).call(abi.encodeCall(IBond.challenge, (said, signature)));
-        yes(taken == (sequence > log.length), "only what is not covered yet");
-        vm.warp(block.timestamp + within(time, 0, bond.SILENCE_MAX()));
+        assertTrue(taken == (sequence > log.length), "only what is not covered yet");
+        vm.warp(block.timestamp + bound(time, 0, bond.SILENCE_MAX()));
         for (uint32 count = 2; count > 0; --count) {
             uint64 silentAt = bond.challenges(uint64(log.length + count));
             if (silentAt != 0 && silentAt <= block.timestamp) commit(count, seed);
@@ -131,7 +132,7 @@ contract Accuser is BondRig {
 
     function note(bytes memory message) private {
         (bool done,) = address(bond).call(message);
-        yes(!done, "no proof against an honest operator");
+        assertTrue(!done, "no proof against an honest operator");
         ++refused;
     }
 }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-import {IExchange} from "../../src/IExchange.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
 
 // Ten ways in which a token can be awkward.
 

@@ -4,7 +4,8 @@ pragma solidity 0.8.37;
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
-/// @title A token with ERC-2612 permits and ERC-3009 authorizations, six decimals.
+/// @title Token with permits and authorizations
+/// @notice A token with ERC-2612 permits and ERC-3009 authorizations, six decimals.
 contract SigningToken is ERC20Permit {
     bytes32 public constant RECEIVE_TYPE = keccak256(
         "ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,"

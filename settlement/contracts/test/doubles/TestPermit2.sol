@@ -3,9 +3,10 @@ pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
-import {IPermit2} from "../../src/IPermit2.sol";
+import {IPermit2} from "../../src/interfaces/IPermit2.sol";
 
-/// @title What Permit2 does with a witness transfer, written after its documentation.
+/// @title Permit2 test double
+/// @notice What Permit2 does with a witness transfer, written after its documentation.
 /// @dev Domain, type strings, nonce bitmap and checks are those of the deployed contract, so what a
 /// wallet signs for it is what it signs there.
 contract TestPermit2 is IPermit2 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title A contract wallet (ERC-1271) with one owner key, which the owner may forget.
+/// @title ERC-1271 wallet
+/// @notice A contract wallet (ERC-1271) with one owner key, which the owner may forget.
 contract ContractWallet {
     address private _owner;
 
@@ -29,14 +30,16 @@ contract ContractWallet {
     }
 }
 
-/// @title A wallet that answers everything with yes, but in the wrong words.
+/// @title Wallet with wrong answers
+/// @notice A wallet that answers everything with yes, but in the wrong words.
 contract MumblingWallet {
     fallback(bytes calldata) external returns (bytes memory) {
         return abi.encode(true);
     }
 }
 
-/// @title A wallet that cannot be asked.
+/// @title Wallet without answers
+/// @notice A wallet that cannot be asked.
 contract BrokenWallet {
     fallback() external {
         revert("broken");

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title What can the admin do, and nobody else?
-contract AdministerTest is Rig {
+/// @title Administration tests
+/// @notice What can the admin do, and nobody else?
+contract AdministerTest is Fixture {
     function test_only_the_admin_lists_tokens_and_names_roles() public {
         bytes memory reason = abi.encodeWithSelector(IExchange.NotAdmin.selector, alice);
         address token = address(newToken(8));
@@ -23,8 +24,8 @@ contract AdministerTest is Rig {
     function test_roles_are_replaced() public {
         exchange.setOperator(alice);
         exchange.setFeeReceiver(bob);
-        same(exchange.operator(), alice, "operator");
-        same(exchange.feeReceiver(), bob, "fee receiver");
+        assertEq(exchange.operator(), alice, "operator");
+        assertEq(exchange.feeReceiver(), bob, "fee receiver");
     }
 
     function test_no_role_is_nobodys() public {
@@ -97,10 +98,10 @@ contract AdministerTest is Rig {
         Batch memory batch = plainBatch();
         (batch.trades[0].buyFeePpm, batch.trades[0].sellFeePpm) = (1, 0);
         settle(batch);
-        same(exchange.feesOf(address(quote)), 250_000, "0.0025");
+        assertEq(exchange.feesOf(address(quote)), 250_000, "0.0025");
         exchange.sweepFees(address(quote));
-        same(quote.balanceOf(FEES), 2_500, "raw");
-        same(exchange.feesOf(address(quote)), 0, "swept");
+        assertEq(quote.balanceOf(FEES), 2_500, "raw");
+        assertEq(exchange.feesOf(address(quote)), 0, "swept");
     }
 
     function test_no_fees_to_sweep() public {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {IToken, Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {IToken, Fixture} from "../Fixture.sol";
 import {
     DenyingToken,
     GreedyToken,
@@ -15,10 +15,11 @@ import {
     StubbornToken
 } from "../doubles/AwkwardTokens.sol";
 
-/// @title Do awkward tokens hurt nobody but those who hold them?
+/// @title Awkward token tests (weird ERC-20)
+/// @notice Do awkward tokens hurt nobody but those who hold them?
 /// @dev Ten kinds: silent, refusing, greedy, denying, reentrant, rebasing, pausable, stubborn, of
 /// no decimals, and of more decimals than pips.
-contract AwkwardTokensTest is Rig {
+contract AwkwardTokensTest is Fixture {
     function list(address token, int64 unitScale) internal returns (IToken) {
         exchange.listToken(token, unitScale);
         return IToken(token);
@@ -43,11 +44,11 @@ contract AwkwardTokensTest is Rig {
         token.mint(address(this), 5e8);
         (bool done,) =
             address(token).call(abi.encodeCall(IToken.approve, (address(exchange), 5e8)));
-        yes(done, "approved without a word");
+        assertTrue(done, "approved without a word");
         exchange.deposit(address(token), 5e8, alice, 0);
-        same(balance(alice, token), 5e8, "credited");
+        assertEq(balance(alice, token), 5e8, "credited");
         takeOut(token, 5e8);
-        same(token.balanceOf(alice), 5e8, "paid");
+        assertEq(token.balanceOf(alice), 5e8, "paid");
     }
 
     function test_refusing() public {
@@ -66,14 +67,14 @@ contract AwkwardTokensTest is Rig {
         vm.warp(block.timestamp + EXIT_DELAY);
         vm.expectRevert(reason);
         exchange.finishExit(alice, address(token));
-        same(balance(alice, token), 5e8, "what could not be paid is still owed");
+        assertEq(balance(alice, token), 5e8, "what could not be paid is still owed");
     }
 
     function test_greedy() public {
         IToken token = list(address(new GreedyToken()), 1);
         bring(token, 1_000);
-        same(balance(alice, token), 990, "what arrived is credited");
-        same(token.balanceOf(address(custodian)), 990, "and held");
+        assertEq(balance(alice, token), 990, "what arrived is credited");
+        assertEq(token.balanceOf(address(custodian)), 990, "and held");
     }
 
     function test_denying() public {
@@ -84,7 +85,7 @@ contract AwkwardTokensTest is Rig {
         (buy.baseToken, sell.baseToken) = (2, 2);
         denying.deny(alice);
         settle(seal(buy, sell));
-        same(balance(alice, token), ONE, "a denied account does not stop a batch");
+        assertEq(balance(alice, token), ONE, "a denied account does not stop a batch");
         vm.prank(alice);
         exchange.requestExit(address(token), ONE);
         vm.warp(block.timestamp + EXIT_DELAY);
@@ -94,7 +95,7 @@ contract AwkwardTokensTest is Rig {
         exchange.requestExit(address(token), 4e8);
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishExit(bob, address(token));
-        same(token.balanceOf(bob), 4e8, "others leave");
+        assertEq(token.balanceOf(bob), 4e8, "others leave");
     }
 
     function test_a_denied_receiver_of_fees_is_replaced() public {
@@ -109,7 +110,7 @@ contract AwkwardTokensTest is Rig {
         exchange.sweepFees(address(token));
         exchange.setFeeReceiver(address(0x600D));
         exchange.sweepFees(address(token));
-        same(token.balanceOf(address(0x600D)), PRICE / 1_000 + PRICE / 2_000, "swept");
+        assertEq(token.balanceOf(address(0x600D)), PRICE / 1_000 + PRICE / 2_000, "swept");
     }
 
     function test_reentrant() public {
@@ -141,10 +142,10 @@ contract AwkwardTokensTest is Rig {
         IToken token = list(address(rebasing), 1);
         bring(token, 100);
         rebasing.rebase(150);
-        same(balance(alice, token), 100, "growth belongs to nobody");
+        assertEq(balance(alice, token), 100, "growth belongs to nobody");
         rebasing.rebase(100);
         takeOut(token, 100);
-        same(rebasing.balanceOf(alice), 100, "paid");
+        assertEq(rebasing.balanceOf(alice), 100, "paid");
     }
 
     function test_pausable() public {
@@ -162,7 +163,7 @@ contract AwkwardTokensTest is Rig {
         exchange.finishExit(bob, address(token));
         pausable.stop(false);
         exchange.finishExit(bob, address(token));
-        same(token.balanceOf(bob), 4e8, "the request survived");
+        assertEq(token.balanceOf(bob), 4e8, "the request survived");
     }
 
     function test_stubborn() public {
@@ -180,25 +181,25 @@ contract AwkwardTokensTest is Rig {
                     "sweep(address,bytes32,address)", alice, bytes32("X"), address(token)
                 )
             );
-            yes(done, "swept");
+            assertTrue(done, "swept");
         }
-        same(balance(alice, token), 6e8, "twice");
+        assertEq(balance(alice, token), 6e8, "twice");
     }
 
     function test_of_no_decimals() public {
         IToken token = list(address(new PlainToken(0)), -1e8);
         bring(token, 7);
-        same(balance(alice, token), 7e8, "whole tokens are pips");
+        assertEq(balance(alice, token), 7e8, "whole tokens are pips");
         takeOut(token, 3.5e8);
-        same(token.balanceOf(alice), 3, "whole ones are paid");
-        same(balance(alice, token), 4e8, "the half stays");
+        assertEq(token.balanceOf(alice), 3, "whole ones are paid");
+        assertEq(balance(alice, token), 4e8, "the half stays");
     }
 
     function test_of_more_decimals_than_pips() public {
         IToken token = list(address(new PlainToken(24)), 1e16);
         bring(token, 3e24);
-        same(balance(alice, token), 3e8, "pips");
+        assertEq(balance(alice, token), 3e8, "pips");
         takeOut(token, 1);
-        same(token.balanceOf(alice), 1e16, "one pip");
+        assertEq(token.balanceOf(alice), 1e16, "one pip");
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Does a cancel on chain count, and not before its delay is over?
-contract CancelsTest is Rig {
+/// @title On-chain cancel tests
+/// @notice Does a cancel on chain count, and not before its delay is over?
+contract CancelsTest is Fixture {
     function cancel(address account, uint16 index, bool upperHalf, uint64 nonce) internal {
         vm.prank(account);
         exchange.requestCancel(index, upperHalf, nonce);
@@ -24,8 +25,8 @@ contract CancelsTest is Rig {
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishCancel(bob, LANE, false);
         (uint64 nonce, uint64 filled) = exchange.laneOf(bob, LANE, false);
-        same(nonce, 2, "the next nonce");
-        same(filled, 0, "unfilled");
+        assertEq(nonce, 2, "the next nonce");
+        assertEq(filled, 0, "unfilled");
         refuse(plainBatch(), abi.encodeWithSelector(IExchange.LaneReplaced.selector, 1, 1, 2));
         Draft memory sell = sellDraft();
         sell.nonce = 2;
@@ -41,7 +42,7 @@ contract CancelsTest is Rig {
         settle(seal(buy, sellDraft()));
         exchange.finishCancel(bob, LANE, false);
         (uint64 nonce,) = exchange.laneOf(bob, LANE, false);
-        same(nonce, 2, "cancelled after the fill");
+        assertEq(nonce, 2, "cancelled after the fill");
     }
 
     function test_a_replaced_lane_keeps_its_order() public {
@@ -52,8 +53,8 @@ contract CancelsTest is Rig {
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishCancel(bob, LANE, false);
         (uint64 nonce, uint64 filled) = exchange.laneOf(bob, LANE, false);
-        same(nonce, 5, "a later order is not meant");
-        same(filled, ONE, "and keeps its fills");
+        assertEq(nonce, 5, "a later order is not meant");
+        assertEq(filled, ONE, "and keeps its fills");
     }
 
     function test_the_other_half_is_not_touched() public {
@@ -64,8 +65,8 @@ contract CancelsTest is Rig {
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishCancel(bob, LANE, false);
         (uint64 nonce, uint64 filled) = exchange.laneOf(bob, LANE, true);
-        same(nonce, 1, "nonce of the upper half");
-        same(filled, ONE, "fills of the upper half");
+        assertEq(nonce, 1, "nonce of the upper half");
+        assertEq(filled, ONE, "fills of the upper half");
     }
 
     function test_a_cancelled_window_nonce_settles_no_more() public {
@@ -76,15 +77,15 @@ contract CancelsTest is Rig {
         Draft memory buy = buyDraft();
         buy.nonce = 2;
         settle(seal(buy, sellDraft()));
-        same(balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "money is untouched");
+        assertEq(balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "money is untouched");
     }
 
     function test_it_waits_for_the_exit_delay() public {
         cancel(bob, LANE, false, 1);
         uint64 readyAt = uint64(block.timestamp) + EXIT_DELAY;
         (uint64 nonce, uint64 told) = exchange.cancelOf(bob, LANE, false);
-        same(nonce, 1, "nonce");
-        same(told, readyAt, "ready at");
+        assertEq(nonce, 1, "nonce");
+        assertEq(told, readyAt, "ready at");
         vm.warp(readyAt - 1);
         vm.expectRevert(
             abi.encodeWithSelector(IExchange.CancelNotReady.selector, readyAt, readyAt - 1)

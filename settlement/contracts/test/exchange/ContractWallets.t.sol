@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Signatures} from "../../src/Signatures.sol";
-import {KeyGrant, Withdrawal} from "../../src/Types.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Signatures} from "../../src/libraries/Signatures.sol";
+import {KeyGrant, Withdrawal} from "../../src/interfaces/Types.sol";
+import {Fixture} from "../Fixture.sol";
 import {BrokenWallet, ContractWallet, MumblingWallet} from "../doubles/Wallets.sol";
 
-/// @title Can a contract wallet trade and leave, without being asked while a batch settles?
-contract ContractWalletsTest is Rig {
+/// @title Contract wallet tests
+/// @notice Can a contract wallet trade and leave, without being asked while a batch settles?
+contract ContractWalletsTest is Fixture {
     ContractWallet internal wallet = new ContractWallet(bob);
     address internal key = vm.addr(SESSION);
 
@@ -20,13 +21,13 @@ contract ContractWalletsTest is Rig {
     function test_its_owner_registers_a_key_by_signature() public {
         KeyGrant memory grant = grantFor(address(wallet));
         exchange.grantKey(grant, long(BOB, exchange.grantDigest(grant)));
-        same(exchange.keyOf(address(wallet), key).sides, 2, "granted");
+        assertEq(exchange.keyOf(address(wallet), key).sides, 2, "granted");
     }
 
     function test_it_registers_a_key_by_its_own_call() public {
         bytes memory message = abi.encodeCall(IExchange.grantKey, (grantFor(address(wallet)), ""));
-        yes(wallet.call(address(exchange), message), "granted");
-        same(exchange.keyOf(address(wallet), key).sides, 2, "granted");
+        assertTrue(wallet.call(address(exchange), message), "granted");
+        assertEq(exchange.keyOf(address(wallet), key).sides, 2, "granted");
     }
 
     function test_the_key_of_somebody_else_registers_nothing() public {
@@ -54,7 +55,7 @@ contract ContractWalletsTest is Rig {
         withdrawal.account = address(wallet);
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
         exchange.withdraw(withdrawal, 0, long(BOB, digest), consent(digest, 0));
-        same(quote.balanceOf(address(0x70)), 10e6, "paid");
+        assertEq(quote.balanceOf(address(0x70)), 10e6, "paid");
     }
 
     /// @dev The proxy trap: what a wallet says may change between match and settlement.
@@ -65,7 +66,7 @@ contract ContractWalletsTest is Rig {
         Batch memory batch = ofWallet();
         wallet.forget();
         settle(batch);
-        same(balance(address(wallet), base), 4e8, "sold");
+        assertEq(balance(address(wallet), base), 4e8, "sold");
     }
 
     /// @dev The plain batch with the wallet, by its session key, in the place of Bob.

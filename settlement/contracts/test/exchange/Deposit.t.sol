@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {IToken, Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {IToken, Fixture} from "../Fixture.sol";
 
-/// @title Is exactly what arrived credited?
-contract DepositTest is Rig {
+/// @title Deposit tests
+/// @notice Is exactly what arrived credited?
+contract DepositTest is Fixture {
     function prepare(IToken token, uint256 raw) internal {
         token.mint(address(this), raw);
         token.approve(address(exchange), raw);
@@ -14,7 +15,7 @@ contract DepositTest is Rig {
     function testFuzz_six_decimals(uint40 raw) public {
         vm.assume(raw != 0);
         fund(bob, quote, raw);
-        same(balance(bob, quote), uint256(raw) * 100, "pips");
+        assertEq(balance(bob, quote), uint256(raw) * 100, "pips");
     }
 
     function test_a_fraction_of_a_pip() public {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Can everybody leave, and nobody before its time?
-contract ExitsTest is Rig {
+/// @title Exit tests
+/// @notice Can everybody leave, and nobody before its time?
+contract ExitsTest is Fixture {
     function request(uint64 amount) internal {
         vm.prank(alice);
         exchange.requestExit(address(quote), amount);
@@ -15,10 +16,10 @@ contract ExitsTest is Rig {
         request(30e8);
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishExit(alice, address(quote));
-        same(quote.balanceOf(alice), 30e6, "paid");
-        same(balance(alice, quote), 99_970e8, "debited");
+        assertEq(quote.balanceOf(alice), 30e6, "paid");
+        assertEq(balance(alice, quote), 99_970e8, "debited");
         (, uint64 readyAt) = exchange.exitOf(alice, address(quote));
-        same(readyAt, 0, "over");
+        assertEq(readyAt, 0, "over");
     }
 
     function test_not_before() public {
@@ -35,7 +36,7 @@ contract ExitsTest is Rig {
         request(type(uint64).max);
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishExit(alice, address(quote));
-        same(quote.balanceOf(alice), 100_000e6, "all of it");
+        assertEq(quote.balanceOf(alice), 100_000e6, "all of it");
     }
 
     function test_an_exit_of_nothing_left_still_ends() public {
@@ -44,14 +45,14 @@ contract ExitsTest is Rig {
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishExit(bob, address(quote));
         (, uint64 readyAt) = exchange.exitOf(bob, address(quote));
-        same(readyAt, 0, "over");
+        assertEq(readyAt, 0, "over");
     }
 
     function test_a_fraction_of_a_raw_unit_stays() public {
         request(30e8 + 99);
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishExit(alice, address(quote));
-        same(balance(alice, quote), 99_970e8, "floor");
+        assertEq(balance(alice, quote), 99_970e8, "floor");
     }
 
     function test_one_request_at_a_time() public {
@@ -100,7 +101,7 @@ contract ExitsTest is Rig {
         vm.prank(bob);
         exchange.requestExit(address(base), 1e8);
         exchange.finishExit(bob, address(base));
-        same(base.balanceOf(bob), 1e18, "at once");
+        assertEq(base.balanceOf(bob), 1e18, "at once");
     }
 
     function test_a_living_operator_is_not_declared_dead() public {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Signatures} from "../../src/Signatures.sol";
-import {KeyGrant} from "../../src/Types.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Signatures} from "../../src/libraries/Signatures.sol";
+import {KeyGrant} from "../../src/interfaces/Types.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Who may grant and revoke which keys?
-contract KeysTest is Rig {
+/// @title Session key grant tests
+/// @notice Who may grant and revoke which keys?
+contract KeysTest is Fixture {
     address internal key = vm.addr(SESSION);
 
     function refuseGrant(KeyGrant memory grant, bytes memory reason) internal {
@@ -19,9 +20,9 @@ contract KeysTest is Rig {
     function test_the_account_itself_needs_no_signature() public {
         vm.prank(bob);
         exchange.grantKey(plainGrant(), "");
-        same(exchange.keyOf(bob, key).sides, 2, "granted");
+        assertEq(exchange.keyOf(bob, key).sides, 2, "granted");
         (, uint64 nonce) = exchange.noncesOf(bob);
-        same(nonce, 1, "nonce");
+        assertEq(nonce, 1, "nonce");
     }
 
     function test_another_signer() public {
@@ -71,7 +72,7 @@ contract KeysTest is Rig {
         give(grant);
         (grant.nonce, grant.sides, grant.notionalCap) = (2, 3, grant.notionalCap + 1);
         give(grant);
-        same(exchange.keyOf(bob, key).sides, 3, "both sides");
+        assertEq(exchange.keyOf(bob, key).sides, 3, "both sides");
     }
 
     function test_a_living_key_cannot_be_narrowed() public {
@@ -128,12 +129,12 @@ contract KeysTest is Rig {
         refuseGrant(grant, reason);
         grant.sides = 1;
         give(grant);
-        same(exchange.keyOf(bob, key).sides, 1, "who only buys needs none");
+        assertEq(exchange.keyOf(bob, key).sides, 1, "who only buys needs none");
 
         // What is on its way are purchases, which the floor does not touch.
         (grant.nonce, grant.sides, grant.floorPrice) = (2, 3, PRICE);
         give(grant);
-        same(exchange.keyOf(bob, key).floorPrice, PRICE, "widened to sales, with a floor");
+        assertEq(exchange.keyOf(bob, key).floorPrice, PRICE, "widened to sales, with a floor");
     }
 
     /// @dev Found by a review: a relayer may hold a grant that the owner signed long ago.
@@ -147,7 +148,7 @@ contract KeysTest is Rig {
         refuseGrant(grant, abi.encodeWithSelector(IExchange.NonceTooLow.selector, bob, 5, 5));
         grant.nonce = 6;
         give(grant);
-        same(exchange.keyOf(bob, key).revokedAt, 0, "only the owner's new word does");
+        assertEq(exchange.keyOf(bob, key).revokedAt, 0, "only the owner's new word does");
     }
 
     function test_a_revocation_names_a_nonce_that_is_new() public {

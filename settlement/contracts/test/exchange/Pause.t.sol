@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Withdrawal} from "../../src/Types.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Withdrawal} from "../../src/interfaces/Types.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Does a paused token stand still, and still let everybody out?
-contract PauseTest is Rig {
+/// @title Token pause tests
+/// @notice Does a paused token stand still, and still let everybody out?
+contract PauseTest is Fixture {
     bytes internal reason;
 
     function setUp() public override {
@@ -36,19 +37,19 @@ contract PauseTest is Rig {
         exchange.requestExit(address(quote), 100e8);
         vm.warp(block.timestamp + EXIT_DELAY);
         exchange.finishExit(alice, address(quote));
-        same(quote.balanceOf(alice), 100e6, "out");
+        assertEq(quote.balanceOf(alice), 100e6, "out");
     }
 
     function test_a_withdrawal_by_consent_goes_on() public {
         Withdrawal memory withdrawal = plainWithdrawal();
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
         exchange.withdraw(withdrawal, 0, long(ALICE, digest), consent(digest, 0));
-        same(quote.balanceOf(address(0x70)), 10e6, "out");
+        assertEq(quote.balanceOf(address(0x70)), 10e6, "out");
     }
 
     function test_fees_are_swept() public {
         exchange.sweepFees(address(quote));
-        yes(quote.balanceOf(FEES) > 0, "swept");
+        assertTrue(quote.balanceOf(FEES) > 0, "swept");
     }
 
     function test_an_exit_after_the_dead_man_switch_goes_on() public {
@@ -57,7 +58,7 @@ contract PauseTest is Rig {
         vm.warp(block.timestamp + DEADMAN_DELAY + 1);
         exchange.openExits();
         exchange.finishExit(alice, address(quote));
-        same(quote.balanceOf(alice), 100e6, "out");
+        assertEq(quote.balanceOf(alice), 100e6, "out");
     }
 
     function test_only_the_admin_pauses() public {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Is a rebate paid out of the other side's fee, and of nothing else?
-contract RebateTest is Rig {
+/// @title Maker rebate tests
+/// @notice Is a rebate paid out of the other side's fee, and of nothing else?
+contract RebateTest is Fixture {
     function withFees(int32 buyFeePpm, int32 sellFeePpm)
         internal
         view
@@ -17,16 +18,16 @@ contract RebateTest is Rig {
 
     function test_the_maker_is_paid_by_the_taker() public {
         settle(withFees(1_000, -400));
-        same(balance(alice, quote), 100_000e8 - PRICE - 2.5e8, "taker paid");
-        same(balance(bob, quote), PRICE + 1e8, "maker was paid");
-        same(exchange.feesOf(address(quote)), 1.5e8, "the rest is kept");
+        assertEq(balance(alice, quote), 100_000e8 - PRICE - 2.5e8, "taker paid");
+        assertEq(balance(bob, quote), PRICE + 1e8, "maker was paid");
+        assertEq(exchange.feesOf(address(quote)), 1.5e8, "the rest is kept");
     }
 
     function test_a_buyer_can_be_the_maker() public {
         settle(withFees(-1_000, 1_000));
-        same(balance(alice, quote), 100_000e8 - PRICE + 2.5e8, "buyer was paid");
-        same(balance(bob, quote), PRICE - 2.5e8, "seller paid");
-        same(exchange.feesOf(address(quote)), 0, "nothing is left");
+        assertEq(balance(alice, quote), 100_000e8 - PRICE + 2.5e8, "buyer was paid");
+        assertEq(balance(bob, quote), PRICE - 2.5e8, "seller paid");
+        assertEq(exchange.feesOf(address(quote)), 0, "nothing is left");
     }
 
     function test_more_than_the_other_side_pays() public {
@@ -51,10 +52,10 @@ contract RebateTest is Rig {
         public
     {
         (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
-        uint64 quote_ = uint64(within(amount, 1, PRICE));
+        uint64 quote_ = uint64(bound(amount, 1, PRICE));
         (buy.quoteAmount, sell.quoteAmount) = (quote_, 2 * quote_);
-        uint256 feePpm = within(fee, 0, 5_000);
-        uint256 rebatePpm = within(rebate, 0, feePpm);
+        uint256 feePpm = bound(fee, 0, 5_000);
+        uint256 rebatePpm = bound(rebate, 0, feePpm);
         Batch memory batch = seal(buy, sell);
         batch.trades[0].quoteAmount = quote_;
         batch.trades[0].buyFeePpm = int32(uint32(feePpm));
@@ -62,8 +63,8 @@ contract RebateTest is Rig {
         settle(batch);
         uint256 paid = uint256(quote_) * feePpm / 1e6;
         uint256 given = uint256(quote_) * rebatePpm / 1e6;
-        same(balance(alice, quote), 100_000e8 - quote_ - paid, "taker");
-        same(balance(bob, quote), quote_ + given, "maker");
-        same(exchange.feesOf(address(quote)), paid - given, "kept");
+        assertEq(balance(alice, quote), 100_000e8 - quote_ - paid, "taker");
+        assertEq(balance(bob, quote), quote_ + given, "maker");
+        assertEq(exchange.feesOf(address(quote)), paid - given, "kept");
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Receipt} from "../../src/Types.sol";
-import {Rig} from "../Rig.sol";
+import {Receipt} from "../../src/interfaces/Types.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Is a receipt good for the trade it tells of, and for nothing else?
-contract ReceiptsTest is Rig {
+/// @title Trade receipt tests
+/// @notice Is a receipt good for the trade it tells of, and for nothing else?
+contract ReceiptsTest is Fixture {
     uint32 internal constant COUNT = 5;
     Draft internal buy;
     Draft internal sell;
@@ -55,12 +56,12 @@ contract ReceiptsTest is Rig {
     }
 
     function refuseReceipt(Receipt memory receipt, string memory what) internal view {
-        yes(!exchange.verifyReceipt(receipt), what);
+        assertTrue(!exchange.verifyReceipt(receipt), what);
     }
 
     function test_each_trade_has_its_receipt() public view {
         for (uint32 i; i < COUNT; ++i) {
-            yes(exchange.verifyReceipt(receiptOf(i)), "good");
+            assertTrue(exchange.verifyReceipt(receiptOf(i)), "good");
         }
     }
 

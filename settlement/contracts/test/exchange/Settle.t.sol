@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Order} from "../../src/Types.sol";
-import {IToken, Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Order} from "../../src/interfaces/Types.sol";
+import {IToken, Fixture} from "../Fixture.sol";
 
-/// @title Does a good batch move the right money?
-contract SettleTest is Rig {
+/// @title Settlement tests
+/// @notice Does a good batch move the right money?
+contract SettleTest is Fixture {
     function test_a_trade_moves_base_quote_and_fees() public {
         settle(plainBatch());
-        same(balance(alice, base), ONE, "buyer has base");
-        same(balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "buyer paid price and fee");
-        same(balance(bob, base), 49e8, "seller gave base");
-        same(balance(bob, quote), PRICE - PRICE / 2_000, "seller got price less fee");
-        same(exchange.feesOf(address(quote)), PRICE / 1_000 + PRICE / 2_000, "fees");
+        assertEq(balance(alice, base), ONE, "buyer has base");
+        assertEq(
+            balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "buyer paid price and fee"
+        );
+        assertEq(balance(bob, base), 49e8, "seller gave base");
+        assertEq(balance(bob, quote), PRICE - PRICE / 2_000, "seller got price less fee");
+        assertEq(exchange.feesOf(address(quote)), PRICE / 1_000 + PRICE / 2_000, "fees");
     }
 
     function test_state_of_orders_and_batches_moves_on() public {
         settle(plainBatch());
         (uint64 nonce, uint64 filled) = exchange.laneOf(bob, LANE, false);
-        same(nonce, 1, "lane nonce");
-        same(filled, ONE, "lane filled");
+        assertEq(nonce, 1, "lane nonce");
+        assertEq(filled, ONE, "lane filled");
         (uint40 highest, uint24 bitmap) = exchange.windowOf(alice);
-        same(highest, 1, "window");
-        same(bitmap, 1, "bitmap");
-        same(exchange.nextBatch(), 2, "next batch");
-        same(exchange.head(), exchange.batchHash(1), "head");
-        same(exchange.lastBatchAt(), block.timestamp, "last batch");
+        assertEq(highest, 1, "window");
+        assertEq(bitmap, 1, "bitmap");
+        assertEq(exchange.nextBatch(), 2, "next batch");
+        assertEq(exchange.head(), exchange.batchHash(1), "head");
+        assertEq(exchange.lastBatchAt(), block.timestamp, "last batch");
     }
 
     function test_head_binds_history_header_and_trades() public {
@@ -38,8 +41,8 @@ contract SettleTest is Rig {
             abi.encode(0, digestOf(buy), digestOf(sell), ONE, PRICE, PRICE / 1_000, PRICE / 2_000)
         );
         settle(batch);
-        same(batch.header.prevHead, exchange.batchHash(1), "history");
-        same(exchange.head(), keccak256(abi.encode(batch.header, 1, leaf)), "head");
+        assertEq(batch.header.prevHead, exchange.batchHash(1), "history");
+        assertEq(exchange.head(), keccak256(abi.encode(batch.header, 1, leaf)), "head");
     }
 
     function test_a_resting_order_is_filled_over_several_batches() public {
@@ -48,7 +51,7 @@ contract SettleTest is Rig {
         buy.nonce = 2;
         settle(seal(buy, sellDraft()));
         (, uint64 filled) = exchange.laneOf(bob, LANE, false);
-        same(filled, 2 * ONE, "filled");
+        assertEq(filled, 2 * ONE, "filled");
         buy.nonce = 3;
         refuse(
             seal(buy, sellDraft()),
@@ -62,7 +65,7 @@ contract SettleTest is Rig {
         Batch memory batch = seal(buy, sellDraft());
         batch.trades = nextTo(oneTrade(), oneTrade());
         settle(batch);
-        same(balance(alice, base), 2 * ONE, "both trades");
+        assertEq(balance(alice, base), 2 * ONE, "both trades");
     }
 
     function test_a_higher_nonce_replaces_the_order_on_its_lane() public {
@@ -71,8 +74,8 @@ contract SettleTest is Rig {
         (buy.nonce, sell.nonce) = (2, 9);
         settle(seal(buy, sell));
         (uint64 nonce, uint64 filled) = exchange.laneOf(bob, LANE, false);
-        same(nonce, 9, "nonce");
-        same(filled, ONE, "counted anew");
+        assertEq(nonce, 9, "nonce");
+        assertEq(filled, ONE, "counted anew");
     }
 
     function test_the_halves_of_a_lane_word_are_two_lanes() public {
@@ -83,8 +86,8 @@ contract SettleTest is Rig {
         settle(seal(buy, sell));
         (, uint64 lower) = exchange.laneOf(bob, LANE, false);
         (, uint64 upper) = exchange.laneOf(bob, LANE, true);
-        same(lower, ONE, "lower half");
-        same(upper, ONE, "upper half");
+        assertEq(lower, ONE, "lower half");
+        assertEq(upper, ONE, "upper half");
     }
 
     function test_tokens_of_another_word() public {
@@ -95,8 +98,8 @@ contract SettleTest is Rig {
         (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
         (buy.baseToken, sell.baseToken) = (4, 4);
         settle(seal(buy, sell));
-        same(balance(alice, token(4)), ONE, "in the second group");
-        same(balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "in the first");
+        assertEq(balance(alice, token(4)), ONE, "in the second group");
+        assertEq(balance(alice, quote), 100_000e8 - PRICE - PRICE / 1_000, "in the first");
     }
 
     function test_expiry_is_judged_at_close_time_not_at_block_time() public {
@@ -112,7 +115,7 @@ contract SettleTest is Rig {
         batch.trades = new Match[](0);
         vm.warp(block.timestamp + 60);
         settle(batch);
-        same(exchange.lastBatchAt(), block.timestamp, "alive");
+        assertEq(exchange.lastBatchAt(), block.timestamp, "alive");
     }
 
     function test_clocks_may_differ_a_little() public {
@@ -123,9 +126,9 @@ contract SettleTest is Rig {
 
     /// @dev Found by a review: a log that never advances can contradict no acknowledgement.
     function test_the_log_advances_with_every_batch_of_trades_from_one_on() public {
-        same(exchange.nextSequence(), 1, "nothing is covered yet");
+        assertEq(exchange.nextSequence(), 1, "nothing is covered yet");
         settle(plainBatch());
-        same(exchange.nextSequence(), 3, "after its two commands");
+        assertEq(exchange.nextSequence(), 3, "after its two commands");
     }
 
     /// @dev Five words an order; a flipped bit is another order, another signer or no order.
@@ -147,7 +150,7 @@ contract SettleTest is Rig {
                     IExchange.settle, (batch.header, batch.keys, orders, packed(batch.trades))
                 )
             );
-        yes(!settled, "refused");
+        assertTrue(!settled, "refused");
     }
 
     function token(uint256 number) private view returns (IToken) {

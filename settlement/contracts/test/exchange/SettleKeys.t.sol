@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {KeyGrant} from "../../src/Types.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {KeyGrant} from "../../src/interfaces/Types.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title What can a session key do? What it cannot is in `test/forbidden`.
+/// @title Session key settlement tests
+/// @notice What can a session key do? What it cannot is in `test/exchange/forbidden`.
 /// @dev Bob's sale is signed by the session key throughout.
-contract SettleKeysTest is Rig {
+contract SettleKeysTest is Fixture {
     address internal key = vm.addr(SESSION);
 
     function byKey() internal view returns (Draft memory sell) {
@@ -18,7 +19,7 @@ contract SettleKeysTest is Rig {
     function test_a_key_sells_within_its_grant() public {
         give(plainGrant());
         settle(seal(buyDraft(), byKey()));
-        same(exchange.keyOf(bob, key).notionalLeft, PRICE, "half the cap is left");
+        assertEq(exchange.keyOf(bob, key).notionalLeft, PRICE, "half the cap is left");
     }
 
     function test_a_revocation_waits_for_the_exit_delay() public {
@@ -47,7 +48,7 @@ contract SettleKeysTest is Rig {
         Draft memory sale = byKey();
         sale.quoteAmount /= 2;
         settle(seal(buyDraft(), sale));
-        same(exchange.keyOf(bob, key).notionalLeft, 0, "all of the cap, at the limit");
+        assertEq(exchange.keyOf(bob, key).notionalLeft, 0, "all of the cap, at the limit");
     }
 
     /// @dev Whatever limit a thief writes: either the order is below the floor, or it uses up the
@@ -58,11 +59,11 @@ contract SettleKeysTest is Rig {
         uint64 amount
     ) public {
         KeyGrant memory grant = plainGrant();
-        grant.floorPrice = uint64(within(floor, 1, 2 * PRICE));
+        grant.floorPrice = uint64(bound(floor, 1, 2 * PRICE));
         give(grant);
         Draft memory sale = byKey();
-        sale.baseAmount = uint64(within(amount, 1, 10 * ONE));
-        sale.quoteAmount = uint64(within(limit, 0, 10 * PRICE));
+        sale.baseAmount = uint64(bound(amount, 1, 10 * ONE));
+        sale.quoteAmount = uint64(bound(limit, 0, 10 * PRICE));
         Draft memory buy = buyDraft();
         (buy.baseAmount, buy.quoteAmount) = (sale.baseAmount, 10 * PRICE);
         Batch memory batch = seal(buy, sale);
@@ -72,13 +73,15 @@ contract SettleKeysTest is Rig {
         (bool done,) = address(exchange).call(callOf(batch));
         if (done) {
             uint256 used = grant.notionalCap - exchange.keyOf(bob, key).notionalLeft;
-            yes(
+            assertTrue(
                 used * ONE >= uint256(sale.baseAmount) * grant.floorPrice, "at the floor or above"
             );
         } else {
             bool belowFloor =
                 uint256(sale.quoteAmount) * ONE < uint256(sale.baseAmount) * grant.floorPrice;
-            yes(belowFloor || sale.quoteAmount > grant.notionalCap, "refused for one of both");
+            assertTrue(
+                belowFloor || sale.quoteAmount > grant.notionalCap, "refused for one of both"
+            );
         }
     }
 }

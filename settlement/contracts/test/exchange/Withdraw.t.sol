@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IExchange} from "../../src/IExchange.sol";
-import {Signatures} from "../../src/Signatures.sol";
-import {Withdrawal} from "../../src/Types.sol";
-import {Rig} from "../Rig.sol";
+import {IExchange} from "../../src/interfaces/IExchange.sol";
+import {Signatures} from "../../src/libraries/Signatures.sol";
+import {Withdrawal} from "../../src/interfaces/Types.sol";
+import {Fixture} from "../Fixture.sol";
 
-/// @title Does money leave at once only when owner and operator both signed?
-contract WithdrawTest is Rig {
+/// @title Withdrawal tests
+/// @notice Does money leave at once only when owner and operator both signed?
+contract WithdrawTest is Fixture {
     function pay(Withdrawal memory withdrawal) internal {
         bytes32 digest = exchange.withdrawalDigest(withdrawal);
         exchange.withdraw(withdrawal, 0, long(ALICE, digest), consent(digest, 0));
@@ -23,10 +24,10 @@ contract WithdrawTest is Rig {
 
     function test_both_signed() public {
         pay(plainWithdrawal());
-        same(quote.balanceOf(address(0x70)), 10e6, "paid");
-        same(balance(alice, quote), 99_990e8, "debited");
+        assertEq(quote.balanceOf(address(0x70)), 10e6, "paid");
+        assertEq(balance(alice, quote), 99_990e8, "debited");
         (uint64 nonce,) = exchange.noncesOf(alice);
-        same(nonce, 1, "nonce");
+        assertEq(nonce, 1, "nonce");
     }
 
     function test_the_operator_alone_cannot_pay_out() public {
@@ -82,7 +83,7 @@ contract WithdrawTest is Rig {
         settle(batch);
         vm.prank(address(0xBAD));
         exchange.withdraw(withdrawal, covered, owner, countersigned);
-        same(quote.balanceOf(address(0x70)), 97_000e6, "paid once its batch is there");
+        assertEq(quote.balanceOf(address(0x70)), 97_000e6, "paid once its batch is there");
     }
 
     /// @dev A batch that was refused is cut anew: its number is the same and its trades are fewer.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Packing} from "../../src/Packing.sol";
-import {Trade} from "../../src/Types.sol";
-import {Words} from "../../src/Words.sol";
+import {Packing} from "../../src/libraries/Packing.sol";
+import {Trade} from "../../src/interfaces/Types.sol";
+import {StateWords} from "../../src/libraries/StateWords.sol";
 
-/// @title What is proven for all inputs, and not only for those that a fuzzer tries?
+/// @title Symbolic proofs
+/// @notice What is proven for all inputs, and not only for those that a fuzzer tries?
 /// @dev For halmos (`make prove`), which takes functions named `check_`; forge does not run them.
 contract Proofs {
     uint256 private constant MASK = type(uint64).max;
@@ -14,9 +15,9 @@ contract Proofs {
 
     /// @notice No window accepts a nonce, which has 40 bits, that it has just accepted.
     function check_a_nonce_is_accepted_once(uint256 word, uint40 nonce) external pure {
-        (bool fresh, uint256 after_) = Words.spend(word, nonce);
+        (bool fresh, uint256 after_) = StateWords.spend(word, nonce);
         if (!fresh) return;
-        (bool again,) = Words.spend(after_, nonce);
+        (bool again,) = StateWords.spend(after_, nonce);
         assert(!again);
     }
 
@@ -25,18 +26,18 @@ contract Proofs {
         external
         pure
     {
-        (bool fresh, uint256 after_) = Words.spend(word, nonce);
+        (bool fresh, uint256 after_) = StateWords.spend(word, nonce);
         if (!fresh) return;
-        (, after_) = Words.spend(after_, other);
-        (bool again,) = Words.spend(after_, nonce);
+        (, after_) = StateWords.spend(after_, other);
+        (bool again,) = StateWords.spend(after_, nonce);
         assert(!again);
     }
 
     /// @notice The highest nonce never falls, and balances are not touched.
     function check_the_window_never_goes_back(uint256 word, uint40 nonce) external pure {
-        (, uint256 after_) = Words.spend(word, nonce);
-        (uint256 before,) = Words.window(word);
-        (uint256 highest,) = Words.window(after_);
+        (, uint256 after_) = StateWords.spend(word, nonce);
+        (uint256 before,) = StateWords.window(word);
+        (uint256 highest,) = StateWords.window(after_);
         assert(highest >= before);
         assert(after_ >> 64 == word >> 64);
     }
@@ -47,8 +48,8 @@ contract Proofs {
         pure
     {
         if (older > nonce) return;
-        uint256 after_ = Words.spendUpTo(word, nonce);
-        (bool fresh,) = Words.spend(after_, older);
+        uint256 after_ = StateWords.spendUpTo(word, nonce);
+        (bool fresh,) = StateWords.spend(after_, older);
         assert(!fresh);
         assert(after_ >> 64 == word >> 64);
     }
@@ -60,11 +61,11 @@ contract Proofs {
         external
         pure
     {
-        uint256 shift = upper ? Words.HALF_BITS : 0;
-        uint256 after_ = Words.withLane(word, shift, nonce, filled);
-        (uint256 nonce_, uint256 filled_) = Words.lane(after_, shift);
+        uint256 shift = upper ? StateWords.HALF_BITS : 0;
+        uint256 after_ = StateWords.withLane(word, shift, nonce, filled);
+        (uint256 nonce_, uint256 filled_) = StateWords.lane(after_, shift);
         assert(nonce_ == nonce && filled_ == filled);
-        uint256 other = Words.HALF_BITS - shift;
+        uint256 other = StateWords.HALF_BITS - shift;
         assert(uint128(after_ >> other) == uint128(word >> other));
     }
 
@@ -74,9 +75,9 @@ contract Proofs {
         pure
     {
         if (nonce == MASK) return;
-        uint256 shift = upper ? Words.HALF_BITS : 0;
-        (uint256 before,) = Words.lane(word, shift);
-        (uint256 current,) = Words.lane(Words.replaceUpTo(word, shift, nonce), shift);
+        uint256 shift = upper ? StateWords.HALF_BITS : 0;
+        (uint256 before,) = StateWords.lane(word, shift);
+        (uint256 current,) = StateWords.lane(StateWords.replaceUpTo(word, shift, nonce), shift);
         assert(current > nonce && current >= before);
     }
 
@@ -97,12 +98,12 @@ contract Proofs {
         pure
     {
         if (token > 2) return;
-        uint256 shift = Words.shiftOf(token);
+        uint256 shift = StateWords.shiftOf(token);
         if ((word >> shift & MASK) + amount > MASK) return;
         uint256 after_ = word + (uint256(amount) << shift);
         uint256 field = MASK << shift;
         assert(after_ & ~field == word & ~field);
-        assert(Words.balance(after_, token) == Words.balance(word, token) + amount);
+        assert(StateWords.balance(after_, token) == StateWords.balance(word, token) + amount);
     }
 
     /// @notice What is packed into a trade comes out again, signs included.

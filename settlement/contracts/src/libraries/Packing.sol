@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Trade} from "../interfaces/Types.sol";
+
+/// @title Tillbook calldata packing
+/// @notice How are orders and trades packed into calldata?
+/// Big end first; the widths are bits.
+///
+///     Order.terms   nonce 64 | baseAmount 64 | quoteAmount 64 | expiry 32 | maxFeePpm 32
+///     Order.place   zero 184 | flags 8 | baseToken 8 | quoteToken 8 | baseWord 16 | quoteWord 16
+///                            | stateWord 16
+///     Trade         zero 32 | buy 16 | sell 16 | buyFeePpm 32 | sellFeePpm 32 | baseAmount 64
+///                           | quoteAmount 64
+///
+/// - flags: bit 0 sell, bit 1 single-shot, bit 2 upper half of the lane word, bit 3 post-only.
+/// - baseWord, quoteWord: which of the batch's keys is the account's balance word of that token.
+/// - stateWord: which key remembers the order: the account's balance word of group 0 (replay
+///   window) if single-shot, else its lane word.
+/// - buy, sell: which of the batch's orders. Fees are signed: a negative one is a rebate.
+///
+/// @dev One word a trade and two an order, instead of six and eleven: less calldata to pay for and
+/// fewer words to decode. The uppermost field of each word takes all bits above it, and is held to
+/// its range where it is used, so no bit of calldata is without meaning.
+library Packing {
+    uint256 private constant MASK_8 = type(uint8).max;
+    uint256 private constant MASK_16 = type(uint16).max;
+    uint256 private constant MASK_32 = type(uint32).max;
+    uint256 private constant MASK_64 = type(uint64).max;
+
+    function nonce(uint256 terms) internal pure returns (uint256) {
+        return terms >> 192;
+    }
+
+    function orderBase(uint256 terms) internal pure returns (uint256) {
+        return terms >> 128 & MASK_64;
+    }
+
+    function orderQuote(uint256 terms) internal pure returns (uint256) {
+        return terms >> 64 & MASK_64;
+    }
+
+    function expiry(uint256 terms) internal pure returns (uint256) {
+        return terms >> 32 & MASK_32;
+    }
+
+    function maxFeePpm(uint256 terms) internal pure returns (uint256) {
+        return terms & MASK_32;
+    }
+
+    function flags(uint256 place) internal pure returns (uint256) {
+        return place >> 64;
+    }
+
+    function baseToken(uint256 place) internal pure returns (uint256) {
+        return place >> 56 & MASK_8;
+    }
+
+    function quoteToken(uint256 place) internal pure returns (uint256) {
+        return place >> 48 & MASK_8;
+    }
+
+    function baseWord(uint256 place) internal pure returns (uint256) {
+        return place >> 32 & MASK_16;
+    }
+
+    function quoteWord(uint256 place) internal pure returns (uint256) {
+        return place >> 16 & MASK_16;
+    }
+
+    function stateWord(uint256 place) internal pure returns (uint256) {
+        return place & MASK_16;
+    }
+
+    function buyIndex(Trade trade) internal pure returns (uint256) {
+        return Trade.unwrap(trade) >> 208;
+    }
+
+    function sellIndex(Trade trade) internal pure returns (uint256) {
+        return Trade.unwrap(trade) >> 192 & MASK_16;
+    }
+
+    function buyFeePpm(Trade trade) internal pure returns (int256) {
+        return int32(uint32(Trade.unwrap(trade) >> 160));
+    }
+
+    function sellFeePpm(Trade trade) internal pure returns (int256) {
+        return int32(uint32(Trade.unwrap(trade) >> 128));
+    }
+
+    function baseAmount(Trade trade) internal pure returns (uint256) {
+        return Trade.unwrap(trade) >> 64 & MASK_64;
+    }
+
+    function quoteAmount(Trade trade) internal pure returns (uint256) {
+        return Trade.unwrap(trade) & MASK_64;
+    }
+}
