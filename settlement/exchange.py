@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from engine.commands import Kind, command, list_market
+from engine.commands import Kind, command, exit_end, list_market
 from engine.receipt import Receipt
 from engine.sequencer.pipeline import Pipeline
 from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
@@ -197,14 +197,8 @@ class Exchange:
         if not 0 <= amount <= MONEY_MAX:
             return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
         unpaid = self._withdrawals.unpaid(address, token)
-        row = command(
-            Kind.EXIT_END,
-            account=account,
-            token=listed.number,
-            amount=amount,
-            price_ticks=unpaid.left if unpaid else 0,
-            flags=MoneyFlag.ALWAYS,
-        )
+        left = unpaid.left if unpaid else 0
+        row = exit_end(account, listed.number, amount, unpaid_pips=left)
         if unpaid:
             evidence = msgspec.structs.replace(evidence, withdrawal=unpaid.sequence)
         return await self._submit(row, evidence)
