@@ -24,7 +24,7 @@ def busted_at(batch: Committed, sequence: int) -> TradeBusted:
 
 
 def moved_back_at(batch: Committed, sequence: int) -> BustedTrade:
-    """Return what command ``sequence`` of ``batch``, a BUST that was carried out, has moved back."""
+    """Return what command ``sequence`` of ``batch``, a BUST that was carried out, gave back."""
     return busted_trade(batch.entries[sequence - batch.first_sequence].answer[0])
 
 

@@ -17,9 +17,9 @@ import orjson
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
+from engine.command_result import CommandResult
 from engine.commands import Kind, batch_of, command, list_market
 from engine.log_entries import Committed, Consumer
-from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.sequencer.pipeline import receipts_of
 from engine.types import Limits, OrderFlag, Outcome, Side, TimeInForce
@@ -93,11 +93,11 @@ class MemoryExchange:
         self.pause = asyncio.Event()
         self.pause.set()
         self._now_ns = now_ns
-        self._receipts: dict[bytes, Receipt] = {}
+        self._receipts: dict[bytes, CommandResult] = {}
         self._spent: set[tuple[bytes, int, int]] = set()
         self._withdrawn: dict[bytes, int] = {}
 
-    def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
+    def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> CommandResult:
         row["sequence"] = sequence = self.engine.sequence + 1
         row["time_ns"] = self.now_ns()
         rows = batch_of([row])
@@ -125,7 +125,7 @@ class MemoryExchange:
 
     async def place(
         self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
-    ) -> Receipt:
+    ) -> CommandResult:
         await self.pause.wait()
         earlier = self._receipts.get(order.digest)
         if earlier is not None:
@@ -158,34 +158,34 @@ class MemoryExchange:
         self._spent.add((order.account, order.lane, order.nonce))
         return receipt
 
-    def _judge(self, order: SignedOrder) -> Receipt | None:
+    def _judge(self, order: SignedOrder) -> CommandResult | None:
         market = self.catalog.market_of_pair(order.base, order.quote)
         if market is None:
-            return Receipt(Outcome.UNKNOWN_MARKET)
+            return CommandResult(Outcome.UNKNOWN_MARKET)
         if order.signer != order.account and self.keys.get(order.signer) != order.account:
-            return Receipt(Outcome.UNKNOWN_KEY)
+            return CommandResult(Outcome.UNKNOWN_KEY)
         if self.catalog.account_number(order.account) is None:
-            return Receipt(Outcome.UNKNOWN_ACCOUNT)
+            return CommandResult(Outcome.UNKNOWN_ACCOUNT)
         if (order.account, order.lane, order.nonce) in self._spent:
-            return Receipt(Outcome.NONCE_USED)
+            return CommandResult(Outcome.NONCE_USED)
         lots, rest = divmod(order.base_amount, market.lot_pips)
         if rest or not lots:
-            return Receipt(Outcome.OFF_LOT, detail={"lot_pips": str(market.lot_pips)})
+            return CommandResult(Outcome.OFF_LOT, detail={"lot_pips": str(market.lot_pips)})
         if order.quote_amount % (lots * market.tick_pips):
-            return Receipt(Outcome.OFF_TICK, detail={"tick_pips": str(market.tick_pips)})
+            return CommandResult(Outcome.OFF_TICK, detail={"tick_pips": str(market.tick_pips)})
         return None
 
-    async def cancel(self, account: bytes, order_id: int) -> Receipt:
+    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         number = self.catalog.account_number(account)
         if number is None:
-            return Receipt(Outcome.UNKNOWN_ACCOUNT)
+            return CommandResult(Outcome.UNKNOWN_ACCOUNT)
         return self.commit(command(Kind.CANCEL, account=number, order_id=order_id))
 
-    async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
+    async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         number = self.catalog.account_number(withdrawal.account)
         token = self.catalog.token_by_address(withdrawal.token)
         if number is None or token is None:
-            return Receipt(Outcome.UNKNOWN_ACCOUNT)
+            return CommandResult(Outcome.UNKNOWN_ACCOUNT)
         row = command(Kind.WITHDRAW, account=number, token=token.number, amount=withdrawal.amount)
         self._withdrawn[withdrawal.account] = withdrawal.nonce
         return self.commit(row, withdrawal)

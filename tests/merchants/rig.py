@@ -13,10 +13,10 @@ from collections import Counter
 import msgspec
 from sqlalchemy import event
 
+from engine.command_result import CommandResult
 from engine.commands import Kind, batch_of, command, list_market
 from engine.events import EventKind
 from engine.log_entries import Committed
-from engine.receipt import Receipt
 from engine.reference import Engine
 from engine.types import Limits, OrderFlag, Side
 from merchants.records.database import open_database
@@ -280,14 +280,14 @@ class House:
         self.world.cross()
         first = self.admission.first(order.digest)
         if first is not None:
-            return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id)
+            return CommandResult(first.outcome, first.sequence, first.time_ns, first.order_id)
         row = self.admission.admit(order, self.world.now_ns)
         if isinstance(row, Refused):
-            return Receipt(row.outcome, detail=row.detail)
+            return CommandResult(row.outcome, detail=row.detail)
         events = self.submit(row, order)
         self.world.cross()
         first = self.admission.first(order.digest)
-        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id, events)
+        return CommandResult(first.outcome, first.sequence, first.time_ns, first.order_id, events)
 
     def balance(self, account, token):
         number = self.catalog.account_number(account)
