@@ -180,9 +180,8 @@ def validate(
     )
     if meets and (flags & REPRICE == 0 or price_behind(state, ladder, price_ticks, lots) == 0):
         return Outcome.POST_ONLY_WOULD_TRADE
-    if state.area_min[market] != 0 and below_least(
-        state, ladder, price_ticks, lots, flags, special
-    ):
+    has_least = state.area_min[market] != 0
+    if has_least and below_least(state, ladder, price_ticks, lots, flags, special):
         return Outcome.BELOW_LEAST_NOTIONAL
     balance = state.balances[balance_at(state, account, token_paid(state, market, side))]
     needed = hold_of(state, market, side, price_ticks, lots)
