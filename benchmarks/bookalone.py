@@ -12,12 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.commands import Commands, Kind
-from engine.core.ahead import FIRST, SECOND, ask_best, ask_named, ask_neighbours, orders_are_many
 from engine.core.book import crosses, level_of, link, unlink, vacate
-from engine.core.handle import handle_of, opener_of
 from engine.core.jit import i64, kernel, u64
-from engine.core.layout import NO_SLOT, SLOT_LINKS, State, new_state
+from engine.core.prefetch import (
+    FIRST,
+    SECOND,
+    orders_are_many,
+    prefetch_best,
+    prefetch_named,
+    prefetch_neighbours,
+)
 from engine.core.slots import SLOT_BITS, SLOT_MASK, give_slot, id_of, slot_of, take_slot
+from engine.core.state import NO_SLOT, SLOT_LINKS, State, new_state
+from engine.core.state_pointer import opener_of, pointer_of
 from engine.types import Limits, TimeInForce
 
 TRADES, LOTS, NOTIONAL, HASH, RESTING, TAKERS = range(6)
@@ -46,12 +53,12 @@ class Book:
         for array in self.state:
             raw = array.view(np.uint8)
             raw |= 0  # The first touch of a page is the operating system's time, not the book's.
-        self.handle = handle_of(self.state)
+        self.pointer = pointer_of(self.state)
         self.sums = np.zeros(len(Tally._fields), np.int64)
 
     def play(self, commands: Commands, answers: NDArray[np.int64], *, hashing: bool = True) -> None:
         """Carry out ``commands``; ``answers[i]`` becomes the id given to the order of row i."""
-        play(self.handle, commands, answers, self.sums, hashing)
+        play(self.pointer, commands, answers, self.sums, hashing)
 
     def rests(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return for each id whether its order rests now."""
@@ -77,14 +84,14 @@ class Book:
 
 @kernel
 def play(
-    handle: Any,
+    pointer: Any,
     commands: Commands,
     answers: NDArray[np.int64],
     sums: NDArray[np.int64],
     hashing: bool,
 ) -> None:
     """Carry out every command."""
-    book = open_book(handle)
+    book = open_book(pointer)
     resting = sums[RESTING]
     for i in range(commands.size):
         if orders_are_many(book):
@@ -94,21 +101,21 @@ def play(
         if kind == Kind.PLACE:
             side = i64(row["side"])
         elif kind == Kind.REPLACE:
-            side = leave(book, row["order_id"])
+            side = remove(book, row["order_id"])
             if side == NO_ORDER:
                 answers[i] = 0
                 continue
             resting -= 1
         else:
             answers[i] = 0
-            if kind == Kind.CANCEL and leave(book, row["order_id"]) != NO_ORDER:
+            if kind == Kind.CANCEL and remove(book, row["order_id"]) != NO_ORDER:
                 resting -= 1
             continue
         slot = take_slot(book)
         order_id = id_of(book, slot)
         answers[i] = order_id
         lots, price = row["amount"], row["price_ticks"]
-        if crosses(side, price, book.tops[u64(side ^ 1)]["best"]):
+        if crosses(side, price, book.best_prices[u64(side ^ 1)]["best"]):
             lots, gone = take(book, sums, side, price, lots, order_id, hashing)
             resting -= gone
         if lots == 0 or row["tif"] != TimeInForce.GTC:
@@ -124,7 +131,7 @@ def play(
 
 
 @kernel
-def leave(book: State, order_id: int) -> int:
+def remove(book: State, order_id: int) -> int:
     """Take the order of this id out of the book; return its side, or NO_ORDER if none rests."""
     slot = slot_of(book, order_id)
     if slot == NO_SLOT:
@@ -137,13 +144,13 @@ def leave(book: State, order_id: int) -> int:
 
 @kernel
 def peek(book: State, commands: Commands, i: int) -> None:
-    """Ask for the memory of commands to come, as ``engine.core.ahead`` does."""
+    """Ask for the memory of commands to come, as ``engine.core.prefetch`` does."""
     if i + FIRST >= commands.size:
         return
     row = commands[i + FIRST]
-    ask_named(book, i64(row["side"]), row["price_ticks"], row["order_id"])
+    prefetch_named(book, i64(row["side"]), row["price_ticks"], row["order_id"])
     row = commands[i + SECOND]
-    ask_neighbours(book, i64(row["side"]), row["price_ticks"], row["order_id"])
+    prefetch_neighbours(book, i64(row["side"]), row["price_ticks"], row["order_id"])
 
 
 @kernel
@@ -158,7 +165,7 @@ def take(
 ) -> tuple[int, int]:
     """Fill what can be filled of an order that crosses; return the lots left and makers gone."""
     against = side ^ 1
-    price = book.tops[u64(against)]["best"]
+    price = book.best_prices[u64(against)]["best"]
     fills, gone, notional, lots_before = i64(0), i64(0), i64(0), lots
     while lots > 0 and crosses(side, limit, price):
         at = level_of(book, against, price)
@@ -186,8 +193,8 @@ def take(
         book.links[u64(oldest)]["prev"] = at
         if oldest == at:
             vacate(book, against, price)
-            price = book.tops[u64(against)]["best"]
-    ask_best(book, against, price)
+            price = book.best_prices[u64(against)]["best"]
+    prefetch_best(book, against, price)
     sums[TRADES] += fills
     sums[LOTS] += lots_before - lots
     sums[NOTIONAL] += notional

@@ -44,24 +44,24 @@ class OracleBook:
             old = self.orders.get(named)
             if old is None:
                 return 0
-            self.leave(old)
+            self.forget(old)
             self.market.delete(old)
             if kind == Kind.CANCEL:
                 return 0
             side = old.side
-        taker = Order(self.slots.take(), 0, 0, side, price, lots, 0)
+        taker = Order(self.slots.take_slot(), 0, 0, side, price, lots, 0)
         self.take(taker)
         if taker.lots == 0 or tif != TimeInForce.GTC:
-            self.slots.give_back(taker.order_id)
+            self.slots.give_slot(taker.order_id)
         else:
             self.orders[taker.order_id] = taker
             self.market.insert(taker)
         return taker.order_id
 
-    def leave(self, order: Order) -> None:
+    def forget(self, order: Order) -> None:
         """End the life of an order that rested."""
         del self.orders[order.order_id]
-        self.slots.give_back(order.order_id)
+        self.slots.give_slot(order.order_id)
 
     def take(self, taker: Order) -> None:
         """Fill what can be filled."""
@@ -73,7 +73,7 @@ class OracleBook:
             self.note(maker, taker, lots)
             if maker.lots == 0:
                 self.market.delete(maker)
-                self.leave(maker)
+                self.forget(maker)
         self.takers += taker.lots < lots_before
 
     def makers(self, taker: Order) -> Iterator[Order]:

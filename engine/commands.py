@@ -20,9 +20,9 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
     CLOCK         nothing but time_ns: wakes stops that wait for their turn and removes every
                   resting or armed order that has expired; what is too much for one is left to
                   the next
-    EXIT_BEGIN    account: cancels all its orders, refuses new ones until the exit has ended
+    EXIT_BEGIN    account: cancels all its orders, rejects new ones until the exit has ended
     EXIT_END      account, token, amount in pips paid out on chain (0 when the exit was withdrawn).
-                  flags = ALWAYS: never refused to an account there is; what is not available is
+                  flags = ALWAYS: never rejected to an account there is; what is not available is
                   taken from withdrawals that were debited and not paid, price_ticks pips at most,
                   and the account owes the rest
     AMEND         account (must own it), order_id, amount = lots, hidden ones included, it shall
@@ -35,18 +35,18 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
                   that is too much for one command, the market is CANCEL_ONLY until it is repeated
     REPLACE       account (must own it), order_id = a resting order; price_ticks, amount, expiry_ns,
                   fee_cap_ppm, tif, flags of the order that takes over, as in PLACE: market and side
-                  are the old one's, and so are the lots shown if flags has ICEBERG. Refused, it
+                  are the old one's, and so are the lots shown if flags has ICEBERG. Rejected, it
                   leaves the old order as it was
     CANCEL_AFTER  account, expiry_ns = deadline: the first command whose time has come to it
                   cancels all the account's orders first; 0 disarms
     SET_TERMS     market, order_id = lot_pips, price_ticks = tick_pips, amount = maker fee ppm,
                   fee_cap_ppm = taker fee ppm, expiry_ns = least notional, as LIST_MARKET:
-                  cancels all orders of the market, refused if they are too many for one command
+                  cancels all orders of the market, rejected if they are too many for one command
                   (CANCEL_ALL them first)
-    DELIST        market: cancels all its orders, for good; refused likewise
+    DELIST        market: cancels all its orders, for good; rejected likewise
     SET_BAND      market, price_ticks = lowest and amount = highest price that may trade, both 0
-                  for no bounds: cancels the orders that could trade outside; refused likewise
-    BUST          undoes one trade that the chain refuses: market, account = its buyer,
+                  for no bounds: cancels the orders that could trade outside; rejected likewise
+    BUST          undoes one trade that the chain rejects: market, account = its buyer,
                   fee_cap_ppm = the seller's account, price_ticks = base pips, amount = quote
                   pips, order_id = the buyer's fee and expiry_ns the seller's in pips (negative
                   where it is a rebate). The money goes back. flags = ALWAYS: also where a side
@@ -55,11 +55,14 @@ object. ``sequence`` and ``time_ns`` are stamped by the sequencer; builders here
                   the other columns are that command's. Its market is halted
 """
 
+import struct
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.types import MoneyFlag
 
 COMMAND = np.dtype(
     [
@@ -86,7 +89,7 @@ Commands = NDArray[Any]
 
 
 class Kind(IntEnum):
-    """Which command; 0 is deliberately no command, so that a zeroed row is refused."""
+    """Which command; 0 is deliberately no command, so that a zeroed row is rejected."""
 
     LIST_TOKEN = 1
     LIST_MARKET = 2
@@ -110,65 +113,154 @@ class Kind(IntEnum):
     BUST = 20
 
 
-def command(kind: Kind, **fields: int) -> np.void:
-    """Return one COMMAND row with ``fields`` set and the rest 0.
+_PACKED: Final = struct.Struct("<4B2H2I6q")
+"""One row, its columns in order. Packed at once it costs a tenth of what it does field by field."""
 
-    Raises OverflowError when a value does not fit its column and ValueError for an unknown field.
+assert _PACKED.size == COMMAND.itemsize
+
+
+def command(  # One parameter a column: a dict of them costs half as much again.
+    kind: Kind,
+    *,
+    side: int = 0,
+    tif: int = 0,
+    flags: int = 0,
+    market: int = 0,
+    token: int = 0,
+    account: int = 0,
+    fee_cap_ppm: int = 0,
+    order_id: int = 0,
+    price_ticks: int = 0,
+    amount: int = 0,
+    expiry_ns: int = 0,
+    time_ns: int = 0,
+    sequence: int = 0,
+) -> np.void:
+    """Return one COMMAND row with these columns set and the rest 0.
+
+    Raises OverflowError when a value does not fit its column, ValueError or TypeError for what is
+    no number.
     """
-    row = np.zeros(1, COMMAND)
-    row["kind"] = kind
-    for name, value in fields.items():
-        row[name] = np.array([value], dtype=object).astype(COMMAND[name], casting="unsafe")
-        if int(row[name][0]) != value:
-            raise OverflowError(f"{name}={value} does not fit {COMMAND[name]}")
-    stamped: np.void = row[0]
-    return stamped
+    narrow = (kind, side, tif, flags, market, token, account, fee_cap_ppm)
+    values = (*narrow, order_id, price_ticks, amount, expiry_ns, time_ns, sequence)
+    row = bytearray(_PACKED.size)
+    try:
+        _PACKED.pack_into(row, 0, *values)
+    except struct.error as error:
+        raise _reason_against(values) from error
+    return np.ndarray((), COMMAND, row)[()]  # type: ignore[return-value]  # A row, not an array.
 
 
-def list_market(
-    market: int,
-    base: int,
-    quote: int,
-    *,
-    lot_pips: int,
-    tick_pips: int,
-    maker_fee_ppm: int,
-    taker_fee_ppm: int,
-    least_notional_pips: int = 0,
-) -> np.void:
-    """Return the command that lists market number ``market``."""
+def _reason_against(values: tuple[int, ...]) -> Exception:
+    """Return why these values are no row."""
+    for name, value in zip(COMMAND.names or (), values, strict=True):
+        try:
+            as_column = np.array([value], object).astype(COMMAND[name], casting="unsafe")
+        except (OverflowError, TypeError, ValueError) as reason:
+            return reason
+        if int(as_column[0]) != value:
+            return OverflowError(f"{name}={value} does not fit {COMMAND[name]}")
+    return TypeError("a column of a command is an integer")
+
+
+class MarketTerms(NamedTuple):
+    """What LIST_MARKET and SET_TERMS say of a market; a negative maker's fee is a rebate."""
+
+    lot_pips: int
+    tick_pips: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    least_notional_pips: int = 0
+
+    def columns(self) -> dict[str, int]:
+        """Return where they stand in a row."""
+        return {
+            "order_id": self.lot_pips,
+            "price_ticks": self.tick_pips,
+            "amount": self.maker_fee_ppm,
+            "fee_cap_ppm": self.taker_fee_ppm,
+            "expiry_ns": self.least_notional_pips,
+        }
+
+
+def market_terms(row: np.void) -> MarketTerms:
+    """Return the terms that a LIST_MARKET or a SET_TERMS gives its market."""
+    names = ("order_id", "price_ticks", "amount", "fee_cap_ppm", "expiry_ns")
+    return MarketTerms(*(int(row[name]) for name in names))
+
+
+def market_tokens(row: np.void) -> tuple[int, int]:
+    """Return the numbers of base and quote token of a LIST_MARKET."""
+    return int(row["account"]), int(row["token"])
+
+
+def list_market(market: int, base: int, quote: int, **terms: int) -> np.void:
+    """Return the command that lists market number ``market``; terms as in ``MarketTerms``."""
+    columns = MarketTerms(**terms).columns()
+    return command(Kind.LIST_MARKET, market=market, account=base, token=quote, **columns)
+
+
+def set_terms(market: int, **terms: int) -> np.void:
+    """Return the command that gives a listed market other terms, as in ``MarketTerms``."""
+    return command(Kind.SET_TERMS, market=market, **MarketTerms(**terms).columns())
+
+
+class BustTerms(NamedTuple):
+    """What a BUST moves back; a fee is negative where it was a rebate."""
+
+    market: int
+    buyer: int
+    seller: int
+    base_pips: int
+    quote_pips: int
+    buyer_fee_pips: int
+    seller_fee_pips: int
+
+    def columns(self) -> dict[str, int]:
+        """Return where they stand in a row."""
+        return {
+            "market": self.market,
+            "account": self.buyer,
+            "fee_cap_ppm": self.seller,
+            "price_ticks": self.base_pips,
+            "amount": self.quote_pips,
+            "order_id": self.buyer_fee_pips,
+            "expiry_ns": self.seller_fee_pips,
+        }
+
+
+def bust(terms: BustTerms, flags: MoneyFlag = MoneyFlag.ALWAYS) -> np.void:
+    """Return the command that undoes one trade, by default whatever its parties have left."""
+    return command(Kind.BUST, flags=flags, **terms.columns())
+
+
+def bust_terms(row: np.void) -> BustTerms:
+    """Return what a BUST moves back."""
+    names = (
+        *("market", "account", "fee_cap_ppm"),
+        *("price_ticks", "amount", "order_id", "expiry_ns"),
+    )
+    return BustTerms(*(int(row[name]) for name in names))
+
+
+def exit_end(account: int, token: int, amount: int, *, unpaid_pips: int) -> np.void:
+    """Return the command that books an exit which has ended on chain.
+
+    At most ``unpaid_pips`` come from a withdrawal that was debited and not paid.
+    """
     return command(
-        Kind.LIST_MARKET,
-        market=market,
-        account=base,
-        token=quote,
-        order_id=lot_pips,
-        price_ticks=tick_pips,
-        amount=maker_fee_ppm,
-        fee_cap_ppm=taker_fee_ppm,
-        expiry_ns=least_notional_pips,
+        Kind.EXIT_END,
+        account=account,
+        token=token,
+        amount=amount,
+        price_ticks=unpaid_pips,
+        flags=MoneyFlag.ALWAYS,
     )
 
 
-def set_terms(
-    market: int,
-    *,
-    lot_pips: int,
-    tick_pips: int,
-    maker_fee_ppm: int,
-    taker_fee_ppm: int,
-    least_notional_pips: int = 0,
-) -> np.void:
-    """Return the command that gives a listed market another lot, tick and fees."""
-    return command(
-        Kind.SET_TERMS,
-        market=market,
-        order_id=lot_pips,
-        price_ticks=tick_pips,
-        amount=maker_fee_ppm,
-        fee_cap_ppm=taker_fee_ppm,
-        expiry_ns=least_notional_pips,
-    )
+def unpaid_pips(row: np.void) -> int:
+    """Return how much an EXIT_END may take from withdrawals that were debited and not paid."""
+    return int(row["price_ticks"])
 
 
 def batch_of(rows: list[np.void]) -> Commands:

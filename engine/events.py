@@ -43,7 +43,7 @@ caused the event, ``index`` numbers events without a gap from 1.
     ARMED             a stop waits: market, account, side, order_id, price_ticks = its limit,
                       amount = lots, order_left = its trigger price in ticks
     TRIGGERED         a stop is coming in now: fields as ARMED
-    REFILLED          an iceberg shows its next part, now last in its queue: market, account, side,
+    REFILLED          an iceberg shows its next slice, now last in its queue: market, account, side,
                       order_id, price_ticks, amount = lots now visible, maker_left = lots hidden
     CANCEL_AFTER_SET  account, amount = its deadline in ns, 0 for none
     TERMS_SET         market
@@ -60,7 +60,7 @@ caused the event, ``index`` numbers events without a gap from 1.
 """
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,3 +122,33 @@ class EventKind(IntEnum):
     UNCROSSED = 24
     POISONED = 25
     TRADE_BUSTED = 26
+
+
+class BustedTrade(NamedTuple):
+    """What a TRADE_BUSTED has moved back; a fee is negative where it was a rebate."""
+
+    market: int
+    buyer: int
+    seller: int
+    base_pips: int
+    quote_pips: int
+    buyer_fee_pips: int
+    seller_fee_pips: int
+
+
+def busted_trade(event: Any) -> BustedTrade:
+    """Return what a TRADE_BUSTED, given by field names, has moved back."""
+    return BustedTrade(
+        int(event["market"]),
+        int(event["account"]),
+        int(event["maker_account"]),
+        int(event["price_ticks"]),
+        int(event["amount"]),
+        int(event["fee_pips"]),
+        int(event["maker_fee_pips"]),
+    )
+
+
+def pips_from_unpaid(event: np.void) -> int:
+    """Return how much of an exit an EXIT_ENDED has taken from withdrawals debited before."""
+    return int(event["order_left"])

@@ -49,7 +49,7 @@ class LogEntry:
     def answer(self) -> Events:
         """Return what the command itself has caused.
 
-        Deadlines that had come when it arrived are met before it, refused or not: those events
+        Deadlines that had come when it arrived are met before it, rejected or not: those events
         stand in front, and are nobody's answer.
         """
         own = 0

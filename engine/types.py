@@ -26,8 +26,8 @@ FILLS_MAX: Final = 64
 UNBOUNDED: Final = 2**62
 """What a limit is where a journal was begun before there was such a limit."""
 
-ICEBERG_PARTS_MAX: Final = 64
-"""An iceberg may show itself in at most so many parts, which bounds what one fill costs."""
+ICEBERG_SLICES_MAX: Final = 64
+"""An iceberg may show itself in at most so many slices, which bounds what one fill costs."""
 
 ALL_MARKETS: Final = 2**16 - 1
 """Stands for every market where a command may name one or all; no market has this number."""
@@ -77,9 +77,9 @@ class OrderFlag(IntFlag):
     STOP = 16
     """Waits, armed and outside the book, until a trade reaches its trigger price."""
     ICEBERG = 32
-    """Shows only a part of what rests; a new part goes to the end of its queue."""
+    """Shows only a slice of what rests; a new slice goes to the end of its queue."""
     REPRICE = 64
-    """With POST_ONLY: rather than be refused it rests one tick behind the price it would meet."""
+    """With POST_ONLY: rather than be rejected it rests one tick behind the price it would meet."""
 
 
 class MoneyFlag(IntFlag):
@@ -107,14 +107,14 @@ class Phase(IntEnum):
 
 
 class Outcome(IntEnum):
-    """What became of a command or request. 0 is success; the hundreds name the layer that refused.
+    """What became of a command or request. 0 is success; the hundreds name the layer that rejected.
 
-    Refusals are values, never exceptions. Numbers are part of the journal: never reuse one.
+    Rejections are values, never exceptions. Numbers are part of the journal: never reuse one.
     """
 
     ACCEPTED = 0
 
-    # 1xx: the engine refused the command; nothing changed but the sequence.
+    # 1xx: the engine rejected the command; nothing changed but the sequence.
     UNKNOWN_COMMAND = 100
     UNKNOWN_TOKEN = 101
     UNKNOWN_MARKET = 102
@@ -175,7 +175,7 @@ class Outcome(IntEnum):
     WORK_EXHAUSTED = 164
     MORE_REMAINS = 165
 
-    # 2xx: the gateway refused the request before it was sequenced.
+    # 2xx: the gateway rejected the request before it was sequenced.
     MALFORMED = 200
     BODY_TOO_LARGE = 201
     BAD_SIGNATURE = 202
@@ -192,7 +192,7 @@ class Outcome(IntEnum):
     DISK_LOW = 213
     UNDER_REVIEW = 214
 
-    # 3xx: settlement could never carry this out, so it is refused before it is sequenced.
+    # 3xx: settlement could never carry this out, so it is rejected before it is sequenced.
     NONCE_USED = 300
     LANE_BUSY = 301
     UNKNOWN_KEY = 302

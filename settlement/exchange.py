@@ -1,7 +1,8 @@
 """What can be asked of the exchange, whoever asks: REST, WebSocket, merchants or the watcher?
 
-One object with plain verbs over the pipeline. What can be refused comes back as a ``Receipt``;
-nothing here raises for what a client did, unless the ``charge`` of an order does.
+One object with plain verbs over the pipeline. What can be refused comes back as a
+``CommandResult``; nothing here raises for what a client did, unless the ``charge`` of an order
+does.
 """
 
 import asyncio
@@ -12,8 +13,8 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from engine.commands import Kind, command, list_market
-from engine.receipt import Receipt
+from engine.command_result import CommandResult
+from engine.commands import Kind, command, exit_end, list_market
 from engine.sequencer.pipeline import Pipeline
 from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
 from settlement.batches.encode import Bust
@@ -82,11 +83,11 @@ class Exchange:
         self._opening = asyncio.Lock()
         self._full_at: int | None = None
         """How many accounts there were when the ledger had no room for one more."""
-        self._in_flight: dict[bytes, asyncio.Future[Receipt]] = {}
+        self._in_flight: dict[bytes, asyncio.Future[CommandResult]] = {}
 
     async def place(
         self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
-    ) -> Receipt:
+    ) -> CommandResult:
         """Admit and sequence one signed order; the same digest again gives the first answer.
 
         ``charge`` is told whose order is about to be written, and may raise to prevent it.
@@ -101,7 +102,7 @@ class Exchange:
             return full
         judged = self._admission.judge(order, self._clock_ns())
         if isinstance(judged, Rejection):
-            return Receipt(judged.outcome, detail=judged.detail)
+            return CommandResult(judged.outcome, detail=judged.detail)
         if charge is not None:
             charge(order.account)
         self._admission.reserve(order)
@@ -111,11 +112,11 @@ class Exchange:
         # Shielded: the client that hangs up is not the only one who may wait for this order.
         return await asyncio.shield(answer)
 
-    async def cancel(self, account: bytes, order_id: int) -> Receipt:
+    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one resting order of ``account`` off the book."""
         number = self.catalog.account_number(account)
         if number is None or not 0 < order_id <= ORDER_ID_MAX:
-            return Receipt(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
+            return CommandResult(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
         full = self._pipeline.refusal(Kind.CANCEL)
         if full is not None:
             return full
@@ -126,19 +127,19 @@ class Exchange:
             answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
         return await asyncio.shield(answer)
 
-    async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
+    async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
         token = self.catalog.token_by_address(withdrawal.token)
         account = self.catalog.account_number(withdrawal.account)
         if token is None or account is None:
             unknown = Outcome.UNKNOWN_TOKEN if token is None else Outcome.UNKNOWN_ACCOUNT
-            return Receipt(unknown)
+            return CommandResult(unknown)
         if withdrawal.expiry * NS <= self._clock_ns():
-            return Receipt(Outcome.ORDER_EXPIRED, detail={"expiry": str(withdrawal.expiry)})
+            return CommandResult(Outcome.ORDER_EXPIRED, detail={"expiry": str(withdrawal.expiry)})
         if not 0 < withdrawal.amount <= MONEY_MAX:
-            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+            return CommandResult(Outcome.AMOUNT_OUT_OF_RANGE)
         if token.pips_of(token.raw_of(withdrawal.amount)) != withdrawal.amount:
-            return Receipt(
+            return CommandResult(
                 Outcome.AMOUNT_OUT_OF_RANGE,
                 detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
             )
@@ -149,7 +150,7 @@ class Exchange:
         rejection = self._withdrawals.rejection(withdrawal, token, now_ns)
         rejection = rejection or self._admission.admit_withdrawal(withdrawal, now_ns)
         if rejection is not None:
-            return Receipt(rejection.outcome, detail=rejection.detail)
+            return CommandResult(rejection.outcome, detail=rejection.detail)
         row = command(Kind.WITHDRAW, account=account, token=token.number, amount=withdrawal.amount)
         self._withdrawals.begun(withdrawal)
         answer = self._pipeline.enqueue(row, encode(withdrawal))
@@ -159,32 +160,32 @@ class Exchange:
 
     async def credit(
         self, address: bytes, token: bytes, amount: int, evidence: DepositEvidence
-    ) -> Receipt:
+    ) -> CommandResult:
         """Credit a deposit seen on chain, opening the account if it is the first.
 
         What the ledger has no room for is refused here, so that asking again costs no command.
         """
         listed = self.catalog.token_by_address(token)
         if listed is None:
-            return Receipt(Outcome.UNKNOWN_TOKEN)
+            return CommandResult(Outcome.UNKNOWN_TOKEN)
         if not 0 < amount <= MONEY_MAX - self._book().supply(listed.number):
-            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+            return CommandResult(Outcome.AMOUNT_OUT_OF_RANGE)
         account = await self._account(address)
-        if isinstance(account, Receipt):
+        if isinstance(account, CommandResult):
             return account
         row = command(Kind.DEPOSIT, account=account, token=listed.number, amount=amount)
         return await self._submit(row, evidence)
 
-    async def begin_exit(self, address: bytes, evidence: ExitEvidence) -> Receipt:
+    async def begin_exit(self, address: bytes, evidence: ExitEvidence) -> CommandResult:
         """Freeze an account that asked for its money on chain."""
         account = await self._account(address)
-        if isinstance(account, Receipt):
+        if isinstance(account, CommandResult):
             return account
         return await self._submit(command(Kind.EXIT_BEGIN, account=account), evidence)
 
     async def end_exit(
         self, address: bytes, token: bytes, amount: int, evidence: ExitEvidence
-    ) -> Receipt:
+    ) -> CommandResult:
         """Book what the chain has paid out (0 if the exit was withdrawn) and thaw the account.
 
         It was there first: what the account does not have any more was that of a withdrawal which
@@ -193,38 +194,32 @@ class Exchange:
         listed = self.catalog.token_by_address(token)
         account = self.catalog.account_number(address)
         if listed is None or account is None:
-            return Receipt(Outcome.UNKNOWN_ACCOUNT)
+            return CommandResult(Outcome.UNKNOWN_ACCOUNT)
         if not 0 <= amount <= MONEY_MAX:
-            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+            return CommandResult(Outcome.AMOUNT_OUT_OF_RANGE)
         unpaid = self._withdrawals.unpaid(address, token)
-        row = command(
-            Kind.EXIT_END,
-            account=account,
-            token=listed.number,
-            amount=amount,
-            price_ticks=unpaid.left if unpaid else 0,
-            flags=MoneyFlag.ALWAYS,
-        )
+        left = unpaid.left if unpaid else 0
+        row = exit_end(account, listed.number, amount, unpaid_pips=left)
         if unpaid:
             evidence = msgspec.structs.replace(evidence, withdrawal=unpaid.sequence)
         return await self._submit(row, evidence)
 
-    async def bust(self, bust: Bust) -> Receipt:
+    async def bust(self, bust: Bust) -> CommandResult:
         """Undo a trade that the contract refuses. A side that has spent what it has to give back
         loses its orders, and owes what is missing then."""
         return await self._submit(bust_command(self.catalog, bust.trade), bust_evidence(bust))
 
-    async def give_back(self, due: Reversal) -> Receipt:
+    async def give_back(self, due: Reversal) -> CommandResult:
         """Credit a withdrawal that the contract never paid and can pay no more."""
         account = self.catalog.account_number(due.account)
         token = self.catalog.token_by_address(due.token)
         assert account is not None and token is not None, "it was debited"
         if due.amount > MONEY_MAX - self._book().supply(token.number):
-            return Receipt(Outcome.AMOUNT_OUT_OF_RANGE)
+            return CommandResult(Outcome.AMOUNT_OUT_OF_RANGE)
         row = command(Kind.DEPOSIT, account=account, token=token.number, amount=due.amount)
         return await self._submit(row, WithdrawalReturned(due.sequence, due.reason))
 
-    async def charge_late(self, paid: LatePayment) -> Receipt:
+    async def charge_late(self, paid: LatePayment) -> CommandResult:
         """Charge for a withdrawal that was paid though an exit had taken it before."""
         account = self.catalog.account_number(paid.account)
         token = self.catalog.token_by_address(paid.token)
@@ -238,13 +233,13 @@ class Exchange:
         )
         return await self._submit(row, WithdrawalPaid(paid.sequence))
 
-    async def halt_market(self, market: Market) -> Receipt:
+    async def halt_market(self, market: Market) -> CommandResult:
         """Take no more orders in ``market`` until an operator opens it again."""
         return await self._submit(
             command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
         )
 
-    async def list_token(self, listing: TokenListing) -> Receipt:
+    async def list_token(self, listing: TokenListing) -> CommandResult:
         """List the next token."""
         row = command(Kind.LIST_TOKEN, token=len(self.catalog.tokens))
         return await self._submit(row, listing)
@@ -260,7 +255,7 @@ class Exchange:
         maker_fee_ppm: int,
         taker_fee_ppm: int,
         least_notional_pips: int = 0,
-    ) -> Receipt:
+    ) -> CommandResult:
         """List the next market between two listed tokens.
 
         A negative maker fee is a rebate, never more than the taker pays. No order may be worth
@@ -268,7 +263,7 @@ class Exchange:
         """
         base_token, quote_token = self.catalog.token(base), self.catalog.token(quote)
         if base_token is None or quote_token is None:
-            return Receipt(Outcome.UNKNOWN_TOKEN)
+            return CommandResult(Outcome.UNKNOWN_TOKEN)
         row = list_market(
             len(self.catalog.markets),
             base_token.number,
@@ -281,7 +276,7 @@ class Exchange:
         )
         return await self._submit(row, MarketListing(symbol))
 
-    async def tick(self) -> Receipt:
+    async def tick(self) -> CommandResult:
         """Let engine time pass, so that expired orders leave the book."""
         return await self._submit(command(Kind.CLOCK))
 
@@ -331,24 +326,26 @@ class Exchange:
         """Return the exchange's clock."""
         return self._clock_ns()
 
-    async def _submit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
+    async def _submit(self, row: np.void, attachment: AnyAttachment | None = None) -> CommandResult:
         return await self._pipeline.submit(row, encode(attachment))
 
-    def _answered(self, digest: bytes, answer: asyncio.Future[Receipt]) -> None:
+    def _answered(self, digest: bytes, answer: asyncio.Future[CommandResult]) -> None:
         self._in_flight.pop(digest, None)
         if not answer.cancelled() and answer.result().outcome == Outcome.DISK_LOW:
             self._admission.roll_back(digest)
 
-    async def _known(self, order: SignedOrder) -> Receipt | None:
+    async def _known(self, order: SignedOrder) -> CommandResult | None:
         pending = self._in_flight.get(order.digest)
         if pending is not None:
             return await asyncio.shield(pending)
         first = self._admission.first(order.digest)
         if first is None or self._admission.may_try_again(order, self._clock_ns()):
             return None
-        return Receipt(first.outcome, first.sequence, first.time_ns, first.order_id, first.events())
+        return CommandResult(
+            first.outcome, first.sequence, first.time_ns, first.order_id, first.events()
+        )
 
-    async def _account(self, address: bytes) -> int | Receipt:
+    async def _account(self, address: bytes) -> int | CommandResult:
         """Return the number of ``address``, opened if need be, or why it cannot be opened."""
         # One at a time: an account's number is the count of accounts before it.
         async with self._opening:
@@ -356,7 +353,7 @@ class Exchange:
             if number is not None:
                 return number
             if self._full_at == self.catalog.account_count:
-                return Receipt(Outcome.CAPACITY)
+                return CommandResult(Outcome.CAPACITY)
             row = command(Kind.OPEN_ACCOUNT, account=self.catalog.account_count)
             receipt = await self._submit(row, AccountOpened(address))
             number = self.catalog.account_number(address)

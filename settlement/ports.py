@@ -7,7 +7,7 @@ Two small protocols, so that merchants and pages never see a pipeline, a socket 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from engine.receipt import Receipt
+from engine.command_result import CommandResult
 from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
@@ -105,7 +105,7 @@ class ExchangePort(Protocol):
 
     async def place(
         self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
-    ) -> Receipt:
+    ) -> CommandResult:
         """Admit and sequence one signed order; answered when it is on disk.
 
         The same digest again gives the first receipt, as long as it is remembered; one that the
@@ -113,10 +113,10 @@ class ExchangePort(Protocol):
         order is proven, admitted and new, just before it is queued, and may raise to prevent that.
         """
 
-    async def cancel(self, account: bytes, order_id: int) -> Receipt:
+    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one resting order of ``account`` (an address) off the book."""
 
-    async def withdraw(self, withdrawal: SignedWithdrawal) -> Receipt:
+    async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
 
     def balance(self, account: bytes, token: bytes) -> Balance:

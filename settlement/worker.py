@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from engine.receipt import Receipt
+from engine.command_result import CommandResult
 from engine.types import Outcome
 from settlement.chain.chain import ChainUnavailableError
 from settlement.exchange import Exchange
@@ -69,7 +69,7 @@ class _NotNow(Exception):
         self.outcome = outcome
 
 
-def _done(receipt: Receipt) -> Receipt:
+def _done(receipt: CommandResult) -> CommandResult:
     """Return ``receipt`` unless the command has to be tried again; raise ``_NotNow`` then."""
     if receipt.outcome in (Outcome.OVERLOADED, Outcome.SHUTTING_DOWN, Outcome.DISK_LOW):
         raise _NotNow(receipt.outcome)
@@ -336,7 +336,7 @@ class ChainLoop:
         now = _Told(observation.value.at.block_number, observation.confirmed, _bare(observation))
         return told != now
 
-    async def _sequence(self, value: Money) -> Receipt:
+    async def _sequence(self, value: Money) -> CommandResult:
         match value:
             case Deposited(at, account, token, amount, ref):
                 evidence = DepositEvidence(at.tx_hash, at.log_index, at.block_number, ref)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.receipt import Receipt
+from engine.command_result import CommandResult
 from engine.sequencer.pipeline import Pipeline, receipts_of
 from engine.sequencer.sequencer import Sequencer, Submission
 
@@ -28,7 +28,7 @@ class AtOnce(Pipeline):
         super().__init__(sequencer, on_fatal)
         self._cross = cross
 
-    def carry_out(self, command: np.void, attachment: bytes = b"") -> Receipt:
+    def carry_out(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Journal one command, apply it, show it to everybody; return its receipt."""
         committed = self._sequencer.commit([Submission(command, attachment)])
         self._show(committed)
@@ -36,9 +36,9 @@ class AtOnce(Pipeline):
         (receipt,) = receipts_of(committed)
         return receipt
 
-    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[Receipt]:
+    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
         """See ``Pipeline``; the answer is there already."""
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         self._cross()
         answer.set_result(self.carry_out(command, attachment))
         self._cross()

@@ -199,7 +199,7 @@ CASES: Final = (
 def test_dearest(benchmark: Any, prepare: Callable[[Bench], dict[str, Any]]) -> None:
     bench = Bench()
     commands = bench.rows(**prepare(bench))
-    saved, took_ms = bench.engine.columns(), []
+    saved, took_ms = bench.engine.image(), []
 
     def one_command() -> None:
         engine = Engine.restore(LIMITS, saved)

@@ -23,10 +23,10 @@ import pytest
 import uvloop
 
 from benchmarks.flow import Flow, Shape, make_flow
+from engine.command_result import CommandResult
 from engine.commands import Commands
 from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
-from engine.receipt import Receipt
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
@@ -158,7 +158,7 @@ async def offered(pipeline: Pipeline, clock: Clock, commands: Commands) -> list[
     rows = iter(commands)
     is_done = asyncio.Event()
 
-    def answered(due: float, answer: asyncio.Future[Receipt]) -> None:
+    def answered(due: float, answer: asyncio.Future[CommandResult]) -> None:
         waits.append(time.perf_counter() - due)
         assert answer.result().sequence
         if len(waits) == len(commands):

@@ -11,6 +11,8 @@ import numpy as np
 from numba import types
 
 from benchmarks.challenge.layout import (
+    BEST_PRICE,
+    BEST_PRICES_AT,
     BITS_AT,
     BOUNDS,
     BRANCHES,
@@ -24,21 +26,19 @@ from benchmarks.challenge.layout import (
     LINKS_AT,
     MESSAGE_WORDS,
     NAME,
+    NODES_AT,
     ORDER,
     REPORT_WORDS,
     ROOTS_AT,
     SLOTS,
-    TOP,
-    TOPS_AT,
-    TWIGS_AT,
     WINDOW_TICKS,
 )
 from benchmarks.challenge.memory import BookMemory, reserve
 from benchmarks.challenge.names import widen
 from benchmarks.challenge.native import native, rows_at
 from benchmarks.challenge.play import depth_at, echo, play
-from engine.core.book import Book
 from engine.core.jit import kernel
+from engine.core.solo_book import SoloBook
 
 _types: Any = types
 _ADDRESS: Any = _types.int64
@@ -48,20 +48,20 @@ _INT64 = np.dtype(np.int64)
 
 
 @kernel
-def _book_at(table: Any) -> Book:
+def _book_at(table: Any) -> SoloBook:
     """Return the book whose arena and names lie where ``table`` says."""
     arena = table[0]
     counters = rows_at(arena + COUNTERS_AT, 1, COUNTERS)
-    return Book(
+    return SoloBook(
         counters,
-        rows_at(arena + TOPS_AT, 2, TOP),
+        rows_at(arena + BEST_PRICES_AT, 2, BEST_PRICE),
         rows_at(arena + ROOTS_AT, 2, _INT64),
         rows_at(arena + BITS_AT, 2 * LADDER_WORDS, _INT64),
         rows_at(arena + DEPTHS_AT, 2 * WINDOW_TICKS, _INT64),
         rows_at(arena + LINKS_AT, SLOTS, ORDER),
         rows_at(arena + LINKS_AT, LINKS, LINK),
         rows_at(arena + LEAF_PRICE_AT, SLOTS, _INT64),
-        rows_at(arena + TWIGS_AT, 4 * SLOTS, _INT32),
+        rows_at(arena + NODES_AT, 4 * SLOTS, _INT32),
         rows_at(table[1], counters[0]["name_mask"] + 1, NAME),
         BOUNDS,
         BRANCHES,
@@ -86,7 +86,7 @@ def _echo(table: Any, messages: int, count: int, rows: int, room: int) -> int:
 
 @native(_TABLE, types.int64)
 def _best(table: Any, side: int) -> Any:
-    return _book_at(table).tops[side]["best"]
+    return _book_at(table).best_prices[side]["best"]
 
 
 @native(_TABLE, types.int64, types.int64)

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.core import layout as engine_layout
+from engine.core import state as engine_state
 
 WINDOW_BITS: Final = 24
 WINDOW_TICKS: Final = 1 << WINDOW_BITS
@@ -88,16 +88,16 @@ ORDER = np.dtype(
 """Half a cache line. Links are unsigned, so that numba need not think of indices below 0."""
 
 LINK = np.dtype([("next", "<u4"), ("prev", "<u4")])
-assert ORDER.itemsize == LINK.itemsize << engine_layout.SLOT_LINKS
+assert ORDER.itemsize == LINK.itemsize << engine_state.SLOT_LINKS
 
-TOP = engine_layout.TOP
+BEST_PRICE = engine_state.BEST_PRICE
 
 COUNTERS = np.dtype(
     [
         ("leaf_free", "<i8"),  # As the engine's own counters of these names.
         ("leaves_used", "<i8"),
-        ("twig_free", "<i8"),
-        ("twigs_used", "<i8"),
+        ("node_free", "<i8"),
+        ("nodes_used", "<i8"),
         ("named_live", "<i8"),  # Resting orders without a slot of their id's own.
         ("named_used", "<i8"),  # Slots ID_SLOTS + 1 .. ID_SLOTS + named_used were given out.
         ("named_free", "<i8"),  # Top of their free list; linked through ``ORDER.next``.
@@ -112,21 +112,21 @@ NAME = np.dtype([("order_id", "<i8"), ("slot", "<i8")])
 """One place of the hash table from other ids to slots; ``slot`` is NO_SLOT where it is free."""
 
 TREE_WORDS: Final = tuple(
-    WINDOW_TICKS // 64 ** (level + 1) for level in range(engine_layout.TREE_DEPTH)
+    WINDOW_TICKS // 64 ** (level + 1) for level in range(engine_state.TREE_DEPTH)
 )
 BRANCHES: Final = tuple(sum(TREE_WORDS[:level]) for level in range(len(TREE_WORDS)))
 LADDER_WORDS: Final = sum(TREE_WORDS)
 SLOTS: Final = ID_SLOTS + NAMED_SLOTS_MAX + 1
-NEAR_START: Final = SLOTS << engine_layout.SLOT_LINKS
+NEAR_START: Final = SLOTS << engine_state.SLOT_LINKS
 FAR_START: Final = NEAR_START + 2 * WINDOW_TICKS
 LINKS: Final = FAR_START + SLOTS
 assert LINKS < 2**32
 
 _GEOMETRY = {
-    engine_layout.WINDOW_BITS: WINDOW_BITS,
-    engine_layout.LADDER_WORDS: LADDER_WORDS,
-    engine_layout.NEAR_START: NEAR_START,
-    engine_layout.FAR_START: FAR_START,
+    engine_state.WINDOW_BITS: WINDOW_BITS,
+    engine_state.LADDER_WORDS: LADDER_WORDS,
+    engine_state.NEAR_START: NEAR_START,
+    engine_state.FAR_START: FAR_START,
 }
 BOUNDS: Final = tuple(_GEOMETRY.get(place, 0) for place in range(max(_GEOMETRY) + 1))
 """What the engine's queues ask of ``bounds``. Constants here, so they are none of the memory's."""
@@ -135,7 +135,7 @@ BOUNDS: Final = tuple(_GEOMETRY.get(place, 0) for place in range(max(_GEOMETRY) 
 PAGE_BYTES: Final = 4096
 _PARTS: Final = (
     (COUNTERS, 1),
-    (TOP, 2),
+    (BEST_PRICE, 2),
     (np.dtype(np.int64), 2),
     (np.dtype(np.int64), 2 * LADDER_WORDS),
     (np.dtype(np.int64), 2 * WINDOW_TICKS),
@@ -148,6 +148,6 @@ _PARTS: Final = (
 _OFFSETS = accumulate(
     (-(-dtype.itemsize * count // PAGE_BYTES) * PAGE_BYTES for dtype, count in _PARTS), initial=0
 )
-COUNTERS_AT, TOPS_AT, ROOTS_AT, BITS_AT, DEPTHS_AT, *_FURTHER = _OFFSETS
-LINKS_AT, LEAF_PRICE_AT, TWIGS_AT, ARENA_BYTES = _FURTHER
+COUNTERS_AT, BEST_PRICES_AT, ROOTS_AT, BITS_AT, DEPTHS_AT, *_FURTHER = _OFFSETS
+LINKS_AT, LEAF_PRICE_AT, NODES_AT, ARENA_BYTES = _FURTHER
 """All arrays lie in one arena, so that the machine needs one register for what would be seven."""

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from benchmarks.challenge.layout import (
     ARENA_BYTES,
+    BEST_PRICE,
+    BEST_PRICES_AT,
     COUNTERS,
     COUNTERS_AT,
     LINKS_AT,
     NAME,
     ORDER,
-    TOP,
-    TOPS_AT,
 )
-from engine.core.layout import NO_ASK, NO_BID
+from engine.core.state import NO_ASK, NO_BID
 
 NAMES_FIRST: Final = 2**12
 ORDERS_TOUCHED: Final = 2**21
@@ -46,7 +46,7 @@ class BookMemory:
         self.names = reserve(NAMES_FIRST * NAME.itemsize).view(NAME)
         self.counters = self._rows(COUNTERS_AT, 1, COUNTERS)
         self.counters["name_mask"] = NAMES_FIRST - 1
-        self._rows(TOPS_AT, 2, TOP)["best"] = NO_BID, NO_ASK
+        self._rows(BEST_PRICES_AT, 2, BEST_PRICE)["best"] = NO_BID, NO_ASK
         self._rows(LINKS_AT, ORDERS_TOUCHED, ORDER)["lots"] = 0
         self._addresses = np.array([self._arena.ctypes.data, self.names.ctypes.data], np.int64)
 

@@ -8,16 +8,16 @@ at most half full, whose entries close up when one leaves: no tombstones, so it 
 from typing import Any
 
 from benchmarks.challenge.layout import ID_SLOTS, SLOTS
-from engine.core.book import Book
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import NO_SLOT
+from engine.core.solo_book import SoloBook
+from engine.core.state import NO_SLOT
 
 SPREAD = -7046029254386353131
 """2**64 divided by the golden ratio, odd: multiplying by it spreads ids that lie close."""
 
 
 @kernel
-def slot_of(book: Book, order_id: int) -> int:
+def slot_of(book: SoloBook, order_id: int) -> int:
     """Return the slot that answers to ``order_id``; NO_SLOT, where nothing rests, if none does."""
     if order_id > 0 and order_id <= ID_SLOTS:
         return order_id
@@ -25,7 +25,7 @@ def slot_of(book: Book, order_id: int) -> int:
 
 
 @kernel
-def slot_for(book: Book, order_id: int) -> int:
+def slot_for(book: SoloBook, order_id: int) -> int:
     """Return the slot for a new order; the caller has seen ``name_fits``."""
     if order_id > 0 and order_id <= ID_SLOTS:
         return order_id
@@ -33,7 +33,7 @@ def slot_for(book: Book, order_id: int) -> int:
 
 
 @kernel
-def name_fits(book: Book, order_id: int) -> bool:
+def name_fits(book: SoloBook, order_id: int) -> bool:
     """Return whether a new order with this id can have a slot now."""
     if order_id > 0 and order_id <= ID_SLOTS:
         return True
@@ -42,21 +42,21 @@ def name_fits(book: Book, order_id: int) -> bool:
 
 
 @kernel
-def forget(book: Book, slot: int) -> None:
+def forget(book: SoloBook, slot: int) -> None:
     """Note that the order in ``slot`` is gone, so that its id may be used for another."""
     if slot > ID_SLOTS:
         _unname(book, slot)
 
 
 @kernel
-def _home(book: Book, order_id: int) -> int:
+def _home(book: SoloBook, order_id: int) -> int:
     """Return the place in the table where the search for an id begins."""
     mixed = order_id * i64(SPREAD)
     return ((mixed >> 32) ^ mixed) & book.counters[0]["name_mask"]
 
 
 @rare
-def _named_slot(book: Book, order_id: int) -> int:
+def _named_slot(book: SoloBook, order_id: int) -> int:
     mask = book.counters[0]["name_mask"]
     place = _home(book, order_id)
     while book.names[place]["slot"] != NO_SLOT:
@@ -67,7 +67,7 @@ def _named_slot(book: Book, order_id: int) -> int:
 
 
 @rare
-def _name(book: Book, order_id: int) -> int:
+def _name(book: SoloBook, order_id: int) -> int:
     """Give an id without a slot one, the last one freed first."""
     counters = book.counters[0]
     slot = i64(counters["named_free"])
@@ -83,7 +83,7 @@ def _name(book: Book, order_id: int) -> int:
 
 
 @kernel
-def enter_name(book: Book, order_id: int, slot: int) -> None:
+def enter_name(book: SoloBook, order_id: int, slot: int) -> None:
     """Enter an id into the table, which has room."""
     mask = book.counters[0]["name_mask"]
     place = _home(book, order_id)
@@ -94,7 +94,7 @@ def enter_name(book: Book, order_id: int, slot: int) -> None:
 
 
 @rare
-def _unname(book: Book, slot: int) -> None:
+def _unname(book: SoloBook, slot: int) -> None:
     """Take the id of ``slot`` out of the table and move up what it had pushed away."""
     counters = book.counters[0]
     mask = counters["name_mask"]
@@ -116,7 +116,7 @@ def _unname(book: Book, slot: int) -> None:
 
 
 @kernel
-def widen(book: Book, wider: Any, count: int) -> None:
+def widen(book: SoloBook, wider: Any, count: int) -> None:
     """Copy every name into ``wider``, which has ``count`` empty places."""
     for place in range(book.counters[0]["name_mask"] + 1):
         slot = book.names[place]["slot"]

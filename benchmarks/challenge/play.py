@@ -14,7 +14,6 @@ from benchmarks.challenge.native import claim, natural
 from benchmarks.challenge.words import MessageType, ReportType
 from engine.core.book import (
     NO_LEVEL,
-    Book,
     crosses,
     first_of,
     level_of,
@@ -23,7 +22,8 @@ from engine.core.book import (
     unlink,
 )
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import SLOT_LINKS
+from engine.core.solo_book import SoloBook
+from engine.core.state import SLOT_LINKS
 
 ROWS_AHEAD = 16
 """How many reports ahead the next lines of the queue are asked for."""
@@ -36,7 +36,7 @@ SIDES = 1
 
 
 @kernel
-def play(book: Book, messages: Any, count: int, rows: Any, room: int) -> int:
+def play(book: SoloBook, messages: Any, count: int, rows: Any, room: int) -> int:
     """Carry out up to ``count`` messages, reporting into ``rows``; return how many were.
 
     ``counters.rows_used`` says how many rows were written. It stops early before a message that
@@ -69,7 +69,7 @@ def play(book: Book, messages: Any, count: int, rows: Any, room: int) -> int:
                 done += 1
                 continue
             side = i64(book.orders[slot]["ladder"]) & SIDES
-        meets = crosses(side, message["price"], book.tops[1 - side]["best"])
+        meets = crosses(side, message["price"], book.best_prices[1 - side]["best"])
         if meets:
             wanted = rows_worst(book, message, side)
             if used + wanted > room:
@@ -83,7 +83,7 @@ def play(book: Book, messages: Any, count: int, rows: Any, room: int) -> int:
 
 
 @kernel
-def rows_worst(book: Book, message: Any, side: int) -> int:
+def rows_worst(book: SoloBook, message: Any, side: int) -> int:
     """Return the most reports of an order that trades."""
     lots = i64(message["lots"])
     if lots > LOTS_FEW:
@@ -92,10 +92,10 @@ def rows_worst(book: Book, message: Any, side: int) -> int:
 
 
 @rare
-def orders_met(book: Book, limit: int, side: int, lots: int) -> int:
+def orders_met(book: SoloBook, limit: int, side: int, lots: int) -> int:
     """Return how many resting orders ``lots`` would meet; looks only."""
     met = i64(0)
-    price = book.tops[1 - side]["best"]
+    price = book.best_prices[1 - side]["best"]
     while crosses(side, limit, price):
         at = level_of(book, 1 - side, price)
         if at == NO_LEVEL:
@@ -112,7 +112,7 @@ def orders_met(book: Book, limit: int, side: int, lots: int) -> int:
 
 
 @kernel
-def cancel(book: Book, message: Any, rows: Any, used: int) -> None:
+def cancel(book: SoloBook, message: Any, rows: Any, used: int) -> None:
     """Carry out a cancel and report it."""
     slot = natural(slot_of(book, message["order_id"]))
     order = book.orders[slot]
@@ -130,7 +130,14 @@ def cancel(book: Book, message: Any, rows: Any, used: int) -> None:
 
 @kernel
 def come_in(
-    book: Book, message: Any, slot: int, side: int, resting: int, meets: bool, rows: Any, used: int
+    book: SoloBook,
+    message: Any,
+    slot: int,
+    side: int,
+    resting: int,
+    meets: bool,
+    rows: Any,
+    used: int,
 ) -> int:
     """Carry out a new order, or a modify of the order in ``slot``; return the count of reports.
 
@@ -170,12 +177,12 @@ def come_in(
 
 
 @kernel
-def fill(book: Book, message: Any, side: int, rows: Any, used: int) -> tuple[int, int]:
+def fill(book: SoloBook, message: Any, side: int, rows: Any, used: int) -> tuple[int, int]:
     """Fill the incoming order, oldest of the best price first; return lots left and reports."""
     price, lots = message["price"], i64(message["lots"])
     taker, sequence = message["order_id"], message["sequence"]
     while lots > 0:
-        against = i64(book.tops[1 - side]["best"])
+        against = i64(book.best_prices[1 - side]["best"])
         if not crosses(side, price, against):
             break
         at = level_of(book, 1 - side, against)
@@ -236,18 +243,18 @@ def echo(messages: Any, count: int, rows: Any, room: int) -> int:
 
 
 @kernel
-def deepen(book: Book, side: int, price: int, lots: int) -> None:
+def deepen(book: SoloBook, side: int, price: int, lots: int) -> None:
     """Note that ``lots`` more are open at a price, or fewer; those outside the window are counted
     when they are asked for."""
-    tick = price - book.tops[side]["low"]
+    tick = price - book.best_prices[side]["low"]
     if tick >= 0 and tick < WINDOW_TICKS:
         book.depths[side * WINDOW_TICKS + tick] += lots
 
 
 @kernel
-def depth_at(book: Book, price: int, side: int) -> int:
+def depth_at(book: SoloBook, price: int, side: int) -> int:
     """Return the open lots of all orders of ``side`` at one price."""
-    tick = price - book.tops[side]["low"]
+    tick = price - book.best_prices[side]["low"]
     if tick >= 0 and tick < WINDOW_TICKS:
         return book.depths[side * WINDOW_TICKS + tick]
     lots = i64(0)

@@ -1,4 +1,4 @@
-"""Which kinds of message and report are there, and which text of a report is judged?"""
+"""Which kinds of message and report are there, and which text of a report is verdict?"""
 
 from enum import IntEnum
 from hashlib import sha256
@@ -39,7 +39,7 @@ _JUDGED = {
 
 
 def judged_lines(reports: NDArray[Any]) -> list[str]:
-    """Return the lines that are judged, sorted by sequence and type; equals keep their order."""
+    """Return the lines that are verdict, sorted by sequence and type; equals keep their order."""
     lines = np.empty(reports.size, object)
     for kind, names in _JUDGED.items():
         places = np.flatnonzero(reports["type"] == kind)
@@ -47,10 +47,10 @@ def judged_lines(reports: NDArray[Any]) -> list[str]:
         pattern = ",".join([str(int(kind)), *["%d"] * len(names)])
         lines[places] = [pattern % row for row in zip(*columns, strict=True)]
     order = np.lexsort((reports["type"], reports["sequence"]))
-    judged: list[str] = lines[order].tolist()
-    return judged
+    verdict: list[str] = lines[order].tolist()
+    return verdict
 
 
 def judged_hash(reports: NDArray[Any]) -> str:
-    """Return the SHA-256 of the judged text."""
+    """Return the SHA-256 of the verdict text."""
     return sha256("".join(f"{line}\n" for line in judged_lines(reports)).encode()).hexdigest()

@@ -8,21 +8,21 @@ the criteria is that of the call auctions of Xetra (its market model, "price det
 # mypy: disable-error-code="no-any-return"
 from engine.core.book import (
     NO_LEVEL,
+    detach,
     first_of,
     level_of,
-    part,
     price_above,
     price_below,
     unlink,
 )
+from engine.core.cancel import forget, remove, sweep_expired
 from engine.core.emit import emit, emit_order, emit_trade
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import ICEBERG, SLOT_LINKS, State
-from engine.core.leave import forget, remove, sweep_expired
-from engine.core.ledger import fee_of, lots_open, pay_resting, release_part
-from engine.core.match import note_price, show_next_part
+from engine.core.ledger import fee_of, lots_open, pay_resting, release_difference
+from engine.core.match import note_price, show_next_slice
 from engine.core.slots import id_of
-from engine.core.stops import trades_left
+from engine.core.state import ICEBERG, SLOT_LINKS, State
+from engine.core.triggers import trades_left
 from engine.events import EventKind, Events
 from engine.types import Outcome, Side
 
@@ -30,7 +30,7 @@ from engine.types import Outcome, Side
 @kernel
 def is_crossed(state: State, market: int) -> bool:
     """Return whether the best bid reaches the best ask."""
-    return state.tops[2 * market]["best"] >= state.tops[2 * market + 1]["best"]
+    return state.best_prices[2 * market]["best"] >= state.best_prices[2 * market + 1]["best"]
 
 
 @kernel
@@ -50,7 +50,7 @@ def lots_at(state: State, ladder: int, price: int) -> int:
 def clearing_price(state: State, market: int) -> int:
     """Return the one price; the book is crossed."""
     bids, asks = i64(2 * market), i64(2 * market + 1)
-    lowest, highest = i64(state.tops[asks]["best"]), i64(state.tops[bids]["best"])
+    lowest, highest = i64(state.best_prices[asks]["best"]), i64(state.best_prices[bids]["best"])
     reference = i64(state.markets[market]["last_ticks"])
     demand, price = i64(0), highest
     while price >= lowest:
@@ -119,7 +119,10 @@ def may_go_on(state: State) -> bool:
 @kernel
 def both_accept(state: State, market: int, price: int) -> bool:
     """Return whether the best buyer and the best seller both take this price."""
-    return state.tops[2 * market]["best"] >= price and state.tops[2 * market + 1]["best"] <= price
+    return (
+        state.best_prices[2 * market]["best"] >= price
+        and state.best_prices[2 * market + 1]["best"] <= price
+    )
 
 
 @rare
@@ -135,8 +138,8 @@ def trade_at(state: State, out: Events, market: int, price: int) -> None:
         lots = min(state.orders[buyer]["lots"], state.orders[seller]["lots"])
         if state.orders[buyer]["account"] == state.orders[seller]["account"]:
             state.counters[0]["work_left"] -= 1
-            lose(state, out, buyer, lots)
-            lose(state, out, seller, lots)
+            decrement(state, out, buyer, lots)
+            decrement(state, out, seller, lots)
         else:
             exchange(state, out, buyer, seller, lots, price)
             lots_traded += lots
@@ -145,13 +148,13 @@ def trade_at(state: State, out: Events, market: int, price: int) -> None:
     goes_on = both_accept(state, market, price)
     why = i64(Outcome.MORE_REMAINS if goes_on else Outcome.ACCEPTED)
     kind = EventKind.UNCROSSED
-    emit(state, out, kind, why, market, 0, 0, 0, 0, price, lots_traded, 0, 0)
+    emit(state, out, kind, why, market=market, price_ticks=price, amount=lots_traded)
 
 
 @kernel
 def oldest_of(state: State, ladder: int) -> int:
     """Return the slot of the oldest order at the best price."""
-    return first_of(state, level_of(state, ladder, i64(state.tops[ladder]["best"])))
+    return first_of(state, level_of(state, ladder, i64(state.best_prices[ladder]["best"])))
 
 
 @rare
@@ -167,48 +170,48 @@ def exchange(state: State, out: Events, buyer: int, seller: int, lots: int, pric
         out,
         Outcome.AUCTION,
         seller,
-        price,
-        i64(order["account"]),
-        i64(Side.BUY),
-        id_of(state, buyer),
-        lots,
-        bought - lots,
-        sold - lots,
-        fee_pips,
-        fee_pips,
+        price_ticks=price,
+        account=i64(order["account"]),
+        side=i64(Side.BUY),
+        order_id=id_of(state, buyer),
+        lots=lots,
+        order_left=bought - lots,
+        maker_left=sold - lots,
+        fee_pips=fee_pips,
+        maker_fee_pips=fee_pips,
     )
     state.tokens[listing["quote"]]["fees"] += 2 * fee_pips
     pay_resting(state, buyer, lots, bought, notional, fee_pips)
     pay_resting(state, seller, lots, sold, notional, fee_pips)
     state.orders[buyer]["lots"] -= lots
     state.orders[seller]["lots"] -= lots
-    after_part(state, out, buyer)
-    after_part(state, out, seller)
+    after_slice(state, out, buyer)
+    after_slice(state, out, seller)
 
 
 @rare
-def after_part(state: State, out: Events, slot: int) -> None:
-    """Let an order that shows nothing any more show its next part or leave; it is the oldest."""
+def after_slice(state: State, out: Events, slot: int) -> None:
+    """Let an order that shows nothing any more show its next slice or leave; it is the oldest."""
     order = state.orders[slot]
     if order["lots"] > 0:
         return
-    if order["kind"] == ICEBERG and state.extras[slot]["hidden"] > 0:
+    if order["kind"] == ICEBERG and state.order_extras[slot]["hidden"] > 0:
         at = level_of(state, i64(order["ladder"]), i64(order["price"]))
-        part(state, slot)
-        show_next_part(state, out, slot, at)
+        detach(state, slot)
+        show_next_slice(state, out, slot, at)
     else:
         unlink(state, slot)
         forget(state, slot)
 
 
 @rare
-def lose(state: State, out: Events, slot: int, lots: int) -> None:
+def decrement(state: State, out: Events, slot: int, lots: int) -> None:
     """Take ``lots`` shown lots from an order that met its own account, without a trade."""
     before = lots_open(state, slot)
     if lots == before:
         remove(state, out, slot, Outcome.SELF_TRADE)
         return
-    release_part(state, slot, before, before - lots)
+    release_difference(state, slot, before, before - lots)
     state.orders[slot]["lots"] -= lots
     hidden = before - lots - state.orders[slot]["lots"]
     emit_order(
@@ -218,7 +221,7 @@ def lose(state: State, out: Events, slot: int, lots: int) -> None:
         Outcome.SELF_TRADE,
         slot,
         state.orders[slot]["lots"],
-        lots,
-        hidden,
+        order_left=lots,
+        hidden=hidden,
     )
-    after_part(state, out, slot)
+    after_slice(state, out, slot)

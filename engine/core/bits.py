@@ -10,8 +10,8 @@ it is.
 from typing import Any
 
 from engine.core.jit import i64, kernel, rare, u64
-from engine.core.layout import LADDER_WORDS, TREE_DEPTH, WINDOW_BITS
 from engine.core.machinecode import highest_bit, lowest_bit
+from engine.core.state import LADDER_WORDS, TREE_DEPTH, WINDOW_BITS
 
 NO_TICK = -1
 

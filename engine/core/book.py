@@ -2,20 +2,19 @@
 
 A *ladder* is one side of one market: number ``2 * market + side``. Each price has one queue, linked
 through the rows of its orders, oldest first. Most prices lie in the ladder's window, where a level
-is addressed by its price; all others are leaves of the ladder's shelf. An empty window moves to the
-next price outside it, and one with few prices to where more of them are (``window.py``). Nothing
-here knows of accounts or money, so a book can be had without them.
+is addressed by its price; all others are leaves of the ladder's crit-bit tree (``far_levels.py``).
+An empty window moves to the next price outside it, and one with few prices to where more of them
+are (``window.py``). Nothing here knows of accounts or money, so a book can be had without them
+(``solo_book.py``).
 """
 
 # mypy: disable-error-code="no-any-return"
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from engine.core.bits import NO_TICK, clear_bit, set_bit, tick_better, tick_edge, tick_worse
+from engine.core.far_levels import NO_LEAF, find_leaf, insert_leaf, leaf_beyond, remove_leaf
 from engine.core.jit import i64, kernel, rare, u64
-from engine.core.layout import (
+from engine.core.state import (
     FAR_START,
     LADDER_WORDS,
     NEAR_START,
@@ -25,44 +24,10 @@ from engine.core.layout import (
     TREE_DEPTH,
     WINDOW_BITS,
 )
-from engine.core.shelf import NO_LEAF, find_leaf, leaf_beyond, plant_leaf, pluck_leaf
 from engine.core.window import follow_the_book
 from engine.types import Side
 
 NO_LEVEL = -1
-
-
-class Book(NamedTuple):
-    """What the queues of one market need without accounts, and the caller's names of orders.
-
-    It stands here, not with its user, because numba's cache of the kernels in this package names
-    the types they were called with: an exchange must find every one of them.
-    """
-
-    counters: NDArray[Any]
-    """(1,) COUNTERS"""
-    tops: NDArray[Any]
-    """(2,) TOP by side"""
-    roots: NDArray[np.int64]
-    """(2,) by side: the shelf of its far prices"""
-    bits: NDArray[np.int64]
-    """(2 * LADDER_WORDS,) the prices of each window that have orders"""
-    depths: NDArray[np.int64]
-    """(2 * WINDOW_TICKS,) open lots of each price of the windows, so that asking costs no walk"""
-    orders: NDArray[Any]
-    """(SLOTS,) ORDER, addressed by slot"""
-    links: NDArray[Any]
-    """(LINKS,) LINK: ``orders`` seen as links, then two windows, then the far prices"""
-    leaf_price: NDArray[np.int64]
-    """(SLOTS,) by leaf of a shelf"""
-    twigs: NDArray[np.int32]
-    """(4 * SLOTS,) by twig of a shelf"""
-    names: NDArray[Any]
-    """(name_mask + 1,) NAME"""
-    bounds: tuple[int, ...]
-    """as ``State.bounds``; constants, so that the compiler knows them"""
-    branches: tuple[int, ...]
-    """as ``State.branches``"""
 
 
 LOW_MAX = 2**62
@@ -79,7 +44,7 @@ def in_window(tick: int, bits: int) -> bool:
 def level_of(book: Any, ladder: int, price: int) -> int:
     """Return the link of this price's level, or NO_LEVEL when it is outside and has none."""
     bits = book.bounds[WINDOW_BITS]
-    tick = price - book.tops[u64(ladder)]["low"]
+    tick = price - book.best_prices[u64(ladder)]["low"]
     if in_window(tick, bits):
         return book.bounds[NEAR_START] + (ladder << bits) + tick
     return _far_level(book, ladder, price)
@@ -93,7 +58,7 @@ def _far_level(book: Any, ladder: int, price: int) -> int:
 
 @rare
 def _new_level(book: Any, ladder: int, price: int) -> int:
-    """Return a level for a price outside the window: it moves there or the shelf gets a leaf."""
+    """Return a level for a price outside the window: it moves there, or a far one."""
     bits = book.bounds[WINDOW_BITS]
     low = min(max(price - (i64(1) << (bits - 1)), 0), LOW_MAX)
     if price >= 0 and (price - low) >> bits == 0:
@@ -101,14 +66,17 @@ def _new_level(book: Any, ladder: int, price: int) -> int:
         if book.bits[top_word] == 0:
             leaf = leaf_beyond(book, ladder, low - 1, 1)
             if leaf == NO_LEAF or (book.leaf_price[leaf] - low) >> bits != 0:
-                book.tops[u64(ladder)]["low"] = low
+                book.best_prices[u64(ladder)]["low"] = low
         else:
             follow_the_book(book, ladder, low)
-        if (price - book.tops[u64(ladder)]["low"]) >> bits == 0:
+        if (price - book.best_prices[u64(ladder)]["low"]) >> bits == 0:
             return (
-                book.bounds[NEAR_START] + (ladder << bits) + price - book.tops[u64(ladder)]["low"]
+                book.bounds[NEAR_START]
+                + (ladder << bits)
+                + price
+                - book.best_prices[u64(ladder)]["low"]
             )
-    return book.bounds[FAR_START] + plant_leaf(book, ladder, price)
+    return book.bounds[FAR_START] + insert_leaf(book, ladder, price)
 
 
 @kernel
@@ -126,7 +94,7 @@ def join(book: Any, at: int, slot: int) -> bool:
 
 
 @kernel
-def part(book: Any, slot: int) -> bool:
+def detach(book: Any, slot: int) -> bool:
     """Take ``slot`` out of its queue, wherever that is; return whether the queue is empty now."""
     order = book.orders[u64(slot)]
     older, younger = i64(order["prev"]), i64(order["next"])
@@ -148,7 +116,7 @@ def link(book: Any, slot: int) -> None:
     if at < book.bounds[FAR_START]:
         tick = at - book.bounds[NEAR_START] - (ladder << book.bounds[WINDOW_BITS])
         set_bit(book, ladder, tick)
-    top = book.tops[u64(ladder)]
+    top = book.best_prices[u64(ladder)]
     best = top["best"]
     # Sides are even odds, so the compiler is given a choice of values, not of ways.
     top["best"] = max(best, price) if ladder & 1 == Side.BUY else min(best, price)
@@ -157,7 +125,7 @@ def link(book: Any, slot: int) -> None:
 @kernel
 def unlink(book: Any, slot: int) -> None:
     """Take the order in ``slot`` out of its queue; its neighbours keep their places."""
-    if part(book, slot):
+    if detach(book, slot):
         order = book.orders[u64(slot)]
         vacate(book, i64(order["ladder"]), i64(order["price"]))
 
@@ -165,7 +133,7 @@ def unlink(book: Any, slot: int) -> None:
 @kernel
 def vacate(book: Any, ladder: int, price: int) -> None:
     """Note that the queue of this price is empty now; find the next best price if it was best."""
-    top = book.tops[u64(ladder)]
+    top = book.best_prices[u64(ladder)]
     tick = price - top["low"]
     if in_window(tick, book.bounds[WINDOW_BITS]):
         clear_bit(book, ladder, tick)
@@ -177,11 +145,11 @@ def vacate(book: Any, ladder: int, price: int) -> None:
 
 @rare
 def _clear_far(book: Any, ladder: int, price: int) -> None:
-    """Take a level that is not in the window off the shelf; its ring must not name an old self."""
+    """Take a level out of the far ones; its ring must not name an old self."""
     level = book.links[_far_level(book, ladder, price)]
     level["next"] = 0
     level["prev"] = 0
-    pluck_leaf(book, ladder, price)
+    remove_leaf(book, ladder, price)
 
 
 @kernel
@@ -194,7 +162,7 @@ def first_of(book: Any, at: int) -> int:
 def next_worse(book: Any, ladder: int, price: int) -> int:
     """Return the next price of this ladder that is worse than ``price``, or NO_BID or NO_ASK."""
     bits = book.bounds[WINDOW_BITS]
-    low = book.tops[u64(ladder)]["low"]
+    low = book.best_prices[u64(ladder)]["low"]
     if book.roots[u64(ladder)] != 0 or not in_window(price - low, bits):
         return _next_worse_far(book, ladder, price)
     tick = tick_worse(book, ladder, price - low)
@@ -212,7 +180,7 @@ def _next_worse_far(book: Any, ladder: int, price: int) -> int:
 @rare
 def price_below(book: Any, ladder: int, price: int) -> int:
     """Return the highest price of this ladder below ``price``, or NO_BID."""
-    low = book.tops[u64(ladder)]["low"]
+    low = book.best_prices[u64(ladder)]["low"]
     tick = price - low
     if in_window(tick, book.bounds[WINDOW_BITS]):
         is_worse = ladder & 1 == Side.BUY
@@ -229,7 +197,7 @@ def price_below(book: Any, ladder: int, price: int) -> int:
 @rare
 def price_above(book: Any, ladder: int, price: int) -> int:
     """Return the lowest price of this ladder above ``price``, or NO_ASK."""
-    low = book.tops[u64(ladder)]["low"]
+    low = book.best_prices[u64(ladder)]["low"]
     tick = price - low
     if in_window(tick, book.bounds[WINDOW_BITS]):
         is_worse = ladder & 1 == Side.SELL

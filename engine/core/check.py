@@ -7,9 +7,9 @@ shows in events (I4 over time, I6, I7, I9) is audited by ``tests/property/audit.
 import numpy as np
 
 from engine.core.bits import place_of
-from engine.core.canon import free_slots, queued_slots
-from engine.core.layout import (
-    ACCOUNT_CELLS,
+from engine.core.ledger import held_by, token_paid
+from engine.core.state import (
+    ACCOUNT_BALANCES,
     ARMED,
     BARS_MASK,
     FAR_START,
@@ -22,12 +22,12 @@ from engine.core.layout import (
     NO_BID,
     NO_SLOT,
     ORDERS_SHIFT,
-    SHELF_ARMED,
     SLOT_LINKS,
+    TREE_ARMED,
     WINDOW_BITS,
     State,
 )
-from engine.core.ledger import held_by, token_paid
+from engine.core.state_hash import free_slots, queued_slots
 from engine.types import MONEY_MAX, Phase, Side
 
 
@@ -43,9 +43,9 @@ def check(state: State) -> None:
 def _check_money(state: State) -> None:
     """I1: nothing is made or lost. I2: nothing is negative but what an account owes."""
     accounts = int(state.counters[0]["accounts"])
-    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
+    rows = state.balances.reshape(-1, int(state.bounds[ACCOUNT_BALANCES]))[:accounts]
     for token in range(int(state.counters[0]["tokens"])):
-        balances = cells[:, 1 + token]
+        balances = rows[:, 1 + token]
         available, held = balances["available"].tolist(), balances["held"].tolist()
         supply, fees = (int(state.tokens[token][name]) for name in ("supply", "fees"))
         owed = int(state.owed[token])
@@ -66,14 +66,14 @@ def _check_holds(state: State) -> None:
         expected[owner] = expected.get(owner, 0) + int(held_by(state, int(slot)))
         if order["kind"] == ICEBERG:
             icebergs += 1
-            extra = state.extras[slot]
+            extra = state.order_extras[slot]
             assert 0 < order["lots"] <= extra["display"], f"I5: slot {slot} shows too much"
             assert extra["hidden"] >= 0, f"I5: slot {slot} hides less than nothing"
     assert icebergs == int(state.counters[0]["icebergs_live"]), "I5: count of icebergs"
     accounts = int(state.counters[0]["accounts"])
-    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
-    held = cells["held"][:, 1:]
-    heads, balances = cells["held"][:, 0], cells["available"][:, 1:]
+    rows = state.balances.reshape(-1, int(state.bounds[ACCOUNT_BALANCES]))[:accounts]
+    held = rows["held"][:, 1:]
+    heads, balances = rows["held"][:, 0], rows["available"][:, 1:]
     owners = state.orders["account"][np.flatnonzero(state.orders["lots"])]
     counted = np.bincount(owners, minlength=accounts)
     assert np.array_equal(heads >> ORDERS_SHIFT, counted), "I5: count of an account's orders"
@@ -92,7 +92,7 @@ def _check_books(state: State) -> None:
         places = _occupied(state, ladder)
         for price, at in places.items():
             live += _check_queue(state, ladder, price, at, "price")
-        best = int(state.tops[ladder]["best"])
+        best = int(state.best_prices[ladder]["best"])
         if ladder & 1 == Side.BUY:
             assert best == max(places, default=NO_BID), "I3: best bid"
             top = best
@@ -103,8 +103,8 @@ def _check_books(state: State) -> None:
     for market in range(ladders // 2):
         armed = 0
         for ladder in (2 * market, 2 * market + 1):
-            shelf = int(state.bounds[SHELF_ARMED]) + ladder
-            for trigger, leaf in _leaves(state, shelf).items():
+            tree = int(state.bounds[TREE_ARMED]) + ladder
+            for trigger, leaf in _leaves(state, tree).items():
                 armed += _check_queue(state, ladder, trigger, leaf, "trigger")
         assert armed == int(state.markets[market]["armed"]), "I5: count of armed stops"
         live += armed
@@ -112,8 +112,8 @@ def _check_books(state: State) -> None:
 
 
 def _occupied(state: State, ladder: int) -> dict[int, int]:
-    """Return where each price of a ladder has its level, window and shelf together."""
-    bits, low = int(state.bounds[WINDOW_BITS]), int(state.tops[ladder]["low"])
+    """Return where each price of a ladder has its level, near and far together."""
+    bits, low = int(state.bounds[WINDOW_BITS]), int(state.best_prices[ladder]["low"])
     start = int(state.bounds[NEAR_START]) + (ladder << bits)
     window = state.links[start : start + (1 << bits)]
     selves = np.arange(start, start + (1 << bits))
@@ -130,18 +130,18 @@ def _occupied(state: State, ladder: int) -> dict[int, int]:
     return near | far
 
 
-def _leaves(state: State, shelf: int) -> dict[int, int]:
-    """Return price to level of a shelf, by walking all of it; the twigs must be in order."""
+def _leaves(state: State, tree: int) -> dict[int, int]:
+    """Return price to level of a tree, by walking all of it; the nodes must be in order."""
     found: dict[int, int] = {}
-    waiting = [(int(state.roots[shelf]), 64)]
+    waiting = [(int(state.roots[tree]), 64)]
     while waiting:
-        node, bit_above = waiting.pop()
-        if node > 0:
-            bit, left, right = state.twigs[4 * node : 4 * node + 3].tolist()
-            assert bit < bit_above and left != 0 != right, "I5: a twig out of order"
+        child, bit_above = waiting.pop()
+        if child > 0:
+            bit, left, right = state.nodes[4 * child : 4 * child + 3].tolist()
+            assert bit < bit_above and left != 0 != right, "I5: a node out of order"
             waiting += [(left, bit), (right, bit)]
-        elif node < 0:
-            found[int(state.leaf_price[-node])] = int(state.bounds[FAR_START]) - node
+        elif child < 0:
+            found[int(state.leaf_price[-child])] = int(state.bounds[FAR_START]) - child
     return found
 
 
@@ -154,7 +154,7 @@ def _check_queue(state: State, ladder: int, price: int, at: int, what: str) -> i
         slot = link >> SLOT_LINKS
         order = state.orders[slot]
         is_armed = order["kind"] == ARMED
-        found = state.extras[slot]["trigger"] if is_armed else order["price"]
+        found = state.order_extras[slot]["trigger"] if is_armed else order["price"]
         place = (int(order["ladder"]), int(found), "trigger" if is_armed else "price")
         assert place == (ladder, price, what), f"I5: slot {slot} in a strange queue"
         assert int(order["prev"]) == before and order["lots"] > 0, f"I5: slot {slot}"
@@ -195,8 +195,8 @@ def _check_times(state: State) -> None:
     live = np.flatnonzero(state.orders["lots"])
     soonest = min((int(state.expiry_ns[slot]) for slot in live), default=NEVER)
     assert int(counters["expiry_soonest_ns"]) <= soonest, "an order may expire unseen"
-    heads = state.cells[:: int(state.bounds[ACCOUNT_CELLS])][: int(counters["accounts"])]
+    heads = state.balances[:: int(state.bounds[ACCOUNT_BALANCES])][: int(counters["accounts"])]
     deadlines = heads["available"]
-    assert (deadlines >= 0).all() and (heads["held"] >= 0).all(), "a head cell is out of range"
+    assert (deadlines >= 0).all() and (heads["held"] >= 0).all(), "a head is out of range"
     soonest = min((int(deadline) for deadline in deadlines if deadline), default=NEVER)
     assert int(counters["deadline_soonest_ns"]) <= soonest, "a switch may go off unseen"

@@ -1,14 +1,14 @@
 """How is one event written?
 
-Rows of the buffer hold garbage before, so each writer fills every field. Room was checked before
-the command began (``room.py``); the assertion is there because numba would otherwise write past
-the end without a word.
+Rows of the buffer hold garbage before, so each writer fills every field. ``event_capacity.py``
+has looked before the command began; the assertion is there because numba would otherwise write
+past the end without a word.
 """
 
 # mypy: disable-error-code="no-any-return"
 from engine.core.jit import i64, kernel
-from engine.core.layout import ARMED, ICEBERG, State
 from engine.core.slots import id_of
+from engine.core.state import ARMED, ICEBERG, State
 from engine.events import EventKind, Events
 from engine.types import Outcome
 
@@ -32,18 +32,18 @@ def emit(
     state: State,
     out: Events,
     kind: EventKind,
-    outcome: Outcome,
-    market: int,
-    token: int,
-    account: int,
-    side: int,
-    order_id: int,
-    price_ticks: int,
-    amount: int,
-    order_left: int,
-    maker_left: int,
+    outcome: Outcome = Outcome.ACCEPTED,
+    market: int = 0,
+    token: int = 0,
+    account: int = 0,
+    side: int = 0,
+    order_id: int = 0,
+    price_ticks: int = 0,
+    amount: int = 0,
+    order_left: int = 0,
+    maker_left: int = 0,
 ) -> None:
-    """Write an event that is not a trade; fields that do not apply are 0."""
+    """Write an event that is not a trade; fields that do not apply are left out."""
     row = out[next_row(state, out)]
     row["kind"] = kind
     row["side"] = side
@@ -64,11 +64,11 @@ def emit(
 
 
 @kernel
-def emit_money(
+def emit_account(
     state: State, out: Events, kind: EventKind, token: int, account: int, amount: int
 ) -> None:
     """Write an event about an account or a token; no order is involved."""
-    emit(state, out, kind, Outcome.ACCEPTED, 0, token, account, 0, 0, 0, amount, 0, 0)
+    emit(state, out, kind, token=token, account=account, amount=amount)
 
 
 @kernel
@@ -76,7 +76,7 @@ def emit_market(
     state: State, out: Events, kind: EventKind, market: int, price_ticks: int, amount: int
 ) -> None:
     """Write an event about a whole market; no single order is involved."""
-    emit(state, out, kind, Outcome.ACCEPTED, market, 0, 0, 0, 0, price_ticks, amount, 0, 0)
+    emit(state, out, kind, market=market, price_ticks=price_ticks, amount=amount)
 
 
 @kernel
@@ -84,8 +84,16 @@ def emit_cancelled_all(
     state: State, out: Events, outcome: Outcome, account: int, market: int, count: int, left: int
 ) -> None:
     """Write that ``count`` orders of ``account`` have left ``market`` or all, and ``left`` not."""
-    kind = EventKind.CANCELLED_ALL
-    emit(state, out, kind, outcome, market, 0, account, 0, 0, 0, count, left, 0)
+    emit(
+        state,
+        out,
+        EventKind.CANCELLED_ALL,
+        outcome,
+        market=market,
+        account=account,
+        amount=count,
+        order_left=left,
+    )
 
 
 @kernel
@@ -96,8 +104,8 @@ def emit_order(
     outcome: Outcome,
     slot: int,
     lots: int,
-    order_left: int,
-    hidden: int,
+    order_left: int = 0,
+    hidden: int = 0,
 ) -> None:
     """Write an event about the order in ``slot``, whose row still describes it."""
     order = state.orders[slot]
@@ -107,15 +115,14 @@ def emit_order(
         out,
         kind,
         outcome,
-        ladder >> 1,
-        0,
-        i64(order["account"]),
-        ladder & 1,
-        id_of(state, slot),
-        i64(order["price"]),
-        lots,
-        order_left,
-        hidden,
+        market=ladder >> 1,
+        account=i64(order["account"]),
+        side=ladder & 1,
+        order_id=id_of(state, slot),
+        price_ticks=i64(order["price"]),
+        amount=lots,
+        order_left=order_left,
+        maker_left=hidden,
     )
 
 
@@ -123,8 +130,8 @@ def emit_order(
 def emit_leaving(state: State, out: Events, outcome: Outcome, slot: int) -> None:
     """Write CANCELLED of the live order in ``slot``: lots shown and hidden, or the trigger."""
     kind = state.orders[slot]["kind"]
-    trigger = state.extras[slot]["trigger"] if kind == ARMED else i64(0)
-    hidden = state.extras[slot]["hidden"] if kind == ICEBERG else i64(0)
+    trigger = state.order_extras[slot]["trigger"] if kind == ARMED else i64(0)
+    hidden = state.order_extras[slot]["hidden"] if kind == ICEBERG else i64(0)
     lots = state.orders[slot]["lots"]
     emit_order(state, out, EventKind.CANCELLED, outcome, slot, lots, trigger, hidden)
 
@@ -168,6 +175,6 @@ def emit_trade(
 
 
 @kernel
-def refuse(state: State, out: Events, outcome: Outcome, account: int, order_id: int) -> None:
+def reject(state: State, out: Events, outcome: Outcome, account: int, order_id: int) -> None:
     """Write that the command changed nothing, and why."""
-    emit(state, out, EventKind.REJECTED, outcome, 0, 0, account, 0, order_id, 0, 0, 0, 0)
+    emit(state, out, EventKind.REJECTED, outcome, account=account, order_id=order_id)

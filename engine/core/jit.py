@@ -1,7 +1,7 @@
 """How does a plain function become a kernel, and when is its cached machine code still valid?
 
 Numba judges a cached kernel by the file it stands in, not by the files of the functions it calls:
-after an edit of ``match.py`` the cached ``run`` of ``run.py`` would go on with the old matching.
+after an edit of ``match.py`` the cached ``dispatch`` would go on with the old matching.
 Therefore all kernels share one cache directory that is named after the text of *every* source file
 that can end up in machine code, the versions in use and the bounds-check switch.
 """

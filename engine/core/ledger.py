@@ -7,18 +7,18 @@ never more than the fee of the whole, and each fill is paid from what the fill i
 
 # mypy: disable-error-code="no-any-return"
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import ACCOUNT_CELLS, BARS_MASK, ICEBERG, ORDERS_SHIFT, State
+from engine.core.state import ACCOUNT_BALANCES, BARS_MASK, ICEBERG, ORDERS_SHIFT, State
 from engine.types import MONEY_MAX, PPM, Side
 
 
 @kernel
 def head_at(state: State, account: int) -> int:
-    """Return where the head cell of ``account`` is (see ``CELL``)."""
-    return account * state.bounds[ACCOUNT_CELLS]
+    """Return where the head cell of ``account`` is (see ``BALANCE``)."""
+    return account * state.bounds[ACCOUNT_BALANCES]
 
 
 @kernel
-def cell_at(state: State, account: int, token: int) -> int:
+def balance_at(state: State, account: int, token: int) -> int:
     """Return where the balance of ``account`` in ``token`` is."""
     return head_at(state, account) + 1 + token
 
@@ -26,7 +26,7 @@ def cell_at(state: State, account: int, token: int) -> int:
 @kernel
 def is_barred(state: State, account: int) -> bool:
     """Return whether ``account`` can neither order nor withdraw: it is leaving, or it owes."""
-    return state.cells[head_at(state, account)]["held"] & BARS_MASK != 0
+    return state.balances[head_at(state, account)]["held"] & BARS_MASK != 0
 
 
 @rare
@@ -34,7 +34,7 @@ def debts_of(state: State, account: int) -> int:
     """Return how many tokens ``account`` owes."""
     count = i64(0)
     for token in range(state.counters[0]["tokens"]):
-        if state.cells[cell_at(state, account, token)]["available"] < 0:
+        if state.balances[balance_at(state, account, token)]["available"] < 0:
             count += 1
     return count
 
@@ -42,26 +42,26 @@ def debts_of(state: State, account: int) -> int:
 @rare
 def exits_of(state: State, account: int) -> int:
     """Return how many exits of ``account`` have not ended."""
-    bars = state.cells[head_at(state, account)]["held"] & BARS_MASK
+    bars = state.balances[head_at(state, account)]["held"] & BARS_MASK
     return bars - debts_of(state, account)
 
 
 @kernel
 def orders_of(state: State, account: int) -> int:
     """Return how many orders of ``account`` rest or are armed."""
-    return state.cells[head_at(state, account)]["held"] >> ORDERS_SHIFT
+    return state.balances[head_at(state, account)]["held"] >> ORDERS_SHIFT
 
 
 @kernel
 def count_order(state: State, account: int, change: int) -> None:
     """One order more rests or is armed, or one fewer."""
-    state.cells[head_at(state, account)]["held"] += change << ORDERS_SHIFT
+    state.balances[head_at(state, account)]["held"] += change << ORDERS_SHIFT
 
 
 @rare
 def owns(state: State, account: int, token: int) -> int:
     """Return what an account has, held or not; 0 if it owes."""
-    balance = state.cells[cell_at(state, account, token)]
+    balance = state.balances[balance_at(state, account, token)]
     return max(balance["available"] + balance["held"], i64(0))
 
 
@@ -84,25 +84,25 @@ def may_owe(state: State, account: int, token: int, pips: int, coming: int) -> b
 @rare
 def credit(state: State, account: int, token: int, pips: int) -> None:
     """Add to what is available; what is owed is paid first, and the last of it lifts a bar."""
-    balance = state.cells[cell_at(state, account, token)]
+    balance = state.balances[balance_at(state, account, token)]
     before = balance["available"]
     balance["available"] = before + pips
     if before < 0:
         state.owed[token] -= min(pips, -before)
         if before + pips >= 0:
-            state.cells[head_at(state, account)]["held"] -= 1
+            state.balances[head_at(state, account)]["held"] -= 1
 
 
 @rare
 def charge(state: State, account: int, token: int, pips: int) -> None:
     """Take ``pips`` whether or not they are available; what is missing is owed, and a bar."""
-    balance = state.cells[cell_at(state, account, token)]
+    balance = state.balances[balance_at(state, account, token)]
     before = balance["available"]
     balance["available"] = before - pips
     if before < pips:
         state.owed[token] += min(pips, pips - before)
         if before >= 0:
-            state.cells[head_at(state, account)]["held"] += 1
+            state.balances[head_at(state, account)]["held"] += 1
 
 
 @kernel
@@ -147,14 +147,14 @@ def lots_open(state: State, slot: int) -> int:
     """Return all open lots of the live order in ``slot``, hidden ones included."""
     order = state.orders[slot]
     if order["kind"] == ICEBERG:
-        return order["lots"] + state.extras[slot]["hidden"]
+        return order["lots"] + state.order_extras[slot]["hidden"]
     return order["lots"]
 
 
 @kernel
 def hold(state: State, account: int, token: int, pips: int) -> None:
     """Move ``pips`` from available to held."""
-    balance = state.cells[cell_at(state, account, token)]
+    balance = state.balances[balance_at(state, account, token)]
     balance["available"] -= pips
     balance["held"] += pips
     assert balance["available"] >= 0
@@ -163,14 +163,14 @@ def hold(state: State, account: int, token: int, pips: int) -> None:
 @kernel
 def release(state: State, account: int, token: int, pips: int) -> None:
     """Move ``pips`` from held to available."""
-    balance = state.cells[cell_at(state, account, token)]
+    balance = state.balances[balance_at(state, account, token)]
     balance["held"] -= pips
     balance["available"] += pips
     assert balance["held"] >= 0
 
 
 @kernel
-def release_part(state: State, slot: int, lots_before: int, lots_after: int) -> None:
+def release_difference(state: State, slot: int, lots_before: int, lots_after: int) -> None:
     """Give back what the live order in ``slot`` need not hold when it has fewer lots open."""
     order = state.orders[slot]
     ladder, price = i64(order["ladder"]), i64(order["price"])
@@ -211,8 +211,8 @@ def pay_resting(
     ladder, account = i64(order["ladder"]), i64(order["account"])
     market, price = ladder >> 1, i64(order["price"])
     listing = state.markets[market]
-    base = state.cells[cell_at(state, account, i64(listing["base"]))]
-    quote = state.cells[cell_at(state, account, i64(listing["quote"]))]
+    base = state.balances[balance_at(state, account, i64(listing["base"]))]
+    quote = state.balances[balance_at(state, account, i64(listing["quote"]))]
     if ladder & 1 == Side.BUY:
         before = hold_of(state, market, i64(Side.BUY), price, open_before)
         after = hold_of(state, market, i64(Side.BUY), price, open_before - lots)
@@ -224,3 +224,17 @@ def pay_resting(
         base["held"] -= lots * listing["lot_pips"]
         quote["available"] += notional - fee_pips
         assert base["held"] >= 0
+
+
+@kernel
+def hold_for(state: State, slot: int, lots: int) -> None:
+    """Hold what ``lots`` of the order in ``slot`` may cost; it is alive from now on."""
+    order = state.orders[slot]
+    ladder, account = i64(order["ladder"]), i64(order["account"])
+    market, side = ladder >> 1, ladder & 1
+    pips = hold_of(state, market, side, i64(order["price"]), lots)
+    hold(state, account, token_paid(state, market, side), pips)
+    counters = state.counters[0]
+    counters["orders_live"] += 1
+    count_order(state, account, i64(1))
+    counters["expiry_soonest_ns"] = min(counters["expiry_soonest_ns"], state.expiry_ns[slot])

@@ -9,13 +9,13 @@ from typing import Final, Self
 import numpy as np
 
 from engine.commands import COMMAND, Commands, Kind, batch_of, command, list_market
-from engine.core import canon, check, columns
+from engine.core import check, state_hash, state_image
 from engine.core.book import level_of, next_worse
-from engine.core.handle import handle_of
+from engine.core.dispatch import BROKEN_SEQUENCE, dispatch_by_pointer
 from engine.core.jit import i64, kernel, note_warm
-from engine.core.layout import COUNTERS, NO_ASK, NO_BID, SLOT_LINKS, State, new_state
-from engine.core.ledger import cell_at
-from engine.core.run import BROKEN_SEQUENCE, run_by_handle
+from engine.core.ledger import balance_at
+from engine.core.state import COUNTERS, NO_ASK, NO_BID, SLOT_LINKS, State, new_state
+from engine.core.state_pointer import pointer_of
 from engine.events import EVENT, Events
 from engine.types import Limits, Side
 
@@ -32,9 +32,9 @@ OUT_ROW: Final = _WORDS.index("out_row")
 ROWS_WANTED: Final = _WORDS.index("rows_wanted")
 
 
-def _copy_of(part: Events) -> Events:
+def _copy_of(segment: Events) -> Events:
     """Return events that do not keep the buffer they were written to; as bytes, see below."""
-    copied: Events = part.view(np.uint8).copy().view(EVENT)
+    copied: Events = segment.view(np.uint8).copy().view(EVENT)
     return copied
 
 
@@ -58,24 +58,24 @@ class Engine:
 
     def _begin(self, state: State) -> None:
         self._state = state
-        self._handle = handle_of(state)
+        self._pointer = pointer_of(state)
         self._counters = state.counters.view(np.int64)
         self._block: Events = np.empty(0, EVENT)
         self._large: Events = np.empty(0, EVENT)
 
     @classmethod
-    def restore(cls, limits: Limits, saved: columns.Columns) -> Self:
-        """Return an engine in the state that ``columns`` of another one described.
+    def restore(cls, limits: Limits, saved: state_image.StateImage) -> Self:
+        """Return an engine in the state that ``image`` of another one described.
 
         AssertionError if ``saved`` does not fit ``limits`` or is not whole.
         """
         engine = cls.__new__(cls)
-        engine._begin(columns.state_from(limits, saved))
+        engine._begin(state_image.state_of_image(limits, saved))
         return engine
 
-    def columns(self) -> columns.Columns:
+    def image(self) -> state_image.StateImage:
         """Return copies of the used part of each array of the state, by name."""
-        return columns.columns_of(self._state)
+        return state_image.image_of(self._state)
 
     def apply(self, commands: Commands) -> Events:
         """Carry out ``commands`` in order and return all their events.
@@ -93,7 +93,7 @@ class Engine:
         if self._block.size < rows:
             self._block = np.empty(BLOCK_ROWS, EVENT)
         out = self._block
-        done = run_by_handle(self._handle, commands, 0, out)
+        done = dispatch_by_pointer(self._pointer, commands, 0, out)
         assert done != BROKEN_SEQUENCE, f"commands must start at {self.sequence + 1}"
         count = self._counters[OUT_ROW]
         self._block = out[count:]
@@ -101,25 +101,32 @@ class Engine:
             return self._apply_many(commands, int(done), [out[:count]])
         return out[:count]
 
-    def _apply_many(self, commands: Commands, done: int, parts: list[Events]) -> Events:
-        """Carry out ``commands[done:]``; return ``parts`` and their events as one array."""
-        wanted = int(self._counters[ROWS_WANTED]) if parts else 0
+    def _apply_many(self, commands: Commands, done: int, segments: list[Events]) -> Events:
+        """Carry out ``commands[done:]``; return ``segments`` and their events as one array."""
+        wanted = int(self._counters[ROWS_WANTED]) if segments else 0
         while True:
             rows = ROWS_PER_COMMAND * (commands.size - done) + ROWS_SPARE + 2 * wanted
             out = self._roomy(rows) if wanted else np.empty(rows, EVENT)
-            done = int(run_by_handle(self._handle, commands, done, out))
+            done = int(dispatch_by_pointer(self._pointer, commands, done, out))
             assert done != BROKEN_SEQUENCE, f"commands must start at {self.sequence + 1}"
-            part = out[: self._counters[OUT_ROW]]
-            if len(parts) == 0 and done == commands.size and not wanted and 2 * part.size > rows:
-                return part
-            parts.append(_copy_of(part) if wanted else part)
+            segment = out[: self._counters[OUT_ROW]]
+            if (
+                len(segments) == 0
+                and done == commands.size
+                and not wanted
+                and 2 * segment.size > rows
+            ):
+                return segment
+            segments.append(_copy_of(segment) if wanted else segment)
             if done == commands.size:
                 break
             wanted = int(self._counters[ROWS_WANTED])
         # Whoever keeps few events must not keep a large buffer. As bytes, since numpy copies a row
         # of named fields field by field: 85 ns an event instead of 3.
-        whole: Events = np.concatenate([part.view(np.uint8) for part in parts]).view(EVENT)
-        return whole
+        joined: Events = np.concatenate([segment.view(np.uint8) for segment in segments]).view(
+            EVENT
+        )
+        return joined
 
     def _roomy(self, rows: int) -> Events:
         """Return a buffer for commands that may cause many events; it is used again and again.
@@ -132,8 +139,8 @@ class Engine:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
             try:
                 self._large = np.frombuffer(mmap.mmap(-1, size, flags=flags), EVENT)
-            except OSError as refused:
-                raise MemoryError(f"{size} bytes of events") from refused
+            except OSError as error:
+                raise MemoryError(f"{size} bytes of events") from error
         return self._large
 
     @property
@@ -164,7 +171,7 @@ class Engine:
         counters = self._state.counters[0]
         assert 0 <= account < counters["accounts"], account
         assert 0 <= token < counters["tokens"], token
-        row: np.void = self._state.cells[cell_at(self._state, account, token)]
+        row: np.void = self._state.balances[balance_at(self._state, account, token)]
         return row
 
     def fees(self, token: int) -> int:
@@ -185,7 +192,7 @@ class Engine:
     def best(self, market: int, side: Side) -> int | None:
         """Return the best price in ticks on ``side``, or None when it is empty."""
         assert 0 <= market < self._state.counters[0]["markets"], market
-        price = int(self._state.tops[2 * market + side]["best"])
+        price = int(self._state.best_prices[2 * market + side]["best"])
         return None if price in (NO_BID, NO_ASK) else price
 
     def depth(self, market: int, side: Side, levels: int) -> list[tuple[int, int]]:
@@ -200,7 +207,7 @@ class Engine:
 
     def state_hash(self) -> bytes:
         """Return 32 bytes that are equal in two engines exactly when their states are."""
-        return canon.state_hash(self._state)
+        return state_hash.state_hash(self._state)
 
     def check(self) -> None:
         """Assert the invariants over the whole state; slow."""
@@ -225,6 +232,6 @@ def compile_kernels() -> None:
     assert engine.depth(0, Side.BUY, 2) == [(5, 7)]
     assert engine.depth(0, Side.SELL, 2) == []
     engine.check()
-    copy = Engine.restore(limits, engine.columns())
+    copy = Engine.restore(limits, engine.image())
     assert copy.state_hash() == engine.state_hash()
     note_warm()

@@ -37,7 +37,7 @@ def _highest_compiled(typing_context: Any, word: Any) -> Any:
 
 
 @intrinsic
-def _fetch_compiled(typing_context: Any, rows: Any, index: Any) -> Any:
+def _prefetch_compiled(typing_context: Any, rows: Any, index: Any) -> Any:
     """Ask for the cache line of ``rows[index]``; a hint, so any index does no harm."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -65,7 +65,7 @@ def _highest_plain(word: int) -> int:
     return (int(word) & (2**64 - 1)).bit_length() - 1
 
 
-def _fetch_plain(rows: Any, index: int) -> None:
+def _prefetch_plain(rows: Any, index: int) -> None:
     """Do nothing: only the compiled engine waits for memory."""
 
 
@@ -73,5 +73,5 @@ lowest_bit: Any = _lowest_compiled if JIT_IS_ON else _lowest_plain
 """The number of the lowest set bit of an int64 that is not 0."""
 highest_bit: Any = _highest_compiled if JIT_IS_ON else _highest_plain
 """The number of the highest set bit of an int64 that is not 0."""
-fetch: Any = _fetch_compiled if JIT_IS_ON else _fetch_plain
-"""``fetch(rows, index)`` asks memory for the line that ``rows[index]`` begins in; no waiting."""
+prefetch: Any = _prefetch_compiled if JIT_IS_ON else _prefetch_plain
+"""``prefetch(rows, index)`` asks memory for the line that ``rows[index]`` begins in; no waiting."""

@@ -7,19 +7,19 @@ more lots and stands at the end, or is the one that stays in front.
 
 # mypy: disable-error-code="no-any-return"
 from engine.core.book import crosses, join, level_of, vacate
+from engine.core.cancel import depart, forget, shrink
 from engine.core.emit import emit_order, emit_trade
 from engine.core.jit import i64, kernel, rare
-from engine.core.judge import (
+from engine.core.ledger import balance_at, fee_of, lots_open, pay_resting
+from engine.core.machinecode import prefetch
+from engine.core.slots import id_of
+from engine.core.state import ICEBERG, SLOT_LINKS, State
+from engine.core.validate import (
     SELF_DECREMENT,
     SELF_EXPIRE_BOTH,
     SELF_EXPIRE_MAKER,
     SELF_EXPIRE_TAKER,
 )
-from engine.core.layout import ICEBERG, SLOT_LINKS, State
-from engine.core.leave import depart, forget, shrink
-from engine.core.ledger import cell_at, fee_of, lots_open, pay_resting
-from engine.core.machinecode import fetch
-from engine.core.slots import id_of
 from engine.events import EventKind, Events
 from engine.types import Outcome, Side
 
@@ -36,7 +36,7 @@ def match(
     ladder, limit = i64(order["ladder"]), i64(order["price"])
     base_lots, quote_pips, fees_pips = i64(0), i64(0), i64(0)
     why = i64(Outcome.ACCEPTED)
-    price = i64(state.tops[ladder ^ 1]["best"])
+    price = i64(state.best_prices[ladder ^ 1]["best"])
     while lots > 0 and why == Outcome.ACCEPTED and crosses(ladder & 1, limit, price):
         at = level_of(state, ladder ^ 1, price)
         lots, bought_lots, fees, fills_max, why = take_queue(
@@ -49,7 +49,7 @@ def match(
             fees_pips += fees
         if state.links[at]["next"] == at:
             vacate(state, ladder ^ 1, price)
-            price = i64(state.tops[ladder ^ 1]["best"])
+            price = i64(state.best_prices[ladder ^ 1]["best"])
     if base_lots > 0:
         quote_pips *= state.markets[ladder >> 1]["tick_pips"]
         pay_taker(state, taker, base_lots, quote_pips, fees_pips)
@@ -85,7 +85,7 @@ def take_queue(
         slot = oldest >> SLOT_LINKS
         maker = state.orders[slot]
         younger = i64(maker["next"])
-        fetch(state.links, younger)  # By the time this maker is paid, it is there.
+        prefetch(state.links, younger)  # By the time this maker is paid, it is there.
         is_expired = may_be_expired and state.expiry_ns[slot] <= counters["time_ns"]
         if is_expired or maker["account"] == account:
             if counters["passes_left"] == 0:
@@ -119,18 +119,18 @@ def take_queue(
 
 @kernel
 def after_filled(state: State, out: Events, slot: int, at: int) -> int:
-    """Let a maker whose shown lots are filled leave, or show its next part; return the next link.
+    """Let a maker whose shown lots are filled leave, or show its next slice; return the next link.
 
     It is the oldest of the level ``at``, whose ring is put right by the caller.
     """
     younger = i64(state.orders[slot]["next"])
-    if state.orders[slot]["kind"] != ICEBERG or state.extras[slot]["hidden"] == 0:
+    if state.orders[slot]["kind"] != ICEBERG or state.order_extras[slot]["hidden"] == 0:
         forget(state, slot)
         return younger
     if younger == at:  # Alone: the ring is only this order.
         state.links[at]["prev"] = at
         younger = slot << SLOT_LINKS
-    show_next_part(state, out, slot, at)
+    show_next_slice(state, out, slot, at)
     return younger
 
 
@@ -151,15 +151,15 @@ def trade(
         out,
         Outcome.ACCEPTED,
         slot,
-        price,
-        i64(order["account"]),
-        ladder & 1,
-        id_of(state, taker),
-        lots,
-        lots_left,
-        open_before - lots,
-        fee_pips,
-        maker_fee_pips,
+        price_ticks=price,
+        account=i64(order["account"]),
+        side=ladder & 1,
+        order_id=id_of(state, taker),
+        lots=lots,
+        order_left=lots_left,
+        maker_left=open_before - lots,
+        fee_pips=fee_pips,
+        maker_fee_pips=maker_fee_pips,
     )
     pay_resting(state, slot, lots, open_before, notional, maker_fee_pips)
     state.tokens[listing["quote"]]["fees"] += fee_pips + maker_fee_pips
@@ -168,13 +168,13 @@ def trade(
 
 
 @rare
-def show_next_part(state: State, out: Events, slot: int, at: int) -> None:
-    """Show the next part of an iceberg, which is out of its queue, at the end of the level."""
-    order, extra = state.orders[slot], state.extras[slot]
+def show_next_slice(state: State, out: Events, slot: int, at: int) -> None:
+    """Show the next slice of an iceberg, which is out of its queue, at the end of the level."""
+    order, extra = state.orders[slot], state.order_extras[slot]
     lots = min(extra["display"], extra["hidden"])
     order["lots"] = lots
     extra["hidden"] -= lots
-    emit_order(state, out, EventKind.REFILLED, Outcome.ACCEPTED, slot, lots, 0, extra["hidden"])
+    emit_order(state, out, EventKind.REFILLED, Outcome.ACCEPTED, slot, lots, hidden=extra["hidden"])
     join(state, at, slot)
 
 
@@ -199,7 +199,7 @@ def meet_oneself(
     if mode == SELF_EXPIRE_BOTH or resting == lots:
         return i64(0), True
     left = lots - resting
-    emit_order(state, out, EventKind.AMENDED, Outcome.SELF_TRADE, taker, left, 0, 0)
+    emit_order(state, out, EventKind.AMENDED, Outcome.SELF_TRADE, taker, left)
     return left, True
 
 
@@ -218,8 +218,8 @@ def pay_taker(state: State, slot: int, base_lots: int, quote_pips: int, fees_pip
     order = state.orders[slot]
     ladder, account = i64(order["ladder"]), i64(order["account"])
     listing = state.markets[ladder >> 1]
-    base = state.cells[cell_at(state, account, i64(listing["base"]))]
-    quote = state.cells[cell_at(state, account, i64(listing["quote"]))]
+    base = state.balances[balance_at(state, account, i64(listing["base"]))]
+    quote = state.balances[balance_at(state, account, i64(listing["quote"]))]
     if ladder & 1 == Side.BUY:
         base["available"] += base_lots * listing["lot_pips"]
         quote["available"] -= quote_pips + fees_pips

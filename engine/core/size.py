@@ -2,7 +2,7 @@
 
 # mypy: disable-error-code="no-any-return"
 from engine.core.jit import kernel
-from engine.core.layout import State
+from engine.core.state import State
 
 
 @kernel

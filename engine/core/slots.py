@@ -7,7 +7,7 @@ freed is the one still in the cache.
 # mypy: disable-error-code="no-any-return"
 
 from engine.core.jit import i64, kernel, u64
-from engine.core.layout import GENERATIONS, NO_SLOT, ORDERS_MAX, PLAIN, State
+from engine.core.state import GENERATIONS, NO_SLOT, ORDERS_MAX, PLAIN, State
 
 SLOT_BITS = 32
 SLOT_MASK = (1 << SLOT_BITS) - 1

@@ -1,7 +1,7 @@
 """Where should a ladder's window stand while it is not empty?
 
 Where the book is. Whoever rests one lot far away before the first real order must not decide for
-everybody else. So each time some dozen levels were put on the shelf, it is counted whether the
+everybody else. So each time some dozen far levels were made, it is counted whether the
 prices around the last one have more levels there than the window has; if so, the window moves, and
 levels change places. A level is a ring: it goes as a whole, and no order notices. Both counts are
 bounded, so a move is, and results never depend on it.
@@ -11,12 +11,12 @@ bounded, so a move is, and results never depend on it.
 from typing import Any
 
 from engine.core.bits import NO_TICK, clear_bit, set_bit, tick_edge, tick_worse
+from engine.core.far_levels import NO_LEAF, insert_leaf, leaf_beyond, remove_leaf
 from engine.core.jit import i64, kernel, rare, u64
-from engine.core.layout import FAR_START, NEAR_START, WINDOW_BITS
-from engine.core.shelf import NO_LEAF, leaf_beyond, plant_leaf, pluck_leaf
+from engine.core.state import FAR_START, NEAR_START, WINDOW_BITS
 
 PATIENCE = 64
-"""How many levels are put on the shelf before it is asked whether the window should move."""
+"""How many far levels are made before it is asked whether the window should move."""
 
 LEVELS_MOVED_MAX = 256
 """A window with more levels stays: there are few such prices that an outsider has made up."""
@@ -25,11 +25,11 @@ LEVELS_MOVED_MAX = 256
 @rare
 def follow_the_book(book: Any, ladder: int, low: int) -> None:
     """Move the window to ``low`` if it is time to ask and more levels are there than here."""
-    top = book.tops[u64(ladder)]
-    top["planted"] += 1
-    if top["planted"] < PATIENCE:
+    top = book.best_prices[u64(ladder)]
+    top["inserted"] += 1
+    if top["inserted"] < PATIENCE:
         return
-    top["planted"] = 0
+    top["inserted"] = 0
     wanted, bits = i64(0), book.bounds[WINDOW_BITS]
     leaf = leaf_beyond(book, ladder, low - 1, 1)
     while leaf != NO_LEAF and (book.leaf_price[leaf] - low) >> bits == 0:
@@ -53,12 +53,12 @@ def is_sparser_than(book: Any, ladder: int, levels: int) -> bool:
 
 @rare
 def move_window(book: Any, ladder: int, low: int) -> None:
-    """Put what is in the window on the shelf, and what the shelf has from ``low`` on in it."""
-    top, bits = book.tops[u64(ladder)], book.bounds[WINDOW_BITS]
+    """Put what is in the window among the far levels, and those from ``low`` on in it."""
+    top, bits = book.best_prices[u64(ladder)], book.bounds[WINDOW_BITS]
     start = book.bounds[NEAR_START] + (ladder << bits)
     tick = tick_edge(book, ladder, i64(1))
     while tick != NO_TICK:
-        leaf = plant_leaf(book, ladder, top["low"] + tick)
+        leaf = insert_leaf(book, ladder, top["low"] + tick)
         move_queue(book, start + tick, book.bounds[FAR_START] + leaf)
         clear_bit(book, ladder, tick)
         tick = tick_edge(book, ladder, i64(1))
@@ -67,7 +67,7 @@ def move_window(book: Any, ladder: int, low: int) -> None:
     while leaf != NO_LEAF and (book.leaf_price[leaf] - low) >> bits == 0:
         price = i64(book.leaf_price[leaf])
         move_queue(book, book.bounds[FAR_START] + leaf, start + price - low)
-        pluck_leaf(book, ladder, price)
+        remove_leaf(book, ladder, price)
         set_bit(book, ladder, price - low)
         leaf = leaf_beyond(book, ladder, price, 1)
 

@@ -31,7 +31,7 @@ _MAGIC: Final = b"TILLSNAP"
 _VERSION: Final = 2
 _HEAD: Final = struct.Struct("<8sHHI")
 
-Columns = dict[str, NDArray[Any]]
+StateImage = dict[str, NDArray[Any]]
 """The arrays of an engine by name."""
 
 
@@ -47,7 +47,7 @@ class Snapshot(NamedTuple):
     head: bytes
     limits: Limits
     state_hash: bytes
-    columns: Columns
+    image: StateImage
     consumers: Mapping[str, bytes]
     """What each consumer remembers, by its name with its version."""
 
@@ -69,7 +69,7 @@ class _Table(msgspec.Struct):
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
     """Return the file's bytes."""
-    arrays = {name: _npy(array) for name, array in snapshot.columns.items()}
+    arrays = {name: _npy(array) for name, array in snapshot.image.items()}
     table = msgspec.msgpack.encode(
         _Table(
             snapshot.sequence,
@@ -99,7 +99,7 @@ def unpack_snapshot(raw: bytes, name: str) -> Snapshot:
     start = _HEAD.size + size
     table = msgspec.msgpack.decode(body[_HEAD.size : start], type=_Table)
     parts = _parts(body[start:], [*table.columns, *table.consumers])
-    columns = {key: _array(next(parts)) for key, _ in table.columns}
+    image = {key: _array(next(parts)) for key, _ in table.columns}
     consumers = {key: bytes(next(parts)) for key, _ in table.consumers}
     return Snapshot(
         table.sequence,
@@ -107,7 +107,7 @@ def unpack_snapshot(raw: bytes, name: str) -> Snapshot:
         table.head,
         Limits.read(table.limits),
         table.state_hash,
-        columns,
+        image,
         consumers,
     )
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from engine.events import EventKind
 from engine.reference.book import Market, Order
-from engine.reference.matching import Matching, fee_of
+from engine.reference.cancel import Cancels
+from engine.reference.ledger import fee_of
+from engine.reference.match import Matching
 from engine.reference.state import State
 from engine.types import Outcome, Side
 
@@ -34,9 +36,10 @@ class Candidate(NamedTuple):
 class Auction:
     """Uncrosses books."""
 
-    def __init__(self, state: State, matching: Matching) -> None:
+    def __init__(self, state: State, cancels: Cancels, matching: Matching) -> None:
         """Uncross the books of ``state``; ``matching`` moves what is traded."""
         self.state = state
+        self.cancels = cancels
         self.matching = matching
 
     def uncross(self, number: int) -> bool:
@@ -48,7 +51,7 @@ class Auction:
         state, market = self.state, self.state.markets[number]
         if not market.auction_ticks and not market.is_crossed():
             return True
-        state.sweep_expired()
+        self.cancels.sweep_expired()
         if any(map(state.is_expired, state.orders.values())):
             return False
         if market.auction_ticks:
@@ -56,7 +59,7 @@ class Auction:
         while market.is_crossed():
             if not self.may_go_on():
                 return False
-            market.auction_ticks = market.auction_ticks or self.price(market)
+            market.auction_ticks = market.auction_ticks or self.clearing_price(market)
             self.trade_at(number, market.auction_ticks)
             if self.both_accept(market, market.auction_ticks):
                 return False
@@ -81,7 +84,7 @@ class Auction:
                 self.decrement(buyer, lots)
                 self.decrement(seller, lots)
             else:
-                self.trade(market, buyer, seller, lots, price_ticks)
+                self.exchange(market, buyer, seller, lots, price_ticks)
                 traded += lots
         goes_on = self.both_accept(market, price_ticks)
         self.state.emit(
@@ -97,7 +100,7 @@ class Auction:
         bid, ask = market.best(Side.BUY), market.best(Side.SELL)
         return bid is not None and ask is not None and bid >= price_ticks >= ask
 
-    def price(self, market: Market) -> int:
+    def clearing_price(self, market: Market) -> int:
         """Return the price at which most lots change hands and the fewest are left over.
 
         Where several do equally well, the side that is left over decides; where that does not
@@ -138,23 +141,23 @@ class Auction:
             if ask <= price <= bid
         ]
 
-    def trade(
+    def exchange(
         self, market: Market, buyer: Order, seller: Order, lots: int, price_ticks: int
     ) -> None:
         """Trade at the auction's price; both pay what a maker pays, and nobody earns a rebate."""
         fee = fee_of(market.notional(lots, price_ticks), max(market.maker_ppm, 0))
         fees = (fee, fee)
         self.matching.exchange(market, buyer, seller, lots, price_ticks, fees, Outcome.AUCTION)
-        self.state.settle_visible(buyer)
-        self.state.settle_visible(seller)
+        self.matching.after_filled(buyer)
+        self.matching.after_filled(seller)
 
     def decrement(self, order: Order, lots: int) -> None:
         """Take visible lots from an order that met one of its own account."""
         state = self.state
         if order.lots_open == lots:
-            state.remove(order, Outcome.SELF_TRADE)
+            self.cancels.remove(order, Outcome.SELF_TRADE)
             return
         order.lots -= lots
         state.set_hold(order)
         state.emit_order(EventKind.AMENDED, order, Outcome.SELF_TRADE, lots)
-        state.settle_visible(order)
+        self.matching.after_filled(order)

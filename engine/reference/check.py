@@ -7,8 +7,8 @@ from collections import defaultdict
 
 from engine.reference.book import Market, Order
 from engine.reference.state import SLOT_MASK, State
-from engine.reference.terms import STOP
-from engine.types import ICEBERG_PARTS_MAX, MONEY_MAX, PRICE_MAX, Phase, Side
+from engine.reference.validate import STOP
+from engine.types import ICEBERG_SLICES_MAX, MONEY_MAX, PRICE_MAX, Phase, Side
 
 
 def check(state: State) -> None:
@@ -68,9 +68,9 @@ def _check_resting(state: State, number: int, market: Market) -> int:
                 place = (order.market, order.side, order.price_ticks, order.trigger_ticks)
                 assert place == (number, side, price, 0), f"I5: {order_id} in a strange queue"
                 if order.display:
-                    parts = order.lots + order.hidden, order.display
+                    slices = order.lots + order.hidden, order.display
                     assert order.lots <= order.display, f"I5: {order_id} shows too much"
-                    assert parts[0] <= ICEBERG_PARTS_MAX * parts[1], f"I5: parts of {order_id}"
+                    assert slices[0] <= ICEBERG_SLICES_MAX * slices[1], f"I5: slices of {order_id}"
                 else:
                     assert order.hidden == 0, f"I5: {order_id} hides lots"
             queued += len(queue)

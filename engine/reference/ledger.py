@@ -2,10 +2,17 @@
 
 from collections import defaultdict
 
-from engine.types import MONEY_MAX
+from engine.types import MONEY_MAX, fee_pips
 
 Key = tuple[int, int]
 """Account, token."""
+
+
+def fee_of(notional_pips: int, fee_ppm: int) -> int:
+    """Return the fee of one side of a fill; a rebate is negative, and rounded down in size."""
+    if fee_ppm < 0:
+        return -fee_pips(notional_pips, -fee_ppm)
+    return fee_pips(notional_pips, fee_ppm)
 
 
 class Ledger:
@@ -67,6 +74,10 @@ class Ledger:
         """Return whether no number wraps when ``coming`` pips arrive and ``debt`` more are owed."""
         owed = self.owed(token) + debt
         return owed <= MONEY_MAX and self.supply[token] + coming + owed <= MONEY_MAX
+
+    def may_owe(self, account: int, token: int, pips: int) -> bool:
+        """Return whether ``pips`` can leave an account by force without any number wrapping."""
+        return self.has_room(token, -pips, max(pips - self.owns(account, token), 0))
 
     def hold(self, account: int, token: int, pips: int) -> None:
         """Move ``pips`` from available to held, or back when negative."""

@@ -10,16 +10,20 @@ import numpy as np
 
 from engine.commands import COMMAND, Commands, Kind
 from engine.events import EVENT, EventKind, Events
-from engine.reference import canon, check
+from engine.reference import check, state_hash
+from engine.reference.accounts import Accounts
 from engine.reference.auction import Auction
 from engine.reference.book import Market
-from engine.reference.judge import Judge, Row
+from engine.reference.cancel import Cancels
+from engine.reference.fill_or_kill import FillOrKill
+from engine.reference.incoming import Incoming
 from engine.reference.markets import Markets
-from engine.reference.matching import Matching
-from engine.reference.money import Money
-from engine.reference.orders import Orders
+from engine.reference.match import Matching
+from engine.reference.place import Placement
 from engine.reference.state import State
 from engine.reference.stops import Stops
+from engine.reference.triggers import Triggers
+from engine.reference.validate import Row, Validation
 from engine.types import Limits, Outcome, Side
 
 
@@ -28,13 +32,17 @@ class Parts(NamedTuple):
 
     state: type[State] = State
     market: type[Market] = Market
-    judge: type[Judge] = Judge
+    validation: type[Validation] = Validation
+    cancels: type[Cancels] = Cancels
     matching: type[Matching] = Matching
+    fill_or_kill: type[FillOrKill] = FillOrKill
+    incoming: type[Incoming] = Incoming
     stops: type[Stops] = Stops
+    triggers: type[Triggers] = Triggers
     auction: type[Auction] = Auction
-    orders: type[Orders] = Orders
+    placement: type[Placement] = Placement
     markets: type[Markets] = Markets
-    money: type[Money] = Money
+    accounts: type[Accounts] = Accounts
 
 
 PARTS: Final = Parts()
@@ -46,34 +54,38 @@ class Engine:
 
     def __init__(self, limits: Limits, parts: Parts = PARTS) -> None:
         """Begin empty."""
-        self.state = parts.state(limits)
-        judge, matching = parts.judge(self.state), parts.matching(self.state)
-        stops = parts.stops(self.state, matching)
-        orders = self._orders = parts.orders(self.state, judge, matching, stops)
-        auction = parts.auction(self.state, matching)
-        markets = parts.markets(self.state, parts.market, auction, stops)
-        money = parts.money(self.state)
+        state = self.state = parts.state(limits)
+        validation = parts.validation(state)
+        cancels = self._cancels = parts.cancels(state)
+        matching = parts.matching(state, cancels)
+        incoming = parts.incoming(state, matching, parts.fill_or_kill(state))
+        stops = parts.stops(state)
+        triggers = self._triggers = parts.triggers(state, cancels, incoming)
+        auction = parts.auction(state, cancels, matching)
+        placement = parts.placement(state, validation, cancels, incoming, stops, triggers)
+        markets = parts.markets(state, parts.market, cancels, auction, triggers)
+        accounts = parts.accounts(state, cancels)
         self._carry_out = {
-            Kind.LIST_TOKEN: markets.list_token,
+            Kind.LIST_TOKEN: accounts.list_token,
             Kind.LIST_MARKET: markets.list_market,
-            Kind.OPEN_ACCOUNT: money.open_account,
-            Kind.DEPOSIT: money.deposit,
-            Kind.WITHDRAW: money.withdraw,
-            Kind.PLACE: orders.place,
-            Kind.CANCEL: orders.cancel,
-            Kind.CLOCK: orders.clock,
-            Kind.EXIT_BEGIN: money.exit_begin,
-            Kind.EXIT_END: money.exit_end,
-            Kind.AMEND: orders.amend,
-            Kind.CANCEL_ALL: orders.cancel_all,
+            Kind.OPEN_ACCOUNT: accounts.open_account,
+            Kind.DEPOSIT: accounts.deposit,
+            Kind.WITHDRAW: accounts.withdraw,
+            Kind.PLACE: placement.place,
+            Kind.CANCEL: cancels.cancel,
+            Kind.CLOCK: self._clock,
+            Kind.EXIT_BEGIN: accounts.exit_begin,
+            Kind.EXIT_END: accounts.exit_end,
+            Kind.AMEND: cancels.amend,
+            Kind.CANCEL_ALL: cancels.cancel_all,
             Kind.SET_PHASE: markets.set_phase,
-            Kind.REPLACE: orders.replace,
-            Kind.CANCEL_AFTER: orders.cancel_after,
+            Kind.REPLACE: placement.replace,
+            Kind.CANCEL_AFTER: cancels.cancel_after,
             Kind.SET_TERMS: markets.set_terms,
             Kind.DELIST: markets.delist,
             Kind.SET_BAND: markets.set_band,
             Kind.POISON: markets.poison,
-            Kind.BUST: money.bust,
+            Kind.BUST: accounts.bust,
         }
 
     def apply(self, commands: Commands) -> Events:
@@ -93,9 +105,9 @@ class Engine:
         return np.array(self.state.events, dtype=EVENT)
 
     def _step(self, row: Row) -> None:
-        """Carry out one command, or refuse it; what time has decided comes first."""
+        """Carry out one command, or reject it; what time has decided comes first."""
         self.state.begin(row["sequence"], row["time_ns"])
-        self._orders.meet_deadlines()
+        self._cancels.sweep_silent()
         carry_out = self._carry_out.get(row["kind"])  # type: ignore[call-overload]
         outcome = Outcome.UNKNOWN_COMMAND if carry_out is None else carry_out(row)
         if outcome != Outcome.ACCEPTED:
@@ -105,6 +117,13 @@ class Engine:
                 account=row["account"],
                 order_id=row["order_id"],
             )
+
+    def _clock(self, _: Row) -> Outcome:
+        """Carry out CLOCK: stops that were left wake, and expired orders go, in slot order."""
+        self._triggers.resume_stops()
+        self.state.work_left = self.state.limits.work
+        self._cancels.sweep_expired()
+        return Outcome.ACCEPTED
 
     # Queries.
 
@@ -160,7 +179,7 @@ class Engine:
 
     def state_hash(self) -> bytes:
         """Return 32 bytes that are equal in two engines exactly when their states are."""
-        return canon.state_hash(self.state)
+        return state_hash.state_hash(self.state)
 
     def check(self) -> None:
         """Assert the invariants over the whole state; slow."""

@@ -1,20 +1,21 @@
-"""How are tokens and markets listed, changed, bounded, opened, halted and taken away?"""
+"""How does a market come to be, change, stand still and go?"""
 
 from collections.abc import Callable
 
 from engine.events import EventKind
 from engine.reference.auction import Auction
 from engine.reference.book import Market, Order
-from engine.reference.judge import Row
+from engine.reference.cancel import Cancels
 from engine.reference.state import State
-from engine.reference.stops import Stops
+from engine.reference.triggers import Triggers
+from engine.reference.validate import Row
 from engine.types import FEE_MAX_PPM, MONEY_MAX, PRICE_MAX, Outcome, Phase
 
 
-def terms_are_sane(row: Row) -> bool:
-    """Return whether the numbers of a listing make sense; a rebate is a taker's to pay."""
+def bad_terms(row: Row) -> bool:
+    """Return whether the numbers of a listing make no sense; a rebate is a taker's to pay."""
     maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
-    return (
+    return not (
         1 <= row["order_id"] <= MONEY_MAX
         and 1 <= row["price_ticks"] <= MONEY_MAX
         and 0 <= taker_ppm <= FEE_MAX_PPM
@@ -33,24 +34,19 @@ class Markets:
     """Carries out the operator's commands."""
 
     def __init__(
-        self, state: State, market_kind: type[Market], auction: Auction, stops: Stops
+        self,
+        state: State,
+        market_kind: type[Market],
+        cancels: Cancels,
+        auction: Auction,
+        triggers: Triggers,
     ) -> None:
         """Keep the markets of ``state``; opening one may uncross it and wake its stops."""
         self.state = state
         self.market_kind = market_kind
+        self.cancels = cancels
         self.auction = auction
-        self.stops = stops
-
-    def list_token(self, row: Row) -> Outcome:
-        """Carry out LIST_TOKEN."""
-        ledger = self.state.ledger
-        if row["token"] != ledger.tokens:
-            return Outcome.BAD_LISTING
-        if ledger.tokens == self.state.limits.tokens:
-            return Outcome.CAPACITY
-        ledger.list_token()
-        self.state.emit(EventKind.TOKEN_LISTED, token=row["token"])
-        return Outcome.ACCEPTED
+        self.triggers = triggers
 
     def list_market(self, row: Row) -> Outcome:
         """Carry out LIST_MARKET."""
@@ -61,7 +57,7 @@ class Markets:
             return Outcome.CAPACITY
         if max(base, quote) >= state.ledger.tokens:
             return Outcome.UNKNOWN_TOKEN
-        if base == quote or not terms_are_sane(row):
+        if base == quote or bad_terms(row):
             return Outcome.BAD_LISTING
         lot_pips, tick_pips = row["order_id"], row["price_ticks"]
         maker_ppm, taker_ppm = row["amount"], row["fee_cap_ppm"]
@@ -71,7 +67,7 @@ class Markets:
         state.emit(EventKind.MARKET_LISTED, market=row["market"])
         return Outcome.ACCEPTED
 
-    def listed(self, row: Row) -> Market | Outcome:
+    def validate_market(self, row: Row) -> Market | Outcome:
         """Return the market a command names, or why there is none to be changed."""
         if row["market"] >= len(self.state.markets):
             return Outcome.UNKNOWN_MARKET
@@ -90,15 +86,15 @@ class Markets:
         """Remove the orders that are ``wanted``, unless they are too many for one command."""
         if sum(map(wanted, self.state.orders.values())) > self.state.limits.work:
             return False
-        self.state.sweep(wanted, why)
+        self.cancels.sweep(wanted, why)
         return True
 
     def set_terms(self, row: Row) -> Outcome:
         """Carry out SET_TERMS: no order survives, because none was meant in the new units."""
-        market = self.listed(row)
+        market = self.validate_market(row)
         if isinstance(market, Outcome):
             return market
-        if not terms_are_sane(row):
+        if bad_terms(row):
             return Outcome.BAD_LISTING
         if not self.empty(row["market"], Outcome.TERMS_CHANGED):
             return Outcome.TOO_MANY_ORDERS
@@ -111,7 +107,7 @@ class Markets:
 
     def delist(self, row: Row) -> Outcome:
         """Carry out DELIST."""
-        market = self.listed(row)
+        market = self.validate_market(row)
         if isinstance(market, Outcome):
             return market
         if not self.empty(row["market"], Outcome.DELISTED):
@@ -123,7 +119,7 @@ class Markets:
     def set_band(self, row: Row) -> Outcome:
         """Carry out SET_BAND: what could trade outside the new band goes."""
         number, low, high = row["market"], row["price_ticks"], row["amount"]
-        market = self.listed(row)
+        market = self.validate_market(row)
         if isinstance(market, Outcome):
             return market
         if (low, high) != (0, 0) and not 1 <= low <= high <= PRICE_MAX:
@@ -144,12 +140,12 @@ class Markets:
     def set_phase(self, row: Row) -> Outcome:
         """Carry out SET_PHASE; where a crossed book opens its auction comes first."""
         number, phase = row["market"], row["amount"]
-        market = self.listed(row)
+        market = self.validate_market(row)
         if isinstance(market, Outcome):
             return market
         if not Phase.OPEN <= phase <= Phase.AUCTION:
             return Outcome.BAD_PHASE
-        self.stops.recall_reach(number)
+        self.triggers.recall_reach(number)
         outcome = Outcome.ACCEPTED
         if phase in (Phase.OPEN, Phase.POST_ONLY) and not self.auction.uncross(number):
             outcome = Outcome.MORE_REMAINS
@@ -158,12 +154,12 @@ class Markets:
             market.auction_ticks = 0
         market.phase = phase
         self.state.emit(EventKind.PHASE_SET, market=number, amount=phase, outcome=outcome)
-        self.stops.activate(number)
+        self.triggers.wake_stops(number)
         return Outcome.ACCEPTED
 
     def poison(self, row: Row) -> Outcome:
         """Carry out POISON: a command broke an assertion, so its market stops."""
-        market = self.listed(row)
+        market = self.validate_market(row)
         if not isinstance(market, Outcome):
             market.phase = Phase.HALTED
         self.state.emit(

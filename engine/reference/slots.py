@@ -18,11 +18,11 @@ class Slots:
         """The free list, its top at the end."""
         self.generation: dict[int, int] = {}
 
-    def any_left(self) -> bool:
+    def slot_is_free(self) -> bool:
         """Return whether one more id can be given."""
         return bool(self.free) or self.used < self._limits.orders
 
-    def take(self) -> int:
+    def take_slot(self) -> int:
         """Return the id of a new order."""
         if self.free:
             slot = self.free.pop()
@@ -36,7 +36,7 @@ class Slots:
         """Return whether the slot of ``order_id`` can be given again once it is free."""
         return (order_id >> 32) + 1 < self._limits.generations
 
-    def give_back(self, order_id: int) -> None:
+    def give_slot(self, order_id: int) -> None:
         """End the life of ``order_id``."""
         slot = order_id & (2**32 - 1)
         assert self.generation[slot] == order_id >> 32, "given back twice"

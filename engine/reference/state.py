@@ -1,10 +1,9 @@
-"""What does the oracle remember, what does it say, and how do its orders shrink and leave?
+"""What does the oracle remember, and what does it say?
 
-Everything the other modules share. They decide; here it is done, the same way whoever asked.
+Everything the other modules share. They decide; here it is kept.
 """
 
 from collections import Counter
-from collections.abc import Callable
 
 from engine.events import EventKind
 from engine.reference.book import Market, Order
@@ -53,10 +52,6 @@ class State:
         self.time_ns = max(self.time_ns, time_ns)
         self.low_ticks, self.high_ticks = NOWHERE
         self.trades_left, self.work_left = self.limits.trades, self.limits.work
-
-    def has_room(self) -> bool:
-        """Return whether this command may let one more order come in, whatever that one does."""
-        return self.trades_left >= self.fills_max and self.work_left > self.passes_max
 
     # What is said.
 
@@ -127,7 +122,7 @@ class State:
             maker_left=order.hidden,
         )
 
-    # What is held, and how orders come, shrink and go.
+    # What is held, and who is where.
 
     def set_hold(self, order: Order) -> None:
         """Hold for ``order`` exactly what its open lots can cost, and free the rest."""
@@ -137,71 +132,19 @@ class State:
         self.ledger.hold(order.account, token, wanted - order.held_pips)
         order.held_pips = wanted
 
-    def enter(self, order: Order) -> None:
-        """Let an order rest, or wait for its trigger."""
+    def insert(self, order: Order) -> None:
+        """Put an order into the queue where it rests, or waits for its trigger."""
         self.markets[order.market].insert(order)
         self.orders[order.order_id] = order
         self.order_counts[order.account] += 1
 
-    def withdraw(self, order: Order) -> None:
+    def detach(self, order: Order) -> None:
         """Take an order out of its queue; it keeps its id and its hold."""
         self.markets[order.market].delete(order)
         del self.orders[order.order_id]
         self.order_counts[order.account] -= 1
 
-    def forget(self, order: Order) -> None:
-        """Take an order without open lots out of the book and end the life of its id."""
-        self.withdraw(order)
-        self.slots.give_back(order.order_id)
-
-    def remove(self, order: Order, why: Outcome) -> None:
-        """Cancel a resting or armed order."""
-        self.emit_order(EventKind.CANCELLED, order, why, order.trigger_ticks)
-        order.lots = order.hidden = 0
-        self.set_hold(order)
-        self.forget(order)
-
-    def shrink(self, order: Order, lots: int, why: Outcome) -> None:
-        """Leave ``order``, which may rest, be armed or still be coming in, ``lots`` open lots.
-
-        Hidden lots go first, so that nobody sees an iceberg shrink before he must.
-        """
-        gone = order.lots_open - lots
-        from_hidden = min(gone, order.hidden)
-        order.hidden -= from_hidden
-        order.lots -= gone - from_hidden
-        self.set_hold(order)
-        in_book = order.order_id in self.orders and not order.trigger_ticks
-        left = gone - from_hidden if in_book else 0
-        self.emit_order(EventKind.AMENDED, order, why, left)
-
-    def refill(self, order: Order) -> None:
-        """Show the next part of an iceberg whose visible lots are gone: last in its queue."""
-        self.markets[order.market].delete(order)
-        order.show()
-        self.markets[order.market].insert(order)
-        self.emit_order(EventKind.REFILLED, order)
-
-    def settle_visible(self, order: Order) -> None:
-        """After a trade: let a resting order leave or show its next part if it has to."""
-        if not order.lots_open:
-            self.forget(order)
-        elif not order.lots:
-            self.refill(order)
-
-    def sweep(
-        self, wanted: Callable[[Order], bool], why: Outcome, most: int | None = None
-    ) -> list[Order]:
-        """Remove the first ``most`` orders that are ``wanted``, in slot order; return them."""
-        gone = [order for order in self.in_slot_order() if wanted(order)][:most]
-        for order in gone:
-            self.remove(order, why)
-        return gone
-
-    def sweep_expired(self) -> None:
-        """Remove what is past its time, in all markets, as far as this command may."""
-        most = max(self.work_left, 0)
-        self.work_left -= len(self.sweep(self.is_expired, Outcome.EXPIRED, most))
+    # Who is asked for.
 
     def is_expired(self, order: Order) -> bool:
         """Return whether an order may not trade any more."""

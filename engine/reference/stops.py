@@ -1,97 +1,19 @@
-"""When does a stop wake up?
-
-An armed stop waits outside the book. After the order that came in is finished, the trades of this
-command wake the stops they have reached, one after the other; what a stop itself trades counts too.
-"""
+"""Where does a stop wait for a trade to reach its trigger?"""
 
 from engine.events import EventKind
 from engine.reference.book import Order
-from engine.reference.matching import Matching
-from engine.reference.state import NOWHERE, State
-from engine.types import Outcome, Phase
+from engine.reference.state import State
 
 
 class Stops:
-    """Arms stops and lets them come in."""
+    """Arms stops, outside the book."""
 
-    def __init__(self, state: State, matching: Matching) -> None:
-        """Let the stops of ``state`` come in through ``matching``."""
+    def __init__(self, state: State) -> None:
+        """Keep the stops of ``state``."""
         self.state = state
-        self.matching = matching
 
     def arm(self, order: Order, trigger_ticks: int) -> None:
         """Let ``order`` wait for a trade at its trigger price or beyond."""
         order.trigger_ticks = trigger_ticks
-        self.state.enter(order)
+        self.state.insert(order)
         self.state.emit_order(EventKind.ARMED, order, order_left=trigger_ticks)
-
-    def activate(self, market: int) -> None:
-        """Let every stop come in that trades have reached, while this command has room for them.
-
-        Whose turn does not come is woken by a later command, before anything else trades there.
-        """
-        state = self.state
-        if state.markets[market].phase != Phase.OPEN:
-            return
-        while state.has_room() and (order := self.reached(market)):
-            state.work_left -= 1
-            if order.expiry_ns <= state.time_ns:
-                state.remove(order, Outcome.EXPIRED)
-            else:
-                self.trigger(order)
-        self.keep_reach(market)
-
-    def reached(self, market: int) -> Order | None:
-        """Return the stop whose turn it is."""
-        state = self.state
-        return state.markets[market].reached_stop(state.low_ticks, state.high_ticks)
-
-    def keep_reach(self, number: int) -> None:
-        """Keep the prices traded at for the next command if they reach a stop that still waits."""
-        state, market = self.state, self.state.markets[number]
-        waits = self.reached(number) is not None
-        market.pending_low = state.low_ticks if waits else 0
-        market.pending_high = state.high_ticks if waits else 0
-
-    def recall_reach(self, number: int) -> None:
-        """Begin with the prices that have reached stops which no command could wake so far."""
-        market = self.state.markets[number]
-        self.state.low_ticks, self.state.high_ticks = NOWHERE
-        if market.pending_high:
-            self.state.low_ticks = market.pending_low
-            self.state.high_ticks = market.pending_high
-
-    def resume(self, number: int) -> None:
-        """Let those stops of one market have their turn that no command could wake so far."""
-        self.recall_reach(number)
-        if self.state.markets[number].phase == Phase.OPEN:
-            self.activate(number)
-        else:
-            self.keep_reach(number)
-
-    def keep_out(self, number: int, *, is_stop: bool) -> bool:
-        """Return whether an order may not come in because stops were there before it.
-
-        None overtakes a stop that a trade has reached before it came; and no new stop is armed
-        while the prices that wake the old ones are still remembered.
-        """
-        if number >= len(self.state.markets) or not self.state.markets[number].pending_high:
-            return False
-        self.resume(number)
-        market = self.state.markets[number]
-        if market.pending_high:
-            return market.phase == Phase.OPEN or is_stop
-        return not self.state.has_room()
-
-    def resume_all(self) -> None:
-        """Let the stops of every market have their turn, in the order of the markets."""
-        for number, market in enumerate(self.state.markets):
-            if market.pending_high:
-                self.resume(number)
-
-    def trigger(self, order: Order) -> None:
-        """Let one stop come in, like an order that has just arrived."""
-        self.state.withdraw(order)
-        self.state.emit_order(EventKind.TRIGGERED, order, order_left=order.trigger_ticks)
-        order.trigger_ticks = 0
-        self.matching.come_in(order)

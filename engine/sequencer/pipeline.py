@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from engine.command_result import CommandResult
 from engine.commands import Kind, batch_of
 from engine.events import EventKind
 from engine.journal import StorageFull
 from engine.log_entries import CheckpointedConsumer, Committed
-from engine.receipt import Receipt
 from engine.sequencer.replay import Written
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
@@ -31,10 +31,10 @@ QUEUE_MAX: Final = 65_536
 NEW_ORDERS: Final = frozenset({int(Kind.PLACE), int(Kind.REPLACE)})
 """What is refused while only cancels, and whatever gets money out, are taken."""
 
-DISK_LOW: Final = Receipt(
+DISK_LOW: Final = CommandResult(
     Outcome.DISK_LOW, detail={"why": "the disk is nearly full; cancels are still taken"}
 )
-UNDER_REVIEW: Final = Receipt(
+UNDER_REVIEW: Final = CommandResult(
     Outcome.UNDER_REVIEW,
     detail={"why": "an operator must review the last batch before the crash; cancels are taken"},
 )
@@ -43,7 +43,7 @@ UNDER_REVIEW: Final = Receipt(
 class _Waiting(NamedTuple):
     command: np.void
     attachment: bytes
-    answer: asyncio.Future[Receipt]
+    answer: asyncio.Future[CommandResult]
 
 
 class _Batch(NamedTuple):
@@ -125,26 +125,26 @@ class Pipeline:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="pipeline")
         self._task.add_done_callback(self._ended)
 
-    def refusal(self, kind: int) -> Receipt | None:
+    def refusal(self, kind: int) -> CommandResult | None:
         """Return why no such command can be queued now; None when ``enqueue`` may be called."""
         full = self._full(kind)
         if full is not None or kind not in NEW_ORDERS:
             return full
         held = self.held
-        return Receipt(Outcome.UNDER_REVIEW, detail={"why": held[0]}) if held else None
+        return CommandResult(Outcome.UNDER_REVIEW, detail={"why": held[0]}) if held else None
 
-    def _full(self, kind: int) -> Receipt | None:
+    def _full(self, kind: int) -> CommandResult | None:
         if self._closing:
-            return Receipt(Outcome.SHUTTING_DOWN)
+            return CommandResult(Outcome.SHUTTING_DOWN)
         if len(self._queue) >= self._queue_max:
-            return Receipt(Outcome.OVERLOADED)
+            return CommandResult(Outcome.OVERLOADED)
         if kind in NEW_ORDERS and self._sequencer.is_low:
             return DISK_LOW
         if kind in NEW_ORDERS and self._under_review:
             return UNDER_REVIEW
         return None
 
-    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[Receipt]:
+    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
         """Queue one command. The receipt comes when it is on disk and carried out.
 
         Never refuses (ask ``refusal`` first, without waiting in between), so that what a caller
@@ -153,12 +153,12 @@ class Pipeline:
         """
         # A clock may leap between the question and this: what was promised is queued all the same.
         assert self._full(int(command["kind"])) is None, "ask before you queue"
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, attachment, answer))
         self._wake.set()
         return answer
 
-    async def submit(self, command: np.void, attachment: bytes = b"") -> Receipt:
+    async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
         return self.refusal(int(command["kind"])) or await self.enqueue(command, attachment)
 
@@ -257,7 +257,7 @@ REPLACED: Final = int(Outcome.REPLACED)
 OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
 
-def receipts_of(committed: Committed) -> Iterator[Receipt]:
+def receipts_of(committed: Committed) -> Iterator[CommandResult]:
     """Yield what the client of each command is told, in order."""
     events, times = committed.events, committed.commands["time_ns"].tolist()
     sequences = np.arange(committed.first_sequence, committed.last_sequence + 2)
@@ -271,7 +271,7 @@ def receipts_of(committed: Committed) -> Iterator[Receipt]:
         if first < end and outcomes[first] == REPLACED:
             first += 1  # The old order's end, and now the new one's beginning.
         kind = kinds[first] if first < end else 0
-        yield Receipt(
+        yield CommandResult(
             OUTCOMES[outcomes[first]] if kind in FAILURES else OUTCOMES[0],
             committed.first_sequence + i,
             times[i],

@@ -13,10 +13,16 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from engine.commands import COMMAND, Commands
+from engine.commands import Commands, batch_of
 from engine.journal.format import Batch
 from engine.journal.reader import Position
-from engine.journal.snapshot import Columns, Snapshot, SnapshotDamaged, SnapshotFiles, sequence_of
+from engine.journal.snapshot import (
+    Snapshot,
+    SnapshotDamaged,
+    SnapshotFiles,
+    StateImage,
+    sequence_of,
+)
 from engine.log_entries import Committed
 from engine.sequencer.log import Log
 from engine.sequencer.replay import Machine, MachineType, Written, gathered_batches, joined_batches
@@ -37,7 +43,7 @@ class OutOfMemory(Exception):
 class LastingMachine(Machine, Protocol):
     """An engine whose state can be kept."""
 
-    def columns(self) -> Columns:
+    def image(self) -> StateImage:
         """Return all of the state as arrays."""
 
 
@@ -48,8 +54,8 @@ L_co = TypeVar("L_co", bound=LastingMachine, covariant=True)
 class LastingMachineType(MachineType[L_co], Protocol[L_co]):
     """How a machine begins or goes on; the class of an engine is one."""
 
-    def restore(self, limits: Limits, columns: Columns, /) -> L_co:
-        """Return the machine whose ``columns`` these were."""
+    def restore(self, limits: Limits, image: StateImage, /) -> L_co:
+        """Return the machine whose ``image`` this was."""
 
 
 class Submission(NamedTuple):
@@ -181,7 +187,7 @@ class Sequencer(Generic[L]):
     def commit(self, submissions: Iterable[Submission]) -> Committed:
         """Write and apply in one go, for callers without a second thread."""
         batch = list(submissions)
-        commands = np.array([submission.command for submission in batch], COMMAND)
+        commands = batch_of([submission.command for submission in batch])
         return self.apply(self.write(commands, [submission.attachment for submission in batch]))
 
     def snapshot(self, consumers: Mapping[str, bytes]) -> Snapshot:
@@ -193,14 +199,14 @@ class Sequencer(Generic[L]):
             self._applied.head,
             self._log.limits,
             self.machine.state_hash(),
-            self.machine.columns(),
+            self.machine.image(),
             consumers,
         )
 
     def _restored(self, snapshot: Snapshot) -> L:
         if snapshot.limits != self._log.limits:
             raise SnapshotDamaged(f"a snapshot of {snapshot.limits} is not of this journal")
-        machine = self._machine_type.restore(snapshot.limits, snapshot.columns)
+        machine = self._machine_type.restore(snapshot.limits, snapshot.image)
         if machine.state_hash() != snapshot.state_hash:
             raise SnapshotDamaged(f"the state after {snapshot.sequence} has another hash")
         return machine

@@ -161,7 +161,7 @@ def keep(
         snapshot = sequencer.snapshot(memories)
         name = write_snapshot(storage, snapshot)
         again = SnapshotFiles(storage).read(name)
-        state_hash = machine_type.restore(again.limits, again.columns).state_hash()
+        state_hash = machine_type.restore(again.limits, again.image).state_hash()
         if state_hash != snapshot.state_hash:
             storage.remove(name)
             raise SnapshotDamaged(f"{name} restores to another state")

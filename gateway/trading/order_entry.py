@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.receipt import Receipt
+from engine.command_result import CommandResult
 from engine.types import Outcome
 from gateway.trading.budgets import RateLimits
 from settlement.ports import ExchangePort
@@ -38,7 +38,7 @@ class Withdrawn(NamedTuple):
 
     digest: bytes
     signer: bytes | None
-    receipt: Receipt
+    receipt: CommandResult
 
 
 class OrderEntry:
@@ -64,11 +64,11 @@ class OrderEntry:
         """Return who signed ``digest``."""
         return await get_running_loop().run_in_executor(self._pool, recover, digest, signature)
 
-    async def place(self, order: SignedOrder) -> Receipt:
+    async def place(self, order: SignedOrder) -> CommandResult:
         """Hand a verified order to the exchange; the answer comes after the journal has it."""
         if not order.signer:
             self._measures.decided(Outcome.BAD_SIGNATURE)
-            return Receipt(Outcome.BAD_SIGNATURE)
+            return CommandResult(Outcome.BAD_SIGNATURE)
         began = perf_counter()
         # The account pays when the order is proven, admitted and new: nobody else can make it pay.
         receipt = await self._exchange.place(order, self._limits.order)
@@ -76,7 +76,7 @@ class OrderEntry:
         self._measures.decided(receipt.outcome)
         return receipt
 
-    async def cancel(self, account: bytes, order_id: int) -> Receipt:
+    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one order of ``account`` off the book."""
         self._limits.cancel(account)
         return await self._exchange.cancel(account, order_id)
@@ -87,7 +87,7 @@ class OrderEntry:
         signer = await self.signer_of(digest, unsigned.signature)
         # A session key may trade within its scope; it can never move money out.
         if signer != unsigned.account:
-            return Withdrawn(digest, signer, Receipt(Outcome.BAD_SIGNATURE))
+            return Withdrawn(digest, signer, CommandResult(Outcome.BAD_SIGNATURE))
         if unsigned.nonce >= self._exchange.nonces(unsigned.account, ()).withdrawal:
             # A used one, which stands on chain for all to copy and send, costs its owner nothing.
             self._limits.withdrawal(unsigned.account)

@@ -16,7 +16,7 @@ from engine.log_entries import Committed
 from engine.types import Outcome, Side
 from gateway.views.books import Book, BookMemory
 from gateway.views.channels import Channels, News
-from settlement.orders.busts import busted_at
+from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market
 from settlement.ports import TradeState
 from settlement.protocol.evidence import TradeBusted
@@ -365,9 +365,9 @@ class MarketData:
         bust = busted_at(batch, change.sequence)
         tape = self._tapes.get(change.market)
         if tape is not None:
-            base_pips, quote_pips = change.price_ticks, change.amount
+            back = moved_back_at(batch, change.sequence)
             lot_pips = self._catalog.markets[change.market].lot_pips
-            tape.bust(bust.trade_id, base_pips // lot_pips, quote_pips)
+            tape.bust(bust.trade_id, back.base_pips // lot_pips, back.quote_pips)
         return bust
 
     def _publish_busts(self, busts: list[tuple[Change, TradeBusted]]) -> None:

@@ -20,7 +20,7 @@ from engine.types import Outcome, Side
 from gateway.views.channels import Channels, News
 from gateway.views.market_data import BUSTED
 from gateway.views.order_history import Order, OrderHistory, Saved
-from settlement.orders.busts import busted_at
+from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.ports import Balance, TradeState
 from settlement.protocol.evidence import SignedOrder, evidence_of
@@ -318,11 +318,12 @@ class UserStream:
     def _busted(self, row: Row, batch: Committed) -> None:
         """Tell both sides that a trade is undone, and mark it in their fills.
 
-        Columns of this event are pips, see ``engine.events``. The orders stay as they are.
+        The orders stay as they are.
         """
         bust = busted_at(batch, row.sequence)
+        back = moved_back_at(batch, row.sequence)
         self._owners.pop(bust.trade_id, None)
-        sides = ((row.account, row.fee_pips), (row.maker_account, row.maker_fee_pips))
+        sides = ((back.buyer, back.buyer_fee_pips), (back.seller, back.seller_fee_pips))
         for account, fee_pips in sides:
             fill = self._mark_busted(account, bust.trade_id)
             news = BustNews(
@@ -330,9 +331,9 @@ class UserStream:
                 number=self._count(account),
                 trade_id=bust.trade_id,
                 market=self._catalog.markets[row.market],
-                side=Side.BUY if account == row.account else Side.SELL,
-                base_pips=row.price_ticks,
-                quote_pips=row.amount,
+                side=Side.BUY if account == back.buyer else Side.SELL,
+                base_pips=back.base_pips,
+                quote_pips=back.quote_pips,
                 fee_pips=fee_pips,
                 reason=bust.error,
                 fill=fill,

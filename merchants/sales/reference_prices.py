@@ -18,13 +18,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.events import EventKind
+from engine.events import BustedTrade, EventKind
 from engine.log_entries import Committed
 from engine.types import PPM, Outcome, Side
 from merchants.sales import pricing
 from merchants.sales.depth import AgedBook, BookMemory
 from merchants.sales.pricing import Level, Quote
 from merchants.sales.recent_trades import Tape, TapeMemory
+from settlement.orders.busts import moved_back_at
 from settlement.orders.catalog import Catalog, Market
 
 TRADE: Final = int(EventKind.TRADE)
@@ -131,9 +132,11 @@ class Prices:
         columns = (rows[name].tolist() for name in COLUMNS)
         changes = map(_Change._make, zip(*columns, strict=True))
         for sequence, of_one in groupby(changes, attrgetter("sequence")):
-            self._take_all(of_one, times[sequence - batch.first_sequence])
+            self._take_all(batch, of_one, times[sequence - batch.first_sequence])
 
-    def _take_all(self, changes: Iterable[_Change], now_ns: int) -> None:
+    def _take_all(
+        self, batch: Committed, changes: Iterable[_Change], now_ns: int
+    ) -> None:
         """Take what one command caused, then read the middle of the books that it touched.
 
         Once a command, never once a batch: a replay cuts history into other batches than the live
@@ -142,7 +145,10 @@ class Prices:
         touched: dict[int, None] = {}
         for change in changes:
             touched[change.market] = None
-            self._take(change, now_ns)
+            if change.kind == TRADE_BUSTED:
+                self._take_back(change.market, moved_back_at(batch, change.sequence))
+            else:
+                self._take(change, now_ns)
         for number in touched:
             book, tape = self._of(number)
             bid, ask = book.best(Side.BUY), book.best(Side.SELL)
@@ -171,14 +177,15 @@ class Prices:
                 book.trade(change.order_id, lots, change.order_left)
         elif kind == CANCELLED:
             book.cancel(change.order_id, now_ns)
-        elif kind == TRADE_BUSTED:
-            market = self._catalog.markets[change.market]
-            busted = ticks // market.lot_pips
-            if busted:
-                tape.bust(lots // (busted * market.tick_pips), busted)
         elif kind == REFILLED or change.order_left > 0:
             # An order decremented while it came in has left nothing in the book yet.
             book.show(change.order_id, lots)
+
+    def _take_back(self, number: int, back: BustedTrade) -> None:
+        market = self._catalog.markets[number]
+        lots = back.base_pips // market.lot_pips
+        if lots:
+            self._of(number)[1].bust(back.quote_pips // (lots * market.tick_pips), lots)
 
     def quote(self, market: Market, wanted_pips: int, now_ns: int) -> Quote | NoPrice:
         """Return the smallest sale that brings ``wanted_pips`` at a price that counts."""

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from engine.commands import Kind
-from engine.events import EventKind
+from engine.commands import Kind, unpaid_pips
+from engine.events import EventKind, pips_from_unpaid
 from engine.log_entries import LogEntry
 from engine.types import MoneyFlag
 from settlement.audit.onchain import Money, Payment, Published
@@ -139,11 +139,11 @@ class MoneyBook:
         elif named is None and booked.amount:
             yield from self._forgotten(self._holding(row))
         left = 0 if named is None else named.left
-        if int(row["price_ticks"]) != left:
-            pips = int(row["price_ticks"])
+        pips = unpaid_pips(row)
+        if pips != left:
             yield f"the exit may take {pips} pips of a withdrawal that has {left} left"
         if named is not None:
-            named.taken += int(frame.answer[0]["order_left"])
+            named.taken += pips_from_unpaid(frame.answer[0])
 
     def _forgotten(self, holding: Holding) -> Iterator[str]:
         """Yield what an exit had to name: what it takes first is what its owner withdraws."""

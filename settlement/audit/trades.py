@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.commands import Kind
+from engine.commands import BustTerms, Kind, bust_terms
 from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import Side
@@ -47,17 +47,17 @@ class LoggedTrade(NamedTuple):
         return buy, sell, self.base_pips, self.quote_pips, self.buy_fee_pips, self.sell_fee_pips
 
     @property
-    def undone(self) -> dict[str, int]:
-        """Return the columns of the command that undoes it."""
-        return {
-            "market": self.market,
-            "account": self.buyer,
-            "fee_cap_ppm": self.seller,
-            "price_ticks": self.base_pips,
-            "amount": self.quote_pips,
-            "order_id": self.buy_fee_pips,
-            "expiry_ns": self.sell_fee_pips,
-        }
+    def undone(self) -> BustTerms:
+        """Return what the command that undoes it has to say."""
+        return BustTerms(
+            market=self.market,
+            buyer=self.buyer,
+            seller=self.seller,
+            base_pips=self.base_pips,
+            quote_pips=self.quote_pips,
+            buyer_fee_pips=self.buy_fee_pips,
+            seller_fee_pips=self.sell_fee_pips,
+        )
 
     @property
     def keys(self) -> tuple[KeyUse, ...]:
@@ -155,9 +155,10 @@ class TradeBook:
         if number in self._busted:
             yield f"trade {number} is busted twice"
         self._busted.add(number)
-        for name, value in trade.undone.items():
-            if int(frame.command[name]) != value:
-                yield f"it busts trade {number}: {name} is {frame.command[name]}, not {value}"
+        said = bust_terms(frame.command)
+        for name, found, value in zip(said._fields, said, trade.undone, strict=True):
+            if found != value:
+                yield f"it busts trade {number}: {name} is {found}, not {value}"
         if attachment.keys != trade.keys:
             yield f"it busts trade {number} and gives session keys back what they had not used"
 

@@ -4,7 +4,7 @@ A bust is a command like every other; the number of its trade stands in the evid
 """
 
 from engine.commands import Kind
-from engine.events import EventKind
+from engine.events import BustedTrade, EventKind, busted_trade
 from engine.log_entries import Committed, LogEntry
 from settlement.protocol.evidence import TradeBusted, evidence_of
 
@@ -21,6 +21,11 @@ def busted_by(frame: LogEntry) -> TradeBusted | None:
 def busted_at(batch: Committed, sequence: int) -> TradeBusted:
     """Return which trade command ``sequence`` of ``batch``, a BUST, has undone."""
     return _named(batch.entries[sequence - batch.first_sequence])
+
+
+def moved_back_at(batch: Committed, sequence: int) -> BustedTrade:
+    """Return what command ``sequence`` of ``batch``, a BUST that was carried out, gave back."""
+    return busted_trade(batch.entries[sequence - batch.first_sequence].answer[0])
 
 
 def _named(entry: LogEntry) -> TradeBusted:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from engine.commands import Kind
+from engine.commands import Kind, market_terms, market_tokens
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from engine.types import PIPS_PER_TOKEN
@@ -116,16 +116,13 @@ class Catalog:
                 assert token.number == int(row["token"]), "listings are dense"
                 self._list_token(token)
             case MarketListing():
+                base, quote = market_tokens(row)
                 market = Market(
                     number=int(row["market"]),
                     symbol=attachment.symbol,
-                    base=self.tokens[int(row["account"])],
-                    quote=self.tokens[int(row["token"])],
-                    lot_pips=int(row["order_id"]),
-                    tick_pips=int(row["price_ticks"]),
-                    maker_fee_ppm=int(row["amount"]),
-                    taker_fee_ppm=int(row["fee_cap_ppm"]),
-                    least_notional_pips=int(row["expiry_ns"]),
+                    base=self.tokens[base],
+                    quote=self.tokens[quote],
+                    **market_terms(row)._asdict(),
                 )
                 assert market.number == len(self.markets), "listings are dense"
                 self._list_market(market)
@@ -138,13 +135,7 @@ class Catalog:
     def change_terms(self, row: np.void) -> None:
         """Let a market have the terms of a SET_TERMS from now on."""
         number = int(row["market"])
-        market = self.markets[number]._replace(
-            lot_pips=int(row["order_id"]),
-            tick_pips=int(row["price_ticks"]),
-            maker_fee_ppm=int(row["amount"]),
-            taker_fee_ppm=int(row["fee_cap_ppm"]),
-            least_notional_pips=int(row["expiry_ns"]),
-        )
+        market = self.markets[number]._replace(**market_terms(row)._asdict())
         self.markets[number] = self._market_by_symbol[market.symbol] = market
         self._market_by_pair[market.base.address, market.quote.address] = market
 

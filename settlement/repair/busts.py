@@ -7,8 +7,8 @@ do not come back.
 
 import numpy as np
 
-from engine.commands import Kind, command
-from engine.types import MoneyFlag
+from engine import commands
+from engine.commands import BustTerms
 from settlement.batches.encode import Bust, MatchedTrade, signed_fee_pips
 from settlement.orders.catalog import Catalog
 from settlement.protocol.evidence import KeyUse, TradeBusted
@@ -20,16 +20,16 @@ def bust_command(catalog: Catalog, trade: MatchedTrade) -> np.void:
     buyer = catalog.account_number(trade.buy.account)
     seller = catalog.account_number(trade.sell.account)
     assert market is not None and buyer is not None and seller is not None, "they have traded"
-    return command(
-        Kind.BUST,
-        flags=MoneyFlag.ALWAYS,
-        market=market.number,
-        account=buyer,
-        fee_cap_ppm=seller,
-        price_ticks=trade.base_pips,
-        amount=trade.quote_pips,
-        order_id=signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm),
-        expiry_ns=signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm),
+    return commands.bust(
+        BustTerms(
+            market=market.number,
+            buyer=buyer,
+            seller=seller,
+            base_pips=trade.base_pips,
+            quote_pips=trade.quote_pips,
+            buyer_fee_pips=signed_fee_pips(trade.quote_pips, trade.buy_fee_ppm),
+            seller_fee_pips=signed_fee_pips(trade.quote_pips, trade.sell_fee_ppm),
+        )
     )
 
 

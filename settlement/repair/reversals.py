@@ -18,7 +18,7 @@ import msgspec
 from eth_abi.abi import decode as abi_decode
 
 from engine.commands import Kind
-from engine.events import EventKind
+from engine.events import EventKind, pips_from_unpaid
 from engine.log_entries import Committed, LogEntry
 from settlement.batches.builder import PendingWithdrawal
 from settlement.chain.chain import Chain, Log, Receipt
@@ -148,7 +148,7 @@ class WithdrawalReversals:
                 self._end(sequence)
                 self._done.add(sequence)
             case ExitEvidence(withdrawal=sequence) if sequence:
-                self._open[sequence].taken += int(frame.answer[0]["order_left"])
+                self._open[sequence].taken += pips_from_unpaid(frame.answer[0])
 
     def _begin(self, withdrawal: OpenWithdrawal) -> None:
         self._open[withdrawal.sequence] = withdrawal

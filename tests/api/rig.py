@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from engine.commands import Kind, command, list_market
 from engine.journal import Journal
 from engine.log_entries import Committed
-from engine.receipt import Receipt
+from engine.command_result import CommandResult
 from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
@@ -104,12 +104,12 @@ class Gated(AtOnce):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[Receipt]:
+    def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
         if self.gate.is_set():
             return super().enqueue(command, attachment)
         return asyncio.ensure_future(self._later(command, attachment))
 
-    async def _later(self, command: np.void, attachment: bytes) -> Receipt:
+    async def _later(self, command: np.void, attachment: bytes) -> CommandResult:
         await self.gate.wait()
         return self.carry_out(command, attachment)
 
@@ -339,7 +339,7 @@ class House:
         assert isinstance(self.trading.pipeline, Gated)
         return self.trading.pipeline.gate
 
-    def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> Receipt:
+    def commit(self, row: np.void, attachment: AnyAttachment | None = None) -> CommandResult:
         """Have any command carried out, also one that nobody could ask for."""
         assert isinstance(self.trading.pipeline, Gated)
         return self.trading.pipeline.carry_out(row, encode(attachment))

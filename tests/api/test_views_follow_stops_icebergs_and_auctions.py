@@ -4,8 +4,8 @@ from typing import Any
 
 import msgspec
 
+from engine.command_result import CommandResult
 from engine.commands import Kind, command, set_terms
-from engine.receipt import Receipt
 from engine.types import OrderFlag, Outcome, Phase, Side
 from gateway.api.v1.orders import PlaceOrder, checked_order, placed
 from gateway.trading.order_entry import recovered_order
@@ -15,7 +15,9 @@ FOREVER_NS = 2**62
 STOP, ICEBERG = int(OrderFlag.STOP), int(OrderFlag.ICEBERG)
 
 
-def place(house: House, who: Wallet, side: str, lots: int, ticks: int, **fields: int) -> Receipt:
+def place(
+    house: House, who: Wallet, side: str, lots: int, ticks: int, **fields: int
+) -> CommandResult:
     """Sequence an order with fields that no signed order can carry yet, and any signed evidence."""
     body = msgspec.convert(who.order(side, lots, ticks), PlaceOrder)
     evidence = recovered_order(DOMAIN, checked_order(body))
@@ -43,7 +45,7 @@ def open_lots(house: House, who: Wallet) -> list[int]:
     return [order.lots_open for order in house.user_stream.open_orders(who.address)]
 
 
-def phase(house: House, phase: Phase) -> Receipt:
+def phase(house: House, phase: Phase) -> CommandResult:
     return house.commit(command(Kind.SET_PHASE, amount=phase))
 
 
@@ -82,7 +84,7 @@ def test_what_is_hidden_counts_as_resting_in_the_answer() -> None:
     assert told(house, receipt)["resting_lots"] == 12
 
 
-def told(house: House, receipt: Receipt) -> Any:
+def told(house: House, receipt: CommandResult) -> Any:
     """Return what the client of an order would be told."""
     body = msgspec.convert(house.maker.order("sell", 1, 2_005), PlaceOrder)
     order = recovered_order(DOMAIN, checked_order(body))

@@ -2,16 +2,16 @@
 
 from engine.reference.auction import Auction, Candidate
 from engine.reference.book import Market, Order
-from engine.reference.judge import Judge, Row
+from engine.reference.ledger import fee_of
 from engine.reference.markets import Markets
-from engine.reference.matching import fee_of
+from engine.reference.validate import Row, Validation
 from engine.types import Outcome, Phase, Side
 
 
 class AuctionTakesTheFirstOfTheBest(Auction):
     """Of several prices with the same volume the lowest is taken without a second look."""
 
-    def price(self, market: Market) -> int:
+    def clearing_price(self, market: Market) -> int:
         candidates = self.candidates(market)
         most = max(candidate.volume for candidate in candidates)
         return next(c.price_ticks for c in candidates if c.volume == most)
@@ -20,10 +20,10 @@ class AuctionTakesTheFirstOfTheBest(Auction):
 class AuctionForgetsTheLastPrice(Auction):
     """A tie is broken by the lowest price, wherever the market was before."""
 
-    def price(self, market: Market) -> int:
+    def clearing_price(self, market: Market) -> int:
         last, market.last_ticks = market.last_ticks, 0
         try:
-            return super().price(market)
+            return super().clearing_price(market)
         finally:
             market.last_ticks = last
 
@@ -59,35 +59,35 @@ class AuctionIgnoresHiddenLots(Auction):
 class AuctionPaysAtTheLimit(Auction):
     """The buyer pays what it bid, not the one price."""
 
-    def trade(
+    def exchange(
         self, market: Market, buyer: Order, seller: Order, lots: int, price_ticks: int
     ) -> None:
-        super().trade(market, buyer, seller, lots, buyer.price_ticks)
+        super().exchange(market, buyer, seller, lots, buyer.price_ticks)
 
 
 class AuctionChargesTheBuyerAsTaker(Auction):
     """One side pays the taker's fee though nobody took."""
 
-    def trade(
+    def exchange(
         self, market: Market, buyer: Order, seller: Order, lots: int, price_ticks: int
     ) -> None:
         notional = market.notional(lots, price_ticks)
         fees = fee_of(notional, market.taker_ppm), fee_of(notional, max(market.maker_ppm, 0))
         self.matching.exchange(market, buyer, seller, lots, price_ticks, fees, Outcome.AUCTION)
-        self.state.settle_visible(buyer)
-        self.state.settle_visible(seller)
+        self.matching.after_filled(buyer)
+        self.matching.after_filled(seller)
 
 
 class AuctionPaysRebates(Auction):
     """Both sides earn a rebate that nobody pays."""
 
-    def trade(
+    def exchange(
         self, market: Market, buyer: Order, seller: Order, lots: int, price_ticks: int
     ) -> None:
         fees = (fee_of(market.notional(lots, price_ticks), market.maker_ppm),) * 2
         self.matching.exchange(market, buyer, seller, lots, price_ticks, fees, Outcome.AUCTION)
-        self.state.settle_visible(buyer)
-        self.state.settle_visible(seller)
+        self.matching.after_filled(buyer)
+        self.matching.after_filled(seller)
 
 
 class AuctionTradesWithItself(Auction):
@@ -96,7 +96,7 @@ class AuctionTradesWithItself(Auction):
     def decrement(self, order: Order, lots: int) -> None:
         market = self.state.markets[order.market]
         if order.side == Side.BUY:
-            self.trade(market, order, market.first(Side.SELL), lots, order.price_ticks)
+            self.exchange(market, order, market.first(Side.SELL), lots, order.price_ticks)
 
 
 class AuctionLetsTheDeadTrade(Auction):
@@ -146,17 +146,17 @@ class OrdersComeIntoAnAuctionThatGoesOn(Markets):
         return outcome
 
 
-class AuctionIsOpenTrading(Judge):
+class AuctionIsOpenTrading(Validation):
     """In an auction an order may take."""
 
-    def place(self, row: Row, old: Order | None = None) -> Outcome:
-        outcome = super().place(row, old)
+    def validate(self, row: Row, old: Order | None = None) -> Outcome:
+        outcome = super().validate(row, old)
         if outcome != Outcome.MARKET_IN_AUCTION:
             return outcome
         market = self.state.markets[row["market"]]
         market.phase = Phase.OPEN
         try:
-            return super().place(row, old)
+            return super().validate(row, old)
         finally:
             market.phase = Phase.AUCTION
 
@@ -223,15 +223,15 @@ class PoisonHaltsEverything(Markets):
         return super().poison(row)
 
 
-class PhaseOfTheFirstMarket(Judge):
+class PhaseOfTheFirstMarket(Validation):
     """One phase for all markets."""
 
-    def place(self, row: Row, old: Order | None = None) -> Outcome:
+    def validate(self, row: Row, old: Order | None = None) -> Outcome:
         if row["market"] >= len(self.state.markets):
-            return super().place(row, old)
+            return super().validate(row, old)
         market = self.state.markets[row["market"]]
         phase, market.phase = market.phase, self.state.markets[0].phase
         try:
-            return super().place(row, old)
+            return super().validate(row, old)
         finally:
             market.phase = phase

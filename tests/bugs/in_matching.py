@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine.reference.book import Market, Order
-from engine.reference.matching import Matching
+from engine.reference.cancel import Cancels
+from engine.reference.fill_or_kill import FillOrKill
+from engine.reference.match import Matching
 from engine.reference.state import State
-from engine.reference.terms import DECREMENT, EXPIRE_BOTH, EXPIRE_MAKER, EXPIRE_TAKER
+from engine.reference.validate import DECREMENT, EXPIRE_BOTH, EXPIRE_MAKER, EXPIRE_TAKER
 from engine.types import Outcome, Side
 
 # Priority and the book.
@@ -22,14 +24,14 @@ class PriorityLostOnPartialFill(Matching):
             market.insert(maker)
 
 
-class PriorityLostOnAmend(State):
+class PriorityLostOnAmend(Cancels):
     """An order that was made smaller goes to the end of its queue."""
 
     def shrink(self, order: Order, lots: int, why: Outcome) -> None:
         super().shrink(order, lots, why)
-        if order.order_id in self.orders:
-            self.markets[order.market].delete(order)
-            self.markets[order.market].insert(order)
+        if order.order_id in self.state.orders:
+            self.state.markets[order.market].delete(order)
+            self.state.markets[order.market].insert(order)
 
 
 class YoungestFirst(Market):
@@ -72,27 +74,27 @@ class SellWalksPastItsLimit(Market):
 # Icebergs.
 
 
-class RefillKeepsItsPlace(State):
-    """The next part of an iceberg stays where the last one was."""
+class RefillKeepsItsPlace(Matching):
+    """The next slice of an iceberg stays where the last one was."""
 
-    def refill(self, order: Order) -> None:
-        market = self.markets[order.market]
+    def show_next_slice(self, order: Order) -> None:
+        market = self.state.markets[order.market]
         behind = [o for o in market.sides[order.side][order.price_ticks].values() if o is not order]
-        super().refill(order)
+        super().show_next_slice(order)
         for other in behind:
             market.delete(other)
             market.insert(other)
 
 
-class RefillShowsEverything(State):
+class RefillShowsEverything(Matching):
     """Once an iceberg has been hit, all of it is in sight."""
 
-    def refill(self, order: Order) -> None:
+    def show_next_slice(self, order: Order) -> None:
         order.display = order.lots_open
-        super().refill(order)
+        super().show_next_slice(order)
 
 
-class AmendTakesVisibleLotsFirst(State):
+class AmendTakesVisibleLotsFirst(Cancels):
     """Making an iceberg smaller takes from what is in sight while it can."""
 
     def shrink(self, order: Order, lots: int, why: Outcome) -> None:
@@ -102,14 +104,14 @@ class AmendTakesVisibleLotsFirst(State):
 
 
 class DecrementSeesWhatIsVisible(Matching):
-    """Decrementing compares with an iceberg's visible part."""
+    """Decrementing compares with an iceberg's visible slice."""
 
-    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+    def meet_oneself(self, taker: Order, maker: Order, self_mode: int) -> bool:
         if self_mode != DECREMENT:
-            return super().survives_itself(taker, maker, self_mode)
+            return super().meet_oneself(taker, maker, self_mode)
         hidden, maker.hidden = maker.hidden, 0
         try:
-            return super().survives_itself(taker, maker, self_mode)
+            return super().meet_oneself(taker, maker, self_mode)
         finally:
             maker.hidden = hidden if maker.order_id in self.state.orders else 0
 
@@ -117,70 +119,70 @@ class DecrementSeesWhatIsVisible(Matching):
 # Time in force.
 
 
-class WholeOrNothingTakesAPart(Matching):
+class WholeOrNothingTakesAPart(FillOrKill):
     """FOK is treated as IOC."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         return True
 
 
-class WholeCountsItsOwnOrders(Matching):
+class WholeCountsItsOwnOrders(FillOrKill):
     """FOK counts the lots of its own account as if they could be taken."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         account, taker.account = taker.account, -1
         try:
-            return super().fills_whole(taker, self_mode, fills_max)
+            return super().is_fillable(taker, self_mode, fills_max)
         finally:
             taker.account = account
 
 
-class WholeCountsExpiredOrders(Matching):
+class WholeCountsExpiredOrders(FillOrKill):
     """FOK counts makers that will be found expired."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         with at_time(self.state, -1):
-            return super().fills_whole(taker, self_mode, fills_max)
+            return super().is_fillable(taker, self_mode, fills_max)
 
 
-class WholeLooksAtTheBestLevelOnly(Matching):
+class WholeLooksAtTheBestLevelOnly(FillOrKill):
     """FOK asks whether the first price can fill it."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         market, limit = self.state.markets[taker.market], taker.price_ticks
         best = market.best(1 - taker.side)
         if best is None or not market.crossed_by(taker.side, limit):
             return False
         taker.price_ticks = best
         try:
-            return super().fills_whole(taker, self_mode, fills_max)
+            return super().is_fillable(taker, self_mode, fills_max)
         finally:
             taker.price_ticks = limit
 
 
-class WholeCountsOrdersForLots(Matching):
+class WholeCountsOrdersForLots(FillOrKill):
     """FOK compares its lots with the number of orders."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         levels = self.state.markets[taker.market].levels_against(taker.side, taker.price_ticks)
         enough = sum(map(len, levels)) >= taker.lots
-        return enough and super().fills_whole(taker, self_mode, fills_max)
+        return enough and super().is_fillable(taker, self_mode, fills_max)
 
 
-class WholeIgnoresHiddenLots(Matching):
+class WholeIgnoresHiddenLots(FillOrKill):
     """FOK counts what an iceberg shows and no more."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         with as_seen(self.state, hidden_added=False):
-            return super().fills_whole(taker, self_mode, fills_max)
+            return super().is_fillable(taker, self_mode, fills_max)
 
 
-class WholeTakesIcebergsInOnePiece(Matching):
-    """FOK forgets that others stand between the parts of an iceberg."""
+class WholeTakesIcebergsInOnePiece(FillOrKill):
+    """FOK forgets that others stand between the slices of an iceberg."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
         with as_seen(self.state, hidden_added=True):
-            return super().fills_whole(taker, self_mode, fills_max)
+            return super().is_fillable(taker, self_mode, fills_max)
 
 
 class ExpiredMakersTrade(Matching):
@@ -213,11 +215,11 @@ class AnOrderStopsShortOfItsLastFill(Matching):
         return super().match(taker, self_mode, fills_max - 1)
 
 
-class WholeCountsOneFillTooMany(Matching):
+class WholeCountsOneFillTooMany(FillOrKill):
     """FOK is taken for fillable though the last lot would need one fill more than it may have."""
 
-    def fills_whole(self, taker: Order, self_mode: int, fills_max: int) -> bool:
-        return super().fills_whole(taker, self_mode, fills_max + 1)
+    def is_fillable(self, taker: Order, self_mode: int, fills_max: int) -> bool:
+        return super().is_fillable(taker, self_mode, fills_max + 1)
 
 
 class TheDeadInTheWayAreNotCounted(Matching):
@@ -257,26 +259,26 @@ class SelfTradeIsLet(Matching):
 class DecrementLeaks(Matching):
     """Decrementing takes the lots from the incoming order alone."""
 
-    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+    def meet_oneself(self, taker: Order, maker: Order, self_mode: int) -> bool:
         if self_mode != DECREMENT or maker.lots_open <= taker.lots:
-            return super().survives_itself(taker, maker, self_mode)
+            return super().meet_oneself(taker, maker, self_mode)
         return False
 
 
 class MakerAndTakerAreSwapped(Matching):
     """Expire maker means expire taker."""
 
-    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+    def meet_oneself(self, taker: Order, maker: Order, self_mode: int) -> bool:
         mode = {EXPIRE_MAKER: EXPIRE_TAKER}.get(self_mode, self_mode)
-        return super().survives_itself(taker, maker, mode)
+        return super().meet_oneself(taker, maker, mode)
 
 
 class BothMeansOne(Matching):
     """Expire both leaves the incoming order in the market."""
 
-    def survives_itself(self, taker: Order, maker: Order, self_mode: int) -> bool:
+    def meet_oneself(self, taker: Order, maker: Order, self_mode: int) -> bool:
         mode = {EXPIRE_BOTH: EXPIRE_MAKER}.get(self_mode, self_mode)
-        return super().survives_itself(taker, maker, mode)
+        return super().meet_oneself(taker, maker, mode)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Holds, fees and rebates: mistakes of a pip or more."""
 
 from engine.reference.book import Market, Order
-from engine.reference.matching import Matching
+from engine.reference.cancel import Cancels
+from engine.reference.match import Matching
 from engine.reference.state import State
 from engine.types import Outcome, Side
 
@@ -77,23 +78,23 @@ class HiddenLotsAreNotHeld(State):
             order.hidden = hidden
 
 
-class AmendKeepsTheHold(State):
+class AmendKeepsTheHold(Cancels):
     """An order that was made smaller goes on holding what it held."""
 
     def shrink(self, order: Order, lots: int, why: Outcome) -> None:
         held = order.held_pips
         super().shrink(order, lots, why)
         if why == Outcome.ACCEPTED:
-            token = self.markets[order.market].paid_token(order.side)
-            self.ledger.held[order.account, token] += held - order.held_pips
-            self.ledger.available[order.account, token] -= held - order.held_pips
+            token = self.state.markets[order.market].paid_token(order.side)
+            self.state.ledger.held[order.account, token] += held - order.held_pips
+            self.state.ledger.available[order.account, token] -= held - order.held_pips
 
 
 class StopsHoldNothing(State):
     """A stop that waits holds nothing until it wakes."""
 
-    def enter(self, order: Order) -> None:
-        super().enter(order)
+    def insert(self, order: Order) -> None:
+        super().insert(order)
         if order.trigger_ticks:
             token = self.markets[order.market].paid_token(order.side)
             self.ledger.hold(order.account, token, -order.held_pips)

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 from engine.events import EventKind
 from engine.reference.book import Market, Order
-from engine.reference.judge import Judge, Row
-from engine.reference.orders import Orders
+from engine.reference.cancel import Cancels
+from engine.reference.place import Placement
 from engine.reference.state import SLOT_MASK, State
-from engine.reference.terms import POST_ONLY, REPRICE, SINGLE_SHOT, STOP
+from engine.reference.validate import POST_ONLY, REPRICE, SINGLE_SHOT, STOP, Row, Validation
 from engine.types import ALL_ACCOUNTS, Outcome, Phase, TimeInForce
 
 # Coming in.
 
 
-class RemainderOfImmediateRests(Orders):
+class RemainderOfImmediateRests(Placement):
     """Time in force is forgotten."""
 
     def place(self, row: Row) -> Outcome:
@@ -21,46 +21,46 @@ class RemainderOfImmediateRests(Orders):
         return super().place(row | {"tif": 0} if forgotten else row)
 
 
-class PostOnlyTakes(Judge):
+class PostOnlyTakes(Validation):
     """Post-only is checked only against an equal price, so deeper crossing slips through."""
 
-    def price(self, market: Market, row: Row) -> int:
-        found = super().price(market, row)
+    def price_behind(self, market: Market, row: Row) -> int:
+        found = super().price_behind(market, row)
         touches = market.best(1 - row["side"]) == row["price_ticks"]
         return row["price_ticks"] if found == 0 and not touches else found
 
 
-class RepricedOntoTheBestPrice(Judge):
+class RepricedOntoTheBestPrice(Validation):
     """A post-only order that is priced again locks the book."""
 
-    def price(self, market: Market, row: Row) -> int:
-        found = super().price(market, row)
+    def price_behind(self, market: Market, row: Row) -> int:
+        found = super().price_behind(market, row)
         behind = found if found == row["price_ticks"] else market.best(1 - row["side"])
         return behind if found and behind else found
 
 
-class RepricedEvenIfItMeetsNobody(Judge):
+class RepricedEvenIfItMeetsNobody(Validation):
     """An order that asked for it is always put one tick behind the best opposite price."""
 
-    def price(self, market: Market, row: Row) -> int:
+    def price_behind(self, market: Market, row: Row) -> int:
         against = market.best(1 - row["side"])
         if row["flags"] & REPRICE and row["flags"] & POST_ONLY and against is not None:
-            return super().price(market, row | {"price_ticks": against})
-        return super().price(market, row)
+            return super().price_behind(market, row | {"price_ticks": against})
+        return super().price_behind(market, row)
 
 
-class LeaverMayTrade(Judge):
+class LeaverMayTrade(Validation):
     """An account that is leaving can place orders."""
 
-    def place(self, row: Row, old: Order | None = None) -> Outcome:
+    def validate(self, row: Row, old: Order | None = None) -> Outcome:
         exits, self.state.exits = self.state.exits, [0] * len(self.state.exits)
         try:
-            return super().place(row, old)
+            return super().validate(row, old)
         finally:
             self.state.exits = exits
 
 
-class SlotsReusedOldestFirst(Orders):
+class SlotsReusedOldestFirst(Placement):
     """Freed slots are reused first in, first out."""
 
     def place(self, row: Row) -> Outcome:
@@ -74,7 +74,7 @@ class SlotsReusedOldestFirst(Orders):
 # Replacing.
 
 
-class ReplaceKeepsTheOld(Orders):
+class ReplaceKeepsTheOld(Placement):
     """The new order comes in and the old one stays."""
 
     def replace(self, row: Row) -> Outcome:
@@ -82,25 +82,25 @@ class ReplaceKeepsTheOld(Orders):
         if isinstance(old, Outcome) or row["market"] or row["side"] or row["token"]:
             return super().replace(row)
         wanted = row | {"market": old.market, "side": old.side, "order_id": 0}
-        if row["flags"] or self.judge.place(wanted, old) != Outcome.ACCEPTED:
+        if row["flags"] or self.validation.validate(wanted, old) != Outcome.ACCEPTED:
             return super().replace(row)
-        self.take(wanted)
+        self.admit(wanted)
         return Outcome.ACCEPTED
 
 
-class ReplaceCancelsBeforeItJudges(Orders):
-    """Refused, a replacement has cost the old order its place."""
+class ReplaceCancelsBeforeItValidates(Placement):
+    """Rejected, a replacement has cost the old order its place."""
 
     def replace(self, row: Row) -> Outcome:
         old = self.order_of(row)
         outcome = super().replace(row)
         if outcome != Outcome.ACCEPTED and isinstance(old, Order):
-            self.state.withdraw(old)
-            self.state.enter(old)
+            self.state.detach(old)
+            self.state.insert(old)
         return outcome
 
 
-class RefusedReplacementFreesTheHold(Orders):
+class RejectedReplacementFreesTheHold(Placement):
     """What the old order held is released though it stays."""
 
     def replace(self, row: Row) -> Outcome:
@@ -113,14 +113,14 @@ class RefusedReplacementFreesTheHold(Orders):
         return outcome
 
 
-class ReplacementMustPayTwice(Judge):
+class ReplacementMustPayTwice(Validation):
     """What the old order holds does not count for the new one."""
 
     def means(self, market: Market, row: Row, old: Order | None) -> Outcome:
         return super().means(market, row, None)
 
 
-class ReplacementKeepsItsPlace(Orders):
+class ReplacementKeepsItsPlace(Placement):
     """At the same price a replacement goes to the front."""
 
     def replace(self, row: Row) -> Outcome:
@@ -139,7 +139,7 @@ class ReplacementKeepsItsPlace(Orders):
 # Shrinking and leaving.
 
 
-class LostSiblingAfterCancel(Orders):
+class LostSiblingAfterCancel(Cancels):
     """Cancelling the oldest of a queue also unlinks the next one."""
 
     def cancel(self, row: Row) -> Outcome:
@@ -152,7 +152,7 @@ class LostSiblingAfterCancel(Orders):
         return outcome
 
 
-class StaleCancelIsAcknowledged(Orders):
+class StaleCancelIsAcknowledged(Cancels):
     """A cancel finds its slot and forgets to compare the generation."""
 
     def cancel(self, row: Row) -> Outcome:
@@ -161,16 +161,16 @@ class StaleCancelIsAcknowledged(Orders):
         return super().cancel(row | {"order_id": generation << 32 | slot})
 
 
-class AnybodyMayCancel(Orders):
+class AnybodyMayCancel(Cancels):
     """The owner of an order is not compared."""
 
-    def live_order_of(self, row: Row) -> Order | Outcome:
+    def validate_owner(self, row: Row) -> Order | Outcome:
         order = self.state.orders.get(row["order_id"])
         known = row["account"] < len(self.state.exits)
-        return order if order is not None and known else super().live_order_of(row)
+        return order if order is not None and known else super().validate_owner(row)
 
 
-class AmendMayEnlarge(Orders):
+class AmendMayEnlarge(Cancels):
     """A larger size is taken like a smaller one."""
 
     def amend(self, row: Row) -> Outcome:
@@ -182,7 +182,7 @@ class AmendMayEnlarge(Orders):
         return Outcome.ACCEPTED
 
 
-class HaltIsCancelOnly(Orders):
+class HaltIsCancelOnly(Cancels):
     """A halted market lets orders be amended."""
 
     def amend(self, row: Row) -> Outcome:
@@ -197,7 +197,7 @@ class HaltIsCancelOnly(Orders):
             market.phase = phase
 
 
-class CancelAllForgetsTheMarket(Orders):
+class CancelAllForgetsTheMarket(Cancels):
     """CANCEL_ALL in one market empties all of them."""
 
     def cancel_all(self, row: Row) -> Outcome:
@@ -211,7 +211,7 @@ class CancelAllIsOldestFirst(State):
         return sorted(self.orders.values(), key=lambda order: order.order_id)
 
 
-class OperatorForgetsStops(Orders):
+class OperatorForgetsStops(Cancels):
     """Cancelling everybody's orders leaves the armed stops."""
 
     def cancel_all(self, row: Row) -> Outcome:
@@ -225,14 +225,14 @@ class OperatorForgetsStops(Orders):
         return outcome
 
 
-class ClockRemovesAllTheDead(State):
+class ClockRemovesAllTheDead(Cancels):
     """However many orders have expired, one command removes them."""
 
     def sweep_expired(self) -> None:
-        self.sweep(self.is_expired, Outcome.EXPIRED)
+        self.sweep(self.state.is_expired, Outcome.EXPIRED)
 
 
-class CancelAllHasNoEnd(State):
+class CancelAllHasNoEnd(Cancels):
     """One command may cancel any number of orders."""
 
     def sweep(

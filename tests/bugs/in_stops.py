@@ -1,10 +1,9 @@
 """Which stop wakes, when and how often: mistakes about triggers and deadlines."""
 
 from engine.reference.book import Market, Order
-from engine.reference.judge import Judge
-from engine.reference.orders import Orders
-from engine.reference.state import State
-from engine.reference.stops import Stops
+from engine.reference.cancel import Cancels
+from engine.reference.triggers import Triggers
+from engine.reference.validate import Validation
 
 
 class StopsWakeOnTheWrongSide(Market):
@@ -52,54 +51,54 @@ class TheYoungestStopWakesFirst(Market):
         return next(reversed(self.armed[stop.side][stop.trigger_ticks].values()))
 
 
-class StopsWakeTwice(Stops):
+class StopsWakeTwice(Triggers):
     """A stop that rests after it woke comes in once more."""
 
     def trigger(self, order: Order) -> None:
         super().trigger(order)
         if order.order_id in self.state.orders:
-            self.state.withdraw(order)
-            self.matching.come_in(order)
+            self.state.detach(order)
+            self.incoming.carry_out(order)
 
 
-class StopsDoNotWakeEachOther(Stops):
+class StopsDoNotWakeEachOther(Triggers):
     """What a stop trades does not count."""
 
-    def activate(self, market: int) -> None:
+    def wake_stops(self, market: int) -> None:
         low, high = self.state.low_ticks, self.state.high_ticks
         while order := self.state.markets[market].reached_stop(low, high):
             self.trigger(order)
 
 
-class OnlyTheLastPriceWakes(Stops):
+class OnlyTheLastPriceWakes(Triggers):
     """Prices that a sweep passed on its way are forgotten."""
 
-    def activate(self, market: int) -> None:
+    def wake_stops(self, market: int) -> None:
         if self.state.high_ticks:
             last = self.state.markets[market].last_ticks
             self.state.low_ticks = self.state.high_ticks = last
-        super().activate(market)
+        super().wake_stops(market)
 
 
-class DeadStopsWake(Stops):
+class DeadStopsWake(Triggers):
     """Nobody looks at the expiry of a stop that wakes."""
 
-    def activate(self, market: int) -> None:
+    def wake_stops(self, market: int) -> None:
         now_ns, self.state.time_ns = self.state.time_ns, -1
         try:
-            super().activate(market)
+            super().wake_stops(market)
         finally:
             self.state.time_ns = now_ns
 
 
-class ReachedStopsAreArmed(Judge):
+class ReachedStopsAreArmed(Validation):
     """A stop that the last trade has reached already waits for the next one."""
 
-    def is_reached(self, market: Market, side: int, trigger_ticks: int) -> bool:
+    def would_trigger(self, market: Market, side: int, trigger_ticks: int) -> bool:
         return False
 
 
-class StopsThatWereLeftAreForgotten(Stops):
+class StopsThatWereLeftAreForgotten(Triggers):
     """What one command could not wake waits for the next trade."""
 
     def keep_reach(self, number: int) -> None:
@@ -107,73 +106,73 @@ class StopsThatWereLeftAreForgotten(Stops):
         market.pending_low = market.pending_high = 0
 
 
-class StopsThatWereLeftAreOvertaken(Stops):
+class StopsThatWereLeftAreOvertaken(Triggers):
     """An order comes in before the stops that were there before it."""
 
-    def keep_out(self, number: int, *, is_stop: bool) -> bool:
-        return False
+    def may_come_in(self, number: int, *, is_stop: bool) -> bool:
+        return True
 
 
-class StopsThatWereLeftWakeNewcomers(Stops):
+class StopsThatWereLeftWakeNewcomers(Triggers):
     """While old prices are remembered a stop may be armed that they reach."""
 
-    def keep_out(self, number: int, *, is_stop: bool) -> bool:
-        return super().keep_out(number, is_stop=False)
+    def may_come_in(self, number: int, *, is_stop: bool) -> bool:
+        return super().may_come_in(number, is_stop=False)
 
 
-class PricesAreRememberedTooLong(Stops):
+class PricesAreRememberedTooLong(Triggers):
     """The prices that woke stops still do when these have left."""
 
-    def resume(self, number: int) -> None:
+    def resume_market(self, number: int) -> None:
         market = self.state.markets[number]
         low, high = market.pending_low, market.pending_high
-        super().resume(number)
+        super().resume_market(number)
         market.pending_low, market.pending_high = low, high
 
 
-class OneCommandWakesEverybody(State):
+class OneCommandWakesEverybody(Triggers):
     """A command has room for one more order whatever it has done."""
 
     def has_room(self) -> bool:
         return True
 
 
-class DeadMansSwitchIsCutShort(Orders):
+class DeadMansSwitchIsCutShort(Cancels):
     """A switch that cannot cancel all at once is disarmed with the first portion."""
 
-    def meet_deadlines(self) -> None:
-        super().meet_deadlines()
+    def sweep_silent(self) -> None:
+        super().sweep_silent()
         for account, deadline_ns in list(self.state.deadlines.items()):
             if deadline_ns <= self.state.time_ns:
                 del self.state.deadlines[account]
 
 
-class DeadMansSwitchFiresLate(Orders):
+class DeadMansSwitchFiresLate(Cancels):
     """The deadline itself is still in time."""
 
-    def meet_deadlines(self) -> None:
+    def sweep_silent(self) -> None:
         self.state.time_ns -= 1
         try:
-            super().meet_deadlines()
+            super().sweep_silent()
         finally:
             self.state.time_ns += 1
 
 
-class DeadMansSwitchStaysArmed(Orders):
+class DeadMansSwitchStaysArmed(Cancels):
     """Having fired, it fires again."""
 
-    def meet_deadlines(self) -> None:
+    def sweep_silent(self) -> None:
         armed = dict(self.state.deadlines)
-        super().meet_deadlines()
+        super().sweep_silent()
         self.state.deadlines |= armed
 
 
-class DeadMansSwitchForgetsStops(Orders):
+class DeadMansSwitchForgetsStops(Cancels):
     """Only what rests is cancelled, and the armed stops stay."""
 
-    def meet_deadlines(self) -> None:
+    def sweep_silent(self) -> None:
         armed = {i: order for i, order in self.state.orders.items() if order.trigger_ticks}
         for order_id in armed:
             del self.state.orders[order_id]
-        super().meet_deadlines()
+        super().sweep_silent()
         self.state.orders |= armed

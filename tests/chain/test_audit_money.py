@@ -297,15 +297,15 @@ FORGERIES: dict[str, tuple[Forgery, str]] = {
     "a bust that comes twice": (lambda d: d.again(busted(d)), "trade 2 is busted twice"),
     "a bust of more than was traded": (
         lambda d: d.changed(busted(d), {"amount": 10**9}),
-        "it busts trade 2: amount is 1000000000, not",
+        "it busts trade 2: quote_pips is 1000000000, not",
     ),
     "a bust of somebody else": (
         lambda d: d.changed(busted(d), {"fee_cap_ppm": d.account(CAROL)}),
-        "it busts trade 2: fee_cap_ppm is",
+        "it busts trade 2: seller is",
     ),
     "a bust with other fees": (
         lambda d: d.changed(busted(d), {"order_id": 1, "expiry_ns": 0}),
-        "it busts trade 2: order_id is 1, not",
+        "it busts trade 2: buyer_fee_pips is 1, not",
     ),
     "a bust without evidence": (
         lambda d: d.appended(d.log[busted(d)][0], None),

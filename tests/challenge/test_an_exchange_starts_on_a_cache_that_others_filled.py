@@ -24,9 +24,9 @@ CALL_FROM_OUTSIDE = """
 from collections import namedtuple
 import numpy as np
 from benchmarks.challenge import layout, play, words
-words.Stranger = namedtuple("Stranger", play.Book._fields, module=words.__name__)
+words.Stranger = namedtuple("Stranger", play.SoloBook._fields, module=words.__name__)
 dtypes = (
-    layout.COUNTERS, layout.TOP, np.int64, np.int64, np.int64, layout.ORDER, layout.LINK,
+    layout.COUNTERS, layout.BEST_PRICE, np.int64, np.int64, np.int64, layout.ORDER, layout.LINK,
     np.int64, np.int32, layout.NAME,
 )
 rows = (np.zeros(4, dtype) for dtype in dtypes)
@@ -80,7 +80,7 @@ def filled_by(program, tmp_path):
 
 
 def test_what_the_challenge_calls_kernels_with_is_known_to_an_exchange(exchange_path, tmp_path):
-    directory = filled_by(CALL_FROM_OUTSIDE % "play.Book", tmp_path)
+    directory = filled_by(CALL_FROM_OUTSIDE % "play.SoloBook", tmp_path)
     done = read_every_index(directory, exchange_path, tmp_path)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 1

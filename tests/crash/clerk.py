@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import structlog
 
+from engine.command_result import CommandResult
 from engine.commands import Kind, command, list_market
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
-from engine.receipt import Receipt
 from engine.sequencer.pipeline import Pipeline
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
@@ -145,7 +145,7 @@ class Clerk:
             say("passed-over", refused)
         self.pipeline.start()
 
-    async def send(self, serial: int, row: np.void) -> Receipt | None:
+    async def send(self, serial: int, row: np.void) -> CommandResult | None:
         """Have ``serial`` happen once, and tell its client; return the receipt if it was new."""
         if serial in self.known.sequences:
             say(serial, self.known.sequences[serial])

@@ -77,9 +77,9 @@ class Echo:
         self.sequence = 0
 
     @classmethod
-    def restore(cls, limits, columns):
+    def restore(cls, limits, image):
         machine = cls(limits)
-        machine.sequence = int(columns["sequence"][0])
+        machine.sequence = int(image["sequence"][0])
         return machine
 
     def apply(self, commands):
@@ -88,7 +88,7 @@ class Echo:
         events["sequence"] = commands["sequence"]
         return events
 
-    def columns(self):
+    def image(self):
         return {"sequence": np.array([self.sequence])}
 
     def state_hash(self):

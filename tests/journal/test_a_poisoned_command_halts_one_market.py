@@ -157,9 +157,9 @@ def test_the_engine_is_made_anew_from_the_newest_snapshot_before_it(started):
 
     class Counting(Allergic):
         @classmethod
-        def restore(cls, limits, columns):
-            restored.append(int(columns["counters"][0]["sequence"]))
-            return super().restore(limits, columns)
+        def restore(cls, limits, image):
+            restored.append(int(image["counters"][0]["sequence"]))
+            return super().restore(limits, image)
 
     sequencer = house(storage, Counting, SnapshotFiles(disk))
     assert sequencer.resume([]) is not None and list(sequencer.recover()) == []

@@ -13,8 +13,8 @@ import pytest
 
 from engine import core, reference
 from engine.commands import Kind, batch_of, command
-from engine.core.ahead import is_large
-from engine.core.room import room_for_anything
+from engine.core.event_capacity import capacity_for_anything
+from engine.core.prefetch import is_large
 from engine.events import EVENT
 from engine.types import Limits, OrderFlag, Side
 from tests.ladder import FOREVER_NS, NAMES, SMALL, TAKER_PPM, Desk
@@ -94,7 +94,7 @@ def test_found_a_full_engine_of_default_limits_asks_for_little() -> None:
     counters = kernel._state.counters[0]
     counters["orders_live"] = counters["icebergs_live"] = Limits().orders  # All there may be.
 
-    assert room_for_anything(kernel._state) * EVENT.itemsize <= BUFFER_MAX
+    assert capacity_for_anything(kernel._state) * EVENT.itemsize <= BUFFER_MAX
 
 
 @pytest.mark.parametrize("side", Side)
@@ -111,7 +111,7 @@ def test_found_one_far_order_does_not_pin_the_window(side: Side) -> None:
     for i in range(400):
         place(100_000 + 7 * i % 300, 1 + i % 3)
 
-    low = int(engine._state.tops[side]["low"])
+    low = int(engine._state.best_prices[side]["low"])
     assert low <= 100_000 and low + 4096 > 100_300, "the window stands where the book is"
     assert engine.depth(0, side, 1000) == plain.engine.depth(0, side, 1000)
     engine.check()

@@ -107,8 +107,8 @@ def test_a_child_that_fails_is_counted_and_told(kept):
 
 def test_a_state_that_does_not_restore_is_not_kept(kept):
     class Forgetful(Engine):
-        def columns(self):
-            found = super().columns()
+        def image(self):
+            found = super().image()
             found["tokens"]["supply"][:] = 1
             return found
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.command_result import CommandResult
 from engine.commands import Kind, command
-from engine.receipt import Receipt
 from engine.types import ALL_MARKETS, Phase
 from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import SignedOrder
@@ -165,7 +165,7 @@ class Market:
                 raise Violated(wrong)
 
     @staticmethod
-    async def _ask(house: House, placed: Placed) -> Receipt:
+    async def _ask(house: House, placed: Placed) -> CommandResult:
         if isinstance(placed.signed, SignedOrder):
             return await house.parts.exchange.place(placed.signed)
         return await house.parts.exchange.withdraw(placed.signed)

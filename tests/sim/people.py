@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.receipt import Receipt
+from engine.command_result import CommandResult
 from engine.types import Outcome
 from merchants.webhooks.egress import Answer
 from settlement.protocol.abi import encode_call
@@ -46,7 +46,7 @@ class Placed:
 
     def __init__(self, signed: SignedOrder | SignedWithdrawal) -> None:
         self.signed = signed
-        self.receipts: list[Receipt] = []
+        self.receipts: list[CommandResult] = []
         self.tries = 0
 
     @property
@@ -171,7 +171,7 @@ class Trader:
             (exchange, encode_call("deposit", token, raw, self.address, ZERO_REF)),
         ]
 
-    def learn(self, placed: Placed, receipt: Receipt) -> str | None:
+    def learn(self, placed: Placed, receipt: CommandResult) -> str | None:
         """Keep an answer; return what is wrong with it against those before."""
         told = [r for r in placed.receipts if r.sequence and is_last_word(r, placed.signed)]
         if receipt.sequence and told:
@@ -231,11 +231,11 @@ class Keyring:
         return self._secrets[address]
 
 
-def is_last_word(receipt: Receipt, signed: SignedOrder | SignedWithdrawal) -> bool:
+def is_last_word(receipt: CommandResult, signed: SignedOrder | SignedWithdrawal) -> bool:
     """Tell whether the same again must be answered the same: an order refused may be tried anew."""
     return receipt.accepted or isinstance(signed, SignedWithdrawal)
 
 
-def is_final(receipt: Receipt) -> bool:
+def is_final(receipt: CommandResult) -> bool:
     """Tell whether the answer settles the matter, or the client should come again."""
     return receipt.outcome not in LATER

@@ -8,10 +8,10 @@ report their receipts to it; none may ever be contradicted.
 from hashlib import blake2b
 from typing import Any
 
+from engine.command_result import CommandResult
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
-from engine.receipt import Receipt
 from engine.reference import Engine as Reference
 from engine.types import Limits, Outcome, Phase
 from settlement.protocol.evidence import (
@@ -139,7 +139,7 @@ class Witness:
                 f"P1: {len(self.prints)} commands were carried out, {self.sequence} are left"
             )
 
-    def answered(self, digest: bytes, receipt: Receipt) -> None:
+    def answered(self, digest: bytes, receipt: CommandResult) -> None:
         """A client was told something of the order or withdrawal with ``digest``."""
         if receipt.sequence == 0:
             return

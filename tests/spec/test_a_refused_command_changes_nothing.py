@@ -12,7 +12,7 @@ import pytest
 from engine.commands import Kind, command, list_market, set_terms
 from engine.types import (
     FEE_MAX_PPM,
-    ICEBERG_PARTS_MAX,
+    ICEBERG_SLICES_MAX,
     LOTS_MAX,
     MONEY_MAX,
     PRICE_MAX,
@@ -191,7 +191,7 @@ CASES: Final = {
     "iceberg that shows more than it has": (Outcome.DISPLAY_OUT_OF_RANGE, iceberg(4)),
     "iceberg in too many parts": (
         Outcome.DISPLAY_OUT_OF_RANGE,
-        iceberg(2, amount=2 * ICEBERG_PARTS_MAX + 1),
+        iceberg(2, amount=2 * ICEBERG_SLICES_MAX + 1),
     ),
     "iceberg of 64 bits": (Outcome.DISPLAY_OUT_OF_RANGE, iceberg(2**63 - 1)),
     "fee above the cap": (Outcome.FEE_CAP_TOO_LOW, order(fee_cap_ppm=TAKER_PPM - 1)),
@@ -432,7 +432,7 @@ PREPARED: Final = {
             order_id=ARMED_ID,
             price_ticks=50,
             flags=ICEBERG,
-            amount=ICEBERG_PARTS_MAX + 1,
+            amount=ICEBERG_SLICES_MAX + 1,
         ),
     ),
 }

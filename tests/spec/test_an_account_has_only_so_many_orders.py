@@ -61,7 +61,7 @@ def test_each_way_out_makes_room(build: Build) -> None:
 def test_an_engine_restored_goes_on_counting() -> None:
     desk = full(core.Engine)
     limits = SMALL._replace(account_orders=3)
-    desk.engine = core.Engine.restore(limits, desk.engine.columns())
+    desk.engine = core.Engine.restore(limits, desk.engine.image())
 
     assert desk.buy("Alice", 1, 98) == REFUSED
     desk.engine.check()

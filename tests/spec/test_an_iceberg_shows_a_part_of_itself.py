@@ -3,7 +3,7 @@
 import pytest
 
 from engine.commands import Kind, command
-from engine.types import ICEBERG_PARTS_MAX, OrderFlag, Side
+from engine.types import ICEBERG_SLICES_MAX, OrderFlag, Side
 from tests.ladder import IOC, SMALL, Desk, tidy
 from tests.spec.conftest import Build
 
@@ -95,19 +95,19 @@ def test_one_that_shows_everything_is_allowed(desk: Desk) -> None:
 
 @pytest.mark.parametrize("extra", [0, 1])
 def test_its_parts_are_bounded(desk: Desk, extra: int) -> None:
-    said = desk.iceberg("Alice", "buy", 2 * ICEBERG_PARTS_MAX + extra, 99, 2)
+    said = desk.iceberg("Alice", "buy", 2 * ICEBERG_SLICES_MAX + extra, 99, 2)
 
-    bound = 2 * ICEBERG_PARTS_MAX - 2
+    bound = 2 * ICEBERG_SLICES_MAX - 2
     assert said == (["refused: DISPLAY_OUT_OF_RANGE"] if extra else [f"rests 2+{bound} at 99"])
 
 
 def test_the_smallest_parts_can_be_taken_one_by_one(desk: Desk) -> None:
-    desk.iceberg("Alice", "sell", ICEBERG_PARTS_MAX, 101, 1)
+    desk.iceberg("Alice", "sell", ICEBERG_SLICES_MAX, 101, 1)
 
-    said = desk.buy("Tara", ICEBERG_PARTS_MAX, 101)
+    said = desk.buy("Tara", ICEBERG_SLICES_MAX, 101)
 
-    assert said.count("1 at 101 with Alice") == ICEBERG_PARTS_MAX
-    assert len(said) == 2 * ICEBERG_PARTS_MAX - 1, "no part comes after the last"
+    assert said.count("1 at 101 with Alice") == ICEBERG_SLICES_MAX
+    assert len(said) == 2 * ICEBERG_SLICES_MAX - 1, "no part comes after the last"
     assert desk.book() == ""
 
 
@@ -216,10 +216,10 @@ def test_post_only_icebergs_rest_or_are_refused(desk: Desk) -> None:
 
 def test_each_fill_of_a_part_counts_for_a_single_shot(build: Build) -> None:
     desk = Desk(build(SMALL))
-    desk.iceberg("Alice", "sell", ICEBERG_PARTS_MAX, 101, 1)
+    desk.iceberg("Alice", "sell", ICEBERG_SLICES_MAX, 101, 1)
     desk.sell("Bob", 1, 102)
 
     terms = IOC | {"flags": int(OrderFlag.SINGLE_SHOT)}
-    said = desk.buy("Tara", ICEBERG_PARTS_MAX + 1, 102, **terms)
+    said = desk.buy("Tara", ICEBERG_SLICES_MAX + 1, 102, **terms)
 
     assert said[-1] == "drops 1 at 102: FILLS_EXHAUSTED"

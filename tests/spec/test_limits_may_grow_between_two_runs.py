@@ -70,7 +70,7 @@ def saved():
 
 @pytest.mark.parametrize("larger", LARGER, ids=str)
 def test_a_saved_state_goes_on_under_larger_limits(saved, larger):
-    again = Run(core.Engine.restore(larger, saved.engine.columns()), saved.sequence)
+    again = Run(core.Engine.restore(larger, saved.engine.image()), saved.sequence)
     oracle = Run(reference.Engine(SMALL)).retire_a_slot()
 
     again.engine.check()
@@ -83,7 +83,7 @@ def test_a_saved_state_goes_on_under_larger_limits(saved, larger):
 def test_more_generations_are_found_because_a_retired_slot_would_be_on_no_list(saved):
     """The hash does not hold them, so ``check`` is what knows: see the engine's README."""
     larger = SMALL._replace(generations=9)
-    again = core.Engine.restore(larger, saved.engine.columns())
+    again = core.Engine.restore(larger, saved.engine.image())
 
     assert again.state_hash() == saved.engine.state_hash()
     with pytest.raises(AssertionError, match="I5: slots"):

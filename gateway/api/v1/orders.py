@@ -7,8 +7,8 @@ from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
+from engine.command_result import CommandResult
 from engine.events import EventKind, Events
-from engine.receipt import Receipt
 from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.encoding import (
@@ -232,7 +232,7 @@ async def submit_withdrawal(domain: Domain, entry: OrderEntry, asked: Withdraw) 
     }
 
 
-def require(receipt: Receipt) -> None:
+def require(receipt: CommandResult) -> None:
     """Raise ``Rejection`` unless it happened."""
     if receipt.outcome is not Outcome.ACCEPTED:
         figures: dict[str, object] = dict(receipt.detail)
@@ -242,7 +242,7 @@ def require(receipt: Receipt) -> None:
 
 
 def placed(
-    order: SignedOrder, receipt: Receipt, market: Market, word: Acknowledgement | None
+    order: SignedOrder, receipt: CommandResult, market: Market, word: Acknowledgement | None
 ) -> Placed:
     """Return what the client is told about an accepted order."""
     fate = None if receipt.events is None else _fate(receipt.order_id, receipt.events, market)

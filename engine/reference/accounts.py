@@ -1,19 +1,32 @@
-"""How do accounts come, how does money come and go, and what does leaving mean?"""
+"""How do tokens and accounts come to be, and how does money come in and go out?"""
 
 from engine.events import EventKind
-from engine.reference.judge import Row
+from engine.reference.cancel import Cancels
 from engine.reference.state import State
+from engine.reference.validate import Row
 from engine.types import MONEY_MAX, MoneyFlag, Outcome
 
 ALWAYS = int(MoneyFlag.ALWAYS)
 
 
-class Money:
+class Accounts:
     """Carries out the commands about accounts and balances."""
 
-    def __init__(self, state: State) -> None:
-        """Keep the accounts of ``state``."""
+    def __init__(self, state: State, cancels: Cancels) -> None:
+        """Keep the accounts of ``state``; ``cancels`` takes the orders of who leaves or owes."""
         self.state = state
+        self.cancels = cancels
+
+    def list_token(self, row: Row) -> Outcome:
+        """Carry out LIST_TOKEN."""
+        ledger = self.state.ledger
+        if row["token"] != ledger.tokens:
+            return Outcome.BAD_LISTING
+        if ledger.tokens == self.state.limits.tokens:
+            return Outcome.CAPACITY
+        ledger.list_token()
+        self.state.emit(EventKind.TOKEN_LISTED, token=row["token"])
+        return Outcome.ACCEPTED
 
     def open_account(self, row: Row) -> Outcome:
         """Carry out OPEN_ACCOUNT."""
@@ -60,7 +73,7 @@ class Money:
         if not 1 <= amount <= MONEY_MAX:
             return Outcome.AMOUNT_OUT_OF_RANGE
         if has_happened:
-            if not self.may_owe(account, token, amount):
+            if not self.state.ledger.may_owe(account, token, amount):
                 return Outcome.AMOUNT_OUT_OF_RANGE
         elif amount > self.state.ledger.available[account, token]:
             return Outcome.INSUFFICIENT_BALANCE
@@ -69,15 +82,10 @@ class Money:
         self.take(account, token, amount)
         return Outcome.ACCEPTED
 
-    def may_owe(self, account: int, token: int, pips: int) -> bool:
-        """Return whether ``pips`` can leave an account by force without any number wrapping."""
-        ledger = self.state.ledger
-        return ledger.has_room(token, -pips, max(pips - ledger.owns(account, token), 0))
-
     def take(self, account: int, token: int, pips: int) -> None:
         """Take what the account must give; where it is not available its orders go first."""
         if pips > self.state.ledger.available[account, token]:
-            self.state.sweep(lambda order: order.account == account, Outcome.IN_DEBT)
+            self.cancels.sweep(lambda order: order.account == account, Outcome.IN_DEBT)
         self.state.ledger.charge(account, token, pips)
 
     def exit_begin(self, row: Row) -> Outcome:
@@ -87,7 +95,7 @@ class Money:
             return Outcome.UNKNOWN_ACCOUNT
         self.state.exits[account] += 1
         self.state.emit(EventKind.EXIT_BEGUN, account=account)
-        self.state.sweep(lambda order: order.account == account, Outcome.EXITING)
+        self.cancels.sweep(lambda order: order.account == account, Outcome.EXITING)
         return Outcome.ACCEPTED
 
     def exit_end(self, row: Row) -> Outcome:
@@ -119,7 +127,7 @@ class Money:
         ledger = self.state.ledger
         from_unpaid = min(max(amount - ledger.owns(account, token), 0), unpaid)
         amount -= from_unpaid
-        if not self.may_owe(account, token, amount):
+        if not ledger.may_owe(account, token, amount):
             return Outcome.AMOUNT_OUT_OF_RANGE
         self.state.exits[account] = max(self.state.exits[account] - 1, 0)
         self.state.emit(
@@ -133,7 +141,7 @@ class Money:
         self.take(account, token, amount)
         return Outcome.ACCEPTED
 
-    def judge_bust(self, row: Row) -> Outcome:
+    def validate_bust(self, row: Row) -> Outcome:
         """Return ACCEPTED or why a trade cannot be undone."""
         buyer, seller, base, quote = (
             row[name] for name in ("account", "fee_cap_ppm", "price_ticks", "amount")
@@ -166,9 +174,9 @@ class Money:
 
     def bust(self, row: Row) -> Outcome:
         """Carry out BUST: both get back what they gave, the fees included."""
-        judged = self.judge_bust(row)
-        if judged != Outcome.ACCEPTED:
-            return judged
+        verdict = self.validate_bust(row)
+        if verdict != Outcome.ACCEPTED:
+            return verdict
         buyer, seller, base, quote = (
             row[name] for name in ("account", "fee_cap_ppm", "price_ticks", "amount")
         )

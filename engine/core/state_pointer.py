@@ -1,8 +1,8 @@
 """How does Python hand the whole state to a kernel without paying for each array?
 
 As one array of addresses and lengths. Unpacking a tuple of fifteen arrays costs numba 16 us a call,
-a handle 0.2 us. The owner of the handle keeps the arrays alive. Without the compiler the handle is
-simply the tuple itself.
+a pointer 0.2 us. The owner of the pointer keeps the arrays alive. Without the compiler the pointer
+is simply the tuple itself.
 """
 
 from typing import Any, TypeVar
@@ -20,8 +20,8 @@ _populate: Any = arrayobj.populate_array
 _T = TypeVar("_T", bound=tuple[Any, ...])
 
 
-def handle_of(arrays: _T) -> Any:
-    """Return the handle of a named tuple of one-dimensional contiguous arrays."""
+def pointer_of(arrays: _T) -> Any:
+    """Return the pointer of a named tuple of one-dimensional contiguous arrays."""
     for array in arrays:
         assert array.ndim == 1 and array.flags.c_contiguous, array.shape
     if not JIT_IS_ON:
@@ -31,7 +31,7 @@ def handle_of(arrays: _T) -> Any:
 
 
 def opener_of(arrays: _T) -> Any:
-    """Return what turns a handle back into a tuple like ``arrays``, within a kernel."""
+    """Return what turns a pointer back into a tuple like ``arrays``, within a kernel."""
     if not JIT_IS_ON:
         return _as_it_is
     array_types = [types.Array(from_dtype(array.dtype), 1, "C") for array in arrays]
@@ -40,7 +40,7 @@ def opener_of(arrays: _T) -> Any:
     sizes = [array.itemsize for array in arrays]
 
     @intrinsic
-    def open_handle(typing_context: Any, handle: Any) -> Any:
+    def open_pointer(typing_context: Any, pointer: Any) -> Any:
         """Read each address and length; nothing is copied."""
 
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -64,10 +64,10 @@ def opener_of(arrays: _T) -> Any:
                 opened.append(array._getvalue())
             return context.make_tuple(builder, tuple_type, opened)
 
-        return tuple_type(handle), emit
+        return tuple_type(pointer), emit
 
-    return open_handle
+    return open_pointer
 
 
-def _as_it_is(handle: Any) -> Any:
-    return handle
+def _as_it_is(pointer: Any) -> Any:
+    return pointer

@@ -1,7 +1,7 @@
 """Would an order be filled to its last lot? Looks only.
 
 Counts as matching would fill: price by price, and at one price what is shown, in the order of the
-queue, then the next part of every iceberg, in the same order, because a part that becomes visible
+queue, then the next slice of every iceberg, in the same order, because a slice that becomes visible
 goes to the end. Each queue is walked once. Where fills are counted, the icebergs it has met wait
 in a ring for their next turn: no more of them than fills. Where they are not, all that is hidden
 counts at once, for then only the sum matters.
@@ -10,15 +10,15 @@ counts at once, for then only the sum matters.
 # mypy: disable-error-code="no-any-return"
 from engine.core.book import crosses, level_of, next_worse
 from engine.core.jit import i64, kernel, rare
-from engine.core.judge import SELF_EXPIRE_MAKER, SELF_MODES
-from engine.core.layout import ICEBERG, SLOT_LINKS, State
+from engine.core.state import ICEBERG, SLOT_LINKS, State
+from engine.core.validate import SELF_EXPIRE_MAKER, SELF_MODES
 from engine.types import FILLS_MAX
 
-FILLED, NOT_YET, NEVER_WHOLE = 1, 0, -1
+FILLED, NOT_YET, NEVER_FILLED = 1, 0, -1
 
 
 @rare
-def fills_whole(state: State, taker: int, lots: int, flags: int, fills_max: int) -> bool:
+def is_fillable(state: State, taker: int, lots: int, flags: int, fills_max: int) -> bool:
     """Return whether the order in slot ``taker`` would be filled to the last lot.
 
     Expired makers do not count. An own order is passed over if it would make way and is the end
@@ -27,13 +27,13 @@ def fills_whole(state: State, taker: int, lots: int, flags: int, fills_max: int)
     """
     order = state.orders[taker]
     ladder, limit = i64(order["ladder"]), i64(order["price"])
-    price = i64(state.tops[ladder ^ 1]["best"])
+    price = i64(state.best_prices[ladder ^ 1]["best"])
     while crosses(ladder & 1, limit, price):
         verdict, lots, fills_max, icebergs = count_queue(
             state, taker, price, lots, flags, fills_max
         )
         if verdict == NOT_YET and icebergs > 0:
-            verdict, lots, fills_max = count_later_parts(state, icebergs, lots, fills_max)
+            verdict, lots, fills_max = count_later_slices(state, icebergs, lots, fills_max)
         if verdict != NOT_YET:
             return verdict == FILLED
         price = next_worse(state, ladder ^ 1, price)
@@ -61,19 +61,19 @@ def count_queue(
         is_expired = state.expiry_ns[slot] <= counters["time_ns"]
         if is_expired or maker["account"] == order["account"]:
             if counters["passes_left"] == 0 or not (is_expired or makes_way):
-                return NEVER_WHOLE, lots, fills_max, icebergs
+                return NEVER_FILLED, lots, fills_max, icebergs
             counters["passes_left"] -= 1
             continue
         if fills_max == 0:
-            return NEVER_WHOLE, lots, fills_max, icebergs
+            return NEVER_FILLED, lots, fills_max, icebergs
         fills_max -= 1
         lots -= maker["lots"]
         if lots <= 0:
             return FILLED, lots, fills_max, icebergs
-        hidden = state.extras[slot]["hidden"] if maker["kind"] == ICEBERG else i64(0)
+        hidden = state.order_extras[slot]["hidden"] if maker["kind"] == ICEBERG else i64(0)
         if hidden > 0 and is_counted:
-            state.parts[2 * icebergs] = slot
-            state.parts[2 * icebergs + 1] = hidden
+            state.slices[2 * icebergs] = slot
+            state.slices[2 * icebergs + 1] = hidden
             icebergs += 1
         else:
             lots_hidden += hidden
@@ -82,28 +82,28 @@ def count_queue(
 
 
 @kernel
-def count_later_parts(
+def count_later_slices(
     state: State, icebergs: int, lots: int, fills_max: int
 ) -> tuple[int, int, int]:
-    """Count the further parts of the icebergs in the ring, turn by turn.
+    """Count the further slices of the icebergs in the ring, turn by turn.
 
     Return a verdict, and the lots and fills that are left.
     """
     first = i64(0)
     while icebergs > 0:
         if fills_max == 0:
-            return i64(NEVER_WHOLE), lots, fills_max
-        slot, hidden = state.parts[2 * first], state.parts[2 * first + 1]
-        part = min(state.extras[slot]["display"], hidden)
+            return i64(NEVER_FILLED), lots, fills_max
+        slot, hidden = state.slices[2 * first], state.slices[2 * first + 1]
+        shown = min(state.order_extras[slot]["display"], hidden)
         fills_max -= 1
-        lots -= part
+        lots -= shown
         if lots <= 0:
             return i64(FILLED), lots, fills_max
         first = (first + 1) % FILLS_MAX
         icebergs -= 1
-        if hidden > part:
+        if hidden > shown:
             last = (first + icebergs) % FILLS_MAX
-            state.parts[2 * last] = slot
-            state.parts[2 * last + 1] = hidden - part
+            state.slices[2 * last] = slot
+            state.slices[2 * last + 1] = hidden - shown
             icebergs += 1
     return i64(NOT_YET), lots, fills_max

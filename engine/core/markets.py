@@ -1,17 +1,17 @@
 """How does a market come to be, change, stand still and go?
 
-Every command here is refused before it changes anything or done whole.
+Every command here is rejected before it changes anything or done whole.
 """
 
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
 from engine.core.auction import uncross
+from engine.core.cancel import are_too_many, sweep, sweep_band
 from engine.core.emit import emit, emit_market
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import MARKETS_MAX, State
-from engine.core.leave import are_too_many, sweep, sweep_band
-from engine.core.stops import forget_pending
+from engine.core.state import MARKETS_MAX, State
+from engine.core.triggers import forget_pending
 from engine.events import EventKind, Events
 from engine.types import (
     ALL_ACCOUNTS,
@@ -76,7 +76,7 @@ def list_market(state: State, out: Events, row: Any) -> Outcome:
 
 
 @rare
-def judge_market(state: State, market: int) -> Outcome:
+def validate_market(state: State, market: int) -> Outcome:
     """Return ACCEPTED or why nothing about ``market`` can be changed."""
     if market >= state.counters[0]["markets"]:
         return Outcome.UNKNOWN_MARKET
@@ -89,9 +89,9 @@ def judge_market(state: State, market: int) -> Outcome:
 def set_terms(state: State, out: Events, row: Any) -> Outcome:
     """Carry out SET_TERMS; return ACCEPTED or why not."""
     market = i64(row["market"])
-    judged = judge_market(state, market)
-    if judged != Outcome.ACCEPTED:
-        return judged
+    verdict = validate_market(state, market)
+    if verdict != Outcome.ACCEPTED:
+        return verdict
     if bad_terms(row):
         return Outcome.BAD_LISTING
     if are_too_many(state, market, i64(1), i64(0)):
@@ -111,9 +111,9 @@ def set_terms(state: State, out: Events, row: Any) -> Outcome:
 def delist(state: State, out: Events, row: Any) -> Outcome:
     """Carry out DELIST; return ACCEPTED or why not."""
     market = i64(row["market"])
-    judged = judge_market(state, market)
-    if judged != Outcome.ACCEPTED:
-        return judged
+    verdict = validate_market(state, market)
+    if verdict != Outcome.ACCEPTED:
+        return verdict
     if are_too_many(state, market, i64(1), i64(0)):
         return Outcome.TOO_MANY_ORDERS
     sweep(state, out, i64(ALL_ACCOUNTS), market, Outcome.DELISTED)
@@ -127,9 +127,9 @@ def delist(state: State, out: Events, row: Any) -> Outcome:
 def set_band(state: State, out: Events, row: Any) -> Outcome:
     """Carry out SET_BAND; return ACCEPTED or why not."""
     market, low, high = i64(row["market"]), row["price_ticks"], row["amount"]
-    judged = judge_market(state, market)
-    if judged != Outcome.ACCEPTED:
-        return judged
+    verdict = validate_market(state, market)
+    if verdict != Outcome.ACCEPTED:
+        return verdict
     has_none = low == 0 and high == 0
     if not has_none and not 1 <= low <= high <= PRICE_MAX:
         return Outcome.BAD_BAND
@@ -148,9 +148,9 @@ def set_band(state: State, out: Events, row: Any) -> Outcome:
 def set_phase(state: State, out: Events, row: Any) -> Outcome:
     """Carry out SET_PHASE; return ACCEPTED or why not."""
     market, phase = i64(row["market"]), row["amount"]
-    judged = judge_market(state, market)
-    if judged != Outcome.ACCEPTED:
-        return judged
+    verdict = validate_market(state, market)
+    if verdict != Outcome.ACCEPTED:
+        return verdict
     if phase < Phase.OPEN or phase > Phase.AUCTION:
         return Outcome.BAD_PHASE
     pending, outcome = state.pending[market], i64(Outcome.ACCEPTED)
@@ -163,7 +163,7 @@ def set_phase(state: State, out: Events, row: Any) -> Outcome:
     elif phase == Phase.AUCTION:
         pending["price"] = 0
     state.markets[market]["phase"] = phase
-    emit(state, out, EventKind.PHASE_SET, outcome, market, 0, 0, 0, 0, 0, phase, 0, 0)
+    emit(state, out, EventKind.PHASE_SET, outcome, market=market, amount=phase)
     return Outcome.ACCEPTED
 
 
@@ -171,21 +171,14 @@ def set_phase(state: State, out: Events, row: Any) -> Outcome:
 def poison(state: State, out: Events, row: Any) -> None:
     """Halt the market of a command that broke an assertion and was taken out."""
     market = i64(row["market"])
-    if judge_market(state, market) == Outcome.ACCEPTED:
+    if validate_market(state, market) == Outcome.ACCEPTED:
         state.markets[market]["phase"] = Phase.HALTED
-    account, order_id = i64(row["account"]), row["order_id"]
     emit(
         state,
         out,
         EventKind.POISONED,
         Outcome.POISONED,
-        market,
-        0,
-        account,
-        0,
-        order_id,
-        0,
-        0,
-        0,
-        0,
+        market=market,
+        account=i64(row["account"]),
+        order_id=row["order_id"],
     )

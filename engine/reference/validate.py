@@ -2,21 +2,70 @@
 
 from engine.reference.book import Market, Order
 from engine.reference.state import State
-from engine.reference.terms import ICEBERG, POST_ONLY, REPRICE, STOP, phase_refuses, terms_agree
-from engine.types import ICEBERG_PARTS_MAX, LOTS_MAX, PRICE_MAX, Outcome, Side, TimeInForce
+from engine.types import (
+    ICEBERG_SLICES_MAX,
+    LOTS_MAX,
+    PRICE_MAX,
+    OrderFlag,
+    Outcome,
+    Phase,
+    Side,
+    TimeInForce,
+)
 
 Row = dict[str, int]
 
+# Plain integers: in the oracle an operation on an IntFlag costs as much as a whole dict access.
+POST_ONLY, SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
+EXPIRE_TAKER, EXPIRE_MAKER = 0, int(OrderFlag.SELF_EXPIRE_MAKER)
+EXPIRE_BOTH, DECREMENT = int(OrderFlag.SELF_EXPIRE_BOTH), int(OrderFlag.SELF_DECREMENT)
+STOP, ICEBERG, REPRICE = int(OrderFlag.STOP), int(OrderFlag.ICEBERG), int(OrderFlag.REPRICE)
+KNOWN_FLAGS = POST_ONLY | SINGLE_SHOT | DECREMENT | STOP | ICEBERG | REPRICE
+REJECTIONS = {
+    Phase.POST_ONLY: Outcome.MARKET_POST_ONLY,
+    Phase.CANCEL_ONLY: Outcome.MARKET_CANCEL_ONLY,
+    Phase.HALTED: Outcome.MARKET_HALTED,
+    Phase.AUCTION: Outcome.MARKET_IN_AUCTION,
+    Phase.DELISTED: Outcome.MARKET_DELISTED,
+}
 
-class Judge:
+
+def rejection_by_phase(phase: int, tif: int, flags: int) -> Outcome:
+    """Return ACCEPTED if a market in ``phase`` takes such an order, or why it does not."""
+    if phase == Phase.OPEN:
+        return Outcome.ACCEPTED
+    if phase == Phase.POST_ONLY and flags & POST_ONLY:
+        return Outcome.ACCEPTED
+    if phase == Phase.AUCTION:
+        # What waits for the auction must be able to wait: it rests, or it is armed.
+        rests = tif == TimeInForce.GTC and not flags & POST_ONLY
+        if rests or flags & STOP:
+            return Outcome.ACCEPTED
+    return REJECTIONS[Phase(phase)]
+
+
+def bad_terms(side: int, tif: int, flags: int) -> bool:
+    """Return whether side, time in force and flags contradict each other or are unknown."""
+    if side not in (Side.BUY, Side.SELL) or flags & ~KNOWN_FLAGS:
+        return True
+    if flags & REPRICE and not flags & POST_ONLY:
+        return True
+    if flags & STOP and flags & (POST_ONLY | ICEBERG):
+        return True
+    if tif == TimeInForce.GTC:
+        return bool(flags & SINGLE_SHOT)
+    return tif not in (TimeInForce.IOC, TimeInForce.FOK) or bool(flags & (POST_ONLY | ICEBERG))
+
+
+class Validation:
     """Looks at what is asked and at the state, and changes neither."""
 
     def __init__(self, state: State) -> None:
-        """Judge by ``state``."""
+        """Look at ``state``."""
         self.state = state
 
-    def place(self, row: Row, old: Order | None = None) -> Outcome:
-        """Return ACCEPTED or the first reason to refuse an order that takes the place of ``old``.
+    def validate(self, row: Row, old: Order | None = None) -> Outcome:
+        """Return ACCEPTED or the first reason to reject an order that takes the place of ``old``.
 
         Market, account and terms come first, then its numbers, then what they meet, and last what
         it needs of the engine.
@@ -26,7 +75,7 @@ class Judge:
             return Outcome.UNKNOWN_MARKET
         if row["account"] >= len(state.exits):
             return Outcome.UNKNOWN_ACCOUNT
-        if not terms_agree(row["side"], row["tif"], row["flags"]):
+        if bad_terms(row["side"], row["tif"], row["flags"]):
             return Outcome.BAD_ORDER
         if row["order_id"] and not row["flags"] & (STOP | ICEBERG):
             return Outcome.BAD_ORDER
@@ -36,7 +85,7 @@ class Judge:
             return Outcome.IN_DEBT
         market = state.markets[row["market"]]
         return (
-            phase_refuses(market.phase, row["tif"], row["flags"])
+            rejection_by_phase(market.phase, row["tif"], row["flags"])
             or self.numbers(market, row)
             or self.moment(market, row)
             or self.means(market, row, old)
@@ -55,7 +104,7 @@ class Judge:
             return Outcome.TRIGGER_OUT_OF_RANGE
         if flags & ICEBERG:
             display = row["order_id"]
-            if not 1 <= display <= lots or lots > ICEBERG_PARTS_MAX * display:
+            if not 1 <= display <= lots or lots > ICEBERG_SLICES_MAX * display:
                 return Outcome.DISPLAY_OUT_OF_RANGE
         if market.outside_band(row["side"], price_ticks):
             return Outcome.OUTSIDE_BAND
@@ -67,16 +116,16 @@ class Judge:
         """Return why this order cannot come in now, though it could at another time."""
         if row["expiry_ns"] <= self.state.time_ns:
             return Outcome.ORDER_EXPIRED
-        if row["flags"] & STOP and self.is_reached(market, row["side"], row["order_id"]):
+        if row["flags"] & STOP and self.would_trigger(market, row["side"], row["order_id"]):
             return Outcome.STOP_WOULD_TRIGGER
-        if self.price(market, row) == 0:
+        if self.price_behind(market, row) == 0:
             return Outcome.POST_ONLY_WOULD_TRADE
-        if self.is_too_small(market, row):
+        if self.below_least(market, row):
             return Outcome.BELOW_LEAST_NOTIONAL
         return Outcome.ACCEPTED
 
-    def is_too_small(self, market: Market, row: Row) -> bool:
-        """Return whether an order, of an iceberg the part it shows, is below the least notional."""
+    def below_least(self, market: Market, row: Row) -> bool:
+        """Return whether an order, an iceberg's slice, is below the least notional."""
         special, is_stop = row["order_id"], row["flags"] & STOP
         lots = special if row["flags"] & ICEBERG else row["amount"]
         price_ticks = market.reckoned_price(
@@ -84,7 +133,7 @@ class Judge:
         )
         return lots * price_ticks < market.area_min
 
-    def is_reached(self, market: Market, side: int, trigger_ticks: int) -> bool:
+    def would_trigger(self, market: Market, side: int, trigger_ticks: int) -> bool:
         """Return whether the last trade has already reached a trigger."""
         if market.last_ticks == 0:
             return False
@@ -92,7 +141,7 @@ class Judge:
             return market.last_ticks >= trigger_ticks
         return market.last_ticks <= trigger_ticks
 
-    def price(self, market: Market, row: Row) -> int:
+    def price_behind(self, market: Market, row: Row) -> int:
         """Return the price at which an order comes in, 0 for a post-only one that cannot.
 
         One that asks for it is priced again, one tick behind the best opposite price.
@@ -119,7 +168,7 @@ class Judge:
             return Outcome.INSUFFICIENT_BALANCE
         if self.has_too_many(row, old):
             return Outcome.ACCOUNT_ORDERS_EXHAUSTED
-        if state.slots.any_left() or (old is not None and state.slots.comes_back(old.order_id)):
+        if state.slots.slot_is_free() or (old is not None and state.slots.comes_back(old.order_id)):
             return Outcome.ACCEPTED
         return Outcome.CAPACITY
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.book import level_of, next_worse
+from engine.core.far_levels import NO_LEAF, leaf_beyond, leaf_edge
 from engine.core.jit import i64, kernel
-from engine.core.layout import (
-    ACCOUNT_CELLS,
+from engine.core.state import (
+    ACCOUNT_BALANCES,
     ARMED,
     BARS_MASK,
     FAR_START,
@@ -22,11 +23,10 @@ from engine.core.layout import (
     NO_ASK,
     NO_BID,
     NO_SLOT,
-    SHELF_ARMED,
     SLOT_LINKS,
+    TREE_ARMED,
     State,
 )
-from engine.core.shelf import NO_LEAF, leaf_beyond, leaf_edge
 
 DUMP_VERSION = 3
 
@@ -41,7 +41,7 @@ def list_queues(state: State, slots: NDArray[np.int64]) -> int:
     count = i64(0)
     for market in range(state.counters[0]["markets"]):
         for ladder in range(2 * market, 2 * market + 2):
-            price = i64(state.tops[ladder]["best"])
+            price = i64(state.best_prices[ladder]["best"])
             while price != NO_BID and price != NO_ASK:
                 at = level_of(state, ladder, price)
                 count = _list_level(state, at, slots, count)
@@ -49,11 +49,11 @@ def list_queues(state: State, slots: NDArray[np.int64]) -> int:
             slots[count] = NO_SLOT
             count += 1
         for side in range(2):
-            shelf = state.bounds[SHELF_ARMED] + 2 * market + side
-            leaf = leaf_edge(state, shelf, 1 - side)
+            tree = state.bounds[TREE_ARMED] + 2 * market + side
+            leaf = leaf_edge(state, tree, 1 - side)
             while leaf != NO_LEAF:
                 count = _list_level(state, state.bounds[FAR_START] + leaf, slots, count)
-                leaf = leaf_beyond(state, shelf, state.leaf_price[leaf], 1 - side)
+                leaf = leaf_beyond(state, tree, state.leaf_price[leaf], 1 - side)
             slots[count] = NO_SLOT
             count += 1
     return count
@@ -107,7 +107,7 @@ def dump(state: State) -> bytes:
     tokens = state.tokens[: counters["tokens"]]
     sections = [
         np.array([DUMP_VERSION, *(counters[name] for name in names)], np.int64),
-        _columns([tokens[name] for name in ("supply", "fees")]),
+        _side_by_side([tokens[name] for name in ("supply", "fees")]),
         _markets(state),
         _accounts(state),
         _orders(state),
@@ -123,7 +123,7 @@ def dump(state: State) -> bytes:
 def _pending(state: State) -> NDArray[np.int64]:
     """Return -1 and a row per market that has something left to do; nearly always nothing."""
     pending = state.pending[: state.counters[0]["markets"]]
-    rows = _columns([np.arange(pending.size), *(pending[n] for n in ("low", "high", "price"))])
+    rows = _side_by_side([np.arange(pending.size), *(pending[n] for n in ("low", "high", "price"))])
     busy = rows[rows[:, 1:].any(axis=1)].reshape(-1)
     return np.concatenate([[-1], busy]) if busy.size else busy
 
@@ -133,36 +133,36 @@ def _markets(state: State) -> NDArray[np.int64]:
     markets = state.markets[: state.counters[0]["markets"]]
     names = ("base", "quote", "lot_pips", "tick_pips", "maker_ppm", "taker_ppm", "phase")
     columns = [markets[name] for name in (*names, "last_ticks", "band_low")]
-    return _columns([*columns, markets["band_high"] * (markets["band_low"] != 0)])
+    return _side_by_side([*columns, markets["band_high"] * (markets["band_low"] != 0)])
 
 
 def _least(state: State) -> NDArray[np.int64]:
     """Return one row per market that has a least notional: its number and the least area."""
     numbers = np.flatnonzero(state.area_min[: state.counters[0]["markets"]])
-    return _columns([numbers, state.area_min[numbers]])
+    return _side_by_side([numbers, state.area_min[numbers]])
 
 
 def _accounts(state: State) -> NDArray[np.int64]:
     """Return one row per account: exits, deadline, then available and held of each token."""
     accounts, tokens = int(state.counters[0]["accounts"]), int(state.counters[0]["tokens"])
-    cells = state.cells.reshape(-1, int(state.bounds[ACCOUNT_CELLS]))[:accounts]
+    by_account = state.balances.reshape(-1, int(state.bounds[ACCOUNT_BALANCES]))[:accounts]
     rows = np.zeros((accounts, 2 + 2 * tokens), np.int64)
-    balances = cells["available"][:, 1 : tokens + 1]
+    balances = by_account["available"][:, 1 : tokens + 1]
     # What bars an account are its exits and the tokens it owes.
-    rows[:, 0] = (cells["held"][:, 0] & BARS_MASK) - (balances < 0).sum(axis=1)
-    rows[:, 1] = cells["available"][:, 0]
+    rows[:, 0] = (by_account["held"][:, 0] & BARS_MASK) - (balances < 0).sum(axis=1)
+    rows[:, 1] = by_account["available"][:, 0]
     rows[:, 2::2] = balances
-    rows[:, 3::2] = cells["held"][:, 1 : tokens + 1]
+    rows[:, 3::2] = by_account["held"][:, 1 : tokens + 1]
     return rows
 
 
 def _orders(state: State) -> NDArray[np.int64]:
     """Return one row per slot ever used: its generation, then the order in it or zeros."""
     used = slice(1, int(state.counters[0]["slots_used"]) + 1)
-    orders, extras = state.orders[used], state.extras[used]
+    orders, order_extras = state.orders[used], state.order_extras[used]
     live = (orders["lots"] != 0).astype(np.int64)
     is_iceberg, is_armed = live * (orders["kind"] == ICEBERG), live * (orders["kind"] == ARMED)
-    return _columns(
+    return _side_by_side(
         [
             orders["generation"],
             (orders["ladder"] >> 1) * live,
@@ -170,16 +170,16 @@ def _orders(state: State) -> NDArray[np.int64]:
             orders["account"] * live,
             orders["price"] * live,
             orders["lots"],
-            extras["hidden"] * is_iceberg,
-            extras["display"] * is_iceberg,
+            order_extras["hidden"] * is_iceberg,
+            order_extras["display"] * is_iceberg,
             state.expiry_ns[used] * live,
-            extras["trigger"] * is_armed,
-            extras["terms"] * is_armed,
+            order_extras["trigger"] * is_armed,
+            order_extras["terms"] * is_armed,
         ]
     )
 
 
-def _columns(columns: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _side_by_side(columns: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Return the columns side by side as int64."""
     return np.stack([column.astype(np.int64) for column in columns], axis=1)
 

@@ -6,12 +6,12 @@ from engine.events import Events
 from engine.types import Outcome
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    """The answer to one request; refusals are values.
+class CommandResult(msgspec.Struct, frozen=True):
+    """The answer to one request; rejections are values.
 
-    ``sequence`` is 0 and ``events`` None when the request was refused before it was sequenced.
+    ``sequence`` is 0 and ``events`` None when the request was rejected before it was sequenced.
     ``order_id`` is the engine's id of a placed order (0 if none). ``detail`` says in plain words
-    and figures why something was refused.
+    and figures why something was rejected.
     """
 
     outcome: Outcome

@@ -8,12 +8,12 @@ account.
 from typing import Any
 
 from engine.core.book import unlink
-from engine.core.emit import emit_cancelled_all, emit_leaving, emit_order, refuse
+from engine.core.emit import emit_account, emit_cancelled_all, emit_leaving, emit_order, reject
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import ARMED, ICEBERG, NEVER, NO_SLOT, ORDERS_MAX, WORK, State
-from engine.core.ledger import count_order, head_at, lots_open, release_all, release_part
+from engine.core.ledger import count_order, head_at, lots_open, release_all, release_difference
 from engine.core.size import is_small
 from engine.core.slots import give_slot, slot_of
+from engine.core.state import ARMED, ICEBERG, NEVER, NO_SLOT, ORDERS_MAX, WORK, State
 from engine.core.stops import disarm
 from engine.events import EventKind, Events
 from engine.types import ALL_ACCOUNTS, ALL_MARKETS, Outcome, Phase
@@ -53,12 +53,12 @@ def shrink(state: State, out: Events, slot: int, lots: int, why: Outcome) -> Non
     order = state.orders[slot]
     before, shown = lots_open(state, slot), i64(order["lots"])
     assert 0 < lots < before
-    release_part(state, slot, before, lots)
+    release_difference(state, slot, before, lots)
     order["lots"] = min(shown, lots)
     hidden = i64(0)
     if order["kind"] == ICEBERG:
         hidden = lots - order["lots"]
-        state.extras[slot]["hidden"] = hidden
+        state.order_extras[slot]["hidden"] = hidden
     gone = i64(0) if order["kind"] == ARMED else shown - order["lots"]
     emit_order(state, out, EventKind.AMENDED, why, slot, order["lots"], gone, hidden)
 
@@ -67,9 +67,9 @@ def shrink(state: State, out: Events, slot: int, lots: int, why: Outcome) -> Non
 def cancel(state: State, out: Events, row: Any) -> None:
     """Carry out one CANCEL command."""
     slot = slot_of(state, row["order_id"])
-    judged = judge_owner(state, i64(row["account"]), slot)
-    if judged != Outcome.ACCEPTED:
-        refuse(state, out, judged, i64(row["account"]), row["order_id"])
+    verdict = validate_owner(state, i64(row["account"]), slot)
+    if verdict != Outcome.ACCEPTED:
+        reject(state, out, verdict, i64(row["account"]), row["order_id"])
     else:
         remove(state, out, slot, Outcome.CANCELLED_BY_OWNER)
 
@@ -78,18 +78,18 @@ def cancel(state: State, out: Events, row: Any) -> None:
 def amend(state: State, out: Events, row: Any) -> None:
     """Carry out one AMEND command."""
     slot, lots = slot_of(state, row["order_id"]), row["amount"]
-    judged = judge_owner(state, i64(row["account"]), slot)
-    if judged == Outcome.ACCEPTED:
+    verdict = validate_owner(state, i64(row["account"]), slot)
+    if verdict == Outcome.ACCEPTED:
         if state.markets[state.orders[slot]["ladder"] >> 1]["phase"] == Phase.HALTED:
-            judged = Outcome.MARKET_HALTED
+            verdict = Outcome.MARKET_HALTED
         elif lots < 1:
-            judged = Outcome.QUANTITY_OUT_OF_RANGE
+            verdict = Outcome.QUANTITY_OUT_OF_RANGE
         elif lots >= lots_open(state, slot):
-            judged = Outcome.AMEND_NOT_SMALLER
+            verdict = Outcome.AMEND_NOT_SMALLER
         elif is_below_least(state, slot, lots):
-            judged = Outcome.BELOW_LEAST_NOTIONAL
-    if judged != Outcome.ACCEPTED:
-        refuse(state, out, judged, i64(row["account"]), row["order_id"])
+            verdict = Outcome.BELOW_LEAST_NOTIONAL
+    if verdict != Outcome.ACCEPTED:
+        reject(state, out, verdict, i64(row["account"]), row["order_id"])
     else:
         shrink(state, out, slot, lots, Outcome.ACCEPTED)
 
@@ -100,12 +100,12 @@ def is_below_least(state: State, slot: int, lots: int) -> bool:
     order = state.orders[slot]
     price = i64(order["price"])
     if order["kind"] == ARMED:
-        price = state.extras[slot]["trigger"]
+        price = state.order_extras[slot]["trigger"]
     return is_small(state, i64(order["ladder"]) >> 1, price, lots)
 
 
 @kernel
-def judge_owner(state: State, account: int, slot: int) -> Outcome:
+def validate_owner(state: State, account: int, slot: int) -> Outcome:
     """Return ACCEPTED or why ``account`` may not touch the order in ``slot``."""
     if account >= state.counters[0]["accounts"]:
         return Outcome.UNKNOWN_ACCOUNT
@@ -214,7 +214,7 @@ def sweep_silent(state: State, out: Events) -> None:
     soonest_ns = i64(NEVER)
     accounts_left, orders_left = state.bounds[WORK], state.bounds[WORK]
     for account in range(counters["accounts"]):
-        head = state.cells[head_at(state, account)]
+        head = state.balances[head_at(state, account)]
         if 0 < head["available"] <= counters["time_ns"] and accounts_left > 0:
             accounts_left -= 1
             head["available"] = -1
@@ -225,7 +225,7 @@ def sweep_silent(state: State, out: Events) -> None:
         order = state.orders[slot]
         if order["lots"] == 0:
             continue
-        head = state.cells[head_at(state, i64(order["account"]))]
+        head = state.balances[head_at(state, i64(order["account"]))]
         if head["available"] < 0:
             if orders_left > 0:
                 orders_left -= 1
@@ -234,7 +234,7 @@ def sweep_silent(state: State, out: Events) -> None:
             elif head["available"] & 1 != 0:
                 head["available"] -= 1
     for account in range(counters["accounts"]):
-        head = state.cells[head_at(state, account)]
+        head = state.balances[head_at(state, account)]
         if head["available"] < 0:
             count, left = (-1 - head["available"]) >> 1, i64(head["available"] & 1 == 0)
             if left != 0:
@@ -246,3 +246,35 @@ def sweep_silent(state: State, out: Events) -> None:
             emit_cancelled_all(
                 state, out, Outcome.CANCELLED_AFTER, account, ALL_MARKETS, count, i64(0)
             )
+
+
+@rare
+def cancel_all(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out CANCEL_ALL; return ACCEPTED or why not."""
+    account, market = i64(row["account"]), i64(row["market"])
+    if market != ALL_MARKETS and market >= state.counters[0]["markets"]:
+        return Outcome.UNKNOWN_MARKET
+    is_everybody = account == ALL_ACCOUNTS
+    if not is_everybody and account >= state.counters[0]["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    why = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.CANCELLED_BY_OWNER
+    count, left = sweep_some(state, out, account, market, why, state.bounds[WORK])
+    noted = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.ACCEPTED
+    emit_cancelled_all(state, out, noted, account, market, count, left)
+    return Outcome.ACCEPTED
+
+
+@rare
+def cancel_after(state: State, out: Events, row: Any) -> Outcome:
+    """Carry out CANCEL_AFTER, the dead man's switch; return ACCEPTED or why not."""
+    counters = state.counters[0]
+    account, deadline_ns = i64(row["account"]), row["expiry_ns"]
+    if account >= counters["accounts"]:
+        return Outcome.UNKNOWN_ACCOUNT
+    if deadline_ns != 0 and deadline_ns <= counters["time_ns"]:
+        return Outcome.DEADLINE_PASSED
+    state.balances[head_at(state, account)]["available"] = deadline_ns
+    if deadline_ns != 0:
+        counters["deadline_soonest_ns"] = min(counters["deadline_soonest_ns"], deadline_ns)
+    emit_account(state, out, EventKind.CANCEL_AFTER_SET, 0, account, deadline_ns)
+    return Outcome.ACCEPTED

@@ -47,10 +47,10 @@ COUNTERS = np.dtype(
         ("markets_pending", "<i8"),  # How many markets have stops whose turn is still to come.
         ("out_row", "<i8"),  # Next free row of the event buffer.
         ("rows_wanted", "<i8"),  # How many free rows the command needs that was not begun.
-        ("leaf_free", "<i8"),  # As for slots, of the leaves and twigs of ``shelf.py``.
+        ("leaf_free", "<i8"),  # As for slots, of the leaves and nodes of ``far_levels.py``.
         ("leaves_used", "<i8"),
-        ("twig_free", "<i8"),
-        ("twigs_used", "<i8"),
+        ("node_free", "<i8"),
+        ("nodes_used", "<i8"),
     ]
 )
 
@@ -70,7 +70,7 @@ ORDER = np.dtype(
 assert ORDER.itemsize == 32
 PLAIN, ICEBERG, ARMED = 0, 1, 2
 
-EXTRA = np.dtype(
+ORDER_EXTRA = np.dtype(
     [
         ("hidden", "<i8"),  # Of an iceberg: lots that wait behind those shown.
         ("display", "<i8"),  # Of an iceberg: lots shown at a time.
@@ -87,15 +87,15 @@ points to itself."""
 SLOT_LINKS: Final = 2
 assert ORDER.itemsize == LINK.itemsize << SLOT_LINKS  # An order's row starts with its link.
 
-TOP = np.dtype(
+BEST_PRICE = np.dtype(
     [
         ("best", "<i8"),  # NO_BID or NO_ASK when the side is empty.
         ("low", "<i8"),  # The first price of the window.
-        ("planted", "<i8"),  # Levels put on the shelf since it was last asked whether to move it.
+        ("inserted", "<i8"),  # Far levels since it was last asked whether to move it.
         ("spare", "<i8"),
     ]
 )
-assert TOP.itemsize * 2 == LINE_BYTES  # Both sides of a market share a line.
+assert BEST_PRICE.itemsize * 2 == LINE_BYTES  # Both sides of a market share a line.
 
 MARKET = np.dtype(
     [
@@ -128,8 +128,8 @@ PENDING = np.dtype(
 )
 """What a market has to do that was too much for the command that caused it; nearly always zeros."""
 
-CELL = np.dtype([("available", "<i8"), ("held", "<i8")])
-"""An account is a row of cells: its head, then one balance for each token. In the head cell
+BALANCE = np.dtype([("available", "<i8"), ("held", "<i8")])
+"""An account is a row of balances: its head, then one for each token. In the head
 ``available`` is the deadline of the dead man's switch (0 for none). ``held`` has two counts: below
 ``ORDERS_SHIFT`` what bars it, which is its open exits and the tokens it owes; above, its orders."""
 
@@ -145,12 +145,12 @@ TOKEN = np.dtype([("supply", "<i8"), ("fees", "<i8")])
     ACCOUNTS_MAX,
     ORDERS_MAX,
     GENERATIONS,
-    ACCOUNT_CELLS,
+    ACCOUNT_BALANCES,
     WINDOW_BITS,
     LADDER_WORDS,
     NEAR_START,
     FAR_START,
-    SHELF_ARMED,
+    TREE_ARMED,
     ACCOUNT_ORDERS,
     FILLS,
     TRADES,
@@ -167,41 +167,41 @@ class State(NamedTuple):
     """(1,) COUNTERS"""
     bounds: NDArray[np.int64]
     """(17,) room for tokens, markets, accounts, orders; generations of a slot; then geometry:
-    cells an account, log2 of a window's ticks, words of a ladder's bitmaps, where the levels of the
-    windows and those of the shelves start in ``links``, which shelf is the first for stops; then
-    how many orders an account may have, how much an order and a command may do, and how many events
+    balances an account, log2 of a window's ticks, words of a ladder's bitmaps, where the levels of
+    the windows and the far ones start in ``links``, which tree is the first for stops; then how
+    many orders an account may have, how much an order and a command may do, and how many events
     that can be"""
     orders: NDArray[Any]
     """(orders + 1,) ORDER, addressed by slot: what matching reads and writes"""
     expiry_ns: NDArray[np.int64]
     """(orders + 1,) by slot: cold, read only when some order may have expired"""
-    extras: NDArray[Any]
-    """(orders + 1,) EXTRA by slot: touched only by icebergs and armed stops"""
-    tops: NDArray[Any]
-    """(2 * markets,) TOP by ladder"""
+    order_extras: NDArray[Any]
+    """(orders + 1,) ORDER_EXTRA by slot: touched only by icebergs and armed stops"""
+    best_prices: NDArray[Any]
+    """(2 * markets,) BEST_PRICE by ladder"""
     links: NDArray[Any]
     """LINK: the rows of ``orders`` seen as links, four each and the first one true; then, in the
-    same block of memory, the levels of every window; then those of the leaves of the shelves"""
+    same block of memory, the levels of every window; then those of the leaves of the trees"""
     bits: NDArray[np.int64]
     """(ladders * LADDER_WORDS,) bitmap tree over the prices of each window that have orders"""
     branches: NDArray[np.int64]
     """(TREE_DEPTH,) where each level of the tree starts within one ladder's words"""
     roots: NDArray[np.int64]
-    """(4 * markets,) by shelf: far prices of each ladder, then the triggers of its armed stops"""
+    """(4 * markets,) by tree: far prices of each ladder, then the triggers of its armed stops"""
     leaf_price: NDArray[np.int64]
     """(orders + 1,) by leaf"""
-    twigs: NDArray[np.int32]
-    """(4 * (orders + 1),) by twig: bit, left child, right child, 0"""
+    nodes: NDArray[np.int32]
+    """(4 * (orders + 1),) by node: bit, left child, right child, 0"""
     markets: NDArray[Any]
     """(markets,) MARKET"""
-    cells: NDArray[Any]
-    """(accounts * ACCOUNT_CELLS,) CELL"""
+    balances: NDArray[Any]
+    """(accounts * ACCOUNT_BALANCES,) BALANCE"""
     tokens: NDArray[Any]
     """(tokens,) TOKEN: supply = deposits - withdrawals"""
     pending: NDArray[Any]
     """(markets,) PENDING"""
-    parts: NDArray[np.int64]
-    """(2 * FILLS_MAX,) scratch of ``whole.py``: slots of icebergs, and lots they still hide"""
+    slices: NDArray[np.int64]
+    """(2 * FILLS_MAX,) scratch of ``fill_or_kill.py``: slots of icebergs, and lots they hide"""
     owed: NDArray[np.int64]
     """(tokens,) what all negative balances of a token come to"""
     area_min: NDArray[np.int64]
@@ -222,12 +222,12 @@ def new_state(limits: Limits) -> State:
 
     window_bits = max(6, (limits.ladder_ticks - 1).bit_length())
     words = [-(-(1 << window_bits) // 64 ** (level + 1)) for level in range(TREE_DEPTH)]
-    ladders, account_cells = 2 * limits.markets, -(-(limits.tokens + 1) // 4) * 4
+    ladders, account_balances = 2 * limits.markets, -(-(limits.tokens + 1) // 4) * 4
     near_start = (limits.orders + 1) << SLOT_LINKS
     far_start = near_start + (ladders << window_bits)
     links = _zeros(far_start + limits.orders + 1, LINK)
     assert links.size < 2**31, "a link is int32"
-    bounds = [*limits[:4], limits.generations, account_cells, window_bits]
+    bounds = [*limits[:4], limits.generations, account_balances, window_bits]
     bounds += [sum(words), near_start, far_start, ladders]
     rows = min(4 * limits.work + 3 * limits.trades + 16, 2**40)
     bounds += [limits.account_orders, fills, limits.trades, passes, limits.work, rows]
@@ -236,24 +236,24 @@ def new_state(limits: Limits) -> State:
         bounds=np.array(bounds, np.int64),
         orders=links[:near_start].view(ORDER),
         expiry_ns=np.zeros(limits.orders + 1, np.int64),
-        extras=_zeros(limits.orders + 1, EXTRA),
-        tops=_zeros(ladders, TOP),
+        order_extras=_zeros(limits.orders + 1, ORDER_EXTRA),
+        best_prices=_zeros(ladders, BEST_PRICE),
         links=links,
         bits=np.zeros(ladders * sum(words), np.int64),
         branches=np.cumsum([0, *words[:-1]], dtype=np.int64),
         roots=np.zeros(2 * ladders, np.int64),
         leaf_price=np.zeros(limits.orders + 1, np.int64),
-        twigs=np.zeros(4 * (limits.orders + 1), np.int32),
+        nodes=np.zeros(4 * (limits.orders + 1), np.int32),
         markets=_zeros(limits.markets, MARKET),
-        cells=_zeros(limits.accounts * account_cells, CELL),
+        balances=_zeros(limits.accounts * account_balances, BALANCE),
         tokens=_zeros(limits.tokens, TOKEN),
         pending=_zeros(limits.markets, PENDING),
-        parts=np.zeros(2 * FILLS_MAX, np.int64),
+        slices=np.zeros(2 * FILLS_MAX, np.int64),
         owed=np.zeros(limits.tokens, np.int64),
         area_min=np.zeros(limits.markets, np.int64),
     )
-    state.tops["best"][::2] = NO_BID
-    state.tops["best"][1::2] = NO_ASK
+    state.best_prices["best"][::2] = NO_BID
+    state.best_prices["best"][1::2] = NO_ASK
     state.markets["band_high"] = PRICE_MAX
     state.counters["expiry_soonest_ns"] = NEVER
     state.counters["deadline_soonest_ns"] = NEVER

@@ -1,6 +1,6 @@
 """May an incoming order enter the market at all?
 
-The first reason in the order of ``judge`` counts. Nothing here changes anything.
+The first reason in the order of ``validate`` counts. Nothing here changes anything.
 """
 
 # mypy: disable-error-code="no-any-return"
@@ -9,9 +9,8 @@ from typing import Any
 from engine.commands import Kind
 from engine.core.book import crosses
 from engine.core.jit import i64, kernel, rare
-from engine.core.layout import ACCOUNT_ORDERS, State
 from engine.core.ledger import (
-    cell_at,
+    balance_at,
     exits_of,
     fee_worst_ppm,
     hold_of,
@@ -20,8 +19,9 @@ from engine.core.ledger import (
     token_paid,
 )
 from engine.core.size import is_small, lots_fit
+from engine.core.state import ACCOUNT_ORDERS, State
 from engine.types import (
-    ICEBERG_PARTS_MAX,
+    ICEBERG_SLICES_MAX,
     LOTS_MAX,
     PRICE_MAX,
     OrderFlag,
@@ -32,11 +32,11 @@ from engine.types import (
 )
 
 POST_ONLY, SINGLE_SHOT = int(OrderFlag.POST_ONLY), int(OrderFlag.SINGLE_SHOT)
-STOP, SHOWS_PART, REPRICE = int(OrderFlag.STOP), int(OrderFlag.ICEBERG), int(OrderFlag.REPRICE)
+STOP, SHOWS_SLICE, REPRICE = int(OrderFlag.STOP), int(OrderFlag.ICEBERG), int(OrderFlag.REPRICE)
 SELF_EXPIRE_TAKER, SELF_EXPIRE_MAKER = 0, int(OrderFlag.SELF_EXPIRE_MAKER)
 SELF_EXPIRE_BOTH, SELF_DECREMENT = int(OrderFlag.SELF_EXPIRE_BOTH), int(OrderFlag.SELF_DECREMENT)
 SELF_MODES = SELF_EXPIRE_MAKER | SELF_EXPIRE_BOTH | SELF_DECREMENT
-SPECIAL = STOP | SHOWS_PART
+SPECIAL = STOP | SHOWS_SLICE
 FLAGS_KNOWN = POST_ONLY | SINGLE_SHOT | SELF_MODES | SPECIAL | REPRICE
 
 
@@ -48,7 +48,7 @@ def bad_terms(side: int, tif: int, flags: int, special: int) -> bool:
     if flags & SPECIAL != 0:
         if flags & SPECIAL == SPECIAL or (flags & STOP != 0 and flags & POST_ONLY != 0):
             return True
-        if flags & SHOWS_PART != 0 and tif != TimeInForce.GTC:
+        if flags & SHOWS_SLICE != 0 and tif != TimeInForce.GTC:
             return True
     elif special != 0:
         return True
@@ -60,8 +60,8 @@ def bad_terms(side: int, tif: int, flags: int, special: int) -> bool:
 
 
 @rare
-def refusal_of(phase: int, tif: int, flags: int) -> Outcome:
-    """Return why a market in ``phase``, which is not OPEN, refuses an order, or ACCEPTED."""
+def rejection_by_phase(phase: int, tif: int, flags: int) -> Outcome:
+    """Return why a market in ``phase``, which is not OPEN, rejects an order, or ACCEPTED."""
     if phase == Phase.POST_ONLY:
         return Outcome.ACCEPTED if flags & POST_ONLY != 0 else Outcome.MARKET_POST_ONLY
     if phase == Phase.AUCTION:
@@ -75,12 +75,12 @@ def refusal_of(phase: int, tif: int, flags: int) -> Outcome:
 
 
 @kernel
-def refusal_of_special(flags: int, special: int, lots: int) -> Outcome:
+def rejection_of_special(flags: int, special: int, lots: int) -> Outcome:
     """Return what is wrong with a stop's trigger or an iceberg's display, or ACCEPTED."""
     if flags & STOP != 0:
         if special < 1 or special > PRICE_MAX:
             return Outcome.TRIGGER_OUT_OF_RANGE
-    elif special < 1 or special > lots or (lots - 1) // special >= ICEBERG_PARTS_MAX:
+    elif special < 1 or special > lots or (lots - 1) // special >= ICEBERG_SLICES_MAX:
         return Outcome.DISPLAY_OUT_OF_RANGE
     return Outcome.ACCEPTED
 
@@ -88,7 +88,7 @@ def refusal_of_special(flags: int, special: int, lots: int) -> Outcome:
 @kernel
 def price_behind(state: State, ladder: int, price_ticks: int, lots: int) -> int:
     """Return where a re-priced order would rest, which may be where it was; 0 for nowhere."""
-    against = state.tops[ladder ^ 1]["best"]
+    against = state.best_prices[ladder ^ 1]["best"]
     if not crosses(ladder & 1, price_ticks, against):
         return price_ticks
     price_ticks = against - 1 if ladder & 1 == Side.BUY else against + 1
@@ -107,7 +107,7 @@ def would_trigger(state: State, ladder: int, trigger: int) -> bool:
 
 
 @rare
-def refusal_of_barred(state: State, account: int) -> Outcome:
+def rejection_of_barred(state: State, account: int) -> Outcome:
     """Return why an account that is barred can do nothing."""
     return Outcome.ACCOUNT_FROZEN if exits_of(state, account) != 0 else Outcome.IN_DEBT
 
@@ -116,14 +116,14 @@ def refusal_of_barred(state: State, account: int) -> Outcome:
 def below_least(
     state: State, ladder: int, price_ticks: int, lots: int, flags: int, special: int
 ) -> bool:
-    """Return whether an order, of an iceberg the part it shows, is below the least notional.
+    """Return whether an order, of an iceberg the slice it shows, is below the least notional.
 
     It counts at the price where it would trade first: an own limit far from there must not make a
     large order of a small one.
     """
-    if flags & SHOWS_PART != 0:
+    if flags & SHOWS_SLICE != 0:
         lots = special
-    against = state.tops[ladder ^ 1]["best"]
+    against = state.best_prices[ladder ^ 1]["best"]
     if flags & STOP != 0:
         price_ticks = special
     elif crosses(ladder & 1, price_ticks, against):
@@ -132,10 +132,10 @@ def below_least(
 
 
 @kernel
-def judge(
+def validate(
     state: State, row: Any, side: int, market: int, special: int, credit_pips: int, has_slot: bool
 ) -> Outcome:
-    """Return ACCEPTED or the first reason to refuse this PLACE or REPLACE; changes nothing.
+    """Return ACCEPTED or the first reason to reject this PLACE or REPLACE; changes nothing.
 
     The market and the account exist. ``special`` is a trigger price or lots to show;
     ``credit_pips`` count as available.
@@ -146,11 +146,11 @@ def judge(
     if bad_terms(side, tif, flags, special):
         return Outcome.BAD_ORDER
     if is_barred(state, account):
-        return refusal_of_barred(state, account)
+        return rejection_of_barred(state, account)
     if listing["phase"] != Phase.OPEN:
-        refused = refusal_of(i64(listing["phase"]), tif, flags)
-        if refused != Outcome.ACCEPTED:
-            return refused
+        rejection = rejection_by_phase(i64(listing["phase"]), tif, flags)
+        if rejection != Outcome.ACCEPTED:
+            return rejection
     if price_ticks < 1 or price_ticks > PRICE_MAX:
         return Outcome.PRICE_OUT_OF_RANGE
     if lots < 1 or lots > LOTS_MAX:
@@ -158,9 +158,9 @@ def judge(
     if not lots_fit(state, market, price_ticks, lots):
         return Outcome.NOTIONAL_OUT_OF_RANGE
     if flags & SPECIAL != 0:
-        refused = refusal_of_special(flags, special, lots)
-        if refused != Outcome.ACCEPTED:
-            return refused
+        rejection = rejection_of_special(flags, special, lots)
+        if rejection != Outcome.ACCEPTED:
+            return rejection
     outside = (
         price_ticks > listing["band_high"]
         if side == Side.BUY
@@ -175,14 +175,15 @@ def judge(
     ladder = 2 * market + side
     if flags & STOP != 0 and would_trigger(state, ladder, special):
         return Outcome.STOP_WOULD_TRIGGER
-    meets = flags & POST_ONLY != 0 and crosses(side, price_ticks, state.tops[ladder ^ 1]["best"])
+    meets = flags & POST_ONLY != 0 and crosses(
+        side, price_ticks, state.best_prices[ladder ^ 1]["best"]
+    )
     if meets and (flags & REPRICE == 0 or price_behind(state, ladder, price_ticks, lots) == 0):
         return Outcome.POST_ONLY_WOULD_TRADE
-    if state.area_min[market] != 0 and below_least(
-        state, ladder, price_ticks, lots, flags, special
-    ):
+    has_least = state.area_min[market] != 0
+    if has_least and below_least(state, ladder, price_ticks, lots, flags, special):
         return Outcome.BELOW_LEAST_NOTIONAL
-    balance = state.cells[cell_at(state, account, token_paid(state, market, side))]
+    balance = state.balances[balance_at(state, account, token_paid(state, market, side))]
     needed = hold_of(state, market, side, price_ticks, lots)
     if balance["available"] + credit_pips < needed:
         return Outcome.INSUFFICIENT_BALANCE

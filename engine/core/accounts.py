@@ -1,18 +1,16 @@
 """How do tokens and accounts come to be, and how does money come in and go out?
 
-Every command here is refused before it changes anything or done whole.
+Every command here is rejected before it changes anything or done whole.
 """
 
 # mypy: disable-error-code="no-any-return"
 from typing import Any
 
-from engine.core.emit import emit_cancelled_all, emit_market, emit_money
+from engine.core.cancel import sweep
+from engine.core.emit import emit_account, emit_market
 from engine.core.jit import i64, rare
-from engine.core.judge import refusal_of_barred
-from engine.core.layout import ACCOUNTS_MAX, TOKENS_MAX, WORK, State
-from engine.core.leave import sweep, sweep_some
 from engine.core.ledger import (
-    cell_at,
+    balance_at,
     charge,
     credit,
     exits_of,
@@ -22,8 +20,10 @@ from engine.core.ledger import (
     may_owe,
     owns,
 )
+from engine.core.state import ACCOUNTS_MAX, TOKENS_MAX, State
+from engine.core.validate import rejection_of_barred
 from engine.events import EventKind, Events
-from engine.types import ALL_ACCOUNTS, ALL_MARKETS, MONEY_MAX, MoneyFlag, Outcome
+from engine.types import ALL_MARKETS, MONEY_MAX, MoneyFlag, Outcome
 
 ALWAYS = int(MoneyFlag.ALWAYS)
 
@@ -37,7 +37,7 @@ def list_token(state: State, out: Events, row: Any) -> Outcome:
     if counters["tokens"] >= state.bounds[TOKENS_MAX]:
         return Outcome.CAPACITY
     counters["tokens"] += 1
-    emit_money(state, out, EventKind.TOKEN_LISTED, i64(row["token"]), 0, 0)
+    emit_account(state, out, EventKind.TOKEN_LISTED, i64(row["token"]), 0, 0)
     return Outcome.ACCEPTED
 
 
@@ -50,7 +50,7 @@ def open_account(state: State, out: Events, row: Any) -> Outcome:
     if counters["accounts"] >= state.bounds[ACCOUNTS_MAX]:
         return Outcome.CAPACITY
     counters["accounts"] += 1
-    emit_money(state, out, EventKind.ACCOUNT_OPENED, 0, i64(row["account"]), 0)
+    emit_account(state, out, EventKind.ACCOUNT_OPENED, 0, i64(row["account"]), 0)
     return Outcome.ACCEPTED
 
 
@@ -78,7 +78,7 @@ def deposit(state: State, out: Events, row: Any) -> Outcome:
         return Outcome.AMOUNT_OUT_OF_RANGE
     state.tokens[token]["supply"] += amount
     credit(state, account, token, amount)
-    emit_money(state, out, EventKind.DEPOSITED, token, account, amount)
+    emit_account(state, out, EventKind.DEPOSITED, token, account, amount)
     return Outcome.ACCEPTED
 
 
@@ -94,7 +94,7 @@ def withdraw(state: State, out: Events, row: Any) -> Outcome:
         return unknown
     account, has_happened = i64(row["account"]), row["flags"] & ALWAYS != 0
     if is_barred(state, account) and not has_happened:
-        return refusal_of_barred(state, account)
+        return rejection_of_barred(state, account)
     if row["amount"] < 1:
         return Outcome.AMOUNT_OUT_OF_RANGE
     if not has_happened:
@@ -102,7 +102,7 @@ def withdraw(state: State, out: Events, row: Any) -> Outcome:
     token, amount = i64(row["token"]), row["amount"]
     if amount > MONEY_MAX or not may_owe(state, account, token, amount, -amount):
         return Outcome.AMOUNT_OUT_OF_RANGE
-    emit_money(state, out, EventKind.WITHDRAWN, token, account, amount)
+    emit_account(state, out, EventKind.WITHDRAWN, token, account, amount)
     state.tokens[token]["supply"] -= amount
     take(state, out, account, token, amount)
     return Outcome.ACCEPTED
@@ -111,7 +111,7 @@ def withdraw(state: State, out: Events, row: Any) -> Outcome:
 @rare
 def take(state: State, out: Events, account: int, token: int, pips: int) -> None:
     """Take what the account must give; where it is not available its orders go first."""
-    if pips > state.cells[cell_at(state, account, token)]["available"]:
+    if pips > state.balances[balance_at(state, account, token)]["available"]:
         sweep(state, out, account, i64(ALL_MARKETS), Outcome.IN_DEBT)
     charge(state, account, token, pips)
 
@@ -122,8 +122,8 @@ def exit_begin(state: State, out: Events, row: Any) -> Outcome:
     account = i64(row["account"])
     if account >= state.counters[0]["accounts"]:
         return Outcome.UNKNOWN_ACCOUNT
-    state.cells[head_at(state, account)]["held"] += 1
-    emit_money(state, out, EventKind.EXIT_BEGUN, 0, account, 0)
+    state.balances[head_at(state, account)]["held"] += 1
+    emit_account(state, out, EventKind.EXIT_BEGUN, 0, account, 0)
     sweep(state, out, account, ALL_MARKETS, Outcome.EXITING)
     return Outcome.ACCEPTED
 
@@ -143,7 +143,7 @@ def exit_end(state: State, out: Events, row: Any) -> Outcome:
         return Outcome.AMOUNT_OUT_OF_RANGE
     paid = _pay_out(state, out, row, EventKind.EXIT_ENDED)
     if paid == Outcome.ACCEPTED:
-        state.cells[head_at(state, account)]["held"] -= 1
+        state.balances[head_at(state, account)]["held"] -= 1
     return paid
 
 
@@ -159,8 +159,8 @@ def exit_has_ended(state: State, out: Events, row: Any) -> Outcome:
     if not may_owe(state, account, token, amount, -amount):
         return Outcome.AMOUNT_OUT_OF_RANGE
     if exits_of(state, account) > 0:
-        state.cells[head_at(state, account)]["held"] -= 1
-    emit_money(state, out, EventKind.EXIT_ENDED, token, account, amount)
+        state.balances[head_at(state, account)]["held"] -= 1
+    emit_account(state, out, EventKind.EXIT_ENDED, token, account, amount)
     out[state.counters[0]["out_row"] - 1]["order_left"] = from_unpaid
     state.tokens[token]["supply"] -= amount
     take(state, out, account, token, amount)
@@ -173,49 +173,17 @@ def _pay_out(state: State, out: Events, row: Any, kind: EventKind) -> Outcome:
     token, account, amount = i64(row["token"]), i64(row["account"]), row["amount"]
     if amount > MONEY_MAX:
         return Outcome.AMOUNT_OUT_OF_RANGE
-    balance = state.cells[cell_at(state, account, token)]
+    balance = state.balances[balance_at(state, account, token)]
     if amount > balance["available"]:
         return Outcome.INSUFFICIENT_BALANCE
     state.tokens[token]["supply"] -= amount
     balance["available"] -= amount
-    emit_money(state, out, kind, token, account, amount)
+    emit_account(state, out, kind, token, account, amount)
     return Outcome.ACCEPTED
 
 
 @rare
-def cancel_all(state: State, out: Events, row: Any) -> Outcome:
-    """Carry out CANCEL_ALL; return ACCEPTED or why not."""
-    account, market = i64(row["account"]), i64(row["market"])
-    if market != ALL_MARKETS and market >= state.counters[0]["markets"]:
-        return Outcome.UNKNOWN_MARKET
-    is_everybody = account == ALL_ACCOUNTS
-    if not is_everybody and account >= state.counters[0]["accounts"]:
-        return Outcome.UNKNOWN_ACCOUNT
-    why = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.CANCELLED_BY_OWNER
-    count, left = sweep_some(state, out, account, market, why, state.bounds[WORK])
-    noted = Outcome.CANCELLED_BY_OPERATOR if is_everybody else Outcome.ACCEPTED
-    emit_cancelled_all(state, out, noted, account, market, count, left)
-    return Outcome.ACCEPTED
-
-
-@rare
-def cancel_after(state: State, out: Events, row: Any) -> Outcome:
-    """Carry out CANCEL_AFTER, the dead man's switch; return ACCEPTED or why not."""
-    counters = state.counters[0]
-    account, deadline_ns = i64(row["account"]), row["expiry_ns"]
-    if account >= counters["accounts"]:
-        return Outcome.UNKNOWN_ACCOUNT
-    if deadline_ns != 0 and deadline_ns <= counters["time_ns"]:
-        return Outcome.DEADLINE_PASSED
-    state.cells[head_at(state, account)]["available"] = deadline_ns
-    if deadline_ns != 0:
-        counters["deadline_soonest_ns"] = min(counters["deadline_soonest_ns"], deadline_ns)
-    emit_money(state, out, EventKind.CANCEL_AFTER_SET, 0, account, deadline_ns)
-    return Outcome.ACCEPTED
-
-
-@rare
-def judge_bust(state: State, row: Any) -> Outcome:
+def validate_bust(state: State, row: Any) -> Outcome:
     """Return ACCEPTED or why a trade cannot be undone."""
     counters = state.counters[0]
     buyer, seller = i64(row["account"]), i64(row["fee_cap_ppm"])
@@ -244,9 +212,9 @@ def judge_bust(state: State, row: Any) -> Outcome:
         if not may_owe(state, seller, quote, quote_pips - seller_fee, i64(0)):
             return Outcome.AMOUNT_OUT_OF_RANGE
         return Outcome.ACCEPTED
-    if state.cells[cell_at(state, buyer, base)]["available"] < base_pips:
+    if state.balances[balance_at(state, buyer, base)]["available"] < base_pips:
         return Outcome.INSUFFICIENT_BALANCE
-    if state.cells[cell_at(state, seller, quote)]["available"] < quote_pips - seller_fee:
+    if state.balances[balance_at(state, seller, quote)]["available"] < quote_pips - seller_fee:
         return Outcome.INSUFFICIENT_BALANCE
     return Outcome.ACCEPTED
 
@@ -254,9 +222,9 @@ def judge_bust(state: State, row: Any) -> Outcome:
 @rare
 def bust(state: State, out: Events, row: Any) -> Outcome:
     """Carry out BUST: both get back what they gave, the fees included; or return why not."""
-    judged = judge_bust(state, row)
-    if judged != Outcome.ACCEPTED:
-        return judged
+    verdict = validate_bust(state, row)
+    if verdict != Outcome.ACCEPTED:
+        return verdict
     buyer, seller = i64(row["account"]), i64(row["fee_cap_ppm"])
     base_pips, quote_pips = row["price_ticks"], row["amount"]
     buyer_fee, seller_fee = row["order_id"], row["expiry_ns"]

@@ -12,10 +12,10 @@ from typing import Any
 
 from engine.commands import Commands
 from engine.core.jit import i64, kernel, u64
-from engine.core.layout import ACCOUNT_CELLS, NEAR_START, SLOT_LINKS, WINDOW_BITS, State
-from engine.core.ledger import cell_at
-from engine.core.machinecode import fetch
+from engine.core.ledger import balance_at
+from engine.core.machinecode import prefetch
 from engine.core.slots import SLOT_MASK
+from engine.core.state import ACCOUNT_BALANCES, NEAR_START, SLOT_LINKS, WINDOW_BITS, State
 
 FIRST, SECOND, THIRD = 24, 14, 7
 """How many commands ahead each step is."""
@@ -34,7 +34,7 @@ def orders_are_many(book: Any) -> bool:
 def level_guess(book: Any, ladder: int, price: int) -> int:
     """Return the link of a price if it lies in the window, else of some other price."""
     bits = book.bounds[WINDOW_BITS]
-    tick = (price - book.tops[u64(ladder)]["low"]) & ((i64(1) << bits) - 1)
+    tick = (price - book.best_prices[u64(ladder)]["low"]) & ((i64(1) << bits) - 1)
     return book.bounds[NEAR_START] + (ladder << bits) + tick
 
 
@@ -45,71 +45,73 @@ def slot_guess(book: Any, order_id: int) -> int:
 
 
 @kernel
-def ask_named(book: Any, ladder: int, price: int, order_id: int) -> None:
+def prefetch_named(book: Any, ladder: int, price: int, order_id: int) -> None:
     """Ask for the level and the order that a command names."""
-    fetch(book.links, level_guess(book, ladder, price))
-    fetch(book.orders, slot_guess(book, order_id))
+    prefetch(book.links, level_guess(book, ladder, price))
+    prefetch(book.orders, slot_guess(book, order_id))
 
 
 @kernel
-def ask_neighbours(book: Any, ladder: int, price: int, order_id: int) -> None:
+def prefetch_neighbours(book: Any, ladder: int, price: int, order_id: int) -> None:
     """Ask for the youngest of a queue, and for the neighbours of an order."""
-    fetch(book.links, i64(book.links[u64(level_guess(book, ladder, price))]["prev"]))
+    prefetch(book.links, i64(book.links[u64(level_guess(book, ladder, price))]["prev"]))
     order = book.orders[u64(slot_guess(book, order_id))]
-    fetch(book.links, i64(order["next"]))
-    fetch(book.links, i64(order["prev"]))
+    prefetch(book.links, i64(order["next"]))
+    prefetch(book.links, i64(order["prev"]))
 
 
 @kernel
-def ask_best(book: Any, ladder: int, price: int) -> None:
+def prefetch_best(book: Any, ladder: int, price: int) -> None:
     """Ask for the oldest order at the best price, which the next order to cross will meet."""
-    fetch(book.links, i64(book.links[u64(level_guess(book, ladder, price))]["next"]))
+    prefetch(book.links, i64(book.links[u64(level_guess(book, ladder, price))]["next"]))
 
 
 @kernel
 def is_large(state: State) -> bool:
     """Return whether orders and balances together do not fit into L2."""
-    cells = state.counters[0]["accounts"] * state.bounds[ACCOUNT_CELLS]
-    return orders_are_many(state) or cells << 4 > LARGE_BYTES
+    balances = state.counters[0]["accounts"] * state.bounds[ACCOUNT_BALANCES]
+    return orders_are_many(state) or balances << 4 > LARGE_BYTES
 
 
 @kernel
 def _ladder_guess(state: State, row: Any) -> int:
     ladder = 2 * i64(row["market"]) + (i64(row["side"]) & 1)
-    return min(ladder, i64(state.tops.size) - 1)
+    return min(ladder, i64(state.best_prices.size) - 1)
 
 
 @kernel
-def look_ahead(state: State, commands: Commands, i: int) -> None:
+def prefetch_commands(state: State, commands: Commands, i: int) -> None:
     """Ask for the memory of some commands after the one at ``i``."""
     if i + FIRST >= commands.size:
         return
     row = commands[i + FIRST]
-    ask_named(state, _ladder_guess(state, row), row["price_ticks"], row["order_id"])
-    fetch(state.cells, cell_at(state, i64(row["account"]), -1))
+    prefetch_named(state, _ladder_guess(state, row), row["price_ticks"], row["order_id"])
+    prefetch(state.balances, balance_at(state, i64(row["account"]), -1))
 
     row = commands[i + SECOND]
     ladder = _ladder_guess(state, row)
-    ask_neighbours(state, ladder, row["price_ticks"], row["order_id"])
-    fetch(state.expiry_ns, slot_guess(state, row["order_id"]))  # Its slot is the next to be used.
+    prefetch_neighbours(state, ladder, row["price_ticks"], row["order_id"])
+    prefetch(
+        state.expiry_ns, slot_guess(state, row["order_id"])
+    )  # Its slot is the next to be used.
     listing = state.markets[ladder >> 1]
-    fetch(state.cells, cell_at(state, i64(row["account"]), i64(listing["base"])))
-    fetch(state.cells, cell_at(state, i64(row["account"]), i64(listing["quote"])))
-    best = level_guess(state, ladder ^ 1, i64(state.tops[ladder ^ 1]["best"]))
-    fetch(state.links, i64(state.links[best]["next"]))
+    prefetch(state.balances, balance_at(state, i64(row["account"]), i64(listing["base"])))
+    prefetch(state.balances, balance_at(state, i64(row["account"]), i64(listing["quote"])))
+    best = level_guess(state, ladder ^ 1, i64(state.best_prices[ladder ^ 1]["best"]))
+    prefetch(state.links, i64(state.links[best]["next"]))
 
     row = commands[i + THIRD]
     named = state.orders[slot_guess(state, row["order_id"])]
     listing = state.markets[named["ladder"] >> 1]
     token = i64(listing["base"]) if named["ladder"] & 1 else i64(listing["quote"])
-    fetch(state.cells, cell_at(state, i64(named["account"]), token))
+    prefetch(state.balances, balance_at(state, i64(named["account"]), token))
     ladder = _ladder_guess(state, row)
-    best = level_guess(state, ladder ^ 1, i64(state.tops[ladder ^ 1]["best"]))
+    best = level_guess(state, ladder ^ 1, i64(state.best_prices[ladder ^ 1]["best"]))
     # A level that was used and is empty names itself, and that is no order's place.
     slot = min(i64(state.links[best]["next"]) >> SLOT_LINKS, i64(state.counters[0]["slots_used"]))
-    fetch(state.expiry_ns, slot)
+    prefetch(state.expiry_ns, slot)
     maker = state.orders[slot]
-    fetch(state.links, i64(maker["next"]))
+    prefetch(state.links, i64(maker["next"]))
     listing = state.markets[ladder >> 1]
-    fetch(state.cells, cell_at(state, i64(maker["account"]), i64(listing["base"])))
-    fetch(state.cells, cell_at(state, i64(maker["account"]), i64(listing["quote"])))
+    prefetch(state.balances, balance_at(state, i64(maker["account"]), i64(listing["base"])))
+    prefetch(state.balances, balance_at(state, i64(maker["account"]), i64(listing["quote"])))
