@@ -151,7 +151,7 @@ def _add_webhook_routes(router: APIRouter, merchants: Merchants, readers: _Reade
 
         An endpoint that was given up because it answered 410 is sent to again.
         """
-        return Answer(SecretReply(_accepted(merchants.accounts.rotate_webhook_secret(store.id))))
+        return Answer(SecretReply(_accepted(merchants.stores.rotate_webhook_secret(store.id))))
 
     @router.get(
         "/stores/{store_id}/webhook-deliveries",
@@ -256,7 +256,7 @@ def _add_receipt_route(router: APIRouter, merchants: Merchants, readers: _Reader
 
 def _store_of(merchants: Merchants, readers: _Readers) -> Callable[[Request], Awaitable[Store]]:
     async def authenticated(request: Request) -> Store:
-        store = await readers.ask(merchants.accounts.authenticate, bearer_of(request))
+        store = await readers.ask(merchants.stores.authenticate, bearer_of(request))
         if store is None:
             raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
         return store
