@@ -48,7 +48,7 @@ from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.stores.keyring import Keyring
-from merchants.stores.stores import Accounts, StoreCreated, StoreRequest
+from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.audit.proofs import TradeProof
@@ -128,7 +128,7 @@ class Merchants:
         self._head = 0
         self._unwatched = (clock() - WATCHED_NS, "")
         """How old and which the last invoice was that is not watched any more."""
-        self.accounts = Accounts(
+        self.stores = Stores(
             database=database,
             exchange=exchange,
             settlement=settlement,
@@ -159,12 +159,12 @@ class Merchants:
         return self._cursor
 
     def create_store(self, request: StoreRequest) -> StoreCreated | Refusal:
-        """Make a store; see ``Accounts.create``."""
-        return self.accounts.create(request)
+        """Make a store; see ``Stores.create``."""
+        return self.stores.create(request)
 
     def approve_conversion(self, store_id: str, signature: bytes) -> Store | Refusal:
-        """Take the wallet's signature over the store's grant; see ``Accounts.approve``."""
-        return self.accounts.approve(store_id, signature)
+        """Take the wallet's signature over the store's grant; see ``Stores.approve``."""
+        return self.stores.approve(store_id, signature)
 
     def notional_left(self, store: Store) -> int | None:
         """Return quote pips that the store's session key may still sell; None until it is known."""
@@ -431,7 +431,7 @@ class Merchants:
         Call it every few hundred milliseconds, after the journal was replayed. It never waits
         for a shop; ``deliveries.close()`` does.
         """
-        self.accounts.relay_grants()
+        self.stores.relay_grants()
         for work in (self.invoices.expire_due, self.invoices.judge_due, self.invoices.sweep_due):
             await self._in_turns(work)
         with transaction(self._database) as session:

@@ -134,8 +134,13 @@ def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
             metrics.rate_limited.inc()
         return answer_of(error)
 
-    async def framework(_: Request, error: Exception) -> Response:
+    async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for HTTPException"
+        # No route took it, so none has charged it; a path made up is no cheaper than any other.
+        try:
+            await charged(request)
+        except Rejection as spent:
+            return await refused(request, spent)
         return problem_response(of_status(error.status_code, error.detail), error.headers or {})
 
     async def invalid(_: Request, error: Exception) -> Response:

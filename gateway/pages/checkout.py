@@ -7,7 +7,6 @@ second or two and there may be many: what an invoice shows is looked up and draw
 """
 
 import asyncio
-import html
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -22,6 +21,8 @@ import segno
 from fastapi import APIRouter, Request, Response
 
 from engine.types import Outcome
+from gateway.pages.headers import headers
+from gateway.pages.render import Html, escape, fill
 from gateway.trading.rejection import Rejection
 from merchants.documents.checkout import ENDED, Checkout, Phase
 from merchants.documents.native import ConversionDocument, FillDocument, InvoiceDocument
@@ -37,15 +38,7 @@ QR_CODES_KEPT: Final = 1_000
 PAYABLE: Final = (Phase.WAITING, Phase.PARTIAL)
 """While the page shows an address to pay to."""
 
-HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
+HEADERS: Final = headers("no-store", may_post=True)
 
 ROAD: Final = ("Pay", "Seen", "Received", "Settled")
 """The customer's four steps; ``_STEP`` says which one a phase is at."""
@@ -59,12 +52,6 @@ _STEP: Final[Mapping[Phase, int]] = {
     Phase.CONVERTING: 3,
     Phase.SETTLED: 4,
 }
-
-
-class _Html(str):
-    """Text that is markup already and is not escaped again."""
-
-    __slots__ = ()
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -107,11 +94,11 @@ class CheckoutPage:
             title=_title(checkout),
             assets=self._assets_version,
             invoice_id=checkout.invoice.id,
-            ribbon=_Html(ribbon if self._sandbox else ""),
+            ribbon=Html(ribbon if self._sandbox else ""),
             main=self.main(checkout),
         )
 
-    def main(self, checkout: Checkout) -> _Html:
+    def main(self, checkout: Checkout) -> Html:
         """Return the part of the page that changes."""
         invoice = checkout.invoice
         return self._fill(
@@ -126,7 +113,7 @@ class CheckoutPage:
             body=self._body(checkout),
         )
 
-    def _body(self, checkout: Checkout) -> _Html:
+    def _body(self, checkout: Checkout) -> Html:
         invoice = checkout.invoice
         match checkout.phase:
             case Phase.WAITING | Phase.PARTIAL:
@@ -153,7 +140,7 @@ class CheckoutPage:
                     back=_back(invoice),
                 )
 
-    def _pay(self, invoice: InvoiceDocument, phase: Phase) -> _Html:
+    def _pay(self, invoice: InvoiceDocument, phase: Phase) -> Html:
         deadline = datetime.fromtimestamp(invoice.expires_at, UTC)
         form = (
             f"<form class='sandbox' method='post' action='/sandbox/pay/{invoice.id}'>"
@@ -168,19 +155,19 @@ class CheckoutPage:
             token=invoice.token,
             network=self._network,
             address=address,
-            address_groups=_Html("".join(f"<span>{group}</span>" for group in groups)),
+            address_groups=Html("".join(f"<span>{group}</span>" for group in groups)),
             rate=_dollars(invoice.rate),
             deadline=str(invoice.expires_at),
             deadline_iso=deadline.isoformat(),
             deadline_text=deadline.strftime("%H:%M UTC"),
-            sandbox=_Html(form if self._sandbox else ""),
+            sandbox=Html(form if self._sandbox else ""),
         )
 
-    def _receipt(self, checkout: Checkout) -> _Html:
+    def _receipt(self, checkout: Checkout) -> Html:
         invoice = checkout.invoice
         lines = [_rows(_sale(conversion)) for conversion in invoice.conversions]
         if invoice.conversions and checkout.phase is Phase.SETTLED:
-            lines.append(_row("Shop received", _escape(f"${_dollars(invoice.net)}"), "net"))
+            lines.append(_row("Shop received", escape(f"${_dollars(invoice.net)}"), "net"))
         dust = (
             f"{invoice.dust} {invoice.token}, less than can be sold" if invoice.dust != "0" else ""
         )
@@ -188,8 +175,8 @@ class CheckoutPage:
             "receipt",
             received=invoice.received,
             token=invoice.token,
-            conversion=_Html("".join(lines)),
-            dust=_row("Kept as it came", _escape(dust)) if dust else _Html(""),
+            conversion=Html("".join(lines)),
+            dust=_row("Kept as it came", escape(dust)) if dust else Html(""),
             fills=_fills([fill for sale in invoice.conversions for fill in sale.fills]),
             back=_back(invoice),
         )
@@ -207,12 +194,8 @@ class CheckoutPage:
         )
         return msgspec.json.encode(state)
 
-    def _fill(self, template: str, **values: str) -> _Html:
-        return _Html(
-            self._templates[template].substitute(
-                {name: _escape(value) for name, value in values.items()}
-            )
-        )
+    def _fill(self, template: str, **values: str) -> Html:
+        return fill(self._templates[template], **values)
 
 
 class _Looks:
@@ -269,8 +252,8 @@ def checkout_router(
         if name not in pages.assets:
             raise Rejection(Outcome.NOT_FOUND)
         kind = "text/css" if name.endswith(".css") else "text/javascript"
-        headers = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(pages.assets[name], media_type=kind, headers=headers)
+        kept = headers("public, max-age=31536000, immutable", may_post=True)
+        return Response(pages.assets[name], media_type=kind, headers=kept)
 
     @router.get("/{invoice_id}")
     async def page(invoice_id: str) -> Response:
@@ -282,16 +265,12 @@ def checkout_router(
     async def state(invoice_id: str, request: Request) -> Response:
         """Return what the page shows now, or that it is what the asker has."""
         look = await looks.at(invoice_id)
-        headers = {**HEADERS, "Cache-Control": "private, no-cache", "ETag": look.etag}
+        told = headers("private, no-cache", may_post=True) | {"ETag": look.etag}
         if request.headers.get("if-none-match") == look.etag:
-            return Response(status_code=304, headers=headers)
-        return Response(look.state, media_type="application/json", headers=headers)
+            return Response(status_code=304, headers=told)
+        return Response(look.state, media_type="application/json", headers=told)
 
     return router
-
-
-def _escape(text: str) -> _Html:
-    return text if isinstance(text, _Html) else _Html(html.escape(text))
 
 
 def _dollars(amount: str) -> str:
@@ -305,36 +284,36 @@ def _title(checkout: Checkout) -> str:
     return f"{checkout.headline}{shop}"
 
 
-def _road(phase: Phase) -> _Html:
+def _road(phase: Phase) -> Html:
     at = _STEP[phase]
     words = ["done"] * at + ["now"] + [""] * len(ROAD)
     steps = (
         f"<li class='{word}'{' aria-current=step' if word == 'now' else ''}>{step}</li>"
         for step, word in zip(ROAD, words, strict=False)
     )
-    return _Html("".join(steps))
+    return Html("".join(steps))
 
 
 @lru_cache(QR_CODES_KEPT)
-def _qr(address: str) -> _Html:
+def _qr(address: str) -> Html:
     """Return the plain address as SVG: every wallet and exchange app understands that much."""
     code = segno.make(address, error="m", micro=False)
-    return _Html(code.svg_inline(scale=4, border=3, omitsize=True, dark="#000", light="#fff"))
+    return Html(code.svg_inline(scale=4, border=3, omitsize=True, dark="#000", light="#fff"))
 
 
-def _code(text: str) -> _Html:
-    return _Html(f"<code>{html.escape(text)}</code>")
+def _code(text: str) -> Html:
+    return Html(f"<code>{escape(text)}</code>")
 
 
-def _row(term: str, shown: _Html, kind: str = "") -> _Html:
-    return _Html(f"<div class='{kind}'><dt>{html.escape(term)}</dt><dd>{shown}</dd></div>")
+def _row(term: str, shown: Html, kind: str = "") -> Html:
+    return Html(f"<div class='{kind}'><dt>{escape(term)}</dt><dd>{shown}</dd></div>")
 
 
-def _rows(pairs: Iterable[tuple[str, _Html]]) -> _Html:
-    return _Html("".join(_row(term, shown) for term, shown in pairs))
+def _rows(pairs: Iterable[tuple[str, Html]]) -> Html:
+    return Html("".join(_row(term, shown) for term, shown in pairs))
 
 
-def _sale(conversion: ConversionDocument) -> list[tuple[str, _Html]]:
+def _sale(conversion: ConversionDocument) -> list[tuple[str, Html]]:
     base, _, quote = conversion.market.partition("-")
     lines = [
         ("Sold", f"{conversion.sold} {base} for {conversion.proceeds} {quote}"),
@@ -343,22 +322,22 @@ def _sale(conversion: ConversionDocument) -> list[tuple[str, _Html]]:
     if conversion.unsold != "0":
         lines.append(("Not sold yet", f"{conversion.unsold} {base}"))
     hashes = sorted({(f.batch, f.tx_hash) for f in conversion.fills if f.batch and f.tx_hash})
-    shown = [(term, _escape(text)) for term, text in lines]
+    shown = [(term, escape(text)) for term, text in lines]
     return shown + [
         (f"Settled on chain in batch {batch}", _code(tx_hash or "")) for batch, tx_hash in hashes
     ]
 
 
-def _fills(fills: list[FillDocument]) -> _Html:
+def _fills(fills: list[FillDocument]) -> Html:
     if not fills:
-        return _Html("")
+        return Html("")
     rows = "".join(
         f"<tr><td>{fill.trade_id}</td><td>{fill.amount}</td><td>{fill.price}</td>"
         f"<td>{fill.proceeds}</td><td>{fill.status}</td></tr>"
         for fill in fills[:FILLS_SHOWN]
     )
     more = f", the first {FILLS_SHOWN} of {len(fills)}" if len(fills) > FILLS_SHOWN else ""
-    return _Html(
+    return Html(
         f"<div class='table'><table><caption>Trades of this sale{more}</caption><thead><tr>"
         "<th scope='col'>Trade</th><th scope='col'>Amount</th><th scope='col'>Price</th>"
         "<th scope='col'>Proceeds</th><th scope='col'>State</th></tr></thead>"
@@ -366,8 +345,8 @@ def _fills(fills: list[FillDocument]) -> _Html:
     )
 
 
-def _back(invoice: InvoiceDocument) -> _Html:
+def _back(invoice: InvoiceDocument) -> Html:
     if not invoice.redirect_url:
-        return _Html("")
-    url = html.escape(invoice.redirect_url)
-    return _Html(f"<p class='back'><a class='button' href='{url}'>Return to the shop</a></p>")
+        return Html("")
+    url = escape(invoice.redirect_url)
+    return Html(f"<p class='back'><a class='button' href='{url}'>Return to the shop</a></p>")

@@ -7,10 +7,10 @@ of ours. Nothing comes from another origin and the policy below lets nothing in.
 import hashlib
 from collections.abc import Iterable
 from functools import cache
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import Annotated, Final, NamedTuple
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import HTMLResponse, Response
@@ -21,6 +21,8 @@ from gateway.api.services import Services
 from gateway.api.v1.rows import book_row, ticker_row, trade_rows
 from gateway.api.v1.schemas import BatchRow, Level, PublicTrade, Ticker
 from gateway.api.v1.settlement import batch_row
+from gateway.pages.headers import headers
+from gateway.pages.render import Html, escape, fill
 from gateway.trading.rejection import Rejection
 from settlement.orders.catalog import Market
 
@@ -29,16 +31,7 @@ TRADES: Final = 24
 BATCHES: Final = 8
 PAGES: Final = Path(__file__).parent
 
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+HEADERS: Final = headers("no-cache")
 
 NO_FIGURE: Final = "–"
 
@@ -46,8 +39,8 @@ NO_FIGURE: Final = "–"
 class _Tables(NamedTuple):
     """The last trades and batches as HTML; the book changes far more often than they do."""
 
-    trades: str
-    batches: str
+    trades: Html
+    batches: Html
 
 
 class _Drawn(NamedTuple):
@@ -70,7 +63,7 @@ async def market_page(
     """Show one market: its book, trades, batches and a form to trade."""
     catalog = services.exchange.catalog
     if not catalog.markets:
-        return HTMLResponse(_page("empty.html").substitute(version=version_of()), headers=HEADERS)
+        return HTMLResponse(fill(_page("empty.html"), version=version_of()), headers=HEADERS)
     shown = catalog.market(market) if market else catalog.markets[0]
     if shown is None:
         raise Rejection(Outcome.UNKNOWN_MARKET, "no such market; the list is at /")
@@ -131,13 +124,14 @@ def render(services: Services, market: Market, tables: _Tables) -> str:
     ticker = ticker_row(market, data.ticker(market, services.exchange.now_ns()))
     book = book_row(market, data.book(market), LEVELS)
     deepest = max((level["lots"] for level in book["bids"] + book["asks"]), default=1)
-    return _page("market.html").substitute(
+    return fill(
+        _page("market.html"),
         version=version_of(),
-        symbol=escape(market.symbol),
-        base=escape(market.base.symbol),
-        quote=escape(market.quote.symbol),
+        symbol=market.symbol,
+        base=market.base.symbol,
+        quote=market.quote.symbol,
         picker=_picker(services.exchange.catalog.markets, market),
-        **{key: escape(value) for key, value in _figures(ticker).items()},
+        **_figures(ticker),
         asks=_levels(reversed(book["asks"]), deepest) or _empty(2, "No offers"),
         bids=_levels(book["bids"], deepest) or _empty(2, "No bids"),
         trades=tables.trades,
@@ -163,46 +157,54 @@ def _figures(ticker: Ticker) -> dict[str, str]:
     }
 
 
-def _picker(markets: list[Market], shown: Market) -> str:
+def _picker(markets: list[Market], shown: Market) -> Html:
     here = ' aria-current="page"'
-    return "".join(
-        f'<a href="/?market={escape(each.symbol)}"{here if each is shown else ""}>'
-        f"{escape(each.symbol)}</a>"
-        for each in markets
+    return Html(
+        "".join(
+            f'<a href="/?market={quote(each.symbol)}"{here if each is shown else ""}>'
+            f"{escape(each.symbol)}</a>"
+            for each in markets
+        )
     )
 
 
-def _empty(columns: int, text: str) -> str:
-    return f'<tr class="empty"><td colspan="{columns}">{text}</td></tr>'
+def _empty(columns: int, text: str) -> Html:
+    return Html(f'<tr class="empty"><td colspan="{columns}">{escape(text)}</td></tr>')
 
 
-def _levels(levels: Iterable[Level], deepest: int) -> str:
-    return "".join(
-        '<tr><td><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" '
-        f'aria-hidden="true"><rect width="{level["lots"] * 100 // deepest}" height="1"/></svg>'
-        f"{level['price']}</td><td>{level['quantity']}</td></tr>"
-        for level in levels
+def _levels(levels: Iterable[Level], deepest: int) -> Html:
+    return Html(
+        "".join(
+            '<tr><td><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" '
+            f'aria-hidden="true"><rect width="{level["lots"] * 100 // deepest}" height="1"/></svg>'
+            f"{level['price']}</td><td>{level['quantity']}</td></tr>"
+            for level in levels
+        )
     )
 
 
-def _trades(trades: list[PublicTrade]) -> str:
-    return "".join(
-        f'<tr data-trade="{trade["trade_id"]}"><td>{trade["trade_id"]}</td>'
-        f'<td class="{trade["side"]}">{trade["price"]}</td><td>{trade["quantity"]}</td>'
-        f'<td><span class="state {trade["settlement"]["state"]}">'
-        f"{trade['settlement']['state']}</span></td>"
-        f"<td>{_where(trade['settlement']['batch'], trade['settlement']['tx_hash'])}</td></tr>"
-        for trade in trades
+def _trades(trades: list[PublicTrade]) -> Html:
+    return Html(
+        "".join(
+            f'<tr data-trade="{trade["trade_id"]}"><td>{trade["trade_id"]}</td>'
+            f'<td class="{trade["side"]}">{trade["price"]}</td><td>{trade["quantity"]}</td>'
+            f'<td><span class="state {trade["settlement"]["state"]}">'
+            f"{trade['settlement']['state']}</span></td>"
+            f"<td>{_where(trade['settlement']['batch'], trade['settlement']['tx_hash'])}</td></tr>"
+            for trade in trades
+        )
     )
 
 
-def _batches(batches: list[BatchRow]) -> str:
-    return "".join(
-        f"<tr><td>{batch['batch']}</td>"
-        f"<td>{_span(batch)}</td>"
-        f'<td><span class="state {batch["state"]}">{batch["state"]}</span></td>'
-        f"<td>{_short(batch['tx_hash'])}</td></tr>"
-        for batch in batches
+def _batches(batches: list[BatchRow]) -> Html:
+    return Html(
+        "".join(
+            f"<tr><td>{batch['batch']}</td>"
+            f"<td>{_span(batch)}</td>"
+            f'<td><span class="state {batch["state"]}">{batch["state"]}</span></td>'
+            f"<td>{_short(batch['tx_hash'])}</td></tr>"
+            for batch in batches
+        )
     )
 
 
@@ -217,7 +219,7 @@ def _where(batch: int | None, tx_hash: str | None) -> str:
     return "" if batch is None else f"#{batch} {_short(tx_hash)}".strip()
 
 
-def _short(tx_hash: str | None) -> str:
+def _short(tx_hash: str | None) -> Html:
     if tx_hash is None:
-        return ""
-    return f'<code title="{tx_hash}">{tx_hash[:6]}…{tx_hash[-4:]}</code>'
+        return Html("")
+    return Html(f'<code title="{tx_hash}">{tx_hash[:6]}…{tx_hash[-4:]}</code>')

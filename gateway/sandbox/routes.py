@@ -16,6 +16,7 @@ from fastapi.responses import RedirectResponse
 from engine.types import Outcome
 from gateway.node.node import Stack
 from gateway.pages.checkout import HEADERS
+from gateway.pages.render import Html, escape, fill
 from gateway.sandbox.funding import fill_wallet
 from gateway.sandbox.rpc import answer_rpc
 from gateway.sandbox.wallet import Wallet
@@ -97,11 +98,11 @@ def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:
     """Return the sandbox's routes."""
     router = APIRouter(include_in_schema=False)
     goods = "\n".join(
-        f"<li><span>{name}<br><strong>${price}</strong></span>"
+        f"<li><span>{escape(name)}<br><strong>${price}</strong></span>"
         f"<form method='post' action='/sandbox/buy/{key}'><button>Buy</button></form></li>"
         for key, (name, price) in GOODS.items()
     )
-    page = Template((PAGES / "shop.html").read_text()).substitute(goods=goods)
+    page = fill(Template((PAGES / "shop.html").read_text()), goods=Html(goods))
     style = (PAGES / "shop.css").read_text()
     wallets = ThreadPoolExecutor(RPC_THREADS, thread_name_prefix="rpc")
 

@@ -86,40 +86,45 @@ class Conversions:
     def open(
         self, session: Session, invoice: Invoice, now_ns: int, judged_ticks: int | None = None
     ) -> None:
-        """Make conversions of all whole lots that were credited and are in none yet.
+        """Make one conversion of all whole lots that were credited and are in none yet.
 
-        Their limit comes from a price that the payer could not make: of an invoice paid in time
-        the first from its quote, of late money from what it was weighed at (``judged_ticks``); of
-        what came on top from trades. What comes on top is gathered until the market takes it.
+        One, however many lots that is: where a lot is a pip, one for each order would be millions.
+        What an order cannot take is left for the next order of the same conversion.
+
+        The limit comes from a price that the payer could not make: of an invoice paid in time the
+        first from its quote, of late money from what it was weighed at (``judged_ticks``); of what
+        came on top from trades. What comes on top is gathered until the market takes it.
         """
         if invoice.token == invoice.store.quote:
             return
         catalog = self._exchange.catalog
         market = catalog.market_of_pair(invoice.store.base, invoice.store.quote)
         assert market is not None, "a store is made for a listed market"
-        while lots := min(unconverted_pips(catalog, invoice) // market.lot_pips, LOTS_MAX):
-            number = len(invoice.conversions) + 1
-            worth = market.quote_pips(lots, invoice.quoted_ticks)
-            if number > 1 and worth < market.least_notional_pips:
-                return
-            quoted = number == 1 and not invoice.late
-            invoice.conversions.append(
-                Conversion(
-                    id=f"{invoice.id}.{number}",
-                    store_id=invoice.store_id,
-                    number=number,
-                    state=ConversionState.PENDING,
-                    market=market.symbol,
-                    lots=lots,
-                    lots_filled=0,
-                    quoted_ticks=invoice.quoted_ticks if quoted else judged_ticks,
-                    attempts=0,
-                    next_attempt_ns=now_ns,
-                    reason="",
-                    following=True,
-                    fills=[],
-                )
+        lots = unconverted_pips(catalog, invoice) // market.lot_pips
+        if lots == 0:
+            return
+        number = len(invoice.conversions) + 1
+        worth = market.quote_pips(lots, invoice.quoted_ticks)
+        if number > 1 and worth < market.least_notional_pips:
+            return
+        quoted = number == 1 and not invoice.late
+        invoice.conversions.append(
+            Conversion(
+                id=f"{invoice.id}.{number}",
+                store_id=invoice.store_id,
+                number=number,
+                state=ConversionState.PENDING,
+                market=market.symbol,
+                lots=lots,
+                lots_filled=0,
+                quoted_ticks=invoice.quoted_ticks if quoted else judged_ticks,
+                attempts=0,
+                next_attempt_ns=now_ns,
+                reason="",
+                following=True,
+                fills=[],
             )
+        )
 
     async def execute_due(self, rows_max: int) -> None:
         """Place the orders of conversions that are due, ``rows_max`` at most.
@@ -190,7 +195,7 @@ class Conversions:
             pricing.ticks_covering(market, store.grant_floor_price),
         )
         # A book that could take more than this would hold more money than there may be.
-        lots = min(lots, NOTIONAL_MAX // market.quote_pips(1, ticks))
+        lots = min(lots, LOTS_MAX, NOTIONAL_MAX // market.quote_pips(1, ticks))
         if lots == 0 or ticks > PRICE_MAX:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None

@@ -134,9 +134,7 @@ class Prices:
         for sequence, of_one in groupby(changes, attrgetter("sequence")):
             self._take_all(batch, of_one, times[sequence - batch.first_sequence])
 
-    def _take_all(
-        self, batch: Committed, changes: Iterable[_Change], now_ns: int
-    ) -> None:
+    def _take_all(self, batch: Committed, changes: Iterable[_Change], now_ns: int) -> None:
         """Take what one command caused, then read the middle of the books that it touched.
 
         Once a command, never once a batch: a replay cuts history into other batches than the live

@@ -148,7 +148,7 @@ class Reachable(Protocol):
         """Return why nothing may be sent to ``url``, in words; empty if something may."""
 
 
-class Accounts:
+class Stores:
     """Stores, their API keys and their wallets' approvals."""
 
     def __init__(

@@ -18,10 +18,10 @@ import orjson
 from fastapi import FastAPI
 from websockets.asyncio.client import ClientConnection, connect
 
+from engine.command_result import CommandResult
 from engine.commands import Kind, command, list_market
 from engine.journal import Journal
 from engine.log_entries import Committed
-from engine.command_result import CommandResult
 from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription

@@ -207,6 +207,18 @@ def test_every_outcome_has_a_status() -> None:
     assert min(refusals) >= 400
 
 
+def test_found_a_path_that_is_not_there_cost_its_asker_nothing() -> None:
+    async def story(http: httpx.AsyncClient, house: House) -> None:
+        asked = [(await http.get(f"/nowhere/{n}")).status_code for n in range(3)]
+        asked.append((await http.put("/v1/markets")).status_code)
+        assert asked == [404, 404, 404, 405]
+        spent = await http.get("/nowhere")
+        assert (spent.status_code, spent.json()["outcome"]) == (429, "RATE_LIMITED")
+        assert (await http.get("/v1/markets")).status_code == 429, "one budget for all"
+
+    run(story, limits=RateLimits(Budgets(requests_per_address=4)))
+
+
 def test_openapi_describes_each_route_and_all_its_refusals() -> None:
     async def story(http: httpx.AsyncClient, house: House) -> None:
         document = (await http.get("/openapi.json")).json()

@@ -1,4 +1,4 @@
-"""A program finds in the OpenAPI document what each route takes, answers and rejects; so it is."""
+"""A program finds in the OpenAPI document what each route takes and answers; and so it is."""
 
 import json
 

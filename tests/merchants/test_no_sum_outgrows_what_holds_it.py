@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.commands import Kind, batch_of, command
+from engine.commands import Kind, batch_of, command, set_terms
 from engine.events import EventKind
 from engine.log_entries import Committed
 from engine.reference import Engine
-from engine.types import MONEY_MAX, Limits, Side
+from engine.types import LOTS_MAX, MONEY_MAX, Limits, Side
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
@@ -30,8 +30,10 @@ from settlement.ports import Balance, TradeState
 from settlement.protocol.eip712 import address_of_secret, keccak256
 from settlement.protocol.evidence import SignedWithdrawal
 from tests.merchants.rig import (
+    AGE_S,
     CONFIRMATIONS,
     DOLLAR,
+    FEE_PPM,
     LOT,
     MERCHANT,
     TICK,
@@ -159,6 +161,27 @@ def test_an_order_of_a_part_that_is_filled_whole_is_followed_by_the_next(tmp_pat
     sale = house.merchants.invoice(invoice.id).conversions[0]
     assert (len(sale.fills), sale.attempts) == (2, 1), "progress is no failed attempt"
     assert sale.reason != "ACCEPTED"
+
+
+def test_found_a_lot_of_one_pip_made_a_sale_for_each_order(tmp_path):
+    """What one payment brings is one sale, of as many orders as it takes: it was 4 million rows."""
+    world = World(tmp_path)
+    house = world.house
+    terms = {"lot_pips": 1, "tick_pips": 1, "maker_fee_ppm": 0, "taker_fee_ppm": FEE_PPM}
+    house.submit(set_terms(0, **terms))
+    enrich(house)
+    store = house.approved_store(notional_cap=MONEY_MAX)
+    for _ in range(2):
+        house.quote(Side.BUY, 200_000, 10**7, WHALES[0])
+    house.quote(Side.SELL, 200_100, 1000, WHALES[1])
+    world.pass_time(AGE_S)
+    invoice = house.invoice(store)
+    paid_straight(house, invoice, TOKEN, 2 * 10**12)
+    assert LOTS_MAX < 2 * 10**12, "more than an order may sell"
+    for _ in range(3):
+        house.tick()
+    (sale,) = house.merchants.invoice(invoice.id).conversions
+    assert (sale.amount, sale.sold, sale.attempts) == ("20000", "20000", 1)
 
 
 def test_found_what_a_store_has_still_to_sell_did_not_fit_a_sum(tmp_path):

@@ -61,22 +61,22 @@ def test_only_the_wallet_approves(world):
 
 @pytest.mark.parametrize("wallet", [bytes(20), DOMAIN.contract, VAULT, TOKEN, USD])
 def test_a_wallet_that_nobody_can_sign_for_is_refused(world, wallet):
-    refusal = world.house.merchants.accounts.create(StoreRequest(wallet, "TOKEN-USD"))
+    refusal = world.house.merchants.stores.create(StoreRequest(wallet, "TOKEN-USD"))
     assert refusal.outcome == Outcome.BAD_WALLET
 
 
 def test_a_webhook_that_can_never_arrive_is_refused(world):
     for url in ("https://10.0.0.1/", "https://a:b@shop.example/"):
         request = StoreRequest(MERCHANT, "TOKEN-USD", webhook_url=url)
-        assert world.house.merchants.accounts.create(request).outcome == Outcome.BAD_WEBHOOK_URL
+        assert world.house.merchants.stores.create(request).outcome == Outcome.BAD_WEBHOOK_URL
 
 
 def test_the_api_key_is_nowhere_on_disk_and_the_session_key_is_private(world, tmp_path):
     house = world.house
     store = house.open_store()
-    assert house.merchants.accounts.authenticate(store.api_key).id == store.store_id
+    assert house.merchants.stores.authenticate(store.api_key).id == store.store_id
     for wrong in ("", "tbk_", store.api_key[:-1], store.api_key + "A"):
-        assert house.merchants.accounts.authenticate(wrong) is None
+        assert house.merchants.stores.authenticate(wrong) is None
     (key,) = (tmp_path / "keys").iterdir()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700

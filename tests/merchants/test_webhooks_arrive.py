@@ -56,13 +56,13 @@ def test_both_secrets_verify_while_one_is_being_rotated(world):
     world.now_ns = real_now_ns()
     house = world.house
     store = house.approved_store()
-    renewed = house.merchants.accounts.rotate_webhook_secret(store.store_id)
+    renewed = house.merchants.stores.rotate_webhook_secret(store.store_id)
     house.invoice(store, token="USD")
     house.tick()
     ((headers, body),) = world.received
     for secret in (store.webhook_secret, renewed):
         Webhook(secret).verify(body, headers)
-    once_more = house.merchants.accounts.rotate_webhook_secret(store.store_id)
+    once_more = house.merchants.stores.rotate_webhook_secret(store.store_id)
     house.invoice(store, token="USD")
     house.tick()
     headers, body = world.received[-1]
@@ -218,7 +218,7 @@ def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):
     house.invoice(store)
     house.tick()
     assert len(world.received) == 1
-    house.merchants.accounts.rotate_webhook_secret(store.store_id)
+    house.merchants.stores.rotate_webhook_secret(store.store_id)
     house.invoice(store)
     house.tick()
     assert [state for state, _ in statuses(house, store)] == ["dead", "delivered"]

@@ -85,6 +85,7 @@ def merchants_router(
     _add_store_routes(router, merchants, domain, operator_token, readers)
     _add_webhook_routes(router, merchants, readers)
     _add_invoice_routes(router, merchants, public_url, readers)
+    _add_receipt_route(router, merchants, readers)
     return router
 
 
@@ -150,7 +151,7 @@ def _add_webhook_routes(router: APIRouter, merchants: Merchants, readers: _Reade
 
         An endpoint that was given up because it answered 410 is sent to again.
         """
-        return Answer(SecretReply(_accepted(merchants.accounts.rotate_webhook_secret(store.id))))
+        return Answer(SecretReply(_accepted(merchants.stores.rotate_webhook_secret(store.id))))
 
     @router.get(
         "/stores/{store_id}/webhook-deliveries",
@@ -216,17 +217,6 @@ def _add_invoice_routes(
 
         return _written(await readers.ask(written))
 
-    @router.get(
-        "/invoices/{invoice_id}/receipt", openapi_extra=documented(ReceiptsReply, refusals=FIND)
-    )
-    async def read_receipt(store: Caller, invoice_id: Id) -> Response:
-        """Return proofs, checkable against the chain by anybody, of what the invoice's tokens
-        were sold for. Empty until the first sale is in a batch."""
-        sales = await readers.ask(merchants.sales, invoice_id, store.id)
-        if sales is None:
-            raise Rejection(Outcome.NOT_FOUND)
-        return Answer(ReceiptsReply(merchants.receipts(sales)))
-
     @router.get("/invoices", openapi_extra=documented(InvoicesReply, refusals=FIND))
     async def list_invoices(
         store: Caller,
@@ -249,9 +239,24 @@ def _add_invoice_routes(
         return _written(await readers.ask(written))
 
 
+def _add_receipt_route(router: APIRouter, merchants: Merchants, readers: _Readers) -> None:
+    Caller = Annotated[Store, Depends(_store_of(merchants, readers))]  # noqa: N806 -- a type
+
+    @router.get(
+        "/invoices/{invoice_id}/receipt", openapi_extra=documented(ReceiptsReply, refusals=FIND)
+    )
+    async def read_receipt(store: Caller, invoice_id: Id) -> Response:
+        """Return proofs, checkable against the chain by anybody, of what the invoice's tokens
+        were sold for. Empty until the first sale is in a batch."""
+        sales = await readers.ask(merchants.sales, invoice_id, store.id)
+        if sales is None:
+            raise Rejection(Outcome.NOT_FOUND)
+        return Answer(ReceiptsReply(merchants.receipts(sales)))
+
+
 def _store_of(merchants: Merchants, readers: _Readers) -> Callable[[Request], Awaitable[Store]]:
     async def authenticated(request: Request) -> Store:
-        store = await readers.ask(merchants.accounts.authenticate, bearer_of(request))
+        store = await readers.ask(merchants.stores.authenticate, bearer_of(request))
         if store is None:
             raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
         return store
