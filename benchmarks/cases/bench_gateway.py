@@ -1,6 +1,6 @@
 """How many signed orders a second go through the whole gateway, and how long does one take?
 
-The real road over loopback: JSON over WebSocket, signature recovered, admission, journal with fsync
+All of it over loopback: JSON over WebSocket, signature recovered, admission, journal with fsync
 (group commit), engine, market data and user streams, answer. The client is a process of its own
 and signs beforehand; on a two-core machine it competes with the server for the second core.
 Chain and merchants are left out: nobody waits for them.
