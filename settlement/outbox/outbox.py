@@ -7,7 +7,7 @@ SQLite with full synchronisation: what a method has returned from is on disk.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -27,10 +27,17 @@ from settlement.outbox.actions import (
     Mined,
     states_before,
 )
+from settlement.outbox.rows import (
+    ACTION_COLUMNS,
+    BATCH_COLUMNS,
+    action_of,
+    add,
+    are,
+    last_batch_in,
+    log_change,
+    place_of,
+)
 from settlement.outbox.tables import open_database
-
-_ACTION_COLUMNS: Final = [tables.actions.c[name] for name in Action._fields]
-_BATCH_COLUMNS: Final = [tables.batches.c[name] for name in Batch._fields]
 
 IN_FLIGHT: Final = (ActionState.SIGNED, ActionState.BROADCAST)
 
@@ -79,7 +86,7 @@ class Outbox:
             if known is not None:
                 return known.id
             with self._change(ActionState.SEALED) as db:
-                return _add(db, call, now_ns)
+                return add(db, call, now_ns)
 
     def seal(self, batch: Batch, call: Call, now_ns: int) -> int:
         """Add a batch and its action in one transaction; return the action's id.
@@ -87,13 +94,13 @@ class Outbox:
         The batch must follow the last one without a gap in number, trades, sequences and heads.
         """
         with self._change(ActionState.SEALED) as db:
-            last = _last_batch(db)
+            last = last_batch_in(db)
             if last is not None:
                 assert batch.number == last.number + 1, "batch numbers have no gap"
                 assert batch.first_trade == last.last_trade + 1, "trades have no gap"
                 assert batch.first_sequence == last.last_sequence + 1, "sequences have no gap"
                 assert batch.prev_head == last.head, "heads are chained"
-            action_id = _add(db, call, now_ns)
+            action_id = add(db, call, now_ns)
             db.execute(tables.batches.insert().values(**batch._asdict(), action_id=action_id))
             return action_id
 
@@ -178,7 +185,7 @@ class Outbox:
                 action_id,
                 ActionState.MINED,
                 now_ns,
-                **_where(receipt),
+                **place_of(receipt),
                 mined_ns=now_ns,
             )
 
@@ -200,7 +207,7 @@ class Outbox:
                 action_id,
                 ActionState.FAILED,
                 now_ns,
-                **_where(receipt),
+                **place_of(receipt),
                 mined_ns=now_ns,
                 error=reason,
             )
@@ -217,10 +224,19 @@ class Outbox:
         with self._change(ActionState.FAILED) as db:
             nothing = {"nonce": None, "raw": None}
             self._move(db, action_id, ActionState.FAILED, now_ns, error=reason, **nothing)
-            void_id = _add(db, void, now_ns)
-            db.execute(
-                tables.actions.update().where(tables.actions.c.id == void_id).values(nonce=nonce)
-            )
+            self._add_void(db, void, nonce, now_ns)
+
+    def fill(self, nonce: int, void: Call, now_ns: int) -> None:
+        """A nonce is free again that was given up: ``void`` is to be signed at it."""
+        with self._change(ActionState.SEALED) as db:
+            self._add_void(db, void, nonce, now_ns)
+
+    @staticmethod
+    def _add_void(db: sa.Connection, void: Call, nonce: int, now_ns: int) -> None:
+        void_id = add(db, void, now_ns)
+        db.execute(
+            tables.actions.update().where(tables.actions.c.id == void_id).values(nonce=nonce)
+        )
 
     def noted(self, action_id: int, reason: str) -> None:
         """Write down what the node said, without a change of state."""
@@ -241,29 +257,29 @@ class Outbox:
             .returning(tables.actions.c.kind, tables.actions.c.key)
         ).one_or_none()
         assert moved is not None, f"no edge to {state} from where action {action_id} is"
-        _log_change(db, action_id, moved.kind, moved.key, state, now_ns)
+        log_change(db, action_id, moved.kind, moved.key, state, now_ns)
 
     # Look.
 
     def action(self, action_id: int) -> Action:
         """Return one action; it must exist."""
         with self._engine.connect() as db:
-            query = sa.select(*_ACTION_COLUMNS).where(tables.actions.c.id == action_id)
-            return _action(db.execute(query).one())
+            query = sa.select(*ACTION_COLUMNS).where(tables.actions.c.id == action_id)
+            return action_of(db.execute(query).one())
 
     def find(self, kind: ActionKind, key: str) -> Action | None:
         """Return the action with that key."""
-        query = sa.select(*_ACTION_COLUMNS).where(
+        query = sa.select(*ACTION_COLUMNS).where(
             tables.actions.c.kind == kind, tables.actions.c.key == key
         )
         with self._engine.connect() as db:
             row = db.execute(query).one_or_none()
-        return None if row is None else _action(row)
+        return None if row is None else action_of(row)
 
     def newest(self, kind: ActionKind, prefix: str) -> Action | None:
         """Return the last action of ``kind`` whose key begins with ``prefix``."""
         query = (
-            sa.select(*_ACTION_COLUMNS)
+            sa.select(*ACTION_COLUMNS)
             .where(
                 tables.actions.c.kind == kind,
                 tables.actions.c.key.startswith(prefix, autoescape=True),
@@ -273,7 +289,7 @@ class Outbox:
         )
         with self._engine.connect() as db:
             row = db.execute(query).one_or_none()
-        return None if row is None else _action(row)
+        return None if row is None else action_of(row)
 
     def in_state(
         self, *states: ActionState, limit: int, kind: ActionKind | None = None
@@ -283,24 +299,24 @@ class Outbox:
         Whoever looks for one kind has to name it: what is in the way of others must not hide it.
         """
         query = (
-            sa.select(*_ACTION_COLUMNS)
-            .where(_are(states, kind))
+            sa.select(*ACTION_COLUMNS)
+            .where(are(states, kind))
             .order_by(tables.actions.c.id)
             .limit(limit)
         )
         with self._engine.connect() as db:
-            return [_action(row) for row in db.execute(query)]
+            return [action_of(row) for row in db.execute(query)]
 
     def in_flight(self, limit: int) -> list[Action]:
         """Return what is signed and in no block, the lowest nonces first: others wait for them."""
         query = (
-            sa.select(*_ACTION_COLUMNS)
-            .where(_are(IN_FLIGHT))
+            sa.select(*ACTION_COLUMNS)
+            .where(are(IN_FLIGHT))
             .order_by(tables.actions.c.nonce)
             .limit(limit)
         )
         with self._engine.connect() as db:
-            return [_action(row) for row in db.execute(query)]
+            return [action_of(row) for row in db.execute(query)]
 
     def names(
         self, *states: ActionState, kind: ActionKind | None = None
@@ -308,13 +324,13 @@ class Outbox:
         """Return id, kind and key of every action in ``states``, the oldest first: all of them, for
         they are small."""
         columns = tables.actions.c.id, tables.actions.c.kind, tables.actions.c.key
-        query = sa.select(*columns).where(_are(states, kind)).order_by(tables.actions.c.id)
+        query = sa.select(*columns).where(are(states, kind)).order_by(tables.actions.c.id)
         with self._engine.connect() as db:
             return [(row[0], ActionKind(row[1]), row[2]) for row in db.execute(query)]
 
     def last_block(self, kind: ActionKind, *states: ActionState) -> int:
         """Return the highest block of the actions of ``kind`` in ``states``; 0 if none has one."""
-        query = sa.select(sa.func.max(tables.actions.c.block_number)).where(_are(states, kind))
+        query = sa.select(sa.func.max(tables.actions.c.block_number)).where(are(states, kind))
         with self._engine.connect() as db:
             return int(db.execute(query).scalar() or 0)
 
@@ -325,12 +341,12 @@ class Outbox:
             tables.actions.c.block_number <= block,
         )
         query = (
-            sa.select(*_ACTION_COLUMNS)
+            sa.select(*ACTION_COLUMNS)
             .where(tables.actions.c.kind == kind, ~happened)
             .order_by(tables.actions.c.id)
         )
         with self._engine.connect() as db:
-            return [_action(row) for row in db.execute(query)]
+            return [action_of(row) for row in db.execute(query)]
 
     def totals(self) -> tuple[dict[ActionState, int], int]:
         """Return how many actions are in each state, and the gas that all mined ones have used."""
@@ -347,7 +363,7 @@ class Outbox:
 
     def count(self, *states: ActionState, kind: ActionKind | None = None) -> int:
         """Return how many actions, all or of one kind, are in ``states``."""
-        query = sa.select(sa.func.count()).where(_are(states, kind))
+        query = sa.select(sa.func.count()).where(are(states, kind))
         with self._engine.connect() as db:
             return int(db.execute(query).scalar_one())
 
@@ -402,6 +418,31 @@ class Outbox:
         with self._engine.connect() as db:
             return list(db.execute(query).scalars())
 
+    def nonces_out(self) -> list[int]:
+        """Return the nonces of all that is in flight, the lowest first."""
+        query = (
+            sa.select(tables.actions.c.nonce).where(are(IN_FLIGHT)).order_by(tables.actions.c.nonce)
+        )
+        with self._engine.connect() as db:
+            return list(db.execute(query).scalars())
+
+    def nonces_held(self, start: int) -> set[int]:
+        """Return the nonces from ``start`` on that a transaction of ours has or is to have: what is
+        on its way its own, what has landed the one that it has landed with."""
+        actions, sent = tables.actions.c, tables.transmissions.c
+        on_its_way = sa.select(actions.nonce).where(
+            are((ActionState.SEALED, *IN_FLIGHT)), actions.nonce >= start
+        )
+        landed = (
+            sa.select(sent.nonce)
+            .join(tables.actions, actions.mined_hash == sent.tx_hash)
+            .where(
+                are((ActionState.MINED, ActionState.FINAL, ActionState.FAILED)), sent.nonce >= start
+            )
+        )
+        with self._engine.connect() as db:
+            return set(db.execute(sa.union(on_its_way, landed)).scalars())
+
     def others_at(self, nonce: int, action_id: int) -> list[tuple[int, bytes]]:
         """Return id and hash of what other actions have sent at ``nonce``."""
         sent = tables.transmissions.c
@@ -431,7 +472,7 @@ class Outbox:
     def last_batch(self) -> Batch | None:
         """Return the newest batch."""
         with self._engine.connect() as db:
-            return _last_batch(db)
+            return last_batch_in(db)
 
     def batch_states(self, *where: Any, limit: int) -> list[BatchState]:
         """Return batches that are not abandoned, newest first."""
@@ -458,13 +499,13 @@ class Outbox:
             tables.actions.c.error,
         )
         query = (
-            sa.select(*_BATCH_COLUMNS, *columns)
+            sa.select(*BATCH_COLUMNS, *columns)
             .join(tables.actions, tables.actions.c.id == tables.batches.c.action_id)
             .where(*where)
             .order_by(tables.batches.c.number.desc())
             .limit(limit)
         )
-        width = len(_BATCH_COLUMNS)
+        width = len(BATCH_COLUMNS)
         with self._engine.connect() as db:
             return [
                 BatchState(
@@ -547,54 +588,3 @@ class Outbox:
                 db.execute(
                     tables.cursors.update().where(tables.cursors.c.name == name).values(value=value)
                 )
-
-
-def _are(states: tuple[ActionState, ...], kind: ActionKind | None = None) -> sa.ColumnElement[bool]:
-    in_states = tables.actions.c.state.in_(states)
-    return in_states if kind is None else sa.and_(in_states, tables.actions.c.kind == kind)
-
-
-def _add(db: sa.Connection, call: Call, now_ns: int) -> int:
-    row = db.execute(
-        tables.actions.insert()
-        .values(**call._asdict(), state=ActionState.SEALED, sealed_ns=now_ns)
-        .returning(tables.actions.c.id)
-    )
-    action_id = int(row.scalar_one())
-    _log_change(db, action_id, call.kind, call.key, ActionState.SEALED, now_ns)
-    return action_id
-
-
-def _log_change(
-    db: sa.Connection, action_id: int, kind: str, key: str, state: ActionState, now_ns: int
-) -> None:
-    db.execute(
-        tables.changes.insert().values(
-            action_id=action_id, kind=kind, key=key, state=state, at_ns=now_ns
-        )
-    )
-
-
-def _last_batch(db: sa.Connection) -> Batch | None:
-    query = (
-        sa.select(*_BATCH_COLUMNS)
-        .where(~tables.batches.c.is_abandoned)
-        .order_by(tables.batches.c.number.desc())
-        .limit(1)
-    )
-    row = db.execute(query).one_or_none()
-    return None if row is None else Batch(*row)
-
-
-def _action(row: Sequence[Any]) -> Action:
-    action = Action(*row)
-    return action._replace(kind=ActionKind(action.kind), state=ActionState(action.state))
-
-
-def _where(receipt: Receipt) -> dict[str, Any]:
-    return {
-        "block_number": receipt.block_number,
-        "block_hash": receipt.block_hash,
-        "mined_hash": receipt.tx_hash,
-        "gas_used": receipt.gas_used,
-    }

@@ -21,6 +21,7 @@ from settlement.outbox.actions import (
     Mined,
     batch_number,
 )
+from settlement.outbox.gaps import VOID_GAS, Gaps
 from settlement.outbox.outbox import IN_FLIGHT, Outbox
 from settlement.outbox.preflight import EARLY_PAYOUT, HEAD_SELECTOR, Preflight, Verdict
 from settlement.outbox.troubles import Trouble, Unsent
@@ -30,8 +31,7 @@ GENESIS_HEAD: Final = bytes(32)
 REORG_BLOCKS_MAX: Final = 64
 """What is in a block this deep is not looked after any more: two epochs of Ethereum. A chain that
 forgets more than that has to be looked at by a human."""
-
-VOID_GAS: Final = 21_000
+LANDED_OR_GIVEN_UP: Final = (ActionState.MINED, ActionState.FINAL, ActionState.ABANDONED)
 
 
 class Policy(NamedTuple):
@@ -129,6 +129,7 @@ class Submitter:
             *(chain, outbox, signer.address, exchange),
             *(policy.bump_after_ns, policy.pause_lasts_ns, now_ns),
         )
+        self._gaps = Gaps(chain, outbox, signer.address, policy.bump_after_ns, now_ns)
         self._reconciled = False
         self._followed: Block | None = None
         self._spent_since: dict[int, int] = {}
@@ -139,9 +140,9 @@ class Submitter:
     @property
     def troubles(self) -> list[Trouble]:
         """Return what keeps transactions waiting now."""
-        early = self._preflight.early
-        waiting = self._preflight.waiting.values()
-        return [*([] if early is None else [early]), *waiting, *self._unsent.values()]
+        found: list[Trouble | None] = [self._gaps.trouble, self._preflight.early]
+        found += [*self._preflight.waiting.values(), *self._unsent.values()]
+        return [trouble for trouble in found if trouble is not None]
 
     @property
     def gas_ceiling(self) -> int:
@@ -252,6 +253,9 @@ class Submitter:
         self._unsent = {a.id: self._unsent[a.id] for a in out if a.id in self._unsent}
         for action in out:
             moved = self._find(action, is_new) or moved
+        if is_new or self._gaps.trouble is not None:
+            room = self._policy.in_flight_max
+            moved = self._gaps.fill(head, self._preflight.newest, room) or moved
         return moved
 
     def _look_back(self, head: Block) -> bool:
@@ -376,7 +380,9 @@ class Submitter:
         waiting; what is signed after a batch that was refused still has to use up its nonces.
         """
         room = self._policy.in_flight_max - self._outbox.count(*IN_FLIGHT)
-        sealed = self._outbox.names(ActionState.SEALED) if room > 0 else []
+        # What fills a gap needs no room: all that is out may be waiting for it.
+        only = None if room > 0 else ActionKind.VOID
+        sealed = self._outbox.names(ActionState.SEALED, kind=only)
         self._preflight.begin()
         if not sealed and not self._is_dear:
             return False
@@ -389,7 +395,7 @@ class Submitter:
         # A void stands where a nonce is missing, and all that is signed waits for it.
         sealed.sort(key=lambda name: name[1] is not ActionKind.VOID)
         for action_id, kind, _ in sealed:
-            if signed >= room:
+            if signed >= room and kind is not ActionKind.VOID:
                 break
             if kind is ActionKind.BATCH and batches_wait:
                 continue
@@ -437,8 +443,9 @@ class Submitter:
 
     def _send(self) -> bool:
         moved = False
-        for action in self._outbox.in_state(ActionState.SIGNED, limit=self._policy.in_flight_max):
-            moved = self._transmit(action) or moved
+        for action in self._outbox.in_flight(self._policy.in_flight_max):
+            if action.state is ActionState.SIGNED:
+                moved = self._transmit(action) or moved
         return moved
 
     def _transmit(self, action: Action) -> bool:
@@ -498,7 +505,7 @@ class Submitter:
         assert action.nonce is not None
         now = self._now_ns()
         for other_id, tx_hash in self._outbox.others_at(action.nonce, action.id):
-            if self._outbox.action(other_id).state in (ActionState.MINED, ActionState.FINAL):
+            if self._outbox.action(other_id).state in LANDED_OR_GIVEN_UP:
                 continue
             receipt = self._chain.receipt(tx_hash)
             if receipt is not None and receipt.succeeded:

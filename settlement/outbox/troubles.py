@@ -30,6 +30,19 @@ class Untried(NamedTuple):
         return f"the node cannot try {self.kind} {self.key}: {self.reason}"
 
 
+class NonceMissing(NamedTuple):
+    """The operator's next transaction is not among those on their way, so none of them can land.
+
+    A reorganisation has taken away the one that used its nonce; an empty one is sent in its place.
+    """
+
+    nonce: int
+    waiting: int
+
+    def __str__(self) -> str:
+        return f"{self.waiting} transactions wait for nonce {self.nonce}, at which none is sent"
+
+
 class Paused(NamedTuple):
     """Something of it is of a token that the contract's admin has paused: it waits for a while."""
 
@@ -85,4 +98,4 @@ class TooLarge(NamedTuple):
         )
 
 
-Trouble = Unsent | Untried | Paused | ClocksDiffer | AheadOfTime | TooLarge
+Trouble = Unsent | Untried | NonceMissing | Paused | ClocksDiffer | AheadOfTime | TooLarge

@@ -4,19 +4,23 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from settlement.audit.reconcile import Reconciler
+from settlement.chain.chain import Block, Sending
 from settlement.chain.dev.devchain import DevChain
-from settlement.outbox.actions import ActionState
-from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, CAROL, NS, Road
+from settlement.outbox.actions import ActionKind, ActionState
+from settlement.outbox.troubles import NonceMissing
+from tests.chain.conftest import Clock, transfer, until
+from tests.chain.road import ALICE, CAROL, NS, OPERATOR, Road
 from tests.chain.test_submitter_faults import finish, states
 
 CONFIRMATIONS = 2
 SCENARIOS = 20
 STEPS = 25
+OPERATOR_INDEX = 8
 
 
 @pytest.fixture
@@ -59,6 +63,108 @@ def test_batches_come_back_from_under_a_reorganisation(road: Road, depth: int):
     assert states(road) == [ActionState.FINAL] * 4
     assert [state.tx_hash for state in road.settler.batches(9)][1:] == hashes
     assert road.next_batch() == 5 and road.settler.halted is None
+    road.assert_books_agree()
+
+
+def give_nonces_up(road: Road, clock: Clock, behind: int) -> int:
+    """A stranger uses the nonce of a batch, ``behind`` others revert for want of it, and all go at
+    other nonces, until they are final; return the stranger's block."""
+    road.trade(1)
+    settle(road)
+    road.devchain.mine(16)
+    road.devchain.rpc("evm_setAutomine", [False])
+    for turn in range(2, 3 + behind):
+        road.trade(turn)
+        road.settler.seal_now()
+    road.settler.step()
+    out = road.outbox.in_flight(99)
+    assert [action.nonce for action in out] == list(range(1, 1 + len(out)))
+    (tx_hash,) = road.outbox.tx_hashes(out[0])
+    road.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
+    stranger = transfer(road.devchain.chain, OPERATOR_INDEX, 1)
+    assert road.devchain.chain.send_raw(stranger).sending is Sending.ACCEPTED
+    block = road.devchain.chain.head().number + 1
+    road.devchain.rpc("evm_setAutomine", [True])
+    for _ in range(3 + behind):
+        road.devchain.mine()
+        until(lambda: not road.settler.step())
+        clock.ahead_ns += 25 * NS
+    assert states(road) == [ActionState.FINAL] * (2 + behind)
+    return block
+
+
+@pytest.mark.parametrize("behind", [1, 17])
+def test_found_a_nonce_given_up_came_free_again_and_settlement_stood_still(
+    road: Road, clock: Clock, behind: int
+):
+    """Neither the stranger's transaction nor those that reverted are in any block any more."""
+    block = give_nonces_up(road, clock, behind)
+    used = road.chain.nonce(OPERATOR.address, pending=False)
+    given_up = list(range(1, used - 1 - behind))
+    assert len(given_up) == min(1 + behind, 16)
+
+    rewrite(road, road.chain.head().number - block + 1)
+    assert road.chain.nonce(OPERATOR.address, pending=False) == 1
+    until(lambda: not road.settler.step())
+    (trouble,) = road.settler.troubles
+    assert isinstance(trouble, NonceMissing) and "nonce 1, at which none" in str(trouble)
+    clock.ahead_ns += 25 * NS
+    finish(road)
+
+    assert road.settler.troubles == [] and road.settler.halted is None
+    assert states(road) == [ActionState.FINAL] * (2 + behind)
+    voids = road.outbox.names(*ActionState, kind=ActionKind.VOID)
+    assert [road.outbox.action(void).nonce for void, _, _ in voids] == given_up
+    assert road.chain.nonce(OPERATOR.address, pending=False) == used
+
+    # It may take those away too, and what is then free is used up once more.
+    rewrite(road, 2)
+    finish(road)
+    assert states(road) == [ActionState.FINAL] * (2 + behind)
+    assert road.chain.nonce(OPERATOR.address, pending=False) == used
+    road.assert_books_agree()
+
+
+class OldNonce:
+    """A node, or one of several behind an address, that knows the operator's nonce of long ago."""
+
+    def __init__(self, chain: Any) -> None:
+        self._chain, self.blocks = chain, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+    def head(self) -> Block:
+        return self._chain.block(self._chain.head().number - self.blocks)  # type: ignore[no-any-return]
+
+    def nonce(self, address: bytes, *, pending: bool) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("blocks", [0, 4])
+def test_a_node_that_lags_makes_no_nonce_missing(road: Road, clock: Clock, blocks: int):
+    """Not while it is behind what was seen; and beside an answer that is newer, not at once."""
+    give_nonces_up(road, clock, 1)
+    road.devchain.mine()
+    road.devchain.rpc("evm_setAutomine", [False])
+    road.trade(4)
+    road.settler.seal_now()
+    until(lambda: not road.settler.step())
+    assert [action.nonce for action in road.outbox.in_flight(9)] == [5]
+    node = OldNonce(road.devchain.chain)
+    road.reopen(node)  # type: ignore[arg-type]
+    road.settler.step()
+    node.blocks = blocks
+    for _ in range(3):
+        clock.ahead_ns += (25 if blocks else 4) * NS
+        road.settler.step()
+    assert road.outbox.names(*ActionState, kind=ActionKind.VOID) == []
+
+    road.reopen()
+    road.devchain.rpc("evm_setAutomine", [True])
+    finish(road)
+    assert road.outbox.names(*ActionState, kind=ActionKind.VOID) == []
+    assert states(road) == [ActionState.FINAL] * 4 and road.settler.troubles == []
     road.assert_books_agree()
 
 
