@@ -13,7 +13,7 @@ class ActionKind(StrEnum):
     SWEEP = "sweep"
     GRANT = "grant"
     VOID = "void"
-    """Nothing at all, to use up the nonce of a transaction that no block can carry."""
+    """Nothing at all, to use up a nonce: of what no block can carry, or one that is missing."""
     OTHER = "other"
 
 

@@ -229,8 +229,11 @@ class Submitter:
         action = self._outbox.action(known.action_id)
         assert action.block_number is not None and action.block_hash is not None
         mined = Mined(action.id, action.state, action.block_number, action.block_hash)
-        lost = self._outbox.batch(known.batch.number + 1)
-        assert lost is not None and lost.block_number is not None, "it was final"
+        # Those between may be on their way here: a receipt is found in whatever order.
+        after = known.batch.number + 1
+        while (lost := self._outbox.batch(after)) is None or lost.state is not ActionState.FINAL:
+            after += 1
+        assert lost.block_number is not None, "it is final"
         is_near = self._chain.head().number - lost.block_number < REORG_BLOCKS_MAX
         is_there = self._is_there(mined)
         if is_there is None:

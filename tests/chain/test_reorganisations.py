@@ -13,6 +13,7 @@ from settlement.chain.chain import Block, Sending
 from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.outbox.troubles import NonceMissing
+from settlement.protocol.eip712 import keccak256
 from tests.chain.conftest import Clock, transfer, until
 from tests.chain.road import ALICE, CAROL, NS, OPERATOR, Road
 from tests.chain.test_submitter_faults import finish, states
@@ -125,6 +126,45 @@ def test_found_a_nonce_given_up_came_free_again_and_settlement_stood_still(
     road.assert_books_agree()
 
 
+def test_found_no_start_got_over_a_reorganisation_of_a_batch_final_before_its_predecessor(
+    anvil: DevChain, tmp_path: Path, clock: Clock
+):
+    """One step sends a batch again and then finds the receipt of the one behind it."""
+    road = Road(tmp_path, anvil, clock, confirmations=1)
+    road.fund()
+    road.devchain.mine(16)
+    road.trade(1)
+    settle(road)
+    road.devchain.mine(2)
+    road.devchain.rpc("evm_setAutomine", [False])
+    for turn in (2, 3):
+        road.trade(turn)
+        road.settler.seal_now()
+    road.settler.step()
+    first, second = road.outbox.in_flight(9)
+    (tx_hash,) = road.outbox.tx_hashes(first)
+    road.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
+    road.devchain.mine()
+    road.devchain.rpc("evm_setAutomine", [True])
+    before = road.chain.head().number
+    raw = road.outbox.action(second.id).raw
+    assert first.raw is not None and raw is not None
+    for again in (first.raw, raw):
+        road.chain.send_raw(again)
+    receipt = road.chain.receipt(keccak256(raw))
+    assert receipt is not None
+    road.outbox.mined(second.id, receipt, clock())
+    road.outbox.final(second.id, clock())
+    assert states(road) == [ActionState.FINAL, ActionState.BROADCAST, ActionState.FINAL]
+
+    rewrite(road, road.chain.head().number - before)
+    road.reopen()
+    finish(road)
+    assert road.settler.halted is None and states(road) == [ActionState.FINAL] * 3
+    road.assert_books_agree()
+    road.close()
+
+
 class OldNonce:
     """A node, or one of several behind an address, that knows the operator's nonce of long ago."""
 
@@ -135,7 +175,8 @@ class OldNonce:
         return getattr(self._chain, name)
 
     def head(self) -> Block:
-        return self._chain.block(self._chain.head().number - self.blocks)  # type: ignore[no-any-return]
+        newest = self._chain.head().number
+        return self._chain.block(newest - self.blocks)  # type: ignore[no-any-return]
 
     def nonce(self, address: bytes, *, pending: bool) -> int:
         return 1
