@@ -42,6 +42,7 @@ from merchants.records.tables import (
     Store,
     Sweep,
 )
+from merchants.records.terms import keep_terms
 from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
@@ -383,15 +384,22 @@ class Merchants:
                         bust = busted_by(frame)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
+                    elif frame.command["kind"] == Kind.SET_TERMS:
+                        # The catalog has the new ones when all have seen this.
+                        market = self._exchange.catalog.markets[int(frame.command["market"])]
+                        keep_terms(session, market)
                     else:
                         self.conversions.take_placed(session, frame)
                 session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence
         self._cursor = batch.last_sequence
 
     def _frames_for_us(self, batch: Committed) -> list[LogEntry]:
-        """Return deposits, busts and those orders that may be ours, past the cursor."""
+        """Return deposits, busts, changes of terms and those orders that may be ours, past the
+        cursor."""
         rows = batch.commands
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
+        if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
+            wanted |= rows["kind"] == Kind.SET_TERMS
         waiting = self.conversions.waiting_accounts()
         if waiting:
             placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)

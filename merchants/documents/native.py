@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from engine.types import MONEY_MAX, PIPS_PER_TOKEN
+from engine.types import MONEY_MAX
+from merchants.records import terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
@@ -158,7 +159,7 @@ def received_pips(invoice: Invoice) -> int:
 def unconverted_pips(catalog: Catalog, invoice: Invoice) -> int:
     """Return credited pips that are in no conversion."""
     return invoice.credited_pips - sum(
-        market_of(catalog, row.market).base_pips(row.lots) for row in invoice.conversions
+        terms.pips_of(market_of(catalog, row.market), row) for row in invoice.conversions
     )
 
 
@@ -191,10 +192,8 @@ def fill_document(market: Market, fill: Fill) -> FillDocument:
     """Return one trade as shops see it."""
     return FillDocument(
         trade_id=fill.trade_id,
-        amount=decimal_of_pips(market.base_pips(fill.lots)),
-        price=decimal_of_pips(
-            market.quote_pips(1, fill.price_ticks) * PIPS_PER_TOKEN // market.lot_pips
-        ),
+        amount=decimal_of_pips(terms.pips_of(market, fill)),
+        price=decimal_of_pips(terms.price_of(market, fill)),
         proceeds=decimal_of_pips(fill.proceeds_pips),
         fee=decimal_of_pips(fill.fee_pips),
         status=fill.state,
@@ -212,9 +211,9 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
         id=conversion.id,
         status=conversion.state,
         market=conversion.market,
-        amount=decimal_of_pips(market.base_pips(conversion.lots)),
-        sold=decimal_of_pips(market.base_pips(conversion.lots_filled)),
-        unsold=decimal_of_pips(market.base_pips(conversion.lots - conversion.lots_filled)),
+        amount=decimal_of_pips(terms.pips_of(market, conversion)),
+        sold=decimal_of_pips(terms.sold_pips(market, conversion)),
+        unsold=decimal_of_pips(terms.unsold_pips(market, conversion)),
         proceeds=decimal_of_pips(proceeds),
         fee=decimal_of_pips(fee),
         net=decimal_of_pips(proceeds - fee),
