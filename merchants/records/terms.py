@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import PIPS_PER_TOKEN
 from merchants.records.tables import Conversion, Fill, Invoice, Store
-from settlement.orders.catalog import Market
+from settlement.orders.catalog import Catalog, Market
 
 
 class Counted(Protocol):
@@ -20,6 +20,13 @@ class Counted(Protocol):
 
     lot_pips: int
     tick_pips: int
+
+
+def market_of(catalog: Catalog, symbol: str) -> Market:
+    """Return the market called ``symbol``, which one of our rows names."""
+    market = catalog.market(symbol)
+    assert market is not None, "a listed market is never delisted"
+    return market
 
 
 def lot_pips_of(market: Market, row: Counted) -> int:

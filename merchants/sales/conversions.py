@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
-from merchants.documents.native import market_of, unconverted_pips
+from merchants.documents.sums import sums_of
 from merchants.records import terms
 from merchants.records.database import transaction
 from merchants.records.queues import STORES_TO_SELL_FOR
@@ -101,17 +101,19 @@ class Conversions:
         catalog = self._exchange.catalog
         market = catalog.market_of_pair(invoice.store.base, invoice.store.quote)
         assert market is not None, "a store is made for a listed market"
-        lots = unconverted_pips(catalog, invoice) // market.lot_pips
+        sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
+        lots = (invoice.credited_pips - sums.base_pips) // market.lot_pips
         if lots == 0:
             return
-        number = len(invoice.conversions) + 1
+        number = sums.number + 1
         quoted_ticks = terms.ticks_now(market, invoice, invoice.quoted_ticks)
         worth = market.quote_pips(lots, quoted_ticks)
         if number > 1 and worth < market.least_notional_pips:
             return
         quoted = number == 1 and not invoice.late
-        invoice.conversions.append(
+        session.add(
             Conversion(
+                invoice=invoice,
                 id=f"{invoice.id}.{number}",
                 store_id=invoice.store_id,
                 number=number,
@@ -184,7 +186,7 @@ class Conversions:
         if conversion.state is not ConversionState.PENDING:
             return None
 
-        market = market_of(self._exchange.catalog, conversion.market)
+        market = terms.market_of(self._exchange.catalog, conversion.market)
         lots = terms.unsold_pips(market, conversion) // market.lot_pips
         quoted_ticks = self._quoted_ticks(market, conversion, lots)
         conversion.attempts += 1
@@ -274,7 +276,7 @@ class Conversions:
         if order is None or order.outcome is not None:
             return
         conversion = order.conversion
-        market = market_of(self._exchange.catalog, conversion.market)
+        market = terms.market_of(self._exchange.catalog, conversion.market)
         last_word, sold = Outcome.ACCEPTED, 0
         answer = frame.answer
         own_id = answer[0]["order_id"]
@@ -454,7 +456,7 @@ class Conversions:
 
         What was to be sold is sold again. What was given up already is held, now with more of it.
         """
-        market = market_of(self._exchange.catalog, conversion.market)
+        market = terms.market_of(self._exchange.catalog, conversion.market)
         for fill in busted:
             terms.sell(market, conversion, -terms.pips_of(market, fill))
             conversion.fills.remove(fill)
