@@ -23,11 +23,14 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.checkout import Checkout, checkout_of
 from merchants.documents.native import (
+    ConversionDocument,
     EventDocument,
     InvoiceDocument,
+    conversion_document,
     event_document,
     invoice_document,
 )
+from merchants.documents.sums import CONVERSIONS_SHOWN, newest_conversions, sums_of
 from merchants.records.database import CURSOR_ROW, is_there, open_database, reading, transaction
 from merchants.records.refusal import Refusal
 from merchants.records.states import InvoiceState, PaymentState
@@ -36,12 +39,14 @@ from merchants.records.tables import (
     Cursor,
     Delivery,
     Event,
+    Fill,
     IdempotencyKey,
     Invoice,
     Payment,
     Store,
     Sweep,
 )
+from merchants.records.terms import keep_terms
 from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
@@ -189,7 +194,7 @@ class Merchants:
                     return Refusal(Outcome.IDEMPOTENCY_CONFLICT, {"key": idempotency_key})
                 if known is not None:
                     first = session.get_one(Invoice, known.invoice_id)
-                    return InvoiceCreated(self._document(first), replayed=True)
+                    return InvoiceCreated(self._document(session, first), replayed=True)
             invoice = self.invoices.create(session, store, request, self._clock())
             if isinstance(invoice, Refusal):
                 return invoice
@@ -202,7 +207,7 @@ class Merchants:
                         invoice_id=invoice.id,
                     )
                 )
-            return InvoiceCreated(self._document(invoice), replayed=False)
+            return InvoiceCreated(self._document(session, invoice), replayed=False)
 
     def invoice(self, invoice_id: str, store_id: str | None = None) -> InvoiceDocument | None:
         """Return an invoice; None if there is none or it is not ``store_id``'s."""
@@ -210,7 +215,7 @@ class Merchants:
             invoice = session.get(Invoice, invoice_id)
             if invoice is None or store_id not in (None, invoice.store_id):
                 return None
-            return self._document(invoice)
+            return self._document(session, invoice)
 
     def sales(self, invoice_id: str, store_id: str | None = None) -> Sales | None:
         """Return what an invoice's tokens were sold in; None as ``invoice``."""
@@ -228,8 +233,9 @@ class Merchants:
             invoice = session.get(Invoice, invoice_id)
             if invoice is None:
                 return None
-            document = self._document(invoice)
-            return checkout_of(document, invoice.store.name, self._confirmations_required)
+            document = self._document(session, invoice)
+            sums = sums_of(session, self._exchange.catalog, (invoice.id,))[invoice.id]
+            return checkout_of(document, sums, invoice.store.name, self._confirmations_required)
 
     def list_invoices(
         self,
@@ -242,10 +248,9 @@ class Merchants:
     ) -> list[InvoiceDocument] | None:
         """Return a store's invoices, the newest first, at most ``INVOICES_MAX``: those that come
         behind its invoice ``before``. None if it has no such invoice."""
-        # All of their rows in three queries, not in three for each; the store is in none of them.
+        # All of their rows in some queries, not in some for each; the store is in none of them.
         rows_too = (
             selectinload(Invoice.payments),
-            selectinload(Invoice.conversions).selectinload(Conversion.fills),
             lazyload(Invoice.store),
         )
         query = select(Invoice).options(*rows_too).where(Invoice.store_id == store_id)
@@ -262,8 +267,38 @@ class Merchants:
                     return None
                 older, twin = Invoice.created_ns < created_ns, Invoice.created_ns == created_ns
                 query = query.where(or_(older, and_(twin, Invoice.id > before)))
-            rows = session.scalars(query.limit(min(limit, INVOICES_MAX)))
-            return [self._document(row) for row in rows]
+            rows = session.scalars(query.limit(min(limit, INVOICES_MAX))).all()
+            return self._documents(session, rows)
+
+    def list_conversions(
+        self,
+        store_id: str,
+        invoice_id: str,
+        *,
+        before: str | None = None,
+        limit: int = CONVERSIONS_SHOWN,
+    ) -> list[ConversionDocument] | None:
+        """Return the conversions of a store's invoice, the newest first, at most
+        ``CONVERSIONS_SHOWN``: those that come behind the conversion ``before``. None if there is no
+        such invoice, or it has no such conversion."""
+        query = (
+            select(Conversion)
+            .options(selectinload(Conversion.fills))
+            .where(Conversion.invoice_id == invoice_id)
+            .order_by(Conversion.number.desc())
+        )
+        with reading(self._database) as session:
+            own = (Invoice.id == invoice_id, Invoice.store_id == store_id)
+            if session.scalar(select(Invoice.id).where(*own)) is None:
+                return None
+            if before is not None:
+                its = (Conversion.id == before, Conversion.invoice_id == invoice_id)
+                number = session.scalar(select(Conversion.number).where(*its))
+                if number is None:
+                    return None
+                query = query.where(Conversion.number < number)
+            rows = session.scalars(query.limit(min(limit, CONVERSIONS_SHOWN)))
+            return [conversion_document(self._exchange.catalog, row) for row in rows]
 
     def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
         """Return a store's events with ids above the cursor ``after``, oldest first."""
@@ -383,15 +418,22 @@ class Merchants:
                         bust = busted_by(frame)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
+                    elif frame.command["kind"] == Kind.SET_TERMS:
+                        # The catalog has the new ones when all have seen this.
+                        market = self._exchange.catalog.markets[int(frame.command["market"])]
+                        keep_terms(session, market)
                     else:
                         self.conversions.take_placed(session, frame)
                 session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence
         self._cursor = batch.last_sequence
 
     def _frames_for_us(self, batch: Committed) -> list[LogEntry]:
-        """Return deposits, busts and those orders that may be ours, past the cursor."""
+        """Return deposits, busts, changes of terms and those orders that may be ours, past the
+        cursor."""
         rows = batch.commands
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
+        if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
+            wanted |= rows["kind"] == Kind.SET_TERMS
         waiting = self.conversions.waiting_accounts()
         if waiting:
             placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)
@@ -473,8 +515,17 @@ class Merchants:
             if self.invoices.is_at_rest(session, invoice):
                 self._settlement.unwatch(invoice.deposit_address)
 
-    def _document(self, invoice: Invoice) -> InvoiceDocument:
-        return invoice_document(self._exchange.catalog, invoice, self._head)
+    def _document(self, session: Session, invoice: Invoice) -> InvoiceDocument:
+        (document,) = self._documents(session, (invoice,))
+        return document
+
+    def _documents(self, session: Session, invoices: Sequence[Invoice]) -> list[InvoiceDocument]:
+        catalog, names = self._exchange.catalog, [invoice.id for invoice in invoices]
+        sums, newest = sums_of(session, catalog, names), newest_conversions(session, names)
+        return [
+            invoice_document(catalog, row, sums[row.id], newest[row.id], self._head)
+            for row in invoices
+        ]
 
 
 def _place(transfer: Transfer) -> tuple[bytes, int]:
@@ -494,8 +545,13 @@ def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> 
         invoice = session.get(Invoice, invoice_id)
         if invoice is None or store_id not in (None, invoice.store_id):
             return None
-        trade_ids = [fill.trade_id for sale in invoice.conversions for fill in sale.fills]
-        return Sales(invoice.store.wallet, invoice.ref, trade_ids)
+        trade_ids = (
+            select(Fill.trade_id)
+            .join(Conversion, Conversion.id == Fill.conversion_id)
+            .where(Conversion.invoice_id == invoice_id)
+            .order_by(Conversion.number, Fill.trade_id)
+        )
+        return Sales(invoice.store.wallet, invoice.ref, list(session.scalars(trade_ids)))
 
 
 def open_merchants_database(directory: Path) -> Engine:

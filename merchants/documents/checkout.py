@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from merchants.documents.native import InvoiceDocument
-from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
+from merchants.documents.sums import Sums
+from merchants.records.states import InvoiceException, InvoiceState, PaymentState
 
 
 class Phase(StrEnum):
@@ -50,9 +51,12 @@ class Checkout(NamedTuple):
     confirmations_required: int
 
 
-def checkout_of(invoice: InvoiceDocument, shop: str, confirmations_required: int) -> Checkout:
-    """Return what to show for ``invoice``."""
-    phase = phase_of(invoice)
+def checkout_of(
+    invoice: InvoiceDocument, sums: Sums, shop: str, confirmations_required: int
+) -> Checkout:
+    """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
+    document has the newest only."""
+    phase = phase_of(invoice, sums)
     confirmations = min(
         (p.confirmations for p in invoice.payments if p.status is not PaymentState.ORPHANED),
         default=0,
@@ -62,14 +66,14 @@ def checkout_of(invoice: InvoiceDocument, shop: str, confirmations_required: int
         shop=shop,
         phase=phase,
         headline=HEADLINES[phase],
-        sentence=_sentence(invoice, phase) + _stray(invoice, phase),
+        sentence=_sentence(invoice, sums, phase) + _stray(invoice, phase),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
     )
 
 
-def phase_of(invoice: InvoiceDocument) -> Phase:
-    """Return the phase of an invoice."""
+def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
+    """Return the phase of an invoice; ``sums`` as in ``checkout_of``."""
     match invoice.status:
         case InvoiceState.NEW:
             return Phase.WAITING if invoice.received == "0" else Phase.PARTIAL
@@ -80,12 +84,10 @@ def phase_of(invoice: InvoiceDocument) -> Phase:
         case InvoiceState.INVALID:
             return Phase.INVALID
         case InvoiceState.SETTLED:
-            ends = (ConversionState.FINAL, ConversionState.HELD)
-            done = all(conversion.status in ends for conversion in invoice.conversions)
-            return Phase.SETTLED if done else Phase.CONVERTING
+            return Phase.CONVERTING if sums.going else Phase.SETTLED
 
 
-def _sentence(invoice: InvoiceDocument, phase: Phase) -> str:
+def _sentence(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> str:
     match phase:
         case Phase.WAITING:
             return (
@@ -100,9 +102,9 @@ def _sentence(invoice: InvoiceDocument, phase: Phase) -> str:
         case Phase.SEEN:
             return "You are done. The chain is confirming your payment; this page follows it."
         case Phase.CONVERTING:
-            return _converting_sentence(invoice)
+            return _converting_sentence(sums)
         case Phase.SETTLED:
-            return _settled_sentence(invoice)
+            return _settled_sentence(invoice, sums)
         case Phase.EXPIRED if invoice.exception is InvoiceException.PAID_PARTIAL:
             return (
                 f"{invoice.received} of {invoice.amount_due} {invoice.token} arrived, not all of "
@@ -142,11 +144,9 @@ def _weighed(invoice: InvoiceDocument) -> str:
     return f"The shop has it; at the price of its moment it was short by ${invoice.short}."
 
 
-def _converting_sentence(invoice: InvoiceDocument) -> str:
+def _converting_sentence(sums: Sums) -> str:
     """Say that it is being sold only while nothing has kept it from being sold."""
-    pending = (ConversionState.PENDING, ConversionState.EXECUTING)
-    waiting = [c for c in invoice.conversions if c.status in pending and c.attempts and c.reason]
-    if waiting:
+    if sums.waiting:
         return (
             "You are done: the shop has your payment. It cannot be sold at its price just now; the "
             "sale is tried again by itself, and that is the shop's business."
@@ -154,11 +154,9 @@ def _converting_sentence(invoice: InvoiceDocument) -> str:
     return "You are done: the shop has your payment. It is being sold on the order book."
 
 
-def _settled_sentence(invoice: InvoiceDocument) -> str:
-    held = [c for c in invoice.conversions if c.status is ConversionState.HELD]
-    if held:
-        sold = any(conversion.sold != "0" for conversion in invoice.conversions)
-        kept = "part of it" if sold else "all of it"
+def _settled_sentence(invoice: InvoiceDocument, sums: Sums) -> str:
+    if sums.held:
+        kept = "part of it" if sums.is_sold else "all of it"
         return f"Thank you. The shop has your payment and keeps {kept} as it came."
     if invoice.exception is InvoiceException.PAID_OVER:
         return "Thank you. More than the amount due arrived; the shop can see the difference."

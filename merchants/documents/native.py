@@ -9,7 +9,9 @@ from typing import Final
 
 import msgspec
 
-from engine.types import MONEY_MAX, PIPS_PER_TOKEN
+from engine.types import MONEY_MAX
+from merchants.documents.sums import Sums
+from merchants.records import terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
@@ -122,10 +124,12 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
 
 
 class InvoiceDocument(InvoiceSummary, frozen=True):
-    """An invoice with all that happened to it."""
+    """An invoice with all that happened to it. Of ``conversion_count`` conversions the newest are
+    in ``conversions``, the oldest of them first."""
 
     payments: list[PaymentDocument]
     conversions: list[ConversionDocument]
+    conversion_count: int
 
 
 class EventDocument(msgspec.Struct, frozen=True):
@@ -143,23 +147,9 @@ def listed(token: Token | None) -> Token:
     return token
 
 
-def market_of(catalog: Catalog, symbol: str) -> Market:
-    """Return the market called ``symbol``, which one of our rows names."""
-    market = catalog.market(symbol)
-    assert market is not None, "a listed market is never delisted"
-    return market
-
-
 def received_pips(invoice: Invoice) -> int:
     """Return what came in: what is booked, and what lies at the address and is not swept yet."""
     return min(invoice.seen_pips + invoice.credited_pips, MONEY_MAX)
-
-
-def unconverted_pips(catalog: Catalog, invoice: Invoice) -> int:
-    """Return credited pips that are in no conversion."""
-    return invoice.credited_pips - sum(
-        market_of(catalog, row.market).base_pips(row.lots) for row in invoice.conversions
-    )
 
 
 def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> PaymentDocument:
@@ -191,10 +181,8 @@ def fill_document(market: Market, fill: Fill) -> FillDocument:
     """Return one trade as shops see it."""
     return FillDocument(
         trade_id=fill.trade_id,
-        amount=decimal_of_pips(market.base_pips(fill.lots)),
-        price=decimal_of_pips(
-            market.quote_pips(1, fill.price_ticks) * PIPS_PER_TOKEN // market.lot_pips
-        ),
+        amount=decimal_of_pips(terms.pips_of(market, fill)),
+        price=decimal_of_pips(terms.price_of(market, fill)),
         proceeds=decimal_of_pips(fill.proceeds_pips),
         fee=decimal_of_pips(fill.fee_pips),
         status=fill.state,
@@ -205,16 +193,16 @@ def fill_document(market: Market, fill: Fill) -> FillDocument:
 
 def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSummary:
     """Return a conversion without its fills."""
-    market = market_of(catalog, conversion.market)
+    market = terms.market_of(catalog, conversion.market)
     proceeds = sum(fill.proceeds_pips for fill in conversion.fills)
     fee = sum(fill.fee_pips for fill in conversion.fills)
     return ConversionSummary(
         id=conversion.id,
         status=conversion.state,
         market=conversion.market,
-        amount=decimal_of_pips(market.base_pips(conversion.lots)),
-        sold=decimal_of_pips(market.base_pips(conversion.lots_filled)),
-        unsold=decimal_of_pips(market.base_pips(conversion.lots - conversion.lots_filled)),
+        amount=decimal_of_pips(terms.pips_of(market, conversion)),
+        sold=decimal_of_pips(terms.sold_pips(market, conversion)),
+        unsold=decimal_of_pips(terms.unsold_pips(market, conversion)),
         proceeds=decimal_of_pips(proceeds),
         fee=decimal_of_pips(fee),
         net=decimal_of_pips(proceeds - fee),
@@ -225,18 +213,18 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
 
 def conversion_document(catalog: Catalog, conversion: Conversion) -> ConversionDocument:
     """Return a conversion with its fills."""
-    market = market_of(catalog, conversion.market)
+    market = terms.market_of(catalog, conversion.market)
     return ConversionDocument(
         **msgspec.structs.asdict(conversion_summary(catalog, conversion)),
         fills=[fill_document(market, fill) for fill in conversion.fills[:SHOWN_MAX]],
     )
 
 
-def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
-    """Return an invoice without its payments and conversions."""
+def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSummary:
+    """Return an invoice without its payments and conversions; ``sums`` are of all of these."""
     token = listed(catalog.token_by_address(invoice.token))
     received = received_pips(invoice)
-    dust = unconverted_pips(catalog, invoice) if invoice.conversions else 0
+    dust = invoice.credited_pips - sums.base_pips if sums.number else 0
     is_settled = invoice.state is InvoiceState.SETTLED
     return InvoiceSummary(
         id=invoice.id,
@@ -264,9 +252,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
         over=decimal_of_pips(max(0, received - invoice.due_pips)),
         short=decimal_of_pips(invoice.short_pips),
         dust=decimal_of_pips(dust),
-        net=decimal_of_pips(
-            sum(f.proceeds_pips - f.fee_pips for c in invoice.conversions for f in c.fills)
-        ),
+        net=decimal_of_pips(sums.net_pips),
         created_at=invoice.created_ns // 10**9,
         expires_at=invoice.expires_ns // 10**9,
         redirect_url=invoice.redirect_url,
@@ -274,12 +260,16 @@ def invoice_summary(catalog: Catalog, invoice: Invoice) -> InvoiceSummary:
     )
 
 
-def invoice_document(catalog: Catalog, invoice: Invoice, head: int = 0) -> InvoiceDocument:
-    """Return an invoice with its payments and conversions; ``head`` as in ``payment_document``."""
+def invoice_document(
+    catalog: Catalog, invoice: Invoice, sums: Sums, newest: list[Conversion], head: int = 0
+) -> InvoiceDocument:
+    """Return an invoice with its payments and ``newest`` conversions; ``sums`` are of all of them,
+    ``head`` as in ``payment_document``."""
     return InvoiceDocument(
-        **msgspec.structs.asdict(invoice_summary(catalog, invoice)),
+        **msgspec.structs.asdict(invoice_summary(catalog, invoice, sums)),
         payments=[payment_document(catalog, row, head) for row in invoice.payments[:SHOWN_MAX]],
-        conversions=[conversion_document(catalog, row) for row in invoice.conversions],
+        conversions=[conversion_document(catalog, row) for row in newest],
+        conversion_count=sums.number,
     )
 
 

@@ -109,7 +109,8 @@ class Invoice(Table):
     that brought nothing. ``judge_at_ns`` is when to weigh what came late or in part, None for
     never; ``short_pips`` is what it then was worth too little, ``late`` that it was enough.
     ``over_pips`` is how much more than is due the shop was told of. ``details`` is the shop's own
-    metadata, a JSON object.
+    metadata, a JSON object. ``lots`` and ``quoted_ticks`` are in the terms of the quote, which are
+    ``lot_pips`` and ``tick_pips``: see ``merchants.records.terms``.
     """
 
     __tablename__ = "invoices"
@@ -135,6 +136,8 @@ class Invoice(Table):
     amount_pips: Mapped[int]
     lots: Mapped[int]
     quoted_ticks: Mapped[int]
+    lot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    tick_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     rate_pips: Mapped[int]
     due_pips: Mapped[int]
     due_raw: Mapped[str]
@@ -214,7 +217,9 @@ class Conversion(Table):
     """Lots of an invoice's token to be sold for stablecoin.
 
     ``quoted_ticks`` is the price the limit is derived from; None for what is known from trades at
-    each attempt. ``number`` counts the conversions of an invoice from 1.
+    each attempt. ``number`` counts the conversions of an invoice from 1. Lots and ticks are in the
+    terms in which it was opened, ``lot_pips`` and ``tick_pips``; ``odd_pips`` are sold besides
+    ``lots_filled``, less than such a lot: in other terms one may sell parts of it.
     """
 
     __tablename__ = "conversions"
@@ -231,7 +236,10 @@ class Conversion(Table):
     market: Mapped[str]
     lots: Mapped[int]
     lots_filled: Mapped[int] = mapped_column(default=0)
+    odd_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     quoted_ticks: Mapped[int | None]
+    lot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    tick_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_ns: Mapped[int]
     reason: Mapped[str] = mapped_column(default="")
@@ -244,7 +252,8 @@ class Conversion(Table):
 
 class Order(Table):
     """A signed conversion order. It is stored before it is placed, so that a restart sends the
-    same digest again; ``outcome`` is None until its fate is known."""
+    same digest again; ``outcome`` is None until its fate is known. Lots and ticks are those of the
+    moment it was signed; the amounts that count are in ``body``."""
 
     __tablename__ = "orders"
 
@@ -261,7 +270,10 @@ class Order(Table):
 
 
 class Fill(Table):
-    """One trade of a conversion order and how far it is on its way to the chain."""
+    """One trade of a conversion order and how far it is on its way to the chain.
+
+    Lots and ticks are in the terms of the trade, ``lot_pips`` and ``tick_pips``.
+    """
 
     __tablename__ = "fills"
 
@@ -269,6 +281,8 @@ class Fill(Table):
     conversion_id: Mapped[str] = mapped_column(ForeignKey("conversions.id"), index=True)
     lots: Mapped[int]
     price_ticks: Mapped[int]
+    lot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    tick_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     proceeds_pips: Mapped[int]
     fee_pips: Mapped[int]
     state: Mapped[str]

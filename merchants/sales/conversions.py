@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
-from merchants.documents.native import market_of, unconverted_pips
+from merchants.documents.sums import sums_of
+from merchants.records import terms
 from merchants.records.database import transaction
 from merchants.records.queues import STORES_TO_SELL_FOR
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
@@ -100,16 +101,19 @@ class Conversions:
         catalog = self._exchange.catalog
         market = catalog.market_of_pair(invoice.store.base, invoice.store.quote)
         assert market is not None, "a store is made for a listed market"
-        lots = unconverted_pips(catalog, invoice) // market.lot_pips
+        sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
+        lots = (invoice.credited_pips - sums.base_pips) // market.lot_pips
         if lots == 0:
             return
-        number = len(invoice.conversions) + 1
-        worth = market.quote_pips(lots, invoice.quoted_ticks)
+        number = sums.number + 1
+        quoted_ticks = terms.ticks_now(market, invoice, invoice.quoted_ticks)
+        worth = market.quote_pips(lots, quoted_ticks)
         if number > 1 and worth < market.least_notional_pips:
             return
         quoted = number == 1 and not invoice.late
-        invoice.conversions.append(
+        session.add(
             Conversion(
+                invoice=invoice,
                 id=f"{invoice.id}.{number}",
                 store_id=invoice.store_id,
                 number=number,
@@ -117,7 +121,10 @@ class Conversions:
                 market=market.symbol,
                 lots=lots,
                 lots_filled=0,
-                quoted_ticks=invoice.quoted_ticks if quoted else judged_ticks,
+                odd_pips=0,
+                quoted_ticks=quoted_ticks if quoted else judged_ticks,
+                lot_pips=market.lot_pips,
+                tick_pips=market.tick_pips,
                 attempts=0,
                 next_attempt_ns=now_ns,
                 reason="",
@@ -179,13 +186,15 @@ class Conversions:
         if conversion.state is not ConversionState.PENDING:
             return None
 
-        market = market_of(self._exchange.catalog, conversion.market)
-        lots = conversion.lots - conversion.lots_filled
-        quoted_ticks = conversion.quoted_ticks
-        if quoted_ticks is None:
-            quoted_ticks = self._prices.traded_ticks(market, lots, self._exchange.now_ns())
+        market = terms.market_of(self._exchange.catalog, conversion.market)
+        lots = terms.unsold_pips(market, conversion) // market.lot_pips
+        quoted_ticks = self._quoted_ticks(market, conversion, lots)
         conversion.attempts += 1
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.EXECUTING)
+        if lots == 0:
+            # A lot has become larger than what is left.
+            self._hold(session, conversion, Outcome.OFF_LOT)
+            return None
         if quoted_ticks is None:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
@@ -218,6 +227,12 @@ class Conversions:
         )
         self._wallets_waiting.add(wallet)
         return order
+
+    def _quoted_ticks(self, market: Market, conversion: Conversion, lots: int) -> int | None:
+        """Return the price to take the limit from, in present ticks; None if there is none."""
+        if conversion.quoted_ticks is not None:
+            return terms.ticks_now(market, conversion, conversion.quoted_ticks)
+        return self._prices.traded_ticks(market, lots, self._exchange.now_ns())
 
     def _sign(
         self, invoice: Invoice, market: Market, lots: int, ticks: int, expiry: int
@@ -261,8 +276,8 @@ class Conversions:
         if order is None or order.outcome is not None:
             return
         conversion = order.conversion
-        market = market_of(self._exchange.catalog, conversion.market)
-        last_word, before = Outcome.ACCEPTED, conversion.lots_filled
+        market = terms.market_of(self._exchange.catalog, conversion.market)
+        last_word, sold = Outcome.ACCEPTED, 0
         answer = frame.answer
         own_id = answer[0]["order_id"]
         for event in answer:
@@ -271,14 +286,18 @@ class Conversions:
             if event["kind"] == EventKind.TRADE:
                 lots, ticks = int(event["amount"]), int(event["price_ticks"])
                 state, number, tx_hash = self._now(int(event["trade_id"]))
-                assert ticks >= order.limit_ticks, "nothing is sold under the limit"
-                conversion.lots_filled += lots
+                pips, proceeds = market.base_pips(lots), market.quote_pips(lots, ticks)
+                is_worth = proceeds * attachment.base_amount >= attachment.quote_amount * pips
+                assert is_worth, "nothing is sold under the limit"
+                sold += pips
                 conversion.fills.append(
                     Fill(
                         trade_id=int(event["trade_id"]),
                         lots=lots,
                         price_ticks=ticks,
-                        proceeds_pips=market.quote_pips(lots, ticks),
+                        lot_pips=market.lot_pips,
+                        tick_pips=market.tick_pips,
+                        proceeds_pips=proceeds,
                         fee_pips=int(event["fee_pips"]),
                         state=state,
                         batch=number,
@@ -288,11 +307,11 @@ class Conversions:
             elif event["kind"] in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
                 last_word = Outcome(int(event["outcome"]))
 
-        assert conversion.lots_filled <= conversion.lots, "no more is sold than was ordered"
+        terms.sell(market, conversion, sold)
         self._resolve(session, order, last_word, frame.sequence)
-        if conversion.lots_filled == conversion.lots:
+        if terms.unsold_pips(market, conversion) == 0:
             self._become(session, conversion, ConversionState.FILLED)
-        elif last_word is Outcome.FILLS_EXHAUSTED or conversion.lots_filled - before == order.lots:
+        elif last_word is Outcome.FILLS_EXHAUSTED or sold == attachment.base_amount:
             self._go_on(conversion, Outcome.FILLS_EXHAUSTED)
         else:
             self._try_again(session, conversion, last_word)
@@ -327,14 +346,19 @@ class Conversions:
         # No waiting makes a larger order of a small one.
         is_hopeless = outcome is Outcome.BELOW_LEAST_NOTIONAL
         if is_hopeless or conversion.attempts > len(RETRY_DELAYS_S):
-            self._become(session, conversion, ConversionState.HELD)
-            self._to_advance[conversion.id] = None
+            self._hold(session, conversion, outcome)
             return
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
         delay_s = RETRY_DELAYS_S[conversion.attempts - 1]
         conversion.next_attempt_ns = self._clock() + delay_s * 10**9
         if is_news:
             self._record(session, conversion, EventType.CONVERSION_WAITING)
+
+    def _hold(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
+        """Leave the rest as token in the merchant's account."""
+        conversion.reason = outcome.name
+        self._become(session, conversion, ConversionState.HELD)
+        self._to_advance[conversion.id] = None
 
     def settlement_changed(
         self, session: Session, first_trade: int, last_trade: int, reached: TradeState
@@ -432,8 +456,9 @@ class Conversions:
 
         What was to be sold is sold again. What was given up already is held, now with more of it.
         """
+        market = terms.market_of(self._exchange.catalog, conversion.market)
         for fill in busted:
-            conversion.lots_filled -= fill.lots
+            terms.sell(market, conversion, -terms.pips_of(market, fill))
             conversion.fills.remove(fill)
             session.delete(fill)
         conversion.reason = "TRADE_BUSTED"

@@ -87,6 +87,8 @@ class _Price(NamedTuple):
     due_pips: int
     proceeds_pips: int
     fee_pips: int
+    lot_pips: int = 0
+    tick_pips: int = 0
 
 
 class Invoices:
@@ -148,6 +150,8 @@ class Invoices:
             amount_pips=amount_pips,
             lots=price.lots,
             quoted_ticks=price.quoted_ticks,
+            lot_pips=price.lot_pips,
+            tick_pips=price.tick_pips,
             rate_pips=price.rate_pips,
             due_pips=token.pips_of(due_raw),
             due_raw=str(due_raw),
@@ -191,6 +195,8 @@ class Invoices:
             due_pips=market.base_pips(quote.lots),
             proceeds_pips=quote.proceeds_pips,
             fee_pips=quote.fee_pips,
+            lot_pips=market.lot_pips,
+            tick_pips=market.tick_pips,
         )
 
     def _why_unsalable(
@@ -229,14 +235,23 @@ class Invoices:
             )
         ).one()
         unsold = session.execute(
-            select(*exact_sum(Conversion.lots - Conversion.lots_filled))
-            .join(Conversion.invoice)
+            select(
+                Conversion.lot_pips,
+                *exact_sum(Conversion.lots - Conversion.lots_filled),
+                *exact_sum(Conversion.odd_pips),
+            )
             .where(
-                Invoice.store_id == store.id,
+                Conversion.store_id == store.id,
                 Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
             )
-        ).one()
-        return sum_of(coming) + market.quote_pips(sum_of(unsold), quote.worst_ticks)
+            .group_by(Conversion.lot_pips)
+        ).all()
+        pips = 0
+        for lot_pips, *halves in unsold:
+            lots, odd = sum_of(halves[:2]), sum_of(halves[2:])
+            pips += lots * (lot_pips or market.lot_pips) - odd
+        worth = market.quote_pips(pips, quote.worst_ticks)
+        return sum_of(coming) - (-worth // market.lot_pips)
 
     def _market(self, store: Store) -> Market:
         market = self._exchange.catalog.market_of_pair(store.base, store.quote)

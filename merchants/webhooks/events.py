@@ -20,6 +20,7 @@ from merchants.documents.native import (
     invoice_summary,
     payment_document,
 )
+from merchants.documents.sums import sums_of
 from merchants.records.states import DeliveryState
 from merchants.records.tables import Conversion, Credit, Delivery, Event, Invoice, Payment
 from settlement.orders.catalog import Catalog
@@ -83,7 +84,7 @@ def record(
     invoice.event_count += 1
     contents = _Contents(
         invoice.event_count,
-        invoice_summary(catalog, invoice),
+        invoice_summary(catalog, invoice, sums_of(session, catalog, (invoice.id,))[invoice.id]),
         None if payment is None else payment_document(catalog, payment),
         None if conversion is None else conversion_summary(catalog, conversion),
         None if deposit is None else deposit_document(catalog, deposit),

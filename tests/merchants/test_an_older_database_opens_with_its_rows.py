@@ -7,7 +7,17 @@ from tests.merchants.rig import CONFIRMATIONS, LOT, World, address_bytes, due_ra
 
 LATER = {
     "stores": ("tolerance_ppm", "tolerance_pips"),
-    "invoices": ("sweep_tries", "timely_pips", "judge_at_ns", "short_pips", "over_pips"),
+    "invoices": (
+        "sweep_tries",
+        "timely_pips",
+        "judge_at_ns",
+        "short_pips",
+        "over_pips",
+        "lot_pips",
+        "tick_pips",
+    ),
+    "conversions": ("lot_pips", "tick_pips", "odd_pips"),
+    "fills": ("lot_pips", "tick_pips"),
     "credits": ("swept_raw", "booked_ns"),
 }
 

@@ -105,6 +105,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         "/v1/events",
         "/v1/invoices",
         "/v1/invoices/{invoice_id}",
+        "/v1/invoices/{invoice_id}/conversions",
         "/v1/invoices/{invoice_id}/receipt",
     ):
         ask("GET", path, headers=headers)

@@ -5,7 +5,6 @@ import pytest
 from sqlalchemy.orm import Session
 
 from engine.types import Outcome, Side
-from merchants.documents.checkout import checkout_of
 from merchants.records.refusal import Refusal
 from merchants.records.tables import Invoice
 from merchants.sales.invoices import InvoiceRequest
@@ -148,7 +147,7 @@ def test_found_an_expired_invoice_was_a_free_option(world):
     event = house.merchants.events_after(store.store_id, 0)[-1]
     body = msgspec.json.decode(event.body)
     assert (body["type"], body["data"]["invoice"]["short"]) == ("invoice.short", "50")
-    assert "short by $50" in checkout_of(late, "", 3).sentence
+    assert "short by $50" in house.merchants.checkout(late.id).sentence
 
     send(world, invoice, due_raw(invoice))
     paid = settle(world, invoice)
@@ -207,7 +206,7 @@ def test_what_comes_on_top_is_sold_near_the_last_trades_or_not_at_all(world):
     assert (more.exception, more.over) == ("paid_over", "0.005")
     assert [c.sold for c in more.conversions] == ["0.025", "0"]
     assert house.types(store)[-2:] == ["invoice.paid_over", "conversion.waiting"]
-    assert "tried again by itself" in checkout_of(more, "", 3).sentence
+    assert "tried again by itself" in house.merchants.checkout(more.id).sentence
 
 
 def test_a_few_units_short_is_paid_and_more_is_not(world):

@@ -46,9 +46,9 @@ def market_pages(name):
     for number in (2, 3):
         address = bytes([number]) * 20
         listing = TokenListing(name, address, 18, 10**10)
-        house.exchange.commit(command(Kind.LIST_TOKEN, token=number), listing)
+        house.commit(command(Kind.LIST_TOKEN, token=number), listing)
     terms = {"lot_pips": 10_000, "tick_pips": 100, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
-    house.exchange.commit(list_market(1, 2, 3, **terms), MarketListing(name))
+    house.commit(list_market(1, 2, 3, **terms), MarketListing(name))
 
     async def asked():
         transport = httpx.ASGITransport(app=house.app())

@@ -3,7 +3,6 @@
 import pytest
 
 from engine.types import Outcome, Side, fee_pips
-from merchants.documents.checkout import checkout_of
 from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import order_digest, recover
@@ -329,13 +328,13 @@ def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
     world.transfer(address, 10**18, token=b"\xee" * 20)
     world.confirm(CONFIRMATIONS)
     house.watch()
-    open_still = checkout_of(house.merchants.invoice(invoice.id), "", 3)
+    open_still = house.merchants.checkout(invoice.id)
     assert open_still.sentence.endswith("The shop gets it; please contact the shop.")
     world.pass_time(901)
     house.tick()
     house.settle_sweeps()
     end = house.merchants.invoice(invoice.id)
-    assert "sent in USD is not counted" in checkout_of(end, "", 3).sentence
+    assert "sent in USD is not counted" in house.merchants.checkout(end.id).sentence
     assert (end.status, end.exception, end.received) == ("expired", "none", "0")
     assert [(p.token, p.amount, p.status) for p in end.payments] == [("USD", "5", "final")]
     assert house.pips(MERCHANT, USD) == 5 * DOLLAR

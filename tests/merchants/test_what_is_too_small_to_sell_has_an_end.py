@@ -4,7 +4,6 @@ import msgspec
 import pytest
 
 from engine.types import Side
-from merchants.documents.checkout import checkout_of
 from tests.merchants.rig import (
     CONFIRMATIONS,
     DOLLAR,
@@ -56,7 +55,7 @@ def test_found_a_rest_under_the_smallest_order_was_tried_eight_times_in_silence(
         "conversion.held",
         "BELOW_LEAST_NOTIONAL",
     )
-    assert "keeps part of it as it came" in checkout_of(ended, "", 3).sentence
+    assert "keeps part of it as it came" in house.merchants.checkout(ended.id).sentence
     sales = len(lots_in_journal(world))
     world.pass_time(86_400)
     house.tick()

@@ -9,7 +9,7 @@ import msgspec
 
 from engine.types import PPM
 from gateway.api.v1.encoding import END, Address, Signature
-from merchants.documents.native import EventDocument, InvoiceDocument
+from merchants.documents.native import ConversionDocument, EventDocument, InvoiceDocument
 from merchants.records.states import DeliveryState
 from merchants.stores.stores import TypedGrant
 from settlement.audit.proofs import TradeProof
@@ -102,6 +102,13 @@ class InvoicesReply(msgspec.Struct, frozen=True):
     """Invoices, the newest first; ask again with ``before`` set to ``next``, null at the end."""
 
     invoices: list[InvoiceReply]
+    next: str | None
+
+
+class ConversionsReply(msgspec.Struct, frozen=True):
+    """Conversions, the newest first; ask again with ``before`` set to ``next``, null at the end."""
+
+    conversions: list[ConversionDocument]
     next: str | None
 
 

@@ -20,6 +20,7 @@ from gateway.api.v1.login import bearer_of, require_operator
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.shop_schemas import (
     ApproveGrant,
+    ConversionsReply,
     CreateInvoice,
     CreateStore,
     DeliveriesReply,
@@ -35,6 +36,7 @@ from gateway.api.v1.shop_schemas import (
 from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
+from merchants.documents.sums import CONVERSIONS_SHOWN
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
 from merchants.records.refusal import Refusal
 from merchants.records.states import InvoiceState
@@ -209,11 +211,31 @@ def _add_invoice_routes(
 
     @router.get("/invoices/{invoice_id}", openapi_extra=documented(InvoiceReply, refusals=FIND))
     async def read_invoice(store: Caller, invoice_id: Id) -> Response:
-        """Return one invoice with its payments and conversions."""
+        """Return one invoice with its payments and its newest conversions."""
 
         def written() -> bytes | None:
             invoice = merchants.invoice(invoice_id, store.id)
             return None if invoice is None else encode(shown(invoice))
+
+        return _written(await readers.ask(written))
+
+    @router.get(
+        "/invoices/{invoice_id}/conversions",
+        openapi_extra=documented(ConversionsReply, refusals=FIND),
+    )
+    async def list_conversions(
+        store: Caller,
+        invoice_id: Id,
+        before: Annotated[str | None, Query(max_length=96)] = None,
+        limit: Annotated[int, Query(ge=1, le=CONVERSIONS_SHOWN)] = CONVERSIONS_SHOWN,
+    ) -> Response:
+        """Return an invoice's conversions, the newest first: those behind ``before``."""
+
+        def written() -> bytes | None:
+            found = merchants.list_conversions(store.id, invoice_id, before=before, limit=limit)
+            if found is None:
+                return None
+            return encode(ConversionsReply(found, found[-1].id if len(found) == limit else None))
 
         return _written(await readers.ask(written))
 

@@ -1,0 +1,183 @@
+"""A market's lot and tick change in the middle of a sale: money, limits and what is left stay."""
+
+from contextlib import closing
+from sqlite3 import connect
+
+import pytest
+
+from engine.commands import set_terms
+from engine.types import Side
+from merchants.sales.invoices import InvoiceRequest
+from settlement.protocol.evidence import OrderBits, SignedOrder, decode
+from tests.merchants.rig import (
+    AGE_S,
+    ASK,
+    DOLLAR,
+    FEE_PPM,
+    LOT,
+    MERCHANT,
+    TICK,
+    TOKEN,
+    USD,
+    World,
+    due_raw,
+    sole,
+)
+from tests.merchants.test_sale_from_invoice_to_final import paid
+
+FINER, FINER_TICK, COARSER = (LOT // 10, TICK // 10), (LOT // 10, TICK // 100), (LOT * 5, TICK * 50)
+TERMS = pytest.mark.parametrize("terms", [FINER, FINER_TICK, COARSER])
+OLD_FILE = pytest.mark.parametrize("is_old", [False, True])
+ODD = LOT * 2, TICK * 2
+"""Of five lots of before one is left over."""
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def change_terms(world, lot_pips, tick_pips, is_old=False):
+    """Let a lot and a tick be others from now on; the book is empty then."""
+    if is_old:
+        forget_terms(world.directory / "merchants.sqlite")
+    row = set_terms(
+        0, lot_pips=lot_pips, tick_pips=tick_pips, maker_fee_ppm=0, taker_fee_ppm=FEE_PPM
+    )
+    assert world.house.submit(row)[-1]["kind"], "it was carried out"
+    market = world.house.catalog.market("TOKEN-USD")
+    assert (market.lot_pips, market.tick_pips) == (lot_pips, tick_pips)
+
+
+def forget_terms(path):
+    """Let all rows be like those of a file from before the terms were kept in them."""
+    with closing(connect(path)) as file, file:
+        for table in ("invoices", "conversions", "fills"):
+            file.execute(f"UPDATE {table} SET lot_pips = 0, tick_pips = 0")
+
+
+def bid(world, lots, ticks=200_000):
+    """Rest a bid of ``lots`` and ``ticks`` of the first terms, whatever they are now."""
+    world.house.quote(Side.BUY, ticks, lots)
+
+
+def sale_of(world, invoice):
+    return sole(world.house.merchants.invoice(invoice.id).conversions)
+
+
+def prices_signed(world):
+    """Return the limits of all sales in the journal, in quote pips for a whole token."""
+    orders = [decode(attachment) for _, attachment in world.frames]
+    return [
+        order.quote_amount * 10**8 // order.base_amount
+        for order in orders
+        if isinstance(order, SignedOrder) and order.flags & OrderBits.SINGLE_SHOT
+    ]
+
+
+def try_again(world):
+    world.pass_time(3600)
+    world.house.tick()
+
+
+@OLD_FILE
+@TERMS
+def test_between_the_quote_and_the_payment(world, terms, is_old):
+    house = world.house
+    invoice = house.invoice(house.approved_store(slippage_ppm=1000), amount_usd="50")
+    change_terms(world, *terms, is_old)
+    bid(world, 1000, 199_700)
+    waits = paid(world, invoice)
+
+    assert (waits.lots, waits.amount_due, waits.dust) == (25, "0.025", "0")
+    sale = sole(waits.conversions)
+    assert (sale.amount, sale.sold, sale.status) == ("0.025", "0", "pending")
+    assert prices_signed(world) == [1998 * DOLLAR], "under 2000 by a thousandth, and never more"
+    bid(world, 1000)
+    try_again(world)
+    sale = sale_of(world, invoice)
+    assert (sale.sold, sale.unsold, sale.proceeds, sale.net) == ("0.025", "0", "50", "49.875")
+    assert (sale.fills[0].price, sale.status) == ("2000", "filled")
+    assert (house.pips(MERCHANT, TOKEN), house.pips(MERCHANT, USD)) == (0, 4_987_500_000)
+
+
+@OLD_FILE
+@TERMS
+def test_between_two_orders_of_one_conversion(world, terms, is_old):
+    house = world.house
+    store = house.approved_store(slippage_ppm=0)
+    first, invoice = (house.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    paid(world, first)
+    half = paid(world, invoice)
+    assert (sole(half.conversions).sold, sole(half.conversions).unsold) == ("0.02", "0.005")
+
+    change_terms(world, *terms, is_old)
+    assert sole(half.conversions) == sale_of(world, invoice), "what is known of it is the same"
+    bid(world, 1000)
+    try_again(world)
+    sale = sale_of(world, invoice)
+    assert (sale.amount, sale.sold, sale.unsold, sale.status) == ("0.025", "0.025", "0", "filled")
+    assert [(fill.amount, fill.price) for fill in sale.fills] == [
+        ("0.02", "2000"),
+        ("0.005", "2000"),
+    ]
+    assert set(prices_signed(world)) == {2000 * DOLLAR}
+    assert (sale.proceeds, sale.net) == ("50", "49.875")
+    assert (house.pips(MERCHANT, TOKEN), house.pips(MERCHANT, USD)) == (0, 10_972_500_000)
+
+
+@OLD_FILE
+@TERMS
+def test_after_a_fill_and_before_it_is_final(world, terms, is_old):
+    house = world.house
+    invoice = paid(world, house.invoice(house.approved_store(), amount_usd="101"))
+    change_terms(world, *terms, is_old)
+    assert house.merchants.invoice(invoice.id) == invoice
+    world.trades_are("mined")
+    house.tick()
+
+    # The chain refuses one of two: it is sold again, and the other is left as it was.
+    house.bust(sole(invoice.conversions).fills[0])
+    assert (sale_of(world, invoice).sold, sale_of(world, invoice).unsold) == ("0.001", "0.05")
+    bid(world, 1000)
+    house.tick()
+    world.trades_are("final")
+    house.tick()
+    end = sale_of(world, invoice)
+    assert (end.status, end.sold, end.net) == ("final", "0.051", "101.7440025")
+    assert house.pips(MERCHANT, TOKEN) == 0
+    assert house.pips(MERCHANT, USD) == 10_174_400_250
+
+
+@pytest.mark.parametrize(
+    ("terms", "sold", "left"), [((LOT * 10, TICK * 10), "0.02", "0.005"), (ODD, "0.024", "0.001")]
+)
+def test_what_is_less_than_the_new_lot_is_held(world, terms, sold, left):
+    house = world.house
+    store = house.approved_store(slippage_ppm=0)
+    first, invoice = (house.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    paid(world, first)
+    paid(world, invoice)
+    change_terms(world, *terms)
+    bid(world, 1000)
+    for _ in range(3):
+        try_again(world)
+    sale = sale_of(world, invoice)
+    assert (sale.status, sale.sold, sale.unsold, sale.reason) == ("held", sold, left, "OFF_LOT")
+    assert house.types(store)[-1] == "conversion.held"
+    house.bust(sale.fills[-1])
+    assert sale_of(world, invoice).sold != sold, "parts of a lot are taken back too"
+
+
+def test_what_a_key_has_still_to_sell_is_worth_the_same(world):
+    house = world.house
+    store = house.approved_store(slippage_ppm=0, notional_cap=120 * DOLLAR)
+    first, invoice = (house.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    paid(world, first)
+    paid(world, invoice, due_raw(invoice))
+    change_terms(world, *FINER)
+    bid(world, 1000)
+    house.quote(Side.SELL, *ASK)
+    world.pass_time(AGE_S)
+    refusal = house.merchants.create_invoice(store.store_id, InvoiceRequest("45", "TOKEN"))
+    assert refusal.detail["needed"] == "55"

@@ -1,0 +1,112 @@
+"""However often an invoice is paid: its document ends, and all of its sales are in pages."""
+
+import pytest
+from sqlalchemy import event
+from starlette.testclient import TestClient
+
+from engine.types import Side
+from merchants.documents.sums import CONVERSIONS_SHOWN
+from merchants.records.database import transaction
+from merchants.records.states import ConversionState
+from merchants.records.tables import Conversion
+from tests.merchants.rig import CUSTOMER, LOT, MERCHANT, TOKEN, World
+from tests.merchants.site import site
+
+SALES = CONVERSIONS_SHOWN + 8
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+def sold_often(house, invoice, ref, times=SALES):
+    """Pay the invoice straight into the vault, and let each payment be sold."""
+    house.quote(Side.BUY, 200_000, 10_000)
+    for _ in range(times):
+        house.fund(MERCHANT, TOKEN, 25 * LOT, ref)
+        house.tick()
+
+
+@pytest.fixture
+def sold(world):
+    store = world.house.approved_store()
+    invoice = world.house.invoice(store)
+    sold_often(world.house, invoice, bytes.fromhex(invoice.ref[2:]))
+    return store, invoice
+
+
+def numbers(conversions):
+    return [int(sale["id"].rpartition(".")[2]) for sale in conversions]
+
+
+def test_the_document_has_the_newest_and_says_how_many_there_are(world, sold):
+    _, invoice = sold
+    document = world.house.merchants.invoice(invoice.id)
+    assert len(document.conversions) == CONVERSIONS_SHOWN
+    assert (document.conversion_count, document.dust) == (SALES, "0")
+    assert document.conversions[-1].id == f"{invoice.id}.{SALES}"
+    assert document.conversions[0].id == f"{invoice.id}.{SALES - CONVERSIONS_SHOWN + 1}"
+    assert document.net == "1995", "of all of them: each 50 less 0.125"
+
+
+def test_pages_of_them_go_from_the_newest_to_the_first(world, sold):
+    store, invoice = sold
+    client, mine = TestClient(site(world.house)), {"authorization": f"Bearer {store.api_key}"}
+    path, seen, before = f"/v1/invoices/{invoice.id}/conversions", [], {}
+    while True:
+        page = client.get(path, params={"limit": 15, **before}, headers=mine).json()
+        seen += page["conversions"]
+        if page["next"] is None:
+            break
+        before = {"before": page["next"]}
+    assert numbers(seen) == list(range(SALES, 0, -1))
+    shown = client.get(f"/v1/invoices/{invoice.id}", headers=mine).json()["conversions"]
+    assert shown == seen[CONVERSIONS_SHOWN - 1 :: -1], "the same documents"
+
+    def status(path, **params):
+        return client.get(path, params=params, headers=mine).status_code
+
+    assert status(path, limit=CONVERSIONS_SHOWN + 1) == 422
+    assert status(path, before=f"{invoice.id}.999") == 404
+    assert status("/v1/invoices/inv_0/conversions") == 404
+    other = world.house.approved_store()
+    theirs = {"authorization": f"Bearer {other.api_key}"}
+    assert client.get(path, headers=theirs).status_code == 404
+
+
+def test_a_sale_that_is_not_shown_counts_in_the_phase(world, sold):
+    _, invoice = sold
+    world.trades_are("final")
+    world.house.tick()
+    assert world.house.merchants.checkout(invoice.id).phase == "settled"
+    with transaction(world.house.database) as session:
+        session.get_one(Conversion, f"{invoice.id}.1").state = ConversionState.HELD
+    held = world.house.merchants.checkout(invoice.id)
+    assert (held.phase, "keeps part of it" in held.sentence) == ("settled", True)
+    with transaction(world.house.database) as session:
+        first = session.get_one(Conversion, f"{invoice.id}.1")
+        first.state, first.reason = ConversionState.PENDING, "NO_QUOTE"
+    waits = world.house.merchants.checkout(invoice.id)
+    assert (waits.phase, "tried again by itself" in waits.sentence) == ("converting", True)
+
+
+def test_no_more_rows_are_read_than_are_shown(world, sold):
+    store, invoice = sold
+    loaded = []
+
+    def load(target, _context):
+        loaded.append(target)
+
+    event.listen(Conversion, "load", load)
+    try:
+        world.house.merchants.invoice(invoice.id)
+        world.house.merchants.list_invoices(store.store_id)
+        assert len(loaded) == 2 * CONVERSIONS_SHOWN
+        loaded.clear()
+        world.house.fund(MERCHANT, TOKEN, 25 * LOT, bytes.fromhex(invoice.ref[2:]))
+        world.transfer(bytes.fromhex(invoice.deposit_address[2:]), 10**18, sender=CUSTOMER)
+        world.house.watch()
+        assert loaded == [], "a new one is opened without reading those before"
+    finally:
+        event.remove(Conversion, "load", load)
