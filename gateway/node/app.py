@@ -12,13 +12,13 @@ from functools import cache
 
 import orjson
 import structlog
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.types import Outcome
 from gateway.api.budget_headers import BudgetHeaders, note
@@ -147,13 +147,19 @@ def _charging(metrics: Metrics) -> Charge:
 
 
 def _answer_strays(app: FastAPI, charge: Charge) -> None:
-    """Answer a WebSocket to a path that is not there; behind all routes."""
+    """Answer a WebSocket to a path that is not there; what else is stray ends in ``framework``."""
+    otherwise = app.router.default
 
-    @app.websocket("/{path:path}")
-    async def nowhere(socket: WebSocket) -> None:
+    async def stray(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await otherwise(scope, receive, send)
+            return
+        socket = WebSocket(scope, receive, send)
         answer = await charge(socket, Rejection(Outcome.NOT_FOUND, "the stream is at /v1/stream"))
         with hanging_up():
             await socket.send_denial_response(answer)
+
+    app.router.default = stray
 
 
 def _answer_refusals(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
