@@ -10,10 +10,10 @@ from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.types import Outcome
-from gateway.http.problems import answer_of
 from gateway.trading.rejection import Rejection
 
 BODY_MAX: Final = 64 * 1024
@@ -38,8 +38,12 @@ def too_large() -> Rejection:
 class BodyLimit:
     """ASGI middleware: answers 413 before more than ``BODY_MAX`` bytes are kept."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, refused: Callable[[Request, Rejection], Awaitable[Response]]
+    ) -> None:
+        """``refused`` returns the answer for a body that no route is asked about."""
         self._app = app
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a ``receive`` that counts."""
@@ -48,7 +52,8 @@ class BodyLimit:
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or len(length) > DIGITS_MAX or int(length) > BODY_MAX:
-            await answer_of(too_large())(scope, receive, send)
+            answer = await self._refused(Request(scope, receive), too_large())
+            await answer(scope, receive, send)
             return
         read = 0
 

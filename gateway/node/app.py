@@ -6,7 +6,7 @@ log line and a plain 500, and the process goes on. A client that hangs up is no 
 all day on bad networks, and is counted and no more.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 
@@ -15,18 +15,19 @@ import structlog
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.types import Outcome
-from gateway.api.budget_headers import BudgetHeaders
-from gateway.api.dependencies import charged
+from gateway.api.budget_headers import BudgetHeaders, note
+from gateway.api.dependencies import charged, client_of, services_of
 from gateway.api.services import Services
 from gateway.api.v1 import markets, operations, settlement, trading
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
+from gateway.api.v1.stream.connection import hanging_up
 from gateway.api.v1.written import WrittenViews
 from gateway.http.body import BodyLimit
 from gateway.http.lifecycle import Lifecycle
@@ -38,6 +39,9 @@ from gateway.trading.order_entry import Measures, OrderEntry
 from gateway.trading.rejection import Rejection
 
 INTERNAL_FAULT = 1011
+
+Charge = Callable[[HTTPConnection, Rejection | Response], Awaitable[Response]]
+"""Charges whoever asked; returns the answer, or that his budget is spent."""
 
 
 class LastResort:
@@ -110,8 +114,10 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router, dependencies=[Depends(charged)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
-    _answer_refusals(app, services.metrics)
-    app.add_middleware(BodyLimit)
+    charge = _charging(services.metrics)
+    _answer_refusals(app, services.metrics, charge)
+    _answer_strays(app, charge)
+    app.add_middleware(BodyLimit, refused=charge)
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
@@ -125,7 +131,38 @@ def _measures(metrics: Metrics) -> Measures:
     )
 
 
-def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
+def _charging(metrics: Metrics) -> Charge:
+    """Return what answers those whom no route took, so that none has charged them: a path made up
+    is no cheaper than any other."""
+
+    async def charge(asked: HTTPConnection, answer: Rejection | Response) -> Response:
+        try:
+            note(asked.scope, services_of(asked).limits.request(client_of(asked)))
+        except Rejection as spent:
+            metrics.rate_limited.inc()
+            return answer_of(spent)
+        return answer_of(answer) if isinstance(answer, Rejection) else answer
+
+    return charge
+
+
+def _answer_strays(app: FastAPI, charge: Charge) -> None:
+    """Answer a WebSocket to a path that is not there; what else is stray ends in ``framework``."""
+    otherwise = app.router.default
+
+    async def stray(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await otherwise(scope, receive, send)
+            return
+        socket = WebSocket(scope, receive, send)
+        answer = await charge(socket, Rejection(Outcome.NOT_FOUND, "the stream is at /v1/stream"))
+        with hanging_up():
+            await socket.send_denial_response(answer)
+
+    app.router.default = stray
+
+
+def _answer_refusals(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
     """Turn our refusals, and the framework's own, into problem documents."""
 
     async def refused(_: Request, error: Exception) -> Response:
@@ -136,12 +173,8 @@ def _answer_refusals(app: FastAPI, metrics: Metrics) -> None:
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for HTTPException"
-        # No route took it, so none has charged it; a path made up is no cheaper than any other.
-        try:
-            await charged(request)
-        except Rejection as spent:
-            return await refused(request, spent)
-        return problem_response(of_status(error.status_code, error.detail), error.headers or {})
+        document = of_status(error.status_code, error.detail)
+        return await charge(request, problem_response(document, error.headers or {}))
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError), "registered for it"

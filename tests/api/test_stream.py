@@ -8,11 +8,12 @@ from zlib import crc32
 
 import orjson
 import pytest
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from engine.types import Side
 from gateway.api.v1.stream.outbox import OutboxBounds
+from gateway.http.body import BODY_MAX
 from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
 from gateway.views.market_data import NewTrades, Trade
@@ -384,6 +385,25 @@ def test_a_refused_handshake_is_an_http_problem() -> None:
         assert orjson.loads(refused.value.response.body)["outcome"] == "RATE_LIMITED"
 
     run(story, budgets=Budgets(60, 1, 1, 1, 1))
+
+
+def test_found_a_handshake_or_body_that_no_route_took_cost_its_asker_nothing() -> None:
+    async def story(up: Served) -> None:
+        async def shaken(path: str) -> tuple[int, str]:
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(f"ws://127.0.0.1:{up.port}{path}", proxy=None):
+                    pass
+            answer = refused.value.response
+            return answer.status_code, orjson.loads(answer.body)["outcome"]
+
+        assert [await shaken("/nowhere"), await shaken("/v1/markets")] == [(404, "NOT_FOUND")] * 2
+        large = {"content": b" " * (BODY_MAX + 1)}
+        assert (await up.http.post("/v1/orders", **large)).status_code == 413
+        assert await shaken("/nowhere") == (429, "RATE_LIMITED")
+        assert (await up.http.post("/nowhere", **large)).status_code == 429
+        assert (await up.http.get("/v1/markets")).status_code == 429, "one budget for all"
+
+    run(story, budgets=Budgets(60, 3, 3, 3, 3))
 
 
 def test_found_anybody_could_spend_an_accounts_order_budget() -> None:
