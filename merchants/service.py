@@ -32,7 +32,7 @@ from merchants.documents.native import (
 )
 from merchants.documents.sums import CONVERSIONS_SHOWN, newest_conversions, sums_of
 from merchants.records.database import CURSOR_ROW, is_there, open_database, reading, transaction
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState, PaymentState
 from merchants.records.tables import (
     Conversion,
@@ -163,11 +163,11 @@ class Merchants:
         """Return the last command sequence taken."""
         return self._cursor
 
-    def create_store(self, request: StoreRequest) -> StoreCreated | Refusal:
+    def create_store(self, request: StoreRequest) -> StoreCreated | Rejection:
         """Make a store; see ``Stores.create``."""
         return self.stores.create(request)
 
-    def approve_conversion(self, store_id: str, signature: bytes) -> Store | Refusal:
+    def approve_conversion(self, store_id: str, signature: bytes) -> Store | Rejection:
         """Take the wallet's signature over the store's grant; see ``Stores.approve``."""
         return self.stores.approve(store_id, signature)
 
@@ -177,26 +177,26 @@ class Merchants:
 
     def create_invoice(
         self, store_id: str, request: InvoiceRequest, idempotency_key: str | None = None
-    ) -> InvoiceCreated | Refusal:
+    ) -> InvoiceCreated | Rejection:
         """Make an invoice at the book's present price.
 
-        The same key with the same parameters gives the same invoice; with others it is refused
-        as IDEMPOTENCY_CONFLICT. Other refusals: see ``Invoices.create``.
+        The same key with the same parameters gives the same invoice; with others it is rejected
+        as IDEMPOTENCY_CONFLICT. Other rejections: see ``Invoices.create``.
         """
         wanted = parameters_hash(request)
         with transaction(self._database) as session:
             store = session.get(Store, store_id)
             if store is None:
-                return Refusal(Outcome.UNKNOWN_STORE, {"store": store_id})
+                return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
             if idempotency_key is not None:
                 known = session.get(IdempotencyKey, (store_id, idempotency_key))
                 if known is not None and known.parameters_hash != wanted:
-                    return Refusal(Outcome.IDEMPOTENCY_CONFLICT, {"key": idempotency_key})
+                    return Rejection(Outcome.IDEMPOTENCY_CONFLICT, {"key": idempotency_key})
                 if known is not None:
                     first = session.get_one(Invoice, known.invoice_id)
                     return InvoiceCreated(self._document(session, first), replayed=True)
             invoice = self.invoices.create(session, store, request, self._clock())
-            if isinstance(invoice, Refusal):
+            if isinstance(invoice, Rejection):
                 return invoice
             if idempotency_key is not None:
                 session.add(

@@ -28,7 +28,7 @@ from gateway.node.app import create_app
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox.client import order_document
 from gateway.views.trade_states import BatchView, TradeStates
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.sales.invoices import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
@@ -145,14 +145,14 @@ class Filled(Venue):
         store = merchants.create_store(
             StoreRequest(address_of_secret(self.maker), "TOKEN-USD", name="Shop")
         )
-        assert not isinstance(store, Refusal)
+        assert not isinstance(store, Rejection)
         self.api_key = store.api_key
         approval = sign(grant_digest(DOMAIN, store.grant), self.maker)
         approved = merchants.approve_conversion(store.store_id, approval)
-        assert not isinstance(approved, Refusal), approved
+        assert not isinstance(approved, Rejection), approved
         for _ in range(100):
             made = merchants.create_invoice(store.store_id, InvoiceRequest("0.5", "TOKEN"))
-            assert not isinstance(made, Refusal), made
+            assert not isinstance(made, Rejection), made
             self.invoice_id = made.invoice.id
 
     def order(

@@ -21,8 +21,8 @@ from gateway.sandbox.funding import fill_wallet
 from gateway.sandbox.rpc import answer_rpc
 from gateway.sandbox.wallet import Wallet
 from gateway.trading.rejection import Rejection
+from merchants.records import rejection
 from merchants.records.amounts import pips_of_decimal
-from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
 from merchants.stores.stores import StoreRequest
 from settlement.protocol.abi import encode_call
@@ -57,12 +57,12 @@ class SandboxShop:
         created = self._stack.parts.merchants.create_store(
             StoreRequest(self._merchant.address, "TOKEN-USD", name="The corner shop")
         )
-        assert not isinstance(created, Refusal), "the sandbox lists the market"
+        assert not isinstance(created, rejection.Rejection), "the sandbox lists the market"
         digest = grant_digest(self._stack.parts.exchange.domain, created.grant)
         approved = self._stack.parts.merchants.approve_conversion(
             created.store_id, self._merchant.sign_digest(digest)
         )
-        assert not isinstance(approved, Refusal), "the merchant signs for itself"
+        assert not isinstance(approved, rejection.Rejection), "the merchant signs for itself"
         path.write_text(created.store_id)
         self._store_id = created.store_id
 
@@ -72,7 +72,7 @@ class SandboxShop:
         made = self._stack.parts.merchants.create_invoice(
             self._store_id, InvoiceRequest(amount_usd=price, token="TOKEN", order_id=name)
         )
-        if isinstance(made, Refusal):
+        if isinstance(made, rejection.Rejection):
             raise Rejection(made.outcome, figures=made.detail)
         return made.invoice.id
 

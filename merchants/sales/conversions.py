@@ -169,7 +169,7 @@ class Conversions:
         receipt = await self._exchange.place(order)
         if receipt.sequence == 0:
             with transaction(self._database) as session:
-                self._refused(session, order.digest, receipt.outcome)
+                self._rejected(session, order.digest, receipt.outcome)
 
     def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
         """Return the order to place now: the one that is stored, or a new one, stored first."""
@@ -210,7 +210,7 @@ class Conversions:
             return None
         expiry = self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S
         order = self._sign(conversion.invoice, market, lots, ticks, expiry)
-        # One like it, for another sale of this invoice, may have been refused in this very second:
+        # One like it, for another sale of this invoice, may have been rejected in this very second:
         # then it has spent no nonce, and only the expiry can tell the two apart.
         while session.get(Order, order.digest) is not None:
             expiry += 1
@@ -258,8 +258,8 @@ class Conversions:
         signature = sign(digest, self._keyring.get(store.key_address))
         return msgspec.structs.replace(unsigned, digest=digest, signature=signature)
 
-    def _refused(self, session: Session, digest: bytes, outcome: Outcome) -> None:
-        """An order was refused before the journal had it; it is never sent again."""
+    def _rejected(self, session: Session, digest: bytes, outcome: Outcome) -> None:
+        """An order was rejected before the journal had it; it is never sent again."""
         order = session.get_one(Order, digest)
         if order.outcome is not None:
             return

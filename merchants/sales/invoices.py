@@ -21,7 +21,7 @@ from merchants.records.amounts import (
     raw_covering,
     sum_of,
 )
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.records.states import (
     EXCEPTION_EDGES,
     INVOICE_EDGES,
@@ -113,17 +113,17 @@ class Invoices:
 
     def create(
         self, session: Session, store: Store, request: InvoiceRequest, now_ns: int
-    ) -> Invoice | Refusal:
-        """Price ``request``. Refuses MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
+    ) -> Invoice | Rejection:
+        """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
         NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come."""
         amount_pips = pips_of_decimal(request.amount_usd)
         if amount_pips is None or amount_pips < SWEEP_LEAST_PIPS:
-            return Refusal(Outcome.MALFORMED, {"amount_usd": request.amount_usd, "least": LEAST})
+            return Rejection(Outcome.MALFORMED, {"amount_usd": request.amount_usd, "least": LEAST})
         token = self._exchange.catalog.token(request.token)
         if token is None or token.address not in (store.base, store.quote):
-            return Refusal(Outcome.UNKNOWN_TOKEN, {"token": request.token})
+            return Rejection(Outcome.UNKNOWN_TOKEN, {"token": request.token})
         price = self._price(session, store, token, amount_pips, now_ns)
-        if isinstance(price, Refusal):
+        if isinstance(price, Rejection):
             wanted = {"token": token.symbol, "amount_usd": decimal_of_pips(amount_pips)}
             return price._replace(detail=wanted | price.detail)
 
@@ -160,14 +160,12 @@ class Invoices:
             seen_pips=0,
             credited_pips=0,
             sweep_at_ns=None,
-            sweep_tries=0,
             timely_pips=0,
             judge_at_ns=None,
             short_pips=0,
             over_pips=0,
             event_count=0,
             payments=[],
-            conversions=[],
         )
         session.add(invoice)
         session.flush()
@@ -176,18 +174,18 @@ class Invoices:
 
     def _price(
         self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
-    ) -> _Price | Refusal:
+    ) -> _Price | Rejection:
         if token.address == store.quote:
             return _Price(0, 0, PIPS_PER_TOKEN, amount_pips, amount_pips, 0)
         market = self._market(store)
         quote = self._prices.quote(market, amount_pips, now_ns)
         if isinstance(quote, NoPrice):
-            return Refusal(Outcome.NO_QUOTE, {"why": quote})
+            return Rejection(Outcome.NO_QUOTE, {"why": quote})
         if max(market.base_pips(quote.lots), quote.rate_pips(market)) > MONEY_MAX:
-            return Refusal(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
+            return Rejection(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
         why = self._why_unsalable(session, store, market, quote, now_ns)
         if why:
-            return Refusal(Outcome.CANNOT_SELL, why)
+            return Rejection(Outcome.CANNOT_SELL, why)
         return _Price(
             lots=quote.lots,
             quoted_ticks=quote.worst_ticks,

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, select
 
 from engine.types import PIPS_PER_TOKEN, Outcome
 from merchants.records.database import is_there, reading, transaction
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
 from merchants.stores.keyring import SECRET_SIZE, Keyring
 from settlement.orders.catalog import Market
@@ -144,7 +144,7 @@ class TradedPrices(Protocol):
 class Reachable(Protocol):
     """Who knows where webhooks may go."""
 
-    def refusal(self, url: str) -> str:
+    def rejection(self, url: str) -> str:
         """Return why nothing may be sent to ``url``, in words; empty if something may."""
 
 
@@ -172,25 +172,25 @@ class Stores:
         self._clock = clock
         self._entropy = entropy
 
-    def create(self, request: StoreRequest) -> StoreCreated | Refusal:
+    def create(self, request: StoreRequest) -> StoreCreated | Rejection:
         """Make a store with a fresh session key.
 
-        Refuses UNKNOWN_MARKET, BAD_WALLET for an address that nobody can sign for,
+        Rejects UNKNOWN_MARKET, BAD_WALLET for an address that nobody can sign for,
         BAD_WEBHOOK_URL for one that can never be sent to, and FLOOR_MISSING where no floor price
         is asked for and none is known.
         """
         market = self._exchange.catalog.market(request.market)
         if market is None:
-            return Refusal(Outcome.UNKNOWN_MARKET, {"market": request.market})
+            return Rejection(Outcome.UNKNOWN_MARKET, {"market": request.market})
         if self._exchange.is_lost(request.wallet):
-            return Refusal(Outcome.BAD_WALLET, {"wallet": "0x" + request.wallet.hex()})
-        unreachable = self._egress.refusal(request.webhook_url) if request.webhook_url else ""
+            return Rejection(Outcome.BAD_WALLET, {"wallet": "0x" + request.wallet.hex()})
+        unreachable = self._egress.rejection(request.webhook_url) if request.webhook_url else ""
         if unreachable:
-            return Refusal(Outcome.BAD_WEBHOOK_URL, {"why": unreachable})
+            return Rejection(Outcome.BAD_WEBHOOK_URL, {"why": unreachable})
 
         now_ns = self._clock()
         floor_price = self._floor_price(market, request, now_ns)
-        if isinstance(floor_price, Refusal):
+        if isinstance(floor_price, Rejection):
             return floor_price
 
         secret = self._entropy(SECRET_SIZE)
@@ -228,35 +228,35 @@ class Stores:
             session.add(store)
         return StoreCreated(store.id, api_key, webhook_secret, grant_of(store))
 
-    def _floor_price(self, market: Market, request: StoreRequest, now_ns: int) -> int | Refusal:
+    def _floor_price(self, market: Market, request: StoreRequest, now_ns: int) -> int | Rejection:
         """Return the price under which the key may never sell: a key without one could give all
         of the wallet's tokens away."""
         if request.floor_price == 0:
             why = "a floor price of 0 would let the key sell for nothing; state one, or none at all"
-            return Refusal(Outcome.FLOOR_MISSING, {"why": why})
+            return Rejection(Outcome.FLOOR_MISSING, {"why": why})
         if request.floor_price is not None:
             return request.floor_price
         ticks = self._prices.traded_ticks(market, 1, now_ns)
         if ticks is None:
             why = "nothing was traded yet from which a floor price could be derived; state one"
-            return Refusal(Outcome.FLOOR_MISSING, {"why": why})
+            return Rejection(Outcome.FLOOR_MISSING, {"why": why})
         price_pips = market.quote_pips(1, ticks) * PIPS_PER_TOKEN // market.lot_pips
         return max(1, price_pips // FLOOR_DIVISOR)
 
-    def approve(self, store_id: str, signature: bytes) -> Store | Refusal:
+    def approve(self, store_id: str, signature: bytes) -> Store | Rejection:
         """Take the wallet's signature over the grant and see that the contract gets it.
 
-        Refuses UNKNOWN_STORE, and BAD_SIGNATURE with our digest and the address recovered. The
+        Rejects UNKNOWN_STORE, and BAD_SIGNATURE with our digest and the address recovered. The
         same approval twice is one.
         """
         with transaction(self._database) as session:
             store = session.get(Store, store_id)
             if store is None:
-                return Refusal(Outcome.UNKNOWN_STORE, {"store": store_id})
+                return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
             digest = grant_digest(self._exchange.domain, grant_of(store))
             signer = recover(digest, signature)
             if signer != store.wallet:
-                return Refusal(
+                return Rejection(
                     Outcome.BAD_SIGNATURE,
                     {
                         "digest": "0x" + digest.hex(),
@@ -292,7 +292,7 @@ class Stores:
             return None
         return store
 
-    def rotate_webhook_secret(self, store_id: str) -> str | Refusal:
+    def rotate_webhook_secret(self, store_id: str) -> str | Rejection:
         """Return a new webhook secret; the one before stays valid beside it until the next.
 
         Whoever asks for one has an endpoint: if it was given up, events are sent to it again.
@@ -301,7 +301,7 @@ class Stores:
         with transaction(self._database) as session:
             store = session.get(Store, store_id)
             if store is None:
-                return Refusal(Outcome.UNKNOWN_STORE, {"store": store_id})
+                return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
             newest = store.webhook_secrets.split(" ")[0]
             store.webhook_secrets = f"{webhook_secret} {newest}"
             store.webhook_enabled = True

@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 class Egress(Protocol):
     """Sends one POST."""
 
-    def refusal(self, url: str) -> str:
+    def rejection(self, url: str) -> str:
         """Return why ``url`` can never be sent to, as far as its text tells, or nothing."""
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -75,7 +75,7 @@ class HttpEgress:
         self._lookups = ThreadPoolExecutor(LOOKUPS_MAX, "lookup")
         self._tls = ssl.create_default_context()
 
-    def refusal(self, url: str) -> str:
+    def rejection(self, url: str) -> str:
         """See ``Egress``."""
         try:
             target = self._target(url)

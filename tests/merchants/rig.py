@@ -22,8 +22,8 @@ from engine.reference import Engine
 from engine.sequencer.subscription import Subscription
 from engine.types import Limits, OrderFlag, Side
 from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, subscriptions_of
+from merchants.records import rejection
 from merchants.records.database import open_database
-from merchants.records.refusal import Refusal
 from merchants.sales.invoices import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants
@@ -382,8 +382,8 @@ class House:
 
     # -- Egress ------------------------------------------------------------------------------
 
-    def refusal(self, url):
-        return HttpEgress(loopback_allowed=True).refusal(url)
+    def rejection(self, url):
+        return HttpEgress(loopback_allowed=True).rejection(url)
 
     async def post(self, url, headers, body):
         self.world.cross()
@@ -409,7 +409,7 @@ class House:
     def invoice(self, store, amount_usd="50", token="TOKEN", key=None, **fields):
         request = InvoiceRequest(amount_usd, token)._replace(**fields)
         created = self.merchants.create_invoice(store.store_id, request, key)
-        assert not isinstance(created, Refusal), created
+        assert not isinstance(created, rejection.Rejection), created
         return created.invoice
 
     def watch(self):

@@ -179,5 +179,5 @@ def test_what_a_key_has_still_to_sell_is_worth_the_same(world):
     bid(world, 1000)
     house.quote(Side.SELL, *ASK)
     world.pass_time(AGE_S)
-    refusal = house.merchants.create_invoice(store.store_id, InvoiceRequest("45", "TOKEN"))
-    assert refusal.detail["needed"] == "55"
+    rejected = house.merchants.create_invoice(store.store_id, InvoiceRequest("45", "TOKEN"))
+    assert rejected.detail["needed"] == "55"

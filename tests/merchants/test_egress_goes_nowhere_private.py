@@ -168,8 +168,8 @@ def test_a_name_with_several_addresses_is_tried_at_each():
     "url", ["https://10.0.0.1/", "https://a:b@shop.example/", "http://shop.example/", "https://[::"]
 )
 def test_a_url_that_can_never_work_is_known_at_once(url):
-    assert HttpEgress().refusal(url)
-    assert not HttpEgress().refusal("https://shop.example/hook")
+    assert HttpEgress().rejection(url)
+    assert not HttpEgress().rejection("https://shop.example/hook")
 
 
 @pytest.mark.parametrize("name", ["xn--fa-hia.de", "xn--strae-oqa.de", "xn--nxasmm1c.com"])
@@ -186,7 +186,7 @@ def test_found_an_internationalised_name_was_looked_up_as_another(name):
         port = shop.url.rpartition(":")[2]
         egress = HttpEgress(loopback_allowed=True, lookup=lookup)
         url = f"http://{name}:{port}/hook"
-        assert not egress.refusal(url)
+        assert not egress.rejection(url)
         assert asyncio.run(egress.post(url, {}, b"{}")).status == 200
         assert shop.seen[0][1]["Host"] == f"{name}:{port}"
     assert asked == [name]
@@ -215,7 +215,7 @@ def test_the_certificate_is_asked_for_by_the_name_that_was_looked_up():
 )
 def test_found_a_host_that_is_no_name_was_a_fault_of_ours(host):
     url = f"https://{host}/"
-    assert HttpEgress().refusal(url)
+    assert HttpEgress().rejection(url)
     answer = posted(url, loopback_allowed=False)
     assert answer.status == 0 and answer.error
 

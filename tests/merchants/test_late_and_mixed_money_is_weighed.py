@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from engine.types import Outcome, Side
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.records.tables import Invoice
 from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import address_of_secret
@@ -294,7 +294,7 @@ def test_what_cannot_be_sold_is_not_asked_for(world):
 
     def why(store, usd="50"):
         made = house.merchants.create_invoice(store.store_id, InvoiceRequest(usd, "TOKEN"))
-        assert isinstance(made, Refusal) and made.outcome is Outcome.CANNOT_SELL, made
+        assert isinstance(made, Rejection) and made.outcome is Outcome.CANNOT_SELL, made
         return made.detail["why"]
 
     assert "not approved" in why(house.open_store())
@@ -308,7 +308,7 @@ def test_what_cannot_be_sold_is_not_asked_for(world):
     assert "notional" in why(small, "50")
     stable = InvoiceRequest("5", "USD")
     made = house.merchants.create_invoice(house.open_store().store_id, stable)
-    assert not isinstance(made, Refusal), "stablecoin needs neither quote nor sale"
+    assert not isinstance(made, Rejection), "stablecoin needs neither quote nor sale"
 
 
 def test_an_invoice_under_the_smallest_order_is_not_asked_for(tmp_path):

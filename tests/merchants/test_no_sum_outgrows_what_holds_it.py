@@ -193,8 +193,8 @@ def test_found_what_a_store_has_still_to_sell_did_not_fit_a_sum(tmp_path):
         for invoice in session.query(Invoice):
             invoice.state, invoice.proceeds_pips = InvoiceState.PROCESSING, MONEY_MAX
             invoice.processing_ns = house.world.now_ns
-    refusal = house.merchants.create_invoice(store.store_id, InvoiceRequest("50", "TOKEN"))
-    assert refusal.detail["needed"] == "138350580602.82163709"
+    rejected = house.merchants.create_invoice(store.store_id, InvoiceRequest("50", "TOKEN"))
+    assert rejected.detail["needed"] == "138350580602.82163709"
 
 
 def test_found_five_minutes_of_two_rich_accounts_made_every_snapshot_fail(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.types import Outcome, Side, fee_pips
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import order_digest, recover
 from settlement.protocol.evidence import OrderBits, decode
@@ -124,7 +124,7 @@ def test_nothing_is_promised_that_the_book_cannot_pay(world):
         ("5", "WAT", Outcome.UNKNOWN_TOKEN),
     ]:
         answer = request(store.store_id, InvoiceRequest(amount, token))
-        assert isinstance(answer, Refusal) and answer.outcome == outcome, (amount, token)
+        assert isinstance(answer, Rejection) and answer.outcome == outcome, (amount, token)
     assert request("sto_none", InvoiceRequest("5", "TOKEN")).outcome == Outcome.UNKNOWN_STORE
     assert house.types(store) == ["invoice.created"], "a refusal leaves nothing behind"
 

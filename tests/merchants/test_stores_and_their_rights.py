@@ -45,10 +45,10 @@ def test_only_the_wallet_approves(world):
     house = world.house
     store = house.open_store()
     forged = sign(grant_digest(DOMAIN, store.grant), MAKER_SECRET)
-    refusal = house.merchants.approve_conversion(store.store_id, forged)
-    assert refusal.outcome == Outcome.BAD_SIGNATURE
-    assert refusal.detail["expected"] == "0x" + MERCHANT.hex()
-    assert refusal.detail["digest"] == "0x" + grant_digest(DOMAIN, store.grant).hex()
+    rejected = house.merchants.approve_conversion(store.store_id, forged)
+    assert rejected.outcome == Outcome.BAD_SIGNATURE
+    assert rejected.detail["expected"] == "0x" + MERCHANT.hex()
+    assert rejected.detail["digest"] == "0x" + grant_digest(DOMAIN, store.grant).hex()
     assert world.grants == {}
 
     signature = sign(grant_digest(DOMAIN, store.grant), MERCHANT_SECRET)
@@ -61,8 +61,8 @@ def test_only_the_wallet_approves(world):
 
 @pytest.mark.parametrize("wallet", [bytes(20), DOMAIN.contract, VAULT, TOKEN, USD])
 def test_a_wallet_that_nobody_can_sign_for_is_refused(world, wallet):
-    refusal = world.house.merchants.stores.create(StoreRequest(wallet, "TOKEN-USD"))
-    assert refusal.outcome == Outcome.BAD_WALLET
+    rejected = world.house.merchants.stores.create(StoreRequest(wallet, "TOKEN-USD"))
+    assert rejected.outcome == Outcome.BAD_WALLET
 
 
 def test_a_webhook_that_can_never_arrive_is_refused(world):

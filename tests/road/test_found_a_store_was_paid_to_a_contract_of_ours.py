@@ -6,13 +6,13 @@ from pathlib import Path
 from engine.types import Outcome
 from gateway.node.node import Stack
 from gateway.node.settings import sandbox_settings
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.stores.stores import StoreCreated, StoreRequest
 
 
 def test_a_stores_wallet_is_none_of_our_contracts_and_no_token(tmp_path: Path) -> None:
     """FIELD 19: the exchange and the tokens were refused, custodian and collector were taken."""
-    asked: dict[str, StoreCreated | Refusal] = {}
+    asked: dict[str, StoreCreated | Rejection] = {}
 
     async def story() -> None:
         settings = sandbox_settings(tmp_path, "127.0.0.1", 0, "eth-tester")
@@ -32,6 +32,6 @@ def test_a_stores_wallet_is_none_of_our_contracts_and_no_token(tmp_path: Path) -
     taken = [
         name
         for name, answer in asked.items()
-        if not (isinstance(answer, Refusal) and answer.outcome is Outcome.BAD_WALLET)
+        if not (isinstance(answer, Rejection) and answer.outcome is Outcome.BAD_WALLET)
     ]
     assert taken == []

@@ -197,7 +197,7 @@ class Shops:
         self.pause: Any = None
         self._dice, self._count = dice, count
 
-    def refusal(self, url: str) -> str:
+    def rejection(self, url: str) -> str:
         return ""
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:

@@ -3,7 +3,7 @@
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from merchants.records.refusal import Refusal
+from merchants.records.rejection import Rejection
 from merchants.sales.invoices import InvoiceRequest
 from merchants.service import InvoiceCreated
 from merchants.stores.stores import StoreCreated, StoreRequest
@@ -82,7 +82,7 @@ class Shopping:
                 domain = self.world.blocks.machine.terms.domain
                 signature = sign(grant_digest(domain, store.grant), secret)
                 approved = house.parts.merchants.approve_conversion(store.store_id, signature)
-                assert not isinstance(approved, Refusal), approved
+                assert not isinstance(approved, Rejection), approved
                 self.approved.add(store.store_id)
                 return
 

@@ -37,8 +37,8 @@ from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.sums import CONVERSIONS_SHOWN
+from merchants.records import rejection
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
-from merchants.records.refusal import Refusal
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Delivery, Store
 from merchants.sales.invoices import InvoiceRequest
@@ -87,6 +87,7 @@ def merchants_router(
     _add_store_routes(router, merchants, domain, operator_token, readers)
     _add_webhook_routes(router, merchants, readers)
     _add_invoice_routes(router, merchants, public_url, readers)
+    _add_conversions_route(router, merchants, readers)
     _add_receipt_route(router, merchants, readers)
     return router
 
@@ -219,26 +220,6 @@ def _add_invoice_routes(
 
         return _written(await readers.ask(written))
 
-    @router.get(
-        "/invoices/{invoice_id}/conversions",
-        openapi_extra=documented(ConversionsReply, refusals=FIND),
-    )
-    async def list_conversions(
-        store: Caller,
-        invoice_id: Id,
-        before: Annotated[str | None, Query(max_length=96)] = None,
-        limit: Annotated[int, Query(ge=1, le=CONVERSIONS_SHOWN)] = CONVERSIONS_SHOWN,
-    ) -> Response:
-        """Return an invoice's conversions, the newest first: those behind ``before``."""
-
-        def written() -> bytes | None:
-            found = merchants.list_conversions(store.id, invoice_id, before=before, limit=limit)
-            if found is None:
-                return None
-            return encode(ConversionsReply(found, found[-1].id if len(found) == limit else None))
-
-        return _written(await readers.ask(written))
-
     @router.get("/invoices", openapi_extra=documented(InvoicesReply, refusals=FIND))
     async def list_invoices(
         store: Caller,
@@ -257,6 +238,30 @@ def _add_invoice_routes(
                 return None
             following = found[-1].id if len(found) == limit else None
             return encode(InvoicesReply([shown(invoice) for invoice in found], following))
+
+        return _written(await readers.ask(written))
+
+
+def _add_conversions_route(router: APIRouter, merchants: Merchants, readers: _Readers) -> None:
+    Caller = Annotated[Store, Depends(_store_of(merchants, readers))]  # noqa: N806 -- a type
+
+    @router.get(
+        "/invoices/{invoice_id}/conversions",
+        openapi_extra=documented(ConversionsReply, refusals=FIND),
+    )
+    async def list_conversions(
+        store: Caller,
+        invoice_id: Id,
+        before: Annotated[str | None, Query(max_length=96)] = None,
+        limit: Annotated[int, Query(ge=1, le=CONVERSIONS_SHOWN)] = CONVERSIONS_SHOWN,
+    ) -> Response:
+        """Return an invoice's conversions, the newest first: those behind ``before``."""
+
+        def written() -> bytes | None:
+            found = merchants.list_conversions(store.id, invoice_id, before=before, limit=limit)
+            if found is None:
+                return None
+            return encode(ConversionsReply(found, found[-1].id if len(found) == limit else None))
 
         return _written(await readers.ask(written))
 
@@ -306,8 +311,8 @@ def _written(reply: bytes | None) -> Response:
     return Response(reply, media_type="application/json")
 
 
-def _accepted(answer: Answered | Refusal) -> Answered:
-    if isinstance(answer, Refusal):
+def _accepted(answer: Answered | rejection.Rejection) -> Answered:
+    if isinstance(answer, rejection.Rejection):
         raise Rejection(answer.outcome, figures=answer.detail)
     return answer
 

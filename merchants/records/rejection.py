@@ -5,7 +5,7 @@ from typing import NamedTuple
 from engine.types import Outcome
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """Why a request was not carried out; ``detail`` says it in plain words and figures."""
 
     outcome: Outcome
