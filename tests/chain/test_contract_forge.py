@@ -35,6 +35,7 @@ def run_forge(*options: str, **settings: str) -> None:
 
 
 @pytest.mark.node
+@pytest.mark.timeout(900)
 def test_forge_finds_nothing_wrong() -> None:
     run_forge()
 
