@@ -430,7 +430,9 @@ class Conversions:
     def _advance(self, session: Session, conversion: Conversion) -> None:
         """Let a conversion be as far as the slowest of its fills."""
         final = _PROGRESS.index("final")
-        slowest = min((_PROGRESS.index(fill.state) for fill in conversion.fills), default=final)
+        # By their states alone: of thousands of fills most news change nothing here.
+        states = select(Fill.state).where(Fill.conversion_id == conversion.id).distinct()
+        slowest = min(map(_PROGRESS.index, session.scalars(states)), default=final)
         if conversion.state is ConversionState.FINAL and slowest < final:
             # A reorganisation took back what was final; it will be again.
             self._become(session, conversion, ConversionState.BATCHED)

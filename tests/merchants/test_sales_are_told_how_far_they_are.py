@@ -2,7 +2,9 @@
 start asks."""
 
 import pytest
+from sqlalchemy import event
 
+from merchants.records.tables import Fill
 from settlement.ports import TradeState
 from settlement.protocol.eip712 import keccak256
 from tests.merchants.rig import TRADES_MAX, World, sole
@@ -153,3 +155,19 @@ def test_a_start_asks_once_and_finds_what_happened_meanwhile(world):
     for _ in range(3):
         world.house.tick()
     assert world.house.asked == 1, "of what is final only the newest is asked for"
+
+
+def test_found_news_that_change_nothing_read_every_fill_of_a_sale(world):
+    _, invoice = sold(world)
+    told(world, "batched")
+    read = []
+
+    def loaded(fill, _context):
+        read.append(fill.trade_id)
+
+    event.listen(Fill, "load", loaded)
+    told(world, "submitted")
+    told(world, "mined")
+    event.remove(Fill, "load", loaded)
+    assert not read
+    assert sole(conversion_of(world, invoice).fills).status == "mined"
