@@ -8,8 +8,8 @@ A book is drawn as a ladder, best prices in the middle, each queue with its olde
 
 Bob's order is an iceberg that shows 7 lots and hides 20.
 
-``Desk`` stands before one engine: it stamps commands, knows the accounts by name and says events in
-words. The ladder it draws is folded from events alone and compared with the engine's own depth.
+``Driver`` stands before one engine: it stamps commands, knows the accounts by name and says events
+in words. The ladder it draws is folded from events alone and compared with the engine's own depth.
 """
 
 from dataclasses import dataclass, replace
@@ -106,7 +106,7 @@ def tidy(drawing: str) -> str:
     return "\n".join(" ".join(line.split()) for line in drawing.strip().splitlines())
 
 
-class Desk:
+class Driver:
     """One engine with two tokens, one market and five funded accounts."""
 
     def __init__(self, engine: Any, *, funded: bool = True) -> None:

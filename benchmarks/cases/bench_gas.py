@@ -54,7 +54,7 @@ ECRECOVER_GAS: Final = 3_100
 """The precompile and the warm call to it."""
 
 
-class Desk:
+class Driver:
     """An exchange on a development chain, and the one operator who sends it batches."""
 
     def __init__(self, devchain: Any, directory: Path) -> None:
@@ -162,10 +162,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Desk]:
+def driver(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Driver]:
     directory = tmp_path_factory.mktemp("gas")
     with start_devchain(directory / "chain", "auto", clock) as devchain:
-        yield Desk(devchain, directory)
+        yield Driver(devchain, directory)
 
 
 def state(benchmark: Any, figures: dict[str, float]) -> None:
@@ -183,27 +183,27 @@ def state(benchmark: Any, figures: dict[str, float]) -> None:
     assert not over, f"more than 1 % above {SNAPSHOT}: {over}"
 
 
-def spending(desk: Desk, used: int, count: int) -> dict[str, float]:
+def spending(driver: Driver, used: int, count: int) -> dict[str, float]:
     """Return where the gas of the last batch of ``count`` trades went, per trade, from a trace.
 
     ``used`` is what its receipt says; what no part names is decoding, checks and memory.
     """
     call = {
-        "from": f"0x{desk.operator.address.hex()}",
-        "to": f"0x{desk.exchange.hex()}",
-        "data": f"0x{desk.calldata.hex()}",
+        "from": f"0x{driver.operator.address.hex()}",
+        "to": f"0x{driver.exchange.hex()}",
+        "data": f"0x{driver.calldata.hex()}",
         "gas": hex(16_000_000),
     }
-    before = hex(desk.chain.head().number - 1)
+    before = hex(driver.chain.head().number - 1)
     options = {"disableStack": True, "disableStorage": True, "enableMemory": False}
-    steps = desk.devchain.rpc("debug_traceCall", [call, before, options])["structLogs"]
+    steps = driver.devchain.rpc("debug_traceCall", [call, before, options])["structLogs"]
     by_name: Counter[str] = Counter()
     for step in steps:
         is_call = step["op"] == "STATICCALL"
         # What a step of the call costs includes what it hands on.
         by_name[step["op"]] += ECRECOVER_GAS if is_call else step["gasCost"]
     parts = {
-        "calldata": sum(16 if byte else 4 for byte in desk.calldata) + TRANSACTION_GAS,
+        "calldata": sum(16 if byte else 4 for byte in driver.calldata) + TRANSACTION_GAS,
         "storage": by_name["SLOAD"] + by_name["SSTORE"],
         "ecrecover": by_name["STATICCALL"],
         "hashing": by_name["KECCAK256"],
@@ -212,28 +212,28 @@ def spending(desk: Desk, used: int, count: int) -> dict[str, float]:
     return {f"gas.part.{name}": gas / count for name, gas in parts.items()}
 
 
-def test_recurring_accounts(benchmark: Any, desk: Desk) -> None:
+def test_recurring_accounts(benchmark: Any, driver: Driver) -> None:
     makers = [secret_of(1, n) for n in range(max(COUNTS))]
     takers = [secret_of(2, n) for n in range(max(COUNTS))]
     for secret in makers + takers:
-        for token in (desk.quote, desk.base):
-            desk.deposit(eip712.address_of_secret(secret), token)
+        for token in (driver.quote, driver.base):
+            driver.deposit(eip712.address_of_secret(secret), token)
 
     def pairs(count: int, nonce: int) -> list[tuple[SignedOrder, SignedOrder]]:
         return [
-            (desk.order(taker, nonce, False, 1), desk.order(maker, nonce, True, 1))
+            (driver.order(taker, nonce, False, 1), driver.order(maker, nonce, True, 1))
             for maker, taker in zip(makers[:count], takers[:count], strict=True)
         ]
 
     def measure() -> dict[str, float]:
-        desk.settle(pairs(max(COUNTS), 1))
+        driver.settle(pairs(max(COUNTS), 1))
         figures = {
-            f"gas.recurring.{count}": desk.settle(pairs(count, 1 + at)) / count
+            f"gas.recurring.{count}": driver.settle(pairs(count, 1 + at)) / count
             for at, count in enumerate(COUNTS, start=1)
         }
-        if desk.devchain.name == "anvil":
+        if driver.devchain.name == "anvil":
             count = COUNTS[-1]
-            parts = spending(desk, round(figures[f"gas.recurring.{count}"] * count), count)
+            parts = spending(driver, round(figures[f"gas.recurring.{count}"] * count), count)
             told = ", ".join(f"{name} {gas:,.0f}" for name, gas in parts.items())
             sys.stdout.write(f"\na recurring trade of {count}: {told}\n")
             figures |= parts
@@ -242,17 +242,17 @@ def test_recurring_accounts(benchmark: Any, desk: Desk) -> None:
     state(benchmark, benchmark.pedantic(measure, rounds=1))
 
 
-def test_new_accounts(benchmark: Any, desk: Desk) -> None:
+def test_new_accounts(benchmark: Any, driver: Driver) -> None:
     deposits: list[int] = []
 
     def measure_one(at: int, count: int) -> float:
         pairs = []
         for number in range(count):
             maker, taker = secret_of(3, at << 16 | number), secret_of(4, at << 16 | number)
-            deposits.append(desk.deposit(eip712.address_of_secret(maker), desk.base))
-            deposits.append(desk.deposit(eip712.address_of_secret(taker), desk.quote))
-            pairs.append((desk.order(taker, 1, False, 1), desk.order(maker, 1, True, 1)))
-        return desk.settle(pairs) / count
+            deposits.append(driver.deposit(eip712.address_of_secret(maker), driver.base))
+            deposits.append(driver.deposit(eip712.address_of_secret(taker), driver.quote))
+            pairs.append((driver.order(taker, 1, False, 1), driver.order(maker, 1, True, 1)))
+        return driver.settle(pairs) / count
 
     def measure() -> dict[str, float]:
         figures = {f"gas.new.{n}": measure_one(at, n) for at, n in enumerate(COUNTS)}
@@ -261,37 +261,37 @@ def test_new_accounts(benchmark: Any, desk: Desk) -> None:
     state(benchmark, benchmark.pedantic(measure, rounds=1))
 
 
-def test_recurring_makers(benchmark: Any, desk: Desk) -> None:
+def test_recurring_makers(benchmark: Any, driver: Driver) -> None:
     makers = [secret_of(5, n) for n in range(max(COUNTS) // TAKERS_PER_MAKER)]
     takers = [secret_of(6, n) for n in range(max(COUNTS))]
     for secret in makers + takers:
-        for token in (desk.quote, desk.base):
-            desk.deposit(eip712.address_of_secret(secret), token)
-    resting = [desk.order(maker, 1, True, 500) for maker in makers]
+        for token in (driver.quote, driver.base):
+            driver.deposit(eip712.address_of_secret(secret), token)
+    resting = [driver.order(maker, 1, True, 500) for maker in makers]
 
     def pairs(count: int, nonce: int) -> list[tuple[SignedOrder, SignedOrder]]:
         return [
-            (desk.order(takers[n], nonce, False, 1), resting[n // TAKERS_PER_MAKER])
+            (driver.order(takers[n], nonce, False, 1), resting[n // TAKERS_PER_MAKER])
             for n in range(count)
         ]
 
     def measure() -> dict[str, float]:
-        desk.settle(pairs(max(COUNTS), 1))
+        driver.settle(pairs(max(COUNTS), 1))
         return {
-            f"gas.makers.{count}": desk.settle(pairs(count, 1 + at)) / count
+            f"gas.makers.{count}": driver.settle(pairs(count, 1 + at)) / count
             for at, count in enumerate(COUNTS, start=1)
         }
 
     state(benchmark, benchmark.pedantic(measure, rounds=1))
 
 
-def test_an_exit(benchmark: Any, desk: Desk, clock: Clock) -> None:
+def test_an_exit(benchmark: Any, driver: Driver, clock: Clock) -> None:
     def measure() -> dict[str, float]:
-        desk.deposit(desk.funder.address, desk.quote)
-        request = encode_call("requestExit", desk.quote, TOKEN)
-        used = desk.send(desk.funder, desk.exchange, request)
+        driver.deposit(driver.funder.address, driver.quote)
+        request = encode_call("requestExit", driver.quote, TOKEN)
+        used = driver.send(driver.funder, driver.exchange, request)
         clock.now_ns += EXIT_DELAY_NS
-        finish = encode_call("finishExit", desk.funder.address, desk.quote)
-        return {"gas.exit": used + desk.send(desk.funder, desk.exchange, finish)}
+        finish = encode_call("finishExit", driver.funder.address, driver.quote)
+        return {"gas.exit": used + driver.send(driver.funder, driver.exchange, finish)}
 
     state(benchmark, benchmark.pedantic(measure, rounds=1))

@@ -52,7 +52,7 @@ def flow() -> Flow:
     return make_flow(SEED, COMMANDS, Shape())
 
 
-class House:
+class Venue:
     """A sequencer on files of its own, at the end of ``flow``'s opening."""
 
     def __init__(self, directory: Path, flow: Flow) -> None:
@@ -76,17 +76,17 @@ def test_journaled_commands(
     benchmark: Any, flow: Flow, tmp_path: Path, figure: str, attachment: bytes
 ) -> None:
     benchmark.extra_info |= {"figure": figure, "unit": "M commands/s", "commands": COMMANDS}
-    houses: list[House] = []
+    venues: list[Venue] = []
 
-    def fresh() -> tuple[tuple[House, Commands, int, bytes], dict[str, Any]]:
-        for house in houses:
-            house.storage.close()
-        houses[:] = [House(tmp_path / str(time.monotonic_ns()), flow)]
-        return (houses[0], flow.main, BATCH, attachment), {}
+    def fresh() -> tuple[tuple[Venue, Commands, int, bytes], dict[str, Any]]:
+        for venue in venues:
+            venue.storage.close()
+        venues[:] = [Venue(tmp_path / str(time.monotonic_ns()), flow)]
+        return (venues[0], flow.main, BATCH, attachment), {}
 
-    benchmark.pedantic(House.commit_all, setup=fresh, rounds=ROUNDS, warmup_rounds=1)
+    benchmark.pedantic(Venue.commit_all, setup=fresh, rounds=ROUNDS, warmup_rounds=1)
 
-    last = houses[0]
+    last = venues[0]
     last.sequencer.machine.check()
     expected = len(flow.opening) + len(flow.prefill) + COMMANDS
     assert last.sequencer.sequence == expected, "every command is in the journal"
@@ -178,7 +178,7 @@ async def offered(pipeline: Pipeline, clock: Clock, commands: Commands) -> list[
 
 
 def test_acknowledgement_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_path: Path) -> None:
-    house = House(tmp_path / "journal", flow)
+    venue = Venue(tmp_path / "journal", flow)
     file = os.open(tmp_path / "bare", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     acks: list[float] = []
     bare = Bare([], [])
@@ -188,7 +188,7 @@ def test_acknowledgement_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_p
         raise error
 
     async def side_by_side(clock: Clock) -> None:
-        pipeline = Pipeline(house.sequencer, fatal)
+        pipeline = Pipeline(venue.sequencer, fatal)
         pipeline.start()
         record = len(ATTACHMENT) + 72
         for turn in range(TURNS):
@@ -205,7 +205,7 @@ def test_acknowledgement_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_p
     gc.unfreeze()
 
     os.close(file)
-    house.storage.close()
+    venue.storage.close()
     times = p99(acks), p99(bare.syncs), p99(bare.waits)
     benchmark.extra_info["figures"] = {
         "journal.ack_p99_x_fdatasync_p99": {"value": round(times[0] / times[1], 3), "unit": "x"},
@@ -220,13 +220,13 @@ def test_acknowledgement_against_the_bare_disk(benchmark: Any, flow: Flow, tmp_p
 def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
     """The longest time in which nothing was matched while a snapshot was taken and written."""
     flow = make_flow(SEED, COMMANDS, LARGE)
-    house = House(tmp_path / "journal", flow)
-    engine, batch = house.sequencer.machine, BATCH
+    venue = Venue(tmp_path / "journal", flow)
+    engine, batch = venue.sequencer.machine, BATCH
     assert engine.orders_live >= LARGE.orders_resting // 2
     directory = tmp_path / "snapshots"
-    readers = Pipeline(house.sequencer, print)
+    readers = Pipeline(venue.sequencer, print)
     snapshotter = Snapshotter(
-        house.sequencer, readers, nullcontext, directory, Engine, time.time_ns
+        venue.sequencer, readers, nullcontext, directory, Engine, time.time_ns
     )
     pauses: list[float] = []
     lasted: list[float] = []
@@ -242,7 +242,7 @@ def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
                 if start is None:
                     snapshotter.close()
                     break
-                house.commit_all(flow.main[start : start + batch], batch, b"")
+                venue.commit_all(flow.main[start : start + batch], batch, b"")
                 now = time.perf_counter()
                 longest, before = max(longest, now - before), now
                 snapshotter.turn()
@@ -254,7 +254,7 @@ def test_pause_of_a_snapshot(benchmark: Any, tmp_path: Path) -> None:
     assert snapshotter.failures == 0
     names = SnapshotFiles(DirectoryReader(directory)).names()
     size = (directory / names[0]).stat().st_size
-    house.storage.close()
+    venue.storage.close()
     benchmark.extra_info["figures"] = {
         "snapshot.pause_ms": {"value": round(max(pauses) * 1e3, 2), "unit": "ms"},
         "snapshot.seconds": {"value": round(max(lasted), 2), "unit": "s"},

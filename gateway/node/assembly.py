@@ -58,7 +58,7 @@ class Parts(NamedTuple):
     journal: Callable[[Storage, Limits], Journal] = Journal
     sequencer: Callable[..., Sequencer[Any]] = Sequencer
     pipeline: Callable[[Sequencer[Any], Callable[[BaseException], None]], Pipeline] = Pipeline
-    witnesses: tuple[CheckpointedConsumer, ...] = ()
+    observers: tuple[CheckpointedConsumer, ...] = ()
     """They are shown each batch right behind the catalog."""
 
 
@@ -158,7 +158,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     reconciliation = Reconciliation(reconciler, trading.exchange)
     subscriptions = subscriptions_of(
         trading,
-        witnesses=parts.witnesses,
+        observers=parts.observers,
         settlement=(credited_deposits, *settler.consumers),
         views=views,
         merchants=merchants,
@@ -237,7 +237,7 @@ def assemble_views(
 def subscriptions_of(
     trading: Trading,
     *,
-    witnesses: Sequence[CheckpointedConsumer] = (),
+    observers: Sequence[CheckpointedConsumer] = (),
     settlement: Sequence[CheckpointedConsumer] = (),
     views: Views | None = None,
     merchants: Merchants | None = None,
@@ -247,7 +247,7 @@ def subscriptions_of(
 
     The catalog is the first, for by it the others read numbers; new terms count behind all of them.
     """
-    checkpointed: list[CheckpointedConsumer] = [trading.catalog, *witnesses, trading.admission]
+    checkpointed: list[CheckpointedConsumer] = [trading.catalog, *observers, trading.admission]
     checkpointed += settlement
     if views is not None:
         checkpointed += [views.market_data, views.user_stream, views.acknowledger]

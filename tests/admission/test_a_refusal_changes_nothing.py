@@ -8,7 +8,7 @@ from engine.types import Side
 from settlement.orders.nonces import Rejection
 from settlement.orders.session_keys import MAY_BUY
 from settlement.protocol.evidence import OrderBits
-from tests.admission.rig import (
+from tests.admission.fixtures import (
     ALICE,
     ALICES_KEY,
     BOBS_KEY,
@@ -16,7 +16,7 @@ from tests.admission.rig import (
     OTHER,
     START,
     STRANGER,
-    Desk,
+    Driver,
     grant_for,
     state_of,
 )
@@ -46,11 +46,11 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def lived():
-    desk = Desk()
-    desk.grant(grant_for(ALICES_KEY, sides=MAY_BUY, notional_cap=CHEAP))
-    desk.place(ALICE.order(nonce=2))
-    desk.place(ALICE.order(Side.SELL, nonce=1, lane=LANE, client_id="mine"))
-    return desk
+    driver = Driver()
+    driver.grant(grant_for(ALICES_KEY, sides=MAY_BUY, notional_cap=CHEAP))
+    driver.place(ALICE.order(nonce=2))
+    driver.place(ALICE.order(Side.SELL, nonce=1, lane=LANE, client_id="mine"))
+    return driver
 
 
 @pytest.mark.parametrize("why", REFUSED)
@@ -63,21 +63,21 @@ def test_nothing_is_different_afterwards(lived, why):
 
 
 def test_a_refused_withdrawal_changes_nothing(lived):
-    desk = deepcopy(lived)
-    assert desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), desk.now_ns) is None
-    before = deepcopy(state_of(desk.admission))
+    driver = deepcopy(lived)
+    assert driver.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), driver.now_ns) is None
+    before = deepcopy(state_of(driver.admission))
 
     assert isinstance(
-        desk.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), desk.now_ns), Rejection
+        driver.admission.admit_withdrawal(ALICE.withdrawal(nonce=5), driver.now_ns), Rejection
     )
 
-    assert state_of(desk.admission) == before
+    assert state_of(driver.admission) == before
 
 
 def test_an_admission_is_noticed_by_this_comparison(lived):
-    desk = deepcopy(lived)
-    before = deepcopy(state_of(desk.admission))
+    driver = deepcopy(lived)
+    before = deepcopy(state_of(driver.admission))
 
-    desk.place(ALICES_KEY.order(nonce=9))
+    driver.place(ALICES_KEY.order(nonce=9))
 
-    assert state_of(desk.admission) != before
+    assert state_of(driver.admission) != before

@@ -11,24 +11,24 @@ from settlement.orders.nonces import (
     Nonces,
     Window,
 )
-from tests.admission.rig import ALICE, BOB, LANE, NS, START, Desk, refusal
+from tests.admission.fixtures import ALICE, BOB, LANE, NS, START, Driver, refusal
 
 CLOCK = START * NS // SINGLE_SHOT_CLOCK_NS
 
 
 def test_a_nonce_is_good_once_and_a_later_one_leaves_those_before_it_good():
     """Found: two threads that send single shots raced, though the contract has a window."""
-    desk = Desk()
-    desk.place(ALICE.order(nonce=100))
+    driver = Driver()
+    driver.place(ALICE.order(nonce=100))
 
     for nonce in (100, 100 - WINDOW_SIZE, 1):
-        for seen_by in (desk, desk.replayed()):
+        for seen_by in (driver, driver.replayed()):
             again = ALICE.order(nonce=nonce, lots=11)
             assert refusal(seen_by.asks(again)) == Outcome.NONCE_USED
     for nonce in (101 - WINDOW_SIZE, 99, 98, 105, 101):
-        desk.place(ALICE.order(nonce=nonce))
+        driver.place(ALICE.order(nonce=nonce))
     for nonce in (101 - WINDOW_SIZE, 98, 99, 100, 101, 105):
-        assert refusal(desk.asks(ALICE.order(nonce=nonce, lots=11))) == Outcome.NONCE_USED
+        assert refusal(driver.asks(ALICE.order(nonce=nonce, lots=11))) == Outcome.NONCE_USED
 
 
 def test_the_window_is_that_of_the_contract():
@@ -43,52 +43,52 @@ def test_the_window_is_that_of_the_contract():
 
 
 def test_the_refusal_names_the_last_nonce():
-    desk = Desk()
-    desk.place(ALICE.order(nonce=70))
+    driver = Driver()
+    driver.place(ALICE.order(nonce=70))
 
-    assert desk.admit(ALICE.order(nonce=3)).detail == {"last": "70", "nonce": "3"}
+    assert driver.admit(ALICE.order(nonce=3)).detail == {"last": "70", "nonce": "3"}
 
 
 def test_nonces_belong_to_one_account():
-    desk = Desk()
-    desk.place(ALICE.order(nonce=100))
+    driver = Driver()
+    driver.place(ALICE.order(nonce=100))
 
-    assert refusal(desk.admit(BOB.order(nonce=1))) is None
+    assert refusal(driver.admit(BOB.order(nonce=1))) is None
 
 
 def test_the_next_nonce_is_always_free():
-    desk = Desk()
-    assert desk.admission.next_nonce(ALICE.address) == 1
+    driver = Driver()
+    assert driver.admission.next_nonce(ALICE.address) == 1
     for _ in range(3):
-        desk.place(ALICE.order(nonce=desk.admission.next_nonce(ALICE.address) + 4))
-    for seen_by in (desk, desk.replayed()):
+        driver.place(ALICE.order(nonce=driver.admission.next_nonce(ALICE.address) + 4))
+    for seen_by in (driver, driver.replayed()):
         assert seen_by.admission.next_nonce(ALICE.address) == 16
 
 
 def test_an_order_that_the_engine_refuses_has_spent_its_nonce_for_all_others():
-    desk = Desk()
-    events = desk.place(ALICE.order(lots=10**10, ticks=4000, nonce=1))
+    driver = Driver()
+    events = driver.place(ALICE.order(lots=10**10, ticks=4000, nonce=1))
 
     assert events[0]["outcome"] == Outcome.INSUFFICIENT_BALANCE
-    assert refusal(desk.admit(ALICE.order(nonce=1))) == Outcome.NONCE_USED
+    assert refusal(driver.admit(ALICE.order(nonce=1))) == Outcome.NONCE_USED
 
 
 @pytest.mark.parametrize("nonce", [0, SINGLE_SHOT_NONCE_MAX + 1, START * 1000])
 def test_a_nonce_that_no_window_holds_is_refused(nonce):
-    assert refusal(Desk().admit(ALICE.order(nonce=nonce))) == Outcome.BAD_NONCE
+    assert refusal(Driver().admit(ALICE.order(nonce=nonce))) == Outcome.BAD_NONCE
 
 
 def test_a_clock_of_hundredths_is_a_nonce_and_nothing_far_ahead_of_it():
     """Found: one nonce of 2**40 - 1 left its account none, for ever."""
-    desk = Desk()
+    driver = Driver()
     farthest = CLOCK + SINGLE_SHOT_STEP_MAX
 
     for nonce in (farthest + 1, SINGLE_SHOT_NONCE_MAX):
-        answer = desk.asks(ALICE.order(nonce=nonce))
+        answer = driver.asks(ALICE.order(nonce=nonce))
         assert refusal(answer) == Outcome.NONCE_TOO_FAR
         assert answer.detail == {"highest": str(farthest), "nonce": str(nonce)}
     for nonce in (START, CLOCK, farthest, farthest + SINGLE_SHOT_STEP_MAX):
-        desk.place(ALICE.order(nonce=nonce))
+        driver.place(ALICE.order(nonce=nonce))
 
 
 def test_a_window_at_its_end_says_so():
@@ -102,26 +102,26 @@ def test_a_window_at_its_end_says_so():
 
 
 def test_what_was_cancelled_on_chain_stays_so_when_an_order_is_taken_back():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order(nonce=3)
-    desk.admit(order)
-    desk.admission.cancelled_on_chain(ALICE.address, 0, upper_half=False, nonce=9)
-    desk.admission.roll_back(order.digest)
+    driver.admit(order)
+    driver.admission.cancelled_on_chain(ALICE.address, 0, upper_half=False, nonce=9)
+    driver.admission.roll_back(order.digest)
 
-    assert refusal(desk.asks(order)) == Outcome.NONCE_USED
-    assert desk.admission.next_nonce(ALICE.address) == 10
+    assert refusal(driver.asks(order)) == Outcome.NONCE_USED
+    assert driver.admission.next_nonce(ALICE.address) == 10
 
 
 def test_a_single_shot_order_has_no_lane():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order()
     on_lane = ALICE.order(lane=LANE, flags=order.flags)
 
-    assert refusal(desk.admit(on_lane)) == Outcome.BAD_LANE
+    assert refusal(driver.admit(on_lane)) == Outcome.BAD_LANE
 
 
 def test_lane_nonces_and_single_shot_nonces_are_apart():
-    desk = Desk()
-    desk.place(ALICE.order(nonce=50, lane=LANE))
+    driver = Driver()
+    driver.place(ALICE.order(nonce=50, lane=LANE))
 
-    assert refusal(desk.admit(ALICE.order(nonce=1))) is None
+    assert refusal(driver.admit(ALICE.order(nonce=1))) is None

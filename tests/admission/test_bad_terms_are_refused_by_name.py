@@ -6,7 +6,7 @@ from engine.types import LOTS_MAX, PRICE_MAX, OrderFlag, Outcome, Side, TimeInFo
 from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.nonces import Rejection
 from settlement.protocol.evidence import OrderBits
-from tests.admission.rig import (
+from tests.admission.fixtures import (
     ALICE,
     LANE,
     LOT_PIPS,
@@ -17,7 +17,7 @@ from tests.admission.rig import (
     TICK_PIPS,
     TOKEN,
     USD,
-    Desk,
+    Driver,
     refusal,
 )
 
@@ -28,17 +28,21 @@ def test_amounts_are_whole_lots_at_a_whole_tick():
 
     for change in (-1, 1, LOT_PIPS - 1):
         off_lot = ALICE.order(base_amount=base + change)
-        assert refusal(Desk().admit(off_lot)) == Outcome.OFF_LOT
+        assert refusal(Driver().admit(off_lot)) == Outcome.OFF_LOT
     for change in (-1, 1, TICK_PIPS, 10 * TICK_PIPS - 1):
         off_tick = ALICE.order(quote_amount=quote + change)
-        assert refusal(Desk().admit(off_tick)) == Outcome.OFF_TICK
-    assert refusal(Desk().admit(ALICE.order(quote_amount=quote + 10 * TICK_PIPS))) is None
+        assert refusal(Driver().admit(off_tick)) == Outcome.OFF_TICK
+    assert refusal(Driver().admit(ALICE.order(quote_amount=quote + 10 * TICK_PIPS))) is None
 
 
 def test_an_off_tick_refusal_shows_the_figures():
     order = ALICE.order(lots=10, quote_amount=1_001)
 
-    assert Desk().admit(order).detail == {"quote_amount": "1001", "lots": "10", "tick_pips": "100"}
+    assert Driver().admit(order).detail == {
+        "quote_amount": "1001",
+        "lots": "10",
+        "tick_pips": "100",
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,17 +57,17 @@ def test_an_off_tick_refusal_shows_the_figures():
     ],
 )
 def test_the_ranges_are_exact(lots, ticks, outcome):
-    assert refusal(Desk().admit(ALICE.order(lots=lots, ticks=ticks))) == outcome
+    assert refusal(Driver().admit(ALICE.order(lots=lots, ticks=ticks))) == outcome
 
 
 def test_an_order_is_dead_in_the_second_it_expires():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order(expiry=START + 5)
-    desk.now_ns = (START + 5) * NS - 1
-    assert refusal(desk.asks(order)) is None
+    driver.now_ns = (START + 5) * NS - 1
+    assert refusal(driver.asks(order)) is None
 
-    desk.now_ns += 1
-    answer = desk.admit(order)
+    driver.now_ns += 1
+    answer = driver.admit(order)
     assert refusal(answer) == Outcome.ORDER_EXPIRED
     assert answer.detail == {"expiry": str(START + 5), "now": str(START + 5)}
 
@@ -72,9 +76,9 @@ def test_an_order_is_dead_in_the_second_it_expires():
 def test_an_order_lives_thirty_days_at_most(lane):
     """Found: an order could be remembered until 2106."""
     latest = START + EXPIRY_MAX_S
-    assert refusal(Desk().admit(ALICE.order(lane=lane, expiry=latest))) is None
+    assert refusal(Driver().admit(ALICE.order(lane=lane, expiry=latest))) is None
 
-    answer = Desk().admit(ALICE.order(lane=lane, expiry=latest + 1))
+    answer = Driver().admit(ALICE.order(lane=lane, expiry=latest + 1))
     assert refusal(answer) == Outcome.EXPIRY_TOO_FAR
     assert answer.detail == {"expiry": str(latest + 1), "latest": str(latest)}
 
@@ -83,29 +87,29 @@ def test_an_order_lives_thirty_days_at_most(lane):
 def test_only_a_listed_pair_is_a_market(pair):
     base, quote = pair
 
-    assert refusal(Desk().admit(ALICE.order(base=base, quote=quote))) == Outcome.UNKNOWN_MARKET
+    assert refusal(Driver().admit(ALICE.order(base=base, quote=quote))) == Outcome.UNKNOWN_MARKET
 
 
 def test_an_account_without_a_deposit_has_nothing_to_trade_with():
-    assert refusal(Desk().admit(STRANGER.order())) == Outcome.INSUFFICIENT_BALANCE
+    assert refusal(Driver().admit(STRANGER.order())) == Outcome.INSUFFICIENT_BALANCE
 
 
 @pytest.mark.parametrize("flags", [16, 32, 64, 128, 0xFF])
 def test_an_unknown_flag_bit_is_refused(flags):
-    assert refusal(Desk().admit(ALICE.order(flags=flags))) == Outcome.BAD_ORDER
+    assert refusal(Driver().admit(ALICE.order(flags=flags))) == Outcome.BAD_ORDER
 
 
 @pytest.mark.parametrize("bit", [OrderBits.UPPER_HALF, OrderBits.POST_ONLY])
 def test_a_single_shot_order_has_no_half_and_does_not_post(bit):
     order = ALICE.order(flags=int(OrderBits.SINGLE_SHOT | bit))
 
-    assert refusal(Desk().admit(order)) == Outcome.BAD_ORDER
+    assert refusal(Driver().admit(order)) == Outcome.BAD_ORDER
 
 
 def test_an_admitted_order_is_the_command_that_was_signed():
-    shot = Desk().admit(ALICE.order(Side.SELL, lots=3, ticks=7, max_fee_ppm=5_000))
+    shot = Driver().admit(ALICE.order(Side.SELL, lots=3, ticks=7, max_fee_ppm=5_000))
     flags = int(OrderBits.POST_ONLY | OrderBits.UPPER_HALF)
-    rest = Desk().admit(ALICE.order(lots=4, ticks=8, lane=LANE, flags=flags))
+    rest = Driver().admit(ALICE.order(lots=4, ticks=8, lane=LANE, flags=flags))
 
     assert not isinstance(shot, Rejection) and not isinstance(rest, Rejection)
     assert (shot["side"], shot["tif"], shot["flags"]) == (

@@ -2,7 +2,7 @@
 
 from engine.commands import Kind, command
 from engine.types import Side
-from tests.admission.rig import ALICE, BOB, LANE, NS, START, Desk, order_id_of
+from tests.admission.fixtures import ALICE, BOB, LANE, NS, START, Driver, order_id_of
 
 
 def resting(seconds, lane=LANE):
@@ -10,34 +10,34 @@ def resting(seconds, lane=LANE):
 
 
 def test_a_tick_is_due_from_the_second_of_the_first_expiry_until_it_came():
-    desk = Desk()
-    desk.place(resting(20))
-    desk.place(resting(10, LANE + 1))
+    driver = Driver()
+    driver.place(resting(20))
+    driver.place(resting(10, LANE + 1))
     soon = (START + 10) * NS
-    assert not desk.admission.has_expired(soon - 1)
-    for seen_by in (desk, desk.replayed()):
+    assert not driver.admission.has_expired(soon - 1)
+    for seen_by in (driver, driver.replayed()):
         assert seen_by.admission.has_expired(soon)
 
-    desk.now_ns = soon
-    desk.commit(command(Kind.CLOCK))
+    driver.now_ns = soon
+    driver.commit(command(Kind.CLOCK))
 
-    assert not desk.admission.has_expired(soon)
-    assert desk.admission.has_expired((START + 20) * NS)
-    assert desk.engine.orders_live == 1
+    assert not driver.admission.has_expired(soon)
+    assert driver.admission.has_expired((START + 20) * NS)
+    assert driver.engine.orders_live == 1
 
 
 def test_orders_that_left_in_another_way_need_no_tick():
-    desk = Desk()
-    desk.cancel(ALICE, order_id_of(desk.place(resting(10))))
-    desk.place(resting(10, LANE + 1))
-    desk.place(BOB.order(lots=10))
+    driver = Driver()
+    driver.cancel(ALICE, order_id_of(driver.place(resting(10))))
+    driver.place(resting(10, LANE + 1))
+    driver.place(BOB.order(lots=10))
 
-    assert desk.engine.orders_live == 0
-    assert not desk.admission.has_expired((START + 10) * NS)
+    assert driver.engine.orders_live == 0
+    assert not driver.admission.has_expired((START + 10) * NS)
 
 
 def test_an_order_that_never_rests_needs_no_tick():
-    desk = Desk()
-    desk.place(ALICE.order(expiry=START + 1))
+    driver = Driver()
+    driver.place(ALICE.order(expiry=START + 1))
 
-    assert not desk.admission.has_expired((START + 9) * NS)
+    assert not driver.admission.has_expired((START + 9) * NS)

@@ -7,14 +7,14 @@ from engine.types import Outcome, Side
 from settlement.orders.admission import Admission
 from settlement.orders.first_answers import AGAIN_NS
 from settlement.orders.standing import EXPIRIES_SPARE
-from tests.admission.rig import (
+from tests.admission.fixtures import (
     ALICE,
     ALICES_KEY,
     BOB,
     LANE,
     NS,
     START,
-    Desk,
+    Driver,
     grant_for,
     order_id_of,
     refusal,
@@ -24,64 +24,64 @@ TOO_MUCH = {"lots": 10**10, "ticks": 4000}
 
 
 def test_the_first_answer_is_kept_and_comes_back_after_a_replay():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order(Side.SELL, lane=LANE)
-    order_id = order_id_of(desk.place(order))
-    desk.now_ns += NS
-    desk.place(BOB.order(lots=10))
+    order_id = order_id_of(driver.place(order))
+    driver.now_ns += NS
+    driver.place(BOB.order(lots=10))
 
-    for seen_by in (desk, desk.replayed()):
+    for seen_by in (driver, driver.replayed()):
         first = seen_by.admission.first(order.digest)
         assert first.outcome == Outcome.ACCEPTED
         assert (first.order_id, first.time_ns) == (order_id, START * NS)
-        assert first.sequence == desk.engine.sequence - 1
+        assert first.sequence == driver.engine.sequence - 1
 
 
 def test_the_first_answer_has_the_fills_and_the_rest_that_the_first_had():
-    desk = Desk()
-    desk.place(ALICE.order(Side.SELL, lots=3, lane=LANE))
-    desk.place(ALICE.order(Side.SELL, lots=4, lane=LANE + 1))
+    driver = Driver()
+    driver.place(ALICE.order(Side.SELL, lots=3, lane=LANE))
+    driver.place(ALICE.order(Side.SELL, lots=4, lane=LANE + 1))
     order = BOB.order(lots=10, lane=LANE)
-    events = desk.place(order)
-    desk.place(ALICE.order(Side.SELL, lots=1))
+    events = driver.place(order)
+    driver.place(ALICE.order(Side.SELL, lots=1))
 
-    for seen_by in (desk, desk.replayed()):
+    for seen_by in (driver, driver.replayed()):
         assert seen_by.admission.first(order.digest).events().tolist() == events.tolist()
-    assert not desk.admission.may_try_again(order, desk.now_ns), "it was taken"
+    assert not driver.admission.may_try_again(order, driver.now_ns), "it was taken"
 
 
 def test_an_order_on_its_way_has_no_answer_yet():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order()
-    desk.admit(order)
+    driver.admit(order)
 
-    assert desk.admission.first(order.digest) is None
-    assert desk.admission.first(bytes(32)) is None
+    assert driver.admission.first(order.digest) is None
+    assert driver.admission.first(bytes(32)) is None
 
 
 def refused(lane=0, **changes):
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order(lane=lane, **TOO_MUCH, **changes)
-    desk.place(order)
-    return desk, order
+    driver.place(order)
+    return driver, order
 
 
 def test_an_order_that_the_engine_refused_may_be_tried_again_for_a_while():
     """Found: after the deposit that was missing it was still INSUFFICIENT_BALANCE."""
     for lane in (0, LANE):
-        desk, order = refused(lane)
-        for seen_by in (desk, desk.replayed()):
+        driver, order = refused(lane)
+        for seen_by in (driver, driver.replayed()):
             first = seen_by.admission.first(order.digest)
             assert (first.outcome, first.order_id) == (Outcome.INSUFFICIENT_BALANCE, 0)
-            assert seen_by.admission.may_try_again(order, desk.now_ns)
+            assert seen_by.admission.may_try_again(order, driver.now_ns)
             assert refusal(seen_by.asks(order)) is None
 
-        desk.now_ns += AGAIN_NS - NS
-        desk.place(order)
-        assert desk.admission.first(order.digest).sequence == desk.engine.sequence
-        desk.now_ns += NS + 1
-        for seen_by in (desk, desk.replayed()):
-            late = seen_by.admission.may_try_again(order, desk.now_ns)
+        driver.now_ns += AGAIN_NS - NS
+        driver.place(order)
+        assert driver.admission.first(order.digest).sequence == driver.engine.sequence
+        driver.now_ns += NS + 1
+        for seen_by in (driver, driver.replayed()):
+            late = seen_by.admission.may_try_again(order, driver.now_ns)
             assert not late, "trying again does not prolong it"
             assert refusal(seen_by.asks(order)) == Outcome.NONCE_USED
 
@@ -89,35 +89,37 @@ def test_an_order_that_the_engine_refused_may_be_tried_again_for_a_while():
 def test_a_refused_order_is_dead_behind_a_later_one():
     """Who has gone on does not expect it any more, and the chain might not take it."""
     for lane in (0, LANE):
-        desk, order = refused(lane)
-        desk.place(ALICE.order(nonce=2, lane=lane))
-        assert not desk.admission.may_try_again(order, desk.now_ns)
-        assert refusal(desk.asks(order)) == Outcome.NONCE_USED
+        driver, order = refused(lane)
+        driver.place(ALICE.order(nonce=2, lane=lane))
+        assert not driver.admission.may_try_again(order, driver.now_ns)
+        assert refusal(driver.asks(order)) == Outcome.NONCE_USED
 
 
 def test_a_refused_order_is_dead_when_the_chain_cancels_its_nonce():
     for lane in (0, LANE):
-        desk, order = refused(lane)
-        desk.admission.cancelled_on_chain(ALICE.address, lane, upper_half=False, nonce=1)
-        assert not desk.admission.may_try_again(order, desk.now_ns)
+        driver, order = refused(lane)
+        driver.admission.cancelled_on_chain(ALICE.address, lane, upper_half=False, nonce=1)
+        assert not driver.admission.may_try_again(order, driver.now_ns)
 
 
 def test_an_order_is_taken_at_the_second_try_as_if_it_were_the_first():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order(lots=10**8, ticks=1000, lane=LANE, client_id="tea")
-    desk.commit(as_refused(desk.admit(order)), order)
-    assert desk.admission.first(order.digest).outcome == Outcome.FEE_CAP_TOO_LOW
+    driver.commit(as_refused(driver.admit(order)), order)
+    assert driver.admission.first(order.digest).outcome == Outcome.FEE_CAP_TOO_LOW
 
-    row = desk.admit(order)
-    assert refusal(desk.asks(ALICE.order(nonce=2, client_id="tea"))) == Outcome.DUPLICATE_CLIENT_ID
-    order_id = order_id_of(desk.commit(row, order))
+    row = driver.admit(order)
+    assert (
+        refusal(driver.asks(ALICE.order(nonce=2, client_id="tea"))) == Outcome.DUPLICATE_CLIENT_ID
+    )
+    order_id = order_id_of(driver.commit(row, order))
 
-    for seen_by in (desk, desk.replayed()):
+    for seen_by in (driver, driver.replayed()):
         first = seen_by.admission.first(order.digest)
         assert (first.outcome, first.order_id) == (Outcome.ACCEPTED, order_id)
-        assert not seen_by.admission.may_try_again(order, desk.now_ns)
+        assert not seen_by.admission.may_try_again(order, driver.now_ns)
         assert refusal(seen_by.asks(ALICE.order(nonce=2, lane=LANE))) == Outcome.LANE_BUSY
-    assert desk.replayed().admission.save() == desk.admission.save()
+    assert driver.replayed().admission.save() == driver.admission.save()
 
 
 def as_refused(row):
@@ -128,98 +130,100 @@ def as_refused(row):
 
 
 def test_a_second_try_that_is_taken_back_leaves_the_first_refusal():
-    desk, order = refused(LANE)
-    before = desk.admission.save()
-    desk.admit(order)
-    assert desk.admission.save() == before, "what is in flight is no part of a snapshot"
-    desk.admission.roll_back(order.digest)
+    driver, order = refused(LANE)
+    before = driver.admission.save()
+    driver.admit(order)
+    assert driver.admission.save() == before, "what is in flight is no part of a snapshot"
+    driver.admission.roll_back(order.digest)
 
-    assert desk.admission.save() == before
-    assert desk.admission.may_try_again(order, desk.now_ns)
+    assert driver.admission.save() == before
+    assert driver.admission.may_try_again(order, driver.now_ns)
 
 
 def test_what_broke_an_assertion_is_never_tried_again():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order(lane=LANE)
-    row = desk.admit(order)
+    row = driver.admit(order)
     row["kind"] = Kind.POISON
-    desk.commit(row, order)
+    driver.commit(row, order)
 
-    assert desk.admission.first(order.digest).outcome == Outcome.POISONED
-    assert not desk.admission.may_try_again(order, desk.now_ns)
+    assert driver.admission.first(order.digest).outcome == Outcome.POISONED
+    assert not driver.admission.may_try_again(order, driver.now_ns)
 
 
 def test_a_client_id_stands_for_one_open_order_of_one_account():
-    desk = Desk()
+    driver = Driver()
     order = ALICE.order(Side.SELL, lane=LANE, client_id="tea")
-    row = desk.admit(order)
+    row = driver.admit(order)
     second = ALICE.order(nonce=2, client_id="tea")
-    answer = desk.asks(second)
+    answer = driver.asks(second)
     assert refusal(answer) == Outcome.DUPLICATE_CLIENT_ID, "the first is on its way"
     assert answer.detail == {"client_id": "tea"}
-    order_id = order_id_of(desk.commit(row, order))
+    order_id = order_id_of(driver.commit(row, order))
 
-    for seen_by in (desk, desk.replayed()):
+    for seen_by in (driver, driver.replayed()):
         assert refusal(seen_by.asks(second)) == Outcome.DUPLICATE_CLIENT_ID
         assert refusal(seen_by.asks(BOB.order(client_id="tea"))) is None
         assert refusal(seen_by.asks(msgspec.structs.replace(second, client_id="milk"))) is None
-    desk.cancel(ALICE, order_id)
-    for seen_by in (desk, desk.replayed()):
+    driver.cancel(ALICE, order_id)
+    for seen_by in (driver, driver.replayed()):
         assert refusal(seen_by.asks(second)) is None
 
 
 def test_a_client_id_is_free_when_its_order_is_filled_dropped_or_refused():
     """Found: it stayed taken until the order would have expired, were it in a year."""
     again = ALICE.order(nonce=9, client_id="tea")
-    desk = Desk()
-    desk.place(ALICE.order(client_id="tea"))
-    assert refusal(desk.asks(again)) is None, "nothing to take"
-    desk.place(ALICE.order(nonce=2, client_id="tea", **TOO_MUCH))
-    assert refusal(desk.asks(again)) is None, "refused"
-    desk.place(ALICE.order(Side.SELL, lane=LANE, client_id="tea"))
-    desk.place(BOB.order(lots=10))
-    for seen_by in (desk, desk.replayed()):
+    driver = Driver()
+    driver.place(ALICE.order(client_id="tea"))
+    assert refusal(driver.asks(again)) is None, "nothing to take"
+    driver.place(ALICE.order(nonce=2, client_id="tea", **TOO_MUCH))
+    assert refusal(driver.asks(again)) is None, "refused"
+    driver.place(ALICE.order(Side.SELL, lane=LANE, client_id="tea"))
+    driver.place(BOB.order(lots=10))
+    for seen_by in (driver, driver.replayed()):
         assert refusal(seen_by.asks(again)) is None, "filled"
 
 
 def test_answers_are_bounded_and_those_to_open_orders_outlive_the_rest():
-    desk = Desk()
-    desk.admission = Admission(desk.catalog, desk.keys, answers_max=3)
-    for batch in desk.history:
-        desk.admission.consume(batch)
+    driver = Driver()
+    driver.admission = Admission(driver.catalog, driver.keys, answers_max=3)
+    for batch in driver.history:
+        driver.admission.consume(batch)
     standing = ALICE.order(Side.SELL, ticks=200, lane=LANE)
-    desk.place(standing)
+    driver.place(standing)
     shots = [ALICE.order(nonce=nonce) for nonce in range(1, 9)]
     for shot in shots:
-        desk.place(shot)
+        driver.place(shot)
 
-    known = [desk.admission.first(shot.digest) is not None for shot in shots]
+    known = [driver.admission.first(shot.digest) is not None for shot in shots]
     assert known == [False] * 5 + [True] * 3
-    assert desk.admission.first(standing.digest) is not None
-    assert refusal(desk.asks(shots[0])) == Outcome.NONCE_USED, "it is taken once, remembered or not"
+    assert driver.admission.first(standing.digest) is not None
+    assert refusal(driver.asks(shots[0])) == Outcome.NONCE_USED, (
+        "it is taken once, remembered or not"
+    )
 
 
 def test_expiries_of_orders_that_left_are_not_kept():
     """Found: each order left its expiry behind until then, were it in a year."""
-    desk = Desk()
+    driver = Driver()
     for nonce in range(1, EXPIRIES_SPARE + 100):
         order = msgspec.structs.replace(
             TEMPLATE, nonce=nonce, digest=nonce.to_bytes(32, "big"), expiry=START + 86_400
         )
-        desk.cancel(ALICE, order_id_of(desk.place(order)))
+        driver.cancel(ALICE, order_id_of(driver.place(order)))
 
-    assert desk.admission.standing.expiry_count <= EXPIRIES_SPARE
+    assert driver.admission.standing.expiry_count <= EXPIRIES_SPARE
 
 
 def test_a_key_that_signed_a_refused_order_has_its_notional_for_the_second_try():
-    desk = Desk()
+    driver = Driver()
     order = ALICES_KEY.order(lane=LANE)
     cap = order.quote_amount
-    desk.grant(grant_for(ALICES_KEY, notional_cap=cap))
-    desk.commit(as_refused(desk.admit(order)), order)
-    assert desk.admission.budgets.left(ALICE.address, ALICES_KEY.address) == cap
-    desk.place(order)
-    for seen_by in (desk, desk.replayed()):
+    driver.grant(grant_for(ALICES_KEY, notional_cap=cap))
+    driver.commit(as_refused(driver.admit(order)), order)
+    assert driver.admission.budgets.left(ALICE.address, ALICES_KEY.address) == cap
+    driver.place(order)
+    for seen_by in (driver, driver.replayed()):
         assert seen_by.admission.budgets.left(ALICE.address, ALICES_KEY.address) == 0
 
 

@@ -1,6 +1,6 @@
 """Does the contract take, in trade order, whatever admission admits and the engine fills?
 
-Random orders, cancels, keys and time on a live desk; every trade goes to the mirror of the
+Random orders, cancels, keys and time on a live driver; every trade goes to the mirror of the
 contract as a batch of its own. Now and then the journal is replayed into a fresh admission,
 which must answer as the live one does.
 """
@@ -24,7 +24,7 @@ from settlement.batches.encode import EncodedBatch, Header, MatchedTrade
 from settlement.orders.nonces import Rejection
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.protocol.evidence import OrderBits
-from tests.admission.rig import (
+from tests.admission.fixtures import (
     ALICE,
     ALICES_KEY,
     BOB,
@@ -37,7 +37,7 @@ from tests.admission.rig import (
     TICK_PIPS,
     TOKEN,
     USD,
-    Desk,
+    Driver,
     grant_for,
 )
 from tests.chain.contract_model import Mirror
@@ -97,10 +97,10 @@ def evidence(market, event, orders, now_ns):
     )
 
 
-class Desks(RuleBasedStateMachine):
+class Drivers(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.desk, self.settled = Desk(), Settled()
+        self.driver, self.settled = Driver(), Settled()
         self.orders, self.digests, self.nonce = {}, [], 2
 
     @initialize(scopes=st.lists(SCOPES, min_size=2, max_size=2))
@@ -113,7 +113,7 @@ class Desks(RuleBasedStateMachine):
                 floor_price=floor * 10**6,
                 expiry=START + seconds,
             )
-            self.desk.grant(grant)
+            self.driver.grant(grant)
             self.settled.mirror.keys[grant.account, grant.key] = grant
 
     @rule(seed=st.integers(0, 2**32), count=st.sampled_from([40, 20, 5, 2]))
@@ -125,25 +125,25 @@ class Desks(RuleBasedStateMachine):
     def place(self, who, side, lots, ticks, step, lane, bits, seconds):
         flags = OrderBits.SELL if side == Side.SELL else OrderBits(0)
         flags |= bits if lane else OrderBits.SINGLE_SHOT
-        expiry = self.desk.now_ns // NS + seconds
+        expiry = self.driver.now_ns // NS + seconds
         self.nonce = max(0, self.nonce + step)
         order = who.order(
             side, lots, ticks, nonce=self.nonce, lane=lane, flags=int(flags), expiry=expiry
         )
-        admission, now_ns = self.desk.admission, self.desk.now_ns
+        admission, now_ns = self.driver.admission, self.driver.now_ns
         if admission.first(order.digest) and not admission.may_try_again(order, now_ns):
             return
-        admitted = self.desk.admit(order)
+        admitted = self.driver.admit(order)
         if isinstance(admitted, Rejection):
             return
         self.carry_out(admitted, order)
 
     def carry_out(self, admitted, order):
-        events = self.desk.commit(admitted, order)
+        events = self.driver.commit(admitted, order)
         self.digests.append(order.digest)
         if events[0]["kind"] == EventKind.ACCEPTED:
             self.orders[int(events[0]["order_id"])] = order
-        market, now_ns = self.desk.catalog.markets[0], self.desk.now_ns
+        market, now_ns = self.driver.catalog.markets[0], self.driver.now_ns
         trades = [
             evidence(market, event, self.orders, now_ns)
             for event in events[events["kind"] == EventKind.TRADE]
@@ -151,18 +151,18 @@ class Desks(RuleBasedStateMachine):
         if trades:
             self.settled.settle(now_ns, trades)
 
-    @precondition(lambda self: self.desk.engine.orders_live)
+    @precondition(lambda self: self.driver.engine.orders_live)
     @rule(choice=st.integers(0, 99))
     def an_order_is_cancelled(self, choice):
-        live = sorted(self.desk.engine.state.orders)
+        live = sorted(self.driver.engine.state.orders)
         order_id = live[choice % len(live)]
-        account = self.desk.engine.state.orders[order_id].account
-        self.desk.commit(command(Kind.CANCEL, account=account, order_id=order_id))
+        account = self.driver.engine.state.orders[order_id].account
+        self.driver.commit(command(Kind.CANCEL, account=account, order_id=order_id))
 
-    @precondition(lambda self: self.desk.engine.orders_live)
+    @precondition(lambda self: self.driver.engine.orders_live)
     @rule(choice=st.integers(0, 99), lots=st.integers(1, 6), ticks=st.sampled_from([99, 100, 101]))
     def an_order_is_sent_right_behind_the_cancel_of_its_lane(self, choice, lots, ticks):
-        live = sorted(self.desk.engine.state.orders)
+        live = sorted(self.driver.engine.state.orders)
         order_id = live[choice % len(live)]
         old = self.orders[order_id]
         who = ALICE if old.account == ALICE.address else BOB
@@ -175,22 +175,22 @@ class Desks(RuleBasedStateMachine):
             lane=old.lane,
             flags=old.flags & ~OrderBits.POST_ONLY,
         )
-        self.desk.admission.cancel_queued(who.address, order_id)
-        admitted = self.desk.admit(order)
-        self.desk.cancel(who, order_id)
+        self.driver.admission.cancel_queued(who.address, order_id)
+        admitted = self.driver.admit(order)
+        self.driver.cancel(who, order_id)
         if not isinstance(admitted, Rejection):
             self.carry_out(admitted, order)
 
     @rule(seconds=st.integers(1, 4))
     def time_passes(self, seconds):
-        self.desk.now_ns += seconds * NS
-        if self.desk.admission.has_expired(self.desk.now_ns):
-            self.desk.commit(command(Kind.CLOCK))
-        assert not self.desk.admission.has_expired(self.desk.now_ns)
+        self.driver.now_ns += seconds * NS
+        if self.driver.admission.has_expired(self.driver.now_ns):
+            self.driver.commit(command(Kind.CLOCK))
+        assert not self.driver.admission.has_expired(self.driver.now_ns)
 
     @rule()
     def a_restart_changes_no_answer(self):
-        live, again = self.desk, self.desk.replayed()
+        live, again = self.driver, self.driver.replayed()
         for digest in self.digests:
             assert again.admission.first(digest) == live.admission.first(digest)
         for who in (ALICE, BOB, ALICES_KEY, BOBS_KEY):
@@ -209,10 +209,10 @@ class Desks(RuleBasedStateMachine):
     def ledger_and_contract_hold_the_same(self):
         for number, owner in enumerate((ALICE, BOB)):
             for token, address in enumerate((USD, TOKEN)):
-                ledger = self.desk.engine.available(number, token)
-                ledger += self.desk.engine.held(number, token)
+                ledger = self.driver.engine.available(number, token)
+                ledger += self.driver.engine.held(number, token)
                 assert ledger == self.settled.mirror.balances[owner.address, address]
 
 
-TestDesks = Desks.TestCase
+TestDesks = Drivers.TestCase
 TestDesks.settings = settings(max_examples=40, stateful_step_count=10, deadline=None)

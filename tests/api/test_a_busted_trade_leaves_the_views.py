@@ -15,16 +15,16 @@ from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.orders.catalog import Catalog
 from settlement.protocol.evidence import TradeBusted
-from tests.api.rig import LOT_PIPS, MAKER_FEE, TAKER_FEE, TICK_PIPS, House, Served, ask, hear
+from tests.api.fixtures import LOT_PIPS, MAKER_FEE, TAKER_FEE, TICK_PIPS, Served, Venue, ask, hear
 from tests.api.test_stream import run
 from tests.api.test_views_are_rebuilt_by_replay import joined, place
 
 REASON = "InsufficientBalance(0x5555, 1, 0, 9)"
 
 
-def bust(house: House, trade_id: int) -> None:
+def bust(venue: Venue, trade_id: int) -> None:
     """Undo a trade, as the settler's command does."""
-    events = [event for batch in house.history for event in batch.events]
+    events = [event for batch in venue.history for event in batch.events]
     (trade,) = (e for e in events if e["kind"] == EventKind.TRADE and e["trade_id"] == trade_id)
     is_buy = trade["side"] == 0
     buyer, seller = ("account", "maker_account") if is_buy else ("maker_account", "account")
@@ -40,29 +40,29 @@ def bust(house: House, trade_id: int) -> None:
         order_id=fee_pips(quote_pips, buy_fee),
         expiry_ns=fee_pips(quote_pips, sell_fee),
     )
-    assert house.commit(row, TradeBusted(trade_id, REASON)).accepted
+    assert venue.commit(row, TradeBusted(trade_id, REASON)).accepted
 
 
-def cross(house: House, ticks: int, lots: int) -> None:
-    place(house, house.maker.order("sell", lots, ticks))
-    place(house, house.taker.order("buy", lots, ticks, single_shot=True))
+def cross(venue: Venue, ticks: int, lots: int) -> None:
+    place(venue, venue.maker.order("sell", lots, ticks))
+    place(venue, venue.taker.order("buy", lots, ticks, single_shot=True))
 
 
 def test_both_sides_hear_of_it_with_the_fill_and_the_balances_they_have_again() -> None:
     async def story(up: Served) -> None:
-        house = up.house
-        before = balance_rows(house.user_stream.balances(house.taker.address))
+        venue = up.venue
+        before = balance_rows(venue.user_stream.balances(venue.taker.address))
         async with up.stream() as mine, up.stream() as public:
-            await ask(mine, op="login", id=1, token=await up.token(house.taker))
+            await ask(mine, op="login", id=1, token=await up.token(venue.taker))
             await ask(public, op="subscribe", id=1, channel="trades:TOKEN-USD")
             await hear(public)
-            await up.place(house.maker.order("sell", 10, 2_000))
-            await up.place(house.taker.order("buy", 10, 2_000, single_shot=True))
+            await up.place(venue.maker.order("sell", 10, 2_000))
+            await up.place(venue.taker.order("buy", 10, 2_000, single_shot=True))
             for channel in ("orders", "balances"):
                 await ask(mine, op="subscribe", id=2, channel=channel)
                 await hear(mine)
             assert (await hear(public))["type"] == "trades"
-            bust(house, 1)
+            bust(venue, 1)
 
             told, balances, tape = await hear(mine), await hear(mine), await hear(public)
         assert (told["channel"], told["type"], told["trade_id"]) == ("orders", "trade_busted", 1)
@@ -85,7 +85,7 @@ def test_both_sides_hear_of_it_with_the_fill_and_the_balances_they_have_again() 
 
 
 async def check_history(up: Served) -> None:
-    token = await up.token(up.house.taker)
+    token = await up.token(up.venue.taker)
     answer: httpx.Response = await up.http.get(
         "/v1/fills", headers={"Authorization": f"Bearer {token}"}
     )
@@ -100,22 +100,22 @@ async def check_history(up: Served) -> None:
 
 def test_the_batch_around_it_comes_further_without_it() -> None:
     async def story(up: Served) -> None:
-        house = up.house
+        venue = up.venue
         for lots in (1, 2, 3):
-            await up.place(house.maker.order("sell", lots, 2_000))
-            await up.place(house.taker.order("buy", lots, 2_000, single_shot=True))
-        bust(house, 2)
+            await up.place(venue.maker.order("sell", lots, 2_000))
+            await up.place(venue.taker.order("buy", lots, 2_000, single_shot=True))
+        bust(venue, 2)
         async with up.stream() as mine, up.stream() as public:
-            await ask(mine, op="login", id=1, token=await up.token(house.taker))
+            await ask(mine, op="login", id=1, token=await up.token(venue.taker))
             for stream, channel in ((mine, "orders"), (public, "trades:TOKEN-USD")):
                 await ask(stream, op="subscribe", id=2, channel=channel)
                 await hear(stream)
-            house.settlement.move(1, 3, "final", 1, bytes(32))
+            venue.settlement.move(1, 3, "final", 1, bytes(32))
             assert (await hear(mine))["trades"] == [1, 3]
             frame = await hear(public)
             assert (frame["first_trade"], frame["last_trade"], frame["busted"]) == (1, 3, [2])
-        users = house.user_stream
-        states = [users.state_of(fill).state for fill in users.fills(house.taker.address, 9)]
+        users = venue.user_stream
+        states = [users.state_of(fill).state for fill in users.fills(venue.taker.address, 9)]
         assert states == ["final", "busted", "final"]
 
     run(story)
@@ -133,38 +133,38 @@ TRADES = st.lists(
 def test_figures_are_those_of_the_trades_that_stand(
     trades: list[tuple[int, int, int]], undone: set[int], cut: int
 ) -> None:
-    house, standing = House(), House()
+    venue, standing = Venue(), Venue()
     undone = {trade_id for trade_id in undone if trade_id <= len(trades)}
     for number, (ticks, lots, seconds) in enumerate(trades, 1):
-        for one in (house, standing):
+        for one in (venue, standing):
             one.clock.ns += seconds * 10**9
-        cross(house, ticks, lots)
+        cross(venue, ticks, lots)
         if number not in undone:
             cross(standing, ticks, lots)
     for trade_id in sorted(undone, reverse=True):
-        bust(house, trade_id)
+        bust(venue, trade_id)
 
-    market, now_ns = house.exchange.catalog.markets[0], house.clock.ns
-    assert house.market_data.ticker(market, now_ns) == standing.market_data.ticker(market, now_ns)
-    for wallet in (house.maker, house.taker):
-        kept = house.user_stream.fills(wallet.address, 99)
-        states = {fill.trade_id: house.user_stream.state_of(fill).state for fill in kept}
+    market, now_ns = venue.exchange.catalog.markets[0], venue.clock.ns
+    assert venue.market_data.ticker(market, now_ns) == standing.market_data.ticker(market, now_ns)
+    for wallet in (venue.maker, venue.taker):
+        kept = venue.user_stream.fills(wallet.address, 99)
+        states = {fill.trade_id: venue.user_stream.state_of(fill).state for fill in kept}
         assert {trade for trade, state in states.items() if state == "busted"} == undone
-        assert house.user_stream.balances(wallet.address) == standing.user_stream.balances(
+        assert venue.user_stream.balances(wallet.address) == standing.user_stream.balances(
             wallet.address
         )
-    house.engine.check()
-    check_rebuilt(house, cut)
+    venue.engine.check()
+    check_rebuilt(venue, cut)
 
 
-def check_rebuilt(house: House, cut: int) -> None:
+def check_rebuilt(venue: Venue, cut: int) -> None:
     """Views replayed in two pieces, with a snapshot's memory between them, are the same."""
-    history, catalog = house.history, Catalog()
-    state = house.settlement.trade_state
+    history, catalog = venue.history, Catalog()
+    state = venue.settlement.trade_state
 
     def views() -> tuple[MarketData, UserStream]:
         data = MarketData(catalog, Channels(), state)
-        return data, UserStream(catalog, Channels(), house.exchange.balance, state)
+        return data, UserStream(catalog, Channels(), venue.exchange.balance, state)
 
     data, users = views()
     pieces: list[Any] = [piece for piece in (history[:cut], history[cut:]) if piece]
@@ -175,20 +175,20 @@ def check_rebuilt(house: House, cut: int) -> None:
         users.load(memories[1])
         for consumer in (catalog, data, users):
             consumer.consume(joined(piece))
-    assert data.save() == house.market_data.save()
-    assert users.save() == house.user_stream.save()
+    assert data.save() == venue.market_data.save()
+    assert users.save() == venue.user_stream.save()
 
 
 def test_prices_of_a_step_stay_where_its_trades_are_too_old_to_be_known() -> None:
-    house = House()
-    market = house.exchange.catalog.markets[0]
+    venue = Venue()
+    market = venue.exchange.catalog.markets[0]
     for _ in range(501):
-        place(house, house.maker.order("sell", 2, 2_000))
-        place(house, house.taker.order("buy", 1, 2_000, single_shot=True))
-        place(house, house.taker.order("buy", 1, 2_000, single_shot=True))
-    bust(house, 1)
-    bust(house, 1_002)
+        place(venue, venue.maker.order("sell", 2, 2_000))
+        place(venue, venue.taker.order("buy", 1, 2_000, single_shot=True))
+        place(venue, venue.taker.order("buy", 1, 2_000, single_shot=True))
+    bust(venue, 1)
+    bust(venue, 1_002)
 
-    ticker = house.market_data.ticker(market, house.clock.ns)
+    ticker = venue.market_data.ticker(market, venue.clock.ns)
     assert ticker.lots_24h == 1_000, "of 1,002"
     assert ticker.high_24h == ticker.low_24h == ticker.last == 2_000

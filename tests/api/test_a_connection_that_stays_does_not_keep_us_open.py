@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 from gateway.http.doorkeeper import Doorkeeper, GuardedWebSocket
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.server import HttpServer
-from tests.api.rig import House, served
+from tests.api.fixtures import Venue, served
 
 UPGRADE = (
     b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -50,7 +50,7 @@ def test_it_is_told_and_then_left():
 
 def test_found_an_upgrade_without_answer_made_the_stop_fail():
     async def story():
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
             writer.write(UPGRADE + b"Content-Length: 4\r\n\r\n")
             assert (await up.http.get("/healthz")).status_code == 200

@@ -3,29 +3,29 @@
 import asyncio
 
 from engine.commands import set_terms
-from tests.api.rig import LOT_PIPS, TAKER_FEE, TICK_PIPS, House, ask, hear, served
+from tests.api.fixtures import LOT_PIPS, TAKER_FEE, TICK_PIPS, Venue, ask, hear, served
 
 REBATE_PPM = -250
 
 
 def test_market_page_fills_and_stream_show_the_rebate() -> None:
     async def story() -> None:
-        house = House()
+        venue = Venue()
         terms = {"maker_fee_ppm": REBATE_PPM, "taker_fee_ppm": TAKER_FEE}
-        house.commit(set_terms(0, lot_pips=LOT_PIPS, tick_pips=TICK_PIPS, **terms))
-        async with served(house) as up:
+        venue.commit(set_terms(0, lot_pips=LOT_PIPS, tick_pips=TICK_PIPS, **terms))
+        async with served(venue) as up:
             (market,) = (await up.http.get("/v1/markets")).json()["markets"]
             config = (await up.http.get("/v1/config")).json()
             assert (market["maker_fee_ppm"], market["taker_fee_ppm"]) == (REBATE_PPM, TAKER_FEE)
             assert config["fees"]["TOKEN-USD"] == terms
             assert "maker a rebate of 250 ppm, taker 1000 ppm" in (await up.http.get("/")).text
 
-            token = await up.token(house.maker)
+            token = await up.token(venue.maker)
             async with up.stream() as socket:
                 await ask(socket, op="login", id=1, token=token)
                 await ask(socket, op="subscribe", id=2, channel="orders")
-                await up.place(house.maker.order("sell", 7, 2_001))
-                taken = await up.place(house.taker.order("buy", 7, 2_001, single_shot=True))
+                await up.place(venue.maker.order("sell", 7, 2_001))
+                taken = await up.place(venue.taker.order("buy", 7, 2_001, single_shot=True))
                 frame = await hear(socket)
                 while frame.get("type") != "fill":
                     frame = await hear(socket)

@@ -12,7 +12,7 @@ from settlement.batches.acknowledgements import KEPT_MAX, Acknowledger
 from settlement.batches.log_leaves import leaf_of
 from settlement.chain.signer import SecretSigner
 from settlement.protocol.eip712 import acknowledgement_digest, recover
-from tests.api.rig import DOMAIN, House, served
+from tests.api.fixtures import DOMAIN, Venue, served
 from tests.api.test_views_follow_stops_icebergs_and_auctions import place
 
 
@@ -24,24 +24,24 @@ def signer_of(word: dict[str, Any]) -> str:
     return "0x" + signer.hex()
 
 
-def logged(house: House, sequence: int) -> LogEntry:
+def logged(venue: Venue, sequence: int) -> LogEntry:
     return next(
-        frame for batch in house.history for frame in batch.entries if frame.sequence == sequence
+        frame for batch in venue.history for frame in batch.entries if frame.sequence == sequence
     )
 
 
 def test_an_accepted_order_is_acknowledged_by_its_item_in_the_log() -> None:
     async def story() -> None:
-        house = House()
-        async with served(house) as up:
-            body = house.maker.order("sell", 10, 2_000)
+        venue = Venue()
+        async with served(venue) as up:
+            body = venue.maker.order("sell", 10, 2_000)
             placed = (await up.place(body)).json()
             word = placed["acknowledgement"]
             assert word["sequence"] == placed["sequence"]
-            assert word["item"] == "0x" + leaf_of(logged(house, word["sequence"])).hex()
+            assert word["item"] == "0x" + leaf_of(logged(venue, word["sequence"])).hex()
             assert signer_of(word) == word["signer"]
 
-            taken = (await up.place(house.taker.order("buy", 5, 2_000, single_shot=True))).json()
+            taken = (await up.place(venue.taker.order("buy", 5, 2_000, single_shot=True))).json()
             assert taken["acknowledgement"]["item"] != word["item"]
             assert signer_of(taken["acknowledgement"]) == word["signer"]
 
@@ -53,11 +53,11 @@ def test_an_accepted_order_is_acknowledged_by_its_item_in_the_log() -> None:
 
 def test_an_acknowledgement_that_is_no_longer_kept_is_said_to_be_too_old() -> None:
     async def story() -> None:
-        house = House()
+        venue = Venue()
         brief = Acknowledger(DOMAIN, SecretSigner(b"\x01" * 32), kept_max=2)
-        house.trading.pipeline.subscribe(Subscription("brief", brief))
-        async with served(house, acknowledge=brief.of) as up:
-            bodies = [house.maker.order("sell", 10, 2_000 + i) for i in range(3)]
+        venue.trading.pipeline.subscribe(Subscription("brief", brief))
+        async with served(venue, acknowledge=brief.of) as up:
+            bodies = [venue.maker.order("sell", 10, 2_000 + i) for i in range(3)]
             first, *_ = [(await up.place(body)).json() for body in bodies]
             assert first["acknowledgement"] and first["acknowledgement_missing"] is None
 
@@ -70,11 +70,11 @@ def test_an_acknowledgement_that_is_no_longer_kept_is_said_to_be_too_old() -> No
 
 
 def test_only_accepted_orders_are_acknowledged_and_a_memory_gives_the_same_words() -> None:
-    house = House()
-    place(house, house.maker, "sell", 5, 2_005)
-    words = house.acknowledger
-    accepted = [s for s in range(1, house.engine.sequence + 1) if words.of(s)]
-    assert accepted == [house.engine.sequence], "listings and deposits are not orders"
+    venue = Venue()
+    place(venue, venue.maker, "sell", 5, 2_005)
+    words = venue.acknowledger
+    accepted = [s for s in range(1, venue.engine.sequence + 1) if words.of(s)]
+    assert accepted == [venue.engine.sequence], "listings and deposits are not orders"
 
     for same in (Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32)) for _ in range(2)):
         same.load(words.save())
@@ -85,17 +85,17 @@ def test_only_accepted_orders_are_acknowledged_and_a_memory_gives_the_same_words
 
 @pytest.mark.parametrize("reads", [1, 3, 100])
 def test_of_a_history_just_the_last_orders_are_kept_however_often_they_are_read(reads: int) -> None:
-    house = House()
+    venue = Venue()
     for i in range(9):
-        place(house, house.maker, "sell", 5, 2_005 + i)
-    last = house.engine.sequence
+        place(venue, venue.maker, "sell", 5, 2_005 + i)
+    last = venue.engine.sequence
     brief = Acknowledger(DOMAIN, SecretSigner(b"\x77" * 32), kept_max=4)
 
-    for i, batch in enumerate(house.history):
+    for i, batch in enumerate(venue.history):
         brief.consume(batch)
         if i % reads == 0:
             brief.read()
 
     kept = [sequence for sequence in range(1, last + 1) if brief.of(sequence)]
     assert kept == list(range(last - 3, last + 1))
-    assert all(brief.of(sequence) == house.acknowledger.of(sequence) for sequence in kept)
+    assert all(brief.of(sequence) == venue.acknowledger.of(sequence) for sequence in kept)

@@ -8,12 +8,12 @@ import pytest
 
 from engine.types import FILLS_MAX, Outcome
 from settlement.orders.nonces import LANE_FIRST
-from tests.api.rig import House, Served, ask, served
+from tests.api.fixtures import Served, Venue, ask, served
 
 
 def run(story: Callable[[Served], Any]) -> None:
     async def whole() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             await story(up)
 
     asyncio.run(whole())
@@ -22,7 +22,7 @@ def run(story: Callable[[Served], Any]) -> None:
 @pytest.mark.parametrize("on_stream", [False, True], ids=["rest", "stream"])
 def test_an_answer_says_why_nothing_or_not_all_of_it_rests(on_stream: bool) -> None:
     async def story(up: Served) -> None:
-        maker, taker = up.house.maker, up.house.taker
+        maker, taker = up.venue.maker, up.venue.taker
         async with up.stream() as socket:
 
             async def told(body: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_an_answer_says_why_nothing_or_not_all_of_it_rests(on_stream: bool) -> N
 
 def test_nonces_are_told_for_single_shots_withdrawals_and_lanes() -> None:
     async def story(up: Served) -> None:
-        maker = up.house.maker
+        maker = up.venue.maker
         await up.place(maker.order("buy", 5, 2_000, single_shot=True, nonce="7"))
         path = f"/v1/nonces/0x{maker.address.hex()}"
         told = (await up.http.get(path)).json()
@@ -87,7 +87,7 @@ def test_nonces_are_told_for_single_shots_withdrawals_and_lanes() -> None:
 
 
 def test_the_document_describes_each_signed_field_and_every_outcome() -> None:
-    schemas = House().app().openapi()["components"]["schemas"]
+    schemas = Venue().app().openapi()["components"]["schemas"]
     for name in ("nonce", "flags", "lane", "expiry", "maxFeePpm", "ref", "signature"):
         field = schemas["PlaceOrder"]["properties"][name]
         assert field.get("description"), name

@@ -7,12 +7,12 @@ from typing import Any
 from gateway.views.channels import Channels
 from gateway.views.order_history import ENDED_MAX
 from gateway.views.user_orders import UserStream
-from tests.api.rig import House, Served, ask, hear, served
+from tests.api.fixtures import Served, Venue, ask, hear, served
 
 
 def run(story: Callable[[Served], Any]) -> None:
     async def whole() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             await story(up)
 
     asyncio.run(whole())
@@ -30,7 +30,7 @@ async def logged_in(up: Served, wallet: Any) -> dict[str, str]:
 
 def test_an_order_is_found_by_id_digest_and_client_id_open_and_ended() -> None:
     async def story(up: Served) -> None:
-        maker, taker = up.house.maker, up.house.taker
+        maker, taker = up.venue.maker, up.venue.taker
         session = await logged_in(up, maker)
         placed = (await up.place(maker.order("sell", 30, 2_000, client_id="tea"))).json()
         names = (
@@ -57,9 +57,9 @@ def test_an_order_is_found_by_id_digest_and_client_id_open_and_ended() -> None:
 
 def test_nobody_finds_another_accounts_order() -> None:
     async def story(up: Served) -> None:
-        maker = up.house.maker
+        maker = up.venue.maker
         placed = (await up.place(maker.order("sell", 30, 2_000, client_id="tea"))).json()
-        stranger = await logged_in(up, up.house.taker)
+        stranger = await logged_in(up, up.venue.taker)
         for name in (placed["order_id"], f"by-digest/{placed['digest']}", "by-client-id/tea", "17"):
             answer = await up.http.get(f"/v1/orders/{name}", headers=stranger)
             assert (answer.status_code, answer.json()["outcome"]) == (404, "NOT_FOUND"), name
@@ -70,7 +70,7 @@ def test_nobody_finds_another_accounts_order() -> None:
 
 def test_what_ended_while_away_is_told_with_its_reason_page_by_page() -> None:
     async def story(up: Served) -> None:
-        maker = up.house.maker
+        maker = up.venue.maker
         session = await logged_in(up, maker)
         seen = (await get(up, "/v1/orders/ended", session))["orders"]
         assert seen == []
@@ -96,7 +96,7 @@ def test_what_ended_while_away_is_told_with_its_reason_page_by_page() -> None:
 
 def test_open_orders_and_fills_come_in_pages() -> None:
     async def story(up: Served) -> None:
-        maker, taker = up.house.maker, up.house.taker
+        maker, taker = up.venue.maker, up.venue.taker
         session = await logged_in(up, maker)
         for _ in range(5):
             await up.place(maker.order("sell", 10, 2_000))
@@ -118,7 +118,7 @@ def test_open_orders_and_fills_come_in_pages() -> None:
 
 def test_only_the_last_of_an_account_are_kept_and_the_answer_says_so() -> None:
     async def story(up: Served) -> None:
-        taker = up.house.taker
+        taker = up.venue.taker
         session = await logged_in(up, taker)
         first = (await up.place(taker.order("buy", 1, 1, single_shot=True))).json()
         for _ in range(ENDED_MAX):
@@ -141,7 +141,7 @@ def test_only_the_last_of_an_account_are_kept_and_the_answer_says_so() -> None:
 
 def test_frames_of_an_account_are_numbered_without_a_gap_heard_or_not() -> None:
     async def story(up: Served) -> None:
-        maker = up.house.maker
+        maker = up.venue.maker
         token = await up.token(maker)
         await up.place(maker.order("sell", 10, 2_000))
         async with up.stream() as socket:
@@ -157,26 +157,26 @@ def test_frames_of_an_account_are_numbered_without_a_gap_heard_or_not() -> None:
 
 
 def test_a_snapshot_keeps_history_names_and_numbers() -> None:
-    house = House()
+    venue = Venue()
 
     async def live() -> None:
-        async with served(house) as up:
-            session = await logged_in(up, house.maker)
+        async with served(venue) as up:
+            session = await logged_in(up, venue.maker)
             for name in ("a", "b", "a"):
-                placed = await up.place(house.maker.order("sell", 10, 2_000, client_id=name))
+                placed = await up.place(venue.maker.order("sell", 10, 2_000, client_id=name))
                 path = f"/v1/orders/{placed.json()['order_id']}"
                 await up.http.delete(path, headers=session)
-            await up.place(house.maker.order("sell", 10, 2_000, client_id="b"))
+            await up.place(venue.maker.order("sell", 10, 2_000, client_id="b"))
 
     asyncio.run(live())
-    lived = house.user_stream
+    lived = venue.user_stream
     again = UserStream(
-        house.exchange.catalog, Channels(), house.exchange.balance, house.settlement.trade_state
+        venue.exchange.catalog, Channels(), venue.exchange.balance, venue.settlement.trade_state
     )
     again.load(lived.save())
 
     assert again.save() == lived.save()
-    address = house.maker.address
+    address = venue.maker.address
     for name in ("a", "b"):
         assert again.order(address, name) == lived.order(address, name) is not None
     assert again.ended_orders(address, 0, 9) == lived.ended_orders(address, 0, 9)

@@ -10,14 +10,14 @@ from engine.types import Outcome
 from gateway.node.settings import Settings
 from gateway.trading.budgets import NS, WITHDRAWAL_SECONDS, Budgets, RateLimits
 from gateway.trading.rejection import Rejection
-from tests.api.rig import USD_ADDRESS, House, Served, served
+from tests.api.fixtures import USD_ADDRESS, Served, Venue, served
 
 BUDGETS = Budgets(10, 20, 40, 20, 40, 30)
 
 
 def run(story: Callable[[Served], Any], **options: Any) -> None:
     async def whole() -> None:
-        async with served(House(**options)) as up:
+        async with served(Venue(**options)) as up:
             await story(up)
 
     asyncio.run(whole())
@@ -102,11 +102,11 @@ def test_answers_tell_budgets_and_the_configuration_names_them() -> None:
         assert config["budgets"] == BUDGETS._asdict()
         assert config["limits"]["fills_max"] == 64
 
-        placed = await up.place(up.house.maker.order("sell", 1, 2_000))
+        placed = await up.place(up.venue.maker.order("sell", 1, 2_000))
         assert placed.headers["ratelimit-policy"] == '"order-request";q=30;w=10, "order";q=20;w=10'
         left = placed.headers["ratelimit"]
         assert left.startswith('"order-request";r=29;t=1, "order";r=19;t=1')
-        session = {"Authorization": f"Bearer {await up.token(up.house.maker)}"}
+        session = {"Authorization": f"Bearer {await up.token(up.venue.maker)}"}
         path = f"/v1/orders/{placed.json()['order_id']}"
         gone = await up.http.delete(path, headers=session)
         assert '"cancel";r=39;t=1' in gone.headers["ratelimit"]
@@ -121,7 +121,7 @@ def test_answers_tell_budgets_and_the_configuration_names_them() -> None:
 
 def test_a_stranger_is_not_told_what_is_left_to_an_account() -> None:
     async def story(up: Served) -> None:
-        forged = up.house.maker.order("sell", 1, 2_000) | {"signature": "0x" + "ff" * 64 + "1b"}
+        forged = up.venue.maker.order("sell", 1, 2_000) | {"signature": "0x" + "ff" * 64 + "1b"}
         answer = await up.place(forged)
         assert "order-request" in answer.headers["ratelimit"]
         assert '"order"' not in answer.headers["ratelimit"]
@@ -131,11 +131,11 @@ def test_a_stranger_is_not_told_what_is_left_to_an_account() -> None:
 
 def test_a_used_withdrawal_that_a_stranger_sends_again_costs_its_owner_nothing() -> None:
     async def story(up: Served) -> None:
-        withdrawal = up.house.maker.withdrawal(10**8)
+        withdrawal = up.venue.maker.withdrawal(10**8)
         assert (await up.http.post("/v1/withdrawals", json=withdrawal)).status_code == 202
         for _ in range(5):
             await up.http.post("/v1/withdrawals", json=withdrawal)
-        another = up.house.maker.withdrawal(10**8)
+        another = up.venue.maker.withdrawal(10**8)
         assert (await up.http.post("/v1/withdrawals", json=another)).status_code == 202
 
     run(story, budgets=BUDGETS._replace(withdrawals_per_account=2))
@@ -170,15 +170,15 @@ def test_six_withdrawals_a_minute_and_then_one_every_ten_seconds() -> None:
 
 def test_the_seventh_withdrawal_is_refused_before_anything_is_debited() -> None:
     async def story(up: Served) -> None:
-        owner = up.house.maker
+        owner = up.venue.maker
         for _ in range(6):
             answer = await up.http.post("/v1/withdrawals", json=owner.withdrawal(10**8))
             assert answer.status_code == 202
-        before = up.house.exchange.balance(owner.account, USD_ADDRESS)
+        before = up.venue.exchange.balance(owner.account, USD_ADDRESS)
         answer = await up.http.post("/v1/withdrawals", json=owner.withdrawal(10**8))
 
         assert (answer.status_code, answer.json()["code"]) == (429, Outcome.RATE_LIMITED)
         assert 0 < int(answer.headers["retry-after"]) <= WITHDRAWAL_SECONDS // 6
-        assert up.house.exchange.balance(owner.account, USD_ADDRESS) == before
+        assert up.venue.exchange.balance(owner.account, USD_ADDRESS) == before
 
     run(story, budgets=Settings._field_defaults["budgets"])

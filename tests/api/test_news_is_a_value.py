@@ -12,7 +12,7 @@ from gateway.views.books import Book
 from gateway.views.channels import Channels, News, Published
 from gateway.views.market_data import TradeUndone
 from gateway.views.user_orders import OrderNews, orders_channel
-from tests.api.rig import House, served
+from tests.api.fixtures import Venue, served
 
 
 class Ear:
@@ -38,7 +38,7 @@ def test_each_dialect_writes_a_value_once_whoever_many_listen() -> None:
 
     for ear in ears:
         channels.subscribe("trades:TOKEN-USD", ear)
-    market = House().exchange.catalog.markets[0]
+    market = Venue().exchange.catalog.markets[0]
     channels.publish("trades:TOKEN-USD", TradeUndone(market, 7, 1))
     texts = {each.text(native) for ear in ears for each in ear.heard}
     assert [json.loads(text)["trade_id"] for text in texts] == [1]
@@ -48,11 +48,11 @@ def test_each_dialect_writes_a_value_once_whoever_many_listen() -> None:
 
 def test_what_was_published_stays_as_it_was_while_the_order_goes_on() -> None:
     async def story() -> None:
-        async with served(House()) as up:
-            maker, ear = up.house.maker, Ear()
-            up.house.services.channels.subscribe(orders_channel(maker.address), ear)
+        async with served(Venue()) as up:
+            maker, ear = up.venue.maker, Ear()
+            up.venue.services.channels.subscribe(orders_channel(maker.address), ear)
             await up.place(maker.order("sell", 10, 2_000))
-            await up.place(up.house.taker.order("buy", 4, 2_000, single_shot=True))
+            await up.place(up.venue.taker.order("buy", 4, 2_000, single_shot=True))
             news = [each.news for each in ear.heard if isinstance(each.news, OrderNews)]
             assert [(each.kind, each.order.lots_open) for each in news] == [
                 ("accepted", 10),
@@ -67,14 +67,14 @@ def test_all_that_is_published_has_its_native_form() -> None:
 
 
 def test_what_cannot_be_merged_says_so() -> None:
-    news = TradeUndone(House().exchange.catalog.markets[0], 7, 1)
+    news = TradeUndone(Venue().exchange.catalog.markets[0], 7, 1)
     assert not news.is_mergeable
     with pytest.raises(NotImplementedError, match="TradeUndone"):
         news.merged(news)
 
 
 def test_diffs_that_wait_are_one_and_others_are_all_there() -> None:
-    market, book, merged = House().exchange.catalog.markets[0], Book(), list[bool]()
+    market, book, merged = Venue().exchange.catalog.markets[0], Book(), list[bool]()
     outbox = Outbox(OutboxBounds(), lambda: 0.0, lambda: merged.append(True), lambda: None)
 
     async def story() -> list[dict[str, object]]:

@@ -15,40 +15,40 @@ from gateway.trading.networks import network_of
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import SESSION_SECONDS
 from settlement.protocol.eip712 import ORDER_TYPE
-from tests.api.rig import OPERATOR, START_NS, House, Wallet
+from tests.api.fixtures import OPERATOR, START_NS, Venue, Wallet
 
-Story = Callable[[httpx.AsyncClient, House], Awaitable[None]]
+Story = Callable[[httpx.AsyncClient, Venue], Awaitable[None]]
 
 
 def run(story: Story, **changes: Any) -> None:
     async def whole() -> None:
-        house = House()
-        transport = httpx.ASGITransport(app=house.app(**changes))
+        venue = Venue()
+        transport = httpx.ASGITransport(app=venue.app(**changes))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            await story(http, house)
+            await story(http, venue)
 
     asyncio.run(whole())
 
 
 def test_a_wallet_finds_all_it_must_know_before_it_signs() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         config = (await http.get("/v1/config")).json()
         assert config["types"]["Order"] == ORDER_TYPE
         assert config["domain"]["chainId"] == config["chain_id"] == 31337
         assert config["fees"] == {"TOKEN-USD": {"maker_fee_ppm": 0, "taker_fee_ppm": 1000}}
         (market,) = (await http.get("/v1/markets")).json()["markets"]
         assert (market["lot_size"], market["tick_size"]) == ("0.0001", "0.001")
-        nonce = (await http.get(f"/v1/nonces/0x{house.maker.address.hex()}")).json()
+        nonce = (await http.get(f"/v1/nonces/0x{venue.maker.address.hex()}")).json()
         assert nonce["single_shot"] == "1"
 
     run(story)
 
 
 def test_readiness_says_what_is_missing() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         assert (await http.get("/healthz")).json()["status"] == "alive"
         assert (await http.get("/readyz")).status_code == 200
-        house.missing.append("chain")
+        venue.missing.append("chain")
         answer = await http.get("/readyz")
         assert (answer.status_code, answer.json()["missing"]) == (503, ["chain"])
         assert (await http.get("/version")).json()["version"] == "0.0.0-test"
@@ -57,8 +57,8 @@ def test_readiness_says_what_is_missing() -> None:
 
 
 def test_readiness_says_what_is_not_taken_and_stays_ready() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
-        house.restrictions.append("cancels only")
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
+        venue.restrictions.append("cancels only")
         answer = await http.get("/readyz")
         assert answer.status_code == 200, "a balancer must go on sending cancels here"
         assert answer.json() == {"status": "restricted", "missing": ["cancels only"]}
@@ -67,8 +67,8 @@ def test_readiness_says_what_is_not_taken_and_stays_ready() -> None:
 
 
 def test_metrics_count_what_happened() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
-        await http.post("/v1/orders", json=house.maker.order("sell", 1, 2_000))
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
+        await http.post("/v1/orders", json=venue.maker.order("sell", 1, 2_000))
         told = (await http.get("/metrics", headers=OPERATOR)).text
         assert 'tillbook_orders_total{outcome="ACCEPTED"} 1.0' in told
         assert 'tillbook_http_requests_total{method="POST",status="201"} 1.0' in told
@@ -77,7 +77,7 @@ def test_metrics_count_what_happened() -> None:
 
 
 def test_metrics_are_for_the_operator_alone() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         for headers in ({}, {"Authorization": "Bearer a guess"}):
             refused = await http.get("/metrics", headers=headers)
             assert (refused.status_code, refused.json()["outcome"]) == (401, "NOT_AUTHENTICATED")
@@ -87,7 +87,7 @@ def test_metrics_are_for_the_operator_alone() -> None:
 
 
 def test_what_watches_us_may_ask_by_head() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         for path in ("/", "/healthz"):
             answer = await http.head(path)
             assert (answer.status_code, answer.content) == (200, b""), path
@@ -96,7 +96,7 @@ def test_what_watches_us_may_ask_by_head() -> None:
 
 
 def test_the_documents_that_never_change_are_charged_too() -> None:
-    async def story(http: httpx.AsyncClient, _: House) -> None:
+    async def story(http: httpx.AsyncClient, _: Venue) -> None:
         codes = [(await http.get("/openapi.json")).status_code for _ in range(3)]
         assert codes == [200, 200, 429]
 
@@ -104,8 +104,8 @@ def test_the_documents_that_never_change_are_charged_too() -> None:
 
 
 def test_a_session_ends_cannot_be_forged_and_a_login_must_be_fresh() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
-        opened = (await http.post("/v1/sessions", json=house.maker.login())).json()
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
+        opened = (await http.post("/v1/sessions", json=venue.maker.login())).json()
         token = opened["token"]
 
         async def status(bearer: str) -> int:
@@ -116,15 +116,15 @@ def test_a_session_ends_cannot_be_forged_and_a_login_must_be_fresh() -> None:
         flipped = token[:10] + ("A" if token[10] != "A" else "B") + token[11:]
         for forged in (flipped, token[:-2], token + "AA", "", "x", "ä".encode().hex(), token * 3):
             assert await status(forged) == 401, forged
-        house.clock.ns += (SESSION_SECONDS - 1) * 10**9
+        venue.clock.ns += (SESSION_SECONDS - 1) * 10**9
         assert await status(token) == 200
-        house.clock.ns += 10**9
+        venue.clock.ns += 10**9
         assert await status(token) == 401, "over after a day"
 
-        stale = await http.post("/v1/sessions", json=house.maker.login(START_NS // 10**9))
+        stale = await http.post("/v1/sessions", json=venue.maker.login(START_NS // 10**9))
         assert (stale.status_code, stale.json()["outcome"]) == (401, "NOT_AUTHENTICATED")
-        fresh = Wallet(5).login(house.clock.ns // 10**9) | {
-            "account": house.maker.login()["account"]
+        fresh = Wallet(5).login(venue.clock.ns // 10**9) | {
+            "account": venue.maker.login()["account"]
         }
         wrong = (await http.post("/v1/sessions", json=fresh)).json()
         assert wrong["outcome"] == "BAD_SIGNATURE" and wrong["digest"] and wrong["recovered"]
@@ -133,11 +133,11 @@ def test_a_session_ends_cannot_be_forged_and_a_login_must_be_fresh() -> None:
 
 
 def test_a_cancel_needs_a_session_and_an_owner() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
-        placed = await http.post("/v1/orders", json=house.maker.order("sell", 1, 2_000))
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
+        placed = await http.post("/v1/orders", json=venue.maker.order("sell", 1, 2_000))
         path = f"/v1/orders/{placed.json()['order_id']}"
         assert (await http.delete(path)).json()["outcome"] == "NOT_AUTHENTICATED"
-        opened = (await http.post("/v1/sessions", json=house.taker.login())).json()
+        opened = (await http.post("/v1/sessions", json=venue.taker.login())).json()
         headers = {"Authorization": f"Bearer {opened['token']}"}
         assert (await http.delete(path, headers=headers)).json()["outcome"] == "NOT_OWNER"
         for bad in ("0", "-1", "1.5", "x", str(2**63), "9" * 40, "%00"):
@@ -166,7 +166,7 @@ def test_a_cancel_needs_a_session_and_an_owner() -> None:
 def test_every_refusal_is_a_problem_document(
     method: str, path: str, status: int, outcome: str
 ) -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         answer = await http.request(method, path)
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
@@ -188,7 +188,7 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_inside() -> None:
     async def refusing() -> None:
         raise Rejection(Outcome.NO_QUOTE, "no price just now", {"store": "7"})
 
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         answer = await http.get("/broken")
         assert (answer.status_code, answer.json()["outcome"]) == (500, "INTERNAL")
         assert "secret" not in answer.text
@@ -208,7 +208,7 @@ def test_every_outcome_has_a_status() -> None:
 
 
 def test_found_a_path_that_is_not_there_cost_its_asker_nothing() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         asked = [(await http.get(f"/nowhere/{n}")).status_code for n in range(3)]
         asked.append((await http.put("/v1/markets")).status_code)
         assert asked == [404, 404, 404, 405]
@@ -220,7 +220,7 @@ def test_found_a_path_that_is_not_there_cost_its_asker_nothing() -> None:
 
 
 def test_openapi_describes_each_route_and_all_its_refusals() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         document = (await http.get("/openapi.json")).json()
         place = document["paths"]["/v1/orders"]["post"]
         assert {"201", "400", "401", "409", "413", "422", "429"} <= set(place["responses"])
@@ -252,7 +252,7 @@ def references(node: Any) -> list[str]:
 
 
 def test_the_page_lets_nothing_in_from_elsewhere() -> None:
-    async def story(http: httpx.AsyncClient, house: House) -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
         page = await http.get("/")
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy
@@ -278,7 +278,7 @@ def test_mounted_routers_are_charged_like_our_own() -> None:
     async def shop() -> dict[str, str]:
         return {"shop": "open"}
 
-    async def story(http: httpx.AsyncClient, _: House) -> None:
+    async def story(http: httpx.AsyncClient, _: Venue) -> None:
         codes = [(await http.get("/shop")).status_code for _ in range(4)]
         assert codes == [200, 200, 200, 429]
 

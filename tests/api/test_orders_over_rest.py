@@ -8,12 +8,12 @@ import pytest
 
 from gateway.api.v1.encoding import decimal_text
 from settlement.protocol.eip712 import ORDER_TYPE
-from tests.api.rig import DOMAIN, House, Served, Wallet, served
+from tests.api.fixtures import DOMAIN, Served, Venue, Wallet, served
 
 
 def run(story: Callable[[Served], Any], **options: Any) -> None:
     async def whole() -> None:
-        async with served(House(**options)) as up:
+        async with served(Venue(**options)) as up:
             await story(up)
 
     asyncio.run(whole())
@@ -21,7 +21,7 @@ def run(story: Callable[[Served], Any], **options: Any) -> None:
 
 def test_a_signed_order_rests_trades_and_is_told_the_same_on_both_sides() -> None:
     async def story(up: Served) -> None:
-        maker, taker = up.house.maker, up.house.taker
+        maker, taker = up.venue.maker, up.venue.taker
         resting = await up.place(maker.order("sell", 50_000, 2_000, client_id="ask-1"))
         assert resting.status_code == 201, resting.text
         assert resting.json()["resting_lots"] == 50_000 and resting.json()["fills"] == []
@@ -54,7 +54,7 @@ def test_a_signed_order_rests_trades_and_is_told_the_same_on_both_sides() -> Non
 
 def test_the_same_order_again_is_the_same_order() -> None:
     async def story(up: Served) -> None:
-        body = up.house.maker.order("sell", 10, 2_000)
+        body = up.venue.maker.order("sell", 10, 2_000)
         first, second = await up.place(body), await up.place(body)
         assert second.status_code == 201
         assert second.json() == first.json()
@@ -66,10 +66,10 @@ def test_the_same_order_again_is_the_same_order() -> None:
 
 def test_a_session_key_may_sign_for_its_account() -> None:
     async def story(up: Served) -> None:
-        key = Wallet(77, account=up.house.maker.address)
+        key = Wallet(77, account=up.venue.maker.address)
         refused = await up.place(key.order("sell", 10, 2_000))
         assert (refused.status_code, refused.json()["outcome"]) == (403, "UNKNOWN_KEY")
-        up.house.grant(key)
+        up.venue.grant(key)
         taken = await up.place(key.order("sell", 10, 2_000))
         assert taken.status_code == 201, taken.text
 
@@ -79,7 +79,7 @@ def test_a_session_key_may_sign_for_its_account() -> None:
 @pytest.mark.parametrize("signature", ["other wallet", "changed field", "no such point", "high s"])
 def test_a_bad_signature_shows_what_we_checked(signature: str) -> None:
     async def story(up: Served) -> None:
-        body = up.house.maker.order("sell", 10, 2_000)
+        body = up.venue.maker.order("sell", 10, 2_000)
         good = body["signature"]
         match signature:
             case "other wallet":
@@ -90,7 +90,7 @@ def test_a_bad_signature_shows_what_we_checked(signature: str) -> None:
                 body["signature"] = "0x" + "ff" * 64 + "1b"
             case "high s":
                 body["signature"] = good[:66] + "f" * 64 + good[-2:]
-        before = up.house.engine.state_hash()
+        before = up.venue.engine.state_hash()
 
         answer = await up.place(body)
 
@@ -105,14 +105,14 @@ def test_a_bad_signature_shows_what_we_checked(signature: str) -> None:
         if signature == "other wallet":
             assert problem["recovered"] == "0x" + Wallet(99).address.hex()
         assert (problem["recovered"] is not None) == recoverable
-        assert up.house.engine.state_hash() == before, "nothing changed"
+        assert up.venue.engine.state_hash() == before, "nothing changed"
 
     run(story)
 
 
 def test_a_dry_run_tells_digest_and_signer_and_places_nothing() -> None:
     async def story(up: Served) -> None:
-        body = up.house.maker.order("sell", 10, 2_000)
+        body = up.venue.maker.order("sell", 10, 2_000)
         told = (await up.http.post("/v1/orders/digest", json=body)).json()
         assert told["signed_by_account"] and told["recovered"] == body["account"]
         del body["signature"]
@@ -144,7 +144,7 @@ def test_what_cannot_be_done_is_refused_with_its_reason() -> None:
         book = (await up.http.get("/v1/markets/TOKEN-USD/book")).json()
         for name, changes, status, outcome in REFUSED:
             lots = 10**12 if name == "too much" else 10
-            answer = await up.place(up.house.maker.order("sell", lots, 2_000, **changes))
+            answer = await up.place(up.venue.maker.order("sell", lots, 2_000, **changes))
             problem = answer.json()
             assert (answer.status_code, problem["outcome"]) == (status, outcome), (name, problem)
             assert problem["status"] == status and problem["retryable"] is False, name
@@ -204,7 +204,7 @@ WRONG_FIELDS: list[dict[str, Any]] = [
 
 def test_a_field_that_is_unknown_or_out_of_bounds_is_a_400() -> None:
     async def story(up: Served) -> None:
-        good = up.house.maker.order("sell", 10, 2_000)
+        good = up.venue.maker.order("sell", 10, 2_000)
         for change in WRONG_FIELDS:
             answer = await up.place(good | change)
             assert (answer.status_code, answer.json()["outcome"]) == (400, "MALFORMED"), change
@@ -236,9 +236,9 @@ def test_a_body_over_the_limit_is_a_413_before_it_is_read() -> None:
 
 def test_a_withdrawal_needs_the_wallet_itself() -> None:
     async def story(up: Served) -> None:
-        owner = up.house.maker
+        owner = up.venue.maker
         key = Wallet(77, account=owner.address)
-        up.house.grant(key)
+        up.venue.grant(key)
         refused = await up.http.post("/v1/withdrawals", json=key.withdrawal(10**8))
         assert (refused.status_code, refused.json()["outcome"]) == (401, "BAD_SIGNATURE")
         taken = await up.http.post("/v1/withdrawals", json=owner.withdrawal(10**8))

@@ -35,7 +35,7 @@ from gateway.node.logs import (
     configure_logging,
     redacted,
 )
-from tests.api.rig import OPERATOR, House, Served, ask, served
+from tests.api.fixtures import OPERATOR, Served, Venue, ask, served
 
 CLIENTS = 100
 LOG_LINES_MAX = 5
@@ -212,7 +212,7 @@ def test_a_hundred_rude_clients_are_no_fault_and_the_log_stays_small(
     behave: Callable[[Rude], None], log: Log
 ) -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             for _ in range(CLIENTS):
                 await asyncio.to_thread(behave_as, behave, up.port)
             assert (await up.http.get("/v1/config")).status_code == 200
@@ -240,7 +240,7 @@ def test_found_one_fault_a_request_wrote_everybodys_secrets(log: Log) -> None:
         raise ValueError(f"{headers} {secret} at https://u:p@node.example/v3/KEY?x=1")
 
     async def story() -> None:
-        async with served(House(), routers=(router,)) as up:
+        async with served(Venue(), routers=(router,)) as up:
             for _ in range(CLIENTS):
                 answer = await up.http.get("/broken", headers=OPERATOR)
                 assert answer.status_code == 500
@@ -256,7 +256,7 @@ def test_found_one_fault_a_request_wrote_everybodys_secrets(log: Log) -> None:
 
 @contextlib.asynccontextmanager
 async def impatient(**bounds: float) -> AsyncIterator[Served]:
-    async with served(House(), DoorBounds(**bounds)) as up:  # type: ignore[arg-type]
+    async with served(Venue(), DoorBounds(**bounds)) as up:  # type: ignore[arg-type]
         yield up
 
 
@@ -321,7 +321,7 @@ def test_a_handshake_has_its_time_like_any_answer() -> None:
 
     async def story() -> None:
         # The handshake of an application that never answers is cut off, an open stream is not.
-        async with served(House(), DoorBounds(answer_seconds=0.1)) as up:
+        async with served(Venue(), DoorBounds(answer_seconds=0.1)) as up:
             up.app.add_api_websocket_route("/slow", slow)
             async with up.stream() as open_stream:
                 reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
@@ -356,7 +356,7 @@ def test_one_network_has_so_many_connections_and_the_next_hears_why() -> None:
 
 def test_one_network_has_so_many_streams() -> None:
     async def story() -> None:
-        async with served(House(), sockets_per_client=2) as up:
+        async with served(Venue(), sockets_per_client=2) as up:
             async with up.stream(), up.stream():
                 refused = await asyncio.to_thread(
                     httpx.get, f"http://127.0.0.1:{up.port}/v1/stream", headers=ASKING

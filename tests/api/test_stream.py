@@ -17,12 +17,12 @@ from gateway.http.body import BODY_MAX
 from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
 from gateway.views.market_data import NewTrades, Trade
-from tests.api.rig import House, Served, Wallet, ask, hear, served
+from tests.api.fixtures import Served, Venue, Wallet, ask, hear, served
 
 
 def run(story: Callable[[Served], Any], **options: Any) -> None:
     async def whole() -> None:
-        async with served(House(**options)) as up:
+        async with served(Venue(**options)) as up:
             await story(up)
 
     asyncio.run(whole())
@@ -58,7 +58,7 @@ class BookReader:
 
 def test_a_book_kept_from_snapshot_and_diffs_equals_the_engines_book() -> None:
     async def story(up: Served) -> None:
-        maker, taker = up.house.maker, up.house.taker
+        maker, taker = up.venue.maker, up.venue.taker
         await up.place(maker.order("sell", 100, 2_005))
         async with up.stream() as stream:
             assert await ask(stream, op="subscribe", id=1, channel="book:TOKEN-USD") == {
@@ -71,9 +71,9 @@ def test_a_book_kept_from_snapshot_and_diffs_equals_the_engines_book() -> None:
             orders += [taker.order("buy", 130, 2_011, single_shot=True)]
             for order in orders:
                 assert (await up.place(order)).status_code == 201
-            while book.u < up.house.market_data.event_index - 1:
+            while book.u < up.venue.market_data.event_index - 1:
                 book.apply(await hear(stream))
-            engine = up.house.engine
+            engine = up.venue.engine
             assert sorted(book.sides["asks"].items()) == engine.depth(0, 1, 100)
             assert sorted(book.sides["bids"].items(), reverse=True) == engine.depth(0, 0, 100)
 
@@ -82,10 +82,10 @@ def test_a_book_kept_from_snapshot_and_diffs_equals_the_engines_book() -> None:
 
 def test_found_a_subscription_outlived_the_session_that_it_was_made_in() -> None:
     async def story(up: Served) -> None:
-        maker, clock = up.house.maker, up.house.clock
+        maker, clock = up.venue.maker, up.venue.clock
 
         def token() -> str:
-            return up.house.services.sessions.issue(maker.address)[0]
+            return up.venue.services.sessions.issue(maker.address)[0]
 
         async def sell(ticks: int) -> None:
             expiry = clock.ns // 10**9 + 3600
@@ -109,7 +109,7 @@ def test_found_a_subscription_outlived_the_session_that_it_was_made_in() -> None
                 ("balances", "ended"),
             ]
             assert {f["error"]["outcome"] for f in ended} == {"NOT_AUTHENTICATED"}
-            assert up.house.services.channels.subscription_count == 1, (
+            assert up.venue.services.channels.subscription_count == 1, (
                 "what is everybody's is heard on"
             )
 
@@ -128,7 +128,7 @@ def test_found_a_subscription_outlived_the_session_that_it_was_made_in() -> None
 
 def test_an_account_follows_its_orders_from_placing_to_final() -> None:
     async def story(up: Served) -> None:
-        maker, taker = up.house.maker, up.house.taker
+        maker, taker = up.venue.maker, up.venue.taker
         async with up.stream() as stream:
             refused = await ask(stream, op="subscribe", id="a", channel="orders")
             assert refused["error"]["outcome"] == "NOT_AUTHENTICATED"
@@ -160,7 +160,7 @@ def test_an_account_follows_its_orders_from_placing_to_final() -> None:
             )
             trade = fill["fill"]["trade_id"]
             for state in ("batched", "submitted", "mined", "final"):
-                up.house.settlement.move(trade, trade, state, 7, bytes(32))
+                up.venue.settlement.move(trade, trade, state, 7, bytes(32))
                 moved = await hear(stream)
                 assert (moved["type"], moved["trades"], moved["state"], moved["batch"]) == (
                     "settlement",
@@ -185,11 +185,11 @@ def test_everybody_sees_trades_and_how_they_settle() -> None:
         async with up.stream() as stream:
             await ask(stream, op="subscribe", channel="trades:TOKEN-USD")
             assert (await hear(stream))["trades"] == []
-            await up.place(up.house.maker.order("buy", 5, 1_999))
-            await up.place(up.house.taker.order("sell", 5, 1_000, single_shot=True))
+            await up.place(up.venue.maker.order("buy", 5, 1_999))
+            await up.place(up.venue.taker.order("sell", 5, 1_000, single_shot=True))
             (trade,) = (await hear(stream))["trades"]
             assert (trade["side"], trade["price"], trade["quantity"]) == ("sell", "1.999", "0.0005")
-            up.house.settlement.move(trade["trade_id"], trade["trade_id"], "final", 1, b"\x01" * 32)
+            up.venue.settlement.move(trade["trade_id"], trade["trade_id"], "final", 1, b"\x01" * 32)
             moved = await hear(stream)
             assert (moved["first_trade"], moved["state"]) == (trade["trade_id"], "final")
             assert moved["tx_hash"] == "0x" + "01" * 32
@@ -203,7 +203,7 @@ def test_everybody_sees_trades_and_how_they_settle() -> None:
 
 def test_orders_of_one_connection_keep_their_order() -> None:
     async def story(up: Served) -> None:
-        bodies = [up.house.maker.order("sell", 1 + n, 2_000 + n) for n in range(100)]
+        bodies = [up.venue.maker.order("sell", 1 + n, 2_000 + n) for n in range(100)]
         async with up.stream() as stream:
             for n, body in enumerate(bodies):
                 await stream.send(orjson.dumps({"op": "place", "id": n, "order": body}).decode())
@@ -284,7 +284,7 @@ def test_no_malformed_frame_hurts() -> None:
                 assert "error" in answer, frame[:60]
                 assert answer["error"]["code"] >= 100, frame[:60]
             assert "time_ns" in (await ask(stream, op="ping", id=1))["result"], "still alive"
-        assert b"tillbook_internal_errors_total 0.0" in up.house.services.metrics.render()
+        assert b"tillbook_internal_errors_total 0.0" in up.venue.services.metrics.render()
 
     run(story)
 
@@ -308,7 +308,7 @@ def test_a_frame_over_the_limit_closes_with_1009() -> None:
 
 def test_a_bad_signature_on_the_stream_tells_as_much_as_over_rest() -> None:
     async def story(up: Served) -> None:
-        body = up.house.maker.order("sell", 1, 2_000)
+        body = up.venue.maker.order("sell", 1, 2_000)
         body["signature"] = "0x" + Wallet(9).sign_order(body).hex()
         async with up.stream() as stream:
             answer = await ask(stream, op="place", id=1, order=body)
@@ -337,13 +337,13 @@ def test_a_reader_that_is_too_slow_is_told_and_closed_and_nobody_waits_for_it(
                 await hear(stream)
             slow.transport.pause_reading()
             gone = b"tillbook_ws_slow_disconnects_total 1.0"
-            market = up.house.exchange.catalog.markets[0]
+            market = up.venue.exchange.catalog.markets[0]
             news = NewTrades(market, [Trade(1, 2_000, 1, Side.BUY, 0)] * 50)  # 10 kB of JSON.
             sent = 0
-            while gone not in up.house.services.metrics.render():
+            while gone not in up.venue.services.metrics.render():
                 sent += 1
                 assert sent < 5_000, "an outbox has bounds"
-                up.house.services.channels.publish("trades:TOKEN-USD", news)
+                up.venue.services.channels.publish("trades:TOKEN-USD", news)
                 assert (await hear(quick))["type"] == "trades", "the quick reader never waits"
             slow.transport.resume_reading()
             heard = []
@@ -359,7 +359,7 @@ def test_a_reader_that_is_too_slow_is_told_and_closed_and_nobody_waits_for_it(
 
 def test_budgets_bind_and_cancels_have_their_own() -> None:
     async def story(up: Served) -> None:
-        maker = up.house.maker
+        maker = up.venue.maker
         async with up.stream() as stream:  # 1: the handshake.
             await ask(stream, op="login", token=await up.token(maker))  # 2 and 3.
             placed = await ask(stream, op="place", order=maker.order("sell", 1, 2_000))
@@ -410,7 +410,7 @@ def test_found_anybody_could_spend_an_accounts_order_budget() -> None:
     """By signatures of any key in its name, or by its own old orders, sent again."""
 
     async def story(up: Served) -> None:
-        maker = up.house.maker
+        maker = up.venue.maker
         for _ in range(5):
             forged = maker.order("sell", 1, 2_000)
             forged["signature"] = "0x" + "ff" * 64 + "1b"
@@ -428,15 +428,15 @@ def test_found_anybody_could_spend_an_accounts_order_budget() -> None:
 
 def test_closing_lets_answers_out_and_closes_with_1012() -> None:
     async def story(up: Served) -> None:
-        body = up.house.maker.order("sell", 1, 2_000)
+        body = up.venue.maker.order("sell", 1, 2_000)
         async with up.stream() as stream:
-            up.house.gate.clear()  # The journal is slow.
+            up.venue.gate.clear()  # The journal is slow.
             await stream.send(orjson.dumps({"op": "place", "id": 1, "order": body}).decode())
             await ask(stream, op="ping")
             stopping = asyncio.create_task(up.stop())
             while not up.app.state.lifecycle.draining:
                 await asyncio.sleep(0)
-            up.house.gate.set()
+            up.venue.gate.set()
             answer, farewell = await hear(stream), await hear(stream)
             assert answer["result"]["resting_lots"] == 1
             assert farewell == {"event": "shutdown"}

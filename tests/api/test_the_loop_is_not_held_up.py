@@ -18,7 +18,7 @@ from gateway.views.channels import Published
 from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, Tape, Trade
 from gateway.views.trade_states import BatchView, TradeStates
 from settlement.ports import TradeState
-from tests.api.rig import House, served
+from tests.api.fixtures import Venue, served
 
 SNAPSHOT = "x" * 150_000
 STATES = ("batched", "submitted", "mined", "final")
@@ -90,8 +90,8 @@ def test_of_old_batches_the_outbox_is_asked_once_a_batch() -> None:
 def test_levels_written_once_are_what_the_book_says_now(
     changes: list[tuple[bool, int, int]],
 ) -> None:
-    house = House()
-    market, book, here = house.exchange.catalog.markets[0], Book(), dict[tuple[Side, int], int]()
+    venue = Venue()
+    market, book, here = venue.exchange.catalog.markets[0], Book(), dict[tuple[Side, int], int]()
     for is_buy, ticks, more in changes:
         side = Side.BUY if is_buy else Side.SELL
         lots = -here[side, ticks] if here.get((side, ticks), 0) > 4 else more
@@ -103,15 +103,15 @@ def test_levels_written_once_are_what_the_book_says_now(
 
 def test_trades_written_once_are_what_the_tape_says_now() -> None:
     async def story() -> None:
-        async with served(House()) as up:
-            house = up.house
-            market = house.exchange.catalog.markets[0]
+        async with served(Venue()) as up:
+            venue = up.venue
+            market = venue.exchange.catalog.markets[0]
             for step in range(4):
-                await up.place(house.maker.order("sell", 1, 2_000))
-                await up.place(house.taker.order("buy", 1, 2_000, single_shot=True))
-                house.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
+                await up.place(venue.maker.order("sell", 1, 2_000))
+                await up.place(venue.taker.order("buy", 1, 2_000, single_shot=True))
+                venue.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
                 answer = await up.http.get("/v1/markets/TOKEN-USD/trades?limit=3")
-                assert answer.json()["trades"] == trade_rows(house.market_data, market, 3)
+                assert answer.json()["trades"] == trade_rows(venue.market_data, market, 3)
 
     asyncio.run(story())
 
@@ -127,7 +127,7 @@ def test_trades_written_once_are_what_the_tape_says_now() -> None:
 def test_blocks_of_trades_are_what_the_tape_says_whatever_happens_to_their_batches(
     sizes: list[int], news: list[tuple[int, int, str]], limit: int
 ) -> None:
-    market, tape, states = House().exchange.catalog.markets[0], Tape(), TradeStates(no_older)
+    market, tape, states = Venue().exchange.catalog.markets[0], Tape(), TradeStates(no_older)
     first, standing, texts = 1, list[BatchView](), TapeTexts()
 
     def trade(count: int) -> None:
@@ -167,7 +167,7 @@ def test_blocks_of_trades_are_what_the_tape_says_whatever_happens_to_their_batch
 
 
 def test_blocks_of_trades_leave_with_their_trades() -> None:
-    market, tape, texts = House().exchange.catalog.markets[0], Tape(), TapeTexts()
+    market, tape, texts = Venue().exchange.catalog.markets[0], Tape(), TapeTexts()
     for number in range(1, 2 * TRADES_MAX):
         tape.add(Trade(number, 2_000, 1, Side.BUY, number), 5)
         if number % 97 == 0:
@@ -181,13 +181,13 @@ def test_blocks_of_trades_leave_with_their_trades() -> None:
 
 def test_own_orders_and_fills_written_once_are_what_is_kept_now() -> None:
     async def story() -> None:
-        async with served(House()) as up:
-            users, maker = up.house.user_stream, up.house.maker
-            written = WrittenViews(up.house.market_data, users)
+        async with served(Venue()) as up:
+            users, maker = up.venue.user_stream, up.venue.maker
+            written = WrittenViews(up.venue.market_data, users)
             for step in range(4):
                 await up.place(maker.order("sell", 3, 2_000))
-                await up.place(up.house.taker.order("buy", 2, 2_000, single_shot=True))
-                up.house.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
+                await up.place(up.venue.taker.order("buy", 2, 2_000, single_shot=True))
+                up.venue.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
                 for limit in (1, 2, 500):
                     rows, following = written.open_orders(maker.account, 0, limit)
                     kept = users.open_orders(maker.account, 0, limit)
@@ -204,16 +204,16 @@ def test_own_orders_and_fills_written_once_are_what_is_kept_now() -> None:
 
 def test_the_page_changes_with_all_that_it_shows() -> None:
     async def story() -> None:
-        async with served(House()) as up:
-            house, pages = up.house, []
+        async with served(Venue()) as up:
+            venue, pages = up.venue, []
             pages.append((await up.http.get("/")).text)
             assert (await up.http.get("/")).text == pages[0]
-            await up.place(house.maker.order("sell", 2, 2_000))
+            await up.place(venue.maker.order("sell", 2, 2_000))
             pages.append((await up.http.get("/")).text)
-            await up.place(house.taker.order("buy", 1, 2_000, single_shot=True))
+            await up.place(venue.taker.order("buy", 1, 2_000, single_shot=True))
             pages.append((await up.http.get("/")).text)
             for state in STATES:
-                house.settlement.move(1, 1, state, 1, bytes(32))
+                venue.settlement.move(1, 1, state, 1, bytes(32))
                 pages.append((await up.http.get("/")).text)
             assert len(set(pages)) == len(pages)
 
@@ -243,17 +243,17 @@ def test_found_eight_deep_books_in_one_breath_cut_the_reader_off() -> None:
 
 def test_many_subscriptions_in_one_breath_are_all_answered_and_agree_with_what_follows() -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             for ticks in range(2_000, 2_040):
-                await up.place(up.house.maker.order("sell", 1, ticks))
+                await up.place(up.venue.maker.order("sell", 1, ticks))
             async with up.stream() as stream:
                 for _ in range(64):
                     await stream.send('{"op":"subscribe","channel":"book:TOKEN-USD"}')
-                await up.place(up.house.taker.order("buy", 1, 2_000, single_shot=True))
+                await up.place(up.venue.taker.order("buy", 1, 2_000, single_shot=True))
                 heard: list[dict[str, Any]] = []
                 while sum(frame.get("type") == "snapshot" for frame in heard) < 64:
                     heard.append(orjson.loads(await stream.recv()))
-                await up.place(up.house.taker.order("buy", 1, 2_001, single_shot=True))
+                await up.place(up.venue.taker.order("buy", 1, 2_001, single_shot=True))
                 while heard[-1].get("type") != "diff":
                     heard.append(orjson.loads(await stream.recv()))
                 books = [f for f in heard if f.get("type") in ("snapshot", "diff")]
@@ -267,8 +267,8 @@ def test_many_subscriptions_in_one_breath_are_all_answered_and_agree_with_what_f
 def test_what_a_route_depends_on_is_asked_on_the_loop_and_starts_no_thread() -> None:
     async def story() -> None:
         before = set(threading.enumerate())
-        async with served(House()) as up:
-            owner = {"authorization": f"Bearer {await up.token(up.house.maker)}"}
+        async with served(Venue()) as up:
+            owner = {"authorization": f"Bearer {await up.token(up.venue.maker)}"}
             for path in ("/", "/readyz", "/v1/config", "/v1/markets/TOKEN-USD/book", "/v1/orders"):
                 answer = await up.http.get(path, headers=owner)
                 assert answer.status_code == 200, answer.text

@@ -18,7 +18,7 @@ from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.orders.catalog import Catalog
-from tests.api.rig import DOMAIN, House
+from tests.api.fixtures import DOMAIN, Venue
 
 ORDERS = st.lists(
     st.tuples(
@@ -33,9 +33,9 @@ ORDERS = st.lists(
 )
 
 
-def place(house: House, body: dict[str, Any]) -> int:
+def place(venue: Venue, body: dict[str, Any]) -> int:
     order = recovered_order(DOMAIN, checked_order(msgspec.convert(body, PlaceOrder)))
-    receipt = asyncio.run(house.exchange.place(order))
+    receipt = asyncio.run(venue.exchange.place(order))
     assert receipt.accepted, receipt
     return receipt.order_id
 
@@ -56,35 +56,35 @@ def joined(batches: list[Committed]) -> Committed:
 def test_views_do_not_depend_on_how_history_is_cut(
     orders: list[tuple[str, str, int, int, bool]], cuts: set[int], cancels: set[int]
 ) -> None:
-    house = House()
+    venue = Venue()
     for n, (who, side, lots, ticks, single_shot) in enumerate(orders):
-        wallet = house.maker if who == "maker" else house.taker
-        order_id = place(house, wallet.order(side, lots, ticks, single_shot=single_shot))
+        wallet = venue.maker if who == "maker" else venue.taker
+        order_id = place(venue, wallet.order(side, lots, ticks, single_shot=single_shot))
         if n in cancels:
-            asyncio.run(house.exchange.cancel(wallet.address, order_id))
+            asyncio.run(venue.exchange.cancel(wallet.address, order_id))
 
-    history, catalog = house.history, Catalog()
-    state = house.settlement.trade_state
+    history, catalog = venue.history, Catalog()
+    state = venue.settlement.trade_state
     data = MarketData(catalog, Channels(), state)
-    users = UserStream(catalog, Channels(), house.exchange.balance, state)
+    users = UserStream(catalog, Channels(), venue.exchange.balance, state)
     edges = [0, *sorted(cut for cut in cuts if cut < len(history)), len(history)]
     for start, end in pairwise(edges):
         for consumer in (catalog, data, users):
             consumer.consume(joined(history[start:end]))
 
     market = catalog.markets[0]
-    for view in (data, house.market_data):
-        assert view.levels(market, Side.BUY, 99) == house.exchange.depth(market, Side.BUY, 99)
-        assert view.levels(market, Side.SELL, 99) == house.exchange.depth(market, Side.SELL, 99)
-    known = house.market_data
+    for view in (data, venue.market_data):
+        assert view.levels(market, Side.BUY, 99) == venue.exchange.depth(market, Side.BUY, 99)
+        assert view.levels(market, Side.SELL, 99) == venue.exchange.depth(market, Side.SELL, 99)
+    known = venue.market_data
     assert book_row(market, data.book(market), 50) == book_row(market, known.book(market), 50)
     assert data.tape(market).newest(50) == known.tape(market).newest(50)
-    assert data.ticker(market, house.clock.ns) == known.ticker(market, house.clock.ns)
-    engine = house.engine
+    assert data.ticker(market, venue.clock.ns) == known.ticker(market, venue.clock.ns)
+    engine = venue.engine
     resting = 0
-    for wallet in (house.maker, house.taker):
+    for wallet in (venue.maker, venue.taker):
         mine = users.open_orders(wallet.address)
-        assert mine == house.user_stream.open_orders(wallet.address)
-        assert users.fills(wallet.address, 99) == house.user_stream.fills(wallet.address, 99)
+        assert mine == venue.user_stream.open_orders(wallet.address)
+        assert users.fills(wallet.address, 99) == venue.user_stream.fills(wallet.address, 99)
         resting += sum(order.lots_open for order in mine)
     assert resting == sum(order.lots for order in engine.state.orders.values()), "open lots agree"

@@ -16,7 +16,7 @@ from gateway.api.v1.stream.connection import REFUSALS_FREE
 from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, SMALL_FRAMES_MAX, DoorBounds
 from gateway.http.portions import PORTION_BYTES, PORTIONS_A_TURN, Portions, Turns
 from gateway.trading.budgets import Budgets
-from tests.api.rig import OPERATOR, House, Served, ask, hear, served
+from tests.api.fixtures import OPERATOR, Served, Venue, ask, hear, served
 
 HEAD = b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = (
@@ -62,7 +62,7 @@ async def flooded(writer: asyncio.StreamWriter, unit: bytes) -> None:
 @pytest.mark.parametrize("unit", [PING, PONG, MORE], ids=["pings", "pongs", "fragments"])
 def test_found_frames_that_nobody_charged_for_stopped_everybody(unit: bytes) -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             reader, writer = await stream(up)
             writer.write(frame(1, b"{", is_last=False) if unit == MORE else b"")
             await flooded(writer, unit)
@@ -77,7 +77,7 @@ def test_found_frames_that_nobody_charged_for_stopped_everybody(unit: bytes) -> 
 
 def test_a_close_says_why() -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             reader, writer = await stream(up)
             writer.write(PONG * (SMALL_FRAMES_MAX + 1))
             assert await rest_of(reader) == b"\x88\x02" + (1008).to_bytes(2, "big")
@@ -88,7 +88,7 @@ def test_a_close_says_why() -> None:
 
 def test_a_message_in_pieces_and_pings_between_them_are_still_one_message() -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             reader, writer = await stream(up)
             text = b'{"op":"ping","id":7}'
             pieces = [bytes([at]) for at in text]
@@ -104,7 +104,7 @@ def test_a_message_in_pieces_and_pings_between_them_are_still_one_message() -> N
 
 def test_two_thousand_frames_in_one_write_are_all_answered_in_order() -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             reader, writer = await stream(up)
             count = 2_000
             said = [f'{{"op":"ping","id":{number}}}'.encode() for number in range(count)]
@@ -118,7 +118,7 @@ def test_two_thousand_frames_in_one_write_are_all_answered_in_order() -> None:
 
 def test_pipelined_requests_are_answered_in_order_and_the_next_is_not_read_before() -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
             paths = [b"/healthz", b"/nowhere"] * 200
             writer.write(
@@ -145,7 +145,7 @@ def test_pipelined_requests_are_answered_in_order_and_the_next_is_not_read_befor
 )
 def test_found_what_wraps_a_body_had_no_bound(begin: bytes, unit: bytes) -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
             writer.write(HEAD + begin + unit * (2 * MESSAGE_BYTES_MAX // len(unit)))
             assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 413")
@@ -170,7 +170,7 @@ def faults() -> Iterator[list[str]]:
 
 def test_found_who_leaves_behind_pipelined_requests_was_a_fault(faults: list[str]) -> None:
     async def story() -> None:
-        async with served(House()) as up:
+        async with served(Venue()) as up:
             for _ in range(5):
                 _, writer = await asyncio.open_connection("127.0.0.1", up.port)
                 await unread(writer, up)
@@ -283,7 +283,7 @@ REFUSED = Budgets(10, 10, 10, 10, 10, 10)
 
 def test_found_frames_beyond_the_budget_were_refused_without_end() -> None:
     async def story() -> None:
-        async with served(House(REFUSED)) as up, up.stream() as socket, up.stream() as other:
+        async with served(Venue(REFUSED)) as up, up.stream() as socket, up.stream() as other:
             for number in range(20):
                 await socket.send(f'{{"op":"ping","id":{number}}}')
             heard = [await hear(socket) for _ in range(8 + REFUSALS_FREE + 1)]
@@ -291,7 +291,7 @@ def test_found_frames_beyond_the_budget_were_refused_without_end() -> None:
             assert "error" in await ask(other, op="ping"), "another is answered meanwhile"
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(socket.recv(), 0.2)
-            up.house.clock.ns += 10 * 10**9
+            up.venue.clock.ns += 10 * 10**9
             assert "result" in await hear(socket), "read on when there is room"
 
     asyncio.run(story())
@@ -299,7 +299,7 @@ def test_found_frames_beyond_the_budget_were_refused_without_end() -> None:
 
 def test_whom_no_refusal_stops_is_closed() -> None:
     async def story() -> None:
-        async with served(House(REFUSED)) as up, up.stream() as socket:
+        async with served(Venue(REFUSED)) as up, up.stream() as socket:
             for _ in range(50):
                 await socket.send('{"op":"ping"}')
             with pytest.raises(ConnectionClosed):
@@ -313,7 +313,7 @@ def test_whom_no_refusal_stops_is_closed() -> None:
 def test_behind_a_429_a_connection_is_not_read_and_keeps_its_place() -> None:
     async def story() -> None:
         door = DoorBounds(per_network_max=1, refused_seconds=0.1)
-        async with served(House(REFUSED), door) as up:
+        async with served(Venue(REFUSED), door) as up:
             reader, writer = await asyncio.open_connection("127.0.0.1", up.port)
             writer.write(b"GET /v1/config HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
             heard = b""
@@ -340,11 +340,11 @@ def test_behind_a_429_a_connection_is_not_read_and_keeps_its_place() -> None:
 def test_probes_have_a_budget_of_their_own() -> None:
     async def story() -> None:
         budgets = REFUSED._replace(probes_per_address=3)
-        async with served(House(budgets)) as up:
+        async with served(Venue(budgets)) as up:
             paths = ("/healthz", "/readyz", "/version", "/healthz", "/v1/config")
             seen = [(await up.http.get(path)).status_code for path in paths]
             assert seen == [200, 200, 200, 429, 200]
-        async with served(House(budgets)) as up:
+        async with served(Venue(budgets)) as up:
             seen = [(await up.http.get("/v1/config")).status_code for _ in range(11)]
             assert seen == [200] * 10 + [429]
             assert (await up.http.get("/healthz")).status_code == 200, "alive all the same"

@@ -12,7 +12,7 @@ from gateway.http.clients import Clients, trusted_networks
 from gateway.http.public_url import NoPublicUrlError, public_url_of
 from gateway.node.secrets import private_directory
 from gateway.trading.budgets import Budgets, RateLimits
-from tests.api.rig import House, served
+from tests.api.fixtures import Venue, served
 
 BUDGET = 3
 
@@ -21,7 +21,7 @@ async def asked(proxies: tuple[str, ...], forwarded: list[str]) -> list[int]:
     """Return the status of one request for each forwarded address."""
     limits = RateLimits(Budgets(60, BUDGET, BUDGET, BUDGET, BUDGET))
     clients = Clients(trusted_networks(proxies))
-    async with served(House(), limits=limits, clients=clients) as up:
+    async with served(Venue(), limits=limits, clients=clients) as up:
         return [
             (await up.http.get("/v1/config", headers={"X-Forwarded-For": value})).status_code
             for value in forwarded

@@ -11,7 +11,7 @@ import zxingcpp
 from fastapi import Response
 from PIL import Image
 
-from tests.merchants.rig import CONFIRMATIONS, World, address_bytes, due_raw
+from tests.merchants.fixtures import CONFIRMATIONS, World, address_bytes, due_raw
 from tests.merchants.site import served, site
 
 CHROMIUM = shutil.which("chromium")
@@ -44,32 +44,32 @@ def browser():
 
 @pytest.fixture
 def world(tmp_path):
-    # The page counts down by the server's clock, so the rig must live in the same time.
+    # The page counts down by the server's clock, so the fixtures must live in the same time.
     return World(tmp_path, start_ns=time.time_ns())
 
 
 @pytest.fixture
 def shop(world):
     """A served shop whose sandbox button pays at once."""
-    house = world.house
-    store = house.approved_store(name="Corner Books", lifetime_s=900)
-    app = site(house)
+    venue = world.venue
+    store = venue.approved_store(name="Corner Books", lifetime_s=900)
+    app = site(venue)
 
     @app.post("/sandbox/pay/{invoice_id}")
     async def pay(invoice_id: str):
-        invoice = house.merchants.invoice(invoice_id)
+        invoice = venue.merchants.invoice(invoice_id)
         world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
-        house.watch()
+        venue.watch()
         return Response(status_code=204)
 
     with served(app) as address:
-        yield house, store, address
+        yield venue, store, address
 
 
-def ticked(house):
+def ticked(venue):
     """Step on a thread of its own: playwright keeps an event loop on this one."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(house.tick).result()
+        pool.submit(venue.tick).result()
 
 
 def opened(browser, url, width=1280, **options):
@@ -99,8 +99,8 @@ def shows(page, phase):
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_qr_in_the_picture_is_the_address(browser, shop, width, scheme):
-    house, store, address = shop
-    invoice = house.invoice(store, amount_usd="101", order_id="1042")
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="101", order_id="1042")
     page = opened(browser, f"{address}/checkout/{invoice.id}", width, color_scheme=scheme)
     shows(page, "waiting")
 
@@ -116,21 +116,21 @@ def test_the_qr_in_the_picture_is_the_address(browser, shop, width, scheme):
 
 
 def test_the_page_follows_the_sale_without_a_reload(browser, shop, world):
-    house, store, address = shop
-    invoice = house.invoice(store, amount_usd="101", redirect_url="https://shop.example/thanks")
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="101", redirect_url="https://shop.example/thanks")
     page = opened(browser, f"{address}/checkout/{invoice.id}")
     page.evaluate("window.untouched = true")
     shows(page, "waiting")
 
     world.transfer(address_bytes(invoice.deposit_address), 20 * 10**15)
-    house.watch()
+    venue.watch()
     shows(page, "partial")
     assert page.inner_text("#amount") == "0.031", "what is asked for now is the rest"
     pictured(page, "checkout-partial-1280")
 
     world.transfer(address_bytes(invoice.deposit_address), 31 * 10**15)
     world.confirm(1)
-    house.watch()
+    venue.watch()
     shows(page, "seen")
     page.wait_for_selector("text=1 of 3")
     assert "Payment seen" in page.inner_text("#announcer")
@@ -138,14 +138,14 @@ def test_the_page_follows_the_sale_without_a_reload(browser, shop, world):
     pictured(page, "checkout-seen-1280")
 
     world.confirm(CONFIRMATIONS)
-    house.watch()
-    ticked(house)
-    house.settle_sweeps()
-    ticked(house)
+    venue.watch()
+    ticked(venue)
+    venue.settle_sweeps()
+    ticked(venue)
     shows(page, "converting")
     pictured(page, "checkout-converting-1280")
     world.trades_are("final")
-    ticked(house)
+    ticked(venue)
     shows(page, "settled")
     receipt = page.inner_text("#checkout")
     assert "$101.7440025" in receipt and "batch 9" in receipt
@@ -161,8 +161,8 @@ def test_the_page_follows_the_sale_without_a_reload(browser, shop, world):
 
 
 def test_the_demo_wallet_pays_with_one_press_and_copying_copies(browser, shop):
-    house, store, address = shop
-    invoice = house.invoice(store, amount_usd="50")
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="50")
     page = opened(
         browser,
         f"{address}/checkout/{invoice.id}",
@@ -183,8 +183,8 @@ def test_the_demo_wallet_pays_with_one_press_and_copying_copies(browser, shop):
 @pytest.mark.parametrize("shift_ms", [0, 1_200_000, -1_200_000])
 def test_found_the_countdown_believed_the_customers_clock(browser, shop, shift_ms):
     """A clock 20 minutes ahead said "0:00 left" of a new invoice, and 20 behind "34:55 left"."""
-    house, store, address = shop
-    invoice = house.invoice(store, amount_usd="50")
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="50")
     page = browser.new_page()
     page.add_init_script(f"const real = Date.now; Date.now = () => real() + {shift_ms};")
     page.goto(f"{address}/checkout/{invoice.id}")
@@ -195,10 +195,10 @@ def test_found_the_countdown_believed_the_customers_clock(browser, shop, shift_m
 
 
 def test_an_expired_invoice_says_what_to_do(browser, shop, world):
-    house, store, address = shop
-    invoice = house.invoice(store, amount_usd="50")
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="50")
     world.pass_time(901)
-    ticked(house)
+    ticked(venue)
     page = opened(browser, f"{address}/checkout/{invoice.id}", 360)
     shows(page, "expired")
     assert page.query_selector(".qr") is None, "nobody is invited to pay an old price"
@@ -208,8 +208,8 @@ def test_an_expired_invoice_says_what_to_do(browser, shop, world):
 
 
 def test_without_scripts_the_page_says_the_same_and_reloads_itself(browser, shop):
-    house, store, address = shop
-    invoice = house.invoice(store, amount_usd="50")
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="50")
     page = opened(browser, f"{address}/checkout/{invoice.id}", 360, java_script_enabled=False)
     shown = page.content()
     assert 'http-equiv="refresh"' in shown and invoice.deposit_address in shown
@@ -220,8 +220,8 @@ def test_without_scripts_the_page_says_the_same_and_reloads_itself(browser, shop
 
 
 def test_all_of_it_is_small_and_ours(browser, shop):
-    house, store, address = shop
-    invoice = house.invoice(store, amount_usd="50")
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="50")
     page = browser.new_page()
     answers = []
     page.on("response", lambda answer: answers.append((answer.url, len(answer.body()))))

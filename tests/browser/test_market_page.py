@@ -18,7 +18,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from engine.types import Side
 from gateway.api.v1.orders import PlaceOrder, checked_order
 from gateway.trading.order_entry import recovered_order
-from tests.api.rig import House, Served, served
+from tests.api.fixtures import Served, Venue, served
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -68,14 +68,14 @@ async def browser() -> AsyncIterator[Browser]:
             await chromium.close()
 
 
-async def filled() -> House:
-    """Return a house with a book, some trades on their way and a few batches."""
-    house = House()
-    maker, taker = house.maker, house.taker
+async def filled() -> Venue:
+    """Return a venue with a book, some trades on their way and a few batches."""
+    venue = Venue()
+    maker, taker = venue.maker, venue.taker
 
     async def place(body: dict[str, Any]) -> None:
         order = checked_order(msgspec.convert(body, PlaceOrder))
-        receipt = await house.exchange.place(recovered_order(house.exchange.domain, order))
+        receipt = await venue.exchange.place(recovered_order(venue.exchange.domain, order))
         assert receipt.accepted, receipt
 
     for n in range(14):
@@ -84,12 +84,12 @@ async def filled() -> House:
     for n in range(9):
         side, ticks = ("buy", 853_000) if n % 3 else ("sell", 848_000)
         await place(taker.order(side, 900 + 1_371 * n, ticks, single_shot=True))
-    last = house.market_data.last_trade_id
-    house.settlement.move(1, 3, "final", 1, b"\xa1\x5c" * 16)
-    house.settlement.move(4, 5, "mined", 2, b"\xd3\x0e" * 16)
-    house.settlement.move(6, 7, "submitted", 3, b"\x7f\x42" * 16)
-    house.settlement.move(8, last - 1, "batched", 4, None)
-    return house
+    last = venue.market_data.last_trade_id
+    venue.settlement.move(1, 3, "final", 1, b"\xa1\x5c" * 16)
+    venue.settlement.move(4, 5, "mined", 2, b"\xd3\x0e" * 16)
+    venue.settlement.move(6, 7, "submitted", 3, b"\x7f\x42" * 16)
+    venue.settlement.move(8, last - 1, "batched", 4, None)
+    return venue
 
 
 async def keep(page: Page, name: str) -> None:
@@ -111,24 +111,24 @@ def test_the_page_follows_the_market_without_a_reload() -> None:
         await expect(page.locator("#link")).to_have_text("live")
         await keep(page, "1280-light")
         trades = page.locator("#trades tr")
-        before = up.house.market_data.last_trade_id
+        before = up.venue.market_data.last_trade_id
         best = await page.locator("#best-ask").text_content()
-        placed = await up.place(up.house.taker.order("buy", 25, 853_000, single_shot=True))
+        placed = await up.place(up.venue.taker.order("buy", 25, 853_000, single_shot=True))
         trade = placed.json()["fills"][0]
         assert trade["trade_id"] == before + 1
         newest = trades.first
         await expect(newest).to_contain_text(trade["price"])
         await expect(newest).to_contain_text("matched")
 
-        up.house.settlement.move(trade["trade_id"], trade["trade_id"], "mined", 5, b"\x33" * 32)
+        up.venue.settlement.move(trade["trade_id"], trade["trade_id"], "mined", 5, b"\x33" * 32)
         await expect(newest).to_contain_text("mined")
         await expect(newest).to_contain_text("#5 0x3333…3333")
         await expect(page.locator("#batches tr").first).to_contain_text("mined")
 
         assert best is not None
-        market = up.house.exchange.catalog.markets[0]
-        (ticks, _), *_ = up.house.exchange.depth(market, Side.SELL, 1)
-        await up.place(up.house.maker.order("sell", 10, ticks - 1))
+        market = up.venue.exchange.catalog.markets[0]
+        (ticks, _), *_ = up.venue.exchange.depth(market, Side.SELL, 1)
+        await up.place(up.venue.maker.order("sell", 10, ticks - 1))
         await expect(page.locator("#best-ask")).not_to_have_text(best)
 
     run(story, viewport={"width": 1280, "height": 900}, color_scheme="light")
@@ -161,7 +161,7 @@ def test_without_javascript_the_page_still_shows_the_market() -> None:
 
 def test_an_injected_wallet_signs_an_order_that_the_exchange_takes() -> None:
     async def story(up: Served, page: Page) -> None:
-        maker = up.house.maker
+        maker = up.venue.maker
 
         async def request(method: str, params: list[Any] | None) -> Any:
             if method == "eth_requestAccounts":

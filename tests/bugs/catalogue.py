@@ -1,8 +1,8 @@
 """Which mistakes do matching engines make? Each is one part of the reference, slightly wrong.
 
 All are kinds of mistakes that were found in real engines. The property tests must tell each from
-the right engine; a bug they cannot see means that the crowd, not the engine, needs work. A bug is a
-subclass of the part it spoils; an engine is put together with it instead of the right one.
+the right engine; a bug they cannot see means that the traders, not the engine, needs work. A bug is
+a subclass of the part it spoils; an engine is put together with it instead of the right one.
 """
 
 from types import ModuleType

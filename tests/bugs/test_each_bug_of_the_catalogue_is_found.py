@@ -11,7 +11,7 @@ from engine import core, reference
 from tests.bugs.catalogue import BUGS, Bug, with_bug
 from tests.bugs.in_orders import SlotsReusedOldestFirst
 from tests.property.audit import Audit
-from tests.property.crowd import WORLD, Crowd
+from tests.property.workload import WORLD, Traders
 
 SEEDS_MAX = 1_000
 COMMANDS_EACH = 2_000
@@ -20,10 +20,10 @@ TOLD_BY_EVENTS = [bug for bug in BUGS if bug is not SlotsReusedOldestFirst]
 
 
 def is_found(suspect: reference.Engine, seed: int) -> bool:
-    """Return whether one crowd makes the suspect differ, or fail its own assertions."""
-    kernel, crowd = core.Engine(WORLD), Crowd(seed)
-    commands = crowd.opening()
-    while crowd.sequence < COMMANDS_EACH:
+    """Return whether one traders makes the suspect differ, or fail its own assertions."""
+    kernel, traders = core.Engine(WORLD), Traders(seed)
+    commands = traders.opening()
+    while traders.sequence < COMMANDS_EACH:
         events = kernel.apply(commands)
         try:
             found = suspect.apply(commands)
@@ -32,8 +32,8 @@ def is_found(suspect: reference.Engine, seed: int) -> bool:
             return True
         if not np.array_equal(events, found) or kernel.state_hash() != suspect.state_hash():
             return True
-        crowd.learn(commands, events)
-        commands = crowd.batch(50)
+        traders.learn(commands, events)
+        commands = traders.batch(50)
     return False
 
 
@@ -44,17 +44,17 @@ def test_a_bug_is_found(bug: Bug) -> None:
 
 def audit_objects(suspect: reference.Engine, seed: int) -> bool:
     """Return whether the audit, which knows no right engine, calls the suspect's story unlawful."""
-    crowd, audit = Crowd(seed), Audit(WORLD)
-    commands = crowd.opening()
-    while crowd.sequence < COMMANDS_EACH:
+    traders, audit = Traders(seed), Audit(WORLD)
+    commands = traders.opening()
+    while traders.sequence < COMMANDS_EACH:
         try:
             events = suspect.apply(commands)
-            crowd.learn(commands, events)
+            traders.learn(commands, events)
             audit.follow(commands, events)
-            audit.agree(suspect, crowd.accounts, crowd.tokens)
+            audit.agree(suspect, traders.accounts, traders.tokens)
         except (AssertionError, KeyError, IndexError, StopIteration, ValueError):
             return True
-        commands = crowd.batch(50)
+        commands = traders.batch(50)
     return False
 
 

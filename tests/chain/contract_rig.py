@@ -1,7 +1,7 @@
 """How do the contract tests get a chain with an exchange on it? In process, on eth-tester.
 
-The rig deploys the committed artifacts, mints and deposits, signs orders and sends encoded batches.
-Time of the chain is told, never waited for.
+The fixtures deploys the committed artifacts, mints and deposits, signs orders and sends encoded
+batches. Time of the chain is told, never waited for.
 """
 
 import ast
@@ -247,12 +247,12 @@ def refusal(text: str) -> Refused:
 
 @pytest.fixture(scope="module")
 def chain() -> Rig:
-    """One exchange for all tests of a module; see ``rig`` for the clean state."""
+    """One exchange for all tests of a module; see ``fixtures`` for the clean state."""
     return Rig()
 
 
 @pytest.fixture
-def rig(chain: Rig) -> Iterator[Rig]:
+def fixtures(chain: Rig) -> Iterator[Rig]:
     """The exchange as it was deployed; whatever a test does is undone."""
     snapshot = chain.tester.take_snapshot()
     head, next_batch, funded = chain.head, chain.next_batch, set(chain.funded)

@@ -22,7 +22,7 @@ from settlement.chain.chain import Chain, node_at
 from settlement.outbox.actions import ActionState
 from settlement.protocol.evidence import SignedOrder, decode
 from tests.chain.conftest import until
-from tests.chain.road import NS, Road
+from tests.chain.venue import NS, Venue
 
 ROAD = (ActionState.SEALED, ActionState.SIGNED, ActionState.BROADCAST, ActionState.MINED)
 MOMENTS = tuple((state, stored) for state in (*ROAD, ActionState.FINAL) for stored in (False, True))
@@ -51,25 +51,25 @@ def settle(directory: Path, rpc_url: str, confirmations: int, ahead_ns: int, pip
     def clock() -> int:
         return time.time_ns() + ahead_ns
 
-    road = Road(directory, Node(node_at(rpc_url)), clock, confirmations, observe=observe)
-    road.settler.seal_now()
+    venue = Venue(directory, Node(node_at(rpc_url)), clock, confirmations, observe=observe)
+    venue.settler.seal_now()
     open_count = -1
     while open_count:
-        until(lambda: not road.settler.step())
-        assert road.settler.halted is None, road.settler.halted
-        open_count = road.outbox.count(*ROAD)
+        until(lambda: not venue.settler.step())
+        assert venue.settler.halted is None, venue.settler.halted
+        open_count = venue.outbox.count(*ROAD)
         pipe.send(open_count)
         pipe.recv()
-    road.close()
+    venue.close()
 
 
-def run(road: Road, ahead_ns: int, is_last: Callable[[ActionState, bool], bool]) -> bool:
-    """Let a settler of its own process work on the closed ``road``; True if it was killed.
+def run(venue: Venue, ahead_ns: int, is_last: Callable[[ActionState, bool], bool]) -> bool:
+    """Let a settler of its own process work on the closed ``venue``; True if it was killed.
 
     ``is_last`` is asked at each change of state whether the process has to die of it.
     """
     ours, theirs = PROCESSES.Pipe()
-    arguments = road.directory, road.devchain.rpc_url, road.confirmations, ahead_ns, theirs
+    arguments = venue.directory, venue.devchain.rpc_url, venue.confirmations, ahead_ns, theirs
     child = PROCESSES.Process(target=settle, args=arguments)
     child.start()
     theirs.close()
@@ -87,7 +87,7 @@ def run(road: Road, ahead_ns: int, is_last: Callable[[ActionState, bool], bool])
                 case open_count:
                     rounds += 1
                     assert rounds < ROUNDS_MAX, f"{open_count} actions never become final"
-                    mine(road)
+                    mine(venue)
                     if open_count == 0:
                         ours.send(None)
                         child.join(ANSWER_SECONDS_MAX)
@@ -100,26 +100,26 @@ def run(road: Road, ahead_ns: int, is_last: Callable[[ActionState, bool], bool])
         ours.close()
 
 
-def mine(road: Road, count: int = 1) -> None:
+def mine(venue: Venue, count: int = 1) -> None:
     """Add blocks with what waits in the pool; past ``DevChain``, which knows its own alone."""
-    now_s = max(road.clock() // NS, road.devchain.chain.head().timestamp + 1)
-    road.devchain.rpc("evm_setNextBlockTimestamp", [hex(now_s)])
-    road.devchain.rpc("anvil_mine", [hex(count)])
+    now_s = max(venue.clock() // NS, venue.devchain.chain.head().timestamp + 1)
+    venue.devchain.rpc("evm_setNextBlockTimestamp", [hex(now_s)])
+    venue.devchain.rpc("anvil_mine", [hex(count)])
 
 
-def chain_trades(road: Road) -> Counter[tuple[bytes, bytes, int, int]]:
+def chain_trades(venue: Venue) -> Counter[tuple[bytes, bytes, int, int]]:
     """Count what the contract took, from successful transactions alone: no outbox, no ledger."""
     found: Counter[tuple[bytes, bytes, int, int]] = Counter()
-    tokens = [token.address for token in road.deployment.tokens]
-    height = road.devchain.chain.head().number
-    for number in range(road.deployment.deploy_block, height + 1):
-        block = road.devchain.rpc("eth_getBlockByNumber", [hex(number), True])
+    tokens = [token.address for token in venue.deployment.tokens]
+    height = venue.devchain.chain.head().number
+    for number in range(venue.deployment.deploy_block, height + 1):
+        block = venue.devchain.rpc("eth_getBlockByNumber", [hex(number), True])
         for sent in block["transactions"]:
             try:
-                opened = open_batch(bytes.fromhex(sent["input"][2:]), road.domain, tokens)
+                opened = open_batch(bytes.fromhex(sent["input"][2:]), venue.domain, tokens)
             except NoBatchError:
                 continue
-            receipt = road.devchain.chain.receipt(bytes.fromhex(sent["hash"][2:]))
+            receipt = venue.devchain.chain.receipt(bytes.fromhex(sent["hash"][2:]))
             assert receipt is not None
             if receipt.succeeded:
                 found.update(
@@ -129,12 +129,12 @@ def chain_trades(road: Road) -> Counter[tuple[bytes, bytes, int, int]]:
     return found
 
 
-def journal_trades(road: Road) -> Counter[tuple[bytes, bytes, int, int]]:
+def journal_trades(venue: Venue) -> Counter[tuple[bytes, bytes, int, int]]:
     """Count what the engine matched, from the journal."""
     digests: dict[int, bytes] = {}
     found: Counter[tuple[bytes, bytes, int, int]] = Counter()
-    market = road.catalog.markets[0]
-    for batch in road.history():
+    market = venue.catalog.markets[0]
+    for batch in venue.history():
         for frame in batch.entries:
             signed = decode(frame.attachment)
             for event in frame.events:
@@ -149,12 +149,12 @@ def journal_trades(road: Road) -> Counter[tuple[bytes, bytes, int, int]]:
     return found
 
 
-def assert_each_trade_once(road: Road) -> int:
+def assert_each_trade_once(venue: Venue) -> int:
     """Chain, journal, vault and ledger tell one story; return how many trades it has."""
-    expected = journal_trades(road)
-    assert chain_trades(road) == expected
+    expected = journal_trades(venue)
+    assert chain_trades(venue) == expected
     assert set(expected.values()) <= {1}
-    actions = road.outbox.in_state(*ActionState, limit=100_000)
+    actions = venue.outbox.in_state(*ActionState, limit=100_000)
     assert {action.state for action in actions} <= {ActionState.FINAL}
-    road.assert_books_agree()
+    venue.assert_books_agree()
     return len(expected)

@@ -16,7 +16,7 @@ from settlement.chain.dev.devchain import start_devchain
 from settlement.chain.quorum import QuorumChain
 from settlement.outbox.actions import ActionState
 from tests.chain.conftest import Clock, until
-from tests.chain.road import Road
+from tests.chain.venue import Venue
 
 SILENCE_SECONDS = 1
 
@@ -116,19 +116,19 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
     tmp_path: Path, clock: Clock, over: threading.Event
 ):
     with start_devchain(tmp_path / "chain", "eth-tester", clock) as devchain:
-        road = Road(tmp_path, devchain, clock)
-        road.fund()
+        venue = Venue(tmp_path, devchain, clock)
+        venue.fund()
         true, hung = devchain.chain, Hung(over)
         nodes: Any = [hung, true, true]
         chain: Chain = QuorumChain(nodes, 2)
         judge = Reconciler(
             chain,
-            road.outbox,
-            road.settler.queue,
-            road.settler.reversals,
-            road.catalog,
-            road.deployment,
-            lambda: road.engine,
+            venue.outbox,
+            venue.settler.queue,
+            venue.settler.reversals,
+            venue.catalog,
+            venue.deployment,
+            lambda: venue.engine,
             Counter,
         )
         final = chain.head().number
@@ -136,10 +136,10 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         assert judge.compare(judge.cut(), final) == judge.compare(judge.cut(), final) == []
         assert judge.block == final
         assert chain.base_fee() > 0
-        road.reopen(chain)
-        road.trade(1)
-        road.settler.seal_now()
-        until(lambda: not road.settler.step())
-        assert [state.state for state in road.settler.batches(9)] == [ActionState.FINAL], "sent"
+        venue.reopen(chain)
+        venue.trade(1)
+        venue.settler.seal_now()
+        until(lambda: not venue.settler.step())
+        assert [state.state for state in venue.settler.batches(9)] == [ActionState.FINAL], "sent"
         over.set()
-        road.close()
+        venue.close()

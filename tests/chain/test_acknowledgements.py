@@ -16,23 +16,23 @@ from settlement.protocol import merkle
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import acknowledgement_digest
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, BOND, LANE, Road, transact
+from tests.chain.venue import ACKNOWLEDGER, ALICE, BOB, BOND, LANE, Venue, transact
 
 BOND_RAW = BOND.raw_amount
 
 
 class Bonded:
-    """A road whose operator has a bond and acknowledges every accepted order."""
+    """A venue whose operator has a bond and acknowledges every accepted order."""
 
-    def __init__(self, road: Road) -> None:
-        self.road = road
-        self.words = Acknowledger(road.domain, ACKNOWLEDGER)
-        road.consumers = (*road.consumers, self.words)
-        self.address = road.deployment.bond
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
+        self.words = Acknowledger(venue.domain, ACKNOWLEDGER)
+        venue.consumers = (*venue.consumers, self.words)
+        self.address = venue.deployment.bond
 
     @property
     def bonded(self) -> int:
-        answer = self.road.devchain.chain.call(self.address, call("bonded"))
+        answer = self.venue.devchain.chain.call(self.address, call("bonded"))
         return int.from_bytes(answer, "big")
 
     def omission(self, word: Acknowledgement, batch: OpenedBatch, items: list[bytes]) -> bytes:
@@ -53,7 +53,7 @@ class Bonded:
 
     def refusal(self, calldata: bytes) -> str:
         with pytest.raises(CallRevertedError) as refused:
-            self.road.devchain.chain.call(self.address, calldata)
+            self.venue.devchain.chain.call(self.address, calldata)
         return str(in_words(refused.value.output))
 
 
@@ -61,34 +61,34 @@ def call(name: str, *args: object) -> bytes:
     return encode_call(name, *args, contract="Bond")
 
 
-def signed(road: Road, word: Acknowledgement, item: bytes) -> Acknowledgement:
+def signed(venue: Venue, word: Acknowledgement, item: bytes) -> Acknowledgement:
     """Return what a lying operator would have signed instead."""
-    digest = acknowledgement_digest(road.domain, word.sequence, item, word.head)
+    digest = acknowledgement_digest(venue.domain, word.sequence, item, word.head)
     return word._replace(item=item, signature=ACKNOWLEDGER.sign_digest(digest))
 
 
 @pytest.fixture
 def bonded(tmp_path: Path, clock: Clock) -> Iterator[Bonded]:
     with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
-        road = Road(tmp_path, chain, clock)
-        road.fund()
-        yield Bonded(road)
-        road.close()
+        venue = Venue(tmp_path, chain, clock)
+        venue.fund()
+        yield Bonded(venue)
+        venue.close()
 
 
 def acknowledged(bonded: Bonded) -> tuple[list[Acknowledgement], OpenedBatch, list[bytes]]:
-    road, words = bonded.road, []
+    venue, words = bonded.venue, []
     for turn in range(1, 4):
         for who, side, lane in ((BOB, Side.SELL, LANE + turn), (ALICE, Side.BUY, 0)):
-            events = road.place(who, side, 2_500, 10, nonce=turn if not lane else 1, lane=lane)
+            events = venue.place(who, side, 2_500, 10, nonce=turn if not lane else 1, lane=lane)
             word = bonded.words.of(int(events[0]["sequence"]))
             assert word is not None
             words.append(word)
-    road.settler.seal_now()
-    until(lambda: not road.settler.step())
-    tokens = [token.address for token in road.deployment.tokens]
-    batch = open_batch(road.outbox.calldata(1), road.domain, tokens)
-    items = [leaf_of(frame) for committed in road.history() for frame in committed.entries]
+    venue.settler.seal_now()
+    until(lambda: not venue.settler.step())
+    tokens = [token.address for token in venue.deployment.tokens]
+    batch = open_batch(venue.outbox.calldata(1), venue.domain, tokens)
+    items = [leaf_of(frame) for committed in venue.history() for frame in committed.entries]
     return words, batch, items
 
 
@@ -102,19 +102,19 @@ def test_an_honest_operator_keeps_its_bond_whatever_is_shown(bonded: Bonded):
 
 def test_an_operator_that_settles_another_command_loses_it(bonded: Bonded):
     words, batch, items = acknowledged(bonded)
-    lie = signed(bonded.road, words[2], b"\x13" * 32)
+    lie = signed(bonded.venue, words[2], b"\x13" * 32)
 
     proof = bonded.omission(lie, batch, items)
-    assert transact(bonded.road.devchain.chain, BOB, bonded.address, proof).succeeded
+    assert transact(bonded.venue.devchain.chain, BOB, bonded.address, proof).succeeded
     assert bonded.bonded == 0
 
 
 def test_an_operator_that_promises_a_place_twice_loses_it(bonded: Bonded):
     words, _, _ = acknowledged(bonded)
-    true, lie = words[2], signed(bonded.road, words[2], b"\x13" * 32)
+    true, lie = words[2], signed(bonded.venue, words[2], b"\x13" * 32)
     pair = [value for word in (true, lie) for value in (tuple(word[:3]), word.signature)]
 
     assert transact(
-        bonded.road.devchain.chain, BOB, bonded.address, call("proveEquivocation", *pair)
+        bonded.venue.devchain.chain, BOB, bonded.address, call("proveEquivocation", *pair)
     ).succeeded
     assert bonded.bonded == 0

@@ -20,70 +20,70 @@ from settlement.audit.priority import Priority
 from settlement.chain.dev.devchain import start_devchain
 from settlement.protocol.evidence import DepositEvidence, SignedOrder, decode, encode
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, BOB, CAROL, LANE, LIMITS, NS, Road
+from tests.chain.venue import ALICE, BOB, CAROL, LANE, LIMITS, NS, Venue
 
 Log = list[tuple[Any, bytes]]
 """Command rows with their attachments."""
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Road, Log, Published]]:
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Venue, Log, Published]]:
     """A day with everything in it, settled in several batches."""
     directory, clock = tmp_path_factory.mktemp("audit"), Clock()
     with start_devchain(directory / "chain", "eth-tester", clock) as chain:
-        road = Road(directory, chain, clock)
-        live(road, clock)
+        venue = Venue(directory, chain, clock)
+        live(venue, clock)
         log = [
             (frame.command, frame.attachment)
-            for committed in road.history()
+            for committed in venue.history()
             for frame in committed.entries
         ]
-        published = read_published(chain.chain, road.deployment)
+        published = read_published(chain.chain, venue.deployment)
         assert len(published.batches) >= 4 and not published.faults
-        yield road, log, published
-        road.close()
+        yield venue, log, published
+        venue.close()
 
 
-def live(road: Road, clock: Clock) -> None:
-    road.fund()
-    road.deposit(CAROL, road.usd, 10**12)
-    road.credit()
+def live(venue: Venue, clock: Clock) -> None:
+    venue.fund()
+    venue.deposit(CAROL, venue.usd, 10**12)
+    venue.credit()
     for turn in range(1, 5):
         for i in range(3):
-            road.place(BOB, Side.SELL, 2_500 + i, 10, nonce=turn, lane=LANE + i)
-        road.place(CAROL, Side.BUY, 2_400, 5, nonce=turn, lane=LANE)
-        road.place(ALICE, Side.BUY, 2_501, 15, nonce=2 * turn - 1)
-        resting = road.place(CAROL, Side.BUY, 2_300, 1, nonce=turn, lane=LANE + 1)
+            venue.place(BOB, Side.SELL, 2_500 + i, 10, nonce=turn, lane=LANE + i)
+        venue.place(CAROL, Side.BUY, 2_400, 5, nonce=turn, lane=LANE)
+        venue.place(ALICE, Side.BUY, 2_501, 15, nonce=2 * turn - 1)
+        resting = venue.place(CAROL, Side.BUY, 2_300, 1, nonce=turn, lane=LANE + 1)
         order_id = int(resting[-1]["order_id"])
-        road.commit(command(Kind.CANCEL, account=2, order_id=order_id))
-        road.withdraw(BOB, road.usd, 10**7, nonce=turn)
-        road.place(BOB, Side.SELL, 2_400, 5, nonce=turn)
-        road.place(ALICE, Side.BUY, 2_502, 15, nonce=2 * turn)
-        road.commit(command(Kind.CLOCK))
+        venue.commit(command(Kind.CANCEL, account=2, order_id=order_id))
+        venue.withdraw(BOB, venue.usd, 10**7, nonce=turn)
+        venue.place(BOB, Side.SELL, 2_400, 5, nonce=turn)
+        venue.place(ALICE, Side.BUY, 2_502, 15, nonce=2 * turn)
+        venue.commit(command(Kind.CLOCK))
         clock.ahead_ns += 3 * NS
-        road.settler.seal_now()
-        until(lambda: not road.settler.step())
-    assert road.settler.halted is None
+        venue.settler.seal_now()
+        until(lambda: not venue.settler.step())
+    assert venue.settler.halted is None
     # An empty batch commits to what came after the last trade.
     clock.ahead_ns += 25 * 3_600 * NS
-    road.devchain.mine()  # A batch waits for the chain's time to come near its own.
-    until(lambda: not road.settler.step())
+    venue.devchain.mine()  # A batch waits for the chain's time to come near its own.
+    until(lambda: not venue.settler.step())
 
 
-def audited(road: Road, log: Log, published: Published) -> Audit:
+def audited(venue: Venue, log: Log, published: Published) -> Audit:
     """Replay ``log`` with its sequences made dense, as a forger would, and audit it."""
     commands = np.array([row for row, _ in log], COMMAND)
     commands["sequence"] = np.arange(1, len(log) + 1)
     attachments = [attachment for _, attachment in log]
     events = Engine(LIMITS).apply(commands)
-    audit = Audit(road.domain, published)
+    audit = Audit(venue.domain, published)
     audit.consume(Committed(1, commands, attachments, events, []))
     return audit
 
 
-def test_an_honest_log_is_found_honest(story: tuple[Road, Log, Published]):
-    road, log, published = story
-    audit = audited(road, log, published)
+def test_an_honest_log_is_found_honest(story: tuple[Venue, Log, Published]):
+    venue, log, published = story
+    audit = audited(venue, log, published)
 
     assert audit.judge() == []
     assert audit.settled_count == audit.command_count == len(log) > 50
@@ -116,33 +116,33 @@ def forgeries(log: Log, dice: random.Random) -> Iterator[tuple[str, Log]]:
             yield f"edited attachment {at}", [*log[:at], (row, changed), *log[at + 1 :]]
 
 
-def is_found(road: Road, log: Log, published: Published) -> bool:
+def is_found(venue: Venue, log: Log, published: Published) -> bool:
     try:
-        return bool(audited(road, log, published).judge())
+        return bool(audited(venue, log, published).judge())
     except (ValueError, IndexError, KeyError, TypeError, AssertionError):
         return True  # A log that cannot even be read is no log of ours.
 
 
-def test_every_kind_of_forgery_is_found(story: tuple[Road, Log, Published]):
-    road, log, published = story
+def test_every_kind_of_forgery_is_found(story: tuple[Venue, Log, Published]):
+    venue, log, published = story
     tried = {}
     for what, forged in forgeries(log, random.Random(5)):
         tried[what.split()[0]] = tried.get(what.split()[0], 0) + 1
-        assert is_found(road, forged, published), what
+        assert is_found(venue, forged, published), what
 
     assert min(tried.values()) >= 40 and set(tried) == {"dropped", "inserted", "swapped", "edited"}
 
 
-def test_the_last_records_cannot_be_cut_off(story: tuple[Road, Log, Published]):
-    road, log, published = story
+def test_the_last_records_cannot_be_cut_off(story: tuple[Venue, Log, Published]):
+    venue, log, published = story
     for count in (1, 5, len(log) // 2):
-        audit = audited(road, log[:-count], published)
+        audit = audited(venue, log[:-count], published)
         assert any("the log ends at" in fault for fault in audit.judge())
 
 
-def test_an_order_that_nobody_signed_is_named(story: tuple[Road, Log, Published]):
+def test_an_order_that_nobody_signed_is_named(story: tuple[Venue, Log, Published]):
     """Even where no batch commits to the record, its owner's signature does."""
-    road, log, published = story
+    venue, log, published = story
     at = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.PLACE)
     order = decode(log[at][1])
     assert isinstance(order, SignedOrder)
@@ -154,17 +154,17 @@ def test_an_order_that_nobody_signed_is_named(story: tuple[Road, Log, Published]
         ("account", CAROL.address, "the order is another account's"),
     ):
         forged = encode(SignedOrder(**{**fields, name: value}))
-        audit = audited(road, [*log[:at], (log[at][0], forged)], unsettled)
+        audit = audited(venue, [*log[:at], (log[at][0], forged)], unsettled)
         assert any(words in fault for fault in audit.judge()), name
-    audit = audited(road, [*log[:at], (log[at][0], b"")], unsettled)
+    audit = audited(venue, [*log[:at], (log[at][0], b"")], unsettled)
     assert any("an order without a signature" in fault for fault in audit.judge())
 
 
 def test_an_order_signed_by_a_key_that_nobody_granted_is_named(
-    story: tuple[Road, Log, Published],
+    story: tuple[Venue, Log, Published],
 ):
     """Found: any key passed for its owner's."""
-    road, log, published = story
+    venue, log, published = story
     at = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.PLACE)
     order = decode(log[at][1])
     assert isinstance(order, SignedOrder)
@@ -181,15 +181,15 @@ def test_an_order_signed_by_a_key_that_nobody_granted_is_named(
         ([KeyChange(True, 0), KeyChange(False, 1), KeyChange(True, 2)], True),
     ):
         on_chain = published._replace(batches=[], keys={pair: history})
-        faults = audited(road, forged, on_chain).judge()
+        faults = audited(venue, forged, on_chain).judge()
         assert any(words in fault for fault in faults) != is_lawful, history
 
 
 def test_a_deposit_whose_log_has_moved_is_the_same_and_another_reference_is_not(
-    story: tuple[Road, Log, Published],
+    story: tuple[Venue, Log, Published],
 ):
     """A reorganisation gives a log another index; what it says is what counts."""
-    road, log, published = story
+    venue, log, published = story
     at = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.DEPOSIT)
     evidence = decode(log[at][1])
     assert isinstance(evidence, DepositEvidence)
@@ -197,20 +197,20 @@ def test_a_deposit_whose_log_has_moved_is_the_same_and_another_reference_is_not(
     for changes, is_lawful in (({"log_index": 77}, True), ({"ref": b"\x01" * 32}, False)):
         moved = encode(msgspec.structs.replace(evidence, **changes))
         forged = [*log[:at], (log[at][0], moved), *log[at + 1 :]]
-        assert (audited(road, forged, unsettled).judge() == []) == is_lawful, changes
+        assert (audited(venue, forged, unsettled).judge() == []) == is_lawful, changes
 
 
-def test_a_deposit_that_was_kept_out_of_the_log_is_found(story: tuple[Road, Log, Published]):
-    road, log, published = story
+def test_a_deposit_that_was_kept_out_of_the_log_is_found(story: tuple[Venue, Log, Published]):
+    venue, log, published = story
     first = next(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.DEPOSIT)
     unsettled = published._replace(batches=[])
     kept = [entry for i, entry in enumerate(log) if i != first]
-    faults = audited(road, kept, unsettled).judge()
+    faults = audited(venue, kept, unsettled).judge()
 
     assert any("is on chain and not in the log" in fault for fault in faults)
 
 
-def test_the_wrong_maker_is_seen_in_the_events_alone(story: tuple[Road, Log, Published]):
+def test_the_wrong_maker_is_seen_in_the_events_alone(story: tuple[Venue, Log, Published]):
     """An engine that cheats would hash to what it settles: the line itself is what convicts it."""
     _, log, _ = story
     commands = np.array([row for row, _ in log], COMMAND)
@@ -231,9 +231,9 @@ def test_the_wrong_maker_is_seen_in_the_events_alone(story: tuple[Road, Log, Pub
 
 def test_a_node_that_shows_other_calldata_is_not_believed(tmp_path: Path, clock: Clock):
     with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
-        road = Road(tmp_path, chain, clock)
-        live(road, clock)
-        first = road.outbox.calldata(1)
+        venue = Venue(tmp_path, chain, clock)
+        live(venue, clock)
+        first = venue.outbox.calldata(1)
 
         class Liar:
             """Answers everything truly but the content of transactions."""
@@ -246,6 +246,6 @@ def test_a_node_that_shows_other_calldata_is_not_believed(tmp_path: Path, clock:
                 return true if true == first else true[:-1] + bytes([true[-1] ^ 1])
 
         liar: Any = Liar()
-        faults = read_published(liar, road.deployment).faults
+        faults = read_published(liar, venue.deployment).faults
         assert any("is not what the contract settled" in fault for fault in faults)
-        road.close()
+        venue.close()

@@ -33,9 +33,9 @@ from settlement.protocol.evidence import (
 )
 from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested
 from tests.chain.conftest import Clock
-from tests.chain.road import ALICE, BOB, CAROL, DELAYS, DEPLOYER, NS, OPERATOR, Road, transact
 from tests.chain.test_audit import Log, audited
 from tests.chain.test_refused_batches import settle
+from tests.chain.venue import ALICE, BOB, CAROL, DELAYS, DEPLOYER, NS, OPERATOR, Venue, transact
 
 EXIT_PIPS = 10**10
 NOWHERE = bytes(32)
@@ -44,7 +44,7 @@ NOWHERE = bytes(32)
 class Day(NamedTuple):
     """An honest day, and where in its log things stand."""
 
-    road: Road
+    venue: Venue
     log: Log
     published: Published
 
@@ -60,7 +60,7 @@ class Day(NamedTuple):
     def faults(self, log: Log, with_batches: bool = False) -> list[str]:
         """Judge ``log``; without batches only money and signatures speak."""
         shown = self.published if with_batches else self.published._replace(batches=[])
-        return audited(self.road, log, shown).judge()
+        return audited(self.venue, log, shown).judge()
 
     def appended(self, row: Any, attachment: AnyAttachment | None) -> Log:
         forged = row.copy()
@@ -84,117 +84,117 @@ class Day(NamedTuple):
         return [*self.log[:at], *self.log[at + 1 :]]
 
     def account(self, owner: Signer) -> int:
-        return self.road.account(owner.address)
+        return self.venue.account(owner.address)
 
 
-def book(road: Road) -> None:
+def book(venue: Venue) -> None:
     """Do what the gateway does with all that the chain shows."""
-    poll = road.watcher.poll()
-    for value, _ in road.book.unbooked(s.value for s in poll.observations if s.confirmed):
+    poll = venue.watcher.poll()
+    for value, _ in venue.book.unbooked(s.value for s in poll.observations if s.confirmed):
         if isinstance(value, Deposited):
-            token = road.catalog.token_by_address(value.token)
+            token = venue.catalog.token_by_address(value.token)
             assert token is not None
-            owner = road.account(value.account)
+            owner = venue.account(value.account)
             row = command(Kind.DEPOSIT, account=owner, token=token.number, amount=value.amount)
-            road.commit(row, DepositEvidence(*value.at, value.ref))
+            venue.commit(row, DepositEvidence(*value.at, value.ref))
         elif isinstance(value, ExitRequested):
-            row = command(Kind.EXIT_BEGIN, account=road.account(value.account))
-            road.commit(row, ExitEvidence(*value.at))
+            row = command(Kind.EXIT_BEGIN, account=venue.account(value.account))
+            venue.commit(row, ExitEvidence(*value.at))
         elif isinstance(value, ExitCancelled | ExitFinished):
-            end_exit(road, value)
-    road.watcher.done(poll)
+            end_exit(venue, value)
+    venue.watcher.done(poll)
 
 
-def end_exit(road: Road, value: ExitCancelled | ExitFinished) -> None:
-    token = road.catalog.token_by_address(value.token)
+def end_exit(venue: Venue, value: ExitCancelled | ExitFinished) -> None:
+    token = venue.catalog.token_by_address(value.token)
     assert token is not None
-    unpaid = road.settler.reversals.unpaid(value.account, value.token)
+    unpaid = venue.settler.reversals.unpaid(value.account, value.token)
     row = command(
         Kind.EXIT_END,
-        account=road.account(value.account),
+        account=venue.account(value.account),
         token=token.number,
         amount=value.amount if isinstance(value, ExitFinished) else 0,
         price_ticks=unpaid.left if unpaid else 0,
         flags=MoneyFlag.ALWAYS,
     )
-    road.commit(row, ExitEvidence(*value.at, unpaid.sequence if unpaid else 0))
+    venue.commit(row, ExitEvidence(*value.at, unpaid.sequence if unpaid else 0))
 
 
-def ask(road: Road, owner: Signer, name: str, *arguments: Any) -> None:
+def ask(venue: Venue, owner: Signer, name: str, *arguments: Any) -> None:
     call = encode_call(name, *arguments)
-    assert transact(road.chain, owner, road.domain.contract, call).succeeded, name
-    book(road)
+    assert transact(venue.chain, owner, venue.domain.contract, call).succeeded, name
+    book(venue)
 
 
-def leave(road: Road, clock: Clock, owner: Signer, token: bytes, pips: int) -> None:
+def leave(venue: Venue, clock: Clock, owner: Signer, token: bytes, pips: int) -> None:
     """Exit, from the request to the payment."""
-    ask(road, owner, "requestExit", token, pips)
+    ask(venue, owner, "requestExit", token, pips)
     clock.ahead_ns += (DELAYS.exit + 100) * NS
-    ask(road, BOB, "finishExit", owner.address, token)
+    ask(venue, BOB, "finishExit", owner.address, token)
 
 
-def pay(road: Road, signed: SignedWithdrawal) -> None:
+def pay(venue: Venue, signed: SignedWithdrawal) -> None:
     """Pay what the operator has countersigned, whoever sends it."""
     parties = (signed.account, signed.token, signed.amount, signed.to, signed.nonce)
     payout = (*parties, signed.expiry)
-    raw = road.chain.call(road.domain.contract, encode_call("withdrawalDigest", payout))
-    consent = OPERATOR.sign_digest(countersignature_digest(road.domain, raw, 0))
+    raw = venue.chain.call(venue.domain.contract, encode_call("withdrawalDigest", payout))
+    consent = OPERATOR.sign_digest(countersignature_digest(venue.domain, raw, 0))
     call = encode_call("withdraw", payout, 0, signed.signature, consent)
-    assert transact(road.chain, DEPLOYER, road.domain.contract, call).succeeded
+    assert transact(venue.chain, DEPLOYER, venue.domain.contract, call).succeeded
 
 
-def live(road: Road, clock: Clock) -> None:
+def live(venue: Venue, clock: Clock) -> None:
     """A trade, a withdrawal that is paid, a bust, a return, each kind of exit, a late payment."""
-    road.fund()
-    road.deposit(CAROL, road.usd, 10**9)
-    book(road)
-    road.trade(1)
-    settle(road, clock)
-    road.withdraw(BOB, road.usd, 10**6, nonce=1)
-    settle(road, clock)
-    road.trade(2, lots=3)
+    venue.fund()
+    venue.deposit(CAROL, venue.usd, 10**9)
+    book(venue)
+    venue.trade(1)
+    settle(venue, clock)
+    venue.withdraw(BOB, venue.usd, 10**6, nonce=1)
+    settle(venue, clock)
+    venue.trade(2, lots=3)
     clock.ahead_ns += (DELAYS.horizon + 1_500) * NS
-    assert settle(road, clock) == [2], "its orders expired before anybody sent it"
-    road.withdraw(CAROL, road.usd, 10**7, nonce=1, expires_in_s=5)
+    assert settle(venue, clock) == [2], "its orders expired before anybody sent it"
+    venue.withdraw(CAROL, venue.usd, 10**7, nonce=1, expires_in_s=5)
     clock.ahead_ns += 10 * NS
-    settle(road, clock)
-    ask(road, BOB, "requestExit", road.token, EXIT_PIPS)
-    ask(road, BOB, "cancelExit", road.token)
-    leave(road, clock, CAROL, road.token, 5)  # She has none: the exit ends all the same.
-    leave(road, clock, ALICE, road.usd, EXIT_PIPS)
-    has = road.engine.available(road.account(CAROL.address), 0)
-    events = road.withdraw(CAROL, road.usd, 10**8, nonce=2, expires_in_s=50_000)
+    settle(venue, clock)
+    ask(venue, BOB, "requestExit", venue.token, EXIT_PIPS)
+    ask(venue, BOB, "cancelExit", venue.token)
+    leave(venue, clock, CAROL, venue.token, 5)  # She has none: the exit ends all the same.
+    leave(venue, clock, ALICE, venue.usd, EXIT_PIPS)
+    has = venue.engine.available(venue.account(CAROL.address), 0)
+    events = venue.withdraw(CAROL, venue.usd, 10**8, nonce=2, expires_in_s=50_000)
     sequence = int(events[-1]["sequence"])
-    leave(road, clock, CAROL, road.usd, has)
-    road.deposit(CAROL, road.usd, 10**9)
-    book(road)
+    leave(venue, clock, CAROL, venue.usd, has)
+    venue.deposit(CAROL, venue.usd, 10**9)
+    book(venue)
     signed = next(
         decode(frame.attachment)
-        for committed in road.history()
+        for committed in venue.history()
         for frame in committed.entries
         if frame.sequence == sequence
     )
     assert isinstance(signed, SignedWithdrawal)
-    pay(road, signed)
-    late = command(Kind.WITHDRAW, account=road.account(CAROL.address), amount=10**8, flags=1)
-    road.commit(late, WithdrawalPaid(sequence))
-    road.deposit(BOB, road.token, 10**18)
-    book(road)
+    pay(venue, signed)
+    late = command(Kind.WITHDRAW, account=venue.account(CAROL.address), amount=10**8, flags=1)
+    venue.commit(late, WithdrawalPaid(sequence))
+    venue.deposit(BOB, venue.token, 10**18)
+    book(venue)
     clock.ahead_ns += 25 * 3_600 * NS
-    road.devchain.mine()
-    settle(road, clock)
+    venue.devchain.mine()
+    settle(venue, clock)
 
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     directory, clock = tmp_path_factory.mktemp("money"), Clock()
     with start_devchain(directory / "chain", "eth-tester", clock) as chain:
-        road = Road(directory, chain, clock)
-        live(road, clock)
-        frames = [frame for committed in road.history() for frame in committed.entries]
+        venue = Venue(directory, chain, clock)
+        live(venue, clock)
+        frames = [frame for committed in venue.history() for frame in committed.entries]
         log = [(frame.command, frame.attachment) for frame in frames]
-        yield Day(road, log, read_published(chain.chain, road.deployment))
-        road.close()
+        yield Day(venue, log, read_published(chain.chain, venue.deployment))
+        venue.close()
 
 
 def test_a_day_with_a_bust_a_return_exits_and_a_late_payment_is_honest(day: Day):
@@ -203,7 +203,7 @@ def test_a_day_with_a_bust_a_return_exits_and_a_late_payment_is_honest(day: Day)
     assert {money.kind for money in day.published.money} == {
         *("Deposited", "ExitRequested", "ExitCancelled", "ExitFinished")
     }
-    audit = audited(day.road, day.log, day.published)
+    audit = audited(day.venue, day.log, day.published)
 
     assert audit.judge() == []
     assert audit.settled_count == audit.command_count
@@ -277,7 +277,7 @@ def listed_otherwise(day: Day) -> Log:
 
 
 def opened_twice(day: Day) -> Log:
-    row = command(Kind.OPEN_ACCOUNT, account=day.road.catalog.account_count)
+    row = command(Kind.OPEN_ACCOUNT, account=day.venue.catalog.account_count)
     return day.appended(row, AccountOpened(CAROL.address))
 
 
@@ -437,7 +437,7 @@ def test_an_exit_that_forgets_an_unpaid_withdrawal_is_found(day: Day):
     payments = {one: at for one, at in day.published.payments.items() if one.amount != 10**8}
     unpaid = day.published._replace(batches=[], payments=payments)
 
-    faults = audited(day.road, forged, unpaid).judge()
+    faults = audited(day.venue, forged, unpaid).judge()
     assert any("the exit does not name withdrawal" in fault for fault in faults), faults
 
 
@@ -445,7 +445,7 @@ def test_a_late_payment_that_the_chain_never_made_is_found(day: Day):
     payments = {one: at for one, at in day.published.payments.items() if one.amount != 10**8}
     unpaid = day.published._replace(batches=[], payments=payments)
 
-    faults = audited(day.road, day.log, unpaid).judge()
+    faults = audited(day.venue, day.log, unpaid).judge()
     assert any("which was not paid on chain" in fault for fault in faults), faults
 
 
@@ -472,12 +472,12 @@ def test_what_is_open_and_why_trades_were_busted_is_said(day: Day):
         (idle, b"") if at in (returned(day), late(day)) else entry
         for at, entry in enumerate(day.log)
     ]
-    notes = list(audited(day.road, kept, day.published).notes())
+    notes = list(audited(day.venue, kept, day.published).notes())
 
     assert "withdrawals debited and neither paid nor given back: 1" in notes
     assert "withdrawals paid after an exit took them and not charged again: 1" in notes
     hostile = day.changed(busted(day), {}, reason="\x1b[2J")
-    assert "\x1b" not in str(audited(day.road, hostile, day.published).busts[0])
+    assert "\x1b" not in str(audited(day.venue, hostile, day.published).busts[0])
 
 
 def test_a_clock_that_runs_backwards_or_ahead_of_its_batch_is_found(day: Day):

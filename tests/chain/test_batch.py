@@ -8,53 +8,53 @@ from engine.types import Limits
 from settlement.batches.encode import LaneClashError, MatchedTrade, encode_batch, gas_bound
 from settlement.protocol import merkle
 from settlement.protocol.evidence import OrderBits
-from tests.chain.contract_rig import TOKEN, Rig, chain, rig, wallet
+from tests.chain.contract_rig import TOKEN, Rig, chain, fixtures, wallet
 
-__all__ = ["chain", "rig"]
+__all__ = ["chain", "fixtures"]
 
 LANE = 0x8000
 hashes = st.binary(min_size=32, max_size=32)
 
 
-def pair(rig: Rig, number: int, nonce: int = 1, lane: int = LANE) -> MatchedTrade:
+def pair(fixtures: Rig, number: int, nonce: int = 1, lane: int = LANE) -> MatchedTrade:
     """A taker's single-shot buy against a maker's resting sale, accounts of their own."""
     maker, taker = wallet(2 * number), wallet(2 * number + 1)
-    buy = rig.order(taker, nonce=nonce)
-    sell = rig.order(maker, nonce=nonce, flags=int(OrderBits.SELL), lane=lane)
+    buy = fixtures.order(taker, nonce=nonce)
+    sell = fixtures.order(maker, nonce=nonce, flags=int(OrderBits.SELL), lane=lane)
     return MatchedTrade(number, number, 0, buy, sell, TOKEN, 2_500 * TOKEN, 1_000, 500)
 
 
-def test_the_head_we_predict_is_the_chains_head(rig: Rig) -> None:
-    rig.deposit(wallet(3), rig.quote, 10_000 * 10**6)
-    rig.deposit(wallet(2), rig.base, 5 * 10**18)
+def test_the_head_we_predict_is_the_chains_head(fixtures: Rig) -> None:
+    fixtures.deposit(wallet(3), fixtures.quote, 10_000 * 10**6)
+    fixtures.deposit(wallet(2), fixtures.base, 5 * 10**18)
 
-    batch = rig.seal([pair(rig, 1)])
-    receipt = rig.settle(batch)
+    batch = fixtures.seal([pair(fixtures, 1)])
+    receipt = fixtures.settle(batch)
 
-    settled = rig.events(receipt, "BatchSettled")
+    settled = fixtures.events(receipt, "BatchSettled")
     assert [event["head"] for event in settled] == [batch.head]
     assert [event["tradesRoot"] for event in settled] == [batch.trades_root]
-    assert rig.call("head") == rig.call("batchHash", 1) == batch.head
-    assert rig.call("nextBatch") == 2
+    assert fixtures.call("head") == fixtures.call("batchHash", 1) == batch.head
+    assert fixtures.call("nextBatch") == 2
 
 
-def test_an_empty_batch_keeps_the_operator_alive(rig: Rig) -> None:
-    batch = rig.seal([])
-    rig.travel(10)
-    rig.settle(batch)
+def test_an_empty_batch_keeps_the_operator_alive(fixtures: Rig) -> None:
+    batch = fixtures.seal([])
+    fixtures.travel(10)
+    fixtures.settle(batch)
     assert batch.trades_root == merkle.EMPTY_ROOT
-    assert rig.call("lastBatchAt") == rig.now()
+    assert fixtures.call("lastBatchAt") == fixtures.now()
 
 
-def test_no_batch_costs_more_than_its_bound(rig: Rig) -> None:
+def test_no_batch_costs_more_than_its_bound(fixtures: Rig) -> None:
     for count in (1, 12):
-        trades = [pair(rig, 100 * count + n, lane=LANE + n) for n in range(count)]
+        trades = [pair(fixtures, 100 * count + n, lane=LANE + n) for n in range(count)]
         for trade in trades:
-            rig.deposit(wallet(2 * trade.trade_id + 1), rig.quote, 10_000 * 10**6)
-            rig.deposit(wallet(2 * trade.trade_id), rig.base, 5 * 10**18)
-        batch = rig.seal(trades)
+            fixtures.deposit(wallet(2 * trade.trade_id + 1), fixtures.quote, 10_000 * 10**6)
+            fixtures.deposit(wallet(2 * trade.trade_id), fixtures.base, 5 * 10**18)
+        batch = fixtures.seal(trades)
         # Every word but the deposited ones is new here: the dear case.
-        assert rig.settle(batch)["gasUsed"] <= batch.gas_limit
+        assert fixtures.settle(batch)["gasUsed"] <= batch.gas_limit
 
 
 def test_the_bound_lets_a_hundred_trades_into_a_transaction() -> None:
@@ -70,19 +70,19 @@ def test_one_command_fits_a_transaction_whatever_it_wakes() -> None:
     assert gas_bound(orders, limits.trades, 3 * orders) <= 2**24, "EIP-7825"
 
 
-def test_two_orders_of_one_lane_half_are_never_encoded_together(rig: Rig) -> None:
-    first, second = pair(rig, 1, nonce=1), pair(rig, 1, nonce=2)
+def test_two_orders_of_one_lane_half_are_never_encoded_together(fixtures: Rig) -> None:
+    first, second = pair(fixtures, 1, nonce=1), pair(fixtures, 1, nonce=2)
     with pytest.raises(LaneClashError) as clash:
-        rig.seal([first, second])
+        fixtures.seal([first, second])
     assert (clash.value.account, clash.value.lane) == (wallet(2).address, LANE)
 
 
-def test_both_halves_of_a_lane_word_fit_into_one_batch(rig: Rig) -> None:
-    first = pair(rig, 1)
+def test_both_halves_of_a_lane_word_fit_into_one_batch(fixtures: Rig) -> None:
+    first = pair(fixtures, 1)
     upper = int(OrderBits.SELL | OrderBits.UPPER_HALF)
-    sell = rig.order(wallet(2), nonce=1, flags=upper, lane=LANE)
-    second = first._replace(sell=sell, buy=rig.order(wallet(3), nonce=2))
-    batch = encode_batch(rig.seal([]).header, [first, second], rig.token_numbers)
+    sell = fixtures.order(wallet(2), nonce=1, flags=upper, lane=LANE)
+    second = first._replace(sell=sell, buy=fixtures.order(wallet(3), nonce=2))
+    batch = encode_batch(fixtures.seal([]).header, [first, second], fixtures.token_numbers)
     assert len(batch.leaves) == 2
 
 

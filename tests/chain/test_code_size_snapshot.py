@@ -10,7 +10,7 @@ import pytest
 from settlement.chain.dev.devchain import start_devchain
 from settlement.contracts import build_artifacts
 from tests.chain.conftest import Clock
-from tests.chain.road import deployed
+from tests.chain.venue import deployed
 
 SNAPSHOT = build_artifacts.HERE / "snapshots" / "code_size.json"
 KNOWN: dict[str, int] = json.loads(SNAPSHOT.read_text())

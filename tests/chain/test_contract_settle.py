@@ -12,9 +12,9 @@ from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import KeyGrant
 from settlement.protocol.evidence import OrderBits, SignedOrder
 from tests.chain.contract_model import Mirror, RefusedError
-from tests.chain.contract_rig import OPERATOR, TOKEN, Refused, Rig, Wallet, chain, rig, wallet
+from tests.chain.contract_rig import OPERATOR, TOKEN, Refused, Rig, Wallet, chain, fixtures, wallet
 
-__all__ = ["chain", "rig"]
+__all__ = ["chain", "fixtures"]
 
 TRADERS = [wallet(n) for n in range(1, 6)]
 SESSION_KEY = wallet(0x5E55)
@@ -26,30 +26,30 @@ FLOOR_PRICE = 2_400 * TOKEN
 class Market:
     """Draws orders and trades that mostly fit, and sometimes just do not."""
 
-    def __init__(self, rig: Rig, seed: int) -> None:
-        self.rig, self.dice = rig, random.Random(seed)
+    def __init__(self, fixtures: Rig, seed: int) -> None:
+        self.fixtures, self.dice = fixtures, random.Random(seed)
         self.mirror = Mirror()
         self.resting: dict[Any, SignedOrder] = {}
         self.window: dict[bytes, int] = {}
         for trader in TRADERS:
-            self.deposit(trader, rig.quote, self.dice.randint(10**10, 10**12), -100)
-            self.deposit(trader, rig.base, self.dice.randint(10**18, 9 * 10**19), 10**10)
+            self.deposit(trader, fixtures.quote, self.dice.randint(10**10, 10**12), -100)
+            self.deposit(trader, fixtures.base, self.dice.randint(10**18, 9 * 10**19), 10**10)
         self.grant(TRADERS[0])
 
     def deposit(self, trader: Wallet, token: bytes, raw: int, unit_scale: int) -> None:
         raw -= raw % unit_scale if unit_scale > 0 else 0
-        self.rig.deposit(trader, token, raw)
+        self.fixtures.deposit(trader, token, raw)
         pips = raw // unit_scale if unit_scale > 0 else raw * -unit_scale
         self.mirror.credit(trader.address, token, pips)
 
     def grant(self, trader: Wallet) -> None:
-        rig, cap = self.rig, 30_000 * TOKEN
+        fixtures, cap = self.fixtures, 30_000 * TOKEN
         grant = KeyGrant(
-            trader.address, SESSION_KEY.address, rig.base, rig.quote, 3, 2**32 - 1, cap,
+            trader.address, SESSION_KEY.address, fixtures.base, fixtures.quote, 3, 2**32 - 1, cap,
             FLOOR_PRICE, 1,
         )  # fmt: skip
-        signature = eip712.sign(eip712.grant_digest(rig.domain, grant), trader.secret)
-        rig.send(OPERATOR, rig.exchange, encode_call("grantKey", tuple(grant), signature))
+        signature = eip712.sign(eip712.grant_digest(fixtures.domain, grant), trader.secret)
+        fixtures.send(OPERATOR, fixtures.exchange, encode_call("grantKey", tuple(grant), signature))
         self.mirror.keys[grant.account, grant.key] = grant
 
     def rarely(self) -> bool:
@@ -83,7 +83,7 @@ class Market:
     def sign(self, owner: Wallet, flags: OrderBits, lane: int, nonce: int) -> SignedOrder:
         base, price = self.dice.randint(TOKEN, 9 * TOKEN), self.price(flags)
         by_key = owner is TRADERS[0] and self.dice.random() < 0.5
-        return self.rig.order(
+        return self.fixtures.order(
             owner,
             signer=SESSION_KEY if by_key else owner,
             flags=int(flags),
@@ -117,17 +117,17 @@ class Market:
 
     def check(self) -> None:
         """Chain and mirror agree on every balance, fee, lane and on the head."""
-        rig, mirror = self.rig, self.mirror
-        assert rig.call("head") == mirror.head
-        assert rig.call("nextBatch") == mirror.next_batch
-        for token in (rig.base, rig.quote):
-            assert rig.call("feesOf", token) == mirror.fees.get(token, 0)
+        fixtures, mirror = self.fixtures, self.mirror
+        assert fixtures.call("head") == mirror.head
+        assert fixtures.call("nextBatch") == mirror.next_batch
+        for token in (fixtures.base, fixtures.quote):
+            assert fixtures.call("feesOf", token) == mirror.fees.get(token, 0)
             for trader in TRADERS:
                 held = mirror.balances.get((trader.address, token), 0)
-                assert rig.balance(trader.address, token) == held
+                assert fixtures.balance(trader.address, token) == held
         for (account, lane, upper), state in mirror.lanes.items():
-            assert tuple(rig.call("laneOf", account, lane, upper)) == state
-        left = rig.call("keyOf", TRADERS[0].address, SESSION_KEY.address)[5]
+            assert tuple(fixtures.call("laneOf", account, lane, upper)) == state
+        left = fixtures.call("keyOf", TRADERS[0].address, SESSION_KEY.address)[5]
         assert left == mirror.keys[TRADERS[0].address, SESSION_KEY.address].notional_cap
 
 
@@ -142,21 +142,21 @@ def _one_order_per_half(trades: list[MatchedTrade]) -> list[MatchedTrade]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_batches_leave_what_the_mirror_says(rig: Rig, seed: int) -> None:
-    market = Market(rig, seed)
+def test_random_batches_leave_what_the_mirror_says(fixtures: Rig, seed: int) -> None:
+    market = Market(fixtures, seed)
     accepted, refused = 0, set()
     for number in range(BATCHES):
         trades = market.trades()
-        batch = rig.seal(trades)
+        batch = fixtures.seal(trades)
         try:
             market.mirror.settle(batch, trades)
         except RefusedError as expected:
             with pytest.raises(Refused) as actual:
-                rig.settle(batch)
+                fixtures.settle(batch)
             assert actual.value.error == expected.error
             refused.add(expected.error)
         else:
-            assert rig.settle(batch)["gasUsed"] <= batch.gas_limit
+            assert fixtures.settle(batch)["gasUsed"] <= batch.gas_limit
             accepted += 1
         if number % 8 == 7:
             market.check()
@@ -164,31 +164,31 @@ def test_random_batches_leave_what_the_mirror_says(rig: Rig, seed: int) -> None:
     assert len(refused) >= 3, refused
 
 
-def test_a_batch_on_another_history_is_refused(rig: Rig) -> None:
-    batch = rig.seal([], prev_head=b"\x01" * 32)
+def test_a_batch_on_another_history_is_refused(fixtures: Rig) -> None:
+    batch = fixtures.seal([], prev_head=b"\x01" * 32)
     with pytest.raises(Refused, match="WrongPrevHead") as refused:
-        rig.settle(batch)
+        fixtures.settle(batch)
     assert refused.value.figures == (bytes(32), b"\x01" * 32)
 
 
-def test_the_same_bytes_settle_once(rig: Rig) -> None:
-    batch = rig.seal([])
-    rig.settle(batch)
+def test_the_same_bytes_settle_once(fixtures: Rig) -> None:
+    batch = fixtures.seal([])
+    fixtures.settle(batch)
     with pytest.raises(Refused, match="BatchOutOfOrder") as refused:
-        rig.settle(batch)
+        fixtures.settle(batch)
     assert refused.value.figures == (2, 1)
 
 
-def test_a_partly_filled_resting_order_does_not_settle_twice(rig: Rig) -> None:
+def test_a_partly_filled_resting_order_does_not_settle_twice(fixtures: Rig) -> None:
     maker, taker = wallet(1), wallet(2)
-    rig.deposit(taker, rig.quote, 10_000 * 10**6)
-    rig.deposit(maker, rig.base, 5 * 10**18)
-    sell = rig.order(maker, flags=int(OrderBits.SELL), lane=0x8000, base_amount=4 * TOKEN,
+    fixtures.deposit(taker, fixtures.quote, 10_000 * 10**6)
+    fixtures.deposit(maker, fixtures.base, 5 * 10**18)
+    sell = fixtures.order(maker, flags=int(OrderBits.SELL), lane=0x8000, base_amount=4 * TOKEN,
                      quote_amount=10_000 * TOKEN)  # fmt: skip
-    trade = MatchedTrade(1, 1, 0, rig.order(taker), sell, TOKEN, 2_500 * TOKEN, 0, 0)
-    rig.settle(rig.seal([trade]))
+    trade = MatchedTrade(1, 1, 0, fixtures.order(taker), sell, TOKEN, 2_500 * TOKEN, 0, 0)
+    fixtures.settle(fixtures.seal([trade]))
     with pytest.raises(Refused, match="NonceUsed"):
-        rig.settle(rig.seal([trade]))
-    again = trade._replace(buy=rig.order(taker, nonce=2))
-    rig.settle(rig.seal([again]))
-    assert rig.call("laneOf", maker.address, 0x8000, False) == [1, 2 * TOKEN]
+        fixtures.settle(fixtures.seal([trade]))
+    again = trade._replace(buy=fixtures.order(taker, nonce=2))
+    fixtures.settle(fixtures.seal([again]))
+    assert fixtures.call("laneOf", maker.address, 0x8000, False) == [1, 2 * TOKEN]

@@ -16,8 +16,8 @@ from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
 from settlement.chain.signer import SecretSigner
 from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, transfer
-from tests.chain.road import ACKNOWLEDGER, BOND, DEPLOYER, OPERATOR, deployed, number
 from tests.chain.test_submitter_faults import CutChain, PowerCut
+from tests.chain.venue import ACKNOWLEDGER, BOND, DEPLOYER, OPERATOR, deployed, number
 
 STEPS = (
     *("Custodian", "Exchange", "proposeExchange", "appointExchange", "InvoiceDeposits"),

@@ -12,7 +12,7 @@ from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import DepositEvidence, decode
 from tests.chain.conftest import Clock
 from tests.chain.permits import deposit_with_permit
-from tests.chain.road import ALICE, BOB, SECRETS, Road, number, transact
+from tests.chain.venue import ALICE, BOB, SECRETS, Venue, number, transact
 
 INVOICE = bytes(range(32))
 RAW = 5 * 10**18
@@ -20,58 +20,58 @@ PIPS = 5 * 10**8
 
 
 @pytest.fixture
-def road(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
-    built = Road(tmp_path, devchain, clock)
+def venue(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
+    built = Venue(tmp_path, devchain, clock)
     yield built
     built.close()
 
 
-def permit(road: Road, payer: Signer, account: bytes) -> bytes:
+def permit(venue: Venue, payer: Signer, account: bytes) -> bytes:
     return deposit_with_permit(
-        *(road.devchain.chain, road.token, "Token", road.deployment.collector),
+        *(venue.devchain.chain, venue.token, "Token", venue.deployment.collector),
         *(SECRETS[payer.address], RAW, account, INVOICE),
     )
 
 
-def references(road: Road) -> list[bytes]:
+def references(venue: Venue) -> list[bytes]:
     """Return the references of all deposits in the journal."""
-    frames = (frame for committed in road.history() for frame in committed.entries)
+    frames = (frame for committed in venue.history() for frame in committed.entries)
     evidence = [decode(f.attachment) for f in frames if f.command["kind"] == Kind.DEPOSIT]
     return [found.ref for found in evidence if isinstance(found, DepositEvidence)]
 
 
-def test_a_deposit_by_permit_is_credited_to_the_account_it_names(road: Road):
-    road.mint(BOB, road.token, RAW)
-    calldata = permit(road, BOB, ALICE.address)
+def test_a_deposit_by_permit_is_credited_to_the_account_it_names(venue: Venue):
+    venue.mint(BOB, venue.token, RAW)
+    calldata = permit(venue, BOB, ALICE.address)
 
-    assert transact(road.devchain.chain, BOB, road.deployment.collector, calldata).succeeded
+    assert transact(venue.devchain.chain, BOB, venue.deployment.collector, calldata).succeeded
 
-    (credited,) = road.credit()
-    assert (credited.account, credited.token, credited.amount) == (ALICE.address, road.token, PIPS)
-    assert references(road) == [INVOICE]
-    assert road.vault(ALICE.address, road.token) == PIPS
-    left = encode_call("balanceOf", road.deployment.collector, contract="TestToken")
-    assert number(road.devchain.chain.call(road.token, left)) == 0, "nothing stays there"
-    road.assert_books_agree()
+    (credited,) = venue.credit()
+    assert (credited.account, credited.token, credited.amount) == (ALICE.address, venue.token, PIPS)
+    assert references(venue) == [INVOICE]
+    assert venue.vault(ALICE.address, venue.token) == PIPS
+    left = encode_call("balanceOf", venue.deployment.collector, contract="TestToken")
+    assert number(venue.devchain.chain.call(venue.token, left)) == 0, "nothing stays there"
+    venue.assert_books_agree()
 
 
-def test_a_deposit_by_approval_is_credited_to_the_account_it_names(road: Road):
-    chain, exchange = road.devchain.chain, road.deployment.exchange
-    road.mint(BOB, road.token, RAW)
+def test_a_deposit_by_approval_is_credited_to_the_account_it_names(venue: Venue):
+    chain, exchange = venue.devchain.chain, venue.deployment.exchange
+    venue.mint(BOB, venue.token, RAW)
     approve = encode_call("approve", exchange, RAW, contract="TestToken")
-    assert transact(chain, BOB, road.token, approve).succeeded
-    pay = encode_call("deposit", road.token, RAW, ALICE.address, INVOICE)
+    assert transact(chain, BOB, venue.token, approve).succeeded
+    pay = encode_call("deposit", venue.token, RAW, ALICE.address, INVOICE)
     assert transact(chain, BOB, exchange, pay).succeeded
 
-    (credited,) = road.credit()
+    (credited,) = venue.credit()
     assert (credited.account, credited.amount, credited.ref) == (ALICE.address, PIPS, INVOICE)
-    assert references(road) == [INVOICE]
-    road.assert_books_agree()
+    assert references(venue) == [INVOICE]
+    venue.assert_books_agree()
 
 
-def test_nobody_else_can_use_a_permit(road: Road):
-    road.mint(BOB, road.token, RAW)
-    calldata = permit(road, BOB, ALICE.address)
+def test_nobody_else_can_use_a_permit(venue: Venue):
+    venue.mint(BOB, venue.token, RAW)
+    calldata = permit(venue, BOB, ALICE.address)
 
-    assert not transact(road.devchain.chain, ALICE, road.deployment.collector, calldata).succeeded
-    assert road.credit() == []
+    assert not transact(venue.devchain.chain, ALICE, venue.deployment.collector, calldata).succeeded
+    assert venue.credit() == []

@@ -54,9 +54,9 @@ def fields_of(type_string: str) -> list[dict[str, str]]:
     return [dict(zip(("type", "name"), f.split(" "), strict=True)) for f in inner.split(",")]
 
 
-def drawn(rig: Rig) -> list[Signed]:
+def drawn(fixtures: Rig) -> list[Signed]:
     """Draw each struct a few times, with Python's digest."""
-    dice, domain = random.Random(712), rig.domain
+    dice, domain = random.Random(712), fixtures.domain
     signed = []
     for number in range(ROUNDS):
         for type_string in (
@@ -84,13 +84,13 @@ def drawn(rig: Rig) -> list[Signed]:
     return signed
 
 
-def javascript(rig: Rig, signed: list[Signed]) -> list[list[str]]:
+def javascript(fixtures: Rig, signed: list[Signed]) -> list[list[str]]:
     """Ask the wallet library for digests and signatures, all in one run."""
     domain = {
         "name": eip712.DOMAIN_NAME,
         "version": eip712.DOMAIN_VERSION,
-        "chainId": rig.domain.chain_id,
-        "verifyingContract": Web3.to_checksum_address(rig.domain.contract),
+        "chainId": fixtures.domain.chain_id,
+        "verifyingContract": Web3.to_checksum_address(fixtures.domain.contract),
     }
     asked = []
     for one in signed:

@@ -29,7 +29,7 @@ from settlement.protocol.eip712 import KeyGrant, keccak256
 from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 from tests.chain.conftest import Clock
 from tests.chain.contract_rig import Wallet, wallet
-from tests.chain.road import BOND, DELAYS, DEPLOYER, NS, OPERATOR, POLLS_MAX, transact
+from tests.chain.venue import BOND, DELAYS, DEPLOYER, NS, OPERATOR, POLLS_MAX, transact
 
 BYTES_MAX = 128 * 1024
 """Nodes pass on no transaction that is longer."""

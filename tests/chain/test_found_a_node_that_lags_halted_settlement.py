@@ -14,7 +14,7 @@ from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.protocol.eip712 import KeyGrant, grant_digest, keccak256
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, BOB, CAROL, NS, OPERATOR, Road, transact
+from tests.chain.venue import ALICE, BOB, CAROL, NS, OPERATOR, Venue, transact
 
 
 class Mixed:
@@ -64,204 +64,204 @@ class Mixed:
 
 
 @pytest.fixture
-def road(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
-    built = Road(tmp_path, anvil, clock)
+def venue(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
+    built = Venue(tmp_path, anvil, clock)
     built.fund()
     yield built
     built.close()
 
 
-def states(road: Road) -> list[ActionState]:
-    return [state.state for state in road.settler.batches(100)][::-1]
+def states(venue: Venue) -> list[ActionState]:
+    return [state.state for state in venue.settler.batches(100)][::-1]
 
 
-def test_a_batch_whose_receipt_came_late_has_landed_all_the_same(road: Road, clock: Clock):
-    nodes = Mixed(road.devchain.chain)
-    road.trade(1)
-    road.settler.seal_now()
-    road.reopen(nodes)  # type: ignore[arg-type]
+def test_a_batch_whose_receipt_came_late_has_landed_all_the_same(venue: Venue, clock: Clock):
+    nodes = Mixed(venue.devchain.chain)
+    venue.trade(1)
+    venue.settler.seal_now()
+    venue.reopen(nodes)  # type: ignore[arg-type]
     nodes.shows_receipts = False
     for _ in range(3):
-        until(lambda: not road.settler.step())
+        until(lambda: not venue.settler.step())
         clock.ahead_ns += 25 * NS
-    assert road.next_batch() == 2, "it has landed, and nobody shows it"
+    assert venue.next_batch() == 2, "it has landed, and nobody shows it"
 
     nodes.shows_receipts = True
-    road.devchain.mine()
-    road.trade(2)
-    road.settler.seal_now()
+    venue.devchain.mine()
+    venue.trade(2)
+    venue.settler.seal_now()
     for _ in range(3):
-        until(lambda: not road.settler.step())
+        until(lambda: not venue.settler.step())
         clock.ahead_ns += 25 * NS
 
-    assert road.settler.halted is None
-    assert states(road) == [ActionState.FINAL] * 2
-    assert road.next_batch() == 3
-    road.assert_books_agree()
+    assert venue.settler.halted is None
+    assert states(venue) == [ActionState.FINAL] * 2
+    assert venue.next_batch() == 3
+    venue.assert_books_agree()
 
 
 def test_what_landed_at_a_nonce_given_up_is_sent_anew_after_a_reorganisation(
-    road: Road, clock: Clock
+    venue: Venue, clock: Clock
 ):
-    nodes = Mixed(road.devchain.chain)
-    road.trade(1)
-    road.settler.seal_now()
-    road.reopen(nodes)  # type: ignore[arg-type]
+    nodes = Mixed(venue.devchain.chain)
+    venue.trade(1)
+    venue.settler.seal_now()
+    venue.reopen(nodes)  # type: ignore[arg-type]
     nodes.shows_receipts = False
     for _ in range(2):
-        until(lambda: not road.settler.step())
+        until(lambda: not venue.settler.step())
         clock.ahead_ns += 25 * NS
     nodes.catches_up = True
-    until(lambda: not road.settler.step())
-    assert states(road) == [ActionState.FINAL]
-    landed = road.outbox.in_state(ActionState.FINAL, limit=9)[0]
+    until(lambda: not venue.settler.step())
+    assert states(venue) == [ActionState.FINAL]
+    landed = venue.outbox.in_state(ActionState.FINAL, limit=9)[0]
     assert landed.raw is None, "there are no bytes of it any more"
 
-    depth = road.devchain.chain.head().number - (landed.block_number or 0) + 1
-    road.devchain.rpc("anvil_reorg", [depth, []])
-    assert road.next_batch() == 1
-    until(lambda: not road.settler.step())
+    depth = venue.devchain.chain.head().number - (landed.block_number or 0) + 1
+    venue.devchain.rpc("anvil_reorg", [depth, []])
+    assert venue.next_batch() == 1
+    until(lambda: not venue.settler.step())
 
-    assert states(road) == [ActionState.FINAL]
-    assert road.next_batch() == 2
-    road.assert_books_agree()
+    assert states(venue) == [ActionState.FINAL]
+    assert venue.next_batch() == 2
+    venue.assert_books_agree()
 
 
 def test_a_trade_is_not_busted_because_a_node_has_not_seen_the_deposit(
     anvil: DevChain, tmp_path: Path, clock: Clock
 ):
-    road = Road(tmp_path, anvil, clock)
+    venue = Venue(tmp_path, anvil, clock)
     nodes = Mixed(anvil.chain)
     nodes.calls_at = anvil.chain.head().number
-    road.fund()
-    road.reopen(nodes)  # type: ignore[arg-type]
-    road.trade(1)
-    road.settler.seal_now()
+    venue.fund()
+    venue.reopen(nodes)  # type: ignore[arg-type]
+    venue.trade(1)
+    venue.settler.seal_now()
     for _ in range(3):
-        until(lambda: not road.settler.step())
+        until(lambda: not venue.settler.step())
         clock.ahead_ns += 25 * NS
 
-    assert road.settler.halted is None and road.settler.busts_due() == []
-    assert states(road) == [ActionState.FINAL]
-    road.assert_books_agree()
-    road.close()
+    assert venue.settler.halted is None and venue.settler.busts_due() == []
+    assert states(venue) == [ActionState.FINAL]
+    venue.assert_books_agree()
+    venue.close()
 
 
-def test_at_a_start_a_node_that_is_behind_is_waited_for(road: Road, clock: Clock):
-    before = road.devchain.chain.head().number
-    road.trade(1)
-    road.settler.seal_now()
-    until(lambda: not road.settler.step())
-    assert states(road) == [ActionState.FINAL]
-    nodes = Mixed(road.devchain.chain)
+def test_at_a_start_a_node_that_is_behind_is_waited_for(venue: Venue, clock: Clock):
+    before = venue.devchain.chain.head().number
+    venue.trade(1)
+    venue.settler.seal_now()
+    until(lambda: not venue.settler.step())
+    assert states(venue) == [ActionState.FINAL]
+    nodes = Mixed(venue.devchain.chain)
     nodes.behind_at = before
-    road.reopen(nodes)  # type: ignore[arg-type]
+    venue.reopen(nodes)  # type: ignore[arg-type]
 
     with pytest.raises(ChainUnavailableError, match="behind"):
-        road.settler.step()
-    assert road.settler.halted is None
+        venue.settler.step()
+    assert venue.settler.halted is None
 
     nodes.behind_at = None
-    road.trade(2)
-    road.settler.seal_now()
-    until(lambda: not road.settler.step())
-    assert states(road) == [ActionState.FINAL] * 2
+    venue.trade(2)
+    venue.settler.seal_now()
+    until(lambda: not venue.settler.step())
+    assert states(venue) == [ActionState.FINAL] * 2
 
 
-def kept_trying(road: Road, clock: Clock) -> None:
+def kept_trying(venue: Venue, clock: Clock) -> None:
     """Step for longer than a refusal has to last; nodes that say they are behind are waited for."""
     for _ in range(3):
         with suppress(ChainUnavailableError):
-            until(lambda: not road.settler.step())
+            until(lambda: not venue.settler.step())
         clock.ahead_ns += 25 * NS
 
 
 def test_found_a_withdrawal_was_given_back_because_a_node_had_not_seen_the_deposit(
     anvil: DevChain, tmp_path: Path, clock: Clock
 ):
-    road = Road(tmp_path, anvil, clock)
+    venue = Venue(tmp_path, anvil, clock)
     nodes = Mixed(anvil.chain)
     nodes.calls_at = anvil.chain.head().number
-    road.fund()
-    road.reopen(nodes)  # type: ignore[arg-type]
-    road.withdraw(ALICE, road.usd, 10**8, nonce=1, expires_in_s=3_000)
-    kept_trying(road, clock)
+    venue.fund()
+    venue.reopen(nodes)  # type: ignore[arg-type]
+    venue.withdraw(ALICE, venue.usd, 10**8, nonce=1, expires_in_s=3_000)
+    kept_trying(venue, clock)
 
-    assert road.settler.reversals_due() == []
-    assert road.outbox.count(ActionState.FINAL, kind=ActionKind.WITHDRAWAL) == 1
-    road.assert_books_agree()
-    road.close()
+    assert venue.settler.reversals_due() == []
+    assert venue.outbox.count(ActionState.FINAL, kind=ActionKind.WITHDRAWAL) == 1
+    venue.assert_books_agree()
+    venue.close()
 
 
-def test_found_a_node_that_lags_refused_a_sweep(road: Road, clock: Clock):
-    nodes = Mixed(road.devchain.chain)
-    nodes.calls_at = road.devchain.chain.head().number
-    road.reopen(nodes)  # type: ignore[arg-type]
+def test_found_a_node_that_lags_refused_a_sweep(venue: Venue, clock: Clock):
+    nodes = Mixed(venue.devchain.chain)
+    nodes.calls_at = venue.devchain.chain.head().number
+    venue.reopen(nodes)  # type: ignore[arg-type]
     ref = keccak256(b"invoice")
     transfer = encode_call(
-        "transfer", road.settler.deposit_address(BOB.address, ref), 10**18, contract="TestToken"
+        "transfer", venue.settler.deposit_address(BOB.address, ref), 10**18, contract="TestToken"
     )
-    road.mint(BOB, road.token, 10**18)
-    assert transact(road.devchain.chain, BOB, road.token, transfer).succeeded
-    road.settler.enqueue_sweep(BOB.address, ref, road.token)
-    kept_trying(road, clock)
+    venue.mint(BOB, venue.token, 10**18)
+    assert transact(venue.devchain.chain, BOB, venue.token, transfer).succeeded
+    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    kept_trying(venue, clock)
 
-    assert road.outbox.count(ActionState.FAILED) == 0
-    assert road.outbox.count(ActionState.FINAL, kind=ActionKind.SWEEP) == 1
+    assert venue.outbox.count(ActionState.FAILED) == 0
+    assert venue.outbox.count(ActionState.FINAL, kind=ActionKind.SWEEP) == 1
 
 
-def test_found_a_node_that_lags_had_gas_spent_on_what_is_swept_already(road: Road, clock: Clock):
+def test_found_a_node_that_lags_had_gas_spent_on_what_is_swept_already(venue: Venue, clock: Clock):
     ref = keccak256(b"invoice")
-    address = road.settler.deposit_address(BOB.address, ref)
+    address = venue.settler.deposit_address(BOB.address, ref)
     transfer = encode_call("transfer", address, 10**18, contract="TestToken")
-    road.mint(BOB, road.token, 10**18)
-    assert transact(road.devchain.chain, BOB, road.token, transfer).succeeded
-    nodes = Mixed(road.devchain.chain)
-    nodes.calls_at = road.devchain.chain.head().number
-    road.reopen(nodes)  # type: ignore[arg-type]
-    road.settler.enqueue_sweep(BOB.address, ref, road.token)
-    until(lambda: not road.settler.step())
-    spent = road.devchain.chain.nonce(OPERATOR.address, pending=True)
-    road.settler.enqueue_sweep(BOB.address, ref, road.token)
-    kept_trying(road, clock)
+    venue.mint(BOB, venue.token, 10**18)
+    assert transact(venue.devchain.chain, BOB, venue.token, transfer).succeeded
+    nodes = Mixed(venue.devchain.chain)
+    nodes.calls_at = venue.devchain.chain.head().number
+    venue.reopen(nodes)  # type: ignore[arg-type]
+    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    until(lambda: not venue.settler.step())
+    spent = venue.devchain.chain.nonce(OPERATOR.address, pending=True)
+    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    kept_trying(venue, clock)
 
-    assert road.devchain.chain.nonce(OPERATOR.address, pending=True) == spent
+    assert venue.devchain.chain.nonce(OPERATOR.address, pending=True) == spent
 
 
-def test_a_grant_waits_for_a_node_that_is_not_behind(road: Road, clock: Clock):
+def test_a_grant_waits_for_a_node_that_is_not_behind(venue: Venue, clock: Clock):
     """The same question, answered by a node that says that it has no such block: asked again."""
-    old = road.devchain.chain.head().number
-    nodes = Mixed(road.devchain.chain)
-    road.reopen(nodes)  # type: ignore[arg-type]
-    road.devchain.mine()
-    until(lambda: not road.settler.step())
+    old = venue.devchain.chain.head().number
+    nodes = Mixed(venue.devchain.chain)
+    venue.reopen(nodes)  # type: ignore[arg-type]
+    venue.devchain.mine()
+    until(lambda: not venue.settler.step())
     nodes.behind_at = old
     expiry = clock() // NS + 3_600
-    grant = KeyGrant(BOB.address, CAROL.address, road.token, road.usd, 2, expiry, 10**14, 1, 1)
-    road.settler.enqueue_grant(grant, BOB.sign_digest(grant_digest(road.domain, grant)))
+    grant = KeyGrant(BOB.address, CAROL.address, venue.token, venue.usd, 2, expiry, 10**14, 1, 1)
+    venue.settler.enqueue_grant(grant, BOB.sign_digest(grant_digest(venue.domain, grant)))
     with pytest.raises(ChainUnavailableError, match="header not found"):
-        road.settler.step()
-    assert road.outbox.count(ActionState.SEALED, kind=ActionKind.GRANT) == 1
+        venue.settler.step()
+    assert venue.outbox.count(ActionState.SEALED, kind=ActionKind.GRANT) == 1
 
     nodes.behind_at = None
-    until(lambda: not road.settler.step())
-    assert road.outbox.count(ActionState.FINAL, kind=ActionKind.GRANT) == 1
+    until(lambda: not venue.settler.step())
+    assert venue.outbox.count(ActionState.FINAL, kind=ActionKind.GRANT) == 1
 
 
 def test_found_a_node_that_lags_hid_an_exit_from_what_is_countersigned(
     anvil: DevChain, tmp_path: Path, clock: Clock
 ):
-    road = Road(tmp_path, anvil, clock)
-    road.fund()
+    venue = Venue(tmp_path, anvil, clock)
+    venue.fund()
     nodes = Mixed(anvil.chain)
     nodes.calls_at = anvil.chain.head().number
-    road.reopen(nodes)  # type: ignore[arg-type]
-    ask = encode_call("requestExit", road.usd, 10**12)
-    assert transact(anvil.chain, ALICE, road.domain.contract, ask).succeeded
-    road.withdraw(ALICE, road.usd, 100, nonce=1, expires_in_s=600)
-    until(lambda: not road.settler.step())
+    venue.reopen(nodes)  # type: ignore[arg-type]
+    ask = encode_call("requestExit", venue.usd, 10**12)
+    assert transact(anvil.chain, ALICE, venue.domain.contract, ask).succeeded
+    venue.withdraw(ALICE, venue.usd, 100, nonce=1, expires_in_s=600)
+    until(lambda: not venue.settler.step())
 
-    assert [due.reason for due in road.settler.reversals_due()] == [
+    assert [due.reason for due in venue.settler.reversals_due()] == [
         "an exit of the same money is open"
     ]
-    road.close()
+    venue.close()

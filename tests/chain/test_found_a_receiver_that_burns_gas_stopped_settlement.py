@@ -15,9 +15,9 @@ from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import KeyGrant, grant_digest
 from settlement.protocol.evidence import ZERO_REF
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, BOB, CAROL, NS, Road, transact
 from tests.chain.test_a_withdrawal_is_tried_before_it_is_signed import give_back
 from tests.chain.test_refused_batches import settle
+from tests.chain.venue import ALICE, BOB, CAROL, NS, Venue, transact
 
 BAD = bytes.fromhex("bad0" + "00" * 17 + "01")
 BEHIND = bytes.fromhex("11" * 20)
@@ -55,18 +55,18 @@ def biased(ending: bytes) -> bytes:
     return head + bytes([bad]) + rest + bytes([good]) + failed + succeeded + tail
 
 
-def bias(road: Road, ending: str) -> None:
+def bias(venue: Venue, ending: str) -> None:
     """Give the dollar the code of a token that ends a transfer to BAD like this."""
-    code = road.chain.code(road.usd)
-    road.devchain.rpc("anvil_setCode", ["0x" + BEHIND.hex(), "0x" + code.hex()])
-    road.devchain.rpc(
-        "anvil_setCode", ["0x" + road.usd.hex(), "0x" + biased(ENDINGS[ending]).hex()]
+    code = venue.chain.code(venue.usd)
+    venue.devchain.rpc("anvil_setCode", ["0x" + BEHIND.hex(), "0x" + code.hex()])
+    venue.devchain.rpc(
+        "anvil_setCode", ["0x" + venue.usd.hex(), "0x" + biased(ENDINGS[ending]).hex()]
     )
 
 
 @pytest.fixture
-def road(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
-    built = Road(tmp_path, anvil, clock)
+def venue(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
+    built = Venue(tmp_path, anvil, clock)
     built.fund()
     built.deposit(CAROL, built.usd, 10**12)
     built.credit()
@@ -75,39 +75,41 @@ def road(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_the_money_is_back_and_everybody_elses_trades_settle(road: Road, clock: Clock, ending: str):
-    bias(road, ending)
-    before = road.engine.available(road.account(CAROL.address), 0)
-    withdrawn = road.withdraw(CAROL, road.usd, 10**8, nonce=1, expires_in_s=600, to=BAD)
-    road.withdraw(ALICE, road.usd, 10**8, nonce=1, expires_in_s=600)
-    trade = road.trade(1)
+def test_the_money_is_back_and_everybody_elses_trades_settle(
+    venue: Venue, clock: Clock, ending: str
+):
+    bias(venue, ending)
+    before = venue.engine.available(venue.account(CAROL.address), 0)
+    withdrawn = venue.withdraw(CAROL, venue.usd, 10**8, nonce=1, expires_in_s=600, to=BAD)
+    venue.withdraw(ALICE, venue.usd, 10**8, nonce=1, expires_in_s=600)
+    trade = venue.trade(1)
 
-    until(lambda: not road.settler.step())
-    assert len(give_back(road)) == 1
-    settle(road, clock)
+    until(lambda: not venue.settler.step())
+    assert len(give_back(venue)) == 1
+    settle(venue, clock)
 
-    assert road.engine.available(road.account(CAROL.address), 0) == before
+    assert venue.engine.available(venue.account(CAROL.address), 0) == before
     sequence = int(withdrawn[0]["sequence"])
-    assert road.outbox.find(ActionKind.WITHDRAWAL, str(sequence)) is None, "nobody signed"
-    paid = road.outbox.find(ActionKind.WITHDRAWAL, str(sequence + 1))
+    assert venue.outbox.find(ActionKind.WITHDRAWAL, str(sequence)) is None, "nobody signed"
+    paid = venue.outbox.find(ActionKind.WITHDRAWAL, str(sequence + 1))
     assert paid is not None and paid.state is ActionState.FINAL
-    assert road.settler.trade_state(trade).state == "final"
-    road.assert_books_agree()
+    assert venue.settler.trade_state(trade).state == "final"
+    venue.assert_books_agree()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_one_that_was_countersigned_before_costs_no_gas(road: Road, clock: Clock, ending: str):
-    withdrawn = road.withdraw(CAROL, road.usd, 10**8, nonce=1, expires_in_s=600, to=BAD)
-    road.settler.seal_now()
-    bias(road, ending)
-    trade = road.trade(1)
+def test_one_that_was_countersigned_before_costs_no_gas(venue: Venue, clock: Clock, ending: str):
+    withdrawn = venue.withdraw(CAROL, venue.usd, 10**8, nonce=1, expires_in_s=600, to=BAD)
+    venue.settler.seal_now()
+    bias(venue, ending)
+    trade = venue.trade(1)
 
-    settle(road, clock)
+    settle(venue, clock)
 
-    refused = road.outbox.find(ActionKind.WITHDRAWAL, str(int(withdrawn[0]["sequence"])))
+    refused = venue.outbox.find(ActionKind.WITHDRAWAL, str(int(withdrawn[0]["sequence"])))
     assert refused is not None and refused.state is ActionState.FAILED
     assert refused.gas_used is None, "it was never sent"
-    assert road.settler.trade_state(trade).state == "final"
+    assert venue.settler.trade_state(trade).state == "final"
 
 
 class Silent:
@@ -133,55 +135,55 @@ class Silent:
         return self._chain.call(to, calldata, block, sender, gas)  # type: ignore[no-any-return]
 
 
-def test_what_is_sealed_is_sent_while_a_withdrawal_cannot_be_tried(road: Road, clock: Clock):
-    before = road.trade(1)
-    road.settler.seal_now()
-    road.reopen(Silent(road.chain, road.usd))  # type: ignore[arg-type]
-    road.withdraw(CAROL, road.usd, 10**8, nonce=1, expires_in_s=3_000, to=BAD)
-    behind = road.trade(2)
+def test_what_is_sealed_is_sent_while_a_withdrawal_cannot_be_tried(venue: Venue, clock: Clock):
+    before = venue.trade(1)
+    venue.settler.seal_now()
+    venue.reopen(Silent(venue.chain, venue.usd))  # type: ignore[arg-type]
+    venue.withdraw(CAROL, venue.usd, 10**8, nonce=1, expires_in_s=3_000, to=BAD)
+    behind = venue.trade(2)
 
     clock.ahead_ns += 10 * NS
     for _ in range(4):
         with pytest.raises(ChainUnavailableError):
-            road.settler.step()
-    assert road.settler.trade_state(before).state == "final"
+            venue.settler.step()
+    assert venue.settler.trade_state(before).state == "final"
 
     clock.ahead_ns += UNTRIED_MAX_NS
-    until(lambda: not road.settler.step())
-    assert give_back(road) == ["nothing could try it for 600 s"]
-    settle(road, clock)
-    assert road.settler.trade_state(behind).state == "final"
+    until(lambda: not venue.settler.step())
+    assert give_back(venue) == ["nothing could try it for 600 s"]
+    settle(venue, clock)
+    assert venue.settler.trade_state(behind).state == "final"
 
 
-def test_what_no_node_can_try_is_named_and_keeps_nobody_else(road: Road, clock: Clock):
-    road.settler.enqueue_sweep(CAROL.address, ZERO_REF, road.usd)
+def test_what_no_node_can_try_is_named_and_keeps_nobody_else(venue: Venue, clock: Clock):
+    venue.settler.enqueue_sweep(CAROL.address, ZERO_REF, venue.usd)
     grant = KeyGrant(
-        *(ALICE.address, BOB.address, road.token, road.usd),
-        *(3, road.clock() // NS + 3_600, 10**9, 1, 7),
+        *(ALICE.address, BOB.address, venue.token, venue.usd),
+        *(3, venue.clock() // NS + 3_600, 10**9, 1, 7),
     )
-    signature = ALICE.sign_digest(grant_digest(road.domain, grant))
-    road.settler.enqueue_grant(grant, signature)
-    sweeper = road.deployment.invoice_deposits
-    road.reopen(Silent(road.chain, sweeper))  # type: ignore[arg-type]
+    signature = ALICE.sign_digest(grant_digest(venue.domain, grant))
+    venue.settler.enqueue_grant(grant, signature)
+    sweeper = venue.deployment.invoice_deposits
+    venue.reopen(Silent(venue.chain, sweeper))  # type: ignore[arg-type]
 
-    until(lambda: not road.settler.step())
+    until(lambda: not venue.settler.step())
 
-    (trouble,) = road.settler.troubles
+    (trouble,) = venue.settler.troubles
     assert str(trouble).startswith("the node cannot try sweep ")
-    assert [a.kind for a in road.outbox.in_state(ActionState.FINAL, limit=9)] == [ActionKind.GRANT]
-    road.reopen()
-    until(lambda: not road.settler.step())
-    assert road.settler.troubles == []
+    assert [a.kind for a in venue.outbox.in_state(ActionState.FINAL, limit=9)] == [ActionKind.GRANT]
+    venue.reopen()
+    until(lambda: not venue.settler.step())
+    assert venue.settler.troubles == []
 
 
 def test_what_a_withdrawal_takes_beside_the_transfer_is_kept_back_from_the_first_trial(
-    road: Road, clock: Clock
+    venue: Venue, clock: Clock
 ):
-    withdrawn = road.withdraw(CAROL, road.usd, 10**8, nonce=1, to=b"\x77" * 20)
-    settle(road, clock)
-    paid = road.outbox.find(ActionKind.WITHDRAWAL, str(int(withdrawn[0]["sequence"])))
+    withdrawn = venue.withdraw(CAROL, venue.usd, 10**8, nonce=1, to=b"\x77" * 20)
+    settle(venue, clock)
+    paid = venue.outbox.find(ActionKind.WITHDRAWAL, str(int(withdrawn[0]["sequence"])))
     assert paid is not None and paid.gas_used is not None
-    road.mint(BOB, road.usd, 100)
+    venue.mint(BOB, venue.usd, 100)
     call = encode_call("transfer", b"\x78" * 20, 100, contract="TestToken")
-    plain = transact(road.devchain.chain, BOB, road.usd, call).gas_used
+    plain = transact(venue.devchain.chain, BOB, venue.usd, call).gas_used
     assert 0.8 * PAYING_GAS < paid.gas_used - plain < PAYING_GAS

@@ -53,7 +53,7 @@ ROADS: Final = {
     ActionState.FAILED: [4],
     ActionState.ABANDONED: [8],
 }
-"""How an action comes into a state, by the shortest road."""
+"""How an action comes into a state, by the shortest venue."""
 
 
 def happen(outbox: Outbox, action_id: int, number: int, count: int) -> None:

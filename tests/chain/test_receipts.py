@@ -14,7 +14,7 @@ from settlement.audit.proofs import TradeProof, header_of, why_refused
 from settlement.chain.dev.devchain import DevChain
 from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, BOB, LANE, Road
+from tests.chain.venue import ALICE, BOB, LANE, Venue
 
 REF = b"\x5e" * 32
 UNSEEN = ("format", "domain", "leaf", "head")
@@ -23,35 +23,35 @@ VERIFIER = Path(__file__).with_name("verify_receipt.js")
 
 
 @pytest.fixture
-def road(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
-    built = Road(tmp_path, devchain, clock)
+def venue(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
+    built = Venue(tmp_path, devchain, clock)
     built.fund()
     yield built
     built.close()
 
 
-def sold_for_an_invoice(road: Road, makers: int = 5) -> list[TradeProof]:
+def sold_for_an_invoice(venue: Venue, makers: int = 5) -> list[TradeProof]:
     """Bob's sale for ``REF`` meets several buyers, between trades of others, in one batch."""
-    road.deposit(ALICE, road.token, 10 * 10**18)
-    road.deposit(BOB, road.usd, 10**12)
-    road.credit()
+    venue.deposit(ALICE, venue.token, 10 * 10**18)
+    venue.deposit(BOB, venue.usd, 10**12)
+    venue.credit()
     for i in range(makers):
-        road.place(ALICE, Side.BUY, 2_500 - i, 10, nonce=1, lane=LANE + i)
-    road.place(BOB, Side.SELL, 2_400, 5, nonce=1)
-    events = road.place(BOB, Side.SELL, 2_400, 10 * makers - 5, nonce=2, ref=REF)
+        venue.place(ALICE, Side.BUY, 2_500 - i, 10, nonce=1, lane=LANE + i)
+    venue.place(BOB, Side.SELL, 2_400, 5, nonce=1)
+    events = venue.place(BOB, Side.SELL, 2_400, 10 * makers - 5, nonce=2, ref=REF)
     trade_ids = [int(event["trade_id"]) for event in events if event["trade_id"]]
     assert len(trade_ids) == makers
-    road.settler.seal_now()
-    until(lambda: not road.settler.step())
-    return road.settler.receipts(BOB.address, REF, trade_ids)
+    venue.settler.seal_now()
+    until(lambda: not venue.settler.step())
+    return venue.settler.receipts(BOB.address, REF, trade_ids)
 
 
-def head_on_chain(road: Road, receipt: TradeProof) -> bytes:
+def head_on_chain(venue: Venue, receipt: TradeProof) -> bytes:
     call = encode_call("batchHash", int(receipt.header.batch))
-    return road.devchain.chain.call(road.domain.contract, call)
+    return venue.devchain.chain.call(venue.domain.contract, call)
 
 
-def the_contract_believes(road: Road, receipt: TradeProof) -> bool:
+def the_contract_believes(venue: Venue, receipt: TradeProof) -> bool:
     """Ask ``verifyReceipt``; figures that do not fit their types are not believed either."""
     orders = [
         (
@@ -66,27 +66,27 @@ def the_contract_believes(road: Road, receipt: TradeProof) -> bool:
     path = [unhex(sibling) for sibling in receipt.path]
     proof = (header_of(receipt), receipt.trade_count, receipt.index, *orders, *pips, path)
     call = encode_call("verifyReceipt", proof)
-    return bool(int.from_bytes(road.devchain.chain.call(road.domain.contract, call), "big"))
+    return bool(int.from_bytes(venue.devchain.chain.call(venue.domain.contract, call), "big"))
 
 
 def unhex(text: str) -> bytes:
     return bytes.fromhex(text[2:])
 
 
-def test_each_sale_for_an_invoice_is_proven_by_its_receipt(road: Road):
-    receipts = sold_for_an_invoice(road)
+def test_each_sale_for_an_invoice_is_proven_by_its_receipt(venue: Venue):
+    receipts = sold_for_an_invoice(venue)
 
     assert [(r.index, r.trade_count) for r in receipts] == [(i, 6) for i in range(1, 6)]
     assert sum(int(receipt.trade.base_amount) for receipt in receipts) == 45 * 10**6
     for receipt in receipts:
-        assert why_refused(receipt, head_on_chain(road, receipt)) is None
-        assert the_contract_believes(road, receipt)
+        assert why_refused(receipt, head_on_chain(venue, receipt)) is None
+        assert the_contract_believes(venue, receipt)
         again = msgspec.json.decode(msgspec.json.encode(receipt), type=TradeProof)
         assert again == receipt, "the document carries everything"
 
 
-def test_nothing_in_a_receipt_can_be_changed(road: Road):
-    receipt = sold_for_an_invoice(road)[2]
+def test_nothing_in_a_receipt_can_be_changed(venue: Venue):
+    receipt = sold_for_an_invoice(venue)[2]
     hints = ("state", "transaction")
     proof = json.loads(msgspec.json.encode(receipt))
     changed = 0
@@ -100,8 +100,8 @@ def test_nothing_in_a_receipt_can_be_changed(road: Road):
         except msgspec.ValidationError:
             continue
         changed += 1
-        assert place[0] in UNSEEN or not the_contract_believes(road, document), place
-        assert why_refused(document, head_on_chain(road, document)) is not None, place
+        assert place[0] in UNSEEN or not the_contract_believes(venue, document), place
+        assert why_refused(document, head_on_chain(venue, document)) is not None, place
     assert changed >= 30, "every field was tried"
 
 
@@ -127,9 +127,9 @@ def change(document: Any, place: tuple[Any, ...]) -> None:
         document[place[-1]] = str(int(value) + 1) if value.isdigit() else value + "x"
 
 
-def verdict(road: Road, proof: dict[str, Any], ref: bytes = REF) -> str:
+def verdict(venue: Venue, proof: dict[str, Any], ref: bytes = REF) -> str:
     run = subprocess.run(
-        ["node", str(VERIFIER), str(road.devchain.rpc_url), "0x" + ref.hex()],
+        ["node", str(VERIFIER), str(venue.devchain.rpc_url), "0x" + ref.hex()],
         input=json.dumps(proof),
         capture_output=True,
         text=True,
@@ -142,15 +142,15 @@ def verdict(road: Road, proof: dict[str, Any], ref: bytes = REF) -> str:
 def test_a_program_of_other_people_comes_to_the_same_verdict(
     anvil: DevChain, tmp_path: Path, clock: Clock
 ):
-    road = Road(tmp_path, anvil, clock)
-    road.fund()
-    receipts = sold_for_an_invoice(road)
+    venue = Venue(tmp_path, anvil, clock)
+    venue.fund()
+    receipts = sold_for_an_invoice(venue)
     proofs = [json.loads(msgspec.json.encode(receipt)) for receipt in receipts]
 
-    assert [verdict(road, proof) for proof in (proofs[0], proofs[-1])] == ["proven"] * 2
+    assert [verdict(venue, proof) for proof in (proofs[0], proofs[-1])] == ["proven"] * 2
     forged = {**proofs[1], "trade": {**proofs[1]["trade"], "quoteAmount": "1"}}
-    assert verdict(road, forged).startswith("the chain has head")
-    assert verdict(road, {**proofs[1], "path": proofs[2]["path"]}).startswith("the chain has head")
-    assert verdict(road, {**proofs[1], "path": []}) == "the path is too short"
-    assert verdict(road, proofs[1], ref=b"\x01" * 32) == "another invoice's"
-    road.close()
+    assert verdict(venue, forged).startswith("the chain has head")
+    assert verdict(venue, {**proofs[1], "path": proofs[2]["path"]}).startswith("the chain has head")
+    assert verdict(venue, {**proofs[1], "path": []}) == "the path is too short"
+    assert verdict(venue, proofs[1], ref=b"\x01" * 32) == "another invoice's"
+    venue.close()

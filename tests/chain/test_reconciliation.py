@@ -14,39 +14,39 @@ from settlement.chain.dev.devchain import start_devchain
 from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import ExitEvidence
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, Road, transact
 from tests.chain.test_refused_batches import steal
+from tests.chain.venue import ALICE, BOB, CAROL, DEPLOYER, LANE, NS, Venue, transact
 
 CONFIRMATIONS = 3
 
 
 @pytest.fixture
-def road(tmp_path: Path, clock: Clock) -> Iterator[Road]:
+def venue(tmp_path: Path, clock: Clock) -> Iterator[Venue]:
     with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
-        built = Road(tmp_path, chain, clock, confirmations=CONFIRMATIONS)
+        built = Venue(tmp_path, chain, clock, confirmations=CONFIRMATIONS)
         built.fund()
         built.deposit(CAROL, built.usd, 10**12)
         yield built
         built.close()
 
 
-def reconciler(road: Road) -> Reconciler:
+def reconciler(venue: Venue) -> Reconciler:
     return Reconciler(
-        road.chain,
-        road.outbox,
-        road.settler.queue,
-        road.settler.reversals,
-        road.catalog,
-        road.deployment,
-        lambda: road.engine,
+        venue.chain,
+        venue.outbox,
+        venue.settler.queue,
+        venue.settler.reversals,
+        venue.catalog,
+        venue.deployment,
+        lambda: venue.engine,
         Counter,
     )
 
 
-def compared(road: Road, judge: Reconciler) -> list[Difference]:
+def compared(venue: Venue, judge: Reconciler) -> list[Difference]:
     """Book what is confirmed and compare twice at the last final block."""
-    road.credit()
-    final = road.devchain.chain.head().number - CONFIRMATIONS + 1
+    venue.credit()
+    final = venue.devchain.chain.head().number - CONFIRMATIONS + 1
     return [*judge.compare(judge.cut(), final), *judge.compare(judge.cut(), final)]
 
 
@@ -54,8 +54,8 @@ def compared(road: Road, judge: Reconciler) -> list[Difference]:
     ("seed", "steps_count"),
     [(11, 40), *(pytest.param(s, 400, marks=pytest.mark.soak) for s in range(8))],
 )
-def test_it_agrees_after_every_step_of_a_long_day(road: Road, seed: int, steps_count: int):
-    judge, dice = reconciler(road), random.Random(seed)
+def test_it_agrees_after_every_step_of_a_long_day(venue: Venue, seed: int, steps_count: int):
+    judge, dice = reconciler(venue), random.Random(seed)
     nonce = dict.fromkeys((ALICE, BOB, CAROL), 0)
     compared_count = 0
 
@@ -63,62 +63,64 @@ def test_it_agrees_after_every_step_of_a_long_day(road: Road, seed: int, steps_c
         nonce[BOB] += 1
         nonce[ALICE] += 1
         lots, price = dice.randrange(1, 40), dice.randrange(2_000, 3_000)
-        road.place(BOB, Side.SELL, price, lots, nonce[BOB], lane=LANE + nonce[BOB])
-        road.place(ALICE, Side.BUY, price, dice.randrange(1, lots + 1), nonce[ALICE])
+        venue.place(BOB, Side.SELL, price, lots, nonce[BOB], lane=LANE + nonce[BOB])
+        venue.place(ALICE, Side.BUY, price, dice.randrange(1, lots + 1), nonce[ALICE])
 
     def withdraw() -> None:
         owner = dice.choice((ALICE, CAROL))
         nonce[CAROL] += 1
-        road.withdraw(owner, road.usd, dice.randrange(1, 10**6) * 100, nonce=10_000 + nonce[CAROL])
+        venue.withdraw(
+            owner, venue.usd, dice.randrange(1, 10**6) * 100, nonce=10_000 + nonce[CAROL]
+        )
 
     steps = (
         trade,
         trade,
         withdraw,
-        lambda: road.deposit(CAROL, road.token, dice.randrange(1, 10**9) * 10**10),
-        lambda: road.settler.seal_now() or road.settler.step(),
-        lambda: until(lambda: not road.settler.step()),
-        road.devchain.mine,
-        lambda: sweep(road),
-        road.reopen,
+        lambda: venue.deposit(CAROL, venue.token, dice.randrange(1, 10**9) * 10**10),
+        lambda: venue.settler.seal_now() or venue.settler.step(),
+        lambda: until(lambda: not venue.settler.step()),
+        venue.devchain.mine,
+        lambda: sweep(venue),
+        venue.reopen,
     )
-    road.credit()
+    venue.credit()
     for _ in range(steps_count):
         step = dice.choice(steps)
         step()
-        if step == road.reopen:
-            judge = reconciler(road)
-        assert compared(road, judge) == []
+        if step == venue.reopen:
+            judge = reconciler(venue)
+        assert compared(venue, judge) == []
         compared_count += 1
-    assert road.next_batch() > 2 and compared_count == steps_count
+    assert venue.next_batch() > 2 and compared_count == steps_count
     assert set(judge.surplus.values()) == {0}
 
 
-def sweep(road: Road) -> None:
+def sweep(venue: Venue) -> None:
     """Take the fees out, if there are any; anybody may."""
-    fees = road.chain.call(road.domain.contract, encode_call("feesOf", road.usd))
+    fees = venue.chain.call(venue.domain.contract, encode_call("feesOf", venue.usd))
     if int.from_bytes(fees, "big") > 100:
-        call = encode_call("sweepFees", road.usd)
-        assert transact(road.devchain.chain, DEPLOYER, road.domain.contract, call).succeeded
+        call = encode_call("sweepFees", venue.usd)
+        assert transact(venue.devchain.chain, DEPLOYER, venue.domain.contract, call).succeeded
 
 
-def settled(road: Road) -> None:
-    road.trade(1)
-    road.settler.seal_now()
+def settled(venue: Venue) -> None:
+    venue.trade(1)
+    venue.settler.seal_now()
     for _ in range(CONFIRMATIONS):
-        until(lambda: not road.settler.step())
-        road.devchain.mine()
-    until(lambda: not road.settler.step())
+        until(lambda: not venue.settler.step())
+        venue.devchain.mine()
+    until(lambda: not venue.settler.step())
 
 
-def test_one_pip_too_many_in_the_ledger_is_seen_and_named(road: Road):
-    judge = reconciler(road)
-    settled(road)
-    assert compared(road, judge) == []
-    number = road.account(ALICE.address)
-    road.engine.state.ledger.bring_in(number, 0, 1)
+def test_one_pip_too_many_in_the_ledger_is_seen_and_named(venue: Venue):
+    judge = reconciler(venue)
+    settled(venue)
+    assert compared(venue, judge) == []
+    number = venue.account(ALICE.address)
+    venue.engine.state.ledger.bring_in(number, 0, 1)
 
-    differences = compared(road, judge)
+    differences = compared(venue, judge)
 
     account, custody = differences
     assert (account.symbol, account.expected - account.found) == ("USD", 1)
@@ -126,58 +128,58 @@ def test_one_pip_too_many_in_the_ledger_is_seen_and_named(road: Road):
     assert (custody.what, custody.expected - custody.found) == ("custody", 1)
 
 
-def test_a_difference_has_to_show_twice(road: Road):
-    judge = reconciler(road)
-    settled(road)
-    road.credit()
-    final = road.devchain.chain.head().number - CONFIRMATIONS + 1
-    number = road.account(ALICE.address)
-    road.engine.state.ledger.bring_in(number, 0, 1)
+def test_a_difference_has_to_show_twice(venue: Venue):
+    judge = reconciler(venue)
+    settled(venue)
+    venue.credit()
+    final = venue.devchain.chain.head().number - CONFIRMATIONS + 1
+    number = venue.account(ALICE.address)
+    venue.engine.state.ledger.bring_in(number, 0, 1)
     assert judge.compare(judge.cut(), final) == []
-    road.engine.state.ledger.take_out(number, 0, 1)
+    venue.engine.state.ledger.take_out(number, 0, 1)
     assert judge.compare(judge.cut(), final) == []
     assert judge.compare(judge.cut(), final) == []
 
 
-def test_money_that_left_the_vault_unknown_to_the_ledger_is_seen(road: Road):
-    judge = reconciler(road)
-    settled(road)
-    road.credit()
-    steal(road, CAROL, road.usd, 5 * 10**10)
-    road.devchain.mine(CONFIRMATIONS)
+def test_money_that_left_the_vault_unknown_to_the_ledger_is_seen(venue: Venue):
+    judge = reconciler(venue)
+    settled(venue)
+    venue.credit()
+    steal(venue, CAROL, venue.usd, 5 * 10**10)
+    venue.devchain.mine(CONFIRMATIONS)
 
-    whats = {difference.what for difference in compared(road, judge)}
+    whats = {difference.what for difference in compared(venue, judge)}
     assert whats == {"custody", f"account 0x{CAROL.address.hex()}"}
 
 
-def test_tokens_that_nobody_deposited_are_shown_as_surplus(road: Road):
-    judge = reconciler(road)
-    road.mint(BOB, road.usd, 7)
-    pay = encode_call("transfer", road.deployment.custodian, 7, contract="TestToken")
-    assert transact(road.devchain.chain, BOB, road.usd, pay).succeeded
-    road.devchain.mine(CONFIRMATIONS)
+def test_tokens_that_nobody_deposited_are_shown_as_surplus(venue: Venue):
+    judge = reconciler(venue)
+    venue.mint(BOB, venue.usd, 7)
+    pay = encode_call("transfer", venue.deployment.custodian, 7, contract="TestToken")
+    assert transact(venue.devchain.chain, BOB, venue.usd, pay).succeeded
+    venue.devchain.mine(CONFIRMATIONS)
 
-    assert compared(road, judge) == []
+    assert compared(venue, judge) == []
     assert judge.surplus == {"USD": 700, "TOKEN": 0}
 
 
-def test_an_exit_is_no_difference(road: Road, clock: Clock):
-    judge = reconciler(road)
-    road.credit()
-    exchange = road.domain.contract
-    request = encode_call("requestExit", road.usd, 10**10)
-    assert transact(road.devchain.chain, ALICE, exchange, request).succeeded
+def test_an_exit_is_no_difference(venue: Venue, clock: Clock):
+    judge = reconciler(venue)
+    venue.credit()
+    exchange = venue.domain.contract
+    request = encode_call("requestExit", venue.usd, 10**10)
+    assert transact(venue.devchain.chain, ALICE, exchange, request).succeeded
     clock.ahead_ns += 7_300 * NS
-    finish = encode_call("finishExit", ALICE.address, road.usd)
-    assert transact(road.devchain.chain, BOB, exchange, finish).succeeded
-    assert compared(road, judge) == [], "not final yet, not booked yet"
-    road.devchain.mine(CONFIRMATIONS)
-    number = road.account(ALICE.address)
-    road.commit(command(Kind.EXIT_BEGIN, account=number), ExitEvidence(b"\x01" * 32, 0, 1))
-    final = road.devchain.chain.head().number - CONFIRMATIONS + 1
+    finish = encode_call("finishExit", ALICE.address, venue.usd)
+    assert transact(venue.devchain.chain, BOB, exchange, finish).succeeded
+    assert compared(venue, judge) == [], "not final yet, not booked yet"
+    venue.devchain.mine(CONFIRMATIONS)
+    number = venue.account(ALICE.address)
+    venue.commit(command(Kind.EXIT_BEGIN, account=number), ExitEvidence(b"\x01" * 32, 0, 1))
+    final = venue.devchain.chain.head().number - CONFIRMATIONS + 1
     judge.compare(judge.cut(), final)
     assert judge.compare(judge.cut(), final) != [], "paid there, not booked here"
 
     paid = command(Kind.EXIT_END, account=number, token=0, amount=10**10)
-    road.commit(paid, ExitEvidence(b"\x01" * 32, 1, 1))
-    assert compared(road, judge) == []
+    venue.commit(paid, ExitEvidence(b"\x01" * 32, 1, 1))
+    assert compared(venue, judge) == []

@@ -15,8 +15,8 @@ from settlement.outbox.actions import ActionKind, ActionState
 from settlement.outbox.troubles import NonceMissing
 from settlement.protocol.eip712 import keccak256
 from tests.chain.conftest import Clock, transfer, until
-from tests.chain.road import ALICE, CAROL, NS, OPERATOR, Road
 from tests.chain.test_submitter_faults import finish, states
+from tests.chain.venue import ALICE, CAROL, NS, OPERATOR, Venue
 
 CONFIRMATIONS = 2
 SCENARIOS = 20
@@ -25,8 +25,8 @@ OPERATOR_INDEX = 8
 
 
 @pytest.fixture
-def road(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
-    built = Road(tmp_path, anvil, clock, confirmations=CONFIRMATIONS)
+def venue(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
+    built = Venue(tmp_path, anvil, clock, confirmations=CONFIRMATIONS)
     built.fund()
     built.devchain.mine(16)
     built.credit()
@@ -34,135 +34,135 @@ def road(anvil: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
     built.close()
 
 
-def rewrite(road: Road, depth: int) -> None:
+def rewrite(venue: Venue, depth: int) -> None:
     """Replace the newest ``depth`` blocks by empty ones; their transactions are gone."""
-    road.devchain.rpc("anvil_reorg", [depth, []])
+    venue.devchain.rpc("anvil_reorg", [depth, []])
 
 
-def settle(road: Road) -> None:
-    road.settler.seal_now()
-    finish(road)
+def settle(venue: Venue) -> None:
+    venue.settler.seal_now()
+    finish(venue)
 
 
 @pytest.mark.parametrize("depth", range(1, 13))
-def test_batches_come_back_from_under_a_reorganisation(road: Road, depth: int):
+def test_batches_come_back_from_under_a_reorganisation(venue: Venue, depth: int):
     """Deeper than the confirmations: what was final is sent again, the same bytes."""
     for turn in (1, 2, 3):
-        road.trade(turn)
-        settle(road)
-        road.devchain.mine(2)
-    assert states(road) == [ActionState.FINAL] * 3
-    hashes = [state.tx_hash for state in road.settler.batches(9)]
+        venue.trade(turn)
+        settle(venue)
+        venue.devchain.mine(2)
+    assert states(venue) == [ActionState.FINAL] * 3
+    hashes = [state.tx_hash for state in venue.settler.batches(9)]
 
-    rewrite(road, depth)
+    rewrite(venue, depth)
     if depth % 2:
-        road.reopen()
-    finish(road)
-    road.trade(4)
-    settle(road)
+        venue.reopen()
+    finish(venue)
+    venue.trade(4)
+    settle(venue)
 
-    assert states(road) == [ActionState.FINAL] * 4
-    assert [state.tx_hash for state in road.settler.batches(9)][1:] == hashes
-    assert road.next_batch() == 5 and road.settler.halted is None
-    road.assert_books_agree()
+    assert states(venue) == [ActionState.FINAL] * 4
+    assert [state.tx_hash for state in venue.settler.batches(9)][1:] == hashes
+    assert venue.next_batch() == 5 and venue.settler.halted is None
+    venue.assert_books_agree()
 
 
-def give_nonces_up(road: Road, clock: Clock, behind: int) -> int:
+def give_nonces_up(venue: Venue, clock: Clock, behind: int) -> int:
     """A stranger uses the nonce of a batch, ``behind`` others revert for want of it, and all go at
     other nonces, until they are final; return the stranger's block."""
-    road.trade(1)
-    settle(road)
-    road.devchain.mine(16)
-    road.devchain.rpc("evm_setAutomine", [False])
+    venue.trade(1)
+    settle(venue)
+    venue.devchain.mine(16)
+    venue.devchain.rpc("evm_setAutomine", [False])
     for turn in range(2, 3 + behind):
-        road.trade(turn)
-        road.settler.seal_now()
-    road.settler.step()
-    out = road.outbox.in_flight(99)
+        venue.trade(turn)
+        venue.settler.seal_now()
+    venue.settler.step()
+    out = venue.outbox.in_flight(99)
     assert [action.nonce for action in out] == list(range(1, 1 + len(out)))
-    (tx_hash,) = road.outbox.tx_hashes(out[0])
-    road.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
-    stranger = transfer(road.devchain.chain, OPERATOR_INDEX, 1)
-    assert road.devchain.chain.send_raw(stranger).sending is Sending.ACCEPTED
-    block = road.devchain.chain.head().number + 1
-    road.devchain.rpc("evm_setAutomine", [True])
+    (tx_hash,) = venue.outbox.tx_hashes(out[0])
+    venue.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
+    stranger = transfer(venue.devchain.chain, OPERATOR_INDEX, 1)
+    assert venue.devchain.chain.send_raw(stranger).sending is Sending.ACCEPTED
+    block = venue.devchain.chain.head().number + 1
+    venue.devchain.rpc("evm_setAutomine", [True])
     for _ in range(3 + behind):
-        road.devchain.mine()
-        until(lambda: not road.settler.step())
+        venue.devchain.mine()
+        until(lambda: not venue.settler.step())
         clock.ahead_ns += 25 * NS
-    assert states(road) == [ActionState.FINAL] * (2 + behind)
+    assert states(venue) == [ActionState.FINAL] * (2 + behind)
     return block
 
 
 @pytest.mark.parametrize("behind", [1, 17])
 def test_found_a_nonce_given_up_came_free_again_and_settlement_stood_still(
-    road: Road, clock: Clock, behind: int
+    venue: Venue, clock: Clock, behind: int
 ):
     """Neither the stranger's transaction nor those that reverted are in any block any more."""
-    block = give_nonces_up(road, clock, behind)
-    used = road.chain.nonce(OPERATOR.address, pending=False)
+    block = give_nonces_up(venue, clock, behind)
+    used = venue.chain.nonce(OPERATOR.address, pending=False)
     given_up = list(range(1, used - 1 - behind))
     assert len(given_up) == min(1 + behind, 16)
 
-    rewrite(road, road.chain.head().number - block + 1)
-    assert road.chain.nonce(OPERATOR.address, pending=False) == 1
-    until(lambda: not road.settler.step())
-    (trouble,) = road.settler.troubles
+    rewrite(venue, venue.chain.head().number - block + 1)
+    assert venue.chain.nonce(OPERATOR.address, pending=False) == 1
+    until(lambda: not venue.settler.step())
+    (trouble,) = venue.settler.troubles
     assert isinstance(trouble, NonceMissing) and "nonce 1, at which none" in str(trouble)
     clock.ahead_ns += 25 * NS
-    finish(road)
+    finish(venue)
 
-    assert road.settler.troubles == [] and road.settler.halted is None
-    assert states(road) == [ActionState.FINAL] * (2 + behind)
-    voids = road.outbox.names(*ActionState, kind=ActionKind.VOID)
-    assert [road.outbox.action(void).nonce for void, _, _ in voids] == given_up
-    assert road.chain.nonce(OPERATOR.address, pending=False) == used
+    assert venue.settler.troubles == [] and venue.settler.halted is None
+    assert states(venue) == [ActionState.FINAL] * (2 + behind)
+    voids = venue.outbox.names(*ActionState, kind=ActionKind.VOID)
+    assert [venue.outbox.action(void).nonce for void, _, _ in voids] == given_up
+    assert venue.chain.nonce(OPERATOR.address, pending=False) == used
 
     # It may take those away too, and what is then free is used up once more.
-    rewrite(road, 2)
-    finish(road)
-    assert states(road) == [ActionState.FINAL] * (2 + behind)
-    assert road.chain.nonce(OPERATOR.address, pending=False) == used
-    road.assert_books_agree()
+    rewrite(venue, 2)
+    finish(venue)
+    assert states(venue) == [ActionState.FINAL] * (2 + behind)
+    assert venue.chain.nonce(OPERATOR.address, pending=False) == used
+    venue.assert_books_agree()
 
 
 def test_found_no_start_got_over_a_reorganisation_of_a_batch_final_before_its_predecessor(
     anvil: DevChain, tmp_path: Path, clock: Clock
 ):
     """One step sends a batch again and then finds the receipt of the one behind it."""
-    road = Road(tmp_path, anvil, clock, confirmations=1)
-    road.fund()
-    road.devchain.mine(16)
-    road.trade(1)
-    settle(road)
-    road.devchain.mine(2)
-    road.devchain.rpc("evm_setAutomine", [False])
+    venue = Venue(tmp_path, anvil, clock, confirmations=1)
+    venue.fund()
+    venue.devchain.mine(16)
+    venue.trade(1)
+    settle(venue)
+    venue.devchain.mine(2)
+    venue.devchain.rpc("evm_setAutomine", [False])
     for turn in (2, 3):
-        road.trade(turn)
-        road.settler.seal_now()
-    road.settler.step()
-    first, second = road.outbox.in_flight(9)
-    (tx_hash,) = road.outbox.tx_hashes(first)
-    road.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
-    road.devchain.mine()
-    road.devchain.rpc("evm_setAutomine", [True])
-    before = road.chain.head().number
-    raw = road.outbox.action(second.id).raw
+        venue.trade(turn)
+        venue.settler.seal_now()
+    venue.settler.step()
+    first, second = venue.outbox.in_flight(9)
+    (tx_hash,) = venue.outbox.tx_hashes(first)
+    venue.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
+    venue.devchain.mine()
+    venue.devchain.rpc("evm_setAutomine", [True])
+    before = venue.chain.head().number
+    raw = venue.outbox.action(second.id).raw
     assert first.raw is not None and raw is not None
     for again in (first.raw, raw):
-        road.chain.send_raw(again)
-    receipt = road.chain.receipt(keccak256(raw))
+        venue.chain.send_raw(again)
+    receipt = venue.chain.receipt(keccak256(raw))
     assert receipt is not None
-    road.outbox.mined(second.id, receipt, clock())
-    road.outbox.final(second.id, clock())
-    assert states(road) == [ActionState.FINAL, ActionState.BROADCAST, ActionState.FINAL]
+    venue.outbox.mined(second.id, receipt, clock())
+    venue.outbox.final(second.id, clock())
+    assert states(venue) == [ActionState.FINAL, ActionState.BROADCAST, ActionState.FINAL]
 
-    rewrite(road, road.chain.head().number - before)
-    road.reopen()
-    finish(road)
-    assert road.settler.halted is None and states(road) == [ActionState.FINAL] * 3
-    road.assert_books_agree()
-    road.close()
+    rewrite(venue, venue.chain.head().number - before)
+    venue.reopen()
+    finish(venue)
+    assert venue.settler.halted is None and states(venue) == [ActionState.FINAL] * 3
+    venue.assert_books_agree()
+    venue.close()
 
 
 class OldNonce:
@@ -183,75 +183,75 @@ class OldNonce:
 
 
 @pytest.mark.parametrize("blocks", [0, 4])
-def test_a_node_that_lags_makes_no_nonce_missing(road: Road, clock: Clock, blocks: int):
+def test_a_node_that_lags_makes_no_nonce_missing(venue: Venue, clock: Clock, blocks: int):
     """Not while it is behind what was seen; and beside an answer that is newer, not at once."""
-    give_nonces_up(road, clock, 1)
-    road.devchain.mine()
-    road.devchain.rpc("evm_setAutomine", [False])
-    road.trade(4)
-    road.settler.seal_now()
-    until(lambda: not road.settler.step())
-    assert [action.nonce for action in road.outbox.in_flight(9)] == [5]
-    node = OldNonce(road.devchain.chain)
-    road.reopen(node)  # type: ignore[arg-type]
-    road.settler.step()
+    give_nonces_up(venue, clock, 1)
+    venue.devchain.mine()
+    venue.devchain.rpc("evm_setAutomine", [False])
+    venue.trade(4)
+    venue.settler.seal_now()
+    until(lambda: not venue.settler.step())
+    assert [action.nonce for action in venue.outbox.in_flight(9)] == [5]
+    node = OldNonce(venue.devchain.chain)
+    venue.reopen(node)  # type: ignore[arg-type]
+    venue.settler.step()
     node.blocks = blocks
     for _ in range(3):
         clock.ahead_ns += (25 if blocks else 4) * NS
-        road.settler.step()
-    assert road.outbox.names(*ActionState, kind=ActionKind.VOID) == []
+        venue.settler.step()
+    assert venue.outbox.names(*ActionState, kind=ActionKind.VOID) == []
 
-    road.reopen()
-    road.devchain.rpc("evm_setAutomine", [True])
-    finish(road)
-    assert road.outbox.names(*ActionState, kind=ActionKind.VOID) == []
-    assert states(road) == [ActionState.FINAL] * 4 and road.settler.troubles == []
-    road.assert_books_agree()
+    venue.reopen()
+    venue.devchain.rpc("evm_setAutomine", [True])
+    finish(venue)
+    assert venue.outbox.names(*ActionState, kind=ActionKind.VOID) == []
+    assert states(venue) == [ActionState.FINAL] * 4 and venue.settler.troubles == []
+    venue.assert_books_agree()
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 6, 12])
-def test_a_deposit_that_moves_to_another_block_is_credited_once(road: Road, depth: int):
-    chain = road.devchain.chain
-    before = road.engine.available(road.account(ALICE.address), 0)
-    receipt = road.deposit(ALICE, road.usd, 5 * 10**6)
-    raw = road.devchain.rpc("eth_getRawTransactionByHash", ["0x" + receipt.tx_hash.hex()])
-    road.devchain.mine(max(depth - 1, CONFIRMATIONS - 1))
-    road.credit()
-    booked_early = road.engine.available(road.account(ALICE.address), 0) - before
+def test_a_deposit_that_moves_to_another_block_is_credited_once(venue: Venue, depth: int):
+    chain = venue.devchain.chain
+    before = venue.engine.available(venue.account(ALICE.address), 0)
+    receipt = venue.deposit(ALICE, venue.usd, 5 * 10**6)
+    raw = venue.devchain.rpc("eth_getRawTransactionByHash", ["0x" + receipt.tx_hash.hex()])
+    venue.devchain.mine(max(depth - 1, CONFIRMATIONS - 1))
+    venue.credit()
+    booked_early = venue.engine.available(venue.account(ALICE.address), 0) - before
     assert booked_early in (0, 5 * 10**8)
 
-    rewrite(road, depth)
+    rewrite(venue, depth)
     # It comes back behind another deposit, so its log has another index too.
-    road.deposit(CAROL, road.usd, 10**6)
+    venue.deposit(CAROL, venue.usd, 10**6)
     if chain.receipt(receipt.tx_hash) is None:
         chain.send_raw(bytes.fromhex(raw[2:]))
-    road.devchain.mine(CONFIRMATIONS)
+    venue.devchain.mine(CONFIRMATIONS)
     for _ in range(3):
-        road.credit()
-        road.reopen()
+        venue.credit()
+        venue.reopen()
 
     assert chain.receipt(receipt.tx_hash) is not None
-    assert road.engine.available(road.account(ALICE.address), 0) == before + 5 * 10**8
-    road.assert_books_agree()
+    assert venue.engine.available(venue.account(ALICE.address), 0) == before + 5 * 10**8
+    venue.assert_books_agree()
 
 
-def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(road: Road):
+def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(venue: Venue):
     judge = Reconciler(
-        road.chain,
-        road.outbox,
-        road.settler.queue,
-        road.settler.reversals,
-        road.catalog,
-        road.deployment,
-        lambda: road.engine,
+        venue.chain,
+        venue.outbox,
+        venue.settler.queue,
+        venue.settler.reversals,
+        venue.catalog,
+        venue.deployment,
+        lambda: venue.engine,
         Counter,
     )
-    road.deposit(ALICE, road.usd, 5 * 10**6)
-    road.devchain.mine(1)
-    road.credit()
-    rewrite(road, 3)
-    road.devchain.mine(3)
-    final = road.devchain.chain.head().number - CONFIRMATIONS + 1
+    venue.deposit(ALICE, venue.usd, 5 * 10**6)
+    venue.devchain.mine(1)
+    venue.credit()
+    rewrite(venue, 3)
+    venue.devchain.mine(3)
+    final = venue.devchain.chain.head().number - CONFIRMATIONS + 1
     judge.compare(judge.cut(), final)
     whats = {difference.what for difference in judge.compare(judge.cut(), final)}
 
@@ -261,8 +261,8 @@ def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(road: Road):
 class Life:
     """A random life of an exchange on a chain that cannot be relied on."""
 
-    def __init__(self, road: Road, clock: Clock, dice: random.Random) -> None:
-        self.road, self.clock, self.dice = road, clock, dice
+    def __init__(self, venue: Venue, clock: Clock, dice: random.Random) -> None:
+        self.venue, self.clock, self.dice = venue, clock, dice
         self.turn = 0
         self.steps: tuple[Callable[[], None], ...] = (
             self.trade,
@@ -274,75 +274,75 @@ class Life:
             self.rewrite,
             self.drop,
             self.wait,
-            self.road.reopen,
+            self.venue.reopen,
             self.pause,
         )
 
     def trade(self) -> None:
         self.turn += 1
-        self.road.trade(self.turn)
+        self.venue.trade(self.turn)
 
     def seal(self) -> None:
-        self.road.settler.seal_now()
+        self.venue.settler.seal_now()
 
     def step(self) -> None:
-        self.road.settler.step()
+        self.venue.settler.step()
 
     def mine(self) -> None:
-        self.road.devchain.mine(self.dice.randrange(1, 4))
+        self.venue.devchain.mine(self.dice.randrange(1, 4))
 
     def rewrite(self) -> None:
-        rewrite(self.road, self.dice.randrange(1, 13))
+        rewrite(self.venue, self.dice.randrange(1, 13))
 
     def drop(self) -> None:
         """The node forgets what waits in its pool."""
-        for action in self.road.outbox.in_state(ActionState.BROADCAST, limit=9):
-            for tx_hash in self.road.outbox.tx_hashes(action):
-                self.road.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
+        for action in self.venue.outbox.in_state(ActionState.BROADCAST, limit=9):
+            for tx_hash in self.venue.outbox.tx_hashes(action):
+                self.venue.devchain.rpc("anvil_dropTransaction", ["0x" + tx_hash.hex()])
 
     def wait(self) -> None:
         self.clock.ahead_ns += self.dice.randrange(1, 30) * NS
 
     def pause(self) -> None:
-        self.road.devchain.rpc("evm_setAutomine", [bool(self.dice.randrange(2))])
+        self.venue.devchain.rpc("evm_setAutomine", [bool(self.dice.randrange(2))])
 
     def end(self) -> None:
         """Let the chain come to rest and everything arrive."""
-        road = self.road
-        road.devchain.rpc("evm_setAutomine", [True])
+        venue = self.venue
+        venue.devchain.rpc("evm_setAutomine", [True])
         for _ in range(12):
-            road.settler.seal_now()
-            until(lambda: not road.settler.step())
-            road.devchain.mine()
+            venue.settler.seal_now()
+            until(lambda: not venue.settler.step())
+            venue.devchain.mine()
             self.clock.ahead_ns += 25 * NS
 
 
-def live(road: Road, clock: Clock, seed: int, steps: int) -> None:
-    life = Life(road, clock, random.Random(seed))
+def live(venue: Venue, clock: Clock, seed: int, steps: int) -> None:
+    life = Life(venue, clock, random.Random(seed))
     # What no reorganisation here reaches: by this batch a restart knows that the chain is ours.
     life.trade()
-    settle(road)
-    road.devchain.mine(16)
+    settle(venue)
+    venue.devchain.mine(16)
     for _ in range(steps):
         life.dice.choice(life.steps)()
     life.end()
 
-    assert road.settler.halted is None, seed
-    assert set(states(road)) <= {ActionState.FINAL}, seed
-    assert road.next_batch() == len(states(road)) + 1
-    trades = [state.batch for state in road.settler.batches(1_000)]
+    assert venue.settler.halted is None, seed
+    assert set(states(venue)) <= {ActionState.FINAL}, seed
+    assert venue.next_batch() == len(states(venue)) + 1
+    trades = [state.batch for state in venue.settler.batches(1_000)]
     assert sum(b.last_trade - b.first_trade + 1 for b in trades) == life.turn
-    road.assert_books_agree()
+    venue.assert_books_agree()
 
 
 @pytest.mark.parametrize("seed", range(SCENARIOS))
 def test_a_life_on_a_chain_that_forgets_settles_each_trade_once(
-    road: Road, clock: Clock, seed: int
+    venue: Venue, clock: Clock, seed: int
 ):
-    live(road, clock, seed, STEPS)
+    live(venue, clock, seed, STEPS)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(1_000, 1_100))
-def test_long_lives_on_a_chain_that_forgets(road: Road, clock: Clock, seed: int):
-    live(road, clock, seed, 300)
+def test_long_lives_on_a_chain_that_forgets(venue: Venue, clock: Clock, seed: int):
+    live(venue, clock, seed, 300)

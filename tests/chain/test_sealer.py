@@ -15,7 +15,7 @@ from settlement.chain.dev.devchain import DevChain, start_devchain
 from settlement.outbox.actions import ActionKind, ActionState, Batch
 from settlement.protocol import merkle
 from tests.chain.conftest import Clock, until
-from tests.chain.road import AGE_NS, ALICE, BOB, LANE, NS, Road
+from tests.chain.venue import AGE_NS, ALICE, BOB, LANE, NS, Venue
 
 
 @pytest.fixture
@@ -26,53 +26,53 @@ def quiet_chain(tmp_path: Path, clock: Clock) -> Iterator[DevChain]:
 
 
 @pytest.fixture
-def road(quiet_chain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Road]:
-    built = Road(tmp_path, quiet_chain, clock)
+def venue(quiet_chain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
+    built = Venue(tmp_path, quiet_chain, clock)
     built.fund()
     yield built
     built.close()
 
 
-def sealed(road: Road) -> list[Batch]:
-    return [state.batch for state in road.settler.batches(100)][::-1]
+def sealed(venue: Venue) -> list[Batch]:
+    return [state.batch for state in venue.settler.batches(100)][::-1]
 
 
-def settle(road: Road) -> None:
-    road.settler.seal_now()
-    until(lambda: not road.settler.step())
-    assert road.settler.halted is None
-    road.assert_books_agree()
+def settle(venue: Venue) -> None:
+    venue.settler.seal_now()
+    until(lambda: not venue.settler.step())
+    assert venue.settler.halted is None
+    venue.assert_books_agree()
 
 
-def settle_due(road: Road) -> None:
-    until(lambda: not road.settler.step())
-    assert road.settler.halted is None
+def settle_due(venue: Venue) -> None:
+    until(lambda: not venue.settler.step())
+    assert venue.settler.halted is None
 
 
-def test_trades_wait_until_the_oldest_is_old_enough(road: Road):
-    road.trade(1)
-    first_ns = road.engine.time_ns
+def test_trades_wait_until_the_oldest_is_old_enough(venue: Venue):
+    venue.trade(1)
+    first_ns = venue.engine.time_ns
 
-    assert not road.sealer.seal_due(first_ns + AGE_NS - 1)
-    assert sealed(road) == []
-    assert road.sealer.seal_due(first_ns + AGE_NS)
+    assert not venue.sealer.seal_due(first_ns + AGE_NS - 1)
+    assert sealed(venue) == []
+    assert venue.sealer.seal_due(first_ns + AGE_NS)
 
-    (batch,) = sealed(road)
+    (batch,) = sealed(venue)
     assert (batch.number, batch.first_trade, batch.last_trade) == (1, 1, 1)
     assert batch.close_time == first_ns // NS
 
 
-def test_a_batch_names_every_command_and_its_events(road: Road):
-    road.trade(1)
-    road.settler.seal_now()
-    road.trade(2)
-    road.settler.seal_now()
+def test_a_batch_names_every_command_and_its_events(venue: Venue):
+    venue.trade(1)
+    venue.settler.seal_now()
+    venue.trade(2)
+    venue.settler.seal_now()
 
-    first, second = sealed(road)
+    first, second = sealed(venue)
     assert (first.first_sequence, first.last_sequence) == (1, second.first_sequence - 1)
-    assert second.last_sequence == road.sequencer.sequence
+    assert second.last_sequence == venue.sequencer.sequence
     assert second.prev_head == first.head
-    items = [leaf_of(frame) for committed in road.history() for frame in committed.entries]
+    items = [leaf_of(frame) for committed in venue.history() for frame in committed.entries]
     for batch in (first, second):
         own = items[batch.first_sequence - 1 : batch.last_sequence]
         assert batch.log_root == merkle.root(own)
@@ -81,191 +81,191 @@ def test_a_batch_names_every_command_and_its_events(road: Road):
         assert merkle.verify(own[place], place, len(own), path, batch.log_root)
 
 
-def test_all_fills_of_one_command_stay_together(road: Road):
+def test_all_fills_of_one_command_stay_together(venue: Venue):
     for i in range(5):
-        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
-    road.place(ALICE, Side.BUY, 2_500, 50, nonce=1)
+        venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
+    venue.place(ALICE, Side.BUY, 2_500, 50, nonce=1)
 
-    settle(road)
+    settle(venue)
 
-    (batch,) = sealed(road)
+    (batch,) = sealed(venue)
     assert (batch.first_trade, batch.last_trade) == (1, 5)
 
 
-def test_a_second_order_of_one_lane_half_starts_a_batch(road: Road):
-    road.trade(1)
-    road.trade(2)
-    assert road.sealer.seal_due(road.engine.time_ns), "full, so age does not matter"
+def test_a_second_order_of_one_lane_half_starts_a_batch(venue: Venue):
+    venue.trade(1)
+    venue.trade(2)
+    assert venue.sealer.seal_due(venue.engine.time_ns), "full, so age does not matter"
 
-    assert [(b.first_trade, b.last_trade) for b in sealed(road)] == [(1, 1)]
-    settle(road)
-    assert [(b.first_trade, b.last_trade) for b in sealed(road)] == [(1, 1), (2, 2)]
+    assert [(b.first_trade, b.last_trade) for b in sealed(venue)] == [(1, 1)]
+    settle(venue)
+    assert [(b.first_trade, b.last_trade) for b in sealed(venue)] == [(1, 1), (2, 2)]
 
 
-def test_a_resting_order_fills_in_many_batches_under_one_nonce(road: Road):
-    road.place(BOB, Side.SELL, 2_500, 30, nonce=1, lane=LANE)
+def test_a_resting_order_fills_in_many_batches_under_one_nonce(venue: Venue):
+    venue.place(BOB, Side.SELL, 2_500, 30, nonce=1, lane=LANE)
     for turn in (1, 2, 3):
-        road.place(ALICE, Side.BUY, 2_500, 10, nonce=turn)
-        settle(road)
+        venue.place(ALICE, Side.BUY, 2_500, 10, nonce=turn)
+        settle(venue)
 
-    assert len(sealed(road)) == 3
+    assert len(sealed(venue)) == 3
 
 
 def test_gas_closes_a_batch(quiet_chain: DevChain, tmp_path: Path, clock: Clock):
     two_trades = gas_bound(orders=4, trades=2, words=6)
-    road = Road(tmp_path, quiet_chain, clock, gas_max=two_trades)
-    road.fund()
+    venue = Venue(tmp_path, quiet_chain, clock, gas_max=two_trades)
+    venue.fund()
     for i in range(5):
-        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
-        road.place(ALICE, Side.BUY, 2_500, 10, nonce=i + 1)
+        venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
+        venue.place(ALICE, Side.BUY, 2_500, 10, nonce=i + 1)
 
-    settle(road)
+    settle(venue)
 
-    assert [b.last_trade - b.first_trade + 1 for b in sealed(road)] == [2, 2, 1]
-    actions = road.outbox.in_state(ActionState.FINAL, limit=10)
+    assert [b.last_trade - b.first_trade + 1 for b in sealed(venue)] == [2, 2, 1]
+    actions = venue.outbox.in_state(ActionState.FINAL, limit=10)
     assert all(action.gas_limit <= two_trades for action in actions)
-    road.close()
+    venue.close()
 
 
 def test_a_command_above_the_gas_limit_is_a_batch_of_its_own(
     quiet_chain: DevChain, tmp_path: Path, clock: Clock
 ):
-    road = Road(tmp_path, quiet_chain, clock, gas_max=1)
-    road.fund()
+    venue = Venue(tmp_path, quiet_chain, clock, gas_max=1)
+    venue.fund()
     for i in range(2):
-        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
-        road.place(ALICE, Side.BUY, 2_500, 10, nonce=i + 1)
+        venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + i)
+        venue.place(ALICE, Side.BUY, 2_500, 10, nonce=i + 1)
 
-    settle(road)
+    settle(venue)
 
-    assert [b.last_trade - b.first_trade + 1 for b in sealed(road)] == [1, 1]
-    road.close()
+    assert [b.last_trade - b.first_trade + 1 for b in sealed(venue)] == [1, 1]
+    venue.close()
 
 
-def test_close_time_never_passes_an_orders_expiry(road: Road, clock: Clock):
-    road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
-    road.place(ALICE, Side.BUY, 2_500, 10, nonce=1, expires_in_s=5)
+def test_close_time_never_passes_an_orders_expiry(venue: Venue, clock: Clock):
+    venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
+    venue.place(ALICE, Side.BUY, 2_500, 10, nonce=1, expires_in_s=5)
     clock.ahead_ns += 60 * NS
-    road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + 1)
-    road.place(ALICE, Side.BUY, 2_500, 10, nonce=2)
+    venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + 1)
+    venue.place(ALICE, Side.BUY, 2_500, 10, nonce=2)
 
-    settle(road)
+    settle(venue)
 
-    first, second = sealed(road)
+    first, second = sealed(venue)
     assert second.close_time - first.close_time >= 60
     assert (first.last_trade, second.last_trade) == (1, 2)
 
 
-def test_a_withdrawal_cuts_and_is_queued_once(road: Road):
-    road.trade(1)
-    road.withdraw(BOB, road.usd, 10**8, nonce=1)
+def test_a_withdrawal_cuts_and_is_queued_once(venue: Venue):
+    venue.trade(1)
+    venue.withdraw(BOB, venue.usd, 10**8, nonce=1)
     for _ in range(3):
-        road.sealer.seal_due(road.engine.time_ns)
-        road.reopen()
-        road.sealer.seal_due(road.engine.time_ns)
+        venue.sealer.seal_due(venue.engine.time_ns)
+        venue.reopen()
+        venue.sealer.seal_due(venue.engine.time_ns)
 
-    kinds = [action.kind for action in road.outbox.in_state(ActionState.SEALED, limit=10)]
+    kinds = [action.kind for action in venue.outbox.in_state(ActionState.SEALED, limit=10)]
     assert kinds == [ActionKind.BATCH, ActionKind.WITHDRAWAL]
 
 
-def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snapshot(road: Road):
-    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
-    road.trade(1)
-    traded = road.history()[-1].last_sequence
-    road.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 9)  # No trade comes of it.
-    restarted = TradeQueue(road.outbox, road.catalog)
-    restarted.load(road.queue.save())
-    road.consumers = (*road.consumers, restarted)
-    road.withdraw(ALICE, road.usd, 10**8, nonce=2)
+def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snapshot(venue: Venue):
+    venue.withdraw(ALICE, venue.usd, 10**8, nonce=1)
+    venue.trade(1)
+    traded = venue.history()[-1].last_sequence
+    venue.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 9)  # No trade comes of it.
+    restarted = TradeQueue(venue.outbox, venue.catalog)
+    restarted.load(venue.queue.save())
+    venue.consumers = (*venue.consumers, restarted)
+    venue.withdraw(ALICE, venue.usd, 10**8, nonce=2)
 
-    for queue in (road.queue, restarted):
+    for queue in (venue.queue, restarted):
         pending = queue.unsettled()[1]
         assert [item.after_sequence for item in pending] == [0, traded]
 
 
-def test_closed_orders_are_forgotten_and_open_ones_kept(road: Road):
-    road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
-    road.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 1)
-    road.place(ALICE, Side.BUY, 2_500, 4, nonce=1)
-    assert road.queue.open_order_count == 2
-    road.place(ALICE, Side.BUY, 2_500, 20, nonce=2)
-    assert road.queue.open_order_count == 1, "one filled, one never rested"
-    road.reopen()
-    assert road.queue.open_order_count == 1
+def test_closed_orders_are_forgotten_and_open_ones_kept(venue: Venue):
+    venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
+    venue.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 1)
+    venue.place(ALICE, Side.BUY, 2_500, 4, nonce=1)
+    assert venue.queue.open_order_count == 2
+    venue.place(ALICE, Side.BUY, 2_500, 20, nonce=2)
+    assert venue.queue.open_order_count == 1, "one filled, one never rested"
+    venue.reopen()
+    assert venue.queue.open_order_count == 1
 
 
-def test_what_no_batch_can_carry_any_more_is_returned_behind_what_was_sealed(road: Road):
-    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
-    road.trade(1)
-    late_ns = road.clock() + 5_000 * NS  # The horizon has passed the expiry of both orders.
-    done = road.sealer.seal(late_ns)
+def test_what_no_batch_can_carry_any_more_is_returned_behind_what_was_sealed(venue: Venue):
+    venue.withdraw(ALICE, venue.usd, 10**8, nonce=1)
+    venue.trade(1)
+    late_ns = venue.clock() + 5_000 * NS  # The horizon has passed the expiry of both orders.
+    done = venue.sealer.seal(late_ns)
 
     assert isinstance(done, Unsealable) and done.sealed_count == 1, "the withdrawal"
     assert [(bust.trade.trade_id, bust.reason) for bust in done.busts] == [(1, EXPIRED)]
-    assert road.sealer.seal(late_ns) == Unsealable(0, done.busts), "until they are busted"
-    assert sealed(road) == []
+    assert venue.sealer.seal(late_ns) == Unsealable(0, done.busts), "until they are busted"
+    assert sealed(venue) == []
 
 
-def test_a_step_says_how_much_was_sealed(road: Road):
-    assert road.sealer.seal(road.clock()) == Sealed(0)
-    road.withdraw(ALICE, road.usd, 10**8, nonce=1)
-    road.trade(1)
-    assert road.sealer.seal(road.clock()) == Sealed(2), "a withdrawal and a batch"
+def test_a_step_says_how_much_was_sealed(venue: Venue):
+    assert venue.sealer.seal(venue.clock()) == Sealed(0)
+    venue.withdraw(ALICE, venue.usd, 10**8, nonce=1)
+    venue.trade(1)
+    assert venue.sealer.seal(venue.clock()) == Sealed(2), "a withdrawal and a batch"
 
 
-def test_the_same_trades_give_the_same_batch_after_a_restart(road: Road):
+def test_the_same_trades_give_the_same_batch_after_a_restart(venue: Venue):
     for turn in (1, 2, 3):
-        road.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + turn)
-        road.place(ALICE, Side.BUY, 2_500, 10, nonce=turn)
+        venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE + turn)
+        venue.place(ALICE, Side.BUY, 2_500, 10, nonce=turn)
     calldata = []
     for _ in range(2):
-        road.reopen()
-        road.sealer.seal(road.clock())
-        (action,) = road.outbox.in_state(ActionState.SEALED, limit=9)
+        venue.reopen()
+        venue.sealer.seal(venue.clock())
+        (action,) = venue.outbox.in_state(ActionState.SEALED, limit=9)
         calldata.append(action.calldata)
-        road.close()
-        for path in road.directory.glob("outbox.sqlite*"):
+        venue.close()
+        for path in venue.directory.glob("outbox.sqlite*"):
             path.unlink()
-        road._open(road.devchain.chain)
+        venue._open(venue.devchain.chain)
 
     assert calldata[0] == calldata[1]
-    settle(road)
+    settle(venue)
 
 
-def test_an_exchange_without_trades_shows_that_it_is_alive(road: Road):
-    road.trade(1)
-    settle(road)
-    quiet_ns = road.engine.time_ns + HEARTBEAT_NS - NS
+def test_an_exchange_without_trades_shows_that_it_is_alive(venue: Venue):
+    venue.trade(1)
+    settle(venue)
+    quiet_ns = venue.engine.time_ns + HEARTBEAT_NS - NS
 
-    assert not road.sealer.seal_due(quiet_ns), "not before its time"
-    assert road.sealer.seal_due(quiet_ns + 2 * NS)
-    assert not road.sealer.seal_due(quiet_ns + 3 * NS), "once is enough"
+    assert not venue.sealer.seal_due(quiet_ns), "not before its time"
+    assert venue.sealer.seal_due(quiet_ns + 2 * NS)
+    assert not venue.sealer.seal_due(quiet_ns + 3 * NS), "once is enough"
 
-    first, beat = sealed(road)
+    first, beat = sealed(venue)
     assert (beat.first_trade, beat.last_trade) == (first.last_trade + 1, first.last_trade)
-    assert beat.last_sequence == road.sequencer.sequence
+    assert beat.last_sequence == venue.sequencer.sequence
 
 
-def test_a_heartbeat_is_taken_by_the_contract_and_trading_goes_on(road: Road, clock: Clock):
-    road.trade(1)
-    settle(road)
+def test_a_heartbeat_is_taken_by_the_contract_and_trading_goes_on(venue: Venue, clock: Clock):
+    venue.trade(1)
+    settle(venue)
     clock.ahead_ns += HEARTBEAT_NS + NS
-    road.devchain.mine()  # A batch waits for the chain's time to come near its own.
-    settle_due(road)
-    road.trade(2)
-    settle(road)
+    venue.devchain.mine()  # A batch waits for the chain's time to come near its own.
+    settle_due(venue)
+    venue.trade(2)
+    settle(venue)
 
-    beat_and_trade = sealed(road)[1:]
+    beat_and_trade = sealed(venue)[1:]
     assert [b.last_trade - b.first_trade + 1 for b in beat_and_trade] == [0, 1]
-    assert {state.state for state in road.settler.batches(10)} == {ActionState.FINAL}
+    assert {state.state for state in venue.settler.batches(10)} == {ActionState.FINAL}
 
 
-def test_in_an_auction_both_sides_are_settled_with_the_makers_fee(road: Road):
-    road.commit(command(Kind.SET_PHASE, amount=Phase.AUCTION))
-    road.place(BOB, Side.SELL, 100, 5, nonce=1, lane=LANE)
-    road.place(ALICE, Side.BUY, 103, 5, nonce=1, lane=LANE)
-    events = road.commit(command(Kind.SET_PHASE, amount=Phase.OPEN))
+def test_in_an_auction_both_sides_are_settled_with_the_makers_fee(venue: Venue):
+    venue.commit(command(Kind.SET_PHASE, amount=Phase.AUCTION))
+    venue.place(BOB, Side.SELL, 100, 5, nonce=1, lane=LANE)
+    venue.place(ALICE, Side.BUY, 103, 5, nonce=1, lane=LANE)
+    events = venue.commit(command(Kind.SET_PHASE, amount=Phase.OPEN))
     assert events[0]["outcome"] == Outcome.AUCTION
     assert events[0]["fee_pips"] == events[0]["maker_fee_pips"] > 0
 
-    settle(road)
+    settle(venue)

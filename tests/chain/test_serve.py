@@ -108,7 +108,9 @@ def test_it_trades_settles_and_restarts_on_a_chain_it_did_not_make(
     async def story() -> None:
         async with Stack(settings_of(serving)) as stack:
             usd, token = map(stack.parts.catalog.token, ("USD", "TOKEN"))
-            assert usd and stack.parts.exchange.least_withdrawal(usd) == 123_000_000, "as it is stated"
+            assert usd and stack.parts.exchange.least_withdrawal(usd) == 123_000_000, (
+                "as it is stated"
+            )
             assert token and stack.parts.exchange.least_withdrawal(token) == LEAST_WITHDRAWAL_PIPS
             await trade(stack, anvil)
             await until_final(stack, anvil, 1)

@@ -12,7 +12,7 @@ from settlement.chain.quorum import NodesDisagreeError, QuorumChain
 from settlement.outbox.actions import ActionState
 from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, Road
+from tests.chain.venue import ALICE, Venue
 
 
 class Node:
@@ -30,15 +30,15 @@ class Node:
 
 
 @pytest.fixture
-def road(tmp_path: Path, clock: Clock) -> Iterator[Road]:
+def venue(tmp_path: Path, clock: Clock) -> Iterator[Venue]:
     with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
-        built = Road(tmp_path, chain, clock)
+        built = Venue(tmp_path, chain, clock)
         yield built
         built.close()
 
 
-def quorum(road: Road, **lies: Any) -> tuple[Any, Node, Node]:
-    chain = road.devchain.chain
+def quorum(venue: Venue, **lies: Any) -> tuple[Any, Node, Node]:
+    chain = venue.devchain.chain
     liar, honest = Node(chain, **lies), Node(chain)
     nodes: Any = [chain, liar, honest]
     return QuorumChain(nodes, 2), liar, honest
@@ -58,34 +58,34 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lying_node_is_outvoted(road: Road, lie: str):
-    chain, _, _ = quorum(road, **{lie: LIES[lie]})
-    road.reopen(chain)
-    road.fund()
+def test_a_lying_node_is_outvoted(venue: Venue, lie: str):
+    chain, _, _ = quorum(venue, **{lie: LIES[lie]})
+    venue.reopen(chain)
+    venue.fund()
     for turn in (1, 2):
-        road.trade(turn)
-        road.settler.seal_now()
-        until(lambda: not road.settler.step())
+        venue.trade(turn)
+        venue.settler.seal_now()
+        until(lambda: not venue.settler.step())
 
-    assert [state.state for state in road.settler.batches(9)] == [ActionState.FINAL] * 2
-    assert road.settler.halted is None
-    road.assert_books_agree()
+    assert [state.state for state in venue.settler.batches(9)] == [ActionState.FINAL] * 2
+    assert venue.settler.halted is None
+    venue.assert_books_agree()
 
 
-def test_nothing_is_credited_or_sent_without_a_quorum(road: Road):
-    chain, liar, other = quorum(road, logs_of=LIES["logs_of"])
+def test_nothing_is_credited_or_sent_without_a_quorum(venue: Venue):
+    chain, liar, other = quorum(venue, logs_of=LIES["logs_of"])
     other.is_down = True
-    road.reopen(chain)
-    road.deposit(ALICE, road.usd, 10**6)
+    venue.reopen(chain)
+    venue.deposit(ALICE, venue.usd, 10**6)
 
     with pytest.raises(NodesDisagreeError, match="the logs of block"):
-        road.credit()
+        venue.credit()
     liar.is_down = True
     with pytest.raises(ChainUnavailableError, match="1 nodes answer"):
-        road.settler.step()
+        venue.settler.step()
 
     other.is_down = False
-    assert len(road.credit()) == 1
+    assert len(venue.credit()) == 1
 
 
 class Yes(Node):
@@ -97,24 +97,24 @@ class Yes(Node):
         return b"\x03" * 32
 
 
-def test_a_refusal_needs_a_quorum_too(road: Road):
-    true = road.devchain.chain
+def test_a_refusal_needs_a_quorum_too(venue: Venue):
+    true = venue.devchain.chain
     liar, other = Yes(true), Node(true)
     nodes: Any = [true, liar, other]
     chain = QuorumChain(nodes, 2)
     call = encode_call("tokenNumber", b"\x09" * 20)
     with pytest.raises(CallRevertedError):
-        chain.call(road.domain.contract, call)
+        chain.call(venue.domain.contract, call)
     other.is_down = True
     with pytest.raises(NodesDisagreeError):
-        chain.call(road.domain.contract, call)
+        chain.call(venue.domain.contract, call)
     liar.is_down, other.is_down = True, False
     with pytest.raises(CallRevertedError):
-        chain.call(road.domain.contract, call)
+        chain.call(venue.domain.contract, call)
 
 
-def test_a_quorum_is_a_majority(road: Road):
-    nodes: Any = [road.chain] * 3
+def test_a_quorum_is_a_majority(venue: Venue):
+    nodes: Any = [venue.chain] * 3
     for wrong in (1, 4):
         with pytest.raises(AssertionError):
             QuorumChain(nodes, wrong)

@@ -1,6 +1,6 @@
 """Does the simulator's contract do with every call what the real one does?
 
-One road on a real EVM; each transaction is also carried out by ``tests.sim.contract``. Success,
+One venue on a real EVM; each transaction is also carried out by ``tests.sim.contract``. Success,
 typed error, logs, heads and balances must be the same, or what the simulator finds means nothing.
 """
 
@@ -26,7 +26,7 @@ from settlement.protocol.eip712 import (
 from settlement.protocol.evidence import ZERO_REF, SignedWithdrawal
 from settlement.watching.watcher import EXCHANGE_EVENTS, TRANSFER
 from tests.chain.conftest import Clock, until
-from tests.chain.road import ALICE, BOB, CAROL, DELAYS, NS, OPERATOR, Road, transact
+from tests.chain.venue import ALICE, BOB, CAROL, DELAYS, NS, OPERATOR, Venue, transact
 from tests.sim.contract import WITHDRAWN, Ledgers, Machine, RefusedError, Terms, output_of
 
 GAS = 10**6
@@ -103,36 +103,36 @@ class Both:
             assert self._chain.call(to, call) == self.machine.view(self.ledgers, to, call)
 
 
-def settle(road: Road) -> None:
-    road.settler.seal_now()
-    until(lambda: not road.settler.step())
+def settle(venue: Venue) -> None:
+    venue.settler.seal_now()
+    until(lambda: not venue.settler.step())
 
 
-def trade_and_replay(road: Road, both: Both) -> None:
+def trade_and_replay(venue: Venue, both: Both) -> None:
     """Settle trades and withdrawals, then send everything a second time."""
-    road.fund()
+    venue.fund()
     for turn in range(1, 7):
-        road.trade(turn, lots=3 + turn)
+        venue.trade(turn, lots=3 + turn)
         if turn % 3 == 0:
-            road.withdraw(BOB, road.usd, 10**8 * turn, nonce=turn)
-            settle(road)
-    actions = road.outbox.in_state(*ActionState, limit=100)
+            venue.withdraw(BOB, venue.usd, 10**8 * turn, nonce=turn)
+            settle(venue)
+    actions = venue.outbox.in_state(*ActionState, limit=100)
     assert {action.state for action in actions} == {ActionState.FINAL}
     for action in actions:
         transact(both, OPERATOR, action.to, action.calldata)
     # A withdrawal that came too early, and one that says so of another place than was signed.
     for place, signed in ((10**6, 10**6), (10**6, 1)):
-        transact(both, ALICE, road.domain.contract, payout(road, place, signed))
+        transact(both, ALICE, venue.domain.contract, payout(venue, place, signed))
     batch = next(action for action in actions if action.kind is ActionKind.BATCH)
     transact(both, ALICE, batch.to, batch.calldata)
 
 
-def payout(road: Road, place: int, signed: int) -> bytes:
+def payout(venue: Venue, place: int, signed: int) -> bytes:
     """Return calldata of a withdrawal that waits for ``place``; the operator signs ``signed``."""
-    expiry = road.clock() // NS + 10**6
-    asked = SignedWithdrawal(BOB.address, road.usd, BOB.address, 100, 99, expiry, b"", b"")
-    digest = withdrawal_digest(road.domain, asked)
-    consent = countersignature_digest(road.domain, digest, signed)
+    expiry = venue.clock() // NS + 10**6
+    asked = SignedWithdrawal(BOB.address, venue.usd, BOB.address, 100, 99, expiry, b"", b"")
+    digest = withdrawal_digest(venue.domain, asked)
+    consent = countersignature_digest(venue.domain, digest, signed)
     return encode_call(
         "withdraw",
         (asked.account, asked.token, asked.amount, asked.to, asked.nonce, asked.expiry),
@@ -142,37 +142,37 @@ def payout(road: Road, place: int, signed: int) -> bytes:
     )
 
 
-def pay_in(road: Road, send: Any) -> bytes:
+def pay_in(venue: Venue, send: Any) -> bytes:
     """Sweep an invoice twice, deposit what can and what cannot be; return the invoice's address."""
-    token, ref = road.token, keccak256(b"an invoice")
-    address = road.settler.deposit_address(CAROL.address, ref)
+    token, ref = venue.token, keccak256(b"an invoice")
+    address = venue.settler.deposit_address(CAROL.address, ref)
     send(ALICE, "mint", address, 5 * 10**18 + 7, to=token, contract="TestToken")
-    factory = road.deployment.invoice_deposits
+    factory = venue.deployment.invoice_deposits
     for _ in range(2):
         send(BOB, "sweep", CAROL.address, ref, token, to=factory, contract="InvoiceDeposits")
     send(CAROL, "transfer", ALICE.address, 1, to=token, contract="TestToken")
     send(CAROL, "mint", CAROL.address, 10**18, to=token, contract="TestToken")
-    send(CAROL, "approve", road.domain.contract, 10**18, to=token, contract="TestToken")
+    send(CAROL, "approve", venue.domain.contract, 10**18, to=token, contract="TestToken")
     for raw in (1, 10**10, 10**18, 0):
         send(CAROL, "deposit", token, raw, CAROL.address, ZERO_REF)
     return address
 
 
-def ask_for_exits(road: Road, send: Any) -> None:
-    send(ALICE, "requestExit", road.usd, 0)
+def ask_for_exits(venue: Venue, send: Any) -> None:
+    send(ALICE, "requestExit", venue.usd, 0)
     for _ in range(2):
-        send(ALICE, "requestExit", road.usd, 10**9 + 1)
-    send(ALICE, "finishExit", ALICE.address, road.usd)
+        send(ALICE, "requestExit", venue.usd, 10**9 + 1)
+    send(ALICE, "finishExit", ALICE.address, venue.usd)
     for _ in range(2):
-        send(ALICE, "cancelExit", road.usd)
-    send(ALICE, "requestExit", road.usd, 10**9 + 1)
+        send(ALICE, "cancelExit", venue.usd)
+    send(ALICE, "requestExit", venue.usd, 10**9 + 1)
 
 
-def grant_and_revoke(road: Road, send: Any) -> None:
-    expiry = road.clock() // NS + 10**6
-    market = (road.token, road.usd)
+def grant_and_revoke(venue: Venue, send: Any) -> None:
+    expiry = venue.clock() // NS + 10**6
+    market = (venue.token, venue.usd)
     grant = KeyGrant(BOB.address, CAROL.address, *market, 2, expiry, 10**12, 1, nonce=5)
-    signature = BOB.sign_digest(grant_digest(road.domain, grant))
+    signature = BOB.sign_digest(grant_digest(venue.domain, grant))
     send(ALICE, "grantKey", tuple(grant._replace(nonce=6)), signature)
     for _ in range(2):
         send(ALICE, "grantKey", tuple(grant), signature)
@@ -180,30 +180,30 @@ def grant_and_revoke(road: Road, send: Any) -> None:
         send(BOB, "revokeKey", CAROL.address, nonce)
     # Signed before the revocation, relayed after it: another key, as the model grants none anew.
     late = grant._replace(key=ALICE.address, nonce=6)
-    send(ALICE, "grantKey", tuple(late), BOB.sign_digest(grant_digest(road.domain, late)))
+    send(ALICE, "grantKey", tuple(late), BOB.sign_digest(grant_digest(venue.domain, late)))
     for floor_price, nonce in ((0, 7), (1, 8)):
         other = late._replace(floor_price=floor_price, nonce=nonce)
-        send(ALICE, "grantKey", tuple(other), BOB.sign_digest(grant_digest(road.domain, other)))
+        send(ALICE, "grantKey", tuple(other), BOB.sign_digest(grant_digest(venue.domain, other)))
 
 
 def test_every_call_has_the_same_effect(devchain: DevChain, tmp_path: Path, clock: Clock):
-    road = Road(tmp_path, devchain, clock)
-    terms = Terms(road.deployment, OPERATOR.address, DELAYS.horizon, DELAYS.exit)
+    venue = Venue(tmp_path, devchain, clock)
+    terms = Terms(venue.deployment, OPERATOR.address, DELAYS.horizon, DELAYS.exit)
     both = Both(devchain.chain, terms)
-    road.devchain = DevChainOf(devchain, both)
-    road.reopen(both)
-    exchange = road.domain.contract
+    venue.devchain = DevChainOf(devchain, both)
+    venue.reopen(both)
+    exchange = venue.domain.contract
 
     def send(sender: Any, name: str, *args: Any, to: bytes = exchange, contract: str = "Exchange"):
         return transact(both, sender, to, encode_call(name, *args, contract=contract))
 
-    trade_and_replay(road, both)
-    invoice = pay_in(road, send)
-    ask_for_exits(road, send)
-    grant_and_revoke(road, send)
+    trade_and_replay(venue, both)
+    invoice = pay_in(venue, send)
+    ask_for_exits(venue, send)
+    grant_and_revoke(venue, send)
     devchain.rpc("evm_increaseTime", [DELAYS.exit + 60])
     for _ in range(2):
-        send(CAROL, "finishExit", ALICE.address, road.usd)
+        send(CAROL, "finishExit", ALICE.address, venue.usd)
 
     both.agree([ALICE.address, BOB.address, CAROL.address, invoice])
     assert both.count > 40
@@ -212,7 +212,7 @@ def test_every_call_has_the_same_effect(devchain: DevChain, tmp_path: Path, cloc
         *("ZeroAmount", "ExitPending", "ExitNotReady", "NoExit", "NotSignedBy", "NoLiveKey"),
         *("ERC20InsufficientBalance", "LogNotSettled", "NoFloorPrice"),
     }
-    road.close()
+    venue.close()
 
 
 class DevChainOf:

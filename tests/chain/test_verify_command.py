@@ -17,16 +17,16 @@ from settlement.batches.acknowledgements import Acknowledger
 from settlement.chain.dev.devchain import DevChain
 from settlement.protocol.evidence import TradeBusted, WithdrawalReturned, encode
 from tests.chain.conftest import Clock
-from tests.chain.road import ACKNOWLEDGER, ALICE, BOB, CAROL, DELAYS, LANE, NS, Road
 from tests.chain.test_audit import Log, live
 from tests.chain.test_refused_batches import settle
+from tests.chain.venue import ACKNOWLEDGER, ALICE, BOB, CAROL, DELAYS, LANE, NS, Venue
 
 RECORDS_TRIED = 12
 
 
-def verify(road: Road, log: Path, words: Path | None = None) -> tuple[int, str]:
-    options = ["--rpc", str(road.devchain.rpc_url), "--log", str(log)]
-    options += ["--deployment", str(road.directory / "deployment.json")]
+def verify(venue: Venue, log: Path, words: Path | None = None) -> tuple[int, str]:
+    options = ["--rpc", str(venue.devchain.rpc_url), "--log", str(log)]
+    options += ["--deployment", str(venue.directory / "deployment.json")]
     if words is not None:
         options += ["--acknowledgements", str(words)]
     result = CliRunner().invoke(app, ["verify", *options])
@@ -34,15 +34,15 @@ def verify(road: Road, log: Path, words: Path | None = None) -> tuple[int, str]:
 
 
 @pytest.fixture
-def road(anvil: DevChain, tmp_path: Path, clock: Clock):
-    built = Road(tmp_path, anvil, clock)
+def venue(anvil: DevChain, tmp_path: Path, clock: Clock):
+    built = Venue(tmp_path, anvil, clock)
     live(built, clock)
     yield built
     built.close()
 
 
-def test_the_log_of_an_honest_exchange_passes(road: Road):
-    code, output = verify(road, road.directory / "journal")
+def test_the_log_of_an_honest_exchange_passes(venue: Venue):
+    code, output = verify(venue, venue.directory / "journal")
 
     assert code == 0, output
     assert "9 batches on chain" in output and "20 trades in the log" in output
@@ -50,26 +50,26 @@ def test_the_log_of_an_honest_exchange_passes(road: Road):
     assert output.endswith("The log is what was settled.")
 
 
-def test_a_log_that_was_edited_and_hashed_anew_fails_at_its_batch(road: Road, tmp_path: Path):
+def test_a_log_that_was_edited_and_hashed_anew_fails_at_its_batch(venue: Venue, tmp_path: Path):
     """What a forger with the operator's tools can do: every hash in the file is right again."""
-    source = DirectoryReader(road.directory / "journal")
+    source = DirectoryReader(venue.directory / "journal")
     count = sum(len(batch.commands) for batch in Reader(source).batches())
     for at in range(1, count, count // RECORDS_TRIED):
         forge(source, tmp_path / f"forged{at}", at)
-        code, output = verify(road, tmp_path / f"forged{at}")
+        code, output = verify(venue, tmp_path / f"forged{at}")
         assert code == 1 and "WRONG" in output, at
         assert "contradicts its own hashes" not in output, at
 
 
-def test_a_flipped_bit_is_named_with_file_and_offset(road: Road, tmp_path: Path):
+def test_a_flipped_bit_is_named_with_file_and_offset(venue: Venue, tmp_path: Path):
     log = tmp_path / "copy"
-    shutil.copytree(road.directory / "journal", log)
+    shutil.copytree(venue.directory / "journal", log)
     (file,) = log.glob("*.journal")
     raw = bytearray(file.read_bytes())
     raw[len(raw.rstrip(b"\0")) // 2] ^= 4  # Not in the room that was set aside behind it.
     file.write_bytes(raw)
 
-    code, output = verify(road, log)
+    code, output = verify(venue, log)
     assert code == 1 and f"contradicts its own hashes: {file.name} at byte" in output
 
 
@@ -105,7 +105,7 @@ def written(source: DirectoryReader, target: Path, log: Log) -> Path:
     commands = np.array([row for row, _ in log], COMMAND)
     commands["sequence"] = np.arange(1, len(log) + 1)
     commands["time_ns"] = np.maximum.accumulate(commands["time_ns"])
-    for at, (_, attachment) in enumerate(log):  # One at a time, as the road did.
+    for at, (_, attachment) in enumerate(log):  # One at a time, as the venue did.
         journal.append(commands[at : at + 1], [attachment])
         journal.sync()
     journal.close()
@@ -113,11 +113,11 @@ def written(source: DirectoryReader, target: Path, log: Log) -> Path:
     return target
 
 
-def words_of(road: Road, path: Path) -> Path:
+def words_of(venue: Venue, path: Path) -> Path:
     """Keep what clients hold: the operator's word on each order, one answer a line."""
-    acknowledger = Acknowledger(road.domain, ACKNOWLEDGER)
+    acknowledger = Acknowledger(venue.domain, ACKNOWLEDGER)
     sequences = []
-    for committed in road.history():
+    for committed in venue.history():
         acknowledger.consume(committed)
         sequences += [frame.sequence for frame in committed.entries]
     lines = []
@@ -131,25 +131,25 @@ def words_of(road: Road, path: Path) -> Path:
 
 
 def test_the_end_that_no_batch_covers_is_unproven_and_acknowledgements_prove_it(
-    road: Road, tmp_path: Path
+    venue: Venue, tmp_path: Path
 ):
     """Found: a log whose end was cut off, swapped or added to was "what was settled"."""
     for owner in (BOB, CAROL):
         side, price = (Side.SELL, 2_900) if owner is BOB else (Side.BUY, 2_000)
-        road.place(owner, side, price, 1, nonce=90, lane=LANE + 9)
-    resting = road.place(ALICE, Side.BUY, 2_001, 1, nonce=90, lane=LANE + 9)
-    alice, order_id = road.account(ALICE.address), int(resting[-1]["order_id"])
-    words = words_of(road, tmp_path / "words")
+        venue.place(owner, side, price, 1, nonce=90, lane=LANE + 9)
+    resting = venue.place(ALICE, Side.BUY, 2_001, 1, nonce=90, lane=LANE + 9)
+    alice, order_id = venue.account(ALICE.address), int(resting[-1]["order_id"])
+    words = words_of(venue, tmp_path / "words")
     log = [
         (frame.command, frame.attachment)
-        for committed in road.history()
+        for committed in venue.history()
         for frame in committed.entries
     ]
-    source = DirectoryReader(road.directory / "journal")
+    source = DirectoryReader(venue.directory / "journal")
 
     def judged(name: str, forged: Log, against: Path | None) -> tuple[int, str]:
         where = tmp_path / f"{name}{against is None}"
-        return verify(road, written(source, where, forged), against)
+        return verify(venue, written(source, where, forged), against)
 
     code, output = judged("honest", log, words)
     assert code == 0 and "The last 3 are unproven" in output, output
@@ -173,14 +173,14 @@ def test_the_end_that_no_batch_covers_is_unproven_and_acknowledgements_prove_it(
 
 
 def test_busts_are_named_with_their_reasons_and_one_of_no_trade_is_wrong(
-    road: Road, clock: Clock, tmp_path: Path
+    venue: Venue, clock: Clock, tmp_path: Path
 ):
     """Found: what the operator logs without anybody's signature passed for honest."""
-    trade = road.trade(90)
+    trade = venue.trade(90)
     clock.ahead_ns += (DELAYS.horizon + 1_500) * NS
-    assert settle(road, clock) == [trade]
+    assert settle(venue, clock) == [trade]
 
-    code, output = verify(road, road.directory / "journal")
+    code, output = verify(venue, venue.directory / "journal")
     assert code == 0, output
     assert "trades busted for reasons that are the operator's word: 1" in output
     assert f"busted: trade {trade} by command" in output and "expired before a batch" in output
@@ -188,10 +188,10 @@ def test_busts_are_named_with_their_reasons_and_one_of_no_trade_is_wrong(
 
     log = [
         (frame.command, frame.attachment)
-        for committed in road.history()
+        for committed in venue.history()
         for frame in committed.entries
     ]
-    alice, carol = road.account(ALICE.address), road.account(CAROL.address)
+    alice, carol = venue.account(ALICE.address), venue.account(CAROL.address)
     taken = command(Kind.BUST, flags=MoneyFlag.ALWAYS, account=alice, fee_cap_ppm=carol)
     taken["price_ticks"], taken["amount"] = 1, 10**6
     minted = command(Kind.DEPOSIT, account=alice, amount=10**15)
@@ -200,36 +200,36 @@ def test_busts_are_named_with_their_reasons_and_one_of_no_trade_is_wrong(
         ("return", minted, WithdrawalReturned(12_345, "never was"), "which is no open withdrawal"),
     ):
         forged = written(
-            DirectoryReader(road.directory / "journal"),
+            DirectoryReader(venue.directory / "journal"),
             tmp_path / name,
             [*log, (row, encode(evidence))],
         )
-        code, output = verify(road, forged)
+        code, output = verify(venue, forged)
         assert code == 1 and f"WRONG: command {len(log) + 1}: it" in output, output
         assert words in output, output
 
 
-def test_a_forged_word_is_no_word(road: Road, tmp_path: Path):
-    words = words_of(road, tmp_path / "words")
+def test_a_forged_word_is_no_word(venue: Venue, tmp_path: Path):
+    words = words_of(venue, tmp_path / "words")
     first = json.loads(words.read_text().splitlines()[0])
     forged = tmp_path / "forged"
     forged.write_text(json.dumps(first | {"item": "0x" + "ab" * 32}))
-    code, output = verify(road, road.directory / "journal", forged)
+    code, output = verify(venue, venue.directory / "journal", forged)
     assert code == 1 and "the signature is not the signer's" in output
 
     forged.write_text("{}")
-    code, output = verify(road, road.directory / "journal", forged)
+    code, output = verify(venue, venue.directory / "journal", forged)
     assert code == 2 and "line 1 is no acknowledgement" in output
 
 
-def test_what_cannot_be_looked_at_ends_in_words(road: Road, tmp_path: Path):
+def test_what_cannot_be_looked_at_ends_in_words(venue: Venue, tmp_path: Path):
     log = tmp_path / "far" / "export"
-    shutil.copytree(road.directory / "journal", log)
-    options = ["--rpc", str(road.devchain.rpc_url), "--log", str(log)]
+    shutil.copytree(venue.directory / "journal", log)
+    options = ["--rpc", str(venue.devchain.rpc_url), "--log", str(log)]
     result = CliRunner().invoke(app, ["verify", *options])
     assert result.exit_code == 2 and "Nothing was verified" in result.output
     assert isinstance(result.exception, SystemExit)
 
-    shutil.copy(road.directory / "deployment.json", log)
+    shutil.copy(venue.directory / "deployment.json", log)
     result = CliRunner().invoke(app, ["verify", *options])
     assert result.exit_code == 0, result.output

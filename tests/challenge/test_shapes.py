@@ -10,7 +10,7 @@ import pytest
 from benchmarks.challenge.oracle import Oracle
 from benchmarks.challenge.words import judged_lines
 from engine.types import Side
-from tests.challenge.rig import (
+from tests.challenge.fixtures import (
     Library,
     at_once,
     buy,

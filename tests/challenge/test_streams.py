@@ -12,7 +12,7 @@ from benchmarks.challenge.oracle import Oracle
 from benchmarks.challenge.scenarios import SCENARIOS, messages_of
 from benchmarks.challenge.statistics import statistics_of
 from benchmarks.challenge.words import MessageType, ReportType, judged_hash, judged_lines
-from tests.challenge.rig import Library, buy, cancel, expected, play_in_host, sell, stream
+from tests.challenge.fixtures import Library, buy, cancel, expected, play_in_host, sell, stream
 
 ORDERS = 3_000
 ORDERS_SOAKED = 200_000

@@ -1,7 +1,7 @@
 """What was a client told before the process died, and does the journal keep every word of it?
 
 ``run_clerk`` is the client: it notes each acknowledgement as it comes and kills when told to.
-``Log`` holds what was told over many lives of the clerk against the files, without its help.
+``Log`` holds what was told over many lives of the target against the files, without its help.
 """
 
 import signal
@@ -17,7 +17,7 @@ from engine.journal.mark import read_mark
 from engine.journal.reader import Reader
 from engine.reference import Engine
 from engine.sequencer.replay import Replay
-from tests.crash.clerk import SPARE
+from tests.crash.target import SPARE
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,23 +50,23 @@ def run_clerk(
     under: Sequence[str] = (),
     kill_when: Callable[[Life], bool] = lambda life: False,
 ) -> Life:
-    """Run the clerk, perhaps ``under`` another program, until it ends or is killed."""
-    program = [*under, sys.executable, "-m", "tests.crash.clerk", mode, str(directory), str(last)]
+    """Run the target, perhaps ``under`` another program, until it ends or is killed."""
+    program = [*under, sys.executable, "-m", "tests.crash.target", mode, str(directory), str(last)]
     life = Life(0, [], [], "")
     log = directory.parent / f"{directory.name}.stderr"
     with (
         log.open("wb+") as stderr,
-        subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr) as clerk,
+        subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr) as target,
     ):
-        for line in clerk.stdout or ():
+        for line in target.stdout or ():
             first, *rest = line.decode().split()
             if first.isdecimal():
                 life.told.append((int(first), int(rest[0])))
             else:
                 life.words.append([first, *rest])
             if kill_when(life):
-                clerk.send_signal(signal.SIGKILL)
-    return life._replace(code=clerk.returncode, error=log.read_text())
+                target.send_signal(signal.SIGKILL)
+    return life._replace(code=target.returncode, error=log.read_text())
 
 
 def journaled(directory: Path) -> dict[int, int]:

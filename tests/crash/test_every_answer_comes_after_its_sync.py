@@ -1,4 +1,4 @@
-"""Is a command synced before anybody is told that it happened? The kernel is the witness.
+"""Is a command synced before anybody is told that it happened? The kernel is the ack_oracle.
 
 strace notes every write, sync and answer of a whole process in the order in which they happened.
 """

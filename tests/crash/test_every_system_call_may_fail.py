@@ -1,7 +1,7 @@
 """Does a failing disk ever cost an acknowledged command? Each system call fails once, for real.
 
 strace makes call number N of a thread on one file fail with EIO or ENOSPC, or kills the process
-there, while a clerk starts, commits, rotates, keeps snapshots (in a forked child) and recovers on
+there, while a target starts, commits, rotates, keeps snapshots (in a forked child) and recovers on
 real files. How it must take that is stated for each kind of call. The next process finds every
 acknowledged command, each once, and goes on.
 """
@@ -85,7 +85,7 @@ def story(tmp_path_factory):
 
 
 class Story(NamedTuple):
-    """What an undisturbed clerk does."""
+    """What an undisturbed target does."""
 
     counts: list
     half: object
@@ -102,7 +102,7 @@ class Story(NamedTuple):
 
 
 def taken(life):
-    """Return in two words how the clerk took it."""
+    """Return in two words how the target took it."""
     if life.was_killed:
         return "killed"
     if life.code:

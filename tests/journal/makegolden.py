@@ -1,7 +1,7 @@
 """Write the golden journal of a release: ``python -m tests.journal.makegolden DIRECTORY``.
 
 Once for each released version, never again: what it wrote then must be read and mean the same for
-ever. A crowd's hostile day over several files, with attachments and a poisoned command.
+ever. A traders's hostile day over several files, with attachments and a poisoned command.
 """
 
 import sys
@@ -15,7 +15,7 @@ from engine.core import Engine
 from engine.journal import DirectoryStorage, Journal
 from engine.sequencer.sequencer import Sequencer
 from settlement.audit.export import export
-from tests.property.crowd import WORLD, Crowd
+from tests.property.workload import WORLD, Traders
 
 SEED = 5
 COMMANDS = 1_500
@@ -42,21 +42,21 @@ class Allergic(Engine):
 
 
 def live(directory):
-    """Write a crowd's day into a new journal in ``directory``."""
-    crowd, now = Crowd(SEED), [0]
+    """Write a traders's day into a new journal in ``directory``."""
+    traders, now = Traders(SEED), [0]
     storage = DirectoryStorage(directory)
     journal = Journal(storage, WORLD, FILE_SIZE_MAX)
     sequencer = Sequencer(Allergic, journal, lambda: now[0])
     assert list(sequencer.recover()) == []
-    batch = crowd.opening()
+    batch = traders.opening()
     while True:
         now[0] = max(now[0], int(batch["time_ns"].max()))
         notes = [b"%d" % n * (n % 7) for n in batch["sequence"].tolist()]
         committed = sequencer.apply(sequencer.write(batch, notes))
-        crowd.learn(committed.commands, committed.events)
-        if crowd.sequence >= COMMANDS:
+        traders.learn(committed.commands, committed.events)
+        if traders.sequence >= COMMANDS:
             break
-        batch = crowd.batch(37)
+        batch = traders.batch(37)
     assert sequencer.poisoned == [POISONED]
     journal.close()
     storage.close()

@@ -7,7 +7,7 @@ import pytest
 from engine.journal import JournalCorrupt
 from engine.journal.format import BATCH_HEAD_SIZE, FILE_START, SECTOR
 from engine.journal.reader import Damage, Reader
-from tests.journal.rig import (
+from tests.journal.fixtures import (
     MemoryStorage,
     batch_from,
     batches_of,

@@ -10,7 +10,7 @@ from engine.journal import DirectoryStorage, Journal
 from engine.journal.format import genesis
 from engine.journal.reader import Position
 from engine.sequencer.log import Log
-from tests.journal.rig import LIMITS, ROOM_STEP, MemoryStorage
+from tests.journal.fixtures import LIMITS, ROOM_STEP, MemoryStorage
 
 FILE_SIZE_MAX = 1
 

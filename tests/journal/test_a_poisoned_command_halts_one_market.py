@@ -12,7 +12,7 @@ from engine.journal.snapshot import write_snapshot
 from engine.reference import Engine as Reference
 from engine.sequencer.sequencer import OutOfMemory, Sequencer, Submission
 from engine.types import Limits, Outcome, Phase, Side
-from tests.journal.rig import ROOM_STEP, MemoryStorage
+from tests.journal.fixtures import ROOM_STEP, MemoryStorage
 
 LIMITS = Limits(tokens=3, markets=2, accounts=4, orders=64, ladder_ticks=128)
 VENOM = 666
@@ -36,7 +36,7 @@ class Allergic(Engine):
         return super().apply(commands)
 
 
-def house(storage, machine_type=Allergic, snapshots=None):
+def venue(storage, machine_type=Allergic, snapshots=None):
     journal = Journal(storage, LIMITS, room_step=ROOM_STEP)
     return Sequencer(machine_type, journal, lambda: 7, snapshots)
 
@@ -81,7 +81,7 @@ def events_of(batch, sequence):
 @pytest.fixture
 def started():
     storage = MemoryStorage()
-    sequencer = house(storage)
+    sequencer = venue(storage)
     assert list(sequencer.recover()) == []
     commit(sequencer, opening())
     commit(sequencer, [order(0, Side.SELL), order(1, Side.SELL)])
@@ -121,7 +121,7 @@ def test_after_a_restart_it_is_the_same_history(started):
     whole = [poisoned_batch(sequencer), commit(sequencer, [order(1, Side.BUY, account=1)])]
 
     for machine_type in (Allergic, Engine, Reference):
-        again = house(storage.copy(), machine_type)
+        again = venue(storage.copy(), machine_type)
         events = np.concatenate([batch.events for batch in again.recover()])
         wanted = np.concatenate([batch.events for batch in whole])
         assert (events[-len(wanted) :] == wanted).all()
@@ -134,7 +134,7 @@ def test_a_crash_before_it_was_remembered_finds_it_again(started):
     poisoned_batch(sequencer)
     storage.remove(POISON_NAME)
 
-    again = house(storage)
+    again = venue(storage)
     assert len(list(again.recover())) == 1
     assert again.poisoned == sequencer.poisoned
     assert again.machine.state_hash() == sequencer.machine.state_hash()
@@ -150,7 +150,7 @@ def test_it_is_remembered_durably_before_anything_follows(started):
 def test_the_engine_is_made_anew_from_the_newest_snapshot_before_it(started):
     storage, _ = started
     disk = MemoryStorage()
-    sequencer = house(storage.copy(), snapshots=SnapshotFiles(disk))
+    sequencer = venue(storage.copy(), snapshots=SnapshotFiles(disk))
     assert len(list(sequencer.recover())) == 1
     name = write_snapshot(disk, sequencer.snapshot({}))
     restored = []
@@ -161,12 +161,12 @@ def test_the_engine_is_made_anew_from_the_newest_snapshot_before_it(started):
             restored.append(int(image["counters"][0]["sequence"]))
             return super().restore(limits, image)
 
-    sequencer = house(storage, Counting, SnapshotFiles(disk))
+    sequencer = venue(storage, Counting, SnapshotFiles(disk))
     assert sequencer.resume([]) is not None and list(sequencer.recover()) == []
     poisoned_batch(sequencer)
 
     assert restored == [int(name[:16])] * 2
-    whole = house(storage)
+    whole = venue(storage)
     assert len(list(whole.recover())) == 1
     assert whole.machine.state_hash() == sequencer.machine.state_hash()
 
@@ -184,7 +184,7 @@ def test_two_in_one_batch_are_both_passed_over(started):
 def test_memory_that_rotted_is_found_by_an_assertion_and_made_anew(started):
     """A real assertion of the kernels, on a state that somebody has overwritten."""
     storage, _ = started
-    sequencer = house(storage, Engine)
+    sequencer = venue(storage, Engine)
     assert len(list(sequencer.recover())) == 1
     sequencer.machine._state.orders["account"][1] = -1
 
@@ -204,7 +204,7 @@ def test_a_damaged_list_refuses_to_start(started, bit):
     storage.files[POISON_NAME][bit // 8] ^= 1 << bit % 8
 
     with pytest.raises(JournalCorrupt) as found:
-        house(storage)
+        venue(storage)
     assert found.value.name == POISON_NAME
 
 
@@ -212,13 +212,13 @@ def test_the_list_of_another_journal_refuses_to_start(started):
     storage, sequencer = started
     other = storage.copy()
     poisoned_batch(sequencer)
-    elsewhere = house(other)
+    elsewhere = venue(other)
     assert len(list(elsewhere.recover())) == 1
     commit(elsewhere, [order(1, Side.BUY, lots=n, account=1) for n in range(1, 5)])
     other.files[POISON_NAME] = storage.files[POISON_NAME]
 
     with pytest.raises(JournalCorrupt):
-        assert list(house(other).recover())
+        assert list(venue(other).recover())
 
 
 def test_an_assertion_about_no_command_is_not_hidden(started):
@@ -244,7 +244,7 @@ class OutOfRange(Allergic):
 
 def test_an_index_out_of_range_is_poison_like_an_assertion():
     storage = MemoryStorage()
-    sequencer = house(storage, OutOfRange)
+    sequencer = venue(storage, OutOfRange)
     assert list(sequencer.recover()) == []
     commit(sequencer, opening())
     batch = poisoned_batch(sequencer)
@@ -265,7 +265,7 @@ class Starved(Engine):
 
 def test_found_a_start_without_enough_memory_says_at_which_command_and_is_no_poison():
     storage = MemoryStorage()
-    sequencer = house(storage, Starved)
+    sequencer = venue(storage, Starved)
     assert list(sequencer.recover()) == []
     commit(sequencer, opening())
     first = sequencer.sequence + 1
@@ -273,8 +273,8 @@ def test_found_a_start_without_enough_memory_says_at_which_command_and_is_no_poi
     with pytest.raises(OutOfMemory, match=rf"sequence {first + 1} needs .* 25.5 GiB"):
         poisoned_batch(sequencer)
     with pytest.raises(OutOfMemory, match=rf"sequence {first + 1} needs"):
-        list(house(storage.copy(), Starved).recover())
+        list(venue(storage.copy(), Starved).recover())
 
-    larger = house(storage, Engine)
+    larger = venue(storage, Engine)
     assert sum(len(batch.commands) for batch in larger.recover()) == sequencer.sequence
     assert larger.poisoned == []

@@ -18,7 +18,7 @@ from gateway.cli.main import app
 from settlement.audit.export import read_manifest
 from settlement.batches.log_leaves import leaf_of
 from settlement.protocol import merkle
-from tests.journal.rig import ROOM_STEP, batches_of
+from tests.journal.fixtures import ROOM_STEP, batches_of
 from tests.journal.test_a_poisoned_command_halts_one_market import (
     LIMITS,
     VENOM,

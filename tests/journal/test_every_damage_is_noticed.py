@@ -23,7 +23,7 @@ from engine.journal.format import (
 )
 from engine.journal.mark import MARK_NAME
 from engine.journal.reader import Damage, Reader
-from tests.journal.rig import MemoryStorage, batch_from, batches_of, sequencer_on
+from tests.journal.fixtures import MemoryStorage, batch_from, batches_of, sequencer_on
 
 RECORDS = 200
 FILE_SIZE = 6_000

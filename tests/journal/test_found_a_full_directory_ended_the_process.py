@@ -9,7 +9,7 @@ import errno
 import pytest
 
 from engine.journal import DirectoryStorage, StorageFull
-from tests.journal.rig import MemoryStorage, batch_from, recovered, sequencer_on
+from tests.journal.fixtures import MemoryStorage, batch_from, recovered, sequencer_on
 
 
 class NoNewNames(MemoryStorage):

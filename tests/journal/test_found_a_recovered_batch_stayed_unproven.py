@@ -9,7 +9,7 @@ import pytest
 
 from engine.journal import JournalCorrupt
 from engine.journal.mark import MARK_NAME, read_mark
-from tests.journal.rig import batches_of, recovered, without_mark, written
+from tests.journal.fixtures import batches_of, recovered, without_mark, written
 
 
 @pytest.mark.parametrize("is_forgotten", [True, False])

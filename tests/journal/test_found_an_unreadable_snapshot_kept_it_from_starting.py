@@ -8,7 +8,7 @@ import errno
 
 from engine.journal import SnapshotFiles
 from engine.journal.snapshot import write_snapshot
-from tests.journal.rig import MemoryStorage, batch_from, sequencer_on
+from tests.journal.fixtures import MemoryStorage, batch_from, sequencer_on
 
 
 class BadSector(MemoryStorage):

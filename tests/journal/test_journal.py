@@ -11,7 +11,7 @@ from engine.journal.format import BATCH_HEAD_SIZE, SECTOR, genesis, pack_batch
 from engine.journal.storage import DirectoryStorage, StorageInUse
 from engine.sequencer.sequencer import Submission
 from engine.types import Limits
-from tests.journal.rig import (
+from tests.journal.fixtures import (
     LIMITS,
     Echo,
     MemoryStorage,

@@ -9,7 +9,7 @@ from engine.journal.reader import journal_names
 from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import UNBOUNDED, Limits
-from tests.journal.rig import LIMITS, ROOM_STEP, MemoryStorage
+from tests.journal.fixtures import LIMITS, ROOM_STEP, MemoryStorage
 
 OLD = LIMITS._replace(**dict.fromkeys(Limits._fields[6:], UNBOUNDED))
 """What a release that knew six limits has written."""
@@ -30,9 +30,9 @@ def test_an_older_journal_has_the_head_and_the_header_it_always_had() -> None:
 
 def test_an_older_journal_goes_on_without_new_limits() -> None:
     storage = MemoryStorage()
-    house = Sequencer(Engine, Journal(storage, OLD, room_step=ROOM_STEP), lambda: 7)
-    assert list(house.recover()) == []
-    house.commit([Submission(command(Kind.LIST_TOKEN))])
+    venue = Sequencer(Engine, Journal(storage, OLD, room_step=ROOM_STEP), lambda: 7)
+    assert list(venue.recover()) == []
+    venue.commit([Submission(command(Kind.LIST_TOKEN))])
 
     again = Sequencer(Engine, Journal(storage, Limits(), room_step=ROOM_STEP), lambda: 7)
     assert len(list(again.recover())) == 1

@@ -1,4 +1,5 @@
-"""The shops' routes and the checkout page over the rig, and a real server for a real browser."""
+"""The shops' routes and the checkout page over the fixtures, and a real server for a real
+browser."""
 
 import threading
 from contextlib import contextmanager
@@ -10,19 +11,19 @@ from gateway.api.v1.shops import merchants_router
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
 from gateway.trading.rejection import Rejection
-from tests.merchants.rig import DOMAIN
+from tests.merchants.fixtures import DOMAIN
 
 OPERATOR_TOKEN = "operator-token-of-the-rig"
 
 
-def site(house, *, sandbox=True, fresh_seconds=0):
+def site(venue, *, sandbox=True, fresh_seconds=0):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
     app.include_router(
-        merchants_router(house.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test")
+        merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test")
     )
     checkout = checkout_router(
-        house.merchants, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
+        venue.merchants, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
     )
     app.include_router(checkout)
 

@@ -14,7 +14,7 @@ from sqlalchemy import event, inspect
 from merchants.records.states import DeliveryState
 from merchants.webhooks.deliver import AGE_MAX_NS, GIVEN_UP_MAX, Deliveries
 from merchants.webhooks.egress import Answer
-from tests.merchants.rig import LOT, TOKEN, World
+from tests.merchants.fixtures import LOT, TOKEN, World
 from tests.merchants.test_no_sum_outgrows_what_holds_it import paid_straight
 
 FEW, MANY = 40, 4_000
@@ -86,13 +86,13 @@ def cost_of_a_step(tmp_path, count):
     """Return what the second step costs, with one delivery in the air that is never answered."""
     tmp_path.mkdir()
     world = World(tmp_path)
-    store = world.house.approved_store()
+    store = world.venue.approved_store()
     pile_up(world, store.store_id, count)
-    counted = Counted(world.house.database)
+    counted = Counted(world.venue.database)
 
     async def play():
         egress = Hanging()
-        deliveries = Deliveries(world.house.database, egress, world.clock, random.Random(1))
+        deliveries = Deliveries(world.venue.database, egress, world.clock, random.Random(1))
         first = counted.of(deliveries.start_due)
         second = counted.of(deliveries.start_due)
         return first, second
@@ -109,15 +109,15 @@ def test_found_a_shop_that_hangs_cost_more_with_each_event(tmp_path):
 
 def test_the_longest_due_leaves_first_and_each_invoices_earliest(tmp_path):
     world = World(tmp_path)
-    store = world.house.approved_store()
+    store = world.venue.approved_store()
     pile_up(world, store.store_id, 3 * PER_INVOICE, age_ns=10**9)
     with closing(connect(tmp_path / "merchants.sqlite")) as file, file:
         file.execute("UPDATE deliveries SET next_attempt_ns = next_attempt_ns - event_id")
 
     async def play():
-        deliveries = Deliveries(world.house.database, Hanging(), world.clock, random.Random(1))
+        deliveries = Deliveries(world.venue.database, Hanging(), world.clock, random.Random(1))
         deliveries.start_due()
-        rows = world.house.merchants.webhook_deliveries(store.store_id)
+        rows = world.venue.merchants.webhook_deliveries(store.store_id)
         return sorted(row.event_id for row in rows if row.attempts)
 
     assert asyncio.run(play()) == [1, 5, 10, 15], "one an invoice, numbered five by five"
@@ -125,11 +125,11 @@ def test_the_longest_due_leaves_first_and_each_invoices_earliest(tmp_path):
 
 def test_an_event_is_given_up_when_it_is_old_though_its_turn_never_came(tmp_path):
     world = World(tmp_path)
-    slow, quick = (world.house.approved_store(webhook_url=f"https://{n}/") for n in "ab")
+    slow, quick = (world.venue.approved_store(webhook_url=f"https://{n}/") for n in "ab")
     pile_up(world, slow.store_id, GIVEN_UP_MAX + 50, age_ns=AGE_MAX_NS)
     pile_up(world, slow.store_id, 20, age_ns=AGE_MAX_NS - 1)
     pile_up(world, quick.store_id, 1)
-    deliveries = Deliveries(world.house.database, Hanging(), world.clock, random.Random(1))
+    deliveries = Deliveries(world.venue.database, Hanging(), world.clock, random.Random(1))
 
     async def play():
         deliveries.start_due()
@@ -147,11 +147,11 @@ def test_what_is_old_is_looked_for_in_front_alone(tmp_path):
     for count in (FEW, MANY):
         (tmp_path / str(count)).mkdir()
         world = World(tmp_path / str(count))
-        store = world.house.approved_store()
+        store = world.venue.approved_store()
         pile_up(world, store.store_id, 1, age_ns=AGE_MAX_NS)
         pile_up(world, store.store_id, count)
-        counted = Counted(world.house.database)
-        deliveries = Deliveries(world.house.database, Hanging(), world.clock, random.Random(1))
+        counted = Counted(world.venue.database)
+        deliveries = Deliveries(world.venue.database, Hanging(), world.clock, random.Random(1))
 
         async def play(deliveries=deliveries, counted=counted):
             costs.append(counted.of(deliveries.start_due))
@@ -162,14 +162,14 @@ def test_what_is_old_is_looked_for_in_front_alone(tmp_path):
 
 def test_an_endpoint_that_is_gone_is_buried_some_at_a_time(tmp_path):
     world = World(tmp_path)
-    store = world.house.approved_store()
+    store = world.venue.approved_store()
     pile_up(world, store.store_id, 3 * GIVEN_UP_MAX)
 
     class Gone:
         async def post(self, url, headers, body):
             return Answer(410)
 
-    deliveries = Deliveries(world.house.database, Gone(), world.clock, random.Random(1))
+    deliveries = Deliveries(world.venue.database, Gone(), world.clock, random.Random(1))
 
     async def play():
         deliveries.start_due()
@@ -186,25 +186,25 @@ def test_an_endpoint_that_is_gone_is_buried_some_at_a_time(tmp_path):
 def test_found_a_wallet_with_much_to_sell_kept_other_shops_waiting(tmp_path):
     """The step took those that were due first, whosever they were."""
     world = World(tmp_path)
-    house = world.house
-    first, second = house.approved_store(), house.approved_store()
-    rich, other = house.invoice(first), house.invoice(second)
+    venue = world.venue
+    first, second = venue.approved_store(), venue.approved_store()
+    rich, other = venue.invoice(first), venue.invoice(second)
     for _ in range(6):
-        paid_straight(house, rich, TOKEN, 25 * LOT)
+        paid_straight(venue, rich, TOKEN, 25 * LOT)
     world.pass_time(1)
-    paid_straight(house, other, TOKEN, 25 * LOT)
-    asyncio.run(house.merchants.conversions.execute_due(4))
-    sales = house.merchants.invoice(rich.id).conversions
+    paid_straight(venue, other, TOKEN, 25 * LOT)
+    asyncio.run(venue.merchants.conversions.execute_due(4))
+    sales = venue.merchants.invoice(rich.id).conversions
     assert sum(sale.attempts for sale in sales) == 3
-    assert house.merchants.invoice(other.id).conversions[0].attempts == 1
+    assert venue.merchants.invoice(other.id).conversions[0].attempts == 1
 
 
 def test_an_older_file_gets_the_indexes_and_whose_its_sales_are(tmp_path):
     world = World(tmp_path)
-    house = world.house
-    store = house.approved_store()
-    paid_straight(house, house.invoice(store), TOKEN, 25 * LOT)
-    house.database.dispose()
+    venue = world.venue
+    store = venue.approved_store()
+    paid_straight(venue, venue.invoice(store), TOKEN, 25 * LOT)
+    venue.database.dispose()
     with closing(connect(tmp_path / "merchants.sqlite")) as old, old:
         for index in ("deliveries_waiting", "deliveries_waiting_by_age", "deliveries_by_store"):
             old.execute(f"DROP INDEX {index}")
@@ -212,9 +212,9 @@ def test_an_older_file_gets_the_indexes_and_whose_its_sales_are(tmp_path):
         old.execute("CREATE INDEX deliveries_due ON deliveries (state, next_attempt_ns)")
         old.execute("ALTER TABLE conversions DROP COLUMN store_id")
     world.restart()
-    names = {index["name"] for index in inspect(world.house.database).get_indexes("deliveries")}
+    names = {index["name"] for index in inspect(world.venue.database).get_indexes("deliveries")}
     assert {"deliveries_waiting", "deliveries_waiting_by_age", "deliveries_by_store"} <= names
     assert "deliveries_due" not in names
-    world.house.tick()
-    assert world.house.types(store).count("conversion.filled") == 1, "it is sold, and told"
-    assert len(world.received) == len(world.house.types(store))
+    world.venue.tick()
+    assert world.venue.types(store).count("conversion.filled") == 1, "it is sold, and told"
+    assert len(world.received) == len(world.venue.types(store))

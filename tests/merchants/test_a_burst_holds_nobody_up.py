@@ -7,7 +7,7 @@ from sqlite3 import connect
 
 from merchants.records.turns import TURN_NS
 from merchants.service import STEP_NS
-from tests.merchants.rig import World
+from tests.merchants.fixtures import World
 from tests.merchants.test_sale_from_invoice_to_final import paid
 
 COST_NS = 2 * 10**6
@@ -35,15 +35,15 @@ def expired(world):
 def test_found_a_burst_of_expiries_held_everybody_up(tmp_path):
     """A hundred of them a step, in one go, took half a second."""
     world = Slow(tmp_path)
-    store = world.house.approved_store(lifetime_s=60)
+    store = world.venue.approved_store(lifetime_s=60)
     for _ in range(COUNT):
-        world.house.invoice(store, token="USD")
+        world.venue.invoice(store, token="USD")
     world.pass_time(61)
     world.endpoint = lambda url: 200
     seen = [0]
 
     async def play():
-        step = asyncio.create_task(world.house.merchants.step())
+        step = asyncio.create_task(world.venue.merchants.step())
         while not step.done():
             await asyncio.sleep(0)
             seen.append(expired(world))
@@ -61,13 +61,13 @@ def test_found_a_burst_of_expiries_held_everybody_up(tmp_path):
 
 def test_what_is_followed_is_gone_through_to_its_end_however_short_the_turns(tmp_path):
     world = Slow(tmp_path)
-    house = world.house
-    store = house.approved_store()
-    invoices = [paid(world, house.invoice(store, amount_usd="10")) for _ in range(5)]
+    venue = world.venue
+    store = venue.approved_store()
+    invoices = [paid(world, venue.invoice(store, amount_usd="10")) for _ in range(5)]
     world.trades_are("final")
     world.cost_ns = TURN_NS
     for _ in range(6):
-        house.tick()
+        venue.tick()
     for invoice in invoices:
-        (sale,) = house.merchants.invoice(invoice.id).conversions
+        (sale,) = venue.merchants.invoice(invoice.id).conversions
         assert sale.status == "final"

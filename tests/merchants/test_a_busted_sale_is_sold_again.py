@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from engine.types import Side
-from tests.merchants.rig import LOT, MERCHANT, TOKEN, USD, World, sole
+from tests.merchants.fixtures import LOT, MERCHANT, TOKEN, USD, World, sole
 from tests.merchants.test_sale_from_invoice_to_final import paid
 
 
@@ -14,58 +14,58 @@ def world(tmp_path):
 
 
 def conversion_of(world, invoice):
-    return sole(world.house.merchants.invoice(invoice.id).conversions)
+    return sole(world.venue.merchants.invoice(invoice.id).conversions)
 
 
 def told(world, store, kind):
     """Return what the one event of ``kind`` said."""
-    rows = world.house.merchants.events_after(store.store_id, 0)
+    rows = world.venue.merchants.events_after(store.store_id, 0)
     bodies = [msgspec.json.decode(row.body) for row in rows]
     return sole([body["data"] for body in bodies if body["type"] == kind])
 
 
 @pytest.mark.parametrize(("word", "is_restarted"), [("matched", False), ("mined", True)])
 def test_it_is_taken_back_told_and_sold_again_to_the_unit(world, word, is_restarted):
-    house = world.house
-    store = house.approved_store()
-    invoice = paid(world, house.invoice(store, amount_usd="101"))
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = paid(world, venue.invoice(store, amount_usd="101"))
     world.trades_are(word)
-    house.tick()
+    venue.tick()
     first, second = conversion_of(world, invoice).fills
-    usd_after = house.pips(MERCHANT, USD)
+    usd_after = venue.pips(MERCHANT, USD)
 
-    house.bust(first)
-    house.bust(second)
+    venue.bust(first)
+    venue.bust(second)
     if is_restarted:
         world.restart()
-        house = world.house
-    assert house.pips(MERCHANT, USD) == 0 and house.pips(MERCHANT, TOKEN) == 51 * LOT
-    house.quote(Side.BUY, 200_000, 51)
-    house.tick()
+        venue = world.venue
+    assert venue.pips(MERCHANT, USD) == 0 and venue.pips(MERCHANT, TOKEN) == 51 * LOT
+    venue.quote(Side.BUY, 200_000, 51)
+    venue.tick()
 
-    assert house.types(store).count("conversion.busted") == 2
-    house.tick()
+    assert venue.types(store).count("conversion.busted") == 2
+    venue.tick()
     again = conversion_of(world, invoice)
     assert (again.sold, again.unsold) == ("0.051", "0")
     assert {fill.trade_id for fill in again.fills}.isdisjoint({first.trade_id, second.trade_id})
-    assert house.types(store)[-1] in ("conversion.filled", "conversion.batched")
-    assert house.types(store).count("conversion.filled") == 2
-    assert house.pips(MERCHANT, TOKEN) == 0 and house.pips(MERCHANT, USD) >= usd_after
+    assert venue.types(store)[-1] in ("conversion.filled", "conversion.batched")
+    assert venue.types(store).count("conversion.filled") == 2
+    assert venue.pips(MERCHANT, TOKEN) == 0 and venue.pips(MERCHANT, USD) >= usd_after
     world.trades_are("final")
-    house.tick()
-    end = world.house.merchants.invoice(invoice.id)
+    venue.tick()
+    end = world.venue.merchants.invoice(invoice.id)
     assert (sole(end.conversions).status, sole(end.conversions).reason) == ("final", "")
     assert end.net == sole(end.conversions).net
-    house.engine.check()
+    venue.engine.check()
 
 
 def test_the_event_says_what_is_not_sold_any_more(world):
-    house = world.house
-    store = house.approved_store()
-    invoice = paid(world, house.invoice(store, amount_usd="101"))
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = paid(world, venue.invoice(store, amount_usd="101"))
     _, second = conversion_of(world, invoice).fills
-    house.bust(second)
-    house.tick()
+    venue.bust(second)
+    venue.tick()
 
     seen = told(world, store, "conversion.busted")["conversion"]
     assert (seen["sold"], seen["unsold"], seen["status"]) == ("0.05", "0.001", "pending")
@@ -73,23 +73,23 @@ def test_the_event_says_what_is_not_sold_any_more(world):
 
 
 def test_what_was_given_up_is_held_with_more_of_it_and_the_shop_is_told(world):
-    house = world.house
-    store = house.approved_store(slippage_ppm=0)
-    invoices = [house.invoice(store, amount_usd="100") for _ in range(2)]
+    venue = world.venue
+    store = venue.approved_store(slippage_ppm=0)
+    invoices = [venue.invoice(store, amount_usd="100") for _ in range(2)]
     paid(world, invoices[0])
-    house.quote(Side.BUY, 200_000, 20)
+    venue.quote(Side.BUY, 200_000, 20)
     paid(world, invoices[1])
     for _ in range(10):
         world.pass_time(3600)
-        house.tick()
+        venue.tick()
     (fill,) = conversion_of(world, invoices[1]).fills
-    house.bust(fill)
-    house.tick()
+    venue.bust(fill)
+    venue.tick()
 
     held = conversion_of(world, invoices[1])
     assert (held.status, held.sold, held.unsold, held.fills) == ("held", "0", "0.05", [])
     seen = told(world, store, "conversion.busted")["conversion"]
     assert (seen["status"], seen["unsold"]) == ("held", "0.05")
     world.trades_are("final")
-    house.tick()
+    venue.tick()
     assert told(world, store, "conversion.held")["conversion"]["sold"] == "0.02", "told once"

@@ -9,7 +9,7 @@ from engine.commands import set_terms
 from engine.types import Side
 from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.evidence import OrderBits, SignedOrder, decode
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     AGE_S,
     ASK,
     DOLLAR,
@@ -44,8 +44,8 @@ def change_terms(world, lot_pips, tick_pips, is_old=False):
     row = set_terms(
         0, lot_pips=lot_pips, tick_pips=tick_pips, maker_fee_ppm=0, taker_fee_ppm=FEE_PPM
     )
-    assert world.house.submit(row)[-1]["kind"], "it was carried out"
-    market = world.house.catalog.market("TOKEN-USD")
+    assert world.venue.submit(row)[-1]["kind"], "it was carried out"
+    market = world.venue.catalog.market("TOKEN-USD")
     assert (market.lot_pips, market.tick_pips) == (lot_pips, tick_pips)
 
 
@@ -58,11 +58,11 @@ def forget_terms(path):
 
 def bid(world, lots, ticks=200_000):
     """Rest a bid of ``lots`` and ``ticks`` of the first terms, whatever they are now."""
-    world.house.quote(Side.BUY, ticks, lots)
+    world.venue.quote(Side.BUY, ticks, lots)
 
 
 def sale_of(world, invoice):
-    return sole(world.house.merchants.invoice(invoice.id).conversions)
+    return sole(world.venue.merchants.invoice(invoice.id).conversions)
 
 
 def prices_signed(world):
@@ -77,14 +77,14 @@ def prices_signed(world):
 
 def try_again(world):
     world.pass_time(3600)
-    world.house.tick()
+    world.venue.tick()
 
 
 @OLD_FILE
 @TERMS
 def test_between_the_quote_and_the_payment(world, terms, is_old):
-    house = world.house
-    invoice = house.invoice(house.approved_store(slippage_ppm=1000), amount_usd="50")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(slippage_ppm=1000), amount_usd="50")
     change_terms(world, *terms, is_old)
     bid(world, 1000, 199_700)
     waits = paid(world, invoice)
@@ -98,15 +98,15 @@ def test_between_the_quote_and_the_payment(world, terms, is_old):
     sale = sale_of(world, invoice)
     assert (sale.sold, sale.unsold, sale.proceeds, sale.net) == ("0.025", "0", "50", "49.875")
     assert (sale.fills[0].price, sale.status) == ("2000", "filled")
-    assert (house.pips(MERCHANT, TOKEN), house.pips(MERCHANT, USD)) == (0, 4_987_500_000)
+    assert (venue.pips(MERCHANT, TOKEN), venue.pips(MERCHANT, USD)) == (0, 4_987_500_000)
 
 
 @OLD_FILE
 @TERMS
 def test_between_two_orders_of_one_conversion(world, terms, is_old):
-    house = world.house
-    store = house.approved_store(slippage_ppm=0)
-    first, invoice = (house.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    venue = world.venue
+    store = venue.approved_store(slippage_ppm=0)
+    first, invoice = (venue.invoice(store, amount_usd=usd) for usd in ("60", "50"))
     paid(world, first)
     half = paid(world, invoice)
     assert (sole(half.conversions).sold, sole(half.conversions).unsold) == ("0.02", "0.005")
@@ -123,39 +123,39 @@ def test_between_two_orders_of_one_conversion(world, terms, is_old):
     ]
     assert set(prices_signed(world)) == {2000 * DOLLAR}
     assert (sale.proceeds, sale.net) == ("50", "49.875")
-    assert (house.pips(MERCHANT, TOKEN), house.pips(MERCHANT, USD)) == (0, 10_972_500_000)
+    assert (venue.pips(MERCHANT, TOKEN), venue.pips(MERCHANT, USD)) == (0, 10_972_500_000)
 
 
 @OLD_FILE
 @TERMS
 def test_after_a_fill_and_before_it_is_final(world, terms, is_old):
-    house = world.house
-    invoice = paid(world, house.invoice(house.approved_store(), amount_usd="101"))
+    venue = world.venue
+    invoice = paid(world, venue.invoice(venue.approved_store(), amount_usd="101"))
     change_terms(world, *terms, is_old)
-    assert house.merchants.invoice(invoice.id) == invoice
+    assert venue.merchants.invoice(invoice.id) == invoice
     world.trades_are("mined")
-    house.tick()
+    venue.tick()
 
     # The chain refuses one of two: it is sold again, and the other is left as it was.
-    house.bust(sole(invoice.conversions).fills[0])
+    venue.bust(sole(invoice.conversions).fills[0])
     assert (sale_of(world, invoice).sold, sale_of(world, invoice).unsold) == ("0.001", "0.05")
     bid(world, 1000)
-    house.tick()
+    venue.tick()
     world.trades_are("final")
-    house.tick()
+    venue.tick()
     end = sale_of(world, invoice)
     assert (end.status, end.sold, end.net) == ("final", "0.051", "101.7440025")
-    assert house.pips(MERCHANT, TOKEN) == 0
-    assert house.pips(MERCHANT, USD) == 10_174_400_250
+    assert venue.pips(MERCHANT, TOKEN) == 0
+    assert venue.pips(MERCHANT, USD) == 10_174_400_250
 
 
 @pytest.mark.parametrize(
     ("terms", "sold", "left"), [((LOT * 10, TICK * 10), "0.02", "0.005"), (ODD, "0.024", "0.001")]
 )
 def test_what_is_less_than_the_new_lot_is_held(world, terms, sold, left):
-    house = world.house
-    store = house.approved_store(slippage_ppm=0)
-    first, invoice = (house.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    venue = world.venue
+    store = venue.approved_store(slippage_ppm=0)
+    first, invoice = (venue.invoice(store, amount_usd=usd) for usd in ("60", "50"))
     paid(world, first)
     paid(world, invoice)
     change_terms(world, *terms)
@@ -164,20 +164,20 @@ def test_what_is_less_than_the_new_lot_is_held(world, terms, sold, left):
         try_again(world)
     sale = sale_of(world, invoice)
     assert (sale.status, sale.sold, sale.unsold, sale.reason) == ("held", sold, left, "OFF_LOT")
-    assert house.types(store)[-1] == "conversion.held"
-    house.bust(sale.fills[-1])
+    assert venue.types(store)[-1] == "conversion.held"
+    venue.bust(sale.fills[-1])
     assert sale_of(world, invoice).sold != sold, "parts of a lot are taken back too"
 
 
 def test_what_a_key_has_still_to_sell_is_worth_the_same(world):
-    house = world.house
-    store = house.approved_store(slippage_ppm=0, notional_cap=120 * DOLLAR)
-    first, invoice = (house.invoice(store, amount_usd=usd) for usd in ("60", "50"))
+    venue = world.venue
+    store = venue.approved_store(slippage_ppm=0, notional_cap=120 * DOLLAR)
+    first, invoice = (venue.invoice(store, amount_usd=usd) for usd in ("60", "50"))
     paid(world, first)
     paid(world, invoice, due_raw(invoice))
     change_terms(world, *FINER)
     bid(world, 1000)
-    house.quote(Side.SELL, *ASK)
+    venue.quote(Side.SELL, *ASK)
     world.pass_time(AGE_S)
-    rejected = house.merchants.create_invoice(store.store_id, InvoiceRequest("45", "TOKEN"))
+    rejected = venue.merchants.create_invoice(store.store_id, InvoiceRequest("45", "TOKEN"))
     assert rejected.detail["needed"] == "55"

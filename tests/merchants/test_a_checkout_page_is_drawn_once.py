@@ -5,17 +5,17 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from gateway.pages.checkout import checkout_router
-from tests.merchants.rig import World
+from tests.merchants.fixtures import World
 from tests.merchants.site import site
 
 
 @pytest.fixture
-def house(tmp_path):
-    return World(tmp_path).house
+def venue(tmp_path):
+    return World(tmp_path).venue
 
 
 class CountingLooks:
-    """The house's checkouts, and how often they were looked up."""
+    """The venue's checkouts, and how often they were looked up."""
 
     def __init__(self, merchants):
         self.merchants, self.count = merchants, 0
@@ -25,9 +25,9 @@ class CountingLooks:
         return self.merchants.checkout(invoice_id)
 
 
-def test_a_page_that_has_it_already_is_told_so(house):
-    invoice = house.invoice(house.approved_store())
-    client = TestClient(site(house))
+def test_a_page_that_has_it_already_is_told_so(venue):
+    invoice = venue.invoice(venue.approved_store())
+    client = TestClient(site(venue))
     first = client.get(f"/checkout/{invoice.id}/state")
     asked_again = {"If-None-Match": first.headers["etag"]}
     again = client.get(f"/checkout/{invoice.id}/state", headers=asked_again)
@@ -35,9 +35,9 @@ def test_a_page_that_has_it_already_is_told_so(house):
     assert again.headers["etag"] == first.headers["etag"]
 
 
-def test_found_each_look_drew_the_page_anew(house):
-    invoice, seconds = house.invoice(house.approved_store()), [0.0]
-    looks, app = CountingLooks(house.merchants), FastAPI()
+def test_found_each_look_drew_the_page_anew(venue):
+    invoice, seconds = venue.invoice(venue.approved_store()), [0.0]
+    looks, app = CountingLooks(venue.merchants), FastAPI()
     app.include_router(
         checkout_router(looks, "net", sandbox=False, fresh_seconds=1, now=lambda: seconds[0])
     )

@@ -7,7 +7,7 @@ import pytest
 
 from engine.types import Outcome
 from merchants.sales.invoices import InvoiceRequest
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     CONFIRMATIONS,
     DOLLAR,
     LOT,
@@ -29,73 +29,73 @@ def world(tmp_path):
 
 def send(world, invoice, raw, token=TOKEN):
     world.transfer(address_bytes(invoice.deposit_address), raw, token, CONFIRMATIONS)
-    world.house.watch()
+    world.venue.watch()
 
 
 def settle(world, invoice, rounds=3):
     for _ in range(rounds):
-        world.house.watch()
-        world.house.tick()
-        world.house.settle_sweeps()
-        world.house.tick()
-    return world.house.merchants.invoice(invoice.id)
+        world.venue.watch()
+        world.venue.tick()
+        world.venue.settle_sweeps()
+        world.venue.tick()
+    return world.venue.merchants.invoice(invoice.id)
 
 
 @pytest.mark.parametrize("is_watched_first", [True, False])
 def test_found_a_transfer_of_nothing_made_a_payment_vanish(world, is_watched_first):
     """With a deposit of one lot behind it in its transaction it looked like the sweep."""
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     send(world, invoice, due_raw(invoice))
     address, ref = address_bytes(invoice.deposit_address), bytes.fromhex(invoice.ref[2:])
     nothing = world.transfer(STRANGER, 0, TOKEN, CONFIRMATIONS, sender=address)
     if is_watched_first:
-        house.watch()
-    house.fund(MERCHANT, TOKEN, LOT, ref, nothing.tx_hash)
+        venue.watch()
+    venue.fund(MERCHANT, TOKEN, LOT, ref, nothing.tx_hash)
     paid = settle(world, invoice)
     assert (paid.status, paid.received, paid.credited) == ("settled", "0.026", "0.026")
 
 
 def test_found_transfers_of_nothing_filled_the_list_of_payments(world):
-    house = world.house
-    store = house.approved_store()
-    invoice = house.invoice(store, amount_usd="50")
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount_usd="50")
     for _ in range(5):
         send(world, invoice, 0)
-    assert house.merchants.invoice(invoice.id).payments == []
-    assert house.types(store) == ["invoice.created"]
+    assert venue.merchants.invoice(invoice.id).payments == []
+    assert venue.types(store) == ["invoice.created"]
 
 
 def test_found_a_deposit_of_dust_was_an_event_each_time(world):
     """Straight into the vault with the invoice's reference: gas for him, a webhook for the shop."""
-    house = world.house
-    store = house.approved_store()
-    unpaid, half = (house.invoice(store, amount_usd="50") for _ in range(2))
+    venue = world.venue
+    store = venue.approved_store()
+    unpaid, half = (venue.invoice(store, amount_usd="50") for _ in range(2))
     world.pass_time(1000)
-    house.tick()
-    house.fund(MERCHANT, TOKEN, 12 * LOT, bytes.fromhex(half.ref[2:]))
-    house.tick()
-    assert house.types(store)[-1] == "invoice.short"
-    before = house.types(store)
+    venue.tick()
+    venue.fund(MERCHANT, TOKEN, 12 * LOT, bytes.fromhex(half.ref[2:]))
+    venue.tick()
+    assert venue.types(store)[-1] == "invoice.short"
+    before = venue.types(store)
     for invoice in (unpaid, half) * 3:
-        house.fund(MERCHANT, TOKEN, 1, bytes.fromhex(invoice.ref[2:]))
-        house.tick()
-    assert house.types(store) == before
-    assert [house.merchants.invoice(i.id).short for i in (unpaid, half)] == ["0", "26"]
-    house.fund(MERCHANT, TOKEN, LOT, bytes.fromhex(half.ref[2:]))
-    house.tick()
-    assert house.merchants.invoice(half.id).short == "24"
-    assert house.types(store) == [*before, "invoice.short"]
+        venue.fund(MERCHANT, TOKEN, 1, bytes.fromhex(invoice.ref[2:]))
+        venue.tick()
+    assert venue.types(store) == before
+    assert [venue.merchants.invoice(i.id).short for i in (unpaid, half)] == ["0", "26"]
+    venue.fund(MERCHANT, TOKEN, LOT, bytes.fromhex(half.ref[2:]))
+    venue.tick()
+    assert venue.merchants.invoice(half.id).short == "24"
+    assert venue.types(store) == [*before, "invoice.short"]
 
 
 def test_found_an_invoice_of_nothing_cost_the_operator_a_sweep(world):
     """A shop and its customer could have a ten thousandth of a cent fetched as often as they
     wished, also by a store that tolerates all but that."""
-    house = world.house
-    store = house.approved_store(tolerance_pips=1000 * DOLLAR)
-    small = house.merchants.create_invoice(store.store_id, InvoiceRequest("0.0999", "USD"))
+    venue = world.venue
+    store = venue.approved_store(tolerance_pips=1000 * DOLLAR)
+    small = venue.merchants.create_invoice(store.store_id, InvoiceRequest("0.0999", "USD"))
     assert (small.outcome, small.detail["least"]) == (Outcome.MALFORMED, "0.1")
-    invoice = house.invoice(store, amount_usd="50", token="USD")
+    invoice = venue.invoice(store, amount_usd="50", token="USD")
     send(world, invoice, 99_999, USD)
     assert settle(world, invoice).status == "new" and not world.sweeps_wanted
     send(world, invoice, 1, USD)
@@ -103,12 +103,12 @@ def test_found_an_invoice_of_nothing_cost_the_operator_a_sweep(world):
 
 
 def test_less_than_a_lot_is_short_of_all_of_it_and_said_so(world):
-    house = world.house
-    store = house.approved_store()
-    invoice = house.invoice(store, amount_usd="50")
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount_usd="50")
     world.pass_time(1000)
-    house.tick()
-    house.fund(MERCHANT, TOKEN, LOT - 1, bytes.fromhex(invoice.ref[2:]))
-    house.tick()
-    assert house.merchants.invoice(invoice.id).short == "50"
-    assert house.types(store)[-1] == "invoice.short"
+    venue.tick()
+    venue.fund(MERCHANT, TOKEN, LOT - 1, bytes.fromhex(invoice.ref[2:]))
+    venue.tick()
+    assert venue.merchants.invoice(invoice.id).short == "50"
+    assert venue.types(store)[-1] == "invoice.short"

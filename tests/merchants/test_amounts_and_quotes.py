@@ -12,7 +12,7 @@ from merchants.records.amounts import (
 from merchants.sales.pricing import limit_ticks, quote_lots, quote_proceeds, ticks_covering
 from settlement.orders.catalog import Market, Token
 from settlement.protocol.checksum import address_of_text, checksum_address
-from tests.merchants.rig import FEE_PPM, LOT, TICK
+from tests.merchants.fixtures import FEE_PPM, LOT, TICK
 
 BASE = Token(0, "TOKEN", b"\xaa" * 20, 18, 10**10)
 QUOTE = Token(1, "USD", b"\xbb" * 20, 6, -100)

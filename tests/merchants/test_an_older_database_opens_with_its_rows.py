@@ -3,7 +3,7 @@
 from contextlib import closing
 from sqlite3 import connect
 
-from tests.merchants.rig import CONFIRMATIONS, LOT, World, address_bytes, due_raw
+from tests.merchants.fixtures import CONFIRMATIONS, LOT, World, address_bytes, due_raw
 
 LATER = {
     "stores": ("tolerance_ppm", "tolerance_pips"),
@@ -35,32 +35,32 @@ def made_old(path):
 
 def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     world = World(tmp_path)
-    house = world.house
-    store = house.approved_store()
-    paid, waiting = (house.invoice(store, amount_usd="50") for _ in range(2))
+    venue = world.venue
+    store = venue.approved_store()
+    paid, waiting = (venue.invoice(store, amount_usd="50") for _ in range(2))
     world.transfer(address_bytes(paid.deposit_address), due_raw(paid), confirmations=CONFIRMATIONS)
     half = due_raw(waiting) // 2
     world.transfer(address_bytes(waiting.deposit_address), half, confirmations=CONFIRMATIONS)
-    house.watch()
-    house.tick()
-    house.settle_sweeps()
-    house.tick()
-    house.database.dispose()
+    venue.watch()
+    venue.tick()
+    venue.settle_sweeps()
+    venue.tick()
+    venue.database.dispose()
     made_old(tmp_path / "merchants.sqlite")
 
     world.restart()
-    house = world.house
+    venue = world.venue
     for before, received, status in ((paid, "0.025", "settled"), (waiting, "0.0125", "new")):
-        invoice = house.merchants.invoice(before.id)
+        invoice = venue.merchants.invoice(before.id)
         assert (invoice.status, invoice.received) == (status, received)
     world.transfer(address_bytes(waiting.deposit_address), half, confirmations=CONFIRMATIONS)
     for _ in range(3):
-        house.watch()
-        house.tick()
-        house.settle_sweeps()
-    end = house.merchants.invoice(waiting.id)
+        venue.watch()
+        venue.tick()
+        venue.settle_sweeps()
+    end = venue.merchants.invoice(waiting.id)
     assert (end.status, end.credited) == ("settled", "0.025")
     world.trades_are("final")
-    house.tick()
-    assert house.merchants.invoice(paid.id).status == "settled"
+    venue.tick()
+    assert venue.merchants.invoice(paid.id).status == "settled"
     assert world.swept[address_bytes(paid.deposit_address), b"\xaa" * 20] == 25 * LOT

@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from gateway.api.v1 import shop_schemas
 from gateway.api.v1.openapi import schema_of
 from gateway.http.problems import Problem
-from tests.api.rig import House
-from tests.merchants.rig import World
+from tests.api.fixtures import Venue
+from tests.merchants.fixtures import World
 from tests.merchants.site import OPERATOR_TOKEN, site
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 
@@ -21,11 +21,11 @@ BODILESS = {"/v1/stores/{store_id}/webhook-secret"}
 
 
 def shops(directory):
-    return site(World(directory).house)
+    return site(World(directory).venue)
 
 
 def native(_directory):
-    return House().app()
+    return Venue().app()
 
 
 @pytest.fixture(params=[shops, native])

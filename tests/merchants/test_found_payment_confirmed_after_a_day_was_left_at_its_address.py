@@ -6,7 +6,7 @@ address: paid, confirmed, and never the shop's.
 
 import pytest
 
-from tests.merchants.rig import CONFIRMATIONS, World, address_bytes, due_raw
+from tests.merchants.fixtures import CONFIRMATIONS, World, address_bytes, due_raw
 
 
 @pytest.fixture
@@ -15,35 +15,35 @@ def world(tmp_path):
 
 
 def test_an_invalid_invoice_whose_payment_is_confirmed_still_settles(world):
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
-    house.watch()
+    venue.watch()
     world.pass_time(86_401)
     world.confirm(CONFIRMATIONS)
 
     for _ in range(3):
-        house.watch()
-        house.tick()
-        house.settle_sweeps()
+        venue.watch()
+        venue.tick()
+        venue.settle_sweeps()
         world.pass_time(601)
-    house.tick()
+    venue.tick()
 
-    assert house.merchants.invoice(invoice.id).status == "settled"
+    assert venue.merchants.invoice(invoice.id).status == "settled"
 
 
 def test_an_announced_payment_that_was_never_mined_is_not_swept_for_ever(world):
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
-    house.watch()
+    venue.watch()
     world.pass_time(86_401)
 
-    house.tick()
+    venue.tick()
     world.sweeps_wanted.clear()
     for _ in range(5):
         world.pass_time(601)
-        house.tick()
+        venue.tick()
 
-    assert house.merchants.invoice(invoice.id).status == "invalid"
+    assert venue.merchants.invoice(invoice.id).status == "invalid"
     assert not world.sweeps_wanted, "no gas for what is not there"

@@ -10,7 +10,7 @@ import pytest
 from engine.types import fee_pips
 from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import grant_digest, sign
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     CONFIRMATIONS,
     DOLLAR,
     DOMAIN,
@@ -44,7 +44,7 @@ class Story:
     def __init__(self, world, kills):
         self.world = world
         self.kills = kills
-        self.store = world.house.open_store()
+        self.store = world.venue.open_store()
         self.invoice = None
         self.deaths = 0
 
@@ -69,7 +69,7 @@ class Story:
         for _ in range(8):
             world.pass_time(60)
             self.until(self.live)
-        return world.house
+        return world.venue
 
     def until(self, chapter):
         """Tell a chapter, in as many lives as it takes."""
@@ -85,20 +85,20 @@ class Story:
 
     def approve(self):
         signature = sign(grant_digest(DOMAIN, self.store.grant), MERCHANT_SECRET)
-        self.world.house.merchants.approve_conversion(self.store.store_id, signature)
+        self.world.venue.merchants.approve_conversion(self.store.store_id, signature)
 
     def order(self):
         request = InvoiceRequest("50", "TOKEN", order_id="7")
-        self.invoice = self.world.house.merchants.create_invoice(
+        self.invoice = self.world.venue.merchants.create_invoice(
             self.store.store_id, request, "order-7"
         ).invoice
 
     def sweep(self):
-        self.world.house.settle_sweeps()
+        self.world.venue.settle_sweeps()
 
     def live(self):
-        self.world.house.watch()
-        self.world.house.tick()
+        self.world.venue.watch()
+        self.world.venue.tick()
 
 
 def seams_of_the_story(directory):
@@ -108,24 +108,24 @@ def seams_of_the_story(directory):
     return start, story.world.crossings
 
 
-def check_end(story, house):
-    world, invoice = story.world, house.merchants.invoice(story.invoice.id)
+def check_end(story, venue):
+    world, invoice = story.world, venue.merchants.invoice(story.invoice.id)
     assert (invoice.status, invoice.exception) == ("settled", "none")
     assert invoice.credited == invoice.amount_due == invoice.received
     assert sole(invoice.payments).status == "final"
     assert sole(invoice.conversions).status == "final"
     assert lots_in_journal(world) == [25], "one order, whatever happened"
-    assert house.pips(MERCHANT, TOKEN) == 0
-    assert house.pips(MERCHANT, USD) == 50 * DOLLAR - fee_pips(50 * DOLLAR, FEE_PPM)
+    assert venue.pips(MERCHANT, TOKEN) == 0
+    assert venue.pips(MERCHANT, USD) == 50 * DOLLAR - fee_pips(50 * DOLLAR, FEE_PPM)
     assert sorted(world.grants.values()) == [story.store.grant]
-    events = house.merchants.events_after(story.store.store_id, 0)
+    events = venue.merchants.events_after(story.store.store_id, 0)
     assert [row.sequence for row in events] == list(range(1, len(STORY) + 1))
-    assert house.types(story.store) == STORY
+    assert venue.types(story.store) == STORY
     sent = [headers["webhook-id"] for headers, _ in world.received]
     assert set(sent) == {row.webhook_id for row in events}, "each is told at least once"
     if not story.deaths:
         assert sent == [row.webhook_id for row in events], "once, and in order"
-    house.engine.check()
+    venue.engine.check()
 
 
 def test_one_kill_at_every_seam(tmp_path):
@@ -133,19 +133,19 @@ def test_one_kill_at_every_seam(tmp_path):
     assert last - first > 30, "the story crosses many seams"
     for seam in range(first + 1, last + 1):
         story = Story(World(tmp_path_factory(tmp_path, f"at{seam}")), kills=[seam])
-        house = story.tell()
+        venue = story.tell()
         assert story.deaths == 1, f"the kill at {seam} never came"
-        check_end(story, house)
+        check_end(story, venue)
 
 
 @pytest.mark.parametrize("stride", [3, 5, 7])
 def test_kills_one_after_another(tmp_path, stride):
     kills = range(10, 400, stride)
     story = Story(World(tmp_path), kills)
-    house = story.tell()
+    venue = story.tell()
     assert story.deaths > 3
     story.world.kill_at = None
-    check_end(story, house)
+    check_end(story, venue)
 
 
 def tmp_path_factory(tmp_path, name):

@@ -1,4 +1,4 @@
-"""What came counts once, by whatever road; what came late counts by what it is worth."""
+"""What came counts once, by whatever venue; what came late counts by what it is worth."""
 
 import msgspec
 import pytest
@@ -9,7 +9,7 @@ from merchants.records.rejection import Rejection
 from merchants.records.tables import Invoice
 from merchants.sales.invoices import InvoiceRequest
 from settlement.protocol.eip712 import address_of_secret
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     CONFIRMATIONS,
     DOLLAR,
     LOT,
@@ -32,46 +32,46 @@ THIEF = b"\x0b" * 32
 @pytest.fixture
 def world(tmp_path):
     world = World(tmp_path)
-    world.house.fund(address_of_secret(THIEF), TOKEN, 10**5 * DOLLAR)
-    world.house.fund(address_of_secret(THIEF), USD, 10**7 * DOLLAR)
+    world.venue.fund(address_of_secret(THIEF), TOKEN, 10**5 * DOLLAR)
+    world.venue.fund(address_of_secret(THIEF), USD, 10**7 * DOLLAR)
     return world
 
 
 def send(world, invoice, raw, token=TOKEN):
     world.transfer(address_bytes(invoice.deposit_address), raw, token, CONFIRMATIONS)
-    world.house.watch()
+    world.venue.watch()
 
 
 def settle(world, invoice, rounds=3):
     """Let what is due happen, and the chain carry it out; return the invoice."""
     for _ in range(rounds):
-        world.house.watch()
-        world.house.tick()
-        world.house.settle_sweeps()
-        world.house.tick()
-    return world.house.merchants.invoice(invoice.id)
+        world.venue.watch()
+        world.venue.tick()
+        world.venue.settle_sweeps()
+        world.venue.tick()
+    return world.venue.merchants.invoice(invoice.id)
 
 
 def deposit(world, invoice, lots):
     """Pay straight into the vault with the invoice's ref, as the Collector does."""
-    world.house.fund(MERCHANT, TOKEN, lots * LOT, bytes.fromhex(invoice.ref[2:]))
+    world.venue.fund(MERCHANT, TOKEN, lots * LOT, bytes.fromhex(invoice.ref[2:]))
 
 
 def fall(world, ticks):
     """Let the market fall: others sell the bids out, trade and quote there."""
-    house = world.house
+    venue = world.venue
     for _ in range(3):
-        house.quote(Side.SELL, ticks, 4000, THIEF)
-        house.quote(Side.BUY, ticks, 4000)
-    house.quote(Side.BUY, ticks, 1000)
-    house.quote(Side.SELL, ticks + 100, 1000, THIEF)
+        venue.quote(Side.SELL, ticks, 4000, THIEF)
+        venue.quote(Side.BUY, ticks, 4000)
+    venue.quote(Side.BUY, ticks, 1000)
+    venue.quote(Side.SELL, ticks + 100, 1000, THIEF)
     world.pass_time(600)
 
 
 @pytest.mark.parametrize("deposit_first", [True, False])
 def test_found_half_by_deposit_and_half_by_transfer_is_paid(world, deposit_first):
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="52")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="52")
     half = due_raw(invoice) // 2
     if deposit_first:
         deposit(world, invoice, 13)
@@ -79,7 +79,7 @@ def test_found_half_by_deposit_and_half_by_transfer_is_paid(world, deposit_first
     else:
         send(world, invoice, half)
         deposit(world, invoice, 13)
-    assert house.merchants.invoice(invoice.id).received == "0.026"
+    assert venue.merchants.invoice(invoice.id).received == "0.026"
     paid = settle(world, invoice)
     assert (paid.status, paid.exception, paid.credited) == ("settled", "none", "0.026")
     assert world.swept[address_bytes(invoice.deposit_address), TOKEN] == 13 * LOT
@@ -87,13 +87,13 @@ def test_found_half_by_deposit_and_half_by_transfer_is_paid(world, deposit_first
 
 
 def test_found_nobody_told_the_shop_of_another_token_in_its_vault(world):
-    house = world.house
-    store = house.approved_store()
-    invoice = house.invoice(store, amount_usd="50")
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount_usd="50")
     ref = bytes.fromhex(invoice.ref[2:])
-    house.fund(MERCHANT, USD, 50 * DOLLAR, ref)
-    house.fund(MERCHANT, USD, DOLLAR // 100, ref)
-    house.tick()
+    venue.fund(MERCHANT, USD, 50 * DOLLAR, ref)
+    venue.fund(MERCHANT, USD, DOLLAR // 100, ref)
+    venue.tick()
 
     told = [msgspec.json.decode(body) for _, body in world.received]
     assert [event["type"] for event in told] == ["invoice.created", "invoice.other_token"]
@@ -103,28 +103,28 @@ def test_found_nobody_told_the_shop_of_another_token_in_its_vault(world):
 
     send(world, invoice, due_raw(invoice))
     assert settle(world, invoice).status == "settled"
-    assert house.types(store).count("invoice.other_token") == 1, "dust is no event"
-    assert house.pips(MERCHANT, USD) > 50 * DOLLAR, "it is the shop's all the same"
+    assert venue.types(store).count("invoice.other_token") == 1, "dust is no event"
+    assert venue.pips(MERCHANT, USD) > 50 * DOLLAR, "it is the shop's all the same"
 
 
 def test_another_token_at_the_address_is_told_when_seen_and_when_booked(world):
-    house = world.house
-    store = house.approved_store()
-    invoice = house.invoice(store, amount_usd="50")
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount_usd="50")
     send(world, invoice, 50 * 10**6, USD)
     world.pass_time(16 * 60)
     settle(world, invoice)
 
-    kinds = house.types(store)
+    kinds = venue.types(store)
     assert kinds.count("invoice.received_payment") == kinds.count("invoice.other_token") == 1
     assert kinds.index("invoice.received_payment") < kinds.index("invoice.other_token")
 
 
 def test_a_deposit_that_was_waiting_for_its_confirmations_is_in_time(world):
-    house = world.house
-    waited, late = (house.invoice(house.approved_store(), amount_usd="50") for _ in range(2))
+    venue = world.venue
+    waited, late = (venue.invoice(venue.approved_store(), amount_usd="50") for _ in range(2))
     world.pass_time(900 + 12 * CONFIRMATIONS)
-    house.tick()
+    venue.tick()
     deposit(world, waited, 25)
     world.pass_time(1)
     deposit(world, late, 25)
@@ -134,20 +134,20 @@ def test_a_deposit_that_was_waiting_for_its_confirmations_is_in_time(world):
 
 def test_found_an_expired_invoice_was_a_free_option(world):
     """Pay the same tokens when they are worth half: it is short, is not settled, is not sold."""
-    house = world.house
-    store = house.approved_store(floor_price=100 * DOLLAR)
-    invoice = house.invoice(store, amount_usd="100")
+    venue = world.venue
+    store = venue.approved_store(floor_price=100 * DOLLAR)
+    invoice = venue.invoice(store, amount_usd="100")
     world.pass_time(901)
-    house.tick()
+    venue.tick()
     fall(world, 100_000)
     send(world, invoice, due_raw(invoice))
     late = settle(world, invoice)
     assert (late.status, late.exception, late.short) == ("expired", "paid_partial", "50")
     assert late.credited == late.amount_due and late.conversions == []
-    event = house.merchants.events_after(store.store_id, 0)[-1]
+    event = venue.merchants.events_after(store.store_id, 0)[-1]
     body = msgspec.json.decode(event.body)
     assert (body["type"], body["data"]["invoice"]["short"]) == ("invoice.short", "50")
-    assert "short by $50" in house.merchants.checkout(late.id).sentence
+    assert "short by $50" in venue.merchants.checkout(late.id).sentence
 
     send(world, invoice, due_raw(invoice))
     paid = settle(world, invoice)
@@ -156,82 +156,82 @@ def test_found_an_expired_invoice_was_a_free_option(world):
 
 
 def test_what_is_weighed_short_is_not_weighed_again_when_the_price_rises(world):
-    house = world.house
-    invoice = house.invoice(house.approved_store(floor_price=100 * DOLLAR), amount_usd="100")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(floor_price=100 * DOLLAR), amount_usd="100")
     world.pass_time(901)
     fall(world, 100_000)
     send(world, invoice, due_raw(invoice))
     settle(world, invoice)
-    house.quote(Side.BUY, 100_100, 1000)
+    venue.quote(Side.BUY, 100_100, 1000)
     for _ in range(3):
-        house.quote(Side.SELL, 210_000, 40_000, THIEF)
-        house.quote(Side.BUY, 210_000, 40_000)
-    house.quote(Side.BUY, 209_900, 1000)
-    house.quote(Side.SELL, 210_000, 1000, THIEF)
+        venue.quote(Side.SELL, 210_000, 40_000, THIEF)
+        venue.quote(Side.BUY, 210_000, 40_000)
+    venue.quote(Side.BUY, 209_900, 1000)
+    venue.quote(Side.SELL, 210_000, 1000, THIEF)
     world.pass_time(3600)
     assert settle(world, invoice).status == "expired"
 
 
 def test_late_money_waits_for_a_price_and_no_stub_bid_makes_one(world):
     """Found: with the makers away it was sold to the only bid, 0.4001 TOKEN for 0.4 cents."""
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="100")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="100")
     world.pass_time(901)
-    house.tick()
+    venue.tick()
     for order_id in (1, 2, 3):
-        house.cancel(MAKER_SECRET, order_id)
-    house.quote(Side.BUY, 1, 5000, THIEF)
-    house.quote(Side.SELL, 2, 1, THIEF)
+        venue.cancel(MAKER_SECRET, order_id)
+    venue.quote(Side.BUY, 1, 5000, THIEF)
+    venue.quote(Side.SELL, 2, 1, THIEF)
     send(world, invoice, due_raw(invoice))
     world.pass_time(100)
     waits = settle(world, invoice)
     assert (waits.status, waits.short, waits.conversions) == ("expired", "0", [])
-    house.quote(Side.BUY, 200_000, 500)
-    house.quote(Side.SELL, 200_100, 500)
+    venue.quote(Side.BUY, 200_000, 500)
+    venue.quote(Side.SELL, 200_100, 500)
     world.pass_time(300)
     assert settle(world, invoice).status == "settled"
 
 
 def test_what_comes_on_top_is_sold_near_the_last_trades_or_not_at_all(world):
-    house = world.house
-    store = house.approved_store(floor_price=1 * DOLLAR)
-    invoice = house.invoice(store, amount_usd="50")
+    venue = world.venue
+    store = venue.approved_store(floor_price=1 * DOLLAR)
+    invoice = venue.invoice(store, amount_usd="50")
     send(world, invoice, due_raw(invoice))
     assert settle(world, invoice).status == "settled"
     for order_id in (1, 2):
-        house.cancel(MAKER_SECRET, order_id)
-    house.quote(Side.BUY, 1, 5000, THIEF)
+        venue.cancel(MAKER_SECRET, order_id)
+    venue.quote(Side.BUY, 1, 5000, THIEF)
     send(world, invoice, 5 * 10**15)
     more = settle(world, invoice)
     assert (more.exception, more.over) == ("paid_over", "0.005")
     assert [c.sold for c in more.conversions] == ["0.025", "0"]
-    assert house.types(store)[-2:] == ["invoice.paid_over", "conversion.waiting"]
-    assert "tried again by itself" in house.merchants.checkout(more.id).sentence
+    assert venue.types(store)[-2:] == ["invoice.paid_over", "conversion.waiting"]
+    assert "tried again by itself" in venue.merchants.checkout(more.id).sentence
 
 
 def test_a_few_units_short_is_paid_and_more_is_not(world):
-    house = world.house
-    store = house.approved_store(tolerance_ppm=1_000)
+    venue = world.venue
+    store = venue.approved_store(tolerance_ppm=1_000)
     for missing, status in ((1, "settled"), (25 * 10**12, "settled"), (30 * 10**12, "new")):
-        invoice = house.invoice(store, amount_usd="50")
+        invoice = venue.invoice(store, amount_usd="50")
         send(world, invoice, due_raw(invoice) - missing)
         assert settle(world, invoice).status == status, missing
-    store = house.approved_store(tolerance_ppm=0, tolerance_pips=2 * DOLLAR)
-    invoice = house.invoice(store, amount_usd="50")
+    store = venue.approved_store(tolerance_ppm=0, tolerance_pips=2 * DOLLAR)
+    invoice = venue.invoice(store, amount_usd="50")
     send(world, invoice, due_raw(invoice) - 10**15)
     paid = settle(world, invoice)
     assert (paid.status, paid.remaining, paid.exception) == ("settled", "0", "none")
 
 
 def test_dust_costs_nobody_gas_turns_no_exception_and_is_gathered(world):
-    house = world.house
-    store = house.approved_store()
-    unpaid = house.invoice(store, amount_usd="50")
-    paid = house.invoice(store, amount_usd="50")
+    venue = world.venue
+    store = venue.approved_store()
+    unpaid = venue.invoice(store, amount_usd="50")
+    paid = venue.invoice(store, amount_usd="50")
     send(world, paid, due_raw(paid))
     settle(world, paid)
     world.sweeps_wanted.clear()
-    before = len(house.types(store))
+    before = len(venue.types(store))
     for invoice in (unpaid, paid):
         send(world, invoice, 10**10)
     world.pass_time(901)
@@ -239,24 +239,24 @@ def test_dust_costs_nobody_gas_turns_no_exception_and_is_gathered(world):
         left = settle(world, invoice)
         assert (left.status, left.exception, left.received != "0") == (status, "none", True)
     assert world.sweeps_wanted == {}
-    assert house.types(store)[before:] == ["invoice.expired"]
+    assert venue.types(store)[before:] == ["invoice.expired"]
     send(world, unpaid, due_raw(unpaid))
     assert settle(world, unpaid).credited == "0.02500001", "the dust came along"
 
 
 def test_a_token_that_keeps_a_part_is_counted_by_what_arrived(world):
     """The transfer says 25 lots, the vault books 24: the page asks for the rest."""
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     address = address_bytes(invoice.deposit_address)
     send(world, invoice, due_raw(invoice))
-    house.tick()
+    venue.tick()
     left = world.transfer(b"\xdd" * 20, 25 * 10**15, TOKEN, CONFIRMATIONS, sender=address)
     world.swept[address, TOKEN] = 25 * LOT
-    house.merchants.payments_seen([left])
-    house.fund(MERCHANT, TOKEN, 24 * LOT, bytes.fromhex(invoice.ref[2:]), left.tx_hash)
-    house.tick()
-    short = house.merchants.invoice(invoice.id)
+    venue.merchants.payments_seen([left])
+    venue.fund(MERCHANT, TOKEN, 24 * LOT, bytes.fromhex(invoice.ref[2:]), left.tx_hash)
+    venue.tick()
+    short = venue.merchants.invoice(invoice.id)
     assert (short.status, short.received, short.remaining) == ("new", "0.024", "0.001")
     assert sole(short.payments).status == "final"
     send(world, invoice, 10**15)
@@ -264,24 +264,24 @@ def test_a_token_that_keeps_a_part_is_counted_by_what_arrived(world):
 
 
 def test_what_comes_behind_a_sweep_in_its_block_is_swept_too(world):
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     send(world, invoice, due_raw(invoice))
     assert settle(world, invoice).status == "settled"
     sweep = world.transfers[-1]
     send(world, invoice, 5 * 10**15)
     world.transfers[-1] = world.transfers[-1]._replace(block_number=sweep.block_number, log_index=0)
-    house.watch()
+    venue.watch()
     over = settle(world, invoice)
     assert (over.credited, over.exception) == ("0.03", "paid_over")
 
 
 def test_small_bids_before_the_others_do_not_stop_a_sale(world):
     """Found: 600 bids of one lot ended a sale after eight orders of 64 fills, the rest held."""
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="1000")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="1000")
     for _ in range(150):
-        house.quote(Side.BUY, 200_050, 1, THIEF)
+        venue.quote(Side.BUY, 200_050, 1, THIEF)
     send(world, invoice, due_raw(invoice))
     sold = settle(world, invoice)
     conversion = sole(sold.conversions)
@@ -290,62 +290,62 @@ def test_small_bids_before_the_others_do_not_stop_a_sale(world):
 
 
 def test_what_cannot_be_sold_is_not_asked_for(world):
-    house = world.house
+    venue = world.venue
 
     def why(store, usd="50"):
-        made = house.merchants.create_invoice(store.store_id, InvoiceRequest(usd, "TOKEN"))
+        made = venue.merchants.create_invoice(store.store_id, InvoiceRequest(usd, "TOKEN"))
         assert isinstance(made, Rejection) and made.outcome is Outcome.CANNOT_SELL, made
         return made.detail["why"]
 
-    assert "not approved" in why(house.open_store())
-    assert "floor" in why(house.approved_store(floor_price=2001 * DOLLAR))
-    assert "ends before" in why(house.approved_store(key_lifetime_s=800))
-    small = house.approved_store(notional_cap=120 * DOLLAR)
-    first = house.invoice(small, amount_usd="100")
+    assert "not approved" in why(venue.open_store())
+    assert "floor" in why(venue.approved_store(floor_price=2001 * DOLLAR))
+    assert "ends before" in why(venue.approved_store(key_lifetime_s=800))
+    small = venue.approved_store(notional_cap=120 * DOLLAR)
+    first = venue.invoice(small, amount_usd="100")
     assert "notional" in why(small, "121")
     send(world, first, due_raw(first))
     settle(world, first)
     assert "notional" in why(small, "50")
     stable = InvoiceRequest("5", "USD")
-    made = house.merchants.create_invoice(house.open_store().store_id, stable)
+    made = venue.merchants.create_invoice(venue.open_store().store_id, stable)
     assert not isinstance(made, Rejection), "stablecoin needs neither quote nor sale"
 
 
 def test_an_invoice_under_the_smallest_order_is_not_asked_for(tmp_path):
-    house = World(tmp_path, least_pips=10 * DOLLAR).house
-    store = house.approved_store()
-    small = house.merchants.create_invoice(store.store_id, InvoiceRequest("10", "TOKEN"))
+    venue = World(tmp_path, least_pips=10 * DOLLAR).venue
+    store = venue.approved_store()
+    small = venue.merchants.create_invoice(store.store_id, InvoiceRequest("10", "TOKEN"))
     assert small.outcome is Outcome.CANNOT_SELL and "smallest order" in small.detail["why"]
-    assert house.invoice(store, amount_usd="12").lots == 6
+    assert venue.invoice(store, amount_usd="12").lots == 6
 
 
 def test_a_store_without_a_floor_price_gets_half_the_price_and_never_none(world):
-    house = world.house
-    assert house.open_store().grant.floor_price == 1000 * DOLLAR
-    assert house.open_store(floor_price=7).grant.floor_price == 7
-    assert house.open_store(floor_price=0).outcome is Outcome.FLOOR_MISSING
+    venue = world.venue
+    assert venue.open_store().grant.floor_price == 1000 * DOLLAR
+    assert venue.open_store(floor_price=7).grant.floor_price == 7
+    assert venue.open_store(floor_price=0).outcome is Outcome.FLOOR_MISSING
 
 
 def test_a_poll_that_shows_nothing_new_writes_nothing(world):
-    house = world.house
-    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    venue = world.venue
+    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     for _ in range(300):
         world.transfer(address_bytes(invoice.deposit_address), 10**10, confirmations=1)
-    house.watch()
+    venue.watch()
     crossed = world.crossings
     for depth in (2, 2):
         world.confirm(depth)
-        house.watch()
+        venue.watch()
     assert world.crossings == crossed, "no commit"
-    assert house.merchants.invoice(invoice.id).payments[0].confirmations == 2 + 299
-    with Session(house.database) as session:
+    assert venue.merchants.invoice(invoice.id).payments[0].confirmations == 2 + 299
+    with Session(venue.database) as session:
         assert session.get_one(Invoice, invoice.id).event_count == 1, "dust is no event"
 
 
 def test_the_maker_pays_what_the_sale_says(world):
-    house = world.house
-    before = house.pips(MAKER, USD)
-    invoice = house.invoice(house.approved_store(), amount_usd="50")
+    venue = world.venue
+    before = venue.pips(MAKER, USD)
+    invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     send(world, invoice, due_raw(invoice))
     settle(world, invoice)
-    assert before - house.pips(MAKER, USD) == 25 * 200_000 * TICK
+    assert before - venue.pips(MAKER, USD) == 25 * 200_000 * TICK

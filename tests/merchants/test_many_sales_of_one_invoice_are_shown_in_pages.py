@@ -9,7 +9,7 @@ from merchants.documents.sums import CONVERSIONS_SHOWN
 from merchants.records.database import transaction
 from merchants.records.states import ConversionState
 from merchants.records.tables import Conversion
-from tests.merchants.rig import CUSTOMER, LOT, MERCHANT, TOKEN, World
+from tests.merchants.fixtures import CUSTOMER, LOT, MERCHANT, TOKEN, World
 from tests.merchants.site import site
 
 SALES = CONVERSIONS_SHOWN + 8
@@ -20,19 +20,19 @@ def world(tmp_path):
     return World(tmp_path)
 
 
-def sold_often(house, invoice, ref, times=SALES):
+def sold_often(venue, invoice, ref, times=SALES):
     """Pay the invoice straight into the vault, and let each payment be sold."""
-    house.quote(Side.BUY, 200_000, 10_000)
+    venue.quote(Side.BUY, 200_000, 10_000)
     for _ in range(times):
-        house.fund(MERCHANT, TOKEN, 25 * LOT, ref)
-        house.tick()
+        venue.fund(MERCHANT, TOKEN, 25 * LOT, ref)
+        venue.tick()
 
 
 @pytest.fixture
 def sold(world):
-    store = world.house.approved_store()
-    invoice = world.house.invoice(store)
-    sold_often(world.house, invoice, bytes.fromhex(invoice.ref[2:]))
+    store = world.venue.approved_store()
+    invoice = world.venue.invoice(store)
+    sold_often(world.venue, invoice, bytes.fromhex(invoice.ref[2:]))
     return store, invoice
 
 
@@ -42,7 +42,7 @@ def numbers(conversions):
 
 def test_the_document_has_the_newest_and_says_how_many_there_are(world, sold):
     _, invoice = sold
-    document = world.house.merchants.invoice(invoice.id)
+    document = world.venue.merchants.invoice(invoice.id)
     assert len(document.conversions) == CONVERSIONS_SHOWN
     assert (document.conversion_count, document.dust) == (SALES, "0")
     assert document.conversions[-1].id == f"{invoice.id}.{SALES}"
@@ -52,7 +52,7 @@ def test_the_document_has_the_newest_and_says_how_many_there_are(world, sold):
 
 def test_pages_of_them_go_from_the_newest_to_the_first(world, sold):
     store, invoice = sold
-    client, mine = TestClient(site(world.house)), {"authorization": f"Bearer {store.api_key}"}
+    client, mine = TestClient(site(world.venue)), {"authorization": f"Bearer {store.api_key}"}
     path, seen, before = f"/v1/invoices/{invoice.id}/conversions", [], {}
     while True:
         page = client.get(path, params={"limit": 15, **before}, headers=mine).json()
@@ -70,7 +70,7 @@ def test_pages_of_them_go_from_the_newest_to_the_first(world, sold):
     assert status(path, limit=CONVERSIONS_SHOWN + 1) == 422
     assert status(path, before=f"{invoice.id}.999") == 404
     assert status("/v1/invoices/inv_0/conversions") == 404
-    other = world.house.approved_store()
+    other = world.venue.approved_store()
     theirs = {"authorization": f"Bearer {other.api_key}"}
     assert client.get(path, headers=theirs).status_code == 404
 
@@ -78,16 +78,16 @@ def test_pages_of_them_go_from_the_newest_to_the_first(world, sold):
 def test_a_sale_that_is_not_shown_counts_in_the_phase(world, sold):
     _, invoice = sold
     world.trades_are("final")
-    world.house.tick()
-    assert world.house.merchants.checkout(invoice.id).phase == "settled"
-    with transaction(world.house.database) as session:
+    world.venue.tick()
+    assert world.venue.merchants.checkout(invoice.id).phase == "settled"
+    with transaction(world.venue.database) as session:
         session.get_one(Conversion, f"{invoice.id}.1").state = ConversionState.HELD
-    held = world.house.merchants.checkout(invoice.id)
+    held = world.venue.merchants.checkout(invoice.id)
     assert (held.phase, "keeps part of it" in held.sentence) == ("settled", True)
-    with transaction(world.house.database) as session:
+    with transaction(world.venue.database) as session:
         first = session.get_one(Conversion, f"{invoice.id}.1")
         first.state, first.reason = ConversionState.PENDING, "NO_QUOTE"
-    waits = world.house.merchants.checkout(invoice.id)
+    waits = world.venue.merchants.checkout(invoice.id)
     assert (waits.phase, "tried again by itself" in waits.sentence) == ("converting", True)
 
 
@@ -100,13 +100,13 @@ def test_no_more_rows_are_read_than_are_shown(world, sold):
 
     event.listen(Conversion, "load", load)
     try:
-        world.house.merchants.invoice(invoice.id)
-        world.house.merchants.list_invoices(store.store_id)
+        world.venue.merchants.invoice(invoice.id)
+        world.venue.merchants.list_invoices(store.store_id)
         assert len(loaded) == 2 * CONVERSIONS_SHOWN
         loaded.clear()
-        world.house.fund(MERCHANT, TOKEN, 25 * LOT, bytes.fromhex(invoice.ref[2:]))
+        world.venue.fund(MERCHANT, TOKEN, 25 * LOT, bytes.fromhex(invoice.ref[2:]))
         world.transfer(bytes.fromhex(invoice.deposit_address[2:]), 10**18, sender=CUSTOMER)
-        world.house.watch()
+        world.venue.watch()
         assert loaded == [], "a new one is opened without reading those before"
     finally:
         event.remove(Conversion, "load", load)

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 from engine.commands import Kind, command, list_market
 from gateway.pages.render import Html, fill
 from settlement.protocol.evidence import MarketListing, TokenListing
-from tests.api.rig import House
-from tests.merchants.rig import World
+from tests.api.fixtures import Venue
+from tests.merchants.fixtures import World
 from tests.merchants.site import OPERATOR_TOKEN, site
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 
@@ -42,16 +42,16 @@ class Tags(HTMLParser):
 
 def market_pages(name):
     """Return the page of a market whose tokens and itself have this name."""
-    house = House()
+    venue = Venue()
     for number in (2, 3):
         address = bytes([number]) * 20
         listing = TokenListing(name, address, 18, 10**10)
-        house.commit(command(Kind.LIST_TOKEN, token=number), listing)
+        venue.commit(command(Kind.LIST_TOKEN, token=number), listing)
     terms = {"lot_pips": 10_000, "tick_pips": 100, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
-    house.commit(list_market(1, 2, 3, **terms), MarketListing(name))
+    venue.commit(list_market(1, 2, 3, **terms), MarketListing(name))
 
     async def asked():
-        transport = httpx.ASGITransport(app=house.app())
+        transport = httpx.ASGITransport(app=venue.app())
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
             return [(await http.get("/", params=more)).text for more in ({}, {"market": name})]
 
@@ -60,7 +60,7 @@ def market_pages(name):
 
 def checkout_pages(directory, name):
     """Return the page of an invoice whose shop and order have this name, and what is swapped in."""
-    client = TestClient(site(World(directory).house))
+    client = TestClient(site(World(directory).venue))
     store = {**NEW_STORE, "name": name}
     made = client.post("/v1/stores", json=store, headers=bearer(OPERATOR_TOKEN)).json()
     approve(client, made)

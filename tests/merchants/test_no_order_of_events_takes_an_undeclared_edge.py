@@ -25,7 +25,7 @@ from merchants.records.tables import Credit, Invoice
 from merchants.sales.invoices import least_pips, tolerated_pips
 from settlement.protocol.eip712 import address_of_secret
 from settlement.protocol.evidence import DepositEvidence, decode
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     DOLLAR,
     LOT,
     MERCHANT,
@@ -60,9 +60,9 @@ def test_random_worlds(actions):
     with tempfile.TemporaryDirectory() as directory:
         world = World(Path(directory))
         for token in (TOKEN, USD):
-            world.house.fund(address_of_secret(THIEF), token, 10**6 * DOLLAR)
-        store = world.house.approved_store(floor_price=500 * DOLLAR)
-        invoice = world.house.invoice(store, amount_usd="50")
+            world.venue.fund(address_of_secret(THIEF), token, 10**6 * DOLLAR)
+        store = world.venue.approved_store(floor_price=500 * DOLLAR)
+        invoice = world.venue.invoice(store, amount_usd="50")
         for action, argument in actions:
             act(world, invoice, action, argument)
             check(world)
@@ -70,7 +70,7 @@ def test_random_worlds(actions):
 
 
 def act(world, invoice, action, argument):
-    house, address = world.house, address_bytes(invoice.deposit_address)
+    venue, address = world.venue, address_bytes(invoice.deposit_address)
     match action:
         case "transfer":
             world.transfer(address, argument * 10**15)
@@ -78,16 +78,16 @@ def act(world, invoice, action, argument):
             world.confirm(argument)
         case "orphan":
             for transfer in world.transfers[argument:]:
-                house.merchants.payment_orphaned(transfer.tx_hash, transfer.log_index)
+                venue.merchants.payment_orphaned(transfer.tx_hash, transfer.log_index)
         case "direct":
-            house.fund(MERCHANT, TOKEN, argument * LOT, bytes.fromhex(invoice.ref[2:]))
+            venue.fund(MERCHANT, TOKEN, argument * LOT, bytes.fromhex(invoice.ref[2:]))
         case "bid":
-            house.quote(Side.BUY, 200_000, argument)
+            venue.quote(Side.BUY, 200_000, argument)
         case "free":
-            house.cancel(THIEF, house.quote(Side.BUY, argument, 9, THIEF))
+            venue.cancel(THIEF, venue.quote(Side.BUY, argument, 9, THIEF))
         case "fall":
-            house.quote(Side.SELL, argument, 3000, THIEF)
-            house.quote(Side.BUY, argument, 3500)
+            venue.quote(Side.SELL, argument, 3000, THIEF)
+            venue.quote(Side.BUY, argument, 3500)
         case "pass":
             world.pass_time(argument)
         case "chain":
@@ -95,11 +95,11 @@ def act(world, invoice, action, argument):
         case "endpoint":
             world.endpoint = lambda url: argument
         case "watch":
-            house.watch()
+            venue.watch()
         case "tick":
-            house.tick()
+            venue.tick()
         case "sweep":
-            house.settle_sweeps()
+            venue.settle_sweeps()
         case "restart":
             world.restart()
         case "bust":
@@ -108,22 +108,22 @@ def act(world, invoice, action, argument):
 
 def bust_newest(world, invoice):
     """Undo the newest sale, unless it is final or was undone before."""
-    conversions = world.house.merchants.invoice(invoice.id).conversions
+    conversions = world.venue.merchants.invoice(invoice.id).conversions
     fills = [fill for conversion in conversions for fill in conversion.fills]
-    if fills and world.house.trade_state(fills[-1].trade_id).state not in ("final", "busted"):
-        world.house.bust(fills[-1])
+    if fills and world.venue.trade_state(fills[-1].trade_id).state not in ("final", "busted"):
+        world.venue.bust(fills[-1])
 
 
 def check(world):
     """Value is where the states say it is, after every single action."""
-    house = world.house
-    house.engine.check()
+    venue = world.venue
+    venue.engine.check()
     booked = Counter()
     for _, attachment in world.frames:
         evidence = decode(attachment)
         if isinstance(evidence, DepositEvidence):
             booked[evidence.ref] += 1
-    with Session(house.database) as session:
+    with Session(venue.database) as session:
         for invoice in session.scalars(select(Invoice)):
             lots = sum(row.lots for row in invoice.conversions)
             assert lots * LOT <= invoice.credited_pips, "nothing is sold that is not booked"
@@ -152,17 +152,17 @@ def is_worth_its_price(invoice):
 def ended(world):
     """Left alone with a working world, everything finishes by itself."""
     world.endpoint = lambda url: 200
-    world.house.quote(Side.BUY, 200_000, 2000)
-    world.house.quote(Side.SELL, 210_000, 10)
+    world.venue.quote(Side.BUY, 200_000, 2000)
+    world.venue.quote(Side.SELL, 210_000, 10)
     world.trades_are("final")
     for _ in range(10):
         world.confirm(3)
-        world.house.watch()
-        world.house.tick()
-        world.house.settle_sweeps()
+        world.venue.watch()
+        world.venue.tick()
+        world.venue.settle_sweeps()
         world.pass_time(43_200)
     check(world)
-    (invoice,) = world.house.merchants.list_invoices(sole_store(world))
+    (invoice,) = world.venue.merchants.list_invoices(sole_store(world))
     assert invoice.status in ("settled", "expired")
     assert all(conversion.status in ("final", "held") for conversion in invoice.conversions)
     lying = sum(
@@ -173,8 +173,8 @@ def ended(world):
     assert invoice.status == "settled" or short_of(world, invoice), "none waits that could end"
     # An invoice's webhooks go one after another, so many events need as many turns.
     for _ in range(100):
-        world.house.tick()
-    states = {row.state for row in world.house.merchants.webhook_deliveries(sole_store(world))}
+        world.venue.tick()
+    states = {row.state for row in world.venue.merchants.webhook_deliveries(sole_store(world))}
     assert states <= {"delivered", "dead"}
 
 
@@ -184,7 +184,7 @@ def short_of(world, invoice):
 
 
 def sole_store(world):
-    with Session(world.house.database) as session:
+    with Session(world.venue.database) as session:
         return session.scalars(select(Invoice)).one().store_id
 
 

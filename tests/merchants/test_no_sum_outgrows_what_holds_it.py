@@ -29,7 +29,7 @@ from settlement.orders.session_keys import SessionKeys
 from settlement.ports import Balance, TradeState
 from settlement.protocol.eip712 import address_of_secret, keccak256
 from settlement.protocol.evidence import SignedWithdrawal
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     AGE_S,
     CONFIRMATIONS,
     DOLLAR,
@@ -50,38 +50,38 @@ MUCH = 4 * 10**18
 """Pips that the ledger takes once and two times not."""
 
 
-def withdraw(house, account, token, pips):
+def withdraw(venue, account, token, pips):
     """Let an account take money out, as its owner's signed withdrawal does."""
     row = command(
         Kind.WITHDRAW,
-        account=house.catalog.account_number(account),
-        token=house.catalog.token_by_address(token).number,
+        account=venue.catalog.account_number(account),
+        token=venue.catalog.token_by_address(token).number,
         amount=pips,
     )
-    nonce = len(house.world.frames)
+    nonce = len(venue.world.frames)
     digest = keccak256(b"withdrawal %d" % nonce)
     signed = SignedWithdrawal(account, token, account, pips, nonce, 2**31, b"", digest)
-    return house.submit(row, signed)
+    return venue.submit(row, signed)
 
 
-def paid_straight(house, invoice, token, pips):
+def paid_straight(venue, invoice, token, pips):
     """Deposit into the vault with the invoice's reference, by no address of it."""
-    return house.fund(MERCHANT, token, pips, bytes.fromhex(invoice.ref[2:]))
+    return venue.fund(MERCHANT, token, pips, bytes.fromhex(invoice.ref[2:]))
 
 
 @pytest.mark.parametrize("token", ["USD", "TOKEN"])
 def test_found_a_shop_that_paid_itself_again_and_again_stopped_the_exchange(tmp_path, token):
-    house = World(tmp_path).house
-    store = house.approved_store()
-    invoice = house.invoice(store, token=token)
+    venue = World(tmp_path).venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, token=token)
     address = {"USD": USD, "TOKEN": TOKEN}[token]
     for _ in range(4):
-        (booked,) = paid_straight(house, invoice, address, MUCH)
+        (booked,) = paid_straight(venue, invoice, address, MUCH)
         assert booked["kind"] == EventKind.DEPOSITED
-        house.tick()
-        left = house.exchange.balance(MERCHANT, address).available
-        assert withdraw(house, MERCHANT, address, left)[0]["kind"] == EventKind.WITHDRAWN
-    document = house.merchants.invoice(invoice.id)
+        venue.tick()
+        left = venue.exchange.balance(MERCHANT, address).available
+        assert withdraw(venue, MERCHANT, address, left)[0]["kind"] == EventKind.WITHDRAWN
+    document = venue.merchants.invoice(invoice.id)
     assert (document.status, document.exception) == ("settled", "paid_over")
     assert document.credited == document.received == "46116860184.27387903"
 
@@ -90,15 +90,15 @@ def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_pat
     """As the version before left it: more counted than is counted now, much of it in sales, and in
     the journal the deposit that was too much."""
     world = World(tmp_path)
-    house = world.house
-    store = house.approved_store()
-    invoice = house.invoice(store)
-    paid_straight(house, invoice, TOKEN, MUCH)
-    with transaction(house.database) as session:
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store)
+    paid_straight(venue, invoice, TOKEN, MUCH)
+    with transaction(venue.database) as session:
         cursor = session.get_one(Cursor, 1).sequence
-    withdraw(house, MERCHANT, TOKEN, MUCH)
-    paid_straight(house, invoice, TOKEN, MUCH)
-    house.database.dispose()
+    withdraw(venue, MERCHANT, TOKEN, MUCH)
+    paid_straight(venue, invoice, TOKEN, MUCH)
+    venue.database.dispose()
     counted = 2**63 - 1
     with closing(connect(tmp_path / "merchants.sqlite")) as died, died:
         died.execute("UPDATE invoices SET credited_pips = ?", (counted,))
@@ -109,56 +109,56 @@ def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_pat
         died.execute("DELETE FROM credits WHERE sequence > ?", (cursor,))
 
     world.restart()
-    house = world.house
-    house.tick()
-    assert house.merchants.cursor == len(world.frames)
-    assert house.merchants.invoice(invoice.id).credited == "92233720368.54775807"
-    house.merchants.list_invoices(store.store_id)
+    venue = world.venue
+    venue.tick()
+    assert venue.merchants.cursor == len(world.frames)
+    assert venue.merchants.invoice(invoice.id).credited == "92233720368.54775807"
+    venue.merchants.list_invoices(store.store_id)
 
 
 def test_found_a_sale_of_more_than_one_order_may_be_worth_stopped_the_exchange(tmp_path):
     """Its signed amount did not fit the 64 bits that a row and the contract have for it."""
-    house = World(tmp_path).house
-    store = house.approved_store(notional_cap=MONEY_MAX)
-    invoice = house.invoice(store)
-    paid_straight(house, invoice, TOKEN, MUCH)
-    house.tick()
-    document = house.merchants.invoice(invoice.id)
+    venue = World(tmp_path).venue
+    store = venue.approved_store(notional_cap=MONEY_MAX)
+    invoice = venue.invoice(store)
+    paid_straight(venue, invoice, TOKEN, MUCH)
+    venue.tick()
+    document = venue.merchants.invoice(invoice.id)
     assert sum(len(sale.fills) for sale in document.conversions) == 2, "the bids there are"
     assert document.conversions[0].sold == "0.55"
 
 
 def test_found_two_sales_alike_in_one_second_stopped_the_exchange(tmp_path):
     """The first was refused before the journal had it, so the second had its nonce and digest."""
-    house = World(tmp_path).house
-    store = house.approved_store(notional_cap=100 * DOLLAR)
-    invoice = house.invoice(store)
+    venue = World(tmp_path).venue
+    store = venue.approved_store(notional_cap=100 * DOLLAR)
+    invoice = venue.invoice(store)
     for _ in range(3):
-        paid_straight(house, invoice, TOKEN, 100 * LOT)
-    house.tick()
-    house.world.pass_time(1)
-    house.tick()
-    sales = house.merchants.invoice(invoice.id).conversions
+        paid_straight(venue, invoice, TOKEN, 100 * LOT)
+    venue.tick()
+    venue.world.pass_time(1)
+    venue.tick()
+    sales = venue.merchants.invoice(invoice.id).conversions
     assert [sale.attempts for sale in sales] == [2, 2, 2]
 
 
 def test_an_order_of_a_part_that_is_filled_whole_is_followed_by_the_next(tmp_path):
     """What one order may not be worth is sold by several, without a pause between."""
     world = World(tmp_path)
-    house = world.house
-    store = house.approved_store(notional_cap=MONEY_MAX, slippage_ppm=0)
+    venue = world.venue
+    store = venue.approved_store(notional_cap=MONEY_MAX, slippage_ppm=0)
     dear = 2**31 - 1
     per_order = (MONEY_MAX // 2) // (dear * TICK)
-    invoice = house.invoice(store)
-    house.fund(address_of_secret(WHALES[0]), USD, MUCH)
-    house.quote(Side.BUY, dear, per_order // 2, WHALES[0])
-    house.quote(Side.BUY, dear, per_order // 2, WHALES[0])
-    paid_straight(house, invoice, TOKEN, (per_order + 10) * LOT)
-    with transaction(house.database) as session:
+    invoice = venue.invoice(store)
+    venue.fund(address_of_secret(WHALES[0]), USD, MUCH)
+    venue.quote(Side.BUY, dear, per_order // 2, WHALES[0])
+    venue.quote(Side.BUY, dear, per_order // 2, WHALES[0])
+    paid_straight(venue, invoice, TOKEN, (per_order + 10) * LOT)
+    with transaction(venue.database) as session:
         session.get_one(Conversion, f"{invoice.id}.1").quoted_ticks = dear
     for _ in range(3):
-        house.tick()
-    sale = house.merchants.invoice(invoice.id).conversions[0]
+        venue.tick()
+    sale = venue.merchants.invoice(invoice.id).conversions[0]
     assert (len(sale.fills), sale.attempts) == (2, 1), "progress is no failed attempt"
     assert sale.reason != "ACCEPTED"
 
@@ -166,58 +166,58 @@ def test_an_order_of_a_part_that_is_filled_whole_is_followed_by_the_next(tmp_pat
 def test_found_a_lot_of_one_pip_made_a_sale_for_each_order(tmp_path):
     """What one payment brings is one sale, of as many orders as it takes: it was 4 million rows."""
     world = World(tmp_path)
-    house = world.house
+    venue = world.venue
     terms = {"lot_pips": 1, "tick_pips": 1, "maker_fee_ppm": 0, "taker_fee_ppm": FEE_PPM}
-    house.submit(set_terms(0, **terms))
-    enrich(house)
-    store = house.approved_store(notional_cap=MONEY_MAX)
+    venue.submit(set_terms(0, **terms))
+    enrich(venue)
+    store = venue.approved_store(notional_cap=MONEY_MAX)
     for _ in range(2):
-        house.quote(Side.BUY, 200_000, 10**7, WHALES[0])
-    house.quote(Side.SELL, 200_100, 1000, WHALES[1])
+        venue.quote(Side.BUY, 200_000, 10**7, WHALES[0])
+    venue.quote(Side.SELL, 200_100, 1000, WHALES[1])
     world.pass_time(AGE_S)
-    invoice = house.invoice(store)
-    paid_straight(house, invoice, TOKEN, 2 * 10**12)
+    invoice = venue.invoice(store)
+    paid_straight(venue, invoice, TOKEN, 2 * 10**12)
     assert LOTS_MAX < 2 * 10**12, "more than an order may sell"
     for _ in range(3):
-        house.tick()
-    (sale,) = house.merchants.invoice(invoice.id).conversions
+        venue.tick()
+    (sale,) = venue.merchants.invoice(invoice.id).conversions
     assert (sale.amount, sale.sold, sale.attempts) == ("20000", "20000", 1)
 
 
 def test_found_what_a_store_has_still_to_sell_did_not_fit_a_sum(tmp_path):
-    house = World(tmp_path).house
-    store = house.approved_store()
+    venue = World(tmp_path).venue
+    store = venue.approved_store()
     for _ in range(3):
-        house.invoice(store)
-    with transaction(house.database) as session:
+        venue.invoice(store)
+    with transaction(venue.database) as session:
         for invoice in session.query(Invoice):
             invoice.state, invoice.proceeds_pips = InvoiceState.PROCESSING, MONEY_MAX
-            invoice.processing_ns = house.world.now_ns
-    rejected = house.merchants.create_invoice(store.store_id, InvoiceRequest("50", "TOKEN"))
+            invoice.processing_ns = venue.world.now_ns
+    rejected = venue.merchants.create_invoice(store.store_id, InvoiceRequest("50", "TOKEN"))
     assert rejected.detail["needed"] == "138350580602.82163709"
 
 
 def test_found_five_minutes_of_two_rich_accounts_made_every_snapshot_fail(tmp_path):
     world = World(tmp_path)
-    enrich(world.house)
+    enrich(world.venue)
     for turn in range(40):
-        trade(world.house, turn)
+        trade(world.venue, turn)
     views = Views(world)
     views.remembered()
     ticker = views.data.ticker(views.catalog.markets[0], world.now_ns)
     assert ticker.quote_pips_24h > 2**64
 
 
-def enrich(house):
+def enrich(venue):
     for secret in WHALES:
-        house.fund(address_of_secret(secret), USD, MUCH // 4)
-        house.fund(address_of_secret(secret), TOKEN, TRADE_LOTS * LOT)
+        venue.fund(address_of_secret(secret), USD, MUCH // 4)
+        venue.fund(address_of_secret(secret), TOKEN, TRADE_LOTS * LOT)
 
 
-def trade(house, turn):
+def trade(venue, turn):
     """Let one whale sell the other what the first had before: between the maker's prices."""
-    house.quote(Side.SELL, TRADE_TICKS, TRADE_LOTS, WHALES[turn % 2])
-    house.quote(Side.BUY, TRADE_TICKS, TRADE_LOTS, WHALES[1 - turn % 2])
+    venue.quote(Side.SELL, TRADE_TICKS, TRADE_LOTS, WHALES[turn % 2])
+    venue.quote(Side.BUY, TRADE_TICKS, TRADE_LOTS, WHALES[1 - turn % 2])
 
 
 class Views:
@@ -270,35 +270,35 @@ class Life:
 
     def __init__(self, directory):
         self.world = World(directory)
-        enrich(self.world.house)
-        self.store = self.world.house.approved_store(notional_cap=MONEY_MAX)
+        enrich(self.world.venue)
+        self.store = self.world.venue.approved_store(notional_cap=MONEY_MAX)
         tokens = ("USD", "TOKEN")
-        self.invoices = [self.world.house.invoice(self.store, token=token) for token in tokens]
+        self.invoices = [self.world.venue.invoice(self.store, token=token) for token in tokens]
 
     def straight(self, which, token, pips):
-        paid_straight(self.world.house, self.invoices[which], token, pips)
+        paid_straight(self.world.venue, self.invoices[which], token, pips)
 
     def transfer(self, which, token, raw):
         to = address_bytes(self.invoices[which].deposit_address)
         self.world.transfer(to, raw, token, CONFIRMATIONS)
-        self.world.house.watch()
+        self.world.venue.watch()
 
     def withdraw(self, token):
-        house = self.world.house
+        venue = self.world.venue
         for account in (MERCHANT, *map(address_of_secret, WHALES)):
-            available = house.exchange.balance(account, token).available
+            available = venue.exchange.balance(account, token).available
             if available:
-                withdraw(house, account, token, available)
+                withdraw(venue, account, token, available)
 
     def trade(self, turn):
-        trade(self.world.house, turn)
+        trade(self.world.venue, turn)
 
     def tick(self, seconds):
         self.world.pass_time(seconds)
-        self.world.house.tick()
+        self.world.venue.tick()
 
     def sweep(self):
-        self.world.house.settle_sweeps()
+        self.world.venue.settle_sweeps()
 
 
 @given(acts=st.lists(ACTS, min_size=1, max_size=14))
@@ -308,9 +308,9 @@ def test_no_deposits_payments_and_trades_within_the_ledgers_bounds_raise(acts):
         life = Life(Path(directory))
         for name, *figures in acts:
             getattr(life, name)(*figures)
-        life.world.house.database.dispose()
+        life.world.venue.database.dispose()
         life.world.restart()
-        merchants = life.world.house.merchants
+        merchants = life.world.venue.merchants
         life.tick(1)
         for invoice in merchants.list_invoices(life.store.store_id):
             assert merchants.checkout(invoice.id) is not None

@@ -15,7 +15,7 @@ from engine.types import Limits, Side
 from merchants.sales.reference_prices import Prices
 from settlement.orders.catalog import Catalog, ChangesOfTerms
 from settlement.protocol.eip712 import address_of_secret
-from tests.merchants.rig import FEE_PPM, LOT, PRICES, TICK, TOKEN, USD, World
+from tests.merchants.fixtures import FEE_PPM, LOT, PRICES, TICK, TOKEN, USD, World
 
 SECRETS = [bytes([n]) * 32 for n in (11, 12)]
 SIDES, TICKS = [Side.BUY, Side.SELL], [199_800, 199_900, 200_000, 200_100, 200_200]
@@ -39,23 +39,23 @@ def history(steps):
     """Return the commands of a world in which ``steps`` were taken."""
     with tempfile.TemporaryDirectory() as directory:
         world = World(Path(directory))
-        house, resting = world.house, []
+        venue, resting = world.venue, []
         for secret in SECRETS:
             for token in (TOKEN, USD):
-                house.fund(address_of_secret(secret), token, 10**15)
+                venue.fund(address_of_secret(secret), token, 10**15)
         for kind, *more in steps:
             if kind == "pass":
                 world.pass_time(more[0])
             elif kind == "cancel" and resting:
-                house.cancel(*resting.pop(more[0] % len(resting)))
+                venue.cancel(*resting.pop(more[0] % len(resting)))
             elif kind == "terms":
                 lot, tick = LOT * more[0], TICK * more[0]
                 fees = {"maker_fee_ppm": 0, "taker_fee_ppm": FEE_PPM}
-                house.submit(set_terms(0, lot_pips=lot, tick_pips=tick, **fees))
+                venue.submit(set_terms(0, lot_pips=lot, tick_pips=tick, **fees))
             elif kind in SIDES:
                 ticks, lots, secret = more
                 # Twice, so that lots of either size can be had.
-                resting.append((secret, house.quote(kind, ticks, 2 * lots, secret)))
+                resting.append((secret, venue.quote(kind, ticks, 2 * lots, secret)))
         return world.frames
 
 

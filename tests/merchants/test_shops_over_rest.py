@@ -4,7 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from settlement.protocol.eip712 import KeyGrant, grant_digest, sign
-from tests.merchants.rig import DOMAIN, MERCHANT, MERCHANT_SECRET, World
+from tests.merchants.fixtures import DOMAIN, MERCHANT, MERCHANT_SECRET, World
 from tests.merchants.site import OPERATOR_TOKEN, site
 
 NEW_STORE = {"wallet": "0x" + MERCHANT.hex(), "market": "TOKEN-USD", "name": "Corner Books"}
@@ -17,7 +17,7 @@ def world(tmp_path):
 
 @pytest.fixture
 def client(world):
-    return TestClient(site(world.house))
+    return TestClient(site(world.venue))
 
 
 def bearer(token, **more):
@@ -153,9 +153,9 @@ def test_invoices_come_in_pages_without_a_gap_or_a_double(client, world, selling
 def test_a_list_of_invoices_waits_for_no_writer(world, client, selling):
     store_id, headers = selling
     client.post("/v1/invoices", json={"amount_usd": "5", "token": "TOKEN"}, headers=headers)
-    with world.house.database.begin():  # Somebody has the write lock.
+    with world.venue.database.begin():  # Somebody has the write lock.
         assert len(client.get("/v1/invoices", headers=headers).json()["invoices"]) == 1
-        assert len(world.house.merchants.events_after(store_id, 0)) == 1
+        assert len(world.venue.merchants.events_after(store_id, 0)) == 1
 
 
 def test_another_stores_objects_do_not_exist(client, selling):

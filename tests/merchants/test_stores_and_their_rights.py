@@ -13,7 +13,7 @@ from merchants.sales.invoices import InvoiceRequest
 from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest, typed_grant
 from settlement.protocol.eip712 import grant_digest, recover, sign
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     DOMAIN,
     MAKER_SECRET,
     MERCHANT,
@@ -31,7 +31,7 @@ def world(tmp_path):
 
 
 def test_a_wallet_signs_what_we_verify(world):
-    grant = world.house.open_store(floor_price=5).grant
+    grant = world.venue.open_store(floor_price=5).grant
     typed = msgspec.json.decode(msgspec.json.encode(typed_grant(DOMAIN, grant)))
     fields = typed["types"]["KeyGrant"]
     for name in (f["name"] for f in fields if f["type"].startswith("uint")):
@@ -42,10 +42,10 @@ def test_a_wallet_signs_what_we_verify(world):
 
 
 def test_only_the_wallet_approves(world):
-    house = world.house
-    store = house.open_store()
+    venue = world.venue
+    store = venue.open_store()
     forged = sign(grant_digest(DOMAIN, store.grant), MAKER_SECRET)
-    rejected = house.merchants.approve_conversion(store.store_id, forged)
+    rejected = venue.merchants.approve_conversion(store.store_id, forged)
     assert rejected.outcome == Outcome.BAD_SIGNATURE
     assert rejected.detail["expected"] == "0x" + MERCHANT.hex()
     assert rejected.detail["digest"] == "0x" + grant_digest(DOMAIN, store.grant).hex()
@@ -53,30 +53,30 @@ def test_only_the_wallet_approves(world):
 
     signature = sign(grant_digest(DOMAIN, store.grant), MERCHANT_SECRET)
     for _ in range(2):
-        assert house.merchants.approve_conversion(store.store_id, signature).grant_relayed
+        assert venue.merchants.approve_conversion(store.store_id, signature).grant_relayed
     assert world.grant_calls == 1
-    unknown = house.merchants.approve_conversion("sto_none", signature)
+    unknown = venue.merchants.approve_conversion("sto_none", signature)
     assert unknown.outcome == Outcome.UNKNOWN_STORE
 
 
 @pytest.mark.parametrize("wallet", [bytes(20), DOMAIN.contract, VAULT, TOKEN, USD])
 def test_a_wallet_that_nobody_can_sign_for_is_refused(world, wallet):
-    rejected = world.house.merchants.stores.create(StoreRequest(wallet, "TOKEN-USD"))
+    rejected = world.venue.merchants.stores.create(StoreRequest(wallet, "TOKEN-USD"))
     assert rejected.outcome == Outcome.BAD_WALLET
 
 
 def test_a_webhook_that_can_never_arrive_is_refused(world):
     for url in ("https://10.0.0.1/", "https://a:b@shop.example/"):
         request = StoreRequest(MERCHANT, "TOKEN-USD", webhook_url=url)
-        assert world.house.merchants.stores.create(request).outcome == Outcome.BAD_WEBHOOK_URL
+        assert world.venue.merchants.stores.create(request).outcome == Outcome.BAD_WEBHOOK_URL
 
 
 def test_the_api_key_is_nowhere_on_disk_and_the_session_key_is_private(world, tmp_path):
-    house = world.house
-    store = house.open_store()
-    assert house.merchants.stores.authenticate(store.api_key).id == store.store_id
+    venue = world.venue
+    store = venue.open_store()
+    assert venue.merchants.stores.authenticate(store.api_key).id == store.store_id
     for wrong in ("", "tbk_", store.api_key[:-1], store.api_key + "A"):
-        assert house.merchants.stores.authenticate(wrong) is None
+        assert venue.merchants.stores.authenticate(wrong) is None
     (key,) = (tmp_path / "keys").iterdir()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
@@ -98,8 +98,8 @@ def test_a_secret_is_never_written_over(tmp_path):
 
 
 def test_many_creates_at_once_with_one_key_make_one_invoice(world):
-    merchants = world.house.merchants
-    store = world.house.approved_store()
+    merchants = world.venue.merchants
+    store = world.venue.approved_store()
     request = InvoiceRequest("50", "TOKEN", order_id="7")
     with ThreadPoolExecutor(8) as pool:
         made = list(
@@ -111,13 +111,13 @@ def test_many_creates_at_once_with_one_key_make_one_invoice(world):
 
     changed = merchants.create_invoice(store.store_id, request._replace(amount_usd="51"), "k")
     assert changed.outcome == Outcome.IDEMPOTENCY_CONFLICT
-    other = world.house.approved_store()
+    other = world.venue.approved_store()
     again = merchants.create_invoice(other.store_id, request, "k")
     assert not again.replayed, "another store's key is another key"
 
 
 def test_a_refused_create_does_not_use_up_its_key(world):
-    merchants, store = world.house.merchants, world.house.approved_store()
+    merchants, store = world.venue.merchants, world.venue.approved_store()
     dear = InvoiceRequest("999999", "TOKEN")
     assert merchants.create_invoice(store.store_id, dear, "k").outcome == Outcome.NO_QUOTE
     cheap = InvoiceRequest("9", "TOKEN")

@@ -18,8 +18,8 @@ from merchants.webhooks.deliver import (
 )
 from merchants.webhooks.egress import Answer, HttpEgress
 from merchants.webhooks.sign import headers_of
+from tests.merchants.fixtures import NS, World
 from tests.merchants.receiver import receiving
-from tests.merchants.rig import NS, World
 
 
 @pytest.fixture
@@ -27,17 +27,17 @@ def world(tmp_path):
     return World(tmp_path)
 
 
-def statuses(house, store):
-    rows = house.merchants.webhook_deliveries(store.store_id)
+def statuses(venue, store):
+    rows = venue.merchants.webhook_deliveries(store.store_id)
     return [(row.state.value, row.attempts) for row in reversed(rows)]
 
 
 def test_the_reference_verifier_takes_ours_unmodified(world):
     world.now_ns = real_now_ns()
     with receiving() as shop:
-        house = world.house
-        store = house.approved_store(webhook_url=shop.url + "/hook?shop=1")
-        invoice = house.invoice(store, token="USD", metadata='{"cart": [1, 2], "note": "\\u00e9"}')
+        venue = world.venue
+        store = venue.approved_store(webhook_url=shop.url + "/hook?shop=1")
+        invoice = venue.invoice(store, token="USD", metadata='{"cart": [1, 2], "note": "\\u00e9"}')
         run(deliveries_to(world, HttpEgress(loopback_allowed=True)))
 
     ((path, headers, body),) = shop.seen
@@ -54,17 +54,17 @@ def test_the_reference_verifier_takes_ours_unmodified(world):
 
 def test_both_secrets_verify_while_one_is_being_rotated(world):
     world.now_ns = real_now_ns()
-    house = world.house
-    store = house.approved_store()
-    renewed = house.merchants.stores.rotate_webhook_secret(store.store_id)
-    house.invoice(store, token="USD")
-    house.tick()
+    venue = world.venue
+    store = venue.approved_store()
+    renewed = venue.merchants.stores.rotate_webhook_secret(store.store_id)
+    venue.invoice(store, token="USD")
+    venue.tick()
     ((headers, body),) = world.received
     for secret in (store.webhook_secret, renewed):
         Webhook(secret).verify(body, headers)
-    once_more = house.merchants.stores.rotate_webhook_secret(store.store_id)
-    house.invoice(store, token="USD")
-    house.tick()
+    once_more = venue.merchants.stores.rotate_webhook_secret(store.store_id)
+    venue.invoice(store, token="USD")
+    venue.tick()
     headers, body = world.received[-1]
     Webhook(once_more).verify(body, headers)
     with pytest.raises(WebhookVerificationError):
@@ -72,19 +72,19 @@ def test_both_secrets_verify_while_one_is_being_rotated(world):
 
 
 def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
-    house = world.house
-    store = house.approved_store(lifetime_s=10**6)
+    venue = world.venue
+    store = venue.approved_store(lifetime_s=10**6)
     world.endpoint = lambda url: 503
-    house.invoice(store)
+    venue.invoice(store)
     waits, start = [], world.now_ns
-    while statuses(house, store)[0][0] != "dead":
-        house.tick()
-        (row,) = house.merchants.webhook_deliveries(store.store_id)
+    while statuses(venue, store)[0][0] != "dead":
+        venue.tick()
+        (row,) = venue.merchants.webhook_deliveries(store.store_id)
         if row.state != "dead":
             waits.append(row.next_attempt_ns - world.now_ns)
             world.now_ns = row.next_attempt_ns - 1
-            house.tick()
-            assert house.merchants.webhook_deliveries(store.store_id)[0].attempts == row.attempts
+            venue.tick()
+            assert venue.merchants.webhook_deliveries(store.store_id)[0].attempts == row.attempts
             world.now_ns += 1
     assert len(world.received) == len(DELAYS_S) + 1 == 10
     for wait, delay in zip(waits, DELAYS_S, strict=True):
@@ -92,43 +92,43 @@ def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
     assert len({headers["webhook-id"] for headers, _ in world.received}) == 1
     assert len({headers["webhook-timestamp"] for headers, _ in world.received}) == 10
     assert 60 * 3600 < (world.now_ns - start) // NS < 92 * 3600
-    assert len(house.merchants.events_after(store.store_id, 0)) == 1, "the event list still has it"
+    assert len(venue.merchants.events_after(store.store_id, 0)) == 1, "the event list still has it"
 
 
 def test_events_of_an_invoice_leave_in_order_one_at_a_time(world):
-    house = world.house
-    store = house.approved_store()
-    first = house.invoice(store)
+    venue = world.venue
+    store = venue.approved_store()
+    first = venue.invoice(store)
     world.transfer(bytes.fromhex(first.deposit_address[2:]), 10**15)
-    house.watch()
-    second = house.invoice(store)
-    house.tick()
+    venue.watch()
+    second = venue.invoice(store)
+    venue.tick()
     assert sequences_of(world, first.id) == [1, 2]
     assert sequences_of(world, second.id) == [1]
 
 
 def test_found_a_refused_event_held_back_all_later_ones(world):
     """A shop that answers 400 to a type it does not handle never heard of the payment."""
-    house = world.house
-    store = house.approved_store()
+    venue = world.venue
+    store = venue.approved_store()
     world.endpoint = lambda url: 400
-    invoice = house.invoice(store)
-    house.tick()
+    invoice = venue.invoice(store)
+    venue.tick()
     world.endpoint = lambda url: 200
     world.transfer(bytes.fromhex(invoice.deposit_address[2:]), 10**15)
-    house.watch()
-    house.tick()
+    venue.watch()
+    venue.tick()
     assert sequences_of(world, invoice.id) == [1, 2]
     world.pass_time(7)
-    house.tick()
+    venue.tick()
     assert sequences_of(world, invoice.id) == [1, 2, 1], "and the refused one comes again"
 
 
 def test_found_an_attempt_that_broke_was_made_again_at_once(world):
     """Whatever goes wrong in the air: an attempt counts when it leaves, and the next one waits."""
-    house = world.house
-    store = house.approved_store()
-    house.invoice(store)
+    venue = world.venue
+    store = venue.approved_store()
+    venue.invoice(store)
     left = []
 
     class Broken:
@@ -144,16 +144,16 @@ def test_found_an_attempt_that_broke_was_made_again_at_once(world):
         assert deliveries.start_due() == 0
 
     asyncio.run(play())
-    (row,) = house.merchants.webhook_deliveries(store.store_id)
+    (row,) = venue.merchants.webhook_deliveries(store.store_id)
     assert (len(left), row.attempts, row.last_error) == (1, 1, UNANSWERED)
     assert row.next_attempt_ns > world.now_ns
 
 
 def test_a_store_has_a_few_in_the_air_and_one_while_it_fails(world):
-    house = world.house
-    store = house.approved_store()
+    venue = world.venue
+    store = venue.approved_store()
     for _ in range(PER_STORE_MAX + 3):
-        house.invoice(store)
+        venue.invoice(store)
     held = Held(503)
 
     async def play():
@@ -173,18 +173,18 @@ def test_a_store_has_a_few_in_the_air_and_one_while_it_fails(world):
 
 def test_found_endpoints_that_hang_took_every_place(world):
     """As many stores as there are places, all hanging, with more due than there are places."""
-    house = world.house
+    venue = world.venue
     for number in range(IN_FLIGHT_MAX):
-        store = house.approved_store(webhook_url=f"https://hangs{number}/")
+        store = venue.approved_store(webhook_url=f"https://hangs{number}/")
         for _ in range(3):
-            house.invoice(store)
+            venue.invoice(store)
     held = Held(0)
 
     async def play():
         deliveries = deliveries_to(world, held)
         assert deliveries.start_due() == IN_FLIGHT_MAX
         await held.arrived(IN_FLIGHT_MAX)
-        house.invoice(house.approved_store(webhook_url="https://quick/"))
+        venue.invoice(venue.approved_store(webhook_url="https://quick/"))
         held.release(1)
         await held.arrived(IN_FLIGHT_MAX + 1)
         assert held.urls[-1] == "https://quick/", "the next place is of who has had no turn"
@@ -195,41 +195,41 @@ def test_found_endpoints_that_hang_took_every_place(world):
 
 
 def test_an_endpoint_that_is_gone_is_left_alone(world):
-    house = world.house
-    store = house.approved_store(lifetime_s=10**7, key_lifetime_s=10**8)
+    venue = world.venue
+    store = venue.approved_store(lifetime_s=10**7, key_lifetime_s=10**8)
     world.endpoint = lambda url: 410
-    house.invoice(store)
-    house.tick()
-    house.invoice(store)
+    venue.invoice(store)
+    venue.tick()
+    venue.invoice(store)
     world.pass_time(10**6)
-    house.tick()
+    venue.tick()
     assert len(world.received) == 1
-    assert [state for state, _ in statuses(house, store)] == ["dead"]
-    assert len(house.merchants.events_after(store.store_id, 0)) == 2, "the list keeps all"
+    assert [state for state, _ in statuses(venue, store)] == ["dead"]
+    assert len(venue.merchants.events_after(store.store_id, 0)) == 2, "the list keeps all"
 
 
 def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):
-    house = world.house
-    store = house.approved_store()
+    venue = world.venue
+    store = venue.approved_store()
     world.endpoint = lambda url: 410
-    house.invoice(store)
-    house.tick()
+    venue.invoice(store)
+    venue.tick()
     world.endpoint = lambda url: 200
-    house.invoice(store)
-    house.tick()
+    venue.invoice(store)
+    venue.tick()
     assert len(world.received) == 1
-    house.merchants.stores.rotate_webhook_secret(store.store_id)
-    house.invoice(store)
-    house.tick()
-    assert [state for state, _ in statuses(house, store)] == ["dead", "delivered"]
+    venue.merchants.stores.rotate_webhook_secret(store.store_id)
+    venue.invoice(store)
+    venue.tick()
+    assert [state for state, _ in statuses(venue, store)] == ["dead", "delivered"]
 
 
 @pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (503, "dead"), (410, "dead")])
 def test_what_was_in_the_air_when_the_endpoint_was_given_up_ends_too(world, status, state):
-    house = world.house
-    store = house.approved_store()
-    house.invoice(store)
-    house.invoice(store)
+    venue = world.venue
+    store = venue.approved_store()
+    venue.invoice(store)
+    venue.invoice(store)
     answers = [Answer(410), Answer(status)]
 
     class Leaving:
@@ -237,28 +237,28 @@ def test_what_was_in_the_air_when_the_endpoint_was_given_up_ends_too(world, stat
             return answers.pop(0)
 
     run(deliveries_to(world, Leaving()))
-    assert [state for state, _ in statuses(house, store)] == ["dead", state]
+    assert [state for state, _ in statuses(venue, store)] == ["dead", state]
 
 
 def test_a_shop_that_asks_for_patience_gets_it(world):
-    house = world.house
-    store = house.approved_store()
+    venue = world.venue
+    store = venue.approved_store()
 
     class Patience:
         async def post(self, url, headers, body):
             return Answer(429, retry_after_s=4000)
 
-    house.invoice(store)
+    venue.invoice(store)
     run(deliveries_to(world, Patience()))
-    (row,) = house.merchants.webhook_deliveries(store.store_id)
+    (row,) = venue.merchants.webhook_deliveries(store.store_id)
     assert row.next_attempt_ns == world.now_ns + 4000 * NS
 
 
 def test_a_hanging_endpoint_delays_only_itself(world):
-    house = world.house
-    slow, quick = house.approved_store(webhook_url="https://slow/"), house.approved_store()
-    house.invoice(slow)
-    house.invoice(quick)
+    venue = world.venue
+    slow, quick = venue.approved_store(webhook_url="https://slow/"), venue.approved_store()
+    venue.invoice(slow)
+    venue.invoice(quick)
     reached = []
 
     class Hanging:
@@ -277,7 +277,7 @@ def test_a_hanging_endpoint_delays_only_itself(world):
         assert deliveries.start_due() == 2
         while not reached:
             await asyncio.sleep(0)
-        house.invoice(quick)
+        venue.invoice(quick)
         while not deliveries.start_due():
             await asyncio.sleep(0)
         while len(reached) < 2:
@@ -292,10 +292,10 @@ def test_a_hanging_endpoint_delays_only_itself(world):
 
 def test_closing_waits_for_what_is_in_the_air_and_for_nothing_behind_it(world):
     """Found by reading: with a shop that hangs, closing waited 15 s for each event that was due."""
-    house = world.house
-    store = house.approved_store()
+    venue = world.venue
+    store = venue.approved_store()
     for _ in range(PER_STORE_MAX + 2):
-        house.invoice(store)
+        venue.invoice(store)
     reached, release = [], asyncio.Event()
 
     class Slow:
@@ -316,8 +316,8 @@ def test_closing_waits_for_what_is_in_the_air_and_for_nothing_behind_it(world):
         assert len(reached) == PER_STORE_MAX
 
     asyncio.run(play())
-    assert [attempts for _, attempts in statuses(house, store)] == [1] * PER_STORE_MAX + [0, 0]
-    run(deliveries_to(world, house))
+    assert [attempts for _, attempts in statuses(venue, store)] == [1] * PER_STORE_MAX + [0, 0]
+    run(deliveries_to(world, venue))
     assert len(world.received) == 2, "the others leave after the next start, these when they may"
 
 
@@ -359,7 +359,7 @@ def sequences_of(world, invoice_id):
 
 
 def deliveries_to(world, egress):
-    return Deliveries(world.house.database, egress, world.clock, random.Random(1))
+    return Deliveries(world.venue.database, egress, world.clock, random.Random(1))
 
 
 def run(deliveries):

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from engine.types import Side
-from tests.merchants.rig import (
+from tests.merchants.fixtures import (
     CONFIRMATIONS,
     DOLLAR,
     MAKER_SECRET,
@@ -26,50 +26,50 @@ def world(tmp_path):
 def paid(world, invoice, raw):
     world.transfer(address_bytes(invoice.deposit_address), raw, confirmations=CONFIRMATIONS)
     for _ in range(3):
-        world.house.watch()
-        world.house.tick()
-        world.house.settle_sweeps()
-        world.house.tick()
-    return world.house.merchants.invoice(invoice.id)
+        world.venue.watch()
+        world.venue.tick()
+        world.venue.settle_sweeps()
+        world.venue.tick()
+    return world.venue.merchants.invoice(invoice.id)
 
 
 def test_found_a_rest_under_the_smallest_order_was_tried_eight_times_in_silence(world):
     """52 of 54 lots find a bid; the two that are left are 4 dollars where 10 are the least."""
-    house = world.house
-    store = house.approved_store(slippage_ppm=0)
-    invoice = house.invoice(store, amount_usd="100")
-    more = house.invoice(store, amount_usd="100")
+    venue = world.venue
+    store = venue.approved_store(slippage_ppm=0)
+    invoice = venue.invoice(store, amount_usd="100")
+    more = venue.invoice(store, amount_usd="100")
     for order_id in (1, 2):
-        house.cancel(MAKER_SECRET, order_id)
-    house.quote(Side.BUY, 200_000, 98)
+        venue.cancel(MAKER_SECRET, order_id)
+    venue.quote(Side.BUY, 200_000, 98)
     paid(world, invoice, due_raw(invoice))
     paid(world, more, due_raw(more))
     world.pass_time(1)
-    house.tick()
-    ended = house.merchants.invoice(more.id)
+    venue.tick()
+    ended = venue.merchants.invoice(more.id)
     conversion = sole(ended.conversions)
     assert (conversion.status, conversion.sold, conversion.unsold) == ("held", "0.048", "0.002")
     assert (conversion.reason, conversion.attempts) == ("BELOW_LEAST_NOTIONAL", 2)
-    last = msgspec.json.decode(house.merchants.events_after(store.store_id, 0)[-1].body)
+    last = msgspec.json.decode(venue.merchants.events_after(store.store_id, 0)[-1].body)
     assert (last["type"], last["data"]["conversion"]["reason"]) == (
         "conversion.held",
         "BELOW_LEAST_NOTIONAL",
     )
-    assert "keeps part of it as it came" in house.merchants.checkout(ended.id).sentence
+    assert "keeps part of it as it came" in venue.merchants.checkout(ended.id).sentence
     sales = len(lots_in_journal(world))
     world.pass_time(86_400)
-    house.tick()
+    venue.tick()
     assert len(lots_in_journal(world)) == sales, "it is not tried again"
 
 
 def test_what_comes_on_top_is_gathered_until_the_market_takes_it(world):
-    house = world.house
-    store = house.approved_store()
-    invoice = house.invoice(store, amount_usd="50")
+    venue = world.venue
+    store = venue.approved_store()
+    invoice = venue.invoice(store, amount_usd="50")
     paid(world, invoice, due_raw(invoice))
     small = paid(world, invoice, 4 * LOT_RAW)
     assert (len(small.conversions), small.dust, small.over) == (1, "0.004", "0.004")
-    assert house.types(store)[-1] == "invoice.paid_over"
+    assert venue.types(store)[-1] == "invoice.paid_over"
     gathered = paid(world, invoice, 2 * LOT_RAW)
     assert [c.sold for c in gathered.conversions] == ["0.025", "0.006"]
     assert gathered.dust == "0"

@@ -89,7 +89,7 @@ class Asked:
         return has < needed
 
     def too_poor_to_go_back(self) -> bool:
-        """The buyer, the seller or the house no longer has what the trade gave it."""
+        """The buyer, the seller or the venue no longer has what the trade gave it."""
         row, held = self.row, self.shadow.held()
         if self.shadow.fees[self.market.quote] < row["order_id"] + row["expiry_ns"]:
             return True

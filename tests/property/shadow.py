@@ -225,7 +225,7 @@ class Shadow:
         return sorted((abs(p - last), p) for p in tied)[0][1]
 
     def undo(self, row: dict[str, int], event: dict[str, int]) -> None:
-        """Let a busted trade go back: what one side gets is what the other, and the house, lose."""
+        """Let a busted trade go back: what one side gets is what the other, and the venue, lose."""
         asked = row["account"], row["fee_cap_ppm"], row["price_ticks"], row["amount"]
         told = ("account", "maker_account", "price_ticks", "amount")
         assert asked == tuple(event[name] for name in told), "what was asked"

@@ -34,8 +34,8 @@ from settlement.protocol.evidence import (
     encode,
 )
 from settlement.repair.reversals import WITHDRAWN_TOPIC, WithdrawalReversals
-from tests.admission.rig import ALICE, DOMAIN, NS, START, USD
-from tests.chain.road import OPERATOR
+from tests.admission.fixtures import ALICE, DOMAIN, NS, START, USD
+from tests.chain.venue import OPERATOR
 
 HAS = 100
 EVENTS = ("countersign", "pay", "exit", "deposit", "stranger", "expire")
@@ -73,7 +73,7 @@ class Vault:
         return self.logs_made
 
 
-class Desk:
+class Driver:
     """What an outbox says of one action, without a disk: a world is made for each order."""
 
     def __init__(self, sealed):
@@ -106,10 +106,10 @@ class World:
 
     def __init__(self, sealed, amounts):
         self.to_pay, self.to_exit, self.to_deposit = amounts
-        self.vault, self.desk = Vault(), Desk(sealed)
+        self.vault, self.driver = Vault(), Driver(sealed)
         self.engine = Engine(Limits(tokens=1, markets=1, accounts=1, orders=1, ladder_ticks=64))
         self.catalog = Catalog()
-        self.reversals = reversals_of(self.vault, self.desk)
+        self.reversals = reversals_of(self.vault, self.driver)
         self.commit(command(Kind.LIST_TOKEN), TokenListing("USD", USD, 8, 1))
         self.commit(command(Kind.OPEN_ACCOUNT), AccountOpened(ALICE.address))
         self.deposit(HAS)
@@ -134,18 +134,18 @@ class World:
     # What may happen, in any order.
 
     def countersign(self):
-        if self.desk.state is None and not self.reversals.is_void(self.pending.sequence):
-            self.desk.state = ActionState.SEALED if self.reversals.may_pay(self.pending) else None
+        if self.driver.state is None and not self.reversals.is_void(self.pending.sequence):
+            self.driver.state = ActionState.SEALED if self.reversals.may_pay(self.pending) else None
 
     def pay(self):
         """The operator's transaction is mined, if there is one."""
-        if self.desk.state is ActionState.SEALED:
+        if self.driver.state is ActionState.SEALED:
             is_paid = self.vault.pay(self.asked)
-            self.desk.state = ActionState.FINAL if is_paid else ActionState.FAILED
+            self.driver.state = ActionState.FINAL if is_paid else ActionState.FAILED
 
     def stranger(self):
         """Somebody else sends what is public."""
-        if self.desk.state is not None:
+        if self.driver.state is not None:
             self.vault.pay(self.asked)
 
     def exit(self):
@@ -232,5 +232,5 @@ def test_what_was_given_back_at_once_is_never_signed(sealed):
     world.put_right()
     world.countersign()
 
-    assert world.desk.state is None
+    assert world.driver.state is None
     assert (world.engine.available(0, 0), world.vault.pips) == (30, 30)

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from engine.journal import JournalCorrupt
 from engine.journal.reader import journal_names
+from tests.sim.ack_oracle import Violated
 from tests.sim.disk import SECTOR, Disk
-from tests.sim.house import sequencer_on
 from tests.sim.storage import SimStorage
-from tests.sim.witness import Violated
+from tests.sim.venue import sequencer_on
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -24,7 +24,7 @@ def survives_damage(world: "World", kind: str) -> str:
     is_snapshot = bool(snapshots.names()) and world.dice.random() < 0.5
     damaged = snapshots if is_snapshot else journal
     names = [name for name in damaged.names() if damaged.entries[name].stable]
-    if not names or not world.witness.prints or not journal_names(SimStorage(journal)):
+    if not names or not world.ack_oracle.prints or not journal_names(SimStorage(journal)):
         return f"{kind}: nothing to damage"
     name = world.dice.choice(names)
     if kind == "rot" and damaged is journal and world.dice.random() < 0.5:
@@ -53,7 +53,7 @@ def _misdirect(world: "World", damaged: Disk, name: str) -> None:
 
 
 def _verdict(world: "World", journal: Disk, snapshots: Disk) -> str:
-    world.witness.reborn()
+    world.ack_oracle.reborn()
     try:
         _, sequencer = sequencer_on(
             world.planted,
@@ -64,12 +64,12 @@ def _verdict(world: "World", journal: Disk, snapshots: Disk) -> str:
         )
         snapshot = sequencer.resume(world.checkpoint_names)
         if snapshot is not None:
-            world.witness.load(snapshot.consumers[world.witness.checkpoint_name])
+            world.ack_oracle.load(snapshot.consumers[world.ack_oracle.checkpoint_name])
         for batch in sequencer.recover():
-            world.witness.consume(batch)
+            world.ack_oracle.consume(batch)
     except JournalCorrupt:
         return "refused"
-    missing = len(world.witness.prints) - world.witness.sequence
+    missing = len(world.ack_oracle.prints) - world.ack_oracle.sequence
     if missing > 0 and not sequencer.ambiguous:
         raise Violated(f"P7: a damaged journal came up {missing} commands short and said nothing")
     if missing > 0:

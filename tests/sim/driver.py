@@ -9,7 +9,7 @@ from typing import Any
 from engine.journal import Journal, SnapshotFiles
 from engine.journal.snapshot import prune_snapshots, write_snapshot
 from engine.sequencer.sequencer import Sequencer
-from tests.journal.rig import LIMITS, Echo, batch_from
+from tests.journal.fixtures import LIMITS, Echo, batch_from
 
 ROOM_STEP = 1024
 """So little that a file is one batch long and every second batch rotates."""

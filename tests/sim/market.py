@@ -7,9 +7,9 @@ from engine.commands import Kind, command
 from engine.types import ALL_MARKETS, Phase
 from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import SignedOrder
-from tests.sim.house import NS, House
+from tests.sim.ack_oracle import Violated
 from tests.sim.people import MIDDLE, Placed, Trader, is_final
-from tests.sim.witness import Violated
+from tests.sim.venue import NS, Venue
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -48,11 +48,11 @@ class Market:
             self.world.blocks.act(trader.address, to, calldata)
 
     def begin(self) -> None:
-        """Start the crowd for one life."""
-        loop, house = self.world.loop, self.world.house
-        assert loop is not None and house is not None
+        """Start the traders for one life."""
+        loop, venue = self.world.loop, self.world.venue
+        assert loop is not None and venue is not None
         if self.world.healing:
-            self._ask_again(house)
+            self._ask_again(venue)
             return
 
         def turn() -> None:
@@ -62,88 +62,88 @@ class Market:
             burst = self.world.dice.randrange(1, self.world.options.burst_max + 1)
             self._together_ns = self.world.dice.randrange(self.world.options.delay_ns_max)
             for _ in range(burst):
-                self.act(house)
+                self.act(venue)
             loop.call_later(
                 self.world.dice.randrange(2 * burst * self.world.options.action_ns) / NS, turn
             )
 
         turn()
 
-    def act(self, house: House) -> None:
+    def act(self, venue: Venue) -> None:
         """One trader does one thing."""
         world, dice = self.world, self.world.dice
         trader = dice.choice(world.traders)
         if world.chance(world.options.operator_ppm):
-            world.spawn(self._operate(house))
+            world.spawn(self._operate(venue))
         elif world.chance(world.options.leaving_ppm):
             self._move_money(trader)
         elif world.chance(world.options.hasty_ppm):
-            world.spawn(self._trade_and_leave(house, trader))
+            world.spawn(self._trade_and_leave(venue, trader))
         kind = dice.random()
         if kind < 0.62:
             garbage = world.chance(world.options.garbage_ppm)
             placed = trader.order(self.middle, world.clock.now_ns // NS, garbage)
-            world.spawn(self.send(house, trader, placed))
+            world.spawn(self.send(venue, trader, placed))
         elif kind < 0.72 and trader.sent:
             world.count("resent")
-            world.spawn(self.send(house, trader, dice.choice(trader.sent[-40:])))
+            world.spawn(self.send(venue, trader, dice.choice(trader.sent[-40:])))
         elif kind < 0.994 and trader.sent:
-            world.spawn(self._cancel(house, trader))
+            world.spawn(self._cancel(venue, trader))
         else:
-            self._withdraw(house, trader)
+            self._withdraw(venue, trader)
 
-    def _withdraw(self, house: House, trader: Trader) -> None:
+    def _withdraw(self, venue: Venue, trader: Trader) -> None:
         """Take a round sum out: whole raw units of either token."""
         dice = self.world.dice
         token, amount = dice.choice((trader.usd, trader.token)), dice.choice(ROUND_SUMS)
         placed = trader.withdrawal(amount, token, self.world.clock.now_ns // NS)
-        self.world.spawn(self.send(house, trader, placed))
+        self.world.spawn(self.send(venue, trader, placed))
 
-    async def _trade_and_leave(self, house: House, trader: Trader) -> None:
+    async def _trade_and_leave(self, venue: Venue, trader: Trader) -> None:
         """Buy and sell, and take out in the same breath all that the ledger says is there: what
         pays for it and what it pays for are both on their way to the chain."""
         world = self.world
-        account = house.parts.catalog.account_number(trader.address)
+        account = venue.parts.catalog.account_number(trader.address)
         if account is None:
             return
-        await house.parts.pipeline.submit(
+        await venue.parts.pipeline.submit(
             command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS)
         )
         for sells in world.dice.choice(((False, True), (True, False))):
             placed = trader.taker(self.middle, world.clock.now_ns // NS, sells=sells)
-            await self.send(house, trader, placed)
+            await self.send(venue, trader, placed)
         if world.dead:
             return
         number = world.dice.randrange(2)
         token, raw = ((trader.usd, USD_RAW), (trader.token, TOKEN_RAW))[number]
-        available = house.engine.available(account, number)
+        available = venue.engine.available(account, number)
         if available < min(ROUND_SUMS):
             return
         world.count("asked for everything")
         everything = available - available % min(ROUND_SUMS)
         placed = trader.withdrawal(everything, token, world.clock.now_ns // NS)
-        await self.send(house, trader, placed)
-        await House.pause(BACK_NS)
+        await self.send(venue, trader, placed)
+        await Venue.pause(BACK_NS)
         if not world.dead:
             self.deposit(trader, token, raw)
 
-    def _ask_again(self, house: House) -> None:
+    def _ask_again(self, venue: Venue) -> None:
         """Send again all that was never answered: now it has to be."""
         self.unanswered = 0
         for trader in self.world.traders:
             for placed in trader.sent:
                 if not placed.receipts:
                     self.unanswered += 1
-                    self.world.spawn(self._ask_at_last(house, trader, placed))
+                    self.world.spawn(self._ask_at_last(venue, trader, placed))
 
-    async def _ask_at_last(self, house: House, trader: Trader, placed: Placed) -> None:
-        await self.send(house, trader, placed)
-        if not placed.receipts and not house.parts.pipeline.held:
+    async def _ask_at_last(self, venue: Venue, trader: Trader, placed: Placed) -> None:
+        await self.send(venue, trader, placed)
+        if not placed.receipts and not venue.parts.pipeline.held:
             raise Violated(f"no answer on a quiet network: {placed.signed}")
         self.world.count("refused to the end" if not placed.receipts else "answered at last")
         self.unanswered -= 1
 
-    async def send(self, house: House, trader: Trader, placed: Placed) -> None:
+    async def send(self, venue: Venue, trader: Trader, placed: Placed) -> None:
         """Send a signed request over the network, perhaps twice, and perhaps hear the answer."""
         world = self.world
         placed.tries += 1
@@ -152,30 +152,30 @@ class Market:
             world.count("request lost")
             return
         for _ in range(2 if world.chance(world.options.doubled_ppm) else 1):
-            receipt = await self._ask(house, placed)
+            receipt = await self._ask(venue, placed)
             if world.dead:
                 return
             if world.chance(world.options.lost_ppm):
                 world.count("answer lost")
                 continue
-            world.witness.answered(placed.signed.digest, receipt)
+            world.ack_oracle.answered(placed.signed.digest, receipt)
             world.count(f"answer {receipt.outcome.name}")
             wrong = trader.learn(placed, receipt) if is_final(receipt) else None
             if wrong:
                 raise Violated(wrong)
 
     @staticmethod
-    async def _ask(house: House, placed: Placed) -> CommandResult:
+    async def _ask(venue: Venue, placed: Placed) -> CommandResult:
         if isinstance(placed.signed, SignedOrder):
-            return await house.parts.exchange.place(placed.signed)
-        return await house.parts.exchange.withdraw(placed.signed)
+            return await venue.parts.exchange.place(placed.signed)
+        return await venue.parts.exchange.withdraw(placed.signed)
 
     async def _travel(self) -> None:
         """Most of a burst comes together, so that it shares a batch."""
         dice, bound_ns = self.world.dice, self.world.options.delay_ns_max
-        await House.pause(self._together_ns if dice.random() < 0.9 else dice.randrange(bound_ns))
+        await Venue.pause(self._together_ns if dice.random() < 0.9 else dice.randrange(bound_ns))
 
-    async def _cancel(self, house: House, trader: Trader) -> None:
+    async def _cancel(self, venue: Venue, trader: Trader) -> None:
         """Cancel something: often what may be filling now, now and then somebody else's."""
         world, dice = self.world, self.world.dice
         owner = trader if dice.random() < 0.95 else dice.choice(world.traders)
@@ -186,21 +186,21 @@ class Market:
             following = trader.instead_of(placed, self.middle, world.clock.now_ns // NS)
             if following is not None:
                 world.count("requoted")
-                world.spawn(self.send(house, trader, following))
-        receipt = await house.parts.exchange.cancel(trader.address, order_id)
+                world.spawn(self.send(venue, trader, following))
+        receipt = await venue.parts.exchange.cancel(trader.address, order_id)
         if not world.dead:
             world.count(f"cancel {receipt.outcome.name}")
 
-    async def _operate(self, house: House) -> None:
+    async def _operate(self, venue: Venue) -> None:
         """An operator or a dead man's switch: phases, mass cancels."""
         dice = self.world.dice
         if dice.random() < 0.5:
             self.phase = dice.choice(PHASES) if self.phase == Phase.OPEN else Phase.OPEN
             row = command(Kind.SET_PHASE, market=0, amount=int(self.phase))
         else:
-            account = dice.randrange(max(1, house.parts.catalog.account_count))
+            account = dice.randrange(max(1, venue.parts.catalog.account_count))
             row = command(Kind.CANCEL_ALL, account=account, market=ALL_MARKETS)
-        await house.parts.pipeline.submit(row)
+        await venue.parts.pipeline.submit(row)
 
     def _move_money(self, trader: Trader) -> None:
         """Deposit more on chain, or ask for the exit."""

@@ -24,7 +24,7 @@ from settlement.protocol.eip712 import (
 )
 from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder, SignedWithdrawal
 from tests.sim.contract import Listed
-from tests.sim.house import LOT_PIPS, NS, TICK_PIPS
+from tests.sim.venue import LOT_PIPS, NS, TICK_PIPS
 
 LANE: Final = 0x8000
 LANES: Final = 60

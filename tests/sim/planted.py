@@ -12,7 +12,7 @@ from engine.sequencer.sequencer import Sequencer
 from gateway.node.assembly import Parts
 from settlement.outbox.outbox import ActionState, Outbox
 from tests.sim.contract import Ledgers, Machine
-from tests.sim.house import Planted
+from tests.sim.venue import Planted
 
 
 class AnswersBeforeTheSync(Journal):

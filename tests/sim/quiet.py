@@ -11,10 +11,10 @@ from merchants.sales.invoices import least_pips
 from settlement.outbox.actions import Action, ActionKind, ActionState
 from settlement.repair.reversals import withdrawal_of
 from settlement.watching.watcher import Deposited, ExitCancelled, ExitFinished, ExitRequested
+from tests.sim.ack_oracle import Violated
 from tests.sim.disk import Disk
-from tests.sim.house import NS, House, sequencer_on
 from tests.sim.storage import SimStorage
-from tests.sim.witness import Violated
+from tests.sim.venue import NS, Venue, sequencer_on
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -61,11 +61,11 @@ def _rest(world: "World", tolerated: tuple[str, ...] = ()) -> str:
 
     def is_quiet() -> bool:
         nonlocal waits
-        assert world.house is not None
-        world.house.pace = PACE
-        waits = what_waits(world, world.house)
+        assert world.venue is not None
+        world.venue.pace = PACE
+        waits = what_waits(world, world.venue)
         if not waits:
-            books_agree(world, world.house)
+            books_agree(world, world.venue)
         return not waits or waits in tolerated
 
     world.live(lambda: world.reviewed or is_quiet(), PATIENCE_SECONDS)
@@ -77,49 +77,52 @@ def _rest(world: "World", tolerated: tuple[str, ...] = ()) -> str:
     return waits
 
 
-def what_waits(world: "World", house: House) -> str:
+def what_waits(world: "World", venue: Venue) -> str:
     """Return what is still moving; empty at rest."""
-    if house.parts.settler.halted is not None:
-        return f"settlement, which is halted: {house.parts.settler.halted}"
+    if venue.parts.settler.halted is not None:
+        return f"settlement, which is halted: {venue.parts.settler.halted}"
     if world.market.unanswered:
         return f"{world.market.unanswered} requests"
-    if house.parts.outbox.count(*MOVING):
+    if venue.parts.outbox.count(*MOVING):
         return "actions in the outbox"
-    last = house.parts.outbox.last_batch()
-    if world.witness.last_trade > (last.last_trade if last else 0):
+    last = venue.parts.outbox.last_batch()
+    if world.ack_oracle.last_trade > (last.last_trade if last else 0):
         return "trades that are not sealed"
-    newest, sealed = world.witness.last_payout, house.parts.outbox.last_key(ActionKind.WITHDRAWAL)
-    if newest > int(sealed or 0) and not house.parts.settler.reversals.is_void(newest):
+    newest, sealed = (
+        world.ack_oracle.last_payout,
+        venue.parts.outbox.last_key(ActionKind.WITHDRAWAL),
+    )
+    if newest > int(sealed or 0) and not venue.parts.settler.reversals.is_void(newest):
         return "withdrawals that are not in the outbox"
     if world.blocks.pool:
         return "transactions in the pool"
-    poll = house.parts.watcher.poll()
+    poll = venue.parts.watcher.poll()
     if not all(s.confirmed for s in poll.observations):
         return "logs that are not deep enough"
     kinds = (Deposited, ExitRequested, ExitCancelled, ExitFinished)
     values = [observation.value for observation in poll.observations]
-    missing = house.parts.credited_deposits.unbooked([v for v in values if isinstance(v, kinds)])
+    missing = venue.parts.credited_deposits.unbooked([v for v in values if isinstance(v, kinds)])
     if missing:
         return f"a log that is not booked: {missing[0]}"
-    if house.parts.settler.busts_due() or house.parts.settler.reversals_due():
+    if venue.parts.settler.busts_due() or venue.parts.settler.reversals_due():
         return "what the contract refused"
-    waits = _what_waits_at_shops(house)
+    waits = _what_waits_at_shops(venue)
     if waits:
         return waits
-    failed = house.parts.outbox.in_state(ActionState.FAILED, limit=1_000)
+    failed = venue.parts.outbox.in_state(ActionState.FAILED, limit=1_000)
     owed = [action for action in failed if action.kind is ActionKind.WITHDRAWAL]
-    return GIVE_BACK if any(_is_unpaid(house, action) for action in owed) else ""
+    return GIVE_BACK if any(_is_unpaid(venue, action) for action in owed) else ""
 
 
-def _is_unpaid(house: House, action: Action) -> bool:
+def _is_unpaid(venue: Venue, action: Action) -> bool:
     """Return whether a withdrawal that failed was neither given back nor paid by a stranger."""
     refused = withdrawal_of(action)
-    found = house.parts.settler.reversals.unpaid(refused.account, refused.token)
+    found = venue.parts.settler.reversals.unpaid(refused.account, refused.token)
     return found is not None and found.sequence == int(action.key)
 
 
-def _what_waits_at_shops(house: House) -> str:
-    with transaction(house.database) as session:
+def _what_waits_at_shops(venue: Venue) -> str:
+    with transaction(venue.database) as session:
         for column, states in (
             (Delivery.state, (DeliveryState.PENDING, DeliveryState.RETRYING)),
             (Invoice.state, (InvoiceState.NEW, InvoiceState.PROCESSING)),
@@ -140,36 +143,36 @@ def _what_waits_at_shops(house: House) -> str:
     return ""
 
 
-def books_agree(world: "World", house: House) -> None:
+def books_agree(world: "World", venue: Venue) -> None:
     """Ledger, chain, reference, replay and shops tell one story, to the unit."""
-    world.witness.agree(house.engine)
-    if house.parts.reconciliation.reasons:
-        raise Violated(f"I18: reconciliation says {house.parts.reconciliation.reasons[0]}")
-    for failed in house.parts.outbox.in_state(ActionState.FAILED, limit=1_000):
+    world.ack_oracle.agree(venue.engine)
+    if venue.parts.reconciliation.reasons:
+        raise Violated(f"I18: reconciliation says {venue.parts.reconciliation.reasons[0]}")
+    for failed in venue.parts.outbox.in_state(ActionState.FAILED, limit=1_000):
         if failed.kind not in (ActionKind.SWEEP, ActionKind.WITHDRAWAL):
             raise Violated(f"{failed.kind} {failed.key} failed: {failed.error}")
-    for batch in house.parts.outbox.in_state(
+    for batch in venue.parts.outbox.in_state(
         ActionState.ABANDONED, kind=ActionKind.BATCH, limit=1_000
     ):
         if (batch.error or "").startswith(UNPAID):
             raise Violated(f"what traders do alone made batch {batch.key} fail: {batch.error}")
     mirror = world.blocks.tip.after.mirror
-    for account in range(house.parts.catalog.account_count):
-        address = house.parts.catalog.address_of(account)
+    for account in range(venue.parts.catalog.account_count):
+        address = venue.parts.catalog.address_of(account)
         for number, token in enumerate(world.blocks.machine.terms.tokens):
-            ledger = house.engine.available(account, number) + house.engine.held(account, number)
+            ledger = venue.engine.available(account, number) + venue.engine.held(account, number)
             vault = mirror.balances.get((address, token.address), 0)
             if ledger != vault:
                 raise Violated(f"I18: account {account} token {number}: {ledger}, on chain {vault}")
     for number, token in enumerate(world.blocks.machine.terms.tokens):
         fees = mirror.fees.get(token.address, 0)
-        if house.engine.fees(number) != fees:
-            raise Violated(f"I18: fees of token {number}: {house.engine.fees(number)}, {fees}")
-    _replay_agrees(world, house)
-    _shops_agree(world, house)
+        if venue.engine.fees(number) != fees:
+            raise Violated(f"I18: fees of token {number}: {venue.engine.fees(number)}, {fees}")
+    _replay_agrees(world, venue)
+    _shops_agree(world, venue)
 
 
-def _replay_agrees(world: "World", house: House) -> None:
+def _replay_agrees(world: "World", venue: Venue) -> None:
     """P3, I13: a fresh engine on the journal alone comes to the same state as with snapshots."""
     nothing = SimStorage(Disk())
     journal = SimStorage(world.disk.copy())
@@ -177,15 +180,15 @@ def _replay_agrees(world: "World", house: House) -> None:
     _, sequencer = sequencer_on(world.planted, journal, nothing, size, world.clock)
     for _ in sequencer.recover():
         pass
-    if sequencer.machine.state_hash() != house.engine.state_hash():
+    if sequencer.machine.state_hash() != venue.engine.state_hash():
         raise Violated("P3: replaying the files gives another state")
 
 
-def _shops_agree(world: "World", house: House) -> None:
+def _shops_agree(world: "World", venue: Venue) -> None:
     """I20 to I22: what was received is credited, what was recorded is told, in whatever order."""
     if world.shops.conflicts:
         raise Violated(f"I22: webhooks {world.shops.conflicts} came with two bodies")
-    with transaction(house.database) as session:
+    with transaction(venue.database) as session:
         events = session.scalars(select(Event).order_by(Event.id)).all()
         missing = [
             event.webhook_id for event in events if event.webhook_id not in world.shops.received

@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.journal import JournalCorrupt
-from tests.sim.house import PRODUCT, Planted
 from tests.sim.options import Options, drawn
 from tests.sim.quiet import come_to_rest
+from tests.sim.venue import PRODUCT, Planted
 from tests.sim.world import World, memory_directory
 
 SEEDS: Path = Path(__file__).with_name("seeds")

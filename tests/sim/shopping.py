@@ -9,8 +9,8 @@ from merchants.service import InvoiceCreated
 from merchants.stores.stores import StoreCreated, StoreRequest
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import address_of_secret, grant_digest, sign
-from tests.sim.house import NS, SYMBOL, House
-from tests.sim.witness import Violated
+from tests.sim.ack_oracle import Violated
+from tests.sim.venue import NS, SYMBOL, Venue
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -37,33 +37,33 @@ class Shopping:
 
     def begin(self) -> None:
         """Start the shops for one life, and hold what they were told against what is kept."""
-        loop, house = self.world.loop, self.world.house
-        assert loop is not None and house is not None
+        loop, venue = self.world.loop, self.world.venue
+        assert loop is not None and venue is not None
         for created in self.invoices:
-            if house.parts.merchants.invoice(created.invoice.id) is None:
+            if venue.parts.merchants.invoice(created.invoice.id) is None:
                 raise Violated(f"invoice {created.invoice.id} was answered and is gone")
 
         def turn() -> None:
             if self.world.dead or loop is not self.world.loop:
                 return
             self.world.shops.fails_ppm = self.world.options.endpoint_fails_ppm
-            self.world.spawn(self._act(house))
+            self.world.spawn(self._act(venue))
             loop.call_later(self._dice.randrange(1, WAIT_NS_MAX) / NS, turn)
 
         if self.world.options.shops and not self.world.healing:
             turn()
 
-    async def _act(self, house: House) -> None:
+    async def _act(self, venue: Venue) -> None:
         if len(self.stores) < self.world.options.shops:
-            self._open_store(house)
+            self._open_store(venue)
         elif len(self.approved) < len(self.stores):
-            self._approve(house)
+            self._approve(venue)
         elif self._dice.random() < 0.4 and len(self.invoices) < INVOICES_MAX:
-            self._ask_for_money(house)
+            self._ask_for_money(venue)
         elif self.invoices:
             self._pay(self._dice.choice(self.invoices[-4:]))
 
-    def _open_store(self, house: House) -> None:
+    def _open_store(self, venue: Venue) -> None:
         self._wallets += 1
         secret = (2000 + self._wallets).to_bytes(32, "big")
         request = StoreRequest(
@@ -72,26 +72,26 @@ class Shopping:
             webhook_url="https://shop.example/hook",
             floor_price=1,
         )
-        created = house.parts.merchants.create_store(request)
+        created = venue.parts.merchants.create_store(request)
         if isinstance(created, StoreCreated):
             self.stores.append((secret, created))
 
-    def _approve(self, house: House) -> None:
+    def _approve(self, venue: Venue) -> None:
         for secret, store in self.stores:
             if store.store_id not in self.approved:
                 domain = self.world.blocks.machine.terms.domain
                 signature = sign(grant_digest(domain, store.grant), secret)
-                approved = house.parts.merchants.approve_conversion(store.store_id, signature)
+                approved = venue.parts.merchants.approve_conversion(store.store_id, signature)
                 assert not isinstance(approved, Rejection), approved
                 self.approved.add(store.store_id)
                 return
 
-    def _ask_for_money(self, house: House) -> None:
+    def _ask_for_money(self, venue: Venue) -> None:
         _, store = self._dice.choice(self.stores)
         token = self._dice.choice(("TOKEN", "TOKEN", "USD"))
         request = InvoiceRequest(str(self._dice.choice((1, 5, 20))), token)
         key = f"order {len(self.invoices)}" if self._dice.random() < 0.5 else None
-        created = house.parts.merchants.create_invoice(store.store_id, request, key)
+        created = venue.parts.merchants.create_invoice(store.store_id, request, key)
         if isinstance(created, InvoiceCreated):
             self.world.count("invoices")
             self.invoices.append(created)

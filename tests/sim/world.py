@@ -1,6 +1,6 @@
 """One seed, one world: who lives in it, what goes wrong, and does every promise hold?
 
-``World`` is what survives a process: disk, chain, clock, people, the witness. It gives ``House``
+``World`` is what survives a process: disk, chain, clock, people, the ack_oracle. It gives ``Venue``
 one life after another, ends each when its dice say so, and compares what the next one remembers
 with what was shown and acknowledged. ``tests.sim.quiet`` then heals everything and demands peace.
 """
@@ -19,17 +19,17 @@ from engine.journal.journal import AMBIGUOUS, REVIEWED
 from settlement.chain.chain import ChainUnavailableError
 from settlement.chain.deploy import DeployedToken, Deployment
 from tests.sim import market, shopping
+from tests.sim.ack_oracle import AckOracle, Violated
 from tests.sim.chain import NOWHERE, Blocks, Node, SimSigner, Weather
 from tests.sim.contract import Terms
 from tests.sim.damage import survives_damage
 from tests.sim.disk import Disk, Killed, Op, PowerCut, Trouble, eio
-from tests.sim.house import LIMITS, NS, PRODUCT, House, Outside, Planted, Sizes
 from tests.sim.loop import Clock, VirtualLoop
 from tests.sim.mempool import Mempool
 from tests.sim.options import Options
 from tests.sim.people import Keyring, Shops, Trader
 from tests.sim.storage import SimStorage
-from tests.sim.witness import Violated, Witness
+from tests.sim.venue import LIMITS, NS, PRODUCT, Outside, Planted, Sizes, Venue
 
 START_S: Final = 1_800_000_000
 LIVES_MAX: Final = 400
@@ -78,7 +78,7 @@ class World:
         self.dead = True
         self.ended: BaseException | None = None
         self.loop: VirtualLoop | None = None
-        self.house: House | None = None
+        self.venue: Venue | None = None
         self.healing = False
         """Whether what was never answered is sent again, for the last time."""
         self.pace = 1
@@ -90,9 +90,9 @@ class World:
         self.node.cut = self.cut
         dice = Random(f"mempool {options.seed}")
         self.mempool = Mempool(self.blocks, options.copied_ppm, dice, self.count)
-        self.witness = Witness(LIMITS, self.count)
+        self.ack_oracle = AckOracle(LIMITS, self.count)
         self.shops = Shops(self.dice, self.count)
-        self.shops.cut, self.shops.pause = self.cut, House.pause
+        self.shops.cut, self.shops.pause = self.cut, Venue.pause
         self.keyring = Keyring()
         self.traders = [
             Trader(number, TERMS.domain, TERMS.tokens, self.dice)
@@ -107,7 +107,7 @@ class World:
     @property
     def done(self) -> int:
         """Return how many commands were ever carried out."""
-        return len(self.witness.prints)
+        return len(self.ack_oracle.prints)
 
     def count(self, what: str) -> None:
         self.counts[what] += 1
@@ -201,9 +201,9 @@ class World:
         self.loop.set_exception_handler(self._heard)
         deadline_ns = self.clock.now_ns + seconds * NS
         try:
-            self.house = self._built()
-            self.loop.run_until_complete(self.house.open())
-            self._review(self.house)
+            self.venue = self._built()
+            self.loop.run_until_complete(self.venue.open())
+            self._review(self.venue)
             self._every(NS, lambda: self._second(enough, deadline_ns))
             self.market.begin()
             self.shopping.begin()
@@ -212,14 +212,14 @@ class World:
         except (PowerCut, Killed, ChainUnavailableError, OSError, JournalCorrupt) as error:
             self.failed(error)
         except RuntimeError:
-            # ``run_until_complete`` says so when the life ended while the house was opened.
+            # ``run_until_complete`` says so when the life ended while the venue was opened.
             if self.ended is None:
                 raise
         finally:
             self._bury()
         self._after(self.ended)
 
-    def _built(self) -> House:
+    def _built(self) -> Venue:
         options = self.options
         outside = Outside(
             directory=self.directory,
@@ -244,16 +244,16 @@ class World:
             2 if self.healing else options.chain_seconds,
             3 if options.shops else IDLE_SECONDS,
         )
-        return House(outside, self.witness, self.planted, sizes)
+        return Venue(outside, self.ack_oracle, self.planted, sizes)
 
-    def _review(self, house: House) -> None:
+    def _review(self, venue: Venue) -> None:
         """A last batch that may have been acknowledged: nothing shown is missing, so it was not.
 
         The operator sees that, and says so for the next start; until then only cancels are taken.
         """
-        self.checkpoint_names = set(house.parts.pipeline.checkpoints())
-        self.reviewed = bool(house.parts.sequencer.ambiguous)
-        for name in house.parts.sequencer.ambiguous:
+        self.checkpoint_names = set(venue.parts.pipeline.checkpoints())
+        self.reviewed = bool(venue.parts.sequencer.ambiguous)
+        for name in venue.parts.sequencer.ambiguous:
             self.count("ambiguous last batch")
             self.disk.entries[name.replace(AMBIGUOUS, REVIEWED)] = self.disk.entries.pop(name)
             self.disk.sync_directory_now()
@@ -274,9 +274,9 @@ class World:
                 work.close()  # It never began, which Python would warn of.
         self.loop.set_exception_handler(lambda loop, context: None)
         self.loop.close()
-        if self.house is not None:
-            self.house.close()
-        self.house = self.loop = None
+        if self.venue is not None:
+            self.venue.close()
+        self.venue = self.loop = None
 
     def _after(self, ended: BaseException | None) -> None:
         """What the end of a life does to the world, and whether it was allowed to end so."""
@@ -315,22 +315,22 @@ class World:
         loop.call_later(wait_ns / NS, again)
 
     def _second(self, enough: Callable[[], bool], deadline_ns: int) -> None:
-        assert self.loop is not None and self.house is not None
+        assert self.loop is not None and self.venue is not None
         if self.pace > 1 or self.clock.now_ns // NS % 2:
             self.chain_turn()
         self._turn_clock()
-        self._operate(self.house)
-        if len(self.witness.prints) - self._checked >= CHECK_EVERY:
-            self._checked = len(self.witness.prints)
-            self.witness.agree(self.house.engine)
+        self._operate(self.venue)
+        if len(self.ack_oracle.prints) - self._checked >= CHECK_EVERY:
+            self._checked = len(self.ack_oracle.prints)
+            self.ack_oracle.agree(self.venue.engine)
             self.count("full checks")
         if enough() or self.clock.now_ns > deadline_ns:
             self.dead = True
             self.loop.stop()
 
-    def _operate(self, house: House) -> None:
+    def _operate(self, venue: Venue) -> None:
         """The operator makes room on a full disk, and starts again what was under review."""
-        if house.parts.journal.is_low and self.dice.random() < 0.5:
+        if venue.parts.journal.is_low and self.dice.random() < 0.5:
             self.count("operator made room")
             self.disk.room += 1 << 20
         if self.reviewed and self.dice.random() < 0.2:

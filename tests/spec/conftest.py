@@ -7,7 +7,7 @@ import pytest
 
 from engine import core, reference
 from engine.types import Limits
-from tests.ladder import SMALL, Desk
+from tests.ladder import SMALL, Driver
 
 Build = Callable[[Limits], Any]
 
@@ -19,9 +19,9 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 
 @pytest.fixture
-def desk(build: Build):
-    """Return a desk before a funded engine; its books are proven after the test."""
-    desk = Desk(build(SMALL))
-    yield desk
-    desk.book()
-    desk.engine.check()
+def driver(build: Build):
+    """Return a driver before a funded engine; its books are proven after the test."""
+    driver = Driver(build(SMALL))
+    yield driver
+    driver.book()
+    driver.engine.check()

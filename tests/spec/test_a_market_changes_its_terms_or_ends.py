@@ -4,7 +4,7 @@ import pytest
 
 from engine.commands import Kind, command, list_market
 from engine.types import ALL_MARKETS, Phase
-from tests.ladder import BASE, QUOTE, Desk, tidy
+from tests.ladder import BASE, QUOTE, Driver, tidy
 
 BOOK = """
     103 sell  Alice 3+4
@@ -19,10 +19,10 @@ GONE = [
 ]
 
 
-def lived_in(desk: Desk) -> None:
+def lived_in(driver: Driver) -> None:
     """Draw the book, with a stop beside it."""
-    desk.rest(BOOK)
-    desk.stop("Tara", "buy", 1, 108, 107)
+    driver.rest(BOOK)
+    driver.stop("Tara", "buy", 1, 108, 107)
 
 
 def gone(why: str) -> list[str]:
@@ -30,85 +30,87 @@ def gone(why: str) -> list[str]:
     return [words.format(why=why) for words in GONE]
 
 
-def test_no_order_survives_a_change_of_terms(desk: Desk) -> None:
-    lived_in(desk)
+def test_no_order_survives_a_change_of_terms(driver: Driver) -> None:
+    lived_in(driver)
 
-    assert desk.set_terms(tick_pips=7) == [*gone("TERMS_CHANGED"), "terms_set"]
-    assert desk.book() == "" and desk.waiting() == []
+    assert driver.set_terms(tick_pips=7) == [*gone("TERMS_CHANGED"), "terms_set"]
+    assert driver.book() == "" and driver.waiting() == []
     for name in ("Alice", "Bob", "Carol"):
-        assert desk.money(name) == desk.money("Dave")
+        assert driver.money(name) == driver.money("Dave")
 
 
-def test_what_comes_afterwards_is_counted_in_the_new_terms(desk: Desk) -> None:
-    desk.set_terms(lot_pips=3, tick_pips=7, maker_fee_ppm=0, taker_fee_ppm=500)
-    before = desk.money("Tara")
-    desk.sell("Alice", 100, 1000)
+def test_what_comes_afterwards_is_counted_in_the_new_terms(driver: Driver) -> None:
+    driver.set_terms(lot_pips=3, tick_pips=7, maker_fee_ppm=0, taker_fee_ppm=500)
+    before = driver.money("Tara")
+    driver.sell("Alice", 100, 1000)
 
-    event = desk.send(desk.place("Tara", "buy", 100, 1000))[1]
+    event = driver.send(driver.place("Tara", "buy", 100, 1000))[1]
 
     notional = 100 * 1000 * 7
     fee = notional * 500 // 10**6
     assert (event["fee_pips"], event["maker_fee_pips"]) == (fee, 0)
-    assert desk.money("Tara") == (before[0] + 300, 0, before[2] - notional - fee, 0)
+    assert driver.money("Tara") == (before[0] + 300, 0, before[2] - notional - fee, 0)
 
 
-def test_the_last_price_and_the_band_mean_nothing_any_more(desk: Desk) -> None:
-    desk.rest("101 sell Bob 2")
-    desk.buy("Tara", 1, 101)
-    desk.set_band(100, 102)
-    desk.set_terms(tick_pips=10)
+def test_the_last_price_and_the_band_mean_nothing_any_more(driver: Driver) -> None:
+    driver.rest("101 sell Bob 2")
+    driver.buy("Tara", 1, 101)
+    driver.set_band(100, 102)
+    driver.set_terms(tick_pips=10)
 
-    assert desk.stop("Tara", "buy", 1, 205, 1) == ["waits 1 at 205 from 1"]
+    assert driver.stop("Tara", "buy", 1, 205, 1) == ["waits 1 at 205 from 1"]
 
 
 @pytest.mark.parametrize("phase", [Phase.POST_ONLY, Phase.CANCEL_ONLY, Phase.HALTED, Phase.AUCTION])
-def test_the_phase_stays_whatever_it_is(desk: Desk, phase: Phase) -> None:
-    desk.phase(phase)
-    desk.set_terms(tick_pips=10)
+def test_the_phase_stays_whatever_it_is(driver: Driver, phase: Phase) -> None:
+    driver.phase(phase)
+    driver.set_terms(tick_pips=10)
 
-    said = desk.buy("Tara", 1, 100, tif=1)
+    said = driver.buy("Tara", 1, 100, tif=1)
     refusal = "MARKET_IN_AUCTION" if phase == Phase.AUCTION else f"MARKET_{phase.name}"
     assert said == [f"refused: {refusal}"]
 
 
-def test_a_delisted_market_gives_its_orders_back_and_takes_no_more(desk: Desk) -> None:
-    lived_in(desk)
+def test_a_delisted_market_gives_its_orders_back_and_takes_no_more(driver: Driver) -> None:
+    lived_in(driver)
 
-    assert desk.delist() == [*gone("DELISTED"), "market_delisted"]
-    assert desk.buy("Tara", 1, 100) == ["refused: MARKET_DELISTED"]
-    assert desk.phase(Phase.OPEN) == ["refused: MARKET_DELISTED"]
-    assert desk.set_band(1, 2) == ["refused: MARKET_DELISTED"]
-    assert desk.set_terms() == ["refused: MARKET_DELISTED"]
-    assert desk.delist() == ["refused: MARKET_DELISTED"]
+    assert driver.delist() == [*gone("DELISTED"), "market_delisted"]
+    assert driver.buy("Tara", 1, 100) == ["refused: MARKET_DELISTED"]
+    assert driver.phase(Phase.OPEN) == ["refused: MARKET_DELISTED"]
+    assert driver.set_band(1, 2) == ["refused: MARKET_DELISTED"]
+    assert driver.set_terms() == ["refused: MARKET_DELISTED"]
+    assert driver.delist() == ["refused: MARKET_DELISTED"]
 
 
-def test_its_number_is_not_given_again_and_others_go_on(desk: Desk) -> None:
+def test_its_number_is_not_given_again_and_others_go_on(driver: Driver) -> None:
     terms = {"lot_pips": 1, "tick_pips": 1, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
-    desk.send(list_market(1, BASE, QUOTE, **terms))
-    desk.send(desk.place("Alice", "sell", 1, 103, market=1))
-    desk.delist()
+    driver.send(list_market(1, BASE, QUOTE, **terms))
+    driver.send(driver.place("Alice", "sell", 1, 103, market=1))
+    driver.delist()
 
-    assert desk.words(desk.send(list_market(0, BASE, QUOTE, **terms))) == ["refused: BAD_LISTING"]
-    assert desk.words(desk.send(desk.place("Bob", "buy", 1, 103, market=1))) == [
+    assert driver.words(driver.send(list_market(0, BASE, QUOTE, **terms))) == [
+        "refused: BAD_LISTING"
+    ]
+    assert driver.words(driver.send(driver.place("Bob", "buy", 1, 103, market=1))) == [
         "1 at 103 with Alice"
     ]
 
 
-def test_sweeps_of_a_delisted_market_find_nothing(desk: Desk) -> None:
-    lived_in(desk)
-    desk.delist()
+def test_sweeps_of_a_delisted_market_find_nothing(driver: Driver) -> None:
+    lived_in(driver)
+    driver.delist()
 
-    assert desk.cancel_all("Alice", 0) == ["Alice cancelled 0"]
-    assert desk.cancel_everybody(0) == ["everybody cancelled 0: CANCELLED_BY_OPERATOR"]
+    assert driver.cancel_all("Alice", 0) == ["Alice cancelled 0"]
+    assert driver.cancel_everybody(0) == ["everybody cancelled 0: CANCELLED_BY_OPERATOR"]
 
 
-def test_others_keep_their_orders_when_one_market_changes(desk: Desk) -> None:
+def test_others_keep_their_orders_when_one_market_changes(driver: Driver) -> None:
     terms = {"lot_pips": 1, "tick_pips": 1, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
-    lived_in(desk)
-    desk.send(list_market(1, BASE, QUOTE, **terms))
-    desk.send(command(Kind.DELIST, market=1))
+    lived_in(driver)
+    driver.send(list_market(1, BASE, QUOTE, **terms))
+    driver.send(command(Kind.DELIST, market=1))
 
-    assert desk.book() == tidy(BOOK)
-    assert desk.cancel_everybody(ALL_MARKETS)[-1] == (
+    assert driver.book() == tidy(BOOK)
+    assert driver.cancel_everybody(ALL_MARKETS)[-1] == (
         "everybody cancelled 4: CANCELLED_BY_OPERATOR"
     )

@@ -21,7 +21,7 @@ from engine.types import (
     Outcome,
     Phase,
 )
-from tests.ladder import BASE, FOREVER_NS, FUNDS, QUOTE, SMALL, TAKER_PPM, Desk
+from tests.ladder import BASE, FOREVER_NS, FUNDS, QUOTE, SMALL, TAKER_PPM, Driver
 from tests.spec.conftest import Build
 
 NOW_NS = 1000
@@ -285,14 +285,14 @@ CASES: Final = {
 }
 
 
-def lived_in(build: Build) -> Desk:
+def lived_in(build: Build) -> Driver:
     """Return an engine with a book, an account on its way out and a clock that has moved."""
-    desk = Desk(build(SMALL))
-    desk.time_ns = NOW_NS
-    desk.sell("Bob", 5, 101)
-    desk.buy("Bob", 5, 99)
-    desk.send(command(Kind.EXIT_BEGIN, account=4))
-    return desk
+    driver = Driver(build(SMALL))
+    driver.time_ns = NOW_NS
+    driver.sell("Bob", 5, 101)
+    driver.buy("Bob", 5, 99)
+    driver.send(command(Kind.EXIT_BEGIN, account=4))
+    return driver
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -442,8 +442,8 @@ PREPARED: Final = {
 def test_what_is_refused_only_now_leaves_no_trace(build: Build, case: str) -> None:
     before, outcome, row = PREPARED[case]
     refused, idle = lived_in(build), lived_in(build)
-    for desk in (refused, idle):
-        desk.send(*before)
+    for driver in (refused, idle):
+        driver.send(*before)
 
     events = refused.send(row)
     idle.send(of_kind(0))

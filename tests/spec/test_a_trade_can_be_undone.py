@@ -6,7 +6,7 @@ import pytest
 from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.types import MONEY_MAX, Outcome
-from tests.ladder import BASE, LOT_PIPS, MAKER_PPM, NAMES, QUOTE, TAKER_PPM, TICK_PIPS, Desk
+from tests.ladder import BASE, LOT_PIPS, MAKER_PPM, NAMES, QUOTE, TAKER_PPM, TICK_PIPS, Driver
 
 LOTS, PRICE = 4, 101
 BASE_PIPS = LOTS * LOT_PIPS
@@ -28,50 +28,50 @@ def bust(**changed: int) -> np.void:
     return command(Kind.BUST, **(fields | changed))
 
 
-def trade(desk: Desk) -> None:
-    desk.rest(f"{PRICE} sell Bob {LOTS}")
-    assert desk.buy("Tara", LOTS, PRICE) == [f"{LOTS} at {PRICE} with Bob"]
+def trade(driver: Driver) -> None:
+    driver.rest(f"{PRICE} sell Bob {LOTS}")
+    assert driver.buy("Tara", LOTS, PRICE) == [f"{LOTS} at {PRICE} with Bob"]
 
 
-def test_both_have_what_they_had_and_the_house_earned_nothing(desk: Desk) -> None:
-    before = desk.money("Tara"), desk.money("Bob"), desk.engine.fees(QUOTE)
-    trade(desk)
-    assert (desk.money("Tara"), desk.money("Bob"), desk.engine.fees(QUOTE)) != before
+def test_both_have_what_they_had_and_the_house_earned_nothing(driver: Driver) -> None:
+    before = driver.money("Tara"), driver.money("Bob"), driver.engine.fees(QUOTE)
+    trade(driver)
+    assert (driver.money("Tara"), driver.money("Bob"), driver.engine.fees(QUOTE)) != before
 
-    events = desk.send(bust())
+    events = driver.send(bust())
 
     assert [EventKind(kind) for kind in events["kind"]] == [EventKind.TRADE_BUSTED]
     names = ("account", "maker_account", "price_ticks", "amount", "fee_pips", "maker_fee_pips")
     told = [int(events[0][name]) for name in names]
     assert told == [4, 1, BASE_PIPS, QUOTE_PIPS, BUYER_FEE, SELLER_FEE]
-    assert (desk.money("Tara"), desk.money("Bob"), desk.engine.fees(QUOTE)) == before
+    assert (driver.money("Tara"), driver.money("Bob"), driver.engine.fees(QUOTE)) == before
 
 
-def test_a_rebate_goes_back_too(desk: Desk) -> None:
-    trade(desk)
-    had = desk.money("Bob")[2]
+def test_a_rebate_goes_back_too(driver: Driver) -> None:
+    trade(driver)
+    had = driver.money("Bob")[2]
 
-    events = desk.send(bust(order_id=BUYER_FEE, expiry_ns=-3))
+    events = driver.send(bust(order_id=BUYER_FEE, expiry_ns=-3))
 
     assert events[0]["kind"] == EventKind.TRADE_BUSTED
-    assert desk.money("Bob")[2] == had - QUOTE_PIPS - 3
+    assert driver.money("Bob")[2] == had - QUOTE_PIPS - 3
 
 
-def test_orders_stay_as_they_are(desk: Desk) -> None:
-    desk.rest(f"{PRICE} sell Bob {LOTS + 5}")
-    desk.buy("Tara", LOTS, PRICE)
+def test_orders_stay_as_they_are(driver: Driver) -> None:
+    driver.rest(f"{PRICE} sell Bob {LOTS + 5}")
+    driver.buy("Tara", LOTS, PRICE)
 
-    desk.send(bust())
+    driver.send(bust())
 
-    assert desk.book() == f"{PRICE} sell Bob 5"
+    assert driver.book() == f"{PRICE} sell Bob 5"
 
 
-def test_what_was_spent_cannot_go_back(desk: Desk) -> None:
-    trade(desk)
-    has = desk.money("Tara")[0]
-    desk.send(command(Kind.WITHDRAW, account=NAMES.index("Tara"), token=BASE, amount=has - 1))
+def test_what_was_spent_cannot_go_back(driver: Driver) -> None:
+    trade(driver)
+    has = driver.money("Tara")[0]
+    driver.send(command(Kind.WITHDRAW, account=NAMES.index("Tara"), token=BASE, amount=has - 1))
 
-    assert desk.words(desk.send(bust())) == ["refused: INSUFFICIENT_BALANCE"]
+    assert driver.words(driver.send(bust())) == ["refused: INSUFFICIENT_BALANCE"]
 
 
 REFUSED = {
@@ -91,10 +91,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_bust_that_cannot_be_is_refused_and_changes_nothing(desk: Desk, case: str) -> None:
+def test_a_bust_that_cannot_be_is_refused_and_changes_nothing(driver: Driver, case: str) -> None:
     changed, why = REFUSED[case]
-    trade(desk)
-    before = [desk.money(name) for name in NAMES], desk.engine.fees(QUOTE)
+    trade(driver)
+    before = [driver.money(name) for name in NAMES], driver.engine.fees(QUOTE)
 
-    assert [Outcome(event["outcome"]) for event in desk.send(bust(**changed))] == [why]
-    assert ([desk.money(name) for name in NAMES], desk.engine.fees(QUOTE)) == before
+    assert [Outcome(event["outcome"]) for event in driver.send(bust(**changed))] == [why]
+    assert ([driver.money(name) for name in NAMES], driver.engine.fees(QUOTE)) == before

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.types import Phase, Side
-from tests.ladder import FOK, IOC, SMALL, Desk, tidy
+from tests.ladder import FOK, IOC, SMALL, Driver, tidy
 from tests.spec.conftest import Build
 
 FEW = {"fills": 3, "trades": 6, "passes": 2, "work": 5}
@@ -23,192 +23,192 @@ BOOK = """
 
 
 @pytest.fixture
-def desk(build: Build) -> Iterator[Desk]:
-    """Return a desk before an engine that may do little; its books are proven after the test."""
-    desk = Desk(build(SMALL._replace(**FEW)))
-    yield desk
-    desk.book()
-    desk.engine.check()
+def driver(build: Build) -> Iterator[Driver]:
+    """Return a driver before an engine that may do little; its books are proven after the test."""
+    driver = Driver(build(SMALL._replace(**FEW)))
+    yield driver
+    driver.book()
+    driver.engine.check()
 
 
 # One order.
 
 
 @pytest.mark.parametrize("terms", [{}, IOC], ids=["good till cancelled", "immediate"])
-def test_an_order_ends_after_its_last_fill_if_it_would_meet_more(desk: Desk, terms) -> None:
-    desk.rest(BOOK)
+def test_an_order_ends_after_its_last_fill_if_it_would_meet_more(driver: Driver, terms) -> None:
+    driver.rest(BOOK)
 
-    said = desk.buy("Tara", 5, 104, **terms)
+    said = driver.buy("Tara", 5, 104, **terms)
 
     assert said[:-1] == ["1 at 101 with Alice", "1 at 102 with Bob", "1 at 103 with Carol"]
     assert said[-1] == "drops 2 at 104: FILLS_EXHAUSTED", "it must not rest where it crosses"
-    assert desk.book() == "104 sell Dave 1"
+    assert driver.book() == "104 sell Dave 1"
 
 
-def test_an_order_rests_after_its_last_fill_if_it_meets_nobody(desk: Desk) -> None:
-    desk.rest(BOOK)
+def test_an_order_rests_after_its_last_fill_if_it_meets_nobody(driver: Driver) -> None:
+    driver.rest(BOOK)
 
-    assert desk.buy("Tara", 5, 103)[-1] == "rests 2 at 103"
+    assert driver.buy("Tara", 5, 103)[-1] == "rests 2 at 103"
 
 
-def test_a_replacement_has_no_more_fills_than_an_order(desk: Desk) -> None:
-    desk.rest(BOOK)
-    desk.buy("Tara", 9, 90)
+def test_a_replacement_has_no_more_fills_than_an_order(driver: Driver) -> None:
+    driver.rest(BOOK)
+    driver.buy("Tara", 9, 90)
 
-    said = desk.replace("Tara", desk.id_of("Tara", 90), 9, 104)
+    said = driver.replace("Tara", driver.id_of("Tara", 90), 9, 104)
 
     assert said[-1] == "drops 6 at 104: FILLS_EXHAUSTED"
 
 
-def test_whole_or_nothing_counts_its_fills(desk: Desk) -> None:
-    desk.rest(BOOK)
+def test_whole_or_nothing_counts_its_fills(driver: Driver) -> None:
+    driver.rest(BOOK)
 
-    assert desk.buy("Tara", 4, 104, **FOK) == ["drops 4 at 104: NOT_FILLABLE_WHOLE"]
-    assert desk.book() == tidy(BOOK)
-    assert len(desk.buy("Tara", 3, 104, **FOK)) == 3
+    assert driver.buy("Tara", 4, 104, **FOK) == ["drops 4 at 104: NOT_FILLABLE_WHOLE"]
+    assert driver.book() == tidy(BOOK)
+    assert len(driver.buy("Tara", 3, 104, **FOK)) == 3
 
 
-def test_the_dead_in_its_way_are_removed_as_far_as_it_may(desk: Desk) -> None:
+def test_the_dead_in_its_way_are_removed_as_far_as_it_may(driver: Driver) -> None:
     for price in (101, 102, 103):
-        desk.sell("Alice", 1, price, expiry_ns=10)
-    desk.sell("Bob", 1, 104)
-    desk.time_ns = 10
+        driver.sell("Alice", 1, price, expiry_ns=10)
+    driver.sell("Bob", 1, 104)
+    driver.time_ns = 10
 
-    assert desk.buy("Tara", 1, 104) == [
+    assert driver.buy("Tara", 1, 104) == [
         "Alice leaves 1 at 101: EXPIRED",
         "Alice leaves 1 at 102: EXPIRED",
         "drops 1 at 104: WORK_EXHAUSTED",
     ]
-    assert desk.buy("Tara", 1, 104) == ["Alice leaves 1 at 103: EXPIRED", "1 at 104 with Bob"]
+    assert driver.buy("Tara", 1, 104) == ["Alice leaves 1 at 103: EXPIRED", "1 at 104 with Bob"]
 
 
-def test_its_own_orders_are_removed_as_far_as_it_may(desk: Desk) -> None:
-    desk.rest("101 sell Tara 1, Tara 1, Tara 1, Bob 1")
+def test_its_own_orders_are_removed_as_far_as_it_may(driver: Driver) -> None:
+    driver.rest("101 sell Tara 1, Tara 1, Tara 1, Bob 1")
 
-    said = desk.buy("Tara", 1, 101, **EXPIRE_MAKER)
+    said = driver.buy("Tara", 1, 101, **EXPIRE_MAKER)
 
     assert said == [*["Tara leaves 1 at 101: SELF_TRADE"] * 2, "drops 1 at 101: WORK_EXHAUSTED"]
 
 
 @pytest.mark.parametrize("own", [2, 3])
 def test_found_whole_or_nothing_does_not_look_past_any_number_of_its_own(
-    desk: Desk, own: int
+    driver: Driver, own: int
 ) -> None:
-    desk.rest(f"101 sell {'Tara 1, ' * own}Bob 1+1")
-    before = desk.book()
+    driver.rest(f"101 sell {'Tara 1, ' * own}Bob 1+1")
+    before = driver.book()
 
-    said = desk.buy("Tara", 2, 101, flags=EXPIRE_MAKER["flags"], **FOK)
+    said = driver.buy("Tara", 2, 101, flags=EXPIRE_MAKER["flags"], **FOK)
 
     if own == 2:
         assert said[-1] == "1 at 101 with Bob"
     else:
         assert said == ["drops 2 at 101: NOT_FILLABLE_WHOLE"]
-        assert desk.book() == before
+        assert driver.book() == before
 
 
 # Stops.
 
 
-def many_stops(desk: Desk) -> None:
+def many_stops(driver: Driver) -> None:
     """Let nine stops of one lot wait for 101, and Dave sell to each of them there."""
-    desk.rest("101 sell Dave 100")
+    driver.rest("101 sell Dave 100")
     for _ in range(9):
-        desk.stop("Bob", "buy", 1, 101, 101)
+        driver.stop("Bob", "buy", 1, 101, 101)
 
 
 def woken(said: list[str]) -> int:
     return sum("wakes" in words for words in said)
 
 
-def test_stops_wake_while_an_order_more_has_room_for_all_its_fills(desk: Desk) -> None:
-    many_stops(desk)
+def test_stops_wake_while_an_order_more_has_room_for_all_its_fills(driver: Driver) -> None:
+    many_stops(driver)
 
-    said = desk.buy("Tara", 1, 101)
+    said = driver.buy("Tara", 1, 101)
 
     # Three on five: each stop is work, and two of five must be left for what one may pass over.
     assert woken(said) == 3
-    assert len(desk.waiting()) == 6
+    assert len(driver.waiting()) == 6
 
 
-def test_a_stop_that_was_reached_goes_before_every_order_that_came_later(desk: Desk) -> None:
-    many_stops(desk)
-    desk.buy("Tara", 1, 101)
+def test_a_stop_that_was_reached_goes_before_every_order_that_came_later(driver: Driver) -> None:
+    many_stops(driver)
+    driver.buy("Tara", 1, 101)
 
-    said = desk.buy("Carol", 1, 101)
+    said = driver.buy("Carol", 1, 101)
     assert (woken(said), said[-1]) == (3, "refused: STOPS_PENDING")
-    said = desk.buy("Carol", 1, 101)
+    said = driver.buy("Carol", 1, 101)
     assert (woken(said), said[-1]) == (3, "refused: STOPS_PENDING"), "all woke, but no room is left"
-    assert desk.waiting() == []
-    assert desk.buy("Carol", 1, 101) == ["1 at 101 with Dave"]
+    assert driver.waiting() == []
+    assert driver.buy("Carol", 1, 101) == ["1 at 101 with Dave"]
 
 
-def test_a_replacement_lets_them_go_first_too(desk: Desk) -> None:
-    many_stops(desk)
-    desk.buy("Carol", 1, 90)
-    desk.buy("Tara", 1, 101)
+def test_a_replacement_lets_them_go_first_too(driver: Driver) -> None:
+    many_stops(driver)
+    driver.buy("Carol", 1, 90)
+    driver.buy("Tara", 1, 101)
 
-    said = desk.replace("Carol", desk.id_of("Carol", 90), 1, 101)
+    said = driver.replace("Carol", driver.id_of("Carol", 90), 1, 101)
 
     assert (woken(said), said[-1]) == (3, "refused: STOPS_PENDING")
-    assert "90 buy Carol 1" in desk.book()
+    assert "90 buy Carol 1" in driver.book()
 
 
-def test_the_clock_wakes_them_and_so_does_the_market_when_it_opens_again(desk: Desk) -> None:
-    many_stops(desk)
-    desk.buy("Tara", 1, 101)
+def test_the_clock_wakes_them_and_so_does_the_market_when_it_opens_again(driver: Driver) -> None:
+    many_stops(driver)
+    driver.buy("Tara", 1, 101)
 
-    assert woken(desk.clock(1)) == 3
-    desk.phase(Phase.HALTED)
-    assert woken(desk.clock(2)) == 0
-    assert woken(desk.phase(Phase.OPEN)) == 3
-    assert desk.clock(3) == []
-
-
-def test_no_stop_is_armed_while_old_prices_are_remembered(desk: Desk) -> None:
-    many_stops(desk)
-    desk.buy("Tara", 1, 101)
-    desk.phase(Phase.AUCTION)
-
-    assert desk.stop("Carol", "sell", 1, 90, 95) == ["refused: STOPS_PENDING"]
-    assert desk.buy("Carol", 1, 90) == ["rests 1 at 90"], "what only rests may come"
+    assert woken(driver.clock(1)) == 3
+    driver.phase(Phase.HALTED)
+    assert woken(driver.clock(2)) == 0
+    assert woken(driver.phase(Phase.OPEN)) == 3
+    assert driver.clock(3) == []
 
 
-def test_a_price_is_forgotten_when_the_stops_it_reached_have_left(desk: Desk) -> None:
-    many_stops(desk)
-    desk.buy("Tara", 1, 101)
-    desk.cancel_all("Bob")
-    desk.cancel_all("Bob")
+def test_no_stop_is_armed_while_old_prices_are_remembered(driver: Driver) -> None:
+    many_stops(driver)
+    driver.buy("Tara", 1, 101)
+    driver.phase(Phase.AUCTION)
 
-    assert desk.stop("Carol", "buy", 1, 102, 102) == ["waits 1 at 102 from 102"]
-    assert desk.clock(1) == []
+    assert driver.stop("Carol", "sell", 1, 90, 95) == ["refused: STOPS_PENDING"]
+    assert driver.buy("Carol", 1, 90) == ["rests 1 at 90"], "what only rests may come"
 
 
-def test_other_markets_do_not_wait_for_them(desk: Desk) -> None:
-    many_stops(desk)
-    desk.buy("Tara", 1, 101)
+def test_a_price_is_forgotten_when_the_stops_it_reached_have_left(driver: Driver) -> None:
+    many_stops(driver)
+    driver.buy("Tara", 1, 101)
+    driver.cancel_all("Bob")
+    driver.cancel_all("Bob")
 
-    assert desk.buy("Carol", 1, 101, market=1) == ["refused: UNKNOWN_MARKET"]
-    assert len(desk.waiting()) == 6
+    assert driver.stop("Carol", "buy", 1, 102, 102) == ["waits 1 at 102 from 102"]
+    assert driver.clock(1) == []
+
+
+def test_other_markets_do_not_wait_for_them(driver: Driver) -> None:
+    many_stops(driver)
+    driver.buy("Tara", 1, 101)
+
+    assert driver.buy("Carol", 1, 101, market=1) == ["refused: UNKNOWN_MARKET"]
+    assert len(driver.waiting()) == 6
 
 
 # Many orders at once.
 
 
-def test_the_clock_removes_the_dead_in_portions(desk: Desk) -> None:
+def test_the_clock_removes_the_dead_in_portions(driver: Driver) -> None:
     for price in range(101, 108):
-        desk.sell("Alice", 1, price, expiry_ns=10)
+        driver.sell("Alice", 1, price, expiry_ns=10)
 
-    assert len(desk.clock(10)) == 5
-    assert desk.clock(10) == ["Alice leaves 1 at 106: EXPIRED", "Alice leaves 1 at 107: EXPIRED"]
+    assert len(driver.clock(10)) == 5
+    assert driver.clock(10) == ["Alice leaves 1 at 106: EXPIRED", "Alice leaves 1 at 107: EXPIRED"]
 
 
 @pytest.mark.parametrize("whose", ["Alice", "everybody"])
-def test_cancelling_all_says_how_many_are_left(desk: Desk, whose: str) -> None:
+def test_cancelling_all_says_how_many_are_left(driver: Driver, whose: str) -> None:
     for price in range(101, 108):
-        desk.sell("Alice", 1, price)
+        driver.sell("Alice", 1, price)
 
     def cancel() -> str:
-        said = desk.cancel_everybody() if whose == "everybody" else desk.cancel_all("Alice")
+        said = driver.cancel_everybody() if whose == "everybody" else driver.cancel_all("Alice")
         return said[-1].replace(": CANCELLED_BY_OPERATOR", "")
 
     assert cancel() == f"{whose} cancelled 5, 2 left"
@@ -216,127 +216,127 @@ def test_cancelling_all_says_how_many_are_left(desk: Desk, whose: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["terms", "delist", "band"])
-def test_what_would_cancel_too_many_is_refused(desk: Desk, change: str) -> None:
+def test_what_would_cancel_too_many_is_refused(driver: Driver, change: str) -> None:
     for price in range(101, 107):
-        desk.sell("Alice", 1, price)
+        driver.sell("Alice", 1, price)
 
     def send() -> list[str]:
         if change == "band":
-            return desk.set_band(200, 300)
-        return desk.set_terms(lot_pips=7) if change == "terms" else desk.delist()
+            return driver.set_band(200, 300)
+        return driver.set_terms(lot_pips=7) if change == "terms" else driver.delist()
 
-    before = desk.book(), desk.money("Alice")
+    before = driver.book(), driver.money("Alice")
     assert send() == ["refused: TOO_MANY_ORDERS"]
-    assert (desk.book(), desk.money("Alice")) == before
-    desk.cancel("Alice", desk.id_of("Alice", 101))
+    assert (driver.book(), driver.money("Alice")) == before
+    driver.cancel("Alice", driver.id_of("Alice", 101))
     assert sum("leaves" in words for words in send()) == 5
 
 
-def test_dead_mans_switches_go_off_in_portions(desk: Desk) -> None:
+def test_dead_mans_switches_go_off_in_portions(driver: Driver) -> None:
     for name in ("Alice", "Bob"):
         for price in range(101, 105):
-            desk.sell(name, 1, price)
-        desk.cancel_after(name, 10)
+            driver.sell(name, 1, price)
+        driver.cancel_after(name, 10)
 
-    said = desk.clock(10)
+    said = driver.clock(10)
     assert said[-1] == "Alice cancelled 4: CANCELLED_AFTER"
     assert sum("Bob leaves" in words for words in said) == 1
-    assert desk.clock(10)[-1] == "Bob cancelled 3: CANCELLED_AFTER"
-    assert desk.clock(10) == []
+    assert driver.clock(10)[-1] == "Bob cancelled 3: CANCELLED_AFTER"
+    assert driver.clock(10) == []
 
 
-def test_an_account_that_leaves_takes_all_its_orders_with_it(desk: Desk) -> None:
+def test_an_account_that_leaves_takes_all_its_orders_with_it(driver: Driver) -> None:
     for price in range(101, 108):
-        desk.sell("Alice", 1, price)
+        driver.sell("Alice", 1, price)
 
-    assert len(desk.leave("Alice")) == 8
+    assert len(driver.leave("Alice")) == 8
 
 
 # Auctions.
 
 
-def crossed(desk: Desk, pairs: int) -> None:
+def crossed(driver: Driver, pairs: int) -> None:
     """Let so many buyers and sellers agree on 100."""
-    desk.phase(Phase.AUCTION)
+    driver.phase(Phase.AUCTION)
     for _ in range(pairs):
-        desk.buy("Alice", 1, 100)
-        desk.sell("Bob", 1, 100)
+        driver.buy("Alice", 1, 100)
+        driver.sell("Bob", 1, 100)
 
 
-def test_an_auction_goes_on_at_its_price_until_it_is_over(desk: Desk) -> None:
-    crossed(desk, 8)
+def test_an_auction_goes_on_at_its_price_until_it_is_over(driver: Driver) -> None:
+    crossed(driver, 8)
 
-    said = desk.phase(Phase.OPEN)
+    said = driver.phase(Phase.OPEN)
     assert said[:6] == ["1 at 100: Alice buys from Bob"] * 6
     assert said[6:] == ["uncrossed 6 at 100: MORE_REMAINS", "phase CANCEL_ONLY: MORE_REMAINS"]
-    assert desk.buy("Carol", 1, 100) == ["refused: MARKET_CANCEL_ONLY"]
+    assert driver.buy("Carol", 1, 100) == ["refused: MARKET_CANCEL_ONLY"]
 
-    assert desk.phase(Phase.OPEN) == [
+    assert driver.phase(Phase.OPEN) == [
         *["1 at 100: Alice buys from Bob"] * 2,
         "uncrossed 2 at 100",
         "phase OPEN",
     ]
 
 
-def test_its_price_stays_though_another_would_be_found_now(desk: Desk) -> None:
-    desk.phase(Phase.AUCTION)
+def test_its_price_stays_though_another_would_be_found_now(driver: Driver) -> None:
+    driver.phase(Phase.AUCTION)
     for _ in range(7):
-        desk.buy("Alice", 1, 104)
+        driver.buy("Alice", 1, 104)
     for price in (98, 98, 98, 98, 98, 98, 104):
-        desk.sell("Bob", 1, price)
+        driver.sell("Bob", 1, price)
     price = 104  # Seven lots: the only price at which all of them trade.
 
-    assert desk.phase(Phase.OPEN)[-2] == f"uncrossed 6 at {price}: MORE_REMAINS"
-    assert desk.phase(Phase.OPEN)[-2] == f"uncrossed 1 at {price}"
+    assert driver.phase(Phase.OPEN)[-2] == f"uncrossed 6 at {price}: MORE_REMAINS"
+    assert driver.phase(Phase.OPEN)[-2] == f"uncrossed 1 at {price}"
 
 
-def test_what_is_left_crossed_by_a_cancel_gets_a_price_of_its_own(desk: Desk) -> None:
-    desk.phase(Phase.AUCTION)
+def test_what_is_left_crossed_by_a_cancel_gets_a_price_of_its_own(driver: Driver) -> None:
+    driver.phase(Phase.AUCTION)
     for _ in range(8):
-        desk.buy("Alice", 1, 110)
+        driver.buy("Alice", 1, 110)
     for price in (*(100,) * 8, 105):
-        desk.sell("Bob", 1, price)
+        driver.sell("Bob", 1, price)
 
-    assert "MORE_REMAINS" in desk.phase(Phase.OPEN)[-2]
-    desk.cancel("Bob", desk.id_of("Bob", 100))
-    desk.cancel("Bob", desk.id_of("Bob", 100))
-    said = desk.phase(Phase.OPEN)
+    assert "MORE_REMAINS" in driver.phase(Phase.OPEN)[-2]
+    driver.cancel("Bob", driver.id_of("Bob", 100))
+    driver.cancel("Bob", driver.id_of("Bob", 100))
+    said = driver.phase(Phase.OPEN)
 
     assert said[-1] == "phase OPEN"
-    assert desk.engine.best(0, Side.SELL) is None
+    assert driver.engine.best(0, Side.SELL) is None
 
 
-def test_collecting_anew_forgets_the_price(desk: Desk) -> None:
-    crossed(desk, 8)
-    desk.phase(Phase.OPEN)
-    desk.phase(Phase.AUCTION)
+def test_collecting_anew_forgets_the_price(driver: Driver) -> None:
+    crossed(driver, 8)
+    driver.phase(Phase.OPEN)
+    driver.phase(Phase.AUCTION)
     for _ in range(3):
-        desk.buy("Carol", 1, 107)
-        desk.sell("Dave", 1, 107)
+        driver.buy("Carol", 1, 107)
+        driver.sell("Dave", 1, 107)
 
-    assert desk.phase(Phase.OPEN)[-1] == "phase OPEN"
-
-
-def test_stops_hear_of_an_auction_when_all_of_it_is_over(desk: Desk) -> None:
-    desk.stop("Carol", "buy", 1, 100, 100)
-    crossed(desk, 8)
-
-    assert woken(desk.phase(Phase.OPEN)) == 0
-    desk.cancel_all("Alice")
-    desk.cancel_all("Bob")
-    assert woken(desk.phase(Phase.OPEN)) == 1
+    assert driver.phase(Phase.OPEN)[-1] == "phase OPEN"
 
 
-def test_the_dead_leave_an_auction_in_portions_and_never_trade(desk: Desk) -> None:
-    desk.phase(Phase.AUCTION)
+def test_stops_hear_of_an_auction_when_all_of_it_is_over(driver: Driver) -> None:
+    driver.stop("Carol", "buy", 1, 100, 100)
+    crossed(driver, 8)
+
+    assert woken(driver.phase(Phase.OPEN)) == 0
+    driver.cancel_all("Alice")
+    driver.cancel_all("Bob")
+    assert woken(driver.phase(Phase.OPEN)) == 1
+
+
+def test_the_dead_leave_an_auction_in_portions_and_never_trade(driver: Driver) -> None:
+    driver.phase(Phase.AUCTION)
     for _ in range(6):
-        desk.buy("Alice", 1, 100, expiry_ns=10)
-    desk.buy("Carol", 1, 100)
-    desk.sell("Bob", 1, 100)
-    desk.time_ns = 10
+        driver.buy("Alice", 1, 100, expiry_ns=10)
+    driver.buy("Carol", 1, 100)
+    driver.sell("Bob", 1, 100)
+    driver.time_ns = 10
 
-    assert desk.phase(Phase.OPEN)[-1] == "phase AUCTION: MORE_REMAINS"
-    assert desk.phase(Phase.OPEN)[-3:] == [
+    assert driver.phase(Phase.OPEN)[-1] == "phase AUCTION: MORE_REMAINS"
+    assert driver.phase(Phase.OPEN)[-3:] == [
         "1 at 100: Carol buys from Bob",
         "uncrossed 1 at 100",
         "phase OPEN",

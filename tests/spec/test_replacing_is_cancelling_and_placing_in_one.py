@@ -4,7 +4,7 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import OrderFlag, Phase
-from tests.ladder import FOK, IOC, POST_ONLY, SMALL, Desk, tidy
+from tests.ladder import FOK, IOC, POST_ONLY, SMALL, Driver, tidy
 from tests.spec.conftest import Build
 
 BOOK = """
@@ -14,35 +14,35 @@ BOOK = """
 """
 
 
-def test_the_old_order_leaves_and_the_new_one_queues_last(desk: Desk) -> None:
-    desk.rest(BOOK)
+def test_the_old_order_leaves_and_the_new_one_queues_last(driver: Driver) -> None:
+    driver.rest(BOOK)
 
-    assert desk.replace("Alice", desk.id_of("Alice", 101), 3, 101) == [
+    assert driver.replace("Alice", driver.id_of("Alice", 101), 3, 101) == [
         "Alice leaves 3 at 101: REPLACED",
         "rests 3 at 101",
     ]
-    assert desk.book() == tidy("""
+    assert driver.book() == tidy("""
         102 sell  Carol 4
         101 sell  Bob 7, Alice 3
          99 buy   Dave 10, Alice 2
     """)
 
 
-def test_market_and_side_are_the_old_ones_and_the_slot_is_reused(desk: Desk) -> None:
-    desk.rest(BOOK)
-    old = desk.id_of("Alice", 99)
+def test_market_and_side_are_the_old_ones_and_the_slot_is_reused(driver: Driver) -> None:
+    driver.rest(BOOK)
+    old = driver.id_of("Alice", 99)
 
-    desk.replace("Alice", old, 5, 98)
+    driver.replace("Alice", old, 5, 98)
 
-    assert desk.book().endswith("99 buy Dave 10\n98 buy Alice 5")
-    assert desk.id_of("Alice", 98) == old + 2**32
-    assert desk.replace("Alice", old, 5, 98) == ["refused: NOT_RESTING"]
+    assert driver.book().endswith("99 buy Dave 10\n98 buy Alice 5")
+    assert driver.id_of("Alice", 98) == old + 2**32
+    assert driver.replace("Alice", old, 5, 98) == ["refused: NOT_RESTING"]
 
 
-def test_the_new_order_may_trade(desk: Desk) -> None:
-    desk.rest(BOOK)
+def test_the_new_order_may_trade(driver: Driver) -> None:
+    driver.rest(BOOK)
 
-    assert desk.replace("Dave", desk.id_of("Dave", 99), 12, 101) == [
+    assert driver.replace("Dave", driver.id_of("Dave", 99), 12, 101) == [
         "Dave leaves 10 at 99: REPLACED",
         "3 at 101 with Alice",
         "7 at 101 with Bob",
@@ -50,25 +50,25 @@ def test_the_new_order_may_trade(desk: Desk) -> None:
     ]
 
 
-def test_the_new_order_may_be_for_the_moment(desk: Desk) -> None:
-    desk.rest(BOOK)
+def test_the_new_order_may_be_for_the_moment(driver: Driver) -> None:
+    driver.rest(BOOK)
 
-    assert desk.replace("Dave", desk.id_of("Dave", 99), 4, 101, **IOC) == [
+    assert driver.replace("Dave", driver.id_of("Dave", 99), 4, 101, **IOC) == [
         "Dave leaves 10 at 99: REPLACED",
         "3 at 101 with Alice",
         "1 at 101 with Bob",
     ]
-    assert desk.replace("Alice", desk.id_of("Alice", 99), 99, 102, **FOK) == [
+    assert driver.replace("Alice", driver.id_of("Alice", 99), 99, 102, **FOK) == [
         "Alice leaves 2 at 99: REPLACED",
         "drops 99 at 102: NOT_FILLABLE_WHOLE",
     ]
 
 
-def test_the_new_order_wakes_the_stops_it_reaches(desk: Desk) -> None:
-    desk.rest(BOOK)
-    desk.stop("Tara", "buy", 1, 102, 101)
+def test_the_new_order_wakes_the_stops_it_reaches(driver: Driver) -> None:
+    driver.rest(BOOK)
+    driver.stop("Tara", "buy", 1, 102, 101)
 
-    assert desk.replace("Dave", desk.id_of("Dave", 99), 3, 101)[-2:] == [
+    assert driver.replace("Dave", driver.id_of("Dave", 99), 3, 101)[-2:] == [
         "Tara wakes 1 at 102 from 101",
         "1 at 101 with Bob",
     ]
@@ -91,96 +91,96 @@ def test_the_new_order_wakes_the_stops_it_reaches(desk: Desk) -> None:
     ],
 )
 def test_refused_it_leaves_the_old_order_in_its_place(
-    desk: Desk, lots: int, price: int, terms: dict[str, int], why: str
+    driver: Driver, lots: int, price: int, terms: dict[str, int], why: str
 ) -> None:
-    desk.rest(BOOK)
-    money = desk.money("Dave")
+    driver.rest(BOOK)
+    money = driver.money("Dave")
 
-    said = desk.replace("Dave", desk.id_of("Dave", 99), lots, price, **terms)
+    said = driver.replace("Dave", driver.id_of("Dave", 99), lots, price, **terms)
 
     assert said == [f"refused: {why}"]
-    assert desk.book() == tidy(BOOK)
-    assert desk.money("Dave") == money
+    assert driver.book() == tidy(BOOK)
+    assert driver.money("Dave") == money
 
 
-def test_the_old_orders_hold_pays_for_the_new_one(desk: Desk) -> None:
-    desk.rest(BOOK)
-    available = desk.money("Dave")[2]
-    desk.send(command(Kind.WITHDRAW, account=3, token=1, amount=available))
-    dave = desk.id_of("Dave", 99)
+def test_the_old_orders_hold_pays_for_the_new_one(driver: Driver) -> None:
+    driver.rest(BOOK)
+    available = driver.money("Dave")[2]
+    driver.send(command(Kind.WITHDRAW, account=3, token=1, amount=available))
+    dave = driver.id_of("Dave", 99)
 
-    assert desk.replace("Dave", dave, 11, 99) == ["refused: INSUFFICIENT_BALANCE"]
-    assert desk.replace("Dave", dave, 10, 100) == ["refused: INSUFFICIENT_BALANCE"]
-    assert desk.replace("Dave", dave, 9, 100) == [
+    assert driver.replace("Dave", dave, 11, 99) == ["refused: INSUFFICIENT_BALANCE"]
+    assert driver.replace("Dave", dave, 10, 100) == ["refused: INSUFFICIENT_BALANCE"]
+    assert driver.replace("Dave", dave, 9, 100) == [
         "Dave leaves 10 at 99: REPLACED",
         "rests 9 at 100",
     ]
 
 
 def test_a_full_engine_can_still_replace(build: Build) -> None:
-    desk = Desk(build(SMALL._replace(orders=2)))
-    desk.rest("101 sell Alice 3\n 99 buy Bob 1")
+    driver = Driver(build(SMALL._replace(orders=2)))
+    driver.rest("101 sell Alice 3\n 99 buy Bob 1")
 
-    assert desk.buy("Bob", 1, 98) == ["refused: CAPACITY"]
-    assert desk.replace("Alice", desk.id_of("Alice", 101), 5, 102)[-1] == "rests 5 at 102"
+    assert driver.buy("Bob", 1, 98) == ["refused: CAPACITY"]
+    assert driver.replace("Alice", driver.id_of("Alice", 101), 5, 102)[-1] == "rests 5 at 102"
 
 
 @pytest.mark.parametrize("orders", [1, 2])
 def test_a_slot_at_its_last_order_needs_another_one(build: Build, orders: int) -> None:
-    desk = Desk(build(SMALL._replace(orders=orders, generations=1)))
-    desk.sell("Alice", 3, 101)
+    driver = Driver(build(SMALL._replace(orders=orders, generations=1)))
+    driver.sell("Alice", 3, 101)
 
-    said = desk.replace("Alice", desk.id_of("Alice", 101), 5, 102)
+    said = driver.replace("Alice", driver.id_of("Alice", 101), 5, 102)
 
     moved = ["Alice leaves 3 at 101: REPLACED", "rests 5 at 102"]
     assert said == (moved if orders == 2 else ["refused: CAPACITY"])
 
 
-def test_an_iceberg_stays_one_if_asked_and_shows_what_it_showed(desk: Desk) -> None:
-    desk.rest("101 sell Alice 3+9")
+def test_an_iceberg_stays_one_if_asked_and_shows_what_it_showed(driver: Driver) -> None:
+    driver.rest("101 sell Alice 3+9")
     iceberg = {"flags": int(OrderFlag.ICEBERG)}
 
-    assert desk.replace("Alice", desk.id_of("Alice", 101), 20, 103, **iceberg) == [
+    assert driver.replace("Alice", driver.id_of("Alice", 101), 20, 103, **iceberg) == [
         "Alice leaves 3+9 at 101: REPLACED",
         "rests 3+17 at 103",
     ]
-    assert desk.replace("Alice", desk.id_of("Alice", 103), 2, 103, **iceberg) == [
+    assert driver.replace("Alice", driver.id_of("Alice", 103), 2, 103, **iceberg) == [
         "refused: DISPLAY_OUT_OF_RANGE"
     ]
-    assert desk.replace("Alice", desk.id_of("Alice", 103), 3 * 64 + 1, 103, **iceberg) == [
+    assert driver.replace("Alice", driver.id_of("Alice", 103), 3 * 64 + 1, 103, **iceberg) == [
         "refused: DISPLAY_OUT_OF_RANGE"
     ]
-    assert desk.replace("Alice", desk.id_of("Alice", 103), 20, 104) == [
+    assert driver.replace("Alice", driver.id_of("Alice", 103), 20, 104) == [
         "Alice leaves 3+17 at 103: REPLACED",
         "rests 20 at 104",
     ]
 
 
-def test_only_what_rests_and_is_ones_own_can_be_replaced(desk: Desk) -> None:
-    desk.rest(BOOK)
-    desk.stop("Tara", "buy", 1, 102, 101)
+def test_only_what_rests_and_is_ones_own_can_be_replaced(driver: Driver) -> None:
+    driver.rest(BOOK)
+    driver.stop("Tara", "buy", 1, 102, 101)
 
-    assert desk.replace("Bob", desk.id_of("Alice", 101), 1, 101) == ["refused: NOT_OWNER"]
-    assert desk.replace("Tara", desk.id_of("Tara", 102), 1, 101) == ["refused: NOT_RESTING"]
-    assert desk.replace("Alice", 2**40 + 7, 1, 101) == ["refused: NOT_RESTING"]
-
-
-def test_a_closed_market_takes_no_new_order_so_the_old_one_stays(desk: Desk) -> None:
-    desk.rest(BOOK)
-    alice = desk.id_of("Alice", 101)
-
-    desk.phase(Phase.CANCEL_ONLY)
-    assert desk.replace("Alice", alice, 3, 102) == ["refused: MARKET_CANCEL_ONLY"]
-    desk.phase(Phase.POST_ONLY)
-    assert desk.replace("Alice", alice, 3, 102) == ["refused: MARKET_POST_ONLY"]
-    assert desk.replace("Alice", alice, 3, 102, **POST_ONLY)[-1] == "rests 3 at 102"
+    assert driver.replace("Bob", driver.id_of("Alice", 101), 1, 101) == ["refused: NOT_OWNER"]
+    assert driver.replace("Tara", driver.id_of("Tara", 102), 1, 101) == ["refused: NOT_RESTING"]
+    assert driver.replace("Alice", 2**40 + 7, 1, 101) == ["refused: NOT_RESTING"]
 
 
-def test_priced_again_it_rests_behind_what_it_would_meet(desk: Desk) -> None:
-    desk.rest(BOOK)
+def test_a_closed_market_takes_no_new_order_so_the_old_one_stays(driver: Driver) -> None:
+    driver.rest(BOOK)
+    alice = driver.id_of("Alice", 101)
+
+    driver.phase(Phase.CANCEL_ONLY)
+    assert driver.replace("Alice", alice, 3, 102) == ["refused: MARKET_CANCEL_ONLY"]
+    driver.phase(Phase.POST_ONLY)
+    assert driver.replace("Alice", alice, 3, 102) == ["refused: MARKET_POST_ONLY"]
+    assert driver.replace("Alice", alice, 3, 102, **POST_ONLY)[-1] == "rests 3 at 102"
+
+
+def test_priced_again_it_rests_behind_what_it_would_meet(driver: Driver) -> None:
+    driver.rest(BOOK)
     reprice = {"flags": int(OrderFlag.POST_ONLY | OrderFlag.REPRICE)}
 
-    assert desk.replace("Dave", desk.id_of("Dave", 99), 10, 105, **reprice) == [
+    assert driver.replace("Dave", driver.id_of("Dave", 99), 10, 105, **reprice) == [
         "Dave leaves 10 at 99: REPLACED",
         "rests 10 at 100",
     ]

@@ -1,4 +1,4 @@
-"""Does every file of the repository keep the rules of its house?"""
+"""Does every file of the repository keep the rules of its venue?"""
 
 import shutil
 import subprocess

@@ -12,7 +12,7 @@ from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
 from settlement.protocol.abi import encode_call
 from settlement.watching.watcher import REORG_BLOCKS_MAX
-from tests.road.test_an_orderly_stop_settles_first import funded
+from tests.e2e.test_an_orderly_stop_settles_first import funded
 
 LANE, OTHER_LANE = 0x8000, 0x8001
 

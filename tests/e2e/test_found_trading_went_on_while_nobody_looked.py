@@ -8,7 +8,7 @@ from engine.commands import Kind
 from engine.types import Outcome
 from gateway.node.node import Stack
 from gateway.node.settings import sandbox_settings
-from tests.road.test_a_busted_trade_is_undone_everywhere import NS, Clock
+from tests.e2e.test_a_busted_trade_is_undone_everywhere import NS, Clock
 
 
 def test_only_cancels_are_taken_until_the_chain_is_seen_again(tmp_path: Path) -> None:

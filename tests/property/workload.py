@@ -1,6 +1,6 @@
 """Who sends the commands that a careful client would never send, together with those it would?
 
-A crowd draws everything from one seed: mostly orders near each other's prices, cancels of orders
+A traders draws everything from one seed: mostly orders near each other's prices, cancels of orders
 that live, died or never were, and now and then garbage in any field. It learns from events what
 there is to be named, and counts what it has brought about.
 """
@@ -43,7 +43,7 @@ BARRED_MAX: Final = 12
 DEBT_MAX: Final = 2**40
 """So much anybody may come to owe; more than a deposit can make up for would bar him for good."""
 LISTED_MIN: Final = 4
-"""With fewer markets than this the crowd lists another one."""
+"""With fewer markets than this the traders lists another one."""
 
 WEIGHTS: Final = {
     Kind.PLACE: 620,
@@ -123,7 +123,7 @@ ORDER_TYPES: Final = (
 )
 
 
-class Crowd:
+class Traders:
     """Draws batches of commands for one engine's life."""
 
     def __init__(self, seed: int) -> None:
@@ -226,7 +226,7 @@ class Crowd:
     # What it learns.
 
     def learn(self, commands: Commands, events: Events) -> None:
-        """Remember what there is now, and count what this crowd has brought about."""
+        """Remember what there is now, and count what this traders has brought about."""
         names = ("kind", "outcome", "order_id", "account", "market", "maker_id")
         columns = (events[name].tolist() for name in (*names, "order_left", "maker_left"))
         for kind, outcome, order_id, account, market, maker_id, order_left, maker_left in zip(

@@ -1,7 +1,7 @@
 """How do admission's tests get signed orders, a book to put them in, and a second opinion?
 
-``Desk`` is admission before the reference engine, without a journal: what is admitted is applied
-at once. ``Desk.replayed`` shows the same history to a fresh admission, as a restart does.
+``Driver`` is admission before the reference engine, without a journal: what is admitted is applied
+at once. ``Driver.replayed`` shows the same history to a fresh admission, as a restart does.
 """
 
 from copy import deepcopy
@@ -114,7 +114,7 @@ def grant_for(key, **changes):
     return KeyGrant(**fields)
 
 
-class Desk:
+class Driver:
     """Admission, catalog, session keys and engine; Alice and Bob have plenty of both tokens."""
 
     def __init__(self):
@@ -180,7 +180,7 @@ class Desk:
         return deepcopy(self.admission).admit(order, self.now_ns)
 
     def replayed(self):
-        """Return a desk that has seen the same grants and history, and nothing else."""
+        """Return a driver that has seen the same grants and history, and nothing else."""
         other = deepcopy(self)
         other.catalog, other.keys = Catalog(), SessionKeys()
         other.admission = Admission(other.catalog, other.keys)

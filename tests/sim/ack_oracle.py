@@ -1,8 +1,8 @@
 """Who remembers what was shown and promised, over all lives of the process?
 
-``Witness`` follows every life of the sequencer. What it has seen once must be the same after every
-restart, to the byte, and is carried out a second time by the reference engine as it comes. Clients
-report their receipts to it; none may ever be contradicted.
+``AckOracle`` follows every life of the sequencer. What it has seen once must be the same after
+every restart, to the byte, and is carried out a second time by the reference engine as it comes.
+Clients report their receipts to it; none may ever be contradicted.
 """
 
 from hashlib import blake2b
@@ -29,7 +29,7 @@ class Violated(AssertionError):
     """A promise was broken. The seed that shows it is kept for ever."""
 
 
-class Witness:
+class AckOracle:
     """A consumer that outlives its producers."""
 
     checkpoint_name = "witness 1"

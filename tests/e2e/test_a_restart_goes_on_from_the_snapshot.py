@@ -9,7 +9,7 @@ from gateway.node.settings import sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
-from tests.road.test_an_orderly_stop_settles_first import funded
+from tests.e2e.test_an_orderly_stop_settles_first import funded
 
 
 def test_a_restart_goes_on_from_the_snapshot_and_knows_everything(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import msgspec
 from engine.types import Outcome
 from settlement.orders.withdrawals import EXIT_MARGIN_S, OpenWithdrawal, Withdrawals, lasts_max_s
 from settlement.protocol.eip712 import withdrawal_digest
-from tests.admission.rig import ALICE, BOB, DOMAIN, START, TOKEN, USD
-from tests.road.rig import House
+from tests.admission.fixtures import ALICE, BOB, DOMAIN, START, TOKEN, USD
+from tests.e2e.fixtures import Venue
 
 CUSTODIAN = b"\x0c" * 20
 LEAST = 500
@@ -42,10 +42,10 @@ def asked_of(book, *withdrawals, together=False):
     async def ask():
         ours = frozenset({DOMAIN.contract, CUSTODIAN})
         rules = Withdrawals(ours, {"USD": LEAST}, book, EXIT_DELAY_S)
-        async with House(withdrawals=rules) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
-            asks = [house.exchange.withdraw(withdrawal) for withdrawal in withdrawals]
+        async with Venue(withdrawals=rules) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
+            asks = [venue.exchange.withdraw(withdrawal) for withdrawal in withdrawals]
             receipts = await asyncio.gather(*asks) if together else [await ask for ask in asks]
             return [receipt.outcome for receipt in receipts]
 

@@ -21,7 +21,7 @@ from settlement.ports import TradeState
 from settlement.protocol.evidence import ExitEvidence
 from settlement.repair.reversals import WithdrawalReversals
 from settlement.watching.deposits import CreditedDeposits
-from tests.admission.rig import (
+from tests.admission.fixtures import (
     ALICE,
     ALICES_KEY,
     BOB,
@@ -34,9 +34,9 @@ from tests.admission.rig import (
     grant_for,
     state_of,
 )
-from tests.chain.road import OPERATOR
-from tests.journal.rig import MemoryStorage
-from tests.road.rig import GatedStorage, House, evidence, settle_down
+from tests.chain.venue import OPERATOR
+from tests.e2e.fixtures import GatedStorage, Venue, evidence, settle_down
+from tests.journal.fixtures import MemoryStorage
 
 STEPS = 120
 SEED = 11
@@ -44,9 +44,9 @@ HOUR_NS = 3600 * NS
 
 
 def house_on(storage, outbox, snapshots=None):
-    """Return a house with every consumer that remembers something."""
+    """Return a venue with every consumer that remembers something."""
 
-    def consumers(house):
+    def consumers(venue):
         channels = Channels()
         matched = TradeState("matched")
         # It asks the chain only when told to look.
@@ -54,47 +54,47 @@ def house_on(storage, outbox, snapshots=None):
             *(None, outbox, DOMAIN.contract, 0, 1),
             trial=lambda _: None,
             newest=lambda: 0,
-            now_ns=lambda: house.now_ns,
+            now_ns=lambda: venue.now_ns,
         )
         return (
-            CreditedDeposits(house.catalog),
-            TradeQueue(outbox, house.catalog),
+            CreditedDeposits(venue.catalog),
+            TradeQueue(outbox, venue.catalog),
             reversals,
-            MarketData(house.catalog, channels, lambda _: matched),
-            UserStream(house.catalog, channels, house.exchange.balance, lambda _: matched),
+            MarketData(venue.catalog, channels, lambda _: matched),
+            UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
         )
 
-    house = House(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)
-    house.queue = next(c for c in house.consumers if isinstance(c, TradeQueue))
-    reversals = next(c for c in house.consumers if isinstance(c, WithdrawalReversals))
-    terms = house.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), reversals
-    house.sealer = Sealer(outbox, house.queue, *terms)
-    house.keys.granted(grant_for(ALICES_KEY))
-    return house
+    venue = Venue(storage, machine_type=Engine, snapshots=snapshots, consumers=consumers)
+    venue.queue = next(c for c in venue.consumers if isinstance(c, TradeQueue))
+    reversals = next(c for c in venue.consumers if isinstance(c, WithdrawalReversals))
+    terms = venue.catalog, DOMAIN, OPERATOR, Sealing(HOUR_NS), reversals
+    venue.sealer = Sealer(outbox, venue.queue, *terms)
+    venue.keys.granted(grant_for(ALICES_KEY))
+    return venue
 
 
-async def live_a_little(house, rng, steps, placed):
+async def live_a_little(venue, rng, steps, placed):
     """Trade, cancel, pay in and out, leave: a bit of everything; ``placed`` collects orders."""
     for _ in range(steps):
-        house.now_ns += rng.randrange(NS)
+        venue.now_ns += rng.randrange(NS)
         owner = rng.choice((ALICE, BOB, ALICES_KEY))
         serial = len(placed) + 1
         match rng.randrange(8):
             case 0 if placed:
                 who, order_id = rng.choice(placed)
-                await house.exchange.cancel(who, order_id)
+                await venue.exchange.cancel(who, order_id)
             case 1:
-                await house.exchange.withdraw(ALICE.withdrawal(1000, nonce=serial))
+                await venue.exchange.withdraw(ALICE.withdrawal(1000, nonce=serial))
             case 2:
                 proof = evidence(bytes([serial % 256]), serial)
-                await house.exchange.credit(BOB.address, USD, 10**6, proof)
+                await venue.exchange.credit(BOB.address, USD, 10**6, proof)
             case 3:
-                await house.exchange.tick()
+                await venue.exchange.tick()
             case 4 if serial % 9 == 0:
                 exit_of = ExitEvidence(bytes(32), serial, serial)
-                await house.exchange.begin_exit(BOB.address, exit_of)
-                await house.exchange.end_exit(BOB.address, TOKEN, 0, exit_of)
+                await venue.exchange.begin_exit(BOB.address, exit_of)
+                await venue.exchange.end_exit(BOB.address, TOKEN, 0, exit_of)
         order = owner.order(
             rng.choice((Side.BUY, Side.SELL)),
             rng.randrange(1, 30),
@@ -104,17 +104,17 @@ async def live_a_little(house, rng, steps, placed):
             client_id=f"order {serial}",
             expiry=START + rng.randrange(60, 3000),
         )
-        receipt = await house.exchange.place(order)
+        receipt = await venue.exchange.place(order)
         placed.append((owner.account, receipt.order_id))
 
 
-def memory_of(house):
+def memory_of(venue):
     """Return all that engine and consumers know."""
     return (
-        house.engine.state_hash(),
-        house.pipeline.checkpoints(),
-        state_of(house.admission),
-        state_of(house.catalog),
+        venue.engine.state_hash(),
+        venue.pipeline.checkpoints(),
+        state_of(venue.admission),
+        state_of(venue.catalog),
     )
 
 
@@ -126,18 +126,18 @@ def outbox(tmp_path):
 
 
 def test_snapshot_and_tail_equal_full_replay(outbox):
-    async def road():
+    async def venue():
         storage, disk = GatedStorage(), MemoryStorage()
         rng, placed, sequences = random.Random(SEED), [], []
-        async with house_on(storage, outbox) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
+        async with house_on(storage, outbox) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
             for _ in range(3):
-                await live_a_little(house, rng, STEPS // 4, placed)
-                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
-                sequences.append(house.sequencer.applied)
-            await live_a_little(house, rng, STEPS // 4, placed)
-            lived = memory_of(house)
+                await live_a_little(venue, rng, STEPS // 4, placed)
+                write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
+                sequences.append(venue.sequencer.applied)
+            await live_a_little(venue, rng, STEPS // 4, placed)
+            lived = memory_of(venue)
         assert sum(order_id > 0 for _, order_id in placed) > STEPS // 2, "most orders were taken"
 
         async with house_on(storage.copy(), outbox) as full:
@@ -146,14 +146,14 @@ def test_snapshot_and_tail_equal_full_replay(outbox):
             async with house_on(storage.copy(), outbox, SnapshotFiles(disk)) as resumed:
                 assert resumed.recovered[0] == sequences[newest - 1], "from the snapshot"
                 assert memory_of(resumed) == lived
-                assert resumed.sequencer.sequence == house.sequencer.sequence
+                assert resumed.sequencer.sequence == venue.sequencer.sequence
             disk.remove(SnapshotFiles(disk).names()[0])
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_happened(outbox):
-    async def road():
+    async def venue():
         disk = MemoryStorage()
         late = [
             ALICE.order(Side.SELL, nonce=5, client_id="single"),
@@ -162,19 +162,19 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
             ALICES_KEY.order(Side.SELL, nonce=6, lane=LANE + 2, client_id="key too"),
             ALICE.order(Side.SELL, nonce=7),
         ]
-        async with house_on(None, outbox) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
-            await house.exchange.place(ALICE.order(Side.SELL, nonce=3))
-            house.storage.gate.clear()
-            waiting = [asyncio.create_task(house.exchange.tick())]
+        async with house_on(None, outbox) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
+            await venue.exchange.place(ALICE.order(Side.SELL, nonce=3))
+            venue.storage.gate.clear()
+            waiting = [asyncio.create_task(venue.exchange.tick())]
             await settle_down()
-            waiting += [asyncio.create_task(house.exchange.place(order)) for order in late]
-            waiting.append(asyncio.create_task(house.exchange.withdraw(ALICE.withdrawal(100))))
+            waiting += [asyncio.create_task(venue.exchange.place(order)) for order in late]
+            waiting.append(asyncio.create_task(venue.exchange.withdraw(ALICE.withdrawal(100))))
             await settle_down()
-            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
-            storage = house.storage.copy()
-            house.storage.gate.set()
+            write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
+            storage = venue.storage.copy()
+            venue.storage.gate.set()
             await asyncio.gather(*waiting)
 
         async with house_on(storage.copy(), outbox) as full:
@@ -185,26 +185,26 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
                 assert (await resumed.exchange.place(order)).accepted
             assert (await resumed.exchange.withdraw(ALICE.withdrawal(100))).accepted
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
     """The outbox has come further than the snapshot; the log root still covers every command."""
 
-    async def trade(house, turn):
-        await house.exchange.place(ALICE.order(Side.SELL, nonce=turn, lane=LANE + turn))
-        assert (await house.exchange.place(BOB.order(Side.BUY, nonce=turn))).accepted
+    async def trade(venue, turn):
+        await venue.exchange.place(ALICE.order(Side.SELL, nonce=turn, lane=LANE + turn))
+        assert (await venue.exchange.place(BOB.order(Side.BUY, nonce=turn))).accepted
 
-    async def road():
+    async def venue():
         storage, disk = GatedStorage(), MemoryStorage()
-        async with house_on(storage, outbox) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
-            await trade(house, 1)
-            await house.exchange.withdraw(ALICE.withdrawal(100))
-            await trade(house, 2)
-            write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
-            assert house.sealer.seal(house.now_ns)
+        async with house_on(storage, outbox) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
+            await trade(venue, 1)
+            await venue.exchange.withdraw(ALICE.withdrawal(100))
+            await trade(venue, 2)
+            write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
+            assert venue.sealer.seal(venue.now_ns)
             assert outbox.last_batch().number == 2, "a withdrawal stands between the two"
         async with house_on(storage, outbox, SnapshotFiles(disk)) as resumed:
             assert not resumed.sealer.seal(resumed.now_ns)
@@ -218,21 +218,21 @@ def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
             assert outbox.last_batch().log_root == resumed_batch.log_root
             assert outbox.last_batch().first_sequence == resumed_batch.first_sequence
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_a_damaged_snapshot_is_passed_over_for_the_next_older(outbox):
-    async def road():
+    async def venue():
         storage, disk = GatedStorage(), MemoryStorage()
         rng, placed = random.Random(SEED), []
-        async with house_on(storage, outbox) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
+        async with house_on(storage, outbox) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
             for _ in range(4):
-                await live_a_little(house, rng, 5, placed)
-                write_snapshot(disk, house.sequencer.snapshot(house.pipeline.checkpoints()))
+                await live_a_little(venue, rng, 5, placed)
+                write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
             prune_snapshots(disk)
-            lived = memory_of(house)
+            lived = memory_of(venue)
         names = SnapshotFiles(disk).names()
         assert len(names) == 3, "three are kept"
         for count, name in enumerate(names):
@@ -246,16 +246,16 @@ def test_a_damaged_snapshot_is_passed_over_for_the_next_older(outbox):
             assert len(replayed.sequencer.snapshots_refused) == 3
             assert memory_of(replayed) == lived
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_a_snapshot_on_real_files_restores_to_the_state_it_was_taken_of(outbox, tmp_path):
-    async def road():
-        async with house_on(None, outbox) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
-            name = keep(house.sequencer, house.pipeline.checkpoints(), tmp_path / "kept", Engine)
-            assert name == f"{house.sequencer.applied:016d}.snapshot"
+    async def venue():
+        async with house_on(None, outbox) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
+            name = keep(venue.sequencer, venue.pipeline.checkpoints(), tmp_path / "kept", Engine)
+            assert name == f"{venue.sequencer.applied:016d}.snapshot"
             assert (tmp_path / "kept" / name).exists()
 
-    asyncio.run(road())
+    asyncio.run(venue())

@@ -25,10 +25,10 @@ from gateway.node.settings import ExchangeSettings, MarketPlan
 from merchants.records.database import open_database
 from merchants.sales.reference_prices import PriceTerms
 from settlement.outbox.outbox import Outbox
+from tests.sim.ack_oracle import AckOracle
 from tests.sim.chain import Node, SimSigner
 from tests.sim.contract import Machine, Terms
 from tests.sim.storage import SimStorage
-from tests.sim.witness import Witness
 
 NS: Final = 10**9
 LIMITS: Final = Limits(tokens=4, markets=2, accounts=64, orders=512, ladder_ticks=1 << 12)
@@ -108,16 +108,18 @@ def sequencer_on(
     return journal, parts.sequencer(parts.machine, journal, now_ns, SnapshotFiles(snapshots))
 
 
-class House:
+class Venue:
     """One process."""
 
-    def __init__(self, outside: Outside, witness: Witness, planted: Planted, sizes: Sizes) -> None:
-        self.outside, self.witness, self.sizes = outside, witness, sizes
+    def __init__(
+        self, outside: Outside, ack_oracle: AckOracle, planted: Planted, sizes: Sizes
+    ) -> None:
+        self.outside, self.ack_oracle, self.sizes = outside, ack_oracle, sizes
         self.pace = 1
         """How many times slower the loops turn: a world at peace need not be asked so often."""
         self._kept = 0
         self._tasks: list[asyncio.Task[None]] = []
-        parts = sized(planted, sizes.file_size)._replace(witnesses=(witness,))
+        parts = sized(planted, sizes.file_size)._replace(observers=(ack_oracle,))
         with ExitStack() as opened:
             outbox = planted.outbox(outside.directory / "settlement.sqlite")
             opened.callback(outbox.close)
@@ -166,10 +168,10 @@ class House:
     async def open(self) -> None:
         """Recover and begin, in the order of ``Stack.__aenter__``."""
         parts = self.parts
-        self.witness.reborn()
+        self.ack_oracle.reborn()
         for _ in parts.pipeline.recover():
             pass
-        self.witness.nothing_is_missing()
+        self.ack_oracle.nothing_is_missing()
         await begin(parts, self.outside.terms.deployment, MARKETS)
         self._loop(parts.chain_loop.turn, self.sizes.chain_seconds)
         self._loop(parts.merchants.step, self.sizes.merchant_seconds)

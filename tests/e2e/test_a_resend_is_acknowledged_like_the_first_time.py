@@ -5,7 +5,7 @@ import pytest
 from engine.types import Side
 from gateway.sandbox.actors import MAKER_ONE
 from gateway.sandbox.client import Client, order_document
-from tests.road.test_bad_input_changes_nothing import LANE, Running
+from tests.e2e.test_bad_input_changes_nothing import LANE, Running
 
 
 def placed(running, document):

@@ -7,8 +7,8 @@ place in its block counted twice. Now the chain loop takes back what it has show
 import asyncio
 
 from settlement.watching.watcher import LogId, Transferred
-from tests.admission.rig import ALICE, BOB, TOKEN
-from tests.road.test_what_the_chain_shows_is_booked_once import DEPTH, ShownChain, Watched
+from tests.admission.fixtures import ALICE, BOB, TOKEN
+from tests.e2e.test_what_the_chain_shows_is_booked_once import DEPTH, ShownChain, Watched
 
 
 def transfer(number, log_index=0, block=1, position=0, amount=7):
@@ -19,16 +19,16 @@ def transfer(number, log_index=0, block=1, position=0, amount=7):
 def told(*turns, depth=1):
     """Return what the shops are told when the chain shows each of ``turns``, one after another."""
 
-    async def road():
-        async with Watched(ShownChain()) as house:
-            house.shown.depth = depth
+    async def venue():
+        async with Watched(ShownChain()) as venue:
+            venue.shown.depth = depth
             for values in turns:
-                house.shown.values = values
-                await house.loop.turn()
-            assert not house.fatal
-            return house.till.payments
+                venue.shown.values = values
+                await venue.loop.turn()
+            assert not venue.fatal
+            return venue.till.payments
 
-    return asyncio.run(road())
+    return asyncio.run(venue())
 
 
 def test_what_is_dropped_is_taken_back():
@@ -71,12 +71,12 @@ def test_what_is_deep_enough_is_not_taken_back():
 def test_many_transfers_are_told_in_one_go_and_not_again_while_no_block_comes():
     """Found: each dust transfer to an invoice was a transaction of its own, ten times a second."""
 
-    async def road():
-        async with Watched(ShownChain()) as house:
-            house.shown.depth = 1
-            house.shown.values = [transfer(number) for number in range(1, 301)]
+    async def venue():
+        async with Watched(ShownChain()) as venue:
+            venue.shown.depth = 1
+            venue.shown.values = [transfer(number) for number in range(1, 301)]
             for _ in range(5):
-                await house.loop.turn()
-            assert len(house.till.payments) == 300 and house.till.reports == 1
+                await venue.loop.turn()
+            assert len(venue.till.payments) == 300 and venue.till.reports == 1
 
-    asyncio.run(road())
+    asyncio.run(venue())

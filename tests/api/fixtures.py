@@ -70,7 +70,7 @@ from settlement.protocol.evidence import (
     encode,
 )
 from tests.at_once import AtOnce
-from tests.journal.rig import MemoryStorage
+from tests.journal.fixtures import MemoryStorage
 
 START_NS = 1_800_000_000 * 10**9
 TOKEN_ADDRESS, USD_ADDRESS = bytes([0x11] * 20), bytes([0x22] * 20)
@@ -253,7 +253,7 @@ class Wallet:
         }
 
 
-class House:
+class Venue:
     """One exchange with its gateway, and two funded wallets."""
 
     def __init__(self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None) -> None:
@@ -381,15 +381,15 @@ class House:
 
 @asynccontextmanager
 async def served(
-    house: House, door: DoorBounds | None = None, **changes: Any
+    venue: Venue, door: DoorBounds | None = None, **changes: Any
 ) -> AsyncIterator["Served"]:
-    """Serve ``house`` on a free loopback port."""
-    app = house.app(**changes)
+    """Serve ``venue`` on a free loopback port."""
+    app = venue.app(**changes)
     server = HttpServer(app, "127.0.0.1", 0, door=Doorkeeper(door or DoorBounds()))
     port = await server.start()
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base) as http:
-        up = Served(house, app, server, port, http)
+        up = Served(venue, app, server, port, http)
         try:
             yield up
         finally:
@@ -400,9 +400,9 @@ class Served:
     """A running gateway and a client of it."""
 
     def __init__(
-        self, house: House, app: FastAPI, server: HttpServer, port: int, http: httpx.AsyncClient
+        self, venue: Venue, app: FastAPI, server: HttpServer, port: int, http: httpx.AsyncClient
     ) -> None:
-        self.house, self.app, self.port, self.http = house, app, port, http
+        self.venue, self.app, self.port, self.http = venue, app, port, http
         self._server = server
         self._stopped = False
 

@@ -1,4 +1,4 @@
-"""How do the road's tests get an exchange in memory, and a disk that waits for them?
+"""How do the venue's tests get an exchange in memory, and a disk that waits for them?
 
 Everything real but the disk: sequencer, journal, reference engine, pipeline, catalog, admission.
 ``GatedStorage`` holds a sync back until the test lets it go, or fails it.
@@ -16,8 +16,8 @@ from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.orders.catalog import Catalog
 from settlement.orders.withdrawals import Withdrawals
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, TokenListing
-from tests.admission.rig import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
-from tests.journal.rig import MemoryStorage
+from tests.admission.fixtures import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
+from tests.journal.fixtures import MemoryStorage
 
 LONG_SECONDS = 10
 ROOM_STEP = 4096
@@ -47,7 +47,7 @@ class GatedStorage(MemoryStorage):
         super().sync(name)
 
 
-class House:
+class Venue:
     """An exchange over a gated disk; an async context."""
 
     def __init__(
@@ -59,7 +59,7 @@ class House:
         consumers=None,
         withdrawals=None,
     ):
-        """``consumers`` takes this house and returns more of them, to follow admission."""
+        """``consumers`` takes this venue and returns more of them, to follow admission."""
         self.storage = storage or GatedStorage()
         self.fatal = []
         self.now_ns = START * NS

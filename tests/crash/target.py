@@ -1,7 +1,7 @@
 """What is a process that takes commands, acknowledges them, and may be killed at any moment?
 
-    python -m tests.crash.clerk load DIRECTORY LAST      forty clients at once, the compiled engine
-    python -m tests.crash.clerk script DIRECTORY LAST    the same few system calls in every run
+    python -m tests.crash.target load DIRECTORY LAST      forty clients at once, the compiled engine
+    python -m tests.crash.target script DIRECTORY LAST    the same few system calls in every run
 
 The real pipeline, sequencer, journal and snapshots (in a forked child) over real files. A line it
 writes is ``serial sequence``, an acknowledgement, or begins with a word. Whoever reads them is the
@@ -28,7 +28,7 @@ from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.types import Limits, Outcome
-from tests.journal.rig import Echo
+from tests.journal.fixtures import Echo
 
 FAILED = 70
 SPARE = 1_000_000
@@ -93,7 +93,7 @@ def order(serial: int) -> np.void:
 class Known:
     """What has happened already: the same serial again is answered and not sequenced."""
 
-    checkpoint_name = "clerk.1"
+    checkpoint_name = "target.1"
 
     def __init__(self) -> None:
         self.sequences: dict[int, int] = {}
@@ -111,7 +111,7 @@ class Known:
         self.sequences = dict(np.frombuffer(memory, "<i8").reshape(-1, 2).tolist())
 
 
-class Clerk:
+class CrashTarget:
     """One process over one directory."""
 
     def __init__(self, directory: Path, shape: Shape, machine_type: Any) -> None:
@@ -172,30 +172,30 @@ class Clerk:
         self.journal.close()
 
 
-async def bear_load(clerk: Clerk, last: int) -> None:
+async def bear_load(target: CrashTarget, last: int) -> None:
     """Serials 1 to ``last`` from many clients at once, who share syncs."""
     for serial, row in enumerate(OPENING, 1):
-        await clerk.send(serial, row)
+        await target.send(serial, row)
     wanted = iter(range(len(OPENING) + 1, last + 1))
 
     async def client(serials: Iterator[int]) -> None:
         for serial in serials:
-            await clerk.send(serial, order(serial))
-            clerk.keep()
+            await target.send(serial, order(serial))
+            target.keep()
 
-    await asyncio.gather(*(client(wanted) for _ in range(clerk.shape.clients)))
+    await asyncio.gather(*(client(wanted) for _ in range(target.shape.clients)))
 
 
-async def follow_script(clerk: Clerk, last: int) -> None:
+async def follow_script(target: CrashTarget, last: int) -> None:
     """Serials 1 to ``last``, two at a time; each snapshot is waited for.
 
     What a full disk refuses is sent again when there is room, and a cancel instead at once.
     """
-    for first in range(1, last + 1, clerk.shape.clients):
-        serials = range(first, min(first + clerk.shape.clients, last + 1))
+    for first in range(1, last + 1, target.shape.clients):
+        serials = range(first, min(first + target.shape.clients, last + 1))
         rows = {serial: command(Kind.PLACE if serial % 3 else Kind.CANCEL) for serial in serials}
         for _ in range(3):
-            receipts = await asyncio.gather(*(clerk.send(*item) for item in rows.items()))
+            receipts = await asyncio.gather(*(target.send(*item) for item in rows.items()))
             answers = dict(zip(rows, receipts, strict=True))
             rows = {
                 serial: rows[serial]
@@ -205,14 +205,14 @@ async def follow_script(clerk: Clerk, last: int) -> None:
             if not rows:
                 break
             spare = SPARE + min(rows)
-            taken = await clerk.send(spare, command(Kind.CANCEL))
+            taken = await target.send(spare, command(Kind.CANCEL))
             say("low", "cancels" if taken is None or taken.sequence else "nothing")
-            clerk.journal.watch_room()
+            target.journal.watch_room()
         assert not rows, "the disk stays full"
-        if clerk.keep():
-            clerk.snapshotter.close()
-            if clerk.snapshotter.failures:
-                say("unkept", clerk.snapshotter.failures)
+        if target.keep():
+            target.snapshotter.close()
+            if target.snapshotter.failures:
+                say("unkept", target.snapshotter.failures)
 
 
 def fail(error: BaseException) -> None:
@@ -222,16 +222,16 @@ def fail(error: BaseException) -> None:
 
 
 async def work(mode: str, directory: Path, last: int) -> None:
-    """Be the clerk of ``mode``."""
+    """Be the target of ``mode``."""
     if mode == "load":
         from engine.core import Engine  # Half a second, which the script does without.
 
-        clerk, story = Clerk(directory, LOAD, Engine), bear_load
+        target, story = CrashTarget(directory, LOAD, Engine), bear_load
     else:
-        clerk, story = Clerk(directory, SCRIPT, Echo), follow_script
-    clerk.start()
-    await story(clerk, last)
-    await clerk.stop()
+        target, story = CrashTarget(directory, SCRIPT, Echo), follow_script
+    target.start()
+    await story(target, last)
+    await target.stop()
 
 
 def main() -> None:

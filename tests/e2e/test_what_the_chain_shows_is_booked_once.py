@@ -23,8 +23,8 @@ from settlement.watching.watcher import (
     Transferred,
 )
 from settlement.worker import ChainLoop
-from tests.admission.rig import ALICE, ALICES_KEY, BOB, LANE, OTHER, TOKEN, USD, grant_for
-from tests.road.rig import LONG_SECONDS, GatedStorage, House, settle_down
+from tests.admission.fixtures import ALICE, ALICES_KEY, BOB, LANE, OTHER, TOKEN, USD, grant_for
+from tests.e2e.fixtures import LONG_SECONDS, GatedStorage, Venue, settle_down
 
 DEPTH = 2
 
@@ -111,8 +111,8 @@ class Till:
         self.payments.append(("gone", int.from_bytes(tx_hash, "big"), log_index))
 
 
-class Watched(House):
-    """A house with a chain loop; ``shown`` is what its chain shows."""
+class Watched(Venue):
+    """A venue with a chain loop; ``shown`` is what its chain shows."""
 
     def __init__(self, shown, storage=None, outbox=None, **options):
         super().__init__(storage, consumers=lambda it: (CreditedDeposits(it.catalog),), **options)
@@ -154,54 +154,54 @@ def deposit(number, owner=ALICE, amount=100, token=USD):
 
 
 def watched(scenario, **options):
-    async def road():
-        async with Watched(ShownChain(), **options) as house:
-            await house.list_all()
-            await scenario(house)
-            assert not house.fatal
+    async def venue():
+        async with Watched(ShownChain(), **options) as venue:
+            await venue.list_all()
+            await scenario(venue)
+            assert not venue.fatal
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_a_deposit_counts_when_it_is_deep_enough_and_once():
-    async def scenario(house):
-        house.shown.values = [deposit(1), deposit(1)]
-        house.shown.depth = 1
-        assert not await house.loop.turn()
-        assert house.usd(ALICE) == 0
-        assert house.loop.waits_for_blocks
+    async def scenario(venue):
+        venue.shown.values = [deposit(1), deposit(1)]
+        venue.shown.depth = 1
+        assert not await venue.loop.turn()
+        assert venue.usd(ALICE) == 0
+        assert venue.loop.waits_for_blocks
 
-        house.shown.depth = DEPTH
-        assert await house.loop.turn()
-        assert house.usd(ALICE) == 100
-        house.shown.cursor = 0
-        assert not await house.loop.turn()
-        assert house.usd(ALICE) == 100
+        venue.shown.depth = DEPTH
+        assert await venue.loop.turn()
+        assert venue.usd(ALICE) == 100
+        venue.shown.cursor = 0
+        assert not await venue.loop.turn()
+        assert venue.usd(ALICE) == 100
 
     watched(scenario)
 
 
 def test_a_crash_before_the_cursor_moved_credits_nothing_twice():
-    async def road():
+    async def venue():
         storage, shown = GatedStorage(), ShownChain()
-        async with Watched(shown, storage) as house:
-            await house.list_all()
+        async with Watched(shown, storage) as venue:
+            await venue.list_all()
             shown.values = [deposit(1), deposit(2)]
-            await house.loop.turn()
+            await venue.loop.turn()
         shown.cursor = 0
         async with Watched(shown, storage) as again:
             await again.loop.turn()
             assert again.usd(ALICE) == 200
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_an_event_that_can_never_be_booked_does_not_hold_up_the_next():
-    async def scenario(house):
-        house.shown.values = [deposit(1, token=OTHER), deposit(2)]
-        await house.loop.turn()
-        assert house.usd(ALICE) == 100
-        assert house.shown.cursor == 2
+    async def scenario(venue):
+        venue.shown.values = [deposit(1, token=OTHER), deposit(2)]
+        await venue.loop.turn()
+        assert venue.usd(ALICE) == 100
+        assert venue.shown.cursor == 2
 
     watched(scenario)
 
@@ -209,53 +209,53 @@ def test_an_event_that_can_never_be_booked_does_not_hold_up_the_next():
 def test_a_deposit_that_met_a_full_queue_is_booked_later():
     """Found: the cursor passed it, and the money would never have been credited."""
 
-    async def scenario(house):
-        house.shown.values = [deposit(1)]
-        house.storage.gate.clear()
-        busy = asyncio.create_task(house.exchange.tick())
+    async def scenario(venue):
+        venue.shown.values = [deposit(1)]
+        venue.storage.gate.clear()
+        busy = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        queued = asyncio.create_task(house.exchange.tick())
+        queued = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        await house.loop.turn()
-        assert house.shown.cursor == 0, "it must be shown again"
-        house.storage.gate.set()
+        await venue.loop.turn()
+        assert venue.shown.cursor == 0, "it must be shown again"
+        venue.storage.gate.set()
         await asyncio.gather(busy, queued)
 
-        await house.loop.turn()
-        assert house.usd(ALICE) == 100
-        assert house.shown.cursor == 1
+        await venue.loop.turn()
+        assert venue.usd(ALICE) == 100
+        assert venue.shown.cursor == 1
 
     watched(scenario, queue_max=1)
 
 
 def test_exits_freeze_and_thaw():
-    async def scenario(house):
-        house.shown.values = [deposit(1), ExitRequested(log(2), ALICE.address, USD, 50, 0)]
-        await house.loop.turn()
-        frozen = await house.exchange.place(ALICE.order())
+    async def scenario(venue):
+        venue.shown.values = [deposit(1), ExitRequested(log(2), ALICE.address, USD, 50, 0)]
+        await venue.loop.turn()
+        frozen = await venue.exchange.place(ALICE.order())
         assert frozen.outcome == Outcome.ACCOUNT_FROZEN
 
-        house.shown.values.append(ExitCancelled(log(3), ALICE.address, USD))
-        await house.loop.turn()
-        poor = await house.exchange.place(ALICE.order(nonce=2))
+        venue.shown.values.append(ExitCancelled(log(3), ALICE.address, USD))
+        await venue.loop.turn()
+        poor = await venue.exchange.place(ALICE.order(nonce=2))
         assert poor.outcome == Outcome.INSUFFICIENT_BALANCE
 
     watched(scenario)
 
 
 def test_a_revoked_key_loses_its_orders_and_nobody_else_does():
-    async def scenario(house):
-        await house.fund(ALICE, BOB)
-        house.shown.values = [KeyGranted(log(1), grant_for(ALICES_KEY))]
-        await house.loop.turn()
+    async def scenario(venue):
+        await venue.fund(ALICE, BOB)
+        venue.shown.values = [KeyGranted(log(1), grant_for(ALICES_KEY))]
+        await venue.loop.turn()
         for owner, lane in ((ALICES_KEY, LANE), (ALICES_KEY, LANE + 1), (ALICE, LANE + 2)):
-            assert (await house.exchange.place(owner.order(Side.SELL, lane=lane))).accepted
+            assert (await venue.exchange.place(owner.order(Side.SELL, lane=lane))).accepted
 
-        house.shown.values.append(KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0))
-        await house.loop.turn()
+        venue.shown.values.append(KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0))
+        await venue.loop.turn()
 
-        assert house.engine.orders_live == 1
-        late = await house.exchange.place(ALICES_KEY.order(Side.SELL, nonce=2, lane=LANE))
+        assert venue.engine.orders_live == 1
+        late = await venue.exchange.place(ALICES_KEY.order(Side.SELL, nonce=2, lane=LANE))
         assert late.outcome == Outcome.UNKNOWN_KEY
 
     watched(scenario)
@@ -264,23 +264,23 @@ def test_a_revoked_key_loses_its_orders_and_nobody_else_does():
 def test_an_order_on_its_way_to_disk_does_not_outlive_its_key():
     """Found: it was not in the book yet when the key's orders were listed, and stayed."""
 
-    async def scenario(house):
-        await house.fund(ALICE)
-        house.shown.values = [KeyGranted(log(1), grant_for(ALICES_KEY))]
-        await house.loop.turn()
-        house.storage.gate.clear()
-        placing = asyncio.create_task(house.exchange.place(ALICES_KEY.order(Side.SELL, lane=LANE)))
+    async def scenario(venue):
+        await venue.fund(ALICE)
+        venue.shown.values = [KeyGranted(log(1), grant_for(ALICES_KEY))]
+        await venue.loop.turn()
+        venue.storage.gate.clear()
+        placing = asyncio.create_task(venue.exchange.place(ALICES_KEY.order(Side.SELL, lane=LANE)))
         await settle_down()
-        house.shown.values.append(KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0))
-        turning = asyncio.create_task(house.loop.turn())
+        venue.shown.values.append(KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0))
+        turning = asyncio.create_task(venue.loop.turn())
         async with asyncio.timeout(LONG_SECONDS):
-            while not house.keys_revoked():
+            while not venue.keys_revoked():
                 await asyncio.sleep(0)
         await settle_down()
-        house.storage.gate.set()
+        venue.storage.gate.set()
         assert (await placing).accepted
         await turning
-        assert house.engine.orders_live == 0
+        assert venue.engine.orders_live == 0
 
     watched(scenario)
 
@@ -290,49 +290,49 @@ def cancel_of(owner, number, nonce, lane=LANE):
 
 
 def test_a_cancel_on_chain_takes_the_order_off_its_lane_and_no_other():
-    async def scenario(house):
-        await house.fund(ALICE)
+    async def scenario(venue):
+        await venue.fund(ALICE)
         for nonce, lane in ((5, LANE), (1, LANE + 1)):
             order = ALICE.order(Side.SELL, nonce=nonce, lane=lane)
-            assert (await house.exchange.place(order)).accepted
+            assert (await venue.exchange.place(order)).accepted
 
-        house.shown.values = [cancel_of(ALICE, 1, 4)]
-        await house.loop.turn()
-        assert house.engine.orders_live == 2, "a later order is not meant"
+        venue.shown.values = [cancel_of(ALICE, 1, 4)]
+        await venue.loop.turn()
+        assert venue.engine.orders_live == 2, "a later order is not meant"
 
-        house.shown.values.append(cancel_of(ALICE, 2, 7))
-        await house.loop.turn()
-        assert house.engine.orders_live == 1
-        late = await house.exchange.place(ALICE.order(Side.SELL, nonce=7, lane=LANE))
+        venue.shown.values.append(cancel_of(ALICE, 2, 7))
+        await venue.loop.turn()
+        assert venue.engine.orders_live == 1
+        late = await venue.exchange.place(ALICE.order(Side.SELL, nonce=7, lane=LANE))
         assert late.outcome == Outcome.NONCE_USED
-        assert (await house.exchange.place(ALICE.order(Side.SELL, nonce=8, lane=LANE))).accepted
+        assert (await venue.exchange.place(ALICE.order(Side.SELL, nonce=8, lane=LANE))).accepted
 
     watched(scenario)
 
 
 def test_an_order_on_its_way_to_disk_does_not_outlive_its_cancel():
-    async def scenario(house):
-        await house.fund(ALICE)
-        house.storage.gate.clear()
-        placing = asyncio.create_task(house.exchange.place(ALICE.order(Side.SELL, lane=LANE)))
+    async def scenario(venue):
+        await venue.fund(ALICE)
+        venue.storage.gate.clear()
+        placing = asyncio.create_task(venue.exchange.place(ALICE.order(Side.SELL, lane=LANE)))
         await settle_down()
-        house.shown.values = [cancel_of(ALICE, 1, 1)]
-        turning = asyncio.create_task(house.loop.turn())
+        venue.shown.values = [cancel_of(ALICE, 1, 1)]
+        turning = asyncio.create_task(venue.loop.turn())
         await settle_down()
-        house.storage.gate.set()
+        venue.storage.gate.set()
         assert (await placing).accepted
         await turning
-        assert house.engine.orders_live == 0
+        assert venue.engine.orders_live == 0
 
     watched(scenario)
 
 
 def test_cancels_are_known_again_after_a_restart():
-    async def road():
+    async def venue():
         shown = ShownChain()
         shown.values = [cancel_of(ALICE, 1, 3), cancel_of(ALICE, 2, 9, lane=0)]
-        async with Watched(shown) as house:
-            await house.loop.turn()
+        async with Watched(shown) as venue:
+            await venue.loop.turn()
         async with Watched(shown) as again:
             await again.list_all()
             await again.fund(ALICE)
@@ -340,87 +340,87 @@ def test_cancels_are_known_again_after_a_restart():
             assert dead.outcome == Outcome.NONCE_USED
             assert again.admission.next_nonce(ALICE.address) == 10
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_keys_are_known_again_after_a_restart():
-    async def road():
+    async def venue():
         shown = ShownChain()
         shown.values = [
             KeyGranted(log(1), grant_for(ALICES_KEY)),
             KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0),
         ]
-        async with Watched(shown) as house:
-            await house.loop.turn()
+        async with Watched(shown) as venue:
+            await venue.loop.turn()
         async with Watched(shown) as again:
             assert again.keys.grant_of(ALICE.address, ALICES_KEY.address) is None
             assert again.keys_revoked()
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_a_payment_is_reported_with_its_depth_each_time():
-    async def scenario(house):
-        house.shown.values = [Transferred(log(1), TOKEN, BOB.address, ALICE.address, 7)]
-        house.shown.depth = 1
-        await house.loop.turn()
-        house.shown.depth = DEPTH
-        await house.loop.turn()
-        await house.loop.turn()
-        assert house.till.payments == [(7, 1), (7, DEPTH)]
+    async def scenario(venue):
+        venue.shown.values = [Transferred(log(1), TOKEN, BOB.address, ALICE.address, 7)]
+        venue.shown.depth = 1
+        await venue.loop.turn()
+        venue.shown.depth = DEPTH
+        await venue.loop.turn()
+        await venue.loop.turn()
+        assert venue.till.payments == [(7, 1), (7, DEPTH)]
 
     watched(scenario)
 
 
 def test_a_chain_that_is_down_is_said_and_forgotten_when_it_is_back():
-    async def scenario(house):
-        house.shown.values, house.shown.down = [deposit(1)], True
-        assert not await house.loop.turn()
-        assert not await house.loop.turn()
-        assert house.loop.unreachable == "nobody is at home"
-        assert house.usd(ALICE) == 0
+    async def scenario(venue):
+        venue.shown.values, venue.shown.down = [deposit(1)], True
+        assert not await venue.loop.turn()
+        assert not await venue.loop.turn()
+        assert venue.loop.unreachable == "nobody is at home"
+        assert venue.usd(ALICE) == 0
 
-        house.shown.down = False
-        assert await house.loop.turn()
-        assert house.loop.unreachable == ""
-        assert house.usd(ALICE) == 100
+        venue.shown.down = False
+        assert await venue.loop.turn()
+        assert venue.loop.unreachable == ""
+        assert venue.usd(ALICE) == 100
 
     watched(scenario)
 
 
 def test_found_what_settlement_could_not_ask_kept_the_watcher_from_looking():
-    async def scenario(house):
-        house.shown.values, house.shown.cannot_settle = [deposit(1)], True
-        assert await house.loop.turn()
-        assert house.usd(ALICE) == 100
-        assert house.loop.unreachable == "nobody answers this one"
+    async def scenario(venue):
+        venue.shown.values, venue.shown.cannot_settle = [deposit(1)], True
+        assert await venue.loop.turn()
+        assert venue.usd(ALICE) == 100
+        assert venue.loop.unreachable == "nobody answers this one"
 
-        house.shown.cannot_settle = False
-        await house.loop.turn()
-        assert house.loop.unreachable == ""
+        venue.shown.cannot_settle = False
+        await venue.loop.turn()
+        assert venue.loop.unreachable == ""
 
     watched(scenario)
 
 
 def test_found_a_market_went_on_while_its_token_was_paused():
-    async def scenario(house):
-        house.shown.values, house.shown.depth = [PauseSet(log(1), TOKEN, True)], 1
-        await house.loop.turn()
-        await house.fund(ALICE)
-        refused = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+    async def scenario(venue):
+        venue.shown.values, venue.shown.depth = [PauseSet(log(1), TOKEN, True)], 1
+        await venue.loop.turn()
+        await venue.fund(ALICE)
+        refused = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
         assert refused.outcome is Outcome.MARKET_HALTED, "however young the log is"
-        last = house.sequencer.sequence
-        await house.loop.turn()
-        assert house.sequencer.sequence == last, "once"
+        last = venue.sequencer.sequence
+        await venue.loop.turn()
+        assert venue.sequencer.sequence == last, "once"
 
     watched(scenario)
 
 
 def test_a_pause_that_is_over_halts_nothing():
-    async def scenario(house):
-        house.shown.values = [PauseSet(log(1), TOKEN, True), PauseSet(log(2), TOKEN, False)]
-        last = house.sequencer.sequence
-        await house.loop.turn()
-        assert house.sequencer.sequence == last
+    async def scenario(venue):
+        venue.shown.values = [PauseSet(log(1), TOKEN, True), PauseSet(log(2), TOKEN, False)]
+        last = venue.sequencer.sequence
+        await venue.loop.turn()
+        assert venue.sequencer.sequence == last
 
     watched(scenario)

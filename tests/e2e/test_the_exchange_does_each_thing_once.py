@@ -7,7 +7,7 @@ import pytest
 
 from engine.types import MONEY_MAX, Outcome, Side
 from settlement.protocol.evidence import ExitEvidence
-from tests.admission.rig import (
+from tests.admission.fixtures import (
     ALICE,
     BOB,
     LANE,
@@ -20,7 +20,7 @@ from tests.admission.rig import (
     TOKEN,
     USD,
 )
-from tests.road.rig import House, evidence, settle_down
+from tests.e2e.fixtures import Venue, evidence, settle_down
 
 EXIT = ExitEvidence(bytes(32), 0, 1)
 
@@ -42,31 +42,31 @@ class OneByOne:
 
 
 def on_the_road(scenario, **options):
-    """Run ``scenario`` on a house where Alice and Bob have money."""
+    """Run ``scenario`` on a venue where Alice and Bob have money."""
 
-    async def road():
-        async with House(**options) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
-            await scenario(house)
-            assert not house.fatal
-            house.engine.check()
+    async def venue():
+        async with Venue(**options) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
+            await scenario(venue)
+            assert not venue.fatal
+            venue.engine.check()
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_the_same_order_at_once_and_again_is_one_order():
-    async def scenario(house):
+    async def scenario(venue):
         order = ALICE.order(Side.SELL, lane=LANE)
-        before = house.engine.sequence
+        before = venue.engine.sequence
 
-        receipts = await asyncio.gather(*(house.exchange.place(order) for _ in range(20)))
-        later = await house.exchange.place(order)
+        receipts = await asyncio.gather(*(venue.exchange.place(order) for _ in range(20)))
+        later = await venue.exchange.place(order)
 
         assert {(r.outcome, r.sequence, r.order_id) for r in (*receipts, later)} == {
             (Outcome.ACCEPTED, before + 1, receipts[0].order_id)
         }
-        assert house.engine.sequence == before + 1
+        assert venue.engine.sequence == before + 1
 
     on_the_road(scenario)
 
@@ -74,21 +74,21 @@ def test_the_same_order_at_once_and_again_is_one_order():
 def test_an_order_refused_for_want_of_money_is_taken_after_the_deposit_and_once():
     """Found: the same signed order was answered by its old refusal for ever."""
 
-    async def scenario(house):
+    async def scenario(venue):
         order = ALICE.order(lots=10**8, ticks=4000, lane=LANE, client_id="tea")
-        first = await house.exchange.place(order)
-        again = await house.exchange.place(order)
+        first = await venue.exchange.place(order)
+        again = await venue.exchange.place(order)
         assert first.outcome == again.outcome == Outcome.INSUFFICIENT_BALANCE
         assert first.sequence < again.sequence, "it was looked at anew"
 
-        await house.fund(ALICE, pips=10**15)
-        receipts = await asyncio.gather(*(house.exchange.place(order) for _ in range(20)))
-        later = await house.exchange.place(order)
+        await venue.fund(ALICE, pips=10**15)
+        receipts = await asyncio.gather(*(venue.exchange.place(order) for _ in range(20)))
+        later = await venue.exchange.place(order)
         assert {(r.outcome, r.sequence, r.order_id) for r in (*receipts, later)} == {
-            (Outcome.ACCEPTED, house.engine.sequence, receipts[0].order_id)
+            (Outcome.ACCEPTED, venue.engine.sequence, receipts[0].order_id)
         }
-        assert house.engine.orders_live == 1
-        async with House(storage=house.storage.copy()) as restarted:
+        assert venue.engine.orders_live == 1
+        async with Venue(storage=venue.storage.copy()) as restarted:
             known = await restarted.exchange.place(order)
             assert (known.sequence, known.order_id) == (later.sequence, later.order_id)
             assert known.events.tolist() == later.events.tolist(), "fills and rest as at first"
@@ -98,14 +98,14 @@ def test_an_order_refused_for_want_of_money_is_taken_after_the_deposit_and_once(
 
 
 def test_a_refused_order_may_still_come_again_after_a_restart():
-    async def scenario(house):
+    async def scenario(venue):
         order = ALICE.order(lots=10**8, ticks=4000)
-        assert not (await house.exchange.place(order)).accepted
-        async with House(storage=house.storage.copy()) as restarted:
+        assert not (await venue.exchange.place(order)).accepted
+        async with Venue(storage=venue.storage.copy()) as restarted:
             await restarted.fund(ALICE, pips=10**15)
             assert (await restarted.exchange.place(order)).accepted
             assert (await restarted.exchange.place(order)).accepted
-            assert restarted.engine.sequence == house.engine.sequence + 3, "placed once"
+            assert restarted.engine.sequence == venue.engine.sequence + 3, "placed once"
 
     on_the_road(scenario)
 
@@ -113,17 +113,17 @@ def test_a_refused_order_may_still_come_again_after_a_restart():
 def test_a_cancel_and_the_next_order_on_its_lane_may_be_sent_in_one_breath():
     """Found: of 480 that were, 218 were LANE_BUSY."""
 
-    async def scenario(house):
-        placed = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+    async def scenario(venue):
+        placed = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
         for nonce in range(2, 9):
             following = ALICE.order(Side.SELL, nonce=nonce, lane=LANE)
             cancelled, placed = await asyncio.gather(
-                house.exchange.cancel(ALICE.address, placed.order_id),
-                house.exchange.place(following),
+                venue.exchange.cancel(ALICE.address, placed.order_id),
+                venue.exchange.place(following),
             )
             assert cancelled.accepted and placed.accepted
-            assert house.engine.orders_live == 1
-        other = await house.exchange.place(ALICE.order(Side.SELL, nonce=99, lane=LANE))
+            assert venue.engine.orders_live == 1
+        other = await venue.exchange.place(ALICE.order(Side.SELL, nonce=99, lane=LANE))
         assert other.outcome == Outcome.LANE_BUSY
 
     on_the_road(scenario)
@@ -131,10 +131,10 @@ def test_a_cancel_and_the_next_order_on_its_lane_may_be_sent_in_one_breath():
 
 @pytest.mark.parametrize("order_id", [2**62, 2**63 - 1])
 def test_found_an_order_with_a_high_id_could_not_be_cancelled(order_id):
-    async def scenario(house):
-        receipt = await house.exchange.cancel(ALICE.address, order_id)
+    async def scenario(venue):
+        receipt = await venue.exchange.cancel(ALICE.address, order_id)
         assert receipt.outcome == Outcome.NOT_RESTING
-        assert receipt.sequence == house.engine.sequence, "the engine was asked"
+        assert receipt.sequence == venue.engine.sequence, "the engine was asked"
 
     on_the_road(scenario)
 
@@ -142,41 +142,41 @@ def test_found_an_order_with_a_high_id_could_not_be_cancelled(order_id):
 def test_an_account_is_charged_for_what_is_written_and_for_nothing_else():
     """Found: anybody could spend anybody's budget, by signatures of any key."""
 
-    async def scenario(house):
+    async def scenario(venue):
         charged = []
         good = ALICE.order(Side.SELL, lane=LANE)
         forged = ALICE.order(Side.SELL, lane=LANE + 1, account=BOB.address)
         old = ALICE.order(Side.SELL, lane=LANE, lots=9)
         for order in (forged, good, good, old):
-            await house.exchange.place(order, charged.append)
+            await venue.exchange.place(order, charged.append)
         assert charged == [ALICE.address]
 
         def no_more(account):
             raise PermissionError
 
-        before = house.admission.save()
+        before = venue.admission.save()
         with pytest.raises(PermissionError):
-            await house.exchange.place(ALICE.order(nonce=2), no_more)
-        assert house.admission.save() == before, "a refusal changes nothing"
+            await venue.exchange.place(ALICE.order(nonce=2), no_more)
+        assert venue.admission.save() == before, "a refusal changes nothing"
 
     on_the_road(scenario)
 
 
 def test_a_client_that_hangs_up_leaves_a_whole_order():
-    async def scenario(house):
+    async def scenario(venue):
         order = ALICE.order(Side.SELL, lane=LANE)
-        house.storage.gate.clear()
-        client = asyncio.create_task(house.exchange.place(order))
+        venue.storage.gate.clear()
+        client = asyncio.create_task(venue.exchange.place(order))
         await settle_down()
         client.cancel()
-        second = asyncio.create_task(house.exchange.place(order))
+        second = asyncio.create_task(venue.exchange.place(order))
         await settle_down()
-        house.storage.gate.set()
+        venue.storage.gate.set()
 
         receipt = await second
         assert receipt.accepted and client.cancelled()
-        assert house.engine.orders_live == 1
-        assert (await house.exchange.cancel(ALICE.address, receipt.order_id)).accepted
+        assert venue.engine.orders_live == 1
+        assert (await venue.exchange.cancel(ALICE.address, receipt.order_id)).accepted
 
     on_the_road(scenario)
 
@@ -184,17 +184,17 @@ def test_a_client_that_hangs_up_leaves_a_whole_order():
 def test_found_a_strangers_cancel_made_a_lane_busy_again():
     """Its answer ended what the owner's own cancel, still on its way, had begun."""
 
-    async def scenario(house):
-        placed = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
-        house.storage.gate = turns = OneByOne()
-        stolen = asyncio.create_task(house.exchange.cancel(BOB.address, placed.order_id))
+    async def scenario(venue):
+        placed = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        venue.storage.gate = turns = OneByOne()
+        stolen = asyncio.create_task(venue.exchange.cancel(BOB.address, placed.order_id))
         await settle_down()
-        own = asyncio.create_task(house.exchange.cancel(ALICE.address, placed.order_id))
+        own = asyncio.create_task(venue.exchange.cancel(ALICE.address, placed.order_id))
         await settle_down()
         turns.one()
         assert not (await stolen).accepted and not own.done()
 
-        following = house.exchange.place(ALICE.order(Side.SELL, nonce=2, lane=LANE))
+        following = venue.exchange.place(ALICE.order(Side.SELL, nonce=2, lane=LANE))
         waiting = asyncio.create_task(following)
         await settle_down()
         turns.set()
@@ -208,18 +208,18 @@ def test_found_a_strangers_cancel_made_a_lane_busy_again():
 def test_an_order_refused_for_a_full_queue_may_be_sent_again(lane):
     """Found: the refusal is called retryable, but it had spent the nonce."""
 
-    async def scenario(house):
+    async def scenario(venue):
         order = ALICE.order(Side.SELL, lane=lane, client_id="tea")
-        house.storage.gate.clear()
-        busy = asyncio.create_task(house.exchange.tick())
+        venue.storage.gate.clear()
+        busy = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        queued = asyncio.create_task(house.exchange.tick())
+        queued = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        assert (await house.exchange.place(order)).outcome == Outcome.OVERLOADED
-        house.storage.gate.set()
+        assert (await venue.exchange.place(order)).outcome == Outcome.OVERLOADED
+        venue.storage.gate.set()
         await asyncio.gather(busy, queued)
 
-        assert (await house.exchange.place(order)).accepted
+        assert (await venue.exchange.place(order)).accepted
 
     on_the_road(scenario, queue_max=1)
 
@@ -227,31 +227,31 @@ def test_an_order_refused_for_a_full_queue_may_be_sent_again(lane):
 def test_a_withdrawal_refused_for_a_full_queue_may_be_sent_again():
     """Found: as above, and the owner's signature named the nonce."""
 
-    async def scenario(house):
+    async def scenario(venue):
         withdrawal = ALICE.withdrawal(100)
-        house.storage.gate.clear()
-        busy = asyncio.create_task(house.exchange.tick())
+        venue.storage.gate.clear()
+        busy = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        queued = asyncio.create_task(house.exchange.tick())
+        queued = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        assert (await house.exchange.withdraw(withdrawal)).outcome == Outcome.OVERLOADED
-        house.storage.gate.set()
+        assert (await venue.exchange.withdraw(withdrawal)).outcome == Outcome.OVERLOADED
+        venue.storage.gate.set()
         await asyncio.gather(busy, queued)
 
-        assert (await house.exchange.withdraw(withdrawal)).accepted
+        assert (await venue.exchange.withdraw(withdrawal)).accepted
 
     on_the_road(scenario, queue_max=1)
 
 
 def test_a_withdrawal_happens_once():
-    async def scenario(house):
+    async def scenario(venue):
         withdrawal = ALICE.withdrawal(100)
-        before = house.exchange.balance(ALICE.address, USD).available
-        receipts = await asyncio.gather(*(house.exchange.withdraw(withdrawal) for _ in range(5)))
+        before = venue.exchange.balance(ALICE.address, USD).available
+        receipts = await asyncio.gather(*(venue.exchange.withdraw(withdrawal) for _ in range(5)))
 
         outcomes = sorted(receipt.outcome for receipt in receipts)
         assert outcomes == [Outcome.ACCEPTED] + [Outcome.WITHDRAWAL_OPEN] * 4
-        assert house.exchange.balance(ALICE.address, USD).available == before - 100
+        assert venue.exchange.balance(ALICE.address, USD).available == before - 100
 
     on_the_road(scenario)
 
@@ -268,18 +268,18 @@ def test_a_withdrawal_happens_once():
     ],
 )
 def test_a_withdrawal_that_cannot_be_paid_is_refused(withdrawal, outcome):
-    async def scenario(house):
-        before = [house.exchange.balance(ALICE.address, token) for token in (USD, TOKEN)]
-        assert (await house.exchange.withdraw(withdrawal)).outcome == outcome
-        assert [house.exchange.balance(ALICE.address, token) for token in (USD, TOKEN)] == before
+    async def scenario(venue):
+        before = [venue.exchange.balance(ALICE.address, token) for token in (USD, TOKEN)]
+        assert (await venue.exchange.withdraw(withdrawal)).outcome == outcome
+        assert [venue.exchange.balance(ALICE.address, token) for token in (USD, TOKEN)] == before
 
     on_the_road(scenario)
 
 
 def test_a_withdrawal_expires():
-    async def scenario(house):
-        house.now_ns = (START + 3600) * NS
-        assert (await house.exchange.withdraw(ALICE.withdrawal(100))).outcome == (
+    async def scenario(venue):
+        venue.now_ns = (START + 3600) * NS
+        assert (await venue.exchange.withdraw(ALICE.withdrawal(100))).outcome == (
             Outcome.ORDER_EXPIRED
         )
 
@@ -287,26 +287,26 @@ def test_a_withdrawal_expires():
 
 
 def test_one_address_gets_one_account_however_many_deposits_race():
-    async def scenario(house):
-        before = house.catalog.account_count
+    async def scenario(venue):
+        before = venue.catalog.account_count
         receipts = await asyncio.gather(
             *(
-                house.exchange.credit(STRANGER.address, USD, 5, evidence(b"race", number))
+                venue.exchange.credit(STRANGER.address, USD, 5, evidence(b"race", number))
                 for number in range(10)
             )
         )
         assert all(receipt.accepted for receipt in receipts)
-        assert house.catalog.account_count == before + 1
-        assert house.exchange.balance(STRANGER.address, USD) == (50, 0)
+        assert venue.catalog.account_count == before + 1
+        assert venue.exchange.balance(STRANGER.address, USD) == (50, 0)
 
     on_the_road(scenario)
 
 
 def test_an_unlisted_token_is_not_credited_and_opens_no_account():
-    async def scenario(house):
-        receipt = await house.exchange.credit(STRANGER.address, OTHER, 5, evidence())
+    async def scenario(venue):
+        receipt = await venue.exchange.credit(STRANGER.address, OTHER, 5, evidence())
         assert receipt.outcome == Outcome.UNKNOWN_TOKEN
-        assert house.catalog.account_number(STRANGER.address) is None
+        assert venue.catalog.account_number(STRANGER.address) is None
 
     on_the_road(scenario)
 
@@ -314,26 +314,26 @@ def test_an_unlisted_token_is_not_credited_and_opens_no_account():
 def test_a_deposit_that_meets_a_full_queue_says_so():
     """Found: it said CAPACITY, which is final, and the deposit would have been passed over."""
 
-    async def scenario(house):
-        house.storage.gate.clear()
-        busy = asyncio.create_task(house.exchange.tick())
+    async def scenario(venue):
+        venue.storage.gate.clear()
+        busy = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        queued = asyncio.create_task(house.exchange.tick())
+        queued = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        receipt = await house.exchange.credit(STRANGER.address, USD, 5, evidence())
+        receipt = await venue.exchange.credit(STRANGER.address, USD, 5, evidence())
         assert receipt.outcome == Outcome.OVERLOADED
-        house.storage.gate.set()
+        venue.storage.gate.set()
         await asyncio.gather(busy, queued)
 
     on_the_road(scenario, queue_max=1)
 
 
 def test_an_exit_freezes_the_account_and_its_end_thaws_it():
-    async def scenario(house):
-        exchange = house.exchange
+    async def scenario(venue):
+        exchange = venue.exchange
         assert (await exchange.place(ALICE.order(Side.SELL, lane=LANE))).accepted
         assert (await exchange.begin_exit(ALICE.address, EXIT)).accepted
-        assert house.engine.orders_live == 0
+        assert venue.engine.orders_live == 0
         frozen = await exchange.place(ALICE.order())
         assert frozen.outcome == Outcome.ACCOUNT_FROZEN
 
@@ -346,22 +346,22 @@ def test_an_exit_freezes_the_account_and_its_end_thaws_it():
 
 
 def test_only_the_owner_cancels():
-    async def scenario(house):
-        placed = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
-        stolen = await house.exchange.cancel(BOB.address, placed.order_id)
+    async def scenario(venue):
+        placed = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        stolen = await venue.exchange.cancel(BOB.address, placed.order_id)
         assert stolen.outcome == Outcome.NOT_OWNER
         for owner, order_id in ((STRANGER, placed.order_id), (ALICE, 0), (ALICE, 2**63)):
-            answer = await house.exchange.cancel(owner.address, order_id)
+            answer = await venue.exchange.cancel(owner.address, order_id)
             assert answer.outcome == Outcome.NOT_RESTING
-        assert (await house.exchange.cancel(ALICE.address, placed.order_id)).accepted
+        assert (await venue.exchange.cancel(ALICE.address, placed.order_id)).accepted
 
     on_the_road(scenario)
 
 
 def test_a_rebate_is_listed_up_to_what_the_taker_pays():
-    async def scenario(house):
+    async def scenario(venue):
         def listing(maker_fee_ppm):
-            return house.exchange.list_market(
+            return venue.exchange.list_market(
                 *("USD-TOKEN", "USD", "TOKEN"),
                 lot_pips=LOT_PIPS,
                 tick_pips=TICK_PIPS,
@@ -370,8 +370,8 @@ def test_a_rebate_is_listed_up_to_what_the_taker_pays():
             )
 
         assert (await listing(-501)).outcome == Outcome.BAD_LISTING
-        assert house.catalog.market("USD-TOKEN") is None
+        assert venue.catalog.market("USD-TOKEN") is None
         assert (await listing(-500)).accepted
-        assert house.catalog.market("USD-TOKEN").maker_fee_ppm == -500
+        assert venue.catalog.market("USD-TOKEN").maker_fee_ppm == -500
 
     on_the_road(scenario)

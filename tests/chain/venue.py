@@ -1,6 +1,6 @@
 """How do the settler's tests get a whole exchange? On disk and on a real node, without a gateway.
 
-``Road`` is what the gateway wires, minus the network: reference engine, journal, catalog,
+``Venue`` is what the gateway wires, minus the network: reference engine, journal, catalog,
 admission, sealer, outbox, submitter and watcher. ``reopen`` throws every object away and builds
 them again from what is on disk, as a restart does.
 """
@@ -86,7 +86,7 @@ def transact(chain: Chain, sender: Signer, to: bytes, calldata: bytes, value: in
     raise AssertionError("not mined")
 
 
-class Road:
+class Venue:
     """One exchange on ``directory`` and ``devchain``."""
 
     def __init__(

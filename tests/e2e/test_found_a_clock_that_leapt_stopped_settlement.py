@@ -14,9 +14,9 @@ from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret, start_devchain
 from settlement.outbox.troubles import AheadOfTime
-from tests.chain.road import ALICE, BOB, LANE, Road
-from tests.road.test_a_busted_trade_is_undone_everywhere import Clock, trade, turn_until
-from tests.road.test_an_orderly_stop_settles_first import funded
+from tests.chain.venue import ALICE, BOB, LANE, Venue
+from tests.e2e.test_a_busted_trade_is_undone_everywhere import Clock, trade, turn_until
+from tests.e2e.test_an_orderly_stop_settles_first import funded
 
 NS = 10**9
 DAYS_NS = 10 * 86_400 * NS
@@ -140,18 +140,18 @@ def test_a_journal_that_is_ahead_of_the_clock_takes_cancels_only(tmp_path: Path)
 def test_trades_that_lie_in_the_future_are_named(tmp_path: Path):
     clock = Clock()
     with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
-        road = Road(tmp_path, chain, clock)
-        road.fund()
+        venue = Venue(tmp_path, chain, clock)
+        venue.fund()
         clock.ahead_ns += DAYS_NS
-        road.commit(command(Kind.CLOCK))
+        venue.commit(command(Kind.CLOCK))
         clock.ahead_ns -= DAYS_NS
         expires_in_s = 2 * DAYS_NS // NS
         for owner, side, lane in ((BOB, Side.SELL, LANE), (ALICE, Side.BUY, 0)):
-            road.place(owner, side, 2_500, 10, nonce=1, lane=lane, expires_in_s=expires_in_s)
-        road.settler.step()
+            venue.place(owner, side, 2_500, 10, nonce=1, lane=lane, expires_in_s=expires_in_s)
+        venue.settler.step()
 
-        (trouble,) = road.settler.troubles
+        (trouble,) = venue.settler.troubles
         assert isinstance(trouble, AheadOfTime) and trouble.ahead_seconds > 863_000
         clock.ahead_ns += DAYS_NS
-        assert road.settler.troubles == []
-        road.close()
+        assert venue.settler.troubles == []
+        venue.close()

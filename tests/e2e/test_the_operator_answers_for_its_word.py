@@ -19,7 +19,7 @@ from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import acknowledgement_digest
 from tests.chain.conftest import until
 from tests.chain.permits import deposit_with_permit
-from tests.road.test_bad_input_changes_nothing import LANE, Running
+from tests.e2e.test_bad_input_changes_nothing import LANE, Running
 
 
 @pytest.fixture(scope="module")

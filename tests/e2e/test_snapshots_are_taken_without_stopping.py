@@ -12,8 +12,8 @@ from engine.journal import DirectoryReader, SnapshotFiles
 from engine.sequencer.snapshotter import PERIOD_NS, Snapshotter
 from gateway.http.metrics import Metrics
 from gateway.node.monitor import Keeper
-from tests.admission.rig import ALICE, BOB
-from tests.road.rig import House
+from tests.admission.fixtures import ALICE, BOB
+from tests.e2e.fixtures import Venue
 
 
 @pytest.fixture
@@ -22,39 +22,39 @@ def kept(tmp_path):
 
 
 def on_the_road(directory, scenario, machine_type=Engine):
-    async def road():
-        async with House(machine_type=machine_type) as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
+    async def venue():
+        async with Venue(machine_type=machine_type) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
             taker = Snapshotter(
-                house.sequencer,
-                house.pipeline,
+                venue.sequencer,
+                venue.pipeline,
                 nullcontext,
                 directory,
                 Engine,
-                lambda: house.now_ns,
+                lambda: venue.now_ns,
             )
-            await scenario(house, taker)
+            await scenario(venue, taker)
             taker.close()
-            assert not house.fatal
+            assert not venue.fatal
 
-    asyncio.run(road())
+    asyncio.run(venue())
 
 
 def test_one_is_due_after_a_minute_in_which_something_happened(kept):
-    async def scenario(house, taker):
+    async def scenario(venue, taker):
         taker.turn()
         assert not kept.exists(), "not yet"
-        house.now_ns += PERIOD_NS
+        venue.now_ns += PERIOD_NS
         taker.turn()
         taker.close()
-        assert taker.sequence == house.sequencer.applied
+        assert taker.sequence == venue.sequencer.applied
         [name] = SnapshotFiles(DirectoryReader(kept)).names()
         snapshot = SnapshotFiles(DirectoryReader(kept)).read(name)
-        assert snapshot.state_hash == house.engine.state_hash()
-        assert dict(snapshot.consumers) == house.pipeline.checkpoints()
+        assert snapshot.state_hash == venue.engine.state_hash()
+        assert dict(snapshot.consumers) == venue.pipeline.checkpoints()
 
-        house.now_ns += PERIOD_NS
+        venue.now_ns += PERIOD_NS
         taker.turn()
         taker.close()
         assert SnapshotFiles(DirectoryReader(kept)).names() == [name], "nothing has happened"
@@ -63,12 +63,12 @@ def test_one_is_due_after_a_minute_in_which_something_happened(kept):
 
 
 def test_matching_goes_on_while_the_child_writes_and_three_are_kept(kept):
-    async def scenario(house, taker):
+    async def scenario(venue, taker):
         sequences = []
         for _ in range(5):
-            sequences.append(house.sequencer.applied)
+            sequences.append(venue.sequencer.applied)
             taker.begin()
-            assert (await house.exchange.tick()).accepted
+            assert (await venue.exchange.tick()).accepted
             taker.close()
         assert taker.failures == 0
         names = SnapshotFiles(DirectoryReader(kept)).names()
@@ -94,8 +94,8 @@ def test_the_child_lets_go_of_the_journals_lock_and_of_every_other_file(kept, tm
 def test_a_child_that_fails_is_counted_and_told(kept):
     kept.write_text("a file where a directory should be")
 
-    async def scenario(house, taker):
-        keeper = Keeper(house.sequencer, house.journal, taker, Metrics())
+    async def scenario(venue, taker):
+        keeper = Keeper(venue.sequencer, venue.journal, taker, Metrics())
         for _ in range(3):
             taker.begin()
             taker.close()
@@ -133,14 +133,14 @@ def test_a_child_that_stands_still_ends_and_is_a_failure(kept):
         def checkpoints(self):
             held.acquire()
 
-    async def scenario(house, _):
+    async def scenario(venue, _):
         taker = Snapshotter(
-            house.sequencer,
+            venue.sequencer,
             Waiting(),
             nullcontext,
             kept,
             Engine,
-            lambda: house.now_ns,
+            lambda: venue.now_ns,
             child_seconds_max=1,
         )
         taker.begin()

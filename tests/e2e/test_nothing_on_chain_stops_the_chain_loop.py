@@ -21,9 +21,9 @@ from settlement.watching.watcher import (
     chain_event_of,
 )
 from settlement.worker import ChainLoop
-from tests.admission.rig import ALICE, BOB, OTHER, TOKEN, USD
-from tests.road.rig import House
-from tests.road.test_what_the_chain_shows_is_booked_once import ShownChain, Till
+from tests.admission.fixtures import ALICE, BOB, OTHER, TOKEN, USD
+from tests.e2e.fixtures import Venue
+from tests.e2e.test_what_the_chain_shows_is_booked_once import ShownChain, Till
 
 EXCHANGE, SHOP = b"\xee" * 20, b"\x55" * 20
 WORDS = st.one_of(
@@ -95,8 +95,8 @@ def plain(number):
     return Drawn(EXCHANGE, (event.topic, *words), number.to_bytes(32, "big"), 9)
 
 
-class Chained(House):
-    """A house whose watcher is the real one, over ``chain``."""
+class Chained(Venue):
+    """A venue whose watcher is the real one, over ``chain``."""
 
     def __init__(self, chain, directory):
         super().__init__(consumers=lambda it: (CreditedDeposits(it.catalog),))
@@ -126,31 +126,31 @@ class Chained(House):
 def test_no_log_whatever_it_says_stops_the_loop_or_keeps_another_from_being_booked(drawn):
     chain = Blocks(drawn)
 
-    async def road(directory):
-        async with Chained(chain, directory) as house:
-            await house.list_all()
-            await house.loop.turn()
-            assert house.watcher.cursor == chain.top + 1 and not house.fatal
-            house.now_ns += 10**12
-            await house.loop.turn()
+    async def venue(directory):
+        async with Chained(chain, directory) as venue:
+            await venue.list_all()
+            await venue.loop.turn()
+            assert venue.watcher.cursor == chain.top + 1 and not venue.fatal
+            venue.now_ns += 10**12
+            await venue.loop.turn()
 
             money = [chain_event_of(log) for log in chain.logs if log.address == EXCHANGE]
             deposits = [value for value in money if isinstance(value, Deposited)]
-            due = [one.one.value for one in house.loop.due]
+            due = [one.one.value for one in venue.loop.due]
             booked = [value for value in deposits if value not in due]
             listed = [value for value in booked if value.token in (USD, TOKEN)]
             assert listed == booked, "what is not listed stays due"
-            for number in range(house.catalog.account_count):
-                address = house.catalog.address_of(number)
+            for number in range(venue.catalog.account_count):
+                address = venue.catalog.address_of(number)
                 for token in (USD, TOKEN):
                     paid = sum(v.amount for v in booked if (v.account, v.token) == (address, token))
-                    assert sum(house.exchange.balance(address, token)) <= paid
-            assert sum(house.exchange.balance(BOB.address, TOKEN)) > 0
+                    assert sum(venue.exchange.balance(address, token)) <= paid
+            assert sum(venue.exchange.balance(BOB.address, TOKEN)) > 0
             assert {plain_one.at.block_number for plain_one in booked} >= set(
                 range(1, chain.top + 1)
             ) - {v.at.block_number for v in due}
 
-            house.outbox.close()
+            venue.outbox.close()
 
     with TemporaryDirectory() as directory:
-        asyncio.run(road(directory))
+        asyncio.run(venue(directory))

@@ -6,88 +6,88 @@ import pytest
 
 from engine.journal import StorageFull
 from engine.types import Outcome, Side
-from tests.admission.rig import ALICE, BOB, LANE
-from tests.journal.rig import MemoryStorage, batch_from, recovered, sequencer_on
-from tests.road.rig import House, settle_down
+from tests.admission.fixtures import ALICE, BOB, LANE
+from tests.e2e.fixtures import Venue, settle_down
+from tests.journal.fixtures import MemoryStorage, batch_from, recovered, sequencer_on
 
 
 def on_the_road(scenario):
-    async def road():
-        async with House() as house:
-            await house.list_all()
-            await house.fund(ALICE, BOB)
-            await scenario(house)
-            assert not house.fatal
-            house.engine.check()
-        return house
+    async def venue():
+        async with Venue() as venue:
+            await venue.list_all()
+            await venue.fund(ALICE, BOB)
+            await scenario(venue)
+            assert not venue.fatal
+            venue.engine.check()
+        return venue
 
-    return asyncio.run(road())
+    return asyncio.run(venue())
 
 
 def test_below_five_percent_orders_are_refused_and_taken_again_when_there_is_room():
-    async def scenario(house):
-        resting = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+    async def scenario(venue):
+        resting = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
         order = ALICE.order(Side.SELL, lane=LANE + 1)
-        house.storage.free = 49_999
-        house.journal.watch_room()
+        venue.storage.free = 49_999
+        venue.journal.watch_room()
 
-        assert (await house.exchange.place(order)).outcome == Outcome.DISK_LOW
-        assert (await house.exchange.cancel(ALICE.address, resting.order_id)).accepted
-        assert (await house.exchange.withdraw(ALICE.withdrawal(100))).accepted
+        assert (await venue.exchange.place(order)).outcome == Outcome.DISK_LOW
+        assert (await venue.exchange.cancel(ALICE.address, resting.order_id)).accepted
+        assert (await venue.exchange.withdraw(ALICE.withdrawal(100))).accepted
 
-        house.storage.free = 50_000
-        house.journal.watch_room()
-        assert (await house.exchange.place(order)).accepted, "the refusal has spent nothing"
+        venue.storage.free = 50_000
+        venue.journal.watch_room()
+        assert (await venue.exchange.place(order)).accepted, "the refusal has spent nothing"
 
     on_the_road(scenario)
 
 
 @pytest.mark.parametrize("lane", [0, LANE + 1])
 def test_orders_that_met_the_full_disk_in_the_queue_may_be_sent_again(lane):
-    async def scenario(house):
-        resting = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
-        house.storage.gate.clear()
-        busy = asyncio.create_task(house.exchange.tick())
+    async def scenario(venue):
+        resting = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        venue.storage.gate.clear()
+        busy = asyncio.create_task(venue.exchange.tick())
         await settle_down()
         orders = [
             BOB.order(Side.SELL, nonce=n, lane=lane and lane + n, client_id=f"{n}", ticks=200)
             for n in range(1, 60)
         ]
-        placing = [asyncio.create_task(house.exchange.place(order)) for order in orders]
-        cancel = asyncio.create_task(house.exchange.cancel(ALICE.address, resting.order_id))
+        placing = [asyncio.create_task(venue.exchange.place(order)) for order in orders]
+        cancel = asyncio.create_task(venue.exchange.cancel(ALICE.address, resting.order_id))
         await settle_down()
-        house.storage.room = sum(map(len, house.storage.files.values()))
-        before = house.admission.save()
-        house.storage.gate.set()
+        venue.storage.room = sum(map(len, venue.storage.files.values()))
+        before = venue.admission.save()
+        venue.storage.gate.set()
 
         assert (await busy).accepted
         refused = await asyncio.gather(*placing)
         assert {receipt.outcome for receipt in refused} == {Outcome.DISK_LOW}
         assert (await cancel).accepted, "one cancel fits where 59 orders do not"
-        assert house.engine.orders_live == 0
+        assert venue.engine.orders_live == 0
 
-        house.storage.room = 1 << 40
-        house.journal.watch_room()
-        assert house.admission.save() != before, "the cancel has closed a lane"
+        venue.storage.room = 1 << 40
+        venue.journal.watch_room()
+        assert venue.admission.save() != before, "the cancel has closed a lane"
         for order in orders:
-            receipt = await house.exchange.place(order)
+            receipt = await venue.exchange.place(order)
             assert receipt.accepted, receipt
 
-    house = on_the_road(scenario)
-    assert len(house.storage.files) > 1
+    venue = on_the_road(scenario)
+    assert len(venue.storage.files) > 1
 
 
 def test_without_any_room_cancels_are_refused_too_and_nothing_happens():
-    async def scenario(house):
-        resting = await house.exchange.place(ALICE.order(Side.SELL, lane=LANE))
-        house.storage.room = 0
+    async def scenario(venue):
+        resting = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        venue.storage.room = 0
         outcomes = set()
         for _ in range(20):
-            outcomes.add((await house.exchange.tick()).outcome)
+            outcomes.add((await venue.exchange.tick()).outcome)
         assert outcomes == {Outcome.ACCEPTED, Outcome.DISK_LOW}, "the reserve, and then no more"
-        state = house.engine.state_hash()
-        cancel = await house.exchange.cancel(ALICE.address, resting.order_id)
-        assert (cancel.outcome, house.engine.state_hash()) == (Outcome.DISK_LOW, state)
+        state = venue.engine.state_hash()
+        cancel = await venue.exchange.cancel(ALICE.address, resting.order_id)
+        assert (cancel.outcome, venue.engine.state_hash()) == (Outcome.DISK_LOW, state)
 
     on_the_road(scenario)
 

@@ -1,10 +1,10 @@
-"""A whole road in one process, without a disk for the journal and without a chain.
+"""A whole venue in one process, without a disk for the journal and without a chain.
 
-``World`` is what survives a kill: the journal, the chain, the clock, the shop. ``House`` is one
+``World`` is what survives a kill: the journal, the chain, the clock, the shop. ``Venue`` is one
 life of the server on it: the exchange as it is assembled for the product over the reference engine
 and a journal in memory, the real merchants' service on a real SQLite file. The settlement port is
-the rig's own; what crosses it, the database or the journal passes ``cross``, where a test may kill
-the house.
+the fixtures's own; what crosses it, the database or the journal passes ``cross``, where a test may
+kill the venue.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ from settlement.protocol.evidence import (
     encode,
 )
 from tests.at_once import AtOnce
-from tests.journal.rig import MemoryStorage
+from tests.journal.fixtures import MemoryStorage
 
 NS = 10**9
 LIMITS = Limits(tokens=4, markets=4, accounts=64, orders=4096)
@@ -111,14 +111,14 @@ class World:
         self.received = []  # (headers, body) at the shop
         self.endpoint = lambda url: 200
         self.maker_nonce = 0
-        house = House(self)
-        house.list_all()
-        house.fund(MAKER, TOKEN, 10**6 * DOLLAR)
-        house.fund(MAKER, USD, 10**7 * DOLLAR)
+        venue = Venue(self)
+        venue.list_all()
+        venue.fund(MAKER, TOKEN, 10**6 * DOLLAR)
+        venue.fund(MAKER, USD, 10**7 * DOLLAR)
         for ticks, lots in BIDS:
-            house.quote(Side.BUY, ticks, lots)
-        house.quote(Side.SELL, *ASK)
-        self.house = house
+            venue.quote(Side.BUY, ticks, lots)
+        venue.quote(Side.SELL, *ASK)
+        self.venue = venue
         self.pass_time(AGE_S)
 
     def clock(self):
@@ -145,7 +145,7 @@ class World:
 
     def restart(self):
         """Begin a new life on what survives."""
-        self.house = House(self)
+        self.venue = Venue(self)
 
     def transfer(self, to, raw, token=TOKEN, confirmations=0, sender=CUSTOMER):
         """Let somebody send ``raw`` units; the watcher reports it later."""
@@ -173,10 +173,10 @@ class World:
         """Let all trades be this far on their way to the chain, but for those that are busted."""
         busted = {trade for trade, said in self.trade_words.items() if said == "busted"}
         self.trade_words = {None: word, **dict.fromkeys(busted, "busted")}
-        self.house.merchants.settlement_changed(1, TRADES_MAX, self.house.trade_state(TRADES_MAX))
+        self.venue.merchants.settlement_changed(1, TRADES_MAX, self.venue.trade_state(TRADES_MAX))
 
 
-class House:
+class Venue:
     """One life of the server. It implements the settlement port and the egress."""
 
     def __init__(self, world):

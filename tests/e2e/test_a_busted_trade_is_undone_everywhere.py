@@ -17,7 +17,7 @@ from gateway.views.channels import Published
 from gateway.views.user_orders import balances_channel, orders_channel
 from settlement.batches.sealer import EXPIRED
 from settlement.chain.dev.devchain import dev_secret
-from tests.road.test_an_orderly_stop_settles_first import funded
+from tests.e2e.test_an_orderly_stop_settles_first import funded
 
 NS = 10**9
 HOUR_NS = 3600 * NS
