@@ -1,6 +1,6 @@
 """What was a client told before the process died, and does the journal keep every word of it?
 
-``run_clerk`` is the client: it notes each acknowledgement as it comes and kills when told to.
+``run_target`` is the client: it notes each acknowledgement as it comes and kills when told to.
 ``Log`` holds what was told over many lives of the target against the files, without its help.
 """
 
@@ -42,7 +42,7 @@ class Life(NamedTuple):
         return self.code in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
-def run_clerk(
+def run_target(
     mode: str,
     directory: Path,
     last: int,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.crash.acknowledged import run_clerk
+from tests.crash.acknowledged import run_target
 
 pytestmark = pytest.mark.strace
 
@@ -42,7 +42,7 @@ def judge(lines):
 def test_every_answer_comes_after_its_sync(tmp_path):
     trace = tmp_path / "trace"
     chosen = ("-e", "trace=pwrite64,fdatasync,write", "-o", str(trace))
-    life = run_clerk("script", tmp_path / "d", COMMANDS, under=["strace", "-f", "-y", *chosen])
+    life = run_target("script", tmp_path / "d", COMMANDS, under=["strace", "-f", "-y", *chosen])
     assert life.code == 0 and len(life.told) == COMMANDS
     lines = trace.read_text().splitlines()
     assert judge(lines) == COMMANDS

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.crash.acknowledged import Log, run_clerk
+from tests.crash.acknowledged import Log, run_target
 
 pytestmark = pytest.mark.strace
 
@@ -71,13 +71,13 @@ def story(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("undisturbed")
     names = {"."}
     for last in (HALF, WHOLE):
-        assert run_clerk("script", scratch / "seen", last).code == 0
+        assert run_target("script", scratch / "seen", last).code == 0
         names |= {str(path.relative_to(scratch / "seen")) for path in scratch.glob("seen/**/*")}
     names |= {f"{name}.new" for name in names if "." in name[1:]}
     counts, log = [], scratch / "trace"
     for last in (HALF, WHOLE):
         program = traced(scratch / "counted", sorted(names), log, CHANGES + LOOKS)
-        assert run_clerk("script", scratch / "counted", last, under=program).code == 0
+        assert run_target("script", scratch / "counted", last, under=program).code == 0
         counts.append(most_calls(log, scratch / "counted"))
         if last == HALF:
             shutil.copytree(scratch / "counted", scratch / "half")
@@ -145,12 +145,12 @@ def fail_once(directory, story, case):
     last = WHOLE if case.is_recovery else HALF
     inject = ("-e", f"inject={case.call}:{case.harm}:when={case.number}")
     program = [*traced(directory, [case.name], trace, [case.call]), *inject]
-    life = run_clerk("script", directory, last, under=program)
+    life = run_target("script", directory, last, under=program)
     log.add(life)
     how = taken(life)
     assert case.harm == SIGKILL or "(INJECTED)" in trace.read_text(), f"{case} did not happen"
     assert how in expected(case), f"{case} was taken as {how!r}: {life.error[-2000:]}"
-    again = run_clerk("script", directory, WHOLE)
+    again = run_target("script", directory, WHOLE)
     log.add(again)
     assert again.code == 0 and log.is_complete(WHOLE), f"{case}: {again.error[-2000:]}"
     return how

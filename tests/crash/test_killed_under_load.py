@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.crash.acknowledged import Log, journaled, run_clerk, state_after, trades_in
+from tests.crash.acknowledged import Log, journaled, run_target, state_after, trades_in
 
 SEED = 20261124
 
@@ -22,7 +22,7 @@ def kill_and_compare(directory, kills, commands):
     log, occurred = Log(directory), Counter()
 
     def live(kill_when):
-        life = run_clerk("load", directory, commands, kill_when=kill_when)
+        life = run_target("load", directory, commands, kill_when=kill_when)
         log.add(life)
         for sequence, resumed_at, state_hash in life.said("state"):
             occurred["from a snapshot"] += resumed_at != "0"

@@ -59,7 +59,7 @@ def test_both_engines_tell_the_same_story_and_it_has_everything_in_it() -> None:
 
     live_through(WORLD, traders, COMMANDS)
 
-    assert not seldom(traders.coverage(), SEEN_MIN // LIVES), "what the crowd hardly caused"
+    assert not seldom(traders.coverage(), SEEN_MIN // LIVES), "what traders hardly caused"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -80,4 +80,4 @@ def test_engines_agree_for_twenty_million_commands_and_everything_occurs() -> No
         live_through(WORLD, traders, COMMANDS)
         total.update(traders.coverage())
 
-    assert not seldom(total, SEEN_MIN), "what the crowd hardly caused"
+    assert not seldom(total, SEEN_MIN), "what traders hardly caused"
