@@ -91,7 +91,7 @@ def test_who_is_not_inline_has_read_all_before_a_markets_terms_change():
     venue.pipeline.subscribe(Subscription("reader", Reader(), is_inline=False))
     venue.pipeline.subscribe(Subscription("terms", Terms()))
 
-    async def venue():
+    async def scenario():
         async with venue:
             rows = [CLOCK, command(Kind.SET_TERMS, market=0), CLOCK]
             venue.storage.gate.clear()
@@ -100,12 +100,12 @@ def test_who_is_not_inline_has_read_all_before_a_markets_terms_change():
             venue.storage.gate.set()
             await asyncio.gather(*waiting)
 
-    asyncio.run(venue())
+    asyncio.run(scenario())
     assert [last for _, last in seen] in ([1, 2, 3], [2, 3])
 
 
 def test_a_disk_that_fails_ends_everything_and_answers_nobody():
-    async def venue():
+    async def scenario():
         async with Venue() as venue:
             venue.storage.fails = True
             waiting = [asyncio.create_task(venue.pipeline.submit(CLOCK)) for _ in range(3)]
@@ -116,7 +116,7 @@ def test_a_disk_that_fails_ends_everything_and_answers_nobody():
             for task in waiting:
                 task.cancel()
 
-    asyncio.run(venue())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("error", [AssertionError, ValueError, KeyError])
@@ -127,7 +127,7 @@ def test_a_consumer_that_fails_is_fatal_too(error):
         def consume(self, batch):
             raise error("a bug")
 
-    async def venue():
+    async def scenario():
         venue = Venue()
         venue.pipeline.subscribe(Subscription("Broken", Broken()))
         async with venue:
@@ -137,11 +137,11 @@ def test_a_consumer_that_fails_is_fatal_too(error):
             assert [type(found) for found in venue.fatal] == [error]
             waiting.cancel()
 
-    asyncio.run(venue())
+    asyncio.run(scenario())
 
 
 def test_a_full_queue_refuses_at_once_and_recovers():
-    async def venue():
+    async def scenario():
         async with Venue(queue_max=2) as venue:
             venue.storage.gate.clear()
             first = asyncio.create_task(venue.pipeline.submit(CLOCK))
@@ -154,11 +154,11 @@ def test_a_full_queue_refuses_at_once_and_recovers():
             assert [r.sequence for r in await asyncio.gather(first, *queued)] == [1, 2, 3]
             assert (await venue.pipeline.submit(CLOCK)).sequence == 4
 
-    asyncio.run(venue())
+    asyncio.run(scenario())
 
 
 def test_closing_finishes_what_is_queued_and_refuses_the_rest():
-    async def venue():
+    async def scenario():
         async with Venue() as venue:
             waiting = [asyncio.create_task(venue.pipeline.submit(CLOCK)) for _ in range(5)]
             await settle_down()
@@ -166,11 +166,11 @@ def test_closing_finishes_what_is_queued_and_refuses_the_rest():
             assert [(await task).sequence for task in waiting] == [1, 2, 3, 4, 5]
             assert (await venue.pipeline.submit(CLOCK)).outcome == Outcome.SHUTTING_DOWN
 
-    asyncio.run(venue())
+    asyncio.run(scenario())
 
 
 def test_a_client_that_hangs_up_changes_nothing_for_the_others():
-    async def venue():
+    async def scenario():
         async with Venue() as venue:
             venue.storage.gate.clear()
             waiting = [asyncio.create_task(venue.pipeline.submit(CLOCK)) for _ in range(3)]
@@ -182,11 +182,11 @@ def test_a_client_that_hangs_up_changes_nothing_for_the_others():
             assert waiting[1].cancelled()
             assert venue.engine.sequence == 3, "what was queued happened"
 
-    asyncio.run(venue())
+    asyncio.run(scenario())
 
 
 def test_a_restart_shows_every_consumer_the_same_history():
-    async def venue():
+    async def scenario():
         storage = GatedStorage()
         async with Venue(storage) as venue:
             await venue.list_all()
@@ -196,7 +196,7 @@ def test_a_restart_shows_every_consumer_the_same_history():
             assert again.catalog.markets == venue.catalog.markets
             assert (await again.pipeline.submit(CLOCK)).sequence == 4
 
-    asyncio.run(venue())
+    asyncio.run(scenario())
 
 
 LITTLE_SECONDS = 0.2

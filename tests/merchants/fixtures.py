@@ -20,7 +20,7 @@ from engine.events import EventKind
 from engine.journal import Journal
 from engine.reference import Engine
 from engine.sequencer.subscription import Subscription
-from engine.types import Limits, OrderFlag, Side
+from engine.types import MONEY_MAX, Limits, OrderFlag, Side
 from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, subscriptions_of
 from merchants.records import rejection
 from merchants.records.database import open_database
@@ -376,7 +376,7 @@ class Venue:
                 left = self.world.transfer(VAULT, raw, token, CONFIRMATIONS, sender=address)
                 self.world.sweeps.append((left, account, ref, pips - done))
         for left, account, ref, pips in self.world.sweeps:
-            if left.tx_hash not in self.world.journaled:
+            if left.tx_hash not in self.world.journaled and pips <= MONEY_MAX:  # Else it stays due.
                 self.merchants.payments_seen([left])
                 self.fund(account, left.token, pips, ref, left.tx_hash)
 

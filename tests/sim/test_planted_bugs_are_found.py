@@ -8,7 +8,7 @@ from tests.sim.options import drawn
 from tests.sim.planted import PLANTED
 from tests.sim.runs import run
 
-SEEDS = 30
+SEEDS = 60
 COMMANDS = 500
 HARSH = {
     "power_ppm": 4_000,
