@@ -7,13 +7,19 @@ another nonce by now. So it is used up by an empty transaction.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from settlement.chain.chain import Block, Chain
 from settlement.outbox.actions import ActionKind, ActionState, Call
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.troubles import NonceMissing
 
-VOID_GAS = 21_000
+VOID_GAS: Final = 21_000
+
+
+def void_call(key: str, operator: bytes) -> Call:
+    """Return a transaction of the operator to itself that does nothing but use up a nonce."""
+    return Call(ActionKind.VOID, key, operator, b"", VOID_GAS)
 
 
 class Gaps:
@@ -70,5 +76,5 @@ class Gaps:
 
     def _void(self, nonce: int) -> Call:
         # The same nonce can be missing again: whatever else used it may be in no block any more.
-        key = f"{nonce}.{len(self._outbox.names(*ActionState, kind=ActionKind.VOID))}"
-        return Call(ActionKind.VOID, key, self._operator, b"", VOID_GAS)
+        voids = self._outbox.count(*ActionState, kind=ActionKind.VOID)
+        return void_call(f"{nonce}.{voids}", self._operator)

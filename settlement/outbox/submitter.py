@@ -17,11 +17,10 @@ from settlement.outbox.actions import (
     ActionKind,
     ActionState,
     BatchState,
-    Call,
     Mined,
     batch_number,
 )
-from settlement.outbox.gaps import VOID_GAS, Gaps
+from settlement.outbox.gaps import Gaps, void_call
 from settlement.outbox.outbox import IN_FLIGHT, Outbox
 from settlement.outbox.preflight import EARLY_PAYOUT, HEAD_SELECTOR, Preflight, Verdict
 from settlement.outbox.troubles import Trouble, Unsent
@@ -477,7 +476,7 @@ class Submitter:
             self._unsent[action.id] = Unsent(action.kind, action.key, reason)
             return self._note(action, reason)
         assert action.nonce is not None
-        void = Call(ActionKind.VOID, str(action.id), self._signer.address, b"", VOID_GAS)
+        void = void_call(str(action.id), self._signer.address)
         self._outbox.voided(action.id, too_large, action.nonce, void, self._now_ns())
         self._unsent.pop(action.id, None)
         self._halted = self._halted or self._halt_on_record()
