@@ -69,7 +69,7 @@ from settlement.protocol.evidence import (
     TokenListing,
     encode,
 )
-from tests.at_once import AtOnce
+from tests.at_once import AtOnce, NothingIsOpen
 from tests.journal.fixtures import MemoryStorage
 
 START_NS = 1_800_000_000 * 10**9
@@ -122,13 +122,6 @@ class History:
 
     def consume(self, batch: Committed) -> None:
         self.batches.append(batch)
-
-
-class NothingIsOpen:
-    """Nobody follows withdrawals to the chain here: each is as good as paid."""
-
-    def unpaid(self, account: bytes, token: bytes) -> None:
-        return None
 
 
 def _fail(fault: BaseException) -> None:

@@ -3,14 +3,12 @@
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from settlement.audit.reconcile import Reconciler
 from settlement.chain.chain import Chain, ChainUnavailableError, node_at
 from settlement.chain.dev.devchain import start_devchain
 from settlement.chain.quorum import QuorumChain
@@ -121,16 +119,7 @@ def test_two_of_three_nodes_compare_vault_and_ledger_without_the_third(
         true, hung = devchain.chain, Hung(over)
         nodes: Any = [hung, true, true]
         chain: Chain = QuorumChain(nodes, 2)
-        judge = Reconciler(
-            chain,
-            venue.outbox,
-            venue.settler.queue,
-            venue.settler.reversals,
-            venue.catalog,
-            venue.deployment,
-            lambda: venue.engine,
-            Counter,
-        )
+        judge = venue.reconciler(chain)
         final = chain.head().number
 
         assert judge.compare(judge.cut(), final) == judge.compare(judge.cut(), final) == []

@@ -1,7 +1,6 @@
 """A token that is not listed at a block holds nothing there; any other refusal is a warning."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,16 +29,7 @@ def venue(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
 
 def reconciler(venue: Venue, exchange: bytes) -> Reconciler:
     deployment = venue.deployment._replace(exchange=exchange)
-    return Reconciler(
-        venue.chain,
-        venue.outbox,
-        venue.settler.queue,
-        venue.settler.reversals,
-        venue.catalog,
-        deployment,
-        lambda: venue.engine,
-        Counter,
-    )
+    return venue.reconciler(deployment=deployment)
 
 
 def words_about(venue: Venue, exchange: bytes) -> tuple[list[str], int]:

@@ -1,7 +1,6 @@
 """Found: the watcher's node was a few blocks behind the submitter's, and markets were halted for
 good; and one answer of such a node made final batches unsettled, which no start got over."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,16 +56,7 @@ def venue(tmp_path: Path, clock: Clock) -> Iterator[Venue]:
 
 
 def judge_of(venue: Venue) -> Reconciler:
-    return Reconciler(
-        venue.devchain.chain,
-        venue.outbox,
-        venue.settler.queue,
-        venue.settler.reversals,
-        venue.catalog,
-        venue.deployment,
-        lambda: venue.engine,
-        Counter,
-    )
+    return venue.reconciler(venue.devchain.chain)
 
 
 def settle(venue: Venue, turn: int) -> None:

@@ -1,7 +1,6 @@
 """Found: each withdrawal that a stranger had paid first cost a question at every final block, for
 ever; and one that a reorganisation took back after it was final was never given back."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,16 +52,7 @@ def opened(directory: Path, chain: DevChain, clock: Clock) -> Venue:
 
 
 def judge_of(venue: Venue) -> Reconciler:
-    return Reconciler(
-        venue.chain,
-        venue.outbox,
-        venue.settler.queue,
-        venue.settler.reversals,
-        venue.catalog,
-        venue.deployment,
-        lambda: venue.engine,
-        Counter,
-    )
+    return venue.reconciler()
 
 
 def differences(venue: Venue, judge: Reconciler) -> list[str]:

@@ -1,7 +1,6 @@
 """Vault and ledger agree to the unit at each final block, whatever is on its way, or it shows."""
 
 import random
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,16 +30,7 @@ def venue(tmp_path: Path, clock: Clock) -> Iterator[Venue]:
 
 
 def reconciler(venue: Venue) -> Reconciler:
-    return Reconciler(
-        venue.chain,
-        venue.outbox,
-        venue.settler.queue,
-        venue.settler.reversals,
-        venue.catalog,
-        venue.deployment,
-        lambda: venue.engine,
-        Counter,
-    )
+    return venue.reconciler()
 
 
 def compared(venue: Venue, judge: Reconciler) -> list[Difference]:

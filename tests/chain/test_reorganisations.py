@@ -1,7 +1,6 @@
 """However deep the chain is rewritten, each trade and each deposit counts exactly once."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from settlement.audit.reconcile import Reconciler
 from settlement.chain.chain import Block, Sending
 from settlement.chain.dev.devchain import DevChain, RpcRefusedError
 from settlement.outbox.actions import ActionKind, ActionState
@@ -239,16 +237,7 @@ def test_a_deposit_that_moves_to_another_block_is_credited_once(venue: Venue, de
 
 
 def test_a_deposit_that_is_gone_for_good_shows_as_a_difference(venue: Venue):
-    judge = Reconciler(
-        venue.chain,
-        venue.outbox,
-        venue.settler.queue,
-        venue.settler.reversals,
-        venue.catalog,
-        venue.deployment,
-        lambda: venue.engine,
-        Counter,
-    )
+    judge = venue.reconciler()
     venue.deposit(ALICE, venue.usd, 5 * 10**6)
     venue.devchain.mine(1)
     venue.credit()

@@ -5,6 +5,7 @@ admission, sealer, outbox, submitter and watcher. ``reopen`` throws every object
 them again from what is on disk, as a restart does.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.sequencer.sequencer import Sequencer, Submission
 from engine.types import Limits, Side
+from settlement.audit.reconcile import Reconciler
 from settlement.batches.sealer import GAS_MAX, Sealing
 from settlement.chain.chain import Chain, Receipt, Sending
 from settlement.chain.deploy import BondPlan, Delays, Deployment, TokenPlan, deploy
@@ -143,6 +145,21 @@ class Venue:
     @property
     def engine(self) -> Engine:
         return self.sequencer.machine
+
+    def reconciler(
+        self, chain: Chain | None = None, deployment: Deployment | None = None
+    ) -> Reconciler:
+        """Return who compares the ledger with ``chain``; money that is not booked yet is none."""
+        return Reconciler(
+            chain or self.chain,
+            self.outbox,
+            self.settler.queue,
+            self.settler.reversals,
+            self.catalog,
+            deployment or self.deployment,
+            lambda: self.engine,
+            Counter,
+        )
 
     def history(self) -> list[Committed]:
         """Return everything in the journal, read by another engine."""

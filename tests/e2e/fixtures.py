@@ -17,6 +17,7 @@ from settlement.orders.catalog import Catalog
 from settlement.orders.withdrawals import Withdrawals
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, TokenListing
 from tests.admission.fixtures import DOMAIN, LIMITS, LOT_PIPS, NS, START, TICK_PIPS, TOKEN, USD
+from tests.at_once import NothingIsOpen
 from tests.journal.fixtures import MemoryStorage
 
 LONG_SECONDS = 10
@@ -118,13 +119,6 @@ class Venue:
             for token in (USD, TOKEN):
                 proof = evidence(owner.address + token)
                 assert (await self.exchange.credit(owner.address, token, pips, proof)).accepted
-
-
-class NothingIsOpen:
-    """Nobody follows withdrawals to the chain here: each is as good as paid."""
-
-    def unpaid(self, account, token):
-        return None
 
 
 def evidence(salt=b"", log_index=0):

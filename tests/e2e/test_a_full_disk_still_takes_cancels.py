@@ -12,7 +12,7 @@ from tests.journal.fixtures import MemoryStorage, batch_from, recovered, sequenc
 
 
 def on_the_road(scenario):
-    async def venue():
+    async def story():
         async with Venue() as venue:
             await venue.list_all()
             await venue.fund(ALICE, BOB)
@@ -21,7 +21,7 @@ def on_the_road(scenario):
             venue.engine.check()
         return venue
 
-    return asyncio.run(venue())
+    return asyncio.run(story())
 
 
 def test_below_five_percent_orders_are_refused_and_taken_again_when_there_is_room():

@@ -126,7 +126,7 @@ def outbox(tmp_path):
 
 
 def test_snapshot_and_tail_equal_full_replay(outbox):
-    async def venue():
+    async def story():
         storage, disk = GatedStorage(), MemoryStorage()
         rng, placed, sequences = random.Random(SEED), [], []
         async with house_on(storage, outbox) as venue:
@@ -149,11 +149,11 @@ def test_snapshot_and_tail_equal_full_replay(outbox):
                 assert resumed.sequencer.sequence == venue.sequencer.sequence
             disk.remove(SnapshotFiles(disk).names()[0])
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_happened(outbox):
-    async def venue():
+    async def story():
         disk = MemoryStorage()
         late = [
             ALICE.order(Side.SELL, nonce=5, client_id="single"),
@@ -185,7 +185,7 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
                 assert (await resumed.exchange.place(order)).accepted
             assert (await resumed.exchange.withdraw(ALICE.withdrawal(100))).accepted
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
@@ -195,7 +195,7 @@ def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
         await venue.exchange.place(ALICE.order(Side.SELL, nonce=turn, lane=LANE + turn))
         assert (await venue.exchange.place(BOB.order(Side.BUY, nonce=turn))).accepted
 
-    async def venue():
+    async def story():
         storage, disk = GatedStorage(), MemoryStorage()
         async with house_on(storage, outbox) as venue:
             await venue.list_all()
@@ -218,11 +218,11 @@ def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
             assert outbox.last_batch().log_root == resumed_batch.log_root
             assert outbox.last_batch().first_sequence == resumed_batch.first_sequence
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_a_damaged_snapshot_is_passed_over_for_the_next_older(outbox):
-    async def venue():
+    async def story():
         storage, disk = GatedStorage(), MemoryStorage()
         rng, placed = random.Random(SEED), []
         async with house_on(storage, outbox) as venue:
@@ -246,11 +246,11 @@ def test_a_damaged_snapshot_is_passed_over_for_the_next_older(outbox):
             assert len(replayed.sequencer.snapshots_refused) == 3
             assert memory_of(replayed) == lived
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_a_snapshot_on_real_files_restores_to_the_state_it_was_taken_of(outbox, tmp_path):
-    async def venue():
+    async def story():
         async with house_on(None, outbox) as venue:
             await venue.list_all()
             await venue.fund(ALICE, BOB)
@@ -258,4 +258,4 @@ def test_a_snapshot_on_real_files_restores_to_the_state_it_was_taken_of(outbox, 
             assert name == f"{venue.sequencer.applied:016d}.snapshot"
             assert (tmp_path / "kept" / name).exists()
 
-    asyncio.run(venue())
+    asyncio.run(story())

@@ -19,7 +19,7 @@ def transfer(number, log_index=0, block=1, position=0, amount=7):
 def told(*turns, depth=1):
     """Return what the shops are told when the chain shows each of ``turns``, one after another."""
 
-    async def venue():
+    async def story():
         async with Watched(ShownChain()) as venue:
             venue.shown.depth = depth
             for values in turns:
@@ -28,7 +28,7 @@ def told(*turns, depth=1):
             assert not venue.fatal
             return venue.till.payments
 
-    return asyncio.run(venue())
+    return asyncio.run(story())
 
 
 def test_what_is_dropped_is_taken_back():
@@ -71,7 +71,7 @@ def test_what_is_deep_enough_is_not_taken_back():
 def test_many_transfers_are_told_in_one_go_and_not_again_while_no_block_comes():
     """Found: each dust transfer to an invoice was a transaction of its own, ten times a second."""
 
-    async def venue():
+    async def story():
         async with Watched(ShownChain()) as venue:
             venue.shown.depth = 1
             venue.shown.values = [transfer(number) for number in range(1, 301)]
@@ -79,4 +79,4 @@ def test_many_transfers_are_told_in_one_go_and_not_again_while_no_block_comes():
                 await venue.loop.turn()
             assert len(venue.till.payments) == 300 and venue.till.reports == 1
 
-    asyncio.run(venue())
+    asyncio.run(story())

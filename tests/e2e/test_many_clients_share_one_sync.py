@@ -13,7 +13,7 @@ CLOCK = command(Kind.CLOCK)
 
 
 def test_what_waits_while_the_disk_is_busy_is_one_batch():
-    async def venue():
+    async def story():
         async with Venue() as venue:
             venue.storage.gate.clear()
             first = asyncio.create_task(venue.pipeline.submit(CLOCK))
@@ -27,11 +27,11 @@ def test_what_waits_while_the_disk_is_busy_is_one_batch():
             assert [receipt.sequence for receipt in receipts] == list(range(1, 202))
             assert venue.storage.syncs == 2
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_consumers_see_a_command_before_its_client_does():
-    async def venue():
+    async def story():
         seen = []
 
         class Follower:
@@ -45,11 +45,11 @@ def test_consumers_see_a_command_before_its_client_does():
             await waiting
         assert seen == [(1, False)]
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_who_is_not_inline_reads_behind_the_answers_and_misses_nothing():
-    async def venue():
+    async def story():
         seen = []
 
         class Database:
@@ -72,7 +72,7 @@ def test_who_is_not_inline_reads_behind_the_answers_and_misses_nothing():
             await waiting
         assert seen == [(sequence, True) for sequence in range(1, 6)], "a stop waits for it"
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_who_is_not_inline_has_read_all_before_a_markets_terms_change():

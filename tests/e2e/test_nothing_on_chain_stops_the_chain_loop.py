@@ -126,7 +126,7 @@ class Chained(Venue):
 def test_no_log_whatever_it_says_stops_the_loop_or_keeps_another_from_being_booked(drawn):
     chain = Blocks(drawn)
 
-    async def venue(directory):
+    async def story(directory):
         async with Chained(chain, directory) as venue:
             await venue.list_all()
             await venue.loop.turn()
@@ -153,4 +153,4 @@ def test_no_log_whatever_it_says_stops_the_loop_or_keeps_another_from_being_book
             venue.outbox.close()
 
     with TemporaryDirectory() as directory:
-        asyncio.run(venue(directory))
+        asyncio.run(story(directory))

@@ -22,7 +22,7 @@ def kept(tmp_path):
 
 
 def on_the_road(directory, scenario, machine_type=Engine):
-    async def venue():
+    async def story():
         async with Venue(machine_type=machine_type) as venue:
             await venue.list_all()
             await venue.fund(ALICE, BOB)
@@ -38,7 +38,7 @@ def on_the_road(directory, scenario, machine_type=Engine):
             taker.close()
             assert not venue.fatal
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_one_is_due_after_a_minute_in_which_something_happened(kept):

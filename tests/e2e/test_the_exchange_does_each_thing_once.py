@@ -44,7 +44,7 @@ class OneByOne:
 def on_the_road(scenario, **options):
     """Run ``scenario`` on a venue where Alice and Bob have money."""
 
-    async def venue():
+    async def story():
         async with Venue(**options) as venue:
             await venue.list_all()
             await venue.fund(ALICE, BOB)
@@ -52,7 +52,7 @@ def on_the_road(scenario, **options):
             assert not venue.fatal
             venue.engine.check()
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_the_same_order_at_once_and_again_is_one_order():

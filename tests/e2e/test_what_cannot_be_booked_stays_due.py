@@ -28,7 +28,7 @@ def outcomes(venue):
 def test_found_a_deposit_beyond_64_bits_ended_the_process_at_each_start(tmp_path: Path):
     """Found in the field: the contract takes what the journal cannot hold."""
 
-    async def venue():
+    async def story():
         storage, shown = GatedStorage(), ShownChain()
         shown.values = [deposit(1, amount=HUGE), deposit(2), deposit(3, BOB, 2**63)]
         for _ in range(2):
@@ -50,7 +50,7 @@ def test_found_a_deposit_beyond_64_bits_ended_the_process_at_each_start(tmp_path
                 assert shown.cursor == 3 and not venue.fatal
             outbox.close()
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_found_a_deposit_above_the_supply_was_passed_over_for_ever():
@@ -98,7 +98,7 @@ def test_an_account_without_room_is_due_and_costs_one_command():
 
 
 def test_a_token_that_is_listed_later_is_credited_then():
-    async def venue():
+    async def story():
         async with Watched(ShownChain()) as venue:
             venue.shown.values = [deposit(1)]
             await venue.loop.turn()
@@ -108,7 +108,7 @@ def test_a_token_that_is_listed_later_is_credited_then():
             await venue.loop.turn()
             assert venue.usd(ALICE) == 100 and venue.loop.due == []
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_an_exit_waits_for_the_deposit_that_it_pays_out():
@@ -143,7 +143,7 @@ def test_an_exit_waits_for_the_deposit_that_it_pays_out():
 def test_of_two_alike_in_one_transaction_each_is_booked_once(tmp_path: Path):
     """That one of them is in the journal says nothing about the other."""
 
-    async def venue():
+    async def story():
         storage, shown = GatedStorage(), ShownChain()
         half = MONEY_MAX // 2 + 1
         first = deposit(1, amount=half)
@@ -167,7 +167,7 @@ def test_of_two_alike_in_one_transaction_each_is_booked_once(tmp_path: Path):
             assert again.usd(ALICE) == half and len(again.loop.due) == 1
         outbox.close()
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_what_leaves_the_chain_is_due_no_more():

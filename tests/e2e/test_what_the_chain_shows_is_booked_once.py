@@ -154,13 +154,13 @@ def deposit(number, owner=ALICE, amount=100, token=USD):
 
 
 def watched(scenario, **options):
-    async def venue():
+    async def story():
         async with Watched(ShownChain(), **options) as venue:
             await venue.list_all()
             await scenario(venue)
             assert not venue.fatal
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_a_deposit_counts_when_it_is_deep_enough_and_once():
@@ -182,7 +182,7 @@ def test_a_deposit_counts_when_it_is_deep_enough_and_once():
 
 
 def test_a_crash_before_the_cursor_moved_credits_nothing_twice():
-    async def venue():
+    async def story():
         storage, shown = GatedStorage(), ShownChain()
         async with Watched(shown, storage) as venue:
             await venue.list_all()
@@ -193,7 +193,7 @@ def test_a_crash_before_the_cursor_moved_credits_nothing_twice():
             await again.loop.turn()
             assert again.usd(ALICE) == 200
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_an_event_that_can_never_be_booked_does_not_hold_up_the_next():
@@ -328,7 +328,7 @@ def test_an_order_on_its_way_to_disk_does_not_outlive_its_cancel():
 
 
 def test_cancels_are_known_again_after_a_restart():
-    async def venue():
+    async def story():
         shown = ShownChain()
         shown.values = [cancel_of(ALICE, 1, 3), cancel_of(ALICE, 2, 9, lane=0)]
         async with Watched(shown) as venue:
@@ -340,11 +340,11 @@ def test_cancels_are_known_again_after_a_restart():
             assert dead.outcome == Outcome.NONCE_USED
             assert again.admission.next_nonce(ALICE.address) == 10
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_keys_are_known_again_after_a_restart():
-    async def venue():
+    async def story():
         shown = ShownChain()
         shown.values = [
             KeyGranted(log(1), grant_for(ALICES_KEY)),
@@ -356,7 +356,7 @@ def test_keys_are_known_again_after_a_restart():
             assert again.keys.grant_of(ALICE.address, ALICES_KEY.address) is None
             assert again.keys_revoked()
 
-    asyncio.run(venue())
+    asyncio.run(story())
 
 
 def test_a_payment_is_reported_with_its_depth_each_time():
