@@ -96,7 +96,9 @@ def test_while_the_clock_is_wrong_only_cancels_are_taken_and_then_all_settles(tm
             resting = seller.order(*terms, nonce=1, expiry=expiry, lane=lane)
             placed = await stack.parts.exchange.place(resting)
             assert placed.accepted, placed
-            clock.ahead_ns += DAYS_NS
+            # Half a second more than is named: the two clocks are never read at one instant.
+            leap_ns = DAYS_NS + NS // 2
+            clock.ahead_ns += leap_ns
 
             order = buyer.order(market, Side.BUY, 10, 250_000, nonce=1, expiry=expiry)
             refused = await stack.parts.exchange.place(order)
@@ -108,7 +110,7 @@ def test_while_the_clock_is_wrong_only_cancels_are_taken_and_then_all_settles(tm
             cancelled = await stack.parts.exchange.cancel(seller.address, placed.order_id)
             assert cancelled.accepted
 
-            clock.ahead_ns -= DAYS_NS
+            clock.ahead_ns -= leap_ns
             assert stack._restrictions() == []
             await trade(stack, seller, buyer, nonce=2, ticks=250_000)
             await asyncio.to_thread(stack.parts.settler.seal_now)
