@@ -92,11 +92,21 @@ class Exchange:
 
         ``charge`` is told whose order is about to be written, and may raise to prevent it.
         """
-        known = await self._known(order)
+        answer = self.offer(order, charge)
+        # Shielded: the client that hangs up is not the only one who may wait for this order.
+        return answer if isinstance(answer, CommandResult) else await asyncio.shield(answer)
+
+    def offer(
+        self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """As ``place``; what is answered later is a future, which others may share.
+
+        A nonce is spent for an order that will be in the journal, and orders are queued in the
+        order of their admission: nothing is awaited in between.
+        """
+        known = self._known(order)
         if known is not None:
             return known
-        # Nothing is awaited from here until the order is queued: a nonce is spent for an order that
-        # will be in the journal, and orders are queued in the order of their admission.
         full = self._pipeline.refusal(Kind.PLACE)
         if full is not None:
             return full
@@ -109,8 +119,7 @@ class Exchange:
         answer = self._pipeline.enqueue(judged, encode(order))
         self._in_flight[order.digest] = answer
         answer.add_done_callback(partial(self._answered, order.digest))
-        # Shielded: the client that hangs up is not the only one who may wait for this order.
-        return await asyncio.shield(answer)
+        return answer
 
     async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one resting order of ``account`` off the book."""
@@ -334,10 +343,10 @@ class Exchange:
         if not answer.cancelled() and answer.result().outcome == Outcome.DISK_LOW:
             self._admission.roll_back(digest)
 
-    async def _known(self, order: SignedOrder) -> CommandResult | None:
+    def _known(self, order: SignedOrder) -> CommandResult | asyncio.Future[CommandResult] | None:
         pending = self._in_flight.get(order.digest)
         if pending is not None:
-            return await asyncio.shield(pending)
+            return pending
         first = self._admission.first(order.digest)
         if first is None or self._admission.may_try_again(order, self._clock_ns()):
             return None

@@ -4,6 +4,7 @@ Two small protocols, so that merchants and pages never see a pipeline, a socket 
 ``settlement.exchange`` and ``settlement.settler`` implement them.
 """
 
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -112,6 +113,12 @@ class ExchangePort(Protocol):
         engine refused is tried again, for a while. ``charge`` is called with the account when the
         order is proven, admitted and new, just before it is queued, and may raise to prevent that.
         """
+
+    def offer(
+        self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
+    ) -> CommandResult | Future[CommandResult]:
+        """As ``place``, for callers with many orders: a future, never to be cancelled, is what is
+        answered later. Orders are admitted in the order of the calls."""
 
     async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one resting order of ``account`` (an address) off the book."""

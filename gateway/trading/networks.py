@@ -1,8 +1,14 @@
 """Which network does an address belong to, so that one customer is charged as one?"""
 
 import ipaddress
+from functools import lru_cache
+from typing import Final
+
+REMEMBERED: Final = 1 << 14
+"""Addresses read lately: one costs twenty microseconds, and each frame asks."""
 
 
+@lru_cache(REMEMBERED)
 def network_of(client: str) -> str:
     """Return whom to charge: an IPv4 address, or the /64 that one IPv6 customer owns."""
     try:

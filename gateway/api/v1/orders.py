@@ -189,7 +189,11 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
 
 async def submit_order(services: Services, entry: OrderEntry, order: SignedOrder) -> Placed:
     """Place a verified order; the answer comes after the journal has it."""
-    receipt = await entry.place(order)
+    return placed_answer(services, order, await entry.place(order))
+
+
+def placed_answer(services: Services, order: SignedOrder, receipt: CommandResult) -> Placed:
+    """Return what the client is told about ``order``; raises ``Rejection`` for a refusal."""
     if receipt.outcome in (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY):
         raise bad_signature(receipt.outcome, services.exchange.domain, order)
     require(receipt)

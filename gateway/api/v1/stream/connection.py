@@ -1,7 +1,8 @@
 """What does one WebSocket do between its first and its last frame?
 
-Three kinds of task: one reads, one sends what the outbox holds, and each order waits for its own
-journal write. Orders of one connection reach the exchange in the order in which they were sent.
+Four tasks: one reads, one places what is proven, one answers what is placed, and one sends what the
+outbox holds. Orders of one connection reach the exchange in the order in which they were sent, and
+are answered in it.
 """
 
 import asyncio
@@ -12,12 +13,13 @@ from typing import Any, Final, NamedTuple
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from engine.command_result import CommandResult
 from engine.types import Outcome
 from gateway.api.dependencies import unknown_market
 from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
-from gateway.api.v1.orders import cancel_order, checked_order, submit_order
+from gateway.api.v1.orders import cancel_order, checked_order, placed_answer
 from gateway.api.v1.rows import balance_rows, message
 from gateway.api.v1.stream.frames import (
     AnyFrame,
@@ -78,6 +80,14 @@ class Ending(NamedTuple):
     farewell: str
 
 
+class _Placed(NamedTuple):
+    """An order that was offered to the exchange, and what it says, now or later."""
+
+    frame_id: int | str | None
+    order: SignedOrder
+    answer: CommandResult | asyncio.Future[CommandResult] | Rejection
+
+
 @contextmanager
 def hanging_up() -> Iterator[None]:
     """Raise WebSocketDisconnect for each of the ways in which the server tells that nobody is
@@ -118,6 +128,7 @@ class Connection:
         """When the session ends that each of an account's channels is heard by, in unix seconds."""
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
         self._arrived: asyncio.Queue[tuple[Place, asyncio.Future[SignedOrder]]] = asyncio.Queue()
+        self._placed: asyncio.Queue[_Placed] = asyncio.Queue()
         self._under_way: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Future[Ending | None] = loop.create_future()
         self._ended = asyncio.Event()
@@ -129,18 +140,20 @@ class Connection:
         self._lifecycle.joined(self, network_of(self._client))
         reading, sending = self._watched(self._read()), self._watched(self._send())
         placing = self._watched(self._place_in_order())
+        answering = self._watched(self._answer_in_order())
         try:
             ending = await self._ending
             await self._stop(reading)
             # What was sent to us is never torn off on its way to the journal.
             await self._arrived.join()
+            await self._placed.join()
             if self._under_way:
                 await asyncio.wait(self._under_way)
             await self._take_leave(ending, sending)
         finally:
             for channel in self._followed.values():
                 self._services.channels.unsubscribe(channel, self)
-            await self._stop(reading, sending, placing)
+            await self._stop(reading, sending, placing, answering)
             self._lifecycle.left(self)
             self._ended.set()
 
@@ -166,7 +179,7 @@ class Connection:
         self._services.metrics.slow_disconnects.inc()
         self.close(TRY_LATER, {"error": slow_consumer(), "resubscribe": sorted(self._followed)})
 
-    # The three tasks
+    # The four tasks
 
     def _watched(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start ``part``; a fault of ours in it ends the connection and reaches the app."""
@@ -226,10 +239,28 @@ class Connection:
         while True:
             frame, recovered = await self._arrived.get()
             signed = await recovered
-            # Tasks start in the order they are made, so the exchange sees our order of arrival.
-            task = self._watched(self._place(frame, signed))
-            self._under_way.add(task)
+            answer: CommandResult | asyncio.Future[CommandResult] | Rejection
+            try:
+                answer = self._entry.offer(signed)
+            except Rejection as refusal:
+                answer = refusal
+            self._placed.put_nowait(_Placed(frame.id, signed, answer))
             self._arrived.task_done()
+
+    async def _answer_in_order(self) -> None:
+        while True:
+            frame_id, signed, answer = await self._placed.get()
+            try:
+                if isinstance(answer, Rejection):
+                    raise answer
+                if isinstance(answer, asyncio.Future):
+                    # Shielded: whoever sent the same order may wait for it too.
+                    answer = await asyncio.shield(answer)
+                self._answer(frame_id, placed_answer(self._services, signed, answer))
+            except Rejection as refusal:
+                self._refuse(frame_id, refusal)
+            self._slots.release()
+            self._placed.task_done()
 
     async def _take_leave(self, ending: "Ending | None", sending: asyncio.Task[None]) -> None:
         """Send the last frames and close; a reader that does not read is not waited for."""
@@ -309,14 +340,6 @@ class Connection:
                 await self._slots.acquire()
                 task = self._watched(self._cancel(frame, me.account, order))
                 self._under_way.add(task)
-
-    async def _place(self, frame: Place, signed: SignedOrder) -> None:
-        try:
-            self._answer(frame.id, await submit_order(self._services, self._entry, signed))
-        except Rejection as refusal:
-            self._refuse(frame.id, refusal)
-        finally:
-            self._slots.release()
 
     async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
         try:
