@@ -4,17 +4,27 @@ All of it over loopback: JSON over WebSocket, signature recovered, admission, jo
 (group commit), engine, market data and user streams, answer. The client is a process of its own
 and signs beforehand; on a two-core machine it competes with the server for the second core.
 Chain and merchants are left out: nobody waits for them.
+
+``x_recover`` is the share of what the bare recovery of signatures does on the same core in the same
+run: the server is confined to one core, the client to the others. Easier than the world: the client
+is on this machine, its accounts are few and rich, every order is good, and each trades with one
+other at one price.
 """
 
 import asyncio
 import multiprocessing
+import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import coincurve
 import msgspec
 import orjson
+import pytest
 import uvloop
 from websockets.asyncio.client import connect
 
@@ -52,10 +62,15 @@ from settlement.protocol.evidence import (
 )
 
 RUNS: Final = 5
+CONFINED_RUNS: Final = 3
 CONNECTIONS: Final = 4
 ORDERS_PER_CONNECTION: Final = 1_000
 IN_FLIGHT: Final = 48
 PINGPONG_ORDERS: Final = 300
+CONFINED_CONNECTIONS: Final = 8
+CONFINED_ORDERS: Final = 500
+REST_ORDERS: Final = 150
+BARE_RECOVERIES: Final = 2_000
 FUNDS_PIPS: Final = 10**15
 LOTS: Final = 100
 DOMAIN: Final = Domain(31337, bytes([0xEE] * 20))
@@ -227,20 +242,74 @@ async def talk(port: int, frames: list[bytes], in_flight: int, spent: list[float
             spent.append(time.perf_counter() - sent.pop(answer.id))
 
 
-def client(port: int, frames: Frames, in_flight: int, told: Any) -> None:
-    """Be the client process: send over all connections and tell seconds and latencies."""
+async def talk_at_a_rate(port: int, frames: list[bytes], every: float, spent: list[float]) -> None:
+    """Send a frame ``every`` so many seconds, whatever is answered; note seconds from when each
+    was due to its answer, so that a stall is seen by all who would have come meanwhile."""
+    read = msgspec.json.Decoder(_Answer).decode
+    loop = asyncio.get_running_loop()
+    async with connect(f"ws://127.0.0.1:{port}/v1/stream", compression=None, proxy=None) as socket:
+        began = loop.time()
+
+        async def send() -> None:
+            for number, frame in enumerate(frames):
+                await asyncio.sleep(max(0.0, began + number * every - loop.time()))
+                await socket.send(frame, text=True)
+
+        sending = asyncio.create_task(send())
+        for _ in frames:
+            answer = read(await socket.recv())
+            assert answer.error is None, answer.error
+            spent.append(loop.time() - began - answer.id * every)
+        await sending
+
+
+async def ask(port: int, frames: list[bytes], _in_flight: float, spent: list[float]) -> None:
+    """Place the same orders over REST, one after the other on one kept connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for frame in frames:
+        body = orjson.dumps(orjson.loads(frame)["order"])
+        head = b"POST /v1/orders HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n"
+        began = time.perf_counter()
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        told = (await reader.readuntil(b"\r\n\r\n")).lower()
+        assert told.startswith(b"http/1.1 201"), told
+        await reader.readexactly(int(told.partition(b"content-length:")[2].split(b"\r\n")[0]))
+        spent.append(time.perf_counter() - began)
+    writer.close()
+
+
+HOW: Final = {"as answered": talk, "at a rate": talk_at_a_rate, "rest": ask}
+
+
+def client(
+    port: int, frames: Frames, how: str, pace: float, told: Any, cores: set[int] | None
+) -> None:
+    """Be the client process, on ``cores``: send over all connections, and tell how long it took."""
+    if cores:
+        os.sched_setaffinity(0, cores)
 
     async def all_of_them() -> tuple[float, list[float]]:
         spent: list[float] = []
         began = time.perf_counter()
-        await asyncio.gather(*(talk(port, part, in_flight, spent) for part in frames))
+        await asyncio.gather(*(HOW[how](port, part, pace, spent) for part in frames))
         return time.perf_counter() - began, spent
 
     told.send(asyncio.run(all_of_them()))
 
 
-async def run_once(directory: Path, connections: int, orders: int, in_flight: int) -> Any:
-    """Return (seconds, latencies) of one run on a new exchange."""
+async def run_once(
+    directory: Path,
+    connections: int,
+    orders: int,
+    pace: float,
+    how: str = "as answered",
+    cores: set[int] | None = None,
+) -> Any:
+    """Return (seconds, latencies) of one run on a new exchange.
+
+    ``pace`` is how many orders of a connection are under way, or how many seconds lie between two
+    of them, as ``how`` says. ``cores`` are the client's.
+    """
     venue = Venue(directory)
     wallets = [
         address_of_secret(secret_of(each, role)) for each in range(connections) for role in (0, 1)
@@ -250,7 +319,7 @@ async def run_once(directory: Path, connections: int, orders: int, in_flight: in
     frames = [signed_frames(market, each, orders) for each in range(connections)]
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=client, args=(port, frames, in_flight, theirs)
+        target=client, args=(port, frames, how, pace, theirs, cores)
     )
     process.start()
     try:
@@ -303,3 +372,79 @@ def test_one_order_at_a_time(benchmark: Any, tmp_path: Path) -> None:
         "gateway.order_ack_p50": rate(middles, "us"),
         "gateway.order_ack_p99": rate(tails, "us"),
     }
+
+
+@contextmanager
+def on_one_core() -> Iterator[set[int]]:
+    """Confine this process to one core; give all the others."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("the client needs a core of its own")
+    ours = min(allowed)
+    os.sched_setaffinity(0, {ours})
+    try:
+        yield allowed - {ours}
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def bare_rate() -> float:
+    """Return how many signers coincurve alone recovers a second."""
+    message = bytes(range(32))
+    signature = coincurve.PrivateKey().sign_recoverable(message, hasher=None)
+    recover = coincurve.PublicKey.from_signature_and_message
+    began = time.perf_counter()
+    for _ in range(BARE_RECOVERIES):
+        recover(signature, message, hasher=None)
+    return BARE_RECOVERIES / (time.perf_counter() - began)
+
+
+def confined(directory: Path, orders: int, pace: float, how: str) -> tuple[float, list[float]]:
+    """Return the share of the bare rate on the same core, and latencies, shortest first."""
+    with on_one_core() as others:
+        before = bare_rate()
+        seconds, spent = uvloop.run(
+            run_once(directory, CONFINED_CONNECTIONS, orders, pace, how, others)
+        )
+        bare = statistics.mean((before, bare_rate()))
+    assert len(spent) == CONFINED_CONNECTIONS * orders, "every order was answered"
+    return len(spent) / seconds / bare, sorted(spent)
+
+
+def test_share_of_the_bare_recovery(benchmark: Any, tmp_path: Path) -> None:
+    shares: list[float] = []
+
+    def one_run() -> None:
+        share, _ = confined(tmp_path / str(len(shares)), CONFINED_ORDERS, IN_FLIGHT, "as answered")
+        shares.append(share)
+
+    benchmark.pedantic(one_run, rounds=CONFINED_RUNS, iterations=1)
+    benchmark.extra_info["figures"] = {"gateway.x_recover": rate(shares, "x")}
+
+
+def test_share_of_the_bare_recovery_over_rest(benchmark: Any, tmp_path: Path) -> None:
+    shares: list[float] = []
+
+    def one_run() -> None:
+        share, _ = confined(tmp_path / str(len(shares)), REST_ORDERS, 1, "rest")
+        shares.append(share)
+
+    benchmark.pedantic(one_run, rounds=CONFINED_RUNS, iterations=1)
+    benchmark.extra_info["figures"] = {"gateway.rest_x_recover": rate(shares, "x")}
+
+
+def test_half_of_the_load_arrives_and_does_not_wait(benchmark: Any, tmp_path: Path) -> None:
+    tails: list[float] = []
+    with on_one_core() as others:
+        whole = run_once(
+            tmp_path / "whole", CONFINED_CONNECTIONS, CONFINED_ORDERS, IN_FLIGHT, cores=others
+        )
+        seconds, _ = uvloop.run(whole)
+    every = 2 * seconds / CONFINED_ORDERS
+
+    def one_run() -> None:
+        _, spent = confined(tmp_path / str(len(tails)), CONFINED_ORDERS, every, "at a rate")
+        tails.append(spent[len(spent) * 99 // 100] * 1e6)
+
+    benchmark.pedantic(one_run, rounds=CONFINED_RUNS, iterations=1)
+    benchmark.extra_info["figures"] = {"gateway.half_load_p99": rate(tails, "us")}

@@ -62,6 +62,12 @@ async def charged(request: Request) -> str:
     return client
 
 
+async def told(request: Request) -> None:
+    """Say that something happens, unless it is only read."""
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        services_of(request).happened()
+
+
 async def charged_probe(request: Request) -> str:
     """Charge the peer from a budget of its own, which no other question empties."""
     client = client_of(request)

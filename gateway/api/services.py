@@ -24,6 +24,10 @@ from settlement.ports import ExchangePort, SettlementPort
 SOCKETS_PER_CLIENT: Final = 128
 
 
+def _nobody() -> None:
+    """Tell nobody."""
+
+
 class SettlementView(SettlementPort, Protocol):
     """The settlement port and, for the pages, its last batches."""
 
@@ -42,7 +46,8 @@ class Services:
     operator's word on the order accepted at a sequence, unless that is too long ago. ``contracts``
     are addresses by name, as clients are told. ``clients`` tells whom to charge,
     ``sockets_per_client`` how many
-    WebSockets one of them may hold. Metrics are for who has ``operator_token``; for nobody if that
+    WebSockets one of them may hold. ``happened`` hears of each request that may change something
+    outside of the log. Metrics are for who has ``operator_token``; for nobody if that
     is empty.
     """
 
@@ -65,3 +70,4 @@ class Services:
     clients: Clients = field(default_factory=Clients)
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
+    happened: Callable[[], None] = _nobody

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.types import Outcome
 from gateway.api.budget_headers import BudgetHeaders, note
-from gateway.api.dependencies import charged, client_of, services_of
+from gateway.api.dependencies import charged, client_of, services_of, told
 from gateway.api.services import Services
 from gateway.api.v1 import markets, operations, settlement, trading
 from gateway.api.v1.openapi import schema_of
@@ -111,7 +111,7 @@ def create_app(services: Services) -> FastAPI:
     for router in (*ours, market_page.router):
         app.include_router(router)
     for router in services.routers:
-        app.include_router(router, dependencies=[Depends(charged)])
+        app.include_router(router, dependencies=[Depends(charged), Depends(told)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
     charge = _charging(services.metrics)

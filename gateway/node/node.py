@@ -24,6 +24,7 @@ from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, SnapshotFiles
 from engine.journal.reader import about_last_sequence
 from engine.sequencer.snapshotter import Snapshotter
+from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.services import Services
 from gateway.api.v1.stream.outbox import OutboxBounds
@@ -35,6 +36,7 @@ from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
 from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
+from gateway.node.pace import Pace, Rhythm
 from gateway.node.secrets import acknowledging_signer, kept_secret, private_directory
 from gateway.node.settings import Remote, Settings
 from gateway.trading.budgets import RateLimits
@@ -58,14 +60,16 @@ from settlement.outbox.outbox import Outbox
 
 VERSION: Final = "0.1.0"
 EXIT_DISK_FAILED: Final = 70
-TICK_SECONDS: Final = 0.25
-EMBEDDED_CHAIN_SECONDS: Final = 0.1
-REMOTE_CHAIN_SECONDS: Final = 1.0
-"""While nothing happens a turn asks for the newest block twice; nodes of others count that."""
+TICK: Final = Rhythm(0.25, 0.25)
+"""Orders expire on time, whether or not anything else happens."""
 
-FIGURES_SECONDS: Final = 2.0
-MERCHANT_SECONDS: Final = 0.2
-KEEPER_SECONDS: Final = 0.5
+EMBEDDED_CHAIN: Final = Rhythm(0.1, 1.0)
+REMOTE_CHAIN: Final = Rhythm(1.0, 1.0)
+"""A turn asks for the newest block twice; nodes of others count that."""
+
+FIGURES: Final = Rhythm(2.0, 10.0)
+MERCHANTS: Final = Rhythm(0.2, 1.0)
+KEEPER: Final = Rhythm(0.5, 1.0)
 BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
 
@@ -110,7 +114,7 @@ class Stack:
         self._blind_s_max: int
         self._closes = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing = asyncio.Event()
+        self.pace = Pace(steady_ns)
 
     async def __aenter__(self) -> Self:
         # Whatever was opened is closed, the last first, whether or not the rest opens or closes.
@@ -123,6 +127,7 @@ class Stack:
             opened.callback(parts.journal.close)
             parts.pipeline.hold_orders(self._clock_leap)
             parts.pipeline.hold_orders(self._blindness)
+            parts.pipeline.subscribe(Subscription("pace", self.pace))
             self._keep_snapshots()
             self._recover(storage)
             self.views.acknowledger.read()
@@ -145,7 +150,7 @@ class Stack:
         await self._closes.__aexit__(kind, error, trace)
 
     async def _end_loops(self) -> None:
-        self._closing.set()
+        self.pace.end()
         for task in self._tasks:
             await task
 
@@ -272,6 +277,7 @@ class Stack:
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
             operator_token=self.operator_token(),
+            happened=self.pace.happened,
         )
         app = create_app(services)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
@@ -285,27 +291,23 @@ class Stack:
         gc.collect()
         gc.freeze()
         is_ours = not isinstance(settings.chain, Remote)
-        chain_seconds = EMBEDDED_CHAIN_SECONDS if is_ours else REMOTE_CHAIN_SECONDS
-        self._start_loop(self._chain_turn, chain_seconds, "chain")
-        self._start_loop(self._tick, TICK_SECONDS, "clock")
-        self._start_loop(self._show_figures, FIGURES_SECONDS, "figures")
-        self._start_loop(parts.merchants.step, MERCHANT_SECONDS, "merchants")
-        self._start_loop(self.keeper.turn, KEEPER_SECONDS, "keeper")
+        self._start_loop(self._chain_turn, EMBEDDED_CHAIN if is_ours else REMOTE_CHAIN, "chain")
+        self._start_loop(self._tick, TICK, "clock")
+        self._start_loop(self._show_figures, FIGURES, "figures")
+        self._start_loop(parts.merchants.step, MERCHANTS, "merchants")
+        self._start_loop(self.keeper.turn, KEEPER, "keeper")
         return self.port
 
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
         return kept_secret(self.settings.directory, "operator.token").decode()
 
-    def _start_loop(self, turn: Callable[[], Any], seconds: float, name: str) -> None:
+    def _start_loop(self, turn: Callable[[], Any], rhythm: Rhythm, name: str) -> None:
         async def loop() -> None:
-            while not self._closing.is_set():
+            while not self.pace.is_over:
                 is_busy = await turn()
                 if not is_busy:
-                    try:
-                        await asyncio.wait_for(self._closing.wait(), seconds)
-                    except TimeoutError:
-                        continue
+                    await self.pace.wait(rhythm)
 
         task = asyncio.create_task(loop(), name=name)
         task.add_done_callback(self._loop_ended)
@@ -320,6 +322,8 @@ class Stack:
 
     async def _chain_turn(self) -> bool:
         moved = await self.parts.chain_loop.turn()
+        if moved or self.parts.chain_loop.waits_for_blocks:
+            self.pace.happened()
         self.now_ns.seen(self.parts.chain_loop.head_s)
         return moved
 
