@@ -100,8 +100,7 @@ class Sales(NamedTuple):
 
 
 class Merchants:
-    """Invoices, conversions and webhooks over one database. A ``Consumer`` of the journal; the
-    catalog must consume each batch before it does.
+    """Invoices, conversions and webhooks over one database. A ``Consumer`` of the journal.
 
     What only reads rows may be called on any thread; all else on the event loop's.
     """
@@ -127,7 +126,7 @@ class Merchants:
         self._clock = clock
         self._settlement = settlement
         self._confirmations_required = confirmations_required
-        self.prices = Prices(exchange.catalog, price_terms)
+        self.prices = Prices(price_terms)
         self._taken: dict[tuple[bytes, int], tuple[int, int]] = {}
         """How each transfer was taken last: its block, and 0 in none, 1 in one, 2 deep enough."""
         self._head = 0
@@ -419,9 +418,7 @@ class Merchants:
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
                     elif frame.command["kind"] == Kind.SET_TERMS:
-                        # The catalog has the new ones when all have seen this.
-                        market = self._exchange.catalog.markets[int(frame.command["market"])]
-                        keep_terms(session, market)
+                        keep_terms(session, frame.market)
                     else:
                         self.conversions.take_placed(session, frame)
                 session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence

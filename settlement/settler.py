@@ -92,7 +92,7 @@ class Settler:
     """Implements ``settlement.ports.SettlementPort``.
 
     ``step`` belongs to one worker thread; everything else may be called from any thread.
-    ``consumers`` have to follow the journal, after the catalog.
+    ``consumers`` have to follow the journal.
     """
 
     def __init__(
@@ -320,7 +320,7 @@ def open_settler(
         newest=lambda: submitter.newest,
         now_ns=now_ns,
     )
-    queue = TradeQueue(outbox, catalog)
+    queue = TradeQueue(outbox)
     sealer = Sealer(outbox, queue, catalog, deployment.domain, signer, sealing, reversals)
     culprits = CulpritSearch(chain, exchange, signer.address, catalog)
     return Settler(

@@ -18,7 +18,7 @@ from engine.command_result import CommandResult
 from engine.commands import Kind, batch_of
 from engine.events import EventKind
 from engine.journal import StorageFull
-from engine.log_entries import CheckpointedConsumer, Committed
+from engine.log_entries import CheckpointedConsumer, Committed, Directory
 from engine.sequencer.replay import Written
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
@@ -62,6 +62,7 @@ class Pipeline:
     ) -> None:
         """``on_fatal`` is told when disk, engine or a consumer fails; it must end the process."""
         self._sequencer = sequencer
+        self._directory: Directory | None = None
         self._subscriptions: list[Subscription] = []
         self._on_fatal = on_fatal
         self._queue_max = queue_max
@@ -87,8 +88,13 @@ class Pipeline:
             ahead = [f"the journal's time is {ahead_ns // NS} s ahead of our clock: cancels only"]
         return ahead + [found for why in self._holds if (found := why()) is not None]
 
+    def read_by(self, directory: Directory) -> None:
+        """Let ``directory`` read each batch before all consumers and name its markets; before
+        ``recover``. Its memory is part of each snapshot."""
+        self._directory = directory
+
     def subscribe(self, subscription: Subscription) -> None:
-        """Show every batch to one more consumer, after those added before it; before ``recover``.
+        """Show every batch to one more consumer, in whatever order; before ``recover``.
 
         What a checkpointed consumer remembers becomes part of each snapshot. Any other has no
         memory or keeps its own, durably before ``consume`` returns: after a start from a snapshot
@@ -223,9 +229,11 @@ class Pipeline:
             self._on_fatal(error)
 
     def _show(self, committed: Committed) -> None:
-        for segment in committed.segments():
+        read = self._directory.read if self._directory else Committed.segments
+        for segment in read(committed):
             for subscription in self._subscriptions:
-                # Behind a change of terms the numbers before it would be read wrongly.
+                # A database may hold rows that mean the present terms. Whoever keeps one learns of
+                # other terms before anybody else can run.
                 if subscription.is_inline or segment.changes_terms:
                     subscription.show(segment)
                 else:
@@ -242,8 +250,9 @@ class Pipeline:
             await asyncio.sleep(0)  # One turn of the loop: those who were answered go first.
             self.catch_up()
 
-    def _checkpointed(self) -> dict[str, CheckpointedConsumer]:
-        found = (subscription.checkpoint for subscription in self._subscriptions)
+    def _checkpointed(self) -> dict[str, CheckpointedConsumer | Directory]:
+        directory = () if self._directory is None else (self._directory,)
+        found = (*directory, *(subscription.checkpoint for subscription in self._subscriptions))
         return {consumer.checkpoint_name: consumer for consumer in found if consumer is not None}
 
 

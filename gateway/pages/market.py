@@ -5,7 +5,7 @@ of ours. Nothing comes from another origin and the policy below lets nothing in.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -157,7 +157,7 @@ def _figures(ticker: Ticker) -> dict[str, str]:
     }
 
 
-def _picker(markets: list[Market], shown: Market) -> Html:
+def _picker(markets: Sequence[Market], shown: Market) -> Html:
     here = ' aria-current="page"'
     return Html(
         "".join(

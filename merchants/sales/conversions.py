@@ -276,7 +276,7 @@ class Conversions:
         if order is None or order.outcome is not None:
             return
         conversion = order.conversion
-        market = terms.market_of(self._exchange.catalog, conversion.market)
+        market: Market = frame.market
         last_word, sold = Outcome.ACCEPTED, 0
         answer = frame.answer
         own_id = answer[0]["order_id"]

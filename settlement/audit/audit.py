@@ -30,7 +30,7 @@ from settlement.audit.trades import NamedBust, TradeBook
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.batches.decode import OpenedBatch
 from settlement.batches.log_leaves import leaf_of
-from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.catalog import Catalog
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, acknowledgement_digest, recover
 from settlement.protocol.evidence import AnyAttachment, SignedOrder, TokenListing, evidence_of
@@ -59,10 +59,9 @@ class Audit:
         self._domain = domain
         self._published = published
         self._catalog = Catalog()
-        self._terms = ChangesOfTerms(self._catalog)
         self._priority = Priority()
         self._money = MoneyBook(domain, published, self._catalog)
-        self._trades = TradeBook(self._catalog)
+        self._trades = TradeBook()
         self._items: list[bytes] = []
         self._heads: list[bytes] = []
         """What the log hashes to with each command."""
@@ -106,11 +105,9 @@ class Audit:
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
         self._heads += batch.heads
-        for part in batch.segments():
-            self._catalog.consume(part)
-            for frame in part.entries:
+        for segment in self._catalog.read(batch):
+            for frame in segment.entries:
                 self._take(frame)
-            self._terms.consume(part)
 
     def judge(self) -> list[str]:
         """Return all that is wrong, in sentences; nothing if the log is what was settled."""

@@ -16,7 +16,7 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import Side
 from settlement.batches.decode import OpenedBatch
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Market
 from settlement.protocol.evidence import AnyAttachment, KeyUse, SignedOrder, TradeBusted
 
 Terms = tuple[bytes, bytes, int, int, int, int]
@@ -86,10 +86,9 @@ class NamedBust(NamedTuple):
 
 
 class TradeBook:
-    """Follows orders, trades and busts, command by command. The catalog must be ahead of it."""
+    """Follows orders, trades and busts, command by command."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self) -> None:
         self._orders: dict[int, SignedOrder] = {}
         self._by_sequence: dict[int, list[LoggedTrade]] = {}
         self._by_id: dict[int, LoggedTrade] = {}
@@ -108,7 +107,7 @@ class TradeBook:
             if event["kind"] == EventKind.ACCEPTED and isinstance(attachment, SignedOrder):
                 self._orders[int(event["order_id"])] = attachment
             elif event["kind"] == EventKind.TRADE:
-                made.append(self._trade(event))
+                made.append(self._trade(frame, event))
         if made:
             self._by_sequence[frame.sequence] = made
             self._by_id |= {trade.trade_id: trade for trade in made}
@@ -162,8 +161,8 @@ class TradeBook:
         if attachment.keys != trade.keys:
             yield f"it busts trade {number} and gives session keys back what they had not used"
 
-    def _trade(self, event: np.void) -> LoggedTrade:
-        market = self._catalog.markets[int(event["market"])]
+    def _trade(self, frame: LogEntry, event: np.void) -> LoggedTrade:
+        market: Market = frame.markets[int(event["market"])]
         lots, price = int(event["amount"]), int(event["price_ticks"])
         sides = [
             (

@@ -23,7 +23,7 @@ from settlement.batches.builder import NS, CommandTrades, PendingWithdrawal
 from settlement.batches.encode import MatchedTrade, signed_fee_pips
 from settlement.batches.log_leaves import LogLeaves
 from settlement.orders.busts import busted_by
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Market
 from settlement.outbox.actions import ActionKind, BatchState
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.troubles import AheadOfTime
@@ -52,15 +52,13 @@ class TradeQueue:
     """What the log has for settlement, in its order.
 
     ``consume`` belongs to the thread of the pipeline, ``mark_sealed``, ``drop_withdrawal``,
-    ``unseal`` and ``forget`` to the settlement's worker; everybody may ask. The catalog must be an
-    earlier consumer of the same pipeline.
+    ``unseal`` and ``forget`` to the settlement's worker; everybody may ask.
     """
 
     checkpoint_name = "sealer/2"
 
-    def __init__(self, outbox: Outbox, catalog: Catalog) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._catalog = catalog
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[CommandTrades | PendingWithdrawal] = deque()
         self._queue_lock = threading.Lock()
@@ -205,7 +203,7 @@ class TradeQueue:
             self._push(group)
 
     def _trade(self, frame: LogEntry, event: np.void) -> MatchedTrade:
-        market = self._catalog.markets[int(event["market"])]
+        market: Market = frame.markets[int(event["market"])]
         lots, price = int(event["amount"]), int(event["price_ticks"])
         quote_pips = market.quote_pips(lots, price)
         taker = self._orders[int(event["order_id"])]

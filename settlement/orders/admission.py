@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from engine.commands import Kind, command
-from engine.events import EventKind, Events
-from engine.log_entries import Committed
+from engine.events import EventKind
+from engine.log_entries import Committed, LogEntry
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
@@ -228,7 +228,7 @@ class Admission:
                 self._nonces.answered(placed)
                 order_id = self._answers.answered(placed, frame)
                 self.budgets.answered(placed, order_id, frame.events)
-            self._follow(frame.events, placed, order_id)
+            self._follow(frame, placed, order_id)
             if placed is not None and order_id not in self.standing:
                 self._answers.undo(placed)
 
@@ -279,8 +279,9 @@ class Admission:
             )
         return None
 
-    def _follow(self, events: Events, placed: SignedOrder | None, order_id: int) -> None:
+    def _follow(self, frame: LogEntry, placed: SignedOrder | None, order_id: int) -> None:
         """Open and close lanes in the order in which things happened."""
+        events = frame.events
         about_whom = zip(events["kind"].tolist(), events["order_id"].tolist(), events, strict=True)
         for kind, about, event in about_whom:
             if kind in _STANDS:
@@ -295,7 +296,7 @@ class Admission:
             elif kind in _ENDS:
                 key = self.standing.key_of(about)
                 if key is not None:
-                    market = self._catalog.markets[int(event["market"])]
+                    market: Market = frame.markets[int(event["market"])]
                     left = market.quote_pips(lots_open(event), int(event["price_ticks"]))
                     self.budgets.ended(key, left)
                 self._close_lane(about)

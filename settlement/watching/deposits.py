@@ -71,10 +71,7 @@ reorganisation may put a transaction into another block, and its log at another 
 
 
 class CreditedDeposits:
-    """A consumer that knows which log entries are in the journal already.
-
-    The catalog must be an earlier consumer of the same pipeline.
-    """
+    """A consumer that knows which log entries are in the journal already."""
 
     checkpoint_name = "deposits/1"
 

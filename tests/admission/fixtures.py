@@ -153,8 +153,8 @@ class Driver:
         events = self.engine.apply(rows)
         batch = Committed(sequence, rows, [encode(attachment)], events, [bytes(32)])
         self.history.append(batch)
-        for consumer in (self.catalog, self.admission):
-            consumer.consume(batch)
+        for segment in self.catalog.read(batch):
+            self.admission.consume(segment)
         return events
 
     def grant(self, grant):
@@ -187,8 +187,8 @@ class Driver:
         for grant in self.grants:
             other.keys.granted(grant)
         for batch in self.history:
-            other.catalog.consume(batch)
-            other.admission.consume(batch)
+            for segment in other.catalog.read(batch):
+                other.admission.consume(segment)
         return other
 
 

@@ -173,7 +173,7 @@ def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snaps
     venue.trade(1)
     traded = venue.history()[-1].last_sequence
     venue.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 9)  # No trade comes of it.
-    restarted = TradeQueue(venue.outbox, venue.catalog)
+    restarted = TradeQueue(venue.outbox)
     restarted.load(venue.queue.save())
     venue.consumers = (*venue.consumers, restarted)
     venue.withdraw(ALICE, venue.usd, 10**8, nonce=2)

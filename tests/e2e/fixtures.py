@@ -59,6 +59,7 @@ class Venue:
         snapshots=None,
         consumers=None,
         withdrawals=None,
+        pipeline=Pipeline,
     ):
         """``consumers`` takes this venue and returns more of them, to follow admission."""
         self.storage = storage or GatedStorage()
@@ -69,7 +70,7 @@ class Venue:
             Parts(
                 machine=machine_type,
                 journal=partial(Journal, room_step=ROOM_STEP),
-                pipeline=partial(Pipeline, queue_max=queue_max),
+                pipeline=partial(pipeline, queue_max=queue_max),
             ),
             LIMITS,
             Catalog(),

@@ -58,7 +58,7 @@ def house_on(storage, outbox, snapshots=None):
         )
         return (
             CreditedDeposits(venue.catalog),
-            TradeQueue(outbox, venue.catalog),
+            TradeQueue(outbox),
             reversals,
             MarketData(venue.catalog, channels, lambda _: matched),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),

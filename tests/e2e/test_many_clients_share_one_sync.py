@@ -76,7 +76,7 @@ def test_who_is_not_inline_reads_behind_the_answers_and_misses_nothing():
 
 
 def test_who_is_not_inline_has_read_all_before_a_markets_terms_change():
-    """Its numbers mean something else behind the change."""
+    """What it has stored may mean the present terms."""
     venue, seen = Venue(), []
 
     class Reader:

@@ -226,22 +226,23 @@ class Views:
     def __init__(self, world):
         self.catalog, engine = Catalog(), Engine(Limits(4, 4, 64, 4096))
         self.consumers = self.new(self.catalog, world)
-        self.world, self.data = world, self.consumers[1]
+        self.world, self.data = world, self.consumers[0]
         for sequence, (row, attachment) in enumerate(world.frames, 1):
             commands = batch_of([row])
             events = engine.apply(commands)
-            for consumer in self.consumers:
-                consumer.consume(Committed(sequence, commands, [attachment], events, [b""]))
+            committed = Committed(sequence, commands, [attachment], events, [b""])
+            for segment in self.catalog.read(committed):
+                for consumer in self.consumers:
+                    consumer.consume(segment)
 
     @staticmethod
     def new(catalog, world):
         channels, matched = Channels(), TradeState("matched")
         return (
-            catalog,
             MarketData(catalog, channels, lambda trade_id: matched),
             UserStream(catalog, channels, lambda account, token: Balance(0, 0), lambda _: matched),
             Admission(catalog, SessionKeys()),
-            Prices(catalog, world.prices),
+            Prices(world.prices),
         )
 
     def remembered(self):

@@ -13,7 +13,7 @@ from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.types import Limits, Side
 from merchants.sales.reference_prices import Prices
-from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.catalog import Catalog
 from settlement.protocol.eip712 import address_of_secret
 from tests.merchants.fixtures import FEE_PPM, LOT, PRICES, TICK, TOKEN, USD, World
 
@@ -63,16 +63,15 @@ def remembered(frames, cuts):
     """Return what prices save after ``frames``, cut in front of each of ``cuts``."""
     engine = Engine(Limits(tokens=4, markets=4, accounts=64, orders=4096))
     catalog = Catalog()
-    prices, terms = Prices(catalog, PRICES), ChangesOfTerms(catalog)
+    prices = Prices(PRICES)
     for start, end in pairwise(sorted({0, len(frames), *(cut % len(frames) for cut in cuts)})):
         commands = batch_of([row for row, _ in frames[start:end]])
         events = [engine.apply(commands[i : i + 1]) for i in range(len(commands))]
         evidence = [attachment for _, attachment in frames[start:end]]
         heads = [b""] * len(commands)
         whole = Committed(start + 1, commands, evidence, np.concatenate(events), heads)
-        for batch in whole.segments():
-            for consumer in (catalog, prices, terms):
-                consumer.consume(batch)
+        for segment in catalog.read(whole):
+            prices.consume(segment)
     return prices.save()
 
 
