@@ -21,6 +21,7 @@ from settlement.outbox.submitter import (
     REORG_BLOCKS_MAX,
     BatchRejected,
     Halt,
+    HeadMismatch,
     Policy,
     Progress,
     Rejected,
@@ -113,6 +114,7 @@ class Settler:
         self.sealer = sealer
         self._patience_ns = patience_ns
         self._is_dear = False
+        self._halted: Halt | None = None
         self._submitter = submitter
         self._contracts = contracts
         self._now_ns = now_ns
@@ -126,8 +128,8 @@ class Settler:
 
     @property
     def halted(self) -> Halt | None:
-        """Return why nothing is sent any more; None while all is well."""
-        return self._submitter.halted
+        """Return why nothing is sent any more, as the last step found; None while all is well."""
+        return self._halted
 
     @property
     def troubles(self) -> list[Trouble]:
@@ -147,11 +149,14 @@ class Settler:
         moved = bool(sealed)
         match sent:
             case Progress():
-                self._is_dear = sent.is_dear
+                self._halted, self._is_dear = None, sent.is_dear
                 self.repair.bust(sealed.busts if isinstance(sealed, Unsealable) else [])
                 moved = sent.moved or moved
             case Rejected():
+                self._halted = sent.batch
                 moved = self._take_apart(sent.batch) or sent.moved or moved
+            case HeadMismatch():
+                self._halted = sent
         if unsealed is not None:
             raise unsealed
         return moved
@@ -160,7 +165,7 @@ class Settler:
         self._tell_sealer()
         # While gas is dear trades gather: a large batch costs less a trade than many small ones.
         age_ns = self._patience_ns // 2 if self._is_dear else None
-        if self._submitter.halted is not None:
+        if self._halted is not None:
             return Sealed(0), None
         try:
             return self.sealer.seal_due(self._now_ns(), age_ns), None
@@ -178,6 +183,7 @@ class Settler:
         done = self.repair.take_apart(RejectedBatch(batch, is_too_large, self._submitter.newest))
         if done:
             self._submitter.resume()
+            self._halted = None
         return done
 
     def _tell_sealer(self) -> None:
@@ -228,7 +234,7 @@ class Settler:
 
     def waits_for_blocks(self) -> bool:
         """Return whether something is mined that is not final yet."""
-        if self._submitter.halted is not None or self._submitter.troubles:
+        if self._halted is not None or self._submitter.troubles:
             return True
         return self._outbox.count(ActionState.MINED) > 0
 

@@ -32,7 +32,7 @@ TYPES: Final = (
     ),
 )
 
-_REFUSALS: Final = {
+_REJECTIONS: Final = {
     400: "Malformed: not JSON, a field missing, unknown or out of bounds",
     401: "Bad signature, or not logged in",
     403: "Not yours to do",
@@ -66,7 +66,11 @@ def _content(media_type: str, shape: type) -> dict[str, Any]:
 
 
 def documented(
-    reply: type, *, body: type | None = None, status: int = 200, refusals: tuple[int, ...] = (429,)
+    reply: type,
+    *,
+    body: type | None = None,
+    status: int = 200,
+    rejections: tuple[int, ...] = (429,),
 ) -> dict[str, Any]:
     """Return the OpenAPI part of one route."""
     answers: dict[str, Any] = {
@@ -75,9 +79,9 @@ def documented(
             "content": _content("application/json", reply),
         }
     }
-    for refusal in refusals:
-        answers[str(refusal)] = {
-            "description": _REFUSALS[refusal],
+    for rejection in rejections:
+        answers[str(rejection)] = {
+            "description": _REJECTIONS[rejection],
             "content": _content(PROBLEM_MEDIA_TYPE, Problem),
         }
     extra: dict[str, Any] = {"responses": answers}
@@ -113,7 +117,7 @@ def _correct(document: dict[str, Any]) -> None:
                 answers.setdefault(
                     "400",
                     {
-                        "description": _REFUSALS[400],
+                        "description": _REJECTIONS[400],
                         "content": _content(PROBLEM_MEDIA_TYPE, Problem),
                     },
                 )

@@ -16,7 +16,7 @@ Probed = Depends(charged_probe)
 @router.head("/healthz", include_in_schema=False, dependencies=[Probed])
 @router.get(
     "/healthz",
-    openapi_extra=documented(schemas.Health, refusals=(429,)),
+    openapi_extra=documented(schemas.Health, rejections=(429,)),
     dependencies=[Probed],
 )
 async def healthz() -> Answer:
@@ -26,7 +26,7 @@ async def healthz() -> Answer:
 
 @router.get(
     "/readyz",
-    openapi_extra=documented(schemas.Health, refusals=(429, 503)),
+    openapi_extra=documented(schemas.Health, rejections=(429, 503)),
     dependencies=[Probed],
 )
 async def readyz(services: Here, life: Life) -> Answer:
@@ -44,7 +44,7 @@ async def readyz(services: Here, life: Life) -> Answer:
 
 @router.get(
     "/version",
-    openapi_extra=documented(schemas.Version, refusals=(429,)),
+    openapi_extra=documented(schemas.Version, rejections=(429,)),
     dependencies=[Probed],
 )
 async def version(services: Here) -> Answer:

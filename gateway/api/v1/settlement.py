@@ -27,7 +27,7 @@ async def list_batches(
 
 
 @router.get(
-    "/trades/{trade_id}", openapi_extra=documented(schemas.TradeProgress, refusals=(404, 429))
+    "/trades/{trade_id}", openapi_extra=documented(schemas.TradeProgress, rejections=(404, 429))
 )
 async def read_trade(services: Here, trade_id: Annotated[int, Path(ge=1, lt=2**63)]) -> Answer:
     """Return how far one trade is."""
