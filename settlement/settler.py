@@ -162,7 +162,7 @@ class Settler:
         return moved
 
     def _seal(self) -> tuple[Sealed | Unsealable, ChainUnavailableError | None]:
-        self._tell_sealer()
+        self._bound_sealer()
         # While gas is dear trades gather: a large batch costs less a trade than many small ones.
         age_ns = self._patience_ns // 2 if self._is_dear else None
         if self._halted is not None:
@@ -186,7 +186,7 @@ class Settler:
             self._halted = None
         return done
 
-    def _tell_sealer(self) -> None:
+    def _bound_sealer(self) -> None:
         newest = self._submitter.newest
         self.sealer.chain_allows(self._submitter.gas_ceiling, newest - REORG_BLOCKS_MAX)
 
@@ -204,7 +204,7 @@ class Settler:
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
-        self._tell_sealer()
+        self._bound_sealer()
         return bool(self.sealer.seal(self._now_ns()))
 
     def trade_state(self, trade_id: int) -> TradeState:

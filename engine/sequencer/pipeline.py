@@ -29,7 +29,7 @@ BATCH_MAX: Final = 4096
 QUEUE_MAX: Final = 65_536
 
 NEW_ORDERS: Final = frozenset({int(Kind.PLACE), int(Kind.REPLACE)})
-"""What is refused while only cancels, and whatever gets money out, are taken."""
+"""What is rejected while only cancels, and whatever gets money out, are taken."""
 
 DISK_LOW: Final = CommandResult(
     Outcome.DISK_LOW, detail={"why": "the disk is nearly full; cancels are still taken"}
@@ -131,7 +131,7 @@ class Pipeline:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="pipeline")
         self._task.add_done_callback(self._ended)
 
-    def refusal(self, kind: int) -> CommandResult | None:
+    def rejection(self, kind: int) -> CommandResult | None:
         """Return why no such command can be queued now; None when ``enqueue`` may be called."""
         full = self._full(kind)
         if full is not None or kind not in NEW_ORDERS:
@@ -151,11 +151,11 @@ class Pipeline:
         return None
 
     def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
-        """Queue one command. The receipt comes when it is on disk and carried out.
+        """Queue one command. The result comes when it is on disk and carried out.
 
-        Never refuses (ask ``refusal`` first, without waiting in between), so that what a caller
+        Never refuses (ask ``rejection`` first, without waiting in between), so that what a caller
         has promised or spent for the command stands, unless the answer is DISK_LOW: then it did
-        not happen, and all that were queued after it and are refused too are answered before it.
+        not happen, and all that were queued after it and are rejected too are answered before it.
         """
         # A clock may leap between the question and this: what was promised is queued all the same.
         assert self._full(int(command["kind"])) is None, "ask before you queue"
@@ -166,7 +166,7 @@ class Pipeline:
 
     async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
-        return self.refusal(int(command["kind"])) or await self.enqueue(command, attachment)
+        return self.rejection(int(command["kind"])) or await self.enqueue(command, attachment)
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -193,7 +193,7 @@ class Pipeline:
                 try:
                     applying = _Batch(await writing, waiting)
                 except StorageFull:
-                    self._refuse_for_room(waiting)
+                    self._reject_for_room(waiting)
 
     def _write(self, waiting: list[_Waiting]) -> Written:
         commands = batch_of([one.command for one in waiting])
@@ -203,21 +203,21 @@ class Pipeline:
         """Apply what is on disk, show it, answer."""
         committed = self._sequencer.apply(batch.written)
         self._show(committed)
-        for receipt, waiter in zip(receipts_of(committed), batch.waiting, strict=True):
+        for result, waiter in zip(results_of(committed), batch.waiting, strict=True):
             if not waiter.answer.done():
-                waiter.answer.set_result(receipt)
+                waiter.answer.set_result(result)
 
-    def _refuse_for_room(self, waiting: list[_Waiting]) -> None:
-        """Nothing of this batch was written: new orders are refused, the rest is tried again.
+    def _reject_for_room(self, waiting: list[_Waiting]) -> None:
+        """Nothing of this batch was written: new orders are rejected, the rest is tried again.
 
         Without any new orders to leave out there is no room for cancels either.
         """
         queued = waiting + self._queue
         any_new = any(int(one.command["kind"]) in NEW_ORDERS for one in queued)
-        refused = [one for one in queued if not any_new or int(one.command["kind"]) in NEW_ORDERS]
-        kept = {id(one) for one in queued} - {id(one) for one in refused}
+        rejected = [one for one in queued if not any_new or int(one.command["kind"]) in NEW_ORDERS]
+        kept = {id(one) for one in queued} - {id(one) for one in rejected}
         self._queue = [one for one in queued if id(one) in kept]
-        for one in reversed(refused):
+        for one in reversed(rejected):
             if not one.answer.done():
                 one.answer.set_result(DISK_LOW)
 
@@ -266,7 +266,7 @@ REPLACED: Final = int(Outcome.REPLACED)
 OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
 
-def receipts_of(committed: Committed) -> Iterator[CommandResult]:
+def results_of(committed: Committed) -> Iterator[CommandResult]:
     """Yield what the client of each command is told, in order."""
     events, times = committed.events, committed.commands["time_ns"].tolist()
     sequences = np.arange(committed.first_sequence, committed.last_sequence + 2)

@@ -282,13 +282,13 @@ async def list_what_is_missing(
     """List tokens and markets once; a crash in between is picked up where it stopped."""
     catalog = exchange.catalog
     for token in deployment.tokens[len(catalog.tokens) :]:
-        receipt = await exchange.list_token(
+        result = await exchange.list_token(
             TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
         )
-        assert receipt.accepted, f"{token.symbol}: {receipt.outcome.name}"
+        assert result.accepted, f"{token.symbol}: {result.outcome.name}"
     for plan in markets[len(catalog.markets) :]:
-        receipt = await exchange.list_market(**plan._asdict())
-        assert receipt.accepted, f"{plan.symbol}: {receipt.outcome.name}"
+        result = await exchange.list_market(**plan._asdict())
+        assert result.accepted, f"{plan.symbol}: {result.outcome.name}"
 
 
 def _settler(seams: Seams, settings: ExchangeSettings, catalog: Catalog) -> Settler:

@@ -38,7 +38,7 @@ class Withdrawn(NamedTuple):
 
     digest: bytes
     signer: bytes | None
-    receipt: CommandResult
+    result: CommandResult
 
 
 class OrderEntry:
@@ -71,10 +71,10 @@ class OrderEntry:
             return CommandResult(Outcome.BAD_SIGNATURE)
         began = perf_counter()
         # The account pays when the order is proven, admitted and new: nobody else can make it pay.
-        receipt = await self._exchange.place(order, self._limits.order)
+        result = await self._exchange.place(order, self._limits.order)
         self._measures.acknowledged(perf_counter() - began)
-        self._measures.decided(receipt.outcome)
-        return receipt
+        self._measures.decided(result.outcome)
+        return result
 
     async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one order of ``account`` off the book."""

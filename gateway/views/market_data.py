@@ -373,7 +373,7 @@ class MarketData:
         for change, bust in busts:
             market = batch.markets[change.market]
             channel = f"trades:{market.symbol}"
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 self._channels.publish(channel, TradeUndone(market, change.event, bust.trade_id))
 
     def _publish(
@@ -385,7 +385,7 @@ class MarketData:
         for number, u in touched.items():
             market, book = batch.markets[number], self._books[number]
             channel = f"book:{market.symbol}"
-            if not self._channels.heard(channel):
+            if not self._channels.has_subscribers(channel):
                 book.skip(u)
                 continue
             diff = book.seal(market, u, time_ns)
@@ -394,7 +394,7 @@ class MarketData:
         for number, fresh in trades.items():
             market = batch.markets[number]
             channel = f"trades:{market.symbol}"
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 self._channels.publish(channel, NewTrades(market, fresh))
 
     def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
@@ -402,7 +402,7 @@ class MarketData:
         were undone and have not."""
         for market in self._catalog.markets:
             channel = f"trades:{market.symbol}"
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 busted = self.tape(market).busted(first_trade, last_trade)
                 news = TradesSettled(market, first_trade, last_trade, busted, reached)
                 self._channels.publish(channel, news)

@@ -281,7 +281,7 @@ class UserStream:
             int(batch.commands["time_ns"][at]),
         )
         self._history.accepted(order)
-        self._tell("accepted", row, batch, order)
+        self._publish_order("accepted", row, batch, order)
 
     def _trade(self, row: Row, batch: Committed) -> None:
         time_ns = time_of(row, batch)
@@ -360,17 +360,17 @@ class UserStream:
         order = self._history[row.order_id]
         order.lots_open = row.amount + row.maker_left
         self._history.stands(order)
-        self._tell(kind, row, batch, order)
+        self._publish_order(kind, row, batch, order)
 
     def _triggered(self, row: Row, batch: Committed) -> None:
-        self._tell("triggered", row, batch, self._history[row.order_id])
+        self._publish_order("triggered", row, batch, self._history[row.order_id])
 
     def _amended(self, row: Row, batch: Committed) -> None:
         order = self._history[row.order_id]
         left = row.amount + row.maker_left
         gone = order.lots_open - left
         order.lots_open = left
-        self._tell("amended", row, batch, order, Removal(gone, Outcome(row.outcome)))
+        self._publish_order("amended", row, batch, order, Removal(gone, Outcome(row.outcome)))
 
     def _ended(self, row: Row, batch: Committed) -> None:
         order = self._history[row.order_id]
@@ -378,18 +378,18 @@ class UserStream:
         self._end(order, row, time_of(row, batch))
         kind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
         removal = Removal(row.amount + row.maker_left, Outcome(row.outcome))
-        self._tell(kind, row, batch, order, removal)
+        self._publish_order(kind, row, batch, order, removal)
 
     def _end(self, order: Order, row: Row, time_ns: int) -> None:
         order.ended_event, order.ended_ns = row.event, time_ns
         self._history.end(order)
 
-    def _tell(
+    def _publish_order(
         self, kind: str, row: Row, batch: Committed, order: Order, removal: Removal | None = None
     ) -> None:
         number = self._count(order.account)
         channel = orders_channel(self._catalog.address_of(order.account))
-        if self._channels.heard(channel):
+        if self._channels.has_subscribers(channel):
             # A copy, for the order goes on changing.
             market = batch.markets[order.market]
             news = OrderNews(kind, row.event, number, market, copy(order), removal)
@@ -397,7 +397,7 @@ class UserStream:
 
     def _publish(self, account: int, news: News) -> None:
         channel = orders_channel(self._catalog.address_of(account))
-        if self._channels.heard(channel):
+        if self._channels.has_subscribers(channel):
             self._channels.publish(channel, news)
 
     def _count(self, account: int) -> int:
@@ -423,7 +423,7 @@ class UserStream:
         for number, tokens in touched.items():
             account = self._catalog.address_of(number)
             channel = balances_channel(account)
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 balances = [self._balance_of(account, token) for token in tokens]
                 self._channels.publish(channel, BalanceNews(self.event_index, balances))
 

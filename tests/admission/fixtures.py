@@ -192,8 +192,8 @@ class Driver:
         return other
 
 
-def refusal(answer):
-    """Return why ``answer`` is a refusal; None when it is a command."""
+def rejection(answer):
+    """Return why ``answer`` is a rejection; None when it is a command."""
     return answer.outcome if isinstance(answer, Rejection) else None
 
 

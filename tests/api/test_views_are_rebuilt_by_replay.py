@@ -35,9 +35,9 @@ ORDERS = st.lists(
 
 def place(venue: Venue, body: dict[str, Any]) -> int:
     order = recovered_order(DOMAIN, checked_order(msgspec.convert(body, PlaceOrder)))
-    receipt = asyncio.run(venue.exchange.place(order))
-    assert receipt.accepted, receipt
-    return receipt.order_id
+    result = asyncio.run(venue.exchange.place(order))
+    assert result.accepted, result
+    return result.order_id
 
 
 def joined(batches: list[Committed]) -> Committed:

@@ -72,7 +72,7 @@ def test_a_batch_names_every_command_and_its_events(venue: Venue):
     assert (first.first_sequence, first.last_sequence) == (1, second.first_sequence - 1)
     assert second.last_sequence == venue.sequencer.sequence
     assert second.prev_head == first.head
-    items = [leaf_of(frame) for committed in venue.history() for frame in committed.entries]
+    items = [leaf_of(entry) for committed in venue.history() for entry in committed.entries]
     for batch in (first, second):
         own = items[batch.first_sequence - 1 : batch.last_sequence]
         assert batch.log_root == merkle.root(own)

@@ -103,7 +103,7 @@ class Venue:
             TokenListing("TOKEN", TOKEN, 18, 10**10),
         ):
             assert (await self.exchange.list_token(listing)).accepted
-        receipt = await self.exchange.list_market(
+        result = await self.exchange.list_market(
             "TOKEN-USD",
             "TOKEN",
             "USD",
@@ -112,7 +112,7 @@ class Venue:
             maker_fee_ppm=1_000,
             taker_fee_ppm=1_000,
         )
-        assert receipt.accepted
+        assert result.accepted
 
     async def fund(self, *owners, pips=10**12):
         """Credit both tokens to each of ``owners``."""

@@ -1,6 +1,6 @@
 """How does a route say what it takes and what it answers?
 
-``Answer`` writes a Struct or a typed dictionary. ``documented`` describes the route for OpenAPI
+``Answer`` writes a Struct. ``documented`` describes the route for OpenAPI
 from the same types; ``schema_of`` completes the document.
 """
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
@@ -46,7 +45,7 @@ _REJECTIONS: Final = {
 
 
 class Answer(Response):
-    """A JSON answer: of a Struct by msgspec, of a typed dictionary by orjson."""
+    """A JSON answer: a Struct, or the fields of one of which some are written already."""
 
     media_type = "application/json"
 
@@ -56,9 +55,7 @@ class Answer(Response):
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        is_struct = isinstance(reply, msgspec.Struct)
-        written = msgspec.json.encode(reply) if is_struct else orjson.dumps(reply)
-        super().__init__(written, status_code, headers)
+        super().__init__(msgspec.json.encode(reply), status_code, headers)
 
 
 def _content(media_type: str, shape: type) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Probed = Depends(charged_probe)
 )
 async def healthz() -> Answer:
     """Say that the process is alive; it may still not be ready."""
-    return Answer({"status": "alive", "missing": []})
+    return Answer(schemas.Health("alive", []))
 
 
 @router.get(
@@ -36,10 +36,10 @@ async def readyz(services: Here, life: Life) -> Answer:
     """
     missing = [*services.not_ready(), *(["closing"] if life.draining else [])]
     if missing:
-        return Answer({"status": "not ready", "missing": missing}, 503)
+        return Answer(schemas.Health("not ready", missing), 503)
     restrictions = services.restrictions()
     status = "restricted" if restrictions else "ready"
-    return Answer({"status": status, "missing": restrictions})
+    return Answer(schemas.Health(status, restrictions))
 
 
 @router.get(
@@ -49,7 +49,7 @@ async def readyz(services: Here, life: Life) -> Answer:
 )
 async def version(services: Here) -> Answer:
     """Say which program answers."""
-    return Answer({"name": "tillbook", "version": services.version})
+    return Answer(schemas.Version("tillbook", services.version))
 
 
 @router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(charged)])

@@ -130,7 +130,7 @@ async def list_ended_orders(
     following = ended[-1].ended_event if len(ended) == limit else None
     whole = users.is_whole(me.account, after)
     rows = order_rows(users, ended)
-    return Answer({"orders": rows, "next": following, "complete": whole})
+    return Answer(schemas.EndedOrders(rows, following, whole))
 
 
 @router.get(
@@ -175,7 +175,7 @@ async def read_order_by_client_id(
 async def list_balances(services: Here, me: Me) -> Answer:
     """Return what the account has: available, and held for its open orders."""
     balances = balance_rows(services.user_stream.balances(me.account))
-    return Answer({"account": hexed(me.account), "balances": balances})
+    return Answer(schemas.Balances(hexed(me.account), balances))
 
 
 @router.get(
