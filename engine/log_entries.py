@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Final, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
@@ -26,16 +26,24 @@ class LogEntry:
     """One command with all that belongs to it.
 
     ``attachment`` is what stands beside the command in the journal, ``events`` what the command has
-    caused. Made once a command, and shared by all consumers.
+    caused, ``markets`` are those of its batch. Made once a command, and shared by all consumers.
     """
 
-    __slots__ = ("_evidence", "attachment", "command", "events", "sequence")
+    __slots__ = ("_evidence", "attachment", "command", "events", "markets", "sequence")
 
-    def __init__(self, sequence: int, command: np.void, attachment: bytes, events: Events) -> None:
+    def __init__(
+        self,
+        sequence: int,
+        command: np.void,
+        attachment: bytes,
+        events: Events,
+        markets: Sequence[Any] = (),
+    ) -> None:
         self.sequence = sequence
         self.command = command
         self.attachment = attachment
         self.events = events
+        self.markets = markets
         self._evidence: object = _NOT_READ
 
     def evidence(self, read: Callable[[bytes], T]) -> T:
@@ -44,6 +52,11 @@ class LogEntry:
         if self._evidence is _NOT_READ:
             self._evidence = read(self.attachment)
         return cast(T, self._evidence)
+
+    @property
+    def market(self) -> Any:
+        """Return the command's market as it was when the command came."""
+        return self.markets[int(self.command["market"])]
 
     @property
     def answer(self) -> Events:
@@ -65,6 +78,8 @@ class Committed:
     ``commands[i]`` has sequence ``first_sequence + i`` and belongs to ``attachments[i]``.
     ``events`` are in order and name their command's sequence. ``heads[i]`` is the journal's
     chained hash after record i; any but the last costs a pass over the batch, once.
+    ``markets`` are the markets by number, in the terms in which this batch is meant: those that a
+    ``Directory`` knew, so the engine does not say what they are. Without one there are none.
     """
 
     first_sequence: int
@@ -72,6 +87,7 @@ class Committed:
     attachments: Sequence[bytes]
     events: Events
     heads: Sequence[bytes]
+    markets: Sequence[Any] = ()
 
     @property
     def last_sequence(self) -> int:
@@ -91,6 +107,7 @@ class Committed:
                 self.commands[i],
                 attachment,
                 self.events[bounds[i] : bounds[i + 1]],
+                self.markets,
             )
             for i, attachment in enumerate(self.attachments)
         )
@@ -124,6 +141,7 @@ class Committed:
             self.attachments[start:end],
             self.events[bounds[0] : bounds[1]],
             self.heads[start:end],
+            self.markets,
         )
 
 
@@ -133,6 +151,26 @@ class Consumer(Protocol):
     def consume(self, batch: Committed) -> None:
         """Take one batch. Batches come in order and without a gap, from sequence 1 after every
         start, or from where the snapshot ends that ``CheckpointedConsumer.load`` was given."""
+
+
+class Directory(Protocol):
+    """Who knows what the numbers in the log stand for. It reads a batch before all consumers and
+    gives it the markets as they were, so no consumer needs to stand before or behind another."""
+
+    checkpoint_name: str
+    """See ``CheckpointedConsumer``, and so ``save`` and ``load``."""
+
+    def read(self, batch: Committed) -> Iterator[Committed]:
+        """Yield ``batch`` cut as by ``segments``, each segment with its ``markets``.
+
+        What is yielded is known here, a change of terms at its end too.
+        """
+
+    def save(self) -> bytes:
+        """See ``CheckpointedConsumer``."""
+
+    def load(self, memory: bytes) -> None:
+        """See ``CheckpointedConsumer``."""
 
 
 @runtime_checkable

@@ -100,8 +100,7 @@ class Sales(NamedTuple):
 
 
 class Merchants:
-    """Invoices, conversions and webhooks over one database. A ``Consumer`` of the journal; the
-    catalog must consume each batch before it does.
+    """Invoices, conversions and webhooks over one database. A ``Consumer`` of the journal.
 
     What only reads rows may be called on any thread; all else on the event loop's.
     """
@@ -127,7 +126,7 @@ class Merchants:
         self._clock = clock
         self._settlement = settlement
         self._confirmations_required = confirmations_required
-        self.prices = Prices(exchange.catalog, price_terms)
+        self.prices = Prices(price_terms)
         self._taken: dict[tuple[bytes, int], tuple[int, int]] = {}
         """How each transfer was taken last: its block, and 0 in none, 1 in one, 2 deep enough."""
         self._head = 0
@@ -403,31 +402,29 @@ class Merchants:
     def consume(self, batch: Committed) -> None:
         """Take what concerns invoices and conversions out of a batch.
 
-        The cursor is written only with a change: reading past frames that mean nothing to us a
+        The cursor is written only with a change: reading past entries that mean nothing to us a
         second time costs less than a disk sync for each of them now.
         """
         if batch.last_sequence <= self._cursor:
             return
-        frames = self._frames_for_us(batch)
-        if frames:
+        entries = self._entries_for_us(batch)
+        if entries:
             with transaction(self._database) as session:
-                for frame in frames:
-                    if frame.command["kind"] == Kind.DEPOSIT:
-                        self._take_deposit(session, frame)
-                    elif frame.command["kind"] == Kind.BUST:
-                        bust = busted_by(frame)
+                for entry in entries:
+                    if entry.command["kind"] == Kind.DEPOSIT:
+                        self._take_deposit(session, entry)
+                    elif entry.command["kind"] == Kind.BUST:
+                        bust = busted_by(entry)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
-                    elif frame.command["kind"] == Kind.SET_TERMS:
-                        # The catalog has the new ones when all have seen this.
-                        market = self._exchange.catalog.markets[int(frame.command["market"])]
-                        keep_terms(session, market)
+                    elif entry.command["kind"] == Kind.SET_TERMS:
+                        keep_terms(session, entry.market)
                     else:
-                        self.conversions.take_placed(session, frame)
+                        self.conversions.take_placed(session, entry)
                 session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence
         self._cursor = batch.last_sequence
 
-    def _frames_for_us(self, batch: Committed) -> list[LogEntry]:
+    def _entries_for_us(self, batch: Committed) -> list[LogEntry]:
         """Return deposits, busts, changes of terms and those orders that may be ours, past the
         cursor."""
         rows = batch.commands
@@ -441,29 +438,29 @@ class Merchants:
         if not wanted.any():
             return []
         return [
-            frame
-            for frame, ours in zip(batch.entries, wanted, strict=True)
-            if ours and frame.sequence > self._cursor
+            entry
+            for entry, ours in zip(batch.entries, wanted, strict=True)
+            if ours and entry.sequence > self._cursor
         ]
 
-    def _take_deposit(self, session: Session, frame: LogEntry) -> None:
-        evidence = evidence_of(frame)
+    def _take_deposit(self, session: Session, entry: LogEntry) -> None:
+        evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
             return  # Nobody paid: a withdrawal came back to its owner.
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
-        booked = frame.answer[0]["kind"] == EventKind.DEPOSITED
+        booked = entry.answer[0]["kind"] == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:
             return
         invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
-        account = self._exchange.catalog.address_of(int(frame.command["account"]))
+        account = self._exchange.catalog.address_of(int(entry.command["account"]))
         if invoice is None or account != invoice.store.wallet:
             return  # Anybody may write our ref on a deposit into an account of their own.
         deposit = Deposit(
-            token=self._exchange.catalog.tokens[int(frame.command["token"])].address,
-            amount_pips=int(frame.command["amount"]),
+            token=self._exchange.catalog.tokens[int(entry.command["token"])].address,
+            amount_pips=int(entry.command["amount"]),
             evidence=evidence,
-            sequence=frame.sequence,
-            booked_ns=int(frame.command["time_ns"]),
+            sequence=entry.sequence,
+            booked_ns=int(entry.command["time_ns"]),
         )
         self.invoices.credit(session, invoice, deposit, self._clock())
 

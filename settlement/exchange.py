@@ -107,7 +107,7 @@ class Exchange:
         known = self._known(order)
         if known is not None:
             return known
-        full = self._pipeline.refusal(Kind.PLACE)
+        full = self._pipeline.rejection(Kind.PLACE)
         if full is not None:
             return full
         judged = self._admission.judge(order, self._clock_ns())
@@ -126,7 +126,7 @@ class Exchange:
         number = self.catalog.account_number(account)
         if number is None or not 0 < order_id <= ORDER_ID_MAX:
             return CommandResult(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
-        full = self._pipeline.refusal(Kind.CANCEL)
+        full = self._pipeline.rejection(Kind.CANCEL)
         if full is not None:
             return full
         frees_lane = self._admission.cancel_queued(account, order_id)
@@ -152,7 +152,7 @@ class Exchange:
                 Outcome.AMOUNT_OUT_OF_RANGE,
                 detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
             )
-        full = self._pipeline.refusal(Kind.WITHDRAW)
+        full = self._pipeline.rejection(Kind.WITHDRAW)
         if full is not None:
             return full
         now_ns = self._clock_ns()
@@ -364,8 +364,8 @@ class Exchange:
             if self._full_at == self.catalog.account_count:
                 return CommandResult(Outcome.CAPACITY)
             row = command(Kind.OPEN_ACCOUNT, account=self.catalog.account_count)
-            receipt = await self._submit(row, AccountOpened(address))
+            result = await self._submit(row, AccountOpened(address))
             number = self.catalog.account_number(address)
-            if receipt.outcome is Outcome.CAPACITY:
+            if result.outcome is Outcome.CAPACITY:
                 self._full_at = self.catalog.account_count
-            return receipt if number is None else number
+            return result if number is None else number

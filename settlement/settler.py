@@ -21,6 +21,7 @@ from settlement.outbox.submitter import (
     REORG_BLOCKS_MAX,
     BatchRejected,
     Halt,
+    HeadMismatch,
     Policy,
     Progress,
     Rejected,
@@ -92,7 +93,7 @@ class Settler:
     """Implements ``settlement.ports.SettlementPort``.
 
     ``step`` belongs to one worker thread; everything else may be called from any thread.
-    ``consumers`` have to follow the journal, after the catalog.
+    ``consumers`` have to follow the journal.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Settler:
         self.sealer = sealer
         self._patience_ns = patience_ns
         self._is_dear = False
+        self._halted: Halt | None = None
         self._submitter = submitter
         self._contracts = contracts
         self._now_ns = now_ns
@@ -126,8 +128,8 @@ class Settler:
 
     @property
     def halted(self) -> Halt | None:
-        """Return why nothing is sent any more; None while all is well."""
-        return self._submitter.halted
+        """Return why nothing is sent any more, as the last step found; None while all is well."""
+        return self._halted
 
     @property
     def troubles(self) -> list[Trouble]:
@@ -147,20 +149,23 @@ class Settler:
         moved = bool(sealed)
         match sent:
             case Progress():
-                self._is_dear = sent.is_dear
+                self._halted, self._is_dear = None, sent.is_dear
                 self.repair.bust(sealed.busts if isinstance(sealed, Unsealable) else [])
                 moved = sent.moved or moved
             case Rejected():
+                self._halted = sent.batch
                 moved = self._take_apart(sent.batch) or sent.moved or moved
+            case HeadMismatch():
+                self._halted = sent
         if unsealed is not None:
             raise unsealed
         return moved
 
     def _seal(self) -> tuple[Sealed | Unsealable, ChainUnavailableError | None]:
-        self._tell_sealer()
+        self._bound_sealer()
         # While gas is dear trades gather: a large batch costs less a trade than many small ones.
         age_ns = self._patience_ns // 2 if self._is_dear else None
-        if self._submitter.halted is not None:
+        if self._halted is not None:
             return Sealed(0), None
         try:
             return self.sealer.seal_due(self._now_ns(), age_ns), None
@@ -178,9 +183,10 @@ class Settler:
         done = self.repair.take_apart(RejectedBatch(batch, is_too_large, self._submitter.newest))
         if done:
             self._submitter.resume()
+            self._halted = None
         return done
 
-    def _tell_sealer(self) -> None:
+    def _bound_sealer(self) -> None:
         newest = self._submitter.newest
         self.sealer.chain_allows(self._submitter.gas_ceiling, newest - REORG_BLOCKS_MAX)
 
@@ -198,7 +204,7 @@ class Settler:
 
     def seal_now(self) -> bool:
         """Seal every trade without waiting for its batch to fill or age. For the worker thread."""
-        self._tell_sealer()
+        self._bound_sealer()
         return bool(self.sealer.seal(self._now_ns()))
 
     def trade_state(self, trade_id: int) -> TradeState:
@@ -228,7 +234,7 @@ class Settler:
 
     def waits_for_blocks(self) -> bool:
         """Return whether something is mined that is not final yet."""
-        if self._submitter.halted is not None or self._submitter.troubles:
+        if self._halted is not None or self._submitter.troubles:
             return True
         return self._outbox.count(ActionState.MINED) > 0
 
@@ -320,7 +326,7 @@ def open_settler(
         newest=lambda: submitter.newest,
         now_ns=now_ns,
     )
-    queue = TradeQueue(outbox, catalog)
+    queue = TradeQueue(outbox)
     sealer = Sealer(outbox, queue, catalog, deployment.domain, signer, sealing, reversals)
     culprits = CulpritSearch(chain, exchange, signer.address, catalog)
     return Settler(

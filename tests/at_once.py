@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.command_result import CommandResult
-from engine.sequencer.pipeline import Pipeline, receipts_of
+from engine.sequencer.pipeline import Pipeline, results_of
 from engine.sequencer.sequencer import Sequencer, Submission
 
 
@@ -29,12 +29,12 @@ class AtOnce(Pipeline):
         self._cross = cross
 
     def carry_out(self, command: np.void, attachment: bytes = b"") -> CommandResult:
-        """Journal one command, apply it, show it to everybody; return its receipt."""
+        """Journal one command, apply it, show it to everybody; return its result."""
         committed = self._sequencer.commit([Submission(command, attachment)])
         self._show(committed)
         self.catch_up()
-        (receipt,) = receipts_of(committed)
-        return receipt
+        (result,) = results_of(committed)
+        return result
 
     def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
         """See ``Pipeline``; the answer is there already."""

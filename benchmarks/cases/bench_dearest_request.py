@@ -184,9 +184,9 @@ class Filled(Venue):
 
     async def place(self, secret: bytes, ticks: int, **what: Any) -> int:
         """Return the order's id."""
-        receipt = await self.exchange.place(self.order(secret, ticks, **what))
-        assert receipt.accepted, receipt
-        return receipt.order_id
+        result = await self.exchange.place(self.order(secret, ticks, **what))
+        assert result.accepted, result
+        return result.order_id
 
     async def stir(self) -> None:
         """Change the book at one price: an order comes, and goes when next asked."""

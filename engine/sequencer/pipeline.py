@@ -18,7 +18,7 @@ from engine.command_result import CommandResult
 from engine.commands import Kind, batch_of
 from engine.events import EventKind
 from engine.journal import StorageFull
-from engine.log_entries import CheckpointedConsumer, Committed
+from engine.log_entries import CheckpointedConsumer, Committed, Directory
 from engine.sequencer.replay import Written
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
@@ -29,7 +29,7 @@ BATCH_MAX: Final = 4096
 QUEUE_MAX: Final = 65_536
 
 NEW_ORDERS: Final = frozenset({int(Kind.PLACE), int(Kind.REPLACE)})
-"""What is refused while only cancels, and whatever gets money out, are taken."""
+"""What is rejected while only cancels, and whatever gets money out, are taken."""
 
 DISK_LOW: Final = CommandResult(
     Outcome.DISK_LOW, detail={"why": "the disk is nearly full; cancels are still taken"}
@@ -62,6 +62,7 @@ class Pipeline:
     ) -> None:
         """``on_fatal`` is told when disk, engine or a consumer fails; it must end the process."""
         self._sequencer = sequencer
+        self._directory: Directory | None = None
         self._subscriptions: list[Subscription] = []
         self._on_fatal = on_fatal
         self._queue_max = queue_max
@@ -87,8 +88,13 @@ class Pipeline:
             ahead = [f"the journal's time is {ahead_ns // NS} s ahead of our clock: cancels only"]
         return ahead + [found for why in self._holds if (found := why()) is not None]
 
+    def read_by(self, directory: Directory) -> None:
+        """Let ``directory`` read each batch before all consumers and name its markets; before
+        ``recover``. Its memory is part of each snapshot."""
+        self._directory = directory
+
     def subscribe(self, subscription: Subscription) -> None:
-        """Show every batch to one more consumer, after those added before it; before ``recover``.
+        """Show every batch to one more consumer, in whatever order; before ``recover``.
 
         What a checkpointed consumer remembers becomes part of each snapshot. Any other has no
         memory or keeps its own, durably before ``consume`` returns: after a start from a snapshot
@@ -125,7 +131,7 @@ class Pipeline:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="pipeline")
         self._task.add_done_callback(self._ended)
 
-    def refusal(self, kind: int) -> CommandResult | None:
+    def rejection(self, kind: int) -> CommandResult | None:
         """Return why no such command can be queued now; None when ``enqueue`` may be called."""
         full = self._full(kind)
         if full is not None or kind not in NEW_ORDERS:
@@ -145,11 +151,11 @@ class Pipeline:
         return None
 
     def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
-        """Queue one command. The receipt comes when it is on disk and carried out.
+        """Queue one command. The result comes when it is on disk and carried out.
 
-        Never refuses (ask ``refusal`` first, without waiting in between), so that what a caller
+        Never refuses (ask ``rejection`` first, without waiting in between), so that what a caller
         has promised or spent for the command stands, unless the answer is DISK_LOW: then it did
-        not happen, and all that were queued after it and are refused too are answered before it.
+        not happen, and all that were queued after it and are rejected too are answered before it.
         """
         # A clock may leap between the question and this: what was promised is queued all the same.
         assert self._full(int(command["kind"])) is None, "ask before you queue"
@@ -160,7 +166,7 @@ class Pipeline:
 
     async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
-        return self.refusal(int(command["kind"])) or await self.enqueue(command, attachment)
+        return self.rejection(int(command["kind"])) or await self.enqueue(command, attachment)
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -187,7 +193,7 @@ class Pipeline:
                 try:
                     applying = _Batch(await writing, waiting)
                 except StorageFull:
-                    self._refuse_for_room(waiting)
+                    self._reject_for_room(waiting)
 
     def _write(self, waiting: list[_Waiting]) -> Written:
         commands = batch_of([one.command for one in waiting])
@@ -197,21 +203,21 @@ class Pipeline:
         """Apply what is on disk, show it, answer."""
         committed = self._sequencer.apply(batch.written)
         self._show(committed)
-        for receipt, waiter in zip(receipts_of(committed), batch.waiting, strict=True):
+        for result, waiter in zip(results_of(committed), batch.waiting, strict=True):
             if not waiter.answer.done():
-                waiter.answer.set_result(receipt)
+                waiter.answer.set_result(result)
 
-    def _refuse_for_room(self, waiting: list[_Waiting]) -> None:
-        """Nothing of this batch was written: new orders are refused, the rest is tried again.
+    def _reject_for_room(self, waiting: list[_Waiting]) -> None:
+        """Nothing of this batch was written: new orders are rejected, the rest is tried again.
 
         Without any new orders to leave out there is no room for cancels either.
         """
         queued = waiting + self._queue
         any_new = any(int(one.command["kind"]) in NEW_ORDERS for one in queued)
-        refused = [one for one in queued if not any_new or int(one.command["kind"]) in NEW_ORDERS]
-        kept = {id(one) for one in queued} - {id(one) for one in refused}
+        rejected = [one for one in queued if not any_new or int(one.command["kind"]) in NEW_ORDERS]
+        kept = {id(one) for one in queued} - {id(one) for one in rejected}
         self._queue = [one for one in queued if id(one) in kept]
-        for one in reversed(refused):
+        for one in reversed(rejected):
             if not one.answer.done():
                 one.answer.set_result(DISK_LOW)
 
@@ -223,9 +229,11 @@ class Pipeline:
             self._on_fatal(error)
 
     def _show(self, committed: Committed) -> None:
-        for segment in committed.segments():
+        read = self._directory.read if self._directory else Committed.segments
+        for segment in read(committed):
             for subscription in self._subscriptions:
-                # Behind a change of terms the numbers before it would be read wrongly.
+                # A database may hold rows that mean the present terms. Whoever keeps one learns of
+                # other terms before anybody else can run.
                 if subscription.is_inline or segment.changes_terms:
                     subscription.show(segment)
                 else:
@@ -242,8 +250,9 @@ class Pipeline:
             await asyncio.sleep(0)  # One turn of the loop: those who were answered go first.
             self.catch_up()
 
-    def _checkpointed(self) -> dict[str, CheckpointedConsumer]:
-        found = (subscription.checkpoint for subscription in self._subscriptions)
+    def _checkpointed(self) -> dict[str, CheckpointedConsumer | Directory]:
+        directory = () if self._directory is None else (self._directory,)
+        found = (*directory, *(subscription.checkpoint for subscription in self._subscriptions))
         return {consumer.checkpoint_name: consumer for consumer in found if consumer is not None}
 
 
@@ -257,7 +266,7 @@ REPLACED: Final = int(Outcome.REPLACED)
 OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
 
-def receipts_of(committed: Committed) -> Iterator[CommandResult]:
+def results_of(committed: Committed) -> Iterator[CommandResult]:
     """Yield what the client of each command is told, in order."""
     events, times = committed.events, committed.commands["time_ns"].tolist()
     sequences = np.arange(committed.first_sequence, committed.last_sequence + 2)

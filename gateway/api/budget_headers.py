@@ -30,11 +30,11 @@ class BudgetHeaders:
         noted: list[Left] = []
         scope[_NOTED] = noted
 
-        async def told(message: Message) -> None:
+        async def with_budgets(message: Message) -> None:
             if noted and message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in budget_headers(noted).items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, with_budgets)

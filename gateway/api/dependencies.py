@@ -103,7 +103,7 @@ async def market_named(request: Request, symbol: Annotated[str, Path(max_length=
 
 
 def unknown_market(symbol: str) -> Rejection:
-    """Return the refusal of a market name."""
+    """Return the rejection of a market name."""
     return Rejection(
         Outcome.UNKNOWN_MARKET, f"there is no market called {symbol[:32]!r}; see /v1/markets"
     )

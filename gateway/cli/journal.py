@@ -26,7 +26,7 @@ NOTHING_SEEN = 2
 DEPLOYMENT = "deployment.json"
 
 
-def _told(work: Callable[[], int], console: Console) -> int:
+def _reported(work: Callable[[], int], console: Console) -> int:
     try:
         return work()
     except (
@@ -66,7 +66,7 @@ def say_verdict(directory: Path, deep: bool, console: Console) -> int:
         is_fine = found.tail is None and not found.ambiguous
         return FINE if is_fine and set(found.snapshots.values()) <= {"sound"} else LOOK
 
-    return _told(work, console)
+    return _reported(work, console)
 
 
 def say_commands(directory: Path, first: int, count: int, console: Console) -> int:
@@ -77,7 +77,7 @@ def say_commands(directory: Path, first: int, count: int, console: Console) -> i
             console.print(_line(row), highlight=False, markup=False, soft_wrap=True)
         return FINE
 
-    return _told(work, console)
+    return _reported(work, console)
 
 
 def say_repair(directory: Path, accept: bool, console: Console) -> int:
@@ -99,7 +99,7 @@ def say_repair(directory: Path, accept: bool, console: Console) -> int:
             )
         return LOOK if waiting else FINE
 
-    return _told(work, console)
+    return _reported(work, console)
 
 
 def say_trimmed(directory: Path, exported: Path, console: Console) -> int:
@@ -113,7 +113,7 @@ def say_trimmed(directory: Path, exported: Path, console: Console) -> int:
             console.print("Every file is still needed.")
         return FINE
 
-    return _told(work, console)
+    return _reported(work, console)
 
 
 def say_export(directory: Path, to: Path, console: Console) -> int:
@@ -128,7 +128,7 @@ def say_export(directory: Path, to: Path, console: Console) -> int:
         console.print(f"state {manifest.state_hash}", highlight=False, soft_wrap=True)
         return FINE
 
-    return _told(work, console)
+    return _reported(work, console)
 
 
 def say_verified(
@@ -181,4 +181,4 @@ def say_replay(files: list[Path], events: Path | None, console: Console) -> int:
             console.print(f"WRONG: {difference}", highlight=False, markup=False, soft_wrap=True)
         return LOOK if wrong else FINE
 
-    return _told(work, console)
+    return _reported(work, console)

@@ -1,8 +1,8 @@
 """How large and of what form may a request body be?
 
 The size is held while the body arrives, so nobody can make us keep more than the limit. Then
-msgspec decodes and checks in one step; unknown fields are refused, because a misspelt field that is
-ignored is an order the trader did not mean.
+msgspec decodes and checks in one step; unknown fields are rejected, because a misspelt field that
+is ignored is an order the trader did not mean.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def too_large() -> Rejection:
-    """Return the refusal; the connection ends with it, for we do not read the rest."""
+    """Return the rejection; the connection ends with it, for we do not read the rest."""
     return Rejection(
         Outcome.BODY_TOO_LARGE,
         f"a body has at most {BODY_MAX} bytes",
@@ -39,11 +39,11 @@ class BodyLimit:
     """ASGI middleware: answers 413 before more than ``BODY_MAX`` bytes are kept."""
 
     def __init__(
-        self, app: ASGIApp, refused: Callable[[Request, Rejection], Awaitable[Response]]
+        self, app: ASGIApp, rejected: Callable[[Request, Rejection], Awaitable[Response]]
     ) -> None:
-        """``refused`` returns the answer for a body that no route is asked about."""
+        """``rejected`` returns the answer for a body that no route is asked about."""
         self._app = app
-        self._refused = refused
+        self._rejected = rejected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a ``receive`` that counts."""
@@ -52,7 +52,7 @@ class BodyLimit:
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or len(length) > DIGITS_MAX or int(length) > BODY_MAX:
-            answer = await self._refused(Request(scope, receive), too_large())
+            answer = await self._rejected(Request(scope, receive), too_large())
             await answer(scope, receive, send)
             return
         read = 0
@@ -69,7 +69,7 @@ class BodyLimit:
 
 
 def malformed(error: Exception) -> Rejection:
-    """Return the refusal of a document, saying where it is wrong."""
+    """Return the rejection of a document, saying where it is wrong."""
     if isinstance(error, RecursionError):
         return Rejection(Outcome.MALFORMED, "nested too deeply")
     return Rejection(Outcome.MALFORMED, str(error))

@@ -333,11 +333,11 @@ class GuardedHttp(HttpToolsProtocol):
         self._wait(self._door.bounds.answer_seconds)
         super().on_message_complete()
 
-    def _refuse(self, message: HTTPResponseStartEvent) -> None:
+    def _reject(self, message: HTTPResponseStartEvent) -> None:
         """Read no more from whom this answer tells that its budget is empty."""
         message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
         # Where connections are counted by network it keeps its place for a while, unread: closed
-        # at once it would be back at once, and a new connection costs more than a refusal.
+        # at once it would be back at once, and a new connection costs more than a rejection.
         self._is_refused = self._guest is not None and bool(self._guest.network)
 
     def on_response_complete(self) -> None:
@@ -364,7 +364,7 @@ class GuardedHttp(HttpToolsProtocol):
                 if self.transport.is_closing():
                     cycle.disconnected = True
                 if message["type"] == "http.response.start" and message["status"] == 429:
-                    self._refuse(message)
+                    self._reject(message)
                 await send(message)
                 if self._is_refused:
                     cycle.keep_alive = True
@@ -405,19 +405,19 @@ class GuardedHttp(HttpToolsProtocol):
         if self._door.refused_now > REFUSED_LINGER_MAX:
             self.transport.abort()
             return
-        refusal = Rejection(Outcome.OVERLOADED, "too many connections; close some or come later")
-        self.transport.write(_answer(503, "Service Unavailable", refusal, "retry-after: 5\r\n"))
+        rejection = Rejection(Outcome.OVERLOADED, "too many connections; close some or come later")
+        self.transport.write(_answer(503, "Service Unavailable", rejection, "retry-after: 5\r\n"))
         # Closed at once, what the client has sent would make the kernel throw the answer away.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(REFUSED_SECONDS, self.transport.abort)
 
-    def _say(self, status: int, reason: str, refusal: Rejection) -> None:
+    def _say(self, status: int, reason: str, rejection: Rejection) -> None:
         """End the connection with a word, unless that would stand behind or in an answer."""
         if not self._in_head and self.cycle is not None and self.cycle.response_started:
             self.transport.abort()
             return
-        self.transport.write(_answer(status, reason, refusal, ""))
+        self.transport.write(_answer(status, reason, rejection, ""))
         self.transport.close()
 
 
@@ -553,8 +553,8 @@ def _is_utf8(pieces: list[bytes]) -> bool:
     return True
 
 
-def _answer(status: int, reason: str, refusal: Rejection, more: str) -> bytes:
-    body = orjson.dumps({**document_of(refusal), "status": status})
+def _answer(status: int, reason: str, rejection: Rejection, more: str) -> bytes:
+    body = orjson.dumps({**document_of(rejection), "status": status})
     head = (
         f"HTTP/1.1 {status} {reason}\r\ncontent-type: {PROBLEM_MEDIA_TYPE}\r\n{more}"
         f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -17,8 +17,8 @@ RESTARTING: Final = 1012
 class Closable(Protocol):
     """One WebSocket connection."""
 
-    def close(self, code: int, farewell: Mapping[str, object]) -> None:
-        """Send ``farewell``, then close; do not wait."""
+    def close(self, code: int, close_message: Mapping[str, object]) -> None:
+        """Send ``close_message``, then close; do not wait."""
 
     async def closed(self) -> None:
         """Return when the connection has ended."""

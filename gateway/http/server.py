@@ -107,13 +107,13 @@ def _guarded(protocol: Callable[..., asyncio.Protocol], door: Doorkeeper) -> Any
 
 async def serve(app: FastAPI, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then close in good order."""
-    told = asyncio.Event()
+    signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, signalled.set)
     server = HttpServer(app, host, port)
     await server.start()
     try:
-        await told.wait()
+        await signalled.wait()
     finally:
         await server.stop()

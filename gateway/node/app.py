@@ -115,9 +115,9 @@ def create_app(services: Services) -> FastAPI:
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
     charge = _charging(services.metrics)
-    _answer_refusals(app, services.metrics, charge)
+    _answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)
-    app.add_middleware(BodyLimit, refused=charge)
+    app.add_middleware(BodyLimit, rejected=charge)
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
@@ -162,10 +162,10 @@ def _answer_strays(app: FastAPI, charge: Charge) -> None:
     app.router.default = stray
 
 
-def _answer_refusals(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
-    """Turn our refusals, and the framework's own, into problem documents."""
+def _answer_rejections(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
+    """Turn our rejections, and the framework's own, into problem documents."""
 
-    async def refused(_: Request, error: Exception) -> Response:
+    async def rejected(_: Request, error: Exception) -> Response:
         assert isinstance(error, Rejection), "registered for Rejection"
         if error.outcome == Outcome.RATE_LIMITED:
             metrics.rate_limited.inc()
@@ -182,6 +182,6 @@ def _answer_refusals(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
         where = ".".join(str(part) for part in first["loc"])
         return answer_of(Rejection(Outcome.MALFORMED, f"{where}: {first['msg']}"))
 
-    app.add_exception_handler(Rejection, refused)
+    app.add_exception_handler(Rejection, rejected)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -36,7 +36,7 @@ from settlement.chain.signer import Signer
 from settlement.exchange import Exchange
 from settlement.halts import Reconciliation
 from settlement.orders.admission import Admission
-from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.catalog import Catalog
 from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
@@ -59,7 +59,7 @@ class Parts(NamedTuple):
     sequencer: Callable[..., Sequencer[Any]] = Sequencer
     pipeline: Callable[[Sequencer[Any], Callable[[BaseException], None]], Pipeline] = Pipeline
     observers: tuple[CheckpointedConsumer, ...] = ()
-    """They are shown each batch right behind the catalog."""
+    """More consumers, who look on."""
 
 
 class LogSeams(NamedTuple):
@@ -137,7 +137,7 @@ class Assembly(NamedTuple):
     views: Views | None
     chain_loop: ChainLoop
     subscriptions: tuple[Subscription, ...]
-    """Who follows the log, in order."""
+    """Who follows the log."""
 
 
 def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly:
@@ -209,6 +209,7 @@ def assemble_trading(
     journal = parts.journal(seams.storage, limits)
     sequencer = parts.sequencer(parts.machine, journal, seams.now_ns, seams.snapshots)
     pipeline = parts.pipeline(sequencer, seams.failed)
+    pipeline.read_by(catalog)
     exchange = Exchange(
         pipeline,
         lambda: sequencer.machine,
@@ -243,11 +244,8 @@ def subscriptions_of(
     merchants: Merchants | None = None,
     reconciler: Reconciler | None = None,
 ) -> tuple[Subscription, ...]:
-    """Return who follows the log, in the order in which each is shown a batch.
-
-    The catalog is the first, for by it the others read numbers; new terms count behind all of them.
-    """
-    checkpointed: list[CheckpointedConsumer] = [trading.catalog, *observers, trading.admission]
+    """Return who follows the log. In which order each is shown a batch makes no difference."""
+    checkpointed: list[CheckpointedConsumer] = [*observers, trading.admission]
     checkpointed += settlement
     if views is not None:
         checkpointed += [views.market_data, views.user_stream, views.acknowledger]
@@ -260,7 +258,6 @@ def subscriptions_of(
         found.append(Subscription("merchants", merchants, is_inline=False))
     if reconciler is not None:
         found.append(Subscription("reconciler", reconciler))
-    found.append(Subscription("changes of terms", ChangesOfTerms(trading.catalog)))
     return tuple(found)
 
 
@@ -285,13 +282,13 @@ async def list_what_is_missing(
     """List tokens and markets once; a crash in between is picked up where it stopped."""
     catalog = exchange.catalog
     for token in deployment.tokens[len(catalog.tokens) :]:
-        receipt = await exchange.list_token(
+        result = await exchange.list_token(
             TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
         )
-        assert receipt.accepted, f"{token.symbol}: {receipt.outcome.name}"
+        assert result.accepted, f"{token.symbol}: {result.outcome.name}"
     for plan in markets[len(catalog.markets) :]:
-        receipt = await exchange.list_market(**plan._asdict())
-        assert receipt.accepted, f"{plan.symbol}: {receipt.outcome.name}"
+        result = await exchange.list_market(**plan._asdict())
+        assert result.accepted, f"{plan.symbol}: {result.outcome.name}"
 
 
 def _settler(seams: Seams, settings: ExchangeSettings, catalog: Catalog) -> Settler:

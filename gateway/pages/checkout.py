@@ -265,10 +265,10 @@ def checkout_router(
     async def state(invoice_id: str, request: Request) -> Response:
         """Return what the page shows now, or that it is what the asker has."""
         look = await looks.at(invoice_id)
-        told = headers("private, no-cache", may_post=True) | {"ETag": look.etag}
+        sent = headers("private, no-cache", may_post=True) | {"ETag": look.etag}
         if request.headers.get("if-none-match") == look.etag:
-            return Response(status_code=304, headers=told)
-        return Response(look.state, media_type="application/json", headers=told)
+            return Response(status_code=304, headers=sent)
+        return Response(look.state, media_type="application/json", headers=sent)
 
     return router
 

@@ -5,7 +5,7 @@ of ours. Nothing comes from another origin and the policy below lets nothing in.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -123,7 +123,7 @@ def render(services: Services, market: Market, tables: _Tables) -> str:
     data = services.market_data
     ticker = ticker_row(market, data.ticker(market, services.exchange.now_ns()))
     book = book_row(market, data.book(market), LEVELS)
-    deepest = max((level["lots"] for level in book["bids"] + book["asks"]), default=1)
+    deepest = max((level.lots for level in book.bids + book.asks), default=1)
     return fill(
         _page("market.html"),
         version=version_of(),
@@ -132,8 +132,8 @@ def render(services: Services, market: Market, tables: _Tables) -> str:
         quote=market.quote.symbol,
         picker=_picker(services.exchange.catalog.markets, market),
         **_figures(ticker),
-        asks=_levels(reversed(book["asks"]), deepest) or _empty(2, "No offers"),
-        bids=_levels(book["bids"], deepest) or _empty(2, "No bids"),
+        asks=_levels(reversed(book.asks), deepest) or _empty(2, "No offers"),
+        bids=_levels(book.bids, deepest) or _empty(2, "No bids"),
         trades=tables.trades,
         batches=tables.batches,
         taker_fee=_fee(market.taker_fee_ppm),
@@ -149,15 +149,15 @@ def _fee(fee_ppm: int) -> str:
 
 def _figures(ticker: Ticker) -> dict[str, str]:
     return {
-        "best_bid": ticker["best_bid"] or NO_FIGURE,
-        "best_ask": ticker["best_ask"] or NO_FIGURE,
-        "spread": ticker["spread"] or NO_FIGURE,
-        "last": ticker["last"] or NO_FIGURE,
-        "volume": ticker["volume_24h"],
+        "best_bid": ticker.best_bid or NO_FIGURE,
+        "best_ask": ticker.best_ask or NO_FIGURE,
+        "spread": ticker.spread or NO_FIGURE,
+        "last": ticker.last or NO_FIGURE,
+        "volume": ticker.volume_24h,
     }
 
 
-def _picker(markets: list[Market], shown: Market) -> Html:
+def _picker(markets: Sequence[Market], shown: Market) -> Html:
     here = ' aria-current="page"'
     return Html(
         "".join(
@@ -176,8 +176,8 @@ def _levels(levels: Iterable[Level], deepest: int) -> Html:
     return Html(
         "".join(
             '<tr><td><svg class="bar" viewBox="0 0 100 1" preserveAspectRatio="none" '
-            f'aria-hidden="true"><rect width="{level["lots"] * 100 // deepest}" height="1"/></svg>'
-            f"{level['price']}</td><td>{level['quantity']}</td></tr>"
+            f'aria-hidden="true"><rect width="{level.lots * 100 // deepest}" height="1"/></svg>'
+            f"{level.price}</td><td>{level.quantity}</td></tr>"
             for level in levels
         )
     )
@@ -186,11 +186,11 @@ def _levels(levels: Iterable[Level], deepest: int) -> Html:
 def _trades(trades: list[PublicTrade]) -> Html:
     return Html(
         "".join(
-            f'<tr data-trade="{trade["trade_id"]}"><td>{trade["trade_id"]}</td>'
-            f'<td class="{trade["side"]}">{trade["price"]}</td><td>{trade["quantity"]}</td>'
-            f'<td><span class="state {trade["settlement"]["state"]}">'
-            f"{trade['settlement']['state']}</span></td>"
-            f"<td>{_where(trade['settlement']['batch'], trade['settlement']['tx_hash'])}</td></tr>"
+            f'<tr data-trade="{trade.trade_id}"><td>{trade.trade_id}</td>'
+            f'<td class="{trade.side}">{trade.price}</td><td>{trade.quantity}</td>'
+            f'<td><span class="state {trade.settlement.state}">'
+            f"{trade.settlement.state}</span></td>"
+            f"<td>{_where(trade.settlement.batch, trade.settlement.tx_hash)}</td></tr>"
             for trade in trades
         )
     )
@@ -199,17 +199,17 @@ def _trades(trades: list[PublicTrade]) -> Html:
 def _batches(batches: list[BatchRow]) -> Html:
     return Html(
         "".join(
-            f"<tr><td>{batch['batch']}</td>"
+            f"<tr><td>{batch.batch}</td>"
             f"<td>{_span(batch)}</td>"
-            f'<td><span class="state {batch["state"]}">{batch["state"]}</span></td>'
-            f"<td>{_short(batch['tx_hash'])}</td></tr>"
+            f'<td><span class="state {batch.state}">{batch.state}</span></td>'
+            f"<td>{_short(batch.tx_hash)}</td></tr>"
             for batch in batches
         )
     )
 
 
 def _span(batch: BatchRow) -> str:
-    first, last = batch["first_trade"], batch["last_trade"]
+    first, last = batch.first_trade, batch.last_trade
     if last < first:
         return "none"
     return f"#{first}" if first == last else f"#{first}–{last}"

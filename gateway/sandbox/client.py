@@ -14,7 +14,7 @@ from settlement.protocol.evidence import SignedOrder
 TIMEOUT_SECONDS: Final = 30
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """The API said no; ``problem`` is its problem+json document."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
@@ -29,13 +29,13 @@ class Client:
         self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
 
     def get(self, path: str, bearer: str = "") -> Any:
-        """Return the JSON document at ``path``. Raises ``Refused``."""
+        """Return the JSON document at ``path``. Raises ``RequestRejected``."""
         return self._ask("GET", path, None, {"authorization": f"Bearer {bearer}"} if bearer else {})
 
     def post(
         self, path: str, document: dict[str, Any], bearer: str = "", idempotency_key: str = ""
     ) -> Any:
-        """Send ``document`` and return the answer. Raises ``Refused``."""
+        """Send ``document`` and return the answer. Raises ``RequestRejected``."""
         headers = {"content-type": "application/json"}
         if bearer:
             headers["authorization"] = f"Bearer {bearer}"
@@ -44,7 +44,7 @@ class Client:
         return self._ask("POST", path, orjson.dumps(document), headers)
 
     def delete(self, path: str, bearer: str) -> Any:
-        """Delete what is at ``path``. Raises ``Refused``."""
+        """Delete what is at ``path``. Raises ``RequestRejected``."""
         return self._ask("DELETE", path, None, {"authorization": f"Bearer {bearer}"})
 
     def place(self, order: SignedOrder) -> Any:
@@ -61,7 +61,7 @@ class Client:
         raw = response.read()
         document = orjson.loads(raw) if raw else {}
         if response.status >= 400:
-            raise Refused(response.status, document)
+            raise RequestRejected(response.status, document)
         return document
 
 

@@ -8,7 +8,7 @@ playing the same tape again after a crash sends the very same orders.
 from pathlib import Path
 from typing import Final
 
-from gateway.sandbox.client import Client, Refused
+from gateway.sandbox.client import Client, RequestRejected
 from gateway.sandbox.tape import Act, Message, read_tape
 from gateway.sandbox.wallet import Wallet
 from settlement.orders.catalog import Market
@@ -90,7 +90,7 @@ class _Player:
         try:
             self._client.delete(f"/v1/orders/{found.order_id}", self._bearer)
             self.played.cancelled += 1
-        except Refused:  # Filled meanwhile, or played before a restart.
+        except RequestRejected:  # Filled meanwhile, or played before a restart.
             self.played.refused += 1
 
     def _reduce(self, message: Message) -> None:

@@ -120,8 +120,8 @@ async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
     for who, quotes in QUOTES.items():
         expiry = now + QUOTE_DAYS * 86_400
         for order in actors.quotes_of(wallets[who], market, quotes, nonce=now, expiry=expiry):
-            receipt = await stack.parts.exchange.place(order)
-            assert receipt.accepted, f"{receipt.outcome.name} {receipt.detail}"
+            result = await stack.parts.exchange.place(order)
+            assert result.accepted, f"{result.outcome.name} {result.detail}"
     # Before that shops would have no price to quote.
     await asyncio.sleep(stack.settings.prices.age_ns / 10**9)
 
@@ -148,9 +148,9 @@ async def _visit(stack: Stack, visitor: Wallet) -> None:
             nonce=stack.parts.exchange.next_nonce(visitor.address),
             expiry=stack.now_ns() // 10**9 + 60,
         )
-        receipt = await stack.parts.exchange.place(order)
-        if not receipt.accepted:
-            log.warning("refused", outcome=receipt.outcome.name, detail=receipt.detail)
+        result = await stack.parts.exchange.place(order)
+        if not result.accepted:
+            log.warning("refused", outcome=result.outcome.name, detail=result.detail)
 
 
 def _greet(console: Console, stack: Stack, public_url: str) -> None:

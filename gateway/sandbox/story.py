@@ -21,7 +21,7 @@ from gateway.node.node import Stack
 from gateway.node.settings import ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox import actors
-from gateway.sandbox.client import Client, Refused
+from gateway.sandbox.client import Client, RequestRejected
 from gateway.sandbox.funding import fill_vault, fill_wallet, vault_pips
 from gateway.sandbox.player import play
 from gateway.sandbox.progress import Memory
@@ -240,8 +240,8 @@ class Teller:
                 bearer=self._memory.api_key,
                 idempotency_key="the-story",
             )
-        except Refused as refused:
-            if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        except RequestRejected as rejected:
+            if rejected.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 return False
             raise
         invoice.update(made)

@@ -43,7 +43,7 @@ class Withdrawn(NamedTuple):
 
     digest: bytes
     signer: bytes | None
-    receipt: CommandResult
+    result: CommandResult
 
 
 class _Unproven(NamedTuple):

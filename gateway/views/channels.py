@@ -56,7 +56,7 @@ class Channels:
     def __init__(self) -> None:
         self._listeners: dict[str, dict[Listener, None]] = {}
 
-    def heard(self, channel: str) -> bool:
+    def has_subscribers(self, channel: str) -> bool:
         """Return whether anybody listens, so that nobody builds what nobody reads."""
         return channel in self._listeners
 

@@ -290,7 +290,7 @@ class MarketData:
         self.last_trade_id = saved.last_trade_id
 
     def consume(self, batch: Committed) -> None:
-        """Take one committed batch (``Catalog`` must have had it before)."""
+        """Take one committed batch."""
         self.sequence = batch.last_sequence
         events = batch.events
         if not len(events):
@@ -328,10 +328,10 @@ class MarketData:
                 trade = Trade(
                     change.trade_id, change.price_ticks, change.amount, Side(change.side), time_ns
                 )
-                self._take_trade(market, trade)
+                self._take_trade(batch.markets[market], trade)
                 trades.setdefault(market, []).append(trade)
-        self._publish(touched, trades, int(times[-1]))
-        self._publish_busts(busts)
+        self._publish(batch, touched, trades)
+        self._publish_busts(batch, busts)
 
     def _take_change(self, book: Book, change: Change) -> None:
         """Add what came into a book or take away what left it."""
@@ -354,10 +354,9 @@ class MarketData:
         """Return the price at which a traded order rests, and forget it when it is done."""
         return self._prices[order_id] if lots_left else self._prices.pop(order_id)
 
-    def _take_trade(self, number: int, trade: Trade) -> None:
-        market = self._catalog.markets[number]
+    def _take_trade(self, market: Market, trade: Trade) -> None:
         quote = market.quote_pips(trade.lots, trade.price_ticks)
-        self._tapes.setdefault(number, Tape()).add(trade, quote)
+        self._tapes.setdefault(market.number, Tape()).add(trade, quote)
         self.last_trade_id = trade.trade_id
 
     def _take_bust(self, change: Change, batch: Committed) -> TradeBusted:
@@ -366,35 +365,36 @@ class MarketData:
         tape = self._tapes.get(change.market)
         if tape is not None:
             back = moved_back_at(batch, change.sequence)
-            lot_pips = self._catalog.markets[change.market].lot_pips
+            lot_pips = batch.markets[change.market].lot_pips
             tape.bust(bust.trade_id, back.base_pips // lot_pips, back.quote_pips)
         return bust
 
-    def _publish_busts(self, busts: list[tuple[Change, TradeBusted]]) -> None:
+    def _publish_busts(self, batch: Committed, busts: list[tuple[Change, TradeBusted]]) -> None:
         for change, bust in busts:
-            market = self._catalog.markets[change.market]
+            market = batch.markets[change.market]
             channel = f"trades:{market.symbol}"
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 self._channels.publish(channel, TradeUndone(market, change.event, bust.trade_id))
 
     def _publish(
-        self, touched: dict[int, int], trades: dict[int, list[Trade]], time_ns: int
+        self, batch: Committed, touched: dict[int, int], trades: dict[int, list[Trade]]
     ) -> None:
+        time_ns = int(batch.commands["time_ns"][-1])
         # ``u`` is the last event that touched this book, so it does not depend on how history was
         # cut into batches: the same after every restart.
         for number, u in touched.items():
-            market, book = self._catalog.markets[number], self._books[number]
+            market, book = batch.markets[number], self._books[number]
             channel = f"book:{market.symbol}"
-            if not self._channels.heard(channel):
+            if not self._channels.has_subscribers(channel):
                 book.skip(u)
                 continue
             diff = book.seal(market, u, time_ns)
             assert diff is not None, "a touched book has changed"
             self._channels.publish(channel, diff)
         for number, fresh in trades.items():
-            market = self._catalog.markets[number]
+            market = batch.markets[number]
             channel = f"trades:{market.symbol}"
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 self._channels.publish(channel, NewTrades(market, fresh))
 
     def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
@@ -402,7 +402,7 @@ class MarketData:
         were undone and have not."""
         for market in self._catalog.markets:
             channel = f"trades:{market.symbol}"
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 busted = self.tape(market).busted(first_trade, last_trade)
                 news = TradesSettled(market, first_trade, last_trade, busted, reached)
                 self._channels.publish(channel, news)

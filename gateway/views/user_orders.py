@@ -246,7 +246,7 @@ class UserStream:
         self._frames = saved.frames
 
     def consume(self, batch: Committed) -> None:
-        """Take one committed batch (``Catalog`` must have had it before)."""
+        """Take one committed batch."""
         if not len(batch.events):
             return
         touched: dict[int, dict[int, None]] = {}
@@ -256,7 +256,7 @@ class UserStream:
             take = self._take.get(row.kind)
             if take is not None:
                 take(row, batch)
-            self._touch(touched, row)
+            self._touch(touched, row, batch)
         self._publish_balances(touched)
 
     # Orders and fills
@@ -281,7 +281,7 @@ class UserStream:
             int(batch.commands["time_ns"][at]),
         )
         self._history.accepted(order)
-        self._tell("accepted", row, order)
+        self._publish_order("accepted", row, batch, order)
 
     def _trade(self, row: Row, batch: Committed) -> None:
         time_ns = time_of(row, batch)
@@ -300,7 +300,7 @@ class UserStream:
             fill = Fill(
                 row.trade_id,
                 order_id,
-                self._catalog.markets[row.market],
+                batch.markets[row.market],
                 order.side,
                 role,
                 row.price_ticks,
@@ -330,7 +330,7 @@ class UserStream:
                 event=row.event,
                 number=self._count(account),
                 trade_id=bust.trade_id,
-                market=self._catalog.markets[row.market],
+                market=batch.markets[row.market],
                 side=Side.BUY if account == back.buyer else Side.SELL,
                 base_pips=back.base_pips,
                 quote_pips=back.quote_pips,
@@ -349,52 +349,55 @@ class UserStream:
                 return mine[at]
         return None
 
-    def _rested(self, row: Row, _: Committed) -> None:
-        self._stands(row, "rested")
+    def _rested(self, row: Row, batch: Committed) -> None:
+        self._stands(row, batch, "rested")
 
-    def _armed(self, row: Row, _: Committed) -> None:
-        self._stands(row, "armed")
+    def _armed(self, row: Row, batch: Committed) -> None:
+        self._stands(row, batch, "armed")
 
-    def _stands(self, row: Row, kind: str) -> None:
+    def _stands(self, row: Row, batch: Committed, kind: str) -> None:
         """Show an order among the open ones; its owner sees what it hides as well."""
         order = self._history[row.order_id]
         order.lots_open = row.amount + row.maker_left
         self._history.stands(order)
-        self._tell(kind, row, order)
+        self._publish_order(kind, row, batch, order)
 
-    def _triggered(self, row: Row, _: Committed) -> None:
-        order = self._history[row.order_id]
-        self._tell("triggered", row, order)
+    def _triggered(self, row: Row, batch: Committed) -> None:
+        self._publish_order("triggered", row, batch, self._history[row.order_id])
 
-    def _amended(self, row: Row, _: Committed) -> None:
+    def _amended(self, row: Row, batch: Committed) -> None:
         order = self._history[row.order_id]
         left = row.amount + row.maker_left
         gone = order.lots_open - left
         order.lots_open = left
-        self._tell("amended", row, order, Removal(gone, Outcome(row.outcome)))
+        self._publish_order("amended", row, batch, order, Removal(gone, Outcome(row.outcome)))
 
     def _ended(self, row: Row, batch: Committed) -> None:
         order = self._history[row.order_id]
         order.reason = row.outcome
         self._end(order, row, time_of(row, batch))
         kind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
-        self._tell(kind, row, order, Removal(row.amount + row.maker_left, Outcome(row.outcome)))
+        removal = Removal(row.amount + row.maker_left, Outcome(row.outcome))
+        self._publish_order(kind, row, batch, order, removal)
 
     def _end(self, order: Order, row: Row, time_ns: int) -> None:
         order.ended_event, order.ended_ns = row.event, time_ns
         self._history.end(order)
 
-    def _tell(self, kind: str, row: Row, order: Order, removal: Removal | None = None) -> None:
+    def _publish_order(
+        self, kind: str, row: Row, batch: Committed, order: Order, removal: Removal | None = None
+    ) -> None:
         number = self._count(order.account)
         channel = orders_channel(self._catalog.address_of(order.account))
-        if self._channels.heard(channel):
+        if self._channels.has_subscribers(channel):
             # A copy, for the order goes on changing.
-            news = OrderNews(kind, row.event, number, self.market_of(order), copy(order), removal)
+            market = batch.markets[order.market]
+            news = OrderNews(kind, row.event, number, market, copy(order), removal)
             self._channels.publish(channel, news)
 
     def _publish(self, account: int, news: News) -> None:
         channel = orders_channel(self._catalog.address_of(account))
-        if self._channels.heard(channel):
+        if self._channels.has_subscribers(channel):
             self._channels.publish(channel, news)
 
     def _count(self, account: int) -> int:
@@ -404,12 +407,12 @@ class UserStream:
 
     # Balances
 
-    def _touch(self, touched: dict[int, dict[int, None]], row: Row) -> None:
+    def _touch(self, touched: dict[int, dict[int, None]], row: Row, batch: Committed) -> None:
         """Note whose balances of which token ``row`` may have changed."""
         if row.kind in MOVES_TOKEN:
             touched.setdefault(row.account, {})[row.token] = None
         elif row.kind in MOVES_MARKET or row.kind == TRADE_BUSTED:
-            market = self._catalog.markets[row.market]
+            market = batch.markets[row.market]
             is_of_two = row.kind in TWO_PARTIES
             accounts = (row.account, row.maker_account) if is_of_two else (row.account,)
             for account in accounts:
@@ -420,7 +423,7 @@ class UserStream:
         for number, tokens in touched.items():
             account = self._catalog.address_of(number)
             channel = balances_channel(account)
-            if self._channels.heard(channel):
+            if self._channels.has_subscribers(channel):
                 balances = [self._balance_of(account, token) for token in tokens]
                 self._channels.publish(channel, BalanceNews(self.event_index, balances))
 

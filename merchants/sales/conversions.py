@@ -166,10 +166,10 @@ class Conversions:
             order = self._order_for(session, session.get_one(Conversion, conversion_id))
         if order is None:
             return
-        receipt = await self._exchange.place(order)
-        if receipt.sequence == 0:
+        result = await self._exchange.place(order)
+        if result.sequence == 0:
             with transaction(self._database) as session:
-                self._rejected(session, order.digest, receipt.outcome)
+                self._rejected(session, order.digest, result.outcome)
 
     def _order_for(self, session: Session, conversion: Conversion) -> SignedOrder | None:
         """Return the order to place now: the one that is stored, or a new one, stored first."""
@@ -267,18 +267,18 @@ class Conversions:
         self._resolve(session, order, outcome, sequence=0)
         self._try_again(session, order.conversion, outcome)
 
-    def take_placed(self, session: Session, frame: LogEntry) -> None:
+    def take_placed(self, session: Session, entry: LogEntry) -> None:
         """Learn the fate of an order of ours from the journal; ignore everybody else's."""
-        attachment = evidence_of(frame)
+        attachment = evidence_of(entry)
         if not isinstance(attachment, SignedOrder):
             return
         order = session.get(Order, attachment.digest)
         if order is None or order.outcome is not None:
             return
         conversion = order.conversion
-        market = terms.market_of(self._exchange.catalog, conversion.market)
+        market: Market = entry.market
         last_word, sold = Outcome.ACCEPTED, 0
-        answer = frame.answer
+        answer = entry.answer
         own_id = answer[0]["order_id"]
         for event in answer:
             if event["order_id"] != own_id:
@@ -308,7 +308,7 @@ class Conversions:
                 last_word = Outcome(int(event["outcome"]))
 
         terms.sell(market, conversion, sold)
-        self._resolve(session, order, last_word, frame.sequence)
+        self._resolve(session, order, last_word, entry.sequence)
         if terms.unsold_pips(market, conversion) == 0:
             self._become(session, conversion, ConversionState.FILLED)
         elif last_word is Outcome.FILLS_EXHAUSTED or sold == attachment.base_amount:

@@ -345,7 +345,7 @@ class Invoices:
             invoice.judge_at_ns = None
             short = max(0, invoice.amount_pips - worth.proceeds_pips)
             if short > tolerated_pips(invoice):
-                self._tell_what_is_short(session, invoice, short, now_ns)
+                self._report_short(session, invoice, short, now_ns)
                 continue
             invoice.short_pips, invoice.late, invoice.processing_ns = 0, True, now_ns
             invoice.over_pips = max(0, received_pips(invoice) - invoice.due_pips)
@@ -356,7 +356,7 @@ class Invoices:
             self._conversions.open(session, invoice, now_ns, worth.worst_ticks)
             self._move_on(session, invoice, now_ns)
 
-    def _tell_what_is_short(
+    def _report_short(
         self, session: Session, invoice: Invoice, short_pips: int, now_ns: int
     ) -> None:
         """Say how much is missing; dust, which anybody may send, neither is nor changes it."""
@@ -405,7 +405,7 @@ class Invoices:
         if invoice.state is InvoiceState.SETTLED:
             invoice.judge_at_ns, invoice.short_pips = None, 0
             self._conversions.open(session, invoice, now_ns)
-            self._tell_what_is_over(session, invoice, now_ns)
+            self._report_over(session, invoice, now_ns)
         self._plan_sweep(invoice, lying, now_ns)
 
     def _go(
@@ -417,7 +417,7 @@ class Invoices:
         if state is InvoiceState.SETTLED:
             invoice.over_pips = max(0, received_pips(invoice) - invoice.due_pips)
 
-    def _tell_what_is_over(self, session: Session, invoice: Invoice, now_ns: int) -> None:
+    def _report_over(self, session: Session, invoice: Invoice, now_ns: int) -> None:
         """Say that more came after it was settled; dust is gathered before it is worth a word."""
         over = received_pips(invoice) - invoice.due_pips
         if over - invoice.over_pips > self._dust_pips(invoice):

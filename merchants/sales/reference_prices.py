@@ -26,7 +26,7 @@ from merchants.sales.depth import AgedBook, BookMemory
 from merchants.sales.pricing import Level, Quote
 from merchants.sales.recent_trades import Tape, TapeMemory
 from settlement.orders.busts import moved_back_at
-from settlement.orders.catalog import Catalog, Market
+from settlement.orders.catalog import Market
 
 TRADE: Final = int(EventKind.TRADE)
 RESTED: Final = int(EventKind.RESTED)
@@ -94,12 +94,11 @@ class _Memory(msgspec.Struct):
 
 
 class Prices:
-    """The prices of all markets; the catalog consumes each batch first."""
+    """The prices of all markets."""
 
     checkpoint_name = "prices/1"
 
-    def __init__(self, catalog: Catalog, terms: PriceTerms) -> None:
-        self._catalog = catalog
+    def __init__(self, terms: PriceTerms) -> None:
         self._terms = terms
         self._books: dict[int, AgedBook] = {}
         self._tapes: dict[int, Tape] = {}
@@ -144,7 +143,8 @@ class Prices:
         for change in changes:
             touched[change.market] = None
             if change.kind == TRADE_BUSTED:
-                self._take_back(change.market, moved_back_at(batch, change.sequence))
+                back = moved_back_at(batch, change.sequence)
+                self._take_back(batch.markets[change.market], back)
             else:
                 self._take(change, now_ns)
         for number in touched:
@@ -179,11 +179,10 @@ class Prices:
             # An order decremented while it came in has left nothing in the book yet.
             book.show(change.order_id, lots)
 
-    def _take_back(self, number: int, back: BustedTrade) -> None:
-        market = self._catalog.markets[number]
+    def _take_back(self, market: Market, back: BustedTrade) -> None:
         lots = back.base_pips // market.lot_pips
         if lots:
-            self._of(number)[1].bust(back.quote_pips // (lots * market.tick_pips), lots)
+            self._of(market.number)[1].bust(back.quote_pips // (lots * market.tick_pips), lots)
 
     def quote(self, market: Market, wanted_pips: int, now_ns: int) -> Quote | NoPrice:
         """Return the smallest sale that brings ``wanted_pips`` at a price that counts."""

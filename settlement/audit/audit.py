@@ -30,7 +30,7 @@ from settlement.audit.trades import NamedBust, TradeBook
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.batches.decode import OpenedBatch
 from settlement.batches.log_leaves import leaf_of
-from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.catalog import Catalog
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, acknowledgement_digest, recover
 from settlement.protocol.evidence import AnyAttachment, SignedOrder, TokenListing, evidence_of
@@ -59,10 +59,9 @@ class Audit:
         self._domain = domain
         self._published = published
         self._catalog = Catalog()
-        self._terms = ChangesOfTerms(self._catalog)
         self._priority = Priority()
         self._money = MoneyBook(domain, published, self._catalog)
-        self._trades = TradeBook(self._catalog)
+        self._trades = TradeBook()
         self._items: list[bytes] = []
         self._heads: list[bytes] = []
         """What the log hashes to with each command."""
@@ -106,11 +105,9 @@ class Audit:
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
         self._heads += batch.heads
-        for part in batch.segments():
-            self._catalog.consume(part)
-            for frame in part.entries:
-                self._take(frame)
-            self._terms.consume(part)
+        for segment in self._catalog.read(batch):
+            for entry in segment.entries:
+                self._take(entry)
 
     def judge(self) -> list[str]:
         """Return all that is wrong, in sentences; nothing if the log is what was settled."""
@@ -150,45 +147,45 @@ class Audit:
 
     # One command.
 
-    def _take(self, frame: LogEntry) -> None:
-        where = f"command {frame.sequence}"
-        if frame.sequence != len(self._items) + 1:
+    def _take(self, entry: LogEntry) -> None:
+        where = f"command {entry.sequence}"
+        if entry.sequence != len(self._items) + 1:
             self._say(f"{where} comes after {len(self._items)} commands")
-        self._items.append(leaf_of(frame))
-        time_s = int(frame.command["time_ns"]) // NS
+        self._items.append(leaf_of(entry))
+        time_s = int(entry.command["time_ns"]) // NS
         if self._times_s and time_s < self._times_s[-1]:
             self._say(f"{where} says that it came before the one before it")
         self._times_s.append(time_s)
-        kind = int(frame.command["kind"])
+        kind = int(entry.command["kind"])
         if kind in OPERATORS:
             self._operators[Kind(kind)] += 1
         try:
-            attachment = evidence_of(frame)
+            attachment = evidence_of(entry)
         except msgspec.DecodeError:
             self._say(f"{where}: the attachment cannot be read")
             return
-        for fault in self._command_faults(frame, attachment):
+        for fault in self._command_faults(entry, attachment):
             self._say(f"{where}: {fault}")
-        for fault in self._priority.follow(frame.events):
+        for fault in self._priority.follow(entry.events):
             self._say(f"{where}: {fault}")
 
-    def _command_faults(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
-        row, kind = frame.command, int(frame.command["kind"])
+    def _command_faults(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+        row, kind = entry.command, int(entry.command["kind"])
         if kind in SIGNED_KINDS:
             if isinstance(attachment, SignedOrder):
                 yield from order_faults(self._catalog, self._domain, row, attachment)
-                yield from self._signer_faults(frame, attachment)
+                yield from self._signer_faults(entry, attachment)
             else:
                 yield "an order without a signature"
         elif kind in MONEY_KINDS:
-            yield from self._money.follow(frame, attachment)
+            yield from self._money.follow(entry, attachment)
         elif kind in (Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT):
-            yield from self._naming_faults(frame, attachment)
-        yield from self._trades.follow(frame, attachment)
+            yield from self._naming_faults(entry, attachment)
+        yield from self._trades.follow(entry, attachment)
 
-    def _naming_faults(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+    def _naming_faults(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """A number stands for one token of the contract, or for one wallet."""
-        row, answer = frame.command, frame.answer
+        row, answer = entry.command, entry.answer
         if not len(answer) or answer[0]["kind"] == EventKind.REJECTED:
             return
         if isinstance(attachment, TokenListing):
@@ -202,9 +199,9 @@ class Audit:
             yield f"0x{address.hex()} has an account already"
         self._opened.add(address)
 
-    def _signer_faults(self, frame: LogEntry, order: SignedOrder) -> Iterator[str]:
+    def _signer_faults(self, entry: LogEntry, order: SignedOrder) -> Iterator[str]:
         """Only the owner signs for an account, or a key that it has granted on chain."""
-        time_s = int(frame.command["time_ns"]) // NS
+        time_s = int(entry.command["time_ns"]) // NS
         if order.signer == order.account:
             return
         if not self._published.had_key(order.account, order.signer, time_s):

@@ -116,7 +116,7 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
     last = 0
     for committed in replay.batches():
         log.add(committed.events)
-        items |= {frame.sequence: leaf_of(frame) for frame in committed.entries}
+        items |= {entry.sequence: leaf_of(entry) for entry in committed.entries}
         heads |= dict(enumerate(committed.heads, committed.first_sequence))
         last = committed.last_sequence
     segments = []

@@ -57,31 +57,31 @@ class MoneyBook:
         """The command of each withdrawal that was debited, by account and nonce."""
         self._debited: set[Payment] = set()
 
-    def follow(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+    def follow(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one command; yield what is wrong with it."""
-        kind, is_done = int(frame.command["kind"]), _is_done(frame)
+        kind, is_done = int(entry.command["kind"]), _is_done(entry)
         match kind, attachment:
             case Kind.WITHDRAW, SignedWithdrawal():
-                row = frame.command
+                row = entry.command
                 yield from withdrawal_faults(self._catalog, self._domain, row, attachment)
                 if is_done:
-                    yield from self._debit(frame, attachment)
+                    yield from self._debit(entry, attachment)
             case Kind.WITHDRAW, WithdrawalPaid():
                 if is_done:
-                    yield from self._charge(frame, attachment)
+                    yield from self._charge(entry, attachment)
             case Kind.WITHDRAW, _:
                 yield "a withdrawal without a signature"
             case ((Kind.DEPOSIT | Kind.EXIT_BEGIN | Kind.EXIT_END), _) if not is_done:
                 return
             case Kind.DEPOSIT, WithdrawalReturned():
-                yield from self._give_back(frame, attachment)
+                yield from self._give_back(entry, attachment)
             case Kind.DEPOSIT, DepositEvidence(tx_hash=tx_hash, ref=ref):
-                yield from self._book(self._money("Deposited", frame.command, tx_hash, ref))
+                yield from self._book(self._money("Deposited", entry.command, tx_hash, ref))
             case Kind.EXIT_BEGIN, ExitEvidence(tx_hash=tx_hash):
-                account = self._catalog.address_of(int(frame.command["account"]))
+                account = self._catalog.address_of(int(entry.command["account"]))
                 yield from self._book(Money(tx_hash, "ExitRequested", account, b"", 0, b""))
             case Kind.EXIT_END, ExitEvidence():
-                yield from self._end_exit(frame, attachment)
+                yield from self._end_exit(entry, attachment)
             case ((Kind.DEPOSIT | Kind.EXIT_BEGIN | Kind.EXIT_END), _):
                 yield "money without evidence"
 
@@ -120,8 +120,8 @@ class MoneyBook:
         account, token = self._holding(row)
         return Money(tx_hash, kind, account, token, int(row["amount"]), ref)
 
-    def _end_exit(self, frame: LogEntry, evidence: ExitEvidence) -> Iterator[str]:
-        row = frame.command
+    def _end_exit(self, entry: LogEntry, evidence: ExitEvidence) -> Iterator[str]:
+        row = entry.command
         booked = self._money("ExitFinished", row, evidence.tx_hash)
         if not booked.amount:
             # Taken back; or finished when there was nothing to pay.
@@ -143,7 +143,7 @@ class MoneyBook:
         if pips != left:
             yield f"the exit may take {pips} pips of a withdrawal that has {left} left"
         if named is not None:
-            named.taken += pips_from_unpaid(frame.answer[0])
+            named.taken += pips_from_unpaid(entry.answer[0])
 
     def _forgotten(self, holding: Holding) -> Iterator[str]:
         """Yield what an exit had to name: what it takes first is what its owner withdraws."""
@@ -153,55 +153,55 @@ class MoneyBook:
 
     # What its owner says, and what becomes of it.
 
-    def _debit(self, frame: LogEntry, signed: SignedWithdrawal) -> Iterator[str]:
+    def _debit(self, entry: LogEntry, signed: SignedWithdrawal) -> Iterator[str]:
         account, token, nonce = signed.account, signed.token, signed.nonce
-        before = self._nonces.setdefault((account, nonce), frame.sequence)
-        if before != frame.sequence:
+        before = self._nonces.setdefault((account, nonce), entry.sequence)
+        if before != entry.sequence:
             yield f"the withdrawal's nonce was used by command {before}"
         payment = Payment(account, token, signed.to, signed.amount, nonce)
-        opened = OpenWithdrawal(frame.sequence, account, token, signed.amount)
-        self._open[frame.sequence] = opened
+        opened = OpenWithdrawal(entry.sequence, account, token, signed.amount)
+        self._open[entry.sequence] = opened
         if payment in self._published.payments and payment not in self._debited:
-            self._paid.add(frame.sequence)
+            self._paid.add(entry.sequence)
         else:
-            self._unpaid.setdefault((account, token), {})[frame.sequence] = opened
+            self._unpaid.setdefault((account, token), {})[entry.sequence] = opened
         self._debited.add(payment)
 
-    def _give_back(self, frame: LogEntry, returned: WithdrawalReturned) -> Iterator[str]:
+    def _give_back(self, entry: LogEntry, returned: WithdrawalReturned) -> Iterator[str]:
         sequence = returned.sequence
         found = self._open.pop(sequence, None)
         if found is None:
             yield f"it gives back command {sequence}, which is no open withdrawal"
             return
         self._unpaid.get((found.account, found.token), {}).pop(sequence, None)
-        yield from self._belongs(frame, found, found.left, "gives back")
+        yield from self._belongs(entry, found, found.left, "gives back")
         if sequence in self._paid:
             yield f"it gives back command {sequence}, which was paid on chain"
 
-    def _charge(self, frame: LogEntry, paid: WithdrawalPaid) -> Iterator[str]:
+    def _charge(self, entry: LogEntry, paid: WithdrawalPaid) -> Iterator[str]:
         sequence = paid.sequence
         found = self._open.pop(sequence, None)
         if found is None:
             yield f"it charges again for command {sequence}, which is no open withdrawal"
             return
-        yield from self._belongs(frame, found, found.taken, "charges again for")
+        yield from self._belongs(entry, found, found.taken, "charges again for")
         if sequence not in self._paid:
             yield f"it charges again for command {sequence}, which was not paid on chain"
 
     def _belongs(
-        self, frame: LogEntry, found: OpenWithdrawal, pips: int, what: str
+        self, entry: LogEntry, found: OpenWithdrawal, pips: int, what: str
     ) -> Iterator[str]:
         where = f"it {what} command {found.sequence}"
-        if self._holding(frame.command) != (found.account, found.token):
+        if self._holding(entry.command) != (found.account, found.token):
             yield f"{where}, another account's or token's"
-        if int(frame.command["amount"]) != pips:
-            yield f"{where} with {int(frame.command['amount'])} pips, not {pips}"
+        if int(entry.command["amount"]) != pips:
+            yield f"{where} with {int(entry.command['amount'])} pips, not {pips}"
 
     def _holding(self, row: np.void) -> Holding:
         token = self._catalog.tokens[int(row["token"])]
         return self._catalog.address_of(int(row["account"])), token.address
 
 
-def _is_done(frame: LogEntry) -> bool:
-    answer = frame.answer
+def _is_done(entry: LogEntry) -> bool:
+    answer = entry.answer
     return len(answer) > 0 and answer[0]["kind"] != EventKind.REJECTED

@@ -16,7 +16,7 @@ from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import Side
 from settlement.batches.decode import OpenedBatch
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Market
 from settlement.protocol.evidence import AnyAttachment, KeyUse, SignedOrder, TradeBusted
 
 Terms = tuple[bytes, bytes, int, int, int, int]
@@ -86,10 +86,9 @@ class NamedBust(NamedTuple):
 
 
 class TradeBook:
-    """Follows orders, trades and busts, command by command. The catalog must be ahead of it."""
+    """Follows orders, trades and busts, command by command."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self) -> None:
         self._orders: dict[int, SignedOrder] = {}
         self._by_sequence: dict[int, list[LoggedTrade]] = {}
         self._by_id: dict[int, LoggedTrade] = {}
@@ -99,18 +98,18 @@ class TradeBook:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def follow(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+    def follow(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one command; yield what is wrong with it if it is a bust."""
-        if frame.command["kind"] == Kind.BUST:
-            yield from self._bust(frame, attachment)
+        if entry.command["kind"] == Kind.BUST:
+            yield from self._bust(entry, attachment)
         made = []
-        for event in frame.events:
+        for event in entry.events:
             if event["kind"] == EventKind.ACCEPTED and isinstance(attachment, SignedOrder):
                 self._orders[int(event["order_id"])] = attachment
             elif event["kind"] == EventKind.TRADE:
-                made.append(self._trade(event))
+                made.append(self._trade(entry, event))
         if made:
-            self._by_sequence[frame.sequence] = made
+            self._by_sequence[entry.sequence] = made
             self._by_id |= {trade.trade_id: trade for trade in made}
 
     def batch_faults(self, batch: OpenedBatch) -> Iterator[str]:
@@ -139,15 +138,15 @@ class TradeBook:
                 beyond[trade.terms] -= 1
                 yield f"it settles trade {trade.trade_id}, which the log has undone"
 
-    def _bust(self, frame: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
-        answer = frame.answer
+    def _bust(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
+        answer = entry.answer
         if not len(answer) or answer[0]["kind"] != EventKind.TRADE_BUSTED:
             return
         if not isinstance(attachment, TradeBusted):
             yield "a bust that names no trade"
             return
         number = attachment.trade_id
-        self.busts.append(NamedBust(frame.sequence, number, attachment.reason))
+        self.busts.append(NamedBust(entry.sequence, number, attachment.reason))
         trade = self._by_id.get(number)
         if trade is None:
             yield f"it busts trade {number}, which never was"
@@ -155,15 +154,15 @@ class TradeBook:
         if number in self._busted:
             yield f"trade {number} is busted twice"
         self._busted.add(number)
-        said = bust_terms(frame.command)
+        said = bust_terms(entry.command)
         for name, found, value in zip(said._fields, said, trade.undone, strict=True):
             if found != value:
                 yield f"it busts trade {number}: {name} is {found}, not {value}"
         if attachment.keys != trade.keys:
             yield f"it busts trade {number} and gives session keys back what they had not used"
 
-    def _trade(self, event: np.void) -> LoggedTrade:
-        market = self._catalog.markets[int(event["market"])]
+    def _trade(self, entry: LogEntry, event: np.void) -> LoggedTrade:
+        market: Market = entry.markets[int(event["market"])]
         lots, price = int(event["amount"]), int(event["price_ticks"])
         sides = [
             (

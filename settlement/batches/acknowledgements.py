@@ -89,11 +89,11 @@ class Acknowledger:
     def read(self) -> None:
         """Read what came: after history once, so that the first order does not wait for it."""
         for batch, _ in self._unread:
-            for i, frame in enumerate(batch.entries):
-                if frame.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
+            for i, entry in enumerate(batch.entries):
+                if entry.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
                     continue
-                if (frame.events["kind"] == EventKind.ACCEPTED).any():
-                    self._accepted[frame.sequence] = leaf_of(frame) + batch.heads[i]
+                if (entry.events["kind"] == EventKind.ACCEPTED).any():
+                    self._accepted[entry.sequence] = leaf_of(entry) + batch.heads[i]
         self._unread.clear()
         self._unread_count = 0
         while len(self._accepted) > self._kept_max:

@@ -50,7 +50,7 @@ class BatchBuilder:
         ``gas_max`` is where a batch is cut, ``gas_ceiling`` what the chain allows: between them a
         command has a batch of its own.
         """
-        self.groups: list[CommandTrades] = []
+        self.commands: list[CommandTrades] = []
         self._gas_max = min(gas_max, gas_ceiling)
         self._gas_ceiling = gas_ceiling
         self._close_time_min = close_time_min
@@ -68,36 +68,36 @@ class BatchBuilder:
     ) -> bool:
         """Return whether this is no longer the head of what is ``waiting``: begin again."""
         return (gas_ceiling, close_time_min) != (self._gas_ceiling, self._close_time_min) or any(
-            mine != now for mine, now in zip(self.groups, waiting, strict=False)
+            mine != now for mine, now in zip(self.commands, waiting, strict=False)
         )
 
-    def takes(self, group: CommandTrades, token_numbers: dict[bytes, int]) -> bool:
-        """Add ``group`` if batch rules allow it. The first one is refused only if no transaction
+    def takes(self, command: CommandTrades, token_numbers: dict[bytes, int]) -> bool:
+        """Add ``command`` if batch rules allow it. The first one is refused only if no transaction
         can carry it: see ``carried``."""
-        orders = {o.digest: o for trade in group.trades for o in (trade.buy, trade.sell)}
+        orders = {o.digest: o for trade in command.trades for o in (trade.buy, trade.sell)}
         words = {word for order in orders.values() for word in _words_of(order, token_numbers)}
         expiry = min((order.expiry for order in orders.values()), default=self._expiry)
         expiry = min(self._expiry, expiry)
         shape = (
             len(self._orders) + len(orders.keys() - self._orders),
-            self._trade_count + len(group.trades),
+            self._trade_count + len(command.trades),
             len(self._words) + len(words - self._words),
         )
-        gas_max = self._gas_max if self.groups else self._gas_ceiling
+        gas_max = self._gas_max if self.commands else self._gas_ceiling
         if not _fits(*shape, gas_max):
             return False
-        closes = max(group.time_ns // NS, self._close_time_min)
-        if self.groups and (closes > expiry or self._meets_lane(orders)):
+        closes = max(command.time_ns // NS, self._close_time_min)
+        if self.commands and (closes > expiry or self._meets_lane(orders)):
             return False
         for order in orders.values():
             half = lane_half(order)
             if half is not None:
                 self._lanes[half] = order.digest
-        self.groups.append(group)
+        self.commands.append(command)
         self._orders.update(orders)
         self._words.update(words)
         self._expiry = expiry
-        self._trade_count += len(group.trades)
+        self._trade_count += len(command.trades)
         return True
 
     def _meets_lane(self, orders: dict[bytes, SignedOrder]) -> bool:
@@ -108,17 +108,17 @@ class BatchBuilder:
         )
 
 
-def carried(group: CommandTrades, gas_ceiling: int, token_numbers: dict[bytes, int]) -> int:
-    """Return how many of the group's trades, from the first on, one transaction can carry."""
+def carried(command: CommandTrades, gas_ceiling: int, token_numbers: dict[bytes, int]) -> int:
+    """Return how many of the command's trades, from the first on, one transaction can carry."""
     orders: dict[bytes, SignedOrder] = {}
     words: set[tuple[bytes, int]] = set()
-    for count, trade in enumerate(group.trades):
+    for count, trade in enumerate(command.trades):
         for order in (trade.buy, trade.sell):
             orders[order.digest] = order
             words.update(_words_of(order, token_numbers))
         if not _fits(len(orders), count + 1, len(words), gas_ceiling):
             return count
-    return len(group.trades)
+    return len(command.trades)
 
 
 def _fits(orders: int, trades: int, words: int, gas_max: int) -> bool:
@@ -128,12 +128,12 @@ def _fits(orders: int, trades: int, words: int, gas_max: int) -> bool:
     )
 
 
-def dead_at(close_time: int, groups: Iterable[CommandTrades]) -> list[MatchedTrade]:
+def dead_at(close_time: int, commands: Iterable[CommandTrades]) -> list[MatchedTrade]:
     """Return the trades that no batch closing at ``close_time`` can carry: an order is expired."""
     return [
         trade
-        for group in groups
-        for trade in group.trades
+        for command in commands
+        for trade in command.trades
         if min(trade.buy.expiry, trade.sell.expiry) < close_time
     ]
 

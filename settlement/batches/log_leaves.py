@@ -20,9 +20,9 @@ from settlement.protocol.eip712 import keccak256
 HASH_SIZE: Final = 32
 
 
-def leaf_of(frame: LogEntry) -> bytes:
+def leaf_of(entry: LogEntry) -> bytes:
     """Return the item of one command."""
-    return leaf_hash(frame.sequence, frame.command.tobytes() + frame.attachment, frame.events)
+    return leaf_hash(entry.sequence, entry.command.tobytes() + entry.attachment, entry.events)
 
 
 def leaf_hash(sequence: int, record: bytes, events: Events) -> bytes:

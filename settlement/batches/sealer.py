@@ -190,18 +190,18 @@ class Sealer:
         """Seal the batch that begins with ``first``, if it is full or ripe."""
         last_close = self._last_batch.close_time if self._last_batch else 0
         close_time_min = _close_time_min(last_close, self._sealing.horizon_s, now_ns, first)
-        groups, is_cut = self._cut(waiting, close_time_min)
-        busts = self._beyond_size(first if not groups else None, now_ns)
-        if not groups:
+        commands, is_cut = self._cut(waiting, close_time_min)
+        busts = self._beyond_size(first if not commands else None, now_ns)
+        if not commands:
             return Unsealable(0, busts) if busts else Sealed(0)
-        if not is_cut and groups[0].time_ns > ripe_ns:
+        if not is_cut and commands[0].time_ns > ripe_ns:
             return Sealed(0)
-        close_time = max(close_time_min, groups[-1].time_ns // NS)
-        if expired := dead_at(close_time, groups):
+        close_time = max(close_time_min, commands[-1].time_ns // NS)
+        if expired := dead_at(close_time, commands):
             return Unsealable(0, [Bust(trade, EXPIRED) for trade in expired])
-        self._write(groups, close_time, now_ns)
+        self._write(commands, close_time, now_ns)
         self._builder = self._new_builder(0)
-        self._queue.mark_sealed(len(groups))
+        self._queue.mark_sealed(len(commands))
         return Sealed(1)
 
     def _try_further(self, waiting: Sequence[CommandTrades | PendingWithdrawal]) -> None:
@@ -230,45 +230,45 @@ class Sealer:
     def _cut(
         self, waiting: Sequence[CommandTrades | PendingWithdrawal], close_time_min: int
     ) -> tuple[list[CommandTrades], bool]:
-        """Return the groups of the next batch, and whether more of them could not join it.
+        """Return the commands of the next batch, and whether more of them could not join it.
 
         The builder is kept from call to call: what it holds is the head of the queue.
         """
         if self._builder.is_stale(waiting, self._gas_ceiling, close_time_min):
             self._builder = self._new_builder(close_time_min)
-        for item in waiting[len(self._builder.groups) :]:
+        for item in waiting[len(self._builder.commands) :]:
             if isinstance(item, PendingWithdrawal) or not self._builder.takes(
                 item, self._token_numbers()
             ):
-                return self._builder.groups, True
-        return self._builder.groups, False
+                return self._builder.commands, True
+        return self._builder.commands, False
 
     def _new_builder(self, close_time_min: int) -> BatchBuilder:
         return BatchBuilder(self._sealing.gas_max, self._gas_ceiling, close_time_min)
 
-    def _beyond_size(self, group: CommandTrades | None, now_ns: int) -> list[Bust]:
+    def _beyond_size(self, command: CommandTrades | None, now_ns: int) -> list[Bust]:
         """Name a command whose trades no transaction can carry, and return those beyond.
 
         What the first transaction cannot carry no later one may: the trades of a command settle
         together, with the items that the batch covers. A new engine makes no such command.
         """
-        if group is None:
+        if command is None:
             self._too_large, self._too_large_since = None, 0
             return []
         numbers = self._token_numbers()
-        count = carried(group, self._gas_ceiling, numbers)
-        self._too_large = TooLarge(group.sequence, len(group.trades), count, self._gas_ceiling)
+        count = carried(command, self._gas_ceiling, numbers)
+        self._too_large = TooLarge(command.sequence, len(command.trades), count, self._gas_ceiling)
         self._too_large_since = self._too_large_since or now_ns
         if now_ns - self._too_large_since < TOO_LARGE_PATIENCE_NS:
-            count = carried(group, TRANSACTION_GAS_MAX, numbers)
-        return [Bust(trade, str(self._too_large)) for trade in group.trades[count:]]
+            count = carried(command, TRANSACTION_GAS_MAX, numbers)
+        return [Bust(trade, str(self._too_large)) for trade in command.trades[count:]]
 
     def _token_numbers(self) -> dict[bytes, int]:
         return {token.address: token.number for token in self._catalog.tokens}
 
-    def _write(self, groups: list[CommandTrades], close_time: int, now_ns: int) -> None:
-        last, before = groups[-1], self._last_batch
-        trades = [trade for group in groups for trade in group.trades]
+    def _write(self, commands: list[CommandTrades], close_time: int, now_ns: int) -> None:
+        last, before = commands[-1], self._last_batch
+        trades = [trade for command in commands for trade in command.trades]
         first_sequence = before.last_sequence + 1 if before else 1
         first_trade = before.last_trade + 1 if before else 1
         assert all(trade.trade_id >= first_trade for trade in trades), "no trade twice"
@@ -313,21 +313,21 @@ class Sealer:
 
     def rehearsal(self, batch: Batch, now_ns: int) -> tuple[Header, list[MatchedTrade]]:
         """Return what a sealed batch would say if it were sealed anew: to try it, not to send."""
-        groups = self._queue.sealed(batch.first_sequence, batch.last_sequence)
+        commands = self._queue.sealed(batch.first_sequence, batch.last_sequence)
         before = self._outbox.batch(batch.number - 1)
         close_time = before.batch.close_time if before else 0
-        if groups:
-            least = _close_time_min(close_time, self._sealing.horizon_s, now_ns, groups[0])
-            close_time = max(least, groups[-1].time_ns // NS)
+        if commands:
+            least = _close_time_min(close_time, self._sealing.horizon_s, now_ns, commands[0])
+            close_time = max(least, commands[-1].time_ns // NS)
         header = Header(
             batch=batch.number,
             prev_head=batch.prev_head,
-            close_time=close_time if groups else batch.close_time,
+            close_time=close_time if commands else batch.close_time,
             log_root=batch.log_root,
             first_sequence=batch.first_sequence,
             command_count=batch.last_sequence - batch.first_sequence + 1,
         )
-        return header, [trade for group in groups for trade in group.trades]
+        return header, [trade for command in commands for trade in command.trades]
 
     def unseal(self, now_ns: int, number: int) -> None:
         """Abandon batch ``number`` and all after it: their trades wait again, in their order."""

@@ -23,7 +23,7 @@ from settlement.batches.builder import NS, CommandTrades, PendingWithdrawal
 from settlement.batches.encode import MatchedTrade, signed_fee_pips
 from settlement.batches.log_leaves import LogLeaves
 from settlement.orders.busts import busted_by
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Market
 from settlement.outbox.actions import ActionKind, BatchState
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.troubles import AheadOfTime
@@ -52,15 +52,13 @@ class TradeQueue:
     """What the log has for settlement, in its order.
 
     ``consume`` belongs to the thread of the pipeline, ``mark_sealed``, ``drop_withdrawal``,
-    ``unseal`` and ``forget`` to the settlement's worker; everybody may ask. The catalog must be an
-    earlier consumer of the same pipeline.
+    ``unseal`` and ``forget`` to the settlement's worker; everybody may ask.
     """
 
     checkpoint_name = "sealer/2"
 
-    def __init__(self, outbox: Outbox, catalog: Catalog) -> None:
+    def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._catalog = catalog
         self._orders: dict[int, SignedOrder] = {}
         self._queue: deque[CommandTrades | PendingWithdrawal] = deque()
         self._queue_lock = threading.Lock()
@@ -68,7 +66,7 @@ class TradeQueue:
         self._traded_sequence = 0
         """The newest command with trades: what a withdrawal after it has to wait for."""
         self._tail: CommandTrades | None = None
-        """The newest command as a group without trades: what an empty batch covers."""
+        """The newest command without trades: what an empty batch covers."""
 
         self._sealed: deque[CommandTrades] = deque()
         """What is in batches that may yet be lost: kept, for the contract may refuse one."""
@@ -110,13 +108,13 @@ class TradeQueue:
         """See ``engine.log_entries.CheckpointedConsumer``."""
         with self._queue_lock:
             kept, busted, tail = [*self._sealed, *self._queue], sorted(self._busted), self._tail
-        groups = [item for item in kept if isinstance(item, CommandTrades)]
+        commands = [item for item in kept if isinstance(item, CommandTrades)]
         withdrawals = [item for item in kept if isinstance(item, PendingWithdrawal)]
         items_from, items = self._items.kept()
         return msgspec.msgpack.encode(
             _Memory(
                 self._orders,
-                groups,
+                commands,
                 withdrawals,
                 busted,
                 self._first_ns,
@@ -134,9 +132,11 @@ class TradeQueue:
         self._items.resume(saved.items_from, saved.items)
         self._busted = frozenset(saved.busted)
         self._traded_sequence = saved.traded_sequence
-        groups = [group for group in saved.groups if group.last_trade > self._forgotten_trade]
-        self._sealed.extend(g for g in groups if g.last_trade <= self._sealed_trade)
-        waiting = [g for g in groups if g.last_trade > self._sealed_trade]
+        commands = [
+            command for command in saved.groups if command.last_trade > self._forgotten_trade
+        ]
+        self._sealed.extend(g for g in commands if g.last_trade <= self._sealed_trade)
+        waiting = [g for g in commands if g.last_trade > self._sealed_trade]
         withdrawals = [p for p in saved.payouts if p.sequence > self._paid_sequence]
         self._queue.extend(sorted([*waiting, *withdrawals], key=lambda item: item.sequence))
 
@@ -145,45 +145,45 @@ class TradeQueue:
     def consume(self, batch: Committed) -> None:
         """See ``engine.log_entries.Consumer``."""
         self._items.consume(batch)
-        for frame in batch.entries:
-            kind = frame.command["kind"]
+        for entry in batch.entries:
+            kind = entry.command["kind"]
             if kind == Kind.WITHDRAW:
-                self._take_withdrawal(frame)
+                self._take_withdrawal(entry)
             elif kind == Kind.BUST:
-                self._take_bust(frame)
-            if len(frame.events):  # Whatever the command is, orders may leave by it.
-                self._take_orders(frame)
+                self._take_bust(entry)
+            if len(entry.events):  # Whatever the command is, orders may leave by it.
+                self._take_orders(entry)
         times = batch.commands["time_ns"]
         self._first_ns = self._first_ns or int(times[0])
         with self._queue_lock:
             self._tail = CommandTrades(batch.last_sequence, int(times[-1]), 0, [])
 
-    def _take_withdrawal(self, frame: LogEntry) -> None:
-        if frame.sequence <= self._paid_sequence or not len(frame.events):
+    def _take_withdrawal(self, entry: LogEntry) -> None:
+        if entry.sequence <= self._paid_sequence or not len(entry.events):
             return
-        if frame.answer[0]["kind"] != EventKind.WITHDRAWN:
+        if entry.answer[0]["kind"] != EventKind.WITHDRAWN:
             return
-        withdrawal = evidence_of(frame)
+        withdrawal = evidence_of(entry)
         if isinstance(withdrawal, WithdrawalPaid):
             return  # It tells of one that was paid.
         assert isinstance(withdrawal, SignedWithdrawal), "a debit needs its owner's signature"
-        self._push(PendingWithdrawal(frame.sequence, withdrawal, self._traded_sequence))
+        self._push(PendingWithdrawal(entry.sequence, withdrawal, self._traded_sequence))
 
-    def _take_bust(self, frame: LogEntry) -> None:
-        bust = busted_by(frame)
+    def _take_bust(self, entry: LogEntry) -> None:
+        bust = busted_by(entry)
         if bust is not None:
             self._busted |= {bust.trade_id}
 
-    def _take_orders(self, frame: LogEntry) -> None:
+    def _take_orders(self, entry: LogEntry) -> None:
         trades: list[MatchedTrade] = []
-        for event in frame.events:
+        for event in entry.events:
             match int(event["kind"]):
                 case EventKind.ACCEPTED:
-                    order = evidence_of(frame)
+                    order = evidence_of(entry)
                     assert isinstance(order, SignedOrder), "an order needs its signature"
                     self._orders[int(event["order_id"])] = order
                 case EventKind.TRADE:
-                    trades.append(self._trade(frame, event))
+                    trades.append(self._trade(entry, event))
                     if event["maker_left"] == 0:
                         del self._orders[int(event["maker_id"])]
                     if event["order_left"] == 0:
@@ -192,20 +192,20 @@ class TradeQueue:
                     del self._orders[int(event["order_id"])]
         if not trades:
             return
-        self._traded_sequence = frame.sequence
+        self._traded_sequence = entry.sequence
         if trades[-1].trade_id <= self._forgotten_trade:
             return
         last_trade = trades[-1].trade_id
-        group = CommandTrades(frame.sequence, int(frame.command["time_ns"]), last_trade, trades)
+        command = CommandTrades(entry.sequence, int(entry.command["time_ns"]), last_trade, trades)
         if last_trade <= self._sealed_trade:
             with self._queue_lock:
-                self._sealed.append(group)
+                self._sealed.append(command)
         else:
             assert trades[0].trade_id > self._sealed_trade, "a command never straddles batches"
-            self._push(group)
+            self._push(command)
 
-    def _trade(self, frame: LogEntry, event: np.void) -> MatchedTrade:
-        market = self._catalog.markets[int(event["market"])]
+    def _trade(self, entry: LogEntry, event: np.void) -> MatchedTrade:
+        market: Market = entry.markets[int(event["market"])]
         lots, price = int(event["amount"]), int(event["price_ticks"])
         quote_pips = market.quote_pips(lots, price)
         taker = self._orders[int(event["order_id"])]
@@ -219,8 +219,8 @@ class TradeQueue:
         taker_buys = event["side"] == Side.BUY
         return MatchedTrade(
             trade_id=int(event["trade_id"]),
-            sequence=frame.sequence,
-            time_ns=int(frame.command["time_ns"]),
+            sequence=entry.sequence,
+            time_ns=int(entry.command["time_ns"]),
             buy=taker if taker_buys else maker,
             sell=maker if taker_buys else taker,
             base_pips=market.base_pips(lots),
@@ -249,7 +249,7 @@ class TradeQueue:
             return [self._alive(item) for item in islice(self._queue, count)]
 
     def idle_tail(self) -> CommandTrades | None:
-        """Return the newest command, as a group without trades; None while anything waits."""
+        """Return the newest command, without trades; None while anything waits."""
         with self._queue_lock:
             # Both under one lock: what stands in no queue and before the tail is sealed.
             return None if self._queue else self._tail
@@ -262,7 +262,7 @@ class TradeQueue:
         """Return what is sealed of some commands, without what is busted."""
         with self._queue_lock:
             found = [g for g in self._sealed if first_sequence <= g.sequence <= last_sequence]
-            return [self._alive_group(group) for group in found]
+            return [self._alive_command(command) for command in found]
 
     def kept(self) -> tuple[list[MatchedTrade], list[PendingWithdrawal]]:
         """Return every trade after the batches ``forgotten`` that is not busted, those of final
@@ -285,23 +285,25 @@ class TradeQueue:
 
     def _alive(self, item: CommandTrades | PendingWithdrawal) -> CommandTrades | PendingWithdrawal:
         """Return ``item`` without the trades that are busted."""
-        return item if isinstance(item, PendingWithdrawal) else self._alive_group(item)
+        return item if isinstance(item, PendingWithdrawal) else self._alive_command(item)
 
-    def _alive_group(self, group: CommandTrades) -> CommandTrades:
+    def _alive_command(self, command: CommandTrades) -> CommandTrades:
         if not self._busted:
-            return group
-        return group._replace(trades=[t for t in group.trades if t.trade_id not in self._busted])
+            return command
+        return command._replace(
+            trades=[t for t in command.trades if t.trade_id not in self._busted]
+        )
 
     # Be sealed. What is sealed is kept until no reorganisation reaches it: before, final or not,
     # the contract may have to be offered it again, and may refuse it.
 
     def mark_sealed(self, count: int) -> None:
-        """The first ``count`` groups of the queue are sealed."""
+        """The first ``count`` commands of the queue are sealed."""
         with self._queue_lock:
             for _ in range(count):
-                group = self._queue.popleft()
-                assert isinstance(group, CommandTrades), "a batch is the head of the queue"
-                self._sealed.append(group)
+                command = self._queue.popleft()
+                assert isinstance(command, CommandTrades), "a batch is the head of the queue"
+                self._sealed.append(command)
 
     def drop_withdrawal(self) -> None:
         """The withdrawal at the head of the queue is countersigned, or void."""

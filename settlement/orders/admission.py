@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from engine.commands import Kind, command
-from engine.events import EventKind, Events
-from engine.log_entries import Committed
+from engine.events import EventKind
+from engine.log_entries import Committed, LogEntry
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
@@ -211,14 +211,14 @@ class Admission:
 
     def consume(self, batch: Committed) -> None:
         """Follow the journal: nonces spent, lanes opened and closed, first answers."""
-        for frame in batch.entries:
+        for entry in batch.entries:
             placed: SignedOrder | None = None
-            bust = busted_by(frame)
+            bust = busted_by(entry)
             if bust is not None:
                 for use in bust.keys:
                     self.budgets.busted(use)
-            elif frame.command["kind"] in SIGNED:
-                signed = evidence_of(frame)
+            elif entry.command["kind"] in SIGNED:
+                signed = evidence_of(entry)
                 if isinstance(signed, SignedOrder | SignedWithdrawal):
                     if self._in_flight.pop(signed.digest, None) is None:
                         self._reservations.spend(signed)
@@ -226,9 +226,9 @@ class Admission:
             order_id = 0
             if placed is not None:
                 self._nonces.answered(placed)
-                order_id = self._answers.answered(placed, frame)
-                self.budgets.answered(placed, order_id, frame.events)
-            self._follow(frame.events, placed, order_id)
+                order_id = self._answers.answered(placed, entry)
+                self.budgets.answered(placed, order_id, entry.events)
+            self._follow(entry, placed, order_id)
             if placed is not None and order_id not in self.standing:
                 self._answers.undo(placed)
 
@@ -279,8 +279,9 @@ class Admission:
             )
         return None
 
-    def _follow(self, events: Events, placed: SignedOrder | None, order_id: int) -> None:
+    def _follow(self, entry: LogEntry, placed: SignedOrder | None, order_id: int) -> None:
         """Open and close lanes in the order in which things happened."""
+        events = entry.events
         about_whom = zip(events["kind"].tolist(), events["order_id"].tolist(), events, strict=True)
         for kind, about, event in about_whom:
             if kind in _STANDS:
@@ -295,7 +296,7 @@ class Admission:
             elif kind in _ENDS:
                 key = self.standing.key_of(about)
                 if key is not None:
-                    market = self._catalog.markets[int(event["market"])]
+                    market: Market = entry.markets[int(event["market"])]
                     left = market.quote_pips(lots_open(event), int(event["price_ticks"]))
                     self.budgets.ended(key, left)
                 self._close_lane(about)

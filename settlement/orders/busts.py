@@ -9,13 +9,13 @@ from engine.log_entries import Committed, LogEntry
 from settlement.protocol.evidence import TradeBusted, evidence_of
 
 
-def busted_by(frame: LogEntry) -> TradeBusted | None:
-    """Return which trade ``frame`` has undone; None for any other command."""
-    if frame.command["kind"] != Kind.BUST or not len(frame.events):
+def busted_by(entry: LogEntry) -> TradeBusted | None:
+    """Return which trade ``entry`` has undone; None for any other command."""
+    if entry.command["kind"] != Kind.BUST or not len(entry.events):
         return None
-    if frame.answer[0]["kind"] != EventKind.TRADE_BUSTED:
+    if entry.answer[0]["kind"] != EventKind.TRADE_BUSTED:
         return None
-    return _named(frame)
+    return _named(entry)
 
 
 def busted_at(batch: Committed, sequence: int) -> TradeBusted:

@@ -1,9 +1,12 @@
 """Which tokens, markets and accounts exist, by the names the outside world uses?
 
-The engine knows dense numbers only. The catalog is a consumer: it is rebuilt from the journal at
-every start, so number and address can never drift apart.
+The engine knows dense numbers only. The catalog reads each batch before all consumers and gives it
+the markets as they were then. It is rebuilt from the journal at every start, so number and address
+can never drift apart.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -64,18 +67,21 @@ class Market(NamedTuple):
 
 class _Memory(msgspec.Struct):
     tokens: list[Token]
-    markets: list[Market]
+    markets: tuple[Market, ...]
     accounts: list[bytes]
 
 
 class Catalog:
-    """All listings and accounts, in both directions."""
+    """All listings and accounts, in both directions, as they are now; an
+    ``engine.log_entries.Directory``. Who translates what is past asks the batch for its markets."""
 
     checkpoint_name = "catalog/1"
 
     def __init__(self) -> None:
         self.tokens: list[Token] = []
-        self.markets: list[Market] = []
+        self.markets: tuple[Market, ...] = ()
+        """Never changed but replaced: batches keep what was."""
+
         self._token_by_address: dict[bytes, Token] = {}
         self._token_by_symbol: dict[str, Token] = {}
         self._market_by_symbol: dict[str, Market] = {}
@@ -97,19 +103,27 @@ class Catalog:
         for address in saved.accounts:
             self._open_account(address)
 
-    def consume(self, batch: Committed) -> None:
-        """Take listings and openings out of ``batch``."""
+    def read(self, batch: Committed) -> Iterator[Committed]:
+        """See ``engine.log_entries.Directory``."""
+        for segment in batch.segments():
+            self._take_listings(segment)
+            known = replace(segment, markets=self.markets)
+            if segment.changes_terms and segment.events[-1]["kind"] == EventKind.TERMS_SET:
+                self._change_terms(segment.commands[-1])
+            yield known
+
+    def _take_listings(self, batch: Committed) -> None:
         listed = (EventKind.TOKEN_LISTED, EventKind.MARKET_LISTED, EventKind.ACCOUNT_OPENED)
         kinds = batch.commands["kind"]
         if not ((kinds >= Kind.LIST_TOKEN) & (kinds <= Kind.OPEN_ACCOUNT)).any():
             return
-        for frame in batch.entries:
-            answer = frame.answer
+        for entry in batch.entries:
+            answer = entry.answer
             if len(answer) and answer[0]["kind"] in listed:
-                self._take(frame)
+                self._take(entry)
 
-    def _take(self, frame: LogEntry) -> None:
-        row, attachment = frame.command, evidence_of(frame)
+    def _take(self, entry: LogEntry) -> None:
+        row, attachment = entry.command, evidence_of(entry)
         match attachment:
             case TokenListing():
                 token = Token(len(self.tokens), *msgspec.structs.astuple(attachment))
@@ -130,13 +144,13 @@ class Catalog:
                 assert int(row["account"]) == len(self._accounts), "accounts are dense"
                 self._open_account(attachment.address)
             case _:
-                raise AssertionError(f"listing {frame.sequence} has no evidence")
+                raise AssertionError(f"listing {entry.sequence} has no evidence")
 
-    def change_terms(self, row: np.void) -> None:
-        """Let a market have the terms of a SET_TERMS from now on."""
+    def _change_terms(self, row: np.void) -> None:
         number = int(row["market"])
         market = self.markets[number]._replace(**market_terms(row)._asdict())
-        self.markets[number] = self._market_by_symbol[market.symbol] = market
+        self.markets = (*self.markets[:number], market, *self.markets[number + 1 :])
+        self._market_by_symbol[market.symbol] = market
         self._market_by_pair[market.base.address, market.quote.address] = market
 
     def _list_token(self, token: Token) -> None:
@@ -145,7 +159,7 @@ class Catalog:
         self._token_by_symbol[token.symbol] = token
 
     def _list_market(self, market: Market) -> None:
-        self.markets.append(market)
+        self.markets = (*self.markets, market)
         self._market_by_symbol[market.symbol] = market
         self._market_by_pair[market.base.address, market.quote.address] = market
 
@@ -181,20 +195,3 @@ class Catalog:
     def account_count(self) -> int:
         """Return how many accounts are open."""
         return len(self._accounts)
-
-
-class ChangesOfTerms:
-    """The last of all consumers: new terms count once everybody has seen the old orders go.
-
-    Until then the others translate ticks and lots as they were meant.
-    """
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    def consume(self, batch: Committed) -> None:
-        """See ``engine.log_entries.Consumer``; a batch ends behind a change, see ``parts``."""
-        if batch.commands["kind"][-1] == Kind.SET_TERMS:
-            last = batch.events[-1]
-            if last["kind"] == EventKind.TERMS_SET:
-                self._catalog.change_terms(batch.commands[-1])

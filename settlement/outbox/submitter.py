@@ -153,11 +153,6 @@ class Submitter:
         """Return the highest block that any node has shown."""
         return self._preflight.newest
 
-    @property
-    def halted(self) -> Halt | None:
-        """Return why no batch is sent any more; None while all is well."""
-        return self._halted
-
     def step(self) -> Progress | Rejected | HeadMismatch:
         """Do what can be done now; return how it stands then.
 

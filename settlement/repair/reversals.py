@@ -133,22 +133,22 @@ class WithdrawalReversals:
         kinds = batch.commands["kind"]
         if not any((kinds == kind).any() for kind in MONEY_KINDS):
             return
-        for frame in batch.entries:
-            if frame.command["kind"] not in MONEY_KINDS or not len(frame.events):
+        for entry in batch.entries:
+            if entry.command["kind"] not in MONEY_KINDS or not len(entry.events):
                 continue
-            if frame.answer[0]["kind"] != EventKind.REJECTED:
-                self._take(frame)
+            if entry.answer[0]["kind"] != EventKind.REJECTED:
+                self._take(entry)
 
-    def _take(self, frame: LogEntry) -> None:
-        match evidence_of(frame):
+    def _take(self, entry: LogEntry) -> None:
+        match evidence_of(entry):
             case SignedWithdrawal(account=account, token=token, amount=amount):
-                if frame.answer[0]["kind"] == EventKind.WITHDRAWN:
-                    self._begin(OpenWithdrawal(frame.sequence, account, token, amount))
+                if entry.answer[0]["kind"] == EventKind.WITHDRAWN:
+                    self._begin(OpenWithdrawal(entry.sequence, account, token, amount))
             case WithdrawalReturned(sequence=sequence) | WithdrawalPaid(sequence=sequence):
                 self._end(sequence)
                 self._done.add(sequence)
             case ExitEvidence(withdrawal=sequence) if sequence:
-                self._open[sequence].taken += pips_from_unpaid(frame.answer[0])
+                self._open[sequence].taken += pips_from_unpaid(entry.answer[0])
 
     def _begin(self, withdrawal: OpenWithdrawal) -> None:
         self._open[withdrawal.sequence] = withdrawal

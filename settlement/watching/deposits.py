@@ -71,10 +71,7 @@ reorganisation may put a transaction into another block, and its log at another 
 
 
 class CreditedDeposits:
-    """A consumer that knows which log entries are in the journal already.
-
-    The catalog must be an earlier consumer of the same pipeline.
-    """
+    """A consumer that knows which log entries are in the journal already."""
 
     checkpoint_name = "deposits/1"
 
@@ -95,13 +92,13 @@ class CreditedDeposits:
         kinds = batch.commands["kind"]
         if not ((kinds == Kind.DEPOSIT) | (kinds >= Kind.EXIT_BEGIN)).any():
             return
-        for frame in batch.entries:
-            row = frame.command
+        for entry in batch.entries:
+            row = entry.command
             if row["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END, Kind.POISON):
                 continue
-            if frame.answer[0]["kind"] == EventKind.REJECTED:
+            if entry.answer[0]["kind"] == EventKind.REJECTED:
                 continue
-            evidence = evidence_of(frame)
+            evidence = evidence_of(entry)
             if isinstance(evidence, WithdrawalReturned):
                 continue
             if row["kind"] == Kind.POISON and not isinstance(

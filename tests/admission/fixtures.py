@@ -153,8 +153,8 @@ class Driver:
         events = self.engine.apply(rows)
         batch = Committed(sequence, rows, [encode(attachment)], events, [bytes(32)])
         self.history.append(batch)
-        for consumer in (self.catalog, self.admission):
-            consumer.consume(batch)
+        for segment in self.catalog.read(batch):
+            self.admission.consume(segment)
         return events
 
     def grant(self, grant):
@@ -187,13 +187,13 @@ class Driver:
         for grant in self.grants:
             other.keys.granted(grant)
         for batch in self.history:
-            other.catalog.consume(batch)
-            other.admission.consume(batch)
+            for segment in other.catalog.read(batch):
+                other.admission.consume(segment)
         return other
 
 
-def refusal(answer):
-    """Return why ``answer`` is a refusal; None when it is a command."""
+def rejection(answer):
+    """Return why ``answer`` is a rejection; None when it is a command."""
     return answer.outcome if isinstance(answer, Rejection) else None
 
 

@@ -11,7 +11,7 @@ from settlement.orders.nonces import (
     Nonces,
     Window,
 )
-from tests.admission.fixtures import ALICE, BOB, LANE, NS, START, Driver, refusal
+from tests.admission.fixtures import ALICE, BOB, LANE, NS, START, Driver, rejection
 
 CLOCK = START * NS // SINGLE_SHOT_CLOCK_NS
 
@@ -24,11 +24,11 @@ def test_a_nonce_is_good_once_and_a_later_one_leaves_those_before_it_good():
     for nonce in (100, 100 - WINDOW_SIZE, 1):
         for seen_by in (driver, driver.replayed()):
             again = ALICE.order(nonce=nonce, lots=11)
-            assert refusal(seen_by.asks(again)) == Outcome.NONCE_USED
+            assert rejection(seen_by.asks(again)) == Outcome.NONCE_USED
     for nonce in (101 - WINDOW_SIZE, 99, 98, 105, 101):
         driver.place(ALICE.order(nonce=nonce))
     for nonce in (101 - WINDOW_SIZE, 98, 99, 100, 101, 105):
-        assert refusal(driver.asks(ALICE.order(nonce=nonce, lots=11))) == Outcome.NONCE_USED
+        assert rejection(driver.asks(ALICE.order(nonce=nonce, lots=11))) == Outcome.NONCE_USED
 
 
 def test_the_window_is_that_of_the_contract():
@@ -53,7 +53,7 @@ def test_nonces_belong_to_one_account():
     driver = Driver()
     driver.place(ALICE.order(nonce=100))
 
-    assert refusal(driver.admit(BOB.order(nonce=1))) is None
+    assert rejection(driver.admit(BOB.order(nonce=1))) is None
 
 
 def test_the_next_nonce_is_always_free():
@@ -70,12 +70,12 @@ def test_an_order_that_the_engine_refuses_has_spent_its_nonce_for_all_others():
     events = driver.place(ALICE.order(lots=10**10, ticks=4000, nonce=1))
 
     assert events[0]["outcome"] == Outcome.INSUFFICIENT_BALANCE
-    assert refusal(driver.admit(ALICE.order(nonce=1))) == Outcome.NONCE_USED
+    assert rejection(driver.admit(ALICE.order(nonce=1))) == Outcome.NONCE_USED
 
 
 @pytest.mark.parametrize("nonce", [0, SINGLE_SHOT_NONCE_MAX + 1, START * 1000])
 def test_a_nonce_that_no_window_holds_is_refused(nonce):
-    assert refusal(Driver().admit(ALICE.order(nonce=nonce))) == Outcome.BAD_NONCE
+    assert rejection(Driver().admit(ALICE.order(nonce=nonce))) == Outcome.BAD_NONCE
 
 
 def test_a_clock_of_hundredths_is_a_nonce_and_nothing_far_ahead_of_it():
@@ -85,7 +85,7 @@ def test_a_clock_of_hundredths_is_a_nonce_and_nothing_far_ahead_of_it():
 
     for nonce in (farthest + 1, SINGLE_SHOT_NONCE_MAX):
         answer = driver.asks(ALICE.order(nonce=nonce))
-        assert refusal(answer) == Outcome.NONCE_TOO_FAR
+        assert rejection(answer) == Outcome.NONCE_TOO_FAR
         assert answer.detail == {"highest": str(farthest), "nonce": str(nonce)}
     for nonce in (START, CLOCK, farthest, farthest + SINGLE_SHOT_STEP_MAX):
         driver.place(ALICE.order(nonce=nonce))
@@ -108,7 +108,7 @@ def test_what_was_cancelled_on_chain_stays_so_when_an_order_is_taken_back():
     driver.admission.cancelled_on_chain(ALICE.address, 0, upper_half=False, nonce=9)
     driver.admission.roll_back(order.digest)
 
-    assert refusal(driver.asks(order)) == Outcome.NONCE_USED
+    assert rejection(driver.asks(order)) == Outcome.NONCE_USED
     assert driver.admission.next_nonce(ALICE.address) == 10
 
 
@@ -117,11 +117,11 @@ def test_a_single_shot_order_has_no_lane():
     order = ALICE.order()
     on_lane = ALICE.order(lane=LANE, flags=order.flags)
 
-    assert refusal(driver.admit(on_lane)) == Outcome.BAD_LANE
+    assert rejection(driver.admit(on_lane)) == Outcome.BAD_LANE
 
 
 def test_lane_nonces_and_single_shot_nonces_are_apart():
     driver = Driver()
     driver.place(ALICE.order(nonce=50, lane=LANE))
 
-    assert refusal(driver.admit(ALICE.order(nonce=1))) is None
+    assert rejection(driver.admit(ALICE.order(nonce=1))) is None

@@ -18,7 +18,7 @@ from tests.admission.fixtures import (
     TOKEN,
     USD,
     Driver,
-    refusal,
+    rejection,
 )
 
 
@@ -28,11 +28,11 @@ def test_amounts_are_whole_lots_at_a_whole_tick():
 
     for change in (-1, 1, LOT_PIPS - 1):
         off_lot = ALICE.order(base_amount=base + change)
-        assert refusal(Driver().admit(off_lot)) == Outcome.OFF_LOT
+        assert rejection(Driver().admit(off_lot)) == Outcome.OFF_LOT
     for change in (-1, 1, TICK_PIPS, 10 * TICK_PIPS - 1):
         off_tick = ALICE.order(quote_amount=quote + change)
-        assert refusal(Driver().admit(off_tick)) == Outcome.OFF_TICK
-    assert refusal(Driver().admit(ALICE.order(quote_amount=quote + 10 * TICK_PIPS))) is None
+        assert rejection(Driver().admit(off_tick)) == Outcome.OFF_TICK
+    assert rejection(Driver().admit(ALICE.order(quote_amount=quote + 10 * TICK_PIPS))) is None
 
 
 def test_an_off_tick_refusal_shows_the_figures():
@@ -57,18 +57,18 @@ def test_an_off_tick_refusal_shows_the_figures():
     ],
 )
 def test_the_ranges_are_exact(lots, ticks, outcome):
-    assert refusal(Driver().admit(ALICE.order(lots=lots, ticks=ticks))) == outcome
+    assert rejection(Driver().admit(ALICE.order(lots=lots, ticks=ticks))) == outcome
 
 
 def test_an_order_is_dead_in_the_second_it_expires():
     driver = Driver()
     order = ALICE.order(expiry=START + 5)
     driver.now_ns = (START + 5) * NS - 1
-    assert refusal(driver.asks(order)) is None
+    assert rejection(driver.asks(order)) is None
 
     driver.now_ns += 1
     answer = driver.admit(order)
-    assert refusal(answer) == Outcome.ORDER_EXPIRED
+    assert rejection(answer) == Outcome.ORDER_EXPIRED
     assert answer.detail == {"expiry": str(START + 5), "now": str(START + 5)}
 
 
@@ -76,10 +76,10 @@ def test_an_order_is_dead_in_the_second_it_expires():
 def test_an_order_lives_thirty_days_at_most(lane):
     """Found: an order could be remembered until 2106."""
     latest = START + EXPIRY_MAX_S
-    assert refusal(Driver().admit(ALICE.order(lane=lane, expiry=latest))) is None
+    assert rejection(Driver().admit(ALICE.order(lane=lane, expiry=latest))) is None
 
     answer = Driver().admit(ALICE.order(lane=lane, expiry=latest + 1))
-    assert refusal(answer) == Outcome.EXPIRY_TOO_FAR
+    assert rejection(answer) == Outcome.EXPIRY_TOO_FAR
     assert answer.detail == {"expiry": str(latest + 1), "latest": str(latest)}
 
 
@@ -87,23 +87,23 @@ def test_an_order_lives_thirty_days_at_most(lane):
 def test_only_a_listed_pair_is_a_market(pair):
     base, quote = pair
 
-    assert refusal(Driver().admit(ALICE.order(base=base, quote=quote))) == Outcome.UNKNOWN_MARKET
+    assert rejection(Driver().admit(ALICE.order(base=base, quote=quote))) == Outcome.UNKNOWN_MARKET
 
 
 def test_an_account_without_a_deposit_has_nothing_to_trade_with():
-    assert refusal(Driver().admit(STRANGER.order())) == Outcome.INSUFFICIENT_BALANCE
+    assert rejection(Driver().admit(STRANGER.order())) == Outcome.INSUFFICIENT_BALANCE
 
 
 @pytest.mark.parametrize("flags", [16, 32, 64, 128, 0xFF])
 def test_an_unknown_flag_bit_is_refused(flags):
-    assert refusal(Driver().admit(ALICE.order(flags=flags))) == Outcome.BAD_ORDER
+    assert rejection(Driver().admit(ALICE.order(flags=flags))) == Outcome.BAD_ORDER
 
 
 @pytest.mark.parametrize("bit", [OrderBits.UPPER_HALF, OrderBits.POST_ONLY])
 def test_a_single_shot_order_has_no_half_and_does_not_post(bit):
     order = ALICE.order(flags=int(OrderBits.SINGLE_SHOT | bit))
 
-    assert refusal(Driver().admit(order)) == Outcome.BAD_ORDER
+    assert rejection(Driver().admit(order)) == Outcome.BAD_ORDER
 
 
 def test_an_admitted_order_is_the_command_that_was_signed():

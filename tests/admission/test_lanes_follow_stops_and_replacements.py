@@ -15,7 +15,7 @@ from tests.admission.fixtures import (
     Driver,
     grant_for,
     order_id_of,
-    refusal,
+    rejection,
 )
 
 
@@ -33,22 +33,22 @@ def as_stop(row: np.void, trigger: int) -> np.void:
 def replayed_alike(driver: Driver) -> None:
     """Assert that a restart would remember the same lanes."""
     order = resting(nonce=9)
-    assert refusal(driver.asks(order)) == refusal(driver.replayed().asks(order))
+    assert rejection(driver.asks(order)) == rejection(driver.replayed().asks(order))
 
 
 def test_an_armed_stop_keeps_its_lane_until_it_has_traded():
     driver = Driver()
     order = ALICE.order(Side.BUY, lots=3, ticks=105, lane=LANE)
     driver.commit(as_stop(driver.admit(order), 101), order)
-    assert refusal(driver.asks(resting(nonce=2))) == Outcome.LANE_BUSY
+    assert rejection(driver.asks(resting(nonce=2))) == Outcome.LANE_BUSY
 
     driver.place(BOB.order(Side.SELL, lots=9, ticks=101, lane=LANE))
     driver.place(BOB.order(Side.SELL, lots=9, ticks=101, lane=LANE + 1))
-    assert refusal(driver.asks(resting(nonce=2))) == Outcome.LANE_BUSY, "nothing has traded"
+    assert rejection(driver.asks(resting(nonce=2))) == Outcome.LANE_BUSY, "nothing has traded"
     carol = ALICE.order(Side.BUY, lots=1, ticks=101, nonce=1)
     driver.place(carol)
 
-    assert refusal(driver.asks(resting(nonce=2))) is None
+    assert rejection(driver.asks(resting(nonce=2))) is None
     replayed_alike(driver)
 
 
@@ -64,7 +64,7 @@ def test_an_armed_stop_that_is_cancelled_frees_its_lane_and_its_keys_notional():
     driver.cancel(ALICE, stop)
 
     assert driver.admission.budgets.left(ALICE.account, ALICES_KEY.address) == cap
-    assert refusal(driver.asks(resting(nonce=2))) is None
+    assert rejection(driver.asks(resting(nonce=2))) is None
 
 
 def test_a_stop_that_wakes_and_is_dropped_gives_the_rest_back():
@@ -101,7 +101,7 @@ def test_a_hidden_rest_is_given_back_with_the_visible_one():
 def replacement(driver: Driver, order_id: int, order) -> np.void:
     """Return the REPLACE that puts ``order`` in the place of another."""
     row = driver.admission.admit(order, driver.now_ns)
-    assert not refusal(row), row
+    assert not rejection(row), row
     row["kind"], row["order_id"] = Kind.REPLACE, order_id
     row["market"] = row["side"] = 0
     return row
@@ -114,8 +114,8 @@ def test_a_replacement_takes_its_own_lane_and_frees_the_old_one():
 
     driver.commit(replacement(driver, old, order), order)
 
-    assert refusal(driver.asks(resting(nonce=2))) is None
-    assert refusal(driver.asks(resting(nonce=2, lane=LANE + 1))) == Outcome.LANE_BUSY
+    assert rejection(driver.asks(resting(nonce=2))) is None
+    assert rejection(driver.asks(resting(nonce=2, lane=LANE + 1))) == Outcome.LANE_BUSY
     replayed_alike(driver)
 
 
@@ -128,8 +128,8 @@ def test_a_refused_replacement_leaves_both_as_they_were():
 
     driver.commit(row, order)
 
-    assert refusal(driver.asks(resting(nonce=2))) == Outcome.LANE_BUSY
-    assert refusal(driver.asks(resting(nonce=2, lane=LANE + 1))) is None
+    assert rejection(driver.asks(resting(nonce=2))) == Outcome.LANE_BUSY
+    assert rejection(driver.asks(resting(nonce=2, lane=LANE + 1))) is None
     assert driver.admission.first(order.digest).outcome == Outcome.FEE_CAP_TOO_LOW
 
 
@@ -142,8 +142,8 @@ def test_a_poisoned_order_has_its_answer_and_its_nonce_is_spent():
     driver.commit(row, order)
 
     assert driver.admission.first(order.digest).outcome == Outcome.POISONED
-    assert refusal(driver.asks(resting(lots=11))) == Outcome.NONCE_USED
-    assert refusal(driver.asks(resting(nonce=2))) is None, "the lane is free"
+    assert rejection(driver.asks(resting(lots=11))) == Outcome.NONCE_USED
+    assert rejection(driver.asks(resting(nonce=2))) is None, "the lane is free"
     replayed_alike(driver)
 
 
@@ -159,6 +159,6 @@ def test_a_dead_mans_switch_in_front_of_an_order_is_not_its_answer():
     assert events[0]["outcome"] == Outcome.CANCELLED_AFTER
     first = driver.admission.first(order.digest)
     assert first.outcome == Outcome.ACCEPTED and first.order_id > 0
-    assert refusal(driver.asks(resting(nonce=2))) is None, "the switch has freed it"
-    assert refusal(driver.asks(resting(nonce=2, lane=LANE + 1))) == Outcome.LANE_BUSY
+    assert rejection(driver.asks(resting(nonce=2))) is None, "the switch has freed it"
+    assert rejection(driver.asks(resting(nonce=2, lane=LANE + 1))) == Outcome.LANE_BUSY
     replayed_alike(driver)

@@ -22,7 +22,7 @@ from tests.admission.fixtures import (
     Driver,
     grant_for,
     order_id_of,
-    refusal,
+    rejection,
 )
 
 
@@ -42,24 +42,24 @@ def pips(lots, ticks):
 
 def test_a_key_in_scope_trades_both_sides():
     driver = allowed()
-    assert refusal(driver.admit(ALICES_KEY.order(nonce=1))) is None
-    assert refusal(driver.admit(ALICES_KEY.order(Side.SELL, nonce=2))) is None
+    assert rejection(driver.admit(ALICES_KEY.order(nonce=1))) is None
+    assert rejection(driver.admit(ALICES_KEY.order(Side.SELL, nonce=2))) is None
 
 
 def test_a_key_nobody_granted_is_unknown_and_named():
     answer = Driver().admit(ALICES_KEY.order())
 
-    assert refusal(answer) == Outcome.UNKNOWN_KEY
+    assert rejection(answer) == Outcome.UNKNOWN_KEY
     assert answer.detail == {"recovered": "0x" + ALICES_KEY.address.hex()}
 
 
 def test_a_revoked_key_is_unknown_until_it_is_granted_again():
     driver = allowed()
     driver.keys.revoked(ALICE.address, ALICES_KEY.address)
-    assert refusal(driver.asks(ALICES_KEY.order())) == Outcome.UNKNOWN_KEY
+    assert rejection(driver.asks(ALICES_KEY.order())) == Outcome.UNKNOWN_KEY
 
     driver.grant(grant_for(ALICES_KEY))
-    assert refusal(driver.asks(ALICES_KEY.order())) is None
+    assert rejection(driver.asks(ALICES_KEY.order())) is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_revoked_key_is_unknown_until_it_is_granted_again():
     ],
 )
 def test_out_of_scope_is_refused(scope, order):
-    assert refusal(allowed(**scope).admit(order)) == Outcome.KEY_SCOPE
+    assert rejection(allowed(**scope).admit(order)) == Outcome.KEY_SCOPE
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_out_of_scope_is_refused(scope, order):
     ],
 )
 def test_the_bounds_themselves_are_in_scope(scope, order):
-    assert refusal(allowed(**scope).admit(order)) is None
+    assert rejection(allowed(**scope).admit(order)) is None
 
 
 def test_what_rests_is_charged_and_given_back_when_it_leaves():
@@ -140,9 +140,9 @@ def test_a_sale_needs_its_limit_and_not_what_better_bids_would_pay():
     driver = allowed(notional_cap=pips(10, 100))
     driver.place(BOB.order(lots=10, ticks=200, lane=LANE))
 
-    assert refusal(driver.asks(ALICES_KEY.order(Side.SELL, lots=10, ticks=100))) is None
+    assert rejection(driver.asks(ALICES_KEY.order(Side.SELL, lots=10, ticks=100))) is None
     assert (
-        refusal(driver.asks(ALICES_KEY.order(Side.SELL, lots=11, ticks=100))) == Outcome.KEY_SCOPE
+        rejection(driver.asks(ALICES_KEY.order(Side.SELL, lots=11, ticks=100))) == Outcome.KEY_SCOPE
     )
 
 

@@ -17,7 +17,7 @@ from tests.admission.fixtures import (
     Driver,
     grant_for,
     order_id_of,
-    refusal,
+    rejection,
 )
 
 TOO_MUCH = {"lots": 10**10, "ticks": 4000}
@@ -74,7 +74,7 @@ def test_an_order_that_the_engine_refused_may_be_tried_again_for_a_while():
             first = seen_by.admission.first(order.digest)
             assert (first.outcome, first.order_id) == (Outcome.INSUFFICIENT_BALANCE, 0)
             assert seen_by.admission.may_try_again(order, driver.now_ns)
-            assert refusal(seen_by.asks(order)) is None
+            assert rejection(seen_by.asks(order)) is None
 
         driver.now_ns += AGAIN_NS - NS
         driver.place(order)
@@ -83,7 +83,7 @@ def test_an_order_that_the_engine_refused_may_be_tried_again_for_a_while():
         for seen_by in (driver, driver.replayed()):
             late = seen_by.admission.may_try_again(order, driver.now_ns)
             assert not late, "trying again does not prolong it"
-            assert refusal(seen_by.asks(order)) == Outcome.NONCE_USED
+            assert rejection(seen_by.asks(order)) == Outcome.NONCE_USED
 
 
 def test_a_refused_order_is_dead_behind_a_later_one():
@@ -92,7 +92,7 @@ def test_a_refused_order_is_dead_behind_a_later_one():
         driver, order = refused(lane)
         driver.place(ALICE.order(nonce=2, lane=lane))
         assert not driver.admission.may_try_again(order, driver.now_ns)
-        assert refusal(driver.asks(order)) == Outcome.NONCE_USED
+        assert rejection(driver.asks(order)) == Outcome.NONCE_USED
 
 
 def test_a_refused_order_is_dead_when_the_chain_cancels_its_nonce():
@@ -110,7 +110,7 @@ def test_an_order_is_taken_at_the_second_try_as_if_it_were_the_first():
 
     row = driver.admit(order)
     assert (
-        refusal(driver.asks(ALICE.order(nonce=2, client_id="tea"))) == Outcome.DUPLICATE_CLIENT_ID
+        rejection(driver.asks(ALICE.order(nonce=2, client_id="tea"))) == Outcome.DUPLICATE_CLIENT_ID
     )
     order_id = order_id_of(driver.commit(row, order))
 
@@ -118,7 +118,7 @@ def test_an_order_is_taken_at_the_second_try_as_if_it_were_the_first():
         first = seen_by.admission.first(order.digest)
         assert (first.outcome, first.order_id) == (Outcome.ACCEPTED, order_id)
         assert not seen_by.admission.may_try_again(order, driver.now_ns)
-        assert refusal(seen_by.asks(ALICE.order(nonce=2, lane=LANE))) == Outcome.LANE_BUSY
+        assert rejection(seen_by.asks(ALICE.order(nonce=2, lane=LANE))) == Outcome.LANE_BUSY
     assert driver.replayed().admission.save() == driver.admission.save()
 
 
@@ -157,17 +157,17 @@ def test_a_client_id_stands_for_one_open_order_of_one_account():
     row = driver.admit(order)
     second = ALICE.order(nonce=2, client_id="tea")
     answer = driver.asks(second)
-    assert refusal(answer) == Outcome.DUPLICATE_CLIENT_ID, "the first is on its way"
+    assert rejection(answer) == Outcome.DUPLICATE_CLIENT_ID, "the first is on its way"
     assert answer.detail == {"client_id": "tea"}
     order_id = order_id_of(driver.commit(row, order))
 
     for seen_by in (driver, driver.replayed()):
-        assert refusal(seen_by.asks(second)) == Outcome.DUPLICATE_CLIENT_ID
-        assert refusal(seen_by.asks(BOB.order(client_id="tea"))) is None
-        assert refusal(seen_by.asks(msgspec.structs.replace(second, client_id="milk"))) is None
+        assert rejection(seen_by.asks(second)) == Outcome.DUPLICATE_CLIENT_ID
+        assert rejection(seen_by.asks(BOB.order(client_id="tea"))) is None
+        assert rejection(seen_by.asks(msgspec.structs.replace(second, client_id="milk"))) is None
     driver.cancel(ALICE, order_id)
     for seen_by in (driver, driver.replayed()):
-        assert refusal(seen_by.asks(second)) is None
+        assert rejection(seen_by.asks(second)) is None
 
 
 def test_a_client_id_is_free_when_its_order_is_filled_dropped_or_refused():
@@ -175,13 +175,13 @@ def test_a_client_id_is_free_when_its_order_is_filled_dropped_or_refused():
     again = ALICE.order(nonce=9, client_id="tea")
     driver = Driver()
     driver.place(ALICE.order(client_id="tea"))
-    assert refusal(driver.asks(again)) is None, "nothing to take"
+    assert rejection(driver.asks(again)) is None, "nothing to take"
     driver.place(ALICE.order(nonce=2, client_id="tea", **TOO_MUCH))
-    assert refusal(driver.asks(again)) is None, "refused"
+    assert rejection(driver.asks(again)) is None, "refused"
     driver.place(ALICE.order(Side.SELL, lane=LANE, client_id="tea"))
     driver.place(BOB.order(lots=10))
     for seen_by in (driver, driver.replayed()):
-        assert refusal(seen_by.asks(again)) is None, "filled"
+        assert rejection(seen_by.asks(again)) is None, "filled"
 
 
 def test_answers_are_bounded_and_those_to_open_orders_outlive_the_rest():
@@ -198,7 +198,7 @@ def test_answers_are_bounded_and_those_to_open_orders_outlive_the_rest():
     known = [driver.admission.first(shot.digest) is not None for shot in shots]
     assert known == [False] * 5 + [True] * 3
     assert driver.admission.first(standing.digest) is not None
-    assert refusal(driver.asks(shots[0])) == Outcome.NONCE_USED, (
+    assert rejection(driver.asks(shots[0])) == Outcome.NONCE_USED, (
         "it is taken once, remembered or not"
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from engine.commands import Kind, command
 from engine.events import EventKind
@@ -51,7 +52,7 @@ def cross(venue: Venue, ticks: int, lots: int) -> None:
 def test_both_sides_hear_of_it_with_the_fill_and_the_balances_they_have_again() -> None:
     async def story(up: Served) -> None:
         venue = up.venue
-        before = balance_rows(venue.user_stream.balances(venue.taker.address))
+        before = to_builtins(balance_rows(venue.user_stream.balances(venue.taker.address)))
         async with up.stream() as mine, up.stream() as public:
             await ask(mine, op="login", id=1, token=await up.token(venue.taker))
             await ask(public, op="subscribe", id=1, channel="trades:TOKEN-USD")
@@ -173,8 +174,9 @@ def check_rebuilt(venue: Venue, cut: int) -> None:
         data, users = views()
         data.load(memories[0])
         users.load(memories[1])
-        for consumer in (catalog, data, users):
-            consumer.consume(joined(piece))
+        for segment in catalog.read(joined(piece)):
+            for consumer in (data, users):
+                consumer.consume(segment)
     assert data.save() == venue.market_data.save()
     assert users.save() == venue.user_stream.save()
 

@@ -26,7 +26,7 @@ class Stayer:
     def __init__(self):
         self.told = []
 
-    def close(self, code, farewell):
+    def close(self, code, close_message):
         self.told.append(code)
 
     async def closed(self):

@@ -26,7 +26,7 @@ def signer_of(word: dict[str, Any]) -> str:
 
 def logged(venue: Venue, sequence: int) -> LogEntry:
     return next(
-        frame for batch in venue.history for frame in batch.entries if frame.sequence == sequence
+        entry for batch in venue.history for entry in batch.entries if entry.sequence == sequence
     )
 
 

@@ -437,9 +437,9 @@ def test_closing_lets_answers_out_and_closes_with_1012() -> None:
             while not up.app.state.lifecycle.draining:
                 await asyncio.sleep(0)
             up.venue.gate.set()
-            answer, farewell = await hear(stream), await hear(stream)
+            answer, close_message = await hear(stream), await hear(stream)
             assert answer["result"]["resting_lots"] == 1
-            assert farewell == {"event": "shutdown"}
+            assert close_message == {"event": "shutdown"}
             assert await close_code(stream) == 1012
         await stopping
 

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
+from msgspec.json import decode
 
 from engine.types import Side
 from gateway.api.v1.rows import fill_row, level_rows, message, order_rows, trade_row, trade_rows
@@ -97,8 +99,8 @@ def test_levels_written_once_are_what_the_book_says_now(
         lots = -here[side, ticks] if here.get((side, ticks), 0) > 4 else more
         here[side, ticks] = here.get((side, ticks), 0) + lots
         book.add(side, ticks, lots)
-        written = orjson.loads(orjson.dumps(level_texts(market, book, side, 20)))
-        assert written == level_rows(market, book.levels(side, 20))
+        written = decode(level_texts(market, book, side, 20))
+        assert written == to_builtins(level_rows(market, book.levels(side, 20)))
 
 
 def test_trades_written_once_are_what_the_tape_says_now() -> None:
@@ -111,7 +113,8 @@ def test_trades_written_once_are_what_the_tape_says_now() -> None:
                 await up.place(venue.taker.order("buy", 1, 2_000, single_shot=True))
                 venue.settlement.move(1, 1, STATES[step], 1, bytes([step] * 32))
                 answer = await up.http.get("/v1/markets/TOKEN-USD/trades?limit=3")
-                assert answer.json()["trades"] == trade_rows(venue.market_data, market, 3)
+                rows = trade_rows(venue.market_data, market, 3)
+                assert answer.json()["trades"] == to_builtins(rows)
 
     asyncio.run(story())
 
@@ -141,7 +144,7 @@ def test_blocks_of_trades_are_what_the_tape_says_whatever_happens_to_their_batch
             trade_row(market, each, BUSTED if each.is_busted else states.of(each.trade_id))
             for each in newest
         ]
-        assert orjson.loads(orjson.dumps(texts.rows(market, tape, limit, states.of))) == wanted
+        assert decode(texts.rows(market, tape, limit, states.of)) == to_builtins(wanted)
 
     trade(sum(sizes) + 20)
     for number, size in enumerate(sizes, 1):
@@ -172,7 +175,7 @@ def test_blocks_of_trades_leave_with_their_trades() -> None:
         tape.add(Trade(number, 2_000, 1, Side.BUY, number), 5)
         if number % 97 == 0:
             written = texts.rows(market, tape, 500, lambda _: MATCHED)
-            rows = orjson.loads(orjson.dumps(written))
+            rows = decode(written)
             assert [row["trade_id"] for row in rows] == list(range(number, number - 500, -1))[
                 : len(tape.trades)
             ]
@@ -191,12 +194,12 @@ def test_own_orders_and_fills_written_once_are_what_is_kept_now() -> None:
                 for limit in (1, 2, 500):
                     rows, following = written.open_orders(maker.account, 0, limit)
                     kept = users.open_orders(maker.account, 0, limit)
-                    assert orjson.loads(orjson.dumps(rows)) == order_rows(users, kept)
+                    assert decode(rows) == to_builtins(order_rows(users, kept))
                     assert following == (kept[-1].sequence if len(kept) == limit else None)
                     rows, following = written.fills(maker.account, limit)
                     fills = users.fills(maker.account, limit)
                     shown = [fill_row(fill, users.state_of(fill)) for fill in fills]
-                    assert orjson.loads(orjson.dumps(rows)) == shown
+                    assert decode(rows) == to_builtins(shown)
                     assert following == (fills[-1].trade_id if len(fills) == limit else None)
 
     asyncio.run(story())

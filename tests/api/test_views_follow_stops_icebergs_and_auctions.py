@@ -1,13 +1,12 @@
 """What is hidden, armed or uncrossed: do the public book, the owner's view and answers follow?"""
 
-from typing import Any
-
 import msgspec
 
 from engine.command_result import CommandResult
 from engine.commands import Kind, command, set_terms
 from engine.types import OrderFlag, Outcome, Phase, Side
 from gateway.api.v1.orders import PlaceOrder, checked_order, placed
+from gateway.api.v1.schemas import Placed
 from gateway.trading.order_entry import recovered_order
 from tests.api.fixtures import DOMAIN, LOT_PIPS, TAKER_FEE, Venue, Wallet
 
@@ -79,16 +78,16 @@ def test_an_iceberg_that_leaves_takes_away_what_was_in_sight() -> None:
 
 def test_what_is_hidden_counts_as_resting_in_the_answer() -> None:
     venue = Venue()
-    receipt = place(venue, venue.maker, "sell", 12, 2_005, flags=ICEBERG, order_id=5)
+    result = place(venue, venue.maker, "sell", 12, 2_005, flags=ICEBERG, order_id=5)
 
-    assert told(venue, receipt)["resting_lots"] == 12
+    assert placed_row(venue, result).resting_lots == 12
 
 
-def told(venue: Venue, receipt: CommandResult) -> Any:
+def placed_row(venue: Venue, result: CommandResult) -> Placed:
     """Return what the client of an order would be told."""
     body = msgspec.convert(venue.maker.order("sell", 1, 2_005), PlaceOrder)
     order = recovered_order(DOMAIN, checked_order(body))
-    return placed(order, receipt, venue.exchange.catalog.markets[0], None)
+    return placed(order, result, venue.exchange.catalog.markets[0], None)
 
 
 def test_a_stop_that_waits_is_in_no_book_but_among_its_owners_orders() -> None:
@@ -97,7 +96,7 @@ def test_a_stop_that_waits_is_in_no_book_but_among_its_owners_orders() -> None:
 
     assert open_lots(venue, venue.maker) == [3]
     books_agree(venue)
-    assert told(venue, stop)["resting_lots"] == 0
+    assert placed_row(venue, stop).resting_lots == 0
 
     venue.commit(command(Kind.AMEND, account=0, order_id=stop.order_id, amount=2))
     assert open_lots(venue, venue.maker) == [2]
@@ -115,10 +114,10 @@ def test_the_fills_of_a_stop_are_not_those_of_the_order_that_woke_it() -> None:
     venue.deposit(other.address, bytes([0x22] * 20), 10**15)
     place(venue, other, "buy", 9, 2_006, flags=STOP, order_id=2_005)
 
-    answer = told(venue, place(venue, venue.taker, "buy", 1, 2_005))
+    answer = placed_row(venue, place(venue, venue.taker, "buy", 1, 2_005))
 
-    assert [fill["lots"] for fill in answer["fills"]] == [1]
-    assert answer["resting_lots"] == 0
+    assert [fill.lots for fill in answer.fills or ()] == [1]
+    assert answer.resting_lots == 0
     assert open_lots(venue, other) == [5], "what the stop did not get rests"
     books_agree(venue)
 
@@ -128,10 +127,10 @@ def test_an_order_that_the_stop_it_woke_has_filled_does_not_rest_any_more() -> N
     place(venue, venue.maker, "sell", 1, 2_005)
     place(venue, venue.maker, "sell", 3, 2_005, flags=STOP, order_id=2_005)
 
-    answer = told(venue, place(venue, venue.taker, "buy", 4, 2_005))
+    answer = placed_row(venue, place(venue, venue.taker, "buy", 4, 2_005))
 
-    assert [fill["lots"] for fill in answer["fills"]] == [1]
-    assert answer["resting_lots"] == 0
+    assert [fill.lots for fill in answer.fills or ()] == [1]
+    assert answer.resting_lots == 0
     books_agree(venue)
 
 
@@ -180,7 +179,7 @@ def test_a_dead_mans_switch_in_front_of_an_order_is_not_its_answer() -> None:
     taken = place(venue, venue.taker, "buy", 2, 2_005)
 
     assert refused.outcome == Outcome.ORDER_EXPIRED
-    assert taken.accepted and told(venue, taken)["resting_lots"] == 2
+    assert taken.accepted and placed_row(venue, taken).resting_lots == 2
     assert open_lots(venue, venue.maker) == []
     books_agree(venue)
 
@@ -199,9 +198,9 @@ def test_a_replacement_is_told_by_the_new_orders_id() -> None:
         expiry_ns=FOREVER_NS,
     )
 
-    receipt = venue.commit(row, evidence)
+    result = venue.commit(row, evidence)
 
-    assert receipt.accepted and receipt.order_id not in (0, old.order_id)
+    assert result.accepted and result.order_id not in (0, old.order_id)
     assert open_lots(venue, venue.maker) == [4]
     books_agree(venue)
 
@@ -209,9 +208,9 @@ def test_a_replacement_is_told_by_the_new_orders_id() -> None:
 def test_a_poisoned_command_was_not_accepted() -> None:
     venue = Venue()
 
-    receipt = venue.commit(command(Kind.POISON, account=1))
+    result = venue.commit(command(Kind.POISON, account=1))
 
-    assert receipt.outcome == Outcome.POISONED
+    assert result.outcome == Outcome.POISONED
 
 
 def test_new_terms_begin_a_new_tape_and_leave_old_fills_as_they_were() -> None:

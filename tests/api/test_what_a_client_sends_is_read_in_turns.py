@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from gateway.api.v1.stream.connection import REFUSALS_FREE
+from gateway.api.v1.stream.connection import REJECTIONS_FREE
 from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, SMALL_FRAMES_MAX, DoorBounds
 from gateway.http.portions import PORTION_BYTES, PORTIONS_A_TURN, Portions, Turns
 from gateway.trading.budgets import Budgets
@@ -286,7 +286,7 @@ def test_found_frames_beyond_the_budget_were_refused_without_end() -> None:
         async with served(Venue(REFUSED)) as up, up.stream() as socket, up.stream() as other:
             for number in range(20):
                 await socket.send(f'{{"op":"ping","id":{number}}}')
-            heard = [await hear(socket) for _ in range(8 + REFUSALS_FREE + 1)]
+            heard = [await hear(socket) for _ in range(8 + REJECTIONS_FREE + 1)]
             assert ["result" in each for each in heard] == [True] * 8 + [False] * 3
             assert "error" in await ask(other, op="ping"), "another is answered meanwhile"
             with pytest.raises(TimeoutError):

@@ -75,8 +75,8 @@ async def filled() -> Venue:
 
     async def place(body: dict[str, Any]) -> None:
         order = checked_order(msgspec.convert(body, PlaceOrder))
-        receipt = await venue.exchange.place(recovered_order(venue.exchange.domain, order))
-        assert receipt.accepted, receipt
+        result = await venue.exchange.place(recovered_order(venue.exchange.domain, order))
+        assert result.accepted, result
 
     for n in range(14):
         await place(maker.order("sell", 9_000 + 7_919 * n % 41_000, 850_250 + 250 * n))

@@ -135,9 +135,9 @@ def journal_trades(venue: Venue) -> Counter[tuple[bytes, bytes, int, int]]:
     found: Counter[tuple[bytes, bytes, int, int]] = Counter()
     market = venue.catalog.markets[0]
     for batch in venue.history():
-        for frame in batch.entries:
-            signed = decode(frame.attachment)
-            for event in frame.events:
+        for entry in batch.entries:
+            signed = decode(entry.attachment)
+            for event in entry.events:
                 if event["kind"] == EventKind.ACCEPTED:
                     assert isinstance(signed, SignedOrder)
                     digests[int(event["order_id"])] = signed.digest

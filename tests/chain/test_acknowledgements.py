@@ -88,7 +88,7 @@ def acknowledged(bonded: Bonded) -> tuple[list[Acknowledgement], OpenedBatch, li
     until(lambda: not venue.settler.step())
     tokens = [token.address for token in venue.deployment.tokens]
     batch = open_batch(venue.outbox.calldata(1), venue.domain, tokens)
-    items = [leaf_of(frame) for committed in venue.history() for frame in committed.entries]
+    items = [leaf_of(entry) for committed in venue.history() for entry in committed.entries]
     return words, batch, items
 
 

@@ -34,9 +34,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Venue, Log
         venue = Venue(directory, chain, clock)
         live(venue, clock)
         log = [
-            (frame.command, frame.attachment)
+            (entry.command, entry.attachment)
             for committed in venue.history()
-            for frame in committed.entries
+            for entry in committed.entries
         ]
         published = read_published(chain.chain, venue.deployment)
         assert len(published.batches) >= 4 and not published.faults

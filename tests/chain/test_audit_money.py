@@ -169,10 +169,10 @@ def live(venue: Venue, clock: Clock) -> None:
     venue.deposit(CAROL, venue.usd, 10**9)
     book(venue)
     signed = next(
-        decode(frame.attachment)
+        decode(entry.attachment)
         for committed in venue.history()
-        for frame in committed.entries
-        if frame.sequence == sequence
+        for entry in committed.entries
+        if entry.sequence == sequence
     )
     assert isinstance(signed, SignedWithdrawal)
     pay(venue, signed)
@@ -191,8 +191,8 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     with start_devchain(directory / "chain", "eth-tester", clock) as chain:
         venue = Venue(directory, chain, clock)
         live(venue, clock)
-        frames = [frame for committed in venue.history() for frame in committed.entries]
-        log = [(frame.command, frame.attachment) for frame in frames]
+        entries = [entry for committed in venue.history() for entry in committed.entries]
+        log = [(entry.command, entry.attachment) for entry in entries]
         yield Day(venue, log, read_published(chain.chain, venue.deployment))
         venue.close()
 

@@ -35,8 +35,8 @@ def permit(venue: Venue, payer: Signer, account: bytes) -> bytes:
 
 def references(venue: Venue) -> list[bytes]:
     """Return the references of all deposits in the journal."""
-    frames = (frame for committed in venue.history() for frame in committed.entries)
-    evidence = [decode(f.attachment) for f in frames if f.command["kind"] == Kind.DEPOSIT]
+    entries = (entry for committed in venue.history() for entry in committed.entries)
+    evidence = [decode(f.attachment) for f in entries if f.command["kind"] == Kind.DEPOSIT]
     return [found.ref for found in evidence if isinstance(found, DepositEvidence)]
 
 

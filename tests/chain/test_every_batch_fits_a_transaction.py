@@ -43,7 +43,7 @@ UNIT = 10**8
 @st.composite
 def trades_of_commands(draw: st.DrawFn) -> list[CommandTrades]:
     """Commands of up to 700 trades; who trades, on which lanes and in which tokens is drawn."""
-    groups, trade_id = [], 0
+    commands, trade_id = [], 0
     accounts = draw(st.integers(1, 2_000))
     lanes = draw(st.integers(1, 400))
     token_count = draw(st.integers(2, 32))
@@ -59,8 +59,8 @@ def trades_of_commands(draw: st.DrawFn) -> list[CommandTrades]:
             if changes_taker:
                 taker = order(salt + 11 * i, accounts, lanes, base, quote, sells=False)
             trades.append(MatchedTrade(trade_id, sequence, 0, taker, maker, 1, 1, 0, 0))
-        groups.append(CommandTrades(sequence, 0, trade_id, trades))
-    return groups
+        commands.append(CommandTrades(sequence, 0, trade_id, trades))
+    return commands
 
 
 def order(
@@ -89,35 +89,35 @@ def order(
     )
 
 
-def batches_of(groups: list[CommandTrades], gas_ceiling: int) -> Iterator[list[MatchedTrade]]:
+def batches_of(commands: list[CommandTrades], gas_ceiling: int) -> Iterator[list[MatchedTrade]]:
     """Cut as the sealer does; what no transaction carries is left out, as busted trades are."""
     builder = BatchBuilder(GAS_MAX, gas_ceiling, 0)
-    for whole in groups:
-        group = whole
-        while not builder.takes(group, NUMBERS):
-            if builder.groups:
-                yield [trade for taken in builder.groups for trade in taken.trades]
+    for whole in commands:
+        command = whole
+        while not builder.takes(command, NUMBERS):
+            if builder.commands:
+                yield [trade for taken in builder.commands for trade in taken.trades]
                 builder = BatchBuilder(GAS_MAX, gas_ceiling, 0)
             else:
-                count = carried(group, gas_ceiling, NUMBERS)
-                assert 0 < count < len(group.trades), "it was refused for its size alone"
-                group = group._replace(trades=group.trades[:count])
-    yield [trade for taken in builder.groups for trade in taken.trades]
+                count = carried(command, gas_ceiling, NUMBERS)
+                assert 0 < count < len(command.trades), "it was refused for its size alone"
+                command = command._replace(trades=command.trades[:count])
+    yield [trade for taken in builder.commands for trade in taken.trades]
 
 
-def clashes(group: CommandTrades) -> bool:
+def clashes(command: CommandTrades) -> bool:
     """Two orders of one lane half in one command: no engine makes that, for a lane carries one."""
     lanes: dict[tuple[bytes, int, int], bytes] = {}
-    sides = [one for trade in group.trades for one in (trade.buy, trade.sell)]
+    sides = [one for trade in command.trades for one in (trade.buy, trade.sell)]
     return any(lanes.setdefault((o.account, o.lane, o.flags), o.digest) != o.digest for o in sides)
 
 
-@given(groups=trades_of_commands(), gas_ceiling=st.sampled_from((2**20, 5_000_000, 2**24)))
+@given(commands=trades_of_commands(), gas_ceiling=st.sampled_from((2**20, 5_000_000, 2**24)))
 def test_no_sequence_of_commands_makes_a_batch_that_a_block_cannot_carry(
-    groups: list[CommandTrades], gas_ceiling: int
+    commands: list[CommandTrades], gas_ceiling: int
 ):
-    groups = [group for group in groups if not clashes(group)]
-    for trades in batches_of(groups, gas_ceiling):
+    commands = [command for command in commands if not clashes(command)]
+    for trades in batches_of(commands, gas_ceiling):
         batch = encode_batch(HEADER, trades, NUMBERS)
         assert batch.gas_limit <= gas_ceiling <= TRANSACTION_GAS_MAX
         assert len(batch.calldata) <= CALLDATA_MAX < BYTES_MAX
@@ -233,8 +233,8 @@ def test_the_dearest_batch_that_we_seal_fits_the_gas_that_we_reckon(
     while gas_bound(2 * (shape + 1), shape + 1, 6 * (shape + 1)) <= TRANSACTION_GAS_MAX:
         shape += 1
     trades = [worst.trade(number) for number in range(1, shape + 1)]
-    group = CommandTrades(1, now * NS, shape, trades)
-    assert carried(group, TRANSACTION_GAS_MAX, worst.numbers) == shape
+    command = CommandTrades(1, now * NS, shape, trades)
+    assert carried(command, TRANSACTION_GAS_MAX, worst.numbers) == shape
 
     batch = encode_batch(HEADER._replace(close_time=now), trades, worst.numbers)
     succeeded, gas_used = worst.settle(batch)

@@ -72,7 +72,7 @@ def test_a_batch_names_every_command_and_its_events(venue: Venue):
     assert (first.first_sequence, first.last_sequence) == (1, second.first_sequence - 1)
     assert second.last_sequence == venue.sequencer.sequence
     assert second.prev_head == first.head
-    items = [leaf_of(frame) for committed in venue.history() for frame in committed.entries]
+    items = [leaf_of(entry) for committed in venue.history() for entry in committed.entries]
     for batch in (first, second):
         own = items[batch.first_sequence - 1 : batch.last_sequence]
         assert batch.log_root == merkle.root(own)
@@ -173,7 +173,7 @@ def test_a_withdrawal_waits_for_the_newest_trade_also_after_a_start_from_a_snaps
     venue.trade(1)
     traded = venue.history()[-1].last_sequence
     venue.place(BOB, Side.SELL, 2_600, 10, nonce=1, lane=LANE + 9)  # No trade comes of it.
-    restarted = TradeQueue(venue.outbox, venue.catalog)
+    restarted = TradeQueue(venue.outbox)
     restarted.load(venue.queue.save())
     venue.consumers = (*venue.consumers, restarted)
     venue.withdraw(ALICE, venue.usd, 10**8, nonce=2)

@@ -119,7 +119,7 @@ def words_of(venue: Venue, path: Path) -> Path:
     sequences = []
     for committed in venue.history():
         acknowledger.consume(committed)
-        sequences += [frame.sequence for frame in committed.entries]
+        sequences += [entry.sequence for entry in committed.entries]
     lines = []
     for word in filter(None, map(acknowledger.of, sequences)):
         row = word._asdict()
@@ -141,9 +141,9 @@ def test_the_end_that_no_batch_covers_is_unproven_and_acknowledgements_prove_it(
     alice, order_id = venue.account(ALICE.address), int(resting[-1]["order_id"])
     words = words_of(venue, tmp_path / "words")
     log = [
-        (frame.command, frame.attachment)
+        (entry.command, entry.attachment)
         for committed in venue.history()
-        for frame in committed.entries
+        for entry in committed.entries
     ]
     source = DirectoryReader(venue.directory / "journal")
 
@@ -187,9 +187,9 @@ def test_busts_are_named_with_their_reasons_and_one_of_no_trade_is_wrong(
     assert "who wanted these commands: 1 LIST_MARKET, 4 CANCEL, 4 CLOCK, 1 BUST" in output
 
     log = [
-        (frame.command, frame.attachment)
+        (entry.command, entry.attachment)
         for committed in venue.history()
-        for frame in committed.entries
+        for entry in committed.entries
     ]
     alice, carol = venue.account(ALICE.address), venue.account(CAROL.address)
     taken = command(Kind.BUST, flags=MoneyFlag.ALWAYS, account=alice, fee_cap_ppm=carol)

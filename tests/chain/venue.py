@@ -124,10 +124,9 @@ class Venue:
         self.watcher = Watcher(chain, self.outbox, self.domain.contract, 0, self.confirmations)
         self.watcher.watch_token(self.usd)
         self.watcher.watch_token(self.token)
-        self.consumers = (self.catalog, self.book, self.admission, *self.settler.consumers)
+        self.consumers = (self.book, self.admission, *self.settler.consumers)
         for committed in self.sequencer.recover():
-            for consumer in self.consumers:
-                consumer.consume(committed)
+            self._show(committed)
 
     def new_settler(self, chain: Chain) -> Settler:
         """Return a settler that has seen nothing of the journal yet."""
@@ -181,9 +180,13 @@ class Venue:
     def commit(self, row: Any, attachment: AnyAttachment | None = None) -> Events:
         """Sequence one command and show it to all consumers."""
         committed = self.sequencer.commit([Submission(row, encode(attachment))])
-        for consumer in self.consumers:
-            consumer.consume(committed)
+        self._show(committed)
         return committed.events
+
+    def _show(self, committed: Committed) -> None:
+        for segment in self.catalog.read(committed):
+            for consumer in self.consumers:
+                consumer.consume(segment)
 
     def _list(self, maker_fee_ppm: int) -> None:
         for number, token in enumerate(self.deployment.tokens):

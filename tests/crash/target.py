@@ -99,10 +99,10 @@ class Known:
         self.sequences: dict[int, int] = {}
 
     def consume(self, batch: Any) -> None:
-        for frame in batch.entries:
-            serial = int(frame.attachment)
+        for entry in batch.entries:
+            serial = int(entry.attachment)
             assert serial not in self.sequences, f"{serial} is there twice"
-            self.sequences[serial] = frame.sequence
+            self.sequences[serial] = entry.sequence
 
     def save(self) -> bytes:
         return np.array(list(self.sequences.items()), "<i8").tobytes()
@@ -146,15 +146,15 @@ class CrashTarget:
         self.pipeline.start()
 
     async def send(self, serial: int, row: np.void) -> CommandResult | None:
-        """Have ``serial`` happen once, and tell its client; return the receipt if it was new."""
+        """Have ``serial`` happen once, and tell its client; return the result if it was new."""
         if serial in self.known.sequences:
             say(serial, self.known.sequences[serial])
             return None
-        receipt = await self.pipeline.submit(row, b"%d" % serial)
-        if receipt.outcome is not Outcome.DISK_LOW:
-            assert receipt.sequence, receipt
-            say(serial, receipt.sequence)
-        return receipt
+        result = await self.pipeline.submit(row, b"%d" % serial)
+        if result.outcome is not Outcome.DISK_LOW:
+            assert result.sequence, result
+            say(serial, result.sequence)
+        return result
 
     def keep(self) -> bool:
         """Begin a snapshot if one is due and none is being written."""
@@ -195,12 +195,12 @@ async def follow_script(target: CrashTarget, last: int) -> None:
         serials = range(first, min(first + target.shape.clients, last + 1))
         rows = {serial: command(Kind.PLACE if serial % 3 else Kind.CANCEL) for serial in serials}
         for _ in range(3):
-            receipts = await asyncio.gather(*(target.send(*item) for item in rows.items()))
-            answers = dict(zip(rows, receipts, strict=True))
+            results = await asyncio.gather(*(target.send(*item) for item in rows.items()))
+            answers = dict(zip(rows, results, strict=True))
             rows = {
                 serial: rows[serial]
-                for serial, receipt in answers.items()
-                if receipt is not None and receipt.outcome is Outcome.DISK_LOW
+                for serial, result in answers.items()
+                if result is not None and result.outcome is Outcome.DISK_LOW
             }
             if not rows:
                 break

@@ -54,8 +54,8 @@ def audit(directory):
     with_ref = 0
     for batch in sequencer.recover():
         trades = max(trades, int(batch.events["trade_id"].max()) if len(batch.events) else 0)
-        for frame in batch.entries:
-            match decode(frame.attachment):
+        for entry in batch.entries:
+            match decode(entry.attachment):
                 case DepositEvidence(tx_hash, log_index, _, ref):
                     evidence[tx_hash, log_index] += 1
                     with_ref += ref != bytes(32)

@@ -59,6 +59,7 @@ class Venue:
         snapshots=None,
         consumers=None,
         withdrawals=None,
+        pipeline=Pipeline,
     ):
         """``consumers`` takes this venue and returns more of them, to follow admission."""
         self.storage = storage or GatedStorage()
@@ -69,7 +70,7 @@ class Venue:
             Parts(
                 machine=machine_type,
                 journal=partial(Journal, room_step=ROOM_STEP),
-                pipeline=partial(Pipeline, queue_max=queue_max),
+                pipeline=partial(pipeline, queue_max=queue_max),
             ),
             LIMITS,
             Catalog(),
@@ -102,7 +103,7 @@ class Venue:
             TokenListing("TOKEN", TOKEN, 18, 10**10),
         ):
             assert (await self.exchange.list_token(listing)).accepted
-        receipt = await self.exchange.list_market(
+        result = await self.exchange.list_market(
             "TOKEN-USD",
             "TOKEN",
             "USD",
@@ -111,7 +112,7 @@ class Venue:
             maker_fee_ppm=1_000,
             taker_fee_ppm=1_000,
         )
-        assert receipt.accepted
+        assert result.accepted
 
     async def fund(self, *owners, pips=10**12):
         """Credit both tokens to each of ``owners``."""

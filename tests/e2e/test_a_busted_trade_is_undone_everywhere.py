@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import to_builtins
 
 from engine.types import Side
 from gateway.api.v1.rows import balance_rows, news_text, ticker_row
@@ -88,7 +89,7 @@ def test_a_trade_that_can_never_settle_is_undone_for_everybody(tmp_path: Path) -
             after = [stack.views.user_stream.balances(who.address) for who in (seller, buyer)]
             assert after == before, "the ledger has given everything back"
             shown = {row["symbol"]: row for row in purse.frames[-1]["balances"]}
-            assert shown == {row["symbol"]: row for row in balance_rows(before[1])}
+            assert shown == {row.symbol: to_builtins(row) for row in balance_rows(before[1])}
             await trade(stack, buyer, seller, nonce=2, ticks=240_000)
             await asyncio.to_thread(stack.parts.settler.seal_now)
             await turn_until(stack, 2, "final")
@@ -126,6 +127,8 @@ def views(stack: Stack, owner: Wallet) -> dict[str, Any]:
             trade.trade_id: stack.views.market_data.state_of(trade).state
             for trade in stack.views.market_data.tape(market).newest(9)
         },
-        "ticker": ticker_row(market, stack.views.market_data.ticker(market, stack.now_ns())),
+        "ticker": to_builtins(
+            ticker_row(market, stack.views.market_data.ticker(market, stack.now_ns()))
+        ),
         "balances": stack.views.user_stream.balances(owner.address),
     }

@@ -11,7 +11,7 @@ from tests.e2e.fixtures import Venue, settle_down
 from tests.journal.fixtures import MemoryStorage, batch_from, recovered, sequencer_on
 
 
-def on_the_road(scenario):
+def on_a_funded_venue(scenario):
     async def story():
         async with Venue() as venue:
             await venue.list_all()
@@ -37,9 +37,9 @@ def test_below_five_percent_orders_are_refused_and_taken_again_when_there_is_roo
 
         venue.storage.free = 50_000
         venue.journal.watch_room()
-        assert (await venue.exchange.place(order)).accepted, "the refusal has spent nothing"
+        assert (await venue.exchange.place(order)).accepted, "the rejection has spent nothing"
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 @pytest.mark.parametrize("lane", [0, LANE + 1])
@@ -62,7 +62,7 @@ def test_orders_that_met_the_full_disk_in_the_queue_may_be_sent_again(lane):
 
         assert (await busy).accepted
         refused = await asyncio.gather(*placing)
-        assert {receipt.outcome for receipt in refused} == {Outcome.DISK_LOW}
+        assert {result.outcome for result in refused} == {Outcome.DISK_LOW}
         assert (await cancel).accepted, "one cancel fits where 59 orders do not"
         assert venue.engine.orders_live == 0
 
@@ -70,10 +70,10 @@ def test_orders_that_met_the_full_disk_in_the_queue_may_be_sent_again(lane):
         venue.journal.watch_room()
         assert venue.admission.save() != before, "the cancel has closed a lane"
         for order in orders:
-            receipt = await venue.exchange.place(order)
-            assert receipt.accepted, receipt
+            result = await venue.exchange.place(order)
+            assert result.accepted, result
 
-    venue = on_the_road(scenario)
+    venue = on_a_funded_venue(scenario)
     assert len(venue.storage.files) > 1
 
 
@@ -89,7 +89,7 @@ def test_without_any_room_cancels_are_refused_too_and_nothing_happens():
         cancel = await venue.exchange.cancel(ALICE.address, resting.order_id)
         assert (cancel.outcome, venue.engine.state_hash()) == (Outcome.DISK_LOW, state)
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_a_journal_without_room_has_written_nothing_and_goes_on_when_there_is_some():

@@ -58,7 +58,7 @@ def house_on(storage, outbox, snapshots=None):
         )
         return (
             CreditedDeposits(venue.catalog),
-            TradeQueue(outbox, venue.catalog),
+            TradeQueue(outbox),
             reversals,
             MarketData(venue.catalog, channels, lambda _: matched),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
@@ -104,8 +104,8 @@ async def live_a_little(venue, rng, steps, placed):
             client_id=f"order {serial}",
             expiry=START + rng.randrange(60, 3000),
         )
-        receipt = await venue.exchange.place(order)
-        placed.append((owner.account, receipt.order_id))
+        result = await venue.exchange.place(order)
+        placed.append((owner.account, result.order_id))
 
 
 def memory_of(venue):

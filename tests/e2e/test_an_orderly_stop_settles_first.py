@@ -80,7 +80,7 @@ def test_what_was_matched_a_moment_ago_is_on_chain_after_the_stop(tmp_path: Path
 class Unclosable:
     """A connection that raises when it is told to close."""
 
-    def close(self, code: int, farewell: Mapping[str, object]) -> None:
+    def close(self, code: int, close_message: Mapping[str, object]) -> None:
         raise RuntimeError("no")
 
     async def closed(self) -> None:

@@ -17,7 +17,7 @@ from gateway.http.body import BODY_MAX
 from gateway.node.node import Stack
 from gateway.node.settings import sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
-from gateway.sandbox.client import Client, Refused, order_document
+from gateway.sandbox.client import Client, RequestRejected, order_document
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
@@ -108,8 +108,8 @@ class Running:
         return self.on_loop(read())
 
     def refused(self, document):
-        """Place ``document``; return the problem of its refusal."""
-        with pytest.raises(Refused) as refused:
+        """Place ``document``; return the problem of its rejection."""
+        with pytest.raises(RequestRejected) as refused:
             self.client.post("/v1/orders", document)
         problem = refused.value.problem
         assert problem["status"] == refused.value.status

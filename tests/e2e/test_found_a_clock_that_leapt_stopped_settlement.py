@@ -132,9 +132,9 @@ def test_a_journal_that_is_ahead_of_the_clock_takes_cancels_only(tmp_path: Path)
         async with Stack(settings, clock, clock) as stack:
             (why,) = stack._restrictions()
             assert why.startswith("the journal's time is 86")
-            assert stack.parts.pipeline.refusal(Kind.PLACE).outcome is Outcome.UNDER_REVIEW
-            assert stack.parts.pipeline.refusal(Kind.CANCEL) is None
-            assert stack.parts.pipeline.refusal(Kind.WITHDRAW) is None
+            assert stack.parts.pipeline.rejection(Kind.PLACE).outcome is Outcome.UNDER_REVIEW
+            assert stack.parts.pipeline.rejection(Kind.CANCEL) is None
+            assert stack.parts.pipeline.rejection(Kind.WITHDRAW) is None
 
     asyncio.run(ahead())
 

@@ -20,18 +20,18 @@ def test_only_cancels_are_taken_until_the_chain_is_seen_again(tmp_path: Path) ->
         async with Stack(settings, clock, clock) as stack:
             await stack.parts.chain_loop.turn()
             clock.ahead_ns += half_ns - 60 * NS
-            assert stack.parts.pipeline.refusal(Kind.PLACE) is None
+            assert stack.parts.pipeline.rejection(Kind.PLACE) is None
             clock.ahead_ns += 120 * NS
 
-            refused = stack.parts.pipeline.refusal(Kind.PLACE)
+            refused = stack.parts.pipeline.rejection(Kind.PLACE)
             assert refused is not None and refused.outcome is Outcome.UNDER_REVIEW
             (why,) = stack._restrictions()
             assert why.startswith("the chain was not seen for ")
-            assert stack.parts.pipeline.refusal(Kind.CANCEL) is None
-            assert stack.parts.pipeline.refusal(Kind.WITHDRAW) is None
+            assert stack.parts.pipeline.rejection(Kind.CANCEL) is None
+            assert stack.parts.pipeline.rejection(Kind.WITHDRAW) is None
             await stack.parts.chain_loop.turn()
             assert stack._restrictions() == []
-            assert stack.parts.pipeline.refusal(Kind.PLACE) is None
+            assert stack.parts.pipeline.rejection(Kind.PLACE) is None
 
     async def after_a_rest() -> None:
         clock.ahead_ns += 2 * half_ns

@@ -23,8 +23,8 @@ def test_what_waits_while_the_disk_is_busy_is_one_batch():
             assert not first.done() and not any(task.done() for task in rest), "nothing is on disk"
             assert venue.storage.syncs == 0
             venue.storage.gate.set()
-            receipts = await asyncio.gather(first, *rest)
-            assert [receipt.sequence for receipt in receipts] == list(range(1, 202))
+            results = await asyncio.gather(first, *rest)
+            assert [result.sequence for result in results] == list(range(1, 202))
             assert venue.storage.syncs == 2
 
     asyncio.run(story())
@@ -76,7 +76,7 @@ def test_who_is_not_inline_reads_behind_the_answers_and_misses_nothing():
 
 
 def test_who_is_not_inline_has_read_all_before_a_markets_terms_change():
-    """Its numbers mean something else behind the change."""
+    """What it has stored may mean the present terms."""
     venue, seen = Venue(), []
 
     class Reader:

@@ -21,7 +21,7 @@ def kept(tmp_path):
     return tmp_path / "snapshots"
 
 
-def on_the_road(directory, scenario, machine_type=Engine):
+def on_a_funded_venue(directory, scenario, machine_type=Engine):
     async def story():
         async with Venue(machine_type=machine_type) as venue:
             await venue.list_all()
@@ -59,7 +59,7 @@ def test_one_is_due_after_a_minute_in_which_something_happened(kept):
         taker.close()
         assert SnapshotFiles(DirectoryReader(kept)).names() == [name], "nothing has happened"
 
-    on_the_road(kept, scenario)
+    on_a_funded_venue(kept, scenario)
 
 
 def test_matching_goes_on_while_the_child_writes_and_three_are_kept(kept):
@@ -74,7 +74,7 @@ def test_matching_goes_on_while_the_child_writes_and_three_are_kept(kept):
         names = SnapshotFiles(DirectoryReader(kept)).names()
         assert [int(name[:16]) for name in names] == sequences[:1:-1]
 
-    on_the_road(kept, scenario)
+    on_a_funded_venue(kept, scenario)
 
 
 def test_the_child_lets_go_of_the_journals_lock_and_of_every_other_file(kept, tmp_path):
@@ -85,7 +85,7 @@ def test_the_child_lets_go_of_the_journals_lock_and_of_every_other_file(kept, tm
         taker.close()
         assert taker.failures == 0
 
-    on_the_road(kept, scenario)
+    on_a_funded_venue(kept, scenario)
     os.close(write_end)
     assert os.read(read_end, 1) == b"", "nobody else holds the other end"
     os.close(read_end)
@@ -102,7 +102,7 @@ def test_a_child_that_fails_is_counted_and_told(kept):
         assert taker.failures == 3
         assert keeper.restrictions() == ["3 snapshots have failed; see the log"]
 
-    on_the_road(kept, scenario)
+    on_a_funded_venue(kept, scenario)
 
 
 def test_a_state_that_does_not_restore_is_not_kept(kept):
@@ -118,7 +118,7 @@ def test_a_state_that_does_not_restore_is_not_kept(kept):
         assert taker.failures == 1
         assert SnapshotFiles(DirectoryReader(kept)).names() == []
 
-    on_the_road(kept, scenario, Forgetful)
+    on_a_funded_venue(kept, scenario, Forgetful)
 
 
 def test_a_child_that_stands_still_ends_and_is_a_failure(kept):
@@ -148,4 +148,4 @@ def test_a_child_that_stands_still_ends_and_is_a_failure(kept):
         assert (taker.failures, taker.sequence) == (1, 0)
         assert not kept.exists()
 
-    on_the_road(kept, scenario)
+    on_a_funded_venue(kept, scenario)

@@ -41,7 +41,7 @@ class OneByOne:
         self._turns.release(1_000)
 
 
-def on_the_road(scenario, **options):
+def on_a_funded_venue(scenario, **options):
     """Run ``scenario`` on a venue where Alice and Bob have money."""
 
     async def story():
@@ -60,19 +60,19 @@ def test_the_same_order_at_once_and_again_is_one_order():
         order = ALICE.order(Side.SELL, lane=LANE)
         before = venue.engine.sequence
 
-        receipts = await asyncio.gather(*(venue.exchange.place(order) for _ in range(20)))
+        results = await asyncio.gather(*(venue.exchange.place(order) for _ in range(20)))
         later = await venue.exchange.place(order)
 
-        assert {(r.outcome, r.sequence, r.order_id) for r in (*receipts, later)} == {
-            (Outcome.ACCEPTED, before + 1, receipts[0].order_id)
+        assert {(r.outcome, r.sequence, r.order_id) for r in (*results, later)} == {
+            (Outcome.ACCEPTED, before + 1, results[0].order_id)
         }
         assert venue.engine.sequence == before + 1
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_an_order_refused_for_want_of_money_is_taken_after_the_deposit_and_once():
-    """Found: the same signed order was answered by its old refusal for ever."""
+    """Found: the same signed order was answered by its old rejection for ever."""
 
     async def scenario(venue):
         order = ALICE.order(lots=10**8, ticks=4000, lane=LANE, client_id="tea")
@@ -82,10 +82,10 @@ def test_an_order_refused_for_want_of_money_is_taken_after_the_deposit_and_once(
         assert first.sequence < again.sequence, "it was looked at anew"
 
         await venue.fund(ALICE, pips=10**15)
-        receipts = await asyncio.gather(*(venue.exchange.place(order) for _ in range(20)))
+        results = await asyncio.gather(*(venue.exchange.place(order) for _ in range(20)))
         later = await venue.exchange.place(order)
-        assert {(r.outcome, r.sequence, r.order_id) for r in (*receipts, later)} == {
-            (Outcome.ACCEPTED, venue.engine.sequence, receipts[0].order_id)
+        assert {(r.outcome, r.sequence, r.order_id) for r in (*results, later)} == {
+            (Outcome.ACCEPTED, venue.engine.sequence, results[0].order_id)
         }
         assert venue.engine.orders_live == 1
         async with Venue(storage=venue.storage.copy()) as restarted:
@@ -94,7 +94,7 @@ def test_an_order_refused_for_want_of_money_is_taken_after_the_deposit_and_once(
             assert known.events.tolist() == later.events.tolist(), "fills and rest as at first"
             assert restarted.engine.orders_live == 1
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_a_refused_order_may_still_come_again_after_a_restart():
@@ -107,7 +107,7 @@ def test_a_refused_order_may_still_come_again_after_a_restart():
             assert (await restarted.exchange.place(order)).accepted
             assert restarted.engine.sequence == venue.engine.sequence + 3, "placed once"
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_a_cancel_and_the_next_order_on_its_lane_may_be_sent_in_one_breath():
@@ -126,17 +126,17 @@ def test_a_cancel_and_the_next_order_on_its_lane_may_be_sent_in_one_breath():
         other = await venue.exchange.place(ALICE.order(Side.SELL, nonce=99, lane=LANE))
         assert other.outcome == Outcome.LANE_BUSY
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 @pytest.mark.parametrize("order_id", [2**62, 2**63 - 1])
 def test_found_an_order_with_a_high_id_could_not_be_cancelled(order_id):
     async def scenario(venue):
-        receipt = await venue.exchange.cancel(ALICE.address, order_id)
-        assert receipt.outcome == Outcome.NOT_RESTING
-        assert receipt.sequence == venue.engine.sequence, "the engine was asked"
+        result = await venue.exchange.cancel(ALICE.address, order_id)
+        assert result.outcome == Outcome.NOT_RESTING
+        assert result.sequence == venue.engine.sequence, "the engine was asked"
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_an_account_is_charged_for_what_is_written_and_for_nothing_else():
@@ -157,9 +157,9 @@ def test_an_account_is_charged_for_what_is_written_and_for_nothing_else():
         before = venue.admission.save()
         with pytest.raises(PermissionError):
             await venue.exchange.place(ALICE.order(nonce=2), no_more)
-        assert venue.admission.save() == before, "a refusal changes nothing"
+        assert venue.admission.save() == before, "a rejection changes nothing"
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_a_client_that_hangs_up_leaves_a_whole_order():
@@ -173,12 +173,12 @@ def test_a_client_that_hangs_up_leaves_a_whole_order():
         await settle_down()
         venue.storage.gate.set()
 
-        receipt = await second
-        assert receipt.accepted and client.cancelled()
+        result = await second
+        assert result.accepted and client.cancelled()
         assert venue.engine.orders_live == 1
-        assert (await venue.exchange.cancel(ALICE.address, receipt.order_id)).accepted
+        assert (await venue.exchange.cancel(ALICE.address, result.order_id)).accepted
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_found_a_strangers_cancel_made_a_lane_busy_again():
@@ -201,12 +201,12 @@ def test_found_a_strangers_cancel_made_a_lane_busy_again():
 
         assert (await own).accepted and (await waiting).accepted
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 @pytest.mark.parametrize("lane", [0, LANE])
 def test_an_order_refused_for_a_full_queue_may_be_sent_again(lane):
-    """Found: the refusal is called retryable, but it had spent the nonce."""
+    """Found: the rejection is called retryable, but it had spent the nonce."""
 
     async def scenario(venue):
         order = ALICE.order(Side.SELL, lane=lane, client_id="tea")
@@ -221,7 +221,7 @@ def test_an_order_refused_for_a_full_queue_may_be_sent_again(lane):
 
         assert (await venue.exchange.place(order)).accepted
 
-    on_the_road(scenario, queue_max=1)
+    on_a_funded_venue(scenario, queue_max=1)
 
 
 def test_a_withdrawal_refused_for_a_full_queue_may_be_sent_again():
@@ -240,20 +240,20 @@ def test_a_withdrawal_refused_for_a_full_queue_may_be_sent_again():
 
         assert (await venue.exchange.withdraw(withdrawal)).accepted
 
-    on_the_road(scenario, queue_max=1)
+    on_a_funded_venue(scenario, queue_max=1)
 
 
 def test_a_withdrawal_happens_once():
     async def scenario(venue):
         withdrawal = ALICE.withdrawal(100)
         before = venue.exchange.balance(ALICE.address, USD).available
-        receipts = await asyncio.gather(*(venue.exchange.withdraw(withdrawal) for _ in range(5)))
+        results = await asyncio.gather(*(venue.exchange.withdraw(withdrawal) for _ in range(5)))
 
-        outcomes = sorted(receipt.outcome for receipt in receipts)
+        outcomes = sorted(result.outcome for result in results)
         assert outcomes == [Outcome.ACCEPTED] + [Outcome.WITHDRAWAL_OPEN] * 4
         assert venue.exchange.balance(ALICE.address, USD).available == before - 100
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_withdrawal_that_cannot_be_paid_is_refused(withdrawal, outcome):
         assert (await venue.exchange.withdraw(withdrawal)).outcome == outcome
         assert [venue.exchange.balance(ALICE.address, token) for token in (USD, TOKEN)] == before
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_a_withdrawal_expires():
@@ -283,32 +283,32 @@ def test_a_withdrawal_expires():
             Outcome.ORDER_EXPIRED
         )
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_one_address_gets_one_account_however_many_deposits_race():
     async def scenario(venue):
         before = venue.catalog.account_count
-        receipts = await asyncio.gather(
+        results = await asyncio.gather(
             *(
                 venue.exchange.credit(STRANGER.address, USD, 5, evidence(b"race", number))
                 for number in range(10)
             )
         )
-        assert all(receipt.accepted for receipt in receipts)
+        assert all(result.accepted for result in results)
         assert venue.catalog.account_count == before + 1
         assert venue.exchange.balance(STRANGER.address, USD) == (50, 0)
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_an_unlisted_token_is_not_credited_and_opens_no_account():
     async def scenario(venue):
-        receipt = await venue.exchange.credit(STRANGER.address, OTHER, 5, evidence())
-        assert receipt.outcome == Outcome.UNKNOWN_TOKEN
+        result = await venue.exchange.credit(STRANGER.address, OTHER, 5, evidence())
+        assert result.outcome == Outcome.UNKNOWN_TOKEN
         assert venue.catalog.account_number(STRANGER.address) is None
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_a_deposit_that_meets_a_full_queue_says_so():
@@ -320,12 +320,12 @@ def test_a_deposit_that_meets_a_full_queue_says_so():
         await settle_down()
         queued = asyncio.create_task(venue.exchange.tick())
         await settle_down()
-        receipt = await venue.exchange.credit(STRANGER.address, USD, 5, evidence())
-        assert receipt.outcome == Outcome.OVERLOADED
+        result = await venue.exchange.credit(STRANGER.address, USD, 5, evidence())
+        assert result.outcome == Outcome.OVERLOADED
         venue.storage.gate.set()
         await asyncio.gather(busy, queued)
 
-    on_the_road(scenario, queue_max=1)
+    on_a_funded_venue(scenario, queue_max=1)
 
 
 def test_an_exit_freezes_the_account_and_its_end_thaws_it():
@@ -342,7 +342,7 @@ def test_an_exit_freezes_the_account_and_its_end_thaws_it():
         assert exchange.balance(ALICE.address, USD).available == before - 70
         assert (await exchange.place(ALICE.order(nonce=2))).accepted
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_only_the_owner_cancels():
@@ -355,7 +355,7 @@ def test_only_the_owner_cancels():
             assert answer.outcome == Outcome.NOT_RESTING
         assert (await venue.exchange.cancel(ALICE.address, placed.order_id)).accepted
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)
 
 
 def test_a_rebate_is_listed_up_to_what_the_taker_pays():
@@ -374,4 +374,4 @@ def test_a_rebate_is_listed_up_to_what_the_taker_pays():
         assert (await listing(-500)).accepted
         assert venue.catalog.market("USD-TOKEN").maker_fee_ppm == -500
 
-    on_the_road(scenario)
+    on_a_funded_venue(scenario)

@@ -66,7 +66,7 @@ def bonded(running):
     return number_at(running.stack.chain, contract(running, "bond"), view)
 
 
-def refusal(running, calldata):
+def rejection(running, calldata):
     with pytest.raises(CallRevertedError) as refused:
         running.stack.chain.call(contract(running, "bond"), calldata)
     return str(in_words(refused.value.output))
@@ -83,13 +83,13 @@ def test_the_bond_is_posted_and_answers_for_the_key_that_signs(running):
 
 def test_an_honest_exchange_cannot_be_slashed_and_a_lying_one_is(running):
     first, second = word(running), word(running)
-    assert refusal(running, equivocation(first, first)).startswith("SameItem")
-    assert refusal(running, equivocation(first, second)).startswith("DifferentSequences")
+    assert rejection(running, equivocation(first, first)).startswith("SameItem")
+    assert rejection(running, equivocation(first, second)).startswith("DifferentSequences")
     forged = (first[0][0], b"\x13" * 32, b"\x37" * 32)
     digest = acknowledgement_digest(running.stack.parts.exchange.domain, *forged)
     prover = running.wallets[MAKER_TWO]
     stranger = prover.sign_digest(digest)
-    assert refusal(running, equivocation(first, (forged, stranger))).startswith("NotAcknowledged")
+    assert rejection(running, equivocation(first, (forged, stranger))).startswith("NotAcknowledged")
     assert bonded(running) == BOND_RAW
 
     key = acknowledging_signer(running.stack.settings.directory)

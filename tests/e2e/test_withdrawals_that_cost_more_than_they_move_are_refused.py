@@ -46,8 +46,8 @@ def asked_of(book, *withdrawals, together=False):
             await venue.list_all()
             await venue.fund(ALICE, BOB)
             asks = [venue.exchange.withdraw(withdrawal) for withdrawal in withdrawals]
-            receipts = await asyncio.gather(*asks) if together else [await ask for ask in asks]
-            return [receipt.outcome for receipt in receipts]
+            results = await asyncio.gather(*asks) if together else [await ask for ask in asks]
+            return [result.outcome for result in results]
 
     return asyncio.run(ask())
 

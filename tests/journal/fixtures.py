@@ -125,8 +125,8 @@ def written(counts, storage=None, **bounds):
 
 
 def recovered(storage, **bounds):
-    """Return every frame on ``storage``, read by a new sequencer."""
-    return [frame for batch in sequencer_on(storage, **bounds).recover() for frame in batch.entries]
+    """Return every entry on ``storage``, read by a new sequencer."""
+    return [entry for batch in sequencer_on(storage, **bounds).recover() for entry in batch.entries]
 
 
 def without_mark(storage):

@@ -32,8 +32,8 @@ def test_a_part_ends_behind_each_change(kinds: str, sizes: list[int]) -> None:
     parts = list(whole.segments())
 
     assert [len(part.commands) for part in parts] == sizes
-    frames = [frame for part in parts for frame in part.entries]
-    for found, expected in zip(frames, whole.entries, strict=True):
+    entries = [entry for part in parts for entry in part.entries]
+    for found, expected in zip(entries, whole.entries, strict=True):
         assert found.sequence == expected.sequence
         assert found.attachment == expected.attachment
         assert np.array_equal(found.events, expected.events)
@@ -50,8 +50,8 @@ def test_what_deadlines_did_is_not_the_commands_answer() -> None:
     ]
     events["outcome"][:2] = Outcome.CANCELLED_AFTER
 
-    frame = LogEntry(1, CLOCK, b"", events)
+    entry = LogEntry(1, CLOCK, b"", events)
 
-    assert frame.answer["kind"].tolist() == [EventKind.REJECTED] * 2
+    assert entry.answer["kind"].tolist() == [EventKind.REJECTED] * 2
     assert len(LogEntry(1, CLOCK, b"", events[:2]).answer) == 0
     assert len(LogEntry(1, CLOCK, b"", events[:0]).answer) == 0

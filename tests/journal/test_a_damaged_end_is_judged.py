@@ -72,7 +72,7 @@ def test_every_truncation_of_the_last_batch_is_repaired_and_nothing_else_is_lost
     for size in [*range(offset + 1, offset + 200), *range(offset + 200, offset + header.size, 7)]:
         storage = damaged(whole, lambda raw, *_, size=size: raw.__delitem__(slice(size, None)))
         assert tail_of(storage).damage is Damage.TORN, size
-        assert [frame.sequence for frame in recovered(storage)] == [1, 2, 3], f"cut {size}"
+        assert [entry.sequence for entry in recovered(storage)] == [1, 2, 3], f"cut {size}"
         assert len(recovered(storage)) == 3, "the repair itself must be clean"
 
 
@@ -84,7 +84,7 @@ def test_every_write_that_stopped_at_a_byte_is_repaired(whole):
             raw[offset + size : offset + header.size] = bytes(header.size - size)
 
         storage = damaged(whole, stop)
-        assert [frame.sequence for frame in recovered(storage)] == [1, 2, 3], f"stopped at {size}"
+        assert [entry.sequence for entry in recovered(storage)] == [1, 2, 3], f"stopped at {size}"
 
 
 def test_every_set_of_sectors_left_out_is_repaired(whole):
@@ -99,7 +99,7 @@ def test_every_set_of_sectors_left_out_is_repaired(whole):
                     raw[start : start + SECTOR] = bytes(SECTOR)
 
         storage = damaged(whole, leave_out)
-        assert [frame.sequence for frame in recovered(storage)] == [1, 2, 3], f"lost {lost:b}"
+        assert [entry.sequence for entry in recovered(storage)] == [1, 2, 3], f"lost {lost:b}"
 
 
 def test_a_flipped_bit_in_the_last_batch_is_ambiguous(whole):
@@ -129,7 +129,7 @@ def test_an_ambiguous_batch_is_set_aside_whole_and_a_new_epoch_begins(whole):
     sequencer.commit(batch_from(90, 1))
 
     again = sequencer_on(storage)
-    notes = [frame.attachment for batch in again.recover() for frame in batch.entries]
+    notes = [entry.attachment for batch in again.recover() for entry in batch.entries]
     assert notes == [b"note 1", b"note 2", b"note 3", b"note 90"]
     assert again.ambiguous == [aside], "until an operator has looked at it"
     assert [h.epoch for _, _, h in batches_of(storage)] == [1, 2]

@@ -25,11 +25,11 @@ from tests.journal.fixtures import (
 
 
 def test_what_was_committed_comes_back_in_order_with_its_attachments():
-    frames = recovered(written([3, 1, 5]))
+    entries = recovered(written([3, 1, 5]))
 
-    assert [frame.sequence for frame in frames] == list(range(1, 10))
-    assert [frame.attachment for frame in frames] == [b"note %d" % i for i in range(1, 10)]
-    assert [int(frame.command["amount"]) for frame in frames] == list(range(1, 10))
+    assert [entry.sequence for entry in entries] == list(range(1, 10))
+    assert [entry.attachment for entry in entries] == [b"note %d" % i for i in range(1, 10)]
+    assert [int(entry.command["amount"]) for entry in entries] == list(range(1, 10))
 
 
 def test_records_with_and_without_attachments_share_a_batch():
@@ -40,7 +40,7 @@ def test_records_with_and_without_attachments_share_a_batch():
     sequencer.commit([Submission(command(Kind.CLOCK), note) for note in notes])
     sequencer.commit([Submission(command(Kind.CLOCK)) for _ in range(3)])
 
-    assert [frame.attachment for frame in recovered(storage)] == [*notes, b"", b"", b""]
+    assert [entry.attachment for entry in recovered(storage)] == [*notes, b"", b"", b""]
 
 
 def test_history_continues_over_files_with_one_hash_chain():

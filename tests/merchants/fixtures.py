@@ -96,7 +96,7 @@ class World:
         self.least_pips = least_pips
         self.now_ns = start_ns
         self.storage = MemoryStorage()
-        self.frames = []  # (command row, attachment): what is in the journal
+        self.entries = []  # (command row, attachment): what is in the journal
         self.kill_at = None
         self.crossings = 0
         self.dice = random.Random(7)
@@ -138,7 +138,7 @@ class World:
 
     def consume(self, batch):
         """Take one batch, ahead of everybody else: it is in the journal."""
-        self.frames += zip(batch.commands, batch.attachments, strict=True)
+        self.entries += zip(batch.commands, batch.attachments, strict=True)
         for evidence in map(decode, batch.attachments):
             if isinstance(evidence, DepositEvidence):
                 self.journaled.add(evidence.tx_hash)
@@ -181,7 +181,7 @@ class Venue:
 
     def __init__(self, world):
         self.world = world
-        world.frames.clear()
+        world.entries.clear()
         self.trading = assemble_trading(
             LogSeams(world.storage, None, world.clock, world.failed),
             Parts(
@@ -283,7 +283,7 @@ class Venue:
             token=self.catalog.token_by_address(token).number,
             amount=pips,
         )
-        tx_hash = tx_hash or keccak256(b"deposit %d" % len(self.world.frames))
+        tx_hash = tx_hash or keccak256(b"deposit %d" % len(self.world.entries))
         return self.submit(row, DepositEvidence(tx_hash, 1, 1, ref))
 
     def quote(self, side, ticks, lots, secret=MAKER_SECRET):
@@ -475,6 +475,6 @@ def lots_in_journal(world):
     """Return the lots of every single-shot PLACE in the journal."""
     return [
         int(row["amount"])
-        for row, _ in world.frames
+        for row, _ in world.entries
         if row["kind"] == Kind.PLACE and int(row["flags"]) & OrderFlag.SINGLE_SHOT
     ]

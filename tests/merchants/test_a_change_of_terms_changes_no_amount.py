@@ -67,7 +67,7 @@ def sale_of(world, invoice):
 
 def prices_signed(world):
     """Return the limits of all sales in the journal, in quote pips for a whole token."""
-    orders = [decode(attachment) for _, attachment in world.frames]
+    orders = [decode(attachment) for _, attachment in world.entries]
     return [
         order.quote_amount * 10**8 // order.base_amount
         for order in orders

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from gateway.api.v1 import shop_schemas
+from gateway.api.v1 import schemas, shop_schemas
 from gateway.api.v1.openapi import schema_of
 from gateway.http.problems import Problem
 from tests.api.fixtures import Venue
@@ -68,7 +68,8 @@ def shape_of(app, method, path):
     """Return the Struct that the document names for a good answer."""
     responses = schema_of(app)["paths"][path][method.lower()]["responses"]
     (good,) = (answer for status, answer in responses.items() if status < "300")
-    return getattr(shop_schemas, reference(good))
+    name = reference(good)
+    return getattr(shop_schemas, name, None) or getattr(schemas, name)
 
 
 def fits(shape, answer):
@@ -77,28 +78,43 @@ def fits(shape, answer):
     return json.loads(written) == answer.json()
 
 
-def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
-    app = shops(tmp_path)
-    client, asked = TestClient(app), set()
+class Asking:
+    """A client that holds each answer against the document, and notes which routes it has asked."""
 
-    def ask(method, path, **more):
-        real = path.format(**ids)
-        answer = client.request(method, real, **more)
-        assert fits(shape_of(app, method, path), answer), (path, answer.text)
-        stated = schema_of(app)["paths"][path][method.lower()]["responses"]
-        assert str(answer.status_code) in stated, path
-        rejected = client.request(method, real, headers=bearer("nobody"), json=more.get("json"))
-        assert fits(Problem, rejected) and str(rejected.status_code) in stated, path
-        asked.add((method, path))
+    def __init__(self, app, ids):
+        self.app, self.client, self.ids, self.asked = app, TestClient(app), ids, set()
+
+    def __call__(self, method, path, **more):
+        answer = self.client.request(method, path.format(**self.ids), **more)
+        assert fits(shape_of(self.app, method, path), answer), (path, answer.text)
+        assert answer.status_code < 300 and str(answer.status_code) in self.stated(method, path)
+        self.asked.add((method, path))
         return answer.json()
 
-    ids = {}
-    made = ask("POST", "/v1/stores", json=NEW_STORE, headers=bearer(OPERATOR_TOKEN))
-    ids["store_id"], headers = made["id"], bearer(made["api_key"])
-    body = {"signature": approve(client, made)}
-    ask("POST", "/v1/stores/{store_id}/approval", json=body, headers=headers)
+    def rejected(self, method, path, **more):
+        answer = self.client.request(method, path.format(**self.ids), **more)
+        problem = msgspec.json.decode(answer.content, type=Problem)  # It may have figures besides.
+        assert answer.headers["content-type"] == PROBLEM and problem.status == answer.status_code
+        assert answer.status_code >= 400 and str(answer.status_code) in self.stated(method, path)
+
+    def stated(self, method, path):
+        return schema_of(self.app)["paths"][path][method.lower()]["responses"]
+
+
+def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
+    ask = Asking(shops(tmp_path), {})
+
+    def both(method, path, headers, **more):
+        answer = ask(method, path, headers=headers, **more)
+        ask.rejected(method, path, headers=bearer("nobody"), **more)
+        return answer
+
+    made = both("POST", "/v1/stores", bearer(OPERATOR_TOKEN), json=NEW_STORE)
+    ask.ids["store_id"], headers = made["id"], bearer(made["api_key"])
+    body = {"signature": approve(ask.client, made)}
+    both("POST", "/v1/stores/{store_id}/approval", headers, json=body)
     body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
-    ids["invoice_id"] = ask("POST", "/v1/invoices", json=body, headers=headers)["id"]
+    ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=body)["id"]
     for path in (
         "/v1/stores/{store_id}",
         "/v1/stores/{store_id}/webhook-deliveries",
@@ -108,6 +124,48 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         "/v1/invoices/{invoice_id}/conversions",
         "/v1/invoices/{invoice_id}/receipt",
     ):
-        ask("GET", path, headers=headers)
-    ask("POST", "/v1/stores/{store_id}/webhook-secret", headers=headers)
-    assert asked == routes_of(app), "all of them"
+        both("GET", path, headers)
+    both("POST", "/v1/stores/{store_id}/webhook-secret", headers)
+    assert ask.asked == routes_of(ask.app), "all of them"
+
+
+def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
+    """With something in each: levels, trades that are settled and not, orders that rest, have ended
+    and were filled."""
+    venue = Venue()
+    maker, taker = venue.maker, venue.taker
+    ask = Asking(venue.app(), {"symbol": "TOKEN-USD", "account": "0x" + maker.address.hex()})
+    session = bearer(ask("POST", "/v1/sessions", json=maker.login())["token"])
+    resting = maker.order("sell", 10, 2_000, client_id="mine")
+    made = ask("POST", "/v1/orders", json=resting)
+    ask.ids |= {"order": made["order_id"], "digest": made["digest"], "client_id": "mine"}
+    for _ in range(2):
+        ask("POST", "/v1/orders", json=taker.order("buy", 2, 2_000, single_shot=True))
+    venue.settlement.move(1, 1, "mined", 1, bytes(32))
+    rejected = maker.order("sell", 10, 2_000) | {"baseAmount": "1"}
+    ask.rejected("POST", "/v1/orders", json=rejected)
+    ask("POST", "/v1/orders/digest", json=rejected)
+    gone = ask("POST", "/v1/orders", json=maker.order("buy", 1, 1_900))["order_id"]
+    ask.rejected("DELETE", "/v1/orders/{order}")
+    ask.ids["order"] = gone
+    ask("DELETE", "/v1/orders/{order}", headers=session)
+    lanes = f"/v1/nonces/{{account}}?lane={resting['lane']}"
+    answer = ask.client.get(lanes.format(**ask.ids))
+    assert fits(schemas.Nonces, answer) and len(answer.json()["lanes"]) == 2
+    for path in (
+        *("/v1/orders", "/v1/orders/ended", "/v1/orders/{order}", "/v1/balances", "/v1/fills"),
+        *("/v1/orders/by-digest/{digest}", "/v1/orders/by-client-id/{client_id}"),
+    ):
+        ask("GET", path, headers=session)
+        ask.rejected("GET", path)
+    ask("POST", "/v1/withdrawals", json=maker.withdrawal(10**8))
+    ask.ids["trade_id"] = 1
+    for path in (
+        *("/v1/config", "/v1/markets", "/v1/markets/{symbol}/book", "/v1/markets/{symbol}/trades"),
+        *("/v1/nonces/{account}", "/v1/settlement/batches", "/v1/settlement/trades/{trade_id}"),
+        *("/healthz", "/readyz", "/version"),
+    ):
+        ask("GET", path)
+    ask.ids["trade_id"], ask.ids["symbol"] = 3, "NONE-SUCH"
+    ask.rejected("GET", "/v1/settlement/trades/{trade_id}")
+    assert ask.asked == routes_of(ask.app), "all of them"

@@ -119,7 +119,7 @@ def check(world):
     venue = world.venue
     venue.engine.check()
     booked = Counter()
-    for _, attachment in world.frames:
+    for _, attachment in world.entries:
         evidence = decode(attachment)
         if isinstance(evidence, DepositEvidence):
             booked[evidence.ref] += 1

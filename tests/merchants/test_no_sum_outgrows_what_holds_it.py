@@ -58,7 +58,7 @@ def withdraw(venue, account, token, pips):
         token=venue.catalog.token_by_address(token).number,
         amount=pips,
     )
-    nonce = len(venue.world.frames)
+    nonce = len(venue.world.entries)
     digest = keccak256(b"withdrawal %d" % nonce)
     signed = SignedWithdrawal(account, token, account, pips, nonce, 2**31, b"", digest)
     return venue.submit(row, signed)
@@ -111,7 +111,7 @@ def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_pat
     world.restart()
     venue = world.venue
     venue.tick()
-    assert venue.merchants.cursor == len(world.frames)
+    assert venue.merchants.cursor == len(world.entries)
     assert venue.merchants.invoice(invoice.id).credited == "92233720368.54775807"
     venue.merchants.list_invoices(store.store_id)
 
@@ -226,22 +226,23 @@ class Views:
     def __init__(self, world):
         self.catalog, engine = Catalog(), Engine(Limits(4, 4, 64, 4096))
         self.consumers = self.new(self.catalog, world)
-        self.world, self.data = world, self.consumers[1]
-        for sequence, (row, attachment) in enumerate(world.frames, 1):
+        self.world, self.data = world, self.consumers[0]
+        for sequence, (row, attachment) in enumerate(world.entries, 1):
             commands = batch_of([row])
             events = engine.apply(commands)
-            for consumer in self.consumers:
-                consumer.consume(Committed(sequence, commands, [attachment], events, [b""]))
+            committed = Committed(sequence, commands, [attachment], events, [b""])
+            for segment in self.catalog.read(committed):
+                for consumer in self.consumers:
+                    consumer.consume(segment)
 
     @staticmethod
     def new(catalog, world):
         channels, matched = Channels(), TradeState("matched")
         return (
-            catalog,
             MarketData(catalog, channels, lambda trade_id: matched),
             UserStream(catalog, channels, lambda account, token: Balance(0, 0), lambda _: matched),
             Admission(catalog, SessionKeys()),
-            Prices(catalog, world.prices),
+            Prices(world.prices),
         )
 
     def remembered(self):

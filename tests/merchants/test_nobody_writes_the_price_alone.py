@@ -151,7 +151,7 @@ def test_prices_are_the_same_after_a_restart_and_from_a_snapshot(world):
     before = price(world)
     world.restart()
     assert world.venue.merchants.prices.save() == kept and price(world) == before
-    loaded = Prices(world.venue.catalog, STATED)
+    loaded = Prices(STATED)
     loaded.load(kept)
     assert loaded.save() == kept
 

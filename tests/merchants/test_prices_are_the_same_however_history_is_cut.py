@@ -13,7 +13,7 @@ from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.types import Limits, Side
 from merchants.sales.reference_prices import Prices
-from settlement.orders.catalog import Catalog, ChangesOfTerms
+from settlement.orders.catalog import Catalog
 from settlement.protocol.eip712 import address_of_secret
 from tests.merchants.fixtures import FEE_PPM, LOT, PRICES, TICK, TOKEN, USD, World
 
@@ -56,30 +56,29 @@ def history(steps):
                 ticks, lots, secret = more
                 # Twice, so that lots of either size can be had.
                 resting.append((secret, venue.quote(kind, ticks, 2 * lots, secret)))
-        return world.frames
+        return world.entries
 
 
-def remembered(frames, cuts):
-    """Return what prices save after ``frames``, cut in front of each of ``cuts``."""
+def remembered(entries, cuts):
+    """Return what prices save after ``entries``, cut in front of each of ``cuts``."""
     engine = Engine(Limits(tokens=4, markets=4, accounts=64, orders=4096))
     catalog = Catalog()
-    prices, terms = Prices(catalog, PRICES), ChangesOfTerms(catalog)
-    for start, end in pairwise(sorted({0, len(frames), *(cut % len(frames) for cut in cuts)})):
-        commands = batch_of([row for row, _ in frames[start:end]])
+    prices = Prices(PRICES)
+    for start, end in pairwise(sorted({0, len(entries), *(cut % len(entries) for cut in cuts)})):
+        commands = batch_of([row for row, _ in entries[start:end]])
         events = [engine.apply(commands[i : i + 1]) for i in range(len(commands))]
-        evidence = [attachment for _, attachment in frames[start:end]]
+        evidence = [attachment for _, attachment in entries[start:end]]
         heads = [b""] * len(commands)
         whole = Committed(start + 1, commands, evidence, np.concatenate(events), heads)
-        for batch in whole.segments():
-            for consumer in (catalog, prices, terms):
-                consumer.consume(batch)
+        for segment in catalog.read(whole):
+            prices.consume(segment)
     return prices.save()
 
 
 @settings(max_examples=20, deadline=None)
 @given(STEPS, st.lists(st.integers(0, 10**6), max_size=12))
 def test_prices_remember_the_same_whatever_the_batches(steps, cuts):
-    frames = history(steps)
-    one_by_one = remembered(frames, range(len(frames)))
-    assert remembered(frames, cuts) == one_by_one
-    assert remembered(frames, []) == one_by_one
+    entries = history(steps)
+    one_by_one = remembered(entries, range(len(entries)))
+    assert remembered(entries, cuts) == one_by_one
+    assert remembered(entries, []) == one_by_one

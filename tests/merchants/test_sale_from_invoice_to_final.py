@@ -98,7 +98,7 @@ def test_the_order_is_signed_by_the_session_key_within_the_merchants_slippage(wo
     invoice = venue.invoice(venue.approved_store(slippage_ppm=10_000))
     paid(world, invoice)
 
-    order = decode(world.frames[-1][1])
+    order = decode(world.entries[-1][1])
     assert recover(order_digest(DOMAIN, order), order.signature) == order.signer
     assert order.account == MERCHANT != order.signer
     assert order.flags == OrderBits.SELL | OrderBits.SINGLE_SHOT
@@ -309,7 +309,7 @@ def test_a_floor_price_of_the_wallet_binds_us(world):
     venue = world.venue
     store = venue.approved_store(floor_price=1995 * DOLLAR, slippage_ppm=10_000)
     paid(world, venue.invoice(store, amount_usd="50"))
-    order = decode(world.frames[-1][1])
+    order = decode(world.entries[-1][1])
     assert order.quote_amount == 25 * 199_500 * TICK, "not a hundredth under 2000.00"
 
 

@@ -124,8 +124,8 @@ class World:
         events = self.engine.apply(rows)
         assert events[0]["kind"] != EventKind.REJECTED
         committed = Committed(sequence, rows, [encode(attachment)], events, [bytes(32)])
-        for consumer in (self.catalog, self.reversals):
-            consumer.consume(committed)
+        for segment in self.catalog.read(committed):
+            self.reversals.consume(segment)
 
     def deposit(self, pips):
         evidence = DepositEvidence(bytes(32), self.engine.sequence, 1, ZERO_REF)
@@ -189,7 +189,7 @@ def sealed(tmp_path_factory):
     """Return a countersigned withdrawal as an outbox keeps it."""
     outbox = Outbox(tmp_path_factory.mktemp("outbox") / "settlement.sqlite")
     reversals = reversals_of(Vault(), outbox)
-    queue = TradeQueue(outbox, Catalog())
+    queue = TradeQueue(outbox)
     sealer = Sealer(outbox, queue, Catalog(), DOMAIN, OPERATOR, Sealing(0), reversals)
     row = command(Kind.WITHDRAW, amount=1)
     row["sequence"] = 1

@@ -2,7 +2,7 @@
 
 ``AckOracle`` follows every life of the sequencer. What it has seen once must be the same after
 every restart, to the byte, and is carried out a second time by the reference engine as it comes.
-Clients report their receipts to it; none may ever be contradicted.
+Clients report their results to it; none may ever be contradicted.
 """
 
 from hashlib import blake2b
@@ -67,8 +67,8 @@ class AckOracle:
         if batch.first_sequence != self.sequence + 1:
             raise Violated(f"I7: sequence {batch.first_sequence} after {self.sequence}")
         fresh = len(self.prints) - self.sequence
-        for frame, head in zip(batch.entries, batch.heads, strict=True):
-            self._take(frame, head)
+        for entry, head in zip(batch.entries, batch.heads, strict=True):
+            self._take(entry, head)
         self.sequence = batch.last_sequence
         if fresh < len(batch.commands):
             rows = batch.commands[max(fresh, 0) :].copy()
@@ -78,54 +78,54 @@ class AckOracle:
             if events.tobytes() != expected:
                 raise Violated(f"I8: events of commands {first} ff. differ from the reference's")
 
-    def _take(self, frame: LogEntry, head: bytes) -> None:
-        parts = (frame.command.tobytes(), frame.attachment, frame.events.tobytes(), head)
+    def _take(self, entry: LogEntry, head: bytes) -> None:
+        parts = (entry.command.tobytes(), entry.attachment, entry.events.tobytes(), head)
         found = blake2b(b"".join(parts), digest_size=16).digest()
-        if frame.sequence <= len(self.prints):
-            if found != self.prints[frame.sequence - 1]:
-                raise Violated(f"I12: command {frame.sequence} is not what was shown before")
+        if entry.sequence <= len(self.prints):
+            if found != self.prints[entry.sequence - 1]:
+                raise Violated(f"I12: command {entry.sequence} is not what was shown before")
             return
         self.prints.append(found)
-        time_ns = int(frame.command["time_ns"])
+        time_ns = int(entry.command["time_ns"])
         if time_ns < self.time_ns:
-            raise Violated(f"the clock ran backwards at command {frame.sequence}")
+            raise Violated(f"the clock ran backwards at command {entry.sequence}")
         self.time_ns = time_ns
-        self._once(frame)
+        self._once(entry)
 
-    def _once(self, frame: LogEntry) -> None:
+    def _once(self, entry: LogEntry) -> None:
         """P2: the same order, withdrawal or log entry takes effect at most once."""
-        self._count(f"command {Kind(int(frame.command['kind'])).name}")
-        for event in frame.events:
+        self._count(f"command {Kind(int(entry.command['kind'])).name}")
+        for event in entry.events:
             kind = EventKind(int(event["kind"]))
             self._count(f"event {kind.name}")
             if kind is EventKind.TRADE:
                 self.last_trade = int(event["trade_id"])
-            elif kind is EventKind.WITHDRAWN and frame.command["flags"] == 0:
-                self.last_payout = frame.sequence
+            elif kind is EventKind.WITHDRAWN and entry.command["flags"] == 0:
+                self.last_payout = entry.sequence
             elif kind is EventKind.PHASE_SET:
-                self._count(f"phase {Phase(int(frame.command['amount'])).name}")
-        first = frame.events[0] if len(frame.events) else None
+                self._count(f"phase {Phase(int(entry.command['amount'])).name}")
+        first = entry.events[0] if len(entry.events) else None
         rejected = first is not None and first["kind"] == EventKind.REJECTED
         if rejected:
             self._count(f"outcome {Outcome(int(first['outcome'])).name}")
-        attachment = decode(frame.attachment)
+        attachment = decode(entry.attachment)
         if isinstance(attachment, ONCE):
-            self._tried(attachment, frame)
+            self._tried(attachment, entry)
         elif isinstance(attachment, DepositEvidence | ExitEvidence) and not rejected:
             place = (attachment.tx_hash, attachment.log_index)
-            before = self._evidence.setdefault(place, frame.sequence)
-            if before != frame.sequence:
-                raise Violated(f"commands {before} and {frame.sequence} book one log entry")
+            before = self._evidence.setdefault(place, entry.sequence)
+            if before != entry.sequence:
+                raise Violated(f"commands {before} and {entry.sequence} book one log entry")
 
-    def _tried(self, signed: SignedOrder | SignedWithdrawal, frame: LogEntry) -> None:
+    def _tried(self, signed: SignedOrder | SignedWithdrawal, entry: LogEntry) -> None:
         """An order that was refused may come again; what was taken, or a withdrawal, may not."""
         tries = self._digests.setdefault(signed.digest, [])
         if signed.digest in self._taken:
-            raise Violated(f"P2: commands {tries[-1]} and {frame.sequence} are one order")
+            raise Violated(f"P2: commands {tries[-1]} and {entry.sequence} are one order")
         if tries:
             self._count("refused order tried again")
-        tries.append(frame.sequence)
-        kinds = {int(event["kind"]) for event in frame.answer}
+        tries.append(entry.sequence)
+        kinds = {int(event["kind"]) for event in entry.answer}
         refused = kinds & {int(EventKind.REJECTED)}
         if isinstance(signed, SignedWithdrawal) or not refused:
             self._taken.add(signed.digest)
@@ -139,14 +139,14 @@ class AckOracle:
                 f"P1: {len(self.prints)} commands were carried out, {self.sequence} are left"
             )
 
-    def answered(self, digest: bytes, receipt: CommandResult) -> None:
+    def answered(self, digest: bytes, result: CommandResult) -> None:
         """A client was told something of the order or withdrawal with ``digest``."""
-        if receipt.sequence == 0:
+        if result.sequence == 0:
             return
-        if receipt.sequence > len(self.prints):
-            raise Violated(f"P1: command {receipt.sequence} was acknowledged and not seen")
-        if receipt.sequence not in self._digests.get(digest, ()):
-            raise Violated(f"P1: the receipt names command {receipt.sequence}, which is another's")
+        if result.sequence > len(self.prints):
+            raise Violated(f"P1: command {result.sequence} was acknowledged and not seen")
+        if result.sequence not in self._digests.get(digest, ()):
+            raise Violated(f"P1: the result names command {result.sequence}, which is another's")
 
     def agree(self, engine: Any) -> None:
         """The full check: invariants of both engines, and one hash."""

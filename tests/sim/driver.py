@@ -14,7 +14,7 @@ from tests.journal.fixtures import LIMITS, Echo, batch_from
 ROOM_STEP = 1024
 """So little that a file is one batch long and every second batch rotates."""
 
-Frames = list[tuple[int, int, bytes]]
+Entries = list[tuple[int, int, bytes]]
 """(sequence, amount, attachment) of every command, oldest first."""
 
 
@@ -35,7 +35,7 @@ class Driver:
         files = None if snapshots is None else SnapshotFiles(snapshots)
         self.sequencer = sequencer(Echo, self.journal, lambda: 7, files)
         self.snapshots = snapshots
-        self.frames: Frames = []
+        self.entries: Entries = []
         """All that this process has shown; what a snapshot covers is not shown again."""
 
     def start(self) -> "Driver":
@@ -57,12 +57,12 @@ class Driver:
         prune_snapshots(self.snapshots)
 
     def _show(self, committed: Any) -> None:
-        self.frames += [
-            (frame.sequence, int(frame.command["amount"]), bytes(frame.attachment))
-            for frame in committed.entries
+        self.entries += [
+            (entry.sequence, int(entry.command["amount"]), bytes(entry.attachment))
+            for entry in committed.entries
         ]
 
 
-def expected(first: int, last: int) -> Frames:
-    """Return what ``Driver.frames`` must be for sequences ``first`` to ``last``."""
+def expected(first: int, last: int) -> Entries:
+    """Return what ``Driver.entries`` must be for sequences ``first`` to ``last``."""
     return [(number, number, b"note %d" % number) for number in range(first, last + 1)]

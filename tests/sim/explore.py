@@ -83,10 +83,10 @@ def starts_whole(end: World, acknowledged: int) -> None:
     driver = end.driver().start()
     last = driver.sequencer.sequence
     assert last >= acknowledged, f"{acknowledged} were acknowledged, {last} are left"
-    assert driver.frames == expected(driver.first, last)
+    assert driver.entries == expected(driver.first, last)
     assert not driver.sequencer.ambiguous, "a power cut alone leaves nothing to review"
     driver.commit(2)
-    assert driver.frames == expected(driver.first, last + 2)
+    assert driver.entries == expected(driver.first, last + 2)
 
 
 def begun(batches: int = 1) -> World:

@@ -132,15 +132,15 @@ class Market:
         self.unanswered = 0
         for trader in self.world.traders:
             for placed in trader.sent:
-                if not placed.receipts:
+                if not placed.results:
                     self.unanswered += 1
                     self.world.spawn(self._ask_at_last(venue, trader, placed))
 
     async def _ask_at_last(self, venue: Venue, trader: Trader, placed: Placed) -> None:
         await self.send(venue, trader, placed)
-        if not placed.receipts and not venue.parts.pipeline.held:
+        if not placed.results and not venue.parts.pipeline.held:
             raise Violated(f"no answer on a quiet network: {placed.signed}")
-        self.world.count("refused to the end" if not placed.receipts else "answered at last")
+        self.world.count("refused to the end" if not placed.results else "answered at last")
         self.unanswered -= 1
 
     async def send(self, venue: Venue, trader: Trader, placed: Placed) -> None:
@@ -152,15 +152,15 @@ class Market:
             world.count("request lost")
             return
         for _ in range(2 if world.chance(world.options.doubled_ppm) else 1):
-            receipt = await self._ask(venue, placed)
+            result = await self._ask(venue, placed)
             if world.dead:
                 return
             if world.chance(world.options.lost_ppm):
                 world.count("answer lost")
                 continue
-            world.ack_oracle.answered(placed.signed.digest, receipt)
-            world.count(f"answer {receipt.outcome.name}")
-            wrong = trader.learn(placed, receipt) if is_final(receipt) else None
+            world.ack_oracle.answered(placed.signed.digest, result)
+            world.count(f"answer {result.outcome.name}")
+            wrong = trader.learn(placed, result) if is_final(result) else None
             if wrong:
                 raise Violated(wrong)
 
@@ -187,9 +187,9 @@ class Market:
             if following is not None:
                 world.count("requoted")
                 world.spawn(self.send(venue, trader, following))
-        receipt = await venue.parts.exchange.cancel(trader.address, order_id)
+        result = await venue.parts.exchange.cancel(trader.address, order_id)
         if not world.dead:
-            world.count(f"cancel {receipt.outcome.name}")
+            world.count(f"cancel {result.outcome.name}")
 
     async def _operate(self, venue: Venue) -> None:
         """An operator or a dead man's switch: phases, mass cancels."""

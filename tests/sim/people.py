@@ -46,12 +46,12 @@ class Placed:
 
     def __init__(self, signed: SignedOrder | SignedWithdrawal) -> None:
         self.signed = signed
-        self.receipts: list[CommandResult] = []
+        self.results: list[CommandResult] = []
         self.tries = 0
 
     @property
     def order_id(self) -> int:
-        return max((receipt.order_id for receipt in self.receipts), default=0)
+        return max((result.order_id for result in self.results), default=0)
 
 
 class Trader:
@@ -171,18 +171,18 @@ class Trader:
             (exchange, encode_call("deposit", token, raw, self.address, ZERO_REF)),
         ]
 
-    def learn(self, placed: Placed, receipt: CommandResult) -> str | None:
+    def learn(self, placed: Placed, result: CommandResult) -> str | None:
         """Keep an answer; return what is wrong with it against those before."""
-        told = [r for r in placed.receipts if r.sequence and is_last_word(r, placed.signed)]
-        if receipt.sequence and told:
+        told = [r for r in placed.results if r.sequence and is_last_word(r, placed.signed)]
+        if result.sequence and told:
             first = told[0]
             if (first.sequence, first.outcome, first.order_id) != (
-                receipt.sequence,
-                receipt.outcome,
-                receipt.order_id,
+                result.sequence,
+                result.outcome,
+                result.order_id,
             ):
-                return f"P2: first told {first}, then {receipt}"
-        placed.receipts.append(receipt)
+                return f"P2: first told {first}, then {result}"
+        placed.results.append(result)
         return None
 
 
@@ -231,11 +231,11 @@ class Keyring:
         return self._secrets[address]
 
 
-def is_last_word(receipt: CommandResult, signed: SignedOrder | SignedWithdrawal) -> bool:
+def is_last_word(result: CommandResult, signed: SignedOrder | SignedWithdrawal) -> bool:
     """Tell whether the same again must be answered the same: an order refused may be tried anew."""
-    return receipt.accepted or isinstance(signed, SignedWithdrawal)
+    return result.accepted or isinstance(signed, SignedWithdrawal)
 
 
-def is_final(receipt: CommandResult) -> bool:
+def is_final(result: CommandResult) -> bool:
     """Tell whether the answer settles the matter, or the client should come again."""
-    return receipt.outcome not in LATER
+    return result.outcome not in LATER

@@ -42,11 +42,11 @@ async def open_session(services: Services, entry: OrderEntry, login: Login) -> O
         domain = services.exchange.domain
         raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, LOGIN_TYPE, signer)
     token, session = services.sessions.issue(account)
-    return {
-        "token": token,
-        "account": hexed(session.account),
-        "expires_at": session.expires_at,
-    }
+    return Opened(
+        token=token,
+        account=hexed(session.account),
+        expires_at=session.expires_at,
+    )
 
 
 def session_of(sessions: SessionIssuer, token: str) -> Session:

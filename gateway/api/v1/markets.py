@@ -39,12 +39,12 @@ router = APIRouter(prefix="/v1", tags=["market"], dependencies=[Depends(charged)
 async def read_config(services: Here) -> Answer:
     """Return what a client must know before it signs: chain, contract, types, tokens, fees."""
     exchange = services.exchange
-    config: schemas.Config = {
-        "chain_id": exchange.domain.chain_id,
-        "contract": hexed(exchange.domain.contract),
-        "contracts": {name: hexed(address) for name, address in services.contracts.items()},
-        "domain": domain_row(exchange.domain),
-        "types": {
+    config: schemas.Config = schemas.Config(
+        chain_id=exchange.domain.chain_id,
+        contract=hexed(exchange.domain.contract),
+        contracts={name: hexed(address) for name, address in services.contracts.items()},
+        domain=domain_row(exchange.domain),
+        types={
             "EIP712Domain": DOMAIN_TYPE,
             "Order": ORDER_TYPE,
             "Withdrawal": WITHDRAWAL_TYPE,
@@ -52,24 +52,24 @@ async def read_config(services: Here) -> Answer:
             "Login": LOGIN_TYPE,
             "Acknowledgement": ACKNOWLEDGEMENT_TYPE,
         },
-        "tokens": [token_row(token) for token in exchange.catalog.tokens],
-        "least_withdrawal": {
+        tokens=[token_row(token) for token in exchange.catalog.tokens],
+        least_withdrawal={
             token.symbol: decimal_text(exchange.least_withdrawal(token))
             for token in exchange.catalog.tokens
         },
-        "fees": {
+        fees={
             market.symbol: {
                 "maker_fee_ppm": market.maker_fee_ppm,
                 "taker_fee_ppm": market.taker_fee_ppm,
             }
             for market in exchange.catalog.markets
         },
-        "fee_max_ppm": FEE_MAX_PPM,
-        "pips_per_token": str(PIPS_PER_TOKEN),
-        "time_ns": str(exchange.now_ns()),
-        "version": services.version,
-        "budgets": services.limits.budgets._asdict(),
-        "limits": {
+        fee_max_ppm=FEE_MAX_PPM,
+        pips_per_token=str(PIPS_PER_TOKEN),
+        time_ns=str(exchange.now_ns()),
+        version=services.version,
+        budgets=services.limits.budgets._asdict(),
+        limits={
             "expiry_max_seconds": EXPIRY_MAX_S,
             "fills_max": FILLS_MAX,
             "single_shot_nonce_step": SINGLE_SHOT_STEP_MAX,
@@ -78,7 +78,7 @@ async def read_config(services: Here) -> Answer:
             "answers_kept": ANSWERS_MAX,
             "ended_orders_kept": ENDED_MAX,
         },
-    }
+    )
     return Answer(config)
 
 
@@ -86,7 +86,7 @@ async def read_config(services: Here) -> Answer:
 async def list_markets(services: Here) -> Answer:
     """Return all markets with their steps, fees and day."""
     markets = services.exchange.catalog.markets
-    return Answer({"markets": [market_row(services, market) for market in markets]})
+    return Answer(schemas.Markets([market_row(services, market) for market in markets]))
 
 
 @router.get("/markets/{symbol}/book", openapi_extra=documented(schemas.BookSnapshot))
@@ -121,47 +121,47 @@ async def read_nonces(
     """
     nonces = services.exchange.nonces(address(account, "account"), lane)
     lanes: list[schemas.LaneRow] = [
-        {
-            "lane": half.lane,
-            "upper_half": half.upper_half,
-            "nonce": str(half.nonce),
-            "order_id": str(half.order_id) if half.order_id else None,
-        }
+        schemas.LaneRow(
+            lane=half.lane,
+            upper_half=half.upper_half,
+            nonce=str(half.nonce),
+            order_id=str(half.order_id) if half.order_id else None,
+        )
         for half in nonces.lanes
     ]
-    reply: schemas.Nonces = {
-        "account": account.lower(),
-        "single_shot": str(nonces.single_shot) if nonces.single_shot else None,
-        "withdrawal": str(nonces.withdrawal),
-        "lanes": lanes,
-    }
+    reply: schemas.Nonces = schemas.Nonces(
+        account=account.lower(),
+        single_shot=str(nonces.single_shot) if nonces.single_shot else None,
+        withdrawal=str(nonces.withdrawal),
+        lanes=lanes,
+    )
     return Answer(reply)
 
 
 def token_row(token: Token) -> schemas.TokenRow:
     """Return a token as JSON fields."""
-    return {
-        "number": token.number,
-        "symbol": token.symbol,
-        "address": hexed(token.address),
-        "decimals": token.decimals,
-    }
+    return schemas.TokenRow(
+        number=token.number,
+        symbol=token.symbol,
+        address=hexed(token.address),
+        decimals=token.decimals,
+    )
 
 
 def market_row(services: Services, market: Market) -> schemas.MarketRow:
     """Return a market as JSON fields."""
     step = market.tick_size_pips
     ticker = services.market_data.ticker(market, services.exchange.now_ns())
-    return {
-        "symbol": market.symbol,
-        "base": token_row(market.base),
-        "quote": token_row(market.quote),
-        "lot_size": decimal_text(market.lot_pips, places_of(market.lot_pips)),
-        "tick_size": decimal_text(step, places_of(step)),
-        "least_notional": decimal_text(market.least_notional_pips),
-        "lot_pips": str(market.lot_pips),
-        "tick_pips": str(market.tick_pips),
-        "maker_fee_ppm": market.maker_fee_ppm,
-        "taker_fee_ppm": market.taker_fee_ppm,
-        "ticker": ticker_row(market, ticker),
-    }
+    return schemas.MarketRow(
+        symbol=market.symbol,
+        base=token_row(market.base),
+        quote=token_row(market.quote),
+        lot_size=decimal_text(market.lot_pips, places_of(market.lot_pips)),
+        tick_size=decimal_text(step, places_of(step)),
+        least_notional=decimal_text(market.least_notional_pips),
+        lot_pips=str(market.lot_pips),
+        tick_pips=str(market.tick_pips),
+        maker_fee_ppm=market.maker_fee_ppm,
+        taker_fee_ppm=market.taker_fee_ppm,
+        ticker=ticker_row(market, ticker),
+    )

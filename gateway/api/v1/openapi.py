@@ -1,6 +1,6 @@
 """How does a route say what it takes and what it answers?
 
-``Answer`` writes a Struct or a typed dictionary. ``documented`` describes the route for OpenAPI
+``Answer`` writes a Struct. ``documented`` describes the route for OpenAPI
 from the same types; ``schema_of`` completes the document.
 """
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
@@ -32,7 +31,7 @@ TYPES: Final = (
     ),
 )
 
-_REFUSALS: Final = {
+_REJECTIONS: Final = {
     400: "Malformed: not JSON, a field missing, unknown or out of bounds",
     401: "Bad signature, or not logged in",
     403: "Not yours to do",
@@ -46,7 +45,7 @@ _REFUSALS: Final = {
 
 
 class Answer(Response):
-    """A JSON answer: of a Struct by msgspec, of a typed dictionary by orjson."""
+    """A JSON answer: a Struct, or the fields of one of which some are written already."""
 
     media_type = "application/json"
 
@@ -56,9 +55,7 @@ class Answer(Response):
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        is_struct = isinstance(reply, msgspec.Struct)
-        written = msgspec.json.encode(reply) if is_struct else orjson.dumps(reply)
-        super().__init__(written, status_code, headers)
+        super().__init__(msgspec.json.encode(reply), status_code, headers)
 
 
 def _content(media_type: str, shape: type) -> dict[str, Any]:
@@ -66,7 +63,11 @@ def _content(media_type: str, shape: type) -> dict[str, Any]:
 
 
 def documented(
-    reply: type, *, body: type | None = None, status: int = 200, refusals: tuple[int, ...] = (429,)
+    reply: type,
+    *,
+    body: type | None = None,
+    status: int = 200,
+    rejections: tuple[int, ...] = (429,),
 ) -> dict[str, Any]:
     """Return the OpenAPI part of one route."""
     answers: dict[str, Any] = {
@@ -75,9 +76,9 @@ def documented(
             "content": _content("application/json", reply),
         }
     }
-    for refusal in refusals:
-        answers[str(refusal)] = {
-            "description": _REFUSALS[refusal],
+    for rejection in rejections:
+        answers[str(rejection)] = {
+            "description": _REJECTIONS[rejection],
             "content": _content(PROBLEM_MEDIA_TYPE, Problem),
         }
     extra: dict[str, Any] = {"responses": answers}
@@ -113,7 +114,7 @@ def _correct(document: dict[str, Any]) -> None:
                 answers.setdefault(
                     "400",
                     {
-                        "description": _REFUSALS[400],
+                        "description": _REJECTIONS[400],
                         "content": _content(PROBLEM_MEDIA_TYPE, Problem),
                     },
                 )

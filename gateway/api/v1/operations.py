@@ -16,17 +16,17 @@ Probed = Depends(charged_probe)
 @router.head("/healthz", include_in_schema=False, dependencies=[Probed])
 @router.get(
     "/healthz",
-    openapi_extra=documented(schemas.Health, refusals=(429,)),
+    openapi_extra=documented(schemas.Health, rejections=(429,)),
     dependencies=[Probed],
 )
 async def healthz() -> Answer:
     """Say that the process is alive; it may still not be ready."""
-    return Answer({"status": "alive", "missing": []})
+    return Answer(schemas.Health("alive", []))
 
 
 @router.get(
     "/readyz",
-    openapi_extra=documented(schemas.Health, refusals=(429, 503)),
+    openapi_extra=documented(schemas.Health, rejections=(429, 503)),
     dependencies=[Probed],
 )
 async def readyz(services: Here, life: Life) -> Answer:
@@ -36,20 +36,20 @@ async def readyz(services: Here, life: Life) -> Answer:
     """
     missing = [*services.not_ready(), *(["closing"] if life.draining else [])]
     if missing:
-        return Answer({"status": "not ready", "missing": missing}, 503)
+        return Answer(schemas.Health("not ready", missing), 503)
     restrictions = services.restrictions()
     status = "restricted" if restrictions else "ready"
-    return Answer({"status": status, "missing": restrictions})
+    return Answer(schemas.Health(status, restrictions))
 
 
 @router.get(
     "/version",
-    openapi_extra=documented(schemas.Version, refusals=(429,)),
+    openapi_extra=documented(schemas.Version, rejections=(429,)),
     dependencies=[Probed],
 )
 async def version(services: Here) -> Answer:
     """Say which program answers."""
-    return Answer({"name": "tillbook", "version": services.version})
+    return Answer(schemas.Version("tillbook", services.version))
 
 
 @router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(charged)])

@@ -1,11 +1,11 @@
 """How do orders, cancels and withdrawals look in the native JSON, and their answers?
 
-Shared by REST and WebSocket: check shape and bounds, hand on to order entry, translate the receipt.
+Shared by REST and WebSocket: check shape and bounds, hand on to order entry, translate the result.
 """
 
 from typing import Annotated, Final, NamedTuple
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from engine.command_result import CommandResult
 from engine.events import EventKind, Events
@@ -192,25 +192,25 @@ async def submit_order(services: Services, entry: OrderEntry, order: SignedOrder
     return placed_answer(services, order, await entry.place(order))
 
 
-def placed_answer(services: Services, order: SignedOrder, receipt: CommandResult) -> Placed:
-    """Return what the client is told about ``order``; raises ``Rejection`` for a refusal."""
-    if receipt.outcome in (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY):
-        raise bad_signature(receipt.outcome, services.exchange.domain, order)
-    require(receipt)
+def placed_answer(services: Services, order: SignedOrder, result: CommandResult) -> Placed:
+    """Return what the client is told about ``order``; raises ``Rejection`` if it was rejected."""
+    if result.outcome in (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY):
+        raise bad_signature(result.outcome, services.exchange.domain, order)
+    require(result)
     market = services.exchange.catalog.market_of_pair(order.base, order.quote)
     assert market is not None, "an accepted order has a market"
-    return placed(order, receipt, market, services.acknowledge(receipt.sequence))
+    return placed(order, result, market, services.acknowledge(result.sequence))
 
 
 async def cancel_order(entry: OrderEntry, account: bytes, order_id: int) -> Cancelled:
     """Take one order of ``account`` off the book."""
-    receipt = await entry.cancel(account, order_id)
-    require(receipt)
-    return {
-        "order_id": str(order_id),
-        "sequence": receipt.sequence,
-        "time_ns": str(receipt.time_ns),
-    }
+    result = await entry.cancel(account, order_id)
+    require(result)
+    return Cancelled(
+        order_id=str(order_id),
+        sequence=result.sequence,
+        time_ns=str(result.time_ns),
+    )
 
 
 async def submit_withdrawal(domain: Domain, entry: OrderEntry, asked: Withdraw) -> Withdrawing:
@@ -225,44 +225,44 @@ async def submit_withdrawal(domain: Domain, entry: OrderEntry, asked: Withdraw) 
         unhex(asked.signature),
         digest=b"",
     )
-    digest, signer, receipt = await entry.withdraw(unsigned)
+    digest, signer, result = await entry.withdraw(unsigned)
     if signer != unsigned.account:
-        raise wrong_signer(receipt.outcome, domain, digest, WITHDRAWAL_TYPE, signer)
-    require(receipt)
-    return {
-        "sequence": receipt.sequence,
-        "time_ns": str(receipt.time_ns),
-        "digest": hexed(digest),
-    }
+        raise wrong_signer(result.outcome, domain, digest, WITHDRAWAL_TYPE, signer)
+    require(result)
+    return Withdrawing(
+        sequence=result.sequence,
+        time_ns=str(result.time_ns),
+        digest=hexed(digest),
+    )
 
 
-def require(receipt: CommandResult) -> None:
+def require(result: CommandResult) -> None:
     """Raise ``Rejection`` unless it happened."""
-    if receipt.outcome is not Outcome.ACCEPTED:
-        figures: dict[str, object] = dict(receipt.detail)
-        if receipt.sequence:
-            figures["sequence"] = receipt.sequence
-        raise Rejection(receipt.outcome, receipt.detail.get("why", ""), figures)
+    if result.outcome is not Outcome.ACCEPTED:
+        figures: dict[str, object] = dict(result.detail)
+        if result.sequence:
+            figures["sequence"] = result.sequence
+        raise Rejection(result.outcome, result.detail.get("why", ""), figures)
 
 
 def placed(
-    order: SignedOrder, receipt: CommandResult, market: Market, word: Acknowledgement | None
+    order: SignedOrder, result: CommandResult, market: Market, word: Acknowledgement | None
 ) -> Placed:
     """Return what the client is told about an accepted order."""
-    fate = None if receipt.events is None else _fate(receipt.order_id, receipt.events, market)
-    return {
-        "order_id": str(receipt.order_id),
-        "sequence": receipt.sequence,
-        "time_ns": str(receipt.time_ns),
-        "digest": hexed(order.digest),
-        "client_id": order.client_id,
-        "fills": None if fate is None else fate.fills,
-        "resting_lots": None if fate is None else fate.resting_lots,
-        "ended": None if fate is None else fate.ended,
-        "removed_lots": None if fate is None else fate.removed_lots,
-        "acknowledgement": None if word is None else _acknowledgement_row(word),
-        "acknowledgement_missing": "TOO_OLD" if word is None else None,
-    }
+    fate = None if result.events is None else _fate(result.order_id, result.events, market)
+    return Placed(
+        order_id=str(result.order_id),
+        sequence=result.sequence,
+        time_ns=str(result.time_ns),
+        digest=hexed(order.digest),
+        client_id=order.client_id,
+        fills=None if fate is None else fate.fills,
+        resting_lots=None if fate is None else fate.resting_lots,
+        ended=None if fate is None else fate.ended,
+        removed_lots=None if fate is None else fate.removed_lots,
+        acknowledgement=None if word is None else _acknowledgement_row(word),
+        acknowledgement_missing="TOO_OLD" if word is None else None,
+    )
 
 
 class _Fate(NamedTuple):
@@ -303,54 +303,54 @@ def _fate(order_id: int, events: Events, market: Market) -> _Fate:
 
 
 def _acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:
-    return {
-        "sequence": word.sequence,
-        "item": hexed(word.item),
-        "head": hexed(word.head),
-        "signer": hexed(word.signer),
-        "signature": hexed(word.signature),
-    }
+    return AcknowledgementRow(
+        sequence=word.sequence,
+        item=hexed(word.item),
+        head=hexed(word.head),
+        signer=hexed(word.signer),
+        signature=hexed(word.signature),
+    )
 
 
 def domain_row(domain: Domain) -> DomainRow:
     """Return the EIP-712 domain as wallets want it."""
-    return {
-        "name": DOMAIN_NAME,
-        "version": DOMAIN_VERSION,
-        "chainId": domain.chain_id,
-        "verifyingContract": hexed(domain.contract),
-    }
+    return DomainRow(
+        name=DOMAIN_NAME,
+        version=DOMAIN_VERSION,
+        chain_id=domain.chain_id,
+        verifying_contract=hexed(domain.contract),
+    )
 
 
 def digest_row(domain: Domain, order: SignedOrder) -> Digest:
     """Return what a signature over ``order`` is checked against."""
-    return {
-        "digest": hexed(order.digest),
-        "domain": domain_row(domain),
-        "type_string": ORDER_TYPE,
-        "recovered": hexed(order.signer) if order.signer else None,
-        "signed_by_account": order.signer == order.account,
-    }
+    return Digest(
+        digest=hexed(order.digest),
+        domain=domain_row(domain),
+        type_string=ORDER_TYPE,
+        recovered=hexed(order.signer) if order.signer else None,
+        signed_by_account=order.signer == order.account,
+    )
 
 
 def bad_signature(outcome: Outcome, domain: Domain, order: SignedOrder) -> Rejection:
-    """Return the refusal of an order's signature."""
+    """Return the rejection of an order's signature."""
     return wrong_signer(outcome, domain, order.digest, ORDER_TYPE, order.signer or None)
 
 
 def wrong_signer(
     outcome: Outcome, domain: Domain, digest: bytes, type_text: str, signer: bytes | None
 ) -> Rejection:
-    """Return a refusal that shows all a trader needs to find the mistake alone."""
-    told = (
+    """Return a rejection that shows all a trader needs to find the mistake alone."""
+    reason = (
         "no key can have made this signature (65 bytes r, s, v; low s; v 27 or 28)"
         if signer is None
         else f"the signature is by {hexed(signer)}: not the account, nor a live session key of it"
     )
     figures = {
         "digest": hexed(digest),
-        "domain": domain_row(domain),
+        "domain": to_builtins(domain_row(domain)),
         "type_string": type_text,
         "recovered": None if signer is None else hexed(signer),
     }
-    return Rejection(outcome, told, figures)
+    return Rejection(outcome, reason, figures)

@@ -7,7 +7,7 @@ table of all that is published on channels.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-import orjson
+import msgspec
 
 from engine.types import Side
 from gateway.api.v1 import schemas
@@ -47,11 +47,11 @@ class Message(News, frozen=True):
 
 def settlement_row(state: TradeState) -> schemas.SettlementState:
     """Return a settlement state as JSON fields."""
-    return {
-        "state": state.state,
-        "batch": state.batch,
-        "tx_hash": None if state.tx_hash is None else hexed(state.tx_hash),
-    }
+    return schemas.SettlementState(
+        state=state.state,
+        batch=state.batch,
+        tx_hash=None if state.tx_hash is None else hexed(state.tx_hash),
+    )
 
 
 # What everybody sees
@@ -60,39 +60,39 @@ def settlement_row(state: TradeState) -> schemas.SettlementState:
 def level_rows(market: Market, levels: Iterable[Level]) -> list[schemas.Level]:
     """Return levels as JSON rows: what people read and the integers behind it."""
     return [
-        {
-            "price": price_text(market, ticks),
-            "quantity": quantity_text(market, lots),
-            "price_ticks": ticks,
-            "lots": lots,
-        }
+        schemas.Level(
+            price=price_text(market, ticks),
+            quantity=quantity_text(market, lots),
+            price_ticks=ticks,
+            lots=lots,
+        )
         for ticks, lots in levels
     ]
 
 
 def book_row(market: Market, book: Book, levels: int) -> schemas.BookSnapshot:
     """Return a book as it is after event ``u``, with a checksum to hold it to."""
-    return {
-        "market": market.symbol,
-        "u": book.u,
-        "checksum": book.checksum(),
-        "bids": level_rows(market, book.levels(Side.BUY, levels)),
-        "asks": level_rows(market, book.levels(Side.SELL, levels)),
-    }
+    return schemas.BookSnapshot(
+        market=market.symbol,
+        u=book.u,
+        checksum=book.checksum(),
+        bids=level_rows(market, book.levels(Side.BUY, levels)),
+        asks=level_rows(market, book.levels(Side.SELL, levels)),
+    )
 
 
 def trade_row(market: Market, trade: Trade, state: TradeState) -> schemas.PublicTrade:
     """Return one public trade as JSON fields."""
-    return {
-        "trade_id": trade.trade_id,
-        "side": trade.side.name.lower(),
-        "price": price_text(market, trade.price_ticks),
-        "quantity": quantity_text(market, trade.lots),
-        "price_ticks": trade.price_ticks,
-        "lots": trade.lots,
-        "time_ns": str(trade.time_ns),
-        "settlement": settlement_row(state),
-    }
+    return schemas.PublicTrade(
+        trade_id=trade.trade_id,
+        side=trade.side.name.lower(),
+        price=price_text(market, trade.price_ticks),
+        quantity=quantity_text(market, trade.lots),
+        price_ticks=trade.price_ticks,
+        lots=trade.lots,
+        time_ns=str(trade.time_ns),
+        settlement=settlement_row(state),
+    )
 
 
 def trade_rows(data: MarketData, market: Market, limit: int) -> list[schemas.PublicTrade]:
@@ -103,17 +103,17 @@ def trade_rows(data: MarketData, market: Market, limit: int) -> list[schemas.Pub
 
 def ticker_row(market: Market, ticker: Ticker) -> schemas.Ticker:
     """Return best prices, last price and 24 hours as people read them."""
-    return {
-        "best_bid": _price(market, ticker.best_bid),
-        "best_ask": _price(market, ticker.best_ask),
-        "spread": _price(market, ticker.spread),
-        "last": _price(market, ticker.last),
-        "open_24h": _price(market, ticker.open_24h),
-        "high_24h": _price(market, ticker.high_24h),
-        "low_24h": _price(market, ticker.low_24h),
-        "volume_24h": quantity_text(market, ticker.lots_24h),
-        "quote_volume_24h": decimal_text(ticker.quote_pips_24h),
-    }
+    return schemas.Ticker(
+        best_bid=_price(market, ticker.best_bid),
+        best_ask=_price(market, ticker.best_ask),
+        spread=_price(market, ticker.spread),
+        last=_price(market, ticker.last),
+        open_24h=_price(market, ticker.open_24h),
+        high_24h=_price(market, ticker.high_24h),
+        low_24h=_price(market, ticker.low_24h),
+        volume_24h=quantity_text(market, ticker.lots_24h),
+        quote_volume_24h=decimal_text(ticker.quote_pips_24h),
+    )
 
 
 def _price(market: Market, ticks: int | None) -> str | None:
@@ -125,25 +125,25 @@ def _price(market: Market, ticks: int | None) -> str | None:
 
 def order_row(market: Market, order: Order) -> schemas.OwnOrder:
     """Return one order of an account as JSON fields."""
-    return {
-        "order_id": str(order.order_id),
-        "client_id": order.client_id,
-        "digest": hexed(order.digest),
-        "time_ns": str(order.time_ns),
-        "market": market.symbol,
-        "side": order.side.name.lower(),
-        "price": price_text(market, order.price_ticks),
-        "quantity": quantity_text(market, order.lots),
-        "price_ticks": order.price_ticks,
-        "lots": order.lots,
-        "open": quantity_text(market, order.lots_open),
-        "lots_open": order.lots_open,
-        "lots_filled": order.lots_filled,
-        "sequence": order.sequence,
-        "ended": order.why,
-        "ended_event": order.ended_event or None,
-        "ended_ns": str(order.ended_ns) if order.ended_event else None,
-    }
+    return schemas.OwnOrder(
+        order_id=str(order.order_id),
+        client_id=order.client_id,
+        digest=hexed(order.digest),
+        time_ns=str(order.time_ns),
+        market=market.symbol,
+        side=order.side.name.lower(),
+        price=price_text(market, order.price_ticks),
+        quantity=quantity_text(market, order.lots),
+        price_ticks=order.price_ticks,
+        lots=order.lots,
+        open=quantity_text(market, order.lots_open),
+        lots_open=order.lots_open,
+        lots_filled=order.lots_filled,
+        sequence=order.sequence,
+        ended=order.why,
+        ended_event=order.ended_event or None,
+        ended_ns=str(order.ended_ns) if order.ended_event else None,
+    )
 
 
 def order_rows(users: UserStream, orders: Iterable[Order]) -> list[schemas.OwnOrder]:
@@ -154,36 +154,36 @@ def order_rows(users: UserStream, orders: Iterable[Order]) -> list[schemas.OwnOr
 def fill_row(fill: Fill, state: TradeState) -> schemas.OwnFill:
     """Return one side of a trade as JSON fields."""
     market = fill.market
-    return {
-        "trade_id": fill.trade_id,
-        "order_id": str(fill.order_id),
-        "client_id": fill.client_id,
-        "role": fill.role,
-        "time_ns": str(fill.time_ns),
-        "market": market.symbol,
-        "side": fill.side.name.lower(),
-        "price": price_text(market, fill.price_ticks),
-        "quantity": quantity_text(market, fill.lots),
-        "price_ticks": fill.price_ticks,
-        "lots": fill.lots,
-        "lots_left": fill.lots_left,
-        "fee": decimal_text(fill.fee_pips),
-        "fee_pips": str(fill.fee_pips),
-        "settlement": settlement_row(state),
-    }
+    return schemas.OwnFill(
+        trade_id=fill.trade_id,
+        order_id=str(fill.order_id),
+        client_id=fill.client_id,
+        role=fill.role,
+        time_ns=str(fill.time_ns),
+        market=market.symbol,
+        side=fill.side.name.lower(),
+        price=price_text(market, fill.price_ticks),
+        quantity=quantity_text(market, fill.lots),
+        price_ticks=fill.price_ticks,
+        lots=fill.lots,
+        lots_left=fill.lots_left,
+        fee=decimal_text(fill.fee_pips),
+        fee_pips=str(fill.fee_pips),
+        settlement=settlement_row(state),
+    )
 
 
 def balance_rows(balances: Iterable[TokenBalance]) -> list[schemas.BalanceRow]:
     """Return balances as JSON rows, one a token."""
     return [
-        {
-            "symbol": token.symbol,
-            "token": hexed(token.address),
-            "available": decimal_text(balance.available),
-            "held": decimal_text(balance.held),
-            "available_pips": str(balance.available),
-            "held_pips": str(balance.held),
-        }
+        schemas.BalanceRow(
+            symbol=token.symbol,
+            token=hexed(token.address),
+            available=decimal_text(balance.available),
+            held=decimal_text(balance.held),
+            available_pips=str(balance.available),
+            held_pips=str(balance.held),
+        )
         for token, balance in balances
     ]
 
@@ -231,7 +231,7 @@ def _trades_settled(news: TradesSettled) -> dict[str, Any]:
         "first_trade": news.first_trade,
         "last_trade": news.last_trade,
         "busted": news.busted,
-        **settlement_row(news.state),
+        **msgspec.structs.asdict(settlement_row(news.state)),
     }
 
 
@@ -282,7 +282,7 @@ def _own_settled(news: OwnSettled) -> dict[str, Any]:
         "channel": "orders",
         "type": "settlement",
         "trades": news.trades,
-        **settlement_row(news.state),
+        **msgspec.structs.asdict(settlement_row(news.state)),
     }
 
 
@@ -316,4 +316,4 @@ def message(content: Mapping[str, object]) -> Published:
 
 def news_text(news: News) -> str:
     """Return the frame that tells ``news``, as JSON text."""
-    return orjson.dumps(_ROWS[type(news)](news)).decode()
+    return msgspec.json.encode(_ROWS[type(news)](news)).decode()

@@ -1,13 +1,13 @@
 """What shape has each answer?
 
-Typed dictionaries: mypy holds the code to them, orjson writes them as they are and the OpenAPI
-document is generated from them, so none of the three can drift.
+Structs: mypy holds the code to them, msgspec writes them, the OpenAPI document is generated from
+them and a test holds real answers against it, so none can drift.
 """
 
-from typing import TypedDict
+import msgspec
 
 
-class SettlementState(TypedDict):
+class SettlementState(msgspec.Struct, frozen=True):
     """How far a trade is: matched, batched, submitted, mined or final; or busted: the chain refused
     it and it was undone, so it has moved no money and counts in no figure of the market."""
 
@@ -16,7 +16,7 @@ class SettlementState(TypedDict):
     tx_hash: str | None
 
 
-class Level(TypedDict):
+class Level(msgspec.Struct, frozen=True):
     """One price of a book."""
 
     price: str
@@ -25,7 +25,7 @@ class Level(TypedDict):
     lots: int
 
 
-class BookSnapshot(TypedDict):
+class BookSnapshot(msgspec.Struct, frozen=True):
     """A book after engine event ``u``."""
 
     market: str
@@ -35,7 +35,7 @@ class BookSnapshot(TypedDict):
     asks: list[Level]
 
 
-class PublicTrade(TypedDict):
+class PublicTrade(msgspec.Struct, frozen=True):
     """One trade; ``side`` is the taker's."""
 
     trade_id: int
@@ -48,14 +48,14 @@ class PublicTrade(TypedDict):
     settlement: SettlementState
 
 
-class Trades(TypedDict):
+class Trades(msgspec.Struct, frozen=True):
     """The last trades of a market, newest first."""
 
     market: str
     trades: list[PublicTrade]
 
 
-class Ticker(TypedDict):
+class Ticker(msgspec.Struct, frozen=True):
     """Best prices, last price and 24 hours; null where there is none."""
 
     best_bid: str | None
@@ -69,7 +69,7 @@ class Ticker(TypedDict):
     quote_volume_24h: str
 
 
-class TokenRow(TypedDict):
+class TokenRow(msgspec.Struct, frozen=True):
     """A listed token. One pip is 10**-8 token."""
 
     number: int
@@ -78,7 +78,7 @@ class TokenRow(TypedDict):
     decimals: int
 
 
-class MarketRow(TypedDict):
+class MarketRow(msgspec.Struct, frozen=True):
     """A listed market: a lot is ``lot_pips`` of base and costs ``tick_pips`` of quote a tick.
 
     No order may be worth less quote than ``least_notional``.
@@ -99,22 +99,26 @@ class MarketRow(TypedDict):
     ticker: Ticker
 
 
-class Markets(TypedDict):
+class Markets(msgspec.Struct, frozen=True):
     """All markets."""
 
     markets: list[MarketRow]
 
 
-class DomainRow(TypedDict):
+class DomainRow(
+    msgspec.Struct,
+    frozen=True,
+    rename={"chain_id": "chainId", "verifying_contract": "verifyingContract"},
+):
     """The EIP-712 domain, as wallets want it."""
 
     name: str
     version: str
-    chainId: int
-    verifyingContract: str
+    chain_id: int
+    verifying_contract: str
 
 
-class Config(TypedDict):
+class Config(msgspec.Struct, frozen=True):
     """What a client must know before it signs anything.
 
     ``contract`` is the exchange; ``contracts`` names all: ``exchange``, ``custodian``,
@@ -139,7 +143,7 @@ class Config(TypedDict):
     limits: dict[str, int]
 
 
-class LaneRow(TypedDict):
+class LaneRow(msgspec.Struct, frozen=True):
     """One half of a lane: a nonce that it takes next, and the order that stands there, or null."""
 
     lane: int
@@ -148,7 +152,7 @@ class LaneRow(TypedDict):
     order_id: str | None
 
 
-class Nonces(TypedDict):
+class Nonces(msgspec.Struct, frozen=True):
     """Nonces that the account may use now: for a single-shot order (null: it has used up all 40
     bits), for a withdrawal, and on each half of the lanes that were asked for."""
 
@@ -158,7 +162,7 @@ class Nonces(TypedDict):
     lanes: list[LaneRow]
 
 
-class OwnFill(TypedDict):
+class OwnFill(msgspec.Struct, frozen=True):
     """One of the account's fills."""
 
     trade_id: int
@@ -178,7 +182,7 @@ class OwnFill(TypedDict):
     settlement: SettlementState
 
 
-class Fills(TypedDict):
+class Fills(msgspec.Struct, frozen=True):
     """The account's last fills, newest first. ``next``, if not null, is the ``before`` of the next
     page; of an account the last 500 are kept."""
 
@@ -186,7 +190,7 @@ class Fills(TypedDict):
     next: int | None
 
 
-class OwnOrder(TypedDict):
+class OwnOrder(msgspec.Struct, frozen=True):
     """One of the account's orders.
 
     ``sequence`` is that of the command that placed it. ``ended`` is null while it stands, else
@@ -213,7 +217,7 @@ class OwnOrder(TypedDict):
     ended_ns: str | None
 
 
-class OpenOrders(TypedDict):
+class OpenOrders(msgspec.Struct, frozen=True):
     """Resting orders of the account, oldest first. ``next``, if not null, is the ``after`` of the
     next page."""
 
@@ -221,7 +225,7 @@ class OpenOrders(TypedDict):
     next: int | None
 
 
-class EndedOrders(TypedDict):
+class EndedOrders(msgspec.Struct, frozen=True):
     """The last orders of the account that ended, first ended first. ``next`` as in open orders.
 
     ``complete`` says whether all that ended behind ``after`` are here or on the next pages: of an
@@ -233,7 +237,7 @@ class EndedOrders(TypedDict):
     complete: bool
 
 
-class BalanceRow(TypedDict):
+class BalanceRow(msgspec.Struct, frozen=True):
     """What the account has of one token."""
 
     symbol: str
@@ -244,14 +248,14 @@ class BalanceRow(TypedDict):
     held_pips: str
 
 
-class Balances(TypedDict):
+class Balances(msgspec.Struct, frozen=True):
     """The account's balances, one row a token."""
 
     account: str
     balances: list[BalanceRow]
 
 
-class OwnTrade(TypedDict):
+class OwnTrade(msgspec.Struct, frozen=True):
     """A fill that an order met when it arrived."""
 
     trade_id: int
@@ -262,7 +266,7 @@ class OwnTrade(TypedDict):
     fee: str
 
 
-class AcknowledgementRow(TypedDict):
+class AcknowledgementRow(msgspec.Struct, frozen=True):
     """The operator's signed word: ``item`` is command ``sequence`` of its log, ``head`` the log's
     hash with it. EIP-712 struct ``Acknowledgement``; ``signer`` is the key that the bond names."""
 
@@ -273,7 +277,7 @@ class AcknowledgementRow(TypedDict):
     signature: str
 
 
-class Placed(TypedDict):
+class Placed(msgspec.Struct, frozen=True):
     """An order was taken. It is on disk; ``resting_lots`` of it stood in the book then.
 
     ``ended`` is null if any of it rests, else ``FILLED`` or why the ``removed_lots`` did not:
@@ -297,7 +301,7 @@ class Placed(TypedDict):
     acknowledgement_missing: str | None
 
 
-class Cancelled(TypedDict):
+class Cancelled(msgspec.Struct, frozen=True):
     """An order was taken off the book."""
 
     order_id: str
@@ -305,7 +309,7 @@ class Cancelled(TypedDict):
     time_ns: str
 
 
-class Digest(TypedDict):
+class Digest(msgspec.Struct, frozen=True):
     """What we would check a signature against, and whom the given one points to."""
 
     digest: str
@@ -315,7 +319,7 @@ class Digest(TypedDict):
     signed_by_account: bool
 
 
-class Opened(TypedDict):
+class Opened(msgspec.Struct, frozen=True):
     """A session: send ``token`` as ``Authorization: Bearer``."""
 
     token: str
@@ -323,7 +327,7 @@ class Opened(TypedDict):
     expires_at: int
 
 
-class Withdrawing(TypedDict):
+class Withdrawing(msgspec.Struct, frozen=True):
     """A withdrawal was debited; the chain pays after all earlier trades."""
 
     sequence: int
@@ -331,7 +335,7 @@ class Withdrawing(TypedDict):
     digest: str
 
 
-class BatchRow(TypedDict):
+class BatchRow(msgspec.Struct, frozen=True):
     """One settlement batch."""
 
     batch: int
@@ -341,27 +345,27 @@ class BatchRow(TypedDict):
     tx_hash: str | None
 
 
-class Batches(TypedDict):
+class Batches(msgspec.Struct, frozen=True):
     """The last batches, newest first."""
 
     batches: list[BatchRow]
 
 
-class TradeProgress(TypedDict):
+class TradeProgress(msgspec.Struct, frozen=True):
     """How far one trade is."""
 
     trade_id: int
     settlement: SettlementState
 
 
-class Health(TypedDict):
+class Health(msgspec.Struct, frozen=True):
     """Whether the process may be given work, and what is missing if not."""
 
     status: str
     missing: list[str]
 
 
-class Version(TypedDict):
+class Version(msgspec.Struct, frozen=True):
     """Which program answers."""
 
     name: str

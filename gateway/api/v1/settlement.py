@@ -23,26 +23,27 @@ async def list_batches(
     services: Here, limit: Annotated[int, Query(ge=1, le=BATCHES_LIMIT_MAX)] = 20
 ) -> Answer:
     """Return the last batches, newest first."""
-    return Answer({"batches": [batch_row(view) for view in services.settlement.batches(limit)]})
+    rows = [batch_row(view) for view in services.settlement.batches(limit)]
+    return Answer(schemas.Batches(rows))
 
 
 @router.get(
-    "/trades/{trade_id}", openapi_extra=documented(schemas.TradeProgress, refusals=(404, 429))
+    "/trades/{trade_id}", openapi_extra=documented(schemas.TradeProgress, rejections=(404, 429))
 )
 async def read_trade(services: Here, trade_id: Annotated[int, Path(ge=1, lt=2**63)]) -> Answer:
     """Return how far one trade is."""
     if trade_id > services.market_data.last_trade_id:
         raise Rejection(Outcome.NOT_FOUND, f"there is no trade {trade_id} yet")
     state = settlement_row(services.settlement.trade_state(trade_id))
-    return Answer({"trade_id": trade_id, "settlement": state})
+    return Answer(schemas.TradeProgress(trade_id, state))
 
 
 def batch_row(view: BatchView) -> schemas.BatchRow:
     """Return a batch as JSON fields."""
-    return {
-        "batch": view.batch,
-        "state": view.state,
-        "first_trade": view.first_trade,
-        "last_trade": view.last_trade,
-        "tx_hash": None if view.tx_hash is None else hexed(view.tx_hash),
-    }
+    return schemas.BatchRow(
+        batch=view.batch,
+        state=view.state,
+        first_trade=view.first_trade,
+        last_trade=view.last_trade,
+        tx_hash=None if view.tx_hash is None else hexed(view.tx_hash),
+    )

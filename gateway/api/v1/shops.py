@@ -6,10 +6,10 @@ threads of the shops' own (``_Readers``): it takes milliseconds, and locks nothi
 """
 
 from asyncio import Future, get_running_loop
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Annotated, Final, ParamSpec, TypeVar
+from typing import Annotated, Final, NamedTuple, ParamSpec, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from msgspec.json import encode
@@ -77,232 +77,241 @@ class _Readers:
         return get_running_loop().run_in_executor(self._pool, asked)
 
 
+class Shops(NamedTuple):
+    """What the shops' routes answer from."""
+
+    merchants: Merchants
+    domain: Domain
+    operator_token: str
+    public_url: str
+    readers: _Readers
+
+    async def known(self, request: Request) -> None:
+        """Let the routes of ``request`` find us; a dependency of the router."""
+        request.state.shops = self
+
+
+async def _shops(request: Request) -> Shops:
+    shops = request.state.shops
+    assert isinstance(shops, Shops), "merchants_router puts them there"
+    return shops
+
+
+Here = Annotated[Shops, Depends(_shops)]
+
+
+async def _operator(request: Request, shops: Here) -> None:
+    require_operator(request, shops.operator_token)
+
+
+async def _caller(request: Request, shops: Here) -> Store:
+    store = await shops.readers.ask(shops.merchants.stores.authenticate, bearer_of(request))
+    if store is None:
+        raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
+    return store
+
+
+Caller = Annotated[Store, Depends(_caller)]
+
+
+async def _own_store(caller: Caller, store_id: Id) -> Store:
+    if caller.id != store_id:
+        raise Rejection(Outcome.NOT_FOUND)
+    return caller
+
+
+OwnStore = Annotated[Store, Depends(_own_store)]
+
+router = APIRouter(prefix="/v1", tags=["merchants"])
+
+
 def merchants_router(
     merchants: Merchants, domain: Domain, operator_token: str, public_url: str
 ) -> APIRouter:
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
     the end; ``domain`` is what grants are signed for."""
-    router = APIRouter(prefix="/v1", tags=["merchants"])
-    readers = _Readers()
-    _add_store_routes(router, merchants, domain, operator_token, readers)
-    _add_webhook_routes(router, merchants, readers)
-    _add_invoice_routes(router, merchants, public_url, readers)
-    _add_conversions_route(router, merchants, readers)
-    _add_receipt_route(router, merchants, readers)
-    return router
+    shops = Shops(merchants, domain, operator_token, public_url, _Readers())
+    mounted = APIRouter(dependencies=[Depends(shops.known)])
+    mounted.include_router(router)
+    return mounted
 
 
-def _add_store_routes(
-    router: APIRouter,
-    merchants: Merchants,
-    domain: Domain,
-    operator_token: str,
-    readers: _Readers,
-) -> None:
-    OwnStore = Annotated[Store, Depends(_own_store(merchants, readers))]  # noqa: N806 -- a type
+# Stores
 
-    async def operator(request: Request) -> None:
-        require_operator(request, operator_token)
 
-    @router.post(
-        "/stores",
-        status_code=201,
-        dependencies=[Depends(operator)],
-        openapi_extra=documented(
-            StoreCreatedReply, body=CreateStore, status=201, refusals=(404, *MAKE)
-        ),
+@router.post(
+    "/stores",
+    status_code=201,
+    dependencies=[Depends(_operator)],
+    openapi_extra=documented(
+        StoreCreatedReply, body=CreateStore, status=201, rejections=(404, *MAKE)
+    ),
+)
+async def create_store(
+    shops: Here, body: Annotated[CreateStore, Depends(body_of(CreateStore))]
+) -> Response:
+    """Make a store; the API key and the webhook secret are in this answer only."""
+    store = _accepted(shops.merchants.create_store(_store_request(body)))
+    grant = typed_grant(shops.domain, store.grant)
+    floor_price = decimal_of_pips(store.grant.floor_price)
+    reply = StoreCreatedReply(
+        store.store_id, store.api_key, store.webhook_secret, floor_price, grant
     )
-    async def create_store(
-        body: Annotated[CreateStore, Depends(body_of(CreateStore))],
-    ) -> Response:
-        """Make a store; the API key and the webhook secret are in this answer only."""
-        store = _accepted(merchants.create_store(_store_request(body)))
-        grant = typed_grant(domain, store.grant)
-        floor_price = decimal_of_pips(store.grant.floor_price)
-        reply = StoreCreatedReply(
-            store.store_id, store.api_key, store.webhook_secret, floor_price, grant
+    return Answer(reply, 201)
+
+
+@router.get("/stores/{store_id}", openapi_extra=documented(StoreReply, rejections=FIND))
+async def read_store(shops: Here, store: OwnStore) -> Response:
+    """Return the store and the grant its wallet has to sign."""
+    return Answer(_store_reply(shops, store))
+
+
+@router.post(
+    "/stores/{store_id}/approval",
+    openapi_extra=documented(StoreReply, body=ApproveGrant, rejections=(*FIND, 413)),
+)
+async def approve(
+    shops: Here, store: OwnStore, body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))]
+) -> Response:
+    """Take the wallet's signature over the grant; the contract gets it next."""
+    signature = bytes.fromhex(body.signature[2:])
+    approved = _accepted(shops.merchants.approve_conversion(store.id, signature))
+    return Answer(_store_reply(shops, approved))
+
+
+# Webhooks and events
+
+
+@router.post(
+    "/stores/{store_id}/webhook-secret", openapi_extra=documented(SecretReply, rejections=FIND)
+)
+async def rotate_secret(shops: Here, store: OwnStore) -> Response:
+    """Make a new webhook secret; both are signed with until the next rotation.
+
+    An endpoint that was given up because it answered 410 is sent to again.
+    """
+    return Answer(SecretReply(_accepted(shops.merchants.stores.rotate_webhook_secret(store.id))))
+
+
+@router.get(
+    "/stores/{store_id}/webhook-deliveries",
+    openapi_extra=documented(DeliveriesReply, rejections=FIND),
+)
+async def list_deliveries(shops: Here, store: OwnStore, limit: Limit = PAGE_MAX) -> Response:
+    """Return how the sending of this store's events goes."""
+
+    def written() -> bytes:
+        rows = shops.merchants.webhook_deliveries(store.id, limit)
+        return encode(DeliveriesReply([_delivery_reply(row) for row in rows]))
+
+    return _written(await shops.readers.ask(written))
+
+
+@router.get("/events", openapi_extra=documented(EventsReply, rejections=READ))
+async def list_events(
+    shops: Here,
+    store: Caller,
+    after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
+    limit: Limit = PAGE_MAX,
+) -> Response:
+    """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
+
+    def written() -> bytes:
+        events = shops.merchants.events_after(store.id, after, limit)
+        return encode(EventsReply(events, events[-1].id if events else after))
+
+    return _written(await shops.readers.ask(written))
+
+
+# Invoices
+
+
+@router.post(
+    "/invoices",
+    status_code=201,
+    openapi_extra=documented(InvoiceReply, body=CreateInvoice, status=201, rejections=(404, *MAKE)),
+)
+async def create_invoice(
+    shops: Here,
+    store: Caller,
+    body: Annotated[CreateInvoice, Depends(body_of(CreateInvoice))],
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> Response:
+    """Make an invoice at the present price; the same Idempotency-Key makes it once only."""
+    created = _accepted(
+        shops.merchants.create_invoice(store.id, _invoice_request(body), idempotency_key)
+    )
+    replayed = {"Idempotent-Replayed": "true"} if created.replayed else {}
+    return Answer(_invoice_reply(shops, created.invoice), 201, replayed)
+
+
+@router.get("/invoices/{invoice_id}", openapi_extra=documented(InvoiceReply, rejections=FIND))
+async def read_invoice(shops: Here, store: Caller, invoice_id: Id) -> Response:
+    """Return one invoice with its payments and its newest conversions."""
+
+    def written() -> bytes | None:
+        invoice = shops.merchants.invoice(invoice_id, store.id)
+        return None if invoice is None else encode(_invoice_reply(shops, invoice))
+
+    return _written(await shops.readers.ask(written))
+
+
+@router.get("/invoices", openapi_extra=documented(InvoicesReply, rejections=FIND))
+async def list_invoices(
+    shops: Here,
+    store: Caller,
+    order_id: Annotated[str | None, Query(max_length=128)] = None,
+    status: InvoiceState | None = None,
+    before: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=INVOICES_MAX)] = INVOICES_MAX,
+) -> Response:
+    """Return invoices, the newest first: those behind the invoice ``before``."""
+
+    def written() -> bytes | None:
+        found = shops.merchants.list_invoices(
+            store.id, order_id=order_id, state=status, before=before, limit=limit
         )
-        return Answer(reply, 201)
+        if found is None:
+            return None
+        following = found[-1].id if len(found) == limit else None
+        rows = [_invoice_reply(shops, invoice) for invoice in found]
+        return encode(InvoicesReply(rows, following))
 
-    @router.get("/stores/{store_id}", openapi_extra=documented(StoreReply, refusals=FIND))
-    async def read_store(store: OwnStore) -> Response:
-        """Return the store and the grant its wallet has to sign."""
-        return Answer(_store_reply(domain, store, merchants.notional_left(store)))
-
-    @router.post(
-        "/stores/{store_id}/approval",
-        openapi_extra=documented(StoreReply, body=ApproveGrant, refusals=(*FIND, 413)),
-    )
-    async def approve(
-        store: OwnStore, body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))]
-    ) -> Response:
-        """Take the wallet's signature over the grant; the contract gets it next."""
-        signature = bytes.fromhex(body.signature[2:])
-        approved = _accepted(merchants.approve_conversion(store.id, signature))
-        return Answer(_store_reply(domain, approved, merchants.notional_left(approved)))
+    return _written(await shops.readers.ask(written))
 
 
-def _add_webhook_routes(router: APIRouter, merchants: Merchants, readers: _Readers) -> None:
-    Caller = Annotated[Store, Depends(_store_of(merchants, readers))]  # noqa: N806 -- a type
-    OwnStore = Annotated[Store, Depends(_own_store(merchants, readers))]  # noqa: N806 -- a type
+@router.get(
+    "/invoices/{invoice_id}/conversions",
+    openapi_extra=documented(ConversionsReply, rejections=FIND),
+)
+async def list_conversions(
+    shops: Here,
+    store: Caller,
+    invoice_id: Id,
+    before: Annotated[str | None, Query(max_length=96)] = None,
+    limit: Annotated[int, Query(ge=1, le=CONVERSIONS_SHOWN)] = CONVERSIONS_SHOWN,
+) -> Response:
+    """Return an invoice's conversions, the newest first: those behind ``before``."""
 
-    @router.post(
-        "/stores/{store_id}/webhook-secret", openapi_extra=documented(SecretReply, refusals=FIND)
-    )
-    async def rotate_secret(store: OwnStore) -> Response:
-        """Make a new webhook secret; both are signed with until the next rotation.
+    def written() -> bytes | None:
+        found = shops.merchants.list_conversions(store.id, invoice_id, before=before, limit=limit)
+        if found is None:
+            return None
+        return encode(ConversionsReply(found, found[-1].id if len(found) == limit else None))
 
-        An endpoint that was given up because it answered 410 is sent to again.
-        """
-        return Answer(SecretReply(_accepted(merchants.stores.rotate_webhook_secret(store.id))))
-
-    @router.get(
-        "/stores/{store_id}/webhook-deliveries",
-        openapi_extra=documented(DeliveriesReply, refusals=FIND),
-    )
-    async def list_deliveries(store: OwnStore, limit: Limit = PAGE_MAX) -> Response:
-        """Return how the sending of this store's events goes."""
-
-        def written() -> bytes:
-            rows = merchants.webhook_deliveries(store.id, limit)
-            return encode(DeliveriesReply([_delivery_reply(row) for row in rows]))
-
-        return _written(await readers.ask(written))
-
-    @router.get("/events", openapi_extra=documented(EventsReply, refusals=READ))
-    async def list_events(
-        store: Caller,
-        after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
-        limit: Limit = PAGE_MAX,
-    ) -> Response:
-        """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
-
-        def written() -> bytes:
-            events = merchants.events_after(store.id, after, limit)
-            return encode(EventsReply(events, events[-1].id if events else after))
-
-        return _written(await readers.ask(written))
+    return _written(await shops.readers.ask(written))
 
 
-def _add_invoice_routes(
-    router: APIRouter, merchants: Merchants, public_url: str, readers: _Readers
-) -> None:
-    Caller = Annotated[Store, Depends(_store_of(merchants, readers))]  # noqa: N806 -- a type
-
-    shown = partial(_invoice_reply, public_url)
-
-    @router.post(
-        "/invoices",
-        status_code=201,
-        openapi_extra=documented(
-            InvoiceReply, body=CreateInvoice, status=201, refusals=(404, *MAKE)
-        ),
-    )
-    async def create_invoice(
-        store: Caller,
-        body: Annotated[CreateInvoice, Depends(body_of(CreateInvoice))],
-        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
-    ) -> Response:
-        """Make an invoice at the present price; the same Idempotency-Key makes it once only."""
-        created = _accepted(
-            merchants.create_invoice(store.id, _invoice_request(body), idempotency_key)
-        )
-        replayed = {"Idempotent-Replayed": "true"} if created.replayed else {}
-        return Answer(shown(created.invoice), 201, replayed)
-
-    @router.get("/invoices/{invoice_id}", openapi_extra=documented(InvoiceReply, refusals=FIND))
-    async def read_invoice(store: Caller, invoice_id: Id) -> Response:
-        """Return one invoice with its payments and its newest conversions."""
-
-        def written() -> bytes | None:
-            invoice = merchants.invoice(invoice_id, store.id)
-            return None if invoice is None else encode(shown(invoice))
-
-        return _written(await readers.ask(written))
-
-    @router.get("/invoices", openapi_extra=documented(InvoicesReply, refusals=FIND))
-    async def list_invoices(
-        store: Caller,
-        order_id: Annotated[str | None, Query(max_length=128)] = None,
-        status: InvoiceState | None = None,
-        before: Annotated[str | None, Query(max_length=64)] = None,
-        limit: Annotated[int, Query(ge=1, le=INVOICES_MAX)] = INVOICES_MAX,
-    ) -> Response:
-        """Return invoices, the newest first: those behind the invoice ``before``."""
-
-        def written() -> bytes | None:
-            found = merchants.list_invoices(
-                store.id, order_id=order_id, state=status, before=before, limit=limit
-            )
-            if found is None:
-                return None
-            following = found[-1].id if len(found) == limit else None
-            return encode(InvoicesReply([shown(invoice) for invoice in found], following))
-
-        return _written(await readers.ask(written))
-
-
-def _add_conversions_route(router: APIRouter, merchants: Merchants, readers: _Readers) -> None:
-    Caller = Annotated[Store, Depends(_store_of(merchants, readers))]  # noqa: N806 -- a type
-
-    @router.get(
-        "/invoices/{invoice_id}/conversions",
-        openapi_extra=documented(ConversionsReply, refusals=FIND),
-    )
-    async def list_conversions(
-        store: Caller,
-        invoice_id: Id,
-        before: Annotated[str | None, Query(max_length=96)] = None,
-        limit: Annotated[int, Query(ge=1, le=CONVERSIONS_SHOWN)] = CONVERSIONS_SHOWN,
-    ) -> Response:
-        """Return an invoice's conversions, the newest first: those behind ``before``."""
-
-        def written() -> bytes | None:
-            found = merchants.list_conversions(store.id, invoice_id, before=before, limit=limit)
-            if found is None:
-                return None
-            return encode(ConversionsReply(found, found[-1].id if len(found) == limit else None))
-
-        return _written(await readers.ask(written))
-
-
-def _add_receipt_route(router: APIRouter, merchants: Merchants, readers: _Readers) -> None:
-    Caller = Annotated[Store, Depends(_store_of(merchants, readers))]  # noqa: N806 -- a type
-
-    @router.get(
-        "/invoices/{invoice_id}/receipt", openapi_extra=documented(ReceiptsReply, refusals=FIND)
-    )
-    async def read_receipt(store: Caller, invoice_id: Id) -> Response:
-        """Return proofs, checkable against the chain by anybody, of what the invoice's tokens
-        were sold for. Empty until the first sale is in a batch."""
-        sales = await readers.ask(merchants.sales, invoice_id, store.id)
-        if sales is None:
-            raise Rejection(Outcome.NOT_FOUND)
-        return Answer(ReceiptsReply(merchants.receipts(sales)))
-
-
-def _store_of(merchants: Merchants, readers: _Readers) -> Callable[[Request], Awaitable[Store]]:
-    async def authenticated(request: Request) -> Store:
-        store = await readers.ask(merchants.stores.authenticate, bearer_of(request))
-        if store is None:
-            raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
-        return store
-
-    return authenticated
-
-
-def _own_store(
-    merchants: Merchants, readers: _Readers
-) -> Callable[[Request, str], Awaitable[Store]]:
-    authenticated = _store_of(merchants, readers)
-
-    async def own(request: Request, store_id: Id) -> Store:
-        store = await authenticated(request)
-        if store.id != store_id:
-            raise Rejection(Outcome.NOT_FOUND)
-        return store
-
-    return own
+@router.get(
+    "/invoices/{invoice_id}/receipt", openapi_extra=documented(ReceiptsReply, rejections=FIND)
+)
+async def read_receipt(shops: Here, store: Caller, invoice_id: Id) -> Response:
+    """Return proofs, checkable against the chain by anybody, of what the invoice's tokens were
+    sold for. Empty until the first sale is in a batch."""
+    sales = await shops.readers.ask(shops.merchants.sales, invoice_id, store.id)
+    if sales is None:
+        raise Rejection(Outcome.NOT_FOUND)
+    return Answer(ReceiptsReply(shops.merchants.receipts(sales)))
 
 
 def _written(reply: bytes | None) -> Response:
@@ -340,7 +349,8 @@ def _store_request(body: CreateStore) -> StoreRequest:
     )
 
 
-def _store_reply(domain: Domain, store: Store, notional_left: int | None) -> StoreReply:
+def _store_reply(shops: Shops, store: Store) -> StoreReply:
+    notional_left = shops.merchants.notional_left(store)
     return StoreReply(
         id=store.id,
         name=store.name,
@@ -354,13 +364,13 @@ def _store_reply(domain: Domain, store: Store, notional_left: int | None) -> Sto
         tolerance_ppm=store.tolerance_ppm,
         tolerance=decimal_of_pips(store.tolerance_pips),
         notional_left=None if notional_left is None else decimal_of_pips(max(0, notional_left)),
-        grant=typed_grant(domain, grant_of(store)),
+        grant=typed_grant(shops.domain, grant_of(store)),
     )
 
 
-def _invoice_reply(public_url: str, invoice: InvoiceDocument) -> InvoiceReply:
+def _invoice_reply(shops: Shops, invoice: InvoiceDocument) -> InvoiceReply:
     fields = {name: getattr(invoice, name) for name in invoice.__struct_fields__}
-    return InvoiceReply(**fields, checkout_url=f"{public_url}/checkout/{invoice.id}")
+    return InvoiceReply(**fields, checkout_url=f"{shops.public_url}/checkout/{invoice.id}")
 
 
 def _delivery_reply(row: Delivery) -> DeliveryReply:

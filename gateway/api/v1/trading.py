@@ -52,7 +52,7 @@ Charged = Depends(charged)
     "/orders",
     status_code=201,
     dependencies=[Depends(charged_order)],
-    openapi_extra=documented(schemas.Placed, body=PlaceOrder, status=201, refusals=TAKEN),
+    openapi_extra=documented(schemas.Placed, body=PlaceOrder, status=201, rejections=TAKEN),
 )
 async def place_order(
     request: Request,
@@ -76,7 +76,7 @@ async def place_order(
 @router.post(
     "/orders/digest",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.Digest, body=DryRun, refusals=(400, 413, 422, 429)),
+    openapi_extra=documented(schemas.Digest, body=DryRun, rejections=(400, 413, 422, 429)),
 )
 async def digest_order(
     services: Here, entry: Entry, order: Annotated[DryRun, Depends(body_of(DryRun))]
@@ -89,7 +89,7 @@ async def digest_order(
 @router.delete(
     "/orders/{order}",
     dependencies=[Depends(charged_cancel)],
-    openapi_extra=documented(schemas.Cancelled, refusals=(400, 401, 403, 409, 429)),
+    openapi_extra=documented(schemas.Cancelled, rejections=(400, 401, 403, 409, 429)),
 )
 async def delete_order(
     request: Request, services: Here, entry: Entry, me: Me, order: str
@@ -103,7 +103,7 @@ async def delete_order(
 @router.get(
     "/orders",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OpenOrders, refusals=(400, *READ)),
+    openapi_extra=documented(schemas.OpenOrders, rejections=(400, *READ)),
 )
 async def list_orders(
     written: Written, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
@@ -116,7 +116,7 @@ async def list_orders(
 @router.get(
     "/orders/ended",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.EndedOrders, refusals=(400, *READ)),
+    openapi_extra=documented(schemas.EndedOrders, rejections=(400, *READ)),
 )
 async def list_ended_orders(
     services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
@@ -130,13 +130,13 @@ async def list_ended_orders(
     following = ended[-1].ended_event if len(ended) == limit else None
     whole = users.is_whole(me.account, after)
     rows = order_rows(users, ended)
-    return Answer({"orders": rows, "next": following, "complete": whole})
+    return Answer(schemas.EndedOrders(rows, following, whole))
 
 
 @router.get(
     "/orders/{order}",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OwnOrder, refusals=FIND),
+    openapi_extra=documented(schemas.OwnOrder, rejections=FIND),
 )
 async def read_order(services: Here, me: Me, order: str) -> Answer:
     """Return one order of the account, open or among the last that ended."""
@@ -146,7 +146,7 @@ async def read_order(services: Here, me: Me, order: str) -> Answer:
 @router.get(
     "/orders/by-digest/{digest}",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OwnOrder, refusals=FIND),
+    openapi_extra=documented(schemas.OwnOrder, rejections=FIND),
 )
 async def read_order_by_digest(
     services: Here, me: Me, digest: Annotated[str, Path(pattern=HASH_PATTERN)]
@@ -158,7 +158,7 @@ async def read_order_by_digest(
 @router.get(
     "/orders/by-client-id/{client_id}",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OwnOrder, refusals=FIND),
+    openapi_extra=documented(schemas.OwnOrder, rejections=FIND),
 )
 async def read_order_by_client_id(
     services: Here, me: Me, client_id: Annotated[str, Path(max_length=CLIENT_ID_CHARS_MAX)]
@@ -170,18 +170,18 @@ async def read_order_by_client_id(
 @router.get(
     "/balances",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.Balances, refusals=READ),
+    openapi_extra=documented(schemas.Balances, rejections=READ),
 )
 async def list_balances(services: Here, me: Me) -> Answer:
     """Return what the account has: available, and held for its open orders."""
     balances = balance_rows(services.user_stream.balances(me.account))
-    return Answer({"account": hexed(me.account), "balances": balances})
+    return Answer(schemas.Balances(hexed(me.account), balances))
 
 
 @router.get(
     "/fills",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.Fills, refusals=(400, *READ)),
+    openapi_extra=documented(schemas.Fills, rejections=(400, *READ)),
 )
 async def list_fills(
     written: Written,
@@ -198,7 +198,9 @@ async def list_fills(
     "/sessions",
     status_code=201,
     dependencies=[Charged],
-    openapi_extra=documented(schemas.Opened, body=Login, status=201, refusals=(400, 401, 413, 429)),
+    openapi_extra=documented(
+        schemas.Opened, body=Login, status=201, rejections=(400, 401, 413, 429)
+    ),
 )
 async def log_in(
     services: Here, entry: Entry, login: Annotated[Login, Depends(body_of(Login))]
@@ -211,7 +213,7 @@ async def log_in(
     "/withdrawals",
     status_code=202,
     dependencies=[Charged],
-    openapi_extra=documented(schemas.Withdrawing, body=Withdraw, status=202, refusals=TAKEN),
+    openapi_extra=documented(schemas.Withdrawing, body=Withdraw, status=202, rejections=TAKEN),
 )
 async def withdraw(
     services: Here,

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-import orjson
+import msgspec
+from msgspec.json import encode
 
 from engine.types import Side
+from gateway.api.v1 import schemas
 from gateway.api.v1.rows import fill_row, level_rows, order_row, settlement_row, trade_row
 from gateway.views.books import Book
 from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, MarketData, Tape, Trade
@@ -49,13 +51,14 @@ class WrittenRow(NamedTuple):
 @lru_cache(STATE_TEXTS_MAX)
 def state_text(state: TradeState) -> bytes:
     """Return the end of a row's JSON: its settlement state and the closing brace."""
-    return b',"settlement":%b}' % orjson.dumps(settlement_row(state))
+    return b',"settlement":%b}' % encode(settlement_row(state))
 
 
-def written_row(row: dict[str, object]) -> WrittenRow:
+def written_row(row: schemas.PublicTrade | schemas.OwnFill) -> WrittenRow:
     """Return ``row``, matched only, with its settlement state behind all else."""
-    del row["settlement"]
-    start = orjson.dumps(row)[:-1]
+    fields = msgspec.structs.asdict(row)
+    del fields["settlement"]
+    start = encode(fields)[:-1]
     return WrittenRow(MATCHED, start + state_text(MATCHED), len(start))
 
 
@@ -63,7 +66,7 @@ LEVELS: Final = "native JSON"
 """What a book knows our levels by."""
 
 
-def level_texts(market: Market, book: Book, side: Side, count: int) -> orjson.Fragment:
+def level_texts(market: Market, book: Book, side: Side, count: int) -> msgspec.Raw:
     """Return up to ``count`` levels as a JSON array, best first."""
     known, ticks = book.kept(LEVELS)[side], book.ticks(side, count)
     try:
@@ -72,9 +75,9 @@ def level_texts(market: Market, book: Book, side: Side, count: int) -> orjson.Fr
         for each in ticks:
             if each not in known:
                 (row,) = level_rows(market, [(each, book.lots(side, each))])
-                known[each] = orjson.dumps(row)
+                known[each] = encode(row)
         texts = [known[each] for each in ticks]
-    return orjson.Fragment(b"[%b]" % b",".join(texts))
+    return msgspec.Raw(b"[%b]" % b",".join(texts))
 
 
 class Block(NamedTuple):
@@ -104,7 +107,7 @@ class TapeTexts:
 
     def rows(
         self, market: Market, tape: Tape, limit: int, state_of: Callable[[int], TradeState]
-    ) -> orjson.Fragment:
+    ) -> msgspec.Raw:
         """Return the last trades as a JSON array, newest first, each with its state."""
         mine, texts = list(tape.trades)[-limit:], []
         start = tape.gone + len(tape.trades) - len(mine)
@@ -121,7 +124,7 @@ class TapeTexts:
             texts.append(block.text)
             high = low
         self._forget(tape)
-        return orjson.Fragment(b"[%b]" % b",".join(texts))
+        return msgspec.Raw(b"[%b]" % b",".join(texts))
 
     def _block(
         self, market: Market, trades: list[Trade], state_of: Callable[[int], TradeState]
@@ -131,7 +134,7 @@ class TapeTexts:
             state = BUSTED if trade.is_busted else state_of(trade.trade_id)
             row = known.get(trade.trade_id)
             if row is None or row.state is not state:
-                row = row or written_row({**trade_row(market, trade, MATCHED)})
+                row = row or written_row(trade_row(market, trade, MATCHED))
                 row = known[trade.trade_id] = row.having(state)
             texts.append(row.text)
             if trade.is_busted:
@@ -180,18 +183,18 @@ class WrittenViews:
             "asks": level_texts(market, book, Side.SELL, levels),
         }
 
-    def trades(self, market: Market, limit: int) -> orjson.Fragment:
+    def trades(self, market: Market, limit: int) -> msgspec.Raw:
         """Return what ``rows.trade_rows`` returns, written out already."""
         texts = self._tapes.setdefault(market.number, TapeTexts())
         return texts.rows(market, self._data.tape(market), limit, self._data.trade_state)
 
     def open_orders(
         self, account: bytes, after: int = 0, limit: int = PAGE_MAX
-    ) -> tuple[orjson.Fragment, int | None]:
+    ) -> tuple[msgspec.Raw, int | None]:
         """Return resting orders of an address behind sequence ``after``, oldest first, and the
         sequence behind which the next page begins; None at the end."""
         mine = self._users.open_orders(account, after, limit)
-        rows = orjson.Fragment(b"[%b]" % b",".join(map(self._order_text, mine)))
+        rows = msgspec.Raw(b"[%b]" % b",".join(map(self._order_text, mine)))
         return rows, mine[-1].sequence if len(mine) == limit else None
 
     def _order_text(self, order: Order) -> bytes:
@@ -200,13 +203,13 @@ class WrittenViews:
             return known.text
         if known is None and len(self._orders) >= ORDER_TEXTS_MAX:
             del self._orders[next(iter(self._orders))]
-        text = orjson.dumps(order_row(self._users.market_of(order), order))
+        text = encode(order_row(self._users.market_of(order), order))
         self._orders[order.order_id] = _OrderText(order.lots_open, order.lots_filled, text)
         return text
 
     def fills(
         self, account: bytes, limit: int, before: int = 2**63
-    ) -> tuple[orjson.Fragment, int | None]:
+    ) -> tuple[msgspec.Raw, int | None]:
         """Return the last fills of an address before trade ``before``, newest first, and the trade
         before which the next page begins; None at the end."""
         mine, texts = self._users.fills(account, limit, before), []
@@ -217,12 +220,12 @@ class WrittenViews:
             if row is None or row.state is not state:
                 row = self._write(fill, row, state)
             texts.append(row.text)
-        rows = orjson.Fragment(b"[%b]" % b",".join(texts))
+        rows = msgspec.Raw(b"[%b]" % b",".join(texts))
         return rows, mine[-1].trade_id if len(mine) == limit else None
 
     def _write(self, fill: Fill, known: WrittenRow | None, state: TradeState) -> WrittenRow:
         if known is None and len(self._fills) >= FILL_TEXTS_MAX:
             del self._fills[next(iter(self._fills))]
-        row = known or written_row({**fill_row(fill, MATCHED)})
+        row = known or written_row(fill_row(fill, MATCHED))
         self._fills[fill.trade_id, fill.order_id] = written = row.having(state)
         return written

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import orjson
+from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.command_result import CommandResult
@@ -29,7 +30,7 @@ from gateway.api.v1.stream.frames import (
     Place,
     Subscribe,
     Unsubscribe,
-    binary_refused,
+    binary_rejected,
     frame_of,
     id_of,
 )
@@ -57,7 +58,7 @@ TURN_SECONDS: Final = 0.001
 LARGE_FRAME: Final = 16 * 1024
 """After a frame of so many characters others have a turn."""
 
-REFUSALS_FREE: Final = 2
+REJECTIONS_FREE: Final = 2
 """Frames beyond a budget that are refused one after the other before we stop reading: who may not
 place may still cancel behind it."""
 
@@ -65,7 +66,7 @@ HELD_SECONDS_MAX: Final = 5
 """How long a connection is not read at most; its pongs are waited for four times as long."""
 
 HOLDS_MAX: Final = 3
-"""After so many with nothing but refusals between them the connection is closed."""
+"""After so many with nothing but rejections between them the connection is closed."""
 
 POLICY: Final = 1008
 
@@ -77,7 +78,7 @@ class Ending(NamedTuple):
     """How we end a connection: the close code, and the last frame as JSON text."""
 
     code: int
-    farewell: str
+    close_message: str
 
 
 class _Placed(NamedTuple):
@@ -123,7 +124,7 @@ class Connection:
         )
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
-        self._refused_in_a_row = 0
+        self._rejected_in_a_row = 0
         self._ends: dict[str, int] = {}
         """When the session ends that each of an account's channels is heard by, in unix seconds."""
         self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
@@ -166,10 +167,10 @@ class Connection:
         else:
             self._outbox.offer(channel, published)
 
-    def close(self, code: int, farewell: Mapping[str, object]) -> None:
-        """Answer what is under way, send ``farewell`` and close with ``code``."""
+    def close(self, code: int, close_message: Mapping[str, object]) -> None:
+        """Answer what is under way, send ``close_message`` and close with ``code``."""
         if not self._ending.done():
-            self._ending.set_result(Ending(code, orjson.dumps(farewell).decode()))
+            self._ending.set_result(Ending(code, orjson.dumps(close_message).decode()))
 
     async def closed(self) -> None:
         """Return when the connection has ended."""
@@ -218,7 +219,7 @@ class Connection:
     async def _hold(self, seconds: int) -> None:
         """Do not read on until the budget has room: what the client sends meanwhile fills its own
         buffers. Refusing costs us as much as answering, so it must not be had without end."""
-        holds = self._refused_in_a_row - REFUSALS_FREE
+        holds = self._rejected_in_a_row - REJECTIONS_FREE
         if holds > HOLDS_MAX:
             self.close(POLICY, {"error": document_of(gone_on())})
         elif holds > 0:
@@ -242,8 +243,8 @@ class Connection:
             answer: CommandResult | asyncio.Future[CommandResult] | Rejection
             try:
                 answer = self._entry.offer(signed)
-            except Rejection as refusal:
-                answer = refusal
+            except Rejection as rejection:
+                answer = rejection
             self._placed.put_nowait(_Placed(frame.id, signed, answer))
             self._arrived.task_done()
 
@@ -257,8 +258,8 @@ class Connection:
                     # Shielded: whoever sent the same order may wait for it too.
                     answer = await asyncio.shield(answer)
                 self._answer(frame_id, placed_answer(self._services, signed, answer))
-            except Rejection as refusal:
-                self._refuse(frame_id, refusal)
+            except Rejection as rejection:
+                self._reject(frame_id, rejection)
             self._slots.release()
             self._placed.task_done()
 
@@ -270,9 +271,9 @@ class Connection:
             async with asyncio.timeout(FAREWELL_SECONDS):
                 if ending.code == TRY_LATER:
                     await self._stop(sending)
-                    await self._socket.send_text(ending.farewell)
+                    await self._socket.send_text(ending.close_message)
                 else:
-                    self._outbox.end(ending.farewell)
+                    self._outbox.end(ending.close_message)
                     await asyncio.wait([sending])
                 await self._socket.close(ending.code)
         except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
@@ -286,7 +287,7 @@ class Connection:
         try:
             try:
                 if text is None:
-                    raise binary_refused()
+                    raise binary_rejected()
                 frame = frame_of(text)
             except Rejection:
                 self._services.limits.request(self._client)
@@ -294,12 +295,12 @@ class Connection:
                 raise
             frame_id = frame.id
             await self._obey(frame)
-        except Rejection as refusal:
-            self._refuse(frame_id, refusal)
-            if refusal.outcome == Outcome.RATE_LIMITED:
-                self._refused_in_a_row += 1
-                return refusal.retry_after or 1
-        self._refused_in_a_row = 0
+        except Rejection as rejection:
+            self._reject(frame_id, rejection)
+            if rejection.outcome == Outcome.RATE_LIMITED:
+                self._rejected_in_a_row += 1
+                return rejection.retry_after or 1
+        self._rejected_in_a_row = 0
         return 0
 
     async def _obey(self, frame: AnyFrame) -> None:
@@ -344,18 +345,18 @@ class Connection:
     async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
         try:
             self._answer(frame.id, await cancel_order(self._entry, account, order))
-        except Rejection as refusal:
-            self._refuse(frame.id, refusal)
+        except Rejection as rejection:
+            self._reject(frame.id, rejection)
         finally:
             self._slots.release()
 
-    def _answer(self, frame_id: int | str | None, result: Mapping[str, Any]) -> None:
+    def _answer(self, frame_id: int | str | None, result: Mapping[str, Any] | Struct) -> None:
         self._outbox.offer("", message({"id": frame_id, "result": result}))
 
-    def _refuse(self, frame_id: int | str | None, refusal: Rejection) -> None:
-        if refusal.outcome == Outcome.RATE_LIMITED:
+    def _reject(self, frame_id: int | str | None, rejection: Rejection) -> None:
+        if rejection.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
-        self._outbox.offer("", message({"id": frame_id, "error": document_of(refusal)}))
+        self._outbox.offer("", message({"id": frame_id, "error": document_of(rejection)}))
 
     def _me(self) -> Session:
         if self._session is None or self._session.expires_at <= self._now_s():
@@ -453,7 +454,7 @@ class Connection:
 
 
 def gone_on() -> Rejection:
-    """Return what is said to whom no refusal stops."""
+    """Return what is said to whom no rejection stops."""
     return Rejection(Outcome.RATE_LIMITED, "nothing but frames beyond the budget; come later")
 
 

@@ -84,6 +84,6 @@ def id_of(text: str) -> int | str | None:
         return None
 
 
-def binary_refused() -> Rejection:
-    """Return the refusal of a binary frame."""
+def binary_rejected() -> Rejection:
+    """Return the rejection of a binary frame."""
     return Rejection(Outcome.MALFORMED, "frames are JSON text")

@@ -30,9 +30,9 @@ async def stream(
         if life.count_of(network_of(client)) >= services.sockets_per_client:
             most = services.sockets_per_client
             raise Rejection(Outcome.OVERLOADED, f"more than {most} connections from your network")
-    except Rejection as refusal:
-        # Before the handshake a refusal is an ordinary HTTP answer.
+    except Rejection as rejection:
+        # Before the handshake a rejection is an ordinary HTTP answer.
         with hanging_up():
-            await socket.send_denial_response(answer_of(refusal))
+            await socket.send_denial_response(answer_of(rejection))
         return
     await Connection(socket, client, services, entry, written, life).run()
