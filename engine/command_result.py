@@ -1,8 +1,10 @@
 """What is a client told about one request?"""
 
+from collections.abc import Sequence
+
 import msgspec
 
-from engine.events import Events
+from engine.log_entries import EventRow
 from engine.types import Outcome
 
 
@@ -18,7 +20,7 @@ class CommandResult(msgspec.Struct, frozen=True):
     sequence: int = 0
     time_ns: int = 0
     order_id: int = 0
-    events: Events | None = None
+    events: Sequence[EventRow] | None = None
     detail: dict[str, str] = {}
 
     @property

@@ -9,42 +9,109 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
-from engine.commands import Commands, Kind
-from engine.events import Events
+from engine.commands import COMMAND, Commands, Kind
+from engine.events import EVENT, Events
 from engine.types import Outcome
 
 T = TypeVar("T")
 
 _NOT_READ: Final = object()
+_CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
+
+
+class CommandRow(NamedTuple):
+    """One command as Python integers, fields as in ``engine.commands.COMMAND``.
+
+    To read a field of a NumPy row costs a hundred times as much, and to compare it with a member of
+    an enum a thousand times: consumers read these.
+    """
+
+    kind: int
+    side: int
+    tif: int
+    flags: int
+    market: int
+    token: int
+    account: int
+    fee_cap_ppm: int
+    order_id: int
+    price_ticks: int
+    amount: int
+    expiry_ns: int
+    time_ns: int
+    sequence: int
+
+
+class EventRow(NamedTuple):
+    """One event as Python integers, fields as in ``engine.events.EVENT``; ``number`` is its
+    ``index``."""
+
+    kind: int
+    side: int
+    outcome: int
+    market: int
+    token: int
+    account: int
+    maker_account: int
+    sequence: int
+    number: int
+    order_id: int
+    maker_id: int
+    price_ticks: int
+    amount: int
+    order_left: int
+    maker_left: int
+    trade_id: int
+    fee_pips: int
+    maker_fee_pips: int
+
+
+_ROW_OF_EVENT: Final = tuple("number" if name == "index" else name for name in EVENT.fields or ())
+assert CommandRow._fields == COMMAND.names and EventRow._fields == _ROW_OF_EVENT, "one layout"
+
+
+def event_rows(events: Events) -> list[EventRow]:
+    """Return ``events`` as Python integers."""
+    return list(map(EventRow._make, events.tolist()))
 
 
 class LogEntry:
     """One command with all that belongs to it.
 
     ``attachment`` is what stands beside the command in the journal, ``events`` what the command has
-    caused, ``markets`` are those of its batch. Made once a command, and shared by all consumers.
+    caused, ``markets`` are those of its batch; ``row`` and ``event_rows`` are command and events as
+    they stand on disk. Made once a command, and shared by all consumers.
     """
 
-    __slots__ = ("_evidence", "attachment", "command", "events", "markets", "sequence")
+    __slots__ = ("_at", "_batch", "_bounds", "_evidence", "attachment", "command", "events",
+                 "markets", "sequence")  # fmt: skip
 
-    def __init__(
-        self,
-        sequence: int,
-        command: np.void,
-        attachment: bytes,
-        events: Events,
-        markets: Sequence[Any] = (),
-    ) -> None:
-        self.sequence = sequence
+    def __init__(self, batch: "Committed", at: int, command: CommandRow, start: int, end: int):
+        self._batch = batch
+        self._at = at
+        self._bounds = start, end
+        self.sequence = batch.first_sequence + at
         self.command = command
-        self.attachment = attachment
-        self.events = events
-        self.markets = markets
+        self.attachment = batch.attachments[at]
+        self.events = batch.rows[start:end]
+        self.markets = batch.markets
         self._evidence: object = _NOT_READ
+
+    @property
+    def row(self) -> np.void:
+        """Return the command, of dtype ``COMMAND``."""
+        command: np.void = self._batch.commands[self._at]
+        return command
+
+    @property
+    def event_rows(self) -> Events:
+        """Return the events, of dtype ``EVENT``."""
+        start, end = self._bounds
+        return self._batch.events[start:end]
 
     def evidence(self, read: Callable[[bytes], T]) -> T:
         """Return the attachment as ``read`` understands it: read at the first asking, once for all
@@ -56,19 +123,30 @@ class LogEntry:
     @property
     def market(self) -> Any:
         """Return the command's market as it was when the command came."""
-        return self.markets[int(self.command["market"])]
+        return self.markets[self.command.market]
 
     @property
-    def answer(self) -> Events:
+    def answer(self) -> list[EventRow]:
         """Return what the command itself has caused.
 
         Deadlines that had come when it arrived are met before it, rejected or not: those events
         stand in front, and are nobody's answer.
         """
+        own = self._own
+        return self.events[own:] if own else self.events
+
+    @property
+    def answer_row(self) -> np.void:
+        """Return the first event of ``answer``, of dtype ``EVENT``."""
+        first: np.void = self.event_rows[self._own]
+        return first
+
+    @property
+    def _own(self) -> int:
         own = 0
-        while own < len(self.events) and self.events[own]["outcome"] == Outcome.CANCELLED_AFTER:
+        while own < len(self.events) and self.events[own].outcome == _CANCELLED_AFTER:
             own += 1
-        return self.events[own:]
+        return own
 
 
 @dataclass(frozen=True)
@@ -95,21 +173,26 @@ class Committed:
         return self.first_sequence + len(self.commands) - 1
 
     @cached_property
+    def rows(self) -> list[EventRow]:
+        """Return the events as Python integers."""
+        return event_rows(self.events)
+
+    @cached_property
+    def bounds(self) -> list[int]:
+        """Return where in ``events`` those of each command begin, and behind them the end."""
+        sequences = np.arange(self.first_sequence, self.last_sequence + 2)
+        found: list[int] = np.searchsorted(self.events["sequence"], sequences).tolist()
+        return found
+
+    @cached_property
     def entries(self) -> tuple[LogEntry, ...]:
         """Return the batch command by command."""
-        bounds = np.searchsorted(
-            self.events["sequence"],
-            np.arange(self.first_sequence, self.last_sequence + 2),
-        ).tolist()
+        commands = map(CommandRow._make, self.commands.tolist())
         return tuple(
-            LogEntry(
-                self.first_sequence + i,
-                self.commands[i],
-                attachment,
-                self.events[bounds[i] : bounds[i + 1]],
-                self.markets,
+            LogEntry(self, at, command, start, end)
+            for at, (command, (start, end)) in enumerate(
+                zip(commands, pairwise(self.bounds), strict=True)
             )
-            for i, attachment in enumerate(self.attachments)
         )
 
     @cached_property

@@ -411,13 +411,13 @@ class Merchants:
         if entries:
             with transaction(self._database) as session:
                 for entry in entries:
-                    if entry.command["kind"] == Kind.DEPOSIT:
+                    if entry.command.kind == Kind.DEPOSIT:
                         self._take_deposit(session, entry)
-                    elif entry.command["kind"] == Kind.BUST:
+                    elif entry.command.kind == Kind.BUST:
                         bust = busted_by(entry)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
-                    elif entry.command["kind"] == Kind.SET_TERMS:
+                    elif entry.command.kind == Kind.SET_TERMS:
                         keep_terms(session, entry.market)
                     else:
                         self.conversions.take_placed(session, entry)
@@ -448,19 +448,19 @@ class Merchants:
         if isinstance(evidence, WithdrawalReturned):
             return  # Nobody paid: a withdrawal came back to its owner.
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
-        booked = entry.answer[0]["kind"] == EventKind.DEPOSITED
+        booked = entry.answer[0].kind == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:
             return
         invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
-        account = self._exchange.catalog.address_of(int(entry.command["account"]))
+        account = self._exchange.catalog.address_of(entry.command.account)
         if invoice is None or account != invoice.store.wallet:
             return  # Anybody may write our ref on a deposit into an account of their own.
         deposit = Deposit(
-            token=self._exchange.catalog.tokens[int(entry.command["token"])].address,
-            amount_pips=int(entry.command["amount"]),
+            token=self._exchange.catalog.tokens[entry.command.token].address,
+            amount_pips=entry.command.amount,
             evidence=evidence,
             sequence=entry.sequence,
-            booked_ns=int(entry.command["time_ns"]),
+            booked_ns=entry.command.time_ns,
         )
         self.invoices.credit(session, invoice, deposit, self._clock())
 

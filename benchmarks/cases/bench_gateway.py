@@ -322,6 +322,7 @@ async def run_once(
         target=client, args=(port, frames, how, pace, theirs, cores)
     )
     process.start()
+    theirs.close()  # A client that fails is seen by its end of the pipe being gone.
     try:
         told = await asyncio.to_thread(ours.recv)
     finally:

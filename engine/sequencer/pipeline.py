@@ -9,7 +9,6 @@ the disk nor the engine waits for the other.
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -261,29 +260,21 @@ FAILURES: Final = frozenset({int(EventKind.REJECTED), int(EventKind.POISONED)})
 
 # As plain numbers: reading a member of an enum costs Python 3.11 more than all else in here.
 ACCEPTED: Final = int(EventKind.ACCEPTED)
-CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
 REPLACED: Final = int(Outcome.REPLACED)
 OUTCOMES: Final = {int(outcome): outcome for outcome in Outcome}
 
 
 def results_of(committed: Committed) -> Iterator[CommandResult]:
     """Yield what the client of each command is told, in order."""
-    events, times = committed.events, committed.commands["time_ns"].tolist()
-    sequences = np.arange(committed.first_sequence, committed.last_sequence + 2)
-    bounds = np.searchsorted(events["sequence"], sequences).tolist()
-    kinds, outcomes = events["kind"].tolist(), events["outcome"].tolist()
-    order_ids = events["order_id"].tolist()
-    for i, (start, end) in enumerate(pairwise(bounds)):
-        first = start
-        while first < end and outcomes[first] == CANCELLED_AFTER:
-            first += 1  # Deadlines met before the command: see ``LogEntry.answer``.
-        if first < end and outcomes[first] == REPLACED:
-            first += 1  # The old order's end, and now the new one's beginning.
-        kind = kinds[first] if first < end else 0
+    for entry in committed.entries:
+        answer = entry.answer
+        if answer and answer[0].outcome == REPLACED:
+            answer = answer[1:]  # The old order's end, and now the new one's beginning.
+        kind = answer[0].kind if answer else 0
         yield CommandResult(
-            OUTCOMES[outcomes[first]] if kind in FAILURES else OUTCOMES[0],
-            committed.first_sequence + i,
-            times[i],
-            order_ids[first] if kind == ACCEPTED else 0,
-            events[start:end],
+            OUTCOMES[answer[0].outcome] if kind in FAILURES else OUTCOMES[0],
+            entry.sequence,
+            entry.command.time_ns,
+            answer[0].order_id if kind == ACCEPTED else 0,
+            entry.events,
         )

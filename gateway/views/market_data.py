@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.events import EventKind
-from engine.log_entries import Committed
+from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
 from gateway.views.books import Book, BookMemory
 from gateway.views.channels import Channels, News
@@ -40,28 +40,8 @@ AUCTION: Final = int(Outcome.AUCTION)
 BUSTED: Final = TradeState("busted")
 MATCHED: Final = TradeState("matched")
 
-COLUMNS: Final = (
-    "kind", "market", "side", "outcome", "order_id", "maker_id", "price_ticks", "amount",
-    "order_left", "maker_left", "trade_id", "index", "sequence",
-)  # fmt: skip
-
-
-class Change(NamedTuple):
-    """One event that touches a public book, as Python integers; fields as in ``engine.events``."""
-
-    kind: int
-    market: int
-    side: int
-    outcome: int
-    order_id: int
-    maker_id: int
-    price_ticks: int
-    amount: int
-    order_left: int
-    maker_left: int
-    trade_id: int
-    event: int
-    sequence: int
+SHOWN: Final = frozenset({TRADE, RESTED, CANCELLED, AMENDED, REFILLED, TERMS_SET, TRADE_BUSTED})
+"""Events that may touch a public book."""
 
 
 class Trade(NamedTuple):
@@ -209,6 +189,17 @@ class Tape:
         return list(islice(reversed(self.trades), limit))
 
 
+def _is_shown(event: EventRow) -> bool:
+    """Return whether an event touches a public book."""
+    if event.kind not in SHOWN:
+        return False
+    if event.kind == CANCELLED:
+        # An armed stop is in no book: only when it leaves does its trigger stand in order_left.
+        return event.order_left == 0
+    # An order decremented while it came in has taken nothing out of the book.
+    return event.kind != AMENDED or event.order_left > 0
+
+
 class _BucketMemory(msgspec.Struct, array_like=True):
     """A ``Bucket`` as a snapshot keeps it: MessagePack has no number above 2**64, and five minutes
     of trades between two rich accounts may come to more. So its sums are decimal digits."""
@@ -292,26 +283,13 @@ class MarketData:
     def consume(self, batch: Committed) -> None:
         """Take one committed batch."""
         self.sequence = batch.last_sequence
-        events = batch.events
-        if not len(events):
+        if not len(batch.events):
             return
-        self.event_index = int(events["index"][-1])
-        kinds = events["kind"]
-        wanted = (kinds == TRADE) | (kinds == RESTED) | (kinds == REFILLED) | (kinds == TERMS_SET)
-        wanted |= kinds == TRADE_BUSTED
-        # An armed stop is in no book: only when it leaves does its trigger stand in order_left.
-        wanted |= (kinds == CANCELLED) & (events["order_left"] == 0)
-        # An order decremented while it came in has taken nothing out of the book.
-        wanted |= (kinds == AMENDED) & (events["order_left"] > 0)
-        if not wanted.any():
-            return
-        rows, times, first = events[wanted], batch.commands["time_ns"], batch.first_sequence
+        self.event_index = batch.rows[-1].number
         trades: dict[int, list[Trade]] = {}
-        busts: list[tuple[Change, TradeBusted]] = []
+        busts: list[tuple[EventRow, TradeBusted]] = []
         touched: dict[int, int] = {}
-        # Columns to Python integers in one step each: a field of a row costs as much as a column.
-        columns = (rows[name].tolist() for name in COLUMNS)
-        for change in map(Change._make, zip(*columns, strict=True)):
+        for change in filter(_is_shown, batch.rows):
             market = change.market
             if change.kind == TERMS_SET:
                 self._tapes.pop(market, None)  # Its ticks and lots were others.
@@ -321,10 +299,10 @@ class MarketData:
             if change.kind == TRADE_BUSTED:
                 busts.append((change, self._take_bust(change, batch)))
                 continue
-            touched[market] = change.event
+            touched[market] = change.number
             self._take_change(self._books.setdefault(market, Book()), change)
             if change.kind == TRADE:
-                time_ns = int(times[change.sequence - first])
+                time_ns = batch.entries[change.sequence - batch.first_sequence].command.time_ns
                 trade = Trade(
                     change.trade_id, change.price_ticks, change.amount, Side(change.side), time_ns
                 )
@@ -333,7 +311,7 @@ class MarketData:
         self._publish(batch, touched, trades)
         self._publish_busts(batch, busts)
 
-    def _take_change(self, book: Book, change: Change) -> None:
+    def _take_change(self, book: Book, change: EventRow) -> None:
         """Add what came into a book or take away what left it."""
         kind, side, ticks, lots = change.kind, Side(change.side), change.price_ticks, change.amount
         if kind == TRADE:
@@ -359,7 +337,7 @@ class MarketData:
         self._tapes.setdefault(market.number, Tape()).add(trade, quote)
         self.last_trade_id = trade.trade_id
 
-    def _take_bust(self, change: Change, batch: Committed) -> TradeBusted:
+    def _take_bust(self, change: EventRow, batch: Committed) -> TradeBusted:
         """Undo a trade. The book stays as it is: what was open then is not open again."""
         bust = busted_at(batch, change.sequence)
         tape = self._tapes.get(change.market)
@@ -369,12 +347,12 @@ class MarketData:
             tape.bust(bust.trade_id, back.base_pips // lot_pips, back.quote_pips)
         return bust
 
-    def _publish_busts(self, batch: Committed, busts: list[tuple[Change, TradeBusted]]) -> None:
+    def _publish_busts(self, batch: Committed, busts: list[tuple[EventRow, TradeBusted]]) -> None:
         for change, bust in busts:
             market = batch.markets[change.market]
             channel = f"trades:{market.symbol}"
             if self._channels.has_subscribers(channel):
-                self._channels.publish(channel, TradeUndone(market, change.event, bust.trade_id))
+                self._channels.publish(channel, TradeUndone(market, change.number, bust.trade_id))
 
     def _publish(
         self, batch: Committed, touched: dict[int, int], trades: dict[int, list[Trade]]

@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from engine.commands import Kind
 from engine.events import EventKind
-from engine.log_entries import Committed
+from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
 from gateway.views.channels import Channels, News
 from gateway.views.market_data import BUSTED
@@ -33,12 +32,6 @@ PAGE_MAX: Final = 100
 
 OWNERS_MAX: Final = 100_000
 """Trades whose owners are remembered until they are final; above it the oldest are forgotten."""
-
-COLUMNS: Final = (
-    "kind", "side", "outcome", "market", "token", "account", "maker_account", "sequence", "index",
-    "order_id", "maker_id", "price_ticks", "amount", "order_left", "maker_left", "trade_id",
-    "fee_pips", "maker_fee_pips",
-)  # fmt: skip
 
 MOVES_TOKEN: Final = frozenset(
     map(int, (EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.EXIT_ENDED))
@@ -58,29 +51,6 @@ MOVES_MARKET: Final = frozenset(
 TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
 TWO_PARTIES: Final = frozenset({int(EventKind.TRADE), TRADE_BUSTED})
 """Events that name a second account; in all others the field is 0."""
-
-
-class Row(NamedTuple):
-    """One event as Python integers, fields as in ``engine.events``."""
-
-    kind: int
-    side: int
-    outcome: int
-    market: int
-    token: int
-    account: int
-    maker_account: int
-    sequence: int
-    event: int
-    order_id: int
-    maker_id: int
-    price_ticks: int
-    amount: int
-    order_left: int
-    maker_left: int
-    trade_id: int
-    fee_pips: int
-    maker_fee_pips: int
 
 
 class Fill(NamedTuple):
@@ -165,9 +135,9 @@ class BalanceNews(News, frozen=True):
     balances: list[TokenBalance]
 
 
-def time_of(row: Row, batch: Committed) -> int:
+def time_of(row: EventRow, batch: Committed) -> int:
     """Return when the command of an event was sequenced."""
-    return int(batch.commands["time_ns"][row.sequence - batch.first_sequence])
+    return batch.entries[row.sequence - batch.first_sequence].command.time_ns
 
 
 def orders_channel(account: bytes) -> str:
@@ -211,7 +181,7 @@ class UserStream:
         self._owners: dict[int, tuple[int, int]] = {}
         self.event_index = 0
         # By plain number: reading a member of an enum costs Python 3.11 as much as a small call.
-        self._take: Final[dict[int, Callable[[Row, Committed], None]]] = {
+        self._take: Final[dict[int, Callable[[EventRow, Committed], None]]] = {
             int(EventKind.ACCEPTED): self._accepted,
             int(EventKind.TRADE): self._trade,
             int(EventKind.RESTED): self._rested,
@@ -250,9 +220,8 @@ class UserStream:
         if not len(batch.events):
             return
         touched: dict[int, dict[int, None]] = {}
-        columns = (batch.events[name].tolist() for name in COLUMNS)
-        for row in map(Row._make, zip(*columns, strict=True)):
-            self.event_index = row.event
+        for row in batch.rows:
+            self.event_index = row.number
             take = self._take.get(row.kind)
             if take is not None:
                 take(row, batch)
@@ -261,11 +230,9 @@ class UserStream:
 
     # Orders and fills
 
-    def _accepted(self, row: Row, batch: Committed) -> None:
-        at = row.sequence - batch.first_sequence
-        kind = batch.commands["kind"][at]
-        assert kind in (Kind.PLACE, Kind.REPLACE), "only a placed order is accepted"
-        signed = evidence_of(batch.entries[at])
+    def _accepted(self, row: EventRow, batch: Committed) -> None:
+        entry = batch.entries[row.sequence - batch.first_sequence]
+        signed = evidence_of(entry)
         assert isinstance(signed, SignedOrder), "a placed order has its evidence beside it"
         order = Order(
             row.order_id,
@@ -278,12 +245,12 @@ class UserStream:
             row.amount,
             signed.client_id,
             signed.digest,
-            int(batch.commands["time_ns"][at]),
+            entry.command.time_ns,
         )
         self._history.accepted(order)
         self._publish_order("accepted", row, batch, order)
 
-    def _trade(self, row: Row, batch: Committed) -> None:
+    def _trade(self, row: EventRow, batch: Committed) -> None:
         time_ns = time_of(row, batch)
         self._owners[row.trade_id] = (row.account, row.maker_account)
         if len(self._owners) > OWNERS_MAX:
@@ -311,11 +278,11 @@ class UserStream:
                 time_ns,
             )
             self._fills.setdefault(order.account, deque(maxlen=FILLS_MAX)).append(fill)
-            self._publish(order.account, FillNews(row.event, self._count(order.account), fill))
+            self._publish(order.account, FillNews(row.number, self._count(order.account), fill))
             if left == 0:
                 self._end(order, row, time_ns)
 
-    def _busted(self, row: Row, batch: Committed) -> None:
+    def _busted(self, row: EventRow, batch: Committed) -> None:
         """Tell both sides that a trade is undone, and mark it in their fills.
 
         The orders stay as they are.
@@ -327,7 +294,7 @@ class UserStream:
         for account, fee_pips in sides:
             fill = self._mark_busted(account, bust.trade_id)
             news = BustNews(
-                event=row.event,
+                event=row.number,
                 number=self._count(account),
                 trade_id=bust.trade_id,
                 market=batch.markets[row.market],
@@ -349,30 +316,30 @@ class UserStream:
                 return mine[at]
         return None
 
-    def _rested(self, row: Row, batch: Committed) -> None:
+    def _rested(self, row: EventRow, batch: Committed) -> None:
         self._stands(row, batch, "rested")
 
-    def _armed(self, row: Row, batch: Committed) -> None:
+    def _armed(self, row: EventRow, batch: Committed) -> None:
         self._stands(row, batch, "armed")
 
-    def _stands(self, row: Row, batch: Committed, kind: str) -> None:
+    def _stands(self, row: EventRow, batch: Committed, kind: str) -> None:
         """Show an order among the open ones; its owner sees what it hides as well."""
         order = self._history[row.order_id]
         order.lots_open = row.amount + row.maker_left
         self._history.stands(order)
         self._publish_order(kind, row, batch, order)
 
-    def _triggered(self, row: Row, batch: Committed) -> None:
+    def _triggered(self, row: EventRow, batch: Committed) -> None:
         self._publish_order("triggered", row, batch, self._history[row.order_id])
 
-    def _amended(self, row: Row, batch: Committed) -> None:
+    def _amended(self, row: EventRow, batch: Committed) -> None:
         order = self._history[row.order_id]
         left = row.amount + row.maker_left
         gone = order.lots_open - left
         order.lots_open = left
         self._publish_order("amended", row, batch, order, Removal(gone, Outcome(row.outcome)))
 
-    def _ended(self, row: Row, batch: Committed) -> None:
+    def _ended(self, row: EventRow, batch: Committed) -> None:
         order = self._history[row.order_id]
         order.reason = row.outcome
         self._end(order, row, time_of(row, batch))
@@ -380,19 +347,24 @@ class UserStream:
         removal = Removal(row.amount + row.maker_left, Outcome(row.outcome))
         self._publish_order(kind, row, batch, order, removal)
 
-    def _end(self, order: Order, row: Row, time_ns: int) -> None:
-        order.ended_event, order.ended_ns = row.event, time_ns
+    def _end(self, order: Order, row: EventRow, time_ns: int) -> None:
+        order.ended_event, order.ended_ns = row.number, time_ns
         self._history.end(order)
 
     def _publish_order(
-        self, kind: str, row: Row, batch: Committed, order: Order, removal: Removal | None = None
+        self,
+        kind: str,
+        row: EventRow,
+        batch: Committed,
+        order: Order,
+        removal: Removal | None = None,
     ) -> None:
         number = self._count(order.account)
         channel = orders_channel(self._catalog.address_of(order.account))
         if self._channels.has_subscribers(channel):
             # A copy, for the order goes on changing.
             market = batch.markets[order.market]
-            news = OrderNews(kind, row.event, number, market, copy(order), removal)
+            news = OrderNews(kind, row.number, number, market, copy(order), removal)
             self._channels.publish(channel, news)
 
     def _publish(self, account: int, news: News) -> None:
@@ -407,7 +379,7 @@ class UserStream:
 
     # Balances
 
-    def _touch(self, touched: dict[int, dict[int, None]], row: Row, batch: Committed) -> None:
+    def _touch(self, touched: dict[int, dict[int, None]], row: EventRow, batch: Committed) -> None:
         """Note whose balances of which token ``row`` may have changed."""
         if row.kind in MOVES_TOKEN:
             touched.setdefault(row.account, {})[row.token] = None

@@ -279,33 +279,33 @@ class Conversions:
         market: Market = entry.market
         last_word, sold = Outcome.ACCEPTED, 0
         answer = entry.answer
-        own_id = answer[0]["order_id"]
+        own_id = answer[0].order_id
         for event in answer:
-            if event["order_id"] != own_id:
+            if event.order_id != own_id:
                 continue  # A stop that our order woke.
-            if event["kind"] == EventKind.TRADE:
-                lots, ticks = int(event["amount"]), int(event["price_ticks"])
-                state, number, tx_hash = self._now(int(event["trade_id"]))
+            if event.kind == EventKind.TRADE:
+                lots, ticks = event.amount, event.price_ticks
+                state, number, tx_hash = self._now(event.trade_id)
                 pips, proceeds = market.base_pips(lots), market.quote_pips(lots, ticks)
                 is_worth = proceeds * attachment.base_amount >= attachment.quote_amount * pips
                 assert is_worth, "nothing is sold under the limit"
                 sold += pips
                 conversion.fills.append(
                     Fill(
-                        trade_id=int(event["trade_id"]),
+                        trade_id=event.trade_id,
                         lots=lots,
                         price_ticks=ticks,
                         lot_pips=market.lot_pips,
                         tick_pips=market.tick_pips,
                         proceeds_pips=proceeds,
-                        fee_pips=int(event["fee_pips"]),
+                        fee_pips=event.fee_pips,
                         state=state,
                         batch=number,
                         tx_hash=tx_hash,
                     )
                 )
-            elif event["kind"] in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
-                last_word = Outcome(int(event["outcome"]))
+            elif event.kind in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
+                last_word = Outcome(event.outcome)
 
         terms.sell(market, conversion, sold)
         self._resolve(session, order, last_word, entry.sequence)

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.events import BustedTrade, EventKind
-from engine.log_entries import Committed
+from engine.log_entries import Committed, EventRow
 from engine.types import PPM, Outcome, Side
 from merchants.sales import pricing
 from merchants.sales.depth import AgedBook, BookMemory
@@ -36,11 +36,7 @@ REFILLED: Final = int(EventKind.REFILLED)
 TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
 RENEWED: Final = (int(EventKind.TERMS_SET), int(EventKind.MARKET_DELISTED))
 AUCTION: Final = int(Outcome.AUCTION)
-KINDS: Final = (TRADE, RESTED, CANCELLED, AMENDED, REFILLED, TRADE_BUSTED, *RENEWED)
-COLUMNS: Final = (
-    "kind", "market", "side", "outcome", "account", "sequence", "order_id", "maker_id",
-    "price_ticks", "amount", "order_left", "maker_left",
-)  # fmt: skip
+KINDS: Final = frozenset({TRADE, RESTED, CANCELLED, AMENDED, REFILLED, TRADE_BUSTED, *RENEWED})
 
 
 class PriceTerms(NamedTuple):
@@ -69,23 +65,6 @@ class NoPrice(StrEnum):
     WIDE = "bids and offers are too far apart"
     SHALLOW = "the bids do not reach for all of it"
     UNTRADED = "too little was traded here, and the operator has stated no price"
-
-
-class _Change(NamedTuple):
-    """One event as Python integers; fields as in ``engine.events``."""
-
-    kind: int
-    market: int
-    side: int
-    outcome: int
-    account: int
-    sequence: int
-    order_id: int
-    maker_id: int
-    price_ticks: int
-    amount: int
-    order_left: int
-    maker_left: int
 
 
 class _Memory(msgspec.Struct):
@@ -118,22 +97,12 @@ class Prices:
 
     def consume(self, batch: Committed) -> None:
         """Take what moved in the books, and what was traded."""
-        events = batch.events
-        if not len(events):
-            return
-        kinds = events["kind"]
-        wanted = kinds == TRADE
-        for kind in KINDS[1:]:
-            wanted |= kinds == kind
-        if not wanted.any():
-            return
-        rows, times = events[wanted], batch.commands["time_ns"].tolist()
-        columns = (rows[name].tolist() for name in COLUMNS)
-        changes = map(_Change._make, zip(*columns, strict=True))
+        changes = [event for event in batch.rows if event.kind in KINDS]
         for sequence, of_one in groupby(changes, attrgetter("sequence")):
-            self._take_all(batch, of_one, times[sequence - batch.first_sequence])
+            entry = batch.entries[sequence - batch.first_sequence]
+            self._take_all(batch, of_one, entry.command.time_ns)
 
-    def _take_all(self, batch: Committed, changes: Iterable[_Change], now_ns: int) -> None:
+    def _take_all(self, batch: Committed, changes: Iterable[EventRow], now_ns: int) -> None:
         """Take what one command caused, then read the middle of the books that it touched.
 
         Once a command, never once a batch: a replay cuts history into other batches than the live
@@ -158,7 +127,7 @@ class Prices:
             self._tapes[number] = Tape()
         return self._books[number], self._tapes[number]
 
-    def _take(self, change: _Change, now_ns: int) -> None:
+    def _take(self, change: EventRow, now_ns: int) -> None:
         kind, lots, ticks = change.kind, change.amount, change.price_ticks
         if kind in RENEWED:
             # Its ticks and lots were others, and its book was empty.

@@ -152,11 +152,11 @@ class Audit:
         if entry.sequence != len(self._items) + 1:
             self._say(f"{where} comes after {len(self._items)} commands")
         self._items.append(leaf_of(entry))
-        time_s = int(entry.command["time_ns"]) // NS
+        time_s = entry.command.time_ns // NS
         if self._times_s and time_s < self._times_s[-1]:
             self._say(f"{where} says that it came before the one before it")
         self._times_s.append(time_s)
-        kind = int(entry.command["kind"])
+        kind = entry.command.kind
         if kind in OPERATORS:
             self._operators[Kind(kind)] += 1
         try:
@@ -170,7 +170,7 @@ class Audit:
             self._say(f"{where}: {fault}")
 
     def _command_faults(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
-        row, kind = entry.command, int(entry.command["kind"])
+        row, kind = entry.command, entry.command.kind
         if kind in SIGNED_KINDS:
             if isinstance(attachment, SignedOrder):
                 yield from order_faults(self._catalog, self._domain, row, attachment)
@@ -186,22 +186,22 @@ class Audit:
     def _naming_faults(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """A number stands for one token of the contract, or for one wallet."""
         row, answer = entry.command, entry.answer
-        if not len(answer) or answer[0]["kind"] == EventKind.REJECTED:
+        if not len(answer) or answer[0].kind == EventKind.REJECTED:
             return
         if isinstance(attachment, TokenListing):
-            number, tokens = int(row["token"]), self._published.tokens
+            number, tokens = row.token, self._published.tokens
             named = ListedToken(attachment.address, attachment.unit_scale)
             if number >= len(tokens) or tokens[number] != named:
                 yield f"token {number} is not listed on chain like this"
             return
-        address = self._catalog.address_of(int(row["account"]))
+        address = self._catalog.address_of(row.account)
         if address in self._opened:
             yield f"0x{address.hex()} has an account already"
         self._opened.add(address)
 
     def _signer_faults(self, entry: LogEntry, order: SignedOrder) -> Iterator[str]:
         """Only the owner signs for an account, or a key that it has granted on chain."""
-        time_s = int(entry.command["time_ns"]) // NS
+        time_s = entry.command.time_ns // NS
         if order.signer == order.account:
             return
         if not self._published.had_key(order.account, order.signer, time_s):

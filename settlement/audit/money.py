@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
-
 from engine.commands import Kind, unpaid_pips
 from engine.events import EventKind, pips_from_unpaid
-from engine.log_entries import LogEntry
+from engine.log_entries import CommandRow, LogEntry
 from engine.types import MoneyFlag
 from settlement.audit.onchain import Money, Payment, Published
 from settlement.audit.signatures import withdrawal_faults
@@ -59,7 +57,7 @@ class MoneyBook:
 
     def follow(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one command; yield what is wrong with it."""
-        kind, is_done = int(entry.command["kind"]), _is_done(entry)
+        kind, is_done = entry.command.kind, _is_done(entry)
         match kind, attachment:
             case Kind.WITHDRAW, SignedWithdrawal():
                 row = entry.command
@@ -78,7 +76,7 @@ class MoneyBook:
             case Kind.DEPOSIT, DepositEvidence(tx_hash=tx_hash, ref=ref):
                 yield from self._book(self._money("Deposited", entry.command, tx_hash, ref))
             case Kind.EXIT_BEGIN, ExitEvidence(tx_hash=tx_hash):
-                account = self._catalog.address_of(int(entry.command["account"]))
+                account = self._catalog.address_of(entry.command.account)
                 yield from self._book(Money(tx_hash, "ExitRequested", account, b"", 0, b""))
             case Kind.EXIT_END, ExitEvidence():
                 yield from self._end_exit(entry, attachment)
@@ -116,9 +114,9 @@ class MoneyBook:
             yield "the same log entry is booked twice"
         self._booked_block = max(self._booked_block, *there, 0)
 
-    def _money(self, kind: str, row: np.void, tx_hash: bytes, ref: bytes = b"") -> Money:
+    def _money(self, kind: str, row: CommandRow, tx_hash: bytes, ref: bytes = b"") -> Money:
         account, token = self._holding(row)
-        return Money(tx_hash, kind, account, token, int(row["amount"]), ref)
+        return Money(tx_hash, kind, account, token, row.amount, ref)
 
     def _end_exit(self, entry: LogEntry, evidence: ExitEvidence) -> Iterator[str]:
         row = entry.command
@@ -129,7 +127,7 @@ class MoneyBook:
             if self._booked[other] < len(self._published.money.get(other, ())):
                 booked = other
         yield from self._book(booked)
-        if not row["flags"] & MoneyFlag.ALWAYS:
+        if not row.flags & MoneyFlag.ALWAYS:
             return  # It took what the account had, and from no withdrawal.
         named = self._open.get(evidence.withdrawal)
         if evidence.withdrawal and named is None:
@@ -139,11 +137,11 @@ class MoneyBook:
         elif named is None and booked.amount:
             yield from self._forgotten(self._holding(row))
         left = 0 if named is None else named.left
-        pips = unpaid_pips(row)
+        pips = unpaid_pips(entry.row)
         if pips != left:
             yield f"the exit may take {pips} pips of a withdrawal that has {left} left"
         if named is not None:
-            named.taken += pips_from_unpaid(entry.answer[0])
+            named.taken += pips_from_unpaid(entry.answer_row)
 
     def _forgotten(self, holding: Holding) -> Iterator[str]:
         """Yield what an exit had to name: what it takes first is what its owner withdraws."""
@@ -194,14 +192,14 @@ class MoneyBook:
         where = f"it {what} command {found.sequence}"
         if self._holding(entry.command) != (found.account, found.token):
             yield f"{where}, another account's or token's"
-        if int(entry.command["amount"]) != pips:
-            yield f"{where} with {int(entry.command['amount'])} pips, not {pips}"
+        if entry.command.amount != pips:
+            yield f"{where} with {entry.command.amount} pips, not {pips}"
 
-    def _holding(self, row: np.void) -> Holding:
-        token = self._catalog.tokens[int(row["token"])]
-        return self._catalog.address_of(int(row["account"])), token.address
+    def _holding(self, row: CommandRow) -> Holding:
+        token = self._catalog.tokens[row.token]
+        return self._catalog.address_of(row.account), token.address
 
 
 def _is_done(entry: LogEntry) -> bool:
     answer = entry.answer
-    return len(answer) > 0 and answer[0]["kind"] != EventKind.REJECTED
+    return len(answer) > 0 and answer[0].kind != EventKind.REJECTED

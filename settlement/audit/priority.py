@@ -6,11 +6,10 @@ rest (an auction), both must be first on their side. What was hidden and becomes
 the end of the line, and shrinking keeps the place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from engine.events import EventKind, Events
+from engine.events import EventKind
+from engine.log_entries import EventRow
 from engine.types import Side
 
 Line = dict[int, None]
@@ -26,10 +25,10 @@ class Priority:
         self._place: dict[int, tuple[int, int, int]] = {}
         """Market, side and price of each resting order."""
 
-    def follow(self, events: Events) -> Iterator[str]:
+    def follow(self, events: Sequence[EventRow]) -> Iterator[str]:
         """Take the events of one command; yield a sentence for each trade out of turn."""
         for event in events:
-            kind, order_id = int(event["kind"]), int(event["order_id"])
+            kind, order_id = event.kind, event.order_id
             if kind == EventKind.RESTED:
                 self._join(order_id, event)
             elif kind == EventKind.REFILLED:
@@ -38,10 +37,10 @@ class Priority:
             elif kind == EventKind.CANCELLED:
                 self._leave(order_id)
             elif kind == EventKind.TRADE:
-                yield from self._trade(order_id, int(event["maker_id"]), event)
+                yield from self._trade(order_id, event.maker_id, event)
 
-    def _trade(self, taker: int, maker: int, event: np.void) -> Iterator[str]:
-        trade, price = int(event["trade_id"]), int(event["price_ticks"])
+    def _trade(self, taker: int, maker: int, event: EventRow) -> Iterator[str]:
+        trade, price = event.trade_id, event.price_ticks
         is_auction = taker in self._place
         for order_id in (taker, maker) if is_auction else (maker,):
             first = self._first_beside(order_id)
@@ -52,9 +51,9 @@ class Priority:
         place = self._place.get(maker)
         if place is not None and not is_auction and place[2] != price:
             yield f"trade {trade} was made at {price}, its maker rests at {place[2]}"
-        if event["maker_left"] == 0:
+        if event.maker_left == 0:
             self._leave(maker)
-        if event["order_left"] == 0:
+        if event.order_left == 0:
             self._leave(taker)
 
     def _first_beside(self, order_id: int) -> int | None:
@@ -66,9 +65,9 @@ class Priority:
         best = max(lines) if side == Side.BUY else min(lines)
         return next(iter(lines[best]))
 
-    def _join(self, order_id: int, event: np.void) -> None:
-        market, side = int(event["market"]), int(event["side"])
-        price = int(event["price_ticks"])
+    def _join(self, order_id: int, event: EventRow) -> None:
+        market, side = event.market, event.side
+        price = event.price_ticks
         self._lines.setdefault((market, side), {}).setdefault(price, {})[order_id] = None
         self._place[order_id] = (market, side, price)
 

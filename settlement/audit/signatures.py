@@ -6,8 +6,7 @@ together for every order and every withdrawal, so that nothing can be put into a
 
 from collections.abc import Iterator
 
-import numpy as np
-
+from engine.log_entries import CommandRow
 from engine.types import MoneyFlag, OrderFlag, Side, TimeInForce
 from settlement.orders.catalog import Catalog, Market
 from settlement.protocol.eip712 import Domain, order_digest, recover, withdrawal_digest
@@ -17,16 +16,16 @@ NS = 10**9
 
 
 def order_faults(
-    catalog: Catalog, domain: Domain, row: np.void, order: SignedOrder
+    catalog: Catalog, domain: Domain, row: CommandRow, order: SignedOrder
 ) -> Iterator[str]:
     """Yield what is wrong between the command of an order and its signature."""
     if order_digest(domain, order) != order.digest:
         yield "the digest is not the order's"
     if recover(order.digest, order.signature) != order.signer:
         yield "the signature is not the signer's"
-    if int(row["account"]) >= catalog.account_count:
+    if row.account >= catalog.account_count:
         yield "the account was never opened"
-    elif catalog.address_of(int(row["account"])) != order.account:
+    elif catalog.address_of(row.account) != order.account:
         yield "the order is another account's"
     market = catalog.market_of_pair(order.base, order.quote)
     if market is None:
@@ -34,8 +33,8 @@ def order_faults(
         return
     wanted = _terms(market, order)
     for name, value in wanted.items():
-        if int(row[name]) != value:
-            yield f"{name} is {int(row[name])}, signed was {value}"
+        if getattr(row, name) != value:
+            yield f"{name} is {getattr(row, name)}, signed was {value}"
 
 
 def _terms(market: Market, order: SignedOrder) -> dict[str, int]:
@@ -58,20 +57,20 @@ def _terms(market: Market, order: SignedOrder) -> dict[str, int]:
 
 
 def withdrawal_faults(
-    catalog: Catalog, domain: Domain, row: np.void, withdrawal: SignedWithdrawal
+    catalog: Catalog, domain: Domain, row: CommandRow, withdrawal: SignedWithdrawal
 ) -> Iterator[str]:
     """Yield what is wrong between the command of a withdrawal and its signature."""
     digest = withdrawal_digest(domain, withdrawal)
     if digest != withdrawal.digest or recover(digest, withdrawal.signature) != withdrawal.account:
         yield "the withdrawal is not signed by its account"
     token = catalog.token_by_address(withdrawal.token)
-    if token is None or token.number != int(row["token"]):
+    if token is None or token.number != row.token:
         yield "the withdrawal is of another token"
-    if int(row["amount"]) != withdrawal.amount:
-        yield f"{int(row['amount'])} pips are debited, signed were {withdrawal.amount}"
-    if row["flags"] != MoneyFlag.NONE:
+    if row.amount != withdrawal.amount:
+        yield f"{row.amount} pips are debited, signed were {withdrawal.amount}"
+    if row.flags != MoneyFlag.NONE:
         yield "the withdrawal is forced, as only what was paid is"
-    if int(row["account"]) >= catalog.account_count:
+    if row.account >= catalog.account_count:
         yield "the account was never opened"
-    elif catalog.address_of(int(row["account"])) != withdrawal.account:
+    elif catalog.address_of(row.account) != withdrawal.account:
         yield "the withdrawal is another account's"

@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from engine.commands import BustTerms, Kind, bust_terms
 from engine.events import EventKind
-from engine.log_entries import LogEntry
+from engine.log_entries import EventRow, LogEntry
 from engine.types import Side
 from settlement.batches.decode import OpenedBatch
 from settlement.orders.catalog import Market
@@ -100,13 +98,13 @@ class TradeBook:
 
     def follow(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one command; yield what is wrong with it if it is a bust."""
-        if entry.command["kind"] == Kind.BUST:
+        if entry.command.kind == Kind.BUST:
             yield from self._bust(entry, attachment)
         made = []
         for event in entry.events:
-            if event["kind"] == EventKind.ACCEPTED and isinstance(attachment, SignedOrder):
-                self._orders[int(event["order_id"])] = attachment
-            elif event["kind"] == EventKind.TRADE:
+            if event.kind == EventKind.ACCEPTED and isinstance(attachment, SignedOrder):
+                self._orders[event.order_id] = attachment
+            elif event.kind == EventKind.TRADE:
                 made.append(self._trade(entry, event))
         if made:
             self._by_sequence[entry.sequence] = made
@@ -140,7 +138,7 @@ class TradeBook:
 
     def _bust(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         answer = entry.answer
-        if not len(answer) or answer[0]["kind"] != EventKind.TRADE_BUSTED:
+        if not len(answer) or answer[0].kind != EventKind.TRADE_BUSTED:
             return
         if not isinstance(attachment, TradeBusted):
             yield "a bust that names no trade"
@@ -154,27 +152,23 @@ class TradeBook:
         if number in self._busted:
             yield f"trade {number} is busted twice"
         self._busted.add(number)
-        said = bust_terms(entry.command)
+        said = bust_terms(entry.row)
         for name, found, value in zip(said._fields, said, trade.undone, strict=True):
             if found != value:
                 yield f"it busts trade {number}: {name} is {found}, not {value}"
         if attachment.keys != trade.keys:
             yield f"it busts trade {number} and gives session keys back what they had not used"
 
-    def _trade(self, entry: LogEntry, event: np.void) -> LoggedTrade:
-        market: Market = entry.markets[int(event["market"])]
-        lots, price = int(event["amount"]), int(event["price_ticks"])
+    def _trade(self, entry: LogEntry, event: EventRow) -> LoggedTrade:
+        market: Market = entry.markets[event.market]
+        lots, price = event.amount, event.price_ticks
         sides = [
-            (
-                int(event[f"{prefix}account"]),
-                self._orders.get(int(event[order_id])),
-                int(event[f"{prefix}fee_pips"]),
-            )
-            for prefix, order_id in (("", "order_id"), ("maker_", "maker_id"))
+            (event.account, self._orders.get(event.order_id), event.fee_pips),
+            (event.maker_account, self._orders.get(event.maker_id), event.maker_fee_pips),
         ]
-        buy, sell = sides if event["side"] == Side.BUY else sides[::-1]
+        buy, sell = sides if event.side == Side.BUY else sides[::-1]
         return LoggedTrade(
-            int(event["trade_id"]),
+            event.trade_id,
             market.number,
             buy[0],
             sell[0],

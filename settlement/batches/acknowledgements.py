@@ -90,9 +90,9 @@ class Acknowledger:
         """Read what came: after history once, so that the first order does not wait for it."""
         for batch, _ in self._unread:
             for i, entry in enumerate(batch.entries):
-                if entry.command["kind"] not in (Kind.PLACE, Kind.REPLACE):
+                if entry.command.kind not in (Kind.PLACE, Kind.REPLACE):
                     continue
-                if (entry.events["kind"] == EventKind.ACCEPTED).any():
+                if any(event.kind == EventKind.ACCEPTED for event in entry.events):
                     self._accepted[entry.sequence] = leaf_of(entry) + batch.heads[i]
         self._unread.clear()
         self._unread_count = 0

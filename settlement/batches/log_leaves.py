@@ -22,7 +22,7 @@ HASH_SIZE: Final = 32
 
 def leaf_of(entry: LogEntry) -> bytes:
     """Return the item of one command."""
-    return leaf_hash(entry.sequence, entry.command.tobytes() + entry.attachment, entry.events)
+    return leaf_hash(entry.sequence, entry.row.tobytes() + entry.attachment, entry.event_rows)
 
 
 def leaf_hash(sequence: int, record: bytes, events: Events) -> bytes:

@@ -13,11 +13,10 @@ from itertools import islice
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from engine.commands import Kind
 from engine.events import EventKind
-from engine.log_entries import Committed, LogEntry
+from engine.log_entries import Committed, EventRow, LogEntry
 from engine.types import Outcome, Side
 from settlement.batches.builder import NS, CommandTrades, PendingWithdrawal
 from settlement.batches.encode import MatchedTrade, signed_fee_pips
@@ -146,7 +145,7 @@ class TradeQueue:
         """See ``engine.log_entries.Consumer``."""
         self._items.consume(batch)
         for entry in batch.entries:
-            kind = entry.command["kind"]
+            kind = entry.command.kind
             if kind == Kind.WITHDRAW:
                 self._take_withdrawal(entry)
             elif kind == Kind.BUST:
@@ -161,7 +160,7 @@ class TradeQueue:
     def _take_withdrawal(self, entry: LogEntry) -> None:
         if entry.sequence <= self._paid_sequence or not len(entry.events):
             return
-        if entry.answer[0]["kind"] != EventKind.WITHDRAWN:
+        if entry.answer[0].kind != EventKind.WITHDRAWN:
             return
         withdrawal = evidence_of(entry)
         if isinstance(withdrawal, WithdrawalPaid):
@@ -177,26 +176,26 @@ class TradeQueue:
     def _take_orders(self, entry: LogEntry) -> None:
         trades: list[MatchedTrade] = []
         for event in entry.events:
-            match int(event["kind"]):
+            match event.kind:
                 case EventKind.ACCEPTED:
                     order = evidence_of(entry)
                     assert isinstance(order, SignedOrder), "an order needs its signature"
-                    self._orders[int(event["order_id"])] = order
+                    self._orders[event.order_id] = order
                 case EventKind.TRADE:
                     trades.append(self._trade(entry, event))
-                    if event["maker_left"] == 0:
-                        del self._orders[int(event["maker_id"])]
-                    if event["order_left"] == 0:
-                        del self._orders[int(event["order_id"])]
+                    if event.maker_left == 0:
+                        del self._orders[event.maker_id]
+                    if event.order_left == 0:
+                        del self._orders[event.order_id]
                 case EventKind.CANCELLED | EventKind.UNFILLED:
-                    del self._orders[int(event["order_id"])]
+                    del self._orders[event.order_id]
         if not trades:
             return
         self._traded_sequence = entry.sequence
         if trades[-1].trade_id <= self._forgotten_trade:
             return
         last_trade = trades[-1].trade_id
-        command = CommandTrades(entry.sequence, int(entry.command["time_ns"]), last_trade, trades)
+        command = CommandTrades(entry.sequence, entry.command.time_ns, last_trade, trades)
         if last_trade <= self._sealed_trade:
             with self._queue_lock:
                 self._sealed.append(command)
@@ -204,23 +203,23 @@ class TradeQueue:
             assert trades[0].trade_id > self._sealed_trade, "a command never straddles batches"
             self._push(command)
 
-    def _trade(self, entry: LogEntry, event: np.void) -> MatchedTrade:
-        market: Market = entry.markets[int(event["market"])]
-        lots, price = int(event["amount"]), int(event["price_ticks"])
+    def _trade(self, entry: LogEntry, event: EventRow) -> MatchedTrade:
+        market: Market = entry.markets[event.market]
+        lots, price = event.amount, event.price_ticks
         quote_pips = market.quote_pips(lots, price)
-        taker = self._orders[int(event["order_id"])]
-        maker = self._orders[int(event["maker_id"])]
+        taker = self._orders[event.order_id]
+        maker = self._orders[event.maker_id]
         taker_ppm, maker_ppm = market.taker_fee_ppm, market.maker_fee_ppm
-        if event["outcome"] == Outcome.AUCTION:
+        if event.outcome == Outcome.AUCTION:
             # Both waited, so both pay what a maker pays; nobody is there to pay a rebate.
             taker_ppm = maker_ppm = max(maker_ppm, 0)
-        assert signed_fee_pips(quote_pips, taker_ppm) == event["fee_pips"], "one fee formula"
-        assert signed_fee_pips(quote_pips, maker_ppm) == event["maker_fee_pips"], "one fee formula"
-        taker_buys = event["side"] == Side.BUY
+        assert signed_fee_pips(quote_pips, taker_ppm) == event.fee_pips, "one fee formula"
+        assert signed_fee_pips(quote_pips, maker_ppm) == event.maker_fee_pips, "one fee formula"
+        taker_buys = event.side == Side.BUY
         return MatchedTrade(
-            trade_id=int(event["trade_id"]),
+            trade_id=event.trade_id,
             sequence=entry.sequence,
-            time_ns=int(entry.command["time_ns"]),
+            time_ns=entry.command.time_ns,
             buy=taker if taker_buys else maker,
             sell=maker if taker_buys else taker,
             base_pips=market.base_pips(lots),

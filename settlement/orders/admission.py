@@ -24,7 +24,16 @@ from settlement.orders.nonces import NS, Lane, Nonces, Rejection, Spent, lane_of
 from settlement.orders.reservations import Reservations, Undo
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL, SessionKeys
 from settlement.orders.standing import Saved, Standing, StandingOrders
-from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal, evidence_of
+from settlement.protocol.evidence import (
+    KNOWN_BITS,
+    POST_ONLY,
+    SELL,
+    SINGLE_SHOT,
+    UPPER_HALF,
+    SignedOrder,
+    SignedWithdrawal,
+    evidence_of,
+)
 
 EXPIRY_MAX_S: Final = 30 * 24 * 3600
 """How far ahead an order may expire: what is remembered of it is remembered no longer."""
@@ -34,6 +43,8 @@ SIGNED: Final = frozenset(map(int, (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kin
 
 # As plain numbers: to compare a field with a member of an enum costs more than the rest of a step.
 _TRADE: Final = int(EventKind.TRADE)
+_SINGLE_SHOT_FLAG: Final = int(OrderFlag.SINGLE_SHOT)
+_POST_ONLY_FLAG: Final = int(OrderFlag.POST_ONLY)
 _STANDS: Final = frozenset(map(int, (EventKind.RESTED, EventKind.ARMED)))
 _ENDS: Final = frozenset(map(int, (EventKind.CANCELLED, EventKind.UNFILLED)))
 
@@ -217,7 +228,7 @@ class Admission:
             if bust is not None:
                 for use in bust.keys:
                     self.budgets.busted(use)
-            elif entry.command["kind"] in SIGNED:
+            elif entry.command.kind in SIGNED:
                 signed = evidence_of(entry)
                 if isinstance(signed, SignedOrder | SignedWithdrawal):
                     if self._in_flight.pop(signed.digest, None) is None:
@@ -234,11 +245,9 @@ class Admission:
 
     def _reject_identity(self, order: SignedOrder) -> Rejection | None:
         bits = order.flags
-        if bits & ~int(
-            OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
-        ):
+        if bits & ~KNOWN_BITS:
             return Rejection(Outcome.BAD_ORDER, {"why": "unknown flag bits", "flags": str(bits)})
-        if bits & OrderBits.SINGLE_SHOT and bits & (OrderBits.UPPER_HALF | OrderBits.POST_ONLY):
+        if bits & SINGLE_SHOT and bits & (UPPER_HALF | POST_ONLY):
             return Rejection(
                 Outcome.BAD_ORDER, {"why": "single-shot orders have no lane half and do not post"}
             )
@@ -257,7 +266,7 @@ class Admission:
         grant = self._keys.grant_of(order.account, order.signer)
         if grant is None:
             return Rejection(Outcome.UNKNOWN_KEY, {"recovered": "0x" + order.signer.hex()})
-        is_sell = bool(order.flags & OrderBits.SELL)
+        is_sell = bool(order.flags & SELL)
         if (grant.base, grant.quote) != (market.base.address, market.quote.address):
             return Rejection(Outcome.KEY_SCOPE, {"why": "the key is for another market"})
         if not grant.sides & (MAY_SELL if is_sell else MAY_BUY):
@@ -281,23 +290,22 @@ class Admission:
 
     def _follow(self, entry: LogEntry, placed: SignedOrder | None, order_id: int) -> None:
         """Open and close lanes in the order in which things happened."""
-        events = entry.events
-        about_whom = zip(events["kind"].tolist(), events["order_id"].tolist(), events, strict=True)
-        for kind, about, event in about_whom:
+        for event in entry.events:
+            kind, about = event.kind, event.order_id
             if kind in _STANDS:
                 if placed is not None and about == order_id:
                     self.standing.opened(placed, order_id)
                     self._nonces.stands(lane_of(placed), order_id)
             elif kind == _TRADE:
-                if event["maker_left"] == 0:
-                    self._close_lane(int(event["maker_id"]))
-                if event["order_left"] == 0:
+                if event.maker_left == 0:
+                    self._close_lane(event.maker_id)
+                if event.order_left == 0:
                     self._close_lane(about)
             elif kind in _ENDS:
                 key = self.standing.key_of(about)
                 if key is not None:
-                    market: Market = entry.markets[int(event["market"])]
-                    left = market.quote_pips(lots_open(event), int(event["price_ticks"]))
+                    market: Market = entry.markets[event.market]
+                    left = market.quote_pips(lots_open(event), event.price_ticks)
                     self.budgets.ended(key, left)
                 self._close_lane(about)
 
@@ -309,7 +317,7 @@ class Admission:
 
 
 def _half(account: bytes, lane: int, upper_half: bool) -> Lane:
-    return account, lane, int(OrderBits.UPPER_HALF) if upper_half else 0
+    return account, lane, UPPER_HALF if upper_half else 0
 
 
 def _reject_expiry(order: SignedOrder, now_ns: int) -> Rejection | None:
@@ -348,15 +356,15 @@ def _reject_amounts(order: SignedOrder, market: Market) -> Rejection | None:
 
 def _place(order: SignedOrder, market: Market, account: int) -> np.void:
     lots = order.base_amount // market.lot_pips
-    single_shot = bool(order.flags & OrderBits.SINGLE_SHOT)
-    flags = OrderFlag.SINGLE_SHOT if single_shot else OrderFlag.NONE
-    if order.flags & OrderBits.POST_ONLY:
-        flags |= OrderFlag.POST_ONLY
+    single_shot = bool(order.flags & SINGLE_SHOT)
+    flags = _SINGLE_SHOT_FLAG if single_shot else 0
+    if order.flags & POST_ONLY:
+        flags |= _POST_ONLY_FLAG
     return command(
         Kind.PLACE,
         market=market.number,
         account=account,
-        side=Side.SELL if order.flags & OrderBits.SELL else Side.BUY,
+        side=Side.SELL if order.flags & SELL else Side.BUY,
         tif=TimeInForce.IOC if single_shot else TimeInForce.GTC,
         flags=flags,
         price_ticks=order.quote_amount // (lots * market.tick_pips),

@@ -11,9 +11,9 @@ from settlement.protocol.evidence import TradeBusted, evidence_of
 
 def busted_by(entry: LogEntry) -> TradeBusted | None:
     """Return which trade ``entry`` has undone; None for any other command."""
-    if entry.command["kind"] != Kind.BUST or not len(entry.events):
+    if entry.command.kind != Kind.BUST or not len(entry.events):
         return None
-    if entry.answer[0]["kind"] != EventKind.TRADE_BUSTED:
+    if entry.answer[0].kind != EventKind.TRADE_BUSTED:
         return None
     return _named(entry)
 
@@ -25,7 +25,7 @@ def busted_at(batch: Committed, sequence: int) -> TradeBusted:
 
 def moved_back_at(batch: Committed, sequence: int) -> BustedTrade:
     """Return what command ``sequence`` of ``batch``, a BUST that was carried out, gave back."""
-    return busted_trade(batch.entries[sequence - batch.first_sequence].answer[0])
+    return busted_trade(batch.entries[sequence - batch.first_sequence].answer_row)
 
 
 def _named(entry: LogEntry) -> TradeBusted:

@@ -119,7 +119,7 @@ class Catalog:
             return
         for entry in batch.entries:
             answer = entry.answer
-            if len(answer) and answer[0]["kind"] in listed:
+            if len(answer) and answer[0].kind in listed:
                 self._take(entry)
 
     def _take(self, entry: LogEntry) -> None:
@@ -127,21 +127,21 @@ class Catalog:
         match attachment:
             case TokenListing():
                 token = Token(len(self.tokens), *msgspec.structs.astuple(attachment))
-                assert token.number == int(row["token"]), "listings are dense"
+                assert token.number == row.token, "listings are dense"
                 self._list_token(token)
             case MarketListing():
-                base, quote = market_tokens(row)
+                base, quote = market_tokens(entry.row)
                 market = Market(
-                    number=int(row["market"]),
+                    number=row.market,
                     symbol=attachment.symbol,
                     base=self.tokens[base],
                     quote=self.tokens[quote],
-                    **market_terms(row)._asdict(),
+                    **market_terms(entry.row)._asdict(),
                 )
                 assert market.number == len(self.markets), "listings are dense"
                 self._list_market(market)
             case AccountOpened():
-                assert int(row["account"]) == len(self._accounts), "accounts are dense"
+                assert row.account == len(self._accounts), "accounts are dense"
                 self._open_account(attachment.address)
             case _:
                 raise AssertionError(f"listing {entry.sequence} has no evidence")

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.events import EVENT, EventKind, Events
-from engine.log_entries import LogEntry
+from engine.events import EVENT, EventKind
+from engine.log_entries import EventRow, LogEntry, event_rows
 from engine.types import Outcome
 from settlement.orders.nonces import NS
 from settlement.orders.standing import StandingOrders
@@ -41,9 +41,9 @@ class First(NamedTuple):
     rows: bytes = b""
     refused_ns: int = 0
 
-    def events(self) -> Events | None:
+    def events(self) -> list[EventRow] | None:
         """Return what the order led to when it came in; None if it was not taken."""
-        return np.frombuffer(self.rows, EVENT) if self.rows else None
+        return event_rows(np.frombuffer(self.rows, EVENT)) if self.rows else None
 
 
 ClientIds = dict[tuple[bytes, str], bytes]
@@ -108,18 +108,18 @@ class FirstAnswers:
 
     def answered(self, order: SignedOrder, entry: LogEntry) -> int:
         """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""
-        own = [event for event in entry.answer if event["kind"] in ANSWERS]
-        time_ns = int(entry.command["time_ns"])
-        if own[0]["kind"] == EventKind.ACCEPTED:
-            order_id = int(own[0]["order_id"])
-            events = entry.events
-            about = (events["order_id"] == order_id) | (events["maker_id"] == order_id)
-            rows = events[about].tobytes()
+        own = next(event for event in entry.answer if event.kind in ANSWERS)
+        time_ns = entry.command.time_ns
+        if own.kind == EventKind.ACCEPTED:
+            order_id = own.order_id
+            about = [order_id in (event.order_id, event.maker_id) for event in entry.events]
+            events = entry.event_rows
+            rows = (events if all(about) else events[about]).tobytes()
             answer = First(Outcome.ACCEPTED, entry.sequence, time_ns, order_id, rows)
         else:
             order_id, before = 0, self._answers.get(order.digest)
             since = time_ns if before is None else before.refused_ns
-            outcome = Outcome(int(own[0]["outcome"]))
+            outcome = Outcome(own.outcome)
             answer = First(outcome, entry.sequence, time_ns, 0, refused_ns=since)
         self._answers[order.digest] = answer
         self._forget()

@@ -5,11 +5,11 @@ The journal is replayed before the newest grants are seen, and a wider grant for
 is matched and not settled yet.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
-from engine.events import EventKind, Events
+from engine.events import EventKind
+from engine.log_entries import EventRow
 from settlement.orders.session_keys import SessionKeys
 from settlement.protocol.evidence import KeyUse, SignedOrder
 
@@ -65,21 +65,21 @@ class KeyBudgets:
         if order.signer != order.account:
             self._use((order.account, order.signer), -order.quote_amount)
 
-    def answered(self, order: SignedOrder, order_id: int, events: Events) -> None:
+    def answered(self, order: SignedOrder, order_id: int, events: Sequence[EventRow]) -> None:
         """Take back what neither traded nor stands; ``order_id`` is 0 where it was not taken."""
         if order.signer == order.account:
             return
         lots = kept_lots = 0
         for event in events:
-            if order_id == 0 or event["order_id"] != order_id:
+            if order_id == 0 or event.order_id != order_id:
                 continue
-            if event["kind"] == _ACCEPTED:
-                lots = int(event["amount"])
-            elif event["kind"] in _STANDS:
+            if event.kind == _ACCEPTED:
+                lots = event.amount
+            elif event.kind in _STANDS:
                 kept_lots += lots_open(event)
                 break  # What happens to it from here on is somebody else's trade with it.
-            elif event["kind"] == _TRADE:
-                kept_lots += int(event["amount"])
+            elif event.kind == _TRADE:
+                kept_lots += event.amount
         kept = order.quote_amount * kept_lots // lots if kept_lots else 0
         self._use((order.account, order.signer), kept - order.quote_amount)
 
@@ -98,6 +98,6 @@ class KeyBudgets:
             self._used[key] = used
 
 
-def lots_open(event: np.void) -> int:
+def lots_open(event: EventRow) -> int:
     """Return the lots of an order that an event names, those in sight and those hidden."""
-    return int(event["amount"]) + int(event["maker_left"])
+    return event.amount + event.maker_left

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.types import Outcome
-from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
+from settlement.protocol.evidence import SINGLE_SHOT, UPPER_HALF, SignedOrder, SignedWithdrawal
 
 NS: Final = 1_000_000_000
 
@@ -145,7 +145,7 @@ class Nonces:
 
     def reject(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         """Return why the nonce of an order cannot be spent; None if it can."""
-        if order.flags & OrderBits.SINGLE_SHOT:
+        if order.flags & SINGLE_SHOT:
             return self._reject_single_shot(order, now_ns)
         if not LANE_FIRST <= order.lane <= LANE_LAST:
             return Rejection(Outcome.BAD_LANE, {"why": "32768 .. 65535", "lane": str(order.lane)})
@@ -188,7 +188,7 @@ class Nonces:
         lane = lane_of(order)
         if order.nonce <= self._floors.get(lane, 0):
             return False
-        if order.flags & OrderBits.SINGLE_SHOT:
+        if order.flags & SINGLE_SHOT:
             return self._windows.get(order.account, Window()).highest == order.nonce
         state = self._lanes.get(lane, LaneState())
         return state.nonce == order.nonce and not self._is_busy(state)
@@ -201,7 +201,7 @@ class Nonces:
 
     def spend(self, order: SignedOrder) -> Before:
         """Spend the nonce of an order that was admitted; return what stood there."""
-        if order.flags & OrderBits.SINGLE_SHOT:
+        if order.flags & SINGLE_SHOT:
             window = self._windows.get(order.account)
             self._windows[order.account] = (window or Window()).spent(order.nonce)
             return Before(window=window)
@@ -224,7 +224,7 @@ class Nonces:
                 del self._withdrawals[signed.account]
             else:
                 self._withdrawals[signed.account] = before.nonce
-        elif signed.flags & OrderBits.SINGLE_SHOT:
+        elif signed.flags & SINGLE_SHOT:
             if before.window is None:
                 del self._windows[signed.account]
             else:
@@ -271,7 +271,7 @@ class Nonces:
 
 def lane_of(order: SignedOrder) -> Lane:
     """Return the lane half of an order; lane 0 for a single shot."""
-    return order.account, order.lane, order.flags & OrderBits.UPPER_HALF
+    return order.account, order.lane, order.flags & UPPER_HALF
 
 
 def _nonce(signed: SignedOrder | SignedWithdrawal) -> dict[str, str]:

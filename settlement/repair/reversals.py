@@ -134,21 +134,21 @@ class WithdrawalReversals:
         if not any((kinds == kind).any() for kind in MONEY_KINDS):
             return
         for entry in batch.entries:
-            if entry.command["kind"] not in MONEY_KINDS or not len(entry.events):
+            if entry.command.kind not in MONEY_KINDS or not len(entry.events):
                 continue
-            if entry.answer[0]["kind"] != EventKind.REJECTED:
+            if entry.answer[0].kind != EventKind.REJECTED:
                 self._take(entry)
 
     def _take(self, entry: LogEntry) -> None:
         match evidence_of(entry):
             case SignedWithdrawal(account=account, token=token, amount=amount):
-                if entry.answer[0]["kind"] == EventKind.WITHDRAWN:
+                if entry.answer[0].kind == EventKind.WITHDRAWN:
                     self._begin(OpenWithdrawal(entry.sequence, account, token, amount))
             case WithdrawalReturned(sequence=sequence) | WithdrawalPaid(sequence=sequence):
                 self._end(sequence)
                 self._done.add(sequence)
             case ExitEvidence(withdrawal=sequence) if sequence:
-                self._open[sequence].taken += pips_from_unpaid(entry.answer[0])
+                self._open[sequence].taken += pips_from_unpaid(entry.answer_row)
 
     def _begin(self, withdrawal: OpenWithdrawal) -> None:
         self._open[withdrawal.sequence] = withdrawal

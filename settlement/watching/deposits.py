@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -70,6 +70,10 @@ Entry = tuple[bytes, int, int, int, int]
 reorganisation may put a transaction into another block, and its log at another index."""
 
 
+BOOKING: Final = frozenset(map(int, (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END, Kind.POISON)))
+"""Commands by which something on chain may be booked."""
+
+
 class CreditedDeposits:
     """A consumer that knows which log entries are in the journal already."""
 
@@ -94,27 +98,25 @@ class CreditedDeposits:
             return
         for entry in batch.entries:
             row = entry.command
-            if row["kind"] not in (Kind.DEPOSIT, Kind.EXIT_BEGIN, Kind.EXIT_END, Kind.POISON):
+            if row.kind not in BOOKING:
                 continue
-            if entry.answer[0]["kind"] == EventKind.REJECTED:
+            if entry.answer[0].kind == EventKind.REJECTED:
                 continue
             evidence = evidence_of(entry)
             if isinstance(evidence, WithdrawalReturned):
                 continue
-            if row["kind"] == Kind.POISON and not isinstance(
-                evidence, DepositEvidence | ExitEvidence
-            ):
+            is_poison = row.kind == Kind.POISON
+            if is_poison and not isinstance(evidence, DepositEvidence | ExitEvidence):
                 continue
             assert isinstance(evidence, DepositEvidence | ExitEvidence), "money needs evidence"
-            booked_as = [int(row["kind"])]
-            if row["kind"] == Kind.POISON:
+            booked_as = [row.kind]
+            if is_poison:
                 # It counts too, as what it was: sent again it would stop the engine again.
                 # Reconciliation shows what it has not moved.
                 is_deposit = isinstance(evidence, DepositEvidence)
                 booked_as = [Kind.DEPOSIT] if is_deposit else [Kind.EXIT_BEGIN, Kind.EXIT_END]
-            account, token, amount = (int(row[name]) for name in ("account", "token", "amount"))
             for kind in booked_as:
-                self._booked[evidence.tx_hash, kind, account, token, amount] += 1
+                self._booked[evidence.tx_hash, kind, row.account, row.token, row.amount] += 1
 
     def unbooked(self, values: Iterable[ChainEvent]) -> list[Ranked]:
         """Return the money in ``values`` that the journal lacks. All of a block, or none, are

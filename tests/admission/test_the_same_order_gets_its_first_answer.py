@@ -3,6 +3,7 @@
 import msgspec
 
 from engine.commands import Kind
+from engine.log_entries import event_rows
 from engine.types import Outcome, Side
 from settlement.orders.admission import Admission
 from settlement.orders.first_answers import AGAIN_NS
@@ -46,7 +47,7 @@ def test_the_first_answer_has_the_fills_and_the_rest_that_the_first_had():
     driver.place(ALICE.order(Side.SELL, lots=1))
 
     for seen_by in (driver, driver.replayed()):
-        assert seen_by.admission.first(order.digest).events().tolist() == events.tolist()
+        assert seen_by.admission.first(order.digest).events() == event_rows(events)
     assert not driver.admission.may_try_again(order, driver.now_ns), "it was taken"
 
 

@@ -36,7 +36,7 @@ def permit(venue: Venue, payer: Signer, account: bytes) -> bytes:
 def references(venue: Venue) -> list[bytes]:
     """Return the references of all deposits in the journal."""
     entries = (entry for committed in venue.history() for entry in committed.entries)
-    evidence = [decode(f.attachment) for f in entries if f.command["kind"] == Kind.DEPOSIT]
+    evidence = [decode(f.attachment) for f in entries if f.command.kind == Kind.DEPOSIT]
     return [found.ref for found in evidence if isinstance(found, DepositEvidence)]
 
 

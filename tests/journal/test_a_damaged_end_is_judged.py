@@ -245,4 +245,4 @@ def test_a_commit_after_a_repair_continues_the_sequence():
 
     sequencer.commit(batch_from(99, 1))
 
-    assert [int(f.command["amount"]) for f in recovered(storage)] == [1, 2, 3, 99]
+    assert [f.command.amount for f in recovered(storage)] == [1, 2, 3, 99]

@@ -29,7 +29,7 @@ def test_what_was_committed_comes_back_in_order_with_its_attachments():
 
     assert [entry.sequence for entry in entries] == list(range(1, 10))
     assert [entry.attachment for entry in entries] == [b"note %d" % i for i in range(1, 10)]
-    assert [int(entry.command["amount"]) for entry in entries] == list(range(1, 10))
+    assert [entry.command.amount for entry in entries] == list(range(1, 10))
 
 
 def test_records_with_and_without_attachments_share_a_batch():

@@ -79,14 +79,14 @@ class AckOracle:
                 raise Violated(f"I8: events of commands {first} ff. differ from the reference's")
 
     def _take(self, entry: LogEntry, head: bytes) -> None:
-        parts = (entry.command.tobytes(), entry.attachment, entry.events.tobytes(), head)
+        parts = (entry.row.tobytes(), entry.attachment, entry.event_rows.tobytes(), head)
         found = blake2b(b"".join(parts), digest_size=16).digest()
         if entry.sequence <= len(self.prints):
             if found != self.prints[entry.sequence - 1]:
                 raise Violated(f"I12: command {entry.sequence} is not what was shown before")
             return
         self.prints.append(found)
-        time_ns = int(entry.command["time_ns"])
+        time_ns = entry.command.time_ns
         if time_ns < self.time_ns:
             raise Violated(f"the clock ran backwards at command {entry.sequence}")
         self.time_ns = time_ns
@@ -94,20 +94,20 @@ class AckOracle:
 
     def _once(self, entry: LogEntry) -> None:
         """P2: the same order, withdrawal or log entry takes effect at most once."""
-        self._count(f"command {Kind(int(entry.command['kind'])).name}")
+        self._count(f"command {Kind(entry.command.kind).name}")
         for event in entry.events:
-            kind = EventKind(int(event["kind"]))
+            kind = EventKind(event.kind)
             self._count(f"event {kind.name}")
             if kind is EventKind.TRADE:
-                self.last_trade = int(event["trade_id"])
-            elif kind is EventKind.WITHDRAWN and entry.command["flags"] == 0:
+                self.last_trade = event.trade_id
+            elif kind is EventKind.WITHDRAWN and entry.command.flags == 0:
                 self.last_payout = entry.sequence
             elif kind is EventKind.PHASE_SET:
-                self._count(f"phase {Phase(int(entry.command['amount'])).name}")
+                self._count(f"phase {Phase(entry.command.amount).name}")
         first = entry.events[0] if len(entry.events) else None
-        rejected = first is not None and first["kind"] == EventKind.REJECTED
+        rejected = first is not None and first.kind == EventKind.REJECTED
         if rejected:
-            self._count(f"outcome {Outcome(int(first['outcome'])).name}")
+            self._count(f"outcome {Outcome(first.outcome).name}")
         attachment = decode(entry.attachment)
         if isinstance(attachment, ONCE):
             self._tried(attachment, entry)
@@ -125,7 +125,7 @@ class AckOracle:
         if tries:
             self._count("refused order tried again")
         tries.append(entry.sequence)
-        kinds = {int(event["kind"]) for event in entry.answer}
+        kinds = {event.kind for event in entry.answer}
         refused = kinds & {int(EventKind.REJECTED)}
         if isinstance(signed, SignedWithdrawal) or not refused:
             self._taken.add(signed.digest)

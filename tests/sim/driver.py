@@ -58,7 +58,7 @@ class Driver:
 
     def _show(self, committed: Any) -> None:
         self.entries += [
-            (entry.sequence, int(entry.command["amount"]), bytes(entry.attachment))
+            (entry.sequence, entry.command.amount, bytes(entry.attachment))
             for entry in committed.entries
         ]
 

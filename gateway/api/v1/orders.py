@@ -3,12 +3,14 @@
 Shared by REST and WebSocket: check shape and bounds, hand on to order entry, translate the result.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct, to_builtins
 
 from engine.command_result import CommandResult
-from engine.events import EventKind, Events
+from engine.events import EventKind
+from engine.log_entries import EventRow
 from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.encoding import (
@@ -57,10 +59,6 @@ FLAGS_MAX: Final = int(
     OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
 )
 
-_FATE_COLUMNS: Final = (
-    "kind", "outcome", "order_id", "maker_id", "price_ticks", "amount", "order_left", "maker_left",
-    "trade_id", "fee_pips",
-)  # fmt: skip
 # As plain numbers: reading a member of an enum costs Python 3.11 more than all else there.
 _TRADE: Final = int(EventKind.TRADE)
 _RESTED: Final = int(EventKind.RESTED)
@@ -274,31 +272,31 @@ class _Fate(NamedTuple):
     removed_lots: int
 
 
-def _fate(order_id: int, events: Events, market: Market) -> _Fate:
+def _fate(order_id: int, events: Sequence[EventRow], market: Market) -> _Fate:
     fills: list[OwnTrade] = []
     resting, removed, ended = 0, 0, None
-    rows = zip(*(events[name].tolist() for name in _FATE_COLUMNS), strict=True)
-    for kind, outcome, about, maker, ticks, lots, left, maker_left, trade_id, fee in rows:
+    for event in events:
+        kind, lots = event.kind, event.amount
         # The stops that an order wakes trade in the same breath: those are not its fills.
-        if kind == _TRADE and maker == order_id:
-            resting, ended = maker_left, None if maker_left else FILLED
-        elif about != order_id:
+        if kind == _TRADE and event.maker_id == order_id:
+            resting, ended = event.maker_left, None if event.maker_left else FILLED
+        elif event.order_id != order_id:
             continue
         elif kind == _TRADE:
             fill = OwnTrade(
-                trade_id=trade_id,
-                price=price_text(market, ticks),
+                trade_id=event.trade_id,
+                price=price_text(market, event.price_ticks),
                 quantity=quantity_text(market, lots),
-                price_ticks=ticks,
+                price_ticks=event.price_ticks,
                 lots=lots,
-                fee=decimal_text(fee),
+                fee=decimal_text(event.fee_pips),
             )
             fills.append(fill)
-            ended = None if left else FILLED
+            ended = None if event.order_left else FILLED
         elif kind == _RESTED:
-            resting = lots + maker_left
+            resting = lots + event.maker_left
         elif kind in _ENDS:
-            resting, removed, ended = 0, lots + maker_left, Outcome(outcome).name
+            resting, removed, ended = 0, lots + event.maker_left, Outcome(event.outcome).name
     return _Fate(fills, resting, ended, removed)
 
 
