@@ -43,6 +43,9 @@ class _Word(msgspec.Struct):
     item: str
     head: str
     signer: str
+    index: int
+    count: int
+    siblings: list[str]
     signature: str
 
 
@@ -125,13 +128,24 @@ def _words_in(line: bytes, number: int) -> list[Acknowledgement]:
 
 
 def _of(word: _Word) -> Acknowledgement:
-    item, head, signer, signature = (
+    item, head, signer, signature, *siblings = (
         bytes.fromhex(text.removeprefix("0x"))
-        for text in (word.item, word.head, word.signer, word.signature)
+        for text in (word.item, word.head, word.signer, word.signature, *word.siblings)
     )
-    if len(item) != HASH_SIZE or len(head) != HASH_SIZE or not 0 <= word.sequence < 2**64:
+    if {len(part) for part in (item, head, *siblings)} != {HASH_SIZE}:
         raise ValueError("not 32 bytes")
-    return Acknowledgement(word.sequence, item, head, signer, signature)
+    if not 0 <= word.sequence < 2**64:
+        raise ValueError("no such sequence")
+    return Acknowledgement(
+        word.sequence,
+        item,
+        head,
+        signer,
+        word.index,
+        word.count,
+        tuple(siblings),
+        signature,
+    )
 
 
 def _bonded_signer(chain: Chain, contracts: Deployment) -> bytes | None:

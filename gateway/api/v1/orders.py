@@ -304,6 +304,9 @@ def _acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:
         "item": hexed(word.item),
         "head": hexed(word.head),
         "signer": hexed(word.signer),
+        "index": word.leaf_index,
+        "count": word.leaf_count,
+        "siblings": [hexed(sibling) for sibling in word.siblings],
         "signature": hexed(word.signature),
     }
 
