@@ -160,7 +160,23 @@ class Acknowledger:
             self._unread_count -= len(self._unread.popleft()[1])
 
     def read(self) -> None:
-        """Read what came: after history once, so that the first order does not wait for it."""
+        """Read what came: after history once, so that the first order does not wait for it.
+
+        Nobody waits for an answer to history, so none of it shares a tree: replayed batches are
+        larger than those that came.
+        """
+        self._read(is_live=False)
+
+    def of(self, sequence: int) -> Acknowledgement | None:
+        """Return the acknowledgement of an accepted order; None for one of long ago."""
+        self._read(is_live=True)
+        word = self._accepted.get(sequence)
+        if word is None:
+            return None
+        tree, index = self._trees.get(sequence) or (self._signed({sequence: word}), 0)
+        return tree.at(index, sequence)
+
+    def _read(self, *, is_live: bool) -> None:
         for batch, accepted in self._unread:
             kinds, words = batch.commands["kind"].tolist(), {}
             for sequence in accepted.tolist():
@@ -168,23 +184,15 @@ class Acknowledger:
                 if kinds[i] in _ORDERS:
                     words[sequence] = leaf_of(batch.entries[i]) + batch.heads[i]
             self._accepted |= words
-            tree = self._signed(words)
-            self._trees |= {sequence: (tree, index) for index, sequence in enumerate(words)}
+            if is_live:
+                tree = self._signed(words)
+                self._trees |= {sequence: (tree, index) for index, sequence in enumerate(words)}
             while len(self._trees) > TREES_MAX:
                 self._trees.popitem(last=False)
         self._unread.clear()
         self._unread_count = 0
         while len(self._accepted) > self._kept_max:
             self._accepted.popitem(last=False)
-
-    def of(self, sequence: int) -> Acknowledgement | None:
-        """Return the acknowledgement of an accepted order; None for one of long ago."""
-        self.read()
-        word = self._accepted.get(sequence)
-        if word is None:
-            return None
-        tree, index = self._trees.get(sequence) or (self._signed({sequence: word}), 0)
-        return tree.at(index, sequence)
 
     def _signed(self, words: dict[int, bytes]) -> _SignedTree:
         return _SignedTree(self._domain, self._signer, words)

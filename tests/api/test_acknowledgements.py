@@ -139,10 +139,12 @@ def words_of(acknowledger: Acknowledger, sequences: range) -> list[Acknowledgeme
 def test_the_orders_of_a_batch_share_one_signature_and_later_askers_get_their_own(
     count: int,
 ) -> None:
-    live, alone = acknowledger(), acknowledger()
+    live, replayed, alone = acknowledger(), acknowledger(), acknowledger()
     for first in (1, 1 + count):
         live.consume(orders(first, count))
-    alone.load(live.save())
+    replayed.consume(orders(1, 2 * count))
+    replayed.read()
+    alone.load(replayed.save())
 
     batches = [words_of(live, range(first, first + count)) for first in (1, 1 + count)]
     for words in batches:
@@ -151,6 +153,7 @@ def test_the_orders_of_a_batch_share_one_signature_and_later_askers_get_their_ow
     assert batches[0][0].signature != batches[1][0].signature
     flat = [word for words in batches for word in words]
     later = words_of(alone, range(1, 1 + 2 * count))
+    assert words_of(replayed, range(1, 1 + 2 * count)) == later
     for word, same in zip(flat, later, strict=True):
         assert word[:4] == same[:4], "the same promise by the same signer"
         assert (same.leaf_index, same.leaf_count, same.siblings) == (0, 1, ())

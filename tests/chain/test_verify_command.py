@@ -118,7 +118,8 @@ def words_of(venue: Venue, path: Path) -> Path:
     alone, together = (Acknowledger(venue.domain, ACKNOWLEDGER) for _ in range(2))
     batch = as_one_batch(venue.history())
     together.consume(batch)
-    alone.load(together.save())  # As after a restart: nobody knows who came with whom.
+    alone.consume(batch)
+    alone.read()  # As after a restart: nobody asks who came with whom.
     lines: list[dict[str, object]] = []
     sequences = range(1, batch.last_sequence + 1)
     for word in filter(None, [*map(alone.of, sequences), *map(together.of, sequences)]):

@@ -58,7 +58,7 @@ def test_a_resend_gets_the_same_word_before_and_after_a_restart(tmp_path, with_s
     assert len({answer["acknowledgement"]["item"] for answer in first}) == 5
     for answers in (again, later):
         for answer, before in zip(answers, first, strict=True):
-            # Each came alone, so the tree of its batch is its own, and even the signature is equal.
+            # Each came alone, so it was a tree of its own before: even the signature is the same.
             assert answer == before and answer["acknowledgement_missing"] is None
 
 
