@@ -138,7 +138,7 @@ class Audit:
         digest = word.signed_digest(self._domain)
         signed_by = None if digest is None else recover(digest, word.signature)
         if digest is None:
-            yield f"{where}: its path is none of place {word.leaf_index} of {word.leaf_count}"
+            yield f"{where}: this word, or its path, is of a form that no bond takes"
         elif signed_by is None or signed_by != word.signer:
             yield f"{where}: the signature is not the signer's"
         elif signer is not None and signed_by != signer:

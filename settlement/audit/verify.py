@@ -16,7 +16,7 @@ from engine.reference import Engine
 from engine.sequencer.replay import Replay
 from settlement.audit.audit import Audit
 from settlement.audit.onchain import read_published
-from settlement.batches.acknowledgements import HASH_SIZE, Acknowledgement
+from settlement.batches.acknowledgements import Acknowledgement
 from settlement.chain.chain import Chain, ChainUnavailableError, node_at
 from settlement.chain.deploy import Deployment, DeploymentError, connect
 from settlement.protocol.abi import encode_call
@@ -132,10 +132,6 @@ def _of(word: _Word) -> Acknowledgement:
         bytes.fromhex(text.removeprefix("0x"))
         for text in (word.item, word.head, word.signer, word.signature, *word.siblings)
     )
-    if {len(part) for part in (item, head, *siblings)} != {HASH_SIZE}:
-        raise ValueError("not 32 bytes")
-    if not 0 <= word.sequence < 2**64:
-        raise ValueError("no such sequence")
     return Acknowledgement(
         word.sequence,
         item,

@@ -37,7 +37,8 @@ must fit into it. Who asks later costs a signature of his own, so it is about me
 HASH_SIZE: Final = 32
 
 UINT32_MAX: Final = 2**32 - 1
-"""What the contract takes for a place in a tree."""
+UINT64_MAX: Final = 2**64 - 1
+"""What the contract takes for a place in a tree, and for one in the log."""
 
 # As plain numbers: reading a member of an enum costs Python 3.11 more than all else there.
 _ORDERS: Final = frozenset({int(Kind.PLACE), int(Kind.REPLACE)})
@@ -62,8 +63,14 @@ class Acknowledgement(NamedTuple):
     signature: bytes
 
     def signed_digest(self, domain: Domain) -> bytes | None:
-        """Return what the signature must be over; None if the contract would take no such path."""
-        if self.leaf_count > UINT32_MAX:
+        """Return what the signature must be over; None if the contract could take no such word.
+
+        Any figures may stand here: a liar could have signed what only we can read.
+        """
+        hashes = (self.item, self.head, *self.siblings)
+        if self.leaf_count > UINT32_MAX or not 0 <= self.sequence <= UINT64_MAX:
+            return None
+        if any(len(part) != HASH_SIZE for part in hashes):
             return None
         leaf = acknowledgement_leaf(self.sequence, self.item, self.head)
         root = merkle.root_from(leaf, self.leaf_index, self.leaf_count, list(self.siblings))

@@ -218,20 +218,24 @@ def test_a_forged_word_is_no_word(venue: Venue, tmp_path: Path):
     words = words_of(venue, tmp_path / "words")
     first = json.loads(words.read_text().splitlines()[0])
     forged = tmp_path / "forged"
-    zeros = "0x" + "00" * 32
+    zeros, form = "0x" + "00" * 32, "is of a form that no bond takes"
     for changes, fault in (
         ({"item": "0x" + "ab" * 32}, "the signature is not the signer's"),
-        ({"siblings": [zeros]}, "its path is none of place 0 of 1"),
-        ({"index": 1}, "its path is none of place 1 of 1"),
-        ({"count": 2**32, "siblings": [zeros] * 32}, "its path is none of place 0 of 4294967296"),
         ({"count": 2, "siblings": [zeros]}, "the signature is not the signer's"),
+        ({"signature": first["signature"] + "00"}, "the signature is not the signer's"),
+        ({"siblings": [zeros]}, form),
+        ({"index": 1}, form),
+        ({"count": 2**32, "siblings": [zeros] * 32}, form),
+        ({"count": 2, "siblings": [zeros[:-2]]}, form),
+        ({"item": zeros + "00"}, form),
+        ({"sequence": 2**64}, form),
     ):
         forged.write_text(json.dumps(first | changes))
         code, output = verify(venue, venue.directory / "journal", forged)
-        assert code == 1 and fault in output, changes
+        assert code == 1 and fault in output, (changes, output)
 
-    for lacking in ({}, {"siblings": ["0x00"]}, {"siblings": None}):
-        forged.write_text(json.dumps(first | lacking if lacking else {}))
+    for unreadable in ({}, {**first, "siblings": None}, {**first, "siblings": ["0xq"]}):
+        forged.write_text(json.dumps(unreadable))
         code, output = verify(venue, venue.directory / "journal", forged)
         assert code == 2 and "line 1 is no acknowledgement" in output
 

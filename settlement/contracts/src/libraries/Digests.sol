@@ -71,7 +71,7 @@ library Digests {
         return _digest(domain_, keccak256(abi.encode(GRANT_TYPE, grant)));
     }
 
-    /// @notice Leaf of an acknowledgement in the tree whose root is signed: its EIP-712 struct hash.
+    /// @notice Leaf of an acknowledgement in the tree whose root is signed: its struct hash.
     /// @dev Four words, the first of them its type; an inner node is the hash of two. So no node
     /// of a tree can be read as a leaf that it is not.
     function leafOf(Acknowledgement calldata acknowledgement) internal pure returns (bytes32) {

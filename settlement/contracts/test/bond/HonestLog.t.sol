@@ -29,8 +29,8 @@ contract HonestLogTest is BondFixture {
 }
 
 /// @dev The operator acknowledges each item, alone or among others, and commits to just these. The
-/// accuser has all acknowledgements with their paths and the whole log, may mix, shift and forge whatever has no signature, and now
-/// and then has a lie of another operator, which must be found.
+/// accuser has all acknowledgements with their paths and the whole log, may mix, shift and forge
+/// whatever has no signature, and now and then has a lie of another operator, which must be found.
 contract Accuser is BondFixture {
     uint256 public refused;
     uint256 public slashed;
