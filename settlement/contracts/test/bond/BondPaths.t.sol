@@ -284,6 +284,22 @@ contract BondPathsTest is BondFixture {
         }
     }
 
+    /// @dev The same stranger with more wit: he names the two children as item and head of a word.
+    function testFuzz_two_children_are_nobodys_word(uint256 size, uint256 place, uint64 sequence)
+        public
+    {
+        size = bound(size, 2, MOST);
+        place = bound(place, 0, size - 1) | 1;
+        if (place >= size) place -= 2;
+        Acknowledgement[] memory all = inARow(size, "children");
+        SignedPath memory path = signedAmong(all, place, OPERATOR);
+        bytes32 right = bond.acknowledgementLeaf(all[place]);
+        Acknowledgement memory claimed = Acknowledgement(sequence, path.siblings[0], right);
+        path.siblings = cut(path.siblings, 1);
+        (path.index, path.count) = (uint32(place / 2), uint32((size + 1) / 2));
+        assertEq(refusal(claimed, path), IBond.NotAcknowledged.selector, "another root");
+    }
+
     /// @dev Why no inner node is a leaf: four words are hashed for one, two for the other.
     function test_a_leaf_is_the_struct_hash_of_four_words() public view {
         Acknowledgement memory said = Acknowledgement(7, "item", "head");
@@ -312,6 +328,21 @@ contract BondPathsTest is BondFixture {
             Acknowledgement memory said = acknowledge(at, log[at - 1]);
             assertEq(refusal(said, path), IBond.NotAcknowledged.selector, "an item");
         }
+    }
+
+    /// @dev An item hashes three words, of which the first is a sequence, as a word's own is.
+    function testFuzz_an_item_of_the_log_is_no_leaf(
+        uint64 sequence,
+        bytes32 record,
+        bytes32 events,
+        bytes32 beside
+    ) public {
+        SignedPath memory path = SignedPath(0, 2, new bytes32[](1), "");
+        path.siblings[0] = beside;
+        bytes32 item = keccak256(abi.encode(sequence, record, events));
+        path.signature = signedRoot(keccak256(abi.encode(item, beside)), OPERATOR);
+        Acknowledgement memory claimed = Acknowledgement(sequence, record, events);
+        assertEq(refusal(claimed, path), IBond.NotAcknowledged.selector, "an item");
     }
 
     function test_a_root_of_zero_is_no_word() public {
