@@ -32,7 +32,7 @@ from settlement.batches.decode import OpenedBatch
 from settlement.batches.log_leaves import leaf_of
 from settlement.orders.catalog import Catalog
 from settlement.protocol import merkle
-from settlement.protocol.eip712 import Domain, acknowledgement_digest, recover
+from settlement.protocol.eip712 import Domain, recover
 from settlement.protocol.evidence import AnyAttachment, SignedOrder, TokenListing, evidence_of
 
 FAULTS_MAX: Final = 100
@@ -132,9 +132,11 @@ class Audit:
 
     def _word_faults(self, word: Acknowledgement, signer: bytes | None) -> Iterator[str]:
         where = f"acknowledged command {word.sequence}"
-        digest = acknowledgement_digest(self._domain, word.sequence, word.item, word.head)
-        signed_by = recover(digest, word.signature)
-        if signed_by is None or signed_by != word.signer:
+        digest = word.signed_digest(self._domain)
+        signed_by = None if digest is None else recover(digest, word.signature)
+        if digest is None:
+            yield f"{where}: this word, or its path, is of a form that no bond takes"
+        elif signed_by is None or signed_by != word.signer:
             yield f"{where}: the signature is not the signer's"
         elif signer is not None and signed_by != signer:
             yield f"{where}: signed by 0x{signed_by.hex()}, the bond answers for 0x{signer.hex()}"

@@ -16,7 +16,7 @@ from engine.reference import Engine
 from engine.sequencer.replay import Replay
 from settlement.audit.audit import Audit
 from settlement.audit.onchain import read_published
-from settlement.batches.acknowledgements import HASH_SIZE, Acknowledgement
+from settlement.batches.acknowledgements import Acknowledgement
 from settlement.chain.chain import Chain, ChainUnavailableError, node_at
 from settlement.chain.deploy import Deployment, DeploymentError, connect
 from settlement.protocol.abi import encode_call
@@ -43,6 +43,9 @@ class _Word(msgspec.Struct):
     item: str
     head: str
     signer: str
+    index: int
+    count: int
+    siblings: list[str]
     signature: str
 
 
@@ -125,13 +128,20 @@ def _words_in(line: bytes, number: int) -> list[Acknowledgement]:
 
 
 def _of(word: _Word) -> Acknowledgement:
-    item, head, signer, signature = (
+    item, head, signer, signature, *siblings = (
         bytes.fromhex(text.removeprefix("0x"))
-        for text in (word.item, word.head, word.signer, word.signature)
+        for text in (word.item, word.head, word.signer, word.signature, *word.siblings)
     )
-    if len(item) != HASH_SIZE or len(head) != HASH_SIZE or not 0 <= word.sequence < 2**64:
-        raise ValueError("not 32 bytes")
-    return Acknowledgement(word.sequence, item, head, signer, signature)
+    return Acknowledgement(
+        word.sequence,
+        item,
+        head,
+        signer,
+        word.index,
+        word.count,
+        tuple(siblings),
+        signature,
+    )
 
 
 def _bonded_signer(chain: Chain, contracts: Deployment) -> bytes | None:

@@ -16,7 +16,7 @@ import rlp  # type: ignore[import-untyped]
 from settlement.chain.chain import CallRevertedError, Chain, Receipt, Sending
 from settlement.chain.signer import Signer, Transaction
 from settlement.protocol.abi import encode_call, encode_deployment
-from settlement.protocol.eip712 import Domain, keccak256
+from settlement.protocol.eip712 import Domain, acknowledgements_digest, keccak256
 
 DEPLOY_GAS: Final = 8_000_000
 CALL_GAS: Final = 500_000
@@ -179,13 +179,25 @@ def connect(chain: Chain, path: Path) -> Deployment:
 
 
 def check_acknowledger(chain: Chain, deployment: Deployment, signer: bytes) -> None:
-    """Raise ``DeploymentError`` if the bond, where there is one, answers for another key's word."""
+    """Raise ``DeploymentError`` if the bond, where there is one, answers for another key's word, or
+    for words in another form than ours: nobody could prove anything by them."""
     if not deployment.bond:
         return
     bonded = chain.call(deployment.bond, encode_call("signer", contract="Bond"))[12:]
     if bonded != signer:
         raise DeploymentError(
             f"the bond answers for the word of 0x{bonded.hex()}, we acknowledge as 0x{signer.hex()}"
+        )
+    root = keccak256(b"any root")
+    asked = encode_call("acknowledgementsDigest", root, contract="Bond")
+    try:
+        digest = chain.call(deployment.bond, asked)
+    except CallRevertedError:
+        digest = b""
+    if digest != acknowledgements_digest(deployment.domain, root):
+        raise DeploymentError(
+            f"the bond at 0x{deployment.bond.hex()} is of another build and takes other "
+            "acknowledgements than ours: deploy a new one"
         )
 
 

@@ -31,6 +31,7 @@ GRANT_TYPE: Final = (
     "uint64 notionalCap,uint64 floorPrice,uint64 nonce)"
 )
 ACKNOWLEDGEMENT_TYPE: Final = "Acknowledgement(uint64 sequence,bytes32 item,bytes32 head)"
+ACKNOWLEDGEMENTS_TYPE: Final = "Acknowledgements(bytes32 root)"
 LOGIN_TYPE: Final = "Login(address account,uint64 issuedAt)"
 
 SECP256K1_HALF_ORDER: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -49,6 +50,7 @@ _WITHDRAWAL_TYPE_HASH: Final = keccak256(WITHDRAWAL_TYPE.encode())
 _COUNTERSIGNATURE_TYPE_HASH: Final = keccak256(COUNTERSIGNATURE_TYPE.encode())
 _GRANT_TYPE_HASH: Final = keccak256(GRANT_TYPE.encode())
 _ACKNOWLEDGEMENT_TYPE_HASH: Final = keccak256(ACKNOWLEDGEMENT_TYPE.encode())
+_ACKNOWLEDGEMENTS_TYPE_HASH: Final = keccak256(ACKNOWLEDGEMENTS_TYPE.encode())
 _LOGIN_TYPE_HASH: Final = keccak256(LOGIN_TYPE.encode())
 
 
@@ -167,10 +169,17 @@ def grant_digest(domain: Domain, grant: KeyGrant) -> bytes:
     )
 
 
-def acknowledgement_digest(domain: Domain, sequence: int, item: bytes, head: bytes) -> bytes:
-    """Return the digest of the operator's word that ``item`` is number ``sequence`` of the log."""
+def acknowledgement_leaf(sequence: int, item: bytes, head: bytes) -> bytes:
+    """Return the struct hash of the word that ``item`` is number ``sequence`` of the log: a leaf of
+    the tree whose root is signed. It hashes four words, an inner node two: none is the other."""
     assert len(item) == len(head) == 32, "hashes"
-    return _digest(domain, keccak256(_ACKNOWLEDGEMENT_TYPE_HASH + _uint(sequence) + item + head))
+    return keccak256(_ACKNOWLEDGEMENT_TYPE_HASH + _uint(sequence) + item + head)
+
+
+def acknowledgements_digest(domain: Domain, root: bytes) -> bytes:
+    """Return the digest of the operator's word on all acknowledgements under ``root``."""
+    assert len(root) == 32, "a hash"
+    return _digest(domain, keccak256(_ACKNOWLEDGEMENTS_TYPE_HASH + root))
 
 
 def login_digest(domain: Domain, account: bytes, issued_at: int) -> bytes:

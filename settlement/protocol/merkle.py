@@ -12,27 +12,45 @@ from settlement.protocol.eip712 import keccak256
 EMPTY_ROOT: Final = bytes(32)
 
 
+class Tree:
+    """All nodes over ``leaves`` (32 bytes each, at least one), for whoever wants many paths."""
+
+    def __init__(self, leaves: list[bytes]) -> None:
+        assert leaves, "a tree has a leaf"
+        self._levels = [leaves]
+        while len(self._levels[-1]) > 1:
+            self._levels.append(_parents(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        """Return the root."""
+        return self._levels[-1][0]
+
+    def path(self, index: int) -> list[bytes]:
+        """Return the siblings of leaf ``index``, bottom up; levels it is promoted on add none."""
+        assert 0 <= index < len(self._levels[0]), "no such leaf"
+        siblings = []
+        for nodes in self._levels:
+            sibling = index ^ 1
+            if sibling < len(nodes):
+                siblings.append(nodes[sibling])
+            index >>= 1
+        return siblings
+
+
 def root(leaves: list[bytes]) -> bytes:
     """Return the root over ``leaves`` (32 bytes each); ``EMPTY_ROOT`` if there are none."""
     if not leaves:
         return EMPTY_ROOT
-    nodes = leaves
+    nodes = leaves  # Of a quarter of a million no more than two levels are ever kept.
     while len(nodes) > 1:
         nodes = _parents(nodes)
     return nodes[0]
 
 
 def path(leaves: list[bytes], index: int) -> list[bytes]:
-    """Return the siblings of leaf ``index``, bottom up; levels it is promoted on add none."""
-    assert 0 <= index < len(leaves), "no such leaf"
-    siblings = []
-    nodes = leaves
-    while len(nodes) > 1:
-        sibling = index ^ 1
-        if sibling < len(nodes):
-            siblings.append(nodes[sibling])
-        nodes, index = _parents(nodes), index >> 1
-    return siblings
+    """Return the path of one leaf alone: see ``Tree.path``."""
+    return Tree(leaves).path(index)
 
 
 def verify(leaf: bytes, index: int, count: int, siblings: list[bytes], expected: bytes) -> bool:

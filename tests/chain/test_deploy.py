@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from settlement.chain.chain import Chain, Sending
 from settlement.chain.deploy import (
+    DEPLOY_GAS,
     Deployment,
     DeploymentError,
     TokenPlan,
     check_acknowledger,
     connect,
+    created_address,
 )
 from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
-from settlement.chain.signer import SecretSigner
-from settlement.protocol.abi import encode_call
+from settlement.chain.signer import SecretSigner, Transaction
+from settlement.protocol.abi import encode_call, encode_deployment
+from settlement.protocol.eip712 import ACKNOWLEDGEMENTS_TYPE, keccak256
 from tests.chain.conftest import Clock, transfer
 from tests.chain.test_submitter_faults import CutChain, PowerCut
 from tests.chain.venue import ACKNOWLEDGER, BOND, DEPLOYER, OPERATOR, deployed, number
@@ -84,6 +88,37 @@ def test_collector_and_bond_serve_the_exchange_and_the_bond_is_posted(
     with pytest.raises(DeploymentError, match="the bond answers for the word of 0x"):
         check_acknowledger(devchain.chain, deployment, OPERATOR.address)
     check_acknowledger(devchain.chain, deployment._replace(bond=b""), OPERATOR.address)
+
+
+def test_a_bond_that_takes_acknowledgements_of_another_form_is_refused(
+    devchain: DevChain, tmp_path: Path
+):
+    """Else an exchange on a bond of an older build would give words that prove nothing there."""
+    deployment = deployed(devchain.chain, tmp_path)
+    selector = encode_call("acknowledgementsDigest", bytes(32), contract="Bond")[:4]
+    usd, signer = deployment.tokens[0].address, ACKNOWLEDGER.address
+    code = encode_deployment("Bond", deployment.exchange, usd, signer, OPERATOR.address)
+    assert code.count(selector) == 1, "the function has its name in one place"
+    for name, built in (
+        ("without it", code.replace(selector, b"\x00\x00\x00\x01")),
+        ("other words", code.replace(keccak256(ACKNOWLEDGEMENTS_TYPE.encode()), bytes(32))),
+    ):
+        assert built != code, name
+        older = deployment._replace(bond=created(devchain.chain, built))
+        older.save(tmp_path / "older.json")
+        assert connect(devchain.chain, tmp_path / "older.json") == older, "serves the exchange"
+        with pytest.raises(DeploymentError, match="of another build"):
+            check_acknowledger(devchain.chain, older, signer)
+
+
+def created(chain: Chain, code: bytes) -> bytes:
+    """Create a contract as anybody may; return its address."""
+    nonce = chain.nonce(OPERATOR.address, pending=True)
+    raw = OPERATOR.sign_transaction(
+        Transaction(chain.chain_id, nonce, None, code, DEPLOY_GAS, 10**11, 10**9)
+    )
+    assert chain.send_raw(raw).sending is Sending.ACCEPTED
+    return created_address(OPERATOR.address, nonce)
 
 
 @pytest.mark.parametrize("contract", ["collector", "bond"])

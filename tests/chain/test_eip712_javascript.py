@@ -31,7 +31,8 @@ pytestmark = [
 
 
 class Signed(NamedTuple):
-    """A struct as all three see it: its type string and values, and Python's digest."""
+    """A struct as all three see it: its type string and values, and Python's digest. Of one that
+    is a leaf and never signed by itself, ``digest`` is its struct hash."""
 
     type_string: str
     values: tuple[Any, ...]
@@ -65,6 +66,7 @@ def drawn(fixtures: Rig) -> list[Signed]:
             eip712.COUNTERSIGNATURE_TYPE,
             eip712.GRANT_TYPE,
             eip712.ACKNOWLEDGEMENT_TYPE,
+            eip712.ACKNOWLEDGEMENTS_TYPE,
         ):
             values = tuple(draw(dice, field["type"]) for field in fields_of(type_string))
             if type_string == eip712.ORDER_TYPE:
@@ -78,8 +80,10 @@ def drawn(fixtures: Rig) -> list[Signed]:
                 digest = eip712.countersignature_digest(domain, *values)
             elif type_string == eip712.GRANT_TYPE:
                 digest = eip712.grant_digest(domain, KeyGrant(*values))
+            elif type_string == eip712.ACKNOWLEDGEMENT_TYPE:
+                digest = eip712.acknowledgement_leaf(*values)
             else:
-                digest = eip712.acknowledgement_digest(domain, *values)
+                digest = eip712.acknowledgements_digest(domain, *values)
             signed.append(Signed(type_string, values, digest, wallet(1_000 + number)))
     return signed
 
@@ -122,15 +126,21 @@ def test_python_solidity_and_javascript_sign_the_same_bytes(chain: Rig) -> None:
         eip712.ORDER_TYPE: ("orderDigest", "Exchange", chain.exchange),
         eip712.WITHDRAWAL_TYPE: ("withdrawalDigest", "Exchange", chain.exchange),
         eip712.GRANT_TYPE: ("grantDigest", "Exchange", chain.exchange),
-        eip712.ACKNOWLEDGEMENT_TYPE: ("acknowledgementDigest", "Bond", bond),
+        eip712.ACKNOWLEDGEMENT_TYPE: ("acknowledgementLeaf", "Bond", bond),
+        eip712.ACKNOWLEDGEMENTS_TYPE: ("acknowledgementsDigest", "Bond", bond),
     }
     signed = drawn(chain)
-    for one, (digest, signature) in zip(signed, javascript(chain, signed), strict=True):
-        assert digest == "0x" + one.digest.hex(), one.type_string
+    for one, told in zip(signed, javascript(chain, signed), strict=True):
+        digest, signature, struct_hash = told
+        is_leaf = one.type_string == eip712.ACKNOWLEDGEMENT_TYPE
+        assert (struct_hash if is_leaf else digest) == "0x" + one.digest.hex(), one.type_string
         # The contract shows no countersignature's digest: that withdrawals are paid says it.
         if one.type_string in views:
             name, contract, at = views[one.type_string]
-            assert chain.call(name, one.values, contract=contract, at=at) == one.digest
-        assert signature == "0x" + eip712.sign(one.digest, one.signer.secret).hex()
-        recovered = eip712.recover(one.digest, bytes.fromhex(signature[2:]))
-        assert recovered == one.signer.address
+            # A struct is one argument; a root is an argument by itself.
+            argument = one.values if len(one.values) > 1 else one.values[0]
+            assert chain.call(name, argument, contract=contract, at=at) == one.digest
+        if not is_leaf:
+            assert signature == "0x" + eip712.sign(one.digest, one.signer.secret).hex()
+            recovered = eip712.recover(one.digest, bytes.fromhex(signature[2:]))
+            assert recovered == one.signer.address

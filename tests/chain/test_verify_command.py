@@ -19,7 +19,7 @@ from settlement.protocol.evidence import TradeBusted, WithdrawalReturned, encode
 from tests.chain.conftest import Clock
 from tests.chain.test_audit import Log, live
 from tests.chain.test_refused_batches import settle
-from tests.chain.venue import ACKNOWLEDGER, ALICE, BOB, CAROL, DELAYS, LANE, NS, Venue
+from tests.chain.venue import ACKNOWLEDGER, ALICE, BOB, CAROL, DELAYS, LANE, NS, Venue, as_one_batch
 
 RECORDS_TRIED = 12
 
@@ -115,15 +115,20 @@ def written(source: DirectoryReader, target: Path, log: Log) -> Path:
 
 def words_of(venue: Venue, path: Path) -> Path:
     """Keep what clients hold: the operator's word on each order, one answer a line."""
-    acknowledger = Acknowledger(venue.domain, ACKNOWLEDGER)
-    sequences = []
-    for committed in venue.history():
-        acknowledger.consume(committed)
-        sequences += [entry.sequence for entry in committed.entries]
-    lines = []
-    for word in filter(None, map(acknowledger.of, sequences)):
-        row = word._asdict()
-        row |= {name: "0x" + row[name].hex() for name in row if name != "sequence"}
+    alone, together = (Acknowledger(venue.domain, ACKNOWLEDGER) for _ in range(2))
+    batch = as_one_batch(venue.history())
+    together.consume(batch)
+    alone.consume(batch)
+    alone.read()  # As after a restart: nobody asks who came with whom.
+    lines: list[dict[str, object]] = []
+    sequences = range(1, batch.last_sequence + 1)
+    for word in filter(None, [*map(alone.of, sequences), *map(together.of, sequences)]):
+        row: dict[str, object] = {
+            name: "0x" + getattr(word, name).hex()
+            for name in ("item", "head", "signer", "signature")
+        }
+        row |= {"sequence": word.sequence, "index": word.leaf_index, "count": word.leaf_count}
+        row["siblings"] = ["0x" + sibling.hex() for sibling in word.siblings]
         # As the exchange answers an order, and the word alone.
         lines.append({"acknowledgement": row, "trade_ids": []} if len(lines) % 2 else row)
     path.write_text("\n".join(map(json.dumps, lines)))
@@ -213,13 +218,26 @@ def test_a_forged_word_is_no_word(venue: Venue, tmp_path: Path):
     words = words_of(venue, tmp_path / "words")
     first = json.loads(words.read_text().splitlines()[0])
     forged = tmp_path / "forged"
-    forged.write_text(json.dumps(first | {"item": "0x" + "ab" * 32}))
-    code, output = verify(venue, venue.directory / "journal", forged)
-    assert code == 1 and "the signature is not the signer's" in output
+    zeros, form = "0x" + "00" * 32, "is of a form that no bond takes"
+    for changes, fault in (
+        ({"item": "0x" + "ab" * 32}, "the signature is not the signer's"),
+        ({"count": 2, "siblings": [zeros]}, "the signature is not the signer's"),
+        ({"signature": first["signature"] + "00"}, "the signature is not the signer's"),
+        ({"siblings": [zeros]}, form),
+        ({"index": 1}, form),
+        ({"count": 2**32, "siblings": [zeros] * 32}, form),
+        ({"count": 2, "siblings": [zeros[:-2]]}, form),
+        ({"item": zeros + "00"}, form),
+        ({"sequence": 2**64}, form),
+    ):
+        forged.write_text(json.dumps(first | changes))
+        code, output = verify(venue, venue.directory / "journal", forged)
+        assert code == 1 and fault in output, (changes, output)
 
-    forged.write_text("{}")
-    code, output = verify(venue, venue.directory / "journal", forged)
-    assert code == 2 and "line 1 is no acknowledgement" in output
+    for unreadable in ({}, {**first, "siblings": None}, {**first, "siblings": ["0xq"]}):
+        forged.write_text(json.dumps(unreadable))
+        code, output = verify(venue, venue.directory / "journal", forged)
+        assert code == 2 and "line 1 is no acknowledgement" in output
 
 
 def test_what_cannot_be_looked_at_ends_in_words(venue: Venue, tmp_path: Path):

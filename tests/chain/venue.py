@@ -6,9 +6,11 @@ them again from what is on disk, as a restart does.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engine.commands import Kind, command, list_market
 from engine.events import EventKind, Events
@@ -344,3 +346,15 @@ class Venue:
 
 def number(answer: bytes) -> int:
     return int.from_bytes(answer, "big")
+
+
+def as_one_batch(history: Iterable[Committed]) -> Committed:
+    """Return a log as if all of it had come at one moment."""
+    batches = list(history)
+    return Committed(
+        batches[0].first_sequence,
+        np.concatenate([batch.commands for batch in batches]),
+        [attachment for batch in batches for attachment in batch.attachments],
+        np.concatenate([batch.events for batch in batches]),
+        [head for batch in batches for head in batch.heads],
+    )

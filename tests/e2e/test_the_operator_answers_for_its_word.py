@@ -1,5 +1,6 @@
 """What an exchange promises its clients over HTTP can be held against it on its own chain."""
 
+import asyncio
 from itertools import count
 
 import pytest
@@ -12,11 +13,12 @@ from gateway.sandbox.funding import fill_wallet, number_at
 from gateway.sandbox.routes import SandboxShop
 from gateway.sandbox.wallet import Wallet
 from merchants.sales.reference_prices import PriceTerms
+from settlement.batches.acknowledgements import Acknowledgement
 from settlement.chain.chain import CallRevertedError
 from settlement.chain.dev.devchain import dev_secret
 from settlement.chain.reverts import in_words
 from settlement.protocol.abi import encode_call
-from settlement.protocol.eip712 import acknowledgement_digest
+from settlement.protocol.eip712 import acknowledgement_leaf, acknowledgements_digest, recover
 from tests.chain.conftest import until
 from tests.chain.permits import deposit_with_permit
 from tests.e2e.test_bad_input_changes_nothing import LANE, Running
@@ -39,26 +41,72 @@ def contract(running, name):
     return bytes.fromhex(config["contracts"][name][2:])
 
 
-def placed(running, side=Side.BUY, ticks=250_000):
-    """Rest an order on a lane of its own, a bid if nothing is said; return the answer."""
+def resting(running, side=Side.BUY, ticks=250_000):
+    """Sign an order that rests on a lane of its own, a bid if nothing is said."""
     lane = LANE + next(running.lanes)
     expiry = running.stack.now_ns() // 10**9 + 600
-    order = running.wallets[MAKER_ONE].order(
+    return running.wallets[MAKER_ONE].order(
         running.market, side, 100, ticks, nonce=1, expiry=expiry, lane=lane
     )
-    return running.client.place(order)
+
+
+def placed(running, side=Side.BUY, ticks=250_000):
+    """Rest an order; return the answer."""
+    return running.client.place(resting(running, side, ticks))
+
+
+def read(row):
+    """Return the word in an answer, as a client reads it."""
+    item, head, signer, signature, *siblings = (
+        bytes.fromhex(text[2:])
+        for text in (row["item"], row["head"], row["signer"], row["signature"], *row["siblings"])
+    )
+    place, leaves = row["index"], row["count"]
+    return Acknowledgement(
+        row["sequence"], item, head, signer, place, leaves, tuple(siblings), signature
+    )
 
 
 def word(running):
-    """Place an order; return (sequence, item, head) and the signature, as a client reads them."""
-    row = placed(running)["acknowledgement"]
-    item, head, signature = (bytes.fromhex(row[n][2:]) for n in ("item", "head", "signature"))
-    return (row["sequence"], item, head), signature
+    """Place an order; return the operator's word on it."""
+    return read(placed(running)["acknowledgement"])
+
+
+def words_of_one_batch(running, number):
+    """Place orders that come at the same moment; return the words that their clients get."""
+    orders = [resting(running) for _ in range(number)]
+
+    async def at_once():
+        await asyncio.gather(*map(running.stack.parts.exchange.place, orders))
+
+    running.on_loop(at_once())
+    return [read(running.client.place(order)["acknowledgement"]) for order in orders]
+
+
+def shown(said):
+    """Return the word and its path as the contract takes both."""
+    path = (said.leaf_index, said.leaf_count, list(said.siblings), said.signature)
+    return (said.sequence, said.item, said.head), path
 
 
 def equivocation(*words):
-    flat = [part for promised in words for part in promised]
+    flat = [part for promised in words for part in shown(promised)]
     return encode_call("proveEquivocation", *flat, contract="Bond")
+
+
+def forged(running, said, sign_digest):
+    """Return another word on the same place, signed alone."""
+    item, head = b"\x13" * 32, b"\x37" * 32
+    root = acknowledgement_leaf(said.sequence, item, head)
+    digest = acknowledgements_digest(running.stack.parts.exchange.domain, root)
+    return said._replace(
+        item=item,
+        head=head,
+        leaf_index=0,
+        leaf_count=1,
+        siblings=(),
+        signature=sign_digest(digest),
+    )
 
 
 def bonded(running):
@@ -83,22 +131,26 @@ def test_the_bond_is_posted_and_answers_for_the_key_that_signs(running):
 
 def test_an_honest_exchange_cannot_be_slashed_and_a_lying_one_is(running):
     first, second = word(running), word(running)
-    assert rejection(running, equivocation(first, first)).startswith("SameItem")
-    assert rejection(running, equivocation(first, second)).startswith("DifferentSequences")
-    forged = (first[0][0], b"\x13" * 32, b"\x37" * 32)
-    digest = acknowledgement_digest(running.stack.parts.exchange.domain, *forged)
+    among = words_of_one_batch(running, 5)
+    assert len({said.signature for said in among}) == 1 and {w.leaf_count for w in among} == {5}
+    domain = running.stack.parts.exchange.domain
+    for said in (first, *among):
+        assert recover(said.signed_digest(domain), said.signature) == said.signer
+        assert rejection(running, equivocation(said, said)).startswith("SameItem")
+        assert rejection(running, equivocation(said, second)).startswith("DifferentSequences")
+    turned = among[3]._replace(leaf_index=2)
+    assert rejection(running, equivocation(turned, second)).startswith("NotAcknowledged")
     prover = running.wallets[MAKER_TWO]
-    stranger = prover.sign_digest(digest)
-    assert rejection(running, equivocation(first, (forged, stranger))).startswith("NotAcknowledged")
+    stranger = forged(running, among[3], prover.sign_digest)
+    assert rejection(running, equivocation(among[3], stranger)).startswith("NotAcknowledged")
     assert bonded(running) == BOND_RAW
 
     key = acknowledging_signer(running.stack.settings.directory)
     usd = running.stack.parts.catalog.token("USD").address
     held = encode_call("balanceOf", prover.address, contract="TestToken")
     before = number_at(running.stack.chain, usd, held)
-    prover.transact(
-        contract(running, "bond"), equivocation(first, (forged, key.sign_digest(digest)))
-    )
+    lie = forged(running, among[3], key.sign_digest)
+    prover.transact(contract(running, "bond"), equivocation(among[3], lie))
 
     assert bonded(running) == 0
     assert number_at(running.stack.chain, usd, held) == before, "a proof is not paid for"

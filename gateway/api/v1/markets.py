@@ -19,6 +19,7 @@ from settlement.orders.first_answers import AGAIN_NS, ANSWERS_MAX
 from settlement.orders.nonces import LANE_FIRST, LANE_LAST, NS, SINGLE_SHOT_STEP_MAX, WINDOW_SIZE
 from settlement.protocol.eip712 import (
     ACKNOWLEDGEMENT_TYPE,
+    ACKNOWLEDGEMENTS_TYPE,
     DOMAIN_TYPE,
     GRANT_TYPE,
     LOGIN_TYPE,
@@ -51,6 +52,7 @@ async def read_config(services: Here) -> Answer:
             "KeyGrant": GRANT_TYPE,
             "Login": LOGIN_TYPE,
             "Acknowledgement": ACKNOWLEDGEMENT_TYPE,
+            "Acknowledgements": ACKNOWLEDGEMENTS_TYPE,
         },
         tokens=[token_row(token) for token in exchange.catalog.tokens],
         least_withdrawal={

@@ -258,7 +258,7 @@ def placed(
         resting_lots=None if fate is None else fate.resting_lots,
         ended=None if fate is None else fate.ended,
         removed_lots=None if fate is None else fate.removed_lots,
-        acknowledgement=None if word is None else _acknowledgement_row(word),
+        acknowledgement=None if word is None else acknowledgement_row(word),
         acknowledgement_missing="TOO_OLD" if word is None else None,
     )
 
@@ -300,12 +300,16 @@ def _fate(order_id: int, events: Sequence[EventRow], market: Market) -> _Fate:
     return _Fate(fills, resting, ended, removed)
 
 
-def _acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:
+def acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:
+    """Return the operator's word with its path and signature, as it is answered."""
     return AcknowledgementRow(
         sequence=word.sequence,
         item=hexed(word.item),
         head=hexed(word.head),
         signer=hexed(word.signer),
+        index=word.leaf_index,
+        count=word.leaf_count,
+        siblings=[hexed(sibling) for sibling in word.siblings],
         signature=hexed(word.signature),
     )
 

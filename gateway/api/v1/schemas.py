@@ -268,12 +268,18 @@ class OwnTrade(msgspec.Struct, frozen=True):
 
 class AcknowledgementRow(msgspec.Struct, frozen=True):
     """The operator's signed word: ``item`` is command ``sequence`` of its log, ``head`` the log's
-    hash with it. EIP-712 struct ``Acknowledgement``; ``signer`` is the key that the bond names."""
+    hash with it. The EIP-712 struct ``Acknowledgement`` of these is leaf ``index`` of ``count`` of
+    a tree, ``siblings`` are its path, bottom up, and ``signature`` is over the struct
+    ``Acknowledgements`` of its root; ``signer`` is the key that the bond names. The same order sent
+    again gets the same word, perhaps signed in another tree."""
 
     sequence: int
     item: str
     head: str
     signer: str
+    index: int
+    count: int
+    siblings: list[str]
     signature: str
 
 

@@ -12,13 +12,14 @@ import {Heads} from "../libraries/Heads.sol";
 import {IExchange} from "../interfaces/IExchange.sol";
 import {Merkle} from "../libraries/Merkle.sol";
 import {Signatures} from "../libraries/Signatures.sol";
-import {Acknowledgement, Header} from "../interfaces/Types.sol";
+import {Acknowledgement, Header, SignedPath} from "../interfaces/Types.sol";
 
 /// @title Tillbook operator bond
 /// @notice What does it cost the operator to break its word?
 /// A deposit of the operator, forfeit when anybody shows two signed acknowledgements that
 /// contradict each other, one that contradicts the log of a settled batch, or one that no batch
-/// covers though it was challenged long ago.
+/// covers though it was challenged long ago. One signature is over the root of a tree of
+/// acknowledgements, so each is shown with its path.
 /// @dev Invariant: an operator that signs at most one item per sequence, commits to just these
 /// items, and does so within the time of a challenge, cannot be slashed. The whole bond goes at
 /// once, and all of it is burnt: a proof is public before it is mined, so a reward would go to
@@ -38,7 +39,9 @@ contract Bond is ReentrancyGuardTransient {
     error ReleaseNotReady(uint64 readyAt, uint256 now_);
     /// @notice The release was asked for too long ago: ask again, so that all see it coming.
     error ReleaseLapsed(uint64 lapsedAt, uint256 now_);
-    /// @notice The acknowledgement is not the bonded signer's.
+    /// @notice No path: the place does not exist, or its path has another length.
+    error NoSuchPath(uint32 index, uint32 count, uint256 length);
+    /// @notice The root that the path leads to is not the bonded signer's word.
     error NotAcknowledged(address recovered);
     /// @notice The acknowledgements are of different sequences.
     error DifferentSequences(uint64 first, uint64 second);
@@ -127,15 +130,16 @@ contract Bond is ReentrancyGuardTransient {
         token.safeTransfer(owner, rawAmount);
     }
 
-    /// @notice Show two acknowledgements of different items at one sequence. Anyone may.
+    /// @notice Show two acknowledgements of different items at one sequence, under two signatures
+    /// or under one. Anyone may.
     function proveEquivocation(
         Acknowledgement calldata first,
-        bytes calldata firstSignature,
+        SignedPath calldata firstPath,
         Acknowledgement calldata second,
-        bytes calldata secondSignature
+        SignedPath calldata secondPath
     ) external nonReentrant {
-        _requireSigned(first, firstSignature);
-        _requireSigned(second, secondSignature);
+        _requireSigned(first, firstPath);
+        _requireSigned(second, secondPath);
         if (first.sequence != second.sequence) {
             revert DifferentSequences(first.sequence, second.sequence);
         }
@@ -151,14 +155,14 @@ contract Bond is ReentrancyGuardTransient {
     /// @param siblings Path from that item to the batch's log root, bottom up.
     function proveOmission(
         Acknowledgement calldata acknowledgement,
-        bytes calldata signature,
+        SignedPath calldata path,
         Header calldata header,
         uint256 tradeCount,
         bytes32 tradesRoot,
         bytes32 item,
         bytes32[] calldata siblings
     ) external nonReentrant {
-        _requireSigned(acknowledgement, signature);
+        _requireSigned(acknowledgement, path);
         bytes32 head = Heads.headOf(header, tradeCount, tradesRoot);
         if (exchange.batchHash(header.batch) != head) revert UnknownBatch(header.batch, head);
         uint64 sequence = acknowledgement.sequence;
@@ -176,10 +180,10 @@ contract Bond is ReentrancyGuardTransient {
     }
 
     /// @notice Call for a batch that covers an acknowledged sequence. Anyone may.
-    function challenge(Acknowledgement calldata acknowledgement, bytes calldata signature)
+    function challenge(Acknowledgement calldata acknowledgement, SignedPath calldata path)
         external
     {
-        _requireSigned(acknowledgement, signature);
+        _requireSigned(acknowledgement, path);
         uint64 sequence = acknowledgement.sequence;
         _requireUncovered(sequence);
         if (challenges[sequence] != 0) return; // The first one counts.
@@ -202,20 +206,29 @@ contract Bond is ReentrancyGuardTransient {
         return _isRipe() ? 0 : token.balanceOf(address(this));
     }
 
-    /// @notice Digest the operator signs to acknowledge an item.
-    function acknowledgementDigest(Acknowledgement calldata acknowledgement)
+    /// @notice Leaf of an acknowledgement in the tree whose root the operator signs.
+    function acknowledgementLeaf(Acknowledgement calldata acknowledgement)
         public
-        view
+        pure
         returns (bytes32)
     {
-        return Digests.ofAcknowledgement(exchange.domainSeparator(), acknowledgement);
+        return Digests.leafOf(acknowledgement);
     }
 
-    function _requireSigned(Acknowledgement calldata acknowledgement, bytes calldata signature)
+    /// @notice Digest the operator signs to acknowledge all that is under `root`.
+    function acknowledgementsDigest(bytes32 root) public view returns (bytes32) {
+        return Digests.ofAcknowledgements(exchange.domainSeparator(), root);
+    }
+
+    function _requireSigned(Acknowledgement calldata acknowledgement, SignedPath calldata path)
         private
         view
     {
-        address recovered = Signatures.recover(acknowledgementDigest(acknowledgement), signature);
+        bytes32 leaf = acknowledgementLeaf(acknowledgement);
+        bytes32 root = Merkle.rootFrom(leaf, path.index, path.count, path.siblings);
+        // Not left to the signature: whoever signed a root of zero would have signed all of these.
+        if (root == 0) revert NoSuchPath(path.index, path.count, path.siblings.length);
+        address recovered = Signatures.recover(acknowledgementsDigest(root), path.signature);
         if (recovered != signer) revert NotAcknowledged(recovered);
     }
 

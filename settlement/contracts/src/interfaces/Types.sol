@@ -79,7 +79,7 @@ struct Receipt {
 }
 
 /// @notice The operator's word that `item` has its place in the log (EIP-712 struct
-/// `Acknowledgement`).
+/// `Acknowledgement`). Not signed itself: see `SignedPath`.
 /// @param sequence Place in the log.
 /// @param item Hash of what stands there.
 /// @param head Hash of the whole log up to and with it.
@@ -87,6 +87,21 @@ struct Acknowledgement {
     uint64 sequence;
     bytes32 item;
     bytes32 head;
+}
+
+/// @notice Shows that an acknowledgement is among those that one signature is over (EIP-712 struct
+/// `Acknowledgements`, which holds the root of their tree).
+/// @dev Place and count are nobody's word. They say how the path turns, and a wrong one leads to a
+/// root that nobody has signed.
+/// @param index Place of the acknowledgement among the leaves, from 0.
+/// @param count How many leaves there are.
+/// @param siblings Path from the leaf to the root, bottom up.
+/// @param signature Of the root, 65 bytes: r, s, v.
+struct SignedPath {
+    uint32 index;
+    uint32 count;
+    bytes32[] siblings;
+    bytes signature;
 }
 
 /// @notice A payout that owner and operator both sign (EIP-712 struct `Withdrawal`).

@@ -29,6 +29,7 @@ library Digests {
 
     bytes32 internal constant ACKNOWLEDGEMENT_TYPE =
         keccak256("Acknowledgement(uint64 sequence,bytes32 item,bytes32 head)");
+    bytes32 internal constant ACKNOWLEDGEMENTS_TYPE = keccak256("Acknowledgements(bytes32 root)");
 
     /// @notice Domain separator of `exchange` on this chain.
     function domain(address exchange) internal view returns (bytes32) {
@@ -70,13 +71,16 @@ library Digests {
         return _digest(domain_, keccak256(abi.encode(GRANT_TYPE, grant)));
     }
 
-    /// @notice Digest of the operator's acknowledgement.
-    function ofAcknowledgement(bytes32 domain_, Acknowledgement calldata acknowledgement)
-        internal
-        pure
-        returns (bytes32)
-    {
-        return _digest(domain_, keccak256(abi.encode(ACKNOWLEDGEMENT_TYPE, acknowledgement)));
+    /// @notice Leaf of an acknowledgement in the tree whose root is signed: its struct hash.
+    /// @dev Four words, the first of them its type; an inner node is the hash of two. So no node
+    /// of a tree can be read as a leaf that it is not.
+    function leafOf(Acknowledgement calldata acknowledgement) internal pure returns (bytes32) {
+        return keccak256(abi.encode(ACKNOWLEDGEMENT_TYPE, acknowledgement));
+    }
+
+    /// @notice Digest of the operator's word on all acknowledgements under `root`.
+    function ofAcknowledgements(bytes32 domain_, bytes32 root) internal pure returns (bytes32) {
+        return _digest(domain_, keccak256(abi.encode(ACKNOWLEDGEMENTS_TYPE, root)));
     }
 
     function _digest(bytes32 domain_, bytes32 structHash) private pure returns (bytes32) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acknowledgement, Header} from "../../src/interfaces/Types.sol";
+import {Acknowledgement, Header, SignedPath} from "../../src/interfaces/Types.sol";
 import {BondFixture, IBond} from "./BondFixture.sol";
 
 /// @title Bond tests
@@ -16,8 +16,8 @@ contract BondTest is BondFixture {
     }
 
     function equivocate(Acknowledgement memory first, Acknowledgement memory second) internal {
-        bytes memory one = signed(first, OPERATOR);
-        bytes memory other = signed(second, OPERATOR);
+        SignedPath memory one = signed(first, OPERATOR);
+        SignedPath memory other = signed(second, OPERATOR);
         vm.prank(prover);
         bond.proveEquivocation(first, one, second, other);
     }
@@ -28,8 +28,8 @@ contract BondTest is BondFixture {
         uint256 secret,
         bytes memory reason
     ) internal {
-        bytes memory one = signed(first, OPERATOR);
-        bytes memory other = signed(second, secret);
+        SignedPath memory one = signed(first, OPERATOR);
+        SignedPath memory other = signed(second, secret);
         vm.expectRevert(reason);
         bond.proveEquivocation(first, one, second, other);
     }
@@ -42,11 +42,11 @@ contract BondTest is BondFixture {
         uint64 place,
         bytes memory reason
     ) internal {
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         bytes32[] memory siblings = pathIn(headers[at], place);
         vm.prank(prover);
         if (reason.length != 0) vm.expectRevert(reason);
-        bond.proveOmission(said, signature, headers[at], 0, 0, item, siblings);
+        bond.proveOmission(said, path, headers[at], 0, 0, item, siblings);
     }
 
     function test_two_items_at_one_sequence() public {
@@ -111,37 +111,37 @@ contract BondTest is BondFixture {
 
     function test_an_item_of_another_place() public {
         Acknowledgement memory said = acknowledge(2, log[1]);
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         bytes32[] memory siblings = pathIn(headers[0], 3);
         bytes32 root = keccak256(abi.encode(siblings[0], log[2]));
         root = keccak256(abi.encode(keccak256(abi.encode(root, siblings[1])), siblings[2]));
         vm.expectRevert(abi.encodeWithSelector(IBond.NotInLog.selector, root, headers[0].logRoot));
-        bond.proveOmission(said, signature, headers[0], 0, 0, log[2], siblings);
+        bond.proveOmission(said, path, headers[0], 0, 0, log[2], siblings);
     }
 
     function test_a_made_up_log() public {
         bytes32[] memory items = new bytes32[](5);
         bytes32[] memory siblings = pathOf(items, 1);
         Acknowledgement memory said = acknowledge(2, log[1]);
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         vm.expectRevert(
             abi.encodeWithSelector(IBond.NotInLog.selector, rootOf(items), headers[0].logRoot)
         );
-        bond.proveOmission(said, signature, headers[0], 0, 0, 0, siblings);
+        bond.proveOmission(said, path, headers[0], 0, 0, 0, siblings);
     }
 
     function test_a_made_up_batch() public {
         Header memory header = headers[0];
         header.logRoot = "made up";
         Acknowledgement memory said = acknowledge(2, "lost");
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         bytes32[] memory none = new bytes32[](0);
         vm.expectRevert(
             abi.encodeWithSelector(
                 IBond.UnknownBatch.selector, 1, keccak256(abi.encode(header, 0, bytes32(0)))
             )
         );
-        bond.proveOmission(said, signature, header, 0, 0, 0, none);
+        bond.proveOmission(said, path, header, 0, 0, 0, none);
     }
 
     function test_a_sequence_of_another_batch() public {
@@ -159,10 +159,10 @@ contract BondTest is BondFixture {
         log.push(0);
         log.push(0);
         Acknowledgement memory said = acknowledge(9, "lost");
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         bytes32[] memory none = new bytes32[](0);
         vm.expectRevert(abi.encodeWithSelector(IBond.NotInLog.selector, 0, 0));
-        bond.proveOmission(said, signature, batch.header, 0, 0, 0, none);
+        bond.proveOmission(said, path, batch.header, 0, 0, 0, none);
     }
 
     function test_nothing_is_forfeit_twice() public {
@@ -261,9 +261,9 @@ contract BondTest is BondFixture {
 
     function test_what_a_batch_covers_is_no_silence() public {
         Acknowledgement memory said = acknowledge(8, log[7]);
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         vm.expectRevert(abi.encodeWithSelector(IBond.Covered.selector, 8, 9));
-        bond.challenge(said, signature);
+        bond.challenge(said, path);
     }
 
     function test_silence_without_a_challenge() public {
@@ -273,9 +273,9 @@ contract BondTest is BondFixture {
 
     function test_a_challenge_needs_the_operators_word() public {
         Acknowledgement memory said = acknowledge(9, "said");
-        bytes memory signature = signed(said, ALICE);
+        SignedPath memory path = signed(said, ALICE);
         vm.expectRevert(abi.encodeWithSelector(IBond.NotAcknowledged.selector, alice));
-        bond.challenge(said, signature);
+        bond.challenge(said, path);
     }
 
     function test_who_leaves_can_still_be_slashed() public {

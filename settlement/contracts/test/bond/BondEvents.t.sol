@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acknowledgement} from "../../src/interfaces/Types.sol";
+import {Acknowledgement, SignedPath} from "../../src/interfaces/Types.sol";
 import {BondFixture, IBond} from "./BondFixture.sol";
 
 /// @title Bond event and boundary tests
@@ -58,11 +58,11 @@ contract BondEventsTest is BondFixture {
 
     function test_of_a_challenge_and_its_silence() public {
         Acknowledgement memory said = acknowledge(5, "said");
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         uint64 silentAt = uint64(block.timestamp) + bond.SILENCE_MAX();
         expect();
         emit Challenged(5, silentAt);
-        bond.challenge(said, signature);
+        bond.challenge(said, path);
         vm.warp(silentAt);
         vm.prank(prover);
         expect();
@@ -73,7 +73,7 @@ contract BondEventsTest is BondFixture {
     function test_of_two_words() public {
         Acknowledgement memory first = acknowledge(9, "this");
         Acknowledgement memory second = acknowledge(9, "that");
-        (bytes memory one, bytes memory other) =
+        (SignedPath memory one, SignedPath memory other) =
             (signed(first, OPERATOR), signed(second, OPERATOR));
         vm.prank(prover);
         expect();
@@ -85,38 +85,39 @@ contract BondEventsTest is BondFixture {
     function test_the_first_word_is_the_operators_too() public {
         Acknowledgement memory first = acknowledge(9, "this");
         Acknowledgement memory second = acknowledge(9, "that");
-        (bytes memory one, bytes memory other) = (signed(first, ALICE), signed(second, OPERATOR));
+        (SignedPath memory one, SignedPath memory other) =
+            (signed(first, ALICE), signed(second, OPERATOR));
         vm.expectRevert(abi.encodeWithSelector(IBond.NotAcknowledged.selector, alice));
         bond.proveEquivocation(first, one, second, other);
     }
 
     function test_an_omission_needs_the_operators_word() public {
         Acknowledgement memory said = acknowledge(2, "lost");
-        bytes memory signature = signed(said, ALICE);
+        SignedPath memory path = signed(said, ALICE);
         bytes32[] memory siblings = pathIn(headers[0], 2);
         vm.expectRevert(abi.encodeWithSelector(IBond.NotAcknowledged.selector, alice));
-        bond.proveOmission(said, signature, headers[0], 0, 0, log[1], siblings);
+        bond.proveOmission(said, path, headers[0], 0, 0, log[1], siblings);
     }
 
     /// @dev First and last of a batch are covered by it, and nothing beside them.
     function testFuzz_each_item_of_a_batch_can_be_shown(uint64 place) public {
         place = uint64(bound(place, 1, 4));
         Acknowledgement memory said = acknowledge(place, "lost");
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         bytes32[] memory siblings = pathIn(headers[0], place);
         vm.prank(prover);
         expect();
         emit Slashed(prover, place, STAKE);
-        bond.proveOmission(said, signature, headers[0], 0, 0, log[place - 1], siblings);
+        bond.proveOmission(said, path, headers[0], 0, 0, log[place - 1], siblings);
         assertEq(quote.balanceOf(bond.BURN()), STAKE, "burnt");
     }
 
     /// @dev The last covered sequence is answered, the next one is not.
     function test_the_first_sequence_that_can_be_challenged() public {
         Acknowledgement memory said = acknowledge(4, log[3]);
-        bytes memory signature = signed(said, OPERATOR);
+        SignedPath memory path = signed(said, OPERATOR);
         vm.expectRevert(abi.encodeWithSelector(IBond.Covered.selector, 4, 5));
-        bond.challenge(said, signature);
+        bond.challenge(said, path);
         said = acknowledge(5, "said");
         bond.challenge(said, signed(said, OPERATOR));
         assertEq(

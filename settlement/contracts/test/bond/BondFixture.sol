@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acknowledgement, Header} from "../../src/interfaces/Types.sol";
+import {Acknowledgement, Header, SignedPath} from "../../src/interfaces/Types.sol";
 import {Fixture} from "../Fixture.sol";
 
 interface IBond {
@@ -11,6 +11,7 @@ interface IBond {
     error NoRelease();
     error ReleaseNotReady(uint64 readyAt, uint256 now_);
     error ReleaseLapsed(uint64 lapsedAt, uint256 now_);
+    error NoSuchPath(uint32 index, uint32 count, uint256 length);
     error NotAcknowledged(address recovered);
     error DifferentSequences(uint64 first, uint64 second);
     error SameItem(bytes32 item);
@@ -26,29 +27,30 @@ interface IBond {
     function release() external;
     function proveEquivocation(
         Acknowledgement calldata first,
-        bytes calldata firstSignature,
+        SignedPath calldata firstPath,
         Acknowledgement calldata second,
-        bytes calldata secondSignature
+        SignedPath calldata secondPath
     ) external;
     function proveOmission(
         Acknowledgement calldata acknowledgement,
-        bytes calldata signature,
+        SignedPath calldata path,
         Header calldata header,
         uint256 tradeCount,
         bytes32 tradesRoot,
         bytes32 item,
         bytes32[] calldata siblings
     ) external;
-    function challenge(Acknowledgement calldata acknowledgement, bytes calldata signature)
+    function challenge(Acknowledgement calldata acknowledgement, SignedPath calldata path)
         external;
     function proveSilence(uint64 sequence) external;
     function bonded() external view returns (uint256);
     function challenges(uint64 sequence) external view returns (uint64 silentAt);
     function releaseReadyAt() external view returns (uint64);
-    function acknowledgementDigest(Acknowledgement calldata acknowledgement)
+    function acknowledgementLeaf(Acknowledgement calldata acknowledgement)
         external
-        view
+        pure
         returns (bytes32);
+    function acknowledgementsDigest(bytes32 root) external view returns (bytes32);
     function RELEASE_DELAY() external view returns (uint64);
     function RELEASE_WINDOW() external view returns (uint64);
     function SILENCE_MAX() external view returns (uint64);
@@ -109,12 +111,37 @@ abstract contract BondFixture is Fixture {
         return Acknowledgement({sequence: sequence, item: item, head: "log head"});
     }
 
+    /// @dev Signed alone: a tree of one leaf.
     function signed(Acknowledgement memory acknowledgement, uint256 secret)
         internal
         view
-        returns (bytes memory)
+        returns (SignedPath memory)
     {
-        return long(secret, bond.acknowledgementDigest(acknowledgement));
+        Acknowledgement[] memory alone = new Acknowledgement[](1);
+        alone[0] = acknowledgement;
+        return signedAmong(alone, 0, secret);
+    }
+
+    /// @dev One signature over all of `said`; the path of the one at `index`.
+    function signedAmong(Acknowledgement[] memory said, uint256 index, uint256 secret)
+        internal
+        view
+        returns (SignedPath memory)
+    {
+        bytes32[] memory leaves = new bytes32[](said.length);
+        for (uint256 i; i < said.length; ++i) {
+            leaves[i] = bond.acknowledgementLeaf(said[i]);
+        }
+        return SignedPath({
+            index: uint32(index),
+            count: uint32(said.length),
+            siblings: pathOf(leaves, index),
+            signature: signedRoot(rootOf(leaves), secret)
+        });
+    }
+
+    function signedRoot(bytes32 root, uint256 secret) internal view returns (bytes memory) {
+        return long(secret, bond.acknowledgementsDigest(root));
     }
 
     /// @dev Path of `sequence` within the batch of this header.
