@@ -7,7 +7,7 @@ the next start finds in the rows what is still to be done.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -21,7 +21,7 @@ from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
-from merchants.documents.checkout import Checkout, checkout_of
+from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of
 from merchants.documents.native import (
     ConversionDocument,
     EventDocument,
@@ -30,7 +30,13 @@ from merchants.documents.native import (
     event_document,
     invoice_document,
 )
-from merchants.documents.sums import CONVERSIONS_SHOWN, newest_conversions, sums_of
+from merchants.documents.sums import (
+    CONVERSIONS_SHOWN,
+    Sums,
+    first_fills,
+    newest_conversions,
+    sums_of,
+)
 from merchants.records.database import CURSOR_ROW, is_there, open_database, reading, transaction
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState, PaymentState
@@ -232,9 +238,12 @@ class Merchants:
             invoice = session.get(Invoice, invoice_id)
             if invoice is None:
                 return None
-            document = self._document(session, invoice)
-            sums = sums_of(session, self._exchange.catalog, (invoice.id,))[invoice.id]
-            return checkout_of(document, sums, invoice.store.name, self._confirmations_required)
+            # One trade more than is shown: so the page can say that there are more.
+            sums = sums_of(session, self._exchange.catalog, (invoice.id,))
+            (document,) = self._documents(session, (invoice,), sums, TRADES_SHOWN + 1)
+            return checkout_of(
+                document, sums[invoice.id], invoice.store.name, self._confirmations_required
+            )
 
     def list_invoices(
         self,
@@ -267,7 +276,8 @@ class Merchants:
                 older, twin = Invoice.created_ns < created_ns, Invoice.created_ns == created_ns
                 query = query.where(or_(older, and_(twin, Invoice.id > before)))
             rows = session.scalars(query.limit(min(limit, INVOICES_MAX))).all()
-            return self._documents(session, rows)
+            catalog, names = self._exchange.catalog, [row.id for row in rows]
+            return self._documents(session, rows, sums_of(session, catalog, names))
 
     def list_conversions(
         self,
@@ -282,7 +292,6 @@ class Merchants:
         such invoice, or it has no such conversion."""
         query = (
             select(Conversion)
-            .options(selectinload(Conversion.fills))
             .where(Conversion.invoice_id == invoice_id)
             .order_by(Conversion.number.desc())
         )
@@ -296,8 +305,10 @@ class Merchants:
                 if number is None:
                     return None
                 query = query.where(Conversion.number < number)
-            rows = session.scalars(query.limit(min(limit, CONVERSIONS_SHOWN)))
-            return [conversion_document(self._exchange.catalog, row) for row in rows]
+            rows = session.scalars(query.limit(min(limit, CONVERSIONS_SHOWN))).all()
+            fills = first_fills(session, [row.id for row in rows])
+            catalog = self._exchange.catalog
+            return [conversion_document(catalog, row, fills[row.id]) for row in rows]
 
     def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
         """Return a store's events with ids above the cursor ``after``, oldest first."""
@@ -513,14 +524,24 @@ class Merchants:
                 self._settlement.unwatch(invoice.deposit_address)
 
     def _document(self, session: Session, invoice: Invoice) -> InvoiceDocument:
-        (document,) = self._documents(session, (invoice,))
+        sums = sums_of(session, self._exchange.catalog, (invoice.id,))
+        (document,) = self._documents(session, (invoice,), sums)
         return document
 
-    def _documents(self, session: Session, invoices: Sequence[Invoice]) -> list[InvoiceDocument]:
+    def _documents(
+        self,
+        session: Session,
+        invoices: Sequence[Invoice],
+        sums: Mapping[str, Sums],
+        fills_max: int | None = None,
+    ) -> list[InvoiceDocument]:
+        """Return some invoices with ``fills_max`` fills of all their conversions at most."""
         catalog, names = self._exchange.catalog, [invoice.id for invoice in invoices]
-        sums, newest = sums_of(session, catalog, names), newest_conversions(session, names)
+        newest = newest_conversions(session, names)
+        sales = [conversion.id for rows in newest.values() for conversion in rows]
+        fills = first_fills(session, sales, fills_max)
         return [
-            invoice_document(catalog, row, sums[row.id], newest[row.id], self._head)
+            invoice_document(catalog, row, sums[row.id], newest[row.id], fills, self._head)
             for row in invoices
         ]
 

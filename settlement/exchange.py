@@ -248,6 +248,10 @@ class Exchange:
             command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
         )
 
+    async def open_market(self, market: Market) -> CommandResult:
+        """Take orders in ``market``; where its book is crossed, its auction comes first."""
+        return await self._submit(command(Kind.SET_PHASE, market=market.number, amount=Phase.OPEN))
+
     async def list_token(self, listing: TokenListing) -> CommandResult:
         """List the next token."""
         row = command(Kind.LIST_TOKEN, token=len(self.catalog.tokens))

@@ -1,18 +1,25 @@
-"""What happens when vault and ledger disagree about a token?
+"""What happens when vault and ledger disagree about a token, and who opens its markets again?
 
-Its markets stop, by a command like every other, and everybody is told why: log, /readyz, metrics.
-Nobody starts them again but an operator who has found the reason.
+They stop, by a command like every other, and everybody is told why: log, /readyz, metrics. Nobody
+opens them again but an operator who has found the reason, and not while it can be seen to stand.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
+from engine.command_result import CommandResult
+from engine.types import Outcome
 from settlement.audit.reconcile import Difference, Reconciler
-from settlement.chain.chain import CallRevertedError
+from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
 from settlement.chain.reverts import in_words
 from settlement.exchange import Exchange
+from settlement.orders.catalog import Market, Token
+from settlement.protocol.abi import encode_call
+
+NOT_COMPARED: Final = "vault and ledger were not compared yet since this start"
 
 
 class Reconciliation:
@@ -48,6 +55,21 @@ class Reconciliation:
         """Return the first difference of each token that was halted."""
         return list(self._reasons.values())
 
+    def stands(self, market: Market) -> str | None:
+        """Return why ``market`` may not be opened: what the last comparison says."""
+        if self._reconciler.block == 0:
+            return NOT_COMPARED
+        standing = self._reconciler.standing
+        found = standing.get(market.base.address) or standing.get(market.quote.address)
+        return None if found is None else str(found)
+
+    def opened(self, market: Market) -> None:
+        """An operator has opened ``market``: what halted it is past, and may come again."""
+        self._halted.discard(market.number)
+        halted = [m for m in self._exchange.catalog.markets if m.number in self._halted]
+        tokens = {token.address for m in halted for token in (m.base, m.quote)}
+        self._reasons = {token: why for token, why in self._reasons.items() if token in tokens}
+
     async def check(self, block: int) -> None:
         """Compare at final ``block``; everything confirmed up to there must be booked.
 
@@ -79,3 +101,55 @@ class Reconciliation:
             if receipt.accepted:
                 self._halted.add(market.number)
                 self._log.error("market halted", market=market.symbol)
+
+
+def is_paused(chain: Chain, exchange: bytes, token: Token) -> bool:
+    """Return whether the contract's admin has paused ``token``, as of the newest block.
+
+    Raises ``ChainUnavailableError``.
+    """
+    answer = chain.call(exchange, encode_call("tokens", token.number), chain.head().number)
+    return any(answer[64:96])  # After its address and the scale of its units.
+
+
+class Phases:
+    """Halts a market and opens it again, as its operator says. Use it from the event loop."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        reconciliation: Reconciliation,
+        is_paused: Callable[[Token], bool],
+    ) -> None:
+        """``is_paused`` asks the chain, from another thread; it raises
+        ``ChainUnavailableError``."""
+        self._exchange = exchange
+        self._reconciliation = reconciliation
+        self._is_paused = is_paused
+        self._log = structlog.get_logger("operator")
+
+    async def halt(self, market: Market) -> CommandResult:
+        """Take no more orders in ``market``: before a token is paused, say."""
+        receipt = await self._exchange.halt_market(market)
+        self._log.warning("market halted", market=market.symbol, outcome=receipt.outcome.name)
+        return receipt
+
+    async def open(self, market: Market) -> CommandResult:
+        """Take orders in ``market`` again, unless what may have halted it can be seen to stand."""
+        why = await self._paused(market) or self._reconciliation.stands(market)
+        if why is not None:
+            return CommandResult(Outcome.MARKET_HALTED, detail={"why": why})
+        receipt = await self._exchange.open_market(market)
+        if receipt.accepted:
+            self._reconciliation.opened(market)
+        self._log.warning("market opened", market=market.symbol, outcome=receipt.outcome.name)
+        return receipt
+
+    async def _paused(self, market: Market) -> str | None:
+        for token in (market.base, market.quote):
+            try:
+                if await asyncio.to_thread(self._is_paused, token):
+                    return f"{token.symbol} is paused on chain"
+            except ChainUnavailableError:
+                return "the chain does not answer"
+        return None

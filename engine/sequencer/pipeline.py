@@ -33,6 +33,9 @@ NEW_ORDERS: Final = frozenset({int(Kind.PLACE), int(Kind.REPLACE)})
 DISK_LOW: Final = CommandResult(
     Outcome.DISK_LOW, detail={"why": "the disk is nearly full; cancels are still taken"}
 )
+CHANGING_TERMS: Final = CommandResult(
+    Outcome.OVERLOADED, detail={"why": "lots and ticks of a market are changing; try again"}
+)
 UNDER_REVIEW: Final = CommandResult(
     Outcome.UNDER_REVIEW,
     detail={"why": "an operator must review the last batch before the crash; cancels are taken"},
@@ -72,6 +75,8 @@ class Pipeline:
         self._closing = False
         self._under_review = False
         self._holds: list[Callable[[], str | None]] = []
+        self._changes_of_terms = 0
+        """So many are queued and not carried out yet."""
 
     def hold_orders(self, why: Callable[[], str | None]) -> None:
         """Take cancels only, and what gets money out, for as long as ``why`` returns a reason."""
@@ -147,6 +152,9 @@ class Pipeline:
             return DISK_LOW
         if kind in NEW_ORDERS and self._under_review:
             return UNDER_REVIEW
+        if kind in NEW_ORDERS and self._changes_of_terms:
+            # It was counted in the lots and ticks of now, and would be read in others.
+            return CHANGING_TERMS
         return None
 
     def enqueue(self, command: np.void, attachment: bytes = b"") -> asyncio.Future[CommandResult]:
@@ -160,8 +168,14 @@ class Pipeline:
         assert self._full(int(command["kind"])) is None, "ask before you queue"
         answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, attachment, answer))
+        if command["kind"] == Kind.SET_TERMS:
+            self._changes_of_terms += 1
+            answer.add_done_callback(self._terms_changed)
         self._wake.set()
         return answer
+
+    def _terms_changed(self, _: asyncio.Future[CommandResult]) -> None:
+        self._changes_of_terms -= 1
 
     async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""

@@ -7,6 +7,7 @@ Nothing is opened, begun or closed here. What outlives a process comes in throug
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ from settlement.chain.chain import Chain
 from settlement.chain.deploy import Deployment
 from settlement.chain.signer import Signer
 from settlement.exchange import Exchange
-from settlement.halts import Reconciliation
+from settlement.halts import Phases, Reconciliation, is_paused
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog
 from settlement.orders.session_keys import SessionKeys
@@ -133,6 +134,7 @@ class Assembly(NamedTuple):
     credited_deposits: CreditedDeposits
     unbooked: Unbooked
     reconciliation: Reconciliation
+    phases: Phases
     merchants: Merchants
     views: Views | None
     chain_loop: ChainLoop
@@ -156,6 +158,9 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     credited_deposits, unbooked = CreditedDeposits(catalog), Unbooked(seams.outbox)
     reconciler = _reconciler(seams, settler, trading, unbooked)
     reconciliation = Reconciliation(reconciler, trading.exchange)
+    phases = Phases(
+        trading.exchange, reconciliation, partial(is_paused, seams.chain, deployment.exchange)
+    )
     subscriptions = subscriptions_of(
         trading,
         observers=parts.observers,
@@ -188,6 +193,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         credited_deposits=credited_deposits,
         unbooked=unbooked,
         reconciliation=reconciliation,
+        phases=phases,
         merchants=merchants,
         views=views,
         chain_loop=chain_loop,

@@ -27,6 +27,7 @@ from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.services import Services
+from gateway.api.v1.operator import operator_router
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.doorkeeper import Doorkeeper
@@ -257,6 +258,7 @@ class Stack:
     async def serve(self) -> int:
         """Open the door and start the loops; return the port."""
         settings, parts, views = self.settings, self.parts, self.views
+        token = self.operator_token()
         services = Services(
             exchange=parts.exchange,
             contracts=self.deployment.contracts,
@@ -273,10 +275,10 @@ class Stack:
             restrictions=self._restrictions,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
-            routers=tuple(self.routers),
+            routers=(operator_router(parts.phases, token), *self.routers),
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
-            operator_token=self.operator_token(),
+            operator_token=token,
             happened=self.pace.happened,
         )
         app = create_app(services)

@@ -24,13 +24,12 @@ from engine.types import Outcome
 from gateway.pages.headers import headers
 from gateway.pages.render import Html, escape, fill
 from gateway.trading.rejection import Rejection
-from merchants.documents.checkout import ENDED, Checkout, Phase
+from merchants.documents.checkout import ENDED, TRADES_SHOWN, Checkout, Phase
 from merchants.documents.native import ConversionDocument, FillDocument, InvoiceDocument
 from merchants.service import Merchants
 
 PAGES: Final = Path(__file__).parent / "checkout"
 ASK_AGAIN_MS: Final = 1500
-FILLS_SHOWN: Final = 20
 FRESH_SECONDS: Final = 0.5
 LOOKS_KEPT: Final = 1_000
 QR_CODES_KEPT: Final = 1_000
@@ -334,9 +333,9 @@ def _fills(fills: list[FillDocument]) -> Html:
     rows = "".join(
         f"<tr><td>{fill.trade_id}</td><td>{fill.amount}</td><td>{fill.price}</td>"
         f"<td>{fill.proceeds}</td><td>{fill.status}</td></tr>"
-        for fill in fills[:FILLS_SHOWN]
+        for fill in fills[:TRADES_SHOWN]
     )
-    more = f", the first {FILLS_SHOWN} of {len(fills)}" if len(fills) > FILLS_SHOWN else ""
+    more = f", the first {TRADES_SHOWN}" if len(fills) > TRADES_SHOWN else ""
     return Html(
         f"<div class='table'><table><caption>Trades of this sale{more}</caption><thead><tr>"
         "<th scope='col'>Trade</th><th scope='col'>Amount</th><th scope='col'>Price</th>"

@@ -48,6 +48,9 @@ class TradeStates:
         self._kept_max = kept_max
         self._firsts: list[int] = []
         self._ranges: list[_Range] = []
+        self._begin: BatchView | None = None
+        """The batch that memory begins with, as it was last heard of: it may have been given up,
+        and then nothing is in memory. None before the first. What is before it is only asked."""
         self._is_whole = True
         """Whether all batches there are are in memory."""
         self._found: _Range | None = None
@@ -58,18 +61,23 @@ class TradeStates:
         self._firsts, self._ranges, self._found = [], [], None
         for view in reversed(list(newest_first)):
             self._append(view)
+        self._begin = self._ranges[0].view if self._ranges else None
         self._is_whole = len(self._ranges) < self._kept_max
 
     def changed(self, view: BatchView) -> None:
         """A batch has come further, is new, or (``matched``) was given up with all behind it."""
-        if self._found is not None and self._found.view.batch == view.batch:
+        if self._found is not None and self._found.view.batch >= view.batch:
             self._found = None
-        first = self._ranges[0].view.batch if self._ranges else view.batch
-        at, count = view.batch - first, len(self._ranges)
-        if at < 0 or (at >= count and view.state == MATCHED.state):
-            return
+        self._begin = self._begin or view
+        at, count = view.batch - self._begin.batch, len(self._ranges)
         if view.state == MATCHED.state:
-            del self._firsts[at:], self._ranges[at:]
+            if at < 0:
+                # Older than all here, which is given up with it: memory begins with what will
+                # stand in its place.
+                self._begin = view
+            del self._firsts[max(at, 0) :], self._ranges[max(at, 0) :]
+        elif at < 0:
+            return
         elif at < count:
             self._firsts[at], self._ranges[at] = view.first_trade, _range(view)
         else:
@@ -83,7 +91,8 @@ class TradeStates:
         if at >= 0:
             found = self._ranges[at]
             return found.state if trade_id <= found.last_trade else MATCHED
-        return MATCHED if self._is_whole else self._of_old(trade_id)
+        is_old = self._begin is not None and trade_id < self._begin.first_trade
+        return self._of_old(trade_id) if is_old and not self._is_whole else MATCHED
 
     def newest(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""
@@ -107,7 +116,7 @@ class TradeStates:
         if len(self._ranges) > self._kept_max:
             gone = self._kept_max // 4
             del self._firsts[:gone], self._ranges[:gone]
-            self._is_whole = False
+            self._begin, self._is_whole = self._ranges[0].view, False
 
 
 def _range(view: BatchView) -> _Range:

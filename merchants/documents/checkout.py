@@ -12,6 +12,9 @@ from merchants.documents.native import InvoiceDocument
 from merchants.documents.sums import Sums
 from merchants.records.states import InvoiceException, InvoiceState, PaymentState
 
+TRADES_SHOWN: Final = 20
+"""Most trades of all sales together that a customer is shown: anybody may ask for a checkout."""
+
 
 class Phase(StrEnum):
     """Where the customer is: finer than the invoice's state before, coarser after."""

@@ -5,6 +5,7 @@ a word of ``merchants.records.states``. Webhooks carry summaries, whose size doe
 number of transfers and fills.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,8 +19,8 @@ from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, P
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.protocol.checksum import checksum_address
 
-SHOWN_MAX: Final = 256
-"""Most payments, and most fills of one conversion, in one document."""
+PAYMENTS_SHOWN: Final = 256
+"""Most payments in one document."""
 
 
 class PaymentDocument(msgspec.Struct, frozen=True):
@@ -194,8 +195,7 @@ def fill_document(market: Market, fill: Fill) -> FillDocument:
 def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSummary:
     """Return a conversion without its fills."""
     market = terms.market_of(catalog, conversion.market)
-    proceeds = sum(fill.proceeds_pips for fill in conversion.fills)
-    fee = sum(fill.fee_pips for fill in conversion.fills)
+    proceeds, fee = conversion.proceeds_pips, conversion.fee_pips
     return ConversionSummary(
         id=conversion.id,
         status=conversion.state,
@@ -211,12 +211,14 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
     )
 
 
-def conversion_document(catalog: Catalog, conversion: Conversion) -> ConversionDocument:
-    """Return a conversion with its fills."""
+def conversion_document(
+    catalog: Catalog, conversion: Conversion, fills: Sequence[Fill]
+) -> ConversionDocument:
+    """Return a conversion with those of its ``fills`` that are shown."""
     market = terms.market_of(catalog, conversion.market)
     return ConversionDocument(
         **msgspec.structs.asdict(conversion_summary(catalog, conversion)),
-        fills=[fill_document(market, fill) for fill in conversion.fills[:SHOWN_MAX]],
+        fills=[fill_document(market, fill) for fill in fills],
     )
 
 
@@ -252,7 +254,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
         over=decimal_of_pips(max(0, received - invoice.due_pips)),
         short=decimal_of_pips(invoice.short_pips),
         dust=decimal_of_pips(dust),
-        net=decimal_of_pips(sums.net_pips),
+        net=decimal_of_pips(invoice.net_pips),
         created_at=invoice.created_ns // 10**9,
         expires_at=invoice.expires_ns // 10**9,
         redirect_url=invoice.redirect_url,
@@ -261,14 +263,21 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
 
 
 def invoice_document(
-    catalog: Catalog, invoice: Invoice, sums: Sums, newest: list[Conversion], head: int = 0
+    catalog: Catalog,
+    invoice: Invoice,
+    sums: Sums,
+    newest: Sequence[Conversion],
+    fills: Mapping[str, Sequence[Fill]],
+    head: int = 0,
 ) -> InvoiceDocument:
-    """Return an invoice with its payments and ``newest`` conversions; ``sums`` are of all of them,
-    ``head`` as in ``payment_document``."""
+    """Return an invoice with its payments and ``newest`` conversions, with ``fills`` by conversion;
+    ``sums`` are of all conversions, ``head`` as in ``payment_document``."""
     return InvoiceDocument(
         **msgspec.structs.asdict(invoice_summary(catalog, invoice, sums)),
-        payments=[payment_document(catalog, row, head) for row in invoice.payments[:SHOWN_MAX]],
-        conversions=[conversion_document(catalog, row) for row in newest],
+        payments=[
+            payment_document(catalog, row, head) for row in invoice.payments[:PAYMENTS_SHOWN]
+        ],
+        conversions=[conversion_document(catalog, row, fills[row.id]) for row in newest],
         conversion_count=sums.number,
     )
 

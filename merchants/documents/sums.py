@@ -1,14 +1,15 @@
 """What do all conversions of an invoice come to, however many they are?
 
 Anybody may pay an invoice again and again, and each payment may become a conversion: what is said
-of all of them is added up in the database, and only the newest are read.
+of all of them is added up in the database, and only the newest are read. What their trades have
+brought is counted in the rows as it comes: many small bids make thousands of one sale.
 """
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import and_, case, func, select
-from sqlalchemy.orm import Session, aliased, selectinload
+from sqlalchemy.orm import Session, aliased
 
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.states import ConversionState
@@ -19,15 +20,16 @@ from settlement.orders.catalog import Catalog
 CONVERSIONS_SHOWN: Final = 32
 """Most conversions in one document: the newest; the others are asked for in pages."""
 
+FILLS_SHOWN: Final = 256
+"""Most fills of one conversion in one document: the first."""
+
 
 class Sums(NamedTuple):
-    """All conversions of one invoice: how many, of how many base pips, what they have brought
-    after fees; how many have not ended, wait since something kept them, and are held; and whether
-    anything of them is sold."""
+    """All conversions of one invoice: how many, of how many base pips; how many have not ended,
+    wait since something kept them, and are held; and whether anything of them is sold."""
 
     number: int = 0
     base_pips: int = 0
-    net_pips: int = 0
     going: int = 0
     waiting: int = 0
     held: int = 0
@@ -35,7 +37,7 @@ class Sums(NamedTuple):
 
 
 def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> dict[str, Sums]:
-    """Return the sums of each of some invoices, in two queries."""
+    """Return the sums of each of some invoices, in one query."""
     state, is_in = Conversion.state, Conversion.invoice_id.in_(invoice_ids)
     open_states = (ConversionState.PENDING, ConversionState.EXECUTING)
     kept = and_(state.in_(open_states), Conversion.attempts > 0, Conversion.reason != "")
@@ -66,14 +68,46 @@ def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> d
             held=so_far.held + held,
             is_sold=so_far.is_sold or sold > 0,
         )
-    nets = session.execute(
-        select(Conversion.invoice_id, *exact_sum(Fill.proceeds_pips - Fill.fee_pips))
-        .join(Conversion.fills)
-        .where(is_in)
-        .group_by(Conversion.invoice_id)
+    return found
+
+
+def first_fills(
+    session: Session, conversion_ids: Sequence[str], all_max: int | None = None
+) -> dict[str, list[Fill]]:
+    """Return the first fills of each of some conversions, ``FILLS_SHOWN`` at most, and ``all_max``
+    at most of all of them."""
+    each_max = FILLS_SHOWN if all_max is None else min(FILLS_SHOWN, all_max)
+    other = aliased(Fill)
+    beyond = (
+        select(other.trade_id)
+        .where(other.conversion_id == Conversion.id)
+        .order_by(other.trade_id)
+        .limit(1)
+        .offset(each_max)
+        .scalar_subquery()
     )
-    for invoice_id, *halves in nets:
-        found[invoice_id] = found[invoice_id]._replace(net_pips=sum_of(halves))
+    # Found once for each conversion, before its fills: SQLite would ask at each of them.
+    sales = (
+        select(
+            Conversion.id,
+            Conversion.invoice_id,
+            Conversion.number,
+            func.coalesce(beyond, 2**63 - 1).label("beyond"),
+        )
+        .where(Conversion.id.in_(conversion_ids))
+        .cte("sales")
+        .prefix_with("MATERIALIZED")
+    )
+    rows = session.scalars(
+        select(Fill)
+        .join(sales, Fill.conversion_id == sales.c.id)
+        .where(Fill.trade_id < sales.c.beyond)
+        .order_by(sales.c.invoice_id, sales.c.number, Fill.trade_id)
+        .limit(all_max)
+    )
+    found: dict[str, list[Fill]] = {conversion_id: [] for conversion_id in conversion_ids}
+    for row in rows:
+        found[row.conversion_id].append(row)
     return found
 
 
@@ -87,7 +121,6 @@ def newest_conversions(session: Session, invoice_ids: Sequence[str]) -> dict[str
     )
     rows = session.scalars(
         select(Conversion)
-        .options(selectinload(Conversion.fills))
         .where(Conversion.invoice_id.in_(invoice_ids), Conversion.number > last - CONVERSIONS_SHOWN)
         .order_by(Conversion.invoice_id, Conversion.number)
     )

@@ -4,15 +4,17 @@ In a file of their own, opened like settlement's (``settlement.storage.database`
 (``transaction``) begins with the write lock, what only reads (``reading``) takes none.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, select, text, update
 from sqlalchemy.orm import Session
 
-from merchants.records.tables import FORMER_INDEXES, Cursor, Table
+from merchants.records.amounts import exact_sum, sum_of
+from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
 from settlement.storage.database import open_file
 
 CURSOR_ROW: Final = 1
@@ -60,11 +62,37 @@ def _add_what_is_new(engine: Engine) -> None:
                 connection.execute(
                     text("UPDATE invoices SET seen_pips = MAX(0, seen_pips - credited_pips)")
                 )
+        if {"proceeds_pips", "fee_pips", "net_pips"} & {
+            column.name for column in lacking if column.table.name in ("conversions", "invoices")
+        }:
+            _add_up_fills(connection)
         Table.metadata.create_all(connection)
         for index in (index for table in Table.metadata.sorted_tables for index in table.indexes):
             index.create(connection, checkfirst=True)
         for former in FORMER_INDEXES:
             connection.execute(text(f"DROP INDEX IF EXISTS {former}"))
+
+
+def _add_up_fills(connection: Connection) -> None:
+    """Write down what sales have brought so far: until then it was added up at each look."""
+    nets: Counter[str] = Counter()
+    brought = connection.execute(
+        select(
+            Conversion.id,
+            Conversion.invoice_id,
+            *exact_sum(Fill.proceeds_pips),
+            *exact_sum(Fill.fee_pips),
+        )
+        .join(Fill, Fill.conversion_id == Conversion.id)
+        .group_by(Conversion.id)
+    )
+    for name, invoice_id, *halves in brought.all():
+        proceeds, fee = sum_of(halves[:2]), sum_of(halves[2:])
+        nets[invoice_id] += proceeds - fee
+        values = {"proceeds_pips": proceeds, "fee_pips": fee}
+        connection.execute(update(Conversion).where(Conversion.id == name).values(values))
+    for invoice_id, net in nets.items():
+        connection.execute(update(Invoice).where(Invoice.id == invoice_id).values(net_pips=net))
 
 
 def is_there(engine: Engine, query: str, name: str | bytes) -> bool:

@@ -16,9 +16,12 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Text,
+    TypeDecorator,
     UniqueConstraint,
     text,
 )
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from merchants.records.states import (
@@ -40,12 +43,27 @@ def _words(kind: type[StrEnum]) -> Enum:
     )
 
 
+class Digits(TypeDecorator[int]):
+    """A whole number as decimal text: sums over time, which nothing bounds."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        """See ``TypeDecorator``."""
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
+        """See ``TypeDecorator``."""
+        return None if value is None else int(value)
+
+
 # Words and not expressions: SQLite uses an index of some rows only where it finds its condition
 # again, and in a condition with parameters it does not.
 DELIVERY_WAITS: Final = text("state IN ('pending', 'retrying')")
 CONVERSION_WAITS: Final = text("state = 'pending'")
 
-FORMER_INDEXES: Final = ("deliveries_due",)
+FORMER_INDEXES: Final = ("deliveries_due", "ix_fills_conversion_id")
 """Indexes that older files have and nobody asks any more."""
 
 _dense_id = BigInteger().with_variant(Integer(), "sqlite")
@@ -108,7 +126,8 @@ class Invoice(Table):
     ``sweep_at_ns`` is when to ask for the next sweep, None for never; ``sweep_tries`` counts those
     that brought nothing. ``judge_at_ns`` is when to weigh what came late or in part, None for
     never; ``short_pips`` is what it then was worth too little, ``late`` that it was enough.
-    ``over_pips`` is how much more than is due the shop was told of. ``details`` is the shop's own
+    ``over_pips`` is how much more than is due the shop was told of. ``net_pips`` is what all its
+    conversions have brought after fees. ``details`` is the shop's own
     metadata, a JSON object. ``lots`` and ``quoted_ticks`` are in the terms of the quote, which are
     ``lot_pips`` and ``tick_pips``: see ``merchants.records.terms``.
     """
@@ -152,6 +171,7 @@ class Invoice(Table):
     short_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     event_count: Mapped[int] = mapped_column(default=0)
+    net_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
 
     store: Mapped[Store] = relationship(lazy="joined", innerjoin=True)
     payments: Mapped[list["Payment"]] = relationship(
@@ -219,7 +239,8 @@ class Conversion(Table):
     ``quoted_ticks`` is the price the limit is derived from; None for what is known from trades at
     each attempt. ``number`` counts the conversions of an invoice from 1. Lots and ticks are in the
     terms in which it was opened, ``lot_pips`` and ``tick_pips``; ``odd_pips`` are sold besides
-    ``lots_filled``, less than such a lot: in other terms one may sell parts of it.
+    ``lots_filled``, less than such a lot: in other terms one may sell parts of it. All its fills
+    brought ``proceeds_pips`` before ``fee_pips``: counted as they come, for they may be thousands.
     """
 
     __tablename__ = "conversions"
@@ -245,9 +266,10 @@ class Conversion(Table):
     reason: Mapped[str] = mapped_column(default="")
     following: Mapped[bool] = mapped_column(default=True, index=True)
     """Whether some fill is not final yet or more fills may come."""
+    proceeds_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    fee_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
 
     invoice: Mapped[Invoice] = relationship(back_populates="conversions")
-    fills: Mapped[list["Fill"]] = relationship(order_by="Fill.trade_id")
 
 
 class Order(Table):
@@ -276,9 +298,10 @@ class Fill(Table):
     """
 
     __tablename__ = "fills"
+    __table_args__ = (Index("fills_in_order", "conversion_id", "trade_id"),)
 
     trade_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    conversion_id: Mapped[str] = mapped_column(ForeignKey("conversions.id"), index=True)
+    conversion_id: Mapped[str] = mapped_column(ForeignKey("conversions.id"))
     lots: Mapped[int]
     price_ticks: Mapped[int]
     lot_pips: Mapped[int] = mapped_column(default=0, server_default="0")

@@ -129,7 +129,8 @@ class Conversions:
                 next_attempt_ns=now_ns,
                 reason="",
                 following=True,
-                fills=[],
+                proceeds_pips=0,
+                fee_pips=0,
             )
         )
 
@@ -290,20 +291,21 @@ class Conversions:
                 is_worth = proceeds * attachment.base_amount >= attachment.quote_amount * pips
                 assert is_worth, "nothing is sold under the limit"
                 sold += pips
-                conversion.fills.append(
-                    Fill(
-                        trade_id=event.trade_id,
-                        lots=lots,
-                        price_ticks=ticks,
-                        lot_pips=market.lot_pips,
-                        tick_pips=market.tick_pips,
-                        proceeds_pips=proceeds,
-                        fee_pips=event.fee_pips,
-                        state=state,
-                        batch=number,
-                        tx_hash=tx_hash,
-                    )
+                fill = Fill(
+                    trade_id=event.trade_id,
+                    conversion_id=conversion.id,
+                    lots=lots,
+                    price_ticks=ticks,
+                    lot_pips=market.lot_pips,
+                    tick_pips=market.tick_pips,
+                    proceeds_pips=proceeds,
+                    fee_pips=event.fee_pips,
+                    state=state,
+                    batch=number,
+                    tx_hash=tx_hash,
                 )
+                session.add(fill)
+                _count(conversion, fill, 1)
             elif event.kind in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
                 last_word = Outcome(event.outcome)
 
@@ -400,7 +402,8 @@ class Conversions:
         )
         for conversion in turn.rows(session, following):
             self._asked = conversion.id
-            self._ask(session, conversion, conversion.fills)
+            fills = select(Fill).where(Fill.conversion_id == conversion.id)
+            self._ask(session, conversion, session.scalars(fills.order_by(Fill.trade_id)).all())
             self._advance(session, conversion)
         if turn.is_whole:
             self._asked = None
@@ -461,7 +464,7 @@ class Conversions:
         market = terms.market_of(self._exchange.catalog, conversion.market)
         for fill in busted:
             terms.sell(market, conversion, -terms.pips_of(market, fill))
-            conversion.fills.remove(fill)
+            _count(conversion, fill, -1)
             session.delete(fill)
         conversion.reason = "TRADE_BUSTED"
         if conversion.state in (
@@ -488,6 +491,13 @@ class Conversions:
             self._clock(),
             conversion=conversion,
         )
+
+
+def _count(conversion: Conversion, fill: Fill, times: int) -> None:
+    """Count what ``fill`` has brought; ``times`` is -1 where it is taken back."""
+    conversion.proceeds_pips += times * fill.proceeds_pips
+    conversion.fee_pips += times * fill.fee_pips
+    conversion.invoice.net_pips += times * (fill.proceeds_pips - fill.fee_pips)
 
 
 _EVENT_OF: Final = {

@@ -25,7 +25,7 @@ from merchants.sales import pricing
 from merchants.sales.depth import AgedBook, BookMemory
 from merchants.sales.pricing import Level, Quote
 from merchants.sales.recent_trades import Tape, TapeMemory
-from settlement.orders.busts import moved_back_at
+from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Market
 
 TRADE: Final = int(EventKind.TRADE)
@@ -70,6 +70,8 @@ class NoPrice(StrEnum):
 class _Memory(msgspec.Struct):
     books: dict[int, BookMemory]
     tapes: dict[int, TapeMemory]
+    last_trade: int = 0
+    renewed_after: dict[int, int] = {}
 
 
 class Prices:
@@ -81,12 +83,16 @@ class Prices:
         self._terms = terms
         self._books: dict[int, AgedBook] = {}
         self._tapes: dict[int, Tape] = {}
+        self._last_trade = 0
+        self._renewed_after: dict[int, int] = {}
+        """By market the last trade before its terms were changed: those are on no tape."""
 
     def save(self) -> bytes:
         """See ``engine.log_entries.CheckpointedConsumer``."""
         books = {number: book.memory() for number, book in self._books.items()}
         tapes = {number: tape.memory() for number, tape in self._tapes.items()}
-        return msgspec.msgpack.encode(_Memory(books, tapes))
+        memory = _Memory(books, tapes, self._last_trade, self._renewed_after)
+        return msgspec.msgpack.encode(memory)
 
     def load(self, memory: bytes) -> None:
         """See ``engine.log_entries.CheckpointedConsumer``."""
@@ -94,6 +100,7 @@ class Prices:
         age_ns = self._terms.age_ns
         self._books = {n: AgedBook.remembered(book, age_ns) for n, book in saved.books.items()}
         self._tapes = {n: Tape(tape) for n, tape in saved.tapes.items()}
+        self._last_trade, self._renewed_after = saved.last_trade, saved.renewed_after
 
     def consume(self, batch: Committed) -> None:
         """Take what moved in the books, and what was traded."""
@@ -112,8 +119,10 @@ class Prices:
         for change in changes:
             touched[change.market] = None
             if change.kind == TRADE_BUSTED:
-                back = moved_back_at(batch, change.sequence)
-                self._take_back(batch.markets[change.market], back)
+                trade_id = busted_at(batch, change.sequence).trade_id
+                if trade_id > self._renewed_after.get(change.market, 0):
+                    back = moved_back_at(batch, change.sequence)
+                    self._take_back(batch.markets[change.market], back)
             else:
                 self._take(change, now_ns)
         for number in touched:
@@ -133,11 +142,13 @@ class Prices:
             # Its ticks and lots were others, and its book was empty.
             self._books.pop(change.market, None)
             self._tapes.pop(change.market, None)
+            self._renewed_after[change.market] = self._last_trade
             return
         book, tape = self._of(change.market)
         if kind == RESTED:
             book.rest(change.order_id, change.side, change.account, ticks, lots, now_ns)
         elif kind == TRADE:
+            self._last_trade = change.trade_id
             tape.trade(ticks, lots, now_ns)
             book.trade(change.maker_id, lots, change.maker_left)
             if change.outcome == AUCTION:
@@ -149,6 +160,7 @@ class Prices:
             book.show(change.order_id, lots)
 
     def _take_back(self, market: Market, back: BustedTrade) -> None:
+        """Undo a trade that was made in the terms of now."""
         lots = back.base_pips // market.lot_pips
         if lots:
             self._of(market.number)[1].bust(back.quote_pips // (lots * market.tick_pips), lots)

@@ -113,6 +113,10 @@ class Reconciler:
         self._swept: Counter[bytes] = Counter()
         self._swept_to = deployment.deploy_block - 1
         self._suspected: set[bytes] = set()
+        self._differing: list[bytes] = []
+        """Accounts that differed at the last comparison: looked at until they do not."""
+        self.standing: dict[bytes, Difference] = {}
+        """The first difference of each token at the last comparison, seen twice or not."""
         self.block = 0
         """The last block at which vault and ledger were compared."""
         self.debts: dict[str, int] = {}
@@ -168,6 +172,7 @@ class Reconciler:
         self._follow_sweeps(block)
         owed = self._owed(cut, block)
         changes, fees_open = self._on_the_way(cut, applied)
+        self._differing = []
         found = list(self._account_differences(cut, owed, changes, block))
         for token in cut.tokens:
             address = token.address
@@ -180,6 +185,7 @@ class Reconciler:
             self.surplus[token.symbol] = max(held - owned, 0)
             found += self._difference(token, "custody", owned, min(held, owned), block)
         self.block, self.debts = block, cut.debts
+        self.standing = {difference.token: difference for difference in reversed(found)}
         # Once is not enough to stop a market: a node may have answered from two states.
         before, self._suspected = self._suspected, {difference.token for difference in found}
         return [difference for difference in found if difference.token in before]
@@ -189,6 +195,8 @@ class Reconciler:
         chosen = [number for number in self._touched if number < count][:ACCOUNTS_A_ROUND]
         for number in chosen:
             del self._touched[number]
+        differing = [self._catalog.account_number(account) for account in self._differing]
+        chosen += [number for number in differing if number is not None]
         turn = range(self._next, self._next + min(count, ACCOUNTS_A_ROUND))
         self._next = (self._next + ACCOUNTS_A_ROUND) % max(count, 1)
         return list(dict.fromkeys([*chosen, *(number % count for number in turn)]))
@@ -205,7 +213,10 @@ class Reconciler:
             what = f"account 0x{account.hex()}"
             # What it owes beyond all that is on its way is said as a debt: no vault can owe.
             expected = max(expected, 0)
-            yield from self._difference(symbols[token], what, expected, found, block)
+            differences = self._difference(symbols[token], what, expected, found, block)
+            if differences:
+                self._differing.append(account)
+            yield from differences
 
     @staticmethod
     def _difference(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
 from settlement.chain.chain import Receipt
 from settlement.outbox import tables
@@ -137,15 +138,18 @@ class Outbox:
         tip_max: int,
         now_ns: int,
     ) -> None:
-        """Store a transmission before it is sent: the first, or a dearer one at the same nonce."""
+        """Store a transmission before it is sent: the first, or a dearer one at the same nonce.
+
+        The same bytes may have been another action's, given up since: whatever fills a gap is as
+        empty as what has filled it before a reorganisation. Then they are this one's now.
+        """
         with self._change(ActionState.SIGNED) as db:
-            count = db.execute(
-                sa.select(sa.func.count()).select_from(tables.transmissions)
-            ).scalar_one()
+            last = db.execute(sa.select(sa.func.max(tables.transmissions.c.id))).scalar_one()
+            stored = {"id": (last or 0) + 1, "action_id": action_id, "nonce": nonce}
             db.execute(
-                tables.transmissions.insert().values(
-                    tx_hash=tx_hash, id=count + 1, action_id=action_id, nonce=nonce
-                )
+                insert(tables.transmissions)
+                .values(tx_hash=tx_hash, **stored)
+                .on_conflict_do_update(index_elements=["tx_hash"], set_=stored)
             )
             self._move(
                 db,

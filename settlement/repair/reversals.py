@@ -38,6 +38,7 @@ from settlement.protocol.evidence import (
 
 WITHDRAWN_TOPIC: Final = keccak256(b"Withdrawn(address,address,address,uint64,uint64)")
 TAKEN_BY_AN_EXIT: Final = "an exit has taken the money"
+PASSED_OVER: Final = "a later one was countersigned before it"
 NOT_FOLLOWED: Final = (ActionState.FAILED, ActionState.SEALED)
 """Where no transaction of ours may land that the submitter has to look after."""
 
@@ -188,6 +189,14 @@ class WithdrawalReversals:
         """Return the open withdrawals of which an exit has taken something."""
         return [withdrawal for withdrawal in self._open.values() if withdrawal.taken]
 
+    def unsigned(self) -> list[OpenWithdrawal]:
+        """Return the open withdrawals that nobody has countersigned yet, oldest first.
+
+        They wait for the batches before them, or to be given back.
+        """
+        found = [withdrawal for _, withdrawal in sorted(self._open.items())]
+        return [w for w in found if self._action(w.sequence) is None]
+
     def due(self) -> list[Reversal]:
         """Return what can be given back and was not yet; forget what is settled without."""
         self._forget_paid()
@@ -233,12 +242,17 @@ class WithdrawalReversals:
         """Ask outbox and chain what has become of them. Raises ``ChainUnavailableError``."""
         refused = []
         firm = self._newest() - REORG_BLOCKS_MAX
+        newest_signed = int(self._outbox.last_key(ActionKind.WITHDRAWAL) or 0) if self._open else 0
         for sequence in list(self._open):
             paid_in = self._paid.get(sequence)
             if sequence in self._lost or (paid_in is not None and paid_in > firm):
                 continue
-            action = self._outbox.find(ActionKind.WITHDRAWAL, str(sequence))
+            action = self._action(sequence)
             if action is None:
+                # They are countersigned in their order. No command ends one that an exit has had
+                # all of: after a restart it is open again, but waits in no queue any more.
+                if sequence < newest_signed:
+                    self._lost[sequence] = PASSED_OVER
                 continue
             if action.state is ActionState.FINAL:
                 assert action.block_number is not None, "it is in a block"
@@ -260,6 +274,9 @@ class WithdrawalReversals:
                 continue
             if not self.is_paid(action, final.number):
                 self._lost[int(action.key)] = action.error or ""
+
+    def _action(self, sequence: int) -> Action | None:
+        return self._outbox.find(ActionKind.WITHDRAWAL, str(sequence))
 
     def is_paid(self, action: Action, block: int) -> bool:
         """Return whether a log up to final ``block`` says that it was paid, whoever sent it.

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 from msgspec.json import decode
@@ -69,6 +69,44 @@ def test_a_batch_that_was_given_up_is_sealed_anew_with_other_trades() -> None:
     assert states.of(19) == TradeState("batched", 1)
     assert states.of(24) == TradeState("batched", 2)
     assert states.of(25) == states.of(35) == TradeState("matched")
+
+
+@settings(max_examples=300)
+@given(
+    kept_max=st.integers(4, 9),
+    news=st.lists(st.tuples(st.integers(0, 20), st.sampled_from([*STATES, "new", "new", "lost"]))),
+    newest_first=st.booleans(),
+)
+@example(kept_max=8, news=[(6, "lost"), (1, "final")], newest_first=False)
+def test_found_memory_was_wrong_when_all_of_it_had_been_given_up(
+    kept_max: int, news: list[tuple[int, str]], *, newest_first: bool
+) -> None:
+    """Of 65,536 batches three quarters stay when it is full; given up they may be all of them, and
+    the next news of an older batch stood in their place."""
+    standing: list[BatchView] = []
+
+    def older(trade_id: int) -> BatchView | None:
+        return next((v for v in standing if v.first_trade <= trade_id <= v.last_trade), None)
+
+    states = TradeStates(older, kept_max)
+    for back, state in [(0, "new")] * (kept_max + 1) + news:
+        if state == "new":
+            first = standing[-1].last_trade + 1 if standing else 1
+            number = len(standing) + 1
+            standing.append(BatchView(number, "batched", first, first + 2, None))
+            states.changed(standing[-1])
+        elif state == "lost":
+            gone = standing[-1 - back :] if back < len(standing) else []
+            del standing[len(standing) - len(gone) :]
+            for view in reversed(gone) if newest_first else gone:
+                states.changed(view._replace(state="matched"))
+        elif back < len(standing):
+            standing[-1 - back] = standing[-1 - back]._replace(state=state)
+            states.changed(standing[-1 - back])
+        for trade_id in range(1, 3 * len(standing) + 5):
+            found = older(trade_id)
+            wanted = TradeState(found.state, found.batch) if found else TradeState("matched")
+            assert states.of(trade_id) == wanted
 
 
 def test_of_old_batches_the_outbox_is_asked_once_a_batch() -> None:

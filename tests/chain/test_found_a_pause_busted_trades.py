@@ -9,6 +9,7 @@ import pytest
 
 from settlement.chain.chain import Sent
 from settlement.chain.dev.devchain import start_devchain
+from settlement.halts import is_paused
 from settlement.outbox.submitter import Policy
 from settlement.outbox.troubles import Paused
 from settlement.protocol.abi import encode_call
@@ -127,3 +128,17 @@ def test_the_watcher_shows_a_pause(venue: Venue):
         (venue.token, True),
         (venue.token, False),
     ]
+
+
+def test_whether_a_token_is_paused_is_the_contracts_word(venue: Venue):
+    tokens = [venue.catalog.token_by_address(address) for address in (venue.usd, venue.token)]
+    chain, exchange = venue.devchain.chain, venue.domain.contract
+
+    def paused() -> list[bool]:
+        return [token is not None and is_paused(chain, exchange, token) for token in tokens]
+
+    assert paused() == [False, False]
+    pause(venue)
+    assert paused() == [False, True]
+    pause(venue, is_paused=False)
+    assert paused() == [False, False]

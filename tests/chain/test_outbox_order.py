@@ -169,3 +169,21 @@ def test_it_is_synced_in_full(outbox: Outbox):
     with outbox._engine.connect() as db:
         assert db.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
         assert db.execute(sa.text("PRAGMA synchronous")).scalar() == 2
+
+
+def test_found_the_same_empty_transaction_filled_a_gap_twice(outbox: Outbox):
+    """Found by life 1099 of the reorganisations: what fills a gap has the same bytes each time."""
+    voids = [Call(ActionKind.VOID, f"7.{n}", b"\x01" * 20, b"", 21_000) for n in range(2)]
+    found = []
+    for void in voids:
+        outbox.fill(7, void, 1)
+        ((action_id, _, _),) = outbox.names(ActionState.SEALED)
+        outbox.signed(action_id, 7, b"raw", b"\xaa" * 32, 5, 1, 2)
+        found.append(outbox.action(action_id))
+    outbox.fill(8, Call(ActionKind.VOID, "8.2", b"\x01" * 20, b"", 21_000), 3)
+    ((another, _, _),) = outbox.names(ActionState.SEALED)
+    outbox.signed(another, 8, b"other", b"\xbb" * 32, 5, 1, 4)
+
+    assert [outbox.tx_hashes(action) for action in found] == [[], [b"\xaa" * 32]]
+    assert outbox.tx_hashes(outbox.action(another)) == [b"\xbb" * 32]
+    assert outbox.others_at(7, found[0].id) == [(found[1].id, b"\xaa" * 32)]

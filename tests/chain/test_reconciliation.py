@@ -8,7 +8,7 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Side
-from settlement.audit.reconcile import Difference, Reconciler
+from settlement.audit.reconcile import ACCOUNTS_A_ROUND, Difference, Reconciler
 from settlement.chain.dev.devchain import start_devchain
 from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import ExitEvidence
@@ -116,6 +116,21 @@ def test_one_pip_too_many_in_the_ledger_is_seen_and_named(venue: Venue):
     assert (account.symbol, account.expected - account.found) == ("USD", 1)
     assert ALICE.address.hex() in str(account)
     assert (custody.what, custody.expected - custody.found) == ("custody", 1)
+    assert judge.standing == {venue.usd: account}, "until a comparison finds it no more"
+
+    venue.engine.state.ledger.take_out(number, 0, 1)
+    assert (compared(venue, judge), judge.standing) == ([], {})
+
+
+def test_who_differs_is_looked_at_until_he_does_not(venue: Venue):
+    judge = reconciler(venue)
+    settled(venue)
+    for number in range(3 * ACCOUNTS_A_ROUND):
+        venue.account(number.to_bytes(20, "big"))
+    venue.engine.state.ledger.bring_in(venue.account(ALICE.address), 0, 1)
+    for _ in range(4):
+        compared(venue, judge)
+        assert ALICE.address.hex() in str(judge.standing[venue.usd])
 
 
 def test_a_difference_has_to_show_twice(venue: Venue):

@@ -59,7 +59,7 @@ class Running:
     """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
 
     def __init__(self, directory, chain="eth-tester"):
-        self.port = free_port()
+        self.port, self.directory = free_port(), directory
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
@@ -121,6 +121,15 @@ def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running)
 
     second = running()
     assert second.phase_of(invoice) == "settled"
+    token = (second.directory / "operator.token").read_text()
+    operator = {"Authorization": f"Bearer {token}"}
+    assert ask(second.port, "POST", "/v1/markets/TOKEN-USD/halt")[0] == 401
+    assert ask(second.port, "POST", "/v1/markets/TOKEN-USD/halt", headers=operator)[0] == 200
+
+    def is_open():
+        return ask(second.port, "POST", "/v1/markets/TOKEN-USD/open", headers=operator)[0] == 200
+
+    until("vault and ledger were compared, and the market is open", is_open)
     code, output = second.stop()
     assert code == 0, output
 

@@ -3,6 +3,7 @@
 from contextlib import closing
 from sqlite3 import connect
 
+import msgspec
 import pytest
 
 from engine.commands import set_terms
@@ -181,3 +182,26 @@ def test_what_a_key_has_still_to_sell_is_worth_the_same(world):
     world.pass_time(AGE_S)
     rejected = venue.merchants.create_invoice(store.store_id, InvoiceRequest("45", "TOKEN"))
     assert rejected.detail["needed"] == "55"
+
+
+def test_found_a_late_bust_took_back_trades_of_other_terms(world):
+    """Its price in the ticks of now is another's: that one had still been traded."""
+    venue = world.venue
+    store = venue.approved_store(slippage_ppm=0)
+    first, later = (venue.invoice(store, amount_usd=usd) for usd in ("52", "48"))
+    old = sole(paid(world, first).conversions).fills[0]
+    change_terms(world, *ODD)
+    bid(world, 1000)
+    paid(world, later)
+    try_again(world)
+    new = sale_of(world, later).fills[0]
+    assert (new.price, old.price) == ("2000", "2000")
+
+    def traded():
+        return msgspec.msgpack.decode(venue.merchants.prices.save())["tapes"][0]["rows"]
+
+    before = traded()
+    venue.bust(old)
+    assert traded() == before
+    venue.bust(new)
+    assert traded() != before

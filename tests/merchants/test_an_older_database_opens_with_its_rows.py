@@ -15,8 +15,9 @@ LATER = {
         "over_pips",
         "lot_pips",
         "tick_pips",
+        "net_pips",
     ),
-    "conversions": ("lot_pips", "tick_pips", "odd_pips"),
+    "conversions": ("lot_pips", "tick_pips", "odd_pips", "proceeds_pips", "fee_pips"),
     "fills": ("lot_pips", "tick_pips"),
     "credits": ("swept_raw", "booked_ns"),
 }
@@ -45,6 +46,7 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     venue.tick()
     venue.settle_sweeps()
     venue.tick()
+    (sale,) = venue.merchants.invoice(paid.id).conversions
     venue.database.dispose()
     made_old(tmp_path / "merchants.sqlite")
 
@@ -60,6 +62,9 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
         venue.settle_sweeps()
     end = venue.merchants.invoice(waiting.id)
     assert (end.status, end.credited) == ("settled", "0.025")
+    (as_before,) = venue.merchants.invoice(paid.id).conversions
+    assert (as_before.proceeds, as_before.fee) == (sale.proceeds, sale.fee) != ("0", "0")
+    assert venue.merchants.invoice(paid.id).net == sale.net
     world.trades_are("final")
     venue.tick()
     assert venue.merchants.invoice(paid.id).status == "settled"

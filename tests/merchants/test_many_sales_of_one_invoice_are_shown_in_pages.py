@@ -1,15 +1,17 @@
 """However often an invoice is paid: its document ends, and all of its sales are in pages."""
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 from starlette.testclient import TestClient
 
 from engine.types import Side
-from merchants.documents.sums import CONVERSIONS_SHOWN
+from merchants.documents.checkout import TRADES_SHOWN
+from merchants.documents.sums import CONVERSIONS_SHOWN, FILLS_SHOWN
+from merchants.records.amounts import decimal_of_pips
 from merchants.records.database import transaction
 from merchants.records.states import ConversionState
-from merchants.records.tables import Conversion
-from tests.merchants.fixtures import CUSTOMER, LOT, MERCHANT, TOKEN, World
+from merchants.records.tables import Conversion, Fill
+from tests.merchants.fixtures import CUSTOMER, DOLLAR, LOT, MERCHANT, TOKEN, World
 from tests.merchants.site import site
 
 SALES = CONVERSIONS_SHOWN + 8
@@ -110,3 +112,40 @@ def test_no_more_rows_are_read_than_are_shown(world, sold):
         assert loaded == [], "a new one is opened without reading those before"
     finally:
         event.remove(Conversion, "load", load)
+
+
+@pytest.mark.parametrize("fills", [5, FILLS_SHOWN + 20])
+def test_found_a_look_read_all_trades_of_a_sale(world, fills):
+    """5,000, which a stranger makes with small bids against his own payment, cost 60 to 300 ms."""
+    store = world.venue.approved_store(notional_cap=10**6 * DOLLAR)
+    invoice = world.venue.invoice(store, amount_usd="10")
+    for _ in range(fills):
+        world.venue.quote(Side.BUY, 200_050, 1)
+    world.venue.fund(MERCHANT, TOKEN, fills * LOT, bytes.fromhex(invoice.ref[2:]))
+    world.venue.tick()
+    with transaction(world.venue.database) as session:
+        count = session.scalar(select(func.count()).select_from(Fill))
+    assert count >= fills, "each bid is a trade"
+    loaded = []
+
+    def load(target, _context):
+        loaded.append(target)
+
+    event.listen(Fill, "load", load)
+    try:
+        page = world.venue.merchants.checkout(invoice.id)
+        assert len(loaded) == min(count, TRADES_SHOWN + 1)
+        assert len(page.invoice.conversions[0].fills) == len(loaded)
+        loaded.clear()
+        document = world.venue.merchants.invoice(invoice.id)
+        assert len(loaded) == min(count, FILLS_SHOWN)
+        loaded.clear()
+        (sale,) = world.venue.merchants.list_conversions(store.store_id, invoice.id)
+        assert len(loaded) == min(count, FILLS_SHOWN)
+    finally:
+        event.remove(Fill, "load", load)
+    assert [sale] == document.conversions
+    with transaction(world.venue.database) as session:
+        all_of_them = session.scalars(select(Fill)).all()
+        net = sum(fill.proceeds_pips - fill.fee_pips for fill in all_of_them)
+        assert document.net == sale.net == decimal_of_pips(net)

@@ -77,12 +77,15 @@ class Driver:
     """What an outbox says of one action, without a disk: a world is made for each order."""
 
     def __init__(self, sealed):
-        self.sealed, self.state = sealed, None
+        self.sealed, self.state, self.newest = sealed, None, None
 
     def find(self, kind, key):
         if not self.state:
             return None
         return self.sealed._replace(key=key, state=self.state, block_number=1)
+
+    def last_key(self, kind):
+        return self.newest
 
     def mined(self, action_id, receipt, now_ns):
         self.state = ActionState.FINAL
@@ -110,6 +113,7 @@ class World:
         self.engine = Engine(Limits(tokens=1, markets=1, accounts=1, orders=1, ladder_ticks=64))
         self.catalog = Catalog()
         self.reversals = reversals_of(self.vault, self.driver)
+        self.journal = []
         self.commit(command(Kind.LIST_TOKEN), TokenListing("USD", USD, 8, 1))
         self.commit(command(Kind.OPEN_ACCOUNT), AccountOpened(ALICE.address))
         self.deposit(HAS)
@@ -124,6 +128,7 @@ class World:
         events = self.engine.apply(rows)
         assert events[0]["kind"] != EventKind.REJECTED
         committed = Committed(sequence, rows, [encode(attachment)], events, [bytes(32)])
+        self.journal.append(committed)
         for segment in self.catalog.read(committed):
             self.reversals.consume(segment)
 
@@ -163,6 +168,12 @@ class World:
 
     def expire(self):
         self.vault.time = self.asked.expiry + 1
+
+    def restart(self):
+        """Nothing is left but journal and outbox."""
+        self.reversals = reversals_of(self.vault, self.driver)
+        for committed in self.journal:
+            self.reversals.consume(committed)
 
     # What settlement does about it.
 
@@ -234,3 +245,32 @@ def test_what_was_given_back_at_once_is_never_signed(sealed):
 
     assert world.driver.state is None
     assert (world.engine.available(0, 0), world.vault.pips) == (30, 30)
+
+
+def test_found_what_an_exit_had_taken_whole_was_open_again_after_a_restart(sealed):
+    """The queue skips at a start what is older than the newest that is countersigned: nobody asked
+    for this one any more, its account could withdraw no more, and the books differed by it."""
+    world = World(sealed, (100, 100, 10))
+    world.exit()
+    world.countersign()
+    world.put_right()
+    assert world.reversals.is_void(world.pending.sequence), "the exit has had all of it"
+    world.driver.newest = str(world.pending.sequence + 1)
+
+    world.restart()
+    world.put_right()
+
+    assert world.reversals.unpaid(ALICE.address, USD) is None
+    assert (world.reversals.shortened(), world.reversals.unsigned()) == ([], [])
+    assert world.engine.available(0, 0) == world.vault.pips == 0
+
+
+def test_an_older_one_waits_though_the_newest_was_given_back(sealed):
+    world = World(sealed, (40, 70, 10))
+    world.commit(command(Kind.WITHDRAW, amount=20), ALICE.withdrawal(20))
+    newer = world.engine.sequence
+    assert [w.sequence for w in world.reversals.unsigned()] == [world.pending.sequence, newer]
+
+    world.commit(command(Kind.DEPOSIT, amount=20), WithdrawalReturned(newer, "refused"))
+
+    assert [w.sequence for w in world.reversals.unsigned()] == [world.pending.sequence]

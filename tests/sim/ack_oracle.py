@@ -42,8 +42,6 @@ class AckOracle:
         """Where the present life is."""
         self.time_ns = 0
         self.last_trade = 0
-        self.last_payout = 0
-        """Sequence of the newest withdrawal that was debited."""
         self._digests: dict[bytes, list[int]] = {}
         """The commands of each order or withdrawal: all but the last were refused."""
         self._taken: set[bytes] = set()
@@ -100,8 +98,6 @@ class AckOracle:
             self._count(f"event {kind.name}")
             if kind is EventKind.TRADE:
                 self.last_trade = event.trade_id
-            elif kind is EventKind.WITHDRAWN and entry.command.flags == 0:
-                self.last_payout = entry.sequence
             elif kind is EventKind.PHASE_SET:
                 self._count(f"phase {Phase(entry.command.amount).name}")
         first = entry.events[0] if len(entry.events) else None

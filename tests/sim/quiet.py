@@ -88,12 +88,10 @@ def what_waits(world: "World", venue: Venue) -> str:
     last = venue.parts.outbox.last_batch()
     if world.ack_oracle.last_trade > (last.last_trade if last else 0):
         return "trades that are not sealed"
-    newest, sealed = (
-        world.ack_oracle.last_payout,
-        venue.parts.outbox.last_key(ActionKind.WITHDRAWAL),
-    )
-    if newest > int(sealed or 0) and not venue.parts.settler.reversals.is_void(newest):
-        return "withdrawals that are not in the outbox"
+    # Not the newest alone: that one may be given back while an older one still waits.
+    unsigned = venue.parts.settler.reversals.unsigned()
+    if unsigned:
+        return f"withdrawals that are not in the outbox, the oldest is {unsigned[0].sequence}"
     if world.blocks.pool:
         return "transactions in the pool"
     poll = venue.parts.watcher.poll()

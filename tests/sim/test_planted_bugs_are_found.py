@@ -8,7 +8,7 @@ from tests.sim.options import drawn
 from tests.sim.planted import PLANTED
 from tests.sim.runs import run
 
-SEEDS = 60
+SEEDS = 12
 COMMANDS = 500
 HARSH = {
     "power_ppm": 4_000,
@@ -28,18 +28,22 @@ HARSH = {
 }
 """Enough of every fault that these bugs need; who trades and how is the seed's as always."""
 
+HARSHER = {"trusts the page cache": {"error_sync_ppm": 20_000, "power_ppm": 8_000}}
+"""It needs a sync that fails, a start on the same pages, and the power to go before they are
+written again: in the harsh world the first seed in which that happened was the 31st."""
+
 
 @cache
-def trouble_without(seed):
-    """Return what the product itself does wrong with ``seed``: that would prove nothing."""
-    return run(seed, COMMANDS, options=drawn(seed)._replace(**HARSH)).trouble
+def trouble_without(options):
+    """Return what the product itself does wrong with ``options``: that would prove nothing."""
+    return run(options.seed, COMMANDS, options=options).trouble
 
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_found_within_a_few_seeds(name):
     for seed in range(SEEDS):
-        options = drawn(seed)._replace(**HARSH)
+        options = drawn(seed)._replace(**HARSH | HARSHER.get(name, {}))
         found = run(seed, COMMANDS, PLANTED[name], options)
-        if found.trouble and not trouble_without(seed):
+        if found.trouble and not trouble_without(options):
             return
     pytest.fail(f"{SEEDS} seeds have not found that the product {name}")

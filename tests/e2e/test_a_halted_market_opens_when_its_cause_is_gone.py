@@ -1,0 +1,103 @@
+"""An operator opens a market that was halted, but not while what halted it can be seen to stand."""
+
+import asyncio
+
+from engine.types import Outcome
+from settlement.audit.reconcile import Difference
+from settlement.chain.chain import ChainUnavailableError
+from settlement.halts import NOT_COMPARED, Phases, Reconciliation
+from tests.admission.fixtures import ALICE, USD
+from tests.e2e.fixtures import Venue
+
+TOO_FEW = Difference(USD, "USD", "custody", 8, 7, 3)
+
+
+class Judge:
+    """Finds at each block what it is told to find there."""
+
+    def __init__(self, *found):
+        self.block, self.standing, self.surplus, self.debts = 0, {}, {}, {}
+        self.found = found
+
+    def cut(self):
+        return None
+
+    def compare(self, cut, block):
+        self.block, differences = block, self.found[block - 1]
+        self.standing = {difference.token: difference for difference in differences}
+        return differences
+
+
+class Halted(Venue):
+    """An exchange whose vault and ledger are held against each other by ``judge``."""
+
+    def __init__(self, judge):
+        super().__init__()
+        self.paused, self.is_silent = set(), False
+        self.reconciliation = Reconciliation(judge, self.exchange)
+        self.phases = Phases(self.exchange, self.reconciliation, self.is_paused)
+
+    def is_paused(self, token):
+        if self.is_silent:
+            raise ChainUnavailableError("no answer")
+        return token.symbol in self.paused
+
+    async def opened(self):
+        """Try to open the market; return what became of it, and why."""
+        (market,) = self.catalog.markets
+        result = await self.phases.open(market)
+        return result.outcome, result.detail.get("why", "")
+
+    async def taken(self, nonce):
+        """Return what becomes of an order."""
+        order = ALICE.order(nonce=nonce)
+        return (await self.exchange.place(order)).outcome
+
+
+def told(judge, story):
+    async def whole():
+        async with Halted(judge) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE)
+            await story(venue)
+
+    asyncio.run(whole())
+
+
+def test_it_stays_halted_while_vault_and_ledger_differ_and_is_halted_anew():
+    async def story(venue):
+        for block in (1, 2):
+            await venue.reconciliation.check(block)
+        assert await venue.taken(1) is Outcome.MARKET_HALTED
+        assert await venue.opened() == (Outcome.MARKET_HALTED, str(TOO_FEW))
+        assert await venue.taken(2) is Outcome.MARKET_HALTED
+        await venue.reconciliation.check(3)
+        assert venue.reconciliation.reasons == [TOO_FEW], "nobody has looked yet"
+
+        assert await venue.opened() == (Outcome.ACCEPTED, "")
+        assert venue.reconciliation.reasons == []
+        assert await venue.taken(3) is Outcome.ACCEPTED
+
+        await venue.reconciliation.check(4)
+        assert venue.reconciliation.reasons == [TOO_FEW]
+        assert await venue.taken(4) is Outcome.MARKET_HALTED
+
+    told(Judge([], [TOO_FEW], [], [TOO_FEW]), story)
+
+
+def test_it_stays_halted_while_a_token_of_it_is_paused_or_nobody_can_say():
+    async def story(venue):
+        (market,) = venue.catalog.markets
+        assert (await venue.phases.halt(market)).accepted
+        assert await venue.opened() == (Outcome.MARKET_HALTED, NOT_COMPARED)
+        await venue.reconciliation.check(1)
+        venue.paused.add("TOKEN")
+        assert await venue.opened() == (Outcome.MARKET_HALTED, "TOKEN is paused on chain")
+        venue.is_silent = True
+        assert await venue.opened() == (Outcome.MARKET_HALTED, "the chain does not answer")
+        assert await venue.taken(1) is Outcome.MARKET_HALTED
+        venue.paused, venue.is_silent = set(), False
+        assert await venue.opened() == (Outcome.ACCEPTED, "")
+        assert await venue.taken(2) is Outcome.ACCEPTED
+
+    told(Judge([]), story)
