@@ -1,11 +1,11 @@
 """The bond contract reads our acknowledgements and our log roots as we mean them."""
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from eth_abi.exceptions import EncodingError
 
@@ -224,7 +224,7 @@ def test_a_check_that_shares_no_line_with_ours_comes_to_the_same(bonded: Bonded)
     ]
     run = subprocess.run(
         ["node", str(CHECK), "0x" + ACKNOWLEDGER.address.hex()],
-        input=json.dumps(document),
+        input=msgspec.json.encode(document).decode(),
         capture_output=True,
         text=True,
         check=True,
