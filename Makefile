@@ -16,8 +16,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=wo
 QUICK_TESTS := tests/spec tests/admission tests/journal tests/property tests/tidy
 KERNELS := $(wildcard engine/*.py engine/core/*.py)
 
-# Where the environment forbids files of bytecode, each of the many processes that the tests start would
-# compile all our modules again: half a second of three and a half.
+# Where the environment forbids files of bytecode, each process that a test starts would compile all
+# our modules again: half a second of three and a half.
 export PYTHONDONTWRITEBYTECODE =
 
 # Options: make bench ONLY=gas, make demo ARGS="--tape FILE", make test ARGS="-k journal",
