@@ -16,6 +16,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=wo
 QUICK_TESTS := tests/spec tests/admission tests/journal tests/property tests/tidy
 KERNELS := $(wildcard engine/*.py engine/core/*.py)
 
+# Where the environment forbids files of bytecode, each process that a test starts would compile all
+# our modules again: half a second of three and a half.
+export PYTHONDONTWRITEBYTECODE =
+
 # Options: make bench ONLY=gas, make demo ARGS="--tape FILE", make test ARGS="-k journal",
 # make lock UPGRADE=--upgrade, make run PYTHON=/path/to/python3.12
 ONLY ?=

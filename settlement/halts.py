@@ -97,8 +97,8 @@ class Reconciliation:
             touches = tokens & {market.base.address, market.quote.address}
             if not touches or market.number in self._halted:
                 continue
-            receipt = await self._exchange.halt_market(market)
-            if receipt.accepted:
+            result = await self._exchange.halt_market(market)
+            if result.accepted:
                 self._halted.add(market.number)
                 self._log.error("market halted", market=market.symbol)
 

@@ -113,7 +113,6 @@ class Reader:
         self.file_time_ns = 0
         """The time of the first command in the file ``name``; 0 if it has none."""
         self.tail: Tail | None = None
-        self.bytes_read = 0
 
     def batches(self, after: Position | None = None) -> Iterator[Batch]:
         """Yield all batches past ``after`` (a batch's end; None for the beginning), oldest first.
@@ -173,7 +172,6 @@ class Reader:
             self._check_place(name, after)
             if after is None or batch.header.first_sequence > after.sequence:
                 yield batch
-        self.bytes_read += len(raw)
 
     def _check_file(self, name: str, header: FileHeader) -> None:
         in_place = (header.first_sequence, header.head_before) == (self.sequence + 1, self.head)

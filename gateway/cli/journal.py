@@ -172,11 +172,11 @@ def say_replay(files: list[Path], events: Path | None, console: Console) -> int:
                 assert out is not None
                 out.writelines(orjson.dumps(row) + b"\n" for row in rows)
 
-            outcome = replay_files(files, None if out is None else write)
-        for what, found in outcome._asdict().items():
+            replayed = replay_files(files, None if out is None else write)
+        for what, found in replayed._asdict().items():
             console.print(f"{what} {found}", highlight=False, soft_wrap=True)
         manifest = read_manifest(files[0].parent)
-        wrong = [] if manifest is None else differences(outcome, manifest)
+        wrong = [] if manifest is None else differences(replayed, manifest)
         for difference in wrong:
             console.print(f"WRONG: {difference}", highlight=False, markup=False, soft_wrap=True)
         return LOOK if wrong else FINE

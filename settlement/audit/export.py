@@ -55,7 +55,7 @@ class Manifest(msgspec.Struct):
     segments: list[Segment]
 
 
-class Outcome(NamedTuple):
+class Replayed(NamedTuple):
     """What a replay has come to."""
 
     commands: int
@@ -148,7 +148,7 @@ def export(journal: Path, to: Path, say: Callable[[str], None]) -> Manifest:
 
 def replay_files(
     paths: Sequence[Path], show_events: Callable[[list[dict[str, Any]]], None] | None
-) -> Outcome:
+) -> Replayed:
     """Replay journal files with the reference engine; ``show_events`` gets every event.
 
     Raises ``JournalCorrupt``.
@@ -165,17 +165,17 @@ def replay_files(
             replay.reader.tail.name, replay.reader.tail.offset, "the last batch is damaged"
         )
     state_hash = replay.machine.state_hash().hex()
-    return Outcome(commands, log.count, log.digest(), state_hash, replay.reader.head.hex())
+    return Replayed(commands, log.count, log.digest(), state_hash, replay.reader.head.hex())
 
 
-def differences(outcome: Outcome, manifest: Manifest) -> list[str]:
+def differences(replayed: Replayed, manifest: Manifest) -> list[str]:
     """Return in what a replay is not what its manifest says, in words; empty if in nothing."""
     pairs = (
-        ("commands", outcome.commands, manifest.last_sequence),
-        ("events", outcome.events, manifest.events),
-        ("events_hash", outcome.events_hash, manifest.events_hash),
-        ("state_hash", outcome.state_hash, manifest.state_hash),
-        ("head", outcome.head, manifest.head),
+        ("commands", replayed.commands, manifest.last_sequence),
+        ("events", replayed.events, manifest.events),
+        ("events_hash", replayed.events_hash, manifest.events_hash),
+        ("state_hash", replayed.state_hash, manifest.state_hash),
+        ("head", replayed.head, manifest.head),
     )
     return [f"{what} is {found}, not {said}" for what, found, said in pairs if found != said]
 

@@ -28,7 +28,7 @@ from settlement.protocol.evidence import SignedOrder
 FORMAT: Final = "tillbook-receipt-1"
 
 
-class ReceiptDomain(msgspec.Struct, frozen=True, rename="camel"):
+class ProofDomain(msgspec.Struct, frozen=True, rename="camel"):
     """The EIP-712 domain both orders are signed under."""
 
     name: str
@@ -53,7 +53,7 @@ class OrderPreimage(msgspec.Struct, frozen=True, rename="camel"):
     ref: str
 
 
-class ReceiptTrade(msgspec.Struct, frozen=True, rename="camel"):
+class ProofTrade(msgspec.Struct, frozen=True, rename="camel"):
     """What changed hands, in pips as decimal strings."""
 
     base_amount: str
@@ -62,7 +62,7 @@ class ReceiptTrade(msgspec.Struct, frozen=True, rename="camel"):
     sell_fee: str
 
 
-class ReceiptHeader(msgspec.Struct, frozen=True, rename="camel"):
+class ProofHeader(msgspec.Struct, frozen=True, rename="camel"):
     """The header of the batch; 64-bit figures are decimal strings."""
 
     batch: str
@@ -82,13 +82,13 @@ class TradeProof(msgspec.Struct, frozen=True, rename="camel"):
     """
 
     format: str
-    domain: ReceiptDomain
-    header: ReceiptHeader
+    domain: ProofDomain
+    header: ProofHeader
     trade_count: int
     index: int
     buy: OrderPreimage
     sell: OrderPreimage
-    trade: ReceiptTrade
+    trade: ProofTrade
     leaf: str
     path: list[str]
     head: str
@@ -126,13 +126,13 @@ def _receipt(
 ) -> TradeProof:
     return TradeProof(
         format=FORMAT,
-        domain=ReceiptDomain(DOMAIN_NAME, DOMAIN_VERSION, domain.chain_id, _hex(domain.contract)),
+        domain=ProofDomain(DOMAIN_NAME, DOMAIN_VERSION, domain.chain_id, _hex(domain.contract)),
         header=_header(opened.header),
         trade_count=len(opened.trades),
         index=index,
         buy=_preimage(trade.buy),
         sell=_preimage(trade.sell),
-        trade=ReceiptTrade(
+        trade=ProofTrade(
             str(trade.base_pips),
             str(trade.quote_pips),
             str(trade.buy_fee_pips),
@@ -194,8 +194,8 @@ def encode_receipts(receipts: Iterable[TradeProof]) -> bytes:
     return msgspec.json.encode(list(receipts))
 
 
-def _header(header: Header) -> ReceiptHeader:
-    return ReceiptHeader(
+def _header(header: Header) -> ProofHeader:
+    return ProofHeader(
         batch=str(header.batch),
         prev_head=_hex(header.prev_head),
         close_time=str(header.close_time),

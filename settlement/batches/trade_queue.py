@@ -81,11 +81,6 @@ class TradeQueue:
         self._paid_sequence = int(outbox.last_key(ActionKind.WITHDRAWAL) or 0)
 
     @property
-    def open_order_count(self) -> int:
-        """Return how many signed orders are kept because they may still trade."""
-        return len(self._orders)
-
-    @property
     def forgotten(self) -> int:
         """Return the last batch of which nothing is kept here; 0 before there is one."""
         return self._forgotten

@@ -106,15 +106,20 @@ def _artifact(name: str, answer: dict[str, Any], texts: dict[str, str]) -> dict[
     size = len(contract["evm"]["deployedBytecode"]["object"]) // 2
     if size > CODE_SIZE_MAX:
         raise SystemExit(f"{name} has {size} bytes of code; the limit is {CODE_SIZE_MAX}")
-    package = json.loads((HERE / "node_modules" / "solc" / "package.json").read_text())
     return {
         "contract": name,
         "abi": contract["abi"],
         "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
         "code_size": size,
         "source_hash": source_hash(texts),
-        "compiler": {"solc": package["version"], "settings": settings()},
+        "compiler": compiler(),
     }
+
+
+def compiler() -> dict[str, Any]:
+    """Return which compiler makes the artifacts, and its settings."""
+    package = json.loads((HERE / "node_modules" / "solc" / "package.json").read_text())
+    return {"solc": package["version"], "settings": settings()}
 
 
 def main() -> None:

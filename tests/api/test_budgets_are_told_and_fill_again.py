@@ -36,8 +36,8 @@ def spent(limits: RateLimits, who: str) -> int:
     for count in range(10_000):
         try:
             limits.request(who)
-        except Rejection as refusal:
-            assert refusal.outcome == Outcome.RATE_LIMITED
+        except Rejection as rejection:
+            assert rejection.outcome == Outcome.RATE_LIMITED
             return count
     raise AssertionError("no bound")
 
@@ -151,10 +151,10 @@ def test_six_withdrawals_a_minute_and_then_one_every_ten_seconds() -> None:
         for count in range(100):
             try:
                 limits.withdrawal(owner)
-            except Rejection as refusal:
-                assert refusal.outcome == Outcome.RATE_LIMITED
-                assert refusal.figures["budget"] == "withdrawal"
-                assert str(refusal.retry_after) == refusal.figures["retry_after"]
+            except Rejection as rejection:
+                assert rejection.outcome == Outcome.RATE_LIMITED
+                assert rejection.figures["budget"] == "withdrawal"
+                assert str(rejection.retry_after) == rejection.figures["retry_after"]
                 return count
         raise AssertionError("no bound")
 

@@ -203,8 +203,8 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_inside() -> None:
 
 def test_every_outcome_has_a_status() -> None:
     assert set(STATUS) == set(Outcome)
-    refusals = {status for outcome, status in STATUS.items() if outcome != Outcome.ACCEPTED}
-    assert min(refusals) >= 400
+    rejections = {status for outcome, status in STATUS.items() if outcome != Outcome.ACCEPTED}
+    assert min(rejections) >= 400
 
 
 def test_found_a_path_that_is_not_there_cost_its_asker_nothing() -> None:

@@ -4,6 +4,8 @@ Each is found twice: by comparing with the kernels, and by the audit alone, whic
 compare with. Only in which order free slots are given again is nothing to it.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -15,8 +17,28 @@ from tests.property.workload import WORLD, Traders
 
 SEEDS_MAX = 1_000
 COMMANDS_EACH = 2_000
+FINDERS = {
+    "StopsThatWereLeftWakeNewcomers": 106,
+    "AuctionForgetsTheLastPrice": 35,
+    "AuctionGoesOnAtAnotherPrice": 30,
+    "AuctionTakesNoRest": 19,
+    "OrdersComeIntoAnAuctionThatGoesOn": 19,
+    "ExpiryIsOneTickLate": 18,
+    "WholeCountsOneFillTooMany": 8,
+    "TheDeadInTheWayAreNotCounted": 7,
+    "TermsKeepTheLastPrice": 5,
+}
+"""The first seed that has found a rare bug is tried first: where the traders change, all are."""
+
 COUNT_MIN = 45
 TOLD_BY_EVENTS = [bug for bug in BUGS if bug is not SlotsReusedOldestFirst]
+
+
+def seeds_for(bug: Bug) -> Iterator[int]:
+    """Yield the seeds that may find a bug."""
+    first = FINDERS.get(bug.__name__, 0)
+    yield first
+    yield from (seed for seed in range(SEEDS_MAX) if seed != first)
 
 
 def is_found(suspect: reference.Engine, seed: int) -> bool:
@@ -39,7 +61,7 @@ def is_found(suspect: reference.Engine, seed: int) -> bool:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_bug_is_found(bug: Bug) -> None:
-    assert any(is_found(with_bug(bug, WORLD), seed) for seed in range(SEEDS_MAX)), bug.__doc__
+    assert any(is_found(with_bug(bug, WORLD), seed) for seed in seeds_for(bug)), bug.__doc__
 
 
 def audit_objects(suspect: reference.Engine, seed: int) -> bool:
@@ -60,7 +82,7 @@ def audit_objects(suspect: reference.Engine, seed: int) -> bool:
 
 @pytest.mark.parametrize("bug", TOLD_BY_EVENTS, ids=lambda bug: bug.__name__)
 def test_the_audit_alone_objects_to_a_bug(bug: Bug) -> None:
-    objections = (audit_objects(with_bug(bug, WORLD), seed) for seed in range(SEEDS_MAX))
+    objections = (audit_objects(with_bug(bug, WORLD), seed) for seed in seeds_for(bug))
     assert any(objections), bug.__doc__
 
 

@@ -1,4 +1,7 @@
-"""Are the committed artifacts what the committed sources compile to?"""
+"""Are the committed artifacts what the committed sources compile to?
+
+``test_contract_forge.py`` holds them against what forge compiles; a compile of our own is a soak's.
+"""
 
 import json
 import re
@@ -17,6 +20,7 @@ MODULES = build_artifacts.HERE / "node_modules"
 
 
 @pytest.mark.node
+@pytest.mark.soak
 @pytest.mark.skipif(
     shutil.which("node") is None or not (MODULES / "solc").is_dir(),
     reason="needs node and the compiler from npm (see settlement/contracts/package.json)",
