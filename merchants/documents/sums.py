@@ -8,7 +8,7 @@ brought is counted in the rows as it comes: many small bids make thousands of on
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Integer, Select, and_, bindparam, case, func, select
+from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from merchants.records.amounts import exact_sum, sum_of
@@ -36,7 +36,7 @@ class Sums(NamedTuple):
     is_sold: bool = False
 
 
-_IDS: Final = bindparam("ids", expanding=True)
+_IDS: Final[BindParameter[Any]] = bindparam("ids", expanding=True)
 _EACH_MAX: Final = bindparam("each_max", type_=Integer)
 _ALL_MAX: Final = bindparam("all_max", type_=Integer)
 _NO_BOUND: Final = -1
@@ -45,7 +45,7 @@ _NO_BOUND: Final = -1
 # Made once: to put one together costs Python more than to ask it.
 
 
-def _sums_query() -> Select[Any]:
+def _sums_query() -> Select[*tuple[Any, ...]]:
     state = Conversion.state
     open_states = (ConversionState.PENDING, ConversionState.EXECUTING)
     kept = and_(state.in_(open_states), Conversion.attempts > 0, Conversion.reason != "")
@@ -66,7 +66,7 @@ def _sums_query() -> Select[Any]:
     )
 
 
-def _fills_query() -> Select[tuple[Fill]]:
+def _fills_query() -> Select[Fill]:
     other = aliased(Fill)
     beyond = (
         select(other.trade_id)
@@ -97,7 +97,7 @@ def _fills_query() -> Select[tuple[Fill]]:
     )
 
 
-def _newest_query() -> Select[tuple[Conversion]]:
+def _newest_query() -> Select[Conversion]:
     other = aliased(Conversion)
     last = (
         select(func.max(other.number))
