@@ -6,9 +6,9 @@ brought is counted in the rows as it comes: many small bids make thousands of on
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from merchants.records.amounts import exact_sum, sum_of
@@ -36,12 +36,20 @@ class Sums(NamedTuple):
     is_sold: bool = False
 
 
-def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> dict[str, Sums]:
-    """Return the sums of each of some invoices, in one query."""
-    state, is_in = Conversion.state, Conversion.invoice_id.in_(invoice_ids)
+_IDS: Final[BindParameter[Any]] = bindparam("ids", expanding=True)
+_EACH_MAX: Final = bindparam("each_max", type_=Integer)
+_ALL_MAX: Final = bindparam("all_max", type_=Integer)
+_NO_BOUND: Final = -1
+"""What SQLite takes for no limit."""
+
+# Made once: to put one together costs Python more than to ask it.
+
+
+def _sums_query() -> Select[*tuple[Any, ...]]:
+    state = Conversion.state
     open_states = (ConversionState.PENDING, ConversionState.EXECUTING)
     kept = and_(state.in_(open_states), Conversion.attempts > 0, Conversion.reason != "")
-    rows = session.execute(
+    return (
         select(
             Conversion.invoice_id,
             Conversion.market,
@@ -53,9 +61,64 @@ def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> d
             func.max(Conversion.lots_filled) + func.max(Conversion.odd_pips),
             *exact_sum(Conversion.lots),
         )
-        .where(is_in)
+        .where(Conversion.invoice_id.in_(_IDS))
         .group_by(Conversion.invoice_id, Conversion.market, Conversion.lot_pips)
     )
+
+
+def _fills_query() -> Select[Fill]:
+    other = aliased(Fill)
+    beyond = (
+        select(other.trade_id)
+        .where(other.conversion_id == Conversion.id)
+        .order_by(other.trade_id)
+        .limit(1)
+        .offset(_EACH_MAX)
+        .scalar_subquery()
+    )
+    # Found once for each conversion, before its fills: SQLite would ask at each of them.
+    sales = (
+        select(
+            Conversion.id,
+            Conversion.invoice_id,
+            Conversion.number,
+            func.coalesce(beyond, 2**63 - 1).label("beyond"),
+        )
+        .where(Conversion.id.in_(_IDS))
+        .cte("sales")
+        .prefix_with("MATERIALIZED")
+    )
+    return (
+        select(Fill)
+        .join(sales, Fill.conversion_id == sales.c.id)
+        .where(Fill.trade_id < sales.c.beyond)
+        .order_by(sales.c.invoice_id, sales.c.number, Fill.trade_id)
+        .limit(_ALL_MAX)
+    )
+
+
+def _newest_query() -> Select[Conversion]:
+    other = aliased(Conversion)
+    last = (
+        select(func.max(other.number))
+        .where(other.invoice_id == Conversion.invoice_id)
+        .scalar_subquery()
+    )
+    return (
+        select(Conversion)
+        .where(Conversion.invoice_id.in_(_IDS), Conversion.number > last - CONVERSIONS_SHOWN)
+        .order_by(Conversion.invoice_id, Conversion.number)
+    )
+
+
+_SUMS: Final = _sums_query()
+_FILLS: Final = _fills_query()
+_NEWEST: Final = _newest_query()
+
+
+def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> dict[str, Sums]:
+    """Return the sums of each of some invoices, in one query."""
+    rows = session.execute(_SUMS, {"ids": list(invoice_ids)})
     found = {invoice_id: Sums() for invoice_id in invoice_ids}
     for invoice_id, symbol, lot_pips, count, going, waiting, held, sold, *lots in rows:
         so_far = found[invoice_id]
@@ -77,34 +140,8 @@ def first_fills(
     """Return the first fills of each of some conversions, ``FILLS_SHOWN`` at most, and ``all_max``
     at most of all of them."""
     each_max = FILLS_SHOWN if all_max is None else min(FILLS_SHOWN, all_max)
-    other = aliased(Fill)
-    beyond = (
-        select(other.trade_id)
-        .where(other.conversion_id == Conversion.id)
-        .order_by(other.trade_id)
-        .limit(1)
-        .offset(each_max)
-        .scalar_subquery()
-    )
-    # Found once for each conversion, before its fills: SQLite would ask at each of them.
-    sales = (
-        select(
-            Conversion.id,
-            Conversion.invoice_id,
-            Conversion.number,
-            func.coalesce(beyond, 2**63 - 1).label("beyond"),
-        )
-        .where(Conversion.id.in_(conversion_ids))
-        .cte("sales")
-        .prefix_with("MATERIALIZED")
-    )
-    rows = session.scalars(
-        select(Fill)
-        .join(sales, Fill.conversion_id == sales.c.id)
-        .where(Fill.trade_id < sales.c.beyond)
-        .order_by(sales.c.invoice_id, sales.c.number, Fill.trade_id)
-        .limit(all_max)
-    )
+    bounds = {"each_max": each_max, "all_max": _NO_BOUND if all_max is None else all_max}
+    rows = session.scalars(_FILLS, {"ids": list(conversion_ids), **bounds})
     found: dict[str, list[Fill]] = {conversion_id: [] for conversion_id in conversion_ids}
     for row in rows:
         found[row.conversion_id].append(row)
@@ -113,17 +150,7 @@ def first_fills(
 
 def newest_conversions(session: Session, invoice_ids: Sequence[str]) -> dict[str, list[Conversion]]:
     """Return the newest conversions of each of some invoices, the oldest of them first."""
-    other = aliased(Conversion)
-    last = (
-        select(func.max(other.number))
-        .where(other.invoice_id == Conversion.invoice_id)
-        .scalar_subquery()
-    )
-    rows = session.scalars(
-        select(Conversion)
-        .where(Conversion.invoice_id.in_(invoice_ids), Conversion.number > last - CONVERSIONS_SHOWN)
-        .order_by(Conversion.invoice_id, Conversion.number)
-    )
+    rows = session.scalars(_NEWEST, {"ids": list(invoice_ids)})
     found: dict[str, list[Conversion]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in rows:
         found[row.invoice_id].append(row)
