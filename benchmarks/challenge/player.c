@@ -93,13 +93,14 @@ static void *ring_create(uint32_t capacity) {
     return r;
 }
 
-static void ring_push(void *handle, const report *row) {
+static int ring_push(void *handle, const report *row) {
     ring *r = handle;
     uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-    while (head - atomic_load_explicit(&r->tail, memory_order_acquire) == CAPACITY)
-        sched_yield();
+    if (head - atomic_load_explicit(&r->tail, memory_order_acquire) == CAPACITY)
+        return 0;
     r->rows[head % CAPACITY] = *row;
     atomic_store_explicit(&r->head, head + 1, memory_order_release);
+    return 1;
 }
 
 static uint32_t ring_drain(void *handle, report *rows, uint32_t most) {
