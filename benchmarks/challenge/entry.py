@@ -18,7 +18,6 @@ from benchmarks.challenge.layout import (
     BRANCHES,
     COUNTERS,
     COUNTERS_AT,
-    DEPTHS_AT,
     LADDER_WORDS,
     LEAF_PRICE_AT,
     LINK,
@@ -33,7 +32,6 @@ from benchmarks.challenge.layout import (
     REPORT_WORDS,
     ROOTS_AT,
     SLOTS,
-    WINDOW_TICKS,
 )
 from benchmarks.challenge.memory import BookMemory
 from benchmarks.challenge.native import native, rows_at
@@ -58,7 +56,6 @@ def _book_at(arena: int) -> SoloBook:
         rows_at(arena + BEST_PRICES_AT, 2, BEST_PRICE),
         rows_at(arena + ROOTS_AT, 2, _INT64),
         rows_at(arena + BITS_AT, 2 * LADDER_WORDS, _INT64),
-        rows_at(arena + DEPTHS_AT, 2 * WINDOW_TICKS, _INT64),
         rows_at(arena + LINKS_AT, SLOTS, ORDER),
         rows_at(arena + LINKS_AT, LINKS, LINK),
         rows_at(arena + LEAF_PRICE_AT, SLOTS, _INT64),

@@ -143,7 +143,6 @@ _PARTS: Final = (
     (BEST_PRICE, 2),
     (_INT64, 2),
     (_INT64, 2 * LADDER_WORDS),
-    (_INT64, 2 * WINDOW_TICKS),
     (NAME, NAMES_MOST),
     (LINK, LINKS),
     (_INT64, SLOTS),
@@ -155,6 +154,6 @@ _OFFSETS = accumulate(
     (-(-kind.itemsize * count // HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES for kind, count in _PARTS),
     initial=0,
 )
-COUNTERS_AT, BEST_PRICES_AT, ROOTS_AT, BITS_AT, DEPTHS_AT, *_FURTHER = _OFFSETS
-NAMES_AT, LINKS_AT, LEAF_PRICE_AT, NODES_AT, ARENA_BYTES = _FURTHER
-"""All arrays lie in one arena, so that the machine needs one register for what would be eight."""
+COUNTERS_AT, BEST_PRICES_AT, ROOTS_AT, BITS_AT, NAMES_AT, *_FURTHER = _OFFSETS
+LINKS_AT, LEAF_PRICE_AT, NODES_AT, ARENA_BYTES = _FURTHER
+"""All arrays lie in one arena, so that the machine needs one register for what would be seven."""

@@ -19,7 +19,6 @@ from benchmarks.challenge.layout import (
     BITS_AT,
     COUNTERS,
     COUNTERS_AT,
-    DEPTHS_AT,
     HUGE_PAGE_BYTES,
     LADDER_WORDS,
     LINE_NAMES,
@@ -83,8 +82,9 @@ class BookMemory:
         for side in range(2):
             for tick in (0, WINDOW_TICKS // 2 - TICKS_TOUCHED // 2):
                 at = side * WINDOW_TICKS + tick
-                self._touch(DEPTHS_AT + at * 8, TICKS_TOUCHED * 8)
-                self._touch(LINKS_AT + (NEAR_START + at) * LINK.itemsize, TICKS_TOUCHED * 8)
+                self._touch(
+                    LINKS_AT + (NEAR_START + at) * LINK.itemsize, TICKS_TOUCHED * LINK.itemsize
+                )
 
     def _touch(self, start: int, size: int) -> None:
         self._arena[start : start + size : SMALL_PAGE_BYTES] = 0

@@ -23,7 +23,7 @@ from engine.core.book import (
 )
 from engine.core.jit import i64, kernel, rare, u64
 from engine.core.solo_book import SoloBook
-from engine.core.state import SLOT_LINKS
+from engine.core.state import NEAR_START, SLOT_LINKS
 
 ROWS_AHEAD = 16
 """How many reports ahead the next lines of the queue are asked for."""
@@ -104,7 +104,6 @@ def cancel(book: SoloBook, message: Any, rows: Any, used: int) -> int:
     order = book.orders[u64(slot)]
     side, price, lots = i64(order["ladder"]) & SIDES, order["price"], i64(order["lots"])
     put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
-    deepen(book, side, price, -lots)
     unlink(book, slot)
     order["lots"] = 0
     leave(book, place, slot)
@@ -119,6 +118,7 @@ def enter(book: SoloBook, message: Any, rows: Any, used: int, room: int) -> int:
     """
     side = i64(message["side"]) & SIDES
     price, lots = message["price"], i64(message["lots"])
+    claim(book.links, natural(level_near(book, side, price)))
     rests = place_of(book, message["order_id"]) >= 0
     meets = crosses(side, price, book.best_prices[u64(1 - side)]["best"])
     if meets:
@@ -163,7 +163,6 @@ def modify(book: SoloBook, message: Any, rows: Any, used: int, room: int) -> int
             return -wanted
     put(rows, used, ReportType.MODIFY_ACK, side, message, price, lots)
     used += 1
-    deepen(book, side, order["price"], -i64(order["lots"]))
     unlink(book, slot)
     if meets:
         lots, used = fill(book, message, side, rows, used)
@@ -176,13 +175,19 @@ def modify(book: SoloBook, message: Any, rows: Any, used: int, room: int) -> int
 
 
 @kernel
+def level_near(book: SoloBook, side: int, price: int) -> int:
+    """Return where the level of a price is if a window covers it, else where some other is."""
+    tick = (price - book.best_prices[u64(side)]["low"]) & i64(WINDOW_TICKS - 1)
+    return book.bounds[NEAR_START] + side * WINDOW_TICKS + tick
+
+
+@kernel
 def rest(book: SoloBook, slot: int, side: int, price: int, lots: int) -> None:
     """Put the order in ``slot`` into the queue of its price."""
     order = book.orders[u64(slot)]
     order["lots"] = lots
     order["price"] = price
     link(book, slot)
-    deepen(book, side, price, lots)
 
 
 @kernel
@@ -213,7 +218,6 @@ def fill(book: SoloBook, message: Any, side: int, rows: Any, used: int) -> tuple
         used += 1
         lots -= traded
         maker["lots"] = resting - traded
-        deepen(book, 1 - side, against, -traded)
         if traded == resting:
             unlink(book, slot)
             leave_slot(book, slot)
@@ -252,26 +256,14 @@ def echo(messages: Any, count: int, rows: Any, room: int) -> int:
 
 
 @kernel
-def deepen(book: SoloBook, side: int, price: int, lots: int) -> None:
-    """Note that ``lots`` more are open at a price, or fewer; those outside the window are counted
-    when they are asked for."""
-    tick = price - book.best_prices[side]["low"]
-    if tick >= 0 and tick < WINDOW_TICKS:
-        book.depths[natural(side * WINDOW_TICKS + tick)] += lots
-
-
-@kernel
 def depth_at(book: SoloBook, price: int, side: int) -> int:
-    """Return the open lots of all orders of ``side`` at one price."""
-    tick = price - book.best_prices[side]["low"]
-    if tick >= 0 and tick < WINDOW_TICKS:
-        return book.depths[side * WINDOW_TICKS + tick]
+    """Return the open lots of all orders of ``side`` at one price; walks its queue."""
     lots = i64(0)
     at = level_of(book, side, price)
     if at == NO_LEVEL:
         return lots
-    place = i64(book.links[at]["next"])
-    while place != at:
-        lots += book.orders[place >> SLOT_LINKS]["lots"]
-        place = i64(book.links[place]["next"])
+    place = i64(book.links[u64(at)]["next"])
+    while place != at and place != 0:
+        lots += book.orders[u64(place >> SLOT_LINKS)]["lots"]
+        place = i64(book.links[u64(place)]["next"])
     return lots

@@ -6,15 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#ifndef HOT_ROWS
-#define HOT_ROWS (1 << 17)
-#endif
-#ifndef PATIENCE
-#define PATIENCE 16
-#endif
-/* The consumer asks no more often than this many moments: each time it asks, the producer's next
- * store to `head` has to fetch the line back from it. */
-enum { SPINS_MAX = 1024 };
+/* A consumer that found nothing waits so many moments: each time it asks, the producer's next store
+ * to `head` has to fetch the line back from it. */
+enum { SPINS_MAX = 1024, PATIENCE = 16 };
 
 static void *queue_create(uint32_t capacity) {
     queue *q = aligned_alloc(CACHE_LINE, sizeof *q);

@@ -14,7 +14,7 @@
 
 #include <stdatomic.h>
 
-enum { ROOM_MOST = 4096, CACHE_LINE = 64 };
+enum { ROOM_MOST = 4096, HOT_ROWS = 1 << 17, CACHE_LINE = 64 };
 
 /* Wait a moment, as a loop that asks again and again should. */
 static inline void relax(void) {
