@@ -135,7 +135,17 @@ def machine() -> str:
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
     cores = os.cpu_count() or 1
-    return f"{model}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
+    python = platform.python_version()
+    return f"{model}, {cores} cores, {caches()}, {platform.system()}, Python {python}"
+
+
+def caches() -> str:
+    """Return what a core finds on its way to memory, or that the system does not tell."""
+    told = {}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, size = (folder.joinpath(name).read_text().strip() for name in ("level", "size"))
+        told[f"L{level}"] = f"L{level} {size}iB"
+    return " ".join(told[name] for name in ("L2", "L3") if name in told) or "caches not told"
 
 
 def commit() -> str:

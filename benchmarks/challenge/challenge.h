@@ -60,7 +60,7 @@ _Static_assert(sizeof(msg) == 40 && sizeof(report) == 64, "layout");
 /* A queue from one producing to one consuming thread. */
 typedef struct {
     void *(*create)(uint32_t capacity);
-    void (*push)(void *queue, const report *row);
+    int (*push)(void *queue, const report *row); /* 0: it was full, push again. */
     uint32_t (*drain)(void *queue, report *rows, uint32_t most);
     void (*flush)(void *queue);
     void (*destroy)(void *queue);

@@ -17,11 +17,13 @@ WINDOW_BITS: Final = 24
 WINDOW_TICKS: Final = 1 << WINDOW_BITS
 """Prices of a side's dense window. It lies around the first price of an empty side."""
 
-ID_SLOTS: Final = 2**23
-"""An order with an id from 1 to this has the slot of that number. Others get one beyond."""
+SLOTS: Final = 2**28
+"""How many orders can rest at once. Address space only, until they do."""
 
-NAMED_SLOTS_MAX: Final = 2**28
-"""How many orders with other ids can rest at once. Address space only, until they do."""
+LINE_NAMES: Final = 16
+NAMES_FIRST: Final = 2**10
+NAMES_MOST: Final = 2 * SLOTS
+"""Entries of the table of names: of one line, in the beginning, and of the largest table."""
 
 MESSAGE = np.dtype(
     [
@@ -98,25 +100,25 @@ COUNTERS = np.dtype(
         ("leaves_used", "<i8"),
         ("node_free", "<i8"),
         ("nodes_used", "<i8"),
-        ("named_live", "<i8"),  # Resting orders without a slot of their id's own.
-        ("named_used", "<i8"),  # Slots ID_SLOTS + 1 .. ID_SLOTS + named_used were given out.
-        ("named_free", "<i8"),  # Top of their free list; linked through ``ORDER.next``.
-        ("name_mask", "<i8"),  # Size of the table of names in use, minus 1.
+        ("orders_live", "<i8"),  # Resting orders, each with a slot and a name.
+        ("orders_most", "<i8"),  # More than that, and the table of names is doubled.
+        ("slots_used", "<i8"),  # Slots 1 .. slots_used were given out.
+        ("slot_free", "<i8"),  # Top of their free list; linked through ``ORDER.next``.
+        ("slot_mask", "<i8"),  # Entries of the table in use, minus 1; all slots are less.
+        ("line_mask", "<i8"),  # Its lines, minus 1.
         ("rows_used", "<i8"),  # What the last call of ``play`` wrote, and what stopped it.
         ("rows_wanted", "<i8"),
-        ("names_wanted", "<i8"),
     ]
 )
 
-NAME = np.dtype([("order_id", "<i8"), ("slot", "<i8")])
-"""One place of the hash table from other ids to slots; ``slot`` is NO_SLOT where it is free."""
+NAME = np.dtype(np.uint32)
+"""One entry of the table of names: the slot, bits of the id's hash above it, a bit for taken."""
 
 TREE_WORDS: Final = tuple(
     WINDOW_TICKS // 64 ** (level + 1) for level in range(engine_state.TREE_DEPTH)
 )
 BRANCHES: Final = tuple(sum(TREE_WORDS[:level]) for level in range(len(TREE_WORDS)))
 LADDER_WORDS: Final = sum(TREE_WORDS)
-SLOTS: Final = ID_SLOTS + NAMED_SLOTS_MAX + 1
 NEAR_START: Final = SLOTS << engine_state.SLOT_LINKS
 FAR_START: Final = NEAR_START + 2 * WINDOW_TICKS
 LINKS: Final = FAR_START + SLOTS
@@ -132,22 +134,26 @@ BOUNDS: Final = tuple(_GEOMETRY.get(place, 0) for place in range(max(_GEOMETRY) 
 """What the engine's queues ask of ``bounds``. Constants here, so they are none of the memory's."""
 
 
-PAGE_BYTES: Final = 4096
+HUGE_PAGE_BYTES: Final = 2**21
+"""Every array begins at such a boundary, so that no small page is left at its ends."""
+
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 _PARTS: Final = (
     (COUNTERS, 1),
     (BEST_PRICE, 2),
-    (np.dtype(np.int64), 2),
-    (np.dtype(np.int64), 2 * LADDER_WORDS),
-    (np.dtype(np.int64), 2 * WINDOW_TICKS),
+    (_INT64, 2),
+    (_INT64, 2 * LADDER_WORDS),
+    (NAME, NAMES_MOST),
     (LINK, LINKS),
-    (np.dtype(np.int64), SLOTS),
-    (np.dtype(np.int32), 4 * SLOTS),
+    (_INT64, SLOTS),
+    (_INT32, 4 * SLOTS),
 )
 """The arrays of a book in the order of ``COUNTERS_AT`` and so on."""
 
 _OFFSETS = accumulate(
-    (-(-dtype.itemsize * count // PAGE_BYTES) * PAGE_BYTES for dtype, count in _PARTS), initial=0
+    (-(-kind.itemsize * count // HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES for kind, count in _PARTS),
+    initial=0,
 )
-COUNTERS_AT, BEST_PRICES_AT, ROOTS_AT, BITS_AT, DEPTHS_AT, *_FURTHER = _OFFSETS
+COUNTERS_AT, BEST_PRICES_AT, ROOTS_AT, BITS_AT, NAMES_AT, *_FURTHER = _OFFSETS
 LINKS_AT, LEAF_PRICE_AT, NODES_AT, ARENA_BYTES = _FURTHER
 """All arrays lie in one arena, so that the machine needs one register for what would be seven."""

@@ -1,10 +1,11 @@
 """Where does the memory of a book come from, and how does the shared library find it?
 
 Everything is reserved at its greatest size as address space; the system gives a page when it is
-first touched. Only the table of names, which must stay dense, grows by moving.
+first touched. That costs more than many messages, so what a book of ordinary size will touch is
+touched before the first one: the first rows and names, and those parts of the ladders where a
+window has its prices.
 """
 
-import ctypes
 import mmap
 from typing import Any, Final
 
@@ -15,56 +16,80 @@ from benchmarks.challenge.layout import (
     ARENA_BYTES,
     BEST_PRICE,
     BEST_PRICES_AT,
+    BITS_AT,
     COUNTERS,
     COUNTERS_AT,
+    HUGE_PAGE_BYTES,
+    LADDER_WORDS,
+    LINE_NAMES,
+    LINK,
     LINKS_AT,
     NAME,
+    NAMES_AT,
+    NAMES_FIRST,
+    NEAR_START,
     ORDER,
+    ROOTS_AT,
+    WINDOW_TICKS,
 )
 from engine.core.state import NO_ASK, NO_BID
 
-NAMES_FIRST: Final = 2**12
-ORDERS_TOUCHED: Final = 2**21
-"""Rows whose pages are had before the first message, because a page fault costs more than one."""
+ORDERS_TOUCHED: Final = 2**17
+TICKS_TOUCHED: Final = 2**18
+"""So many orders at once, and so many prices, find their pages there already."""
+SMALL_PAGE_BYTES: Final = 4096
 
 
 def reserve(size: int) -> NDArray[np.uint8]:
     """Return ``size`` zeroed bytes of which only those touched will cost memory."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-    area = mmap.mmap(-1, size, flags=flags)
+    area = mmap.mmap(-1, size + HUGE_PAGE_BYTES, flags=flags)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         area.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(area, np.uint8)
+    whole = np.frombuffer(area, np.uint8)
+    skip = -whole.ctypes.data % HUGE_PAGE_BYTES
+    return whole[skip : skip + size]
 
 
 class BookMemory:
-    """The arena of one book, its table of names, and where both are."""
+    """The arena of one book, and where it is."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self._arena = reserve(ARENA_BYTES)
-        self.names = reserve(NAMES_FIRST * NAME.itemsize).view(NAME)
+        self._touch_what_will_be_used()
         self.counters = self._rows(COUNTERS_AT, 1, COUNTERS)
-        self.counters["name_mask"] = NAMES_FIRST - 1
+        self.counters["orders_most"] = NAMES_FIRST // 2
+        self.counters["slot_mask"] = NAMES_FIRST - 1
+        self.counters["line_mask"] = NAMES_FIRST // LINE_NAMES - 1
         self._rows(BEST_PRICES_AT, 2, BEST_PRICE)["best"] = NO_BID, NO_ASK
-        self._rows(LINKS_AT, ORDERS_TOUCHED, ORDER)["lots"] = 0
-        self._addresses = np.array([self._arena.ctypes.data, self.names.ctypes.data], np.int64)
 
     def _rows(self, start: int, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         return self._arena[start : start + count * dtype.itemsize].view(dtype)
 
-    @property
-    def table(self) -> Any:
-        """Return a pointer to the two addresses: of the arena and of the names."""
-        return self._addresses.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
+    def _touch_what_will_be_used(self) -> None:
+        """Have the pages of a book of ordinary size.
+
+        A window begins at price 0 unless its first price is higher than half of it; then that price
+        lies in its middle.
+        """
+        self._touch(COUNTERS_AT, 1)
+        self._touch(BEST_PRICES_AT, 1)
+        self._touch(ROOTS_AT, 1)
+        self._touch(BITS_AT, 2 * LADDER_WORDS * 8)
+        self._touch(NAMES_AT, 4 * ORDERS_TOUCHED * NAME.itemsize)
+        self._touch(LINKS_AT, ORDERS_TOUCHED * ORDER.itemsize)
+        for side in range(2):
+            for tick in (0, WINDOW_TICKS // 2 - TICKS_TOUCHED // 2):
+                at = side * WINDOW_TICKS + tick
+                self._touch(
+                    LINKS_AT + (NEAR_START + at) * LINK.itemsize, TICKS_TOUCHED * LINK.itemsize
+                )
+
+    def _touch(self, start: int, size: int) -> None:
+        self._arena[start : start + size : SMALL_PAGE_BYTES] = 0
 
     @property
     def address(self) -> int:
-        """Return where the two addresses are."""
-        return int(self._addresses.ctypes.data)
-
-    def adopt_names(self, wider: NDArray[Any]) -> None:
-        """Put a larger table, filled already, in the place of the table of names."""
-        self.names = wider
-        self.counters["name_mask"] = wider.size - 1
-        self._addresses[1] = wider.ctypes.data
+        """Return where the arena begins."""
+        return int(self._arena.ctypes.data)

@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from benchmarks.challenge.layout import LINE_NAMES
 from engine.core.jit import CACHE_DIRECTORY
 
 _config: Any = numba.config
@@ -87,12 +88,40 @@ def _claim(typing_context: Any, rows: Any, index: Any) -> Any:
     return types.void(rows, types.int64), emit
 
 
+@intrinsic
+def _line_matches(typing_context: Any, names: Any, line: Any, wanted: Any, mask: Any) -> Any:
+    """Compare the 16 entries of a line at once; one machine instruction where it has wide ones."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, wide = ir.IntType(32), ir.VectorType(ir.IntType(32), LINE_NAMES)
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        first = builder.mul(arguments[1], context.get_constant(types.int64, LINE_NAMES))
+        line = builder.bitcast(builder.gep(array.data, [first]), wide.as_pointer())
+        entries = builder.load(line, align=LINE_NAMES * 4)
+
+        def spread(number: Any) -> Any:
+            one = builder.insert_element(
+                ir.Constant(wide, ir.Undefined), builder.trunc(number, word), word(0)
+            )
+            everywhere = ir.Constant(wide, [0] * LINE_NAMES)
+            return builder.shuffle_vector(one, ir.Constant(wide, ir.Undefined), everywhere)
+
+        masked = builder.and_(entries, spread(arguments[3]))
+        equal = builder.icmp_unsigned("==", masked, spread(arguments[2]))
+        bits = builder.bitcast(equal, ir.IntType(LINE_NAMES))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.int64(names, types.int64, types.int64, types.int64), emit
+
+
 rows_at: Any = _rows_at
 """``rows_at(address, count, dtype)``: an array, at no cost"""
 natural: Any = _natural
 """``natural(number)``: the same number, which the compiler now knows is not negative"""
 claim: Any = _claim
 """``claim(rows, index)``: ask to own the line of that row, soon to be written"""
+line_matches: Any = _line_matches
+"""``line_matches(names, line, wanted, mask)``: which entries of a line are ``wanted`` in ``mask``"""
 
 
 def native(*arguments: Any) -> Callable[[Callable[..., int]], Any]:

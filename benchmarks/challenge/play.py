@@ -9,7 +9,7 @@ no ledger, and a modify that is a cancel and a new order.
 from typing import Any
 
 from benchmarks.challenge.layout import WINDOW_TICKS
-from benchmarks.challenge.names import forget, name_fits, slot_for, slot_of
+from benchmarks.challenge.names import leave, leave_slot, place_of, slot_at, take_slot
 from benchmarks.challenge.native import claim, natural
 from benchmarks.challenge.words import MessageType, ReportType
 from engine.core.book import (
@@ -21,9 +21,9 @@ from engine.core.book import (
     next_worse,
     unlink,
 )
-from engine.core.jit import i64, kernel, rare
+from engine.core.jit import i64, kernel, rare, u64
 from engine.core.solo_book import SoloBook
-from engine.core.state import SLOT_LINKS
+from engine.core.state import NEAR_START, SLOT_LINKS
 
 ROWS_AHEAD = 16
 """How many reports ahead the next lines of the queue are asked for."""
@@ -40,42 +40,24 @@ def play(book: SoloBook, messages: Any, count: int, rows: Any, room: int) -> int
     """Carry out up to ``count`` messages, reporting into ``rows``; return how many were.
 
     ``counters.rows_used`` says how many rows were written. It stops early before a message that
-    might need more than ``room`` has left, and says in ``rows_wanted`` how much that is; or before
-    one that may need a larger table of names (``names_wanted``).
+    might need more than ``room`` has left, and says in ``rows_wanted`` how much that is.
     """
     counters = book.counters[0]
-    counters["names_wanted"] = 0
     wanted = i64(ROWS_SURE)
     used, done = i64(0), i64(0)
     while done < count and used + ROWS_SURE <= room:
         message = messages[natural(done)]
         kind = message["type"]
         if kind == MessageType.CANCEL:
-            cancel(book, message, rows, natural(used))
-            used += 1
-            done += 1
-            continue
-        slot = natural(slot_of(book, message["order_id"]))
-        resting = i64(book.orders[slot]["lots"])
-        side = i64(message["side"]) & SIDES
-        if kind == MessageType.NEW:
-            if not name_fits(book, message["order_id"]):
-                counters["names_wanted"] = 1
-                break
+            after = cancel(book, message, rows, natural(used))
+        elif kind == MessageType.NEW:
+            after = enter(book, message, rows, natural(used), room)
         else:
-            if resting == 0:
-                put(rows, natural(used), ReportType.MODIFY_REJECT, 0, message, 0, 0)
-                used += 1
-                done += 1
-                continue
-            side = i64(book.orders[slot]["ladder"]) & SIDES
-        meets = crosses(side, message["price"], book.best_prices[1 - side]["best"])
-        if meets:
-            wanted = rows_worst(book, message, side)
-            if used + wanted > room:
-                break
-            wanted = i64(ROWS_SURE)
-        used = come_in(book, message, slot, side, resting, meets, rows, natural(used))
+            after = modify(book, message, rows, natural(used), room)
+        if after < 0:
+            wanted = -after
+            break
+        used = after
         done += 1
     counters["rows_used"] = used
     counters["rows_wanted"] = wanted
@@ -112,68 +94,100 @@ def orders_met(book: SoloBook, limit: int, side: int, lots: int) -> int:
 
 
 @kernel
-def cancel(book: SoloBook, message: Any, rows: Any, used: int) -> None:
-    """Carry out a cancel and report it."""
-    slot = natural(slot_of(book, message["order_id"]))
-    order = book.orders[slot]
-    lots = i64(order["lots"])
-    if lots == 0:
+def cancel(book: SoloBook, message: Any, rows: Any, used: int) -> int:
+    """Carry out a cancel and report it; return how many rows are used then."""
+    place = place_of(book, message["order_id"])
+    if place < 0:
         put(rows, used, ReportType.CANCEL_REJECT, 0, message, 0, 0)
-        return
-    side, price = i64(order["ladder"]) & SIDES, order["price"]
+        return used + 1
+    slot = slot_at(book, place)
+    order = book.orders[u64(slot)]
+    side, price, lots = i64(order["ladder"]) & SIDES, order["price"], i64(order["lots"])
     put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
-    deepen(book, side, price, -lots)
     unlink(book, slot)
     order["lots"] = 0
-    forget(book, slot)
+    leave(book, place, slot)
+    return used + 1
 
 
 @kernel
-def come_in(
-    book: SoloBook,
-    message: Any,
-    slot: int,
-    side: int,
-    resting: int,
-    meets: bool,
-    rows: Any,
-    used: int,
-) -> int:
-    """Carry out a new order, or a modify of the order in ``slot``; return the count of reports.
+def enter(book: SoloBook, message: Any, rows: Any, used: int, room: int) -> int:
+    """Carry out a new order and report it.
 
-    A modify is a cancel and a new order of the same side.
+    Return how many rows are used then, or how many it wants, negative, if there is no room.
     """
-    is_new = message["type"] == MessageType.NEW
+    side = i64(message["side"]) & SIDES
     price, lots = message["price"], i64(message["lots"])
-    kind = i64(ReportType.ORDER_ACK) if is_new else i64(ReportType.MODIFY_ACK)
-    put(rows, used, kind, side, message, price, lots)
+    claim(book.links, natural(level_near(book, side, price)))
+    rests = place_of(book, message["order_id"]) >= 0
+    meets = crosses(side, price, book.best_prices[u64(1 - side)]["best"])
+    if meets:
+        wanted = rows_worst(book, message, side)
+        if used + wanted > room:
+            return -wanted
+    put(rows, used, ReportType.ORDER_ACK, side, message, price, lots)
     used += 1
-    if not is_new:
-        deepen(book, side, book.orders[slot]["price"], -resting)
-        unlink(book, slot)
-        book.orders[slot]["lots"] = 0
-    elif resting != 0:  # The interface has no word for refusing an id that is in use.
+    if rests:  # The interface has no word for refusing an id that is in use.
         put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
         return used + 1
     if meets:
         lots, used = fill(book, message, side, rows, used)
-    if lots == 0 or (is_new and message["ioc"] != 0):
-        if lots != 0:
-            put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
-            used += 1
-        if not is_new:
-            forget(book, slot)
+    if lots == 0:
         return used
-    if is_new:
-        slot = natural(slot_for(book, message["order_id"]))
-    order = book.orders[slot]
-    order["lots"] = lots
+    if message["ioc"] != 0:
+        put(rows, used, ReportType.CANCEL_ACK, side, message, price, lots)
+        return used + 1
+    slot = take_slot(book, message["order_id"])
+    order = book.orders[u64(slot)]
     order["ladder"] = side
-    order["price"] = price
     order["order_id"] = message["order_id"]
-    link(book, slot)
-    deepen(book, side, price, lots)
+    rest(book, slot, side, price, lots)
     return used
+
+
+@kernel
+def modify(book: SoloBook, message: Any, rows: Any, used: int, room: int) -> int:
+    """Carry out a modify, a cancel and a new order of the same side; return as ``enter`` does."""
+    place = place_of(book, message["order_id"])
+    if place < 0:
+        put(rows, used, ReportType.MODIFY_REJECT, 0, message, 0, 0)
+        return used + 1
+    slot = slot_at(book, place)
+    order = book.orders[u64(slot)]
+    side = i64(order["ladder"]) & SIDES
+    price, lots = message["price"], i64(message["lots"])
+    meets = crosses(side, price, book.best_prices[u64(1 - side)]["best"])
+    if meets:
+        wanted = rows_worst(book, message, side)
+        if used + wanted > room:
+            return -wanted
+    put(rows, used, ReportType.MODIFY_ACK, side, message, price, lots)
+    used += 1
+    unlink(book, slot)
+    if meets:
+        lots, used = fill(book, message, side, rows, used)
+    if lots == 0:
+        order["lots"] = 0
+        leave_slot(book, slot)  # Others that left meanwhile may have moved its name.
+        return used
+    rest(book, slot, side, price, lots)
+    return used
+
+
+@kernel
+def level_near(book: SoloBook, side: int, price: int) -> int:
+    """Return where the level of a price is if a window covers it, else where some other is."""
+    tick = (price - book.best_prices[u64(side)]["low"]) & i64(WINDOW_TICKS - 1)
+    return book.bounds[NEAR_START] + side * WINDOW_TICKS + tick
+
+
+@kernel
+def rest(book: SoloBook, slot: int, side: int, price: int, lots: int) -> None:
+    """Put the order in ``slot`` into the queue of its price."""
+    order = book.orders[u64(slot)]
+    order["lots"] = lots
+    order["price"] = price
+    link(book, slot)
 
 
 @kernel
@@ -182,14 +196,14 @@ def fill(book: SoloBook, message: Any, side: int, rows: Any, used: int) -> tuple
     price, lots = message["price"], i64(message["lots"])
     taker, sequence = message["order_id"], message["sequence"]
     while lots > 0:
-        against = i64(book.best_prices[1 - side]["best"])
+        against = i64(book.best_prices[u64(1 - side)]["best"])
         if not crosses(side, price, against):
             break
         at = level_of(book, 1 - side, against)
         if at == NO_LEVEL:
             break  # The highest and the lowest price of all stand for an empty side, too.
-        slot = first_of(book, at)
-        maker = book.orders[slot]
+        slot = natural(first_of(book, at))
+        maker = book.orders[u64(slot)]
         resting = i64(maker["lots"])
         traded = min(lots, resting)
         row = rows[natural(used)]
@@ -204,10 +218,9 @@ def fill(book: SoloBook, message: Any, side: int, rows: Any, used: int) -> tuple
         used += 1
         lots -= traded
         maker["lots"] = resting - traded
-        deepen(book, 1 - side, against, -traded)
         if traded == resting:
             unlink(book, slot)
-            forget(book, slot)
+            leave_slot(book, slot)
     return lots, used
 
 
@@ -243,26 +256,14 @@ def echo(messages: Any, count: int, rows: Any, room: int) -> int:
 
 
 @kernel
-def deepen(book: SoloBook, side: int, price: int, lots: int) -> None:
-    """Note that ``lots`` more are open at a price, or fewer; those outside the window are counted
-    when they are asked for."""
-    tick = price - book.best_prices[side]["low"]
-    if tick >= 0 and tick < WINDOW_TICKS:
-        book.depths[side * WINDOW_TICKS + tick] += lots
-
-
-@kernel
 def depth_at(book: SoloBook, price: int, side: int) -> int:
-    """Return the open lots of all orders of ``side`` at one price."""
-    tick = price - book.best_prices[side]["low"]
-    if tick >= 0 and tick < WINDOW_TICKS:
-        return book.depths[side * WINDOW_TICKS + tick]
+    """Return the open lots of all orders of ``side`` at one price; walks its queue."""
     lots = i64(0)
     at = level_of(book, side, price)
     if at == NO_LEVEL:
         return lots
-    place = i64(book.links[at]["next"])
-    while place != at:
-        lots += book.orders[place >> SLOT_LINKS]["lots"]
-        place = i64(book.links[place]["next"])
+    place = i64(book.links[u64(at)]["next"])
+    while place != at and place != 0:
+        lots += book.orders[u64(place >> SLOT_LINKS)]["lots"]
+        place = i64(book.links[u64(place)]["next"])
     return lots

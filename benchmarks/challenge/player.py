@@ -23,6 +23,8 @@ ANSWER = np.dtype(
 class Played(NamedTuple):
     """What several rounds of the same messages gave; the reports were the same each time."""
 
+    cold_ns: int
+    """The first round of the process, on an engine and a queue that nothing has touched."""
     rounds_ns: list[int]
     reports: NDArray[Any]
     answers: NDArray[Any]
@@ -37,6 +39,8 @@ def play_rounds(
     own_queue: bool = True,
 ) -> Played:
     """Play ``messages`` to a fresh engine each round, in runs; 0 plays message by message.
+
+    The process is a fresh one too. There is one cold round, and then ``rounds`` that are not.
 
     Raises CalledProcessError when the library does not load or two rounds differ.
     """
@@ -53,4 +57,5 @@ def play_rounds(
         )
         reports = np.fromfile(reported, REPORT)
         answers = np.fromfile(f"{reported}.answers", ANSWER)
-    return Played([int(line) for line in said.stdout.split()], reports, answers)
+    cold_ns, *rounds_ns = (int(line) for line in said.stdout.split())
+    return Played(cold_ns, rounds_ns, reports, answers)

@@ -1,32 +1,21 @@
+#define _GNU_SOURCE
 #include "queue.h"
 
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LINE = 64, SPINS_MAX = 1024, ROWS_LEAST = 1 << 17 };
-
-/* Positions count rows from the beginning of time; row `p` is in place `p % size`. A lap may end
- * before its last place, because what the producer asks for is never split: the position where lap
- * `n` ended is in holes[n % 2], and the places up to the next lap are passed over. Two are enough,
- * because the producer is never a whole ring ahead. */
-struct queue {
-    _Alignas(LINE) uint64_t filled, tail_seen; /* The producer's own. */
-    _Alignas(LINE) _Atomic uint64_t head, holes[2];
-    _Alignas(LINE) uint64_t drained; /* The consumer's own. */
-    _Alignas(LINE) _Atomic uint64_t tail;
-    _Alignas(LINE) uint64_t size;
-    report *rows;
-};
+/* A consumer that found nothing waits so many moments: each time it asks, the producer's next store
+ * to `head` has to fetch the line back from it. */
+enum { SPINS_MAX = 1024, PATIENCE = 16 };
 
 static void *queue_create(uint32_t capacity) {
-    queue *q = aligned_alloc(LINE, sizeof *q);
+    queue *q = aligned_alloc(CACHE_LINE, sizeof *q);
     if (!q)
         return NULL;
     memset(q, 0, sizeof *q);
-    q->size = ROWS_LEAST;
+    q->size = HOT_ROWS;
     while (q->size < (uint64_t)capacity + ROOM_MOST)
         q->size *= 2;
     q->holes[0] = q->holes[1] = UINT64_MAX;
@@ -41,9 +30,18 @@ static void *queue_create(uint32_t capacity) {
     return q;
 }
 
+/* Whether the lap is better ended here, because its beginning is free again and still in cache. */
+static int turns_back(queue *q, uint64_t place) {
+    if (place < HOT_ROWS)
+        return 0;
+    q->tail_seen = atomic_load_explicit(&q->tail, memory_order_acquire);
+    return q->filled - q->tail_seen < HOT_ROWS / 2;
+}
+
 report *queue_room(queue *q, uint32_t wanted, uint32_t *room) {
-    uint64_t lap = q->filled / q->size, place = q->filled % q->size;
-    if (q->size - place < wanted) {
+    uint64_t place = q->filled & (q->size - 1);
+    if (q->size - place < wanted || turns_back(q, place)) {
+        uint64_t lap = q->filled / q->size;
         atomic_store_explicit(&q->holes[lap % 2], q->filled, memory_order_relaxed);
         q->filled += q->size - place;
         place = 0;
@@ -57,22 +55,18 @@ report *queue_room(queue *q, uint32_t wanted, uint32_t *room) {
             sched_yield();
     }
     uint64_t free_rows = q->tail_seen + q->size - q->filled, to_end = q->size - place;
+    if (place < HOT_ROWS && to_end > HOT_ROWS - place && wanted <= HOT_ROWS - place)
+        to_end = HOT_ROWS - place; /* There it is asked again whether to turn back. */
     free_rows = free_rows < to_end ? free_rows : to_end;
     *room = free_rows < ROOM_MOST ? free_rows : ROOM_MOST;
     return q->rows + place;
 }
 
-void queue_commit(queue *q, uint32_t rows) {
-    if (rows == 0)
-        return; /* A hole alone tells nobody anything. */
-    q->filled += rows;
-    atomic_store_explicit(&q->head, q->filled, memory_order_release);
-}
-
-static void queue_push(void *handle, const report *row) {
+static int queue_push(void *handle, const report *row) {
     uint32_t room;
     *queue_room(handle, 1, &room) = *row;
     queue_commit(handle, 1);
+    return 1;
 }
 
 static uint32_t queue_drain(void *handle, report *rows, uint32_t most) {
@@ -98,6 +92,9 @@ static uint32_t queue_drain(void *handle, report *rows, uint32_t most) {
     }
     if (got)
         atomic_store_explicit(&q->tail, q->drained, memory_order_release);
+    else
+        for (int moment = 0; moment < PATIENCE; moment++)
+            relax();
     return got;
 }
 

@@ -48,6 +48,8 @@ DUPLICATE_SHARE: Final = 0.02
 STALE_SHARE: Final = 0.02
 DAY_MS: Final = 23_400_000.0
 """All orders arrive within one trading day of 6.5 hours, however many there are."""
+SCATTERING: Final = 0x9E3779B97F4A7C15
+"""Odd, so that no two ids become one."""
 LIFETIME_MS: Final = 0.431
 """Half of the cancelled orders at the mid live shorter than this, so most cancels come next."""
 
@@ -64,9 +66,35 @@ class Orders(NamedTuple):
 
 
 def messages_of(name: str, orders: int, seed: int) -> NDArray[Any]:
-    """Return the messages of a scenario with ``orders`` new orders, about twice as many in all."""
+    """Return the messages of a scenario with ``orders`` new orders, about twice as many in all.
+
+    The ids of the orders are a random permutation of 1 .. ``orders``, as the challenge's are.
+    """
     random = np.random.default_rng(seed)
-    return _in_time(random, _new_orders(random, _path(SCENARIOS[name], orders)))
+    messages = _in_time(random, _new_orders(random, _path(SCENARIOS[name], orders)))
+    return _renamed(messages, random.permutation(orders) + 1)
+
+
+def with_ids_in_sequence(messages: NDArray[Any]) -> NDArray[Any]:
+    """Return the same messages with ids that count the new orders from 1, as nobody promises."""
+    new = messages["order_id"][messages["type"] == MessageType.NEW]
+    ranks = np.empty(new.size, np.int64)
+    ranks[new.astype(np.int64) - 1] = np.arange(1, new.size + 1)
+    return _renamed(messages, ranks)
+
+
+def with_scattered_ids(messages: NDArray[Any]) -> NDArray[Any]:
+    """Return the same messages with ids from all of 64 bits."""
+    changed = messages.copy()
+    changed["order_id"] *= np.uint64(SCATTERING)
+    return changed
+
+
+def _renamed(messages: NDArray[Any], names: NDArray[np.int64]) -> NDArray[Any]:
+    """Return ``messages`` with ``names[i - 1]`` in the place of id ``i``."""
+    changed = messages.copy()
+    changed["order_id"] = names[messages["order_id"].astype(np.int64) - 1]
+    return changed
 
 
 def _path(scenario: Scenario, steps: int) -> NDArray[np.float64]:

@@ -52,5 +52,5 @@ def judged_lines(reports: NDArray[Any]) -> list[str]:
 
 
 def judged_hash(reports: NDArray[Any]) -> str:
-    """Return the SHA-256 of the verdict text."""
-    return sha256("".join(f"{line}\n" for line in judged_lines(reports)).encode()).hexdigest()
+    """Return the SHA-256 of the verdict text, as the challenge publishes it: no last newline."""
+    return sha256("\n".join(judged_lines(reports)).encode()).hexdigest()

@@ -22,8 +22,6 @@ class SoloBook(NamedTuple):
     """(2,) by side: the crit-bit tree of its far prices"""
     bits: NDArray[np.int64]
     """(2 * LADDER_WORDS,) the prices of each window that have orders"""
-    depths: NDArray[np.int64]
-    """(2 * WINDOW_TICKS,) open lots of each price of the windows, so that asking costs no walk"""
     orders: NDArray[Any]
     """(SLOTS,) ORDER, addressed by slot"""
     links: NDArray[Any]
@@ -33,7 +31,7 @@ class SoloBook(NamedTuple):
     nodes: NDArray[np.int32]
     """(4 * SLOTS,) by node of a tree"""
     names: NDArray[Any]
-    """(name_mask + 1,) NAME"""
+    """(NAMES_MOST,) NAME; only the first ones are in use"""
     bounds: tuple[int, ...]
     """as ``State.bounds``; constants, so that the compiler knows them"""
     branches: tuple[int, ...]

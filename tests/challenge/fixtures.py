@@ -65,7 +65,7 @@ class Transport(ctypes.Structure):
 
     _fields_ = (
         ("create", ctypes.CFUNCTYPE(_HANDLE, _COUNT)),
-        ("push", ctypes.CFUNCTYPE(None, _HANDLE, ctypes.c_void_p)),
+        ("push", ctypes.CFUNCTYPE(ctypes.c_int, _HANDLE, ctypes.c_void_p)),
         ("drain", ctypes.CFUNCTYPE(_COUNT, _HANDLE, ctypes.c_void_p, _COUNT)),
         ("flush", ctypes.CFUNCTYPE(None, _HANDLE)),
         ("destroy", ctypes.CFUNCTYPE(None, _HANDLE)),
@@ -106,16 +106,37 @@ class Library:
             self._engine.engine_shutdown()
             self._transport.contents.destroy(self._queue)
 
+    @contextmanager
+    def opened_on(self, given: Transport) -> Iterator["Library"]:
+        """Begin with an empty book whose reports go to a queue that the caller brings."""
+        self._engine.engine_init(1, ctypes.byref(given), None)
+        try:
+            yield self
+        finally:
+            self._engine.engine_shutdown()
+
+    def play_each(self, messages: NDArray[Any]) -> None:
+        """Play messages one by one; the reports stay where they are."""
+        for at in range(messages.size):
+            self._call(messages[at : at + 1])
+
+    def play(self, messages: NDArray[Any]) -> None:
+        """Play messages as one run; the reports stay where they are."""
+        self._engine.engine_on_batch(messages.ctypes.data, messages.size)
+
     def batch(self, messages: NDArray[Any]) -> NDArray[Any]:
         """Play a run of messages; return the reports."""
-        self._engine.engine_on_batch(messages.ctypes.data, messages.size)
+        self.play(messages)
         return self._drained()
 
     def single(self, message: NDArray[Any]) -> NDArray[Any]:
         """Play an array of one message through the call of its type; return the reports."""
+        self._call(message)
+        return self._drained()
+
+    def _call(self, message: NDArray[Any]) -> None:
         body = message.ctypes.data + MESSAGE.fields["order_id"][1]
         self._singles[int(message["type"][0])](body)
-        return self._drained()
 
     def _drained(self) -> NDArray[Any]:
         self._engine.engine_flush()
