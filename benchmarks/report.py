@@ -6,6 +6,7 @@ line over that number. Whiskers run from the worst to the best run; nothing is l
 """
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,6 +24,18 @@ SPREAD_FOR_LOG: Final = 30
 """Bars whose longest is this many times the shortest are drawn on a logarithmic axis."""
 
 INK: Final = "#1f4e79"
+
+REMARKS: Final[Mapping[str, str]] = {
+    "engine.challenge.": (
+        "In `engine.challenge` the ids of the orders are a random permutation of 1 .. N, as on the"
+        " public stream. `mps` is delivered in batches to a process that has played the same"
+        " before, `cold_mps` to a fresh process in its first round, as the public program does,"
+        " `single_mps` message by message. `ids.sequential_x_permuted` and"
+        " `ids.scattered_x_permuted` say how many times as fast ids in sequence, and ids from all"
+        " of 64 bits, are on scenario normal."
+    ),
+}
+"""What must be known of figures whose names begin so."""
 
 
 class Series(NamedTuple):
@@ -132,6 +145,14 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str, str, str, str]]:
         yield name, shown(figure["value"]), figure["unit"], spread, str(figure["runs"])
 
 
+def _remarks(figures: Figures) -> Iterator[str]:
+    """Yield what must be said of these figures, a paragraph each."""
+    for stem, remark in REMARKS.items():
+        if any(name.startswith(stem) for name in figures):
+            yield textwrap.fill(remark, 90, break_on_hyphens=False)
+            yield ""
+
+
 def markdown(
     figures: Figures, provenance: Mapping[str, Mapping[str, str]], pictures: list[tuple[str, str]]
 ) -> str:
@@ -156,6 +177,7 @@ def markdown(
         "|---|---:|---|---|---:|",
         *(f"| {' | '.join(row)} |" for row in _rows(figures)),
         "",
+        *_remarks(figures),
         "## Measured on",
         "",
         "| Date | Commit | Machine | Figures |",

@@ -121,7 +121,7 @@ natural: Any = _natural
 claim: Any = _claim
 """``claim(rows, index)``: ask to own the line of that row, soon to be written"""
 line_matches: Any = _line_matches
-"""``line_matches(names, line, wanted, mask)``: which entries of a line are ``wanted`` in ``mask``"""
+"""``line_matches(names, line, wanted, mask)``: which of a line equal ``wanted`` in ``mask``"""
 
 
 def native(*arguments: Any) -> Callable[[Callable[..., int]], Any]:

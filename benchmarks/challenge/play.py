@@ -263,7 +263,9 @@ def depth_at(book: SoloBook, price: int, side: int) -> int:
     if at == NO_LEVEL:
         return lots
     place = i64(book.links[u64(at)]["next"])
-    while place != at and place != 0:
+    if place == 0:
+        return lots  # A level never used.
+    while place != at:
         lots += book.orders[u64(place >> SLOT_LINKS)]["lots"]
         place = i64(book.links[u64(place)]["next"])
     return lots

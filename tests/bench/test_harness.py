@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,21 @@ def test_every_figure_is_in_the_report_with_where_it_was_measured(tmp_path):
     pictures = sorted(path.name for path in tmp_path.joinpath("results").iterdir())
     assert pictures == ["gas_per_trade.svg", "in_m_commands_s.svg"]
     assert all(f"(results/{name})" in text for name in pictures)
+
+
+def test_the_report_says_which_ids_the_challenge_was_played_with(tmp_path):
+    texts = []
+    for name in ("engine.challenge.normal.mps", "engine.book.maker.ns"):
+        path = tmp_path / "REPORT.md"
+        report.write({name: figure(1)}, {name: MACHINE}, path, tmp_path / "results")
+        texts.append("a random permutation" in path.read_text())
+
+    assert texts == [True, False]
+
+
+def test_the_machine_is_told_with_its_caches():
+    assert harness.caches() in harness.machine()
+    assert re.fullmatch(r"(L2 \S+iB)?( ?L3 \S+iB)?|caches not told", harness.caches())
 
 
 def test_a_run_measures_merges_and_reports(tmp_path):
