@@ -64,7 +64,7 @@ class LastResort:
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, noted if scope["type"] == "http" else send)
         except (ClientDisconnect, WebSocketDisconnect):
             self._metrics.hang_ups.inc()
         except Exception as error:
@@ -124,10 +124,11 @@ def create_app(services: Services) -> FastAPI:
 
 
 def _measures(metrics: Metrics) -> Measures:
+    counter = cache(lambda outcome: metrics.orders.labels(outcome.name))
     return Measures(
         metrics.recovery.observe,
         metrics.order_ack.observe,
-        lambda outcome: metrics.orders.labels(outcome.name).inc(),
+        lambda outcome: counter(outcome).inc(),
     )
 
 

@@ -50,16 +50,16 @@ def operator_router(phases: MarketPhases, operator_token: str) -> APIRouter:
     @router.post("/{symbol}/halt", openapi_extra=described)
     async def halt_market(market: NamedMarket) -> Answer:
         """Take no more orders in a market until it is opened; what rests can be cancelled."""
-        receipt = await phases.halt(market)
-        require(receipt)
-        return Answer(PhaseSet(market.symbol, receipt.sequence))
+        result = await phases.halt(market)
+        require(result)
+        return Answer(PhaseSet(market.symbol, result.sequence))
 
     @router.post("/{symbol}/open", openapi_extra=described)
     async def open_market(market: NamedMarket) -> Answer:
         """Take orders again. Refused as MARKET_HALTED, with the reason, while a token of it is
         paused on chain, or vault and ledger differ or were not compared yet."""
-        receipt = await phases.open(market)
-        require(receipt)
-        return Answer(PhaseSet(market.symbol, receipt.sequence))
+        result = await phases.open(market)
+        require(result)
+        return Answer(PhaseSet(market.symbol, result.sequence))
 
     return router
