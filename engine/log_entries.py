@@ -88,7 +88,7 @@ class LogEntry:
     """
 
     __slots__ = ("_at", "_batch", "_bounds", "_evidence", "attachment", "command", "events",
-                 "markets", "sequence")  # fmt: skip
+                 "leaf", "markets", "sequence")  # fmt: skip
 
     def __init__(self, batch: "Committed", at: int, command: CommandRow, start: int, end: int):
         self._batch = batch
@@ -100,6 +100,8 @@ class LogEntry:
         self.events = batch.rows[start:end]
         self.markets = batch.markets
         self._evidence: object = _NOT_READ
+        self.leaf: bytes | None = None
+        """Its hash in the log's root, once a consumer has made it: several need it."""
 
     @property
     def row(self) -> np.void:

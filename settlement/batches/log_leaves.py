@@ -22,7 +22,10 @@ HASH_SIZE: Final = 32
 
 def leaf_of(entry: LogEntry) -> bytes:
     """Return the item of one command."""
-    return leaf_hash(entry.sequence, entry.row.tobytes() + entry.attachment, entry.event_rows)
+    if entry.leaf is None:
+        record = entry.row.tobytes() + entry.attachment
+        entry.leaf = leaf_hash(entry.sequence, record, entry.event_rows)
+    return entry.leaf
 
 
 def leaf_hash(sequence: int, record: bytes, events: Events) -> bytes:
