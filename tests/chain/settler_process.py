@@ -138,13 +138,13 @@ def journal_trades(venue: Venue) -> Counter[tuple[bytes, bytes, int, int]]:
         for entry in batch.entries:
             signed = decode(entry.attachment)
             for event in entry.events:
-                if event["kind"] == EventKind.ACCEPTED:
+                if event.kind == EventKind.ACCEPTED:
                     assert isinstance(signed, SignedOrder)
-                    digests[int(event["order_id"])] = signed.digest
-                elif event["kind"] == EventKind.TRADE:
-                    pair = digests[int(event["order_id"])], digests[int(event["maker_id"])]
-                    buy, sell = pair if event["side"] == Side.BUY else pair[::-1]
-                    lots, ticks = int(event["amount"]), int(event["price_ticks"])
+                    digests[event.order_id] = signed.digest
+                elif event.kind == EventKind.TRADE:
+                    pair = digests[event.order_id], digests[event.maker_id]
+                    buy, sell = pair if event.side == Side.BUY else pair[::-1]
+                    lots, ticks = event.amount, event.price_ticks
                     found[buy, sell, market.base_pips(lots), market.quote_pips(lots, ticks)] += 1
     return found
 

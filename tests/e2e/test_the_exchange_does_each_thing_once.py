@@ -91,7 +91,7 @@ def test_an_order_refused_for_want_of_money_is_taken_after_the_deposit_and_once(
         async with Venue(storage=venue.storage.copy()) as restarted:
             known = await restarted.exchange.place(order)
             assert (known.sequence, known.order_id) == (later.sequence, later.order_id)
-            assert known.events.tolist() == later.events.tolist(), "fills and rest as at first"
+            assert known.events == later.events, "fills and rest as at first"
             assert restarted.engine.orders_live == 1
 
     on_a_funded_venue(scenario)

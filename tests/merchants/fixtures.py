@@ -430,7 +430,7 @@ class Venue:
             expiry_ns=fee_pips,
         )
         events = self.submit(row, TradeBusted(fill.trade_id, "InsufficientBalance(0x55, 1, 0, 9)"))
-        assert events[0]["kind"] == EventKind.TRADE_BUSTED, events
+        assert events[0].kind == EventKind.TRADE_BUSTED, events
         self.world.trade_words[fill.trade_id] = "busted"
 
     def tick(self):

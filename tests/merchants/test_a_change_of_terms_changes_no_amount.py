@@ -45,7 +45,7 @@ def change_terms(world, lot_pips, tick_pips, is_old=False):
     row = set_terms(
         0, lot_pips=lot_pips, tick_pips=tick_pips, maker_fee_ppm=0, taker_fee_ppm=FEE_PPM
     )
-    assert world.venue.submit(row)[-1]["kind"], "it was carried out"
+    assert world.venue.submit(row)[-1].kind, "it was carried out"
     market = world.venue.catalog.market("TOKEN-USD")
     assert (market.lot_pips, market.tick_pips) == (lot_pips, tick_pips)
 

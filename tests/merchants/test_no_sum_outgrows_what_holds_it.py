@@ -77,10 +77,10 @@ def test_found_a_shop_that_paid_itself_again_and_again_stopped_the_exchange(tmp_
     address = {"USD": USD, "TOKEN": TOKEN}[token]
     for _ in range(4):
         (booked,) = paid_straight(venue, invoice, address, MUCH)
-        assert booked["kind"] == EventKind.DEPOSITED
+        assert booked.kind == EventKind.DEPOSITED
         venue.tick()
         left = venue.exchange.balance(MERCHANT, address).available
-        assert withdraw(venue, MERCHANT, address, left)[0]["kind"] == EventKind.WITHDRAWN
+        assert withdraw(venue, MERCHANT, address, left)[0].kind == EventKind.WITHDRAWN
     document = venue.merchants.invoice(invoice.id)
     assert (document.status, document.exception) == ("settled", "paid_over")
     assert document.credited == document.received == "46116860184.27387903"
