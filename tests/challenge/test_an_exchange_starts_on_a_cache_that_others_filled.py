@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.challenge import layout, play, words
 words.Stranger = namedtuple("Stranger", play.SoloBook._fields, module=words.__name__)
 dtypes = (
-    layout.COUNTERS, layout.BEST_PRICE, np.int64, np.int64, np.int64, layout.ORDER, layout.LINK,
+    layout.COUNTERS, layout.BEST_PRICE, np.int64, np.int64, layout.ORDER, layout.LINK,
     np.int64, np.int32, layout.NAME,
 )
 rows = (np.zeros(4, dtype) for dtype in dtypes)
