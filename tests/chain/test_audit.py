@@ -11,7 +11,7 @@ import pytest
 
 from engine.commands import COMMAND, Kind, command
 from engine.events import EventKind
-from engine.log_entries import Committed
+from engine.log_entries import Committed, event_rows
 from engine.reference import Engine
 from engine.types import Side
 from settlement.audit.audit import Audit
@@ -34,7 +34,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Venue, Log
         venue = Venue(directory, chain, clock)
         live(venue, clock)
         log = [
-            (entry.command, entry.attachment)
+            (entry.row, entry.attachment)
             for committed in venue.history()
             for entry in committed.entries
         ]
@@ -215,18 +215,18 @@ def test_the_wrong_maker_is_seen_in_the_events_alone(story: tuple[Venue, Log, Pu
     _, log, _ = story
     commands = np.array([row for row, _ in log], COMMAND)
     events = Engine(LIMITS).apply(commands)
-    assert list(Priority().follow(events)) == []
+    assert list(Priority().follow(event_rows(events))) == []
     trades = np.flatnonzero(events["kind"] == EventKind.TRADE)
     asks = events[(events["kind"] == EventKind.RESTED) & (events["side"] == Side.SELL)]
     cheated = events.copy()
     cheated[trades[0]]["maker_id"] = asks[1]["order_id"]
     cheated[trades[0]]["price_ticks"] = asks[1]["price_ticks"]
-    faults = list(Priority().follow(cheated))
+    faults = list(Priority().follow(event_rows(cheated)))
     assert f"trade 1 passed over order {asks[0]['order_id']}" in faults[0]
 
     dearer = events.copy()
     dearer[trades[0]]["price_ticks"] += 1
-    assert "its maker rests at" in next(Priority().follow(dearer))
+    assert "its maker rests at" in next(Priority().follow(event_rows(dearer)))
 
 
 def test_a_node_that_shows_other_calldata_is_not_believed(tmp_path: Path, clock: Clock):

@@ -192,7 +192,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
         venue = Venue(directory, chain, clock)
         live(venue, clock)
         entries = [entry for committed in venue.history() for entry in committed.entries]
-        log = [(entry.command, entry.attachment) for entry in entries]
+        log = [(entry.row, entry.attachment) for entry in entries]
         yield Day(venue, log, read_published(chain.chain, venue.deployment))
         venue.close()
 

@@ -146,7 +146,7 @@ def test_the_end_that_no_batch_covers_is_unproven_and_acknowledgements_prove_it(
     alice, order_id = venue.account(ALICE.address), int(resting[-1]["order_id"])
     words = words_of(venue, tmp_path / "words")
     log = [
-        (entry.command, entry.attachment)
+        (entry.row, entry.attachment)
         for committed in venue.history()
         for entry in committed.entries
     ]
@@ -192,7 +192,7 @@ def test_busts_are_named_with_their_reasons_and_one_of_no_trade_is_wrong(
     assert "who wanted these commands: 1 LIST_MARKET, 4 CANCEL, 4 CLOCK, 1 BUST" in output
 
     log = [
-        (entry.command, entry.attachment)
+        (entry.row, entry.attachment)
         for committed in venue.history()
         for entry in committed.entries
     ]
