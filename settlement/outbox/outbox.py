@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from settlement.chain.chain import Receipt
 from settlement.outbox import tables
@@ -145,11 +144,16 @@ class Outbox:
         """
         with self._change(ActionState.SIGNED) as db:
             last = db.execute(sa.select(sa.func.max(tables.transmissions.c.id))).scalar_one()
-            stored = {"id": (last or 0) + 1, "action_id": action_id, "nonce": nonce}
+            sent = tables.transmissions.c
             db.execute(
-                insert(tables.transmissions)
-                .values(tx_hash=tx_hash, **stored)
-                .on_conflict_do_update(index_elements=["tx_hash"], set_=stored)
+                tables.transmissions.delete().where(
+                    sent.tx_hash == tx_hash, sent.action_id != action_id
+                )
+            )
+            db.execute(
+                tables.transmissions.insert().values(
+                    tx_hash=tx_hash, id=(last or 0) + 1, action_id=action_id, nonce=nonce
+                )
             )
             self._move(
                 db,
