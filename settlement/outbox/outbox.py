@@ -139,17 +139,14 @@ class Outbox:
     ) -> None:
         """Store a transmission before it is sent: the first, or a dearer one at the same nonce.
 
-        The same bytes may have been another action's, given up since: whatever fills a gap is as
-        empty as what has filled it before a reorganisation. Then they are this one's now.
+        The same bytes may have been signed before, for this action or another: where a nonce was
+        given up and a reorganisation has made it free again, what is signed at it is the same, and
+        whatever fills a gap is as empty as what has filled it before. It is this one's now.
         """
         with self._change(ActionState.SIGNED) as db:
             last = db.execute(sa.select(sa.func.max(tables.transmissions.c.id))).scalar_one()
             sent = tables.transmissions.c
-            db.execute(
-                tables.transmissions.delete().where(
-                    sent.tx_hash == tx_hash, sent.action_id != action_id
-                )
-            )
+            db.execute(tables.transmissions.delete().where(sent.tx_hash == tx_hash))
             db.execute(
                 tables.transmissions.insert().values(
                     tx_hash=tx_hash, id=(last or 0) + 1, action_id=action_id, nonce=nonce

@@ -11,6 +11,7 @@ from engine.log_entries import Committed
 from engine.sequencer.sequencer import Sequencer
 from gateway.node.assembly import Parts
 from settlement.outbox.outbox import ActionState, Outbox
+from settlement.outbox.tables import transmissions
 from tests.sim.contract import Ledgers, Machine
 from tests.sim.venue import Planted
 
@@ -66,10 +67,13 @@ class StampsWithAnyClock(Sequencer[Engine]):
 
 
 class ForgetsWhatItSent(Outbox):
-    """Keeps raw transactions in memory only: after a restart everything is signed anew."""
+    """Keeps what it sent in memory only: after a restart everything is signed anew, and what lands
+    of before is nobody's."""
 
     def __init__(self, path: Any) -> None:
         super().__init__(path)
+        with self._engine.begin() as db:
+            db.execute(transmissions.delete())
         for action in self.in_state(ActionState.SIGNED, ActionState.BROADCAST, limit=10_000):
             self.unsigned(action.id, "", 0)
 
