@@ -22,7 +22,7 @@ from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.nonces import NS, Rejection
 from settlement.orders.withdrawals import Withdrawals
-from settlement.ports import AccountNonces, Balance, LaneNonce
+from settlement.ports import AccountNonces, Balance, LaneNonce, awaited
 from settlement.protocol.eip712 import Domain
 from settlement.protocol.evidence import (
     AccountOpened,
@@ -92,9 +92,7 @@ class Exchange:
 
         ``charge`` is told whose order is about to be written, and may raise to prevent it.
         """
-        answer = self.offer(order, charge)
-        # Shielded: the client that hangs up is not the only one who may wait for this order.
-        return answer if isinstance(answer, CommandResult) else await asyncio.shield(answer)
+        return await awaited(self.offer(order, charge))
 
     def offer(
         self, order: SignedOrder, charge: Callable[[bytes], None] | None = None

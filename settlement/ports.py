@@ -4,7 +4,7 @@ Two small protocols, so that merchants and pages never see a pipeline, a socket 
 ``settlement.exchange`` and ``settlement.settler`` implement them.
 """
 
-from asyncio import Future
+from asyncio import Future, shield
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -96,6 +96,14 @@ class PaymentListener(Protocol):
 
     def payment_orphaned(self, tx_hash: bytes, log_index: int) -> bool:
         """Take back a transfer that left the chain; return whether it was one of the listener's."""
+
+
+async def awaited(answer: CommandResult | Future[CommandResult]) -> CommandResult:
+    """Return what ``ExchangePort.offer`` has answered, now or later.
+
+    Shielded: the client that hangs up is not the only one who may wait for this order.
+    """
+    return answer if isinstance(answer, CommandResult) else await shield(answer)
 
 
 class ExchangePort(Protocol):

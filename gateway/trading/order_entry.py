@@ -5,7 +5,7 @@ the exchange, note how long it took. Each step is cheaper than the next. What is
 answered are values: their form on the wire is the dialect's.
 """
 
-from asyncio import Future, get_running_loop, shield
+from asyncio import Future, get_running_loop
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ import msgspec
 from engine.command_result import CommandResult
 from engine.types import Outcome
 from gateway.trading.budgets import RateLimits
-from settlement.ports import ExchangePort
+from settlement.ports import ExchangePort, awaited
 from settlement.protocol.eip712 import Domain, order_digest, recover, withdrawal_digest
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 
@@ -131,9 +131,7 @@ class OrderEntry:
 
     async def place(self, order: SignedOrder) -> CommandResult:
         """Hand a verified order to the exchange; the answer comes after the journal has it."""
-        answer = self.offer(order)
-        # Shielded: the client that hangs up is not the only one who may wait for this order.
-        return answer if isinstance(answer, CommandResult) else await shield(answer)
+        return await awaited(self.offer(order))
 
     def offer(self, order: SignedOrder) -> CommandResult | Future[CommandResult]:
         """As ``place``, for many at once: what is answered later is a future, not to be cancelled.

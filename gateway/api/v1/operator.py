@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 
 from engine.command_result import CommandResult
-from gateway.api.dependencies import NamedMarket, charged
+from gateway.api.dependencies import NamedMarket
 from gateway.api.v1.login import require_operator
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.orders import require
@@ -40,11 +40,7 @@ def operator_router(phases: MarketPhases, operator_token: str) -> APIRouter:
     async def operator(request: Request) -> None:
         require_operator(request, operator_token)
 
-    router = APIRouter(
-        prefix="/v1/markets",
-        tags=["operations"],
-        dependencies=[Depends(charged), Depends(operator)],
-    )
+    router = APIRouter(prefix="/v1/markets", tags=["operations"], dependencies=[Depends(operator)])
     described = documented(PhaseSet, rejections=(401, 404, 409, 429, 503))
 
     @router.post("/{symbol}/halt", openapi_extra=described)

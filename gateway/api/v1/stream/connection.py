@@ -44,6 +44,7 @@ from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from gateway.views.channels import Published
 from gateway.views.user_orders import balances_channel, orders_channel
+from settlement.ports import awaited
 from settlement.protocol.evidence import SignedOrder
 
 CHANNELS_MAX: Final = 64
@@ -254,10 +255,8 @@ class Connection:
             try:
                 if isinstance(answer, Rejection):
                     raise answer
-                if isinstance(answer, asyncio.Future):
-                    # Shielded: whoever sent the same order may wait for it too.
-                    answer = await asyncio.shield(answer)
-                self._answer(frame_id, placed_answer(self._services, signed, answer))
+                result = await awaited(answer)
+                self._answer(frame_id, placed_answer(self._services, signed, result))
             except Rejection as rejection:
                 self._reject(frame_id, rejection)
             self._slots.release()
