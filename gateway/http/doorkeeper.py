@@ -10,13 +10,12 @@ import asyncio
 import resource
 from collections import Counter
 from collections.abc import Callable, Hashable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from uvicorn._types import (
     ASGI3Application,
     ASGIReceiveCallable,
-    ASGIReceiveEvent,
     ASGISendCallable,
     ASGISendEvent,
     HTTPResponseStartEvent,
@@ -24,8 +23,6 @@ from uvicorn._types import (
 )
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
 
 from engine.types import Outcome
 from gateway.http.body import BODY_MAX, too_large
@@ -49,19 +46,6 @@ MESSAGE_BYTES_MAX: Final = 4 * BODY_MAX
 """A body and what wraps its chunks: their sizes, extensions, trailers."""
 
 UPGRADE_HEADERS_MAX: Final = 100
-PONG_BYTES_MAX: Final = 1 << 20
-"""Where so much waits for a reader, its pings are not answered any more."""
-
-SMALL_FRAMES_MAX: Final = 200
-"""Pings, pongs and fragments that one connection may send within a second: no message comes of
-them, so nothing else charges for them."""
-
-FRAGMENTS_MAX: Final = 1_000
-"""Of one message: its size says nothing about empty ones."""
-
-INVALID_TEXT: Final = 1007
-POLICY: Final = 1008
-
 REFUSED_LINGER_MAX: Final = 64
 REFUSED_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 1.0
@@ -113,6 +97,15 @@ def connections_allowed() -> int:
     return max(CONNECTIONS_LEAST, soft - DESCRIPTORS_KEPT)
 
 
+class Guarded(Protocol):
+    """What speaks on a connection: HTTP, or a WebSocket."""
+
+    transport: asyncio.Transport
+
+    def too_late(self) -> None:
+        """End the connection: its present step took too long."""
+
+
 class Guest:
     """One connection: who, until when its present step has to end, since when it is closing."""
 
@@ -120,7 +113,7 @@ class Guest:
 
     def __init__(
         self,
-        protocol: "GuardedHttp | GuardedWebSocket",
+        protocol: "Guarded",
         transport: asyncio.Transport,
         network: str,
         due: float,
@@ -200,7 +193,7 @@ class Doorkeeper:
         guest.due = None
         asyncio.get_running_loop().call_later(at - now, guest.transport.close)
 
-    def upgrades(self, protocol: "GuardedWebSocket", now: float) -> None:
+    def upgrades(self, protocol: "Guarded", now: float) -> None:
         """Let a connection be a WebSocket's; the handshake has its time too."""
         guest = self._guests.get(protocol.transport)
         if guest is not None:
@@ -406,7 +399,8 @@ class GuardedHttp(HttpToolsProtocol):
             self.transport.abort()
             return
         rejection = Rejection(Outcome.OVERLOADED, "too many connections; close some or come later")
-        self.transport.write(_answer(503, "Service Unavailable", rejection, "retry-after: 5\r\n"))
+        sentence = closing_answer(503, "Service Unavailable", rejection, "retry-after: 5\r\n")
+        self.transport.write(sentence)
         # Closed at once, what the client has sent would make the kernel throw the answer away.
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -417,143 +411,12 @@ class GuardedHttp(HttpToolsProtocol):
         if not self._in_head and self.cycle is not None and self.cycle.response_started:
             self.transport.abort()
             return
-        self.transport.write(_answer(status, reason, rejection, ""))
+        self.transport.write(closing_answer(status, reason, rejection))
         self.transport.close()
 
 
-class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket with the same doorkeeper."""
-
-    def __init__(self, door: Doorkeeper, **given: Any) -> None:
-        super().__init__(**given)
-        self._door = door
-        self._small_frames = 0
-        self._counted_from = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection over from HTTP."""
-        super().connection_made(transport)
-        turns = self._door.turns_of(transport)
-        self._portions = Portions(
-            self.transport, turns, super().data_received, self._is_ready, self._read_on
-        )
-        self._door.upgrades(self, self.loop.time())
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
-        self._door.left(self.transport)
-        self._portions.drop()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Read it in turns; the handshake at once, it was held to its size before."""
-        if not self.handshake_initiated:
-            super().data_received(data)
-            if not self.handshake_initiated:
-                # All of the head was there, so nothing will come of it: a body, a line too long.
-                sentence = Rejection(Outcome.MALFORMED, "this cannot become a WebSocket")
-                self.transport.write(_answer(400, "Bad Request", sentence, ""))
-                self.transport.close()
-        elif not self.transport.is_closing():
-            self._portions.arrived(data)
-
-    async def receive(self) -> ASGIReceiveEvent:
-        """Return the next message; then there is room for another."""
-        message = await super().receive()
-        if self._portions.waiting and not self.transport.is_closing():
-            self._read_on(False)
-            self._portions.go_on()
-        return message
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send; after a close only the other side's is looked for."""
-        await super().send(message)
-        if message["type"] == "websocket.accept":
-            self._door.stays(self.transport)
-        if message["type"] == "websocket.close":
-            self._portions.go_on()
-
-    def shutdown(self) -> None:
-        """Say that we close, where something can be said: with a handshake that was refused, or a
-        close that waits for its reader, the library would raise, and nobody else be told."""
-        if self.handshake_initiated and not self.transport.is_closing():
-            super().shutdown()
-        else:
-            self.stop_keepalive()
-            self.transport.close()
-
-    def too_late(self) -> None:
-        """End the connection: its handshake was not answered, or nobody reads the answer."""
-        self.transport.abort()
-
-    def send_receive_event_to_app(self) -> None:
-        """Refuse text that is none; uvicorn would log a fault for what is the client's."""
-        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
-            self._give_up(INVALID_TEXT)
-            return
-        super().send_receive_event_to_app()
-
-    def handle_ping(self) -> None:
-        """Answer, but not a reader that sends pings and does not read the pongs."""
-        pong = self.conn.data_to_send()
-        if self._charge() and self.transport.get_write_buffer_size() < PONG_BYTES_MAX:
-            self.transport.write(b"".join(pong))
-
-    def handle_pong(self, event: Frame) -> None:
-        """Count it."""
-        if self._charge():
-            super().handle_pong(event)
-
-    def handle_cont(self, event: Frame) -> None:
-        """Count it."""
-        if not self._charge():
-            return
-        if len(self.frames) >= FRAGMENTS_MAX:
-            self._give_up(POLICY)
-        else:
-            super().handle_cont(event)
-
-    def _is_ready(self) -> bool:
-        """Return whether to read on: not while messages wait for us."""
-        return not self.read_paused
-
-    def _read_on(self, wanted: bool) -> None:
-        if not wanted:
-            self.transport.pause_reading()
-        elif not self.read_paused:
-            self.transport.resume_reading()
-
-    def _charge(self) -> bool:
-        """Count a frame of which no message comes; return whether to look at it."""
-        if self.transport.is_closing():
-            return False
-        now = self.loop.time()
-        if now - self._counted_from >= 1:
-            self._counted_from, self._small_frames = now, 0
-        self._small_frames += 1
-        if self._small_frames > SMALL_FRAMES_MAX:
-            self._give_up(POLICY)
-            return False
-        return True
-
-    def _give_up(self, code: int) -> None:
-        self.frames = []
-        if not self.close_sent:
-            self.conn.send_close(code)
-            self.handle_parser_exception()
-
-
-def _is_utf8(pieces: list[bytes]) -> bool:
-    if all(piece.isascii() for piece in pieces):
-        return True
-    try:
-        b"".join(pieces).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _answer(status: int, reason: str, rejection: Rejection, more: str) -> bytes:
+def closing_answer(status: int, reason: str, rejection: Rejection, more: str = "") -> bytes:
+    """Return the answer that a connection ends with; ``more`` are head lines."""
     body = orjson.dumps({**document_of(rejection), "status": status})
     head = (
         f"HTTP/1.1 {status} {reason}\r\ncontent-type: {PROBLEM_MEDIA_TYPE}\r\n{more}"

@@ -6,14 +6,15 @@ before it lets anybody else run. So what arrived is read in portions, and no fur
 read is not yet dealt with. What waits is never more than the kernel handed over once, for nothing
 is taken from it meanwhile.
 
-Of one network a few portions are read in one turn of the loop, however many connections it has:
-255 of them would have 255 turns for the one of anybody else. Where nobody else is, turns are short,
-so this bounds nobody's rate.
+Networks take turns, a few portions each, however many connections one has: 255 of them would have
+255 turns for the one of anybody else. They do so until a millisecond is over; then all else that
+the loop has to do comes first.
 """
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
+from time import perf_counter
 from typing import Final
 
 PORTION_BYTES: Final = 1024
@@ -22,11 +23,15 @@ PORTION_BYTES: Final = 1024
 PORTIONS_A_TURN: Final = 2
 """Of one network."""
 
+READING_SECONDS: Final = 0.001
+"""How long is read, turn by turn, before all else comes first."""
+
 
 class Turns:
-    """Who may read in this turn of the loop."""
+    """Who may read now. ``now`` is a clock in seconds that goes on within a turn of the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = perf_counter) -> None:
+        self._now = now
         self._taken: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[Portions]] = {}
         self._turn: asyncio.Handle | None = None
@@ -50,13 +55,18 @@ class Turns:
 
     def _next(self) -> None:
         self._turn = None
+        began = self._now()
+        while self._waiting:
+            self._taken.clear()
+            for network, queue in list(self._waiting.items()):
+                for _ in range(min(PORTIONS_A_TURN, len(queue))):
+                    self._taken[network] += 1
+                    queue.popleft().take()
+                if not queue:
+                    del self._waiting[network]
+            if self._now() - began > READING_SECONDS:
+                break
         self._taken.clear()
-        for network, queue in list(self._waiting.items()):
-            for _ in range(min(PORTIONS_A_TURN, len(queue))):
-                self._taken[network] += 1
-                queue.popleft().take()
-            if not queue:
-                del self._waiting[network]
         if self._waiting:
             self._arrange()
 

@@ -18,8 +18,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.http.body import BODY_MAX
-from gateway.http.doorkeeper import BACKLOG, Doorkeeper, GuardedHttp, GuardedWebSocket
+from gateway.http.doorkeeper import BACKLOG, Doorkeeper, GuardedHttp
 from gateway.http.listening import bound, listen
+from gateway.http.websocket import GuardedWebSocket
 
 DRAIN_SECONDS: Final = 20
 

@@ -25,18 +25,18 @@ class News(msgspec.Struct, frozen=True):
 class Published:
     """One piece of news on its way to all who listen, and how each dialect has written it."""
 
-    __slots__ = ("_texts", "news")
+    __slots__ = ("_written", "news")
 
     def __init__(self, news: News) -> None:
         self.news = news
-        self._texts: dict[Callable[[News], str], str] = {}
+        self._written: dict[Callable[[News], bytes], bytes] = {}
 
-    def text(self, write: Callable[[News], str]) -> str:
+    def written(self, write: Callable[[News], bytes]) -> bytes:
         """Return the news as ``write`` writes it, which is called once."""
-        text = self._texts.get(write)
-        if text is None:
-            text = self._texts[write] = write(self.news)
-        return text
+        written = self._written.get(write)
+        if written is None:
+            written = self._written[write] = write(self.news)
+        return written
 
     def merged(self, newer: "Published") -> "Published":
         """Return what says the news of both."""

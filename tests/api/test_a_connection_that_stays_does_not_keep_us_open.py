@@ -8,9 +8,10 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from gateway.http.doorkeeper import Doorkeeper, GuardedWebSocket
+from gateway.http.doorkeeper import Doorkeeper
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.server import HttpServer
+from gateway.http.websocket import GuardedWebSocket
 from tests.api.fixtures import Venue, served
 
 UPGRADE = (

@@ -28,21 +28,21 @@ class Ear:
 def test_each_dialect_writes_a_value_once_whoever_many_listen() -> None:
     channels, ears, written = Channels(), [Ear() for _ in range(3)], list[str]()
 
-    def native(news: News) -> str:
+    def native(news: News) -> bytes:
         written.append("native")
         return rows.news_text(news)
 
-    def other(news: News) -> str:
+    def other(news: News) -> bytes:
         written.append("other")
-        return type(news).__name__
+        return type(news).__name__.encode()
 
     for ear in ears:
         channels.subscribe("trades:TOKEN-USD", ear)
     market = Venue().exchange.catalog.markets[0]
     channels.publish("trades:TOKEN-USD", TradeUndone(market, 7, 1))
-    texts = {each.text(native) for ear in ears for each in ear.heard}
+    texts = {each.written(native) for ear in ears for each in ear.heard}
     assert [json.loads(text)["trade_id"] for text in texts] == [1]
-    assert {each.text(other) for ear in ears for each in ear.heard} == {"TradeUndone"}
+    assert {each.written(other) for ear in ears for each in ear.heard} == {b"TradeUndone"}
     assert written == ["native", "other"]
 
 
@@ -75,18 +75,16 @@ def test_what_cannot_be_merged_says_so() -> None:
 
 def test_diffs_that_wait_are_one_and_others_are_all_there() -> None:
     market, book, merged = Venue().exchange.catalog.markets[0], Book(), list[bool]()
-    outbox = Outbox(OutboxBounds(), lambda: 0.0, lambda: merged.append(True), lambda: None)
-
-    async def story() -> list[dict[str, object]]:
-        for u in (1, 2, 3):
-            book.add(Side.BUY, 2_000 + u, u)
-            diff = book.seal(market, u, u)
-            assert diff is not None
-            outbox.offer("book:TOKEN-USD", Published(diff))
-            outbox.offer("trades:TOKEN-USD", Published(TradeUndone(market, u, u)))
-        return [json.loads(await outbox.next() or "") for _ in range(4)]
-
-    first, *others = asyncio.run(story())
+    outbox = Outbox(
+        OutboxBounds(), lambda: 0.0, rows.news_text, lambda: merged.append(True), lambda: None
+    )
+    for u in (1, 2, 3):
+        book.add(Side.BUY, 2_000 + u, u)
+        diff = book.seal(market, u, u)
+        assert diff is not None
+        outbox.offer("book:TOKEN-USD", Published(diff))
+        outbox.offer("trades:TOKEN-USD", Published(TradeUndone(market, u, u)))
+    first, *others = [json.loads(outbox.next() or "") for _ in range(4)]
     assert (first["prev"], first["u"], first["checksum"]) == (0, 3, book.checksum())
     bids = first["bids"]
     assert isinstance(bids, list)

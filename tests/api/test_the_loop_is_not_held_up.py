@@ -12,7 +12,15 @@ from msgspec import to_builtins
 from msgspec.json import decode
 
 from engine.types import Side
-from gateway.api.v1.rows import fill_row, level_rows, message, order_rows, trade_row, trade_rows
+from gateway.api.v1.rows import (
+    fill_row,
+    level_rows,
+    message,
+    news_text,
+    order_rows,
+    trade_row,
+    trade_rows,
+)
 from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
 from gateway.api.v1.written import BLOCKS_MAX, TapeTexts, WrittenViews, level_texts
 from gateway.views.books import Book
@@ -269,17 +277,16 @@ def test_found_eight_deep_books_in_one_breath_cut_the_reader_off() -> None:
         made.append(number)
         return message({"channel": number, "levels": SNAPSHOT})
 
-    async def story() -> list[str | None]:
-        outbox = Outbox(OutboxBounds(), lambda: 0.0, lambda: None, lambda: given_up.append(True))
-        for number in range(64):
-            outbox.offer("", message({"id": number, "result": {}}))
-            outbox.owe(f"book:{number}", lambda number=number: snapshot(number))
-        assert made == [], "what waits takes no memory"
-        return [await outbox.next() for _ in range(128)]
-
-    heard = asyncio.run(story())
+    outbox = Outbox(
+        OutboxBounds(), lambda: 0.0, news_text, lambda: None, lambda: given_up.append(True)
+    )
+    for number in range(64):
+        outbox.offer("", message({"id": number, "result": {}}))
+        outbox.owe(f"book:{number}", lambda number=number: snapshot(number))
+    assert made == [], "what waits takes no memory"
+    heard = [outbox.next() for _ in range(128)]
     assert not given_up and made == list(range(64))
-    assert all(text is not None and SNAPSHOT in text for text in heard[1::2])
+    assert all(text is not None and SNAPSHOT.encode() in text for text in heard[1::2])
 
 
 def test_many_subscriptions_in_one_breath_are_all_answered_and_agree_with_what_follows() -> None:

@@ -6,6 +6,7 @@ go on with it without end; pipelined requests and trailers filled the memory.
 
 import asyncio
 import base64
+import itertools
 import logging
 from collections.abc import Iterator
 
@@ -13,8 +14,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from gateway.api.v1.stream.connection import REJECTIONS_FREE
-from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, SMALL_FRAMES_MAX, DoorBounds
-from gateway.http.portions import PORTION_BYTES, PORTIONS_A_TURN, Portions, Turns
+from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, DoorBounds
+from gateway.http.portions import (
+    PORTION_BYTES,
+    PORTIONS_A_TURN,
+    READING_SECONDS,
+    Portions,
+    Turns,
+)
+from gateway.http.websocket import SMALL_FRAMES_MAX
 from gateway.trading.budgets import Budgets
 from tests.api.fixtures import OPERATOR, Served, Venue, ask, hear, served
 
@@ -195,12 +203,18 @@ class Open(asyncio.Transport):
         return False
 
 
-def test_portions_come_one_a_turn_and_only_to_who_is_ready() -> None:
+def one_round_a_turn() -> Turns:
+    """Return turns whose time for reading is over after each round."""
+    return Turns(itertools.count().__next__)
+
+
+def test_portions_come_in_turns_and_only_to_who_is_ready() -> None:
     async def story() -> None:
         taken: list[bytes] = []
         asked: list[bool] = []
         ready = [False]
-        portions = Portions(Open(), (Turns(), ""), taken.append, lambda: ready[0], asked.append)
+        turns = one_round_a_turn()
+        portions = Portions(Open(), (turns, ""), taken.append, lambda: ready[0], asked.append)
         portions.arrived(b"a")
         await asyncio.sleep(0)
         assert not taken and asked == [False], "it waits, and the kernel is asked for no more"
@@ -216,7 +230,7 @@ def test_portions_come_one_a_turn_and_only_to_who_is_ready() -> None:
 
 def test_found_a_network_with_many_connections_had_as_many_turns() -> None:
     async def story() -> None:
-        turns, taken = Turns(), list[str]()
+        turns, taken = one_round_a_turn(), list[str]()
 
         def of(network: str) -> Portions:
             portions = Portions(
@@ -242,6 +256,31 @@ def test_found_a_network_with_many_connections_had_as_many_turns() -> None:
         while any(each.waiting for each in many):
             await asyncio.sleep(0)
         assert taken.count("many") >= 300, "whoever waits comes to its turn"
+
+    asyncio.run(story())
+
+
+def test_while_there_is_time_round_follows_round() -> None:
+    async def story() -> None:
+        at, taken, turns = [0.0], list[str](), Turns(lambda: at[0])
+
+        def read(network: str) -> None:
+            taken.append(network)
+            at[0] += READING_SECONDS / 8
+
+        for network in ("a", "b"):
+            portions = Portions(
+                Open(),
+                (turns, network),
+                lambda _, network=network: read(network),
+                lambda: True,
+                lambda _: None,
+            )
+            portions.arrived(bytes(20 * PORTION_BYTES))
+        await asyncio.sleep(0)
+        assert 8 < len(taken) <= 12 and taken.count("a") == taken.count("b"), "a millisecond of it"
+        await asyncio.sleep(0)
+        assert len(taken) > 16, "and then again"
 
     asyncio.run(story())
 

@@ -43,7 +43,7 @@ class Ear:
         stack.views.channels.subscribe(channel, self)
 
     def offer(self, _channel: str, published: Published) -> None:
-        self.frames.append(orjson.loads(published.text(news_text)))
+        self.frames.append(orjson.loads(published.written(news_text)))
 
     def types(self) -> list[str]:
         return [frame["type"] for frame in self.frames]

@@ -314,6 +314,6 @@ def message(content: Mapping[str, object]) -> Published:
     return Published(Message(content))
 
 
-def news_text(news: News) -> str:
-    """Return the frame that tells ``news``, as JSON text."""
-    return msgspec.json.encode(_ROWS[type(news)](news)).decode()
+def news_text(news: News) -> bytes:
+    """Return the message that tells ``news``, as JSON text in UTF-8."""
+    return msgspec.json.encode(_ROWS[type(news)](news))

@@ -1,13 +1,15 @@
 """What does one WebSocket do between its first and its last frame?
 
-Four tasks: one reads, one places what is proven, one answers what is placed, and one sends what the
-outbox holds. Orders of one connection reach the exchange in the order in which they were sent, and
-are answered in it.
+It is called: for each message, when a signer is found, when an order is answered, when the reader
+has read on. Orders of one connection reach the exchange in the order in which they were sent, and
+are answered in it. An idle connection has one task, which waits for its end.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -21,7 +23,7 @@ from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
 from gateway.api.v1.orders import cancel_order, checked_order, placed_answer
-from gateway.api.v1.rows import balance_rows, message
+from gateway.api.v1.rows import balance_rows, message, news_text
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -38,13 +40,13 @@ from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.api.v1.written import WrittenViews
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.problems import TYPE_PREFIX, document_of
+from gateway.http.websocket import Wire, text_frame
 from gateway.trading.networks import network_of
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
-from gateway.views.channels import Published
+from gateway.views.channels import News, Published
 from gateway.views.user_orders import balances_channel, orders_channel
-from settlement.ports import awaited
 from settlement.protocol.evidence import SignedOrder
 
 CHANNELS_MAX: Final = 64
@@ -53,11 +55,8 @@ SNAPSHOT_LEVELS: Final = 1_000
 SNAPSHOT_TRADES: Final = 50
 SNAPSHOT_FILLS: Final = 100
 
-TURN_SECONDS: Final = 0.001
-"""How long one connection's frames may be read before everybody else has a turn."""
-
 LARGE_FRAME: Final = 16 * 1024
-"""After a frame of so many characters others have a turn."""
+"""After a frame of so many bytes that waited others have a turn."""
 
 REJECTIONS_FREE: Final = 2
 """Frames beyond a budget that are refused one after the other before we stop reading: who may not
@@ -82,12 +81,40 @@ class Ending(NamedTuple):
     close_message: str
 
 
-class _Placed(NamedTuple):
-    """An order that was offered to the exchange, and what it says, now or later."""
+class _Order:
+    """An order from its frame to its answer."""
 
-    frame_id: int | str | None
-    order: SignedOrder
-    answer: CommandResult | asyncio.Future[CommandResult] | Rejection
+    __slots__ = ("answer", "frame_id", "recovered")
+
+    def __init__(self, frame_id: int | str | None, recovered: asyncio.Future[SignedOrder]) -> None:
+        self.frame_id = frame_id
+        self.recovered = recovered
+        """The order with its signer."""
+        self.answer: CommandResult | asyncio.Future[CommandResult] | Rejection | None = None
+        """What the exchange says, now or later."""
+
+
+class _Faults:
+    """A context in which a fault of ours ends the connection, and so reaches the app."""
+
+    def __init__(self, ending: "asyncio.Future[Ending | None]") -> None:
+        self._ending = ending
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Hand a fault on."""
+        if not isinstance(fault, Exception):
+            return False
+        if not self._ending.done():
+            self._ending.set_exception(fault)
+        return True
 
 
 @contextmanager
@@ -100,73 +127,97 @@ def hanging_up() -> Iterator[None]:
         raise WebSocketDisconnect from None
 
 
+def frame_of_news(news: News) -> bytes:
+    """Return the WebSocket frame that tells ``news``."""
+    return text_frame(news_text(news))
+
+
 class Connection:
-    """One client. ``run`` returns when it has gone."""
+    """One client (``gateway.http.websocket.Hearer``). ``run`` returns when it has gone."""
 
     def __init__(
         self,
         socket: WebSocket,
+        wire: Wire,
         client: str,
         services: Services,
         entry: OrderEntry,
         written: WrittenViews,
         lifecycle: Lifecycle,
     ) -> None:
-        """``client`` is whose budget its frames are charged to."""
+        """``socket`` opens and closes, ``wire`` is what is between. ``client`` is whose budget its
+        frames are charged to."""
         self._socket = socket
+        self._wire = wire
         self._services = services
         self._entry = entry
         self._written = written
         self._lifecycle = lifecycle
         self._client = client
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._outbox = Outbox(
-            services.outbox_bounds, loop.time, services.metrics.conflated.inc, self._reader_too_slow
+            services.outbox_bounds,
+            loop.time,
+            frame_of_news,
+            services.metrics.conflated.inc,
+            self._reader_too_slow,
         )
+        self._is_sending_later = False
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
         self._rejected_in_a_row = 0
         self._ends: dict[str, int] = {}
         """When the session ends that each of an account's channels is heard by, in unix seconds."""
-        self._slots = asyncio.Semaphore(ORDERS_IN_FLIGHT_MAX)
-        self._arrived: asyncio.Queue[tuple[Place, asyncio.Future[SignedOrder]]] = asyncio.Queue()
-        self._placed: asyncio.Queue[_Placed] = asyncio.Queue()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._is_open = False
+        self._is_held = False
+        self._unread: deque[str | None] = deque()
+        """What one portion brought and we have not looked at: while we hold, or too many orders of
+        ours are under way."""
+        self._unplaced: deque[_Order] = deque()
+        self._unanswered: deque[_Order] = deque()
+        self._under_way = 0
+        """Orders and cancels without an answer."""
+        self._cancels: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Future[Ending | None] = loop.create_future()
+        self._faults = _Faults(self._ending)
+        self._quiet = asyncio.Event()
+        """Set while nothing is under way."""
+        self._quiet.set()
+        self._sent = asyncio.Event()
+        """Set when the last frame has been sent."""
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Serve the client until it leaves, is too slow, or we close."""
+        self._wire.listen(self)
         with hanging_up():
             await self._socket.accept()
         self._lifecycle.joined(self, network_of(self._client))
-        reading, sending = self._watched(self._read()), self._watched(self._send())
-        placing = self._watched(self._place_in_order())
-        answering = self._watched(self._answer_in_order())
+        self._is_open = True
+        self._work()
         try:
             ending = await self._ending
-            await self._stop(reading)
+            self._is_open = False
             # What was sent to us is never torn off on its way to the journal.
-            await self._arrived.join()
-            await self._placed.join()
-            if self._under_way:
-                await asyncio.wait(self._under_way)
-            await self._take_leave(ending, sending)
+            await self._quiet.wait()
+            await self._take_leave(ending)
         finally:
+            self._is_open = False
             for channel in self._followed.values():
                 self._services.channels.unsubscribe(channel, self)
-            await self._stop(reading, sending, placing, answering)
+            for cancel in self._cancels:
+                cancel.cancel()
             self._lifecycle.left(self)
             self._ended.set()
 
     # Seen from outside
 
     def offer(self, channel: str, published: Published) -> None:
-        """Queue a broadcast frame; of an account's channel as long as its session lasts."""
-        if self._ends.get(channel, self._now_s() + 1) <= self._now_s():
+        """Send a broadcast frame; of an account's channel as long as its session lasts."""
+        if channel in self._ends and self._ends[channel] <= self._now_s():
             self._lapse(channel)
         else:
-            self._outbox.offer(channel, published)
+            self._tell(channel, published)
 
     def close(self, code: int, close_message: Mapping[str, object]) -> None:
         """Answer what is under way, send ``close_message`` and close with ``code``."""
@@ -181,106 +232,154 @@ class Connection:
         self._services.metrics.slow_disconnects.inc()
         self.close(TRY_LATER, {"error": slow_consumer(), "resubscribe": sorted(self._followed)})
 
-    # The four tasks
+    # What the wire says
 
-    def _watched(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start ``part``; a fault of ours in it ends the connection and reaches the app."""
-        task = asyncio.create_task(part)
-        task.add_done_callback(self._fault)
-        return task
+    @property
+    def is_ready(self) -> bool:
+        """Whether to read on: not before what was read has been looked at."""
+        return self._is_open and not self._unread
 
-    def _fault(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        if not task.cancelled() and (fault := task.exception()) and not self._ending.done():
-            self._ending.set_exception(fault)
+    def heard(self, text: str | None) -> None:
+        """Take one message."""
+        self._unread.append(text)
+        self._work()
 
-    async def _stop(self, *tasks: asyncio.Task[None]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def gone(self) -> None:
+        """The client has left: answer nobody."""
+        self._sent.set()
+        if not self._ending.done():
+            self._ending.set_result(None)
 
-    async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
-        turn_began = loop.time()
-        while True:
-            received = await self._socket.receive()
-            # Frames that came in one piece are here already: receiving them lets nobody else run.
-            if loop.time() - turn_began > TURN_SECONDS:
-                await asyncio.sleep(0)
-                turn_began = loop.time()
-            if received["type"] == "websocket.disconnect":
-                if not self._ending.done():
-                    self._ending.set_result(None)
-                return
-            wait = await self._take(received.get("text"))
-            if wait:
-                await self._hold(wait)
-                turn_began = loop.time()
+    def may_send(self) -> None:
+        """Send what waits, as much as the client takes; behind a large frame others have a turn."""
+        self._is_sending_later = False
+        with self._faults:
+            while self._wire.is_writable:
+                frame = self._outbox.next()
+                if frame is None:
+                    break
+                self._wire.write(frame)
+                if len(frame) > LARGE_FRAME and not self._outbox.is_empty:
+                    self._send_later()
+                    break
+        if self._outbox.shut and self._outbox.is_empty:
+            self._sent.set()
 
-    async def _hold(self, seconds: int) -> None:
+    def _send_later(self) -> None:
+        if not self._is_sending_later:
+            self._is_sending_later = True
+            self._loop.call_soon(self.may_send)
+
+    def _tell(self, channel: str, published: Published) -> None:
+        """Send at once if nothing waits and the client reads; else it waits its turn."""
+        outbox, wire = self._outbox, self._wire
+        if wire.is_writable and outbox.is_empty and not outbox.shut:
+            wire.write(published.written(frame_of_news))
+        else:
+            outbox.offer(channel, published)
+
+    # What is under way
+
+    def _work(self) -> None:
+        """Look at what was read, as far as may be."""
+        with self._faults:
+            while self._unread and self._is_open and not self._is_held:
+                if self._under_way >= ORDERS_IN_FLIGHT_MAX:
+                    return
+                wait = self._take(self._unread.popleft())
+                if wait:
+                    self._hold(wait)
+        if self.is_ready:
+            self._wire.read_on()
+
+    def _hold(self, seconds: int) -> None:
         """Do not read on until the budget has room: what the client sends meanwhile fills its own
         buffers. Refusing costs us as much as answering, so it must not be had without end."""
         holds = self._rejected_in_a_row - REJECTIONS_FREE
         if holds > HOLDS_MAX:
             self.close(POLICY, {"error": document_of(gone_on())})
+            self._is_open = False
         elif holds > 0:
-            await asyncio.sleep(min(seconds, HELD_SECONDS_MAX))
+            self._is_held = True
+            self._loop.call_later(min(seconds, HELD_SECONDS_MAX), self._release)
 
-    async def _send(self) -> None:
+    def _release(self) -> None:
+        self._is_held = False
+        self._work()
+
+    def _begin(self) -> None:
+        self._under_way += 1
+        self._quiet.clear()
+
+    def _end(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._quiet.set()
+
+    def _place(self, order: _Order) -> None:
+        self._begin()
+        self._unplaced.append(order)
+        order.recovered.add_done_callback(self._place_in_order)
+
+    def _place_in_order(self, _: object) -> None:
+        """Offer to the exchange what is proven, as far as all before it is."""
+        with self._faults:
+            while self._unplaced and self._unplaced[0].recovered.done():
+                order = self._unplaced.popleft()
+                try:
+                    order.answer = self._entry.offer(order.recovered.result())
+                except Rejection as rejection:
+                    order.answer = rejection
+                self._unanswered.append(order)
+                if isinstance(order.answer, asyncio.Future):
+                    order.answer.add_done_callback(self._answer_in_order)
+        self._answer_in_order(None)
+
+    def _answer_in_order(self, _: object) -> None:
+        """Tell what is answered, as far as all before it is."""
+        with self._faults:
+            while self._unanswered:
+                order = self._unanswered[0]
+                answer = order.answer
+                if isinstance(answer, asyncio.Future):
+                    if not answer.done():
+                        break
+                    answer = answer.result()
+                self._unanswered.popleft()
+                self._end()
+                self._answer_order(order, answer)
+        if self._unread:
+            self._work()
+
+    def _answer_order(self, order: _Order, answer: CommandResult | Rejection | None) -> None:
+        assert answer is not None, "it was offered"
         try:
-            while (text := await self._outbox.next()) is not None:
-                with hanging_up():
-                    await self._socket.send_text(text)
-                if len(text) > LARGE_FRAME:
-                    await asyncio.sleep(0)
-        except WebSocketDisconnect:
-            if not self._ending.done():
-                self._ending.set_result(None)
+            if isinstance(answer, Rejection):
+                raise answer
+            signed = order.recovered.result()
+            self._answer(order.frame_id, placed_answer(self._services, signed, answer))
+        except Rejection as rejection:
+            self._reject(order.frame_id, rejection)
 
-    async def _place_in_order(self) -> None:
-        while True:
-            frame, recovered = await self._arrived.get()
-            signed = await recovered
-            answer: CommandResult | asyncio.Future[CommandResult] | Rejection
-            try:
-                answer = self._entry.offer(signed)
-            except Rejection as rejection:
-                answer = rejection
-            self._placed.put_nowait(_Placed(frame.id, signed, answer))
-            self._arrived.task_done()
-
-    async def _answer_in_order(self) -> None:
-        while True:
-            frame_id, signed, answer = await self._placed.get()
-            try:
-                if isinstance(answer, Rejection):
-                    raise answer
-                result = await awaited(answer)
-                self._answer(frame_id, placed_answer(self._services, signed, result))
-            except Rejection as rejection:
-                self._reject(frame_id, rejection)
-            self._slots.release()
-            self._placed.task_done()
-
-    async def _take_leave(self, ending: "Ending | None", sending: asyncio.Task[None]) -> None:
+    async def _take_leave(self, ending: Ending | None) -> None:
         """Send the last frames and close; a reader that does not read is not waited for."""
         if ending is None:
             return
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
-                if ending.code == TRY_LATER:
-                    await self._stop(sending)
+                if ending.code == TRY_LATER:  # Nothing of what waits.
                     await self._socket.send_text(ending.close_message)
                 else:
-                    self._outbox.end(ending.close_message)
-                    await asyncio.wait([sending])
+                    self._outbox.end(text_frame(ending.close_message.encode()))
+                    self.may_send()
+                    await self._sent.wait()
                 await self._socket.close(ending.code)
         except (TimeoutError, WebSocketDisconnect, OSError, RuntimeError):
             return
 
     # One frame
 
-    async def _take(self, text: str | None) -> int:
+    def _take(self, text: str | None) -> int:
         """Do what a frame says; return in how many seconds the budget has room that it lacked."""
         frame_id = None
         try:
@@ -293,7 +392,7 @@ class Connection:
                 frame_id = None if text is None else id_of(text)
                 raise
             frame_id = frame.id
-            await self._obey(frame)
+            self._obey(frame)
         except Rejection as rejection:
             self._reject(frame_id, rejection)
             if rejection.outcome == Outcome.RATE_LIMITED:
@@ -302,7 +401,7 @@ class Connection:
         self._rejected_in_a_row = 0
         return 0
 
-    async def _obey(self, frame: AnyFrame) -> None:
+    def _obey(self, frame: AnyFrame) -> None:
         if isinstance(frame, Cancel):
             self._services.limits.cancel_request(self._client)
         elif isinstance(frame, Place):
@@ -333,29 +432,31 @@ class Connection:
             case Place():
                 self._lifecycle.require_open()
                 unsigned = checked_order(frame.order)
-                await self._slots.acquire()
-                self._arrived.put_nowait((frame, self._entry.verify(unsigned)))
+                self._place(_Order(frame.id, self._entry.verify(unsigned)))
             case Cancel():
                 me, order = self._me(), order_id(frame.order_id)
-                await self._slots.acquire()
-                task = self._watched(self._cancel(frame, me.account, order))
-                self._under_way.add(task)
+                self._begin()
+                task = asyncio.create_task(self._cancel(frame, me.account, order))
+                self._cancels.add(task)
+                task.add_done_callback(self._cancels.discard)
 
     async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
-        try:
-            self._answer(frame.id, await cancel_order(self._entry, account, order))
-        except Rejection as rejection:
-            self._reject(frame.id, rejection)
-        finally:
-            self._slots.release()
+        with self._faults:
+            try:
+                self._answer(frame.id, await cancel_order(self._entry, account, order))
+            except Rejection as rejection:
+                self._reject(frame.id, rejection)
+        self._end()
+        if self._unread:
+            self._work()
 
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any] | Struct) -> None:
-        self._outbox.offer("", message({"id": frame_id, "result": result}))
+        self._tell("", message({"id": frame_id, "result": result}))
 
     def _reject(self, frame_id: int | str | None, rejection: Rejection) -> None:
         if rejection.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
-        self._outbox.offer("", message({"id": frame_id, "error": document_of(rejection)}))
+        self._tell("", message({"id": frame_id, "error": document_of(rejection)}))
 
     def _me(self) -> Session:
         if self._session is None or self._session.expires_at <= self._now_s():
@@ -381,8 +482,9 @@ class Connection:
         self._answer(frame.id, {"channel": frame.channel})
         if frame.channel.startswith("book:"):
             self._outbox.owe(channel, make)
+            self._send_later()
         else:
-            self._outbox.offer("", make())
+            self._tell("", make())
         self._services.channels.subscribe(channel, self)
 
     def _unsubscribe(self, frame: Unsubscribe) -> None:
@@ -404,7 +506,7 @@ class Connection:
         self._leave(channel)
         over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
         ended = {"channel": name, "type": "ended", "error": document_of(over)}
-        self._outbox.offer("", message(ended))
+        self._tell("", message(ended))
 
     def _resolve(self, name: str) -> tuple[str, Callable[[], Published]]:
         """Return our name of a channel, and what makes the snapshot that it begins with."""

@@ -1,18 +1,17 @@
 """What does one slow reader cost everybody else? Nothing.
 
-Each connection has an outbox with bounds on frames, bytes and age. News that can be merged is
-merged while it waits, so a slow reader gets fewer and wider diffs of a book. A book's snapshot is
-made when its turn to be sent comes, so that any number of them waits in no memory. Everything else
-is lossless: when a bound is passed the connection is given up instead of losing a frame in silence.
+What a reader cannot take at once waits in an outbox with bounds on frames, bytes and age. News that
+can be merged is merged while it waits, so a slow reader gets fewer and wider diffs of a book. A
+book's snapshot is made when its turn to be sent comes, so that any number of them waits in no
+memory. Everything else is lossless: when a bound is passed the connection is given up instead of
+losing a frame in silence.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from gateway.api.v1.rows import news_text
-from gateway.views.channels import Published
+from gateway.views.channels import News, Published
 
 SLOW_CONSUMER: Final = "SLOW_CONSUMER"
 TRY_LATER: Final = 1013
@@ -54,35 +53,41 @@ class _Waiting:
 
 
 class Outbox:
-    """Frames on their way to one connection. ``now`` is a monotonic clock in seconds."""
+    """Frames that wait for one connection. ``now`` is a monotonic clock in seconds."""
 
     def __init__(
         self,
         bounds: OutboxBounds,
         now: Callable[[], float],
+        write: Callable[[News], bytes],
         conflated: Callable[[], None],
         overflowed: Callable[[], None],
     ) -> None:
+        """``write`` makes a frame; ``conflated`` and ``overflowed`` hear of what happened."""
         self._bounds = bounds
         self._now = now
+        self._write = write
         self._conflated = conflated
         self._overflowed = overflowed
         self._waiting: deque[_Waiting] = deque()
         self._merging: dict[str, _Waiting] = {}
         """By channel: what waits there and takes in what follows."""
         self._bytes = 0
-        self._wake = asyncio.Event()
-        self._last: str | None = None
+        self._last: bytes | None = None
         self._paid_at = 0.0
         """When the last owed frame was taken: what waited behind it waited for it, not for us."""
         self.shut = False
 
-    def end(self, last: str) -> None:
-        """Take nothing more; ``last`` follows what already waits."""
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not self._waiting and self._last is None
+
+    def end(self, last: bytes) -> None:
+        """Take nothing more; the frame ``last`` follows what already waits."""
         if not self.shut:
             self.shut = True
             self._last = last
-            self._wake.set()
 
     def offer(self, channel: str, published: Published) -> None:
         """Queue news, merge it, or report that the reader is too slow. Never waits."""
@@ -97,7 +102,8 @@ class Outbox:
                 earlier.message = earlier.message.merged(published)
                 self._conflated()
         else:
-            self._add(channel, published, min(len(published.text(news_text)), FRAME_COUNTS_MAX))
+            size = len(published.written(self._write))
+            self._add(channel, published, min(size, FRAME_COUNTS_MAX))
         self._check()
 
     def owe(self, channel: str, make: Callable[[], Published]) -> None:
@@ -114,36 +120,33 @@ class Outbox:
         if waiting is not None:
             waiting.message = None
 
-    async def next(self) -> str | None:
-        """Return the next frame's text, waiting for one; None after the last."""
-        while True:
-            while self._waiting:
-                first = self._waiting.popleft()
-                self._bytes -= first.size
-                if self._merging.get(first.channel) is first:
-                    del self._merging[first.channel]
-                if isinstance(first.message, _Owed):
-                    self.forget(first.channel)
-                    self._paid_at = self._now()
-                    return first.message.make().text(news_text)
-                if first.message is not None:
-                    return first.message.text(news_text)
-            if self.shut:
-                last, self._last = self._last, None
-                return last
-            self._wake.clear()
-            await self._wake.wait()
+    def next(self) -> bytes | None:
+        """Return the next frame; None if nothing waits."""
+        while self._waiting:
+            first = self._waiting.popleft()
+            self._bytes -= first.size
+            if self._merging.get(first.channel) is first:
+                del self._merging[first.channel]
+            if isinstance(first.message, _Owed):
+                self.forget(first.channel)
+                self._paid_at = self._now()
+                return first.message.make().written(self._write)
+            if first.message is not None:
+                return first.message.written(self._write)
+        last, self._last = self._last, None
+        return last
 
     def _check(self) -> None:
         if self._too_slow():
             self.shut = True
+            self._waiting.clear()
+            self._merging.clear()
             self._overflowed()
 
     def _add(self, channel: str, message: Published | _Owed, size: int) -> _Waiting:
         waiting = _Waiting(channel, message, self._now(), size)
         self._waiting.append(waiting)
         self._bytes += size
-        self._wake.set()
         return waiting
 
     def _too_slow(self) -> bool:

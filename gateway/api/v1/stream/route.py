@@ -8,6 +8,7 @@ from engine.types import Outcome
 from gateway.api.dependencies import Entry, Here, Life, Written, client_of
 from gateway.api.v1.stream.connection import Connection, hanging_up
 from gateway.http.problems import answer_of
+from gateway.http.websocket import WIRE
 from gateway.trading.networks import network_of
 from gateway.trading.rejection import Rejection
 
@@ -35,4 +36,5 @@ async def stream(
         with hanging_up():
             await socket.send_denial_response(answer_of(rejection))
         return
-    await Connection(socket, client, services, entry, written, life).run()
+    wire = socket.scope["extensions"][WIRE]
+    await Connection(socket, wire, client, services, entry, written, life).run()
