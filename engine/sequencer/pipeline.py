@@ -9,6 +9,7 @@ the disk nor the engine waits for the other.
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,6 +27,8 @@ from engine.types import Outcome
 
 BATCH_MAX: Final = 4096
 QUEUE_MAX: Final = 65_536
+
+SET_TERMS: Final = int(Kind.SET_TERMS)
 
 NEW_ORDERS: Final = frozenset({int(Kind.PLACE), int(Kind.REPLACE)})
 """What is rejected while only cancels, and whatever gets money out, are taken."""
@@ -165,10 +168,11 @@ class Pipeline:
         not happen, and all that were queued after it and are rejected too are answered before it.
         """
         # A clock may leap between the question and this: what was promised is queued all the same.
-        assert self._full(int(command["kind"])) is None, "ask before you queue"
+        kind = int(command["kind"])
+        assert self._full(kind) is None, "ask before you queue"
         answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, attachment, answer))
-        if command["kind"] == Kind.SET_TERMS:
+        if kind == SET_TERMS:
             self._changes_of_terms += 1
             answer.add_done_callback(self._terms_changed)
         self._wake.set()
@@ -215,8 +219,9 @@ class Pipeline:
     def _finish(self, batch: _Batch) -> None:
         """Apply what is on disk, show it, answer."""
         committed = self._sequencer.apply(batch.written)
-        self._show(committed)
-        for result, waiter in zip(results_of(committed), batch.waiting, strict=True):
+        shown = self._show(committed)
+        results = chain.from_iterable(map(results_of, shown))
+        for result, waiter in zip(results, batch.waiting, strict=True):
             if not waiter.answer.done():
                 waiter.answer.set_result(result)
 
@@ -241,9 +246,12 @@ class Pipeline:
         if error is not None:
             self._on_fatal(error)
 
-    def _show(self, committed: Committed) -> None:
+    def _show(self, committed: Committed) -> list[Committed]:
+        """Show a batch to everybody; return it as it was shown, so that it is taken apart once."""
         read = self._directory.read if self._directory else Committed.segments
+        shown = []
         for segment in read(committed):
+            shown.append(segment)
             for subscription in self._subscriptions:
                 # A database may hold rows that mean the present terms. Whoever keeps one learns of
                 # other terms before anybody else can run.
@@ -251,6 +259,7 @@ class Pipeline:
                     subscription.show(segment)
                 else:
                     subscription.keep(segment)
+        return shown
 
     def catch_up(self) -> None:
         """Show every subscriber what waits for it. Before a snapshot: what it remembers of the

@@ -58,7 +58,7 @@ def client_of(connection: HTTPConnection) -> str:
 async def charged(request: Request) -> str:
     """Charge one request to the peer before anything costs us work."""
     client = client_of(request)
-    note(request.scope, services_of(request).limits.request(client))
+    note(request.scope, services_of(request).limits.request(client).left)
     return client
 
 
@@ -71,21 +71,21 @@ async def told(request: Request) -> None:
 async def charged_probe(request: Request) -> str:
     """Charge the peer from a budget of its own, which no other question empties."""
     client = client_of(request)
-    note(request.scope, services_of(request).limits.probe(client))
+    note(request.scope, services_of(request).limits.probe(client).left)
     return client
 
 
 async def charged_order(request: Request) -> str:
     """Charge the recovery of one signer to the peer, from a larger budget."""
     client = client_of(request)
-    note(request.scope, services_of(request).limits.order_request(client))
+    note(request.scope, services_of(request).limits.order_request(client).left)
     return client
 
 
 async def charged_cancel(request: Request) -> str:
     """Charge one cancel to the peer, from the larger budget."""
     client = client_of(request)
-    note(request.scope, services_of(request).limits.cancel_request(client))
+    note(request.scope, services_of(request).limits.cancel_request(client).left)
     return client
 
 

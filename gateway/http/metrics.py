@@ -3,9 +3,14 @@
 One registry a gateway, so that two gateways in one process never share a number.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from settlement.settler import Figures
 
@@ -75,6 +80,29 @@ class SettlementMetrics:
         self.sweep_wei.set(figures.sweep_wei)
 
 
+class Durations(Collector):
+    """A histogram of seconds, for one thread: two of them are told of each order, and the library's
+    own, which takes a lock for each of its figures, costs seven microseconds a time."""
+
+    def __init__(self, name: str, meaning: str, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._counts = [0] * (len(_ACK_BUCKETS) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(_ACK_BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the figures in the library's form."""
+        bounds = [*map(str, _ACK_BUCKETS), "+Inf"]
+        buckets = list(zip(bounds, map(float, accumulate(self._counts)), strict=True))
+        yield HistogramMetricFamily(self._name, self._meaning, buckets, self._sum)
+
+
 class Metrics:
     """All counters of one gateway."""
 
@@ -89,17 +117,13 @@ class Metrics:
         self.orders = Counter(
             "tillbook_orders_total", "Orders by outcome", ["outcome"], registry=self.registry
         )
-        self.order_ack = Histogram(
-            "tillbook_order_ack_seconds",
-            "From a recovered signature to the answer",
-            buckets=_ACK_BUCKETS,
-            registry=self.registry,
+        self.order_ack = Durations(
+            "tillbook_order_ack_seconds", "From a recovered signature to the answer", self.registry
         )
-        self.recovery = Histogram(
+        self.recovery = Durations(
             "tillbook_signature_seconds",
             "Queueing for and recovering one signature",
-            buckets=_ACK_BUCKETS,
-            registry=self.registry,
+            self.registry,
         )
         self.connections = Gauge(
             "tillbook_ws_connections", "Open WebSockets", registry=self.registry

@@ -138,7 +138,7 @@ def _charging(metrics: Metrics) -> Charge:
 
     async def charge(asked: HTTPConnection, answer: Rejection | Response) -> Response:
         try:
-            note(asked.scope, services_of(asked).limits.request(client_of(asked)))
+            note(asked.scope, services_of(asked).limits.request(client_of(asked)).left)
         except Rejection as spent:
             metrics.rate_limited.inc()
             return answer_of(spent)

@@ -78,7 +78,7 @@ class _Budget:
         """Those last seen in the window before this one."""
         self._turn_at = 0
 
-    def charge(self, who: str, now_ns: int) -> Left:
+    def charge(self, who: str, now_ns: int) -> "Charge":
         """Take one from the bucket of ``who``; raises ``BudgetSpent`` if it is empty."""
         self._turn(now_ns)
         full_at = self._of(who, now_ns) + self._step_ns
@@ -89,20 +89,21 @@ class _Budget:
                 f"more than {self._limit} in {self._window_seconds} s; try again in {wait} s",
                 {"budget": self._kind, "retry_after": str(wait)},
                 wait,
-                self._left(full_at, now_ns),
+                self.left_of(full_at, now_ns),
             )
         self._full_at[who] = full_at
-        return self._left(full_at, now_ns)
+        return Charge(self, full_at, now_ns)
 
     def left(self, who: str, now_ns: int) -> Left:
         """Return what is left to ``who``."""
-        return self._left(self._of(who, now_ns), now_ns)
+        return self.left_of(self._of(who, now_ns), now_ns)
 
     def _of(self, who: str, now_ns: int) -> int:
         full_at = self._full_at.get(who)
         return max(now_ns, self._earlier.get(who, 0) if full_at is None else full_at)
 
-    def _left(self, full_at: int, now_ns: int) -> Left:
+    def left_of(self, full_at: int, now_ns: int) -> Left:
+        """Return what is left where the bucket is full at ``full_at``."""
         missing_ns = full_at - now_ns
         left = max(0, self._window_ns - missing_ns) // self._step_ns
         return Left(
@@ -117,6 +118,19 @@ class _Budget:
         if now_ns >= self._turn_at:
             self._earlier, self._full_at = self._full_at, {}
             self._turn_at = now_ns + self._window_ns
+
+
+class Charge(NamedTuple):
+    """What was taken from a bucket, and when. What is left is counted for whoever tells it."""
+
+    budget: _Budget
+    full_at: int
+    now_ns: int
+
+    @property
+    def left(self) -> Left:
+        """Return what was left then."""
+        return self.budget.left_of(self.full_at, self.now_ns)
 
 
 class RateLimits:
@@ -136,19 +150,19 @@ class RateLimits:
             "withdrawal", budgets.withdrawals_per_account, WITHDRAWAL_SECONDS
         )
 
-    def request(self, client: str) -> Left:
+    def request(self, client: str) -> Charge:
         """Charge one request to a client address; raises ``BudgetSpent`` when it has none left."""
         return self._requests.charge(network_of(client), self._now_ns())
 
-    def probe(self, client: str) -> Left:
+    def probe(self, client: str) -> Charge:
         """Charge a client address the question whether we are alive, ready, and which program."""
         return self._probes.charge(network_of(client), self._now_ns())
 
-    def order_request(self, client: str) -> Left:
+    def order_request(self, client: str) -> Charge:
         """Charge a client address the recovery of one signer."""
         return self._address_orders.charge(network_of(client), self._now_ns())
 
-    def cancel_request(self, client: str) -> Left:
+    def cancel_request(self, client: str) -> Charge:
         """Charge one cancel to a client address."""
         return self._address_cancels.charge(network_of(client), self._now_ns())
 

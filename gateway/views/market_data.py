@@ -36,6 +36,7 @@ REFILLED: Final = int(EventKind.REFILLED)
 TERMS_SET: Final = int(EventKind.TERMS_SET)
 TRADE_BUSTED: Final = int(EventKind.TRADE_BUSTED)
 AUCTION: Final = int(Outcome.AUCTION)
+SIDES: Final = (Side.BUY, Side.SELL)
 
 BUSTED: Final = TradeState("busted")
 MATCHED: Final = TradeState("matched")
@@ -300,23 +301,29 @@ class MarketData:
                 busts.append((change, self._take_bust(change, batch)))
                 continue
             touched[market] = change.number
-            self._take_change(self._books.setdefault(market, Book()), change)
+            self._take_change(self._book_of(market), change)
             if change.kind == TRADE:
                 time_ns = batch.entries[change.sequence - batch.first_sequence].command.time_ns
                 trade = Trade(
-                    change.trade_id, change.price_ticks, change.amount, Side(change.side), time_ns
+                    change.trade_id, change.price_ticks, change.amount, SIDES[change.side], time_ns
                 )
                 self._take_trade(batch.markets[market], trade)
                 trades.setdefault(market, []).append(trade)
         self._publish(batch, touched, trades)
         self._publish_busts(batch, busts)
 
+    def _book_of(self, market: int) -> Book:
+        book = self._books.get(market)
+        if book is None:
+            book = self._books[market] = Book()
+        return book
+
     def _take_change(self, book: Book, change: EventRow) -> None:
         """Add what came into a book or take away what left it."""
-        kind, side, ticks, lots = change.kind, Side(change.side), change.price_ticks, change.amount
+        kind, side, ticks, lots = change.kind, SIDES[change.side], change.price_ticks, change.amount
         if kind == TRADE:
             maker_ticks = self._price_of(change.maker_id, change.maker_left)
-            book.add(Side(1 - side), maker_ticks, -lots)
+            book.add(SIDES[1 - side], maker_ticks, -lots)
             if change.outcome == AUCTION:
                 book.add(side, self._price_of(change.order_id, change.order_left), -lots)
         elif kind == AMENDED:

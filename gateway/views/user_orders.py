@@ -17,7 +17,7 @@ from engine.events import EventKind
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
 from gateway.views.channels import Channels, News
-from gateway.views.market_data import BUSTED
+from gateway.views.market_data import AUCTION, BUSTED, SIDES
 from gateway.views.order_history import Order, OrderHistory, Saved
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market, Token
@@ -239,7 +239,7 @@ class UserStream:
             row.sequence,
             row.market,
             row.account,
-            Side(row.side),
+            SIDES[row.side],
             row.price_ticks,
             row.amount,
             row.amount,
@@ -255,7 +255,7 @@ class UserStream:
         self._owners[row.trade_id] = (row.account, row.maker_account)
         if len(self._owners) > OWNERS_MAX:
             del self._owners[next(iter(self._owners))]
-        first_role = "maker" if row.outcome == Outcome.AUCTION else "taker"
+        first_role = "maker" if row.outcome == AUCTION else "taker"
         sides = (
             (first_role, row.order_id, row.order_left, row.fee_pips),
             ("maker", row.maker_id, row.maker_left, row.maker_fee_pips),

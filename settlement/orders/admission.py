@@ -6,7 +6,6 @@ will demand is demanded here, before the order gets a sequence. What only the le
 (balance, fee cap, capacity) is left to the engine.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -42,6 +41,9 @@ SIGNED: Final = frozenset(map(int, (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kin
 """Commands that may carry a signature: what it was for is spent, whatever became of it."""
 
 # As plain numbers: to compare a field with a member of an enum costs more than the rest of a step.
+PLACE: Final = Kind.PLACE
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_GTC, _IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
 _TRADE: Final = int(EventKind.TRADE)
 _SINGLE_SHOT_FLAG: Final = int(OrderFlag.SINGLE_SHOT)
 _POST_ONLY_FLAG: Final = int(OrderFlag.POST_ONLY)
@@ -190,17 +192,15 @@ class Admission:
         if market is None:
             pair = {"base": order.base.hex(), "quote": order.quote.hex()}
             return Rejection(Outcome.UNKNOWN_MARKET, pair)
-        checks: tuple[Callable[[], Rejection | None], ...] = (
-            lambda: self._reject_identity(order),
-            lambda: _reject_expiry(order, now_ns),
-            lambda: _reject_amounts(order, market),
-            lambda: self._reject_nonce(order, now_ns),
-            lambda: self._reject_key(order, market),
+        rejection = (
+            self._reject_identity(order)
+            or _reject_expiry(order, now_ns)
+            or _reject_amounts(order, market)
+            or self._reject_nonce(order, now_ns)
+            or self._reject_key(order, market)
         )
-        for check in checks:
-            rejection = check()
-            if rejection is not None:
-                return rejection
+        if rejection is not None:
+            return rejection
         account = self._catalog.account_number(order.account)
         if account is None:
             return Rejection(
@@ -361,11 +361,11 @@ def _place(order: SignedOrder, market: Market, account: int) -> np.void:
     if order.flags & POST_ONLY:
         flags |= _POST_ONLY_FLAG
     return command(
-        Kind.PLACE,
+        PLACE,
         market=market.number,
         account=account,
-        side=Side.SELL if order.flags & SELL else Side.BUY,
-        tif=TimeInForce.IOC if single_shot else TimeInForce.GTC,
+        side=_SELL if order.flags & SELL else _BUY,
+        tif=_IOC if single_shot else _GTC,
         flags=flags,
         price_ticks=order.quote_amount // (lots * market.tick_pips),
         amount=lots,

@@ -24,6 +24,9 @@ ANSWERS_MAX: Final = 1 << 17
 """Answers kept for those who send an order again, beside those to orders that stand. Older ones
 are answered by their nonce: it is spent."""
 
+ACCEPTED: Final = Outcome.ACCEPTED
+ACCEPTED_EVENT: Final = int(EventKind.ACCEPTED)
+NOT_AGAIN: Final = (Outcome.ACCEPTED, Outcome.POISONED)
 ANSWERS: Final = frozenset(map(int, (EventKind.ACCEPTED, EventKind.REJECTED, EventKind.POISONED)))
 
 
@@ -83,7 +86,7 @@ class FirstAnswers:
         first = self._answers.get(digest)
         return (
             first is not None
-            and first.outcome not in (Outcome.ACCEPTED, Outcome.POISONED)
+            and first.outcome not in NOT_AGAIN
             and now_ns - first.refused_ns <= AGAIN_NS
         )
 
@@ -110,12 +113,12 @@ class FirstAnswers:
         """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""
         own = next(event for event in entry.answer if event.kind in ANSWERS)
         time_ns = entry.command.time_ns
-        if own.kind == EventKind.ACCEPTED:
+        if own.kind == ACCEPTED_EVENT:
             order_id = own.order_id
             about = [order_id in (event.order_id, event.maker_id) for event in entry.events]
             events = entry.event_rows
             rows = (events if all(about) else events[about]).tobytes()
-            answer = First(Outcome.ACCEPTED, entry.sequence, time_ns, order_id, rows)
+            answer = First(ACCEPTED, entry.sequence, time_ns, order_id, rows)
         else:
             order_id, before = 0, self._answers.get(order.digest)
             since = time_ns if before is None else before.refused_ns

@@ -22,6 +22,7 @@ def checksum_address(address: bytes) -> str:
     return "0x" + "".join(d.upper() if c >= "8" else d for d, c in pairs)
 
 
+@lru_cache(ADDRESSES_KEPT)
 def address_of_text(text: str) -> bytes | None:
     """Return the address behind 0x-hex; None where it is none or its checksum is wrong."""
     digits = text[2:]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 
 from gateway.api.v1.stream.connection import REJECTIONS_FREE
 from gateway.http.doorkeeper import MESSAGE_BYTES_MAX, DoorBounds
@@ -22,7 +23,7 @@ from gateway.http.portions import (
     Portions,
     Turns,
 )
-from gateway.http.websocket import SMALL_FRAMES_MAX
+from gateway.http.websocket import SMALL_FRAMES_MAX, text_frame
 from gateway.trading.budgets import Budgets
 from tests.api.fixtures import OPERATOR, Served, Venue, ask, hear, served
 
@@ -201,6 +202,12 @@ def test_found_who_leaves_behind_pipelined_requests_was_a_fault(faults: list[str
 class Open(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 100_000])
+def test_a_frame_is_what_the_library_writes(size: int) -> None:
+    text = b"x" * size
+    assert text_frame(text) == Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
 def one_round_a_turn() -> Turns:

@@ -60,6 +60,8 @@ FLAGS_MAX: Final = int(
 )
 
 # As plain numbers: reading a member of an enum costs Python 3.11 more than all else there.
+_ACCEPTED: Final = Outcome.ACCEPTED
+_WRONG_SIGNER: Final = (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY)
 _TRADE: Final = int(EventKind.TRADE)
 _RESTED: Final = int(EventKind.RESTED)
 _ENDS: Final = frozenset({int(EventKind.UNFILLED), int(EventKind.CANCELLED)})
@@ -192,7 +194,7 @@ async def submit_order(services: Services, entry: OrderEntry, order: SignedOrder
 
 def placed_answer(services: Services, order: SignedOrder, result: CommandResult) -> Placed:
     """Return what the client is told about ``order``; raises ``Rejection`` if it was rejected."""
-    if result.outcome in (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY):
+    if result.outcome in _WRONG_SIGNER:
         raise bad_signature(result.outcome, services.exchange.domain, order)
     require(result)
     market = services.exchange.catalog.market_of_pair(order.base, order.quote)
@@ -236,7 +238,7 @@ async def submit_withdrawal(domain: Domain, entry: OrderEntry, asked: Withdraw) 
 
 def require(result: CommandResult) -> None:
     """Raise ``Rejection`` unless it happened."""
-    if result.outcome is not Outcome.ACCEPTED:
+    if result.outcome is not _ACCEPTED:
         figures: dict[str, object] = dict(result.detail)
         if result.sequence:
             figures["sequence"] = result.sequence
