@@ -30,8 +30,9 @@ from websockets.asyncio.client import connect
 
 from engine.journal import DirectoryStorage
 from engine.types import Limits
-from gateway.api.services import Services, SettlementView
+from gateway.api.services import SOCKETS_PER_CLIENT, Services, SettlementView
 from gateway.api.v1.stream.outbox import OutboxBounds
+from gateway.http.doorkeeper import BOUNDS, DoorBounds, Doorkeeper
 from gateway.http.metrics import Metrics
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
@@ -108,7 +109,9 @@ class NothingIsOpen:
 class Venue:
     """One exchange over a journal in ``directory``, with its gateway."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sockets_max: int = SOCKETS_PER_CLIENT) -> None:
+        """``sockets_max`` are the WebSockets of one network: all clients here are of one."""
+        self.sockets_max = sockets_max
         self.storage = DirectoryStorage(directory)
         trading = assemble_trading(
             LogSeams(self.storage, None, time.time_ns, _fail),
@@ -142,6 +145,7 @@ class Venue:
             acknowledge=views.acknowledger.of,
             version="bench",
             outbox_bounds=OutboxBounds(),
+            sockets_per_client=sockets_max,
         )
 
     def settlement(self) -> SettlementView:
@@ -169,7 +173,8 @@ class Venue:
                 evidence = DepositEvidence(n.to_bytes(32, "big"), token.number, 1, ZERO_REF)
                 credited = await self.exchange.credit(wallet, token.address, FUNDS_PIPS, evidence)
                 assert credited.accepted
-        self.server = HttpServer(create_app(self.services), "127.0.0.1", 0)
+        door = Doorkeeper(DoorBounds(per_network_max=max(BOUNDS.per_network_max, self.sockets_max)))
+        self.server = HttpServer(create_app(self.services), "127.0.0.1", 0, door=door)
         return await self.server.start()
 
     async def close(self) -> None:

@@ -60,6 +60,9 @@ class Hearer(Protocol):
     def heard(self, text: str | None) -> None:
         """Take one message: its text, None for a binary one."""
 
+    def must_wait(self) -> None:
+        """Too much waits for the other side: ``Wire.is_writable`` no more."""
+
     def may_send(self) -> None:
         """The other side has read on: ``Wire.is_writable`` again."""
 
@@ -144,6 +147,12 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         """See ``Wire``."""
         if not self.transport.is_closing():
             self._portions.go_on()
+
+    def pause_writing(self) -> None:
+        """Let no more be sent."""
+        super().pause_writing()
+        if self._hearer is not None:
+            self._hearer.must_wait()
 
     def resume_writing(self) -> None:
         """Let more be sent."""

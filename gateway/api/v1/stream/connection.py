@@ -163,6 +163,8 @@ class Connection:
             self._reader_too_slow,
         )
         self._is_sending_later = False
+        self._flows = True
+        """Whether a frame may be sent at once: nothing waits, the client reads, and we go on."""
         self._session: Session | None = None
         self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
         self._rejected_in_a_row = 0
@@ -216,8 +218,10 @@ class Connection:
         """Send a broadcast frame; of an account's channel as long as its session lasts."""
         if channel in self._ends and self._ends[channel] <= self._now_s():
             self._lapse(channel)
+        elif self._flows:
+            self._wire.write(published.written(frame_of_news))
         else:
-            self._tell(channel, published)
+            self._outbox.offer(channel, published)
 
     def close(self, code: int, close_message: Mapping[str, object]) -> None:
         """Answer what is under way, send ``close_message`` and close with ``code``."""
@@ -229,6 +233,7 @@ class Connection:
         await self._ended.wait()
 
     def _reader_too_slow(self) -> None:
+        self._flows = False
         self._services.metrics.slow_disconnects.inc()
         self.close(TRY_LATER, {"error": slow_consumer(), "resubscribe": sorted(self._followed)})
 
@@ -250,6 +255,10 @@ class Connection:
         if not self._ending.done():
             self._ending.set_result(None)
 
+    def must_wait(self) -> None:
+        """Let what comes wait in the outbox."""
+        self._flows = False
+
     def may_send(self) -> None:
         """Send what waits, as much as the client takes; behind a large frame others have a turn."""
         self._is_sending_later = False
@@ -262,8 +271,10 @@ class Connection:
                 if len(frame) > LARGE_FRAME and not self._outbox.is_empty:
                     self._send_later()
                     break
-        if self._outbox.shut and self._outbox.is_empty:
-            self._sent.set()
+        if self._outbox.is_empty:
+            self._flows = self._wire.is_writable and not self._outbox.shut
+            if self._outbox.shut:
+                self._sent.set()
 
     def _send_later(self) -> None:
         if not self._is_sending_later:
@@ -271,12 +282,11 @@ class Connection:
             self._loop.call_soon(self.may_send)
 
     def _tell(self, channel: str, published: Published) -> None:
-        """Send at once if nothing waits and the client reads; else it waits its turn."""
-        outbox, wire = self._outbox, self._wire
-        if wire.is_writable and outbox.is_empty and not outbox.shut:
-            wire.write(published.written(frame_of_news))
+        """Send at once, or let it wait its turn."""
+        if self._flows:
+            self._wire.write(published.written(frame_of_news))
         else:
-            outbox.offer(channel, published)
+            self._outbox.offer(channel, published)
 
     # What is under way
 
@@ -370,6 +380,7 @@ class Connection:
                 if ending.code == TRY_LATER:  # Nothing of what waits.
                     await self._socket.send_text(ending.close_message)
                 else:
+                    self._flows = False
                     self._outbox.end(text_frame(ending.close_message.encode()))
                     self.may_send()
                     await self._sent.wait()
@@ -481,6 +492,7 @@ class Connection:
         self._outbox.forget(channel)
         self._answer(frame.id, {"channel": frame.channel})
         if frame.channel.startswith("book:"):
+            self._flows = False
             self._outbox.owe(channel, make)
             self._send_later()
         else:
