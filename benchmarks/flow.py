@@ -33,6 +33,8 @@ class Shape(NamedTuple):
     cancel_share: float = 0.4
     take_share: float = 0.15
     mid_ticks: int = 40_000
+    drift_ticks: int = 3
+    """How far the middle of a market moves at most from one slice of the day to the next."""
     lots_max: int = 100
 
 
@@ -142,7 +144,8 @@ class _Maker:
     def _slice(self, size: int) -> Commands:
         """Draw one slice; a few cancels more or less keep the book near its intended size."""
         shape, random = self.shape, self.random
-        rows = self._orders(size, random.integers(-3, 4, shape.markets))
+        most = shape.drift_ticks
+        rows = self._orders(size, random.integers(-most, most + 1, shape.markets))
         surplus = (self.resting.size - shape.orders_resting) / shape.orders_resting
         share = shape.cancel_share + min(max(surplus, -0.1), 0.1)
         cancels = np.flatnonzero(random.random(size) < share)[: self.resting.size]
