@@ -125,7 +125,7 @@ class ChainLoop:
         for value in await asyncio.to_thread(self._watcher.history):
             if isinstance(value, CancelRequested):
                 caught += self._lane_cancels.caught(value)
-            elif self._key_register.is_news(value) and isinstance(value, KeyRevoked):
+            elif self._key_register.learn(value) and isinstance(value, KeyRevoked):
                 caught += self._key_register.caught(value)
         for account, order_id in caught:
             await self._exchange.cancel(account, order_id)
