@@ -179,7 +179,8 @@ class Pipeline:
 
     async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
-        return self.rejection(int(command["kind"])) or await self.enqueue(command, attachment)
+        rejection = self.rejection(int(command["kind"]))
+        return rejection or await asyncio.shield(self.enqueue(command, attachment))
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
