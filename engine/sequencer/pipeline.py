@@ -140,16 +140,17 @@ class Pipeline:
         full = self._full(kind)
         if full is not None or kind not in NEW_ORDERS:
             return full
+        if self._sequencer.is_low:
+            return DISK_LOW
         held = self.held
         return CommandResult(Outcome.UNDER_REVIEW, detail={"why": held[0]}) if held else None
 
     def _full(self, kind: int) -> CommandResult | None:
+        """As ``rejection``, for the reasons that only this thread can bring about."""
         if self._closing:
             return CommandResult(Outcome.SHUTTING_DOWN)
         if len(self._queue) >= self._queue_max:
             return CommandResult(Outcome.OVERLOADED)
-        if kind in NEW_ORDERS and self._sequencer.is_low:
-            return DISK_LOW
         if kind in NEW_ORDERS and self._under_review:
             return UNDER_REVIEW
         if kind in NEW_ORDERS and self._changes_of_terms:
@@ -164,7 +165,8 @@ class Pipeline:
         has promised or spent for the command stands, unless the answer is DISK_LOW: then it did
         not happen, and all that were queued after it and are rejected too are answered before it.
         """
-        # A clock may leap between the question and this: what was promised is queued all the same.
+        # A clock may leap between the question and this, and the thread that writes may find the
+        # disk full: what was promised is queued all the same.
         assert self._full(int(command["kind"])) is None, "ask before you queue"
         answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, attachment, answer))
