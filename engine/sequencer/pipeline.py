@@ -182,7 +182,9 @@ class Pipeline:
     async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
         rejection = self.rejection(int(command["kind"]))
-        return rejection or await asyncio.shield(self.enqueue(command, attachment))
+        if rejection is not None:
+            return rejection
+        return await asyncio.shield(self.enqueue(command, attachment))
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
