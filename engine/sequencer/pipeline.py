@@ -172,19 +172,12 @@ class Pipeline:
         self._queue.append(_Waiting(command, attachment, answer))
         if command["kind"] == Kind.SET_TERMS:
             self._changes_of_terms += 1
-            answer.add_done_callback(self._terms_changed)
         self._wake.set()
         return answer
 
-    def _terms_changed(self, _: asyncio.Future[CommandResult]) -> None:
-        self._changes_of_terms -= 1
-
     async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
-        rejection = self.rejection(int(command["kind"]))
-        if rejection is not None:
-            return rejection
-        return await asyncio.shield(self.enqueue(command, attachment))
+        return self.rejection(int(command["kind"])) or await self.enqueue(command, attachment)
 
     async def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -221,6 +214,7 @@ class Pipeline:
         """Apply what is on disk, show it, answer."""
         committed = self._sequencer.apply(batch.written)
         self._show(committed)
+        self._left(batch.waiting)
         for result, waiter in zip(results_of(committed), batch.waiting, strict=True):
             if not waiter.answer.done():
                 waiter.answer.set_result(result)
@@ -235,9 +229,16 @@ class Pipeline:
         rejected = [one for one in queued if not any_new or int(one.command["kind"]) in NEW_ORDERS]
         kept = {id(one) for one in queued} - {id(one) for one in rejected}
         self._queue = [one for one in queued if id(one) in kept]
+        self._left(rejected)
         for one in reversed(rejected):
             if not one.answer.done():
                 one.answer.set_result(DISK_LOW)
+
+    def _left(self, waiting: list[_Waiting]) -> None:
+        """They are carried out, or will never be, whether or not anybody still waits for it."""
+        if self._changes_of_terms:
+            kinds = (int(one.command["kind"]) for one in waiting)
+            self._changes_of_terms -= sum(kind == Kind.SET_TERMS for kind in kinds)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Whatever failed, the disk, the engine or a consumer: nobody may be told anything any
