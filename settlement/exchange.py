@@ -6,6 +6,7 @@ does.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -88,6 +89,8 @@ class Exchange:
         self._full_at: int | None = None
         """How many accounts there were when the ledger had no room for one more."""
         self._in_flight: dict[bytes, asyncio.Future[CommandResult]] = {}
+        self.halts: Counter[int] = Counter()
+        """How often each market was to be halted since this start."""
 
     async def place(
         self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
@@ -246,6 +249,7 @@ class Exchange:
 
     async def halt_market(self, market: Market) -> CommandResult:
         """Take no more orders in ``market`` until an operator opens it again."""
+        self.halts[market.number] += 1
         return await self._submit(
             command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
         )

@@ -218,13 +218,19 @@ class Nonces:
         return Before(nonce=before)
 
     def put_back(self, signed: SignedOrder | SignedWithdrawal, before: Before) -> None:
-        """Undo a ``spend``; the youngest must be undone first."""
+        """Undo a ``spend``, the youngest first: one that something younger stands on stays spent,
+        for what is put back would take that with it."""
+        nonce = signed.nonce
         if isinstance(signed, SignedWithdrawal):
+            if self._withdrawals.get(signed.account) != max(before.nonce or 0, nonce):
+                return
             if before.nonce is None:
                 del self._withdrawals[signed.account]
             else:
                 self._withdrawals[signed.account] = before.nonce
         elif signed.flags & SINGLE_SHOT:
+            if self._windows.get(signed.account) != (before.window or Window()).spent(nonce):
+                return
             if before.window is None:
                 del self._windows[signed.account]
             else:
