@@ -12,6 +12,7 @@ other at one price.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import statistics
@@ -175,7 +176,10 @@ class Venue:
                 assert credited.accepted
         door = Doorkeeper(DoorBounds(per_network_max=max(BOUNDS.per_network_max, self.sockets_max)))
         self.server = HttpServer(create_app(self.services), "127.0.0.1", 0, door=door)
-        return await self.server.start()
+        port = await self.server.start()
+        gc.collect()
+        gc.freeze()  # As a started exchange does: see ``Stack.serve``.
+        return port
 
     async def close(self) -> None:
         await self.server.stop()
