@@ -1,8 +1,8 @@
 """Does every promise hold, whatever a seed does to disk, process, clock, network, chain and people?
 
-``make test`` runs some thirty chosen seeds and those that have found something once. ``make soak`` runs new
-ones for as long as it is told (``ARGS="--seconds=3600"`` or ``ARGS="--seeds=5000 --seed=7"``) and
-prints how often each fault, outcome, event and phase occurred.
+``make test`` runs some thirty chosen seeds and those that have found something once. ``make soak``
+runs new ones for as long as it is told (``ARGS="--seconds=3600"``, ``ARGS="--seeds=50 --seed=7"``)
+and prints how often each fault, outcome, event and phase occurred.
 """
 
 import time
@@ -16,7 +16,7 @@ SEEDS = (
     *(40, 41, 44, 47, 48, 54, 55, 56, 57, 60, 69, 71, 78, 80, 82, 84, 89, 91, 93, 95, 98, 99),
     *(830, 1390, 1492, 1645, 1647, 3833, 3868),
 )
-"""Each fault is met by two of them at least; sixty in a row met some but once, in twice the time."""
+"""Each fault is met by two of them at least; sixty in a row met some once, in twice the time."""
 
 COMMANDS = 2_000
 ROUND = 8
