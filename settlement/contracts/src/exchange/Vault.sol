@@ -43,8 +43,14 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     /// @inheritdoc IExchange
     address public feeReceiver;
 
+    /// @dev A struct, so that one storage pointer serves to read and to write: the slot of a word
+    /// is hashed once for both.
+    struct StateWord {
+        uint256 bits;
+    }
+
     /// @dev See `StateWords` for the layout of key and word.
-    mapping(uint256 key => uint256 word) internal _words;
+    mapping(uint256 key => StateWord word) internal _words;
     mapping(uint256 number => uint256 pips) internal _fees;
 
     ListedToken[] private _tokens;
@@ -196,7 +202,7 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     function _balance(address account, uint256 number) internal view returns (uint256) {
         return
             StateWords.balance(
-                _words[StateWords.keyOf(account, StateWords.groupOf(number))], number
+                _words[StateWords.keyOf(account, StateWords.groupOf(number))].bits, number
             );
     }
 
@@ -207,7 +213,7 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
         }
         _words[
                 StateWords.keyOf(account, StateWords.groupOf(number))
-            ] += amount << StateWords.shiftOf(number);
+            ].bits += amount << StateWords.shiftOf(number);
     }
 
     function _debit(address account, uint256 number, uint256 amount) internal {
@@ -215,7 +221,7 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
         if (amount > held) revert InsufficientBalance(account, number, held, amount);
         _words[
                 StateWords.keyOf(account, StateWords.groupOf(number))
-            ] -= amount << StateWords.shiftOf(number);
+            ].bits -= amount << StateWords.shiftOf(number);
     }
 
     /// @dev Pips in `rawAmount`, which must be a whole number of them. Refused while it is paused.
