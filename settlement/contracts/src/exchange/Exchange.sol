@@ -123,7 +123,7 @@ contract Exchange is Receipts {
         }
         bytes32 tradesRoot = _tradeAll(orders, trades, work);
         for (uint256 i; i < orders.length; ++i) {
-            _close(i, orders[i], work.filled.at(i));
+            _close(i, orders[i], work.filled.get(i));
         }
         for (uint256 number; number < work.fees.length; ++number) {
             if (work.fees[number] != 0) _fees[number] += work.fees[number];
@@ -199,6 +199,8 @@ contract Exchange is Receipts {
         );
         work.digests.put(index, digest);
         address signer = Signatures.recoverCompact(digest, order.r, order.vs);
+        // What recovers to nobody must not pass for a signature of account zero.
+        if (signer == address(0)) revert BadSignature(index);
         if (signer != form.account) {
             _requireKey(index, signer, place, work);
             work.signers.put(index, uint160(signer));
@@ -239,7 +241,6 @@ contract Exchange is Receipts {
         private
         view
     {
-        if (signer == address(0)) revert BadSignature(index);
         Form memory form = work.form;
         _checkKey(
             index,
@@ -344,7 +345,7 @@ contract Exchange is Receipts {
         unchecked { // Terms have 64 bits; a fee is at most 1 % of the quote.
             // A rebate comes out of the other side's fee and out of nothing else.
             if (buyFee + sellFee < 0) revert RebateAboveFee(index, buyFee, sellFee);
-            work.fees.put(quoteToken, work.fees.at(quoteToken) + uint256(buyFee + sellFee));
+            work.fees.put(quoteToken, work.fees.get(quoteToken) + uint256(buyFee + sellFee));
             _swap(buy.place.account(), quoteToken, quote + uint256(buyFee), baseToken, base);
             _swap(sell.place.account(), baseToken, base, quoteToken, quote - uint256(sellFee));
         }
@@ -377,22 +378,22 @@ contract Exchange is Receipts {
         }
     }
 
-    /// @dev Count the fill of order number `at`, and hold the key that signed it to its cap.
+    /// @dev Count the fill of order number `which`, and hold the key that signed it to its cap.
     /// @return What was signed.
-    function _fill(uint256 at, Order calldata order, Work memory work, Leaf memory leaf)
+    function _fill(uint256 which, Order calldata order, Work memory work, Leaf memory leaf)
         private
         returns (bytes32)
     {
         unchecked { // Trades of 64 bits each.
-            work.filled.put(at, work.filled.at(at) + leaf.baseAmount);
+            work.filled.put(which, work.filled.get(which) + leaf.baseAmount);
         }
-        address key = address(uint160(work.signers.at(at)));
+        address key = address(uint160(work.signers.get(which)));
         if (key != address(0)) {
             uint256 notional =
                 leaf.baseAmount * order.terms.orderQuote() / order.terms.orderBase();
             _chargeKey(leaf.index, order.place.account(), key, notional);
         }
-        return work.digests.at(at);
+        return work.digests.get(which);
     }
 
     /// @dev Fee in quote pips. It and its negative, a rebate, are rounded towards zero.

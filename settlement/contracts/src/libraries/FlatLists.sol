@@ -8,7 +8,7 @@ pragma solidity 0.8.37;
 /// stands above it; `test/libraries` holds them equal.
 library FlatLists {
     /// @notice `list[index]`, which the caller holds to the list's length.
-    function at(uint256[] memory list, uint256 index) internal pure returns (uint256 value) {
+    function get(uint256[] memory list, uint256 index) internal pure returns (uint256 value) {
         // value = list[index];
         assembly ("memory-safe") { value := mload(add(add(list, 0x20), shl(5, index))) }
     }
@@ -20,7 +20,7 @@ library FlatLists {
     }
 
     /// @notice `list[index]`, which the caller holds to the list's length.
-    function at(bytes32[] memory list, uint256 index) internal pure returns (bytes32 value) {
+    function get(bytes32[] memory list, uint256 index) internal pure returns (bytes32 value) {
         // value = list[index];
         assembly ("memory-safe") { value := mload(add(add(list, 0x20), shl(5, index))) }
     }
