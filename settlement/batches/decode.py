@@ -12,8 +12,8 @@ from eth_abi.exceptions import DecodingError
 
 from settlement.batches.encode import Header, leaf_of, next_head, signed_fee_pips
 from settlement.protocol import merkle
-from settlement.protocol.abi import abi_types
-from settlement.protocol.eip712 import Domain, keccak256, order_digest, recover
+from settlement.protocol.abi import SELECTOR_SIZE, abi_types, selector
+from settlement.protocol.eip712 import Domain, order_digest, recover
 from settlement.protocol.evidence import SignedOrder
 
 _ADDRESS_SIZE: Final = 20
@@ -63,11 +63,11 @@ def open_batch(calldata: bytes, domain: Domain, tokens: list[bytes]) -> OpenedBa
     Raises ``NoBatchError``. Signers are recovered, not believed: an order that nobody signed has
     an empty ``signer``.
     """
-    types = abi_types("Exchange", "function", "settle")
-    if calldata[:4] != keccak256(f"settle({','.join(types)})".encode())[:4]:
+    if calldata[:SELECTOR_SIZE] != selector("settle"):
         raise NoBatchError("the call is not settle")
+    types = abi_types("Exchange", "function", "settle")
     try:
-        header, orders, trades = decode(types, calldata[4:])
+        header, orders, trades = decode(types, calldata[SELECTOR_SIZE:])
         opened = [_order(fields, domain, tokens) for fields in orders]
         listed = [_trade(fields, opened) for fields in trades]
     except (DecodingError, IndexError) as error:

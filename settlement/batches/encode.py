@@ -26,11 +26,13 @@ TOKENS_MAX: Final = 32
 _CALLDATA_FIXED: Final = 4 + 32 * (6 + 2 + 2)
 """Selector, header, and where the two lists begin and how long they are."""
 
-# Gas: measured worst cases with a margin; `tests/chain/test_batch.py` holds real batches below.
+# Gas: measured worst cases with a margin; `tests/chain` holds real batches below. Measured: 22,100
+# for a word that is new, 12,800 for an order by a session key and 5,800 for a trade of two of them
+# whose tokens lie in two words each, calldata of these without its last non-zero bytes.
 _GAS_FIXED: Final = 130_000
 _GAS_PER_WORD: Final = 23_500
-_GAS_PER_ORDER: Final = 18_000
-_GAS_PER_TRADE: Final = 6_000
+_GAS_PER_ORDER: Final = 14_500
+_GAS_PER_TRADE: Final = 6_500
 _GAS_PER_TOKEN: Final = 24_500
 _MEMORY_WORDS: Final = 64
 
@@ -190,24 +192,30 @@ def calldata_size(orders: int, trades: int) -> int:
 def listed_once(trades: Iterable[MatchedTrade]) -> list[SignedOrder]:
     """Return each order once, as a batch lists them.
 
-    Of one lane half the lower nonce first: behind a higher one the contract refuses it. Apart from
-    that market by market, for each change of market costs gas.
+    Of one lane half, and of one account's single shots, the lower nonce first: behind a higher one
+    the contract refuses it, a single shot if it is far behind. Apart from that market by market,
+    for each change of market costs gas.
     """
     orders = {order.digest: order for trade in trades for order in (trade.buy, trade.sell)}
     nonces: defaultdict[tuple[bytes, int, bool], set[int]] = defaultdict(set)
     for order in orders.values():
-        half = lane_half(order)
-        if half is not None:
-            nonces[half].add(order.nonce)
-    turns = {half: sorted(used) for half, used in nonces.items()}
+        nonces[_nonces_of(order)].add(order.nonce)
+    turns = {
+        (key, nonce): turn
+        for key, used in nonces.items()
+        for turn, nonce in enumerate(sorted(used))
+    }
 
     def place(order: SignedOrder) -> tuple[int, bytes, bytes]:
-        half = lane_half(order)
-        # The first of each half before the second of any, whatever their markets are.
-        turn = 0 if half is None else turns[half].index(order.nonce)
-        return turn, order.base, order.quote
+        # The first nonce of each before the second of any, whatever their markets are.
+        return turns[_nonces_of(order), order.nonce], order.base, order.quote
 
     return sorted(orders.values(), key=place)
+
+
+def _nonces_of(order: SignedOrder) -> tuple[bytes, int, bool]:
+    """Return what counts the order's nonce: its lane half, or its account's window as lane 0."""
+    return lane_half(order) or (order.account, 0, False)
 
 
 def words_of(
