@@ -200,28 +200,28 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     }
 
     function _balance(address account, uint256 number) internal view returns (uint256) {
-        return
-            StateWords.balance(
-                _words[StateWords.keyOf(account, StateWords.groupOf(number))].bits, number
-            );
+        return StateWords.balance(_wordOf(account, number).bits, number);
     }
 
     function _credit(address account, uint256 number, uint256 amount) private {
-        uint256 held = _balance(account, number);
+        StateWord storage word = _wordOf(account, number);
+        uint256 held = StateWords.balance(word.bits, number);
         if (amount > StateWords.MASK - held) {
             revert BalanceOverflow(account, number, held, amount);
         }
-        _words[
-                StateWords.keyOf(account, StateWords.groupOf(number))
-            ].bits += amount << StateWords.shiftOf(number);
+        word.bits += amount << StateWords.shiftOf(number);
     }
 
     function _debit(address account, uint256 number, uint256 amount) internal {
-        uint256 held = _balance(account, number);
+        StateWord storage word = _wordOf(account, number);
+        uint256 held = StateWords.balance(word.bits, number);
         if (amount > held) revert InsufficientBalance(account, number, held, amount);
-        _words[
-                StateWords.keyOf(account, StateWords.groupOf(number))
-            ].bits -= amount << StateWords.shiftOf(number);
+        word.bits -= amount << StateWords.shiftOf(number);
+    }
+
+    /// @dev The word that holds the account's balance of token `number`.
+    function _wordOf(address account, uint256 number) private view returns (StateWord storage) {
+        return _words[StateWords.keyOf(account, StateWords.groupOf(number))];
     }
 
     /// @dev Pips in `rawAmount`, which must be a whole number of them. Refused while it is paused.

@@ -15,7 +15,6 @@ contract BitsTest is Fixture {
     uint256 private constant COMMANDS = 5;
     uint256 private constant TRADE = 20;
 
-
     /// @dev Flip bit `bit` of word `word`, counted from the lowest.
     function flip(bytes memory message, uint256 word, uint256 bit) private pure {
         uint256 place = 4 + 32 * word + 31 - bit / 8;

@@ -101,9 +101,12 @@ contract StoredWordsTest is Fixture {
     }
 
     /// @dev Whatever two of nine tokens, in whatever amounts: these four fields move, and no other.
-    function testFuzz_no_other_balance_moves(uint8 base_, uint8 quote_, uint64 amount, uint64 pays)
-        public
-    {
+    function testFuzz_no_other_balance_moves(
+        uint8 base_,
+        uint8 quote_,
+        uint64 amount,
+        uint64 pays
+    ) public {
         listNine();
         (base_, quote_) = (base_ % 9, quote_ % 9);
         if (base_ == quote_) quote_ = (base_ + 1) % 9;

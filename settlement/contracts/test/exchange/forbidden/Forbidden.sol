@@ -25,8 +25,7 @@ abstract contract Forbidden is Fixture {
         Trade[] memory trades,
         bytes memory reason
     ) internal {
-        bytes memory message =
-            abi.encodeCall(IExchange.settle, (batch.header, orders, trades));
+        bytes memory message = abi.encodeCall(IExchange.settle, (batch.header, orders, trades));
         forbid(name, operator, message, reason);
     }
 
