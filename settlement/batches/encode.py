@@ -223,7 +223,7 @@ def words_of(
 ) -> set[tuple[bytes, int]]:
     """Return the state words, as (account, index), that settling ``orders`` touches: base balance,
     quote balance, and what remembers the order."""
-    words = set()
+    words: set[tuple[bytes, int]] = set()
     for order in orders:
         state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
         groups = (token_numbers[token] // TOKENS_PER_WORD for token in (order.base, order.quote))

@@ -230,8 +230,8 @@ interface IExchange {
 
     /// @notice Settle one batch, whole or not at all. Operator only.
     /// @param header Number, history and time of the batch.
-    /// @param orders Each signed order once, whatever the number of its trades. Two of one lane half
-    /// with the lower nonce first. Orders of one market after each other are cheapest.
+    /// @param orders Each signed order once, whatever the number of its trades. Two of one lane
+    /// half with the lower nonce first. Orders of one market after each other are cheapest.
     /// @param trades In the engine's trade order.
     function settle(Header calldata header, Order[] calldata orders, Trade[] calldata trades)
         external;
