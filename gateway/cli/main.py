@@ -336,7 +336,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
     from gateway.http.listening import CannotListenError
     from settlement.chain.deploy import DeploymentError
     from settlement.chain.dev.devchain import DevChainError
-    from settlement.chain.signer import KeystoreRefusedError
+    from settlement.chain.signer import KeystoreError
 
     try:
         code = uvloop.run(work)
@@ -345,7 +345,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
         CannotListenError,
         DevChainError,
         DeploymentError,
-        KeystoreRefusedError,
+        KeystoreError,
     ) as fault:
         _end(fault)
     except (OperationalError, OSError) as fault:
