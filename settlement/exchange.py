@@ -128,6 +128,12 @@ class Exchange:
 
     async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one resting order of ``account`` off the book."""
+        return await awaited(self.offer_cancel(account, order_id))
+
+    def offer_cancel(
+        self, account: bytes, order_id: int
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """As ``cancel``; what is answered later is a future, as with ``offer``."""
         number = self.catalog.account_number(account)
         if number is None or not 0 < order_id <= ORDER_ID_MAX:
             return CommandResult(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
@@ -139,7 +145,7 @@ class Exchange:
         answer = self._pipeline.enqueue(row)
         if frees_lane:
             answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
-        return await asyncio.shield(answer)
+        return answer
 
     async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
