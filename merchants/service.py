@@ -482,11 +482,13 @@ class Merchants:
         for a shop; ``deliveries.close()`` does.
         """
         self.stores.relay_grants()
-        for work in (self.invoices.expire_due, self.invoices.judge_due, self.invoices.sweep_due):
+        for work in (
+            self.invoices.expire_due,
+            self.invoices.judge_due,
+            self.invoices.sweep_due,
+            self.conversions.follow_due,
+        ):
             await self._in_turns(work)
-        with transaction(self._database) as session:
-            self.conversions.follow_due(session, Turn(self._clock, ROWS_MAX))
-        await asyncio.sleep(0)
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
         await asyncio.sleep(0)

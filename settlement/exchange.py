@@ -6,6 +6,7 @@ does.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -88,6 +89,8 @@ class Exchange:
         self._full_at: int | None = None
         """How many accounts there were when the ledger had no room for one more."""
         self._in_flight: dict[bytes, asyncio.Future[CommandResult]] = {}
+        self.halts: Counter[int] = Counter()
+        """How often each market was to be halted since this start."""
 
     async def place(
         self, order: SignedOrder, charge: Callable[[bytes], None] | None = None
@@ -125,6 +128,12 @@ class Exchange:
 
     async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one resting order of ``account`` off the book."""
+        return await awaited(self.offer_cancel(account, order_id))
+
+    def offer_cancel(
+        self, account: bytes, order_id: int
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """As ``cancel``; what is answered later is a future, as with ``offer``."""
         number = self.catalog.account_number(account)
         if number is None or not 0 < order_id <= ORDER_ID_MAX:
             return CommandResult(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
@@ -136,7 +145,7 @@ class Exchange:
         answer = self._pipeline.enqueue(row)
         if frees_lane:
             answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
-        return await asyncio.shield(answer)
+        return answer
 
     async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
@@ -246,6 +255,7 @@ class Exchange:
 
     async def halt_market(self, market: Market) -> CommandResult:
         """Take no more orders in ``market`` until an operator opens it again."""
+        self.halts[market.number] += 1
         return await self._submit(
             command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
         )

@@ -20,6 +20,7 @@ from settlement.orders.catalog import Market, Token
 from settlement.protocol.abi import encode_call
 
 NOT_COMPARED: Final = "vault and ledger were not compared yet since this start"
+HALTED_MEANWHILE: Final = "it was halted while its tokens were asked for"
 
 
 class Reconciliation:
@@ -103,12 +104,14 @@ class Reconciliation:
                 self._log.error("market halted", market=market.symbol)
 
 
-def is_paused(chain: Chain, exchange: bytes, token: Token) -> bool:
-    """Return whether the contract's admin has paused ``token``, as of the newest block.
+def is_paused(chain: Chain, exchange: bytes, newest: int, token: Token) -> bool:
+    """Return whether the contract's admin has paused ``token``, as of the newest block; one that
+    lags behind ``newest``, the highest that was looked at, cannot say.
 
     Raises ``ChainUnavailableError``.
     """
-    answer = chain.call(exchange, encode_call("tokens", token.number), chain.head().number)
+    block = max(chain.head().number, newest)
+    answer = chain.call(exchange, encode_call("tokens", token.number), block)
     return any(answer[64:96])  # After its address and the scale of its units.
 
 
@@ -136,7 +139,11 @@ class Phases:
 
     async def open(self, market: Market) -> CommandResult:
         """Take orders in ``market`` again, unless what may have halted it can be seen to stand."""
+        halts = self._exchange.halts[market.number]
         why = await self._paused(market) or self._reconciliation.stands(market)
+        # Whoever sees a pause halts its markets once: an opening behind it would be for good.
+        if why is None and self._exchange.halts[market.number] != halts:
+            why = HALTED_MEANWHILE
         if why is not None:
             return CommandResult(Outcome.MARKET_HALTED, detail={"why": why})
         receipt = await self._exchange.open_market(market)

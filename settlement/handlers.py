@@ -146,28 +146,36 @@ class KeyRegister:
 
     async def take(self, value: KeyGranted | KeyRevoked) -> bool:
         """Note a grant or a revocation, and cancel what a revoked key has open."""
-        if self.is_news(value) and isinstance(value, KeyRevoked):
+        if not self._is_news(value):
+            return False
+        self._register(value)
+        if isinstance(value, KeyRevoked):
             # Orders of the key that were on their way to disk are ahead of this command: when it
             # is answered they are all known.
             done(await self._exchange.tick())
             for account, order_id in self.caught(value):
                 done(await self._exchange.cancel(account, order_id))
+        # Last: where one of these had to wait it is shown again, and all of it is still to do.
+        self._at[_key_of(value)] = _when(value)
         return False
 
-    def is_news(self, value: KeyGranted | KeyRevoked) -> bool:
-        """Note ``value``; return False if it is old: what is read again must not undo what came
-        after it."""
-        named = value.grant if isinstance(value, KeyGranted) else value
-        key = (named.account, named.key)
-        place = (value.at.block_number, value.at.log_index)
-        if self._at.get(key, (-1, -1)) >= place:
+    def learn(self, value: KeyGranted | KeyRevoked) -> bool:
+        """Note ``value`` without cancelling anything; return False if it is old: what is read again
+        must not undo what came after it."""
+        if not self._is_news(value):
             return False
-        self._at[key] = place
+        self._register(value)
+        self._at[_key_of(value)] = _when(value)
+        return True
+
+    def _is_news(self, value: KeyGranted | KeyRevoked) -> bool:
+        return self._at.get(_key_of(value), (-1, -1)) < _when(value)
+
+    def _register(self, value: KeyGranted | KeyRevoked) -> None:
         if isinstance(value, KeyGranted):
             self._keys.granted(value.grant)
         else:
             self._keys.revoked(value.account, value.key)
-        return True
 
     def caught(self, value: KeyRevoked) -> list[OrderOf]:
         """Return the open orders that a revoked key has signed."""
@@ -185,10 +193,11 @@ class LaneCancels:
 
     async def take(self, value: CancelRequested) -> bool:
         """Spend the nonces, and cancel the order on the lane."""
-        caught = self.caught(value)
-        # As with keys: an order on its way to disk is in the book when this is answered.
+        self.caught(value)  # From here on none of them is admitted.
+        # As with keys: an order on its way to disk is in the book when this is answered, and one
+        # whose cancel was ahead of it has left its lane to the next.
         done(await self._exchange.tick())
-        for account, order_id in caught or self.caught(value):
+        for account, order_id in self.caught(value):
             done(await self._exchange.cancel(account, order_id))
         return False
 
@@ -273,6 +282,15 @@ class Payments:
 
     def _is_news(self, place: Place, observation: Observation) -> bool:
         return self._shown.get(place) != _as_shown(observation)
+
+
+def _key_of(value: KeyGranted | KeyRevoked) -> tuple[bytes, bytes]:
+    named = value.grant if isinstance(value, KeyGranted) else value
+    return named.account, named.key
+
+
+def _when(value: KeyGranted | KeyRevoked) -> tuple[int, int]:
+    return value.at.block_number, value.at.log_index
 
 
 def _evidence(at: LogId) -> ExitEvidence:

@@ -131,6 +131,10 @@ class ExchangePort(Protocol):
     async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one resting order of ``account`` (an address) off the book."""
 
+    def offer_cancel(self, account: bytes, order_id: int) -> CommandResult | Future[CommandResult]:
+        """As ``cancel``, for callers with many: a future, never to be cancelled, is what is
+        answered later."""
+
     async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
 

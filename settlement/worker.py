@@ -101,6 +101,8 @@ class ChainLoop:
         self.unreachable = ""
         self.looked_ns = 0
         """Up to when everything on chain is dealt with: when the last complete poll began."""
+        self.head = 0
+        """The highest block that was seen."""
         self.head_s = 0
         """The time of the newest block that was seen (unix seconds)."""
         self.waits_for_blocks = False
@@ -125,7 +127,7 @@ class ChainLoop:
         for value in await asyncio.to_thread(self._watcher.history):
             if isinstance(value, CancelRequested):
                 caught += self._lane_cancels.caught(value)
-            elif self._key_register.is_news(value) and isinstance(value, KeyRevoked):
+            elif self._key_register.learn(value) and isinstance(value, KeyRevoked):
                 caught += self._key_register.caught(value)
         for account, order_id in caught:
             await self._exchange.cancel(account, order_id)
@@ -149,7 +151,7 @@ class ChainLoop:
         self.unreachable = "" if unanswered is None else str(unanswered)
         if poll is None:
             return False
-        self.head_s = poll.head_s
+        self.head, self.head_s = max(self.head, poll.head), poll.head_s
         self._show_troubles()
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             observation.confirmed for observation in poll.observations

@@ -3,7 +3,8 @@
 One book's diffs to hundreds of subscribers, as the views publish them, beside bare picows sending
 the same bytes to as many connections in the same process: CPU seconds of this process, confined to
 one core, system calls included, until every byte has been read. Then thousands of WebSockets that
-are open and silent: resident memory a connection. Readers are sockets of another process.
+are open and silent: resident memory a connection. Then what orders wait beside readers of the book
+that do not read, against without them. Readers are sockets of another process.
 
 Easier than the world: every reader reads at once and is on this machine; nobody trades meanwhile.
 """
@@ -23,7 +24,7 @@ import picows
 import pytest
 import uvloop
 
-from benchmarks.cases.bench_gateway import Venue, on_one_core, rate
+from benchmarks.cases.bench_gateway import Venue, on_one_core, rate, run_once
 from engine.types import Side
 from gateway.api.v1.rows import news_text
 from gateway.http.websocket import text_frame
@@ -36,6 +37,10 @@ LEVELS: Final = 5
 ROUNDS: Final = 5
 IDLE: Final = 10_000
 IDLE_SPARE: Final = 500
+STALLED: Final = 20
+CONNECTIONS: Final = 4
+ORDERS: Final = 300
+EVERY: Final = 0.01
 SLACK_DESCRIPTORS: Final = 1_000
 
 SUBSCRIBE: Final = b'{"op":"subscribe","channel":"book:TOKEN-USD"}'
@@ -224,3 +229,32 @@ def test_idle_connections(benchmark: Any, tmp_path: Path) -> None:
 
     benchmark.pedantic(one_run, rounds=1, iterations=1)
     benchmark.extra_info["figures"] = {"gateway.idle_kib": rate(sizes, "KiB")}
+
+
+def tail_of(directory: Path, stalled: int, cores: set[int]) -> float:
+    """Return the p99 of orders at a rate, in seconds, beside readers that do not read."""
+    silent: list[Readers] = []
+
+    async def meet(port: int) -> None:
+        if stalled:
+            silent.append(Readers(port, stalled, SUBSCRIBE, cores))
+            await silent[0].answered()
+
+    run = run_once(directory, CONNECTIONS, ORDERS, EVERY, "at a rate", cores, meet)
+    _, spent = uvloop.run(run)
+    for each in silent:
+        each.end()
+    return float(sorted(spent)[len(spent) * 99 // 100])
+
+
+def test_readers_that_do_not_read(benchmark: Any, tmp_path: Path) -> None:
+    ratios: list[float] = []
+
+    def one_run() -> None:
+        with on_one_core() as others:
+            alone = tail_of(tmp_path / f"{len(ratios)} alone", 0, others)
+            beside = tail_of(tmp_path / f"{len(ratios)} beside", STALLED, others)
+        ratios.append(beside / alone)
+
+    benchmark.pedantic(one_run, rounds=ROUNDS, iterations=1)
+    benchmark.extra_info["figures"] = {"gateway.slow_reader_p99_x": rate(ratios, "x")}

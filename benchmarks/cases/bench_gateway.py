@@ -12,11 +12,12 @@ other at one price.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -175,7 +176,10 @@ class Venue:
                 assert credited.accepted
         door = Doorkeeper(DoorBounds(per_network_max=max(BOUNDS.per_network_max, self.sockets_max)))
         self.server = HttpServer(create_app(self.services), "127.0.0.1", 0, door=door)
-        return await self.server.start()
+        port = await self.server.start()
+        gc.collect()
+        gc.freeze()  # As a started exchange does: see ``Stack.serve``.
+        return port
 
     async def close(self) -> None:
         await self.server.stop()
@@ -309,17 +313,21 @@ async def run_once(
     pace: float,
     how: str = "as answered",
     cores: set[int] | None = None,
+    meet: Callable[[int], Awaitable[None]] | None = None,
 ) -> Any:
     """Return (seconds, latencies) of one run on a new exchange.
 
     ``pace`` is how many orders of a connection are under way, or how many seconds lie between two
-    of them, as ``how`` says. ``cores`` are the client's.
+    of them, as ``how`` says. ``cores`` are the client's. ``meet`` is told the port beforehand, and
+    may connect others.
     """
     venue = Venue(directory)
     wallets = [
         address_of_secret(secret_of(each, role)) for each in range(connections) for role in (0, 1)
     ]
     port = await venue.open(wallets)
+    if meet is not None:
+        await meet(port)
     market = venue.catalog.markets[0]
     frames = [signed_frames(market, each, orders) for each in range(connections)]
     ours, theirs = multiprocessing.Pipe()

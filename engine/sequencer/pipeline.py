@@ -143,16 +143,17 @@ class Pipeline:
         full = self._full(kind)
         if full is not None or kind not in NEW_ORDERS:
             return full
+        if self._sequencer.is_low:
+            return DISK_LOW
         held = self.held
         return CommandResult(Outcome.UNDER_REVIEW, detail={"why": held[0]}) if held else None
 
     def _full(self, kind: int) -> CommandResult | None:
+        """As ``rejection``, for the reasons that only this thread can bring about."""
         if self._closing:
             return CommandResult(Outcome.SHUTTING_DOWN)
         if len(self._queue) >= self._queue_max:
             return CommandResult(Outcome.OVERLOADED)
-        if kind in NEW_ORDERS and self._sequencer.is_low:
-            return DISK_LOW
         if kind in NEW_ORDERS and self._under_review:
             return UNDER_REVIEW
         if kind in NEW_ORDERS and self._changes_of_terms:
@@ -167,19 +168,16 @@ class Pipeline:
         has promised or spent for the command stands, unless the answer is DISK_LOW: then it did
         not happen, and all that were queued after it and are rejected too are answered before it.
         """
-        # A clock may leap between the question and this: what was promised is queued all the same.
+        # A clock may leap between the question and this, and the thread that writes may find the
+        # disk full: what was promised is queued all the same.
         kind = int(command["kind"])
         assert self._full(kind) is None, "ask before you queue"
         answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, attachment, answer))
         if kind == SET_TERMS:
             self._changes_of_terms += 1
-            answer.add_done_callback(self._terms_changed)
         self._wake.set()
         return answer
-
-    def _terms_changed(self, _: asyncio.Future[CommandResult]) -> None:
-        self._changes_of_terms -= 1
 
     async def submit(self, command: np.void, attachment: bytes = b"") -> CommandResult:
         """Sequence one command, or refuse it; the command happens even if nobody waits for it."""
@@ -220,6 +218,7 @@ class Pipeline:
         """Apply what is on disk, show it, answer."""
         committed = self._sequencer.apply(batch.written)
         shown = self._show(committed)
+        self._left(batch.waiting)
         results = chain.from_iterable(map(results_of, shown))
         for result, waiter in zip(results, batch.waiting, strict=True):
             if not waiter.answer.done():
@@ -235,9 +234,16 @@ class Pipeline:
         rejected = [one for one in queued if not any_new or int(one.command["kind"]) in NEW_ORDERS]
         kept = {id(one) for one in queued} - {id(one) for one in rejected}
         self._queue = [one for one in queued if id(one) in kept]
+        self._left(rejected)
         for one in reversed(rejected):
             if not one.answer.done():
                 one.answer.set_result(DISK_LOW)
+
+    def _left(self, waiting: list[_Waiting]) -> None:
+        """They are carried out, or will never be, whether or not anybody still waits for it."""
+        if self._changes_of_terms:
+            kinds = (int(one.command["kind"]) for one in waiting)
+            self._changes_of_terms -= sum(kind == SET_TERMS for kind in kinds)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Whatever failed, the disk, the engine or a consumer: nobody may be told anything any

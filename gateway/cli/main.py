@@ -3,7 +3,9 @@
 Each command reads its options, starts one thing and ends with an exit code; the work is elsewhere.
 """
 
+import errno
 import os
+import sqlite3
 import sys
 from collections.abc import Coroutine
 from enum import StrEnum
@@ -328,11 +330,13 @@ def _settle_in(directory: Path) -> None:
 
 def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
     """Exit as ``work`` says. What whoever started us can mend is one line, no traceback."""
+    from sqlalchemy.exc import OperationalError
+
     from engine.journal.storage import StorageInUse
     from gateway.http.listening import CannotListenError
     from settlement.chain.deploy import DeploymentError
     from settlement.chain.dev.devchain import DevChainError
-    from settlement.chain.signer import KeystoreRefusedError
+    from settlement.chain.signer import KeystoreError
 
     try:
         code = uvloop.run(work)
@@ -341,10 +345,24 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
         CannotListenError,
         DevChainError,
         DeploymentError,
-        KeystoreRefusedError,
+        KeystoreError,
     ) as fault:
         _end(fault)
+    except (OperationalError, OSError) as fault:
+        if not _is_of_the_disk(fault):
+            raise
+        words = getattr(fault, "orig", None) or fault
+        _end(f"The disk cannot be written ({words}): is there room on it? Nothing is lost.")
     sys.exit(code)
+
+
+def _is_of_the_disk(fault: Exception) -> bool:
+    """Return whether a file or a database could not grow; SQLite has several words for it."""
+    from engine.journal.storage import StorageFull
+
+    code = getattr(getattr(fault, "orig", None), "sqlite_errorcode", 0)
+    is_full = code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+    return is_full or isinstance(fault, StorageFull) or getattr(fault, "errno", 0) == errno.ENOSPC
 
 
 def main() -> None:

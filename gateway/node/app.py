@@ -107,7 +107,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.written = WrittenViews(services.market_data, services.user_stream)
     app.state.lifecycle = Lifecycle()
     app.state.pages = {}
-    ours = (markets.router, trading.router, settlement.router, operations.router, stream.router)
+    # They are asked one after the other, so the one that is called most comes first.
+    ours = (trading.router, markets.router, settlement.router, operations.router, stream.router)
     for router in (*ours, market_page.router):
         app.include_router(router)
     for router in services.routers:

@@ -7,7 +7,6 @@ Nothing is opened, begun or closed here. What outlives a process comes in throug
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -158,9 +157,6 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     credited_deposits, unbooked = CreditedDeposits(catalog), Unbooked(seams.outbox)
     reconciler = _reconciler(seams, settler, trading, unbooked)
     reconciliation = Reconciliation(reconciler, trading.exchange)
-    phases = Phases(
-        trading.exchange, reconciliation, partial(is_paused, seams.chain, deployment.exchange)
-    )
     subscriptions = subscriptions_of(
         trading,
         observers=parts.observers,
@@ -183,6 +179,11 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         reconciliation=reconciliation,
         # The desk hears first: the others ask it.
         listeners=(desk, *shown, merchants),
+    )
+    phases = Phases(
+        trading.exchange,
+        reconciliation,
+        lambda token: is_paused(seams.chain, deployment.exchange, chain_loop.head, token),
     )
     return Assembly(
         *trading,

@@ -16,7 +16,7 @@ import msgspec
 from fastapi import Request, Response
 
 from gateway.http.body import DECODE_ERRORS, malformed
-from settlement.chain.dev.devchain import RpcRefusedError
+from settlement.chain.dev.devchain import RpcError
 
 METHODS: Final = frozenset(
     {
@@ -98,7 +98,7 @@ async def _answer(
     loop = asyncio.get_running_loop()
     try:
         result = await loop.run_in_executor(threads, ask, call.method, call.params)
-    except RpcRefusedError as refused:
+    except RpcError as refused:
         return _error(call.id, refused.code, str(refused), refused.data)
     except ConnectionError:
         return _error(call.id, NODE_SILENT, "the node does not answer")

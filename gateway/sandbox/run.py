@@ -8,6 +8,7 @@ tokens of the embedded chain; none of it exists outside a sandbox.
 import asyncio
 import signal
 import socket
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 import structlog
 from rich.console import Console
 
-from engine.types import PIPS_PER_TOKEN, Side
+from engine.types import PIPS_PER_TOKEN, Outcome, Side
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
@@ -32,6 +33,8 @@ from settlement.chain.dev.devchain import dev_secret
 BLOCK_SECONDS: Final = 0.25
 VISIT_SECONDS: Final = 3
 QUOTE_DAYS: Final = 30
+FUNDING_POLLS_MAX: Final = 600
+FUNDING_POLL_SECONDS: Final = 0.05
 DEPOSITS: Final = {"TOKEN": 10_000 * PIPS_PER_TOKEN, "USD": 30_000_000 * PIPS_PER_TOKEN}
 QUOTES: Final = {
     actors.MAKER_ONE: actors.Quotes(250_005, 5, 20, levels=12, lots=500_000),
@@ -100,16 +103,14 @@ async def run_sandbox(
 
 
 async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
-    """See that makers and visitor have money in the vault, and that the makers quote."""
+    """See that makers and visitor have money in the vault, and that the makers quote.
+
+    As far as they can: whoever plays here may have bought one side of the book, halted the market
+    or emptied a maker, for their keys are public. None of it keeps the sandbox from starting.
+    """
     for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR):
         for symbol, pips in DEPOSITS.items():
-            token = stack.parts.catalog.token(symbol)
-            assert token is not None, "the sandbox lists both"
-            await asyncio.to_thread(
-                fill_vault, stack.chain, stack.deployment, wallets[who], token, pips
-            )
-            while not sum(stack.parts.exchange.balance(wallets[who].address, token.address)):
-                await asyncio.sleep(0.05)
+            await _fund(stack, wallets[who], symbol, pips)
     market = stack.parts.catalog.markets[0]
     if stack.parts.exchange.depth(market, Side.BUY, 1) and stack.parts.exchange.depth(
         market, Side.SELL, 1
@@ -117,13 +118,29 @@ async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
         return
     # Nonces are the time, so that quotes made anew after the old ones expired are new orders.
     now = stack.now_ns() // 10**9
+    refused: Counter[str] = Counter()
     for who, quotes in QUOTES.items():
         expiry = now + QUOTE_DAYS * 86_400
         for order in actors.quotes_of(wallets[who], market, quotes, nonce=now, expiry=expiry):
             result = await stack.parts.exchange.place(order)
-            assert result.accepted, f"{result.outcome.name} {result.detail}"
+            # Where its lane is busy the quote of an earlier start stands still.
+            if not result.accepted and result.outcome is not Outcome.LANE_BUSY:
+                refused[result.outcome.name] += 1
+    if refused:
+        structlog.get_logger("makers").warning("quotes refused", outcomes=dict(refused))
     # Before that shops would have no price to quote.
     await asyncio.sleep(stack.settings.prices.age_ns / 10**9)
+
+
+async def _fund(stack: Stack, wallet: Wallet, symbol: str, pips: int) -> None:
+    """See that ``wallet`` has something of a token in the vault, and that the ledger knows it."""
+    token = stack.parts.catalog.token(symbol)
+    assert token is not None, "the sandbox lists both"
+    for _ in range(FUNDING_POLLS_MAX):
+        await asyncio.to_thread(fill_vault, stack.chain, stack.deployment, wallet, token, pips)
+        if sum(stack.parts.exchange.balance(wallet.address, token.address)):
+            return
+        await asyncio.sleep(FUNDING_POLL_SECONDS)
 
 
 async def _visit(stack: Stack, visitor: Wallet) -> None:

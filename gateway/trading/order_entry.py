@@ -159,8 +159,12 @@ class OrderEntry:
 
     async def cancel(self, account: bytes, order_id: int) -> CommandResult:
         """Take one order of ``account`` off the book."""
+        return await awaited(self.offer_cancel(account, order_id))
+
+    def offer_cancel(self, account: bytes, order_id: int) -> CommandResult | Future[CommandResult]:
+        """As ``cancel``, for many at once: see ``offer``."""
         self._limits.cancel(account)
-        return await self._exchange.cancel(account, order_id)
+        return self._exchange.offer_cancel(account, order_id)
 
     async def withdraw(self, unsigned: SignedWithdrawal) -> Withdrawn:
         """Check that the owner's own wallet signed, then debit."""

@@ -42,6 +42,10 @@ class BookDiff(News, frozen=True, kw_only=True):
     checksum: int
     time_ns: int
 
+    def takes(self, newer: Self) -> bool:
+        """Return whether ``newer`` means the same prices by its ticks, and the same lots."""
+        return self.market == newer.market
+
     def merged(self, newer: Self) -> Self:
         """Return one diff that does what this and then ``newer`` do."""
         assert newer.prev == self.u, "diffs of one channel are consecutive"

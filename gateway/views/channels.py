@@ -17,6 +17,10 @@ class News(msgspec.Struct, frozen=True):
     is_mergeable: ClassVar[bool] = False
     """Whether a slow reader may get one for many."""
 
+    def takes(self, _newer: Self) -> bool:
+        """Return whether this and then ``newer`` can be said in one."""
+        return self.is_mergeable
+
     def merged(self, newer: Self) -> Self:
         """Return one piece of news that says what this and then ``newer`` say."""
         raise NotImplementedError(f"each {type(self).__name__} must be told")

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.events import EventKind
+from engine.kept import Kept
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
 from gateway.views.books import Book, BookMemory
@@ -45,7 +46,7 @@ SHOWN: Final = frozenset({TRADE, RESTED, CANCELLED, AMENDED, REFILLED, TERMS_SET
 """Events that may touch a public book."""
 
 
-class Trade(NamedTuple):
+class Trade(Kept, frozen=True):
     """One public trade; ``side`` is the taker's."""
 
     trade_id: int
@@ -146,7 +147,8 @@ class Tape:
         self.version += 1
         for at in range(len(self.trades) - 1, -1, -1):
             if self.trades[at].trade_id == trade_id:
-                self.trades[at] = self.trades[at]._replace(is_busted=True)
+                undone = msgspec.structs.replace(self.trades[at], is_busted=True)
+                self.trades[at] = undone
                 break
         for at in range(len(self.buckets) - 1, -1, -1):
             if self.buckets[at].first_trade <= trade_id:

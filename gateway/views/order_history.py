@@ -23,7 +23,7 @@ FILLED: Final = "FILLED"
 """Why an order ended that traded to its last lot: no ``Outcome``, for nothing stopped it."""
 
 
-class Order(msgspec.Struct):
+class Order(msgspec.Struct, gc=False):
     """One order that is being matched, rests or has ended."""
 
     order_id: int

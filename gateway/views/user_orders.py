@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from engine.events import EventKind
+from engine.kept import Kept
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
 from gateway.views.channels import Channels, News
@@ -53,7 +54,7 @@ TWO_PARTIES: Final = frozenset({int(EventKind.TRADE), TRADE_BUSTED})
 """Events that name a second account; in all others the field is 0."""
 
 
-class Fill(NamedTuple):
+class Fill(Kept, frozen=True):
     """One side of one trade."""
 
     trade_id: int
@@ -312,7 +313,7 @@ class UserStream:
         mine = self._fills.get(account, deque())
         for at in range(len(mine) - 1, -1, -1):
             if mine[at].trade_id == trade_id:
-                mine[at] = mine[at]._replace(is_busted=True)
+                mine[at] = msgspec.structs.replace(mine[at], is_busted=True)
                 return mine[at]
         return None
 

@@ -377,7 +377,7 @@ class Conversions:
         )
         self._to_advance.update(dict.fromkeys(sorted(set(moved_on))))
 
-    def follow_due(self, session: Session, turn: Turn) -> None:
+    def follow_due(self, session: Session, _now_ns: int, turn: Turn) -> None:
         """Move conversions on whose fills have come further, some a call.
 
         What came before this start was told to nobody here: the first calls ask.

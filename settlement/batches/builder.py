@@ -1,21 +1,15 @@
 """Does one more command's trades fit into this batch?
 
 A batch is cut on command boundaries, when the next command would not fit: too much gas, too many
-bytes, a second order on one lane half, or an order that is dead by the time the batch closes.
+bytes, or an order that is dead by the time the batch closes.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from settlement.batches.encode import (
-    TOKENS_PER_WORD,
-    MatchedTrade,
-    calldata_size,
-    gas_bound,
-    lane_half,
-)
+from settlement.batches.encode import MatchedTrade, calldata_size, gas_bound, words_of
 from settlement.chain.signer import CALLDATA_MAX
-from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
+from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 
 NS: Final = 10**9
 
@@ -55,7 +49,6 @@ class BatchBuilder:
         self._gas_ceiling = gas_ceiling
         self._close_time_min = close_time_min
         self._orders: set[bytes] = set()
-        self._lanes: dict[tuple[bytes, int, bool], bytes] = {}
         self._words: set[tuple[bytes, int]] = set()
         self._trade_count = 0
         self._expiry = 1 << 32
@@ -75,7 +68,7 @@ class BatchBuilder:
         """Add ``command`` if batch rules allow it. The first one is refused only if no transaction
         can carry it: see ``carried``."""
         orders = {o.digest: o for trade in command.trades for o in (trade.buy, trade.sell)}
-        words = {word for order in orders.values() for word in _words_of(order, token_numbers)}
+        words = words_of(orders.values(), token_numbers)
         expiry = min((order.expiry for order in orders.values()), default=self._expiry)
         expiry = min(self._expiry, expiry)
         shape = (
@@ -87,25 +80,14 @@ class BatchBuilder:
         if not _fits(*shape, gas_max):
             return False
         closes = max(command.time_ns // NS, self._close_time_min)
-        if self.commands and (closes > expiry or self._meets_lane(orders)):
+        if self.commands and closes > expiry:
             return False
-        for order in orders.values():
-            half = lane_half(order)
-            if half is not None:
-                self._lanes[half] = order.digest
         self.commands.append(command)
         self._orders.update(orders)
         self._words.update(words)
         self._expiry = expiry
         self._trade_count += len(command.trades)
         return True
-
-    def _meets_lane(self, orders: dict[bytes, SignedOrder]) -> bool:
-        """Would a second order enter a lane half? On chain the first would be dead at once."""
-        halves = ((lane_half(order), digest) for digest, order in orders.items())
-        return any(
-            half is not None and self._lanes.get(half, digest) != digest for half, digest in halves
-        )
 
 
 def carried(command: CommandTrades, gas_ceiling: int, token_numbers: dict[bytes, int]) -> int:
@@ -115,7 +97,7 @@ def carried(command: CommandTrades, gas_ceiling: int, token_numbers: dict[bytes,
     for count, trade in enumerate(command.trades):
         for order in (trade.buy, trade.sell):
             orders[order.digest] = order
-            words.update(_words_of(order, token_numbers))
+        words |= words_of((trade.buy, trade.sell), token_numbers)
         if not _fits(len(orders), count + 1, len(words), gas_ceiling):
             return count
     return len(command.trades)
@@ -124,7 +106,7 @@ def carried(command: CommandTrades, gas_ceiling: int, token_numbers: dict[bytes,
 def _fits(orders: int, trades: int, words: int, gas_max: int) -> bool:
     return (
         gas_bound(orders, trades, words) <= gas_max
-        and calldata_size(orders, trades, words) <= CALLDATA_MAX
+        and calldata_size(orders, trades) <= CALLDATA_MAX
     )
 
 
@@ -136,14 +118,3 @@ def dead_at(close_time: int, commands: Iterable[CommandTrades]) -> list[MatchedT
         for trade in command.trades
         if min(trade.buy.expiry, trade.sell.expiry) < close_time
     ]
-
-
-def _words_of(order: SignedOrder, token_numbers: dict[bytes, int]) -> list[tuple[bytes, int]]:
-    """Return the state words that settling ``order`` touches, as (account, index)."""
-    state = 0 if order.flags & OrderBits.SINGLE_SHOT else order.lane
-    indices = (
-        token_numbers[order.base] // TOKENS_PER_WORD,
-        token_numbers[order.quote] // TOKENS_PER_WORD,
-        state,
-    )
-    return [(order.account, index) for index in indices]

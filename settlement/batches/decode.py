@@ -12,12 +12,11 @@ from eth_abi.exceptions import DecodingError
 
 from settlement.batches.encode import Header, leaf_of, next_head, signed_fee_pips
 from settlement.protocol import merkle
-from settlement.protocol.abi import abi_types
-from settlement.protocol.eip712 import Domain, keccak256, order_digest, recover
-from settlement.protocol.evidence import OrderBits, SignedOrder
+from settlement.protocol.abi import SELECTOR_SIZE, abi_types, selector
+from settlement.protocol.eip712 import Domain, order_digest, recover
+from settlement.protocol.evidence import SignedOrder
 
-_WORD_BITS: Final = 16
-_WORD_MASK: Final = (1 << _WORD_BITS) - 1
+_ADDRESS_SIZE: Final = 20
 
 
 class NoBatchError(ValueError):
@@ -64,12 +63,12 @@ def open_batch(calldata: bytes, domain: Domain, tokens: list[bytes]) -> OpenedBa
     Raises ``NoBatchError``. Signers are recovered, not believed: an order that nobody signed has
     an empty ``signer``.
     """
-    types = abi_types("Exchange", "function", "settle")
-    if calldata[:4] != keccak256(f"settle({','.join(types)})".encode())[:4]:
+    if calldata[:SELECTOR_SIZE] != selector("settle"):
         raise NoBatchError("the call is not settle")
+    types = abi_types("Exchange", "function", "settle")
     try:
-        header, keys, orders, trades = decode(types, calldata[4:])
-        opened = [_order(fields, keys, domain, tokens) for fields in orders]
+        header, orders, trades = decode(types, calldata[SELECTOR_SIZE:])
+        opened = [_order(fields, domain, tokens) for fields in orders]
         listed = [_trade(fields, opened) for fields in trades]
     except (DecodingError, IndexError) as error:
         raise NoBatchError(f"the arguments of settle cannot be read: {error}") from error
@@ -80,19 +79,16 @@ def open_batch(calldata: bytes, domain: Domain, tokens: list[bytes]) -> OpenedBa
 
 
 def _order(
-    fields: tuple[int, int, bytes, bytes, bytes],
-    keys: tuple[int, ...],
-    domain: Domain,
-    tokens: list[bytes],
+    fields: tuple[int, int, bytes, bytes, bytes], domain: Domain, tokens: list[bytes]
 ) -> SignedOrder:
     terms, place, ref, r, vs = fields
     nonce, base_amount, quote_amount, expiry, max_fee_ppm = _unpacked(terms, 64, 64, 64, 32, 32)
-    flags, base, quote, base_word, _, state_word = _unpacked(place, 192, 8, 8, 16, 16, 16)
+    flags, base, quote, lane, account = _unpacked(place, 64, 8, 8, 16, 160)
     order = SignedOrder(
-        account=(keys[base_word] >> _WORD_BITS).to_bytes(20, "big"),
+        account=account.to_bytes(_ADDRESS_SIZE, "big"),
         nonce=nonce,
         flags=flags,
-        lane=0 if flags & OrderBits.SINGLE_SHOT else keys[state_word] & _WORD_MASK,
+        lane=lane,
         base=tokens[base],
         quote=tokens[quote],
         base_amount=base_amount,

@@ -1,7 +1,7 @@
 """Which trades go into which batch?
 
 What waits in ``settlement.batches.trade_queue`` is cut into batches on command boundaries: when the
-next command would not fit (gas, lane, expiry), when a withdrawal must not overtake it, or when its
+next command would not fit (gas, expiry), when a withdrawal must not overtake it, or when its
 oldest trade has waited long enough. Where a cut falls depends on the clock, so it is written down
 at once; everything else is rebuilt from the journal.
 """

@@ -15,7 +15,7 @@ import rlp  # type: ignore[import-untyped]
 
 from settlement.chain.chain import CallRevertedError, Chain, Receipt, Sending
 from settlement.chain.signer import Signer, Transaction
-from settlement.protocol.abi import encode_call, encode_deployment
+from settlement.protocol.abi import encode_call, encode_deployment, selector
 from settlement.protocol.eip712 import Domain, acknowledgements_digest, keccak256
 
 DEPLOY_GAS: Final = 8_000_000
@@ -206,6 +206,11 @@ def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> tup
 
     Raises ``DeploymentError``.
     """
+    if selector("settle") not in chain.code(deployment.exchange):
+        raise DeploymentError(
+            f"the exchange at 0x{deployment.exchange.hex()} is of another build and takes other "
+            "batches than ours: deploy a new one"
+        )
     appointed = chain.call(deployment.exchange, encode_call("operator"))[12:]
     if appointed != operator:
         raise DeploymentError(

@@ -48,7 +48,7 @@ class Signer(Protocol):
         """Return r, s, v (65 bytes) over a 32-byte digest."""
 
 
-class KeystoreRefusedError(Exception):
+class KeystoreError(Exception):
     """A keystore file is no keystore, or the password does not open it."""
 
 
@@ -102,10 +102,10 @@ class KeystoreSigner(SecretSigner):
 
     @classmethod
     def load(cls, path: Path, password: str) -> "KeystoreSigner":
-        """Read and open ``path``. Raises ``KeystoreRefusedError`` and OSError."""
+        """Read and open ``path``. Raises ``KeystoreError`` and OSError."""
         try:
             return cls(bytes(Account.decrypt(json.loads(path.read_text()), password)))
         except (ValueError, KeyError, TypeError, NotImplementedError) as error:
             # The cause could quote what it choked on, so only its kind is passed on.
             kind = type(error).__name__
-        raise KeystoreRefusedError(f"{path}: wrong password or no version 3 keystore ({kind})")
+        raise KeystoreError(f"{path}: wrong password or no version 3 keystore ({kind})")

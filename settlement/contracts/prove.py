@@ -34,11 +34,11 @@ TRIAGE: Final = {
         1, "an exit is rounded down to whole raw units, and only these are taken off the balance"
     ),
     "incorrect-equality": Explained(
-        16, "flags, nonces and zero amounts; a wei from others makes at most a payout of a wei"
+        7, "flags, nonces and zero amounts; a wei from others makes at most a payout of a wei"
     ),
-    "uninitialized-local": Explained(4, "zero is the intended start of counters and structs"),
+    "uninitialized-local": Explained(3, "zero is the intended start of counters and structs"),
     "unused-return": Explained(
-        5, "one of several values is asked for; a clone's address is known before it is made"
+        4, "one of several values is asked for; a clone's address is known before it is made"
     ),
     "shadowing-local": Explained(3, "names of parameters in an interface, where nothing is read"),
     "reentrancy-events": Explained(

@@ -5,11 +5,12 @@ long as that is on its way or stands.
 """
 
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from engine.events import EVENT, EventKind
+from engine.kept import Kept
 from engine.log_entries import EventRow, LogEntry, event_rows
 from engine.types import Outcome
 from settlement.orders.nonces import NS
@@ -30,7 +31,7 @@ NOT_AGAIN: Final = (Outcome.ACCEPTED, Outcome.POISONED)
 ANSWERS: Final = frozenset(map(int, (EventKind.ACCEPTED, EventKind.REJECTED, EventKind.POISONED)))
 
 
-class First(NamedTuple):
+class First(Kept, frozen=True):
     """What became of an order the first time its digest was seen, or the last time it was refused.
 
     ``rows`` are the events about the order itself, as bytes; ``refused_ns`` is when it was refused

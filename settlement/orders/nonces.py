@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from engine.kept import Kept
 from engine.types import Outcome
 from settlement.protocol.evidence import SINGLE_SHOT, UPPER_HALF, SignedOrder, SignedWithdrawal
 
@@ -40,7 +41,7 @@ class Rejection(NamedTuple):
     detail: dict[str, str]
 
 
-class Window(NamedTuple):
+class Window(Kept, frozen=True):
     """The replay window of an account: bit k of ``bitmap`` says that ``highest - k`` is spent."""
 
     highest: int = 0
@@ -60,17 +61,14 @@ class Window(NamedTuple):
         return Window(nonce, (kept | 1) & ((1 << WINDOW_SIZE) - 1))
 
 
-class LaneState:
+class LaneState(msgspec.Struct, gc=False):
     """What one half of a lane carries."""
 
-    __slots__ = ("is_coming", "nonce", "order_id")
-
-    def __init__(self, nonce: int = 0, order_id: int = 0, is_coming: bool = False) -> None:
-        self.nonce = nonce
-        self.order_id = order_id
-        """The order that stands there, or 0."""
-        self.is_coming = is_coming
-        """Whether an order for it is on its way to the journal."""
+    nonce: int = 0
+    order_id: int = 0
+    """The order that stands there, or 0."""
+    is_coming: bool = False
+    """Whether an order for it is on its way to the journal."""
 
 
 class Before(NamedTuple):
@@ -218,13 +216,19 @@ class Nonces:
         return Before(nonce=before)
 
     def put_back(self, signed: SignedOrder | SignedWithdrawal, before: Before) -> None:
-        """Undo a ``spend``; the youngest must be undone first."""
+        """Undo a ``spend``, the youngest first: one that something younger stands on stays spent,
+        for what is put back would take that with it."""
+        nonce = signed.nonce
         if isinstance(signed, SignedWithdrawal):
+            if self._withdrawals.get(signed.account) != max(before.nonce or 0, nonce):
+                return
             if before.nonce is None:
                 del self._withdrawals[signed.account]
             else:
                 self._withdrawals[signed.account] = before.nonce
         elif signed.flags & SINGLE_SHOT:
+            if self._windows.get(signed.account) != (before.window or Window()).spent(nonce):
+                return
             if before.window is None:
                 del self._windows[signed.account]
             else:

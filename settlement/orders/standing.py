@@ -6,13 +6,14 @@ Lanes from the log's side: each half carries one order at a time, and is free wh
 import heapq
 from typing import Final, NamedTuple
 
+from engine.kept import Kept
 from settlement.orders.nonces import NS, Lane, lane_of
 from settlement.protocol.evidence import SignedOrder
 
 EXPIRIES_SPARE: Final = 1024
 
 
-class Standing(NamedTuple):
+class Standing(Kept, frozen=True):
     """An order in the book: its lane half, digest and client id."""
 
     lane: Lane

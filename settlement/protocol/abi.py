@@ -12,6 +12,7 @@ from eth_abi.abi import encode
 
 from settlement.protocol.eip712 import keccak256
 
+SELECTOR_SIZE: Final = 4
 _FOLDER: Final = Path(__file__).resolve().parents[1] / "contracts" / "artifacts"
 
 
@@ -59,15 +60,19 @@ def abi_types(contract: str, kind: str, name: str) -> list[str]:
     return [_canonical(field) for field in abi_entry(contract, kind, name)["inputs"]]
 
 
+def selector(name: str, contract: str = "Exchange") -> bytes:
+    """Return the four bytes that name a function. Raises ``KeyError`` for an unknown one."""
+    types = ",".join(abi_types(contract, "function", name))
+    return keccak256(f"{name}({types})".encode())[:SELECTOR_SIZE]
+
+
 def encode_call(name: str, *args: Any, contract: str = "Exchange") -> bytes:
     """Return calldata for function ``name`` of ``contract``; types come from the committed ABI.
 
     Structs are tuples in the ABI's order, addresses 20 bytes. Raises ``KeyError`` for an unknown
     function and ``eth_abi.exceptions.EncodingError`` for arguments that do not fit.
     """
-    types = abi_types(contract, "function", name)
-    selector = keccak256(f"{name}({','.join(types)})".encode())[:4]
-    return selector + encode(types, args)
+    return selector(name, contract) + encode(abi_types(contract, "function", name), args)
 
 
 def encode_deployment(contract: str, *args: Any) -> bytes:

@@ -186,8 +186,8 @@ class WithdrawalReversals:
         return 0 if withdrawal is None else withdrawal.taken
 
     def shortened(self) -> list[OpenWithdrawal]:
-        """Return the open withdrawals of which an exit has taken something."""
-        return [withdrawal for withdrawal in self._open.values() if withdrawal.taken]
+        """Return the open withdrawals of which an exit has taken something; any thread may ask."""
+        return [withdrawal for withdrawal in list(self._open.values()) if withdrawal.taken]
 
     def unsigned(self) -> list[OpenWithdrawal]:
         """Return the open withdrawals that nobody has countersigned yet, oldest first.

@@ -11,7 +11,7 @@ from settlement.orders.nonces import (
     Nonces,
     Window,
 )
-from tests.admission.fixtures import ALICE, BOB, LANE, NS, START, Driver, rejection
+from tests.admission.fixtures import ALICE, BOB, LANE, NS, START, TOKEN, Driver, rejection
 
 CLOCK = START * NS // SINGLE_SHOT_CLOCK_NS
 
@@ -125,3 +125,20 @@ def test_lane_nonces_and_single_shot_nonces_are_apart():
     driver.place(ALICE.order(nonce=50, lane=LANE))
 
     assert rejection(driver.admit(ALICE.order(nonce=1))) is None
+
+
+def test_one_that_never_reached_the_journal_takes_no_younger_nonce_with_it():
+    """An answer is heard a turn after it is given, and in that turn the next may be admitted."""
+    driver = Driver()
+    first, second = ALICE.order(nonce=5), ALICE.order(nonce=6)
+    assert rejection(driver.admit(first)) is None
+    assert rejection(driver.admit(second)) is None
+    driver.admission.roll_back(first.digest)
+    assert rejection(driver.admit(ALICE.order(nonce=6, lots=11))) == Outcome.NONCE_USED
+
+    withdraw = driver.admission.admit_withdrawal
+    earlier, later = ALICE.withdrawal(nonce=5), ALICE.withdrawal(nonce=6, token=TOKEN)
+    assert withdraw(earlier, driver.now_ns) is None
+    assert withdraw(later, driver.now_ns) is None
+    driver.admission.roll_back(earlier.digest)
+    assert rejection(withdraw(ALICE.withdrawal(nonce=6), driver.now_ns)) == Outcome.NONCE_USED

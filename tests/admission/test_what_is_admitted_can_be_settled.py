@@ -1,8 +1,9 @@
 """Does the contract take, in trade order, whatever admission admits and the engine fills?
 
-Random orders, cancels, keys and time on a live driver; every trade goes to the mirror of the
-contract as a batch of its own. Now and then the journal is replayed into a fresh admission,
-which must answer as the live one does.
+Random orders, cancels, keys and time on a live driver; what one taker trades goes to one mirror of
+the contract as a batch of its own, and to another with all that a batch may carry: orders and what
+replaced them on their lane halves. Both end alike. Now and then the journal is replayed into a
+fresh admission, which must answer as the live one does.
 """
 
 from random import Random
@@ -79,6 +80,27 @@ class Settled:
         mirror.settle(EncodedBatch(header, b"", head, bytes(32), 0, []), trades)
 
 
+class SettledTogether(Settled):
+    """The same in batches as long as they can be: cut where an order would be dead."""
+
+    def __init__(self):
+        super().__init__()
+        self.waiting, self.last_ns = [], 0
+
+    def settle(self, now_ns, trades):
+        """Let ``trades`` join those that wait."""
+        if any(order.expiry < now_ns // NS for t in self.waiting for order in (t.buy, t.sell)):
+            self.cut()
+        self.waiting += trades
+        self.last_ns = now_ns
+
+    def cut(self):
+        """Settle all that wait as one batch."""
+        if self.waiting:
+            super().settle(self.last_ns, self.waiting)
+            self.waiting = []
+
+
 def evidence(market, event, orders, now_ns):
     """Return the trade in ``event`` with the two signed orders behind it."""
     taker, maker = (orders[int(event[name])] for name in ("order_id", "maker_id"))
@@ -100,7 +122,7 @@ def evidence(market, event, orders, now_ns):
 class Drivers(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.driver, self.settled = Driver(), Settled()
+        self.driver, self.settled, self.together = Driver(), Settled(), SettledTogether()
         self.orders, self.digests, self.nonce = {}, [], 2
 
     @initialize(scopes=st.lists(SCOPES, min_size=2, max_size=2))
@@ -114,7 +136,8 @@ class Drivers(RuleBasedStateMachine):
                 expiry=START + seconds,
             )
             self.driver.grant(grant)
-            self.settled.mirror.keys[grant.account, grant.key] = grant
+            for settled in (self.settled, self.together):
+                settled.mirror.keys[grant.account, grant.key] = grant
 
     @rule(seed=st.integers(0, 2**32), count=st.sampled_from([40, 20, 5, 2]))
     def orders_are_signed(self, seed, count):
@@ -150,6 +173,17 @@ class Drivers(RuleBasedStateMachine):
         ]
         if trades:
             self.settled.settle(now_ns, trades)
+            self.together.settle(now_ns, trades)
+
+    def teardown(self):
+        self.however_batches_are_cut_they_leave_the_same()
+
+    @rule()
+    def however_batches_are_cut_they_leave_the_same(self):
+        self.together.cut()
+        one, other = self.settled.mirror, self.together.mirror
+        assert (one.balances, one.fees, one.lanes) == (other.balances, other.fees, other.lanes)
+        assert (one.spent_nonces, one.keys) == (other.spent_nonces, other.keys)
 
     @precondition(lambda self: self.driver.engine.orders_live)
     @rule(choice=st.integers(0, 99))

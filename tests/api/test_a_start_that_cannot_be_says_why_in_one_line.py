@@ -1,12 +1,15 @@
 """The port is taken, or the directory is: whoever starts us reads a sentence, not a traceback."""
 
 import asyncio
+import errno
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 
 from engine.journal.storage import StorageInUse
@@ -38,6 +41,31 @@ def test_what_can_be_mended_is_one_line(
         cli._run(start())
     assert ended.value.code == 1
     assert capsys.readouterr().out == "another process has it\n"
+
+
+def full_database() -> None:
+    with sa.create_engine("sqlite://").connect() as db:
+        db.execute(sa.text("CREATE TABLE rows (body BLOB)"))
+        db.execute(sa.text("PRAGMA max_page_count = 2"))
+        db.execute(sa.text("INSERT INTO rows VALUES (zeroblob(100000))"))
+
+
+def full_file() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("write", [full_database, full_file])
+def test_found_a_full_disk_was_a_traceback(
+    write: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def start() -> int:
+        write()
+        return 0
+
+    with pytest.raises(SystemExit) as ended:
+        cli._run(start())
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_whoever_starts_keeps_the_address_from_others_that_start() -> None:

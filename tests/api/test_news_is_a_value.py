@@ -95,3 +95,18 @@ def test_diffs_that_wait_are_one_and_others_are_all_there() -> None:
     }
     assert [each["trade_id"] for each in others] == [1, 2, 3]
     assert len(merged) == 2
+
+
+def test_found_what_left_a_book_by_new_terms_was_told_to_slow_readers_in_new_prices() -> None:
+    market, book = Venue().exchange.catalog.markets[0], Book()
+    coarser = market._replace(tick_pips=2 * market.tick_pips)
+    outbox = Outbox(OutboxBounds(), lambda: 0.0, rows.news_text, lambda: None, lambda: None)
+    for u, (lots, terms) in enumerate([(5, market), (-5, market), (3, coarser)], 1):
+        book.add(Side.BUY, 2_000, lots)
+        diff = book.seal(terms, u, u)
+        assert diff is not None
+        outbox.offer("book:TOKEN-USD", Published(diff))
+    frames = [json.loads(outbox.next() or "") for _ in range(2)]
+    assert (frames[0]["u"], frames[1]["prev"]) == (2, 2)
+    told = [[(bid["price"], bid["lots"]) for bid in frame["bids"]] for frame in frames]
+    assert told == [[("2.000", 0)], [("4.000", 3)]]

@@ -15,6 +15,7 @@ from settlement.batches.encode import (
     EncodedBatch,
     MatchedTrade,
     lane_half,
+    listed_once,
     signed_fee_pips,
 )
 from settlement.protocol.eip712 import KeyGrant
@@ -97,7 +98,7 @@ class Mirror:
         )
 
     def _apply(self, close_time: int, trades: list[MatchedTrade]) -> None:
-        orders = {order.digest: order for trade in trades for order in (trade.buy, trade.sell)}
+        orders = {order.digest: order for order in listed_once(trades)}
         for order in orders.values():
             self._admit(order, close_time)
         filled = dict.fromkeys(orders, 0)
@@ -111,17 +112,10 @@ class Mirror:
     def _admit(self, order: SignedOrder, close_time: int) -> None:
         if order.expiry < close_time:
             raise RefusedError("OrderExpired")
-        half = lane_half(order)
-        if half is None:
-            self._spend(order)
-        else:
-            nonce, _ = self.lanes.get(half, (0, 0))
-            if order.nonce < nonce:
-                raise RefusedError("LaneReplaced")
-            if order.nonce > nonce:
-                self.lanes[half] = (order.nonce, 0)
         if order.signer != order.account:
             self._check_key(order, close_time)
+        if lane_half(order) is None:
+            self._spend(order)
 
     def _spend(self, order: SignedOrder) -> None:
         if not 0 < order.nonce < WINDOW_NONCE_LIMIT:
@@ -168,8 +162,8 @@ class Mirror:
 
         self.fees[buy.quote] = self.fees.get(buy.quote, 0) + buy_fee + sell_fee
         self.debit(buy.account, buy.quote, quote + buy_fee)
-        self.debit(sell.account, sell.base, base)
         self.credit(buy.account, buy.base, base)
+        self.debit(sell.account, sell.base, base)
         self.credit(sell.account, sell.quote, quote - sell_fee)
         for order in (buy, sell):
             if order.signer != order.account:
@@ -187,11 +181,11 @@ class Mirror:
     def _count_fills(self, order: SignedOrder, base_pips: int) -> None:
         half = lane_half(order)
         if half is not None:
-            nonce, before = self.lanes[half]
-            if nonce != order.nonce:
+            nonce, before = self.lanes.get(half, (0, 0))
+            if order.nonce < nonce:
                 raise RefusedError("LaneReplaced")
-            base_pips += before
-            self.lanes[half] = (nonce, base_pips)
+            base_pips += before if order.nonce == nonce else 0
+            self.lanes[half] = (order.nonce, base_pips)
         if base_pips > order.base_amount:
             raise RefusedError("Overfilled")
 

@@ -1,14 +1,17 @@
 """Does an encoded batch mean on chain what we computed: head, root, cost, orders per lane?"""
 
+import random
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.types import Limits
-from settlement.batches.encode import LaneClashError, MatchedTrade, encode_batch, gas_bound
+from settlement.batches.encode import MatchedTrade, encode_batch, gas_bound, lane_half, listed_once
 from settlement.protocol import merkle
-from settlement.protocol.evidence import OrderBits
-from tests.chain.contract_rig import TOKEN, Rig, chain, fixtures, wallet
+from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
+from tests.chain.contract_rig import TOKEN, Refused, Rig, chain, fixtures, wallet
 
 __all__ = ["chain", "fixtures"]
 
@@ -70,11 +73,97 @@ def test_one_command_fits_a_transaction_whatever_it_wakes() -> None:
     assert gas_bound(orders, limits.trades, 3 * orders) <= 2**24, "EIP-7825"
 
 
-def test_two_orders_of_one_lane_half_are_never_encoded_together(fixtures: Rig) -> None:
-    first, second = pair(fixtures, 1, nonce=1), pair(fixtures, 1, nonce=2)
-    with pytest.raises(LaneClashError) as clash:
-        fixtures.seal([first, second])
-    assert (clash.value.account, clash.value.lane) == (wallet(2).address, LANE)
+def test_an_order_and_what_replaces_it_settle_in_one_batch(fixtures: Rig) -> None:
+    """On two lanes with the two markets in turn: no order of markets alone would be right."""
+    maker, taker = wallet(2), wallet(3)
+    for who in (maker, taker):
+        fixtures.deposit(who, fixtures.quote, 10_000 * 10**6)
+        fixtures.deposit(who, fixtures.base, 50 * 10**18)
+    here, there = (fixtures.base, fixtures.quote), (fixtures.quote, fixtures.base)
+    trades = []
+    for lane, markets in ((LANE, (here, there)), (LANE + 1, (there, here))):
+        for nonce, (base, quote) in enumerate(markets, start=1):
+            terms = {"base": base, "quote": quote, "quote_amount": TOKEN}
+            number = len(trades) + 1
+            sell = fixtures.order(maker, nonce=nonce, flags=int(OrderBits.SELL), lane=lane, **terms)
+            buy = fixtures.order(taker, nonce=number, **terms)
+            trades.append(MatchedTrade(number, number, 0, buy, sell, TOKEN, TOKEN, 0, 0))
+
+    receipt = fixtures.settle(fixtures.seal(trades))
+
+    assert receipt["gasUsed"] <= gas_bound(orders=8, trades=4, words=4)
+    for lane in (LANE, LANE + 1):
+        assert fixtures.call("laneOf", maker.address, lane, False) == [2, TOKEN]
+    with pytest.raises(Refused, match="LaneReplaced"):
+        late = trades[0]._replace(buy=fixtures.order(taker, nonce=9, quote_amount=TOKEN))
+        fixtures.settle(fixtures.seal([late]))
+
+
+def test_single_shots_far_apart_keep_to_the_window_whatever_their_markets(fixtures: Rig) -> None:
+    """A nonce 24 or more behind one that was listed before it is dead on chain."""
+    maker = wallet(2)
+    fixtures.deposit(maker, fixtures.quote, 10_000 * 10**6)
+    fixtures.deposit(maker, fixtures.base, 50 * 10**18)
+    here, there = (fixtures.base, fixtures.quote), (fixtures.quote, fixtures.base)
+    trades = []
+    for taker, markets in ((wallet(3), (here, there)), (wallet(5), (there, here))):
+        fixtures.deposit(taker, fixtures.quote, 10_000 * 10**6)
+        fixtures.deposit(taker, fixtures.base, 50 * 10**18)
+        for nonce, (base, quote) in zip((1, 100), markets, strict=True):
+            terms = {"base": base, "quote": quote, "quote_amount": TOKEN}
+            number = len(trades) + 1
+            sell = fixtures.order(
+                maker, nonce=1, flags=int(OrderBits.SELL), lane=LANE + number, **terms
+            )
+            buy = fixtures.order(taker, nonce=nonce, **terms)
+            trades.append(MatchedTrade(number, number, 0, buy, sell, TOKEN, TOKEN, 0, 0))
+
+    fixtures.settle(fixtures.seal(trades))
+
+    for taker in (wallet(3), wallet(5)):
+        assert fixtures.call("windowOf", taker.address) == [100, 1]
+
+
+@given(drawn=st.lists(st.tuples(*[st.integers(0, 3)] * 4), max_size=12), shuffled=st.randoms())
+def test_lower_nonces_are_listed_first_and_markets_lie_together(
+    drawn: list[tuple[int, int, int, int]], shuffled: random.Random
+) -> None:
+    orders = [unsigned(*fields) for fields in drawn]
+    shuffled.shuffle(orders)
+    trades = [MatchedTrade(0, 0, 0, one, one, 1, 1, 0, 0) for one in orders]
+
+    listed = listed_once(trades)
+
+    assert {one.digest for one in listed} == {one.digest for one in orders}
+    assert len(listed) == len({one.digest for one in orders}), "each once"
+    counted: dict[object, list[int]] = {}
+    for one in listed:
+        counted.setdefault(lane_half(one) or one.account, []).append(one.nonce)
+    assert all(nonces == sorted(nonces) for nonces in counted.values())
+    changes = sum(a.base != b.base for a, b in pairwise(listed))
+    rounds = max((len(set(nonces)) for nonces in counted.values()), default=1)
+    assert changes < 4 * rounds, "each market once a round"
+
+
+def unsigned(market: int, account: int, lane: int, nonce: int) -> SignedOrder:
+    """An order whose signature nobody looks at; lane 0 is a single shot."""
+    fields = bytes([market, account, lane, nonce])
+    return SignedOrder(
+        account=fields[1:2] * 20,
+        nonce=nonce,
+        flags=0 if lane else int(OrderBits.SINGLE_SHOT),
+        lane=LANE + lane if lane else 0,
+        base=fields[:1] * 20,
+        quote=b"q" * 20,
+        base_amount=1,
+        quote_amount=1,
+        expiry=1,
+        max_fee_ppm=0,
+        ref=ZERO_REF,
+        signature=b"",
+        signer=b"",
+        digest=fields,
+    )
 
 
 def test_both_halves_of_a_lane_word_fit_into_one_batch(fixtures: Rig) -> None:

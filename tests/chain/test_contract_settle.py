@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.types import FEE_MAX_PPM
-from settlement.batches.encode import MatchedTrade, lane_half
+from settlement.batches.encode import MatchedTrade
 from settlement.protocol import eip712
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import KeyGrant
@@ -113,7 +113,7 @@ class Market:
             fee = FEE_MAX_PPM + 1 if self.rarely() else self.dice.choice([0, 1, 999, 1_000])
             maker_fee = -fee - 9 if self.rarely() else self.dice.choice([fee // 2, -fee])
             drawn.append(MatchedTrade(len(drawn), 1, 0, buy, sell, base, quote, fee, maker_fee))
-        return _one_order_per_half(drawn)
+        return drawn
 
     def check(self) -> None:
         """Chain and mirror agree on every balance, fee, lane and on the head."""
@@ -129,16 +129,6 @@ class Market:
             assert tuple(fixtures.call("laneOf", account, lane, upper)) == state
         left = fixtures.call("keyOf", TRADERS[0].address, SESSION_KEY.address)[5]
         assert left == mirror.keys[TRADERS[0].address, SESSION_KEY.address].notional_cap
-
-
-def _one_order_per_half(trades: list[MatchedTrade]) -> list[MatchedTrade]:
-    """Cut before a second order of a lane half, as the sealer does."""
-    seen: dict[Any, bytes] = {}
-    for at, trade in enumerate(trades):
-        half = lane_half(trade.sell)
-        if half is not None and seen.setdefault(half, trade.sell.digest) != trade.sell.digest:
-            return trades[:at]
-    return trades
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -12,16 +12,17 @@ from settlement.chain.deploy import (
     DeploymentError,
     TokenPlan,
     check_acknowledger,
+    check_operator,
     connect,
     created_address,
 )
 from settlement.chain.dev.devchain import DevChain, dev_secret, start_devchain
 from settlement.chain.signer import SecretSigner, Transaction
-from settlement.protocol.abi import encode_call, encode_deployment
+from settlement.protocol.abi import encode_call, encode_deployment, selector
 from settlement.protocol.eip712 import ACKNOWLEDGEMENTS_TYPE, keccak256
 from tests.chain.conftest import Clock, transfer
 from tests.chain.test_submitter_faults import CutChain, PowerCut
-from tests.chain.venue import ACKNOWLEDGER, BOND, DEPLOYER, OPERATOR, deployed, number
+from tests.chain.venue import ACKNOWLEDGER, BOND, DELAYS, DEPLOYER, OPERATOR, deployed, number
 
 STEPS = (
     *("Custodian", "Exchange", "proposeExchange", "appointExchange", "InvoiceDeposits"),
@@ -109,6 +110,19 @@ def test_a_bond_that_takes_acknowledgements_of_another_form_is_refused(
         assert connect(devchain.chain, tmp_path / "older.json") == older, "serves the exchange"
         with pytest.raises(DeploymentError, match="of another build"):
             check_acknowledger(devchain.chain, older, signer)
+
+
+def test_an_exchange_that_takes_batches_of_another_form_is_refused(
+    devchain: DevChain, tmp_path: Path
+):
+    """Else every batch would revert without a word, and settlement halt with no reason."""
+    deployment = deployed(devchain.chain, tmp_path)
+    assert check_operator(devchain.chain, deployment, OPERATOR.address)[0] > 0
+    code = encode_deployment("Exchange", *[OPERATOR.address] * 3, deployment.custodian, *DELAYS[:3])
+    assert code.count(selector("settle")) == 1, "the function has its name in one place"
+    older = created(devchain.chain, code.replace(selector("settle"), b"\x00\x00\x00\x01"))
+    with pytest.raises(DeploymentError, match="of another build and takes other batches"):
+        check_operator(devchain.chain, deployment._replace(exchange=older), OPERATOR.address)
 
 
 def created(chain: Chain, code: bytes) -> bytes:

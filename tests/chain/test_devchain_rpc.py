@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from settlement.chain.dev.devchain import DevChain, RpcRefusedError, dev_secret
+from settlement.chain.dev.devchain import DevChain, RpcError, dev_secret
 from settlement.chain.signer import SecretSigner
 from tests.chain.conftest import transfer
 
@@ -74,7 +74,7 @@ def test_nonsense_is_an_error_answer_and_changes_nothing(
     devchain: DevChain, method: str, params: list[object]
 ):
     before = devchain.chain.head()
-    with pytest.raises(RpcRefusedError) as refused:
+    with pytest.raises(RpcError) as refused:
         devchain.rpc(method, params)
 
     assert refused.value.code < 0 and refused.value.message

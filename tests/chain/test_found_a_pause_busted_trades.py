@@ -135,7 +135,7 @@ def test_whether_a_token_is_paused_is_the_contracts_word(venue: Venue):
     chain, exchange = venue.devchain.chain, venue.domain.contract
 
     def paused() -> list[bool]:
-        return [token is not None and is_paused(chain, exchange, token) for token in tokens]
+        return [token is not None and is_paused(chain, exchange, 0, token) for token in tokens]
 
     assert paused() == [False, False]
     pause(venue)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from settlement.chain.chain import Block, Sending
-from settlement.chain.dev.devchain import DevChain, RpcRefusedError
+from settlement.chain.dev.devchain import DevChain, RpcError
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.outbox.troubles import NonceMissing
 from settlement.protocol.eip712 import keccak256
@@ -285,7 +285,7 @@ class Life:
         self.venue.devchain.mine(self.dice.randrange(1, 4))
 
     def rewrite(self) -> None:
-        with suppress(RpcRefusedError):  # Now and then anvil cannot.
+        with suppress(RpcError):  # Now and then anvil cannot.
             rewrite(self.venue, self.dice.randrange(1, 13))
             self.rewritten += 1
 

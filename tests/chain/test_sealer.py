@@ -93,14 +93,30 @@ def test_all_fills_of_one_command_stay_together(venue: Venue):
     assert (batch.first_trade, batch.last_trade) == (1, 5)
 
 
-def test_a_second_order_of_one_lane_half_starts_a_batch(venue: Venue):
-    venue.trade(1)
-    venue.trade(2)
-    assert venue.sealer.seal_due(venue.engine.time_ns), "full, so age does not matter"
+def test_who_uses_one_lane_again_and_again_ends_no_batch(venue: Venue):
+    for turn in range(1, 5):
+        venue.trade(turn)
+    assert not venue.sealer.seal_due(venue.engine.time_ns), "nothing is full"
 
-    assert [(b.first_trade, b.last_trade) for b in sealed(venue)] == [(1, 1)]
     settle(venue)
-    assert [(b.first_trade, b.last_trade) for b in sealed(venue)] == [(1, 1), (2, 2)]
+
+    (batch,) = sealed(venue)
+    assert (batch.first_trade, batch.last_trade) == (1, 4)
+    assert venue.outbox.batch(1).state is ActionState.FINAL
+
+
+def test_a_rest_and_what_replaces_it_settle_in_one_batch(venue: Venue):
+    """Partly filled before, then filled, and the lane used again: the chain counts each apart."""
+    venue.place(BOB, Side.SELL, 2_500, 30, nonce=1, lane=LANE)
+    venue.place(ALICE, Side.BUY, 2_500, 10, nonce=1)
+    settle(venue)
+    venue.place(ALICE, Side.BUY, 2_500, 20, nonce=2)
+    venue.place(BOB, Side.SELL, 2_500, 10, nonce=2, lane=LANE)
+    venue.place(ALICE, Side.BUY, 2_500, 10, nonce=3)
+    settle(venue)
+
+    assert [(b.first_trade, b.last_trade) for b in sealed(venue)] == [(1, 1), (2, 3)]
+    assert venue.outbox.batch(2).state is ActionState.FINAL
 
 
 def test_a_resting_order_fills_in_many_batches_under_one_nonce(venue: Venue):

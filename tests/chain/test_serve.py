@@ -21,7 +21,7 @@ from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.deploy import BondPlan, Delays, DeploymentError, TokenPlan, deploy
 from settlement.chain.dev.devchain import DevChain, dev_secret
-from settlement.chain.signer import KeystoreRefusedError, SecretSigner
+from settlement.chain.signer import KeystoreError, SecretSigner
 from settlement.orders.withdrawals import LEAST_WITHDRAWAL_PIPS
 
 CANARY = bytes.fromhex("c0ffee" * 10 + "c0de")
@@ -170,7 +170,7 @@ def test_a_wrong_operator_key_or_password_is_refused_before_anything_is_sent(
     with pytest.raises(DeploymentError, match="the exchange takes batches of 0x"):
         asyncio.run(open_it())
     serving.password_file.write_text("wrong canary")
-    with pytest.raises(KeystoreRefusedError) as refused:
+    with pytest.raises(KeystoreError) as refused:
         settings_of(serving)
     assert "canary" not in str(refused.value)
 

@@ -13,7 +13,7 @@ TURNS = 25
 
 
 def test_trading_and_settling_at_the_same_time(devchain: DevChain, tmp_path: Path, clock: Clock):
-    venue = Venue(tmp_path, devchain, clock)
+    venue = Venue(tmp_path, devchain, clock, gas_max=1)  # A batch a trade.
     venue.fund()
     told = threading.Event()
     steps: list[int] = []

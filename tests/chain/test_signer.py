@@ -8,7 +8,7 @@ import pytest
 from eth_account import Account
 
 from settlement.chain.dev.devchain import dev_secret
-from settlement.chain.signer import KeystoreRefusedError, KeystoreSigner, SecretSigner, Transaction
+from settlement.chain.signer import KeystoreError, KeystoreSigner, SecretSigner, Transaction
 from settlement.protocol.eip712 import recover
 
 SECRET = dev_secret(3)
@@ -50,13 +50,13 @@ def test_a_keystore_gives_the_same_signer(keystore: Path):
 def test_what_is_no_keystore_is_refused_by_name(tmp_path: Path, content: str):
     path = tmp_path / "odd.json"
     path.write_text(content)
-    with pytest.raises(KeystoreRefusedError, match=r"odd\.json"):
+    with pytest.raises(KeystoreError, match=r"odd\.json"):
         KeystoreSigner.load(path, "x")
 
 
 def test_no_secret_shows(keystore: Path):
     signer = SecretSigner(SECRET)
-    with pytest.raises(KeystoreRefusedError) as wrong:
+    with pytest.raises(KeystoreError) as wrong:
         KeystoreSigner.load(keystore, "not the word")
 
     for text in (repr(signer), str(signer), f"{[signer]}", str(wrong.value)):

@@ -263,7 +263,7 @@ def test_a_batch_that_is_refused_whatever_is_in_it_halts_with_the_contracts_erro
     venue: Venue, clock: Clock
 ):
     header = (1, bytes(32), 1, bytes(32), 1, 1)
-    calldata = encode_call("settle", header, [], [], [])
+    calldata = encode_call("settle", header, [], [])
     batch = Batch(1, 1, 1, 1, 4, bytes(32), b"\x01" * 32, 1, bytes(32), bytes(32))
     call = Call(ActionKind.BATCH, "1", venue.domain.contract, calldata, 300_000)
     venue.outbox.seal(batch, call, venue.clock())

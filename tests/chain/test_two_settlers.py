@@ -14,14 +14,14 @@ def copy_of(venue: Venue, directory: Path, chain: DevChain, clock: Clock) -> Ven
     venue.close()
     shutil.copytree(venue.directory, directory)
     venue._open(venue.devchain.chain)
-    return Venue(directory, chain, clock)
+    return Venue(directory, chain, clock, gas_max=venue.gas_max)
 
 
 def test_a_copy_that_settles_too_takes_nothing_twice(tmp_path: Path, clock: Clock):
     with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
         home = tmp_path / "first"
         home.mkdir()
-        first = Venue(home, chain, clock)
+        first = Venue(home, chain, clock, gas_max=1)  # A batch a trade.
         first.fund()
         for turn in (1, 2, 3):
             first.trade(turn)

@@ -6,6 +6,7 @@ import pytest
 
 from engine.journal import StorageFull
 from engine.types import Outcome, Side
+from settlement.ports import awaited
 from tests.admission.fixtures import ALICE, BOB, LANE
 from tests.e2e.fixtures import Venue, settle_down
 from tests.journal.fixtures import MemoryStorage, batch_from, recovered, sequencer_on
@@ -38,6 +39,24 @@ def test_below_five_percent_orders_are_refused_and_taken_again_when_there_is_roo
         venue.storage.free = 50_000
         venue.journal.watch_room()
         assert (await venue.exchange.place(order)).accepted, "the rejection has spent nothing"
+
+    on_a_funded_venue(scenario)
+
+
+@pytest.mark.parametrize("lane", [0, LANE + 1])
+def test_found_an_order_was_torn_between_its_nonce_and_the_queue_when_the_disk_was_found_full(lane):
+    """Found: the journal's thread says so at any moment. The nonce was spent for an order that was
+    in no queue, and each snapshot forgot all that its account had spent since."""
+
+    async def scenario(venue):
+        order = ALICE.order(Side.SELL, lane=lane)
+
+        def found_full(_):
+            venue.journal.is_low = True
+
+        answer = await awaited(venue.exchange.offer(order, found_full))
+        assert answer.accepted, "there is room kept"
+        assert (await venue.exchange.place(BOB.order())).outcome is Outcome.DISK_LOW
 
     on_a_funded_venue(scenario)
 

@@ -1,13 +1,17 @@
 """An operator opens a market that was halted, but not while what halted it can be seen to stand."""
 
 import asyncio
+import threading
+
+import pytest
 
 from engine.types import Outcome
 from settlement.audit.reconcile import Difference
-from settlement.chain.chain import ChainUnavailableError
-from settlement.halts import NOT_COMPARED, Phases, Reconciliation
+from settlement.chain.chain import Block, ChainUnavailableError
+from settlement.halts import HALTED_MEANWHILE, NOT_COMPARED, Phases, Reconciliation, is_paused
+from settlement.orders.catalog import Token
 from tests.admission.fixtures import ALICE, USD
-from tests.e2e.fixtures import Venue
+from tests.e2e.fixtures import LONG_SECONDS, Venue
 
 TOO_FEW = Difference(USD, "USD", "custody", 8, 7, 3)
 
@@ -34,10 +38,14 @@ class Halted(Venue):
     def __init__(self, judge):
         super().__init__()
         self.paused, self.is_silent = set(), False
+        self.asked, self.answered = threading.Event(), threading.Event()
+        self.answered.set()
         self.reconciliation = Reconciliation(judge, self.exchange)
         self.phases = Phases(self.exchange, self.reconciliation, self.is_paused)
 
     def is_paused(self, token):
+        self.asked.set()
+        assert self.answered.wait(LONG_SECONDS), "the test forgot to let it answer"
         if self.is_silent:
             raise ChainUnavailableError("no answer")
         return token.symbol in self.paused
@@ -101,3 +109,38 @@ def test_it_stays_halted_while_a_token_of_it_is_paused_or_nobody_can_say():
         assert await venue.taken(2) is Outcome.ACCEPTED
 
     told(Judge([]), story)
+
+
+def test_found_an_opening_that_had_asked_before_a_pause_undid_its_halt():
+    """Found: who sees the pause halts once, and the opening was queued behind it."""
+
+    async def story(venue):
+        (market,) = venue.catalog.markets
+        await venue.reconciliation.check(1)
+        assert (await venue.phases.halt(market)).accepted
+        venue.answered.clear()
+        opening = asyncio.create_task(venue.opened())
+        assert await asyncio.to_thread(venue.asked.wait, LONG_SECONDS)
+        assert (await venue.exchange.halt_market(market)).accepted
+        venue.answered.set()
+        assert await opening == (Outcome.MARKET_HALTED, HALTED_MEANWHILE)
+        assert await venue.taken(1) is Outcome.MARKET_HALTED
+        assert await venue.opened() == (Outcome.ACCEPTED, "")
+
+    told(Judge([]), story)
+
+
+def test_a_node_that_lags_cannot_say_that_no_token_is_paused():
+    class Node:
+        def head(self):
+            return Block(7, bytes(32), bytes(32), 7)
+
+        def call(self, to, calldata, block):
+            if block > self.head().number:
+                raise ChainUnavailableError(f"no block {block}")
+            return bytes(96)
+
+    token = Token(0, "USD", USD, 6, -100)
+    assert not is_paused(Node(), b"", 7, token)
+    with pytest.raises(ChainUnavailableError, match="no block 8"):
+        is_paused(Node(), b"", 8, token)

@@ -12,14 +12,15 @@ from pathlib import Path
 import orjson
 import pytest
 
-from engine.types import PIPS_PER_TOKEN
-from gateway.sandbox.actors import CUSTOMER
+from engine.types import PIPS_PER_TOKEN, Side
+from gateway.sandbox.actors import CUSTOMER, VISITOR
+from gateway.sandbox.client import Client
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.chain import node_at
 from settlement.chain.deploy import Deployment
 from settlement.chain.dev.devchain import dev_secret, find_anvil
-from settlement.orders.catalog import Token
+from settlement.orders.catalog import Market, Token
 from tests.e2e.test_run_is_a_usable_exchange import Running, ask, until
 
 PIPS = 7 * PIPS_PER_TOKEN
@@ -54,17 +55,20 @@ def printed_rpc(here: Running) -> str:
     raise AssertionError("no address was printed")
 
 
+def listed(record: Deployment) -> dict[str, Token]:
+    return {
+        one.symbol: Token(number, one.symbol, one.address, one.decimals, one.unit_scale)
+        for number, one in enumerate(record.tokens)
+    }
+
+
 def test_what_a_wallet_sent_to_the_printed_address_outlives_sigkill(
     run: Callable[[], Running], tmp_path: Path
 ):
     first = run()
     chain, record = node_at(printed_rpc(first)), Deployment.load(tmp_path / "deployment.json")
     wallet = Wallet(dev_secret(CUSTOMER), chain, record.domain)
-    (token,) = (
-        Token(number, one.symbol, one.address, one.decimals, one.unit_scale)
-        for number, one in enumerate(record.tokens)
-        if one.symbol == "TOKEN"
-    )
+    token = listed(record)["TOKEN"]
     fill_vault(chain, record, wallet, token, PIPS)
     before = chain.head()
     first.process.send_signal(signal.SIGKILL)
@@ -85,4 +89,35 @@ def test_a_second_start_is_ready_though_nobody_trades(run: Callable[[], Running]
     second = run()
     until("it is ready", lambda: is_ready(second))
     assert orjson.loads(ask(second.port, "GET", "/readyz")[2])["missing"] == []
+    assert second.stop()[0] == 0
+
+
+def test_found_a_sandbox_whose_asks_were_bought_never_started_again(
+    run: Callable[[], Running], tmp_path: Path
+):
+    """Found: the makers' bids stood still on their lanes, and their quotes had to be taken."""
+    first = run()
+    chain, record = node_at(printed_rpc(first)), Deployment.load(tmp_path / "deployment.json")
+    client, tokens = Client("127.0.0.1", first.port), listed(record)
+    (said,) = client.get("/v1/markets")["markets"]
+    terms = {name: int(said[name]) for name in ("lot_pips", "tick_pips")}
+    fees = {name: said[name] for name in ("maker_fee_ppm", "taker_fee_ppm")}
+    market = Market(0, "TOKEN-USD", tokens["TOKEN"], tokens["USD"], **terms, **fees)
+    visitor = Wallet(dev_secret(VISITOR), chain, record.domain)
+    asks = client.get("/v1/markets/TOKEN-USD/book")["asks"]
+    order = visitor.order(
+        market,
+        Side.BUY,
+        sum(level["lots"] for level in asks),
+        asks[-1]["price_ticks"],
+        nonce=int(client.get(f"/v1/nonces/0x{visitor.address.hex()}")["single_shot"]),
+        expiry=int(client.get("/v1/config")["time_ns"]) // 10**9 + 60,
+    )
+    assert client.place(order)["ended"] == "FILLED"
+    assert client.get("/v1/markets/TOKEN-USD/book")["asks"] == []
+    client.close()
+    assert first.stop()[0] == 0
+
+    second = run()
+    until("it is ready", lambda: is_ready(second))
     assert second.stop()[0] == 0

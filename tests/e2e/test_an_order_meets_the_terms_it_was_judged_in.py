@@ -40,3 +40,28 @@ def test_found_one_that_was_admitted_while_terms_changed_was_read_in_the_new_one
             assert rested == [(100, 5)], "ten lots of before are five now"
 
     asyncio.run(story())
+
+
+def test_found_who_stopped_waiting_for_new_terms_let_orders_in_that_met_them():
+    """Found: the answer that nobody waited for any more counted as given."""
+
+    async def story():
+        async with Venue() as venue:
+            await venue.list_all()
+            await venue.fund(ALICE)
+            venue.storage.gate.clear()
+            busy = asyncio.create_task(venue.exchange.tick())
+            await settle_down()
+            change = asyncio.create_task(venue.pipeline.submit(set_terms(0, **COARSER, **FEES)))
+            await settle_down()
+            change.cancel()
+            await settle_down()
+            late = asyncio.create_task(venue.exchange.place(ALICE.order(lane=0x8000, nonce=1)))
+            await settle_down()
+            venue.storage.gate.set()
+            await busy
+            assert (await late).outcome is Outcome.OVERLOADED
+            assert (await venue.exchange.tick()).accepted
+            assert venue.catalog.markets[0].lot_pips == 2 * LOT_PIPS, "it happens all the same"
+
+    asyncio.run(story())

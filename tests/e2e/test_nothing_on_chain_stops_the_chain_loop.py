@@ -145,7 +145,9 @@ def test_no_log_whatever_it_says_stops_the_loop_or_keeps_another_from_being_book
                 for token in (USD, TOKEN):
                     paid = sum(v.amount for v in booked if (v.account, v.token) == (address, token))
                     assert sum(venue.exchange.balance(address, token)) <= paid
-            assert sum(venue.exchange.balance(BOB.address, TOKEN)) > 0
+            # An exit that was drawn may have taken what one deposit brought.
+            exits = [value for value in money if not isinstance(value, Deposited)]
+            assert sum(venue.exchange.balance(BOB.address, TOKEN)) > 0 or exits
             assert {plain_one.at.block_number for plain_one in booked} >= set(
                 range(1, chain.top + 1)
             ) - {v.at.block_number for v in due}

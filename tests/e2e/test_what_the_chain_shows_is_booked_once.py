@@ -327,6 +327,59 @@ def test_an_order_on_its_way_to_disk_does_not_outlive_its_cancel():
     watched(scenario)
 
 
+def test_found_a_cancel_and_an_order_in_one_breath_outlived_the_cancel_on_chain():
+    """Found: the order whose cancel was queued was cancelled once more, and the one behind it on
+    its lane stayed, though the contract was about to refuse it."""
+
+    async def scenario(venue):
+        await venue.fund(ALICE)
+        first = await venue.exchange.place(ALICE.order(Side.SELL, nonce=1, lane=LANE))
+        venue.storage.gate.clear()
+        cancelling = asyncio.create_task(venue.exchange.cancel(ALICE.address, first.order_id))
+        await settle_down()
+        second = ALICE.order(Side.SELL, nonce=2, lane=LANE)
+        placing = asyncio.create_task(venue.exchange.place(second))
+        await settle_down()
+        venue.shown.values = [cancel_of(ALICE, 1, 2)]
+        turning = asyncio.create_task(venue.loop.turn())
+        async with asyncio.timeout(LONG_SECONDS):
+            while venue.admission.lane_now(ALICE.address, LANE, False)[0] < 3:
+                await asyncio.sleep(0)
+        await settle_down()
+        venue.storage.gate.set()
+        assert (await cancelling).accepted and (await placing).accepted
+        await turning
+        assert venue.engine.orders_live == 0
+
+    watched(scenario)
+
+
+def test_found_a_revocation_that_met_a_full_queue_was_taken_for_old():
+    """Found: shown again it was no news any more, and the orders of the key stayed."""
+
+    async def scenario(venue):
+        await venue.fund(ALICE)
+        venue.shown.values = [KeyGranted(log(1), grant_for(ALICES_KEY))]
+        await venue.loop.turn()
+        assert (await venue.exchange.place(ALICES_KEY.order(Side.SELL, lane=LANE))).accepted
+        venue.shown.values.append(KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0))
+        venue.storage.gate.clear()
+        busy = asyncio.create_task(venue.exchange.tick())
+        await settle_down()
+        queued = asyncio.create_task(venue.exchange.tick())
+        await settle_down()
+        await venue.loop.turn()
+        assert venue.keys_revoked() and venue.shown.cursor == 1, "it must be shown again"
+        venue.storage.gate.set()
+        await asyncio.gather(busy, queued)
+
+        await venue.loop.turn()
+        assert venue.shown.cursor == 2
+        assert venue.engine.orders_live == 0
+
+    watched(scenario, queue_max=1)
+
+
 def test_cancels_are_known_again_after_a_restart():
     async def story():
         shown = ShownChain()

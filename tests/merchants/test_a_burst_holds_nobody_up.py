@@ -71,3 +71,17 @@ def test_what_is_followed_is_gone_through_to_its_end_however_short_the_turns(tmp
     for invoice in invoices:
         (sale,) = venue.merchants.invoice(invoice.id).conversions
         assert sale.status == "final"
+
+
+def test_found_finals_were_told_a_turn_a_step_however_many_there_were(tmp_path):
+    """Found: of two hundred sales that were final a busy machine told one a second."""
+    world = Slow(tmp_path)
+    venue = world.venue
+    store = venue.approved_store()
+    invoices = [paid(world, venue.invoice(store, amount_usd="10")) for _ in range(COUNT // 3)]
+    world.trades_are("final")
+    world.cost_ns = COST_NS
+    venue.tick()
+    world.cost_ns = 0
+    sales = [venue.merchants.invoice(invoice.id).conversions[0].status for invoice in invoices]
+    assert TURN_NS // COST_NS + 1 < sales.count("final") <= STEP_NS // COST_NS, "several turns"

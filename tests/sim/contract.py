@@ -26,7 +26,7 @@ from settlement.protocol.eip712 import (
     recover,
     withdrawal_digest,
 )
-from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
+from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 from settlement.watching.watcher import (
     DEPOSITED,
     EXIT_CANCELLED,
@@ -386,15 +386,12 @@ class Machine:
             raise RefusedError("CloseTimeTooEarly")
         if header.close_time > call.timestamp + CLOCK_TOLERANCE:
             raise RefusedError("CloseTimeTooLate")
-        keys = [word[0] for word in _array(call, 6, 1)]
-        if sorted(set(keys)) != keys:
-            raise RefusedError("KeysNotAscending")
-        orders = [self._order(words, keys) for words in _array(call, 7, ORDER_WORDS)]
+        orders = [self._order(words) for words in _array(call, 6, ORDER_WORDS)]
         for order in orders:
             revoked_at = ledgers.revoked_at.get((order.account, order.signer))
             if revoked_at is not None and revoked_at <= header.close_time:
                 raise RefusedError("KeyIsRevoked")
-        trades = [_trade(word, orders) for (word,) in _array(call, 8, 1)]
+        trades = [_trade(word, orders) for (word,) in _array(call, 7, 1)]
         leaves = [trade_leaf(index, trade) for index, trade in enumerate(trades)]
         root = merkle.root(leaves)
         head = next_head(header, len(trades), root)
@@ -402,15 +399,15 @@ class Machine:
         ledgers.next_sequence = header.first_sequence + header.command_count
         return []
 
-    def _order(self, words: tuple[int, ...], keys: list[int]) -> SignedOrder:
+    def _order(self, words: tuple[int, ...]) -> SignedOrder:
         terms, place, ref, r, vs = words
         nonce, base_amount, quote_amount, expiry, max_fee_ppm = _unpacked(terms, 64, 64, 64, 32, 32)
-        flags, base, quote, base_word, _, state_word = _unpacked(place, 192, 8, 8, 16, 16, 16)
+        flags, base, quote, lane, account = _unpacked(place, 64, 8, 8, 16, 160)
         unsigned = SignedOrder(
-            account=(keys[base_word] >> 16).to_bytes(20),
+            account=account.to_bytes(20),
             nonce=nonce,
             flags=flags,
-            lane=0 if flags & OrderBits.SINGLE_SHOT else _unpacked(keys[state_word], 240, 16)[1],
+            lane=lane,
             base=self._tokens[base].address,
             quote=self._tokens[quote].address,
             base_amount=base_amount,

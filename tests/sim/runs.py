@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -44,12 +45,22 @@ class Verdict(NamedTuple):
     counts: Counter[str]
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Log nothing: a seed meets thousands of faults on purpose. Others in this process may log."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
 def run(
     seed: int, commands: int, planted: Planted = PRODUCT, options: Options | None = None
 ) -> Verdict:
     """Run one seed to its rest. Nothing but the seed decides what happens."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(CRITICAL))
-    with memory_directory() as directory:
+    with memory_directory() as directory, _silence():
         world = World(options or drawn(seed), Path(directory), planted)
         trouble = ""
         try:

@@ -1,8 +1,8 @@
 """Does every promise hold, whatever a seed does to disk, process, clock, network, chain and people?
 
-``make test`` runs sixty seeds and those that have found something once. ``make soak`` runs new
-ones for as long as it is told (``ARGS="--seconds=3600"`` or ``ARGS="--seeds=5000 --seed=7"``) and
-prints how often each fault, outcome, event and phase occurred.
+``make test`` runs some thirty chosen seeds and those that have found something once. ``make soak``
+runs new ones for as long as it is told (``ARGS="--seconds=3600"``, ``ARGS="--seeds=50 --seed=7"``)
+and prints how often each fault, outcome, event and phase occurred.
 """
 
 import time
@@ -12,8 +12,11 @@ import pytest
 
 from tests.sim.runs import kept, rerun, run, run_many
 
-SEEDS = range(40, 100)
-"""Sixty that meet every fault; a hundred took a quarter of the whole suite's time."""
+SEEDS = (
+    *(40, 41, 44, 47, 48, 54, 55, 56, 57, 60, 69, 71, 78, 80, 82, 84, 89, 91, 93, 95, 98, 99),
+    *(830, 1390, 1492, 1645, 1647, 3833, 3868),
+)
+"""Each fault is met by two of them at least; sixty in a row met some once, in twice the time."""
 
 COMMANDS = 2_000
 ROUND = 8
@@ -46,7 +49,7 @@ def report(counts, seeds, seconds):
 
 
 @pytest.mark.timeout(900)
-def test_sixty_seeds_break_no_promise(say):
+def test_chosen_seeds_break_no_promise():
     began = time.monotonic()
     verdicts = list(run_many((seed, COMMANDS) for seed in SEEDS))
     counts = sum((verdict.counts for verdict in verdicts), Counter())

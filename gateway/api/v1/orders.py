@@ -204,7 +204,11 @@ def placed_answer(services: Services, order: SignedOrder, result: CommandResult)
 
 async def cancel_order(entry: OrderEntry, account: bytes, order_id: int) -> Cancelled:
     """Take one order of ``account`` off the book."""
-    result = await entry.cancel(account, order_id)
+    return cancelled(order_id, await entry.cancel(account, order_id))
+
+
+def cancelled(order_id: int, result: CommandResult) -> Cancelled:
+    """Return what the client is told about a cancel; raises ``Rejection`` if it was rejected."""
     require(result)
     return Cancelled(
         order_id=str(order_id),

@@ -15,7 +15,11 @@ from gateway.api.dependencies import (
     charged,
     charged_cancel,
     charged_order,
+    entry_of,
+    lifecycle_of,
+    services_of,
 )
+from gateway.api.direct_route import DirectRoute
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
 from gateway.api.v1.login import Login, open_session
@@ -46,31 +50,32 @@ OrdersLimit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 router = APIRouter(prefix="/v1", tags=["trading"])
 Charged = Depends(charged)
+_placed = body_of(PlaceOrder)
 
 
-@router.post(
-    "/orders",
-    status_code=201,
-    dependencies=[Depends(charged_order)],
-    openapi_extra=documented(schemas.Placed, body=PlaceOrder, status=201, rejections=TAKEN),
-)
-async def place_order(
-    request: Request,
-    services: Here,
-    entry: Entry,
-    life: Life,
-    order: Annotated[PlaceOrder, Depends(body_of(PlaceOrder))],
-) -> Answer:
+async def place_order(request: Request) -> Answer:
     """Place one signed limit order; the answer comes after the journal has it, never before.
 
     The account's wallet or a session key of it may sign. The same order again is answered with
     the first answer and placed once only, until it was refused: then it is tried again.
     """
-    life.require_open()
-    signed = await entry.verify(checked_order(order))
+    await charged_order(request)
+    lifecycle_of(request).require_open()
+    services, entry = services_of(request), entry_of(request)
+    signed = await entry.verify(checked_order(await _placed(request)))
     answer = Answer(await submit_order(services, entry, signed), 201)
     note(request.scope, services.limits.orders_left(signed.account))
     return answer
+
+
+router.add_api_route(
+    "/orders",
+    place_order,
+    methods=["POST"],
+    status_code=201,
+    openapi_extra=documented(schemas.Placed, body=PlaceOrder, status=201, rejections=TAKEN),
+    route_class_override=DirectRoute,
+)
 
 
 @router.post(

@@ -68,7 +68,7 @@ class DevChainError(Exception):
     """No development chain can be started on this directory; the message says why."""
 
 
-class RpcRefusedError(Exception):
+class RpcError(Exception):
     """A JSON-RPC error answer, with the fields a proxy passes on."""
 
     def __init__(self, code: int, message: str, data: str | None = None) -> None:
@@ -91,7 +91,7 @@ class Node(Protocol):
     block_gap_seconds: int
 
     def ask(self, method: str, params: list[Any]) -> Any:
-        """Answer one JSON-RPC request. Raises ``RpcRefusedError``."""
+        """Answer one JSON-RPC request. Raises ``RpcError``."""
 
     def at(self, timestamp: int) -> None:
         """Fix the next block's timestamp."""
@@ -164,7 +164,7 @@ class AnvilNode:
             raise ConnectionError(f"anvil is gone: {error}") from error
         error_fields = cast(Any, response.get("error"))
         if error_fields:
-            raise RpcRefusedError(
+            raise RpcError(
                 int(error_fields["code"]), str(error_fields["message"]), error_fields.get("data")
             )
         return response["result"]
@@ -301,18 +301,18 @@ class TesterNode:
         try:
             answer = self._web3.manager.request_blocking(cast(RPCEndpoint, method), params)
         except _RevertedError as error:
-            raise RpcRefusedError(3, error.reason, "0x" + error.output.hex()) from error
+            raise RpcError(3, error.reason, "0x" + error.output.hex()) from error
         except TransactionFailed as error:
-            raise RpcRefusedError(3, str(error)) from error
+            raise RpcError(3, str(error)) from error
         except _TESTER_REFUSALS as error:
-            raise RpcRefusedError(-32000, _usual_words(str(error))) from error
+            raise RpcError(-32000, _usual_words(str(error))) from error
         return _wire(answer)
 
     def _by_number(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """Return a filter for one block as eth-tester knows it."""
         block = self.ask("eth_getBlockByHash", [wanted["blockHash"], False])
         if block is None:
-            raise RpcRefusedError(-32000, "unknown block")
+            raise RpcError(-32000, "unknown block")
         rest = {name: value for name, value in wanted.items() if name != "blockHash"}
         return rest | {"fromBlock": block["number"], "toBlock": block["number"]}
 
@@ -439,7 +439,7 @@ class DevChain:
         return self._node.rpc_url
 
     def rpc(self, method: str, params: list[Any]) -> Any:
-        """Answer one JSON-RPC request with JSON values. Raises ``RpcRefusedError``."""
+        """Answer one JSON-RPC request with JSON values. Raises ``RpcError``."""
         with self._lock:
             match method:
                 case "eth_sendRawTransaction":
@@ -478,7 +478,7 @@ class DevChain:
     def _replay(self, entry: Entry) -> None:
         try:
             self._execute(entry)
-        except RpcRefusedError:
+        except RpcError:
             # It was refused the first time too: the file is written before the node is asked.
             return
 
@@ -515,7 +515,7 @@ class _DevProvider(JSONBaseProvider):
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         try:
             result = self._chain.rpc(method, list(params))
-        except RpcRefusedError as refused:
+        except RpcError as refused:
             error: dict[str, Any] = {"code": refused.code, "message": refused.message}
             if refused.data is not None:
                 error["data"] = refused.data
@@ -534,7 +534,7 @@ def _raw_hex(params: list[Any]) -> str:
     if isinstance(raw, bytes):
         return "0x" + raw.hex()
     if not isinstance(raw, str) or not re.fullmatch("0x([0-9a-fA-F]{2})+", raw):
-        raise RpcRefusedError(-32602, "expected one hex string")
+        raise RpcError(-32602, "expected one hex string")
     return raw
 
 

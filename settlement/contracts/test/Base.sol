@@ -13,10 +13,12 @@ interface Vm {
     function expectRevert(bytes calldata) external;
     function getCode(string calldata name) external view returns (bytes memory);
     function prank(address sender) external;
+    function revertToState(uint256 id) external returns (bool done);
     function sign(uint256 secret, bytes32 digest)
         external
         pure
         returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotState() external returns (uint256 id);
     function warp(uint256 time) external;
 }
 

@@ -76,9 +76,8 @@ abstract contract Fixture is Base {
 
     /// @dev An order of a batch before it is packed; see `Packing`.
     struct Entry {
-        uint16 baseWord;
-        uint16 quoteWord;
-        uint16 stateWord;
+        address account;
+        uint16 lane;
         uint8 flags;
         uint8 baseToken;
         uint8 quoteToken;
@@ -104,7 +103,6 @@ abstract contract Fixture is Base {
 
     struct Batch {
         Header header;
-        uint256[] keys;
         Entry[] orders;
         Match[] trades;
     }
@@ -202,7 +200,7 @@ abstract contract Fixture is Base {
         order.account = vm.addr(draft.owner);
         order.nonce = draft.nonce;
         order.flags = draft.flags;
-        order.lane = draft.flags & SINGLE_SHOT != 0 ? 0 : draft.lane;
+        order.lane = draft.lane;
         (order.base,,) = exchange.tokens(draft.baseToken);
         (order.quote,,) = exchange.tokens(draft.quoteToken);
         order.baseAmount = draft.baseAmount;
@@ -237,42 +235,17 @@ abstract contract Fixture is Base {
             firstSequence: exchange.nextSequence(),
             commandCount: 2
         });
-        uint256[] memory keys = new uint256[](3 * drafts.length);
-        uint256 count;
-        for (uint256 i; i < drafts.length; ++i) {
-            (uint256 b, uint256 q, uint256 s) = wordsOf(drafts[i]);
-            count = insert(keys, insert(keys, insert(keys, count, b), q), s);
-        }
-        batch.keys = new uint256[](count);
-        for (uint256 i; i < count; ++i) {
-            batch.keys[i] = keys[i];
-        }
         batch.orders = new Entry[](drafts.length);
         for (uint256 i; i < drafts.length; ++i) {
-            batch.orders[i] = encode(drafts[i], batch.keys);
+            batch.orders[i] = encode(drafts[i]);
         }
         batch.trades = new Match[](1);
         batch.trades[0] = trade;
     }
 
-    function wordsOf(Draft memory draft) internal pure returns (uint256, uint256, uint256) {
-        uint256 account = uint256(uint160(vm.addr(draft.owner))) << 16;
-        return (
-            account | draft.baseToken / 3,
-            account | draft.quoteToken / 3,
-            account | (draft.flags & SINGLE_SHOT != 0 ? 0 : draft.lane)
-        );
-    }
-
-    function encode(Draft memory draft, uint256[] memory keys)
-        internal
-        view
-        returns (Entry memory order)
-    {
-        (uint256 b, uint256 q, uint256 s) = wordsOf(draft);
-        order.baseWord = position(keys, b);
-        order.quoteWord = position(keys, q);
-        order.stateWord = position(keys, s);
+    function encode(Draft memory draft) internal view returns (Entry memory order) {
+        order.account = vm.addr(draft.owner);
+        order.lane = draft.lane;
         order.flags = draft.flags;
         order.baseToken = draft.baseToken;
         order.quoteToken = draft.quoteToken;
@@ -302,13 +275,12 @@ abstract contract Fixture is Base {
 
     /// @dev As whoever the next call comes from.
     function send(Batch memory batch) internal {
-        exchange.settle(batch.header, batch.keys, packed(batch.orders), packed(batch.trades));
+        exchange.settle(batch.header, packed(batch.orders), packed(batch.trades));
     }
 
     function callOf(Batch memory batch) internal pure returns (bytes memory) {
         return abi.encodeCall(
-            IExchange.settle,
-            (batch.header, batch.keys, packed(batch.orders), packed(batch.trades))
+            IExchange.settle, (batch.header, packed(batch.orders), packed(batch.trades))
         );
     }
 
@@ -318,9 +290,9 @@ abstract contract Fixture is Base {
             Entry memory entry = entries[i];
             orders[i].terms = uint256(entry.nonce) << 192 | uint256(entry.baseAmount) << 128
                 | uint256(entry.quoteAmount) << 64 | uint256(entry.expiry) << 32 | entry.maxFeePpm;
-            orders[i].place = uint256(entry.flags) << 64 | uint256(entry.baseToken) << 56
-                | uint256(entry.quoteToken) << 48 | uint256(entry.baseWord) << 32
-                | uint256(entry.quoteWord) << 16 | entry.stateWord;
+            orders[i].place = uint256(entry.flags) << 192 | uint256(entry.baseToken) << 184
+                | uint256(entry.quoteToken) << 176 | uint256(entry.lane) << 160
+                | uint160(entry.account);
             (orders[i].ref, orders[i].r, orders[i].vs) = (entry.ref, entry.r, entry.vs);
         }
     }
@@ -374,29 +346,6 @@ abstract contract Fixture is Base {
             longer[i] = list[i];
         }
         longer[list.length] = last;
-    }
-
-    function insert(uint256[] memory keys, uint256 count, uint256 key)
-        private
-        pure
-        returns (uint256)
-    {
-        for (uint256 i; i < count; ++i) {
-            if (keys[i] == key) return count;
-        }
-        uint256 at = count;
-        for (; at > 0 && keys[at - 1] > key; --at) {
-            keys[at] = keys[at - 1];
-        }
-        keys[at] = key;
-        return count + 1;
-    }
-
-    function position(uint256[] memory keys, uint256 key) private pure returns (uint16) {
-        for (uint16 i; i < keys.length; ++i) {
-            if (keys[i] == key) return i;
-        }
-        revert False("key is in the batch");
     }
 
     // ---------------------------------------------------------------- keys and withdrawals

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,7 @@ from gateway.api.dependencies import unknown_market
 from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
-from gateway.api.v1.orders import cancel_order, checked_order, placed_answer
+from gateway.api.v1.orders import cancelled, checked_order, placed_answer
 from gateway.api.v1.rows import balance_rows, message, news_text
 from gateway.api.v1.stream.frames import (
     AnyFrame,
@@ -179,7 +180,6 @@ class Connection:
         self._unanswered: deque[_Order] = deque()
         self._under_way = 0
         """Orders and cancels without an answer."""
-        self._cancels: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Future[Ending | None] = loop.create_future()
         self._faults = _Faults(self._ending)
         self._quiet = asyncio.Event()
@@ -207,8 +207,6 @@ class Connection:
             self._is_open = False
             for channel in self._followed.values():
                 self._services.channels.unsubscribe(channel, self)
-            for cancel in self._cancels:
-                cancel.cancel()
             self._lifecycle.left(self)
             self._ended.set()
 
@@ -445,19 +443,29 @@ class Connection:
                 unsigned = checked_order(frame.order)
                 self._place(_Order(frame.id, self._entry.verify(unsigned)))
             case Cancel():
-                me, order = self._me(), order_id(frame.order_id)
-                self._begin()
-                task = asyncio.create_task(self._cancel(frame, me.account, order))
-                self._cancels.add(task)
-                task.add_done_callback(self._cancels.discard)
+                self._cancel(frame.id, self._me().account, order_id(frame.order_id))
 
-    async def _cancel(self, frame: Cancel, account: bytes, order: int) -> None:
+    def _cancel(self, frame_id: int | str | None, account: bytes, order: int) -> None:
+        try:
+            answer = self._entry.offer_cancel(account, order)
+            if isinstance(answer, CommandResult):
+                self._answer(frame_id, cancelled(order, answer))
+                return
+        except Rejection as rejection:  # Its account's budget is no reason not to read on.
+            self._reject(frame_id, rejection)
+            return
+        self._begin()
+        answer.add_done_callback(partial(self._answer_cancel, frame_id, order))
+
+    def _answer_cancel(
+        self, frame_id: int | str | None, order: int, answer: asyncio.Future[CommandResult]
+    ) -> None:
         with self._faults:
+            self._end()
             try:
-                self._answer(frame.id, await cancel_order(self._entry, account, order))
+                self._answer(frame_id, cancelled(order, answer.result()))
             except Rejection as rejection:
-                self._reject(frame.id, rejection)
-        self._end()
+                self._reject(frame_id, rejection)
         if self._unread:
             self._work()
 

@@ -94,12 +94,13 @@ class Outbox:
         if self.shut:
             return
         if published.news.is_mergeable:
-            earlier = self._merging.get(channel)
-            if earlier is None:
+            waiting = self._merging.get(channel)
+            earlier = None if waiting is None else waiting.message
+            assert earlier is None or isinstance(earlier, Published), "only news is merged"
+            if waiting is None or earlier is None or not earlier.news.takes(published.news):
                 self._merging[channel] = self._add(channel, published, 0)
             else:
-                assert isinstance(earlier.message, Published), "only news is merged"
-                earlier.message = earlier.message.merged(published)
+                waiting.message = earlier.merged(published)
                 self._conflated()
         else:
             size = len(published.written(self._write))

@@ -40,11 +40,11 @@ abstract contract Cancels is Keys {
         }
         delete _cancels[half];
 
-        uint256 key = StateWords.keyOf(account, index);
-        _words[key] = index == 0
-            ? StateWords.spendUpTo(_words[key], request.nonce)
+        StateWord storage word = _words[StateWords.keyOf(account, index)];
+        word.bits = index == 0
+            ? StateWords.spendUpTo(word.bits, request.nonce)
             : StateWords.replaceUpTo(
-                _words[key], upperHalf ? StateWords.HALF_BITS : 0, request.nonce
+                word.bits, upperHalf ? StateWords.HALF_BITS : 0, request.nonce
             );
         emit CancelFinished(account, index, upperHalf, request.nonce);
     }

@@ -5,6 +5,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {Custodian} from "../custody/Custodian.sol";
 import {Digests} from "../libraries/Digests.sol";
+import {FlatLists} from "../libraries/FlatLists.sol";
 import {Heads} from "../libraries/Heads.sol";
 import {IExchange} from "../interfaces/IExchange.sol";
 import {Merkle} from "../libraries/Merkle.sol";
@@ -23,10 +24,14 @@ import {StateWords} from "../libraries/StateWords.sol";
 /// @dev Invariants: a batch applies once, on the history it was built on, whole or not at all; an
 /// order is never filled beyond its amount or its limit, over all batches; a settlement moves
 /// balances and fees and leaves their sum per token unchanged. `settle` calls no other contract, so
-/// no token and no wallet can stop a batch.
+/// no token and no wallet can stop a batch. Balances, replay windows and lanes are worked on where
+/// they are stored: a word that was touched before is read and written for 100 gas, less than a
+/// copy costs, and there is no copy that could differ.
 contract Exchange is Receipts {
     using Packing for uint256;
     using Packing for Trade;
+    using FlatLists for uint256[];
+    using FlatLists for bytes32[];
 
     /// @dev The highest fee any order can be charged, whatever it signed: one percent.
     uint256 private constant FEE_MAX_PPM = 10_000;
@@ -39,13 +44,17 @@ contract Exchange is Receipts {
     uint256 private constant UPPER_HALF = 4;
     uint256 private constant FLAGS_END = 16;
 
-    /// @dev Length of what is hashed of `Admitted` and of `Leaf`, in words.
+    /// @dev Length of what is hashed of `Form` and of `Leaf`, in words.
     uint256 private constant ORDER_WORDS = 12;
     uint256 private constant LEAF_WORDS = 7;
 
-    /// @dev A verified order. The first twelve words are what EIP-712 hashes, in its order and
-    /// width: the digest is taken from them in place, and what the trades use is what was signed.
-    struct Admitted {
+    /// @dev No order has it: a market has 16 bits. With zero, token 0 against itself would pass for
+    /// the market that was looked at last.
+    uint256 private constant NO_MARKET = type(uint256).max;
+
+    /// @dev What EIP-712 hashes of an order, in its order and width: the digest is taken from it in
+    /// place. One serves the whole batch.
+    struct Form {
         bytes32 typeHash;
         address account;
         uint256 nonce;
@@ -58,28 +67,25 @@ contract Exchange is Receipts {
         uint256 expiry;
         uint256 maxFeePpm;
         bytes32 ref;
-        /// What was signed ends here.
-        bytes32 digest;
-        /// The session key that signed; zero if the account did.
-        address key;
-        /// Base pips filled in this batch.
-        uint256 filled;
-        uint256 baseToken;
-        uint256 quoteToken;
-        uint256 baseWord;
-        uint256 quoteWord;
-        uint256 stateWord;
     }
 
-    /// @dev The batch's working copy of storage. One word is here once, because keys ascend
-    /// strictly.
-    struct BatchState {
+    /// @dev What a batch knows beside storage. `digests`, `filled` and `signers` are as long as
+    /// `orders`, `fees` and `tokens` as there are tokens. Lists of words and not of structs: a
+    /// function that hands out a struct in memory zeroes a new one at each call.
+    struct Work {
         uint256 closeTime;
         bytes32 domain;
-        uint256[] words;
+        /// The market whose token addresses are in `form`.
+        uint256 market;
         uint256[] fees;
         address[] tokens;
-        Admitted[] orders;
+        /// Of each order: what was signed.
+        bytes32[] digests;
+        /// Of each order: base pips filled in this batch.
+        uint256[] filled;
+        /// Of each order: the session key that signed; zero if the account did.
+        uint256[] signers;
+        Form form;
     }
 
     constructor(
@@ -95,29 +101,33 @@ contract Exchange is Receipts {
     /// @inheritdoc IExchange
     /// @dev `prevHead` makes a resend after a lost receipt revert here instead of paying twice: the
     /// chain, not the sender's database, decides exactly-once.
-    function settle(
-        Header calldata header,
-        uint256[] calldata keys,
-        Order[] calldata orders,
-        Trade[] calldata trades
-    ) external {
+    function settle(Header calldata header, Order[] calldata orders, Trade[] calldata trades)
+        external
+    {
         if (msg.sender != operator) revert NotOperator(msg.sender);
         if (trades.length != 0 && header.commandCount == 0) revert TradesWithoutCommands();
         _open(header);
 
-        BatchState memory state;
-        state.closeTime = header.closeTime;
-        state.domain = domainSeparator();
-        state.words = _load(keys);
-        state.fees = new uint256[](tokenCount());
-        state.tokens = new address[](tokenCount());
-        Admitted[] memory admitted = new Admitted[](orders.length);
-        state.orders = admitted;
+        Work memory work;
+        work.closeTime = header.closeTime;
+        work.domain = domainSeparator();
+        work.market = NO_MARKET;
+        work.fees = new uint256[](tokenCount());
+        work.tokens = new address[](tokenCount());
+        work.digests = new bytes32[](orders.length);
+        work.filled = new uint256[](orders.length);
+        work.signers = new uint256[](orders.length);
+        work.form.typeHash = Digests.ORDER_TYPE;
         for (uint256 i; i < orders.length; ++i) {
-            _admit(i, orders[i], keys, state, admitted[i]);
+            _admit(i, orders[i], work);
         }
-        bytes32 tradesRoot = _tradeAll(trades, state);
-        _store(keys, state);
+        bytes32 tradesRoot = _tradeAll(orders, trades, work);
+        for (uint256 i; i < orders.length; ++i) {
+            _close(i, orders[i], work.filled.get(i));
+        }
+        for (uint256 number; number < work.fees.length; ++number) {
+            if (work.fees[number] != 0) _fees[number] += work.fees[number];
+        }
 
         bytes32 newHead = Heads.headOf(header, trades.length, tradesRoot);
         batchHash[header.batch] = newHead;
@@ -137,14 +147,14 @@ contract Exchange is Receipts {
     {
         uint256 shift = upperHalf ? StateWords.HALF_BITS : 0;
         (uint256 nonce, uint256 filled) =
-            StateWords.lane(_words[StateWords.keyOf(account, lane)], shift);
+            StateWords.lane(_words[StateWords.keyOf(account, lane)].bits, shift);
         return lane < StateWords.FIRST_LANE ? (0, 0) : (uint64(nonce), uint64(filled));
     }
 
     /// @inheritdoc IExchange
     function windowOf(address account) external view returns (uint40, uint24) {
         (uint256 highest, uint256 bitmap) =
-            StateWords.window(_words[StateWords.keyOf(account, 0)]);
+            StateWords.window(_words[StateWords.keyOf(account, 0)].bits);
         return (uint40(highest), uint24(bitmap));
     }
 
@@ -172,180 +182,114 @@ contract Exchange is Receipts {
         nextSequence = header.firstSequence + header.commandCount;
     }
 
-    function _load(uint256[] calldata keys) private view returns (uint256[] memory words) {
-        words = new uint256[](keys.length);
-        uint256 last;
-        for (uint256 i; i < keys.length; ++i) {
-            uint256 key = keys[i];
-            if (key <= last) revert KeysNotAscending(i);
-            last = key;
-            words[i] = _words[key];
-        }
-    }
-
-    function _store(uint256[] calldata keys, BatchState memory state) private {
-        uint256[] memory words = state.words;
-        Admitted[] memory admitted = state.orders;
-        for (uint256 i; i < admitted.length; ++i) {
-            _countFills(i, admitted[i], words);
-        }
-        for (uint256 i; i < keys.length; ++i) {
-            _words[keys[i]] = words[i];
-        }
-        for (uint256 number; number < state.fees.length; ++number) {
-            if (state.fees[number] != 0) _fees[number] += state.fees[number];
-        }
-    }
-
     // ---------------------------------------------------------------- orders
 
-    /// @dev Verify order number `index` and lay it out for the trades.
-    function _admit(
-        uint256 index,
-        Order calldata order,
-        uint256[] calldata keys,
-        BatchState memory state,
-        Admitted memory admitted
-    ) private view {
-        admitted.typeHash = Digests.ORDER_TYPE;
-        _unpack(order, admitted);
-        if (admitted.flags >= FLAGS_END) revert UnknownFlags(index, admitted.flags);
-        if (admitted.expiry < state.closeTime) {
-            revert OrderExpired(index, admitted.expiry, state.closeTime);
-        }
-        if (admitted.baseToken == admitted.quoteToken) {
-            revert SameToken(index, admitted.baseToken);
-        }
-        admitted.base = _address(state.tokens, admitted.baseToken);
-        admitted.quote = _address(state.tokens, admitted.quoteToken);
-        _resolveKeys(index, keys, admitted);
-        uint256[] memory words = state.words;
-        words[admitted.stateWord] = _spendNonce(index, admitted, words[admitted.stateWord]);
-
-        admitted.digest = MessageHashUtils.toTypedDataHash(
-            state.domain, MemoryHash.hashWords(_pointer(admitted), ORDER_WORDS)
-        );
-        admitted.key = _signingKey(index, admitted, order.r, order.vs, state.closeTime);
-    }
-
-    function _unpack(Order calldata order, Admitted memory admitted) private pure {
-        uint256 terms = order.terms;
-        admitted.nonce = terms.nonce();
-        admitted.baseAmount = terms.orderBase();
-        admitted.quoteAmount = terms.orderQuote();
-        admitted.expiry = terms.expiry();
-        admitted.maxFeePpm = terms.maxFeePpm();
+    /// @dev Verify order number `index`; a single-shot one spends its nonce.
+    function _admit(uint256 index, Order calldata order, Work memory work) private {
+        Form memory form = work.form;
         uint256 place = order.place;
-        admitted.flags = place.flags();
-        admitted.baseToken = place.baseToken();
-        admitted.quoteToken = place.quoteToken();
-        admitted.baseWord = place.baseWord();
-        admitted.quoteWord = place.quoteWord();
-        admitted.stateWord = place.stateWord();
-        admitted.ref = order.ref;
-    }
-
-    /// @dev Hold the order's three words to its account, tokens and kind.
-    function _resolveKeys(uint256 index, uint256[] calldata keys, Admitted memory order)
-        private
-        pure
-    {
-        uint256 key = keys[order.baseWord];
-        address account = StateWords.accountOf(key);
-        uint256 first = StateWords.keyOf(account, 0);
-        order.account = account;
-        _requireKey(index, first | StateWords.groupOf(order.baseToken), key);
-        _requireKey(index, first | StateWords.groupOf(order.quoteToken), keys[order.quoteWord]);
-
-        key = keys[order.stateWord];
-        if (order.flags & SINGLE_SHOT == 0) {
-            uint256 lane = key & StateWords.INDEX_MASK;
-            if (lane < StateWords.FIRST_LANE) revert NotALane(index, lane);
-            order.lane = lane;
+        _unpack(order, form);
+        if (form.flags >= FLAGS_END) revert UnknownFlags(index, form.flags);
+        if (form.expiry < work.closeTime) {
+            revert OrderExpired(index, form.expiry, work.closeTime);
         }
-        _requireKey(index, first | order.lane, key);
-    }
-
-    function _requireKey(uint256 index, uint256 expected, uint256 key) private pure {
-        if (key != expected) revert WrongWord(index, expected, key);
-    }
-
-    /// @dev Note the order's nonce in its state word, or refuse it.
-    function _spendNonce(uint256 index, Admitted memory order, uint256 word)
-        private
-        pure
-        returns (uint256)
-    {
-        uint256 nonce = order.nonce;
-        if (order.flags & SINGLE_SHOT == 0) {
-            uint256 shift = _laneShift(order);
-            (uint256 current,) = StateWords.lane(word, shift);
-            if (nonce < current) revert LaneReplaced(index, nonce, current);
-            return nonce == current ? word : StateWords.withLane(word, shift, nonce, 0);
+        if (place.market() != work.market) _enter(index, place, work);
+        bytes32 digest = MessageHashUtils.toTypedDataHash(
+            work.domain, MemoryHash.hashWords(_pointer(form), ORDER_WORDS)
+        );
+        work.digests.put(index, digest);
+        address signer = Signatures.recoverCompact(digest, order.r, order.vs);
+        // What recovers to nobody must not pass for a signature of account zero.
+        if (signer == address(0)) revert BadSignature(index);
+        if (signer != form.account) {
+            _requireKey(index, signer, place, work);
+            work.signers.put(index, uint160(signer));
         }
+        if (form.flags & SINGLE_SHOT == 0) {
+            if (form.lane < StateWords.FIRST_LANE) revert NotALane(index, form.lane);
+        } else {
+            if (form.lane != 0) revert NotALane(index, form.lane);
+            _spendNonce(index, form.account, form.nonce);
+        }
+    }
+
+    function _unpack(Order calldata order, Form memory form) private pure {
+        uint256 terms = order.terms;
+        form.nonce = terms.nonce();
+        form.baseAmount = terms.orderBase();
+        form.quoteAmount = terms.orderQuote();
+        form.expiry = terms.expiry();
+        form.maxFeePpm = terms.maxFeePpm();
+        uint256 place = order.place;
+        form.account = place.account();
+        form.lane = place.lane();
+        form.flags = place.flags();
+        form.ref = order.ref;
+    }
+
+    /// @dev Bring the addresses of the order's market into the form.
+    function _enter(uint256 index, uint256 place, Work memory work) private view {
+        uint256 number = place.baseToken();
+        if (number == place.quoteToken()) revert SameToken(index, number);
+        work.form.base = _address(work.tokens, number);
+        work.form.quote = _address(work.tokens, place.quoteToken());
+        work.market = place.market();
+    }
+
+    /// @dev Refuse unless `signer` is a key that may sign the order in the form.
+    function _requireKey(uint256 index, address signer, uint256 place, Work memory work)
+        private
+        view
+    {
+        Form memory form = work.form;
+        _checkKey(
+            index,
+            form.account,
+            signer,
+            place.market(),
+            form.flags & SELL != 0,
+            form.baseAmount,
+            form.quoteAmount,
+            work.closeTime
+        );
+    }
+
+    /// @dev Note a single-shot order's nonce in its account's replay window, or refuse it.
+    function _spendNonce(uint256 index, address account, uint256 nonce) private {
         if (nonce == 0 || nonce >= StateWords.WINDOW_NONCE_LIMIT) {
             revert NonceOutOfRange(index, nonce);
         }
-        (bool fresh, uint256 spent) = StateWords.spend(word, nonce);
+        StateWord storage word = _words[StateWords.keyOf(account, 0)];
+        (bool fresh, uint256 spent) = StateWords.spend(word.bits, nonce);
         if (!fresh) {
-            (uint256 highest,) = StateWords.window(word);
+            (uint256 highest,) = StateWords.window(word.bits);
             revert NonceUsed(index, nonce, highest);
         }
-        return spent;
+        word.bits = spent;
     }
 
-    /// @return The session key that signed, or zero if the account did.
-    function _signingKey(
-        uint256 index,
-        Admitted memory order,
-        bytes32 r,
-        bytes32 vs,
-        uint256 closeTime
-    ) private view returns (address) {
-        address signer = Signatures.recoverCompact(order.digest, r, vs);
-        if (signer == address(0)) revert BadSignature(index);
-        if (signer == order.account) return address(0);
-        _checkKey(
-            index,
-            order.account,
-            signer,
-            _market(order.baseToken, order.quoteToken),
-            order.flags & SELL != 0,
-            order.baseAmount,
-            order.quoteAmount,
-            closeTime
-        );
-        return signer;
-    }
-
-    /// @dev Hold the order's fills of this batch, and of all before on its lane, to its amount. The
-    /// nonce is compared again because another order of this batch may have replaced it on the
-    /// lane.
-    function _countFills(uint256 index, Admitted memory order, uint256[] memory words)
-        private
-        pure
-    {
-        uint256 filled = order.filled;
+    /// @dev Hold the order's fills of this batch, and of all before on its lane, to its amount. A
+    /// higher nonce replaces what the lane remembers; a lower one, if it was listed later in this
+    /// batch or settled in a later one, is refused.
+    function _close(uint256 index, Order calldata order, uint256 filled) private {
         if (filled == 0) revert OrderWithoutTrade(index);
-        if (order.flags & SINGLE_SHOT == 0) {
-            uint256 shift = _laneShift(order);
-            uint256 word = words[order.stateWord];
-            (uint256 nonce, uint256 before) = StateWords.lane(word, shift);
-            if (nonce != order.nonce) {
-                revert LaneReplaced(index, order.nonce, nonce);
-            }
-            unchecked {
-                filled += before; // At most 2**16 trades of 64 bits each, and 64 bits.
-            }
-            if (filled > order.baseAmount) revert Overfilled(index, filled, order.baseAmount);
-            words[order.stateWord] = StateWords.withLane(word, shift, nonce, filled);
-        } else if (filled > order.baseAmount) {
-            revert Overfilled(index, filled, order.baseAmount);
+        uint256 most = order.terms.orderBase();
+        uint256 place = order.place;
+        if (place.flags() & SINGLE_SHOT != 0) {
+            if (filled > most) revert Overfilled(index, filled, most);
+            return;
         }
-    }
-
-    function _laneShift(Admitted memory order) private pure returns (uint256) {
-        return order.flags & UPPER_HALF == 0 ? 0 : StateWords.HALF_BITS;
+        StateWord storage word = _words[StateWords.keyOf(place.account(), place.lane())];
+        uint256 bits = word.bits;
+        uint256 shift = place.flags() & UPPER_HALF == 0 ? 0 : StateWords.HALF_BITS;
+        uint256 nonce = order.terms.nonce();
+        (uint256 current, uint256 before) = StateWords.lane(bits, shift);
+        if (nonce < current) revert LaneReplaced(index, nonce, current);
+        unchecked {
+            if (nonce == current) filled += before; // Trades of 64 bits each, and 64 bits.
+        }
+        if (filled > most) revert Overfilled(index, filled, most);
+        word.bits = StateWords.withLane(bits, shift, nonce, filled);
     }
 
     /// @dev Address of token `number`, read from storage once per batch. Refused while paused.
@@ -364,7 +308,7 @@ contract Exchange is Receipts {
     // ---------------------------------------------------------------- trades
 
     /// @return Merkle root over the trades, see `Merkle`; zero if there are none.
-    function _tradeAll(Trade[] calldata trades, BatchState memory state)
+    function _tradeAll(Order[] calldata orders, Trade[] calldata trades, Work memory work)
         private
         returns (bytes32)
     {
@@ -372,52 +316,41 @@ contract Exchange is Receipts {
         Leaf memory leaf;
         for (uint256 i; i < trades.length; ++i) {
             leaf.index = i;
-            _trade(trades[i], state, leaf);
-            nodes[i] = MemoryHash.hashWords(_pointer(leaf), LEAF_WORDS);
+            _trade(trades[i], orders, work, leaf);
+            nodes.put(i, MemoryHash.hashWords(_pointer(leaf), LEAF_WORDS));
         }
         return Merkle.rootInPlace(nodes);
     }
 
-    /// @dev Move base and quote between two orders, and say so in `leaf`, which has the index.
-    function _trade(Trade trade, BatchState memory state, Leaf memory leaf) private {
+    /// @dev Move base and quote between two orders, and say so in `leaf`, which has the index. The
+    /// buyer's side is done first.
+    function _trade(Trade trade, Order[] calldata orders, Work memory work, Leaf memory leaf)
+        private
+    {
         uint256 index = leaf.index;
-        Admitted memory buy = state.orders[trade.buyIndex()];
-        Admitted memory sell = state.orders[trade.sellIndex()];
+        Order calldata buy = orders[trade.buyIndex()];
+        Order calldata sell = orders[trade.sellIndex()];
         uint256 base = trade.baseAmount();
         uint256 quote = trade.quoteAmount();
         _checkTerms(index, base, quote, buy, sell);
-        int256 buyFee = _fee(index, quote, trade.buyFeePpm(), buy.maxFeePpm);
-        int256 sellFee = _fee(index, quote, trade.sellFeePpm(), sell.maxFeePpm);
-
-        unchecked { // Terms have 64 bits, a batch 2**16 trades; a fee is at most 1 % of the quote.
-            // A rebate comes out of the other side's fee and out of nothing else.
-            if (buyFee + sellFee < 0) revert RebateAboveFee(index, buyFee, sellFee);
-            buy.filled += base;
-            sell.filled += base;
-            state.fees[buy.quoteToken] += uint256(buyFee + sellFee);
-            uint256[] memory words = state.words;
-            _debit(words, buy.account, buy.quoteWord, buy.quoteToken, quote + uint256(buyFee));
-            _debit(words, sell.account, sell.baseWord, sell.baseToken, base);
-            _credit(words, buy.account, buy.baseWord, buy.baseToken, base);
-            _credit(
-                words, sell.account, sell.quoteWord, sell.quoteToken, quote - uint256(sellFee)
-            );
-        }
-        if (buy.key != address(0)) {
-            uint256 notional = base * buy.quoteAmount / buy.baseAmount;
-            _chargeKey(index, buy.account, buy.key, notional);
-        }
-        if (sell.key != address(0)) {
-            uint256 notional = base * sell.quoteAmount / sell.baseAmount;
-            _chargeKey(index, sell.account, sell.key, notional);
-        }
-
-        leaf.buyDigest = buy.digest;
-        leaf.sellDigest = sell.digest;
+        int256 buyFee = _fee(index, quote, trade.buyFeePpm(), buy.terms.maxFeePpm());
+        int256 sellFee = _fee(index, quote, trade.sellFeePpm(), sell.terms.maxFeePpm());
         leaf.baseAmount = base;
         leaf.quoteAmount = quote;
         leaf.buyFee = buyFee;
         leaf.sellFee = sellFee;
+
+        uint256 baseToken = buy.place.baseToken();
+        uint256 quoteToken = buy.place.quoteToken();
+        unchecked { // Terms have 64 bits; a fee is at most 1 % of the quote.
+            // A rebate comes out of the other side's fee and out of nothing else.
+            if (buyFee + sellFee < 0) revert RebateAboveFee(index, buyFee, sellFee);
+            work.fees.put(quoteToken, work.fees.get(quoteToken) + uint256(buyFee + sellFee));
+            _swap(buy.place.account(), quoteToken, quote + uint256(buyFee), baseToken, base);
+            _swap(sell.place.account(), baseToken, base, quoteToken, quote - uint256(sellFee));
+        }
+        leaf.buyDigest = _fill(trade.buyIndex(), buy, work, leaf);
+        leaf.sellDigest = _fill(trade.sellIndex(), sell, work, leaf);
     }
 
     /// @dev Sides, market and both limit prices.
@@ -425,18 +358,42 @@ contract Exchange is Receipts {
         uint256 index,
         uint256 base,
         uint256 quote,
-        Admitted memory buy,
-        Admitted memory sell
+        Order calldata buy,
+        Order calldata sell
     ) private pure {
-        if (buy.flags & SELL != 0 || sell.flags & SELL == 0) {
+        uint256 buyPlace = buy.place;
+        uint256 sellPlace = sell.place;
+        if (buyPlace.flags() & SELL != 0 || sellPlace.flags() & SELL == 0) {
             revert WrongSide(index);
         }
-        if (buy.base != sell.base || buy.quote != sell.quote) revert MarketMismatch(index);
+        if (buyPlace.market() != sellPlace.market()) revert MarketMismatch(index);
         if (base == 0) revert EmptyTrade(index);
         unchecked { // Products of two 64-bit figures.
-            if (quote * buy.baseAmount > base * buy.quoteAmount) revert BuyLimitBroken(index);
-            if (quote * sell.baseAmount < base * sell.quoteAmount) revert SellLimitBroken(index);
+            if (quote * buy.terms.orderBase() > base * buy.terms.orderQuote()) {
+                revert BuyLimitBroken(index);
+            }
+            if (quote * sell.terms.orderBase() < base * sell.terms.orderQuote()) {
+                revert SellLimitBroken(index);
+            }
         }
+    }
+
+    /// @dev Count the fill of order number `which`, and hold the key that signed it to its cap.
+    /// @return What was signed.
+    function _fill(uint256 which, Order calldata order, Work memory work, Leaf memory leaf)
+        private
+        returns (bytes32)
+    {
+        unchecked { // Trades of 64 bits each.
+            work.filled.put(which, work.filled.get(which) + leaf.baseAmount);
+        }
+        address key = address(uint160(work.signers.get(which)));
+        if (key != address(0)) {
+            uint256 notional =
+                leaf.baseAmount * order.terms.orderQuote() / order.terms.orderBase();
+            _chargeKey(leaf.index, order.place.account(), key, notional);
+        }
+        return work.digests.get(which);
     }
 
     /// @dev Fee in quote pips. It and its negative, a rebate, are rounded towards zero.
@@ -452,42 +409,42 @@ contract Exchange is Receipts {
         }
     }
 
-    function _debit(
-        uint256[] memory words,
+    /// @dev Take `paid` of one token from `account` and give it `got` of another: one read and one
+    /// write where one word holds both balances.
+    function _swap(
         address account,
-        uint256 at,
-        uint256 number,
-        uint256 amount
-    ) private pure {
-        uint256 word = words[at];
-        uint256 shift = StateWords.shiftOf(number);
-        uint256 held = word >> shift & StateWords.MASK;
-        if (amount > held) revert InsufficientBalance(account, number, held, amount);
+        uint256 paidToken,
+        uint256 paid,
+        uint256 gotToken,
+        uint256 got
+    ) private {
+        uint256 group = StateWords.groupOf(paidToken);
+        StateWord storage word = _words[StateWords.keyOf(account, group)];
+        uint256 bits = word.bits;
+        uint256 shift = StateWords.shiftOf(paidToken);
+        uint256 held = bits >> shift & StateWords.MASK;
+        if (paid > held) revert InsufficientBalance(account, paidToken, held, paid);
         unchecked {
-            words[at] = word - (amount << shift); // The field holds at least that much.
+            bits -= paid << shift; // The field holds at least that much.
         }
-    }
-
-    function _credit(
-        uint256[] memory words,
-        address account,
-        uint256 at,
-        uint256 number,
-        uint256 amount
-    ) private pure {
-        uint256 word = words[at];
-        uint256 shift = StateWords.shiftOf(number);
-        uint256 held = word >> shift & StateWords.MASK;
+        uint256 gotGroup = StateWords.groupOf(gotToken);
+        if (gotGroup != group) {
+            word.bits = bits;
+            word = _words[StateWords.keyOf(account, gotGroup)];
+            bits = word.bits;
+        }
+        shift = StateWords.shiftOf(gotToken);
+        held = bits >> shift & StateWords.MASK;
         unchecked { // Both are 64 bits; the field has room for the sum.
-            if (held + amount > StateWords.MASK) {
-                revert BalanceOverflow(account, number, held, amount);
+            if (held + got > StateWords.MASK) {
+                revert BalanceOverflow(account, gotToken, held, got);
             }
-            words[at] = word + (amount << shift);
+            word.bits = bits + (got << shift);
         }
     }
 
-    function _pointer(Admitted memory order) private pure returns (uint256 pointer) {
-        assembly ("memory-safe") { pointer := order }
+    function _pointer(Form memory form) private pure returns (uint256 pointer) {
+        assembly ("memory-safe") { pointer := form }
     }
 
     function _pointer(Leaf memory leaf) private pure returns (uint256 pointer) {

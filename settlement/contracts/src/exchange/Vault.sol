@@ -43,8 +43,14 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     /// @inheritdoc IExchange
     address public feeReceiver;
 
+    /// @dev A struct, so that one storage pointer serves to read and to write: the slot of a word
+    /// is hashed once for both.
+    struct StateWord {
+        uint256 bits;
+    }
+
     /// @dev See `StateWords` for the layout of key and word.
-    mapping(uint256 key => uint256 word) internal _words;
+    mapping(uint256 key => StateWord word) internal _words;
     mapping(uint256 number => uint256 pips) internal _fees;
 
     ListedToken[] private _tokens;
@@ -194,28 +200,28 @@ abstract contract Vault is IExchange, ReentrancyGuardTransient {
     }
 
     function _balance(address account, uint256 number) internal view returns (uint256) {
-        return
-            StateWords.balance(
-                _words[StateWords.keyOf(account, StateWords.groupOf(number))], number
-            );
+        return StateWords.balance(_wordOf(account, number).bits, number);
     }
 
     function _credit(address account, uint256 number, uint256 amount) private {
-        uint256 held = _balance(account, number);
+        StateWord storage word = _wordOf(account, number);
+        uint256 held = StateWords.balance(word.bits, number);
         if (amount > StateWords.MASK - held) {
             revert BalanceOverflow(account, number, held, amount);
         }
-        _words[
-                StateWords.keyOf(account, StateWords.groupOf(number))
-            ] += amount << StateWords.shiftOf(number);
+        word.bits += amount << StateWords.shiftOf(number);
     }
 
     function _debit(address account, uint256 number, uint256 amount) internal {
-        uint256 held = _balance(account, number);
+        StateWord storage word = _wordOf(account, number);
+        uint256 held = StateWords.balance(word.bits, number);
         if (amount > held) revert InsufficientBalance(account, number, held, amount);
-        _words[
-                StateWords.keyOf(account, StateWords.groupOf(number))
-            ] -= amount << StateWords.shiftOf(number);
+        word.bits -= amount << StateWords.shiftOf(number);
+    }
+
+    /// @dev The word that holds the account's balance of token `number`.
+    function _wordOf(address account, uint256 number) private view returns (StateWord storage) {
+        return _words[StateWords.keyOf(account, StateWords.groupOf(number))];
     }
 
     /// @dev Pips in `rawAmount`, which must be a whole number of them. Refused while it is paused.

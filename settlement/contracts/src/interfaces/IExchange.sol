@@ -98,14 +98,10 @@ interface IExchange {
     error CloseTimeTooEarly(uint64 earliest, uint64 got);
     /// @notice The close time lies in the future.
     error CloseTimeTooLate(uint64 latest, uint64 got);
-    /// @notice Keys must ascend strictly, so that no word is in memory twice.
-    error KeysNotAscending(uint256 index);
 
     // ---------------------------------------------------------------- settlement: orders
 
-    /// @notice The order uses a word that is not its account's, or not the right one.
-    error WrongWord(uint256 order, uint256 expected, uint256 got);
-    /// @notice The state word of a resting order is no lane.
+    /// @notice A resting order names no lane, or a single-shot one names a lane.
     error NotALane(uint256 order, uint256 index);
     /// @notice A flag without meaning is set.
     error UnknownFlags(uint256 order, uint256 flags);
@@ -119,7 +115,7 @@ interface IExchange {
     error NonceOutOfRange(uint256 order, uint256 nonce);
     /// @notice The replay window has seen this nonce, or has left it behind.
     error NonceUsed(uint256 order, uint256 nonce, uint256 highest);
-    /// @notice A higher nonce replaced the order on its lane.
+    /// @notice A higher nonce replaced the order on its lane, before or earlier in this batch.
     error LaneReplaced(uint256 order, uint256 nonce, uint256 laneNonce);
     /// @notice The signature has a high s, or recovers to nobody.
     error BadSignature(uint256 order);
@@ -234,15 +230,11 @@ interface IExchange {
 
     /// @notice Settle one batch, whole or not at all. Operator only.
     /// @param header Number, history and time of the batch.
-    /// @param keys State words the batch touches, `account << 16 | index`, strictly ascending.
-    /// @param orders Each signed order once, whatever the number of its trades.
+    /// @param orders Each signed order once, whatever the number of its trades. Two of one lane
+    /// half with the lower nonce first. Orders of one market after each other are cheapest.
     /// @param trades In the engine's trade order.
-    function settle(
-        Header calldata header,
-        uint256[] calldata keys,
-        Order[] calldata orders,
-        Trade[] calldata trades
-    ) external;
+    function settle(Header calldata header, Order[] calldata orders, Trade[] calldata trades)
+        external;
 
     /// @notice List `token` under the next number. Admin only.
     /// @param unitScale Raw units in one pip, or, if negative, pips in one raw unit.

@@ -21,10 +21,9 @@ struct Header {
     uint32 commandCount;
 }
 
-/// @notice One signed order, packed as `Packing` says. Account and lane are not repeated here: they
-/// come from the keys.
+/// @notice One signed order, packed as `Packing` says.
 /// @param terms Nonce, both amounts, expiry and highest fee.
-/// @param place Flags, token numbers, and where in the batch's keys the order's state words are.
+/// @param place Flags, token numbers, lane and account.
 /// @param ref Free reference of the signer, for example an invoice.
 /// @param r Signature, compact form of EIP-2098.
 /// @param vs Signature, compact form of EIP-2098.

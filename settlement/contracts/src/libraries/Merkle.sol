@@ -16,10 +16,19 @@ library Merkle {
         unchecked { // Indices stay below the length, and halves below their whole.
             while (count > 1) {
                 uint256 pairs = count >> 1;
-                for (uint256 i; i < pairs; ++i) {
-                    nodes[i] = Hashes.efficientKeccak256(nodes[2 * i], nodes[2 * i + 1]);
+                // for (i = 0; i < pairs; ++i) {
+                //     nodes[i] = Hashes.efficientKeccak256(nodes[2 * i], nodes[2 * i + 1]);
+                // }
+                // if (count & 1 != 0) nodes[pairs] = nodes[count - 1];
+                assembly ("memory-safe") {
+                    let from := add(nodes, 0x20)
+                    let end := add(from, shl(5, pairs))
+                    for { let to := from } lt(to, end) { to := add(to, 0x20) } {
+                        mstore(to, keccak256(from, 0x40))
+                        from := add(from, 0x40)
+                    }
+                    if and(count, 1) { mstore(end, mload(from)) }
                 }
-                if (count & 1 != 0) nodes[pairs] = nodes[count - 1];
                 count = pairs + (count & 1);
             }
         }

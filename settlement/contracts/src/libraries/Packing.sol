@@ -8,15 +8,12 @@ import {Trade} from "../interfaces/Types.sol";
 /// Big end first; the widths are bits.
 ///
 ///     Order.terms   nonce 64 | baseAmount 64 | quoteAmount 64 | expiry 32 | maxFeePpm 32
-///     Order.place   zero 184 | flags 8 | baseToken 8 | quoteToken 8 | baseWord 16 | quoteWord 16
-///                            | stateWord 16
+///     Order.place   zero 56 | flags 8 | baseToken 8 | quoteToken 8 | lane 16 | account 160
 ///     Trade         zero 32 | buy 16 | sell 16 | buyFeePpm 32 | sellFeePpm 32 | baseAmount 64
 ///                           | quoteAmount 64
 ///
 /// - flags: bit 0 sell, bit 1 single-shot, bit 2 upper half of the lane word, bit 3 post-only.
-/// - baseWord, quoteWord: which of the batch's keys is the account's balance word of that token.
-/// - stateWord: which key remembers the order: the account's balance word of group 0 (replay
-///   window) if single-shot, else its lane word.
+/// - lane: where a resting order is remembered, 0x8000 or above; zero if it is single-shot.
 /// - buy, sell: which of the batch's orders. Fees are signed: a negative one is a rebate.
 ///
 /// @dev One word a trade and two an order, instead of six and eleven: less calldata to pay for and
@@ -49,27 +46,28 @@ library Packing {
     }
 
     function flags(uint256 place) internal pure returns (uint256) {
-        return place >> 64;
+        return place >> 192;
+    }
+
+    /// @notice Both token numbers as one figure, to compare markets with.
+    function market(uint256 place) internal pure returns (uint256) {
+        return place >> 176 & MASK_16;
     }
 
     function baseToken(uint256 place) internal pure returns (uint256) {
-        return place >> 56 & MASK_8;
+        return place >> 184 & MASK_8;
     }
 
     function quoteToken(uint256 place) internal pure returns (uint256) {
-        return place >> 48 & MASK_8;
+        return place >> 176 & MASK_8;
     }
 
-    function baseWord(uint256 place) internal pure returns (uint256) {
-        return place >> 32 & MASK_16;
+    function lane(uint256 place) internal pure returns (uint256) {
+        return place >> 160 & MASK_16;
     }
 
-    function quoteWord(uint256 place) internal pure returns (uint256) {
-        return place >> 16 & MASK_16;
-    }
-
-    function stateWord(uint256 place) internal pure returns (uint256) {
-        return place & MASK_16;
+    function account(uint256 place) internal pure returns (address) {
+        return address(uint160(place));
     }
 
     function buyIndex(Trade trade) internal pure returns (uint256) {

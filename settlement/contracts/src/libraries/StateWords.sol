@@ -21,7 +21,6 @@ pragma solidity 0.8.37;
 /// never pays for a new slot.
 library StateWords {
     uint256 internal constant MASK = type(uint64).max;
-    uint256 internal constant INDEX_MASK = 0xffff;
     uint256 internal constant FIRST_LANE = 0x8000;
     uint256 internal constant TOKENS_PER_WORD = 3;
     uint256 internal constant WINDOW_SIZE = 24;
@@ -32,11 +31,6 @@ library StateWords {
     /// @notice Key of word `index` of `account`.
     function keyOf(address account, uint256 index) internal pure returns (uint256) {
         return uint256(uint160(account)) << 16 | index;
-    }
-
-    /// @notice Account of a key. Bits above 176 are dropped: compare the whole key afterwards.
-    function accountOf(uint256 key) internal pure returns (address) {
-        return address(uint160(key >> 16));
     }
 
     /// @notice Index of the balance word that holds token `number`.

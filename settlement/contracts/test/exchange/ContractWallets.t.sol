@@ -73,17 +73,8 @@ contract ContractWalletsTest is Fixture {
     function ofWallet() private view returns (Batch memory batch) {
         Draft memory sell = sellDraft();
         batch = seal(buyDraft(), sell);
-        uint256 own = uint256(uint160(address(wallet))) << 16;
-        uint256 buyer = uint256(uint160(alice)) << 16;
-        bool first = own < buyer;
-        batch.keys = new uint256[](3);
-        (batch.keys[0], batch.keys[1], batch.keys[2]) =
-            first ? (own, own | LANE, buyer) : (buyer, own, own | LANE);
-        (uint16 b, uint16 w) = first ? (2, 0) : (0, 1);
-        Entry memory buy = batch.orders[0];
-        (buy.baseWord, buy.quoteWord, buy.stateWord) = (b, b, b);
         Entry memory sale = batch.orders[1];
-        (sale.baseWord, sale.quoteWord, sale.stateWord) = (w, w, w + 1);
+        sale.account = address(wallet);
         (sale.r, sale.vs) = compact(SESSION, digestFor(address(wallet), sell));
     }
 }

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/interfaces/IExchange.sol";
-import {Order} from "../../src/interfaces/Types.sol";
 import {IToken, Fixture} from "../Fixture.sol";
 
 /// @title Settlement tests
@@ -110,7 +109,6 @@ contract SettleTest is Fixture {
 
     function test_an_empty_batch_keeps_the_operator_alive() public {
         Batch memory batch = plainBatch();
-        batch.keys = new uint256[](0);
         delete batch.orders;
         batch.trades = new Match[](0);
         vm.warp(block.timestamp + 60);
@@ -129,28 +127,6 @@ contract SettleTest is Fixture {
         assertEq(exchange.nextSequence(), 1, "nothing is covered yet");
         settle(plainBatch());
         assertEq(exchange.nextSequence(), 3, "after its two commands");
-    }
-
-    /// @dev Five words an order; a flipped bit is another order, another signer or no order.
-    function testFuzz_any_flipped_bit_of_an_order_is_refused(uint256 which, uint8 bit) public {
-        Batch memory batch = plainBatch();
-        Order[] memory orders = packed(batch.orders);
-        Order memory order = orders[which % 2];
-        uint256 word = which / 2 % 5;
-        uint256 flip = 1 << bit;
-        if (word == 0) order.terms ^= flip;
-        if (word == 1) order.place ^= flip;
-        if (word == 2) order.ref ^= bytes32(flip);
-        if (word == 3) order.r ^= bytes32(flip);
-        if (word == 4) order.vs ^= bytes32(flip);
-        vm.prank(operator);
-        (bool settled,) = address(exchange)
-            .call(
-                abi.encodeCall(
-                    IExchange.settle, (batch.header, batch.keys, orders, packed(batch.trades))
-                )
-            );
-        assertTrue(!settled, "refused");
     }
 
     function token(uint256 number) private view returns (IToken) {

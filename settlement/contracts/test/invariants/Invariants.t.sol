@@ -30,6 +30,17 @@ contract InvariantsTest is Fixture {
         handler.checkOperator();
     }
 
+    /// @dev What the walk is able to do, on dice that never change.
+    function test_the_calls_of_the_walk_replace_orders_within_a_batch() public {
+        for (uint256 dice; dice < 12; ++dice) {
+            uint256 roll = uint256(keccak256(abi.encode(dice)));
+            handler.tradeAndReplace(roll >> 8, roll >> 64, roll >> 128, roll >> 192);
+        }
+        handler.checkLedger();
+        assertTrue(handler.replaced() >= 2, "batches with both orders");
+        assertTrue(handler.refused() >= 2, "and some that are refused");
+    }
+
     /// @dev A walk in which nothing, or everything, is refused would prove little.
     function afterInvariant() public view {
         assertTrue(handler.settled() >= 2, "batches settled");

@@ -14,6 +14,8 @@ contract TradersHandler is Fixture {
     uint256 public rejected;
     uint256 public settled;
     uint256 public refused;
+    /// @notice Batches that carried an order and what replaced it.
+    uint256 public replaced;
 
     uint256 private constant TRADERS = 4;
     uint256 private constant FEE_MAX_PPM = 10_000;
@@ -102,10 +104,11 @@ contract TradersHandler is Fixture {
         uint256 amount = one.quoteAmount;
         int256 buyFee = int256(amount) * one.buyFeePpm / 1e6;
         int256 sellFee = int256(amount) * one.sellFeePpm / 1e6;
+        // The buyer's side first: one account on both sides may sell on what it just bought.
         _owned[buyer][quote] -= uint256(int256(amount) + buyFee);
-        _owned[seller][quote] += uint256(int256(amount) - sellFee);
-        _owned[seller][base] -= one.baseAmount;
         _owned[buyer][base] += one.baseAmount;
+        _owned[seller][base] -= one.baseAmount;
+        _owned[seller][quote] += uint256(int256(amount) - sellFee);
         _fees[quote] += uint256(buyFee + sellFee);
     }
 
@@ -181,6 +184,43 @@ contract TradersHandler is Fixture {
         buy.baseAmount = uint64(bound(amount, 1, uint256(sell.baseAmount) * 2 / 3));
         uint256 quote_ = uint256(buy.baseAmount) * sell.quoteAmount + sell.baseAmount - 1;
         buy.quoteAmount = uint64(quote_ / sell.baseAmount);
+    }
+
+    /// @dev One buyer takes what rests on a lane half, and what replaces it, in one batch. Every
+    /// third lists the replacement first, which is refused.
+    function tradeAndReplace(uint256 buyer, uint256 seller, uint256 amount, uint256 price)
+        external
+    {
+        (Draft memory buy, Draft memory first) = orders(buyer, seller, amount, price);
+        Draft memory next = sellDraft();
+        (next.owner, next.secret, next.flags) = (first.owner, first.secret, first.flags);
+        next.nonce = ++_nonces[first.owner];
+        (next.baseAmount, next.quoteAmount) = (first.baseAmount, first.quoteAmount);
+        _resting[vm.addr(next.owner)][next.flags & UPPER_HALF != 0] = next;
+        Match memory one = oneTrade();
+        (one.baseAmount, one.quoteAmount) = (buy.baseAmount, buy.quoteAmount);
+        (buy.baseAmount, buy.quoteAmount) = (2 * one.baseAmount, 2 * one.quoteAmount);
+        Draft[] memory drafts = new Draft[](3);
+        bool wrong = price % 3 == 1;
+        (drafts[0], drafts[1], drafts[2]) = wrong ? (buy, next, first) : (buy, first, next);
+        Batch memory batch = seal(drafts, one);
+        Match memory second = abi.decode(abi.encode(one), (Match));
+        second.sell = 2;
+        batch.trades = nextTo(one, second);
+        vm.prank(operator);
+        (bool done,) = address(exchange).call(callOf(batch));
+        if (!done) {
+            ++refused;
+            return;
+        }
+        assertTrue(!wrong, "I16: what was replaced settles no more");
+        (++settled, ++replaced);
+        _lastBatch = callOf(batch);
+        for (uint256 i; i < 2; ++i) {
+            judge(buy, one, one.buyFeePpm, batch.header.closeTime);
+            judge(i == 0 ? first : next, one, one.sellFeePpm, batch.header.closeTime);
+            enter(vm.addr(buy.owner), vm.addr(first.owner), one);
+        }
     }
 
     function resend() external {

@@ -28,12 +28,16 @@ contract PackingTest is Base {
         assertEq(Packing.maxFeePpm(put(noise, 0, 32, narrow)), narrow, "fee cap");
     }
 
-    function testFuzz_place(uint256 noise, uint16 wide, uint8 narrow) public pure {
-        assertEq(Packing.baseToken(put(noise, 56, 8, narrow)), narrow, "base token");
-        assertEq(Packing.quoteToken(put(noise, 48, 8, narrow)), narrow, "quote token");
-        assertEq(Packing.baseWord(put(noise, 32, 16, wide)), wide, "base word");
-        assertEq(Packing.quoteWord(put(noise, 16, 16, wide)), wide, "quote word");
-        assertEq(Packing.stateWord(put(noise, 0, 16, wide)), wide, "state word");
+    function testFuzz_place(uint256 noise, uint16 wide, uint8 narrow, address account)
+        public
+        pure
+    {
+        assertEq(Packing.baseToken(put(noise, 184, 8, narrow)), narrow, "base token");
+        assertEq(Packing.quoteToken(put(noise, 176, 8, narrow)), narrow, "quote token");
+        assertEq(Packing.market(put(noise, 176, 16, wide)), wide, "both tokens");
+        assertEq(Packing.lane(put(noise, 160, 16, wide)), wide, "lane");
+        uint256 word = put(noise, 0, 160, uint160(account));
+        assertEq(Packing.account(word), account, "account");
     }
 
     function testFuzz_trades(uint256 noise, uint16 index, uint64 amount, int32 fee) public pure {
@@ -48,9 +52,9 @@ contract PackingTest is Base {
 
     /// @dev Uppermost fields take all bits above them, so that no bit of calldata is ignored.
     function testFuzz_no_bit_above_is_dropped(uint256 noise, uint8 bit) public pure {
-        uint256 flagBit = bound(bit, 64, 255);
+        uint256 flagBit = bound(bit, 192, 255);
         uint256 flipped = Packing.flags(noise) ^ Packing.flags(noise ^ 1 << flagBit);
-        assertEq(flipped, 1 << (flagBit - 64), "flags");
+        assertEq(flipped, 1 << (flagBit - 192), "flags");
         uint256 indexBit = bound(bit, 208, 255);
         Trade other = Trade.wrap(noise ^ 1 << indexBit);
         flipped = Packing.buyIndex(Trade.wrap(noise)) ^ Packing.buyIndex(other);

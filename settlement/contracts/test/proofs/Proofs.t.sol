@@ -124,6 +124,34 @@ contract Proofs {
         assert(Packing.baseAmount(trade) == base && Packing.quoteAmount(trade) == quote);
     }
 
+    /// @notice What is packed into an order's place comes out again, and bits above the flags too.
+    function check_a_place_unpacks(
+        uint64 flags,
+        uint8 base,
+        uint8 quote,
+        uint16 lane,
+        address account
+    ) external pure {
+        uint256 place = uint256(flags) << 192 | uint256(base) << 184 | uint256(quote) << 176
+            | uint256(lane) << 160 | uint160(account);
+        assert(Packing.flags(place) == flags && Packing.lane(place) == lane);
+        assert(Packing.baseToken(place) == base && Packing.quoteToken(place) == quote);
+        assert(Packing.market(place) == (uint256(base) << 8 | quote));
+        assert(Packing.account(place) == account);
+    }
+
+    /// @notice No two accounts share a word, and no account has one word for two things.
+    function check_a_key_is_of_one_account_and_index(
+        address account,
+        uint16 index,
+        address other,
+        uint16 otherIndex
+    ) external pure {
+        uint256 key = StateWords.keyOf(account, index);
+        if (key != StateWords.keyOf(other, otherIndex)) return;
+        assert(account == other && index == otherIndex);
+    }
+
     /// @notice At 18 decimals all pips that a balance can hold fit as raw units: 64 and 34 bits.
     function check_eighteen_decimals_fit(uint64 pips) external pure {
         unchecked {

@@ -25,9 +25,7 @@ abstract contract Forbidden is Fixture {
         Trade[] memory trades,
         bytes memory reason
     ) internal {
-        bytes memory message = abi.encodeCall(
-            IExchange.settle, (batch.header, batch.keys, orders, trades)
-        );
+        bytes memory message = abi.encodeCall(IExchange.settle, (batch.header, orders, trades));
         forbid(name, operator, message, reason);
     }
 
@@ -38,6 +36,12 @@ abstract contract Forbidden is Fixture {
         (bool done, bytes memory told) = address(exchange).call(message);
         if (done) revert Settled(name);
         if (keccak256(told) != keccak256(reason)) revert WrongReason(name, told, reason);
+    }
+
+    /// @dev Who seems to have signed `digest` with the compact signature of `entry`.
+    function seeming(bytes32 digest, Entry memory entry) internal pure returns (address) {
+        uint256 vs = uint256(entry.vs);
+        return ecrecover(digest, uint8(vs >> 255) + 27, entry.r, bytes32(vs << 1 >> 1));
     }
 
     /// @dev What the compiler says about an index beyond the end.

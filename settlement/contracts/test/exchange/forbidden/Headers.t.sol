@@ -86,20 +86,4 @@ contract ForbiddenHeadersTest is Forbidden {
         reason = abi.encodeWithSelector(IExchange.SettlementClosed.selector);
         forbid("a batch after the dead man switch", plainBatch(), reason);
     }
-
-    function test_with_bad_keys() public {
-        Batch memory batch = plainBatch();
-        batch.keys[1] = batch.keys[0];
-        bytes memory reason = abi.encodeWithSelector(IExchange.KeysNotAscending.selector, 1);
-        forbid("a word twice in memory", batch, reason);
-
-        batch = plainBatch();
-        (batch.keys[0], batch.keys[1]) = (batch.keys[1], batch.keys[0]);
-        forbid("keys in falling order", batch, reason);
-
-        batch = plainBatch();
-        batch.keys[0] = 0;
-        reason = abi.encodeWithSelector(IExchange.KeysNotAscending.selector, 0);
-        forbid("a key of nobody", batch, reason);
-    }
 }

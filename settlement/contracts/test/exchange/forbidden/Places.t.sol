@@ -8,81 +8,80 @@ import {Forbidden} from "./Forbidden.sol";
 /// @title Forbidden words, tokens and flags
 /// @notice Which orders are forbidden for the words, tokens and flags they name?
 contract ForbiddenPlacesTest is Forbidden {
-    function wrongWord(uint256 order, uint256 expected, uint256 got)
-        internal
-        pure
-        returns (bytes memory)
-    {
-        return abi.encodeWithSelector(IExchange.WrongWord.selector, order, expected, got);
+    function notALane(uint256 order, uint256 lane) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IExchange.NotALane.selector, order, lane);
     }
 
-    function keyOf(address account, uint256 index) internal pure returns (uint256) {
-        return uint256(uint160(account)) << 16 | index;
-    }
-
+    /// @dev Nobody's words can be touched but those of whoever signed.
     function test_words_of_somebody_else() public {
         Batch memory batch = plainBatch();
-        (Entry memory buy, Entry memory sale) = (batch.orders[0], batch.orders[1]);
-        uint16 own = buy.baseWord;
+        Entry memory buy = batch.orders[0];
+        buy.account = bob;
+        address signer = seeming(digestFor(bob, buyDraft()), buy);
+        bytes memory reason =
+            abi.encodeWithSelector(IExchange.WrongSigner.selector, 0, bob, signer);
+        forbid("an order of another account", batch, reason);
 
-        buy.baseWord = sale.baseWord;
-        forbid("base of another", batch, wrongWord(0, keyOf(bob, 0), keyOf(alice, 0)));
-        buy.baseWord = own;
-
-        buy.quoteWord = sale.quoteWord;
-        forbid("quote of another", batch, wrongWord(0, keyOf(alice, 0), keyOf(bob, 0)));
-        buy.quoteWord = own;
-
-        buy.stateWord = sale.baseWord;
-        forbid("window of another", batch, wrongWord(0, keyOf(alice, 0), keyOf(bob, 0)));
-
-        buy.stateWord = sale.stateWord;
-        forbid("lane of another", batch, wrongWord(0, keyOf(alice, 0), keyOf(bob, LANE)));
-    }
-
-    function test_words_of_another_kind() public {
-        Batch memory batch = plainBatch();
-        Entry memory sale = batch.orders[1];
-        uint16 own = sale.baseWord;
-        sale.baseWord = sale.stateWord;
-        forbid("a lane for base", batch, wrongWord(1, keyOf(bob, 0), keyOf(bob, LANE)));
-
-        (sale.baseWord, sale.quoteWord) = (own, sale.stateWord);
-        forbid("a lane for quote", batch, wrongWord(1, keyOf(bob, 0), keyOf(bob, LANE)));
-
-        (sale.quoteWord, sale.stateWord) = (own, own);
-        bytes memory reason = abi.encodeWithSelector(IExchange.NotALane.selector, 1, 0);
-        forbid("a window for a lane", batch, reason);
-
-        Draft memory sell = sellDraft();
-        sell.lane = LANE - 1;
-        reason = abi.encodeWithSelector(IExchange.NotALane.selector, 1, LANE - 1);
-        forbid("a balance for a lane", seal(buyDraft(), sell), reason);
+        buy.account = address(0);
+        signer = seeming(digestFor(address(0), buyDraft()), buy);
+        reason = abi.encodeWithSelector(IExchange.WrongSigner.selector, 0, address(0), signer);
+        forbid("an order of nobody", batch, reason);
+        buy.vs = 0;
+        reason = abi.encodeWithSelector(IExchange.BadSignature.selector, 0);
+        forbid("an order of nobody, signed by nobody", batch, reason);
 
         batch = plainBatch();
-        batch.orders[0].quoteWord = uint16(batch.keys.length);
-        forbid("a word beyond the keys", batch, outOfBounds());
+        Entry memory sale = batch.orders[1];
+        sale.lane = LANE + 1;
+        Draft memory sell = sellDraft();
+        sell.lane = LANE + 1;
+        signer = seeming(digestOf(sell), sale);
+        reason = abi.encodeWithSelector(IExchange.WrongSigner.selector, 1, bob, signer);
+        forbid("a lane that was not signed", batch, reason);
     }
 
-    function test_bits_above_the_account() public {
-        Batch memory batch = plainBatch();
-        uint256 end = batch.keys.length - 1;
-        uint256 key = batch.keys[end];
-        batch.keys[end] |= 1 << 176;
-        Entry memory buy = batch.orders[0];
-        uint256 order = buy.baseWord == end || buy.stateWord == end ? 0 : 1;
-        forbid("bits above the account", batch, wrongWord(order, key, key | 1 << 176));
+    /// @dev They are signed, so the contract alone stands between them and another kind of word.
+    function test_words_of_another_kind() public {
+        Draft memory sell = sellDraft();
+        sell.lane = 0;
+        forbid("a window for a lane", seal(buyDraft(), sell), notALane(1, 0));
+        sell.lane = LANE - 1;
+        forbid("a balance for a lane", seal(buyDraft(), sell), notALane(1, LANE - 1));
+        Draft memory buy = buyDraft();
+        buy.lane = LANE;
+        forbid("a single shot on a lane", seal(buy, sellDraft()), notALane(0, LANE));
+        buy.lane = 1;
+        forbid("a single shot on a balance", seal(buy, sellDraft()), notALane(0, 1));
+    }
+
+    /// @dev The market that was looked at last is remembered, and none is at the start.
+    function test_markets_that_are_remembered() public {
+        Draft memory buy = buyDraft();
+        Draft memory sell = sellDraft();
+        (buy.baseToken, sell.baseToken) = (0, 0);
+        bytes memory reason = abi.encodeWithSelector(IExchange.SameToken.selector, 0, 0);
+        forbid("token zero against itself", seal(buy, sell), reason);
+        (buy.baseToken, sell.baseToken) = (1, 1);
+        (buy.quoteToken, sell.quoteToken) = (1, 1);
+        reason = abi.encodeWithSelector(IExchange.SameToken.selector, 0, 1);
+        forbid("a later token against itself", seal(buy, sell), reason);
+
+        Draft memory third = sellDraft();
+        (third.baseToken, third.lane) = (0, LANE + 1);
+        Match memory second = oneTrade();
+        second.sell = 2;
+        reason = abi.encodeWithSelector(IExchange.SameToken.selector, 2, 0);
+        forbid("a token against itself behind a market", withThird(third, second), reason);
+        Batch memory batch = withThird(sellDraft(), second);
+        batch.orders[2].baseToken = 2;
+        reason = abi.encodeWithSelector(IExchange.UnknownTokenNumber.selector, 2);
+        forbid("a token that is not listed behind a market", batch, reason);
     }
 
     function test_tokens() public {
-        Draft memory buy = buyDraft();
-        buy.baseToken = 0;
-        bytes memory reason = abi.encodeWithSelector(IExchange.SameToken.selector, 0, 0);
-        forbid("a market of one token", seal(buy, sellDraft()), reason);
-
         Batch memory batch = plainBatch();
         batch.orders[0].baseToken = 2;
-        reason = abi.encodeWithSelector(IExchange.UnknownTokenNumber.selector, 2);
+        bytes memory reason = abi.encodeWithSelector(IExchange.UnknownTokenNumber.selector, 2);
         forbid("a base that is not listed", batch, reason);
         batch = plainBatch();
         batch.orders[1].quoteToken = 255;
@@ -97,14 +96,6 @@ contract ForbiddenPlacesTest is Forbidden {
         reason = abi.encodeWithSelector(IExchange.TokenPaused.selector, quote);
         forbid("a quote that is paused", plainBatch(), reason);
         exchange.setPaused(address(quote), false);
-
-        for (uint256 i; i < 2; ++i) {
-            exchange.listToken(address(newToken(8)), 1);
-        }
-        batch = plainBatch();
-        batch.orders[0].baseToken = 3;
-        uint256 key = keyOf(alice, 0);
-        forbid("a word of another group", batch, wrongWord(0, key | 1, key));
     }
 
     function test_flags() public {
@@ -119,7 +110,7 @@ contract ForbiddenPlacesTest is Forbidden {
         Order[] memory orders = packed(batch.orders);
         orders[1].place |= 1 << 255;
         bytes memory reason =
-            abi.encodeWithSelector(IExchange.UnknownFlags.selector, 1, uint256(SELL) | 1 << 191);
+            abi.encodeWithSelector(IExchange.UnknownFlags.selector, 1, uint256(SELL) | 1 << 63);
         forbid("bits above the flags", batch, orders, packed(batch.trades), reason);
     }
 

@@ -19,12 +19,6 @@ contract ForbiddenSignersTest is Forbidden {
         return abi.encodeWithSelector(IExchange.WrongSigner.selector, 0, alice, signer);
     }
 
-    /// @dev Who seems to have signed `digest` with the compact signature of `entry`.
-    function seeming(bytes32 digest, Entry memory entry) internal pure returns (address) {
-        uint256 vs = uint256(entry.vs);
-        return ecrecover(digest, uint8(vs >> 255) + 27, entry.r, bytes32(vs << 1 >> 1));
-    }
-
     /// @dev The buy was signed as in the plain draft, and is sent as `changed`.
     function forge(string memory name, Draft memory changed) internal {
         Entry memory plain = plainBatch().orders[0];

@@ -131,6 +131,17 @@ contract ForbiddenTradesTest is Forbidden {
         batch.trades = nextTo(oneTrade(), second);
         forbid("one order listed twice", batch, overfilled(2, 3 * ONE, 2 * ONE));
 
+        (drafts[1], drafts[2]) = (sellDraft(), sellDraft());
+        drafts[2].nonce = 2;
+        batch = seal(drafts, oneTrade());
+        (second.baseAmount, second.quoteAmount) = (2 * ONE + 1, 2 * PRICE + 2_500);
+        (batch.orders[0], batch.trades) = (encode(fourOnes()), nextTo(oneTrade(), second));
+        forbid(
+            "the next order of a lane beyond its amount",
+            batch,
+            overfilled(2, 2 * ONE + 1, 2 * ONE)
+        );
+
         (buy, sell) = big(2);
         batch = seal(buy, sell);
         (batch.trades[0].baseAmount, batch.trades[0].quoteAmount) = (2 * ONE, 2 * PRICE);
@@ -140,6 +151,10 @@ contract ForbiddenTradesTest is Forbidden {
         forbid("filled by an earlier batch", seal(buy, sell), overfilled(1, 3 * ONE, 2 * ONE));
         (sell.baseAmount, sell.quoteAmount) = (ONE, PRICE);
         forbid("amended below what is filled", seal(buy, sell), overfilled(1, 3 * ONE, ONE));
+    }
+
+    function fourOnes() private view returns (Draft memory buy) {
+        (buy,) = big(4);
     }
 
     function test_balances() public {
