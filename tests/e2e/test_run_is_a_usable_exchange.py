@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from sqlite3 import connect
 from threading import Event
 
 import orjson
@@ -102,7 +105,7 @@ def running(tmp_path):
             each.process.communicate()
 
 
-def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running):
+def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running, tmp_path):
     first = running()
     until("the shop is open", lambda: ask(first.port, "GET", "/shop")[0] == 200)
     _, headers, _ = until(
@@ -112,9 +115,13 @@ def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running)
     invoice = headers["location"].rpartition("/")[2]
     assert first.phase_of(invoice) == "waiting"
 
-    status, _, _ = ask(first.port, "POST", f"/sandbox/pay/{invoice}")
-    assert status == 303
+    with ThreadPoolExecutor(3) as clicks:
+        pays = [clicks.submit(ask, first.port, "POST", f"/sandbox/pay/{invoice}") for _ in "123"]
+    assert [pay.result()[0] for pay in pays] == [303] * 3
     until("the sale is settled", lambda: first.phase_of(invoice) == "settled")
+    with closing(connect(tmp_path / "merchants.sqlite")) as database:
+        (paid,) = database.execute("SELECT COUNT(*) FROM payments").fetchone()
+    assert paid == 1, "three quick clicks are one payment"
     code, output = first.stop()
     assert code == 0, output
     assert f"http://127.0.0.1:{first.port}/shop" in output, "the pages' addresses are printed"
