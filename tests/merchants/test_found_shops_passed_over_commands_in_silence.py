@@ -13,6 +13,7 @@ from engine.core import Engine
 from engine.journal.snapshot import write_snapshot
 from engine.sequencer.places import NotOfThisLog
 from engine.types import Side
+from merchants.records.lost_end import SoldInWhatIsLost, step_back
 from tests.merchants.fixtures import (
     CONFIRMATIONS,
     MAKER,
@@ -130,6 +131,38 @@ def test_no_start_beside_a_log_that_ends_before(files):
     assert f"merchants.sqlite has seen commands up to {seen}" in str(refused.value)
     assert f"the log ends at {ended}" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("is_sold", [False, True])
+def test_where_the_end_of_the_log_is_lost_shops_go_on_unless_they_sold_in_it(files, is_sold):
+    invoice = files.venue.invoice(files.venue.approved_store())
+    raw = due_raw(invoice)
+    files.world.transfer(address_bytes(invoice.deposit_address), raw, TOKEN, CONFIRMATIONS)
+    files.venue.watch()
+    files.venue.tick()
+    log, end = files.world.storage.copy(), files.sequencer.position
+    files.venue.settle_sweeps()
+    if is_sold:
+        files.venue.tick()
+    seen = files.sequencer.sequence
+    files.venue.database.dispose()
+    files.world.storage = log
+    with pytest.raises(NotOfThisLog):
+        files.world.restart()
+    if is_sold:
+        with pytest.raises(SoldInWhatIsLost, match=f"command {seen}, which is lost"):
+            step_back(files.path, end)
+        return
+    assert step_back(files.path, end) == seen
+    assert step_back(files.path, end) is None
+    files.world.journaled.clear()
+    files.world.restart()
+    for _ in range(2):
+        files.venue.settle_sweeps()  # The same deposit is booked again.
+        files.venue.tick()
+    again = files.venue.merchants.invoice(invoice.id)
+    assert (again.status, again.credited) == ("settled", invoice.amount_due)
+    assert len(again.conversions) == 1 and files.sequencer.sequence > seen
 
 
 @pytest.mark.parametrize("commands", [0, 5])
