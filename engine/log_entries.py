@@ -260,8 +260,8 @@ class Directory(Protocol):
 
 @runtime_checkable
 class CheckpointedConsumer(Consumer, Protocol):
-    """A consumer whose memory is part of each snapshot. One without keeps its own, elsewhere and
-    durably before ``consume`` returns."""
+    """A consumer whose memory is part of each snapshot. One without may keep its own, elsewhere
+    and durably before ``consume`` returns: see ``engine.sequencer.places``."""
 
     checkpoint_name: str
     """Its name in the snapshot, with the version of what ``save`` writes."""

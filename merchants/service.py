@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, lazyload, selectinload
 
 from engine.commands import Kind
 from engine.events import EventKind
+from engine.journal.reader import Position
 from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of
@@ -37,12 +38,19 @@ from merchants.documents.sums import (
     newest_conversions,
     sums_of,
 )
-from merchants.records.database import CURSOR_ROW, is_there, open_database, reading, transaction
+from merchants.records.database import (
+    is_there,
+    move_cursor,
+    open_database,
+    place_in,
+    reading,
+    sequence_in,
+    transaction,
+)
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState, PaymentState
 from merchants.records.tables import (
     Conversion,
-    Cursor,
     Delivery,
     Event,
     Fill,
@@ -67,6 +75,8 @@ from settlement.orders.busts import busted_by
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
 
+FILE_NAME: Final = "merchants.sqlite"
+
 ROWS_MAX: Final = 100
 """Most rows of one kind that are asked for at once."""
 
@@ -84,7 +94,6 @@ INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
 
 WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
 """How long after an invoice was made a payment to its address is still noticed by itself."""
-
 
 SHOWN_MAX: Final = 100_000
 """Transfers of which it is remembered that they were taken; older ones are looked at again."""
@@ -110,6 +119,8 @@ class Merchants:
 
     What only reads rows may be called on any thread; all else on the event loop's.
     """
+
+    file_name = FILE_NAME
 
     def __init__(
         self,
@@ -161,12 +172,22 @@ class Merchants:
         )
         self.deliveries = Deliveries(database, egress, clock, jitter)
         with transaction(database) as session:
-            self._cursor = session.get_one(Cursor, CURSOR_ROW).sequence
+            self._cursor = sequence_in(session)
 
     @property
     def cursor(self) -> int:
         """Return the last command sequence taken."""
         return self._cursor
+
+    def place(self) -> Position | None:
+        """See ``engine.sequencer.places.FilingConsumer``."""
+        with reading(self._database) as session:
+            return place_in(session)
+
+    def keep_place(self, place: Position) -> None:
+        """See ``FilingConsumer``."""
+        with transaction(self._database) as session:
+            move_cursor(session, place)
 
     def create_store(self, request: StoreRequest) -> StoreCreated | Rejection:
         """Make a store; see ``Stores.create``."""
@@ -413,8 +434,8 @@ class Merchants:
     def consume(self, batch: Committed) -> None:
         """Take what concerns invoices and conversions out of a batch.
 
-        The cursor is written only with a change: reading past entries that mean nothing to us a
-        second time costs less than a disk sync for each of them now.
+        The cursor is written only with a change, and before a snapshot: reading past entries that
+        mean nothing to us a second time costs less than a disk sync for each of them now.
         """
         if batch.last_sequence <= self._cursor:
             return
@@ -432,7 +453,7 @@ class Merchants:
                         keep_terms(session, entry.market)
                     else:
                         self.conversions.take_placed(session, entry)
-                session.get_one(Cursor, CURSOR_ROW).sequence = batch.last_sequence
+                move_cursor(session, Position(batch.last_sequence, batch.heads[-1]))
         self._cursor = batch.last_sequence
 
     def _entries_for_us(self, batch: Committed) -> list[LogEntry]:
@@ -576,4 +597,4 @@ def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> 
 
 def open_merchants_database(directory: Path) -> Engine:
     """Open or create ``merchants.sqlite`` in ``directory``."""
-    return open_database(directory / "merchants.sqlite")
+    return open_database(directory / FILE_NAME)

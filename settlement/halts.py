@@ -64,8 +64,9 @@ class Reconciliation:
         found = standing.get(market.base.address) or standing.get(market.quote.address)
         return None if found is None else str(found)
 
-    def opened(self, market: Market) -> None:
-        """An operator has opened ``market``: what halted it is past, and may come again."""
+    def opening(self, market: Market) -> None:
+        """``market`` is about to be opened: what halted it is past, and whatever is found from here
+        on halts it again, behind the opening."""
         self._halted.discard(market.number)
         halted = [m for m in self._exchange.catalog.markets if m.number in self._halted]
         tokens = {token.address for m in halted for token in (m.base, m.quote)}
@@ -146,9 +147,9 @@ class Phases:
             why = HALTED_MEANWHILE
         if why is not None:
             return CommandResult(Outcome.MARKET_HALTED, detail={"why": why})
+        self._reconciliation.opening(market)
+        self._reconciliation.opening(market)
         receipt = await self._exchange.open_market(market)
-        if receipt.accepted:
-            self._reconciliation.opened(market)
         self._log.warning("market opened", market=market.symbol, outcome=receipt.outcome.name)
         return receipt
 

@@ -215,14 +215,18 @@ class Pauses:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._newest: dict[bytes, PauseSet] = {}
         self._seen: dict[bytes, LogId] = {}
         """The last log about each token's pause that was dealt with."""
         self._log = structlog.get_logger("chain")
 
     async def take(self, values: Iterable[PauseSet]) -> None:
-        """Take what was seen of pauses, the newest of a token last."""
-        newest = {value.token: value for value in values}
-        for token, value in newest.items():
+        """Take what was seen of pauses, the newest of a token last.
+
+        What had to wait before is tried again.
+        """
+        self._newest |= {value.token: value for value in values}
+        for token, value in self._newest.items():
             if self._seen.get(token) == value.at:
                 continue
             for market in self._exchange.catalog.markets if value.is_paused else ():

@@ -118,19 +118,28 @@ class ChainLoop:
 
         Settlement changes from before this start are skipped: the states are read, not told. Keys
         and cancelled lanes are read from the chain, for no journal has them; now, because a
-        snapshot that is loaded would put lanes back to where they were when it was taken.
+        snapshot that is loaded would put lanes back to where they were when it was taken. So are
+        pauses: a market that is listed during one has not halted yet.
         """
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
         self._payments.resume()
         caught: list[OrderOf] = []
+        pauses: list[PauseSet] = []
         for value in await asyncio.to_thread(self._watcher.history):
-            if isinstance(value, CancelRequested):
+            if isinstance(value, PauseSet):
+                pauses.append(value)
+            elif isinstance(value, CancelRequested):
                 caught += self._lane_cancels.caught(value)
             elif self._key_register.learn(value) and isinstance(value, KeyRevoked):
                 caught += self._key_register.caught(value)
         for account, order_id in caught:
             await self._exchange.cancel(account, order_id)
+        try:
+            await self._pauses.take(pauses)
+        except NotNow as rejected:
+            # The first turn tries again.
+            self._log.warning("chain event has to wait", outcome=rejected.outcome.name)
 
     async def turn(self) -> bool:
         """Do one round; return whether anything moved, so that the next need not wait."""

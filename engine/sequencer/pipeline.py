@@ -19,6 +19,7 @@ from engine.commands import Kind, batch_of
 from engine.events import EventKind
 from engine.journal import StorageFull
 from engine.log_entries import CheckpointedConsumer, Committed, Directory
+from engine.sequencer.places import FilingConsumer, Places
 from engine.sequencer.replay import Written
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
@@ -103,31 +104,45 @@ class Pipeline:
     def subscribe(self, subscription: Subscription) -> None:
         """Show every batch to one more consumer, in whatever order; before ``recover``.
 
-        What a checkpointed consumer remembers becomes part of each snapshot. Any other has no
-        memory or keeps its own, durably before ``consume`` returns: after a start from a snapshot
-        it is not shown what is past.
+        What a checkpointed consumer remembers becomes part of each snapshot. One that files keeps
+        it durably before ``consume`` returns, and no start goes on from beyond its place. Any other
+        has no memory: after a start from a snapshot it is not shown what is past.
         """
         self._subscriptions.append(subscription)
 
     def recover(self) -> Iterator[int]:
         """Go on from the last snapshot and replay what came after, to every consumer.
 
-        Yields the sequence reached, again and again; run it to its end.
+        Yields the sequence reached, again and again; run it to its end. Raises ``NotOfThisLog``
+        where the file of a consumer is of another log.
         """
-        checkpointed = self._checkpointed()
-        snapshot = self._sequencer.resume(checkpointed)
+        checkpointed, places = self._checkpointed(), Places(self._filing())
+        snapshot = self._sequencer.resume(checkpointed, places.why_not)
         if snapshot is not None:
+            places.show(snapshot.sequence, [snapshot.head])
             for name, memory in snapshot.consumers.items():
                 checkpointed[name].load(memory)
             yield snapshot.sequence
-        for committed in self._sequencer.recover():
-            self._show(committed)
-            self.catch_up()
-            yield committed.last_sequence
+        with places.named():
+            for committed in self._sequencer.recover():
+                places.show(committed.last_sequence, committed.heads)
+                self._show(committed)
+                self.catch_up()
+                yield committed.last_sequence
+        places.end(self._sequencer.sequence)
         self._under_review = bool(self._sequencer.ambiguous)
 
+    def prepare(self) -> None:
+        """Call it before a snapshot. What consumers remember of the past must be complete, for the
+        past is not shown again; and whoever keeps a file notes that it goes with this snapshot."""
+        self.catch_up()
+        position = self._sequencer.position
+        if position is not None:
+            for consumer in self._filing():
+                consumer.keep_place(position)
+
     def checkpoints(self) -> dict[str, bytes]:
-        """Return what the checkpointed consumers remember now, by name; ``catch_up`` first.
+        """Return what the checkpointed consumers remember now, by name; ``prepare`` first.
 
         Whoever runs on the event loop finds engine and consumers at the end of the same batch.
         """
@@ -268,8 +283,7 @@ class Pipeline:
         return shown
 
     def catch_up(self) -> None:
-        """Show every subscriber what waits for it. Before a snapshot: what it remembers of the
-        past must be complete, for the past is not shown again."""
+        """Show every subscriber what waits for it."""
         for subscription in self._subscriptions:
             subscription.catch_up()
 
@@ -277,6 +291,10 @@ class Pipeline:
         if any(subscription.is_behind for subscription in self._subscriptions):
             await asyncio.sleep(0)  # One turn of the loop: those who were answered go first.
             self.catch_up()
+
+    def _filing(self) -> list[FilingConsumer]:
+        found = (subscription.filing for subscription in self._subscriptions)
+        return [consumer for consumer in found if consumer is not None]
 
     def _checkpointed(self) -> dict[str, CheckpointedConsumer | Directory]:
         directory = () if self._directory is None else (self._directory,)

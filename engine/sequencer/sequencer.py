@@ -65,6 +65,10 @@ class Submission(NamedTuple):
     attachment: bytes = b""
 
 
+def _all_fit(_position: Position) -> None:
+    """No snapshot comes too late for anybody."""
+
+
 class Sequencer(Generic[L]):
     """Stamps, journals and applies."""
 
@@ -101,6 +105,11 @@ class Sequencer(Generic[L]):
         return self._applied.sequence if self._applied else 0
 
     @property
+    def position(self) -> Position | None:
+        """Return where that is in the log; None before the first command."""
+        return self._applied
+
+    @property
     def poisoned(self) -> list[int]:
         """Return the sequences that the engine could not carry out."""
         return self._poison.sequences
@@ -120,10 +129,13 @@ class Sequencer(Generic[L]):
         """Return the files of batches that may have been acknowledged and cannot be read."""
         return self._log.ambiguous_names()
 
-    def resume(self, consumers: Collection[str]) -> Snapshot | None:
+    def resume(
+        self, consumers: Collection[str], why_not: Callable[[Position], str | None] = _all_fit
+    ) -> Snapshot | None:
         """Go on from the newest sound snapshot that remembers exactly ``consumers``, if any.
 
-        Call it before ``recover``, which then gives only what came after.
+        One that ``why_not`` has a reason against is passed over. Call it before ``recover``, which
+        then gives only what came after.
         """
         for name in self._snapshots.names() if self._snapshots else ():
             assert self._snapshots is not None
@@ -131,6 +143,9 @@ class Sequencer(Generic[L]):
                 snapshot = self._snapshots.read(name)
                 if set(snapshot.consumers) != set(consumers):
                     raise SnapshotDamaged(f"{name} remembers {sorted(snapshot.consumers)}")
+                if (why := why_not(snapshot.position)) is not None:
+                    self.snapshots_refused.append(f"{name}: {why}")
+                    continue
                 self.machine = self._restored(snapshot)
             except SnapshotDamaged as refused:
                 self.snapshots_refused.append(str(refused))

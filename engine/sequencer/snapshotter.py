@@ -39,8 +39,9 @@ _DESCRIPTORS_MAX: Final = 1 << 16
 class Readers(Protocol):
     """Whoever knows the consumers of the log; the pipeline."""
 
-    def catch_up(self) -> None:
-        """Show every consumer what it has not seen of what is applied."""
+    def prepare(self) -> None:
+        """Show every consumer what it has not seen of what is applied, and have it noted in what
+        they keep outside."""
 
     def checkpoints(self) -> Mapping[str, bytes]:
         """Return what the checkpointed consumers remember, by name."""
@@ -96,7 +97,7 @@ class Snapshotter(Generic[L]):
         """Begin a snapshot of this very moment."""
         assert self._child is None, "one at a time"
         self._last_ns, self._child_sequence = self._now_ns(), self._sequencer.applied
-        self._readers.catch_up()
+        self._readers.prepare()
         began_ns = time.perf_counter_ns()
         with self._quiet(), warnings.catch_warnings():
             # Python warns of forks beside threads, for what they may have locked: the child below

@@ -8,6 +8,7 @@ database, a webhook) is in nobody's way.
 from collections import deque
 
 from engine.log_entries import CheckpointedConsumer, Committed, Consumer
+from engine.sequencer.places import FilingConsumer
 
 
 class Subscription:
@@ -25,6 +26,11 @@ class Subscription:
     def checkpoint(self) -> CheckpointedConsumer | None:
         """Return the consumer if snapshots keep what it remembers."""
         return self._consumer if isinstance(self._consumer, CheckpointedConsumer) else None
+
+    @property
+    def filing(self) -> FilingConsumer | None:
+        """Return the consumer if it keeps a file of its own."""
+        return self._consumer if isinstance(self._consumer, FilingConsumer) else None
 
     @property
     def is_behind(self) -> bool:

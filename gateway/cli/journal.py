@@ -15,6 +15,8 @@ from rich.console import Console
 from engine.journal import JournalCorrupt
 from engine.journal.snapshot import SnapshotDamaged
 from engine.journal.storage import StorageInUse
+from merchants.records.lost_end import SoldInWhatIsLost, step_back
+from merchants.service import FILE_NAME
 from settlement.audit import journal_tool
 from settlement.audit.export import differences, export, read_manifest, replay_files
 from settlement.audit.verify import NotVerified, verify
@@ -32,6 +34,7 @@ def _reported(work: Callable[[], int], console: Console) -> int:
     except (
         JournalCorrupt,
         SnapshotDamaged,
+        SoldInWhatIsLost,
         StorageInUse,
         journal_tool.NotTrimmed,
         FileNotFoundError,
@@ -89,6 +92,7 @@ def say_repair(directory: Path, accept: bool, console: Console) -> int:
         if accept:
             for name in journal_tool.accept_tail(directory):
                 console.print(f"{name}: reviewed", highlight=False, markup=False)
+                _let_shops_go_on(directory, name, console)
         waiting = journal_tool.verify(directory, deep=False).ambiguous
         for name in waiting:
             console.print(
@@ -100,6 +104,22 @@ def say_repair(directory: Path, accept: bool, console: Console) -> int:
         return LOOK if waiting else FINE
 
     return _reported(work, console)
+
+
+def _let_shops_go_on(directory: Path, reviewed: str, console: Console) -> None:
+    """Where shops have seen the batch in file ``reviewed``, let them see what takes its place."""
+    path, end = directory / FILE_NAME, journal_tool.end_of(directory)
+    # No other loss: beside a log that goes on already, or that is too short, they must not.
+    if not path.exists() or int(reviewed.partition("-")[0]) != end.sequence + 1:
+        return
+    seen = step_back(path, end)
+    if seen is not None:
+        console.print(
+            f"{path.name} had seen commands up to {seen}: it goes on after {end.sequence}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def say_trimmed(directory: Path, exported: Path, console: Console) -> int:

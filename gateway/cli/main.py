@@ -333,6 +333,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
     from sqlalchemy.exc import OperationalError
 
     from engine.journal.storage import StorageInUse
+    from engine.sequencer.places import NotOfThisLog
     from gateway.http.listening import CannotListenError
     from settlement.chain.deploy import DeploymentError
     from settlement.chain.dev.devchain import DevChainError
@@ -346,6 +347,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
         DevChainError,
         DeploymentError,
         KeystoreError,
+        NotOfThisLog,
     ) as fault:
         _end(fault)
     except (OperationalError, OSError) as fault:

@@ -19,12 +19,13 @@ from gateway.pages.checkout import HEADERS
 from gateway.pages.render import Html, escape, fill
 from gateway.sandbox.funding import fill_wallet
 from gateway.sandbox.rpc import answer_rpc
-from gateway.sandbox.wallet import Wallet
+from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
 from merchants.records import rejection
 from merchants.records.amounts import pips_of_decimal
 from merchants.sales.invoices import InvoiceRequest
 from merchants.stores.stores import StoreRequest
+from settlement.orders.catalog import Token
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import grant_digest
 
@@ -47,6 +48,8 @@ class SandboxShop:
         self._customer = customer
         self._store_id = ""
         self._paying = asyncio.Lock()
+        self._sent: dict[str, str] = {}
+        """The transaction that pays each invoice and that the shop has not seen yet."""
 
     def open(self) -> None:
         """Make the store once; its number is kept in the data directory."""
@@ -77,21 +80,35 @@ class SandboxShop:
         return made.invoice.id
 
     async def pay(self, invoice_id: str) -> None:
-        """Send what the invoice still lacks from the customer's wallet."""
-        invoice = self._stack.parts.merchants.invoice(invoice_id)
-        if invoice is None:
-            raise Rejection(Outcome.NOT_FOUND)
-        token = self._stack.parts.catalog.token(invoice.token)
-        remaining = pips_of_decimal(invoice.remaining)
-        assert token is not None and remaining is not None, "our own document"
-        if not remaining:
-            return
-        raw = token.raw_of(remaining)
-        to = bytes.fromhex(invoice.deposit_address[2:])
+        """Send what the invoice still lacks from the customer's wallet.
+
+        One payment at a time: whoever presses twice has paid once, until the shop has seen it.
+        """
         async with self._paying:
-            await asyncio.to_thread(fill_wallet, self._stack.chain, self._customer, token, raw)
-            transfer = encode_call("transfer", to, raw, contract="TestToken")
-            await asyncio.to_thread(self._customer.transact, token.address, transfer)
+            invoice = self._stack.parts.merchants.invoice(invoice_id)
+            if invoice is None:
+                raise Rejection(Outcome.NOT_FOUND)
+            sent = self._sent.get(invoice_id)
+            if sent is not None and all(payment.tx_hash != sent for payment in invoice.payments):
+                return
+            token = self._stack.parts.catalog.token(invoice.token)
+            remaining = pips_of_decimal(invoice.remaining)
+            assert token is not None and remaining is not None, "our own document"
+            if not remaining:
+                self._sent.pop(invoice_id, None)
+                return
+            to = bytes.fromhex(invoice.deposit_address[2:])
+            try:
+                tx_hash = await asyncio.to_thread(self._send, token, token.raw_of(remaining), to)
+            except TransactionLost as lost:
+                # Whoever has the customer's key may have sent its native coin away.
+                raise Rejection(Outcome.INSUFFICIENT_BALANCE, f"not paid: {lost}") from lost
+            self._sent[invoice_id] = "0x" + tx_hash.hex()
+
+    def _send(self, token: Token, raw: int, to: bytes) -> bytes:
+        fill_wallet(self._stack.chain, self._customer, token, raw)
+        transfer = encode_call("transfer", to, raw, contract="TestToken")
+        return self._customer.transact(token.address, transfer).tx_hash
 
 
 def sandbox_router(stack: Stack, shop: SandboxShop) -> APIRouter:

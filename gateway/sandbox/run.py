@@ -27,7 +27,7 @@ from gateway.sandbox import actors
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.routes import SandboxShop, sandbox_router
 from gateway.sandbox.startup import starting
-from gateway.sandbox.wallet import Wallet
+from gateway.sandbox.wallet import TransactionLost, Wallet
 from settlement.chain.dev.devchain import dev_secret
 
 BLOCK_SECONDS: Final = 0.25
@@ -91,7 +91,7 @@ async def run_sandbox(
         ]
         await stack.serve()
         tasks = [asyncio.create_task(keep_blocks_coming(stack))]
-        await _open_market(stack, wallets)
+        await open_market(stack, wallets)
         shop.open()
         tasks.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
         _greet(console, stack, public_url)
@@ -102,11 +102,12 @@ async def run_sandbox(
     return 0
 
 
-async def _open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
+async def open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
     """See that makers and visitor have money in the vault, and that the makers quote.
 
     As far as they can: whoever plays here may have bought one side of the book, halted the market
-    or emptied a maker, for their keys are public. None of it keeps the sandbox from starting.
+    or emptied a maker, of what it pays gas with too, for their keys are public. None of it keeps
+    the sandbox from starting.
     """
     for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR):
         for symbol, pips in DEPOSITS.items():
@@ -137,7 +138,15 @@ async def _fund(stack: Stack, wallet: Wallet, symbol: str, pips: int) -> None:
     token = stack.parts.catalog.token(symbol)
     assert token is not None, "the sandbox lists both"
     for _ in range(FUNDING_POLLS_MAX):
-        await asyncio.to_thread(fill_vault, stack.chain, stack.deployment, wallet, token, pips)
+        try:
+            await asyncio.to_thread(fill_vault, stack.chain, stack.deployment, wallet, token, pips)
+        except TransactionLost as lost:
+            # Whoever has its key may have sent its native coin away.
+            who = "0x" + wallet.address.hex()
+            structlog.get_logger("makers").warning(
+                "not funded", account=who, token=symbol, why=str(lost)
+            )
+            return
         if sum(stack.parts.exchange.balance(wallet.address, token.address)):
             return
         await asyncio.sleep(FUNDING_POLL_SECONDS)

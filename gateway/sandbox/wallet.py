@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from engine.types import Side
-from settlement.chain.chain import Chain, Receipt
+from settlement.chain.chain import Chain, Receipt, Sending
 from settlement.chain.signer import SecretSigner, Transaction
 from settlement.orders.catalog import Market
 from settlement.protocol.eip712 import (
@@ -134,11 +134,12 @@ class Wallet:
         """
         sent = self._chain.send_raw(raw)
         tx_hash = keccak256(raw)
-        for _ in range(RECEIPT_POLLS_MAX):
+        # What a node will not have is in no pool, and nobody can mine it.
+        for _ in range(1 if sent.sending is Sending.REJECTED else RECEIPT_POLLS_MAX):
             receipt = self._chain.receipt(tx_hash)
             if receipt is not None:
                 if not receipt.succeeded:
                     raise TransactionLost(f"0x{tx_hash.hex()} reverted")
                 return receipt
             time.sleep(POLL_SECONDS)
-        raise TransactionLost(f"0x{tx_hash.hex()} was not mined: {sent}")
+        raise TransactionLost(f"0x{tx_hash.hex()} was not mined: {sent.reason or 'no receipt'}")

@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, inspect, select, text, update
 from sqlalchemy.orm import Session
 
+from engine.journal.reader import Position
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
 from settlement.storage.database import open_file
@@ -26,7 +27,7 @@ def open_database(path: Path) -> Engine:
     _add_what_is_new(engine)
     with transaction(engine) as session:
         if session.get(Cursor, CURSOR_ROW) is None:
-            session.add(Cursor(id=CURSOR_ROW, sequence=0))
+            session.add(Cursor(id=CURSOR_ROW, sequence=0, head=b""))
     return engine
 
 
@@ -93,6 +94,23 @@ def _add_up_fills(connection: Connection) -> None:
         connection.execute(update(Conversion).where(Conversion.id == name).values(values))
     for invoice_id, net in nets.items():
         connection.execute(update(Invoice).where(Invoice.id == invoice_id).values(net_pips=net))
+
+
+def sequence_in(session: Session) -> int:
+    """Return the last command of which the consequences are in these rows."""
+    return session.get_one(Cursor, CURSOR_ROW).sequence
+
+
+def place_in(session: Session) -> Position | None:
+    """Return how far these rows have come in the log; None where they do not say of which."""
+    row = session.get_one(Cursor, CURSOR_ROW)
+    return None if row.head is None else Position(row.sequence, row.head)
+
+
+def move_cursor(session: Session, place: Position) -> None:
+    """Note that everything up to ``place`` is in these rows."""
+    row = session.get_one(Cursor, CURSOR_ROW)
+    row.sequence, row.head = place
 
 
 def is_there(engine: Engine, query: str, name: str | bytes) -> bool:

@@ -371,9 +371,14 @@ class IdempotencyKey(Table):
 
 
 class Cursor(Table):
-    """The last command sequence whose consequences are in these tables; one row, id 1."""
+    """The last command sequence whose consequences are in these tables; one row, id 1.
+
+    ``head`` is the log's chained head there, by which another log is recognised; NULL in a file
+    from before it was kept.
+    """
 
     __tablename__ = "cursor"
 
     id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
     sequence: Mapped[int]
+    head: Mapped[bytes | None]

@@ -17,7 +17,14 @@ from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotF
 from engine.journal.format import BATCH_HEAD_SIZE, RECORD
 from engine.journal.journal import AMBIGUOUS, REVIEWED, truncate
 from engine.journal.poison import PoisonList
-from engine.journal.reader import Reader, Tail, first_sequence_of, journal_names, limits_of
+from engine.journal.reader import (
+    Position,
+    Reader,
+    Tail,
+    first_sequence_of,
+    journal_names,
+    limits_of,
+)
 from engine.journal.snapshot import SNAPSHOTS_KEPT, SnapshotDamaged, sequence_of
 from engine.sequencer.replay import Replay
 from engine.types import Limits
@@ -134,6 +141,14 @@ def accept_tail(data: Path) -> list[str]:
         return reviewed
     finally:
         storage.close()
+
+
+def end_of(data: Path) -> Position:
+    """Return where the journal ends."""
+    reader = Reader(DirectoryReader(data / "journal"))
+    for _ in reader.batches():
+        pass
+    return Position(reader.sequence, reader.head)
 
 
 def trim(data: Path, exported: Path) -> list[str]:

@@ -16,6 +16,7 @@ import msgspec
 
 from engine.commands import Kind
 from engine.events import EventKind
+from engine.journal.reader import Position
 from engine.log_entries import Committed, EventRow, LogEntry
 from engine.types import Outcome, Side
 from settlement.batches.builder import NS, CommandTrades, PendingWithdrawal
@@ -25,6 +26,7 @@ from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Market
 from settlement.outbox.actions import ActionKind, BatchState
 from settlement.outbox.outbox import Outbox
+from settlement.outbox.places import keep_place, place_of
 from settlement.outbox.troubles import AheadOfTime
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal, WithdrawalPaid, evidence_of
 
@@ -55,6 +57,7 @@ class TradeQueue:
     """
 
     checkpoint_name = "sealer/2"
+    file_name = "settlement.sqlite"
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -133,6 +136,14 @@ class TradeQueue:
         waiting = [g for g in commands if g.last_trade > self._sealed_trade]
         withdrawals = [p for p in saved.payouts if p.sequence > self._paid_sequence]
         self._queue.extend(sorted([*waiting, *withdrawals], key=lambda item: item.sequence))
+
+    def place(self) -> Position | None:
+        """See ``engine.sequencer.places.FilingConsumer``."""
+        return place_of(self._outbox)
+
+    def keep_place(self, place: Position) -> None:
+        """See ``FilingConsumer``."""
+        keep_place(self._outbox, place)
 
     # Follow the journal.
 

@@ -105,6 +105,15 @@ unbooked = sa.Table(
 """Money that moved on chain and that the ledger could not take; see
 ``settlement.watching.unbooked``."""
 
+log_place = sa.Table(
+    "log_place",
+    tables,
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("head", sa.LargeBinary, nullable=False),
+)
+"""How far the log was read, in one row; none in a file from before it was kept until it is moved.
+See ``settlement.outbox.places``."""
+
 
 VERSION = 2
 """Of these tables, kept in the file: a file of another version is refused."""
@@ -119,9 +128,12 @@ def open_database(path: Path) -> sa.Engine:
     engine = open_file(path, writers_take_turns=True)
     with engine.begin() as db:
         version = db.execute(sa.text("PRAGMA user_version")).scalar_one()
-        if version != VERSION and sa.inspect(db).has_table("actions"):
+        is_new = not sa.inspect(db).has_table("actions")
+        if version != VERSION and not is_new:
             raise WrongOutboxError(f"{path} has tables of version {version}, this is {VERSION}")
         tables.create_all(db)
+        if is_new:
+            db.execute(log_place.insert().values(sequence=0, head=b""))
         by_state_and_kind.create(db, checkfirst=True)  # An older file has the table without it.
         db.execute(sa.text(f"PRAGMA user_version = {VERSION}"))
     return engine

@@ -224,8 +224,9 @@ CANCEL_REQUESTED: Final = Event("CancelRequested(address,uint16,bool,uint64,uint
 TOKEN_PAUSE_SET: Final = Event("TokenPauseSet(address,bool)", (0,))
 TRANSFER: Final = Event("Transfer(address,address,uint256)", (0, 1))
 
-UNJOURNALED_EVENTS: Final = (KEY_GRANTED, KEY_REVOKED, CANCEL_REQUESTED)
-"""What no journal keeps, so that it is read from the chain again at each start."""
+UNJOURNALED_EVENTS: Final = (KEY_GRANTED, KEY_REVOKED, CANCEL_REQUESTED, TOKEN_PAUSE_SET)
+"""What no journal keeps, so that it is read from the chain again at each start. A pause too: what
+the journal has of it are halts, and none of a market that was listed since."""
 
 EXCHANGE_EVENTS: Final = (
     DEPOSITED,
@@ -233,7 +234,6 @@ EXCHANGE_EVENTS: Final = (
     EXIT_CANCELLED,
     EXIT_FINISHED,
     *UNJOURNALED_EVENTS,
-    TOKEN_PAUSE_SET,
 )
 
 
@@ -411,12 +411,13 @@ class Watcher:
         shown = [(value, times.get(value.at.block_number, 0)) for value in paid]
         return self._poll_of(shown, first, last, newest.number)._replace(head_s=newest.timestamp)
 
-    def history(self) -> list[KeyGranted | KeyRevoked | CancelRequested]:
-        """Return what happened to keys and lanes before the cursor, for a start to build on."""
+    def history(self) -> list[KeyGranted | KeyRevoked | CancelRequested | PauseSet]:
+        """Return what happened to keys, lanes and tokens before the cursor, for a start to build
+        on."""
         topics = [event.topic for event in UNJOURNALED_EVENTS]
         logs = self._chain.logs([self._exchange], [topics], self._deploy_block, self.cursor - 1)
         values = [chain_event_of(log) for log in logs]
-        kinds = KeyGranted | KeyRevoked | CancelRequested
+        kinds = KeyGranted | KeyRevoked | CancelRequested | PauseSet
         return [value for value in values if isinstance(value, kinds)]
 
     def _wanted(self) -> list[LogFilter]:

@@ -180,6 +180,27 @@ def test_the_demo_wallet_pays_with_one_press_and_copying_copies(browser, shop):
     page.close()
 
 
+def test_found_two_quick_clicks_paid_twice(browser, shop, world):
+    """Found: the page was drawn anew while a payment was under way, with a button to press."""
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="50")
+    page, held = opened(browser, f"{address}/checkout/{invoice.id}"), []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/sandbox/pay/*", hold)
+    page.wait_for_selector("#countdown:has-text('left')")
+    page.dblclick("#sandbox-pay")
+    world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice) // 2)
+    venue.watch()
+    shows(page, "partial")
+    assert page.is_disabled("#sandbox-pay") and len(held) == 1
+    held[0].fulfill(status=204)
+    page.wait_for_selector("#sandbox-pay:enabled")
+    page.close()
+
+
 @pytest.mark.parametrize("shift_ms", [0, 1_200_000, -1_200_000])
 def test_found_the_countdown_believed_the_customers_clock(browser, shop, shift_ms):
     """A clock 20 minutes ahead said "0:00 left" of a new invoice, and 20 behind "34:55 left"."""

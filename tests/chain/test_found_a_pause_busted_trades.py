@@ -130,6 +130,13 @@ def test_the_watcher_shows_a_pause(venue: Venue):
     ]
 
 
+def test_a_start_is_told_of_a_pause_from_long_ago(venue: Venue):
+    pause(venue)
+    venue.watcher.done(venue.watcher.poll())
+    (value,) = venue.watcher.history()
+    assert isinstance(value, PauseSet) and (value.token, value.is_paused) == (venue.token, True)
+
+
 def test_whether_a_token_is_paused_is_the_contracts_word(venue: Venue):
     tokens = [venue.catalog.token_by_address(address) for address in (venue.usd, venue.token)]
     chain, exchange = venue.devchain.chain, venue.domain.contract

@@ -130,6 +130,29 @@ def test_found_an_opening_that_had_asked_before_a_pause_undid_its_halt():
     told(Judge([]), story)
 
 
+def test_found_a_difference_that_was_found_during_an_opening_halted_a_block_later():
+    """Found: the market counted as halted until it was open, and was not halted again."""
+
+    async def story(venue):
+        for block in (1, 2):
+            await venue.reconciliation.check(block)
+        (market,), written = venue.catalog.markets, venue.journal.sequence
+        venue.storage.gate.clear()
+        opening = asyncio.create_task(venue.opened())
+        while venue.journal.sequence == written:
+            await asyncio.sleep(0)  # Then it is on its way to the disk, and not open yet.
+        check = asyncio.create_task(venue.reconciliation.check(3))
+        while not check.done() and venue.exchange.halts[market.number] == 1:
+            await asyncio.sleep(0)
+        venue.storage.gate.set()
+        assert await opening == (Outcome.ACCEPTED, "")
+        await check
+        assert await venue.taken(1) is Outcome.MARKET_HALTED
+        assert venue.reconciliation.reasons == [TOO_FEW]
+
+    told(Judge([TOO_FEW], [], [TOO_FEW]), story)
+
+
 def test_a_node_that_lags_cannot_say_that_no_token_is_paused():
     class Node:
         def head(self):

@@ -134,6 +134,7 @@ def test_snapshot_and_tail_equal_full_replay(outbox):
             await venue.fund(ALICE, BOB)
             for _ in range(3):
                 await live_a_little(venue, rng, STEPS // 4, placed)
+                venue.pipeline.prepare()
                 write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
                 sequences.append(venue.sequencer.applied)
             await live_a_little(venue, rng, STEPS // 4, placed)
@@ -172,6 +173,7 @@ def test_what_was_in_flight_at_the_snapshot_and_never_reached_the_disk_has_not_h
             waiting += [asyncio.create_task(venue.exchange.place(order)) for order in late]
             waiting.append(asyncio.create_task(venue.exchange.withdraw(ALICE.withdrawal(100))))
             await settle_down()
+            venue.pipeline.prepare()
             write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
             storage = venue.storage.copy()
             venue.storage.gate.set()
@@ -203,6 +205,7 @@ def test_what_was_sealed_since_the_snapshot_is_not_sealed_again(outbox):
             await trade(venue, 1)
             await venue.exchange.withdraw(ALICE.withdrawal(100))
             await trade(venue, 2)
+            venue.pipeline.prepare()
             write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
             assert venue.sealer.seal(venue.now_ns)
             assert outbox.last_batch().number == 2, "a withdrawal stands between the two"
@@ -230,6 +233,7 @@ def test_a_damaged_snapshot_is_passed_over_for_the_next_older(outbox):
             await venue.fund(ALICE, BOB)
             for _ in range(4):
                 await live_a_little(venue, rng, 5, placed)
+                venue.pipeline.prepare()
                 write_snapshot(disk, venue.sequencer.snapshot(venue.pipeline.checkpoints()))
             prune_snapshots(disk)
             lived = memory_of(venue)

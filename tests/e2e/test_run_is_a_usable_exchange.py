@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from sqlite3 import connect
 from threading import Event
 
 import orjson
@@ -55,22 +58,33 @@ def until(what, is_so):
     raise AssertionError(f"waited long enough, and not: {what}")
 
 
+def begun(directory, port, chain="eth-tester"):
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
+            *("--chain", chain, "--port", str(port)),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def ended(directory):
+    """Return exit code and output of a start that ends by itself."""
+    process = begun(directory, free_port())
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
 class Running:
     """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
 
     def __init__(self, directory, chain="eth-tester"):
         self.port, self.directory = free_port(), directory
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
-                *("--chain", chain, "--port", str(self.port)),
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "COLUMNS": "200"},
-        )
+        self.process = begun(directory, self.port, chain)
         until("both sides are quoted", self.is_quoted)
 
     def is_quoted(self):
@@ -102,7 +116,7 @@ def running(tmp_path):
             each.process.communicate()
 
 
-def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running):
+def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running, tmp_path):
     first = running()
     until("the shop is open", lambda: ask(first.port, "GET", "/shop")[0] == 200)
     _, headers, _ = until(
@@ -112,9 +126,13 @@ def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running)
     invoice = headers["location"].rpartition("/")[2]
     assert first.phase_of(invoice) == "waiting"
 
-    status, _, _ = ask(first.port, "POST", f"/sandbox/pay/{invoice}")
-    assert status == 303
+    with ThreadPoolExecutor(3) as clicks:
+        pays = [clicks.submit(ask, first.port, "POST", f"/sandbox/pay/{invoice}") for _ in "123"]
+    assert [pay.result()[0] for pay in pays] == [303] * 3
     until("the sale is settled", lambda: first.phase_of(invoice) == "settled")
+    with closing(connect(tmp_path / "merchants.sqlite")) as database:
+        (paid,) = database.execute("SELECT COUNT(*) FROM payments").fetchone()
+    assert paid == 1, "three quick clicks are one payment"
     code, output = first.stop()
     assert code == 0, output
     assert f"http://127.0.0.1:{first.port}/shop" in output, "the pages' addresses are printed"
@@ -132,6 +150,13 @@ def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running)
     until("vault and ledger were compared, and the market is open", is_open)
     code, output = second.stop()
     assert code == 0, output
+
+    with closing(connect(tmp_path / "merchants.sqlite")) as database, database:
+        database.execute("UPDATE cursor SET sequence = sequence + 100000")
+    code, output = ended(tmp_path)
+    assert code == 1 and "Traceback" not in output
+    assert "merchants.sqlite has seen commands up to 10" in output
+    assert 'see "A file of another log" in docs/RUNBOOK.md' in output
 
 
 def test_the_chain_answers_a_browser_wallet(running):

@@ -127,7 +127,7 @@ def test_a_child_that_stands_still_ends_and_is_a_failure(kept):
     held.acquire()
 
     class Waiting:
-        def catch_up(self):
+        def prepare(self):
             """Nothing waits to be shown."""
 
         def checkpoints(self):

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from engine.types import Outcome, Side
 from settlement.chain.chain import ChainUnavailableError
 from settlement.outbox.outbox import Outbox
@@ -64,7 +66,7 @@ class ShownChain:
         return [
             value
             for value in self.values[: self.cursor]
-            if isinstance(value, KeyGranted | KeyRevoked | CancelRequested)
+            if isinstance(value, KeyGranted | KeyRevoked | CancelRequested | PauseSet)
         ]
 
     def step(self):
@@ -475,5 +477,24 @@ def test_a_pause_that_is_over_halts_nothing():
         last = venue.sequencer.sequence
         await venue.loop.turn()
         assert venue.sequencer.sequence == last
+
+    watched(scenario)
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_found_a_market_that_was_listed_during_a_pause_began_open(is_paused):
+    """Found: the log of a pause was behind us when the market came, and is shown but once."""
+
+    async def scenario(venue):
+        venue.shown.values = [PauseSet(log(1), TOKEN, True), PauseSet(log(2), TOKEN, is_paused)]
+        venue.shown.cursor = 2
+        await venue.fund(ALICE)
+        # As ``gateway.node.assembly.begin`` does: what is new is listed ahead of this.
+        await venue.loop.resume()
+        result = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
+        assert result.outcome is (Outcome.MARKET_HALTED if is_paused else Outcome.ACCEPTED)
+        last = venue.sequencer.sequence
+        await venue.loop.turn()
+        assert venue.sequencer.sequence == last, "once"
 
     watched(scenario)

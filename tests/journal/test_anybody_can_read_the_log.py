@@ -9,12 +9,15 @@ from typer.testing import CliRunner
 
 from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, Journal, SnapshotFiles
-from engine.journal.reader import journal_names
+from engine.journal.reader import Position, journal_names
 from engine.journal.snapshot import write_snapshot
 from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.snapshotter import keep
 from engine.types import Side
 from gateway.cli.main import app
+from merchants.records.database import move_cursor, place_in, transaction
+from merchants.service import open_merchants_database
+from settlement.audit import journal_tool
 from settlement.audit.export import read_manifest
 from settlement.batches.log_leaves import leaf_of
 from settlement.protocol import merkle
@@ -207,8 +210,17 @@ def test_repair_tail_prints_what_may_have_been_acknowledged_until_it_is_accepted
     assert [row["sequence"] for row in rows] == list(
         range(header.first_sequence, header.last_sequence + 1)
     )
+    shops = open_merchants_database(directory)
+    with transaction(shops) as session:
+        move_cursor(session, Position(header.last_sequence, header.head))
+    shops.dispose()
     accepted = Told("journal", "repair-tail", "--data", directory, "--accept")
     assert accepted.code == 0 and "reviewed" in accepted.text
+    end = header.first_sequence - 1
+    assert f"up to {header.last_sequence}: it goes on after {end}" in accepted.text
+    with transaction(shops) as session:
+        assert place_in(session) == journal_tool.end_of(directory)
+    shops.dispose()
     assert Told("journal", "verify", "--data", directory).code == 0
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import event
 
 from engine.commands import Kind, command, list_market
 from engine.events import EventKind
-from engine.journal import Journal
+from engine.journal import Journal, SnapshotFiles
 from engine.reference import Engine
 from engine.sequencer.subscription import Subscription
 from engine.types import MONEY_MAX, Limits, OrderFlag, Side
@@ -90,12 +90,16 @@ class Killed(BaseException):
 class World:
     """What survives."""
 
-    def __init__(self, directory, start_ns=START_S * NS, prices=PRICES, least_pips=0):
+    def __init__(
+        self, directory, start_ns=START_S * NS, prices=PRICES, least_pips=0, machine=Engine
+    ):
         self.directory = directory
+        self.machine = machine
         self.prices = prices
         self.least_pips = least_pips
         self.now_ns = start_ns
         self.storage = MemoryStorage()
+        self.snapshots = MemoryStorage()
         self.entries = []  # (command row, attachment): what is in the journal
         self.kill_at = None
         self.crossings = 0
@@ -183,9 +187,9 @@ class Venue:
         self.world = world
         world.entries.clear()
         self.trading = assemble_trading(
-            LogSeams(world.storage, None, world.clock, world.failed),
+            LogSeams(world.storage, SnapshotFiles(world.snapshots), world.clock, world.failed),
             Parts(
-                machine=Engine,
+                machine=world.machine,
                 journal=partial(Journal, room_step=ROOM_STEP),
                 pipeline=partial(AtOnce, cross=world.cross),
             ),
@@ -242,6 +246,14 @@ class Venue:
     def submit(self, row, attachment=None):
         """Have one command carried out; return its events."""
         return self.pipeline.carry_out(row, encode(attachment)).events
+
+    file_name = "merchants.sqlite"
+
+    def place(self):
+        return self.merchants.place()
+
+    def keep_place(self, place):
+        self.merchants.keep_place(place)
 
     def consume(self, batch):
         """Pass a batch on to the merchants, at once or when they read."""

@@ -105,7 +105,7 @@ def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_pat
         (sold,) = died.execute("SELECT SUM(lots) FROM conversions").fetchone()
         more = counted // LOT - sold
         died.execute("UPDATE conversions SET lots = lots + ? WHERE number = 1", (more,))
-        died.execute("UPDATE cursor SET sequence = ?", (cursor,))
+        died.execute("UPDATE cursor SET sequence = ?, head = NULL", (cursor,))
         died.execute("DELETE FROM credits WHERE sequence > ?", (cursor,))
 
     world.restart()

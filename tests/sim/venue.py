@@ -212,7 +212,7 @@ class Venue:
         if not every or self.parts.sequencer.applied - self._kept < every:
             return
         self._kept = self.parts.sequencer.applied
-        self.parts.pipeline.catch_up()
+        self.parts.pipeline.prepare()
         try:
             write_snapshot(
                 self.outside.snapshots,

@@ -6,6 +6,8 @@ const announcer = document.getElementById("announcer");
 const stateUrl = document.body.dataset.stateUrl;
 const RETRY_MS = 5000;
 let version = null;
+// Whether a payment of the sandbox is under way: a second press must not be a second payment.
+let paying = false;
 let timer = 0;
 // The server's time, in seconds, when performance.now() was 0. A customer's clock may be hours off.
 let serverEpoch = null;
@@ -20,6 +22,7 @@ function show(state) {
   const focused = document.activeElement?.id;
   const before = phase();
   page.innerHTML = state.main;
+  for (const button of page.querySelectorAll("form button")) button.disabled = paying;
   version = state.version;
   document.title = state.title;
   countDown();
@@ -90,12 +93,17 @@ page.addEventListener("click", (event) => {
 
 page.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = event.target.querySelector("button");
-  button.disabled = true;
+  if (paying) return;
+  const lock = (is) => {
+    paying = is;
+    for (const button of page.querySelectorAll("form button")) button.disabled = is;
+  };
+  lock(true);
   try {
     await fetch(event.target.action, { method: "POST", redirect: "manual" });
   } finally {
-    refresh();
+    await refresh();
+    lock(false);
   }
 });
 
