@@ -56,19 +56,21 @@ class Turns:
     def _next(self) -> None:
         self._turn = None
         began = self._now()
-        while self._waiting:
-            self._taken.clear()
-            for network, queue in list(self._waiting.items()):
+        try:
+            while self._waiting:
+                network, queue = next(iter(self._waiting.items()))
                 for _ in range(min(PORTIONS_A_TURN, len(queue))):
-                    self._taken[network] += 1
                     queue.popleft().take()
-                if not queue:
-                    del self._waiting[network]
-            if self._now() - began > READING_SECONDS:
-                break
-        self._taken.clear()
-        if self._waiting:
-            self._arrange()
+                # Behind all others, who come first when this is gone on with.
+                del self._waiting[network]
+                if queue:
+                    self._waiting[network] = queue
+                if self._now() - began > READING_SECONDS:
+                    break
+        finally:
+            self._taken.clear()
+            if self._waiting:
+                self._arrange()
 
 
 class Portions:

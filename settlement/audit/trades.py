@@ -14,6 +14,7 @@ from engine.events import EventKind
 from engine.log_entries import EventRow, LogEntry
 from engine.types import Side
 from settlement.batches.decode import OpenedBatch
+from settlement.batches.encode import lane_half
 from settlement.orders.catalog import Market
 from settlement.protocol.evidence import AnyAttachment, KeyUse, SignedOrder, TradeBusted
 
@@ -91,21 +92,27 @@ class TradeBook:
         self._by_sequence: dict[int, list[LoggedTrade]] = {}
         self._by_id: dict[int, LoggedTrade] = {}
         self._busted: set[int] = set()
+        self._newest: dict[tuple[bytes, int, bool], int] = {}
+        """The highest nonce that was accepted on each lane half."""
         self.busts: list[NamedBust] = []
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def follow(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
-        """Take one command; yield what is wrong with it if it is a bust."""
+        """Take one command; yield what is wrong with it if it is a bust, and with its trades."""
         if entry.command.kind == Kind.BUST:
             yield from self._bust(entry, attachment)
         made = []
         for event in entry.events:
             if event.kind == EventKind.ACCEPTED and isinstance(attachment, SignedOrder):
                 self._orders[event.order_id] = attachment
+                half = lane_half(attachment)
+                if half is not None:
+                    self._newest[half] = max(attachment.nonce, self._newest.get(half, 0))
             elif event.kind == EventKind.TRADE:
                 made.append(self._trade(entry, event))
+                yield from self._replaced(made[-1])
         if made:
             self._by_sequence[entry.sequence] = made
             self._by_id |= {trade.trade_id: trade for trade in made}
@@ -135,6 +142,18 @@ class TradeBook:
             if trade.trade_id in self._busted and beyond[trade.terms] > 0:
                 beyond[trade.terms] -= 1
                 yield f"it settles trade {trade.trade_id}, which the log has undone"
+
+    def _replaced(self, trade: LoggedTrade) -> Iterator[str]:
+        """The contract holds nonces of a lane half together over batches; within one it takes a
+        trade of the lower behind one of the higher."""
+        for order in (trade.buy, trade.sell):
+            half = None if order is None else lane_half(order)
+            if order is None or half is None or order.nonce >= self._newest[half]:
+                continue
+            yield (
+                f"trade {trade.trade_id} fills the order of nonce {order.nonce} of"
+                f" 0x{order.account.hex()}, which nonce {self._newest[half]} had replaced"
+            )
 
     def _bust(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         answer = entry.answer

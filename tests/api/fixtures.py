@@ -251,8 +251,9 @@ class Venue:
 
     def __init__(self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None) -> None:
         self.clock = Clock()
+        self.disk = MemoryStorage()
         self.trading = trading = assemble_trading(
-            LogSeams(MemoryStorage(), None, self.clock.now_ns, _fail),
+            LogSeams(self.disk, None, self.clock.now_ns, _fail),
             Parts(machine=Engine, journal=partial(Journal, room_step=ROOM_STEP), pipeline=Gated),
             LIMITS,
             Catalog(),

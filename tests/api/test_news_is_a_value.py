@@ -12,6 +12,7 @@ from gateway.views.books import Book
 from gateway.views.channels import Channels, News, Published
 from gateway.views.market_data import TradeUndone
 from gateway.views.user_orders import OrderNews, orders_channel
+from settlement.orders.catalog import Market
 from tests.api.fixtures import Venue, served
 
 
@@ -110,3 +111,24 @@ def test_found_what_left_a_book_by_new_terms_was_told_to_slow_readers_in_new_pri
     assert (frames[0]["u"], frames[1]["prev"]) == (2, 2)
     told = [[(bid["price"], bid["lots"]) for bid in frame["bids"]] for frame in frames]
     assert told == [[("2.000", 0)], [("4.000", 3)]]
+
+
+def test_found_diffs_of_old_terms_followed_a_snapshot_of_new_ones() -> None:
+    """A reader that came back found a gap behind the snapshot it had asked for."""
+    market, book = Venue().exchange.catalog.markets[0], Book()
+    coarser = market._replace(tick_pips=2 * market.tick_pips)
+    outbox = Outbox(OutboxBounds(), lambda: 0.0, rows.news_text, lambda: None, lambda: None)
+
+    def change(lots: int, terms: Market, u: int) -> None:
+        book.add(Side.BUY, 2_000, lots)
+        diff = book.seal(terms, u, u)
+        assert diff is not None
+        outbox.offer("book:TOKEN-USD", Published(diff))
+
+    outbox.owe("book:TOKEN-USD", lambda: rows.message({"type": "snapshot", "u": book.u}))
+    for u, (lots, terms) in enumerate([(5, market), (-5, market), (3, coarser)], 1):
+        change(lots, terms, u)
+    assert json.loads(outbox.next() or "") == {"type": "snapshot", "u": 3}
+    assert outbox.next() is None, "the snapshot has all that waited behind it"
+    change(1, coarser, 4)
+    assert json.loads(outbox.next() or "")["prev"] == 3

@@ -2,10 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from zlib import crc32
 
+import msgspec
 import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -16,6 +18,7 @@ from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.body import BODY_MAX
 from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
+from gateway.views.books import BookDiff
 from gateway.views.market_data import NewTrades, Trade
 from tests.api.fixtures import Served, Venue, Wallet, ask, hear, served
 
@@ -373,6 +376,73 @@ def test_budgets_bind_and_cancels_have_their_own() -> None:
             assert "result" in await ask(stream, op="cancel", order_id=order), "cancels still go"
 
     run(story, budgets=Budgets(60, 5, 50, 5, 50))
+
+
+@asynccontextmanager
+async def stalled(up: Served) -> AsyncIterator[ClientConnection]:
+    """A reader of a book that reads no more, and for whom news waits here."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+    narrow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(narrow, ("127.0.0.1", up.port))
+    async with up.stream(sock=narrow, max_queue=1) as slow:
+        for channel in ("book:TOKEN-USD", "trades:TOKEN-USD"):
+            await ask(slow, op="subscribe", channel=channel)
+            await hear(slow)
+        slow.transport.pause_reading()
+        venue = up.venue
+        many = [Trade(1, 2_000, 1, Side.BUY, 0)] * 50
+        diff = BookDiff(
+            market=venue.exchange.catalog.markets[0], prev=0, u=1, changed={}, checksum=0, time_ns=0
+        )
+        for _ in range(5_000):
+            venue.services.channels.publish("trades:TOKEN-USD", NewTrades(diff.market, many))
+            venue.services.channels.publish("book:TOKEN-USD", diff)
+            diff = msgspec.structs.replace(diff, prev=diff.u, u=diff.u + 1)
+            if b"conflated_total 0.0" not in venue.services.metrics.render():
+                break
+            await asyncio.sleep(0)
+        yield slow
+
+
+def test_found_a_fault_with_one_readers_news_stopped_whoever_published() -> None:
+    async def story(up: Served) -> None:
+        async with stalled(up) as slow, up.stream() as quick:
+            await ask(quick, op="subscribe", channel="book:TOKEN-USD")
+            await hear(quick)
+            market = up.venue.exchange.catalog.markets[0]
+            gap = BookDiff(market=market, prev=9, u=9, changed={}, checksum=0, time_ns=0)
+            up.venue.services.channels.publish("book:TOKEN-USD", gap)
+            assert (await hear(quick))["u"] == 9, "everybody else hears it"
+            slow.transport.resume_reading()
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await hear(slow)
+            assert slow.close_code == 1011
+        assert b"internal_errors_total 1.0" in up.venue.services.metrics.render()
+
+    run(story, bounds=OutboxBounds(10_000, 1 << 30, 60))
+
+
+def test_found_a_fault_while_we_close_was_waited_for_and_never_told() -> None:
+    async def story(up: Served) -> None:
+        async with up.stream() as stream:
+            assert await ask(stream, op="ping", id=1)
+            up.venue.gate.clear()
+            order = up.venue.maker.order("sell", 1, 2_000)
+            await stream.send(orjson.dumps({"op": "place", "id": 2, "order": order}).decode())
+            await ask(stream, op="ping")
+            stopping = asyncio.create_task(up.stop())
+            while not up.app.state.lifecycle.draining:
+                await asyncio.sleep(0)
+            up.venue.disk.files.clear()  # What is committed now fails.
+            up.venue.gate.set()
+            async with asyncio.timeout(5):
+                await stopping
+            assert await close_code(stream) == 1011
+        assert b"internal_errors_total 1.0" in up.venue.services.metrics.render()
+
+    run(story)
 
 
 def test_a_refused_handshake_is_an_http_problem() -> None:

@@ -210,9 +210,10 @@ def test_a_frame_is_what_the_library_writes(size: int) -> None:
     assert text_frame(text) == Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
-def one_round_a_turn() -> Turns:
-    """Return turns whose time for reading is over after each round."""
-    return Turns(itertools.count().__next__)
+def one_round_a_turn(networks: int) -> Turns:
+    """Return turns whose time for reading is over when so many networks have had theirs."""
+    step = 1.2 * READING_SECONDS / networks
+    return Turns(map(step.__mul__, itertools.count()).__next__)
 
 
 def test_portions_come_in_turns_and_only_to_who_is_ready() -> None:
@@ -220,7 +221,7 @@ def test_portions_come_in_turns_and_only_to_who_is_ready() -> None:
         taken: list[bytes] = []
         asked: list[bool] = []
         ready = [False]
-        turns = one_round_a_turn()
+        turns = one_round_a_turn(1)
         portions = Portions(Open(), (turns, ""), taken.append, lambda: ready[0], asked.append)
         portions.arrived(b"a")
         await asyncio.sleep(0)
@@ -237,7 +238,7 @@ def test_portions_come_in_turns_and_only_to_who_is_ready() -> None:
 
 def test_found_a_network_with_many_connections_had_as_many_turns() -> None:
     async def story() -> None:
-        turns, taken = one_round_a_turn(), list[str]()
+        turns, taken = one_round_a_turn(2), list[str]()
 
         def of(network: str) -> Portions:
             portions = Portions(
@@ -285,9 +286,53 @@ def test_while_there_is_time_round_follows_round() -> None:
             )
             portions.arrived(bytes(20 * PORTION_BYTES))
         await asyncio.sleep(0)
-        assert 8 < len(taken) <= 12 and taken.count("a") == taken.count("b"), "a millisecond of it"
+        assert 8 < len(taken) <= 12 and taken[:4] == ["a", "b", "a", "b"], "a millisecond of it"
         await asyncio.sleep(0)
         assert len(taken) > 16, "and then again"
+
+    asyncio.run(story())
+
+
+def test_found_three_hundred_networks_were_read_before_anything_else() -> None:
+    async def story() -> None:
+        at, taken, turns = [0.0], list[int](), Turns(lambda: at[0])
+
+        def read(network: int) -> None:
+            taken.append(network)
+            at[0] += READING_SECONDS / 4
+
+        for network in range(300):
+            portions = Portions(
+                Open(),
+                (turns, network),
+                lambda _, network=network: read(network),
+                lambda: True,
+                lambda _: None,
+            )
+            portions.arrived(bytes(3 * PORTION_BYTES))
+        await asyncio.sleep(0)
+        assert len(taken) <= 6, "a millisecond of it, and then all else"
+        while len(taken) < 600:
+            await asyncio.sleep(0)
+        assert taken[:600] == 2 * list(range(300)), "nobody comes again before everybody has come"
+
+    asyncio.run(story())
+
+
+def test_found_whoever_waits_is_read_when_another_fails() -> None:
+    def fail(_: bytes) -> None:
+        raise ValueError
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        turns, taken = Turns(), list[bytes]()
+        for network, take in (("a", fail), ("b", taken.append)):
+            Portions(Open(), (turns, network), take, lambda: True, lambda _: None).arrived(
+                bytes(2 * PORTION_BYTES)
+            )
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(taken) == 2
 
     asyncio.run(story())
 

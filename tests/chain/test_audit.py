@@ -18,6 +18,8 @@ from settlement.audit.audit import Audit
 from settlement.audit.onchain import KeyChange, Published, read_published
 from settlement.audit.priority import Priority
 from settlement.chain.dev.devchain import start_devchain
+from settlement.orders.admission import Admission
+from settlement.orders.session_keys import SessionKeys
 from settlement.protocol.evidence import DepositEvidence, SignedOrder, decode, encode
 from tests.chain.conftest import Clock, until
 from tests.chain.venue import ALICE, BOB, CAROL, LANE, LIMITS, NS, Venue
@@ -208,6 +210,30 @@ def test_a_deposit_that_was_kept_out_of_the_log_is_found(story: tuple[Venue, Log
     faults = audited(venue, kept, unsettled).judge()
 
     assert any("is on chain and not in the log" in fault for fault in faults)
+
+
+def test_found_an_order_traded_behind_what_had_replaced_it(tmp_path: Path, clock: Clock):
+    """In one batch the contract takes both orders of a lane half, whichever traded first."""
+    with start_devchain(tmp_path / "chain", "eth-tester", clock) as chain:
+        venue = Venue(tmp_path, chain, clock)
+        venue.fund()
+        venue.place(BOB, Side.SELL, 2_500, 10, nonce=1, lane=LANE)
+        venue.place(ALICE, Side.BUY, 2_500, 4, nonce=1)
+        venue.admission = Admission(venue.catalog, SessionKeys())  # One that forgets the lane.
+        venue.place(BOB, Side.SELL, 2_400, 10, nonce=2, lane=LANE)
+        for nonce in (2, 3):
+            venue.place(ALICE, Side.BUY, 2_500, 10, nonce=nonce)
+        clock.ahead_ns += 3 * NS
+        venue.settler.seal_now()
+        until(lambda: not venue.settler.step())
+        published = read_published(chain.chain, venue.deployment)
+        log = [(entry.row, entry.attachment) for each in venue.history() for entry in each.entries]
+        faults = audited(venue, log, published).judge()
+        venue.close()
+    assert sum(len(batch.trades) for batch in published.batches) == 3, "all of it is settled"
+    assert [fault.split(": ")[1] for fault in faults] == [
+        f"trade 3 fills the order of nonce 1 of 0x{BOB.address.hex()}, which nonce 2 had replaced"
+    ]
 
 
 def test_the_wrong_maker_is_seen_in_the_events_alone(story: tuple[Venue, Log, Published]):

@@ -98,8 +98,11 @@ class _Order:
 class _Faults:
     """A context in which a fault of ours ends the connection, and so reaches the app."""
 
-    def __init__(self, ending: "asyncio.Future[Ending | None]") -> None:
+    def __init__(self, ending: "asyncio.Future[Ending | None]", quiet: asyncio.Event) -> None:
         self._ending = ending
+        self._quiet = quiet
+        self.late: Exception | None = None
+        """The first one while the connection was ending already."""
 
     def __enter__(self) -> None:
         """Begin."""
@@ -115,6 +118,9 @@ class _Faults:
             return False
         if not self._ending.done():
             self._ending.set_exception(fault)
+        elif self.late is None:
+            self.late = fault
+        self._quiet.set()  # What has failed will not come to its end.
         return True
 
 
@@ -181,10 +187,10 @@ class Connection:
         self._under_way = 0
         """Orders and cancels without an answer."""
         self._ending: asyncio.Future[Ending | None] = loop.create_future()
-        self._faults = _Faults(self._ending)
         self._quiet = asyncio.Event()
         """Set while nothing is under way."""
         self._quiet.set()
+        self._faults = _Faults(self._ending, self._quiet)
         self._sent = asyncio.Event()
         """Set when the last frame has been sent."""
         self._ended = asyncio.Event()
@@ -202,6 +208,8 @@ class Connection:
             self._is_open = False
             # What was sent to us is never torn off on its way to the journal.
             await self._quiet.wait()
+            if self._faults.late is not None:
+                raise self._faults.late
             await self._take_leave(ending)
         finally:
             self._is_open = False
@@ -215,11 +223,14 @@ class Connection:
     def offer(self, channel: str, published: Published) -> None:
         """Send a broadcast frame; of an account's channel as long as its session lasts."""
         if channel in self._ends and self._ends[channel] <= self._now_s():
-            self._lapse(channel)
+            with self._faults:
+                self._lapse(channel)
         elif self._flows:
             self._wire.write(published.written(frame_of_news))
         else:
-            self._outbox.offer(channel, published)
+            # Whoever publishes speaks to everybody: a fault that is ours alone is not theirs.
+            with self._faults:
+                self._outbox.offer(channel, published)
 
     def close(self, code: int, close_message: Mapping[str, object]) -> None:
         """Answer what is under way, send ``close_message`` and close with ``code``."""

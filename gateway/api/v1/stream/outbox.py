@@ -70,8 +70,8 @@ class Outbox:
         self._conflated = conflated
         self._overflowed = overflowed
         self._waiting: deque[_Waiting] = deque()
-        self._merging: dict[str, _Waiting] = {}
-        """By channel: what waits there and takes in what follows."""
+        self._merging: dict[str, deque[_Waiting]] = {}
+        """By channel: what waits there to be merged; the last one takes in what follows."""
         self._bytes = 0
         self._last: bytes | None = None
         self._paid_at = 0.0
@@ -94,13 +94,13 @@ class Outbox:
         if self.shut:
             return
         if published.news.is_mergeable:
-            waiting = self._merging.get(channel)
-            earlier = None if waiting is None else waiting.message
+            merging = self._merging.setdefault(channel, deque())
+            earlier = merging[-1].message if merging else None
             assert earlier is None or isinstance(earlier, Published), "only news is merged"
-            if waiting is None or earlier is None or not earlier.news.takes(published.news):
-                self._merging[channel] = self._add(channel, published, 0)
+            if earlier is None or not earlier.news.takes(published.news):
+                merging.append(self._add(channel, published, 0))
             else:
-                waiting.message = earlier.merged(published)
+                merging[-1].message = earlier.merged(published)
                 self._conflated()
         else:
             size = len(published.written(self._write))
@@ -117,8 +117,7 @@ class Outbox:
 
     def forget(self, channel: str) -> None:
         """Drop news that waits to be merged: what follows begins anew, or is nothing."""
-        waiting = self._merging.pop(channel, None)
-        if waiting is not None:
+        for waiting in self._merging.pop(channel, ()):
             waiting.message = None
 
     def next(self) -> bytes | None:
@@ -126,8 +125,11 @@ class Outbox:
         while self._waiting:
             first = self._waiting.popleft()
             self._bytes -= first.size
-            if self._merging.get(first.channel) is first:
-                del self._merging[first.channel]
+            merging = self._merging.get(first.channel)
+            if merging and merging[0] is first:
+                merging.popleft()
+                if not merging:
+                    del self._merging[first.channel]
             if isinstance(first.message, _Owed):
                 self.forget(first.channel)
                 self._paid_at = self._now()
