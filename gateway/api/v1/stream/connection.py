@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 from msgspec import Struct
@@ -25,6 +24,7 @@ from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
 from gateway.api.v1.orders import cancelled, checked_order, placed_answer
 from gateway.api.v1.rows import balance_rows, message, news_text
+from gateway.api.v1.stream.faults import Ending, Faults
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -75,13 +75,6 @@ FAREWELL_SECONDS: Final = 5
 """How long a reader that is too slow, or that we leave, may take to read the last frame."""
 
 
-class Ending(NamedTuple):
-    """How we end a connection: the close code, and the last frame as JSON text."""
-
-    code: int
-    close_message: str
-
-
 class _Order:
     """An order from its frame to its answer."""
 
@@ -93,35 +86,6 @@ class _Order:
         """The order with its signer."""
         self.answer: CommandResult | asyncio.Future[CommandResult] | Rejection | None = None
         """What the exchange says, now or later."""
-
-
-class _Faults:
-    """A context in which a fault of ours ends the connection, and so reaches the app."""
-
-    def __init__(self, ending: "asyncio.Future[Ending | None]", quiet: asyncio.Event) -> None:
-        self._ending = ending
-        self._quiet = quiet
-        self.late: Exception | None = None
-        """The first one while the connection was ending already."""
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        """Hand a fault on."""
-        if not isinstance(fault, Exception):
-            return False
-        if not self._ending.done():
-            self._ending.set_exception(fault)
-        elif self.late is None:
-            self.late = fault
-        self._quiet.set()  # What has failed will not come to its end.
-        return True
 
 
 @contextmanager
@@ -190,7 +154,7 @@ class Connection:
         self._quiet = asyncio.Event()
         """Set while nothing is under way."""
         self._quiet.set()
-        self._faults = _Faults(self._ending, self._quiet)
+        self._faults = Faults(self._ending, self._quiet)
         self._sent = asyncio.Event()
         """Set when the last frame has been sent."""
         self._ended = asyncio.Event()
