@@ -343,7 +343,10 @@ class MarketData:
 
     def _take_trade(self, market: Market, trade: Trade) -> None:
         quote = market.quote_pips(trade.lots, trade.price_ticks)
-        self._tapes.setdefault(market.number, Tape()).add(trade, quote)
+        tape = self._tapes.get(market.number)
+        if tape is None:
+            tape = self._tapes[market.number] = Tape()
+        tape.add(trade, quote)
         self.last_trade_id = trade.trade_id
 
     def _take_bust(self, change: EventRow, batch: Committed) -> TradeBusted:

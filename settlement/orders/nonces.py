@@ -203,9 +203,11 @@ class Nonces:
             window = self._windows.get(order.account)
             self._windows[order.account] = (window or Window()).spent(order.nonce)
             return Before(window=window)
-        state = self._lanes.get(lane_of(order))
+        lane = lane_of(order)
+        state = self._lanes.get(lane)
         before = Before(nonce=None if state is None else state.nonce)
-        state = self._lanes.setdefault(lane_of(order), LaneState())
+        if state is None:
+            state = self._lanes[lane] = LaneState()
         state.nonce, state.is_coming = max(state.nonce, order.nonce), True
         return before
 

@@ -8,7 +8,8 @@ import asyncio
 import base64
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from typing import TypeVar
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -26,6 +27,8 @@ from gateway.http.portions import (
 from gateway.http.websocket import SMALL_FRAMES_MAX, text_frame
 from gateway.trading.budgets import Budgets
 from tests.api.fixtures import OPERATOR, Served, Venue, ask, hear, served
+
+T = TypeVar("T", bound=Hashable)
 
 HEAD = b"POST /v1/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = (
@@ -216,6 +219,11 @@ def one_round_a_turn(networks: int) -> Turns:
     return Turns(map(step.__mul__, itertools.count()).__next__)
 
 
+def always_ready(turns: Turns, network: T, read: Callable[[T], None]) -> Portions:
+    """Return portions of which each is told to ``read``, by its network."""
+    return Portions(Open(), (turns, network), lambda _: read(network), lambda: True, lambda _: None)
+
+
 def test_portions_come_in_turns_and_only_to_who_is_ready() -> None:
     async def story() -> None:
         taken: list[bytes] = []
@@ -241,13 +249,7 @@ def test_found_a_network_with_many_connections_had_as_many_turns() -> None:
         turns, taken = one_round_a_turn(2), list[str]()
 
         def of(network: str) -> Portions:
-            portions = Portions(
-                Open(),
-                (turns, network),
-                lambda _: taken.append(network),
-                lambda: True,
-                lambda _: None,
-            )
+            portions = always_ready(turns, network, taken.append)
             portions.arrived(bytes(3 * PORTION_BYTES))
             return portions
 
@@ -277,14 +279,7 @@ def test_while_there_is_time_round_follows_round() -> None:
             at[0] += READING_SECONDS / 8
 
         for network in ("a", "b"):
-            portions = Portions(
-                Open(),
-                (turns, network),
-                lambda _, network=network: read(network),
-                lambda: True,
-                lambda _: None,
-            )
-            portions.arrived(bytes(20 * PORTION_BYTES))
+            always_ready(turns, network, read).arrived(bytes(20 * PORTION_BYTES))
         await asyncio.sleep(0)
         assert 8 < len(taken) <= 12 and taken[:4] == ["a", "b", "a", "b"], "a millisecond of it"
         await asyncio.sleep(0)
@@ -302,14 +297,7 @@ def test_found_three_hundred_networks_were_read_before_anything_else() -> None:
             at[0] += READING_SECONDS / 4
 
         for network in range(300):
-            portions = Portions(
-                Open(),
-                (turns, network),
-                lambda _, network=network: read(network),
-                lambda: True,
-                lambda _: None,
-            )
-            portions.arrived(bytes(3 * PORTION_BYTES))
+            always_ready(turns, network, read).arrived(bytes(3 * PORTION_BYTES))
         await asyncio.sleep(0)
         assert len(taken) <= 6, "a millisecond of it, and then all else"
         while len(taken) < 600:
