@@ -24,6 +24,7 @@ from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from settlement.audit.money import MONEY_KINDS, MoneyBook
 from settlement.audit.onchain import ListedToken, Published
+from settlement.audit.operators import OperatorActions
 from settlement.audit.priority import Priority
 from settlement.audit.signatures import order_faults
 from settlement.audit.trades import NamedBust, TradeBook
@@ -33,7 +34,13 @@ from settlement.batches.log_leaves import leaf_of
 from settlement.orders.catalog import Catalog
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, recover
-from settlement.protocol.evidence import AnyAttachment, SignedOrder, TokenListing, evidence_of
+from settlement.protocol.evidence import (
+    AnyAttachment,
+    SignedOrder,
+    TokenListing,
+    evidence_of,
+    listing_of,
+)
 
 FAULTS_MAX: Final = 100
 NS: Final = 10**9
@@ -70,6 +77,7 @@ class Audit:
         self._opened: set[bytes] = set()
         """The address of each account."""
         self._operators: Counter[Kind] = Counter()
+        self._asked = OperatorActions()
         self.faults: list[str] = list(published.faults)
 
     @property
@@ -101,6 +109,7 @@ class Audit:
             counts = sorted(self._operators.items())
             kinds = ", ".join(f"{count} {kind.name}" for kind, count in counts)
             yield f"nothing proves who wanted these commands: {kinds}"
+        yield from self._asked.notes()
 
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
@@ -166,6 +175,7 @@ class Audit:
         except msgspec.DecodeError:
             self._say(f"{where}: the attachment cannot be read")
             return
+        self._asked.follow(kind, attachment)
         for fault in self._command_faults(entry, attachment):
             self._say(f"{where}: {fault}")
         for fault in self._priority.follow(entry.events):
@@ -187,7 +197,7 @@ class Audit:
 
     def _naming_faults(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """A number stands for one token of the contract, or for one wallet."""
-        row, answer = entry.command, entry.answer
+        row, answer, attachment = entry.command, entry.answer, listing_of(attachment)
         if not len(answer) or answer[0].kind == EventKind.REJECTED:
             return
         if isinstance(attachment, TokenListing):

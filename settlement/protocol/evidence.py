@@ -158,6 +158,19 @@ class WithdrawalPaid(Attachment, frozen=True):
     sequence: int
 
 
+class OperatorAction(Attachment, frozen=True):
+    """Whatever an operator asked for: who (the name of his token), and why, in his own words.
+
+    Where the command lists something, ``listing`` is what it is called. ``action`` says what a
+    CLOCK was for (a snapshot, a drain); every other command says itself what it does.
+    """
+
+    operator: str
+    reason: str
+    action: str = ""
+    listing: TokenListing | MarketListing | None = None
+
+
 AnyAttachment = (
     SignedOrder
     | TokenListing
@@ -169,6 +182,7 @@ AnyAttachment = (
     | TradeBusted
     | WithdrawalReturned
     | WithdrawalPaid
+    | OperatorAction
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -183,6 +197,11 @@ def encode(attachment: AnyAttachment | None) -> bytes:
 def decode(raw: bytes) -> AnyAttachment | None:
     """Read back what ``encode`` wrote. Raises ``msgspec.DecodeError`` for anything else."""
     return _decoder.decode(raw) if raw else None
+
+
+def listing_of(attachment: AnyAttachment | None) -> AnyAttachment | None:
+    """Return what a listing is called, whether a start or an operator has listed it."""
+    return attachment.listing if isinstance(attachment, OperatorAction) else attachment
 
 
 def evidence_of(entry: LogEntry) -> AnyAttachment | None:
