@@ -53,6 +53,10 @@ from settlement.watching.watcher import Watcher
 from settlement.worker import ChainLoop
 
 
+def _nobody(_: Token) -> None:
+    """Tell nobody."""
+
+
 class Parts(NamedTuple):
     """How the parts are made that are not the same everywhere; by default, the product's."""
 
@@ -95,6 +99,8 @@ class Seams(NamedTuple):
     egress: Egress
     entropy: Callable[[int], bytes]
     jitter: Random
+    listed: Callable[[Token], None] = _nobody
+    """Is told of a token that an operator lists while the exchange runs."""
 
 
 class Trading(NamedTuple):
@@ -188,12 +194,17 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         reconciliation,
         lambda token: is_paused(seams.chain, deployment.exchange, chain_loop.head, token),
     )
+
+    def listed(token: Token) -> None:
+        heed(settler, watcher, token)
+        seams.listed(token)
+
     operations = Operations(
         trading.exchange,
         phases,
         states,
         lambda number: token_on_chain(seams.chain, deployment.exchange, number),
-        lambda token: heed(settler, watcher, token),
+        listed,
     )
     return Assembly(
         *trading,

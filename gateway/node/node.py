@@ -51,6 +51,7 @@ from merchants.webhooks.egress import HttpEgress
 from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import (
     BondPlan,
+    DeployedToken,
     Deployment,
     check_acknowledger,
     check_operator,
@@ -144,6 +145,7 @@ class Stack:
             opened.push_async_callback(parts.pipeline.close)
             opened.push_async_callback(parts.merchants.deliveries.close)
             await begin(parts, self.deployment, self.settings.markets)
+            self._record_tokens()
             dealt_with = self.chain.block(max(parts.watcher.cursor - 1, 0))
             parts.chain_loop.looked_ns = 0 if dealt_with is None else dealt_with.timestamp * NS
             opened.push_async_callback(self._end_loops)
@@ -230,7 +232,20 @@ class Stack:
             egress=HttpEgress(loopback_allowed=settings.sandbox),
             entropy=secrets.token_bytes,
             jitter=Random(),
+            listed=lambda _: self._record_tokens(),
         )
+
+    def _record_tokens(self) -> None:
+        """Write into the record of the deployment which tokens an operator has listed since: who
+        audits an exported log holds its tokens against the contract's by that."""
+        since = self.parts.catalog.tokens[len(self.deployment.tokens) :]
+        if since:
+            rows = [
+                DeployedToken(t.symbol, t.symbol, t.decimals, t.unit_scale, t.address)
+                for t in since
+            ]
+            self.deployment = self.deployment._replace(tokens=(*self.deployment.tokens, *rows))
+            self.deployment.save(self.settings.directory / "deployment.json")
 
     def _keep_snapshots(self) -> None:
         parts = self.parts
