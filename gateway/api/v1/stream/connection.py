@@ -201,6 +201,16 @@ class Connection:
         if not self._ending.done():
             self._ending.set_result(Ending(code, orjson.dumps(close_message).decode()))
 
+    def tell(self, message_fields: Mapping[str, object]) -> None:
+        """Send what is said to everybody."""
+        with self._faults:
+            self._tell("", message(message_fields))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait to be read by the client."""
+        return self._outbox.waiting_bytes
+
     async def closed(self) -> None:
         """Return when the connection has ended."""
         await self._ended.wait()
