@@ -5,7 +5,7 @@ again), let the answers that are under way go out. Then the server may stop.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from engine.types import Outcome
@@ -24,11 +24,17 @@ class Closable(Protocol):
         """Return when the connection has ended."""
 
 
+def _tell_nobody() -> None:
+    """Tell nobody."""
+
+
 class Lifecycle:
     """Open until ``drain`` is called, then never again."""
 
-    def __init__(self) -> None:
+    def __init__(self, ends: Callable[[], None] = _tell_nobody) -> None:
+        """``ends`` is called when it has begun to close, while every connection is open."""
         self.draining = False
+        self._ends = ends
         self._connections: dict[Closable, str] = {}
         self._networks: Counter[str] = Counter()
 
@@ -66,6 +72,7 @@ class Lifecycle:
     async def drain(self) -> None:
         """Refuse new work and close every connection."""
         self.draining = True
+        self._ends()
         connections = list(self._connections)
         for connection in connections:
             connection.close(RESTARTING, {"event": "shutdown"})

@@ -20,8 +20,10 @@ from engine.sequencer.sequencer import LastingMachineType, Sequencer
 from engine.sequencer.subscription import Subscription
 from engine.types import Limits
 from gateway.node.settings import ExchangeSettings, MarketPlan
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
+from gateway.views.market_states import MarketStates
 from gateway.views.settlement import SettlementDesk
 from gateway.views.user_orders import UserStream
 from merchants.service import Merchants
@@ -112,6 +114,8 @@ class Views(NamedTuple):
 
     channels: Channels
     market_data: MarketData
+    candles: Candles
+    market_states: MarketStates
     user_stream: UserStream
     acknowledger: Acknowledger
 
@@ -237,6 +241,8 @@ def assemble_views(
     return Views(
         channels,
         MarketData(catalog, channels, trade_state),
+        Candles(channels),
+        MarketStates(channels),
         UserStream(catalog, channels, exchange.balance, trade_state),
         Acknowledger(exchange.domain, acknowledging),
     )
@@ -255,7 +261,8 @@ def subscriptions_of(
     checkpointed: list[CheckpointedConsumer] = [*observers, trading.admission]
     checkpointed += settlement
     if views is not None:
-        checkpointed += [views.market_data, views.user_stream, views.acknowledger]
+        checkpointed += [views.market_data, views.candles, views.market_states]
+        checkpointed += [views.user_stream, views.acknowledger]
     if merchants is not None:
         checkpointed.append(merchants.prices)
     found = [Subscription(consumer.checkpoint_name, consumer) for consumer in checkpointed]

@@ -10,8 +10,10 @@ import pytest
 from engine.commands import set_terms
 from engine.sequencer.pipeline import Pipeline
 from engine.types import Side
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
+from gateway.views.market_states import MarketStates
 from gateway.views.user_orders import UserStream, balances_channel, orders_channel
 from merchants.sales.reference_prices import Prices, PriceTerms
 from settlement.batches.acknowledgements import Acknowledger
@@ -93,6 +95,8 @@ def venue_on(outbox, storage=None, seed=None):
             CreditedDeposits(venue.catalog),
             TradeQueue(outbox),
             MarketData(venue.catalog, channels, lambda _: matched),
+            Candles(channels),
+            MarketStates(channels),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
             Prices(PriceTerms(owners_min=1)),
