@@ -171,7 +171,7 @@ def test_a_stream_that_ends_takes_its_orders_with_it_once(how: str) -> None:
                 await up.app.state.lifecycle.drain()
             case "too slow":
                 (connection,) = up.app.state.lifecycle._connections
-                connection._reader_too_slow()
+                connection.close(1013, {"error": "too slow"})
         await until(lambda: [o.account for o in venue.engine.state.orders.values()] == [1])
         await until(lambda: up.app.state.lifecycle.connection_count == (how == "session over"))
         await stream.close()
