@@ -140,7 +140,7 @@ class Venue:
             candles=views.candles,
             market_states=views.market_states,
             user_stream=views.user_stream,
-            sessions=SessionIssuer(bytes(32), time.time_ns),
+            sessions=SessionIssuer(bytes(32), time.time_ns, os.urandom),
             limits=RateLimits(PLENTY),
             metrics=Metrics(),
             now_ns=time.time_ns,

@@ -49,7 +49,8 @@ class Services:
     are addresses by name, as clients are told. ``clients`` tells whom to charge,
     ``sockets_per_client`` how many
     WebSockets one of them may hold. ``happened`` hears of each request that may change something
-    outside of the log. Metrics are for who has ``operator_token``; for nobody if that
+    outside of the log. ``public_url`` is how browsers reach us, empty where nobody has said: then
+    nobody signs in by EIP-4361. Metrics are for who has ``operator_token``; for nobody if that
     is empty.
     """
 
@@ -75,3 +76,4 @@ class Services:
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
     happened: Callable[[], None] = _nobody
+    public_url: str = ""

@@ -32,6 +32,7 @@ from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.api.v1.written import WrittenViews
 from gateway.api.v1.written_feeds import WrittenFeeds
 from gateway.http.body import BodyLimit
+from gateway.http.cors import Cors
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
@@ -125,6 +126,7 @@ def create_app(services: Services) -> FastAPI:
     answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)
     app.add_middleware(BodyLimit, rejected=charge)
+    app.add_middleware(Cors, charge=charge)
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app

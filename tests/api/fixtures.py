@@ -6,6 +6,7 @@ so. ``Wallet`` signs like a browser wallet would.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -290,7 +291,7 @@ class Venue:
             candles=views.candles,
             market_states=trading.market_states,
             user_stream=self.user_stream,
-            sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns),
+            sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns, os.urandom),
             limits=RateLimits(
                 budgets or Budgets(60, 10_000, 10_000, 10_000, 10_000), self.clock.now_ns
             ),
