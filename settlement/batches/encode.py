@@ -237,10 +237,11 @@ def _order_tuple(order: SignedOrder, token_numbers: dict[bytes, int]) -> tuple[o
         (order.base_amount, 64),
         (order.quote_amount, 64),
         (order.expiry, 32),
-        (order.max_fee_ppm, 32),
+        (order.max_fee_ppm, 16),
+        (order.flags, 16),
     )
     place = _packed(
-        (order.flags, 8),
+        (order.trigger_or_display, 64),
         (token_numbers[order.base], 8),
         (token_numbers[order.quote], 8),
         (order.lane, 16),

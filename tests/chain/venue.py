@@ -250,6 +250,7 @@ class Venue:
             quote=self.usd,
             base_amount=lots * 10**6,
             quote_amount=lots * price_ticks * 10**4,
+            trigger_or_display=0,
             expiry=self.clock() // NS + expires_in_s,
             max_fee_ppm=5_000,
             ref=ref,

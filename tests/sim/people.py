@@ -129,6 +129,7 @@ class Trader:
             "quote": self.usd,
             "base_amount": lots * LOT_PIPS,
             "quote_amount": lots * ticks * TICK_PIPS,
+            "trigger_or_display": 0,
             "expiry": expiry,
             "max_fee_ppm": 5_000,
             "ref": ZERO_REF,
