@@ -40,6 +40,21 @@ LATER: Final = (
 )
 GARBAGE: Final = (0, 1, 2**40, 2**62, 2**63 - 1)
 
+RESTING: Final = (
+    *[OrderBits(0)] * 11,
+    *[OrderBits.POST_ONLY] * 2,
+    OrderBits.POST_ONLY | OrderBits.REPRICE,
+    OrderBits.ICEBERG,
+    *[
+        OrderBits.STOP,
+        OrderBits.STOP | OrderBits.IMMEDIATE,
+        OrderBits.STOP | OrderBits.FILL_OR_KILL,
+    ],
+)
+TAKING: Final = (*[OrderBits(0)] * 5, OrderBits.FILL_OR_KILL)
+STEPS_AWAY: Final = 6
+"""How far beyond its own limit a stop waits to be triggered; ticks."""
+
 
 class Placed:
     """An order or withdrawal somebody sent, and what they were told of it."""
@@ -93,15 +108,17 @@ class Trader:
             self.lane_nonces[half] += 1
             nonce, lane = self.lane_nonces[half], LANE + half // 2
             flags |= OrderBits.UPPER_HALF if half & 1 else OrderBits(0)
-            flags |= OrderBits.POST_ONLY if dice.random() < 0.2 else OrderBits(0)
+            flags |= dice.choice(RESTING)
         else:
             self.nonce += 1
-            nonce, flags = self.nonce, flags | OrderBits.SINGLE_SHOT
+            nonce, flags = self.nonce, flags | dice.choice(TAKING)
+        flags |= OrderBits(dice.choice((0, 0, 0, 256, 512, 768)))
         lifetime_s = dice.choice((5, 60, 60, 600, 3_600, *(DAY_S,) * 6))
         fields = self._fields(lots, ticks, now_s + lifetime_s) | {
             "nonce": nonce,
             "flags": int(flags),
             "lane": lane,
+            "trigger_or_display": _special(flags, lots, ticks, dice),
             "max_fee_ppm": dice.choice((100, *(1_000, 5_000) * 8)),
             "client_id": self._client_id(),
         }
@@ -110,7 +127,7 @@ class Trader:
             fields[name] = {
                 "base": bytes(20),
                 "lane": dice.choice((0, 1, LANE - 1, 0xFFFF)),
-                "flags": dice.randrange(16),
+                "flags": dice.randrange(1 << 12),
             }.get(name, dice.choice(GARBAGE))
         return self._signed(fields)
 
@@ -240,3 +257,13 @@ def is_last_word(result: CommandResult, signed: SignedOrder | SignedWithdrawal) 
 def is_final(result: CommandResult) -> bool:
     """Tell whether the answer settles the matter, or the client should come again."""
     return result.outcome not in LATER
+
+
+def _special(flags: OrderBits, lots: int, ticks: int, dice: Random) -> int:
+    """Return where a stop waits for its trigger, or how much an iceberg shows; pips."""
+    if flags & OrderBits.ICEBERG:
+        return dice.randint(1, lots) * LOT_PIPS
+    if flags & OrderBits.STOP:
+        away = dice.randrange(STEPS_AWAY)
+        return lots * (ticks - away if flags & OrderBits.SELL else ticks + away) * TICK_PIPS
+    return 0
