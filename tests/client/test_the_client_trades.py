@@ -38,9 +38,9 @@ def run(story: Callable[[Served], Awaitable[None]]) -> None:
     asyncio.run(whole())
 
 
-def client_of(up: Served, wallet: Wallet | None, **options: Any) -> AsyncClient:
-    url = f"http://127.0.0.1:{up.port}"
-    return AsyncClient(url, wallet, now_ns=up.venue.clock.now_ns, **options)
+def client_of(up: Served, wallet: Wallet | None, ahead_ns: int = 0, **options: Any) -> AsyncClient:
+    url, clock = f"http://127.0.0.1:{up.port}", up.venue.clock
+    return AsyncClient(url, wallet, now_ns=lambda: clock.ns + ahead_ns, **options)
 
 
 def test_the_types_that_it_signs_are_the_exchanges() -> None:
@@ -103,8 +103,8 @@ def test_a_single_shot_goes_on_where_another_program_has_counted_on() -> None:
 
 def test_a_lane_that_is_busy_is_passed_over() -> None:
     async def story(up: Served) -> None:
-        # Both begin at the same half, as their clocks are one.
-        async with client_of(up, MAKER) as one, client_of(up, MAKER) as other:
+        # Both begin at the same half, for their clocks are in the same microsecond.
+        async with client_of(up, MAKER) as one, client_of(up, MAKER, 1) as other:
             for client in (one, other, other, one):
                 assert (await client.sell("TOKEN-USD", "1", "9")).resting_lots == 10_000
             assert len(await one.open_orders()) == 4
@@ -172,7 +172,7 @@ def test_a_lost_answer_places_nothing_twice() -> None:
             placed = await maker.sell("TOKEN-USD", "1", "2")
             (order,) = await maker.open_orders()
             assert order.order_id == placed.order_id
-        async with client_of(up, MAKER, transport=Losing(3)) as maker:
+        async with client_of(up, MAKER, 1, transport=Losing(3)) as maker:
             with pytest.raises(UnknownOutcomeError):
                 await maker.sell("TOKEN-USD", "1", "2")
             assert len(await maker.open_orders()) == 2, "it may have been taken, and was"
@@ -210,7 +210,7 @@ def test_the_stream_tells_orders_and_a_book_that_adds_up() -> None:
                         book.apply(frame)
                     if len(told) == 2 and book.asks:
                         break
-            assert [frame["type"] for frame in told] == ["snapshot", "resting"]
+            assert [frame["type"] for frame in told] == ["snapshot", "accepted"]
             assert told[1]["order"]["order_id"] == placed.order_id
             assert book.best() == (None, 2_000)
             with pytest.raises(RejectedError):
