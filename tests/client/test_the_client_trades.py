@@ -172,10 +172,14 @@ def test_a_lost_answer_places_nothing_twice() -> None:
             placed = await maker.sell("TOKEN-USD", "1", "2")
             (order,) = await maker.open_orders()
             assert order.order_id == placed.order_id
-        async with client_of(up, MAKER, 1, transport=Losing(3)) as maker:
+        async with client_of(up, MAKER, 5_000, transport=Losing(4)) as maker:
+            order = await maker.sign(Wish("TOKEN-USD", "sell", "1", "2"))
             with pytest.raises(UnknownOutcomeError):
-                await maker.sell("TOKEN-USD", "1", "2")
+                await maker.send(order)
             assert len(await maker.open_orders()) == 2, "it may have been taken, and was"
+            sent = await maker.send(order)
+            assert len(await maker.open_orders()) == 2
+            assert (await maker.order(sent.order_id)).digest == sent.digest
 
     run(story)
 

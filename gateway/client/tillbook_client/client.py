@@ -6,7 +6,7 @@ that is repeated here changes nothing twice.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -80,6 +80,14 @@ class Client:
         """Sign and send an order; the answer comes when it is on disk. Raises ``RejectedError``,
         ``InvalidAmountError``, ``UnknownOutcomeError``."""
         return self._run(self._operations.place(wish))
+
+    def sign(self, wish: Wish) -> dict[str, Any]:
+        """Return a signed order, to be sent whenever and by whomever; ``send`` sends it."""
+        return self._run(self._operations.signed(wish))
+
+    def send(self, order: Mapping[str, Any]) -> Placed:
+        """Send a signed order; the same again gets the first answer."""
+        return self._run(self._operations.send(order))
 
     def cancel(self, order_id: str) -> None:
         """Take one order off the book."""
@@ -185,6 +193,14 @@ class AsyncClient:
     async def place(self, wish: Wish) -> Placed:
         """See ``Client.place``."""
         return await self._run(self._operations.place(wish))
+
+    async def sign(self, wish: Wish) -> dict[str, Any]:
+        """See ``Client.sign``."""
+        return await self._run(self._operations.signed(wish))
+
+    async def send(self, order: Mapping[str, Any]) -> Placed:
+        """See ``Client.send``."""
+        return await self._run(self._operations.send(order))
 
     async def cancel(self, order_id: str) -> None:
         """See ``Client.cancel``."""

@@ -22,7 +22,7 @@ class WrongExchangeError(TillbookError):
 class UnknownOutcomeError(TillbookError):
     """No answer came, so nobody knows what became of the request.
 
-    An order may be sent again as it is: the same signed order is taken once.
+    An order that was signed by ``sign`` may be sent again by ``send``: it is taken once.
     """
 
 

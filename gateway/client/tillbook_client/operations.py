@@ -115,6 +115,15 @@ class Operations:
         signature = wallet.sign(digest(config.domain, ORDER_TYPE, fields))
         return {**fields, "signature": signature, "client_id": wish.client_id}
 
+    def signed(self, wish: Wish) -> Operation[dict[str, Any]]:
+        """Return ``wish`` signed, with a place of its own."""
+        return (yield from self.sign(wish, (yield from self.next_place(wish))))
+
+    def send(self, order: Mapping[str, Any]) -> Operation[Placed]:
+        """Send a signed order; the same again gets the first answer."""
+        document = yield from ask(Request("POST", "/v1/orders", body=order))
+        return msgspec.convert(document, Placed)
+
     def next_place(self, wish: Wish) -> Operation[Place]:
         """Return a nonce, and a lane if need be, for ``wish``."""
         if not wish.is_single_shot:
@@ -190,8 +199,7 @@ class Operations:
 
     def _send(self, wish: Wish, place: Place) -> Operation[Placed]:
         order = yield from self.sign(wish, place)
-        document = yield from ask(Request("POST", "/v1/orders", body=order))
-        return msgspec.convert(document, Placed)
+        return (yield from self.send(order))
 
     def _mine(self, method: str, path: str, params: Mapping[str, str | int] = {}) -> Operation[Any]:
         token = yield from self.session()
