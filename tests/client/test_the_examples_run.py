@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from tillbook_client import Client, Wallet
+from tillbook_client.amounts import pips
 
-from tests.e2e.test_run_is_a_usable_exchange import ROOT, Running, running
+from tests.e2e.test_run_is_a_usable_exchange import ROOT, Running, running, until
 
 __all__ = ["running"]
 
@@ -72,3 +74,23 @@ def test_viem_signs_a_first_order(running, tmp_path):
     told = node(here, "first-order.mjs", f"http://127.0.0.1:{up.port}").splitlines()
     assert re.fullmatch(r"bought 0\.1\d* at 2\d\d\d\.\d+", told[0]), told
     assert re.fullmatch(r"order \d+: FILLED", told[-1]), told
+
+
+@needs_viem
+@pytest.mark.node
+def test_viem_brings_test_money_in(running, tmp_path):
+    here = tmp_path / "node"
+    here.mkdir()
+    up = running()
+    url = f"http://127.0.0.1:{up.port}"
+    key = "0x8b3a350cf5c34c9194ca85829a2df0ec3153be0318b5e2d3348e872092edffba"
+    with Client(url, Wallet(key)) as exchange:
+        before = pips(exchange.balances()["USD"].available)
+        told = node(here, "deposit.mjs", url, f"{url}/sandbox/rpc", key, "USD", "12.5", "mint")
+        assert [line.partition(":")[0] for line in told.splitlines()] == [
+            "mint",
+            "approve",
+            "deposit",
+        ]
+        after = before + pips("12.5")
+        until("it is credited", lambda: pips(exchange.balances()["USD"].available) == after)

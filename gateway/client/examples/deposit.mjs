@@ -1,9 +1,10 @@
-// Money in, from JavaScript: node deposit.mjs URL RPC KEY TOKEN AMOUNT. Needs `npm install viem`.
+// Money in, from JavaScript: node deposit.mjs URL RPC KEY TOKEN AMOUNT [mint]. Needs `npm install viem`.
 // approve, then Exchange.deposit: two transactions of your own. Nobody's permission is asked.
+// In a sandbox RPC is URL/sandbox/rpc, and anybody may `mint` test money first.
 import { createPublicClient, createWalletClient, defineChain, http, parseAbi, parseUnits, zeroHash } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 
-const [url, rpc, key, symbol, amount] = process.argv.slice(2);
+const [url, rpc, key, symbol, amount, mint] = process.argv.slice(2);
 if (!amount) throw new Error("node deposit.mjs URL RPC KEY TOKEN AMOUNT");
 
 const config = await (await fetch(`${url}/v1/config`)).json();
@@ -30,5 +31,6 @@ async function send(address, abi, functionName, args) {
 
 const raw = parseUnits(amount, token.decimals);
 const erc20 = parseAbi(["function approve(address spender, uint256 amount) returns (bool)"]);
+if (mint) await send(token.address, parseAbi(["function mint(address to, uint256 amount)"]), "mint", [account.address, raw]);
 await send(token.address, erc20, "approve", [exchange.address, raw]);
 await send(exchange.address, exchange.abi, "deposit", [token.address, raw, account.address, zeroHash]);
