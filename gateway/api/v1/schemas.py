@@ -4,6 +4,8 @@ Structs: mypy holds the code to them, msgspec writes them, the OpenAPI document 
 them and a test holds real answers against it, so none can drift.
 """
 
+from typing import Any
+
 import msgspec
 
 
@@ -213,6 +215,16 @@ class Config(msgspec.Struct, frozen=True):
     version: str
     budgets: dict[str, int]
     limits: dict[str, int]
+
+
+class Contract(msgspec.Struct, frozen=True):
+    """A contract that the exchange stands on: what its source calls it, where it is, and its ABI
+    as the Solidity compiler writes it."""
+
+    name: str
+    contract: str
+    address: str
+    abi: list[dict[str, Any]]
 
 
 class LaneRow(msgspec.Struct, frozen=True):
