@@ -78,6 +78,10 @@ KEEPER: Final = Rhythm(0.5, 1.0)
 BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
 
+DRAIN_SECONDS: Final = 6
+"""What sockets have to be told and closed in, and then once more what answers have to go out in:
+the rest of ``END_SECONDS_MAX`` is for the chain and the last snapshot."""
+
 CLOSING_STEPS_MAX: Final = 100
 UNBOOKED_SHOWN_MAX: Final = 8
 
@@ -141,6 +145,7 @@ class Stack:
             self._keep_snapshots()
             self._recover(storage)
             self.views.acknowledger.read()
+            opened.callback(self._last_snapshot)
             opened.push_async_callback(asyncio.to_thread, self._settle_what_waits)
             opened.push_async_callback(parts.pipeline.close)
             opened.push_async_callback(parts.merchants.deliveries.close)
@@ -164,6 +169,11 @@ class Stack:
         self.pace.end()
         for task in self._tasks:
             await task
+
+    def _last_snapshot(self) -> None:
+        """Behind everything else, where anybody was served: else there is nothing to keep."""
+        if self.port:
+            self.snapshotter.last()
 
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
@@ -308,7 +318,7 @@ class Stack:
         await self._listen_to_operators(app.state.lifecycle)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
         server = HttpServer(
-            app, settings.host, settings.port, door=door, listening=settings.listening
+            app, settings.host, settings.port, DRAIN_SECONDS, door, settings.listening
         )
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
