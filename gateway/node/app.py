@@ -127,7 +127,7 @@ def create_app(services: Services) -> FastAPI:
 def _measures(metrics: Metrics) -> Measures:
     counter = cache(lambda outcome: metrics.orders.labels(outcome.name))
     return Measures(
-        metrics.recovery.observe,
+        metrics.recovered,
         metrics.order_ack.observe,
         lambda outcome: counter(outcome).inc(),
     )

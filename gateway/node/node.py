@@ -38,6 +38,7 @@ from gateway.http.server import HttpServer
 from gateway.node.admin import ADMIN_BUDGETS, create_admin_app
 from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
+from gateway.node.health import CollectorPauses, LoopLag
 from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
 from gateway.node.pace import Pace, Rhythm
@@ -142,6 +143,7 @@ class Stack:
             parts.pipeline.hold_orders(self._clock_leap)
             parts.pipeline.hold_orders(self._blindness)
             parts.pipeline.subscribe(Subscription("pace", self.pace))
+            parts.pipeline.measured_by(self.metrics.stages.turn)
             self._keep_snapshots()
             self._recover(storage)
             self.views.acknowledger.read()
@@ -189,7 +191,10 @@ class Stack:
     def _open_storage(self) -> DirectoryStorage:
         """The journal's lock first: two processes on one directory must stop here, not on chain."""
         private_directory(self.settings.directory)
-        storage = DirectoryStorage(self.settings.directory / "journal")
+        storage = DirectoryStorage(
+            self.settings.directory / "journal",
+            lambda took_ns: self.metrics.journal_sync.observe(took_ns / NS),
+        )
         self._closes.callback(storage.close)
         return storage
 
@@ -322,6 +327,12 @@ class Stack:
         )
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
+        for watched in (
+            LoopLag(self.metrics.loop_lag.observe),
+            CollectorPauses(self.metrics.gc_pause.observe),
+        ):
+            watched.begin()
+            self._closes.callback(watched.end)
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
@@ -418,6 +429,9 @@ class Stack:
     async def _show_figures(self) -> None:
         shown = self.metrics.settlement
         shown.show(await asyncio.to_thread(self.parts.settler.figures))
+        shown.reorganisations.set(self.parts.watcher.reorganisations)
+        head_s = self.parts.chain_loop.head_s
+        shown.head_age.set(max(0, self.now_ns() // NS - head_s) if head_s else 0)
         shown.reconciled_block.set(self.parts.reconciliation.block)
         shown.unbooked.set(len(self.parts.unbooked))
         shown.tokens_halted.set(len(self.parts.reconciliation.reasons))
