@@ -148,7 +148,7 @@ def _state(app: FastAPI) -> ExchangeState:
 def _measures(metrics: Metrics) -> Measures:
     counter = cache(lambda outcome: metrics.orders.labels(outcome.name))
     return Measures(
-        metrics.recovery.observe,
+        metrics.recovered,
         metrics.order_ack.observe,
         lambda outcome: counter(outcome).inc(),
     )
