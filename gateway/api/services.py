@@ -17,7 +17,7 @@ from gateway.trading.sessions import SessionIssuer
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import MarketStates
+from gateway.views.market_states import MarketFeed
 from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledgement
@@ -59,7 +59,7 @@ class Services:
     channels: Channels
     market_data: MarketData
     candles: Candles
-    market_states: MarketStates
+    market_states: MarketFeed
     user_stream: UserStream
     sessions: SessionIssuer
     limits: RateLimits

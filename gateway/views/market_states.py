@@ -8,31 +8,36 @@ it, and told when it has changed.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import msgspec
-
 from engine.events import EventKind
-from engine.log_entries import Committed, EventRow
+from engine.log_entries import Committed
 from engine.types import MONEY_MAX, PRICE_MAX, Phase
 from gateway.views.channels import Channels, News
 from settlement.orders.catalog import Market
+from settlement.orders.market_states import MarketStates
 
 STATUS_CHANNEL: Final = "status"
 
-LISTED: Final = int(EventKind.MARKET_LISTED)
-PHASE_SET: Final = int(EventKind.PHASE_SET)
-BAND_SET: Final = int(EventKind.BAND_SET)
-TERMS_SET: Final = int(EventKind.TERMS_SET)
-DELISTED: Final = int(EventKind.MARKET_DELISTED)
-POISONED: Final = int(EventKind.POISONED)
-CHANGING: Final = frozenset({LISTED, PHASE_SET, BAND_SET, TERMS_SET, DELISTED, POISONED})
+CHANGING: Final = frozenset(
+    map(
+        int,
+        (
+            EventKind.MARKET_LISTED,
+            EventKind.PHASE_SET,
+            EventKind.BAND_SET,
+            EventKind.TERMS_SET,
+            EventKind.MARKET_DELISTED,
+            EventKind.POISONED,
+        ),
+    )
+)
 
 
 class MarketState(NamedTuple):
     """The phase of a market and its band, in ticks; both 0 where there is none."""
 
-    phase: Phase = Phase.OPEN
-    band_low: int = 0
-    band_high: int = 0
+    phase: Phase
+    band_low: int
+    band_high: int
 
     def prices(self, market: Market) -> tuple[int, int]:
         """Return the lowest and the highest price that an order may have, in ticks: a lot of it
@@ -75,54 +80,39 @@ def exchange_state(missing: list[str], restrictions: list[str], *, draining: boo
     return ExchangeState(status, tuple(missing), tuple(restrictions))
 
 
-class MarketStates:
+class MarketFeed:
     """All markets. A consumer of the log."""
 
-    checkpoint_name = "market states/1"
+    checkpoint_name = "market feed/1"
 
     def __init__(self, channels: Channels) -> None:
         self._channels = channels
-        self._states: dict[int, MarketState] = {}
+        self._states = MarketStates()
 
     def save(self) -> bytes:
         """See ``engine.log_entries.CheckpointedConsumer``."""
-        return msgspec.msgpack.encode(self._states)
+        return self._states.save()
 
     def load(self, memory: bytes) -> None:
         """See ``engine.log_entries.CheckpointedConsumer``."""
-        self._states = msgspec.msgpack.decode(memory, type=dict[int, MarketState])
+        self._states.load(memory)
 
     def consume(self, batch: Committed) -> None:
-        """Take one committed batch."""
-        for row in batch.rows:
-            if row.kind in CHANGING:
-                self._take(row, batch)
+        """Take one committed batch, and tell of each market as it is behind it."""
+        self._states.consume(batch)
+        if not self._channels.has_subscribers(STATUS_CHANNEL):
+            return
+        changed = {row.market: row.number for row in batch.rows if row.kind in CHANGING}
+        for number, event in changed.items():
+            if number < len(batch.markets):  # A poisoned command may have named any.
+                market = batch.markets[number]
+                self._channels.publish(
+                    STATUS_CHANNEL, MarketStateNews(event, market, self.of(market))
+                )
 
     def of(self, market: Market) -> MarketState:
         """Return the state of a market."""
-        return self._states.get(market.number, MarketState())
-
-    def _take(self, row: EventRow, batch: Committed) -> None:
-        was = self._states.get(row.market, MarketState())
-        if row.kind == PHASE_SET:
-            state = was._replace(phase=Phase(row.amount))
-        elif row.kind == BAND_SET:
-            state = was._replace(band_low=row.price_ticks, band_high=row.amount)
-        elif row.kind == TERMS_SET:
-            state = MarketState(was.phase)  # Its band was in other ticks, and is gone.
-        elif row.kind == DELISTED:
-            state = was._replace(phase=Phase.DELISTED)
-        elif row.kind == POISONED:
-            # Of a market that there is and that is not gone; a command may have named any number.
-            if row.market >= len(batch.markets) or was.phase == Phase.DELISTED:
-                return
-            state = was._replace(phase=Phase.HALTED)
-        else:
-            state = was
-        self._states[row.market] = state
-        if self._channels.has_subscribers(STATUS_CHANNEL):
-            news = MarketStateNews(row.number, batch.markets[row.market], state)
-            self._channels.publish(STATUS_CHANNEL, news)
+        return MarketState(self._states.phase(market.number), *self._states.band(market.number))
 
 
 class StatusWatch:

@@ -13,7 +13,7 @@ from engine.types import Side
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import MarketStates
+from gateway.views.market_states import MarketFeed
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import Sealer, Sealing
@@ -36,6 +36,7 @@ from tests.admission.fixtures import (
     grant_for,
     state_of,
 )
+from tests.asked import BY_TEST
 from tests.chain.venue import OPERATOR
 from tests.e2e.fixtures import GatedStorage, Venue, evidence, settle_down
 from tests.journal.fixtures import MemoryStorage
@@ -64,7 +65,7 @@ def house_on(storage, outbox, snapshots=None):
             reversals,
             MarketData(venue.catalog, channels, lambda _: matched),
             Candles(channels),
-            MarketStates(channels),
+            MarketFeed(channels),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
         )
@@ -87,7 +88,7 @@ async def live_a_little(venue, rng, steps, placed):
         match rng.randrange(8):
             case 0 if placed:
                 who, order_id = rng.choice(placed)
-                await venue.exchange.cancel(who, order_id)
+                await venue.exchange.cancel(who, order_id, BY_TEST)
             case 1:
                 await venue.exchange.withdraw(ALICE.withdrawal(1000, nonce=serial))
             case 2:

@@ -13,7 +13,7 @@ from engine.types import Side
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import MarketStates
+from gateway.views.market_states import MarketFeed
 from gateway.views.user_orders import UserStream, balances_channel, orders_channel
 from merchants.sales.reference_prices import Prices, PriceTerms
 from settlement.batches.acknowledgements import Acknowledger
@@ -96,7 +96,7 @@ def venue_on(outbox, storage=None, seed=None):
             TradeQueue(outbox),
             MarketData(venue.catalog, channels, lambda _: matched),
             Candles(channels),
-            MarketStates(channels),
+            MarketFeed(channels),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
             Prices(PriceTerms(owners_min=1)),

@@ -15,7 +15,7 @@ from gateway.api.v1.encoding import decimal_text, hexed, places_of, price_text, 
 from gateway.api.v1.feed_rows import band_row, candle_row, most_text, status_row, ticker_row
 from gateway.views.candles import CANDLES_KEPT, TRIMMED_AT_ONCE, Candle, Candles, CandleTape
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import ExchangeState, MarketState, MarketStates
+from gateway.views.market_states import ExchangeState, MarketFeed, MarketState
 from settlement.orders.catalog import Market, Token
 
 AT_ONCE: Final = 128
@@ -84,7 +84,7 @@ class WrittenFeeds:
     """Candles, tickers and markets of one exchange in the native JSON."""
 
     def __init__(
-        self, market_data: MarketData, candles: Candles, market_states: MarketStates
+        self, market_data: MarketData, candles: Candles, market_states: MarketFeed
     ) -> None:
         self._data = market_data
         self._candles = candles

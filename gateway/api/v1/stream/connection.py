@@ -196,6 +196,16 @@ class Connection:
         if not self._ending.done():
             self._ending.set_result(Ending(code, orjson.dumps(close_message).decode()))
 
+    def tell(self, message_fields: Mapping[str, object]) -> None:
+        """Send what is said to everybody."""
+        with self._faults:
+            self._tell("", message(message_fields))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait to be read by the client."""
+        return self._outbox.waiting_bytes
+
     async def closed(self) -> None:
         """Return when the connection has ended."""
         await self._ended.wait()
@@ -216,7 +226,7 @@ class Connection:
         self._outbox.owe(channel, make)
         self._send_later()
 
-    def tell(self, published: Published) -> None:
+    def say(self, published: Published) -> None:
         """Send at once, or behind what waits."""
         self._tell("", published)
 
@@ -430,7 +440,7 @@ class Connection:
                 unsigned = checked_order(frame.order)
                 self._place(_Order(frame.id, self._entry.verify(unsigned)))
             case Cancel():
-                self._cancel(frame.id, self.me().account, order_id(frame.order_id))
+                self._cancel(frame.id, self.me(), order_id(frame.order_id))
 
     def _subscribe(self, frame: Subscribe) -> None:
         names = frame.names()
@@ -439,9 +449,9 @@ class Connection:
         said = {"channel": frame.channel} if frame.channel else {"channels": names}
         self._subscriptions.subscribe(frame, names, partial(self._answer, frame.id, said))
 
-    def _cancel(self, frame_id: int | str | None, account: bytes, order: int) -> None:
+    def _cancel(self, frame_id: int | str | None, me: Session, order: int) -> None:
         try:
-            answer = self._entry.offer_cancel(account, order)
+            answer = self._entry.offer_cancel(me, order)
             if isinstance(answer, CommandResult):
                 self._answer(frame_id, cancelled(order, answer))
                 return

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from engine.types import Outcome
-from gateway.api.v1.login import TOKEN_CHARS_MAX
 from gateway.api.v1.orders import PlaceOrder
 from gateway.http.body import DECODE_ERRORS, malformed
 from gateway.trading.rejection import Rejection
+from gateway.trading.sessions import TOKEN_CHARS_MAX
 
 CHANNELS_AT_ONCE: Final = 300
 
