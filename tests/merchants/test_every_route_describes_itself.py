@@ -164,6 +164,7 @@ def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
         "/v1/contracts/{name}",
         *("/v1/config", "/v1/markets", "/v1/markets/{symbol}/book", "/v1/markets/{symbol}/trades"),
         *("/v1/markets/{symbol}/candles", "/v1/markets/{symbol}/ticker"),
+        *("/v1/markets/{symbol}/l3",),
         *("/v1/time", "/v1/status"),
         *("/v1/nonces/{account}", "/v1/settlement/batches", "/v1/settlement/trades/{trade_id}"),
         *("/healthz", "/readyz", "/version"),

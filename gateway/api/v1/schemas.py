@@ -37,6 +37,29 @@ class BookSnapshot(msgspec.Struct, frozen=True):
     asks: list[Level]
 
 
+class L3Order(msgspec.Struct, frozen=True):
+    """One order in the book, with the lots of it that are in sight."""
+
+    order_id: str
+    price_ticks: int
+    lots: int
+
+
+class L3Snapshot(msgspec.Struct, frozen=True):
+    """A book order by order after engine event ``u``: best price first, the oldest order of a price
+    first, up to 500 of a side. All orders up to ``bids_known_to`` and ``asks_known_to`` ticks are
+    here; null if these are all there are. A quantity is ``lots`` times the market's ``lot_size``, a
+    price ``price_ticks`` times its ``tick_size``."""
+
+    market: str
+    u: int
+    checksum: int
+    bids: list[L3Order]
+    asks: list[L3Order]
+    bids_known_to: int | None
+    asks_known_to: int | None
+
+
 class PublicTrade(msgspec.Struct, frozen=True):
     """One trade; ``side`` is the taker's."""
 
