@@ -12,7 +12,7 @@ from engine.command_result import CommandResult
 from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
-from settlement.protocol.eip712 import Domain, KeyGrant
+from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation
 from settlement.protocol.evidence import Request, SignedOrder, SignedWithdrawal
 
 
@@ -203,6 +203,10 @@ class SettlementPort(Protocol):
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """Relay a wallet's approval of a session key to the contract."""
+
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+        """Relay a wallet's signature that takes a session key back. It binds on chain after the
+        exit delay, and here once the chain has shown it."""
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """Return the CREATE2 address that can pay only into ``account`` with ``ref``.

@@ -53,6 +53,7 @@ from settlement.ports import TradeState
 from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
+    KeyRevocation,
     address_of_secret,
     login_digest,
     order_digest,
@@ -160,6 +161,9 @@ class MemorySettlement:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         raise AssertionError("the gateway grants nothing")
 
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+        raise AssertionError("the gateway revokes nothing")
+
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")
 
@@ -194,6 +198,7 @@ class Wallet:
             "quote": "0x" + USD_ADDRESS.hex(),
             "baseAmount": str(lots * LOT_PIPS),
             "quoteAmount": str(lots * ticks * TICK_PIPS),
+            "triggerOrDisplay": "0",
             "expiry": START_NS // 10**9 + 3600,
             "maxFeePpm": TAKER_FEE,
             "ref": "0x" + "00" * 32,
@@ -214,6 +219,7 @@ class Wallet:
             quote=bytes.fromhex(body["quote"][2:]),
             base_amount=int(body["baseAmount"]),
             quote_amount=int(body["quoteAmount"]),
+            trigger_or_display=int(body.get("triggerOrDisplay", "0")),
             expiry=body["expiry"],
             max_fee_ppm=body["maxFeePpm"],
             ref=bytes.fromhex(body["ref"][2:]),
