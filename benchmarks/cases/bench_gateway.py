@@ -100,6 +100,9 @@ class NoChain:
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         raise AssertionError("not asked here")
 
+    def grant_state(self, signature: bytes) -> None:
+        """See ``SettlementView``."""
+
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         raise AssertionError("not asked here")
 

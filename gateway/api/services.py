@@ -21,7 +21,7 @@ from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.market_states import MarketStates
-from settlement.ports import ExchangePort, SettlementPort
+from settlement.ports import ExchangePort, GrantState, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
 
@@ -32,6 +32,10 @@ def _nobody() -> None:
 
 class SettlementView(SettlementPort, Protocol):
     """The settlement port and, for the pages, its last batches."""
+
+    def grant_state(self, signature: bytes) -> GrantState | None:
+        """Return how far the relay of the grant with that signature is; None if there is none.
+        Reads a database: not for the event loop's thread."""
 
     def batches(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""

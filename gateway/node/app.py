@@ -27,6 +27,7 @@ from gateway.api.services import Services
 from gateway.api.v1 import (
     contracts,
     feeds,
+    keys,
     markets,
     operations,
     order_verbs,
@@ -123,8 +124,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.snapshots = Snapshots(services, app.state.written, app.state.feeds, watch)
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
-    ours = (trading.router, order_verbs.router, markets.router, feeds.router, settlement.router)
-    for router in (*ours, contracts.router, operations.router, stream.router, market_page.router):
+    ours = (trading.router, order_verbs.router, markets.router, feeds.router, keys.router)
+    rest = (settlement.router, contracts.router, operations.router, stream.router)
+    for router in (*ours, *rest, market_page.router):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
