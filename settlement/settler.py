@@ -3,7 +3,7 @@
 A facade over outbox, sealer, submitter and watcher; ``step`` is the whole of the worker's loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.log_entries import CheckpointedConsumer
@@ -15,7 +15,14 @@ from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.chain.signer import Signer
 from settlement.orders.catalog import Catalog
-from settlement.outbox.actions import ActionKind, ActionState, BatchState, Call, Change
+from settlement.outbox.actions import (
+    ActionKind,
+    ActionState,
+    BatchState,
+    Call,
+    Change,
+    WithdrawalState,
+)
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import (
     REORG_BLOCKS_MAX,
@@ -29,6 +36,7 @@ from settlement.outbox.submitter import (
 )
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
+from settlement.outbox.withdrawal_states import withdrawal_states
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
@@ -318,6 +326,10 @@ class Settler:
         """Return how far the relay of the grant with that signature is; None if there is none."""
         found = self._outbox.find(ActionKind.GRANT, keccak256(signature).hex())
         return None if found is None else GrantState(found.state.value, found.error)
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are that were countersigned, by their command."""
+        return withdrawal_states(self._outbox, sequences)
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """See ``SettlementPort``."""

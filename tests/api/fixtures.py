@@ -7,7 +7,7 @@ so. ``Wallet`` signs like a browser wallet would.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -49,6 +49,7 @@ from settlement.chain.signer import SecretSigner
 from settlement.orders.catalog import Catalog
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.actions import WithdrawalState
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.eip712 import (
     Domain,
@@ -140,6 +141,7 @@ class MemorySettlement:
         self.listeners: list[Callable[[int, int, TradeState], None]] = []
         self.views: list[BatchView] = []
         self.grants: dict[bytes, KeyGrant] = {}
+        self.withdrawals: dict[int, WithdrawalState] = {}
 
     def move(self, first: int, last: int, state: str, batch: int, tx_hash: bytes | None) -> None:
         self.views = [view for view in self.views if view.batch != batch]
@@ -167,6 +169,9 @@ class MemorySettlement:
 
     def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
         raise AssertionError("the gateway revokes nothing")
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        return {each: self.withdrawals[each] for each in sequences if each in self.withdrawals}
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")
@@ -301,6 +306,7 @@ class Venue:
             candles=views.candles,
             market_states=trading.market_states,
             user_stream=self.user_stream,
+            transfers=views.transfers,
             sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns, os.urandom),
             limits=RateLimits(
                 budgets or Budgets(60, 10_000, 10_000, 10_000, 10_000), self.clock.now_ns
