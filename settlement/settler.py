@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.log_entries import CheckpointedConsumer
-from settlement.audit.proofs import TradeProof, proofs_of
+from settlement.audit.proofs import TradeProof, proof_of_trade, proofs_of
 from settlement.batches.encode import Bust
 from settlement.batches.sealer import WITHDRAWAL_GAS, Sealed, Sealer, Sealing, Unsealable
 from settlement.batches.trade_queue import TradeQueue
@@ -335,6 +335,11 @@ class Settler:
         """See ``SettlementPort``."""
         domain, tokens = self._contracts.domain, self._contracts.tokens
         return proofs_of(self._outbox, domain, tokens, account, ref, trade_ids)
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        """Return the proof of one trade; None if no batch carries it."""
+        domain, tokens = self._contracts.domain, self._contracts.tokens
+        return proof_of_trade(self._outbox, domain, tokens, trade_id, self.queue.is_busted)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""

@@ -103,6 +103,9 @@ class Batched:
         """See ``SettlementView``."""
         return {}
 
+    def receipt(self, trade_id: int) -> None:
+        """See ``SettlementView``."""
+
     def grant_state(self, signature: bytes) -> None:
         """See ``SettlementView``."""
 

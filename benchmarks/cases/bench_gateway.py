@@ -104,6 +104,9 @@ class NoChain:
         """See ``SettlementView``."""
         return {}
 
+    def receipt(self, trade_id: int) -> None:
+        """See ``SettlementView``."""
+
     def grant_state(self, signature: bytes) -> None:
         """See ``SettlementView``."""
 

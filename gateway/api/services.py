@@ -20,6 +20,7 @@ from gateway.views.market_data import MarketData
 from gateway.views.trade_states import BatchView
 from gateway.views.transfers import Transfers
 from gateway.views.user_orders import UserStream
+from settlement.audit.proofs import TradeProof
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.market_states import MarketStates
 from settlement.outbox.actions import WithdrawalState
@@ -42,6 +43,10 @@ class SettlementView(SettlementPort, Protocol):
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
         """Return how far withdrawals are that were countersigned, by the sequence of their command.
         Reads a database: not for the event loop's thread."""
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        """Return the proof of one trade; None if no batch carries it. Decodes a batch: not for the
+        event loop's thread."""
 
     def batches(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""

@@ -60,6 +60,10 @@ class SettlementDesk:
         """Return how far withdrawals are; from the outbox, on any thread."""
         return self._settler.withdrawal_states(sequences)
 
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        """Return the proof of one trade; from the outbox, on any thread."""
+        return self._settler.receipt(trade_id)
+
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""
         address = self._settler.deposit_address(account, ref)

@@ -44,6 +44,7 @@ from gateway.node.assembly import (
 from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.trade_states import BatchView
+from settlement.audit.proofs import TradeProof
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.chain.signer import SecretSigner
 from settlement.orders.catalog import Catalog
@@ -141,6 +142,7 @@ class MemorySettlement:
         self.listeners: list[Callable[[int, int, TradeState], None]] = []
         self.views: list[BatchView] = []
         self.grants: dict[bytes, KeyGrant] = {}
+        self.proofs: dict[int, TradeProof] = {}
         self.withdrawals: dict[int, WithdrawalState] = {}
 
     def move(self, first: int, last: int, state: str, batch: int, tx_hash: bytes | None) -> None:
@@ -172,6 +174,9 @@ class MemorySettlement:
 
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
         return {each: self.withdrawals[each] for each in sequences if each in self.withdrawals}
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        return self.proofs.get(trade_id)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")

@@ -3,18 +3,24 @@
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Path, Query, Request
 
-from gateway.api.dependencies import Here, Me, charged
+from engine.types import Outcome
+from gateway.api.dependencies import Here, Me, charged, client_of
 from gateway.api.v1.encoding import decimal_text, hexed
 from gateway.api.v1.money_schemas import DepositRow, Deposits, WithdrawalRow, Withdrawals
 from gateway.api.v1.openapi import Answer, documented
+from gateway.trading.rejection import Rejection
 from gateway.views.transfers import Deposit, Withdrawal
+from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Token
 from settlement.outbox.actions import WithdrawalState
 from settlement.protocol.evidence import ZERO_REF
 
 PAGE_MAX: Final = 100
+
+RECEIPT_COST: Final = 10
+"""Requests: a whole batch is decoded for it, milliseconds of a thread."""
 
 STATES: Final = {
     "sealed": "countersigned",
@@ -94,3 +100,26 @@ def _withdrawal_row(
         returned_pips=str(withdrawal.returned) if is_back else None,
         reason=withdrawal.reason if is_back else refused,
     )
+
+
+@router.get(
+    "/fills/{trade_id}/receipt",
+    openapi_extra=documented(TradeProof, rejections=(400, 401, 404, 429)),
+)
+async def read_receipt(
+    request: Request, services: Here, me: Me, trade_id: Annotated[int, Path(ge=1, lt=2**63)]
+) -> Answer:
+    """Return the proof that one of the account's fills is in a batch: both orders as they were
+    signed, the trade, its path and the batch's header. It costs ten requests."""
+    client = client_of(request)
+    for _ in range(RECEIPT_COST - 1):
+        services.limits.request(client)
+    mine = services.user_stream.fills(me.account, 1, trade_id + 1)
+    if not mine or mine[0].trade_id != trade_id:
+        raise Rejection(Outcome.NOT_FOUND, "no such trade is among the last of this account")
+    if mine[0].is_busted:
+        raise Rejection(Outcome.NOT_FOUND, "the trade was undone: no batch carries it")
+    proof = await asyncio.to_thread(services.settlement.receipt, trade_id)
+    if proof is None:
+        raise Rejection(Outcome.NOT_FOUND, "no batch carries the trade yet; ask again later")
+    return Answer(proof)
