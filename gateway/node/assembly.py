@@ -7,6 +7,7 @@ Nothing is opened, begun or closed here. What outlives a process comes in throug
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -189,23 +190,8 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         # The desk hears first: the others ask it.
         listeners=(desk, *shown, merchants),
     )
-    phases = Phases(
-        trading.exchange,
-        reconciliation,
-        lambda token: is_paused(seams.chain, deployment.exchange, chain_loop.head, token),
-    )
-
-    def listed(token: Token) -> None:
-        heed(settler, watcher, token)
-        seams.listed(token)
-
-    operations = Operations(
-        trading.exchange,
-        phases,
-        states,
-        lambda number: token_on_chain(seams.chain, deployment.exchange, number),
-        listed,
-    )
+    heeded = partial(heed, settler, watcher)
+    operations = _operations(seams, trading, reconciliation, states, chain_loop, heeded)
     return Assembly(
         *trading,
         outbox=seams.outbox,
@@ -340,6 +326,34 @@ def _settler(seams: Seams, settings: ExchangeSettings, catalog: Catalog) -> Sett
         Sealing(settings.batch_age_ns, horizon_s=seams.horizon_s, exit_delay_s=seams.exit_delay_s),
         Policy(confirmations=settings.confirmations),
         seams.log.now_ns,
+    )
+
+
+def _operations(
+    seams: Seams,
+    trading: Trading,
+    reconciliation: Reconciliation,
+    states: MarketStates,
+    chain_loop: ChainLoop,
+    heeded: Callable[[Token], None],
+) -> Operations:
+    chain, contract = seams.chain, seams.deployment.exchange
+    phases = Phases(
+        trading.exchange,
+        reconciliation,
+        lambda token: is_paused(chain, contract, chain_loop.head, token),
+    )
+
+    def listed(token: Token) -> None:
+        heeded(token)
+        seams.listed(token)
+
+    return Operations(
+        trading.exchange,
+        phases,
+        states,
+        lambda number: token_on_chain(chain, contract, number),
+        listed,
     )
 
 

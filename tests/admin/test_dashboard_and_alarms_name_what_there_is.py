@@ -18,7 +18,7 @@ DASHBOARD = json.loads((DOCS / "operations" / "dashboard.json").read_text())
 RUNBOOK = (DOCS / "RUNBOOK.md").read_text()
 RULE = re.compile(
     r"      - alert: (?P<alert>\w+)\n"
-    r"        expr: '(?P<expr>(?:[^'\n]|'')+)'\n"
+    r"        expr: >-\n(?P<expr>(?:          \S[^\n]*\n)+)"
     r"        for: \d+[ms]\n"
     r"        labels:\n"
     r"          severity: (?:page|ticket)\n"
@@ -39,7 +39,7 @@ def rules() -> list[dict[str, str]]:
 
 def expressions() -> Iterator[str]:
     for rule in rules():
-        yield rule["expr"].replace("''", "'")
+        yield " ".join(rule["expr"].split())
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
             yield target["expr"]
