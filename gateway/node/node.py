@@ -198,7 +198,7 @@ class Stack:
         private_directory(self.settings.directory)
         storage = DirectoryStorage(
             self.settings.directory / "journal",
-            lambda took_ns: self.metrics.journal_sync.observe(took_ns / NS),
+            lambda took_ns: self.metrics.machine.journal_sync.observe(took_ns / NS),
         )
         self._closes.callback(storage.close)
         return storage
@@ -338,8 +338,8 @@ class Stack:
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
         for watched in (
-            LoopLag(self.metrics.loop_lag.observe),
-            CollectorPauses(self.metrics.gc_pause.observe),
+            LoopLag(self.metrics.machine.loop_lag.observe),
+            CollectorPauses(self.metrics.machine.gc_pause.observe),
         ):
             watched.begin()
             self._closes.callback(watched.end)
