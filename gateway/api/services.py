@@ -17,10 +17,10 @@ from gateway.trading.sessions import SessionIssuer
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import MarketFeed
 from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledgement
+from settlement.orders.market_states import MarketStates
 from settlement.ports import ExchangePort, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
@@ -59,7 +59,7 @@ class Services:
     channels: Channels
     market_data: MarketData
     candles: Candles
-    market_states: MarketFeed
+    market_states: MarketStates
     user_stream: UserStream
     sessions: SessionIssuer
     limits: RateLimits

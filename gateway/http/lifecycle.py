@@ -21,9 +21,6 @@ class Closable(Protocol):
     def close(self, code: int, close_message: Mapping[str, object]) -> None:
         """Send ``close_message``, then close; do not wait."""
 
-    def tell(self, message: Mapping[str, object]) -> None:
-        """Send ``message``; do not wait."""
-
     @property
     def waiting_bytes(self) -> int:
         """Return how many bytes wait to be read by the client."""
@@ -40,8 +37,8 @@ class Lifecycle:
     """Open until ``drain`` is called, then never again; held from ``hold`` to ``resume``."""
 
     def __init__(self, changed: Callable[[], None] = _tell_nobody) -> None:
-        """``changed`` is called when it takes new work no more, or again; every connection is still
-        open then."""
+        """``changed`` is called when new work is refused from now on, or taken again; before we
+        close, while every connection is open."""
         self.draining = False
         """Whether new work is refused."""
         self._closing = False
@@ -80,7 +77,7 @@ class Lifecycle:
         """Refuse new work until it is resumed, and say so on every WebSocket."""
         if not self.draining:
             self.draining = True
-            self._tell("draining")
+            self._changed()
 
     def resume(self) -> bool:
         """Take new work again; return False when we are closing already."""
@@ -88,13 +85,8 @@ class Lifecycle:
             return False
         if self.draining:
             self.draining = False
-            self._tell("open")
+            self._changed()
         return True
-
-    def _tell(self, status: str) -> None:
-        self._changed()
-        for connection in list(self._connections):
-            connection.tell({"event": "status", "status": status})
 
     def require_open(self) -> None:
         """Raise ``Rejection`` when no new work may be taken."""

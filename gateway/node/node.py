@@ -292,7 +292,7 @@ class Stack:
             channels=views.channels,
             market_data=views.market_data,
             candles=views.candles,
-            market_states=views.market_states,
+            market_states=parts.market_states,
             user_stream=views.user_stream,
             sessions=SessionIssuer(kept_secret(settings.directory, "session.secret"), self.now_ns),
             limits=RateLimits(settings.budgets),

@@ -13,11 +13,11 @@ from engine.types import Side
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import MarketFeed
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import Sealer, Sealing
 from settlement.batches.trade_queue import TradeQueue
+from settlement.orders.market_states import MarketStates
 from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.protocol.evidence import ExitEvidence
@@ -65,7 +65,7 @@ def house_on(storage, outbox, snapshots=None):
             reversals,
             MarketData(venue.catalog, channels, lambda _: matched),
             Candles(channels),
-            MarketFeed(channels),
+            MarketStates(),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
         )

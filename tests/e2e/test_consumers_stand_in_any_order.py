@@ -13,12 +13,12 @@ from engine.types import Side
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import MarketFeed
 from gateway.views.user_orders import UserStream, balances_channel, orders_channel
 from merchants.sales.reference_prices import Prices, PriceTerms
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.encode import Bust
 from settlement.batches.trade_queue import TradeQueue
+from settlement.orders.market_states import MarketStates
 from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.watching.deposits import CreditedDeposits
@@ -96,7 +96,7 @@ def venue_on(outbox, storage=None, seed=None):
             TradeQueue(outbox),
             MarketData(venue.catalog, channels, lambda _: matched),
             Candles(channels),
-            MarketFeed(channels),
+            MarketStates(),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
             Prices(PriceTerms(owners_min=1)),

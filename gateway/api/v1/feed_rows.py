@@ -13,11 +13,11 @@ from gateway.views.market_states import (
     STATUS_CHANNEL,
     ExchangeState,
     ExchangeStateNews,
-    MarketState,
     MarketStateNews,
 )
 from gateway.views.queues import QueueDiff, QueuedOrder, Queues
 from settlement.orders.catalog import Market
+from settlement.orders.market_states import MarketState
 
 SIDE_TEXTS: Final = {Side.BUY: "buy", Side.SELL: "sell"}
 

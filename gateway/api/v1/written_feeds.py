@@ -22,8 +22,9 @@ from gateway.api.v1.feed_rows import (
 )
 from gateway.views.candles import CANDLES_KEPT, TRIMMED_AT_ONCE, Candle, Candles, CandleTape
 from gateway.views.market_data import MarketData
-from gateway.views.market_states import ExchangeState, MarketFeed, MarketState
+from gateway.views.market_states import ExchangeState
 from settlement.orders.catalog import Market, Token
+from settlement.orders.market_states import MarketState, MarketStates
 
 AT_ONCE: Final = 128
 """Candles written before others have a turn, in half a millisecond."""
@@ -97,7 +98,7 @@ class WrittenFeeds:
     """Candles, tickers and markets of one exchange in the native JSON."""
 
     def __init__(
-        self, market_data: MarketData, candles: Candles, market_states: MarketFeed
+        self, market_data: MarketData, candles: Candles, market_states: MarketStates
     ) -> None:
         self._data = market_data
         self._candles = candles

@@ -196,11 +196,6 @@ class Connection:
         if not self._ending.done():
             self._ending.set_result(Ending(code, orjson.dumps(close_message).decode()))
 
-    def tell(self, message_fields: Mapping[str, object]) -> None:
-        """Send what is said to everybody."""
-        with self._faults:
-            self._tell("", message(message_fields))
-
     @property
     def waiting_bytes(self) -> int:
         """Return how many bytes wait to be read by the client."""
@@ -226,7 +221,7 @@ class Connection:
         self._outbox.owe(channel, make)
         self._send_later()
 
-    def say(self, published: Published) -> None:
+    def tell(self, published: Published) -> None:
         """Send at once, or behind what waits."""
         self._tell("", published)
 
