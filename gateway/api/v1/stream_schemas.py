@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from gateway.api.v1 import schemas
+from gateway.api.v1 import schemas, verb_schemas
 from gateway.http.problems import Problem
 
 T = TypeVar("T")
@@ -64,6 +64,7 @@ class LoggedIn(_Frame, frozen=True, kw_only=True):
 
     account: str
     expires_at: int
+    cancel_on_disconnect: bool
 
 
 # What everybody may hear
@@ -397,20 +398,39 @@ class ShuttingDown(_Frame, frozen=True, kw_only=True):
     event: Literal["shutdown"] = "shutdown"
 
 
-class Farewell(_Frame, frozen=True, kw_only=True):
-    """The last frame to a reader that was too slow (1013) or sent too much (1008). ``resume`` says
-    for each channel from which number on to follow it again; null: it begins with a snapshot."""
+class SlowConsumer(_Frame, frozen=True, kw_only=True):
+    """Why a reader was given up: no answer to a request, so it has no status."""
+
+    type: str
+    title: str
+    outcome: Literal["SLOW_CONSUMER"] = "SLOW_CONSUMER"
+    code: Literal[-2] = -2
+    detail: str
+    retryable: bool
+
+
+class TooSlow(_Frame, frozen=True, kw_only=True):
+    """The last frame before the close code 1013, to a reader for whom too much waited. ``resume``
+    says for each channel from which number on to follow it again; null: it begins with a
+    snapshot."""
+
+    error: SlowConsumer
+    resubscribe: list[str]
+    resume: dict[str, int | None]
+
+
+class SentTooMuch(_Frame, frozen=True, kw_only=True):
+    """The last frame before the close code 1008, to whom no refusal stops."""
 
     error: Problem
-    resubscribe: list[str] | msgspec.UnsetType = msgspec.UNSET
-    resume: dict[str, int | None] | msgspec.UnsetType = msgspec.UNSET
 
 
 FRAMES: Final[tuple[type[msgspec.Struct], ...]] = (
     BookSnapshot, BookDiff, L3Snapshot, L3Diff, Bbo, TickerFrame, TradesSnapshot, NewTrades,
     TradeBusted, TradesSettled, CandlesFrame, StatusSnapshot, MarketStatusFrame, ExchangeStatus,
     OrdersSnapshot, OrderFrame, FillFrame, OwnTradeBusted, OwnSettled, Missed, OwnSettlements,
-    Resync, BalancesFrame, SessionEnded, ShuttingDown, Farewell,
+    Resync, BalancesFrame, SessionEnded, ShuttingDown, TooSlow,
+    SentTooMuch,
 )  # fmt: skip
 
 REPLIES: Final[dict[str, object]] = {
@@ -418,7 +438,13 @@ REPLIES: Final[dict[str, object]] = {
     "unsubscribe": Answer[Subscribed],
     "login": Answer[LoggedIn],
     "place": Answer[schemas.Placed],
+    "place_batch": Answer[verb_schemas.PlaceResults],
+    "replace": Answer[verb_schemas.Replaced],
     "cancel": Answer[schemas.Cancelled],
+    "cancel_batch": Answer[verb_schemas.CancelResults],
+    "cancel_all": Answer[verb_schemas.CancelledAll],
+    "amend": Answer[verb_schemas.Amended],
+    "cancel_after": Answer[verb_schemas.Armed],
     "ping": Answer[schemas.Time],
 }
 """By verb: what it is answered with, unless it is refused."""
