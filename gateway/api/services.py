@@ -5,7 +5,7 @@ One frozen record, handed to ``create_app``. Nothing in the gateway reaches for 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from fastapi import APIRouter
 
@@ -26,6 +26,14 @@ SOCKETS_PER_CLIENT: Final = 128
 
 def _nobody() -> None:
     """Tell nobody."""
+
+
+class PageTerms(NamedTuple):
+    """What the trading page is told beside the API: whether the sandbox's demo wallet and test money
+    are there, and where people look at a transaction, an address that its hash is put behind."""
+
+    sandbox: bool = False
+    explorer_url: str = ""
 
 
 class SettlementView(SettlementPort, Protocol):
@@ -71,3 +79,4 @@ class Services:
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
     happened: Callable[[], None] = _nobody
+    page: PageTerms = PageTerms()

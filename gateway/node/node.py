@@ -26,7 +26,7 @@ from engine.journal.reader import about_last_sequence
 from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
-from gateway.api.services import Services
+from gateway.api.services import PageTerms, Services
 from gateway.api.v1.operator import operator_router
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
@@ -105,6 +105,7 @@ class Stack:
         self.log = structlog.get_logger("stack")
         self.port = 0
         self.routers: list[APIRouter] = []
+        self.page = PageTerms(explorer_url=settings.explorer_url)
         self.chain: Chain
         self.deployment: Deployment
         self.devchain: DevChain
@@ -280,6 +281,7 @@ class Stack:
             sockets_per_client=settings.sockets_per_client,
             operator_token=token,
             happened=self.pace.happened,
+            page=self.page,
         )
         app = create_app(services)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
