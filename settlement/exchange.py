@@ -31,6 +31,7 @@ from settlement.protocol.evidence import (
     DepositEvidence,
     ExitEvidence,
     MarketListing,
+    Request,
     SignedOrder,
     SignedWithdrawal,
     TokenListing,
@@ -126,12 +127,12 @@ class Exchange:
         answer.add_done_callback(partial(self._answered, order.digest))
         return answer
 
-    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
-        """Take one resting order of ``account`` off the book."""
-        return await awaited(self.offer_cancel(account, order_id))
+    async def cancel(self, account: bytes, order_id: int, asked: Request) -> CommandResult:
+        """Take one resting order of ``account`` off the book; ``asked`` is who wants that."""
+        return await awaited(self.offer_cancel(account, order_id, asked))
 
     def offer_cancel(
-        self, account: bytes, order_id: int
+        self, account: bytes, order_id: int, asked: Request
     ) -> CommandResult | asyncio.Future[CommandResult]:
         """As ``cancel``; what is answered later is a future, as with ``offer``."""
         number = self.catalog.account_number(account)
@@ -142,7 +143,7 @@ class Exchange:
             return full
         frees_lane = self._admission.cancel_queued(account, order_id)
         row = command(CANCEL, account=number, order_id=order_id)
-        answer = self._pipeline.enqueue(row)
+        answer = self._pipeline.enqueue(row, encode(asked))
         if frees_lane:
             answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
         return answer
