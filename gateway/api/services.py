@@ -29,11 +29,14 @@ def _nobody() -> None:
 
 
 class PageTerms(NamedTuple):
-    """What the trading page is told beside the API: whether the sandbox's demo wallet and test money
-    are there, and where people look at a transaction, an address that its hash is put behind."""
+    """What the trading page is told beside the API: whether the sandbox's demo wallet and test
+    money are there, and where people look at a transaction: its hash is put behind that."""
 
     sandbox: bool = False
     explorer_url: str = ""
+
+
+NO_PAGE_TERMS: Final = PageTerms()
 
 
 class SettlementView(SettlementPort, Protocol):
@@ -79,4 +82,4 @@ class Services:
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
     happened: Callable[[], None] = _nobody
-    page: PageTerms = PageTerms()
+    page: PageTerms = NO_PAGE_TERMS

@@ -60,6 +60,15 @@ def run(
     chain: ChainOption = ChainChoice.AUTO,
     public_url: PublicUrlOption = "",
     trusted_proxy: TrustedProxyOption = None,
+    demo_trades: Annotated[
+        int,
+        typer.Option(
+            help="Steps a minute of the demo traders, while somebody watches; 0 for none.",
+            min=0,
+            max=600,
+            envvar="TILLBOOK_DEMO_TRADES",
+        ),
+    ] = 40,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
@@ -68,7 +77,7 @@ def run(
     from gateway.sandbox.run import Listening, run_sandbox
 
     listening = Listening(host, port, url, proxies, bound)
-    _run(run_sandbox(directory, listening, chain.value, console))
+    _run(run_sandbox(directory, listening, chain.value, console, demo_trades))
 
 
 @app.command()

@@ -122,7 +122,7 @@ def render(services: Services, market: Market, tables: _Tables) -> str:
         picker=_picker(services.exchange.catalog.markets, market),
         sandbox="yes" if services.page.sandbox else "no",
         explorer=services.page.explorer_url,
-        account=_part("account.html"),
+        account=fill(_page("account.html"), quote=market.quote.symbol),
         dialogs=_part("dialogs.html"),
         change=_change(figures),
         **_figures(ticker_row(market, figures)),

@@ -5,8 +5,8 @@ wallet would, and asks nobody. And it gives away test money: worthless, but boun
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,8 +17,8 @@ from gateway.api.v1.encoding import ADDRESS_PATTERN, Address, address
 from gateway.api.v1.orders import PlaceOrder, checked_order
 from gateway.http.body import body_of
 from gateway.node.node import Stack
-from gateway.sandbox.funding import fill_vault_of
-from gateway.sandbox.rpc import answer_rpc
+from gateway.sandbox import funding
+from gateway.sandbox.rpc import answer_rpc, is_of_another_site
 from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
 from settlement.chain.dev.devchain import RpcError
@@ -32,6 +32,7 @@ ENOUGH: Final = 4
 """Who has so many gifts gets no more: the sandbox is shared."""
 
 WAITING_MAX: Final = 4
+WALLET_THREADS: Final = 2
 INVALID_PARAMS: Final = -32602
 TYPED_DATA_CHARS_MAX: Final = 8_192
 METHODS: Final = frozenset(
@@ -62,6 +63,7 @@ class DemoWallet:
     def __init__(self, wallet: Wallet, stack: Stack) -> None:
         self._wallet = wallet
         self._stack = stack
+        self._sending = threading.Lock()  # The next nonce is known when the last one is mined.
 
     def ask(self, method: str, params: list[Any]) -> Any:
         """Answer one request; raises ``RpcError``."""
@@ -73,10 +75,9 @@ class DemoWallet:
                     return "0x" + self._wallet.sign_digest(self._digest(params)).hex()
                 case _:
                     asked = msgspec.convert(params[0], _Transaction)
-                    raw = self._wallet.prepare(
-                        bytes.fromhex(asked.to[2:]), bytes.fromhex(asked.data[2:])
-                    )
-                    return "0x" + self._wallet.send(raw).tx_hash.hex()
+                    to, calldata = bytes.fromhex(asked.to[2:]), bytes.fromhex(asked.data[2:])
+                    with self._sending:
+                        return "0x" + self._wallet.transact(to, calldata).tx_hash.hex()
         except (msgspec.ValidationError, msgspec.DecodeError, IndexError, TypeError) as wrong:
             raise RpcError(INVALID_PARAMS, str(wrong)) from None
         except Rejection as wrong:
@@ -136,7 +137,7 @@ class Faucet:
     async def give(self, account: bytes) -> None:
         """Pay one gift of each token into the vault for ``account``, and one into its wallet."""
         if self._has_enough(account):
-            raise Rejection(Outcome.ALREADY_DONE, "this account has test money enough")
+            raise Rejection(Outcome.FORBIDDEN, "this account has test money enough")
         if self._waiting >= WAITING_MAX:
             raise Rejection(Outcome.OVERLOADED, "others are being served; try again")
         self._waiting += 1
@@ -160,7 +161,7 @@ class Faucet:
     def _give(self, account: bytes) -> None:
         for token in self._stack.parts.catalog.tokens:
             if token.symbol in GIFT:
-                fill_vault_of(
+                funding.give(
                     self._stack.chain,
                     self._stack.deployment,
                     self._giver,
@@ -170,9 +171,10 @@ class Faucet:
                 )
 
 
-def demo_wallet_router(wallet: DemoWallet, faucet: Faucet, threads: Executor) -> APIRouter:
+def demo_wallet_router(wallet: DemoWallet, faucet: Faucet) -> APIRouter:
     """Return the routes of the lent wallet and of the test money."""
     router = APIRouter(include_in_schema=False)
+    threads = ThreadPoolExecutor(WALLET_THREADS, thread_name_prefix="wallet")
 
     @router.post("/sandbox/wallet")
     async def ask_wallet(request: Request) -> Response:
@@ -180,11 +182,11 @@ def demo_wallet_router(wallet: DemoWallet, faucet: Faucet, threads: Executor) ->
         return await answer_rpc(request, wallet.ask, threads, METHODS)
 
     @router.post("/sandbox/faucet", status_code=204)
-    async def give(asked: Annotated[Asked, Depends(body_of(Asked))]) -> Response:
+    async def give(request: Request, asked: Annotated[Asked, Depends(body_of(Asked))]) -> Response:
         """Give test money."""
+        if is_of_another_site(request):
+            raise Rejection(Outcome.FORBIDDEN, "not for pages of other sites")
         await faucet.give(address(asked.account, "account"))
         return Response(status_code=204)
 
     return router
-
-

@@ -1,7 +1,7 @@
 // What does the account have, and what is it doing here? Open orders to cancel, how others ended,
 // fills down to their transaction, balances; each from a snapshot and then from frames.
 
-import { grouped, pretty } from "./amounts.js";
+import { decimal, grouped, pipsOf, pretty } from "./amounts.js";
 import { byId, dayAndClock, eachFrame, element, emptyRow, row, setText } from "./elements.js";
 import { stateChip } from "./tape.js";
 import { errorWords, t } from "./words.js";
@@ -84,6 +84,7 @@ export class Account extends EventTarget {
         break;
       case "fill":
         this.#fills = [frame.fill, ...this.#fills].slice(0, FILLS_SHOWN);
+        this.#fill(frame.fill);
         break;
       case "settlement": this.#settle(new Set(frame.trades), frame); break;
       case "trade_busted":
@@ -106,6 +107,16 @@ export class Account extends EventTarget {
     } else {
       this.#open.set(id, order);
     }
+  }
+
+  // No frame but its last fill says that an order was filled.
+  #fill({ order_id: id, lots_left: left, time_ns: time }) {
+    const order = this.#open.get(id);
+    if (!order) return;
+    const open = decimal((pipsOf(order.quantity) * BigInt(left)) / BigInt(order.lots));
+    const now = { ...order, lots_open: left, open };
+    const last = { ...now, ended: "FILLED", ended_ns: time };
+    this.#takeOrder({ type: "fill", order: left ? now : last });
   }
 
   #settle(trades, { state, batch, tx_hash: hash }) {
@@ -253,7 +264,7 @@ export class Account extends EventTarget {
       chain.append(`#${fill.settlement.batch} `, this.#link(fill.settlement.tx_hash));
     }
     return row(dayAndClock(fill.time_ns), this.#what(fill), grouped(fill.price), fill.quantity,
-      fill.fee, element("td", {}, stateChip(fill.settlement.state)), chain);
+      pretty(BigInt(fill.fee_pips)), element("td", {}, stateChip(fill.settlement.state)), chain);
   }
 
   #balanceRow({ symbol, available, held }) {

@@ -1,44 +1,9 @@
-// What stands in the book, and how is it shown? Levels by tick, kept up by differences; rows that
-// are filled anew in place, each with what may be had up to its price.
+// How is the book shown, and how does a price of it get on the ticket? Rows that are filled anew in
+// place, each with what may be had up to its price.
 
-import { decimal, grouped } from "./amounts.js";
+import { decimal, grouped, placesOf } from "./amounts.js";
 import { byId, eachFrame, element, emptyRow, setText } from "./elements.js";
 import { t } from "./words.js";
-
-export class Book {
-  constructor() {
-    this.u = 0;
-    this.bids = new Map();
-    this.asks = new Map();
-  }
-
-  // Return whether the frame fits behind the one before it.
-  take(frame) {
-    if (frame.type === "diff" && frame.prev !== this.u) return false;
-    for (const side of ["bids", "asks"]) {
-      if (frame.type === "snapshot") this[side].clear();
-      for (const level of frame[side]) {
-        if (level.lots) this[side].set(level.price_ticks, level);
-        else this[side].delete(level.price_ticks);
-      }
-    }
-    this.u = frame.u;
-    return true;
-  }
-
-  best(side, count = Infinity) {
-    const sign = side === "bids" ? -1 : 1;
-    return [...this[side].values()]
-      .sort((a, b) => sign * (a.price_ticks - b.price_ticks))
-      .slice(0, count);
-  }
-
-  // [ticks, lots] as BigInt, best first: what an order of `side` would meet.
-  opposite(side) {
-    return this.best(side === "buy" ? "asks" : "bids")
-      .map((level) => [BigInt(level.price_ticks), BigInt(level.lots)]);
-  }
-}
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -101,7 +66,8 @@ export class BookView extends EventTarget {
   #fill(line, side, level, lots, share) {
     const [price, quantity, total] = line.cells;
     const button = price.querySelector("button");
-    const sum = decimal(BigInt(lots) * this.#terms.lotPips);
+    const { lotPips } = this.#terms;
+    const sum = decimal(BigInt(lots) * lotPips, placesOf(lotPips));
     line.querySelector("rect").setAttribute("width", share);
     if (button.dataset.ticks !== String(level.price_ticks)) {
       button.dataset.ticks = level.price_ticks;

@@ -56,7 +56,7 @@ export class DepthChart {
     const y = (lots) =>
       height - PAD_BOTTOM - (lots / most) * (height - PAD_BOTTOM - PAD_TOP);
     const colours = getComputedStyle(canvas);
-    this.#axis(pen, { middle, reach, x, width, height, colours });
+    this.#axis(pen, { middle, reach, most, x, y, width, height, colours });
     for (const side of ["bids", "asks"]) this.#side(pen, side, sides[side], x, y, width, height);
     this.#point(pen, sides, x, y, height, middle, colours);
     return undefined;
@@ -87,7 +87,7 @@ export class DepthChart {
     pen.globalAlpha = 1;
   }
 
-  #axis(pen, { middle, reach, x, width, height, colours }) {
+  #axis(pen, { middle, reach, most, x, y, width, height, colours }) {
     pen.fillStyle = colours.color;
     pen.strokeStyle = colours.borderTopColor;
     pen.lineWidth = 1;
@@ -102,6 +102,11 @@ export class DepthChart {
       pen.lineTo(at, height - PAD_BOTTOM);
       pen.stroke();
       pen.fillText(this.#price(ticks), at, height - 6);
+    }
+    pen.textAlign = "right";
+    for (const share of [0.5, 1]) {
+      const lots = Math.round(most * share);
+      pen.fillText(decimal(BigInt(lots) * this.#terms.lotPips), width - 4, y(lots) - 4);
     }
   }
 

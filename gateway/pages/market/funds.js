@@ -2,22 +2,11 @@
 // signature; in a sandbox there is money for nothing.
 
 import { AmountError, pipsOf, pipsOfRaw, pretty, rawOf } from "./amounts.js";
+import { calldata } from "./calldata.js";
 import { byId, element, setText } from "./elements.js";
 import { errorWords, t } from "./words.js";
 
-// The first four bytes of each signature's hash; a test holds them to the contracts' ABI.
-export const SELECTORS = {
-  approve: "095ea7b3", // approve(address,uint256)
-  allowance: "dd62ed3e", // allowance(address,address)
-  balanceOf: "70a08231", // balanceOf(address)
-  deposit: "979d4971", // deposit(address,uint256,address,bytes32)
-};
 const WITHDRAWAL_SECONDS = 3_600;
-
-const word = (value) => BigInt(value).toString(16).padStart(64, "0");
-export function calldata(name, ...words) {
-  return `0x${SELECTORS[name]}${words.map(word).join("")}`;
-}
 
 export class Funds {
   #api;

@@ -1,9 +1,10 @@
 // What keeps the market page alive? Everything is made and tied together here, and nothing else is.
 
-import { pipsOf, placesOf } from "./amounts.js";
+import { grouped, pipsOf, placesOf } from "./amounts.js";
 import { Account } from "./account.js";
 import { Api } from "./api.js";
-import { Book, BookView } from "./book.js";
+import { BookView } from "./book.js";
+import { Book } from "./book_levels.js";
 import { DepthChart } from "./depth.js";
 import { byId, element, setText, shortHash } from "./elements.js";
 import { Funds } from "./funds.js";
@@ -50,8 +51,8 @@ function follow({ api, stream, terms, book, view, depth, tape, ticket }) {
   stream.follow(`trades:${market}`, (frame) => tape.take(frame));
   stream.follow(`ticker:${market}`, (frame) => showFigures(frame.ticker ?? frame));
   tape.onLast = ({ price, price_ticks: ticks }) => {
-    setText(byId("last"), price);
-    document.title = `${price} · ${terms.symbol} · Tillbook`;
+    setText(byId("last"), grouped(price));
+    document.title = `${grouped(price)} · ${terms.symbol} · Tillbook`;
     ticket.suggest(BigInt(ticks));
   };
   stream.addEventListener("open", async () => {
@@ -199,9 +200,13 @@ async function begin() {
 
 // The largest file of all comes last: who came to trade need not wait for it.
 async function showChart({ api, stream, terms }) {
-  const { PriceChart } = await import("./chart.js");
-  const chart = new PriceChart(api, stream, terms, placesOf(terms.tickSize));
-  await chart.begin();
+  try {
+    const { PriceChart } = await import("./chart.js");
+    await new PriceChart(api, stream, terms, placesOf(terms.tickSize)).begin();
+  } catch (error) {
+    // All else works without it.
+    setText(byId("chart-told"), errorWords(error));
+  }
 }
 
 async function submit({ ticket, wallets, choose }) {

@@ -105,7 +105,7 @@ export class Ticket extends EventTarget {
 
   #price(ticks) {
     const { tickSize } = this.#terms;
-    return decimal(ticks * tickSize, Math.min(2, placesOf(tickSize)));
+    return pretty(ticks * tickSize, Math.min(2, placesOf(tickSize)));
   }
 
   #showFields() {
@@ -113,6 +113,7 @@ export class Ticket extends EventTarget {
     for (const field of ["price", "trigger", "slippage"]) {
       byId(`${field}-field`).hidden = !fields.includes(field);
     }
+    byId("lifetime-field").hidden = !KINDS[this.kind].rests;
     setText(byId("kind-told"), t(`kind_${this.kind}_long`));
     this.#form.dataset.side = this.side;
   }

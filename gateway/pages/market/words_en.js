@@ -80,7 +80,9 @@ export const EN = {
   ended_IMMEDIATE_REMAINDER: "nothing more within the price",
   ended_SELF_TRADE: "it met an order of your own",
   ended_FILLS_EXHAUSTED: "it met as many orders as one may",
-  ended_FILL_OR_KILL: "not all of it could be filled",
+  ended_NOT_FILLABLE_WHOLE: "not all of it could be filled", ended_REPLACED: "replaced",
+  ended_EXITING: "the account left by the chain", ended_CANCELLED_AFTER: "cancelled by your timer",
+  ended_CANCELLED_BY_OPERATOR: "cancelled by the operator",
   ended_POST_ONLY_WOULD_TRADE: "it would have traded",
 
   deposit: "Deposit", withdraw: "Withdraw", funds: "Deposit and withdraw", amount: "Amount",

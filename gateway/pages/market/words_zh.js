@@ -76,7 +76,9 @@ export const ZH = {
   ended_IMMEDIATE_REMAINDER: "价格内没有更多对手盘",
   ended_SELF_TRADE: "遇到您自己的订单",
   ended_FILLS_EXHAUSTED: "已达单笔订单可成交的笔数上限",
-  ended_FILL_OR_KILL: "无法全部成交",
+  ended_NOT_FILLABLE_WHOLE: "无法全部成交", ended_REPLACED: "已被替换",
+  ended_EXITING: "账户已从链上退出", ended_CANCELLED_AFTER: "被定时撤单撤销",
+  ended_CANCELLED_BY_OPERATOR: "被运营方撤销",
   ended_POST_ONLY_WOULD_TRADE: "会立即成交",
 
   deposit: "充值", withdraw: "提现", funds: "充值与提现", amount: "数量",
