@@ -3,7 +3,7 @@
 from settlement.protocol.eip712 import Domain, address_of_secret, login_digest, sign
 from settlement.protocol.evidence import OperatorAction, SessionLogin
 
-BY_TEST = OperatorAction("a test wants it")
+BY_TEST = OperatorAction("a test", "it wants that")
 
 
 def login_of(domain: Domain, secret: bytes, issued_at: int) -> SessionLogin:

@@ -17,7 +17,8 @@ from engine.types import Outcome
 from gateway.api.dependencies import Here, charged
 from gateway.api.services import Services
 from gateway.api.v1.encoding import quantity_text
-from gateway.api.v1.rows import book_row, ticker_row, trade_rows
+from gateway.api.v1.feed_rows import ticker_row
+from gateway.api.v1.rows import book_row, trade_rows
 from gateway.api.v1.schemas import BatchRow, Level, PublicTrade, Ticker
 from gateway.api.v1.settlement import batch_row
 from gateway.pages.assets import PAGES, assets

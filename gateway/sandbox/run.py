@@ -24,7 +24,7 @@ from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
 from gateway.node.node import Stack
-from gateway.node.settings import ChainName, sandbox_settings
+from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox import actors
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
@@ -71,6 +71,7 @@ class Listening(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     bound: socket.socket | None = None
     """The socket for it, bound already."""
+    admin: AdminPlan | None = None
 
 
 async def run_sandbox(
@@ -88,11 +89,13 @@ async def run_sandbox(
     host, port = listening.host, listening.port
     public_url = public_url_of(listening.public_url, host, port)
     settings = sandbox_settings(directory, host, port, chain)._replace(
-        trusted_proxies=listening.trusted_proxies, listening=listening.bound
+        trusted_proxies=listening.trusted_proxies, listening=listening.bound, admin=listening.admin
     )
     async with AsyncExitStack() as closing:
         with starting(console) as recovering:
-            stack = await closing.enter_async_context(Stack(settings, recovering=recovering))
+            stack = await closing.enter_async_context(
+                Stack(settings, recovering=recovering, stop=stop)
+            )
         wallets = {
             who: Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
             for who in range(actors.GIVER + 1)

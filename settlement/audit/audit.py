@@ -26,8 +26,9 @@ from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from settlement.audit.money import MONEY_KINDS, MoneyBook
 from settlement.audit.onchain import ListedToken, Published
+from settlement.audit.operators import OperatorActions
 from settlement.audit.priority import Priority
-from settlement.audit.requests import REQUEST_KINDS, NamedAction, RequestBook
+from settlement.audit.requests import REQUEST_KINDS, RequestBook
 from settlement.audit.signatures import order_faults
 from settlement.audit.trades import NamedBust, TradeBook
 from settlement.batches.acknowledgements import Acknowledgement
@@ -36,7 +37,13 @@ from settlement.batches.log_leaves import leaf_of
 from settlement.orders.catalog import Catalog
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, recover
-from settlement.protocol.evidence import AnyAttachment, SignedOrder, TokenListing, evidence_of
+from settlement.protocol.evidence import (
+    AnyAttachment,
+    SignedOrder,
+    TokenListing,
+    evidence_of,
+    listing_of,
+)
 
 FAULTS_MAX: Final = 100
 NS: Final = 10**9
@@ -75,6 +82,7 @@ class Audit:
         self._opened: set[bytes] = set()
         """The address of each account."""
         self._operators: Counter[Kind] = Counter()
+        self._asked = OperatorActions()
         self.faults: list[str] = list(published.faults)
 
     @property
@@ -97,22 +105,16 @@ class Audit:
         """Return the trades that were undone, in the order of the log."""
         return self._trades.busts
 
-    @property
-    def actions(self) -> list[NamedAction]:
-        """Return the cancels and amendments that the operator says are his own."""
-        return self._requests.actions
-
     def notes(self) -> Iterator[str]:
         """Yield in sentences what is not wrong and what a reader has to know."""
         yield from self._money.notes()
         if self.busts:
             yield f"trades busted for reasons that are the operator's word: {len(self.busts)}"
-        if self.actions:
-            yield f"cancels and amendments by the operator himself: {len(self.actions)}"
         if self._operators:
             counts = sorted(self._operators.items())
             kinds = ", ".join(f"{count} {kind.name}" for kind, count in counts)
             yield f"nothing proves who wanted these commands: {kinds}"
+        yield from self._asked.notes()
 
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
@@ -178,6 +180,7 @@ class Audit:
         except msgspec.DecodeError:
             self._say(f"{where}: the attachment cannot be read")
             return
+        self._asked.follow(kind, attachment)
         for fault in self._command_faults(entry, attachment):
             self._say(f"{where}: {fault}")
         for fault in self._priority.follow(entry.events):
@@ -194,14 +197,14 @@ class Audit:
         elif kind in MONEY_KINDS:
             yield from self._money.follow(entry, attachment)
         elif kind in REQUEST_KINDS:
-            yield from self._requests.follow(entry.sequence, row, attachment)
+            yield from self._requests.follow(row, attachment)
         elif kind in (Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT):
             yield from self._naming_faults(entry, attachment)
         yield from self._trades.follow(entry, attachment)
 
     def _naming_faults(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """A number stands for one token of the contract, or for one wallet."""
-        row, answer = entry.command, entry.answer
+        row, answer, attachment = entry.command, entry.answer, listing_of(attachment)
         if not len(answer) or answer[0].kind == EventKind.REJECTED:
             return
         if isinstance(attachment, TokenListing):

@@ -6,7 +6,7 @@ book has none of these, and is found.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from engine.commands import Kind
 from engine.log_entries import CommandRow
@@ -31,18 +31,6 @@ REQUEST_KINDS: Final = frozenset({Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_AFTE
 NS: Final = 10**9
 
 
-class NamedAction(NamedTuple):
-    """What command ``sequence`` did to traders' orders because the operator wanted it."""
-
-    sequence: int
-    kind: Kind
-    reason: str
-
-    def __str__(self) -> str:
-        # What the operator wrote may hold anything; nobody's terminal obeys it.
-        return f"{self.kind.name} by command {self.sequence}: {self.reason!a}"
-
-
 class RequestBook:
     """Follows cancels and amendments. The catalog must be ahead."""
 
@@ -58,20 +46,16 @@ class RequestBook:
         self._published = published
         self._catalog = catalog
         self._order_of = order_of
-        self.actions: list[NamedAction] = []
-        """The operator's own, in the order of the log."""
 
-    def follow(
-        self, sequence: int, row: CommandRow, attachment: AnyAttachment | None
-    ) -> Iterator[str]:
+    def follow(self, row: CommandRow, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one cancel or amendment; yield what is wrong with who wanted it."""
         match attachment:
             case SessionLogin() | SiweLogin():
                 yield from self._session_faults(row, attachment)
             case ChainReason():
                 yield from self._chain_faults(row, attachment)
-            case OperatorAction(reason=reason):
-                self.actions.append(NamedAction(sequence, Kind(row.kind), reason))
+            case OperatorAction():
+                return  # Counted with all else that an operator asks for.
             case _:
                 yield f"nobody asked for this {Kind(row.kind).name}"
 

@@ -22,7 +22,6 @@ from settlement.chain.deploy import Deployment, DeploymentError, connect
 from settlement.protocol.abi import encode_call
 
 BUSTS_SHOWN: Final = 100
-ACTIONS_SHOWN: Final = 100
 
 
 class NotVerified(Exception):
@@ -98,10 +97,6 @@ def _verify(
             say(f"busted: {bust}")
         if len(audit.busts) > BUSTS_SHOWN:
             say(f"and {len(audit.busts) - BUSTS_SHOWN} more busts")
-        for action in audit.actions[:ACTIONS_SHOWN]:
-            say(f"by the operator: {action}")
-        if len(audit.actions) > ACTIONS_SHOWN:
-            say(f"and {len(audit.actions) - ACTIONS_SHOWN} more of the operator's own")
     if words:
         say(f"{len(words)} acknowledgements held against the log")
         faults = [*faults, *audit.compare(words, _bonded_signer(chain, contracts))]

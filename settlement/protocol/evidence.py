@@ -156,12 +156,6 @@ class ChainReason(Attachment, frozen=True):
     block_number: int
 
 
-class OperatorAction(Attachment, frozen=True):
-    """A cancel or an amendment that nobody but the operator wanted, and why, in his words."""
-
-    reason: str
-
-
 class TradeBusted(Attachment, frozen=True):
     """BUST: which trade is undone, what the contract said about it, and what the session keys that
     signed for it get back: the contract never counted it."""
@@ -189,11 +183,25 @@ class WithdrawalPaid(Attachment, frozen=True):
     sequence: int
 
 
+class OperatorAction(Attachment, frozen=True):
+    """Whatever an operator asked for: who (the name of his token), and why, in his own words.
+
+    Where the command lists something, ``listing`` is what it is called. ``action`` says what a
+    CLOCK was for (a snapshot, a drain); every other command says itself what it does.
+    """
+
+    operator: str
+    reason: str
+    action: str = ""
+    listing: TokenListing | MarketListing | None = None
+
+
 SessionProof = SessionLogin | SiweLogin
 """What shows that a wallet opened the session which asks."""
 
 Request = SessionProof | ChainReason | OperatorAction
 """Who wants a cancel or an amendment, and how that can be shown."""
+
 
 AnyAttachment = (
     SignedOrder
@@ -224,6 +232,11 @@ def encode(attachment: AnyAttachment | None) -> bytes:
 def decode(raw: bytes) -> AnyAttachment | None:
     """Read back what ``encode`` wrote. Raises ``msgspec.DecodeError`` for anything else."""
     return _decoder.decode(raw) if raw else None
+
+
+def listing_of(attachment: AnyAttachment | None) -> AnyAttachment | None:
+    """Return what a listing is called, whether a start or an operator has listed it."""
+    return attachment.listing if isinstance(attachment, OperatorAction) else attachment
 
 
 def evidence_of(entry: LogEntry) -> AnyAttachment | None:

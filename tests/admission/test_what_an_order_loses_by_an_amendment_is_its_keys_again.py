@@ -7,7 +7,7 @@ from tests.admission.fixtures import ALICE, ALICES_KEY, BOB, LANE, Driver, grant
 from tests.admission.test_session_keys_stay_in_their_scope import left, pips
 
 CAP = pips(100, 100)
-WISH = OperatorAction("a test wants it")
+WISH = OperatorAction("a test", "it wants that")
 
 
 def amend(driver, order_id, lots):
