@@ -28,10 +28,13 @@ LOGIN_SECONDS: Final = 3_600
 WARM_UP_STEPS: Final = 60
 """Done though nobody listens, so that whoever comes first finds something."""
 
+WARM_UP_PACE: Final = 4
+
 STEPS_MAX: Final = 20_000
 """A day of watching at the usual pace, some 40 MB of log; then the process has to start again."""
 
 IDLE_SECONDS: Final = 1
+SWEEP_TICKS: Final = 30
 NEAR_TICKS: Final = 120
 """How far from the wandering price the best level may be and still be one of the quoter's."""
 
@@ -97,7 +100,9 @@ class Traders:
     async def run(self, per_minute: int) -> None:
         """Trade for as long as somebody listens, up to ``STEPS_MAX`` steps."""
         for step in range(STEPS_MAX):
-            await asyncio.sleep(60 / per_minute)
+            pause_seconds = 60 / per_minute
+            # Quicker at the start: a chart of one candle is none.
+            await asyncio.sleep(pause_seconds / (1 if step >= WARM_UP_STEPS else WARM_UP_PACE))
             while step >= WARM_UP_STEPS and not self._stack.views.channels.subscription_count:
                 await asyncio.sleep(IDLE_SECONDS)
             await self.step()
@@ -166,11 +171,14 @@ class Traders:
         best = self._exchange.depth(self._market, opposite, 1)
         if not best or abs(best[0][0] - middle) > NEAR_TICKS:
             return  # Only the far makers are there: the near quotes come back first.
+        # Now and then a large one goes through several levels, which is what makes a candle long.
+        size = self._dice.randint(80, 4_000) * self._dice.choice((1, 1, 1, 1, 2, 8))
+        reach = self._dice.randint(0, SWEEP_TICKS)
         order = self._taker.order(
             self._market,
             side,
-            min(self._dice.randint(80, 4_000), best[0][1]),
-            best[0][0],
+            size,
+            best[0][0] + (reach if side == Side.BUY else -reach),
             nonce=self._exchange.next_nonce(self._taker.address),
             expiry=self._stack.now_ns() // 10**9 + TAKE_SECONDS,
         )

@@ -3,7 +3,7 @@
 //
 // The chart draws with floating numbers; they go no further than the picture.
 
-import { CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart }
+import { CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineSeries, createChart }
   from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
 import { grouped } from "./amounts.js";
 import { byId, element, setText } from "./elements.js";
@@ -23,6 +23,7 @@ export class PriceChart {
   #isLoading = false;
   #chart;
   #prices;
+  #line;
   #volumes;
 
   constructor(api, stream, terms, places) {
@@ -59,6 +60,10 @@ export class PriceChart {
       priceFormat: { type: "price", precision: places, minMove: 1 / 10 ** places },
       borderVisible: false,
     });
+    this.#line = this.#chart.addSeries(LineSeries, {
+      priceFormat: { type: "price", precision: places, minMove: 1 / 10 ** places }, lineWidth: 2,
+      visible: false,
+    });
     this.#volumes = this.#chart.addSeries(HistogramSeries, {
       priceFormat: { type: "volume" }, priceScaleId: "volume", lastValueVisible: false,
       priceLineVisible: false,
@@ -90,6 +95,7 @@ export class PriceChart {
     });
     this.#prices.applyOptions({ upColor: this.#up, downColor: this.#down,
       wickUpColor: this.#up, wickDownColor: this.#down });
+    this.#line.applyOptions({ color: around.color });
     this.#volumes.setData(this.#candles.map((candle) => this.#volume(candle)));
   }
 
@@ -109,7 +115,11 @@ export class PriceChart {
     this.#candles = candles;
     this.#isWhole = candles.length < PAGE;
     this.#redraw();
-    this.#chart.timeScale().applyOptions({ secondsVisible: interval === "1s" });
+    // In one second there is one trade or none: a candle would be a dash.
+    const isFine = interval === "1s";
+    this.#prices.applyOptions({ visible: !isFine });
+    this.#line.applyOptions({ visible: isFine });
+    this.#chart.timeScale().applyOptions({ secondsVisible: isFine });
     this.#chart.timeScale().resetTimeScale();
     this.#stream.follow(this.#channel(), (frame) => this.#take(frame));
   }
@@ -142,6 +152,7 @@ export class PriceChart {
 
   #redraw() {
     this.#prices.setData(this.#candles.map(bar));
+    this.#line.setData(this.#candles.map(dot));
     this.#volumes.setData(this.#candles.map((candle) => this.#volume(candle)));
     this.#legend();
   }
@@ -158,6 +169,7 @@ export class PriceChart {
     if (last && candle.start === last.start) this.#candles[this.#candles.length - 1] = candle;
     else this.#candles.push(candle);
     this.#prices.update(bar(candle));
+    this.#line.update(dot(candle));
     this.#volumes.update(this.#volume(candle));
   }
 
@@ -181,6 +193,8 @@ export class PriceChart {
 const bar = ({ start, open, high, low, close }) => ({
   time: start, open: Number(open), high: Number(high), low: Number(low), close: Number(close),
 });
+
+const dot = ({ start, close }) => ({ time: start, value: Number(close) });
 
 // The same colour, half seen through, in a notation that the chart reads.
 function faded(colour) {

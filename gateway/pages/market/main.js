@@ -97,7 +97,7 @@ function walletDialog(wallets, session, now) {
       }
     }));
     byId("wallet-list").replaceChildren(
-      ...(choices.length ? choices : [element("p", {}, t("no_wallet"))]));
+      ...(choices.length ? choices : [element("li", {}, t("no_wallet"))]));
   };
   wallets.addEventListener("change", draw);
   return () => { draw(); dialog.showModal(); };
