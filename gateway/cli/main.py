@@ -16,6 +16,8 @@ import typer
 import uvloop
 from rich.console import Console
 
+from gateway.cli.listings import ADMIN_PORT, market, token
+
 if TYPE_CHECKING:
     import socket
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
+app.add_typer(market, name="market")
+app.add_typer(token, name="token")
 
 
 class ChainChoice(StrEnum):
@@ -66,7 +70,6 @@ AdminHostOption = Annotated[
 AdminPortOption = Annotated[
     int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
 ]
-ADMIN_PORT = 8788
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -135,6 +138,13 @@ def serve(
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
+    explorer: Annotated[
+        str,
+        typer.Option(
+            help="Where people look at a transaction; its hash is put behind it.",
+            envvar="TILLBOOK_EXPLORER",
+        ),
+    ] = "",
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
@@ -156,7 +166,7 @@ def serve(
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies, bound, admin),
+        *(confirmations, reached_at, proxies, bound, admin, explorer),
     )
     _run(run_server(serving, console))
 

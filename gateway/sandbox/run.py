@@ -23,6 +23,7 @@ from gateway.api.services import PageTerms
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
+from gateway.node.closing import HardLimit
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
@@ -92,6 +93,7 @@ async def run_sandbox(
         trusted_proxies=listening.trusted_proxies, listening=listening.bound, admin=listening.admin
     )
     async with AsyncExitStack() as closing:
+        limit = closing.enter_context(HardLimit())
         with starting(console) as recovering:
             stack = await closing.enter_async_context(
                 Stack(settings, recovering=recovering, stop=stop)
@@ -125,6 +127,7 @@ async def run_sandbox(
             tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
         _greet(console, stack, public_url)
         await stop.wait()
+        limit.begin()
         console.print("Closing: answers under way go out first.")
         for task in tasks:
             task.cancel()

@@ -37,10 +37,15 @@ export class BookView extends EventTarget {
     setText(byId("best-bid"), bids[0] ? grouped(bids[0].price) : "–");
     setText(byId("best-ask"), asks[0] ? grouped(asks[0].price) : "–");
     const spread = bids.length && asks.length
-      ? decimal(BigInt(asks[0].price_ticks - bids[0].price_ticks) * this.#terms.tickSize, 2) : "–";
+      ? this.#price(asks[0].price_ticks - bids[0].price_ticks) : "–";
     setText(byId("spread-row"), spread);
     setText(byId("spread"), spread);
     this.#rove();
+  }
+
+  #price(ticks) {
+    const { tickSize } = this.#terms;
+    return decimal(BigInt(ticks) * tickSize, placesOf(tickSize));
   }
 
   #rows(side, levels, deepest) {

@@ -195,6 +195,8 @@ async function begin() {
   chartTabs(depth);
   keys(ticket);
   follow({ api, stream, terms, book, view, depth, tape, ticket });
+  // A wallet that says nothing now can be connected by hand.
+  wallets.resume().catch(() => {});
   await showChart({ api, stream, terms });
 }
 

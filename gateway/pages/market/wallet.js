@@ -3,7 +3,8 @@
 
 import { typedData } from "./order_terms.js";
 
-const WRONG_CHAIN = 4902;
+const UNKNOWN_CHAIN = 4902;
+const KEPT = "tillbook-wallet";
 
 // The sandbox's demo wallet, spoken to as any other. It asks nobody before it signs.
 export function demoProvider() {
@@ -65,7 +66,8 @@ export class Wallets extends EventTarget {
   async connect({ id, name, provider }) {
     const [account] = await provider.request({ method: "eth_requestAccounts" });
     if (!account) return;
-    this.#listenTo(provider);
+    if (this.provider !== provider) this.#listenTo(provider);
+    sessionStorage.setItem(KEPT, id);
     this.provider = provider;
     this.isDemo = id === "demo";
     this.name = name;
@@ -74,7 +76,17 @@ export class Wallets extends EventTarget {
     this.#changed();
   }
 
+  // After a reload of the tab: a wallet that still lets us see its account is not asked again.
+  async resume() {
+    const kept = sessionStorage.getItem(KEPT);
+    const wallet = this.list.find(({ id }) => id === kept);
+    if (!wallet || this.account !== null) return;
+    const [account] = await wallet.provider.request({ method: "eth_accounts" });
+    if (account) await this.connect(wallet);
+  }
+
   disconnect() {
+    sessionStorage.removeItem(KEPT);
     this.provider = this.account = this.chainId = null;
     this.isDemo = false;
     this.#changed();
@@ -108,7 +120,7 @@ export class Wallets extends EventTarget {
       await this.provider.request(change);
     } catch (refused) {
       const code = refused.code ?? refused.data?.originalError?.code;
-      if (code !== WRONG_CHAIN || !this.#sandbox) throw refused;
+      if (code !== UNKNOWN_CHAIN || !this.#sandbox) throw refused;
       await this.provider.request({ method: "wallet_addEthereumChain", params: [{
         chainId,
         chainName: "Tillbook sandbox",
