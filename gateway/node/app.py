@@ -48,6 +48,7 @@ from gateway.http.metrics import Metrics
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
 from gateway.node.logs import brief
 from gateway.pages import market as market_page
+from gateway.pages.assets import assets
 from gateway.trading.order_entry import Measures, OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.views.market_states import ExchangeState, StatusWatch, exchange_state
@@ -101,6 +102,7 @@ def create_app(services: Services) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.openapi()  # Now, for it takes longer than any request may.
         app.state.asyncapi()
+        assets()
         yield
         app.state.order_entry.close()
 

@@ -28,7 +28,7 @@ from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.admin.services import AdminServices
-from gateway.api.services import Services
+from gateway.api.services import PageTerms, Services
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
@@ -124,6 +124,7 @@ class Stack:
         self.routers: list[APIRouter] = []
         self.public_url = ""
         """How browsers reach us; as the routers, set before anybody may."""
+        self.page = PageTerms(explorer_url=settings.explorer_url)
         self.chain: Chain
         self.deployment: Deployment
         self.devchain: DevChain
@@ -328,6 +329,7 @@ class Stack:
             operator_token=token,
             happened=self.pace.happened,
             public_url=self.public_url,
+            page=self.page,
         )
         app = create_app(services)
         await self._listen_to_operators(app.state.lifecycle)
