@@ -66,6 +66,7 @@ class Serving(NamedTuple):
     listening: socket.socket | None = None
     """Bound already."""
     admin: AdminPlan | None = None
+    explorer_url: str = ""
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -88,6 +89,7 @@ def settings_of(serving: Serving) -> Settings:
         prices=PriceTerms(references=_references(plans)),
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
+        explorer_url=serving.explorer_url,
         listening=serving.listening,
         admin=serving.admin,
     )
