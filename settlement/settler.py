@@ -323,8 +323,11 @@ class Settler:
         self._outbox.enqueue(call, self._now_ns())
 
     def grant_state(self, signature: bytes) -> GrantState | None:
-        """Return how far the relay of the grant with that signature is; None if there is none."""
-        found = self._outbox.find(ActionKind.GRANT, keccak256(signature).hex())
+        """Return how far the relay is of what has that signature, a grant or a revocation; None if
+        there is none."""
+        key = keccak256(signature).hex()
+        found = self._outbox.find(ActionKind.GRANT, key)
+        found = found or self._outbox.find(ActionKind.REVOKE, key)
         return None if found is None else GrantState(found.state.value, found.error)
 
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:

@@ -142,6 +142,7 @@ class MemorySettlement:
         self.listeners: list[Callable[[int, int, TradeState], None]] = []
         self.views: list[BatchView] = []
         self.grants: dict[bytes, KeyGrant] = {}
+        self.revocations: dict[bytes, KeyRevocation] = {}
         self.proofs: dict[int, TradeProof] = {}
         self.withdrawals: dict[int, WithdrawalState] = {}
 
@@ -167,10 +168,11 @@ class MemorySettlement:
         self.grants[signature] = grant
 
     def grant_state(self, signature: bytes) -> GrantState | None:
-        return GrantState("sealed", None) if signature in self.grants else None
+        is_known = signature in self.grants or signature in self.revocations
+        return GrantState("sealed", None) if is_known else None
 
     def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
-        raise AssertionError("the gateway revokes nothing")
+        self.revocations[signature] = revocation
 
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
         return {each: self.withdrawals[each] for each in sequences if each in self.withdrawals}
