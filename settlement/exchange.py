@@ -16,12 +16,14 @@ import numpy as np
 
 from engine.command_result import CommandResult
 from engine.commands import Kind, command, exit_end, list_market
+from engine.events import EventKind
 from engine.sequencer.pipeline import Pipeline
-from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
+from engine.types import ALL_MARKETS, MONEY_MAX, MoneyFlag, Outcome, Phase, Side
 from settlement.batches.encode import Bust
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.nonces import NS, Rejection
+from settlement.orders.session_keys import GrantedKey
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import AccountNonces, Balance, LaneNonce, awaited
 from settlement.protocol.eip712 import Domain
@@ -31,6 +33,8 @@ from settlement.protocol.evidence import (
     DepositEvidence,
     ExitEvidence,
     MarketListing,
+    OperatorAction,
+    Request,
     SignedOrder,
     SignedWithdrawal,
     TokenListing,
@@ -46,6 +50,13 @@ PLACE: Final = Kind.PLACE
 CANCEL: Final = Kind.CANCEL
 
 ORDER_ID_MAX: Final = 2**63 - 1
+
+
+SWEEPS_MAX: Final = 16
+"""How often a CANCEL_ALL is repeated while it leaves some. Once is enough where an account may have
+fewer orders than a command may cancel, as it is in journals with the usual limits."""
+
+CANCELLED_ALL: Final = int(EventKind.CANCELLED_ALL)
 
 
 class Book(Protocol):
@@ -126,12 +137,12 @@ class Exchange:
         answer.add_done_callback(partial(self._answered, order.digest))
         return answer
 
-    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
-        """Take one resting order of ``account`` off the book."""
-        return await awaited(self.offer_cancel(account, order_id))
+    async def cancel(self, account: bytes, order_id: int, asked: Request) -> CommandResult:
+        """Take one resting order of ``account`` off the book; ``asked`` is who wants that."""
+        return await awaited(self.offer_cancel(account, order_id, asked))
 
     def offer_cancel(
-        self, account: bytes, order_id: int
+        self, account: bytes, order_id: int, asked: Request
     ) -> CommandResult | asyncio.Future[CommandResult]:
         """As ``cancel``; what is answered later is a future, as with ``offer``."""
         number = self.catalog.account_number(account)
@@ -142,10 +153,107 @@ class Exchange:
             return full
         frees_lane = self._admission.cancel_queued(account, order_id)
         row = command(CANCEL, account=number, order_id=order_id)
-        answer = self._pipeline.enqueue(row)
+        answer = self._pipeline.enqueue(row, encode(asked))
         if frees_lane:
             answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
         return answer
+
+    def order_named(
+        self, account: bytes, client_id: str
+    ) -> int | asyncio.Future[CommandResult] | None:
+        """Return the engine's id of an account's order by its client id; the answer that it will
+        have while it is on its way; None if none of that name stands or has ended lately."""
+        digest, order_id = self._admission.order_named(account, client_id)
+        return order_id or self._in_flight.get(digest)
+
+    def offer_cancel_named(
+        self, account: bytes, client_id: str, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """As ``offer_cancel``, by the trader's own name. The cancel of an order that is on its way
+        is queued when that is answered, whatever stands behind it by then."""
+        named = self.order_named(account, client_id)
+        if named is None:
+            return CommandResult(Outcome.NOT_RESTING, detail={"client_id": client_id})
+        if isinstance(named, int):
+            return with_order_id(self.offer_cancel(account, named, asked), named)
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+
+        def placed(coming: asyncio.Future[CommandResult]) -> None:
+            order_id = coming.result().order_id
+            said = self.offer_cancel(account, order_id, asked)
+            pass_on(with_order_id(said, order_id), answer)
+
+        named.add_done_callback(placed)
+        return answer
+
+    def offer_amend(
+        self, account: bytes, order_id: int, lots: int, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """Leave an order of ``account`` fewer ``lots`` open than it has; it keeps its place."""
+        number = self.catalog.account_number(account)
+        if number is None or not 0 < order_id <= ORDER_ID_MAX:
+            return CommandResult(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
+        row = command(Kind.AMEND, account=number, order_id=order_id, amount=lots)
+        return self._offer(row, asked)
+
+    def offer_cancel_after(
+        self, account: bytes, deadline_ns: int, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """Set when all orders of ``account`` are cancelled unless this is called again; 0 takes it
+        back."""
+        number = self.catalog.account_number(account)
+        if number is None:
+            return CommandResult(Outcome.UNKNOWN_ACCOUNT)
+        return self._offer(command(Kind.CANCEL_AFTER, account=number, expiry_ns=deadline_ns), asked)
+
+    def offer_cancel_all(
+        self, account: bytes, market: Market | None, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """Cancel all orders of ``account``, of one market or of all. One command may not cancel any
+        number, so it is repeated until none is left; ``detail`` says how many went and are left."""
+        number = self.catalog.account_number(account)
+        if number is None:
+            return CommandResult(Outcome.ACCEPTED, detail={"cancelled": "0", "left": "0"})
+        meant = ALL_MARKETS if market is None else market.number
+        row = command(Kind.CANCEL_ALL, account=number, market=meant)
+        full = self._pipeline.rejection(Kind.CANCEL_ALL)
+        if full is not None:
+            return full
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+        self._sweep(row, encode(asked), answer, 0, SWEEPS_MAX)
+        return answer
+
+    def _sweep(
+        self,
+        row: np.void,
+        asked: bytes,
+        answer: asyncio.Future[CommandResult],
+        gone: int,
+        rounds: int,
+    ) -> None:
+        """Queue a CANCEL_ALL, which may be; answer when it has left none, or was the last."""
+
+        def swept(said: asyncio.Future[CommandResult]) -> None:
+            result = said.result()
+            row_of_all = next(
+                (e for e in result.events or () if e.kind == CANCELLED_ALL and e.outcome == 0), None
+            )
+            left = 0 if row_of_all is None else row_of_all.order_left
+            total = gone + (0 if row_of_all is None else row_of_all.amount)
+            if left and rounds > 1 and self._pipeline.rejection(Kind.CANCEL_ALL) is None:
+                self._sweep(row, asked, answer, total, rounds - 1)
+            elif not answer.done():
+                counts = {"cancelled": str(total), "left": str(left)}
+                answer.set_result(
+                    msgspec.structs.replace(result, detail=counts) if row_of_all else result
+                )
+
+        self._pipeline.enqueue(row.copy(), asked).add_done_callback(swept)
+
+    def _offer(self, row: np.void, asked: Request) -> CommandResult | asyncio.Future[CommandResult]:
+        return self._pipeline.rejection(int(row["kind"])) or self._pipeline.enqueue(
+            row, encode(asked)
+        )
 
     async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
@@ -163,6 +271,9 @@ class Exchange:
                 Outcome.AMOUNT_OUT_OF_RANGE,
                 detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
             )
+        if self.catalog.token_by_address(withdrawal.to) is not None:
+            detail = {"to": f"0x{withdrawal.to.hex()}", "why": "what is paid there is lost"}
+            return CommandResult(Outcome.BAD_RECEIVER, detail=detail)
         full = self._pipeline.rejection(Kind.WITHDRAW)
         if full is not None:
             return full
@@ -253,21 +364,31 @@ class Exchange:
         )
         return await self._submit(row, WithdrawalPaid(paid.sequence))
 
-    async def halt_market(self, market: Market) -> CommandResult:
-        """Take no more orders in ``market`` until an operator opens it again."""
+    async def halt_market(
+        self, market: Market, by: OperatorAction | None = None, phase: Phase = Phase.HALTED
+    ) -> CommandResult:
+        """Take no more orders in ``market`` until an operator opens it again; ``phase`` is HALTED,
+        or CANCEL_ONLY if what rests may still shrink."""
         self.halts[market.number] += 1
-        return await self._submit(
-            command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
-        )
+        return await self.operate(_phase(market, phase), by)
 
-    async def open_market(self, market: Market) -> CommandResult:
+    async def open_market(
+        self, market: Market, by: OperatorAction | None = None, phase: Phase = Phase.OPEN
+    ) -> CommandResult:
         """Take orders in ``market``; where its book is crossed, its auction comes first."""
-        return await self._submit(command(Kind.SET_PHASE, market=market.number, amount=Phase.OPEN))
+        return await self.operate(_phase(market, phase), by)
 
-    async def list_token(self, listing: TokenListing) -> CommandResult:
+    async def operate(self, row: np.void, by: OperatorAction | None) -> CommandResult:
+        """Sequence what an operator asks for, with his name beside it; nobody's if ``by`` is None:
+        then it is we who ask."""
+        return await self._submit(row, by)
+
+    async def list_token(
+        self, listing: TokenListing, by: OperatorAction | None = None
+    ) -> CommandResult:
         """List the next token."""
         row = command(Kind.LIST_TOKEN, token=len(self.catalog.tokens))
-        return await self._submit(row, listing)
+        return await self._submit(row, _named(listing, by))
 
     async def list_market(
         self,
@@ -280,6 +401,7 @@ class Exchange:
         maker_fee_ppm: int,
         taker_fee_ppm: int,
         least_notional_pips: int = 0,
+        by: OperatorAction | None = None,
     ) -> CommandResult:
         """List the next market between two listed tokens.
 
@@ -299,7 +421,7 @@ class Exchange:
             taker_fee_ppm=taker_fee_ppm,
             least_notional_pips=least_notional_pips,
         )
-        return await self._submit(row, MarketListing(symbol))
+        return await self._submit(row, _named(MarketListing(symbol), by))
 
     async def tick(self) -> CommandResult:
         """Let engine time pass, so that expired orders leave the book."""
@@ -329,6 +451,10 @@ class Exchange:
     def key_notional_left(self, account: bytes, key: bytes) -> int | None:
         """Return what a session key may still trade; None while it is not known yet."""
         return self._admission.key_notional_left(account, key)
+
+    def keys_of(self, account: bytes) -> list[GrantedKey]:
+        """Return the session keys that ``account`` has granted, the first granted first."""
+        return self._admission.keys_of(account)
 
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""
@@ -385,3 +511,37 @@ class Exchange:
             if result.outcome is Outcome.CAPACITY:
                 self._full_at = self.catalog.account_count
             return result if number is None else number
+
+
+def with_order_id(
+    answer: CommandResult | asyncio.Future[CommandResult], order_id: int
+) -> CommandResult | asyncio.Future[CommandResult]:
+    """Return ``answer`` with the id of the order that it is about, now or later."""
+    if isinstance(answer, CommandResult):
+        return msgspec.structs.replace(answer, order_id=order_id)
+    named: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+    answer.add_done_callback(
+        lambda said: named.set_result(msgspec.structs.replace(said.result(), order_id=order_id))
+    )
+    return named
+
+
+def pass_on(
+    answer: CommandResult | asyncio.Future[CommandResult], to: asyncio.Future[CommandResult]
+) -> None:
+    """Let ``to`` have ``answer``, now or when it comes."""
+    if isinstance(answer, CommandResult):
+        to.set_result(answer)
+    else:
+        answer.add_done_callback(lambda said: to.set_result(said.result()))
+
+
+def _phase(market: Market, phase: Phase) -> np.void:
+    return command(Kind.SET_PHASE, market=market.number, amount=phase)
+
+
+def _named(
+    listing: TokenListing | MarketListing, by: OperatorAction | None
+) -> TokenListing | MarketListing | OperatorAction:
+    """Return what stands beside a listing: what it is called, and who asked for it if anybody."""
+    return listing if by is None else msgspec.structs.replace(by, listing=listing)

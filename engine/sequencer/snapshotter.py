@@ -93,6 +93,15 @@ class Snapshotter(Generic[L]):
         if self._child is None and (commands >= COMMANDS_MAX or (commands and is_old)):
             self.begin()
 
+    def begin_if_idle(self) -> bool:
+        """Begin a snapshot of this very moment unless a child is at work; return whether it was."""
+        if self._child is not None:
+            self._reap(os.WNOHANG)
+        if self._child is not None:
+            return False
+        self.begin()
+        return True
+
     def begin(self) -> None:
         """Begin a snapshot of this very moment."""
         assert self._child is None, "one at a time"
@@ -108,6 +117,14 @@ class Snapshotter(Generic[L]):
             self._keep_and_exit()
         self.pause_ns = time.perf_counter_ns() - began_ns
         self._child = child
+
+    def last(self) -> None:
+        """Keep the state as it ends, if anything has happened since the newest snapshot: then the
+        next start has nothing to replay. Waits for the child, at most ``CHILD_SECONDS_MAX``."""
+        self.close()
+        if self._sequencer.applied > self.sequence:
+            self.begin()
+            self.close()
 
     def close(self) -> None:
         """Wait for a snapshot that is under way."""

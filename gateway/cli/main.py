@@ -16,13 +16,18 @@ import typer
 import uvloop
 from rich.console import Console
 
+from gateway.cli.listings import ADMIN_PORT, market, token
+
 if TYPE_CHECKING:
     import socket
 
     from gateway.http.clients import Network
+    from gateway.node.settings import AdminPlan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
+app.add_typer(market, name="market")
+app.add_typer(token, name="token")
 
 
 class ChainChoice(StrEnum):
@@ -49,6 +54,22 @@ TrustedProxyOption = Annotated[
         envvar="TILLBOOK_TRUSTED_PROXY",
     ),
 ]
+AdminTokensOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--admin-tokens",
+        help="Operators' names and tokens, one a line. Without it there is no admin API.",
+        envvar="TILLBOOK_ADMIN_TOKENS",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+AdminHostOption = Annotated[
+    str, typer.Option("--admin-host", help="Where operators are listened to.")
+]
+AdminPortOption = Annotated[
+    int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
+]
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -60,15 +81,27 @@ def run(
     chain: ChainOption = ChainChoice.AUTO,
     public_url: PublicUrlOption = "",
     trusted_proxy: TrustedProxyOption = None,
+    demo_trades: Annotated[
+        int,
+        typer.Option(
+            help="Steps a minute of the demo traders, while somebody watches; 0 for none.",
+            min=0,
+            max=600,
+            envvar="TILLBOOK_DEMO_TRADES",
+        ),
+    ] = 40,
+    admin_tokens: AdminTokensOption = None,
+    admin_host: AdminHostOption = "127.0.0.1",
+    admin_port: AdminPortOption = ADMIN_PORT,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
-    bound = _bound(host, port)
+    bound, admin = _bound(host, port), _admin(admin_tokens, admin_host, admin_port)
     _settle_in(directory)
     from gateway.sandbox.run import Listening, run_sandbox
 
-    listening = Listening(host, port, url, proxies, bound)
-    _run(run_sandbox(directory, listening, chain.value, console))
+    listening = Listening(host, port, url, proxies, bound, admin)
+    _run(run_sandbox(directory, listening, chain.value, console, demo_trades))
 
 
 @app.command()
@@ -102,13 +135,23 @@ def serve(
     confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
     public_url: PublicUrlOption = "",
     trusted_proxy: TrustedProxyOption = None,
+    admin_tokens: AdminTokensOption = None,
+    admin_host: AdminHostOption = "127.0.0.1",
+    admin_port: AdminPortOption = ADMIN_PORT,
+    explorer: Annotated[
+        str,
+        typer.Option(
+            help="Where people look at a transaction; its hash is put behind it.",
+            envvar="TILLBOOK_EXPLORER",
+        ),
+    ] = "",
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
 ) -> None:
     """Serve an exchange whose contracts are deployed already, on any chain."""
     reached_at, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
-    bound = _bound(host, port)
+    bound, admin = _bound(host, port), _admin(admin_tokens, admin_host, admin_port)
     from engine.core import cache_is_warm
 
     if not cache_is_warm() and not compile_first:
@@ -123,9 +166,42 @@ def serve(
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies, bound),
+        *(confirmations, reached_at, proxies, bound, admin, explorer),
     )
     _run(run_server(serving, console))
+
+
+@app.command()
+def deploy(
+    url: Annotated[str, typer.Option("--rpc", help="A node of the chain.")],
+    key_file: Annotated[
+        Path,
+        typer.Option(help="The deployer's key: hex digits, or a keystore.", exists=True),
+    ],
+    plan: Annotated[Path, typer.Option(help="What to deploy, as JSON.", exists=True)],
+    to: Annotated[Path, typer.Option("--to", help="The record to write.", dir_okay=False)],
+    password_file: Annotated[
+        Path | None, typer.Option(help="Opens a keystore.", exists=True)
+    ] = None,
+    confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
+    tip_gwei: Annotated[int, typer.Option(help="What a block's maker gets.", min=0)] = 1,
+    fee_max_gwei: Annotated[
+        int, typer.Option(help="Dearer gas is not paid for; 0 for any.", min=0)
+    ] = 0,
+    test_tokens: Annotated[
+        bool, typer.Option("--test-tokens", help="Deploy worthless tokens where none is named.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before sending.")] = False,
+) -> None:
+    """Deploy the contracts to any chain; run it again after a crash, and it goes on."""
+    from gateway.cli.deploy import Wish, run_deploy
+
+    def agreed() -> bool:
+        return yes or typer.confirm("Send them?")
+
+    files = (key_file, password_file, plan, to)
+    fees = (tip_gwei, fee_max_gwei)
+    sys.exit(run_deploy(Wish(url, *files, confirmations, *fees, test_tokens, agreed), console))
 
 
 @app.command()
@@ -299,6 +375,22 @@ def _bound(host: str, port: int) -> "socket.socket":
         return bound(host, port)
     except CannotListenError as taken:
         _end(taken)
+
+
+def _admin(tokens: Path | None, host: str, port: int) -> "AdminPlan | None":
+    """Return where operators are listened to; nowhere without their tokens."""
+    if tokens is None:
+        return None
+    from gateway.api.admin.tokens import OperatorTokens, TokenFileError
+    from gateway.node.settings import AdminPlan
+
+    try:
+        known = OperatorTokens.load(tokens)
+    except TokenFileError as wrong:
+        _end(wrong)
+    except OSError as error:
+        _end(f"{tokens} cannot be read: {error.strerror}")
+    return AdminPlan(host, port, known, _bound(host, port))
 
 
 def _make_private(directory: Path) -> None:

@@ -17,8 +17,9 @@ from engine.types import MONEY_MAX
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
+from gateway.node.closing import HardLimit
 from gateway.node.node import Stack
-from gateway.node.settings import MarketPlan, Remote, Settings
+from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
 from merchants.records.amounts import pips_of_decimal
 from merchants.sales.reference_prices import PriceTerms
@@ -64,6 +65,8 @@ class Serving(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     listening: socket.socket | None = None
     """Bound already."""
+    admin: AdminPlan | None = None
+    explorer_url: str = ""
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -86,7 +89,9 @@ def settings_of(serving: Serving) -> Settings:
         prices=PriceTerms(references=_references(plans)),
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
+        explorer_url=serving.explorer_url,
         listening=serving.listening,
+        admin=serving.admin,
     )
 
 
@@ -121,10 +126,12 @@ async def run_server(serving: Serving, console: Console) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as closing:
+        limit = closing.enter_context(HardLimit())
         with console.status("Reading chain and journal ..."):
-            stack = await closing.enter_async_context(Stack(settings_of(serving)))
+            stack = await closing.enter_async_context(Stack(settings_of(serving), stop=stop))
         domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
         url = public_url_of(serving.public_url, serving.host, serving.port)
+        stack.public_url = url
         stack.routers += [
             merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
             checkout_router(stack.parts.merchants, f"chain {chain_id}", sandbox=False),
@@ -137,5 +144,6 @@ async def run_server(serving: Serving, console: Console) -> int:
             soft_wrap=True,
         )
         await stop.wait()
+        limit.begin()
         console.print("Closing: answers under way go out first.")
     return 0

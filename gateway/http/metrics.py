@@ -5,6 +5,7 @@ One registry a gateway, so that two gateways in one process never share a number
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import partial
 from itertools import accumulate
 from typing import Final
 
@@ -12,66 +13,73 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from engine.sequencer.pipeline import Turn
+from engine.types import PIPS_PER_TOKEN
+from settlement.orders.catalog import Market
 from settlement.settler import Figures
+
+Levels = list[tuple[int, int]]
 
 METRICS_MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _ACK_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
 
 
+NS: Final = 10**9
+
+STAGES: Final = ("verify", "queue", "journal", "match", "publish")
+"""Of an order: its signature, then as in ``engine.sequencer.pipeline.Turn``."""
+
+
 class SettlementMetrics:
     """How far settlement is, and whether vault and ledger agree."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.lag = Gauge(
-            "tillbook_settlement_lag_seconds",
-            "Age of the oldest trade that no final batch carries",
-            registry=registry,
+        gauge = partial(Gauge, registry=registry)
+        self.lag = gauge(
+            "tillbook_settlement_lag_seconds", "Age of the oldest trade that no final batch carries"
         )
-        self.actions = Gauge(
-            "tillbook_settlement_actions", "Actions by state", ["state"], registry=registry
+        self.pending = gauge(
+            "tillbook_settlement_pending_fills", "Trades that no final batch carries"
         )
-        self.gas = Gauge(
-            "tillbook_settlement_gas", "Gas that mined actions have used", registry=registry
+        self.batch_gas = gauge(
+            "tillbook_settlement_batch_gas", "Gas that the newest batch in a block has used"
         )
-        self.halted = Gauge(
-            "tillbook_settlement_halted", "1 while nothing is sent", registry=registry
+        self.reorganisations = gauge(
+            "tillbook_chain_reorganisations",
+            "How often blocks that were read were gone, since the start",
         )
-        self.troubles = Gauge(
+        self.head_age = gauge(
+            "tillbook_chain_head_age_seconds", "Age of the newest block that was read"
+        )
+        self.actions = gauge("tillbook_settlement_actions", "Actions by state", ["state"])
+        self.gas = gauge("tillbook_settlement_gas", "Gas that mined actions have used")
+        self.halted = gauge("tillbook_settlement_halted", "1 while nothing is sent")
+        self.troubles = gauge(
             "tillbook_settlement_troubles",
             "Transactions that no node takes, batches too early or too large for the chain",
-            registry=registry,
         )
-        self.sweep_wei = Gauge(
-            "tillbook_settlement_sweep_wei",
-            "What one sweep of a deposit address costs now",
-            registry=registry,
+        self.sweep_wei = gauge(
+            "tillbook_settlement_sweep_wei", "What one sweep of a deposit address costs now"
         )
-        self.reconciled_block = Gauge(
-            "tillbook_reconciled_block",
-            "Last block at which vault and ledger were compared",
-            registry=registry,
+        self.reconciled_block = gauge(
+            "tillbook_reconciled_block", "Last block at which vault and ledger were compared"
         )
-        self.tokens_halted = Gauge(
-            "tillbook_tokens_halted",
-            "Tokens halted because vault and ledger differ",
-            registry=registry,
+        self.tokens_halted = gauge(
+            "tillbook_tokens_halted", "Tokens halted because vault and ledger differ"
         )
-        self.unbooked = Gauge(
-            "tillbook_unbooked_chain_events",
-            "What happened on chain and the ledger cannot take",
-            registry=registry,
+        self.unbooked = gauge(
+            "tillbook_unbooked_chain_events", "What happened on chain and the ledger cannot take"
         )
-        self.surplus = Gauge(
-            "tillbook_custody_surplus_pips",
-            "Pips in custody that nobody owns",
-            ["token"],
-            registry=registry,
+        self.surplus = gauge(
+            "tillbook_custody_surplus_pips", "Pips in custody that nobody owns", ["token"]
         )
 
     def show(self, figures: Figures) -> None:
         """Show how settlement is."""
         self.lag.set(figures.lag_seconds)
+        self.pending.set(figures.pending)
+        self.batch_gas.set(figures.batch_gas)
         for state, count in figures.actions.items():
             self.actions.labels(state.value).set(count)
         self.gas.set(figures.gas_used)
@@ -103,15 +111,95 @@ class Durations(Collector):
         yield HistogramMetricFamily(self._name, self._meaning, buckets, self._sum)
 
 
+class Stages(Collector):
+    """Histograms of seconds by stage of an order; as ``Durations``."""
+
+    def __init__(self, name: str, meaning: str, registry: CollectorRegistry) -> None:
+        self._name, self._meaning = name, meaning
+        self._counts = {stage: [0] * (len(_ACK_BUCKETS) + 1) for stage in STAGES}
+        self._sums = dict.fromkeys(STAGES, 0.0)
+        registry.register(self)
+
+    def observe(self, stage: str, seconds: float) -> None:
+        """Count one."""
+        self._counts[stage][bisect_left(_ACK_BUCKETS, seconds)] += 1
+        self._sums[stage] += seconds
+
+    def turn(self, turn: Turn) -> None:
+        """Count what one batch took."""
+        for stage, took_ns in zip(STAGES[1:], turn, strict=True):
+            self.observe(stage, took_ns / NS)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the figures in the library's form."""
+        family = HistogramMetricFamily(self._name, self._meaning, labels=["stage"])
+        bounds = [*map(str, _ACK_BUCKETS), "+Inf"]
+        for stage, counts in self._counts.items():
+            buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
+            family.add_metric([stage], buckets, self._sums[stage])
+        yield family
+
+
+class BookMetrics:
+    """What stands in the books."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.depth = Gauge(
+            "tillbook_book_depth",
+            "Whole base tokens in the best levels of a side",
+            ["market", "side"],
+            registry=registry,
+        )
+        self.spread = Gauge(
+            "tillbook_best_spread",
+            "Best ask less best bid, quote tokens a base token; missing while a side is empty",
+            ["market"],
+            registry=registry,
+        )
+
+    def show(self, market: Market, bids: Levels, asks: Levels) -> None:
+        """Show the best levels of one market, each (price_ticks, lots), best first."""
+        for side, levels in (("bid", bids), ("ask", asks)):
+            pips = sum(market.base_pips(lots) for _, lots in levels)
+            self.depth.labels(market.symbol, side).set(pips / PIPS_PER_TOKEN)
+        if bids and asks:
+            pips = (asks[0][0] - bids[0][0]) * market.tick_size_pips
+            self.spread.labels(market.symbol).set(pips / PIPS_PER_TOKEN)
+        else:
+            self.spread.labels(market.symbol)
+            self.spread.remove(market.symbol)
+
+
+class MachineMetrics:
+    """How the process and its machine are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        self.ready = gauge("tillbook_ready", "1 while work may be sent here")
+        self.restrictions = gauge(
+            "tillbook_restrictions", "What is not taken, or an operator must know: see /readyz"
+        )
+        self.draining = gauge("tillbook_draining", "1 while no new orders are taken")
+        self.journal_sync = Durations(
+            "tillbook_journal_sync_seconds", "Forcing the journal to disk", registry
+        )
+        self.loop_lag = Durations(
+            "tillbook_event_loop_lag_seconds",
+            "How late the event loop came to what was due, asked once a second",
+            registry,
+        )
+        self.gc_pause = Durations(
+            "tillbook_gc_pause_seconds", "How long Python's collector stopped us", registry
+        )
+
+
 class Metrics:
     """All counters of one gateway."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "tillbook_http_requests_total",
-            "HTTP requests by status",
-            ["method", "status"],
+            *("tillbook_http_requests_total", "HTTP requests by status", ["method", "status"]),
             registry=self.registry,
         )
         self.orders = Counter(
@@ -125,9 +213,17 @@ class Metrics:
             "Queueing for and recovering one signature",
             self.registry,
         )
-        self.connections = Gauge(
-            "tillbook_ws_connections", "Open WebSockets", registry=self.registry
+        self.stages = Stages(
+            "tillbook_order_stage_seconds",
+            "Parts of an order's way; all but verify once a batch, for who waited longest",
+            self.registry,
         )
+        self.books = BookMetrics(self.registry)
+        self.machine = MachineMetrics(self.registry)
+        self.outbox_bytes = self._gauge(
+            "tillbook_ws_outbox_bytes", "Bytes that wait for slow readers of WebSockets"
+        )
+        self.connections = self._gauge("tillbook_ws_connections", "Open WebSockets")
         self.conflated = self._counter(
             "tillbook_ws_conflated_total", "Book diffs merged because a reader was slow"
         )
@@ -145,10 +241,8 @@ class Metrics:
         self.turned_away = self._counter(
             "tillbook_connections_refused_total", "Connections that there was no room for"
         )
-        self.sequence = Gauge(
-            "tillbook_sequence", "Last committed sequence seen here", registry=self.registry
-        )
-        self.trades = Gauge("tillbook_last_trade_id", "Last trade id", registry=self.registry)
+        self.sequence = self._gauge("tillbook_sequence", "Last committed sequence seen here")
+        self.trades = self._gauge("tillbook_last_trade_id", "Last trade id")
 
         self.settlement = SettlementMetrics(self.registry)
         self.poisoned = self._gauge("tillbook_poisoned_commands", "Commands passed over for ever")
@@ -160,6 +254,11 @@ class Metrics:
         self.snapshot_failures = self._gauge(
             "tillbook_snapshot_failures", "Snapshots that could not be kept"
         )
+
+    def recovered(self, seconds: float) -> None:
+        """Count one signature."""
+        self.recovery.observe(seconds)
+        self.stages.observe("verify", seconds)
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, registry=self.registry)

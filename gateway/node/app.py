@@ -24,19 +24,34 @@ from engine.types import Outcome
 from gateway.api.budget_headers import BudgetHeaders, note
 from gateway.api.dependencies import charged, client_of, services_of, told
 from gateway.api.services import Services
-from gateway.api.v1 import markets, operations, settlement, trading
+from gateway.api.v1 import (
+    contracts,
+    feeds,
+    keys,
+    markets,
+    operations,
+    order_verbs,
+    settlement,
+    trading,
+)
+from gateway.api.v1.asyncapi import document_of
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
 from gateway.api.v1.stream.connection import hanging_up
+from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.api.v1.written import WrittenViews
+from gateway.api.v1.written_feeds import WrittenFeeds
 from gateway.http.body import BodyLimit
+from gateway.http.cors import Cors
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
 from gateway.node.logs import brief
 from gateway.pages import market as market_page
+from gateway.pages.assets import assets
 from gateway.trading.order_entry import Measures, OrderEntry
 from gateway.trading.rejection import Rejection
+from gateway.views.market_states import ExchangeState, StatusWatch, exchange_state
 
 INTERNAL_FAULT = 1011
 
@@ -86,6 +101,8 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.openapi()  # Now, for it takes longer than any request may.
+        app.state.asyncapi()
+        assets()
         yield
         app.state.order_entry.close()
 
@@ -105,29 +122,42 @@ def create_app(services: Services) -> FastAPI:
         services.exchange, services.limits, _measures(services.metrics)
     )
     app.state.written = WrittenViews(services.market_data, services.user_stream)
-    app.state.lifecycle = Lifecycle()
+    app.state.feeds = WrittenFeeds(services.market_data, services.candles, services.market_states)
+    app.state.status_watch = watch = StatusWatch(services.channels, lambda: _state(app))
+    app.state.lifecycle = Lifecycle(watch.look)
+    app.state.snapshots = Snapshots(services, app.state.written, app.state.feeds, watch)
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
-    ours = (trading.router, markets.router, settlement.router, operations.router, stream.router)
-    for router in (*ours, market_page.router):
+    ours = (trading.router, order_verbs.router, markets.router, feeds.router, keys.router)
+    rest = (settlement.router, contracts.router, operations.router, stream.router)
+    for router in (*ours, *rest, market_page.router):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
+    app.state.asyncapi = cache(lambda: orjson.dumps(document_of(services.version)))
     charge = _charging(services.metrics)
-    _answer_rejections(app, services.metrics, charge)
+    answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)
     app.add_middleware(BodyLimit, rejected=charge)
+    app.add_middleware(Cors, charge=charge)
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
 
 
+def _state(app: FastAPI) -> ExchangeState:
+    """Return whether the exchange takes work now."""
+    services: Services = app.state.services
+    draining: bool = app.state.lifecycle.draining
+    return exchange_state(services.not_ready(), services.restrictions(), draining=draining)
+
+
 def _measures(metrics: Metrics) -> Measures:
     counter = cache(lambda outcome: metrics.orders.labels(outcome.name))
     return Measures(
-        metrics.recovery.observe,
+        metrics.recovered,
         metrics.order_ack.observe,
         lambda outcome: counter(outcome).inc(),
     )
@@ -164,7 +194,7 @@ def _answer_strays(app: FastAPI, charge: Charge) -> None:
     app.router.default = stray
 
 
-def _answer_rejections(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
+def answer_rejections(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
     """Turn our rejections, and the framework's own, into problem documents."""
 
     async def rejected(_: Request, error: Exception) -> Response:

@@ -20,8 +20,10 @@ from engine.sequencer.sequencer import LastingMachineType, Sequencer
 from engine.sequencer.subscription import Subscription
 from engine.types import Limits
 from gateway.node.settings import ExchangeSettings, MarketPlan
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
+from gateway.views.market_states import StateTeller
 from gateway.views.settlement import SettlementDesk
 from gateway.views.user_orders import UserStream
 from merchants.service import Merchants
@@ -35,8 +37,10 @@ from settlement.chain.deploy import Deployment
 from settlement.chain.signer import Signer
 from settlement.exchange import Exchange
 from settlement.halts import Phases, Reconciliation, is_paused
+from settlement.operations import Operations, token_on_chain
 from settlement.orders.admission import Admission
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Catalog, Token
+from settlement.orders.market_states import MarketStates
 from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
@@ -49,6 +53,10 @@ from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
 from settlement.watching.watcher import Watcher
 from settlement.worker import ChainLoop
+
+
+def _nobody(_: Token) -> None:
+    """Tell nobody."""
 
 
 class Parts(NamedTuple):
@@ -93,6 +101,8 @@ class Seams(NamedTuple):
     egress: Egress
     entropy: Callable[[int], bytes]
     jitter: Random
+    listed: Callable[[Token], None] = _nobody
+    """Is told of a token that an operator lists while the exchange runs."""
 
 
 class Trading(NamedTuple):
@@ -101,6 +111,7 @@ class Trading(NamedTuple):
     catalog: Catalog
     keys: SessionKeys
     admission: Admission
+    market_states: MarketStates
     journal: Journal
     sequencer: Sequencer[Any]
     pipeline: Pipeline
@@ -112,6 +123,7 @@ class Views(NamedTuple):
 
     channels: Channels
     market_data: MarketData
+    candles: Candles
     user_stream: UserStream
     acknowledger: Acknowledger
 
@@ -122,6 +134,7 @@ class Assembly(NamedTuple):
     catalog: Catalog
     keys: SessionKeys
     admission: Admission
+    market_states: MarketStates
     journal: Journal
     sequencer: Sequencer[Any]
     pipeline: Pipeline
@@ -133,7 +146,7 @@ class Assembly(NamedTuple):
     credited_deposits: CreditedDeposits
     unbooked: Unbooked
     reconciliation: Reconciliation
-    phases: Phases
+    operations: Operations
     merchants: Merchants
     views: Views | None
     chain_loop: ChainLoop
@@ -180,11 +193,6 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         # The desk hears first: the others ask it.
         listeners=(desk, *shown, merchants),
     )
-    phases = Phases(
-        trading.exchange,
-        reconciliation,
-        lambda token: is_paused(seams.chain, deployment.exchange, chain_loop.head, token),
-    )
     return Assembly(
         *trading,
         outbox=seams.outbox,
@@ -194,7 +202,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         credited_deposits=credited_deposits,
         unbooked=unbooked,
         reconciliation=reconciliation,
-        phases=phases,
+        operations=_operations(seams, trading, reconciliation, settler, watcher, chain_loop),
         merchants=merchants,
         views=views,
         chain_loop=chain_loop,
@@ -226,7 +234,8 @@ def assemble_trading(
         seams.now_ns,
         withdrawals,
     )
-    return Trading(catalog, keys, admission, journal, sequencer, pipeline, exchange)
+    states = MarketStates()
+    return Trading(catalog, keys, admission, states, journal, sequencer, pipeline, exchange)
 
 
 def assemble_views(
@@ -234,9 +243,11 @@ def assemble_views(
 ) -> Views:
     """Return what shows a log to traders."""
     catalog, exchange, channels = trading.catalog, trading.exchange, Channels()
+    trading.market_states.listeners.append(StateTeller(channels).changed)
     return Views(
         channels,
         MarketData(catalog, channels, trade_state),
+        Candles(channels),
         UserStream(catalog, channels, exchange.balance, trade_state),
         Acknowledger(exchange.domain, acknowledging),
     )
@@ -252,10 +263,11 @@ def subscriptions_of(
     reconciler: Reconciler | None = None,
 ) -> tuple[Subscription, ...]:
     """Return who follows the log. In which order each is shown a batch makes no difference."""
-    checkpointed: list[CheckpointedConsumer] = [*observers, trading.admission]
-    checkpointed += settlement
+    checkpointed: list[CheckpointedConsumer] = [trading.admission, trading.market_states]
+    checkpointed += [*observers, *settlement]
     if views is not None:
-        checkpointed += [views.market_data, views.user_stream, views.acknowledger]
+        checkpointed += [views.market_data, views.candles]
+        checkpointed += [views.user_stream, views.acknowledger]
     if merchants is not None:
         checkpointed.append(merchants.prices)
     found = [Subscription(consumer.checkpoint_name, consumer) for consumer in checkpointed]
@@ -278,9 +290,17 @@ async def begin(exchange: Assembly, deployment: Deployment, markets: Sequence[Ma
     """Take orders after recovery, and go on with whatever the last process left undone."""
     exchange.pipeline.start()
     await list_what_is_missing(exchange.exchange, deployment, markets)
+    for token in exchange.catalog.tokens[len(deployment.tokens) :]:
+        heed(exchange.settler, exchange.watcher, token)
     await exchange.chain_loop.resume()
     for address in exchange.merchants.watched_addresses():
         exchange.watcher.watch(address)
+
+
+def heed(settler: Settler, watcher: Watcher, token: Token) -> None:
+    """Settle and watch a token that the record of the deployment does not have."""
+    settler.listed(token.address)
+    watcher.watch_token(token.address)
 
 
 async def list_what_is_missing(
@@ -293,7 +313,10 @@ async def list_what_is_missing(
             TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
         )
         assert result.accepted, f"{token.symbol}: {result.outcome.name}"
-    for plan in markets[len(catalog.markets) :]:
+    # By name: an operator lists some while the exchange runs, and those are not in the plans.
+    for plan in markets:
+        if catalog.market(plan.symbol) is not None:
+            continue
         result = await exchange.list_market(**plan._asdict())
         assert result.accepted, f"{plan.symbol}: {result.outcome.name}"
 
@@ -308,6 +331,34 @@ def _settler(seams: Seams, settings: ExchangeSettings, catalog: Catalog) -> Sett
         Sealing(settings.batch_age_ns, horizon_s=seams.horizon_s, exit_delay_s=seams.exit_delay_s),
         Policy(confirmations=settings.confirmations),
         seams.log.now_ns,
+    )
+
+
+def _operations(
+    seams: Seams,
+    trading: Trading,
+    reconciliation: Reconciliation,
+    settler: Settler,
+    watcher: Watcher,
+    chain_loop: ChainLoop,
+) -> Operations:
+    """Return what an operator may ask for while the exchange runs."""
+    chain, contract = seams.chain, seams.deployment.exchange
+
+    def listed(token: Token) -> None:
+        heed(settler, watcher, token)
+        seams.listed(token)
+
+    return Operations(
+        trading.exchange,
+        Phases(
+            trading.exchange,
+            reconciliation,
+            lambda token: is_paused(chain, contract, chain_loop.head, token),
+        ),
+        trading.market_states,
+        lambda number: token_on_chain(chain, contract, number),
+        listed,
     )
 
 

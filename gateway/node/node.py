@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,15 +27,19 @@ from engine.journal.reader import about_last_sequence
 from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
-from gateway.api.services import Services
-from gateway.api.v1.operator import operator_router
+from gateway.api.admin.services import AdminServices
+from gateway.api.services import PageTerms, Services
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
-from gateway.http.doorkeeper import Doorkeeper
+from gateway.http.doorkeeper import DoorBounds, Doorkeeper
+from gateway.http.draining import Draining
+from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.server import HttpServer
+from gateway.node.admin import ADMIN_BUDGETS, create_admin_app
 from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
+from gateway.node.health import CollectorPauses, LoopLag
 from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
 from gateway.node.pace import Pace, Rhythm
@@ -42,12 +47,14 @@ from gateway.node.secrets import acknowledging_signer, kept_secret, private_dire
 from gateway.node.settings import Remote, Settings
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
+from gateway.views.market_states import StatusWatch
 from merchants.service import open_merchants_database
 from merchants.stores.keyring import FileKeyring
 from merchants.webhooks.egress import HttpEgress
 from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import (
     BondPlan,
+    DeployedToken,
     Deployment,
     check_acknowledger,
     check_operator,
@@ -71,8 +78,13 @@ REMOTE_CHAIN: Final = Rhythm(1.0, 1.0)
 FIGURES: Final = Rhythm(2.0, 10.0)
 MERCHANTS: Final = Rhythm(0.2, 1.0)
 KEEPER: Final = Rhythm(0.5, 1.0)
+STATUS: Final = Rhythm(0.5, 1.0)
 BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
+
+DRAIN_SECONDS: Final = 6
+"""What sockets have to be told and closed in, and then once more what answers have to go out in:
+the rest of ``END_SECONDS_MAX`` is for the chain and the last snapshot."""
 
 CLOSING_STEPS_MAX: Final = 100
 UNBOOKED_SHOWN_MAX: Final = 8
@@ -96,15 +108,23 @@ class Stack:
         now_ns: Callable[[], int] = time.time_ns,
         steady_ns: Callable[[], int] = _awake_or_not_ns,
         recovering: Callable[[int, int], None] = _quietly,
+        stop: asyncio.Event | None = None,
     ) -> None:
-        """``recovering`` is told how far recovery is: (sequence reached, about the last one)."""
+        """``recovering`` is told how far recovery is: (sequence reached, about the last one).
+        ``stop`` is set where an operator has the process end; whoever waits for it closes us."""
         self.settings = settings
         self.now_ns = Timekeeper(now_ns, steady_ns)
         self._recovering = recovering
         self.metrics = Metrics()
         self.log = structlog.get_logger("stack")
         self.port = 0
+        self.admin_port = 0
+        """0 where there is no API for operators."""
+        self._stop = stop or asyncio.Event()
         self.routers: list[APIRouter] = []
+        self.public_url = ""
+        """How browsers reach us; as the routers, set before anybody may."""
+        self.page = PageTerms(explorer_url=settings.explorer_url)
         self.chain: Chain
         self.deployment: Deployment
         self.devchain: DevChain
@@ -129,13 +149,16 @@ class Stack:
             parts.pipeline.hold_orders(self._clock_leap)
             parts.pipeline.hold_orders(self._blindness)
             parts.pipeline.subscribe(Subscription("pace", self.pace))
+            parts.pipeline.measured_by(self.metrics.stages.turn)
             self._keep_snapshots()
             self._recover(storage)
             self.views.acknowledger.read()
+            opened.callback(self._last_snapshot)
             opened.push_async_callback(asyncio.to_thread, self._settle_what_waits)
             opened.push_async_callback(parts.pipeline.close)
             opened.push_async_callback(parts.merchants.deliveries.close)
             await begin(parts, self.deployment, self.settings.markets)
+            self._record_tokens()
             dealt_with = self.chain.block(max(parts.watcher.cursor - 1, 0))
             parts.chain_loop.looked_ns = 0 if dealt_with is None else dealt_with.timestamp * NS
             opened.push_async_callback(self._end_loops)
@@ -155,6 +178,11 @@ class Stack:
         for task in self._tasks:
             await task
 
+    def _last_snapshot(self) -> None:
+        """Behind everything else, where anybody was served: else there is nothing to keep."""
+        if self.port:
+            self.snapshotter.last()
+
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
         they could not be settled any more. What the chain does not take now goes at the start."""
@@ -169,7 +197,10 @@ class Stack:
     def _open_storage(self) -> DirectoryStorage:
         """The journal's lock first: two processes on one directory must stop here, not on chain."""
         private_directory(self.settings.directory)
-        storage = DirectoryStorage(self.settings.directory / "journal")
+        storage = DirectoryStorage(
+            self.settings.directory / "journal",
+            lambda took_ns: self.metrics.machine.journal_sync.observe(took_ns / NS),
+        )
         self._closes.callback(storage.close)
         return storage
 
@@ -222,7 +253,20 @@ class Stack:
             egress=HttpEgress(loopback_allowed=settings.sandbox),
             entropy=secrets.token_bytes,
             jitter=Random(),
+            listed=lambda _: self._record_tokens(),
         )
+
+    def _record_tokens(self) -> None:
+        """Write into the record of the deployment which tokens an operator has listed since: who
+        audits an exported log holds its tokens against the contract's by that."""
+        since = self.parts.catalog.tokens[len(self.deployment.tokens) :]
+        if since:
+            rows = [
+                DeployedToken(t.symbol, t.symbol, t.decimals, t.unit_scale, t.address)
+                for t in since
+            ]
+            self.deployment = self.deployment._replace(tokens=(*self.deployment.tokens, *rows))
+            self.deployment.save(self.settings.directory / "deployment.json")
 
     def _keep_snapshots(self) -> None:
         parts = self.parts
@@ -265,8 +309,12 @@ class Stack:
             settlement=parts.desk,
             channels=views.channels,
             market_data=views.market_data,
+            candles=views.candles,
+            market_states=parts.market_states,
             user_stream=views.user_stream,
-            sessions=SessionIssuer(kept_secret(settings.directory, "session.secret"), self.now_ns),
+            sessions=SessionIssuer(
+                kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
+            ),
             limits=RateLimits(settings.budgets),
             metrics=self.metrics,
             now_ns=self.now_ns,
@@ -275,19 +323,28 @@ class Stack:
             restrictions=self._restrictions,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
-            routers=(operator_router(parts.phases, token), *self.routers),
+            routers=tuple(self.routers),
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
             operator_token=token,
             happened=self.pace.happened,
+            public_url=self.public_url,
+            page=self.page,
         )
         app = create_app(services)
+        await self._listen_to_operators(app.state.lifecycle)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
         server = HttpServer(
-            app, settings.host, settings.port, door=door, listening=settings.listening
+            app, settings.host, settings.port, DRAIN_SECONDS, door, settings.listening
         )
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
+        for watched in (
+            LoopLag(self.metrics.machine.loop_lag.observe),
+            CollectorPauses(self.metrics.machine.gc_pause.observe),
+        ):
+            watched.begin()
+            self._closes.callback(watched.end)
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
@@ -298,7 +355,34 @@ class Stack:
         self._start_loop(self._show_figures, FIGURES, "figures")
         self._start_loop(parts.merchants.step, MERCHANTS, "merchants")
         self._start_loop(self.keeper.turn, KEEPER, "keeper")
+        self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
         return self.port
+
+    async def _listen_to_operators(self, lifecycle: Lifecycle) -> None:
+        """Before the other door is open, and until it is closed."""
+        plan, parts = self.settings.admin, self.parts
+        if plan is None:
+            return
+        clients = Clients()  # No proxy has any business there.
+        services = AdminServices(
+            operations=parts.operations,
+            tokens=plan.tokens,
+            limits=RateLimits(ADMIN_BUDGETS),
+            clients=clients,
+            metrics=self.metrics,
+            draining=Draining(lifecycle, self._stop.set),
+            take_snapshot=self.snapshotter.begin_if_idle,
+            snapshots=lambda: (self.snapshotter.sequence, self.snapshotter.is_busy),
+            sequence=lambda: parts.sequencer.sequence,
+            not_ready=self._not_ready,
+            restrictions=self._restrictions,
+            version=VERSION,
+        )
+        door = Doorkeeper(DoorBounds(), clients, self.metrics.turned_away.inc)
+        app = create_admin_app(services)
+        server = HttpServer(app, plan.host, plan.port, door=door, listening=plan.listening)
+        self.admin_port = await server.start()
+        self._closes.push_async_callback(server.stop)
 
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
@@ -358,6 +442,9 @@ class Stack:
     async def _show_figures(self) -> None:
         shown = self.metrics.settlement
         shown.show(await asyncio.to_thread(self.parts.settler.figures))
+        shown.reorganisations.set(self.parts.watcher.reorganisations)
+        head_s = self.parts.chain_loop.head_s
+        shown.head_age.set(max(0, self.now_ns() // NS - head_s) if head_s else 0)
         shown.reconciled_block.set(self.parts.reconciliation.block)
         shown.unbooked.set(len(self.parts.unbooked))
         shown.tokens_halted.set(len(self.parts.reconciliation.reasons))
@@ -379,6 +466,10 @@ class Stack:
             # What the node said is in the log: with some it names the key that we pay for.
             missing.append("the chain does not answer")
         return list(map(redacted, missing))
+
+
+async def _look(watch: StatusWatch) -> None:
+    watch.look()
 
 
 def _end_process(error: BaseException) -> None:

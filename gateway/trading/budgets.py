@@ -18,6 +18,7 @@ NS: Final = 1_000_000_000
 
 
 WITHDRAWAL_SECONDS: Final = 60
+GRANT_SECONDS: Final = 86_400
 
 
 class Budgets(NamedTuple):
@@ -35,6 +36,12 @@ class Budgets(NamedTuple):
     orders_per_address: int = 3_000
     withdrawals_per_account: int = 6
     """Within ``WITHDRAWAL_SECONDS``: each costs the operator a transaction."""
+
+    grants_per_account: int = 5
+    """Of session keys, within ``GRANT_SECONDS``: each costs the operator a transaction too."""
+
+    grants_per_day: int = 500
+    """Of all accounts together."""
 
     probes_per_address: int = 200
     """Of whether we are alive and ready; apart, so that a busy address does not look dead."""
@@ -78,10 +85,11 @@ class _Budget:
         """Those last seen in the window before this one."""
         self._turn_at = 0
 
-    def charge(self, who: str, now_ns: int) -> "Charge":
-        """Take one from the bucket of ``who``; raises ``BudgetSpent`` if it is empty."""
+    def charge(self, who: str, now_ns: int, count: int = 1) -> "Charge":
+        """Take ``count`` from the bucket of ``who``, all or none; raises ``BudgetSpent`` if there
+        are not so many."""
         self._turn(now_ns)
-        full_at = self._of(who, now_ns) + self._step_ns
+        full_at = self._of(who, now_ns) + count * self._step_ns
         wait_ns = full_at - now_ns - self._window_ns
         if wait_ns > 0:
             wait = seconds_up(wait_ns)
@@ -149,6 +157,14 @@ class RateLimits:
         self._withdrawals = _Budget(
             "withdrawal", budgets.withdrawals_per_account, WITHDRAWAL_SECONDS
         )
+        self._grants = _Budget("grant", budgets.grants_per_account, GRANT_SECONDS)
+        self._all_grants = _Budget("grant-of-all", budgets.grants_per_day, GRANT_SECONDS)
+
+    def grant(self, account: bytes) -> None:
+        """Charge the relay of one grant to the account that has signed it, and to all of them."""
+        now_ns = self._now_ns()
+        self._grants.charge(account.hex(), now_ns)  # First, so that one cannot empty the other.
+        self._all_grants.charge("", now_ns)
 
     def request(self, client: str) -> Charge:
         """Charge one request to a client address; raises ``BudgetSpent`` when it has none left."""
@@ -158,13 +174,13 @@ class RateLimits:
         """Charge a client address the question whether we are alive, ready, and which program."""
         return self._probes.charge(network_of(client), self._now_ns())
 
-    def order_request(self, client: str) -> Charge:
-        """Charge a client address the recovery of one signer."""
-        return self._address_orders.charge(network_of(client), self._now_ns())
+    def order_request(self, client: str, count: int = 1) -> Charge:
+        """Charge a client address the recovery of so many signers."""
+        return self._address_orders.charge(network_of(client), self._now_ns(), count)
 
-    def cancel_request(self, client: str) -> Charge:
-        """Charge one cancel to a client address."""
-        return self._address_cancels.charge(network_of(client), self._now_ns())
+    def cancel_request(self, client: str, count: int = 1) -> Charge:
+        """Charge so many cancels, or what draws from their budget, to a client address."""
+        return self._address_cancels.charge(network_of(client), self._now_ns(), count)
 
     def order(self, account: bytes) -> None:
         """Charge one order to the account that is known to have signed it, and never before."""

@@ -17,11 +17,13 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import PIPS_PER_TOKEN, Outcome
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
-from settlement.orders.first_answers import ANSWERS_MAX, ClientIds, First, FirstAnswers
+from settlement.orders.client_ids import SavedIds
+from settlement.orders.deadlines import Deadlines
+from settlement.orders.first_answers import ANSWERS_MAX, First, FirstAnswers
 from settlement.orders.key_budgets import Key, KeyBudgets, lots_open
 from settlement.orders.nonces import NS, Lane, Nonces, Rejection, Spent, lane_of
 from settlement.orders.reservations import Reservations, Undo
-from settlement.orders.session_keys import MAY_BUY, MAY_SELL, SessionKeys
+from settlement.orders.session_keys import MAY_BUY, MAY_SELL, GrantedKey, SessionKeys
 from settlement.orders.standing import KeyOrder, Saved, Standing, StandingOrders
 from settlement.orders.terms import amounts_rejection, flags_rejection, place_row
 from settlement.protocol.evidence import (
@@ -41,6 +43,9 @@ SIGNED: Final = frozenset(map(int, (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kin
 # As plain numbers: to compare a field with a member of an enum costs more than the rest of a step.
 _TRADE: Final = int(EventKind.TRADE)
 _AMENDED: Final = int(EventKind.AMENDED)
+_SWITCH_SET: Final = int(EventKind.CANCEL_AFTER_SET)
+_CANCELLED_ALL: Final = int(EventKind.CANCELLED_ALL)
+_CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
 _STANDS: Final = frozenset(map(int, (EventKind.RESTED, EventKind.ARMED)))
 _ENDS: Final = frozenset(map(int, (EventKind.CANCELLED, EventKind.UNFILLED)))
 
@@ -51,10 +56,11 @@ class _Memory(msgspec.Struct):
     spent: Spent
     standing: dict[int, Standing]
     first: list[tuple[bytes, First]]
-    client_ids: ClientIds
+    client_ids: SavedIds
     expiries: list[tuple[int, int]]
     key_orders: dict[int, KeyOrder]
     notional_used: dict[Key, int]
+    deadlines: dict[int, int]
 
 
 class Admission:
@@ -70,6 +76,7 @@ class Admission:
         self._answers = FirstAnswers(self.standing, answers_max)
         self.budgets = KeyBudgets(keys)
         self._reservations = Reservations(self._nonces, self._answers, self.budgets)
+        self._deadlines = Deadlines()
         self._in_flight: dict[bytes, Undo] = {}
         """By digest what is admitted and not in the journal yet, the oldest first."""
 
@@ -89,6 +96,7 @@ class Admission:
                 expiries,
                 key_orders,
                 kept.budgets.save(),
+                self._deadlines.save(),
             )
         )
 
@@ -97,6 +105,7 @@ class Admission:
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._nonces.load(saved.spent)
         self.standing.load(Saved(saved.standing, saved.expiries, saved.key_orders))
+        self._deadlines.load(saved.deadlines)
         self._answers.load(saved.first, saved.client_ids)
         self.budgets.load(saved.notional_used)
 
@@ -151,9 +160,32 @@ class Admission:
         """Return what a session key may still trade, as ``KeyBudgets.left_of``."""
         return self.budgets.left_of(account, key)
 
+    def keys_of(self, account: bytes) -> list[GrantedKey]:
+        """Return the session keys of ``account`` and what each may still trade."""
+        return [
+            GrantedKey(
+                grant,
+                self._keys.is_revoked(account, grant.key),
+                max(0, self.budgets.left_of(account, grant.key) or 0),
+            )
+            for grant in self._keys.of_account(account)
+        ]
+
     def has_expired(self, now_ns: int) -> bool:
-        """Return whether an order is in the book that the engine's clock has not yet removed."""
-        return self.standing.has_expired(now_ns)
+        """Return whether an order is in the book that the engine's clock has not yet removed, or a
+        dead man's switch waits for that clock."""
+        return self.standing.has_expired(now_ns) or self._deadlines.is_due(now_ns)
+
+    def order_named(self, account: bytes, client_id: str) -> tuple[bytes, int]:
+        """Return digest and engine's id of an account's order by its client id: the id is 0 while
+        it is on its way, and the digest empty where none is known that stands or ended lately."""
+        ids = self._answers.client_ids
+        digest = ids.digest_of(account, client_id)
+        if digest is None:
+            ended = ids.ended_of(account, client_id)
+            return (b"", 0) if ended is None else (ended.digest, ended.order_id)
+        first = self._answers.of(digest)
+        return digest, 0 if first is None else first.order_id
 
     def open_orders_of_key(self, account: bytes, key: bytes) -> list[int]:
         """Return the resting orders that a session key signed."""
@@ -187,7 +219,7 @@ class Admission:
             pair = {"base": order.base.hex(), "quote": order.quote.hex()}
             return Rejection(Outcome.UNKNOWN_MARKET, pair)
         rejection = (
-            self._reject_identity(order)
+            self._reject_identity(order, now_ns)
             or _reject_expiry(order, now_ns)
             or amounts_rejection(order, market)
             or self._reject_nonce(order, now_ns)
@@ -235,15 +267,14 @@ class Admission:
                 self.budgets.answered(placed, order_id, entry.events)
             self._follow(entry, placed, order_id)
             if placed is not None and order_id not in self.standing:
-                self._answers.undo(placed)
+                self._over(placed, order_id, entry.command.time_ns)
 
-    def _reject_identity(self, order: SignedOrder) -> Rejection | None:
+    def _reject_identity(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         rejection = flags_rejection(order.flags)
         if rejection is not None:
             return rejection
-        if self._answers.is_named_otherwise(order):
-            return Rejection(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
-        return None
+        named = self._answers.named_otherwise(order, now_ns) if order.client_id else None
+        return None if named is None else Rejection(Outcome.DUPLICATE_CLIENT_ID, named)
 
     def _reject_nonce(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         if self.may_try_again(order, now_ns):
@@ -280,6 +311,7 @@ class Admission:
 
     def _follow(self, entry: LogEntry, placed: SignedOrder | None, order_id: int) -> None:
         """Open and close lanes in the order in which things happened."""
+        now_ns = entry.command.time_ns
         for event in entry.events:
             kind, about = event.kind, event.order_id
             if kind in _STANDS:
@@ -289,18 +321,29 @@ class Admission:
                     self._nonces.stands(lane_of(placed), order_id)
             elif kind == _TRADE:
                 if event.maker_left == 0:
-                    self._close_lane(event.maker_id)
+                    self._close_lane(event.maker_id, now_ns)
                 else:
                     self.standing.traded(event.maker_id, event.maker_left)
                 if event.order_left == 0:
-                    self._close_lane(about)
+                    self._close_lane(about, now_ns)
                 else:
                     self.standing.traded(about, event.order_left)
             elif kind == _AMENDED:
                 self._shrinks(about, lots_open(event))
             elif kind in _ENDS:
                 self._shrinks(about, 0)
-                self._close_lane(about)
+                self._close_lane(about, now_ns)
+            elif kind == _SWITCH_SET:
+                self._deadlines.set(event.account, event.amount)
+            elif kind == _CANCELLED_ALL and event.outcome == _CANCELLED_AFTER:
+                self._deadlines.set(event.account, 0)
+
+    def _over(self, placed: SignedOrder, order_id: int, now_ns: int) -> None:
+        """An order does not stand behind its own command: it traded, or was refused."""
+        if order_id:
+            self._answers.ended(placed.account, placed.client_id, placed.digest, now_ns)
+        else:
+            self._answers.undo(placed)
 
     def _shrinks(self, order_id: int, lots: int) -> None:
         """Of an order that stands only ``lots`` are left, without a trade: what its session key was
@@ -310,11 +353,12 @@ class Admission:
             self.budgets.ended(order.key, (order.lots - lots) * order.lot_quote_pips)
             self.standing.traded(order_id, lots)
 
-    def _close_lane(self, order_id: int) -> None:
+    def _close_lane(self, order_id: int, now_ns: int) -> None:
         standing = self.standing.closed(order_id)
         if standing is not None:
             self._nonces.left(standing.lane, order_id)
-            self._answers.free(standing.lane[0], standing.client_id, standing.digest)
+            account, client_id = standing.lane[0], standing.client_id
+            self._answers.ended(account, client_id, standing.digest, now_ns)
 
 
 def _half(account: bytes, lane: int, upper_half: bool) -> Lane:

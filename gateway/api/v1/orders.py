@@ -40,6 +40,7 @@ from gateway.api.v1.schemas import (
     Withdrawing,
 )
 from gateway.trading.order_entry import OrderEntry
+from gateway.trading.recv_window import WINDOW_MS, WINDOW_MS_MAX, RecvWindow, window_of
 from gateway.trading.rejection import Rejection
 from gateway.views.order_history import FILLED
 from settlement.batches.acknowledgements import Acknowledgement
@@ -149,11 +150,33 @@ class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     ref: Reference
 
 
+SentMs = (
+    Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**53,
+            description="when it was sent, unix milliseconds; refused (DEADLINE_PASSED) where it "
+            "is carried out later than recv_window_ms behind that, or comes a second before it",
+        ),
+    ]
+    | None
+)
+RecvWindowMs = (
+    Annotated[
+        int, Meta(ge=1, le=WINDOW_MS_MAX, description=f"with sent_ms; {WINDOW_MS} if left out")
+    ]
+    | None
+)
+
+
 class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
     """A signed order, exactly as the wallet showed it, and the signature."""
 
     signature: Signature
     client_id: ClientId = ""
+    sent_ms: SentMs = None
+    recv_window_ms: RecvWindowMs = None
 
 
 class DryRun(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
@@ -204,9 +227,19 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
     )
 
 
-async def submit_order(services: Services, entry: OrderEntry, order: SignedOrder) -> Placed:
+def timely(services: Services, sent_ms: int | None, lasts_ms: int | None) -> RecvWindow | None:
+    """Return the window that a request states; refused if it has passed already."""
+    window = window_of(sent_ms, lasts_ms)
+    if window is not None:
+        window.require(services.exchange.now_ns())
+    return window
+
+
+async def submit_order(
+    services: Services, entry: OrderEntry, order: SignedOrder, window: RecvWindow | None
+) -> Placed:
     """Place a verified order; the answer comes after the journal has it."""
-    return placed_answer(services, order, await entry.place(order))
+    return placed_answer(services, order, await entry.place(order, window))
 
 
 def placed_answer(services: Services, order: SignedOrder, result: CommandResult) -> Placed:
@@ -217,11 +250,6 @@ def placed_answer(services: Services, order: SignedOrder, result: CommandResult)
     market = services.exchange.catalog.market_of_pair(order.base, order.quote)
     assert market is not None, "an accepted order has a market"
     return placed(order, result, market, services.acknowledge(result.sequence))
-
-
-async def cancel_order(entry: OrderEntry, account: bytes, order_id: int) -> Cancelled:
-    """Take one order of ``account`` off the book."""
-    return cancelled(order_id, await entry.cancel(account, order_id))
 
 
 def cancelled(order_id: int, result: CommandResult) -> Cancelled:

@@ -13,7 +13,6 @@ from gateway.api.dependencies import (
     Me,
     Written,
     charged,
-    charged_cancel,
     charged_order,
     entry_of,
     lifecycle_of,
@@ -22,17 +21,17 @@ from gateway.api.dependencies import (
 from gateway.api.direct_route import DirectRoute
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
-from gateway.api.v1.login import Login, open_session
+from gateway.api.v1.login import Login, nonce_row, open_session
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.orders import (
     DryRun,
     PlaceOrder,
     Withdraw,
-    cancel_order,
     checked_order,
     digest_row,
     submit_order,
     submit_withdrawal,
+    timely,
 )
 from gateway.api.v1.rows import balance_rows, order_row, order_rows
 from gateway.http.body import body_of
@@ -62,8 +61,11 @@ async def place_order(request: Request) -> Answer:
     await charged_order(request)
     lifecycle_of(request).require_open()
     services, entry = services_of(request), entry_of(request)
-    signed = await entry.verify(checked_order(await _placed(request)))
-    answer = Answer(await submit_order(services, entry, signed), 201)
+    order = await _placed(request)
+    unsigned = checked_order(order)
+    window = timely(services, order.sent_ms, order.recv_window_ms)
+    signed = await entry.verify(unsigned)
+    answer = Answer(await submit_order(services, entry, signed, window), 201)
     note(request.scope, services.limits.orders_left(signed.account))
     return answer
 
@@ -89,20 +91,6 @@ async def digest_order(
     """Say what we would check the signature against; nothing is placed."""
     signed = await entry.verify(checked_order(order))
     return Answer(digest_row(services.exchange.domain, signed))
-
-
-@router.delete(
-    "/orders/{order}",
-    dependencies=[Depends(charged_cancel)],
-    openapi_extra=documented(schemas.Cancelled, rejections=(400, 401, 403, 409, 429)),
-)
-async def delete_order(
-    request: Request, services: Here, entry: Entry, me: Me, order: str
-) -> Answer:
-    """Take one order off the book."""
-    answer = Answer(await cancel_order(entry, me.account, order_id(order)))
-    note(request.scope, services.limits.cancels_left(me.account))
-    return answer
 
 
 @router.get(
@@ -199,18 +187,29 @@ async def list_fills(
     return Answer({"fills": rows, "next": following})
 
 
+@router.get(
+    "/sessions/nonce",
+    dependencies=[Charged],
+    openapi_extra=documented(schemas.LogonNonce),
+)
+async def read_logon_nonce(services: Here) -> Answer:
+    """Return what a message of EIP-4361 (Sign-In with Ethereum) has to say to open a session."""
+    return Answer(nonce_row(services))
+
+
 @router.post(
     "/sessions",
     status_code=201,
     dependencies=[Charged],
     openapi_extra=documented(
-        schemas.Opened, body=Login, status=201, rejections=(400, 401, 413, 429)
+        schemas.Opened, body=Login, status=201, rejections=(400, 401, 413, 422, 429, 503)
     ),
 )
 async def log_in(
     services: Here, entry: Entry, login: Annotated[Login, Depends(body_of(Login))]
 ) -> Answer:
-    """Open a session of 24 hours for the wallet that signed the login."""
+    """Open a session of 24 hours for the wallet that signed the login, or of as long as its
+    EIP-4361 message says, if that is less."""
     return Answer(await open_session(services, entry, login), 201)
 
 
