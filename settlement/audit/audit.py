@@ -1,13 +1,15 @@
 """Is the published log the history that was settled, and was it lawful?
 
 An auditor replays the log with an engine of its own and trusts nobody. Every order and withdrawal
-must be signed by its owner; every trade must have gone to the first in line; every batch on chain
-must commit to exactly these commands and events, and carry exactly their trades; all other money
-that moves must be on chain, and all of it there in the log (``settlement.audit.money``); a trade
-may be undone once, and only if no batch carries it (``settlement.audit.trades``). A record that was
-edited, dropped, inserted or moved shows up in at least one of these, even if the whole log was
-hashed anew. What no batch covers yet only an acknowledgement can prove: whoever holds some can have
-them held against the log too.
+must be signed by its owner; every cancel and amendment must be asked for by a session that its
+owner has opened, or be due to the chain, or be the operator's own and say why
+(``settlement.audit.requests``); every trade must have gone to the first in line; every batch on
+chain must commit to exactly these commands and events, and carry exactly their trades; all other
+money that moves must be on chain, and all of it there in the log (``settlement.audit.money``); a
+trade may be undone once, and only if no batch carries it (``settlement.audit.trades``). A record
+that was edited, dropped, inserted or moved shows up in at least one of these, even if the whole log
+was hashed anew. What no batch covers yet only an acknowledgement can prove: whoever holds some can
+have them held against the log too.
 
 What is left is the operator's alone (``OPERATORS``): nobody signs it and no chain says it, so it is
 counted, and said to be unproven.
@@ -26,6 +28,7 @@ from settlement.audit.money import MONEY_KINDS, MoneyBook
 from settlement.audit.onchain import ListedToken, Published
 from settlement.audit.operators import OperatorActions
 from settlement.audit.priority import Priority
+from settlement.audit.requests import REQUEST_KINDS, RequestBook
 from settlement.audit.signatures import order_faults
 from settlement.audit.trades import NamedBust, TradeBook
 from settlement.batches.acknowledgements import Acknowledgement
@@ -46,12 +49,13 @@ FAULTS_MAX: Final = 100
 NS: Final = 10**9
 SIGNED_KINDS: Final = (Kind.PLACE, Kind.REPLACE)
 
-CHECKED: Final = frozenset({*SIGNED_KINDS, *MONEY_KINDS, Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT})
-"""Commands that an owner has signed or the chain says."""
+CHECKED: Final = frozenset(
+    {*SIGNED_KINDS, *MONEY_KINDS, *REQUEST_KINDS, Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT}
+)
+"""Commands that an owner has signed or asked for, or that the chain says."""
 
 OPERATORS: Final = frozenset(
     {
-        *(Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_AFTER, Kind.AMEND),
         *(Kind.LIST_MARKET, Kind.SET_TERMS, Kind.SET_BAND, Kind.SET_PHASE, Kind.DELIST),
         *(Kind.CLOCK, Kind.POISON, Kind.BUST),
     }
@@ -69,6 +73,7 @@ class Audit:
         self._priority = Priority()
         self._money = MoneyBook(domain, published, self._catalog)
         self._trades = TradeBook()
+        self._requests = RequestBook(domain, published, self._catalog, self._trades.order)
         self._items: list[bytes] = []
         self._heads: list[bytes] = []
         """What the log hashes to with each command."""
@@ -191,6 +196,8 @@ class Audit:
                 yield "an order without a signature"
         elif kind in MONEY_KINDS:
             yield from self._money.follow(entry, attachment)
+        elif kind in REQUEST_KINDS:
+            yield from self._requests.follow(row, attachment)
         elif kind in (Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT):
             yield from self._naming_faults(entry, attachment)
         yield from self._trades.follow(entry, attachment)

@@ -11,23 +11,23 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from engine.commands import Kind, command
+from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
-from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
+from engine.types import PIPS_PER_TOKEN, Outcome
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
-from settlement.orders.first_answers import ANSWERS_MAX, ClientIds, First, FirstAnswers
+from settlement.orders.client_ids import SavedIds
+from settlement.orders.deadlines import Deadlines
+from settlement.orders.first_answers import ANSWERS_MAX, First, FirstAnswers
 from settlement.orders.key_budgets import Key, KeyBudgets, lots_open
 from settlement.orders.nonces import NS, Lane, Nonces, Rejection, Spent, lane_of
 from settlement.orders.reservations import Reservations, Undo
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL, SessionKeys
-from settlement.orders.standing import Saved, Standing, StandingOrders
+from settlement.orders.standing import KeyOrder, Saved, Standing, StandingOrders
+from settlement.orders.terms import amounts_rejection, flags_rejection, place_row
 from settlement.protocol.evidence import (
-    KNOWN_BITS,
-    POST_ONLY,
     SELL,
-    SINGLE_SHOT,
     UPPER_HALF,
     SignedOrder,
     SignedWithdrawal,
@@ -41,12 +41,11 @@ SIGNED: Final = frozenset(map(int, (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kin
 """Commands that may carry a signature: what it was for is spent, whatever became of it."""
 
 # As plain numbers: to compare a field with a member of an enum costs more than the rest of a step.
-PLACE: Final = Kind.PLACE
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_GTC, _IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
 _TRADE: Final = int(EventKind.TRADE)
-_SINGLE_SHOT_FLAG: Final = int(OrderFlag.SINGLE_SHOT)
-_POST_ONLY_FLAG: Final = int(OrderFlag.POST_ONLY)
+_AMENDED: Final = int(EventKind.AMENDED)
+_SWITCH_SET: Final = int(EventKind.CANCEL_AFTER_SET)
+_CANCELLED_ALL: Final = int(EventKind.CANCELLED_ALL)
+_CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
 _STANDS: Final = frozenset(map(int, (EventKind.RESTED, EventKind.ARMED)))
 _ENDS: Final = frozenset(map(int, (EventKind.CANCELLED, EventKind.UNFILLED)))
 
@@ -57,16 +56,17 @@ class _Memory(msgspec.Struct):
     spent: Spent
     standing: dict[int, Standing]
     first: list[tuple[bytes, First]]
-    client_ids: ClientIds
+    client_ids: SavedIds
     expiries: list[tuple[int, int]]
-    key_of_order: dict[int, Key]
+    key_orders: dict[int, KeyOrder]
     notional_used: dict[Key, int]
+    deadlines: dict[int, int]
 
 
 class Admission:
     """The checks in front of the engine, for all accounts; what they know the journal rebuilds."""
 
-    checkpoint_name = "admission/2"
+    checkpoint_name = "admission/3"
 
     def __init__(self, catalog: Catalog, keys: SessionKeys, answers_max: int = ANSWERS_MAX) -> None:
         self._catalog = catalog
@@ -76,6 +76,7 @@ class Admission:
         self._answers = FirstAnswers(self.standing, answers_max)
         self.budgets = KeyBudgets(keys)
         self._reservations = Reservations(self._nonces, self._answers, self.budgets)
+        self._deadlines = Deadlines()
         self._in_flight: dict[bytes, Undo] = {}
         """By digest what is admitted and not in the journal yet, the oldest first."""
 
@@ -84,7 +85,7 @@ class Admission:
         kept = self._reservations.copy()
         for undo in reversed(self._in_flight.values()):
             kept.undo(undo)
-        standing, expiries, key_of_order = self.standing.save()
+        standing, expiries, key_orders = self.standing.save()
         answers, client_ids = kept.answers.save()
         return msgspec.msgpack.encode(
             _Memory(
@@ -93,8 +94,9 @@ class Admission:
                 answers,
                 client_ids,
                 expiries,
-                key_of_order,
+                key_orders,
                 kept.budgets.save(),
+                self._deadlines.save(),
             )
         )
 
@@ -102,7 +104,8 @@ class Admission:
         """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._nonces.load(saved.spent)
-        self.standing.load(Saved(saved.standing, saved.expiries, saved.key_of_order))
+        self.standing.load(Saved(saved.standing, saved.expiries, saved.key_orders))
+        self._deadlines.load(saved.deadlines)
         self._answers.load(saved.first, saved.client_ids)
         self.budgets.load(saved.notional_used)
 
@@ -158,8 +161,20 @@ class Admission:
         return self.budgets.left_of(account, key)
 
     def has_expired(self, now_ns: int) -> bool:
-        """Return whether an order is in the book that the engine's clock has not yet removed."""
-        return self.standing.has_expired(now_ns)
+        """Return whether an order is in the book that the engine's clock has not yet removed, or a
+        dead man's switch waits for that clock."""
+        return self.standing.has_expired(now_ns) or self._deadlines.is_due(now_ns)
+
+    def order_named(self, account: bytes, client_id: str) -> tuple[bytes, int]:
+        """Return digest and engine's id of an account's order by its client id: the id is 0 while
+        it is on its way, and the digest empty where none is known that stands or ended lately."""
+        ids = self._answers.client_ids
+        digest = ids.digest_of(account, client_id)
+        if digest is None:
+            ended = ids.ended_of(account, client_id)
+            return (b"", 0) if ended is None else (ended.digest, ended.order_id)
+        first = self._answers.of(digest)
+        return digest, 0 if first is None else first.order_id
 
     def open_orders_of_key(self, account: bytes, key: bytes) -> list[int]:
         """Return the resting orders that a session key signed."""
@@ -193,9 +208,9 @@ class Admission:
             pair = {"base": order.base.hex(), "quote": order.quote.hex()}
             return Rejection(Outcome.UNKNOWN_MARKET, pair)
         rejection = (
-            self._reject_identity(order)
+            self._reject_identity(order, now_ns)
             or _reject_expiry(order, now_ns)
-            or _reject_amounts(order, market)
+            or amounts_rejection(order, market)
             or self._reject_nonce(order, now_ns)
             or self._reject_key(order, market)
         )
@@ -206,7 +221,7 @@ class Admission:
             return Rejection(
                 Outcome.INSUFFICIENT_BALANCE, {"why": "the account has never had a deposit"}
             )
-        return _place(order, market, account)
+        return place_row(order, market, account)
 
     def reserve(self, order: SignedOrder) -> None:
         """Spend what an order needs that was judged good, and is queued next."""
@@ -241,19 +256,14 @@ class Admission:
                 self.budgets.answered(placed, order_id, entry.events)
             self._follow(entry, placed, order_id)
             if placed is not None and order_id not in self.standing:
-                self._answers.undo(placed)
+                self._over(placed, order_id, entry.command.time_ns)
 
-    def _reject_identity(self, order: SignedOrder) -> Rejection | None:
-        bits = order.flags
-        if bits & ~KNOWN_BITS:
-            return Rejection(Outcome.BAD_ORDER, {"why": "unknown flag bits", "flags": str(bits)})
-        if bits & SINGLE_SHOT and bits & (UPPER_HALF | POST_ONLY):
-            return Rejection(
-                Outcome.BAD_ORDER, {"why": "single-shot orders have no lane half and do not post"}
-            )
-        if self._answers.is_named_otherwise(order):
-            return Rejection(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
-        return None
+    def _reject_identity(self, order: SignedOrder, now_ns: int) -> Rejection | None:
+        rejection = flags_rejection(order.flags)
+        if rejection is not None:
+            return rejection
+        named = self._answers.named_otherwise(order, now_ns) if order.client_id else None
+        return None if named is None else Rejection(Outcome.DUPLICATE_CLIENT_ID, named)
 
     def _reject_nonce(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         if self.may_try_again(order, now_ns):
@@ -290,30 +300,54 @@ class Admission:
 
     def _follow(self, entry: LogEntry, placed: SignedOrder | None, order_id: int) -> None:
         """Open and close lanes in the order in which things happened."""
+        now_ns = entry.command.time_ns
         for event in entry.events:
             kind, about = event.kind, event.order_id
             if kind in _STANDS:
                 if placed is not None and about == order_id:
-                    self.standing.opened(placed, order_id)
+                    market: Market = entry.markets[event.market]
+                    self.standing.opened(placed, order_id, lots_open(event), market.lot_pips)
                     self._nonces.stands(lane_of(placed), order_id)
             elif kind == _TRADE:
                 if event.maker_left == 0:
-                    self._close_lane(event.maker_id)
+                    self._close_lane(event.maker_id, now_ns)
+                else:
+                    self.standing.traded(event.maker_id, event.maker_left)
                 if event.order_left == 0:
-                    self._close_lane(about)
+                    self._close_lane(about, now_ns)
+                else:
+                    self.standing.traded(about, event.order_left)
+            elif kind == _AMENDED:
+                self._shrinks(about, lots_open(event))
             elif kind in _ENDS:
-                key = self.standing.key_of(about)
-                if key is not None:
-                    market: Market = entry.markets[event.market]
-                    left = market.quote_pips(lots_open(event), event.price_ticks)
-                    self.budgets.ended(key, left)
-                self._close_lane(about)
+                self._shrinks(about, 0)
+                self._close_lane(about, now_ns)
+            elif kind == _SWITCH_SET:
+                self._deadlines.set(event.account, event.amount)
+            elif kind == _CANCELLED_ALL and event.outcome == _CANCELLED_AFTER:
+                self._deadlines.set(event.account, 0)
 
-    def _close_lane(self, order_id: int) -> None:
+    def _over(self, placed: SignedOrder, order_id: int, now_ns: int) -> None:
+        """An order does not stand behind its own command: it traded, or was refused."""
+        if order_id:
+            self._answers.ended(placed.account, placed.client_id, placed.digest, now_ns)
+        else:
+            self._answers.undo(placed)
+
+    def _shrinks(self, order_id: int, lots: int) -> None:
+        """Of an order that stands only ``lots`` are left, without a trade: what its session key was
+        charged for the others it has again."""
+        order = self.standing.key_order(order_id)
+        if order is not None:
+            self.budgets.ended(order.key, (order.lots - lots) * order.lot_quote_pips)
+            self.standing.traded(order_id, lots)
+
+    def _close_lane(self, order_id: int, now_ns: int) -> None:
         standing = self.standing.closed(order_id)
         if standing is not None:
             self._nonces.left(standing.lane, order_id)
-            self._answers.free(standing.lane[0], standing.client_id, standing.digest)
+            account, client_id = standing.lane[0], standing.client_id
+            self._answers.ended(account, client_id, standing.digest, now_ns)
 
 
 def _half(account: bytes, lane: int, upper_half: bool) -> Lane:
@@ -331,44 +365,3 @@ def _reject_expiry(order: SignedOrder, now_ns: int) -> Rejection | None:
             Outcome.EXPIRY_TOO_FAR, {"expiry": str(order.expiry), "latest": str(latest)}
         )
     return None
-
-
-def _reject_amounts(order: SignedOrder, market: Market) -> Rejection | None:
-    lots, rest = divmod(order.base_amount, market.lot_pips)
-    if rest or not 1 <= lots <= LOTS_MAX:
-        outcome = Outcome.OFF_LOT if rest else Outcome.QUANTITY_OUT_OF_RANGE
-        return Rejection(
-            outcome, {"base_amount": str(order.base_amount), "lot_pips": str(market.lot_pips)}
-        )
-    ticks, rest = divmod(order.quote_amount, lots * market.tick_pips)
-    if rest or not 1 <= ticks <= PRICE_MAX:
-        outcome = Outcome.OFF_TICK if rest else Outcome.PRICE_OUT_OF_RANGE
-        return Rejection(
-            outcome,
-            {
-                "quote_amount": str(order.quote_amount),
-                "lots": str(lots),
-                "tick_pips": str(market.tick_pips),
-            },
-        )
-    return None
-
-
-def _place(order: SignedOrder, market: Market, account: int) -> np.void:
-    lots = order.base_amount // market.lot_pips
-    single_shot = bool(order.flags & SINGLE_SHOT)
-    flags = _SINGLE_SHOT_FLAG if single_shot else 0
-    if order.flags & POST_ONLY:
-        flags |= _POST_ONLY_FLAG
-    return command(
-        PLACE,
-        market=market.number,
-        account=account,
-        side=_SELL if order.flags & SELL else _BUY,
-        tif=_IOC if single_shot else _GTC,
-        flags=flags,
-        price_ticks=order.quote_amount // (lots * market.tick_pips),
-        amount=lots,
-        fee_cap_ppm=order.max_fee_ppm,
-        expiry_ns=order.expiry * NS,
-    )

@@ -20,7 +20,8 @@ from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
 from gateway.views.books import BookDiff
 from gateway.views.market_data import NewTrades, Trade
-from tests.api.fixtures import Served, Venue, Wallet, ask, hear, served
+from tests.api.fixtures import DOMAIN, Served, Venue, Wallet, ask, hear, served
+from tests.asked import login_of
 
 
 def run(story: Callable[[Served], Any], **options: Any) -> None:
@@ -88,7 +89,8 @@ def test_found_a_subscription_outlived_the_session_that_it_was_made_in() -> None
         maker, clock = up.venue.maker, up.venue.clock
 
         def token() -> str:
-            return up.venue.services.sessions.issue(maker.address)[0]
+            proof = login_of(DOMAIN, maker.secret, clock.ns // 10**9)
+            return up.venue.services.sessions.issue(proof, 2**40)[0]
 
         async def sell(ticks: int) -> None:
             expiry = clock.ns // 10**9 + 3600
@@ -341,7 +343,7 @@ def test_a_reader_that_is_too_slow_is_told_and_closed_and_nobody_waits_for_it(
             slow.transport.pause_reading()
             gone = b"tillbook_ws_slow_disconnects_total 1.0"
             market = up.venue.exchange.catalog.markets[0]
-            news = NewTrades(market, [Trade(1, 2_000, 1, Side.BUY, 0)] * 50)  # 10 kB of JSON.
+            news = NewTrades(market, 0, [Trade(1, 2_000, 1, Side.BUY, 0)] * 50)  # 10 kB of JSON.
             sent = 0
             while gone not in up.venue.services.metrics.render():
                 sent += 1
@@ -396,7 +398,7 @@ async def stalled(up: Served) -> AsyncIterator[ClientConnection]:
             market=venue.exchange.catalog.markets[0], prev=0, u=1, changed={}, checksum=0, time_ns=0
         )
         for _ in range(5_000):
-            venue.services.channels.publish("trades:TOKEN-USD", NewTrades(diff.market, many))
+            venue.services.channels.publish("trades:TOKEN-USD", NewTrades(diff.market, 0, many))
             venue.services.channels.publish("book:TOKEN-USD", diff)
             diff = msgspec.structs.replace(diff, prev=diff.u, u=diff.u + 1)
             if b"conflated_total 0.0" not in venue.services.metrics.render():

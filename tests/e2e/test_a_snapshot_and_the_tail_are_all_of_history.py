@@ -10,12 +10,14 @@ from engine.journal import SnapshotFiles
 from engine.journal.snapshot import prune_snapshots, write_snapshot
 from engine.sequencer.snapshotter import keep
 from engine.types import Side
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import Sealer, Sealing
 from settlement.batches.trade_queue import TradeQueue
+from settlement.orders.market_states import MarketStates
 from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.protocol.evidence import ExitEvidence
@@ -34,6 +36,7 @@ from tests.admission.fixtures import (
     grant_for,
     state_of,
 )
+from tests.asked import BY_TEST
 from tests.chain.venue import OPERATOR
 from tests.e2e.fixtures import GatedStorage, Venue, evidence, settle_down
 from tests.journal.fixtures import MemoryStorage
@@ -61,6 +64,8 @@ def house_on(storage, outbox, snapshots=None):
             TradeQueue(outbox),
             reversals,
             MarketData(venue.catalog, channels, lambda _: matched),
+            Candles(channels),
+            MarketStates(),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
         )
@@ -83,7 +88,7 @@ async def live_a_little(venue, rng, steps, placed):
         match rng.randrange(8):
             case 0 if placed:
                 who, order_id = rng.choice(placed)
-                await venue.exchange.cancel(who, order_id)
+                await venue.exchange.cancel(who, order_id, BY_TEST)
             case 1:
                 await venue.exchange.withdraw(ALICE.withdrawal(1000, nonce=serial))
             case 2:

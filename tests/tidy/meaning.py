@@ -37,7 +37,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "fastapi": ("gateway",),
     "starlette": ("gateway",),
     "uvicorn": ("gateway",),
-    "httpx": ("merchants/webhooks/egress.py",),
+    "httpx": ("merchants/webhooks/egress.py", "gateway/client"),
     # web3 speaks through requests, so whoever speaks to a node has to know its errors by name.
     "requests": ("merchants/webhooks/egress.py", *CHAIN_FILES),
     "aiohttp": ("merchants/webhooks/egress.py",),

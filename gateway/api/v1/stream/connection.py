@@ -16,21 +16,24 @@ import orjson
 from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from engine.command_result import CommandResult
 from engine.types import Outcome
-from gateway.api.dependencies import unknown_market
 from gateway.api.services import Services
-from gateway.api.v1.encoding import hexed, order_id
+from gateway.api.v1.encoding import hexed
 from gateway.api.v1.login import session_of
-from gateway.api.v1.orders import cancelled, checked_order, placed_answer
-from gateway.api.v1.rows import balance_rows, message, news_text
+from gateway.api.v1.rows import message, news_text
 from gateway.api.v1.stream.faults import Ending, Faults
 from gateway.api.v1.stream.frames import (
+    Amend,
     AnyFrame,
     Cancel,
+    CancelAfter,
+    CancelAll,
+    CancelMany,
     LogIn,
     Ping,
     Place,
+    PlaceMany,
+    Replace,
     Subscribe,
     Unsubscribe,
     binary_rejected,
@@ -38,7 +41,10 @@ from gateway.api.v1.stream.frames import (
     id_of,
 )
 from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
-from gateway.api.v1.written import WrittenViews
+from gateway.api.v1.stream.snapshots import Snapshots
+from gateway.api.v1.stream.subscriptions import Subscriptions
+from gateway.api.v1.stream.switches import Switches
+from gateway.api.v1.stream.verbs import Verbs
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.problems import TYPE_PREFIX, document_of
 from gateway.http.websocket import Wire, text_frame
@@ -47,17 +53,14 @@ from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from gateway.views.channels import News, Published
-from gateway.views.user_orders import balances_channel, orders_channel
-from settlement.protocol.evidence import SignedOrder
 
-CHANNELS_MAX: Final = 64
 ORDERS_IN_FLIGHT_MAX: Final = 64
-SNAPSHOT_LEVELS: Final = 1_000
-SNAPSHOT_TRADES: Final = 50
-SNAPSHOT_FILLS: Final = 100
 
 LARGE_FRAME: Final = 16 * 1024
-"""After a frame of so many bytes that waited others have a turn."""
+"""After so many bytes that waited others have a turn."""
+
+LEAST_FRAME: Final = 1024
+"""What a frame that waited counts at least: it may have been made only now."""
 
 REJECTIONS_FREE: Final = 2
 """Frames beyond a budget that are refused one after the other before we stop reading: who may not
@@ -73,19 +76,6 @@ POLICY: Final = 1008
 
 FAREWELL_SECONDS: Final = 5
 """How long a reader that is too slow, or that we leave, may take to read the last frame."""
-
-
-class _Order:
-    """An order from its frame to its answer."""
-
-    __slots__ = ("answer", "frame_id", "recovered")
-
-    def __init__(self, frame_id: int | str | None, recovered: asyncio.Future[SignedOrder]) -> None:
-        self.frame_id = frame_id
-        self.recovered = recovered
-        """The order with its signer."""
-        self.answer: CommandResult | asyncio.Future[CommandResult] | Rejection | None = None
-        """What the exchange says, now or later."""
 
 
 @contextmanager
@@ -113,7 +103,7 @@ class Connection:
         client: str,
         services: Services,
         entry: OrderEntry,
-        written: WrittenViews,
+        snapshots: Snapshots,
         lifecycle: Lifecycle,
     ) -> None:
         """``socket`` opens and closes, ``wire`` is what is between. ``client`` is whose budget its
@@ -122,7 +112,6 @@ class Connection:
         self._wire = wire
         self._services = services
         self._entry = entry
-        self._written = written
         self._lifecycle = lifecycle
         self._client = client
         self._loop = loop = asyncio.get_running_loop()
@@ -132,29 +121,26 @@ class Connection:
             frame_of_news,
             services.metrics.conflated.inc,
             self._reader_too_slow,
+            self._begin_anew,
         )
+        self._subscriptions = Subscriptions(services, snapshots, self, self._outbox)
         self._is_sending_later = False
         self._flows = True
         """Whether a frame may be sent at once: nothing waits, the client reads, and we go on."""
         self._session: Session | None = None
-        self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
         self._rejected_in_a_row = 0
-        self._ends: dict[str, int] = {}
-        """When the session ends that each of an account's channels is heard by, in unix seconds."""
         self._is_open = False
         self._is_held = False
         self._unread: deque[str | None] = deque()
         """What one portion brought and we have not looked at: while we hold, or too many orders of
         ours are under way."""
-        self._unplaced: deque[_Order] = deque()
-        self._unanswered: deque[_Order] = deque()
-        self._under_way = 0
-        """Orders and cancels without an answer."""
         self._ending: asyncio.Future[Ending | None] = loop.create_future()
-        self._quiet = asyncio.Event()
-        """Set while nothing is under way."""
-        self._quiet.set()
-        self._faults = Faults(self._ending, self._quiet)
+        quiet = asyncio.Event()
+        self._faults = Faults(self._ending, quiet)
+        self._verbs = Verbs(
+            services, entry, self._faults, quiet, self._answer, self._reject, self._read_on
+        )
+        self._switches = Switches(entry, self.now_s)
         self._sent = asyncio.Event()
         """Set when the last frame has been sent."""
         self._ended = asyncio.Event()
@@ -171,14 +157,14 @@ class Connection:
             ending = await self._ending
             self._is_open = False
             # What was sent to us is never torn off on its way to the journal.
-            await self._quiet.wait()
+            await self._verbs.quiet.wait()
             if self._faults.late is not None:
                 raise self._faults.late
             await self._take_leave(ending)
         finally:
             self._is_open = False
-            for channel in self._followed.values():
-                self._services.channels.unsubscribe(channel, self)
+            self._switches.go_off()
+            self._subscriptions.unsubscribe_all()
             self._lifecycle.left(self)
             self._ended.set()
 
@@ -186,9 +172,9 @@ class Connection:
 
     def offer(self, channel: str, published: Published) -> None:
         """Send a broadcast frame; of an account's channel as long as its session lasts."""
-        if channel in self._ends and self._ends[channel] <= self._now_s():
+        if self._subscriptions.has_lapsed(channel):
             with self._faults:
-                self._lapse(channel)
+                self._subscriptions.lapse(channel)
         elif self._flows:
             self._wire.write(published.written(frame_of_news))
         else:
@@ -201,11 +187,6 @@ class Connection:
         if not self._ending.done():
             self._ending.set_result(Ending(code, orjson.dumps(close_message).decode()))
 
-    def tell(self, message_fields: Mapping[str, object]) -> None:
-        """Send what is said to everybody."""
-        with self._faults:
-            self._tell("", message(message_fields))
-
     @property
     def waiting_bytes(self) -> int:
         """Return how many bytes wait to be read by the client."""
@@ -215,10 +196,28 @@ class Connection:
         """Return when the connection has ended."""
         await self._ended.wait()
 
-    def _reader_too_slow(self) -> None:
+    def _reader_too_slow(self, unsent: dict[str, News]) -> None:
         self._flows = False
         self._services.metrics.slow_disconnects.inc()
-        self.close(TRY_LATER, {"error": slow_consumer(), "resubscribe": sorted(self._followed)})
+        followed = self._subscriptions
+        resume = followed.resume_points(unsent)
+        farewell = {"error": slow_consumer(), "resubscribe": followed.names, "resume": resume}
+        self.close(TRY_LATER, farewell)
+
+    # What its subscriptions ask of it
+
+    def owe(self, channel: str, make: Callable[[], Published | None]) -> None:
+        """Send what ``make`` returns when its turn comes."""
+        self._flows = False
+        self._outbox.owe(channel, make)
+        self._send_later()
+
+    def say(self, published: Published) -> None:
+        """Send at once, or behind what waits."""
+        self._tell("", published)
+
+    def _begin_anew(self, channel: str) -> None:
+        self._subscriptions.begin_anew(channel)
 
     # What the wire says
 
@@ -243,15 +242,17 @@ class Connection:
         self._flows = False
 
     def may_send(self) -> None:
-        """Send what waits, as much as the client takes; behind a large frame others have a turn."""
+        """Send what waits, as much as the client takes; behind much others have a turn."""
         self._is_sending_later = False
+        size = 0
         with self._faults:
             while self._wire.is_writable:
                 frame = self._outbox.next()
                 if frame is None:
                     break
                 self._wire.write(frame)
-                if len(frame) > LARGE_FRAME and not self._outbox.is_empty:
+                size += max(len(frame), LEAST_FRAME)
+                if size > LARGE_FRAME and not self._outbox.is_empty:
                     self._send_later()
                     break
         if self._outbox.is_empty:
@@ -277,13 +278,18 @@ class Connection:
         """Look at what was read, as far as may be."""
         with self._faults:
             while self._unread and self._is_open and not self._is_held:
-                if self._under_way >= ORDERS_IN_FLIGHT_MAX:
+                if self._verbs.under_way >= ORDERS_IN_FLIGHT_MAX:
                     return
                 wait = self._take(self._unread.popleft())
                 if wait:
                     self._hold(wait)
         if self.is_ready:
             self._wire.read_on()
+
+    def _read_on(self) -> None:
+        """There may be room for what was read and has to wait."""
+        if self._unread:
+            self._work()
 
     def _hold(self, seconds: int) -> None:
         """Do not read on until the budget has room: what the client sends meanwhile fills its own
@@ -299,60 +305,6 @@ class Connection:
     def _release(self) -> None:
         self._is_held = False
         self._work()
-
-    def _begin(self) -> None:
-        self._under_way += 1
-        self._quiet.clear()
-
-    def _end(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self._quiet.set()
-
-    def _place(self, order: _Order) -> None:
-        self._begin()
-        self._unplaced.append(order)
-        order.recovered.add_done_callback(self._place_in_order)
-
-    def _place_in_order(self, _: object) -> None:
-        """Offer to the exchange what is proven, as far as all before it is."""
-        with self._faults:
-            while self._unplaced and self._unplaced[0].recovered.done():
-                order = self._unplaced.popleft()
-                try:
-                    order.answer = self._entry.offer(order.recovered.result())
-                except Rejection as rejection:
-                    order.answer = rejection
-                self._unanswered.append(order)
-                if isinstance(order.answer, asyncio.Future):
-                    order.answer.add_done_callback(self._answer_in_order)
-        self._answer_in_order(None)
-
-    def _answer_in_order(self, _: object) -> None:
-        """Tell what is answered, as far as all before it is."""
-        with self._faults:
-            while self._unanswered:
-                order = self._unanswered[0]
-                answer = order.answer
-                if isinstance(answer, asyncio.Future):
-                    if not answer.done():
-                        break
-                    answer = answer.result()
-                self._unanswered.popleft()
-                self._end()
-                self._answer_order(order, answer)
-        if self._unread:
-            self._work()
-
-    def _answer_order(self, order: _Order, answer: CommandResult | Rejection | None) -> None:
-        assert answer is not None, "it was offered"
-        try:
-            if isinstance(answer, Rejection):
-                raise answer
-            signed = order.recovered.result()
-            self._answer(order.frame_id, placed_answer(self._services, signed, answer))
-        except Rejection as rejection:
-            self._reject(order.frame_id, rejection)
 
     async def _take_leave(self, ending: Ending | None) -> None:
         """Send the last frames and close; a reader that does not read is not waited for."""
@@ -396,167 +348,98 @@ class Connection:
         return 0
 
     def _obey(self, frame: AnyFrame) -> None:
-        if isinstance(frame, Cancel):
-            self._services.limits.cancel_request(self._client)
-        elif isinstance(frame, Place):
-            self._services.limits.order_request(self._client)
-        else:
-            self._services.limits.request(self._client)
+        self._charge(frame)
         match frame:
             case Ping():
                 self._answer(frame.id, {"time_ns": str(self._services.exchange.now_ns())})
             case Subscribe():
                 self._subscribe(frame)
             case Unsubscribe():
-                self._unsubscribe(frame)
+                self._subscriptions.unsubscribe(frame.channel)
+                self._answer(frame.id, {"channel": frame.channel})
             case LogIn():
-                self._session = session_of(self._services.sessions, frame.token)
-                account, ends = self._session
-                for channel in {orders_channel(account), balances_channel(account)} & set(
-                    self._ends
-                ):
-                    self._ends[channel] = ends
-                self._answer(
-                    frame.id,
-                    {
-                        "account": hexed(self._session.account),
-                        "expires_at": self._session.expires_at,
-                    },
-                )
+                self._log_in(frame)
             case Place():
                 self._lifecycle.require_open()
-                unsigned = checked_order(frame.order)
-                self._place(_Order(frame.id, self._entry.verify(unsigned)))
+                self._verbs.place(frame)
+            case PlaceMany():
+                self._lifecycle.require_open()
+                self._verbs.place_many(frame)
+            case Replace():
+                self._lifecycle.require_open()
+                self._verbs.replace(frame, self.me())
             case Cancel():
-                self._cancel(frame.id, self._me().account, order_id(frame.order_id))
+                self._verbs.cancel(frame, self.me())
+            case CancelMany():
+                self._verbs.cancel_many(frame, self.me())
+            case CancelAll():
+                self._verbs.cancel_all(frame, self.me())
+            case Amend():
+                self._verbs.amend(frame, self.me())
+            case CancelAfter():
+                self._verbs.cancel_after(frame, self.me())
 
-    def _cancel(self, frame_id: int | str | None, account: bytes, order: int) -> None:
-        try:
-            answer = self._entry.offer_cancel(account, order)
-            if isinstance(answer, CommandResult):
-                self._answer(frame_id, cancelled(order, answer))
-                return
-        except Rejection as rejection:  # Its account's budget is no reason not to read on.
-            self._reject(frame_id, rejection)
-            return
-        self._begin()
-        answer.add_done_callback(partial(self._answer_cancel, frame_id, order))
+    def _subscribe(self, frame: Subscribe) -> None:
+        names = frame.names()
+        for _ in names[1:]:  # Each channel costs as much as if it had been asked for alone.
+            self._services.limits.request(self._client)
+        said = {"channel": frame.channel} if frame.channel else {"channels": names}
+        self._subscriptions.subscribe(frame, names, partial(self._answer, frame.id, said))
 
-    def _answer_cancel(
-        self, frame_id: int | str | None, order: int, answer: asyncio.Future[CommandResult]
-    ) -> None:
-        with self._faults:
-            self._end()
-            try:
-                self._answer(frame_id, cancelled(order, answer.result()))
-            except Rejection as rejection:
-                self._reject(frame_id, rejection)
-        if self._unread:
-            self._work()
+    def _charge(self, frame: AnyFrame) -> None:
+        limits, client = self._services.limits, self._client
+        match frame:
+            case Place():
+                limits.order_request(client)
+            case PlaceMany():
+                limits.order_request(client, len(frame.orders))
+            case Replace():
+                limits.cancel_request(client)
+                limits.order_request(client)
+            case CancelMany():
+                limits.cancel_request(client, len(frame.orders))
+            case Cancel() | CancelAll() | Amend() | CancelAfter():
+                limits.cancel_request(client)
+            case _:
+                limits.request(client)
+
+    def _log_in(self, frame: LogIn) -> None:
+        me = session_of(self._services.sessions, frame.token)
+        if frame.cancel_on_disconnect:
+            self._services.limits.cancel(me.account)  # What it will be, paid now.
+        self._switches.set(me, frame.cancel_on_disconnect)
+        self._session = me
+        self._subscriptions.logged_in(me)
+        self._answer(
+            frame.id,
+            {
+                "account": hexed(me.account),
+                "expires_at": me.expires_at,
+                "cancel_on_disconnect": frame.cancel_on_disconnect,
+            },
+        )
 
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any] | Struct) -> None:
         self._tell("", message({"id": frame_id, "result": result}))
 
-    def _reject(self, frame_id: int | str | None, rejection: Rejection) -> None:
+    def _reject(self, frame_id: int | str | None, rejection: Rejection | Mapping[str, Any]) -> None:
+        """Say why something has not happened, or not all of it: then as a document."""
+        if not isinstance(rejection, Rejection):
+            self._tell("", message({"id": frame_id, "error": rejection}))
+            return
         if rejection.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
         self._tell("", message({"id": frame_id, "error": document_of(rejection)}))
 
-    def _me(self) -> Session:
-        if self._session is None or self._session.expires_at <= self._now_s():
+    def me(self) -> Session:
+        """Return who has logged in; raises ``Rejection`` if nobody has."""
+        if self._session is None or self._session.expires_at <= self.now_s():
             raise Rejection(Outcome.NOT_AUTHENTICATED, "send a login frame first")
         return self._session
 
-    def _now_s(self) -> int:
+    def now_s(self) -> int:
+        """Return the time in unix seconds."""
         return self._services.now_ns() // 10**9
-
-    # Channels
-
-    def _subscribe(self, frame: Subscribe) -> None:
-        channel, make = self._resolve(frame.channel)
-        if frame.channel not in self._followed and len(self._followed) >= CHANNELS_MAX:
-            raise Rejection(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
-        previous = self._followed.get(frame.channel)
-        if previous is not None and previous != channel:  # Another account has logged in since.
-            self._leave(previous)
-        self._followed[frame.channel] = channel
-        if channel != frame.channel:
-            self._ends[channel] = self._me().expires_at
-        self._outbox.forget(channel)
-        self._answer(frame.id, {"channel": frame.channel})
-        if frame.channel.startswith("book:"):
-            self._flows = False
-            self._outbox.owe(channel, make)
-            self._send_later()
-        else:
-            self._tell("", make())
-        self._services.channels.subscribe(channel, self)
-
-    def _unsubscribe(self, frame: Unsubscribe) -> None:
-        channel = self._followed.pop(frame.channel, None)
-        if channel is None:
-            raise Rejection(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
-        self._leave(channel)
-        self._outbox.forget(channel)
-        self._answer(frame.id, {"channel": frame.channel})
-
-    def _leave(self, channel: str) -> None:
-        self._ends.pop(channel, None)
-        self._services.channels.unsubscribe(channel, self)
-
-    def _lapse(self, channel: str) -> None:
-        """Leave an account's channel because its session is over, and say so."""
-        name = next(name for name, ours in self._followed.items() if ours == channel)
-        del self._followed[name]
-        self._leave(channel)
-        over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
-        ended = {"channel": name, "type": "ended", "error": document_of(over)}
-        self._tell("", message(ended))
-
-    def _resolve(self, name: str) -> tuple[str, Callable[[], Published]]:
-        """Return our name of a channel, and what makes the snapshot that it begins with."""
-        kind, _, symbol = name.partition(":")
-        head = {"channel": name, "type": "snapshot"}
-        users, written = self._services.user_stream, self._written
-        match kind, symbol:
-            case "orders", "":
-                account = self._me().account
-
-                def orders() -> Published:
-                    rows, following = written.open_orders(account)
-                    return message(
-                        {
-                            **head,
-                            "event": users.event_index,
-                            "number": users.frame_number(account),
-                            "orders": rows,
-                            "next": following,
-                            "fills": written.fills(account, SNAPSHOT_FILLS)[0],
-                        }
-                    )
-
-                return orders_channel(account), orders
-            case "balances", "":
-                account = self._me().account
-
-                def balances() -> Published:
-                    rows = balance_rows(users.balances(account))
-                    return message({**head, "event": users.event_index, "balances": rows})
-
-                return balances_channel(account), balances
-            case "book" | "trades", _:
-                market = self._services.exchange.catalog.market(symbol)
-                if market is None:
-                    raise unknown_market(symbol)
-                if kind == "book":
-                    return name, lambda: message({**head, **written.book(market, SNAPSHOT_LEVELS)})
-                return name, lambda: message(
-                    {**head, "trades": written.trades(market, SNAPSHOT_TRADES)}
-                )
-        raise Rejection(
-            Outcome.NOT_FOUND,
-            "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",
-        )
 
 
 def gone_on() -> Rejection:
