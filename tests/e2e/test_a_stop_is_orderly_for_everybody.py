@@ -64,7 +64,7 @@ def test_a_signal_tells_closes_keeps_and_ends(running, tmp_path):
 
     heard, code = asyncio.run(last_words(first, lambda: first.process.send_signal(signal.SIGTERM)))
 
-    assert (heard, code) == (["draining", "shutdown"], 1012)
+    assert (heard[-2:], code) == (["draining", "shutdown"], 1012)
     output, _ = first.process.communicate(timeout=END_SECONDS_MAX)
     assert first.process.returncode == 0, output
     assert time.monotonic() - began < END_SECONDS_MAX
@@ -120,7 +120,7 @@ def test_an_operator_drains_takes_it_back_and_stops(running):
         assert (status, state["draining"]) == (200, True)
 
     heard, code = asyncio.run(last_words(here, stop))
-    assert heard == ["draining", "shutdown"]
+    assert heard[-2:] == ["draining", "shutdown"]
     assert code == 1012
     output, _ = here.process.communicate(timeout=END_SECONDS_MAX)
     assert here.process.returncode == 0, output
