@@ -65,6 +65,12 @@ async def openapi(request: Request) -> Response:
     return Response(request.app.state.openapi(), media_type="application/json")
 
 
+@router.get("/asyncapi.json", include_in_schema=False, dependencies=[Depends(charged)])
+async def asyncapi(request: Request) -> Response:
+    """Return the AsyncAPI document of the stream, written once."""
+    return Response(request.app.state.asyncapi(), media_type="application/json")
+
+
 @router.get("/metrics", include_in_schema=False, dependencies=[Depends(charged)])
 async def metrics(request: Request, services: Here, life: Life) -> Response:
     """Return the counters in Prometheus' text format, to the operator alone: they tell how trade
