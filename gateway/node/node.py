@@ -28,7 +28,7 @@ from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.admin.services import AdminServices
-from gateway.api.services import Services
+from gateway.api.services import PageTerms, Services
 from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
@@ -122,6 +122,9 @@ class Stack:
         """0 where there is no API for operators."""
         self._stop = stop or asyncio.Event()
         self.routers: list[APIRouter] = []
+        self.public_url = ""
+        """How browsers reach us; as the routers, set before anybody may."""
+        self.page = PageTerms(explorer_url=settings.explorer_url)
         self.chain: Chain
         self.deployment: Deployment
         self.devchain: DevChain
@@ -196,7 +199,7 @@ class Stack:
         private_directory(self.settings.directory)
         storage = DirectoryStorage(
             self.settings.directory / "journal",
-            lambda took_ns: self.metrics.journal_sync.observe(took_ns / NS),
+            lambda took_ns: self.metrics.machine.journal_sync.observe(took_ns / NS),
         )
         self._closes.callback(storage.close)
         return storage
@@ -309,7 +312,9 @@ class Stack:
             candles=views.candles,
             market_states=parts.market_states,
             user_stream=views.user_stream,
-            sessions=SessionIssuer(kept_secret(settings.directory, "session.secret"), self.now_ns),
+            sessions=SessionIssuer(
+                kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
+            ),
             limits=RateLimits(settings.budgets),
             metrics=self.metrics,
             now_ns=self.now_ns,
@@ -323,6 +328,8 @@ class Stack:
             sockets_per_client=settings.sockets_per_client,
             operator_token=token,
             happened=self.pace.happened,
+            public_url=self.public_url,
+            page=self.page,
         )
         app = create_app(services)
         await self._listen_to_operators(app.state.lifecycle)
@@ -333,8 +340,8 @@ class Stack:
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
         for watched in (
-            LoopLag(self.metrics.loop_lag.observe),
-            CollectorPauses(self.metrics.gc_pause.observe),
+            LoopLag(self.metrics.machine.loop_lag.observe),
+            CollectorPauses(self.metrics.machine.gc_pause.observe),
         ):
             watched.begin()
             self._closes.callback(watched.end)
