@@ -56,7 +56,7 @@ from settlement.protocol.evidence import (
     SignedOrder,
 )
 
-STIRRED: Final = OperatorAction("the book is stirred")
+STIRRED: Final = OperatorAction("bench", "the book is stirred")
 
 
 LEVELS: Final = 1_000
