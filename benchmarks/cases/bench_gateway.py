@@ -151,7 +151,7 @@ class Venue:
             channels=views.channels,
             market_data=views.market_data,
             candles=views.candles,
-            market_states=views.market_states,
+            market_states=trading.market_states,
             user_stream=views.user_stream,
             sessions=SessionIssuer(bytes(32), time.time_ns, os.urandom),
             limits=RateLimits(PLENTY),

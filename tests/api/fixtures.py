@@ -263,13 +263,18 @@ class Wallet:
 class Venue:
     """One exchange with its gateway, and two funded wallets."""
 
-    def __init__(self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None) -> None:
+    def __init__(
+        self,
+        budgets: Budgets | None = None,
+        bounds: OutboxBounds | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
         self.clock = Clock()
         self.disk = MemoryStorage()
         self.trading = trading = assemble_trading(
             LogSeams(self.disk, None, self.clock.now_ns, _fail),
             Parts(machine=Engine, journal=partial(Journal, room_step=ROOM_STEP), pipeline=Gated),
-            LIMITS,
+            limits,
             Catalog(),
             DOMAIN,
             Withdrawals(
