@@ -10,7 +10,7 @@ calls the book changes at one price. Signatures are recovered on other threads a
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -99,6 +99,13 @@ class Batched:
 
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         raise AssertionError("not asked here")
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, Any]:
+        """See ``SettlementView``."""
+        return {}
+
+    def receipt(self, trade_id: int) -> None:
+        """See ``SettlementView``."""
 
     def grant_state(self, signature: bytes) -> None:
         """See ``SettlementView``."""

@@ -20,7 +20,7 @@ from engine.types import Outcome, Side
 from gateway.views.channels import Channels, News
 from gateway.views.market_data import AUCTION, BUSTED, SIDES
 from gateway.views.missed import Missed
-from gateway.views.order_history import Order, OrderHistory, Saved
+from gateway.views.order_history import ALWAYS, Order, OrderHistory, Saved, TimeRange
 from gateway.views.trade_states import ToldOnce
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market, Token
@@ -473,12 +473,14 @@ class UserStream:
             return []
         return self._history.open_after(number, after, limit)
 
-    def ended_orders(self, account: bytes, after: int, limit: int) -> list[Order]:
+    def ended_orders(
+        self, account: bytes, after: int, limit: int, within: TimeRange = ALWAYS
+    ) -> list[Order]:
         """Return orders of an address that ended behind event ``after``, first ended first."""
         number = self._catalog.account_number(account)
         if number is None:
             return []
-        return self._history.ended_after(number, after, limit)
+        return self._history.ended_after(number, after, limit, within)
 
     def is_whole(self, account: bytes, after: int) -> bool:
         """Return whether ``ended_orders`` has all that ended behind event ``after``."""
@@ -500,12 +502,18 @@ class UserStream:
         """Return the market of an order."""
         return self._catalog.markets[order.market]
 
-    def fills(self, account: bytes, limit: int, before: int = 2**63) -> list[Fill]:
+    def fills(
+        self, account: bytes, limit: int, before: int = 2**63, within: TimeRange = ALWAYS
+    ) -> list[Fill]:
         """Return the last fills of an address before trade ``before``, newest first."""
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
         end = bisect_left(mine, before, key=lambda fill: fill.trade_id)
-        return list(islice(mine, max(0, end - limit), end))[::-1]
+        start = 0
+        if within is not ALWAYS:
+            end = bisect_left(mine, within.until_ns, 0, end, key=lambda fill: fill.time_ns)
+            start = bisect_left(mine, within.from_ns, 0, end, key=lambda fill: fill.time_ns)
+        return list(islice(mine, max(start, end - limit), end))[::-1]
 
     def state_of(self, fill: Fill) -> TradeState:
         """Return how far the trade of a fill is."""
