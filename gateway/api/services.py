@@ -21,7 +21,7 @@ from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.market_states import MarketStates
-from settlement.ports import ExchangePort, SettlementPort
+from settlement.ports import ExchangePort, GrantState, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
 
@@ -44,6 +44,10 @@ NO_PAGE_TERMS: Final = PageTerms()
 class SettlementView(SettlementPort, Protocol):
     """The settlement port and, for the pages, its last batches."""
 
+    def grant_state(self, signature: bytes) -> GrantState | None:
+        """Return how far the relay of the grant with that signature is; None if there is none.
+        Reads a database: not for the event loop's thread."""
+
     def batches(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""
 
@@ -60,7 +64,8 @@ class Services:
     are addresses by name, as clients are told. ``clients`` tells whom to charge,
     ``sockets_per_client`` how many
     WebSockets one of them may hold. ``happened`` hears of each request that may change something
-    outside of the log. Metrics are for who has ``operator_token``; for nobody if that
+    outside of the log. ``public_url`` is how browsers reach us, empty where nobody has said: then
+    nobody signs in by EIP-4361. Metrics are for who has ``operator_token``; for nobody if that
     is empty.
     """
 
@@ -86,4 +91,5 @@ class Services:
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
     happened: Callable[[], None] = _nobody
+    public_url: str = ""
     page: PageTerms = NO_PAGE_TERMS

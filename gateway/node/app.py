@@ -27,12 +27,14 @@ from gateway.api.services import Services
 from gateway.api.v1 import (
     contracts,
     feeds,
+    keys,
     markets,
     operations,
     order_verbs,
     settlement,
     trading,
 )
+from gateway.api.v1.asyncapi import document_of
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
 from gateway.api.v1.stream.connection import hanging_up
@@ -40,6 +42,7 @@ from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.api.v1.written import WrittenViews
 from gateway.api.v1.written_feeds import WrittenFeeds
 from gateway.http.body import BodyLimit
+from gateway.http.cors import Cors
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
@@ -98,6 +101,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.openapi()  # Now, for it takes longer than any request may.
+        app.state.asyncapi()
         assets()
         yield
         app.state.order_entry.close()
@@ -124,17 +128,20 @@ def create_app(services: Services) -> FastAPI:
     app.state.snapshots = Snapshots(services, app.state.written, app.state.feeds, watch)
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
-    ours = (trading.router, order_verbs.router, markets.router, feeds.router, settlement.router)
-    for router in (*ours, contracts.router, operations.router, stream.router, market_page.router):
+    ours = (trading.router, order_verbs.router, markets.router, feeds.router, keys.router)
+    rest = (settlement.router, contracts.router, operations.router, stream.router)
+    for router in (*ours, *rest, market_page.router):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
+    app.state.asyncapi = cache(lambda: orjson.dumps(document_of(services.version)))
     charge = _charging(services.metrics)
     answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)
     app.add_middleware(BodyLimit, rejected=charge)
+    app.add_middleware(Cors, charge=charge)
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app

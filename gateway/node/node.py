@@ -122,6 +122,8 @@ class Stack:
         """0 where there is no API for operators."""
         self._stop = stop or asyncio.Event()
         self.routers: list[APIRouter] = []
+        self.public_url = ""
+        """How browsers reach us; as the routers, set before anybody may."""
         self.page = PageTerms(explorer_url=settings.explorer_url)
         self.chain: Chain
         self.deployment: Deployment
@@ -197,7 +199,7 @@ class Stack:
         private_directory(self.settings.directory)
         storage = DirectoryStorage(
             self.settings.directory / "journal",
-            lambda took_ns: self.metrics.journal_sync.observe(took_ns / NS),
+            lambda took_ns: self.metrics.machine.journal_sync.observe(took_ns / NS),
         )
         self._closes.callback(storage.close)
         return storage
@@ -310,7 +312,9 @@ class Stack:
             candles=views.candles,
             market_states=parts.market_states,
             user_stream=views.user_stream,
-            sessions=SessionIssuer(kept_secret(settings.directory, "session.secret"), self.now_ns),
+            sessions=SessionIssuer(
+                kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
+            ),
             limits=RateLimits(settings.budgets),
             metrics=self.metrics,
             now_ns=self.now_ns,
@@ -324,6 +328,7 @@ class Stack:
             sockets_per_client=settings.sockets_per_client,
             operator_token=token,
             happened=self.pace.happened,
+            public_url=self.public_url,
             page=self.page,
         )
         app = create_app(services)
@@ -335,8 +340,8 @@ class Stack:
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
         for watched in (
-            LoopLag(self.metrics.loop_lag.observe),
-            CollectorPauses(self.metrics.gc_pause.observe),
+            LoopLag(self.metrics.machine.loop_lag.observe),
+            CollectorPauses(self.metrics.machine.gc_pause.observe),
         ):
             watched.begin()
             self._closes.callback(watched.end)

@@ -104,6 +104,7 @@ async def run_sandbox(
         }
         shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
         token = stack.operator_token()
+        stack.public_url = public_url
         stack.page = PageTerms(sandbox=True)
         faucet = Faucet(stack, wallets[actors.GIVER])
         stack.routers += [
