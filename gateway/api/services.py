@@ -9,9 +9,9 @@ from typing import Final, Protocol
 
 from fastapi import APIRouter
 
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.channels import Channels

@@ -28,10 +28,10 @@ from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.services import Services
 from gateway.api.v1.operator import operator_router
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.doorkeeper import Doorkeeper
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin

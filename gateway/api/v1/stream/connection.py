@@ -37,9 +37,9 @@ from gateway.api.v1.stream.frames import (
     frame_of,
     id_of,
 )
-from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.api.v1.written import WrittenViews
 from gateway.http.lifecycle import Lifecycle
+from gateway.http.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.http.problems import TYPE_PREFIX, document_of
 from gateway.http.websocket import Wire, text_frame
 from gateway.trading.networks import network_of
