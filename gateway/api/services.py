@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from gateway.http.clients import Clients
 from gateway.http.metrics import Metrics
 from gateway.http.outbox import OutboxBounds
+from gateway.trading.api_keys import ApiKeys, HeldKey
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.channels import Channels
@@ -48,7 +49,8 @@ class Services:
     ``sockets_per_client`` how many
     WebSockets one of them may hold. ``happened`` hears of each request that may change something
     outside of the log. Metrics are for who has ``operator_token``; for nobody if that
-    is empty.
+    is empty. ``api_keys`` are for the dialect that other exchanges' tools speak, which is not there
+    without; ``session_keys`` are those in our keeping, by account.
     """
 
     exchange: ExchangePort
@@ -70,4 +72,6 @@ class Services:
     clients: Clients = field(default_factory=Clients)
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
+    api_keys: ApiKeys | None = None
+    session_keys: Mapping[bytes, HeldKey] = field(default_factory=dict)
     happened: Callable[[], None] = _nobody

@@ -35,11 +35,13 @@ from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
+from gateway.node.key_epochs import FileEpochs
 from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
 from gateway.node.pace import Pace, Rhythm
 from gateway.node.secrets import acknowledging_signer, kept_secret, private_directory
 from gateway.node.settings import Remote, Settings
+from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from merchants.service import open_merchants_database
@@ -279,6 +281,8 @@ class Stack:
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
             operator_token=token,
+            api_keys=self.api_keys(),
+            session_keys=settings.session_keys,
             happened=self.pace.happened,
         )
         app = create_app(services)
@@ -303,6 +307,12 @@ class Stack:
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
         return kept_secret(self.settings.directory, "operator.token").decode()
+
+    def api_keys(self) -> ApiKeys:
+        """Return who knows the API keys of the dialect for other exchanges' tools."""
+        directory = self.settings.directory
+        secret = bytes.fromhex(kept_secret(directory, "api.secret").decode())
+        return ApiKeys(secret, FileEpochs(directory / "api-key.epochs"), self.now_ns)
 
     def _start_loop(self, turn: Callable[[], Any], rhythm: Rhythm, name: str) -> None:
         async def loop() -> None:

@@ -10,6 +10,7 @@ from engine.types import PIPS_PER_TOKEN, Limits
 from gateway.api.services import SOCKETS_PER_CLIENT
 from gateway.http.clients import Network
 from gateway.http.doorkeeper import DoorBounds
+from gateway.trading.api_keys import HeldKey
 from gateway.trading.budgets import Budgets
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.deploy import Delays, TokenPlan
@@ -77,6 +78,9 @@ class Settings(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
     sockets_per_client: int = SOCKETS_PER_CLIENT
+    session_keys: Mapping[bytes, HeldKey] = MappingProxyType({})
+    """Session keys that traders have given into our keeping, by account."""
+
     listening: socket.socket | None = None
     """Bound to ``host`` and ``port`` before any of this was begun; None: bind when all is ready."""
 

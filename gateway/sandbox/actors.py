@@ -1,6 +1,7 @@
 """Who takes part in the story, and how do the makers quote?
 
-Two market makers, a customer, a merchant and a visitor, each with a funded account of the embedded
+Two market makers, a customer, a merchant, a visitor and a trader whose session key is in our
+keeping, each with a funded account of the embedded
 chain. What they do can be done again after a crash: the same order has the same digest.
 """
 
@@ -12,7 +13,7 @@ from gateway.sandbox.wallet import Wallet
 from settlement.orders.catalog import Market
 from settlement.protocol.evidence import SignedOrder
 
-OPERATOR, MAKER_ONE, MAKER_TWO, CUSTOMER, MERCHANT, VISITOR = range(6)
+OPERATOR, MAKER_ONE, MAKER_TWO, CUSTOMER, MERCHANT, VISITOR, TRADER = range(7)
 """Which funded account of the embedded chain each of them is."""
 
 BID_LANES: Final = 0x8000

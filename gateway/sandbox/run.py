@@ -23,7 +23,7 @@ from gateway.http.public_url import public_url_of
 from gateway.node.node import Stack
 from gateway.node.settings import ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
-from gateway.sandbox import actors
+from gateway.sandbox import actors, trader
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.routes import SandboxShop, sandbox_router
 from gateway.sandbox.startup import starting
@@ -71,14 +71,16 @@ async def run_sandbox(
     host, port = listening.host, listening.port
     public_url = public_url_of(listening.public_url, host, port)
     settings = sandbox_settings(directory, host, port, chain)._replace(
-        trusted_proxies=listening.trusted_proxies, listening=listening.bound
+        trusted_proxies=listening.trusted_proxies,
+        listening=listening.bound,
+        session_keys=trader.held_keys(),
     )
     async with AsyncExitStack() as closing:
         with starting(console) as recovering:
             stack = await closing.enter_async_context(Stack(settings, recovering=recovering))
         wallets = {
             who: Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
-            for who in range(6)
+            for who in range(actors.TRADER + 1)
         }
         shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
         token = stack.operator_token()
@@ -92,6 +94,7 @@ async def run_sandbox(
         await stack.serve()
         tasks = [asyncio.create_task(keep_blocks_coming(stack))]
         await open_market(stack, wallets)
+        await trader.approve(stack, wallets[actors.TRADER])
         shop.open()
         tasks.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
         _greet(console, stack, public_url)
@@ -109,7 +112,7 @@ async def open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
     or emptied a maker, of what it pays gas with too, for their keys are public. None of it keeps
     the sandbox from starting.
     """
-    for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR):
+    for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR, actors.TRADER):
         for symbol, pips in DEPOSITS.items():
             await _fund(stack, wallets[who], symbol, pips)
     market = stack.parts.catalog.markets[0]
@@ -192,6 +195,7 @@ def _greet(console: Console, stack: Stack, public_url: str) -> None:
         f"  JSON-RPC         {public_url}/sandbox/rpc",
         f"  Demo wallet      {customer}",
         "                   a funded key of the embedded chain, worthless anywhere else",
+        *trader.greeting(stack, public_url),
         f"  Operator token   in {stack.settings.directory / 'operator.token'}",
         "",
         "  Next: open the market page, then the shop; or `tillbook demo` for the story in text.",

@@ -78,10 +78,11 @@ class _Budget:
         """Those last seen in the window before this one."""
         self._turn_at = 0
 
-    def charge(self, who: str, now_ns: int) -> "Charge":
-        """Take one from the bucket of ``who``; raises ``BudgetSpent`` if it is empty."""
+    def charge(self, who: str, now_ns: int, weight: int = 1) -> "Charge":
+        """Take ``weight`` from the bucket of ``who``; raises ``BudgetSpent`` if it has not got so
+        much."""
         self._turn(now_ns)
-        full_at = self._of(who, now_ns) + self._step_ns
+        full_at = self._of(who, now_ns) + min(weight, self._limit) * self._step_ns
         wait_ns = full_at - now_ns - self._window_ns
         if wait_ns > 0:
             wait = seconds_up(wait_ns)
@@ -150,9 +151,10 @@ class RateLimits:
             "withdrawal", budgets.withdrawals_per_account, WITHDRAWAL_SECONDS
         )
 
-    def request(self, client: str) -> Charge:
-        """Charge one request to a client address; raises ``BudgetSpent`` when it has none left."""
-        return self._requests.charge(network_of(client), self._now_ns())
+    def request(self, client: str, weight: int = 1) -> Charge:
+        """Charge a request to a client address, as so many as it weighs; raises ``BudgetSpent``
+        when it has not got as many left."""
+        return self._requests.charge(network_of(client), self._now_ns(), weight)
 
     def probe(self, client: str) -> Charge:
         """Charge a client address the question whether we are alive, ready, and which program."""

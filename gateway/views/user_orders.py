@@ -162,7 +162,7 @@ class _Memory(msgspec.Struct):
 class UserStream:
     """All accounts. ``balance`` takes (account address, token address)."""
 
-    checkpoint_name = "user stream/3"
+    checkpoint_name = "user stream/4"
 
     def __init__(
         self,
@@ -247,6 +247,7 @@ class UserStream:
             signed.client_id,
             signed.digest,
             entry.command.time_ns,
+            flags=signed.flags,
         )
         self._history.accepted(order)
         self._publish_order("accepted", row, batch, order)
@@ -265,10 +266,12 @@ class UserStream:
             order = self._history[order_id]
             order.lots_open = left
             order.lots_filled += row.amount
+            market = batch.markets[row.market]
+            order.quote_filled += market.quote_pips(row.amount, row.price_ticks)
             fill = Fill(
                 row.trade_id,
                 order_id,
-                batch.markets[row.market],
+                market,
                 order.side,
                 role,
                 row.price_ticks,
