@@ -24,7 +24,6 @@ from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
 from gateway.api.v1.orders import cancelled, checked_order, placed_answer
 from gateway.api.v1.rows import balance_rows, message, news_text
-from gateway.api.v1.stream.faults import Ending, Faults
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -38,6 +37,7 @@ from gateway.api.v1.stream.frames import (
     id_of,
 )
 from gateway.api.v1.written import WrittenViews
+from gateway.http.faults import Ending, Faults
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.http.problems import TYPE_PREFIX, document_of
