@@ -31,6 +31,8 @@ from settlement.protocol.evidence import (
     DepositEvidence,
     ExitEvidence,
     MarketListing,
+    OperatorAction,
+    Request,
     SignedOrder,
     SignedWithdrawal,
     TokenListing,
@@ -126,12 +128,12 @@ class Exchange:
         answer.add_done_callback(partial(self._answered, order.digest))
         return answer
 
-    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
-        """Take one resting order of ``account`` off the book."""
-        return await awaited(self.offer_cancel(account, order_id))
+    async def cancel(self, account: bytes, order_id: int, asked: Request) -> CommandResult:
+        """Take one resting order of ``account`` off the book; ``asked`` is who wants that."""
+        return await awaited(self.offer_cancel(account, order_id, asked))
 
     def offer_cancel(
-        self, account: bytes, order_id: int
+        self, account: bytes, order_id: int, asked: Request
     ) -> CommandResult | asyncio.Future[CommandResult]:
         """As ``cancel``; what is answered later is a future, as with ``offer``."""
         number = self.catalog.account_number(account)
@@ -142,7 +144,7 @@ class Exchange:
             return full
         frees_lane = self._admission.cancel_queued(account, order_id)
         row = command(CANCEL, account=number, order_id=order_id)
-        answer = self._pipeline.enqueue(row)
+        answer = self._pipeline.enqueue(row, encode(asked))
         if frees_lane:
             answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
         return answer
@@ -163,6 +165,9 @@ class Exchange:
                 Outcome.AMOUNT_OUT_OF_RANGE,
                 detail={"why": f"{token.symbol} has {token.decimals} decimals on chain"},
             )
+        if self.catalog.token_by_address(withdrawal.to) is not None:
+            detail = {"to": f"0x{withdrawal.to.hex()}", "why": "what is paid there is lost"}
+            return CommandResult(Outcome.BAD_RECEIVER, detail=detail)
         full = self._pipeline.rejection(Kind.WITHDRAW)
         if full is not None:
             return full
@@ -253,21 +258,31 @@ class Exchange:
         )
         return await self._submit(row, WithdrawalPaid(paid.sequence))
 
-    async def halt_market(self, market: Market) -> CommandResult:
-        """Take no more orders in ``market`` until an operator opens it again."""
+    async def halt_market(
+        self, market: Market, by: OperatorAction | None = None, phase: Phase = Phase.HALTED
+    ) -> CommandResult:
+        """Take no more orders in ``market`` until an operator opens it again; ``phase`` is HALTED,
+        or CANCEL_ONLY if what rests may still shrink."""
         self.halts[market.number] += 1
-        return await self._submit(
-            command(Kind.SET_PHASE, market=market.number, amount=Phase.HALTED)
-        )
+        return await self.operate(_phase(market, phase), by)
 
-    async def open_market(self, market: Market) -> CommandResult:
+    async def open_market(
+        self, market: Market, by: OperatorAction | None = None, phase: Phase = Phase.OPEN
+    ) -> CommandResult:
         """Take orders in ``market``; where its book is crossed, its auction comes first."""
-        return await self._submit(command(Kind.SET_PHASE, market=market.number, amount=Phase.OPEN))
+        return await self.operate(_phase(market, phase), by)
 
-    async def list_token(self, listing: TokenListing) -> CommandResult:
+    async def operate(self, row: np.void, by: OperatorAction | None) -> CommandResult:
+        """Sequence what an operator asks for, with his name beside it; nobody's if ``by`` is None:
+        then it is we who ask."""
+        return await self._submit(row, by)
+
+    async def list_token(
+        self, listing: TokenListing, by: OperatorAction | None = None
+    ) -> CommandResult:
         """List the next token."""
         row = command(Kind.LIST_TOKEN, token=len(self.catalog.tokens))
-        return await self._submit(row, listing)
+        return await self._submit(row, _named(listing, by))
 
     async def list_market(
         self,
@@ -280,6 +295,7 @@ class Exchange:
         maker_fee_ppm: int,
         taker_fee_ppm: int,
         least_notional_pips: int = 0,
+        by: OperatorAction | None = None,
     ) -> CommandResult:
         """List the next market between two listed tokens.
 
@@ -299,7 +315,7 @@ class Exchange:
             taker_fee_ppm=taker_fee_ppm,
             least_notional_pips=least_notional_pips,
         )
-        return await self._submit(row, MarketListing(symbol))
+        return await self._submit(row, _named(MarketListing(symbol), by))
 
     async def tick(self) -> CommandResult:
         """Let engine time pass, so that expired orders leave the book."""
@@ -385,3 +401,14 @@ class Exchange:
             if result.outcome is Outcome.CAPACITY:
                 self._full_at = self.catalog.account_count
             return result if number is None else number
+
+
+def _phase(market: Market, phase: Phase) -> np.void:
+    return command(Kind.SET_PHASE, market=market.number, amount=phase)
+
+
+def _named(
+    listing: TokenListing | MarketListing, by: OperatorAction | None
+) -> TokenListing | MarketListing | OperatorAction:
+    """Return what stands beside a listing: what it is called, and who asked for it if anybody."""
+    return listing if by is None else msgspec.structs.replace(by, listing=listing)

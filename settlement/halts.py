@@ -11,15 +11,19 @@ from typing import Final
 import structlog
 
 from engine.command_result import CommandResult
-from engine.types import Outcome
+from engine.types import Outcome, Phase
 from settlement.audit.reconcile import Difference, Reconciler
 from settlement.chain.chain import CallRevertedError, Chain, ChainUnavailableError
 from settlement.chain.reverts import in_words
 from settlement.exchange import Exchange
 from settlement.orders.catalog import Market, Token
 from settlement.protocol.abi import encode_call
+from settlement.protocol.evidence import OperatorAction
 
 NOT_COMPARED: Final = "vault and ledger were not compared yet since this start"
+RESTING: Final = frozenset({Phase.HALTED, Phase.CANCEL_ONLY})
+"""In these no order comes in."""
+
 HALTED_MEANWHILE: Final = "it was halted while its tokens were asked for"
 
 
@@ -132,26 +136,41 @@ class Phases:
         self._is_paused = is_paused
         self._log = structlog.get_logger("operator")
 
-    async def halt(self, market: Market) -> CommandResult:
+    async def halt(self, market: Market, by: OperatorAction | None = None) -> CommandResult:
         """Take no more orders in ``market``: before a token is paused, say."""
-        receipt = await self._exchange.halt_market(market)
-        self._log.warning("market halted", market=market.symbol, outcome=receipt.outcome.name)
+        return await self.put(market, Phase.HALTED, by)
+
+    async def open(self, market: Market, by: OperatorAction | None = None) -> CommandResult:
+        """Take orders in ``market`` again, unless what may have halted it can be seen to stand."""
+        return await self.put(market, Phase.OPEN, by)
+
+    async def put(
+        self, market: Market, phase: Phase, by: OperatorAction | None = None
+    ) -> CommandResult:
+        """Put ``market`` into ``phase``: one in which orders come in only as ``open`` does."""
+        if phase in RESTING:
+            receipt = await self._exchange.halt_market(market, by, phase)
+        elif phase is Phase.DELISTED:
+            return CommandResult(Outcome.BAD_PHASE)
+        else:
+            why = await self._why_not(market)
+            if why is not None:
+                return CommandResult(Outcome.MARKET_HALTED, detail={"why": why})
+            self._reconciliation.opening(market)
+            receipt = await self._exchange.open_market(market, by, phase)
+        self._log.warning(
+            "market phase", market=market.symbol, phase=phase.name, outcome=receipt.outcome.name
+        )
         return receipt
 
-    async def open(self, market: Market) -> CommandResult:
-        """Take orders in ``market`` again, unless what may have halted it can be seen to stand."""
+    async def _why_not(self, market: Market) -> str | None:
+        """Return why no orders may come in."""
         halts = self._exchange.halts[market.number]
         why = await self._paused(market) or self._reconciliation.stands(market)
         # Whoever sees a pause halts its markets once: an opening behind it would be for good.
         if why is None and self._exchange.halts[market.number] != halts:
-            why = HALTED_MEANWHILE
-        if why is not None:
-            return CommandResult(Outcome.MARKET_HALTED, detail={"why": why})
-        self._reconciliation.opening(market)
-        self._reconciliation.opening(market)
-        receipt = await self._exchange.open_market(market)
-        self._log.warning("market opened", market=market.symbol, outcome=receipt.outcome.name)
-        return receipt
+            return HALTED_MEANWHILE
+        return why
 
     async def _paused(self, market: Market) -> str | None:
         for token in (market.base, market.quote):

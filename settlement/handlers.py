@@ -18,7 +18,7 @@ from settlement.exchange import Exchange
 from settlement.orders.admission import Admission
 from settlement.orders.session_keys import SessionKeys
 from settlement.ports import PaymentListener, Transfer
-from settlement.protocol.evidence import DepositEvidence, ExitEvidence
+from settlement.protocol.evidence import ChainReason, DepositEvidence, ExitEvidence
 from settlement.watching.deposits import CreditedDeposits, Money, Ranked, ranked
 from settlement.watching.unbooked import RETRY_NS, Due, Unbooked
 from settlement.watching.watcher import (
@@ -40,8 +40,8 @@ from settlement.watching.watcher import (
 Place = tuple[bytes, int]
 """(transaction, position in it): the same wherever the transaction is."""
 
-OrderOf = tuple[bytes, int]
-"""(account, order id)."""
+Caught = tuple[bytes, int, ChainReason]
+"""(account, order id, what on chain ends the order)."""
 
 
 class NotNow(Exception):
@@ -153,8 +153,8 @@ class KeyRegister:
             # Orders of the key that were on their way to disk are ahead of this command: when it
             # is answered they are all known.
             done(await self._exchange.tick())
-            for account, order_id in self.caught(value):
-                done(await self._exchange.cancel(account, order_id))
+            for account, order_id, reason in self.caught(value):
+                done(await self._exchange.cancel(account, order_id, reason))
         # Last: where one of these had to wait it is shown again, and all of it is still to do.
         self._at[_key_of(value)] = _when(value)
         return False
@@ -177,10 +177,10 @@ class KeyRegister:
         else:
             self._keys.revoked(value.account, value.key)
 
-    def caught(self, value: KeyRevoked) -> list[OrderOf]:
+    def caught(self, value: KeyRevoked) -> list[Caught]:
         """Return the open orders that a revoked key has signed."""
         orders = self._admission.open_orders_of_key(value.account, value.key)
-        return [(value.account, order_id) for order_id in orders]
+        return [(value.account, order_id, _reason(value.at)) for order_id in orders]
 
 
 class LaneCancels:
@@ -197,16 +197,16 @@ class LaneCancels:
         # As with keys: an order on its way to disk is in the book when this is answered, and one
         # whose cancel was ahead of it has left its lane to the next.
         done(await self._exchange.tick())
-        for account, order_id in self.caught(value):
-            done(await self._exchange.cancel(account, order_id))
+        for account, order_id, reason in self.caught(value):
+            done(await self._exchange.cancel(account, order_id, reason))
         return False
 
-    def caught(self, value: CancelRequested) -> list[OrderOf]:
+    def caught(self, value: CancelRequested) -> list[Caught]:
         """Spend the nonces; return the open orders that had one of them."""
         orders = self._admission.cancelled_on_chain(
             value.account, value.lane, value.upper_half, value.nonce
         )
-        return [(value.account, order_id) for order_id in orders]
+        return [(value.account, order_id, _reason(value.at)) for order_id in orders]
 
 
 class Pauses:
@@ -299,6 +299,10 @@ def _when(value: KeyGranted | KeyRevoked) -> tuple[int, int]:
 
 def _evidence(at: LogId) -> ExitEvidence:
     return ExitEvidence(at.tx_hash, at.log_index, at.block_number)
+
+
+def _reason(at: LogId) -> ChainReason:
+    return ChainReason(at.tx_hash, at.log_index, at.block_number)
 
 
 def _as_shown(observation: Observation) -> _Shown:

@@ -13,7 +13,7 @@ from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.protocol.eip712 import Domain, KeyGrant
-from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
+from settlement.protocol.evidence import Request, SignedOrder, SignedWithdrawal
 
 
 class Balance(NamedTuple):
@@ -128,10 +128,13 @@ class ExchangePort(Protocol):
         """As ``place``, for callers with many orders: a future, never to be cancelled, is what is
         answered later. Orders are admitted in the order of the calls."""
 
-    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
-        """Take one resting order of ``account`` (an address) off the book."""
+    async def cancel(self, account: bytes, order_id: int, asked: Request) -> CommandResult:
+        """Take one resting order of ``account`` (an address) off the book. ``asked`` goes into the
+        log beside it: who wants that, and how it can be shown."""
 
-    def offer_cancel(self, account: bytes, order_id: int) -> CommandResult | Future[CommandResult]:
+    def offer_cancel(
+        self, account: bytes, order_id: int, asked: Request
+    ) -> CommandResult | Future[CommandResult]:
         """As ``cancel``, for callers with many: a future, never to be cancelled, is what is
         answered later."""
 

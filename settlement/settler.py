@@ -59,12 +59,19 @@ MATCHED: Final = TradeState("matched")
 BUSTED: Final = TradeState("busted")
 
 
+BATCHES_LOOKED_AT: Final = 8
+"""For the gas of the newest batch that is in a block."""
+
+
 class Figures(NamedTuple):
-    """How settlement is: ``lag_seconds`` is the age of the oldest trade that is not final."""
+    """How settlement is: ``lag_seconds`` is the age of the oldest trade that is not final, of which
+    there are ``pending``; ``batch_gas`` is what the newest batch in a block has used."""
 
     lag_seconds: int
+    pending: int
     actions: dict[ActionState, int]
     gas_used: int
+    batch_gas: int
     is_halted: bool
     troubles: int
     sweep_wei: int
@@ -252,8 +259,10 @@ class Settler:
         counts, gas_used = self._outbox.totals()
         return Figures(
             lag_seconds=max(lag_ns, 0) // 10**9,
+            pending=len(trades),
             actions=counts,
             gas_used=gas_used,
+            batch_gas=next((b.gas_used for b in self.batches(BATCHES_LOOKED_AT) if b.gas_used), 0),
             is_halted=self.halted is not None,
             troubles=len(self.troubles),
             sweep_wei=self.sweep_wei(),
@@ -286,6 +295,11 @@ class Settler:
         key = keccak256(signature).hex()
         to = self._contracts.domain.contract
         self._outbox.enqueue(Call(ActionKind.GRANT, key, to, calldata, GRANT_GAS), self._now_ns())
+
+    def listed(self, token: bytes) -> None:
+        """The contract, and the log, have listed one more token, by its address."""
+        if token not in self._contracts.tokens:
+            self._contracts.tokens.append(token)
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """See ``SettlementPort``."""

@@ -16,10 +16,10 @@ from settlement.chain.chain import ChainUnavailableError
 from settlement.exchange import Exchange
 from settlement.handlers import (
     Bookings,
+    Caught,
     KeyRegister,
     LaneCancels,
     NotNow,
-    OrderOf,
     Pauses,
     Payments,
     done,
@@ -124,7 +124,7 @@ class ChainLoop:
         while changes := self._settler.changes(self._changes_seen):
             self._changes_seen = changes[-1].id
         self._payments.resume()
-        caught: list[OrderOf] = []
+        caught: list[Caught] = []
         pauses: list[PauseSet] = []
         for value in await asyncio.to_thread(self._watcher.history):
             if isinstance(value, PauseSet):
@@ -133,8 +133,8 @@ class ChainLoop:
                 caught += self._lane_cancels.caught(value)
             elif self._key_register.learn(value) and isinstance(value, KeyRevoked):
                 caught += self._key_register.caught(value)
-        for account, order_id in caught:
-            await self._exchange.cancel(account, order_id)
+        for account, order_id, reason in caught:
+            await self._exchange.cancel(account, order_id, reason)
         try:
             await self._pauses.take(pauses)
         except NotNow as rejected:

@@ -46,7 +46,16 @@ from settlement.protocol.eip712 import (
     order_digest,
     sign,
 )
-from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
+from settlement.protocol.evidence import (
+    ZERO_REF,
+    OperatorAction,
+    OrderBits,
+    SessionLogin,
+    SignedOrder,
+)
+
+STIRRED: Final = OperatorAction("the book is stirred")
+
 
 LEVELS: Final = 1_000
 TRADES: Final = 2_000
@@ -196,7 +205,7 @@ class Filled(Venue):
             ticks = MIDDLE - 1 - self.stirred % (LEVELS // 2)
             self.stirring = await self.place(stirrer, ticks, sell=False, lots=1)
         else:
-            gone = await self.exchange.cancel(address_of_secret(stirrer), self.stirring)
+            gone = await self.exchange.cancel(address_of_secret(stirrer), self.stirring, STIRRED)
             assert gone.accepted, gone
 
 
@@ -316,8 +325,10 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
     pages = checkout_router(venue.merchants, "bench", sandbox=False)
     app = create_app(replace(venue.services, routers=(shops, pages), operator_token=OPERATOR))
     found: dict[str, tuple[float, float]] = {}
-    session, _ = venue.services.sessions.issue(address_of_secret(secret_of(1, 0)))
-    taker, _ = venue.services.sessions.issue(address_of_secret(venue.taker))
+    session, taker = (
+        venue.services.sessions.issue(SessionLogin(address_of_secret(secret), 0, b""), 2**40)[0]
+        for secret in (secret_of(1, 0), venue.taker)
+    )
     for name, (path, token) in routes(venue, session).items():
         spent = []
         for _ in range(CALLS):

@@ -93,6 +93,15 @@ class Snapshotter(Generic[L]):
         if self._child is None and (commands >= COMMANDS_MAX or (commands and is_old)):
             self.begin()
 
+    def begin_if_idle(self) -> bool:
+        """Begin a snapshot of this very moment unless a child is at work; return whether it was."""
+        if self._child is not None:
+            self._reap(os.WNOHANG)
+        if self._child is not None:
+            return False
+        self.begin()
+        return True
+
     def begin(self) -> None:
         """Begin a snapshot of this very moment."""
         assert self._child is None, "one at a time"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import socket
 
     from gateway.http.clients import Network
+    from gateway.node.settings import AdminPlan
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
@@ -49,6 +50,23 @@ TrustedProxyOption = Annotated[
         envvar="TILLBOOK_TRUSTED_PROXY",
     ),
 ]
+AdminTokensOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--admin-tokens",
+        help="Operators' names and tokens, one a line. Without it there is no admin API.",
+        envvar="TILLBOOK_ADMIN_TOKENS",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+AdminHostOption = Annotated[
+    str, typer.Option("--admin-host", help="Where operators are listened to.")
+]
+AdminPortOption = Annotated[
+    int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
+]
+ADMIN_PORT = 8788
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -60,14 +78,17 @@ def run(
     chain: ChainOption = ChainChoice.AUTO,
     public_url: PublicUrlOption = "",
     trusted_proxy: TrustedProxyOption = None,
+    admin_tokens: AdminTokensOption = None,
+    admin_host: AdminHostOption = "127.0.0.1",
+    admin_port: AdminPortOption = ADMIN_PORT,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
-    bound = _bound(host, port)
+    bound, admin = _bound(host, port), _admin(admin_tokens, admin_host, admin_port)
     _settle_in(directory)
     from gateway.sandbox.run import Listening, run_sandbox
 
-    listening = Listening(host, port, url, proxies, bound)
+    listening = Listening(host, port, url, proxies, bound, admin)
     _run(run_sandbox(directory, listening, chain.value, console))
 
 
@@ -102,13 +123,16 @@ def serve(
     confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
     public_url: PublicUrlOption = "",
     trusted_proxy: TrustedProxyOption = None,
+    admin_tokens: AdminTokensOption = None,
+    admin_host: AdminHostOption = "127.0.0.1",
+    admin_port: AdminPortOption = ADMIN_PORT,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
 ) -> None:
     """Serve an exchange whose contracts are deployed already, on any chain."""
     reached_at, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
-    bound = _bound(host, port)
+    bound, admin = _bound(host, port), _admin(admin_tokens, admin_host, admin_port)
     from engine.core import cache_is_warm
 
     if not cache_is_warm() and not compile_first:
@@ -123,7 +147,7 @@ def serve(
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies, bound),
+        *(confirmations, reached_at, proxies, bound, admin),
     )
     _run(run_server(serving, console))
 
@@ -299,6 +323,22 @@ def _bound(host: str, port: int) -> "socket.socket":
         return bound(host, port)
     except CannotListenError as taken:
         _end(taken)
+
+
+def _admin(tokens: Path | None, host: str, port: int) -> "AdminPlan | None":
+    """Return where operators are listened to; nowhere without their tokens."""
+    if tokens is None:
+        return None
+    from gateway.api.admin.tokens import OperatorTokens, TokenFileError
+    from gateway.node.settings import AdminPlan
+
+    try:
+        known = OperatorTokens.load(tokens)
+    except TokenFileError as wrong:
+        _end(wrong)
+    except OSError as error:
+        _end(f"{tokens} cannot be read: {error.strerror}")
+    return AdminPlan(host, port, known, _bound(host, port))
 
 
 def _make_private(directory: Path) -> None:

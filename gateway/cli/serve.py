@@ -18,7 +18,7 @@ from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
 from gateway.node.node import Stack
-from gateway.node.settings import MarketPlan, Remote, Settings
+from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
 from merchants.records.amounts import pips_of_decimal
 from merchants.sales.reference_prices import PriceTerms
@@ -64,6 +64,7 @@ class Serving(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     listening: socket.socket | None = None
     """Bound already."""
+    admin: AdminPlan | None = None
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -87,6 +88,7 @@ def settings_of(serving: Serving) -> Settings:
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
         listening=serving.listening,
+        admin=serving.admin,
     )
 
 
@@ -122,7 +124,7 @@ async def run_server(serving: Serving, console: Console) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as closing:
         with console.status("Reading chain and journal ..."):
-            stack = await closing.enter_async_context(Stack(settings_of(serving)))
+            stack = await closing.enter_async_context(Stack(settings_of(serving), stop=stop))
         domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
         url = public_url_of(serving.public_url, serving.host, serving.port)
         stack.routers += [

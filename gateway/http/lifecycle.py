@@ -1,5 +1,6 @@
 """Are we open, and how do we close?
 
+Drained we are not ready and take no new orders; everything else goes on, and it can be taken back.
 Order of closing: stop being ready, refuse new orders, tell each WebSocket, close it with 1012 (come
 again), let the answers that are under way go out. Then the server may stop.
 """
@@ -20,15 +21,24 @@ class Closable(Protocol):
     def close(self, code: int, close_message: Mapping[str, object]) -> None:
         """Send ``close_message``, then close; do not wait."""
 
+    def tell(self, message: Mapping[str, object]) -> None:
+        """Send ``message``; do not wait."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait to be read by the client."""
+
     async def closed(self) -> None:
         """Return when the connection has ended."""
 
 
 class Lifecycle:
-    """Open until ``drain`` is called, then never again."""
+    """Open until ``drain`` is called, then never again; held from ``hold`` to ``resume``."""
 
     def __init__(self) -> None:
         self.draining = False
+        """Whether new work is refused."""
+        self._closing = False
         self._connections: dict[Closable, str] = {}
         self._networks: Counter[str] = Counter()
 
@@ -54,6 +64,30 @@ class Lifecycle:
         """Return how many WebSockets are open."""
         return len(self._connections)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait to be read by all clients."""
+        return sum(connection.waiting_bytes for connection in self._connections)
+
+    def hold(self) -> None:
+        """Refuse new work until it is resumed, and say so on every WebSocket."""
+        if not self.draining:
+            self.draining = True
+            self._tell("draining")
+
+    def resume(self) -> bool:
+        """Take new work again; return False when we are closing already."""
+        if self._closing:
+            return False
+        if self.draining:
+            self.draining = False
+            self._tell("open")
+        return True
+
+    def _tell(self, status: str) -> None:
+        for connection in list(self._connections):
+            connection.tell({"event": "status", "status": status})
+
     def require_open(self) -> None:
         """Raise ``Rejection`` when no new work may be taken."""
         if self.draining:
@@ -64,8 +98,8 @@ class Lifecycle:
             )
 
     async def drain(self) -> None:
-        """Refuse new work and close every connection."""
-        self.draining = True
+        """Refuse new work and close every connection, for good."""
+        self.draining = self._closing = True
         connections = list(self._connections)
         for connection in connections:
             connection.close(RESTARTING, {"event": "shutdown"})

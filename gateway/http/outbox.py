@@ -83,6 +83,11 @@ class Outbox:
         """Return whether nothing waits."""
         return not self._waiting and self._last is None
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait, without those that are made when their turn comes."""
+        return self._bytes
+
     def end(self, last: bytes) -> None:
         """Take nothing more; the frame ``last`` follows what already waits."""
         if not self.shut:

@@ -117,7 +117,7 @@ def create_app(services: Services) -> FastAPI:
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
     charge = _charging(services.metrics)
-    _answer_rejections(app, services.metrics, charge)
+    answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)
     app.add_middleware(BodyLimit, rejected=charge)
     app.add_middleware(BudgetHeaders)
@@ -188,7 +188,7 @@ def _answer_strays(app: FastAPI, charge: Charge) -> None:
     app.router.default = stray
 
 
-def _answer_rejections(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
+def answer_rejections(app: FastAPI, metrics: Metrics, charge: Charge) -> None:
     """Turn our rejections, and the framework's own, into problem documents."""
 
     async def rejected(_: Request, error: Exception) -> Response:

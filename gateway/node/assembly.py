@@ -35,8 +35,10 @@ from settlement.chain.deploy import Deployment
 from settlement.chain.signer import Signer
 from settlement.exchange import Exchange
 from settlement.halts import Phases, Reconciliation, is_paused
+from settlement.operations import Operations, token_on_chain
 from settlement.orders.admission import Admission
-from settlement.orders.catalog import Catalog
+from settlement.orders.catalog import Catalog, Token
+from settlement.orders.market_states import MarketStates
 from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.outbox import Outbox
@@ -49,6 +51,10 @@ from settlement.watching.deposits import CreditedDeposits
 from settlement.watching.unbooked import Unbooked
 from settlement.watching.watcher import Watcher
 from settlement.worker import ChainLoop
+
+
+def _nobody(_: Token) -> None:
+    """Tell nobody."""
 
 
 class Parts(NamedTuple):
@@ -93,6 +99,8 @@ class Seams(NamedTuple):
     egress: Egress
     entropy: Callable[[int], bytes]
     jitter: Random
+    listed: Callable[[Token], None] = _nobody
+    """Is told of a token that an operator lists while the exchange runs."""
 
 
 class Trading(NamedTuple):
@@ -133,7 +141,7 @@ class Assembly(NamedTuple):
     credited_deposits: CreditedDeposits
     unbooked: Unbooked
     reconciliation: Reconciliation
-    phases: Phases
+    operations: Operations
     merchants: Merchants
     views: Views | None
     chain_loop: ChainLoop
@@ -154,13 +162,14 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     signer = seams.acknowledging
     views = None if signer is None else assemble_views(trading, desk.trade_state, signer)
     merchants = _merchants(seams, settings, trading.exchange, desk)
+    states = MarketStates()
     credited_deposits, unbooked = CreditedDeposits(catalog), Unbooked(seams.outbox)
     reconciler = _reconciler(seams, settler, trading, unbooked)
     reconciliation = Reconciliation(reconciler, trading.exchange)
     subscriptions = subscriptions_of(
         trading,
         observers=parts.observers,
-        settlement=(credited_deposits, *settler.consumers),
+        settlement=(credited_deposits, states, *settler.consumers),
         views=views,
         merchants=merchants,
         reconciler=reconciler,
@@ -185,6 +194,18 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         reconciliation,
         lambda token: is_paused(seams.chain, deployment.exchange, chain_loop.head, token),
     )
+
+    def listed(token: Token) -> None:
+        heed(settler, watcher, token)
+        seams.listed(token)
+
+    operations = Operations(
+        trading.exchange,
+        phases,
+        states,
+        lambda number: token_on_chain(seams.chain, deployment.exchange, number),
+        listed,
+    )
     return Assembly(
         *trading,
         outbox=seams.outbox,
@@ -194,7 +215,7 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         credited_deposits=credited_deposits,
         unbooked=unbooked,
         reconciliation=reconciliation,
-        phases=phases,
+        operations=operations,
         merchants=merchants,
         views=views,
         chain_loop=chain_loop,
@@ -278,9 +299,17 @@ async def begin(exchange: Assembly, deployment: Deployment, markets: Sequence[Ma
     """Take orders after recovery, and go on with whatever the last process left undone."""
     exchange.pipeline.start()
     await list_what_is_missing(exchange.exchange, deployment, markets)
+    for token in exchange.catalog.tokens[len(deployment.tokens) :]:
+        heed(exchange.settler, exchange.watcher, token)
     await exchange.chain_loop.resume()
     for address in exchange.merchants.watched_addresses():
         exchange.watcher.watch(address)
+
+
+def heed(settler: Settler, watcher: Watcher, token: Token) -> None:
+    """Settle and watch a token that the record of the deployment does not have."""
+    settler.listed(token.address)
+    watcher.watch_token(token.address)
 
 
 async def list_what_is_missing(
@@ -293,7 +322,10 @@ async def list_what_is_missing(
             TokenListing(token.symbol, token.address, token.decimals, token.unit_scale)
         )
         assert result.accepted, f"{token.symbol}: {result.outcome.name}"
-    for plan in markets[len(catalog.markets) :]:
+    # By name: an operator lists some while the exchange runs, and those are not in the plans.
+    for plan in markets:
+        if catalog.market(plan.symbol) is not None:
+            continue
         result = await exchange.list_market(**plan._asdict())
         assert result.accepted, f"{plan.symbol}: {result.outcome.name}"
 

@@ -26,13 +26,16 @@ from engine.journal.reader import about_last_sequence
 from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
+from gateway.api.admin.services import AdminServices
 from gateway.api.services import Services
-from gateway.api.v1.operator import operator_router
 from gateway.http.clients import Clients
-from gateway.http.doorkeeper import Doorkeeper
+from gateway.http.doorkeeper import DoorBounds, Doorkeeper
+from gateway.http.draining import Draining
+from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
+from gateway.node.admin import ADMIN_BUDGETS, create_admin_app
 from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
 from gateway.node.key_epochs import FileEpochs
@@ -50,6 +53,7 @@ from merchants.webhooks.egress import HttpEgress
 from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import (
     BondPlan,
+    DeployedToken,
     Deployment,
     check_acknowledger,
     check_operator,
@@ -98,14 +102,19 @@ class Stack:
         now_ns: Callable[[], int] = time.time_ns,
         steady_ns: Callable[[], int] = _awake_or_not_ns,
         recovering: Callable[[int, int], None] = _quietly,
+        stop: asyncio.Event | None = None,
     ) -> None:
-        """``recovering`` is told how far recovery is: (sequence reached, about the last one)."""
+        """``recovering`` is told how far recovery is: (sequence reached, about the last one).
+        ``stop`` is set where an operator has the process end; whoever waits for it closes us."""
         self.settings = settings
         self.now_ns = Timekeeper(now_ns, steady_ns)
         self._recovering = recovering
         self.metrics = Metrics()
         self.log = structlog.get_logger("stack")
         self.port = 0
+        self.admin_port = 0
+        """0 where there is no API for operators."""
+        self._stop = stop or asyncio.Event()
         self.routers: list[APIRouter] = []
         self.chain: Chain
         self.deployment: Deployment
@@ -138,6 +147,7 @@ class Stack:
             opened.push_async_callback(parts.pipeline.close)
             opened.push_async_callback(parts.merchants.deliveries.close)
             await begin(parts, self.deployment, self.settings.markets)
+            self._record_tokens()
             dealt_with = self.chain.block(max(parts.watcher.cursor - 1, 0))
             parts.chain_loop.looked_ns = 0 if dealt_with is None else dealt_with.timestamp * NS
             opened.push_async_callback(self._end_loops)
@@ -224,7 +234,20 @@ class Stack:
             egress=HttpEgress(loopback_allowed=settings.sandbox),
             entropy=secrets.token_bytes,
             jitter=Random(),
+            listed=lambda _: self._record_tokens(),
         )
+
+    def _record_tokens(self) -> None:
+        """Write into the record of the deployment which tokens an operator has listed since: who
+        audits an exported log holds its tokens against the contract's by that."""
+        since = self.parts.catalog.tokens[len(self.deployment.tokens) :]
+        if since:
+            rows = [
+                DeployedToken(t.symbol, t.symbol, t.decimals, t.unit_scale, t.address)
+                for t in since
+            ]
+            self.deployment = self.deployment._replace(tokens=(*self.deployment.tokens, *rows))
+            self.deployment.save(self.settings.directory / "deployment.json")
 
     def _keep_snapshots(self) -> None:
         parts = self.parts
@@ -277,7 +300,7 @@ class Stack:
             restrictions=self._restrictions,
             version=VERSION,
             outbox_bounds=OutboxBounds(),
-            routers=(operator_router(parts.phases, token), *self.routers),
+            routers=tuple(self.routers),
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
             operator_token=token,
@@ -286,6 +309,7 @@ class Stack:
             happened=self.pace.happened,
         )
         app = create_app(services)
+        await self._listen_to_operators(app.state.lifecycle)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
         server = HttpServer(
             app, settings.host, settings.port, door=door, listening=settings.listening
@@ -303,6 +327,32 @@ class Stack:
         self._start_loop(parts.merchants.step, MERCHANTS, "merchants")
         self._start_loop(self.keeper.turn, KEEPER, "keeper")
         return self.port
+
+    async def _listen_to_operators(self, lifecycle: Lifecycle) -> None:
+        """Before the other door is open, and until it is closed."""
+        plan, parts = self.settings.admin, self.parts
+        if plan is None:
+            return
+        clients = Clients()  # No proxy has any business there.
+        services = AdminServices(
+            operations=parts.operations,
+            tokens=plan.tokens,
+            limits=RateLimits(ADMIN_BUDGETS),
+            clients=clients,
+            metrics=self.metrics,
+            draining=Draining(lifecycle, self._stop.set),
+            take_snapshot=self.snapshotter.begin_if_idle,
+            snapshots=lambda: (self.snapshotter.sequence, self.snapshotter.is_busy),
+            sequence=lambda: parts.sequencer.sequence,
+            not_ready=self._not_ready,
+            restrictions=self._restrictions,
+            version=VERSION,
+        )
+        door = Doorkeeper(DoorBounds(), clients, self.metrics.turned_away.inc)
+        app = create_admin_app(services)
+        server = HttpServer(app, plan.host, plan.port, door=door, listening=plan.listening)
+        self.admin_port = await server.start()
+        self._closes.push_async_callback(server.stop)
 
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""

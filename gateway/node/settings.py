@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from engine.types import PIPS_PER_TOKEN, Limits
+from gateway.api.admin.tokens import OperatorTokens
 from gateway.api.services import SOCKETS_PER_CLIENT
 from gateway.http.clients import Network
 from gateway.http.doorkeeper import DoorBounds
@@ -52,6 +53,16 @@ class ExchangeSettings(NamedTuple):
     """Pips by token symbol."""
 
 
+class AdminPlan(NamedTuple):
+    """Where operators are listened to, and who they are."""
+
+    host: str
+    port: int
+    tokens: OperatorTokens
+    listening: socket.socket | None = None
+    """Bound already."""
+
+
 class Settings(NamedTuple):
     """What an operator decides; everything else follows."""
 
@@ -83,6 +94,8 @@ class Settings(NamedTuple):
 
     listening: socket.socket | None = None
     """Bound to ``host`` and ``port`` before any of this was begun; None: bind when all is ready."""
+    admin: AdminPlan | None = None
+    """None: there is no API for operators."""
 
     @property
     def exchange(self) -> ExchangeSettings:

@@ -21,7 +21,7 @@ from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
 from gateway.node.node import Stack
-from gateway.node.settings import ChainName, sandbox_settings
+from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox import actors, trader
 from gateway.sandbox.funding import fill_vault
@@ -59,6 +59,7 @@ class Listening(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     bound: socket.socket | None = None
     """The socket for it, bound already."""
+    admin: AdminPlan | None = None
 
 
 async def run_sandbox(
@@ -73,11 +74,14 @@ async def run_sandbox(
     settings = sandbox_settings(directory, host, port, chain)._replace(
         trusted_proxies=listening.trusted_proxies,
         listening=listening.bound,
+        admin=listening.admin,
         session_keys=trader.held_keys(),
     )
     async with AsyncExitStack() as closing:
         with starting(console) as recovering:
-            stack = await closing.enter_async_context(Stack(settings, recovering=recovering))
+            stack = await closing.enter_async_context(
+                Stack(settings, recovering=recovering, stop=stop)
+            )
         wallets = {
             who: Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
             for who in range(actors.TRADER + 1)
@@ -97,7 +101,7 @@ async def run_sandbox(
         await trader.approve(stack, wallets[actors.TRADER])
         shop.open()
         tasks.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
-        _greet(console, stack, public_url)
+        _greet(console, stack, wallets[actors.TRADER], public_url)
         await stop.wait()
         console.print("Closing: answers under way go out first.")
         for task in tasks:
@@ -182,7 +186,7 @@ async def _visit(stack: Stack, visitor: Wallet) -> None:
             log.warning("refused", outcome=result.outcome.name, detail=result.detail)
 
 
-def _greet(console: Console, stack: Stack, public_url: str) -> None:
+def _greet(console: Console, stack: Stack, wallet: Wallet, public_url: str) -> None:
     customer = "0x" + dev_secret(actors.CUSTOMER).hex()
     lines = [
         "",
@@ -195,7 +199,7 @@ def _greet(console: Console, stack: Stack, public_url: str) -> None:
         f"  JSON-RPC         {public_url}/sandbox/rpc",
         f"  Demo wallet      {customer}",
         "                   a funded key of the embedded chain, worthless anywhere else",
-        *trader.greeting(stack, public_url),
+        *trader.greeting(stack, wallet, public_url),
         f"  Operator token   in {stack.settings.directory / 'operator.token'}",
         "",
         "  Next: open the market page, then the shop; or `tillbook demo` for the story in text.",

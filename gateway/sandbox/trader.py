@@ -14,10 +14,13 @@ from gateway.node.node import Stack
 from gateway.sandbox import actors
 from gateway.sandbox.wallet import Wallet
 from gateway.trading.api_keys import HeldKey
+from gateway.trading.sessions import Session
 from settlement.chain.dev.devchain import dev_secret
 from settlement.orders.catalog import Market
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.protocol.eip712 import KeyGrant, address_of_secret, grant_digest, keccak256
+from settlement.protocol.evidence import SessionLogin
+from settlement.protocol.session_proofs import SESSION_SECONDS
 
 GRANT_DAYS: Final = 365
 GRANT_DAYS_LEAST: Final = 60
@@ -69,9 +72,12 @@ def grant_of(wallet: Wallet, key: bytes, market: Market, now: int) -> KeyGrant:
     )
 
 
-def greeting(stack: Stack, url: str) -> list[str]:
+def greeting(stack: Stack, wallet: Wallet, url: str) -> list[str]:
     """Return what the console says of it."""
-    minted = stack.api_keys().mint(address_of_secret(dev_secret(actors.TRADER)), may_trade=True)
+    now = stack.now_ns() // 10**9
+    proof = SessionLogin(wallet.address, now, wallet.login_signature(now))
+    session = Session(wallet.address, now + SESSION_SECONDS, proof)
+    minted = stack.api_keys().mint(session, may_trade=True)
     return [
         f"  ccxt and others  {url}/api/v3   docs/how-to/trade-with-ccxt.md",
         f"                   API key  {minted.key}",

@@ -1,10 +1,12 @@
 """Whose is this API key, and which secret stands behind it? Answered without a table.
 
-A key carries its account, when it was made, what it may do and what shows that the account's wallet
-wanted it, sealed by HMAC-SHA256; its secret is derived from the same bytes. So nothing is stored
-and a restart ends no key. All keys of an account end together: those made up to a moment are void
-(``KeyEpochs``). A key reads and cancels, never places: an order needs a signature that the contract
-checks.
+A key carries its account, when it was made, when it ends and what it may do, sealed by HMAC-SHA256;
+its secret is derived from the same bytes. So nothing is stored and a restart ends no key. All keys
+of an account end together: those made up to a moment are void (``KeyEpochs``).
+
+A key that may trade carries the session that made it, because what the wallet signed then goes into
+the log beside each cancel; so it ends with that session. It reads and cancels, and never places: an
+order needs a signature that the contract checks.
 """
 
 import base64
@@ -14,39 +16,32 @@ import hmac
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-KEY_DAYS: Final = 30
-KEY_CHARS_MAX: Final = 4_096
+from gateway.trading.sessions import Session
+from settlement.protocol.evidence import SessionLogin, SiweLogin, decode, encode
+
+READING_DAYS: Final = 30
+"""How long a key lasts that may only read."""
+
+KEY_CHARS_MAX: Final = 2_048
 _NS_A_MS: Final = 1_000_000
 _DAY_MS: Final = 24 * 3600 * 1000
 _SECRET_SIZE_MIN: Final = 32
 _SEAL_SIZE: Final = 16
+_TIME_SIZE: Final = 6
 _ACCOUNT_SIZE: Final = 20
-_HEAD_SIZE: Final = _ACCOUNT_SIZE + 7
+_HEAD_SIZE: Final = 2 * _TIME_SIZE + _ACCOUNT_SIZE
 
 
 class ApiKey(NamedTuple):
-    """What a key says: its account, when it was made (unix milliseconds), and what it may do.
-
-    ``proof`` is evidence that the wallet wanted it: what a cancel takes along into the log.
-    """
-
-    account: bytes
-    issued_ms: int
-    may_trade: bool
-    proof: bytes
-
-    @property
-    def expires_ms(self) -> int:
-        """Return when it ends by itself, in unix milliseconds."""
-        return self.issued_ms + KEY_DAYS * _DAY_MS
-
-
-class Minted(NamedTuple):
-    """A key as its owner is shown it, once."""
+    """A key, its secret as its owner is shown it, once, and what it says; times are in unix
+    milliseconds. ``session`` may trade; None: the key may only read."""
 
     key: str
     secret: str
-    says: ApiKey
+    account: bytes
+    issued_ms: int
+    expires_ms: int
+    session: Session | None
 
 
 class HeldKey(NamedTuple):
@@ -92,30 +87,38 @@ class ApiKeys:
         self._epochs = epochs
         self._now_ns = now_ns
 
-    def mint(self, account: bytes, may_trade: bool, proof: bytes = b"") -> Minted:
-        """Return a new key of ``account``."""
-        issued = max(self._now_ns() // _NS_A_MS, self._epochs.of(account) + 1)
-        body = account + issued.to_bytes(6, "big") + bytes([may_trade]) + proof
-        sealed = base64.urlsafe_b64encode(body + self._seal(body)).rstrip(b"=")
-        return Minted(
-            sealed.decode(), self._secret_of(body), ApiKey(account, issued, may_trade, proof)
-        )
+    def mint(self, session: Session, may_trade: bool) -> ApiKey:
+        """Return a new key of the session's account."""
+        account = session.account
+        issued = max(self._now_ms(), self._epochs.of(account) + 1)
+        ends = session.expires_at * 1000 if may_trade else issued + READING_DAYS * _DAY_MS
+        proof = encode(session.proof) if may_trade else b""
+        times = issued.to_bytes(_TIME_SIZE, "big") + ends.to_bytes(_TIME_SIZE, "big")
+        body = times + account + proof
+        sealed = base64.urlsafe_b64encode(body + self._seal(body)).rstrip(b"=").decode()
+        assert len(sealed) <= KEY_CHARS_MAX, "what a wallet signs is bounded"
+        held = session if may_trade else None
+        return ApiKey(sealed, self._secret_of(body), account, issued, ends, held)
 
-    def read(self, text: str) -> Minted | None:
-        """Return key and secret behind ``text``; None where it is forged, ended or void."""
+    def read(self, text: str) -> ApiKey | None:
+        """Return the key behind ``text``; None where it is forged, over or void."""
         body = self._opened(text)
         if body is None:
             return None
-        account, rest = body[:_ACCOUNT_SIZE], body[_ACCOUNT_SIZE:_HEAD_SIZE]
-        says = ApiKey(account, int.from_bytes(rest[:6], "big"), bool(rest[6]), body[_HEAD_SIZE:])
-        is_over = says.expires_ms <= self._now_ns() // _NS_A_MS
-        if is_over or says.issued_ms <= self._epochs.of(account):
+        issued = int.from_bytes(body[:_TIME_SIZE], "big")
+        ends = int.from_bytes(body[_TIME_SIZE : 2 * _TIME_SIZE], "big")
+        account = body[2 * _TIME_SIZE : _HEAD_SIZE]
+        if ends <= self._now_ms() or issued <= self._epochs.of(account):
             return None
-        return Minted(text, self._secret_of(body), says)
+        session = _session_of(account, ends, body[_HEAD_SIZE:])
+        return ApiKey(text, self._secret_of(body), account, issued, ends, session)
 
     async def end_all(self, account: bytes) -> None:
         """Void all keys of ``account`` that there are."""
-        await self._epochs.end(account, self._now_ns() // _NS_A_MS)
+        await self._epochs.end(account, self._now_ms())
+
+    def _now_ms(self) -> int:
+        return self._now_ns() // _NS_A_MS
 
     def _opened(self, text: str) -> bytes | None:
         if len(text) > KEY_CHARS_MAX:
@@ -136,3 +139,11 @@ class ApiKeys:
 
     def _hash(self, content: bytes) -> bytes:
         return hmac.new(self._secret, content, hashlib.sha256).digest()
+
+
+def _session_of(account: bytes, ends_ms: int, raw: bytes) -> Session | None:
+    if not raw:
+        return None
+    proof = decode(raw)
+    assert isinstance(proof, SessionLogin | SiweLogin), "nobody else has the secret"
+    return Session(account, ends_ms // 1000, proof)

@@ -18,6 +18,7 @@ import msgspec
 from engine.command_result import CommandResult
 from engine.types import Outcome
 from gateway.trading.budgets import RateLimits
+from gateway.trading.sessions import Session
 from settlement.ports import ExchangePort, awaited
 from settlement.protocol.eip712 import Domain, order_digest, recover, withdrawal_digest
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
@@ -157,14 +158,14 @@ class OrderEntry:
             self._measures.acknowledged(perf_counter() - began)
             self._measures.decided(answer.result().outcome)
 
-    async def cancel(self, account: bytes, order_id: int) -> CommandResult:
-        """Take one order of ``account`` off the book."""
-        return await awaited(self.offer_cancel(account, order_id))
+    async def cancel(self, me: Session, order_id: int) -> CommandResult:
+        """Take one order of the session's account off the book."""
+        return await awaited(self.offer_cancel(me, order_id))
 
-    def offer_cancel(self, account: bytes, order_id: int) -> CommandResult | Future[CommandResult]:
+    def offer_cancel(self, me: Session, order_id: int) -> CommandResult | Future[CommandResult]:
         """As ``cancel``, for many at once: see ``offer``."""
-        self._limits.cancel(account)
-        return self._exchange.offer_cancel(account, order_id)
+        self._limits.cancel(me.account)
+        return self._exchange.offer_cancel(me.account, order_id, me.proof)
 
     async def withdraw(self, unsigned: SignedWithdrawal) -> Withdrawn:
         """Check that the owner's own wallet signed, then debit."""

@@ -1,13 +1,15 @@
 """Is the published log the history that was settled, and was it lawful?
 
 An auditor replays the log with an engine of its own and trusts nobody. Every order and withdrawal
-must be signed by its owner; every trade must have gone to the first in line; every batch on chain
-must commit to exactly these commands and events, and carry exactly their trades; all other money
-that moves must be on chain, and all of it there in the log (``settlement.audit.money``); a trade
-may be undone once, and only if no batch carries it (``settlement.audit.trades``). A record that was
-edited, dropped, inserted or moved shows up in at least one of these, even if the whole log was
-hashed anew. What no batch covers yet only an acknowledgement can prove: whoever holds some can have
-them held against the log too.
+must be signed by its owner; every cancel and amendment must be asked for by a session that its
+owner has opened, or be due to the chain, or be the operator's own and say why
+(``settlement.audit.requests``); every trade must have gone to the first in line; every batch on
+chain must commit to exactly these commands and events, and carry exactly their trades; all other
+money that moves must be on chain, and all of it there in the log (``settlement.audit.money``); a
+trade may be undone once, and only if no batch carries it (``settlement.audit.trades``). A record
+that was edited, dropped, inserted or moved shows up in at least one of these, even if the whole log
+was hashed anew. What no batch covers yet only an acknowledgement can prove: whoever holds some can
+have them held against the log too.
 
 What is left is the operator's alone (``OPERATORS``): nobody signs it and no chain says it, so it is
 counted, and said to be unproven.
@@ -24,7 +26,9 @@ from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from settlement.audit.money import MONEY_KINDS, MoneyBook
 from settlement.audit.onchain import ListedToken, Published
+from settlement.audit.operators import OperatorActions
 from settlement.audit.priority import Priority
+from settlement.audit.requests import REQUEST_KINDS, RequestBook
 from settlement.audit.signatures import order_faults
 from settlement.audit.trades import NamedBust, TradeBook
 from settlement.batches.acknowledgements import Acknowledgement
@@ -33,18 +37,25 @@ from settlement.batches.log_leaves import leaf_of
 from settlement.orders.catalog import Catalog
 from settlement.protocol import merkle
 from settlement.protocol.eip712 import Domain, recover
-from settlement.protocol.evidence import AnyAttachment, SignedOrder, TokenListing, evidence_of
+from settlement.protocol.evidence import (
+    AnyAttachment,
+    SignedOrder,
+    TokenListing,
+    evidence_of,
+    listing_of,
+)
 
 FAULTS_MAX: Final = 100
 NS: Final = 10**9
 SIGNED_KINDS: Final = (Kind.PLACE, Kind.REPLACE)
 
-CHECKED: Final = frozenset({*SIGNED_KINDS, *MONEY_KINDS, Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT})
-"""Commands that an owner has signed or the chain says."""
+CHECKED: Final = frozenset(
+    {*SIGNED_KINDS, *MONEY_KINDS, *REQUEST_KINDS, Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT}
+)
+"""Commands that an owner has signed or asked for, or that the chain says."""
 
 OPERATORS: Final = frozenset(
     {
-        *(Kind.CANCEL, Kind.CANCEL_ALL, Kind.CANCEL_AFTER, Kind.AMEND),
         *(Kind.LIST_MARKET, Kind.SET_TERMS, Kind.SET_BAND, Kind.SET_PHASE, Kind.DELIST),
         *(Kind.CLOCK, Kind.POISON, Kind.BUST),
     }
@@ -62,6 +73,7 @@ class Audit:
         self._priority = Priority()
         self._money = MoneyBook(domain, published, self._catalog)
         self._trades = TradeBook()
+        self._requests = RequestBook(domain, published, self._catalog, self._trades.order)
         self._items: list[bytes] = []
         self._heads: list[bytes] = []
         """What the log hashes to with each command."""
@@ -70,6 +82,7 @@ class Audit:
         self._opened: set[bytes] = set()
         """The address of each account."""
         self._operators: Counter[Kind] = Counter()
+        self._asked = OperatorActions()
         self.faults: list[str] = list(published.faults)
 
     @property
@@ -101,6 +114,7 @@ class Audit:
             counts = sorted(self._operators.items())
             kinds = ", ".join(f"{count} {kind.name}" for kind, count in counts)
             yield f"nothing proves who wanted these commands: {kinds}"
+        yield from self._asked.notes()
 
     def consume(self, batch: Committed) -> None:
         """Take one batch of the log, with the events of the auditor's own engine."""
@@ -166,6 +180,7 @@ class Audit:
         except msgspec.DecodeError:
             self._say(f"{where}: the attachment cannot be read")
             return
+        self._asked.follow(kind, attachment)
         for fault in self._command_faults(entry, attachment):
             self._say(f"{where}: {fault}")
         for fault in self._priority.follow(entry.events):
@@ -181,13 +196,15 @@ class Audit:
                 yield "an order without a signature"
         elif kind in MONEY_KINDS:
             yield from self._money.follow(entry, attachment)
+        elif kind in REQUEST_KINDS:
+            yield from self._requests.follow(row, attachment)
         elif kind in (Kind.LIST_TOKEN, Kind.OPEN_ACCOUNT):
             yield from self._naming_faults(entry, attachment)
         yield from self._trades.follow(entry, attachment)
 
     def _naming_faults(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """A number stands for one token of the contract, or for one wallet."""
-        row, answer = entry.command, entry.answer
+        row, answer, attachment = entry.command, entry.answer, listing_of(attachment)
         if not len(answer) or answer[0].kind == EventKind.REJECTED:
             return
         if isinstance(attachment, TokenListing):

@@ -4,7 +4,7 @@ Read from logs and calldata, believed only as far as the contract's own heads bi
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from engine.types import MONEY_MAX
@@ -16,12 +16,14 @@ from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import keccak256
 from settlement.watching.deposits import Money as Moved
 from settlement.watching.watcher import (
+    CANCEL_REQUESTED,
     DEPOSITED,
     EXIT_CANCELLED,
     EXIT_FINISHED,
     EXIT_REQUESTED,
     KEY_GRANTED,
     KEY_REVOKED,
+    CancelRequested,
     Deposited,
     Event,
     ExitCancelled,
@@ -108,6 +110,19 @@ Keys = dict[tuple[bytes, bytes], list[KeyChange]]
 """By (account, key), in chain order."""
 
 
+class LaneCancel(NamedTuple):
+    """A half of a lane that its owner cancelled on chain; lane 0 is the window of single shots."""
+
+    tx_hash: bytes
+    account: bytes
+    lane: int
+    upper_half: bool
+
+
+Revocation = tuple[bytes, bytes, bytes]
+"""(transaction, account, session key)."""
+
+
 class Published(NamedTuple):
     """Everything an auditor takes from the chain; ``faults`` if it contradicts itself."""
 
@@ -123,6 +138,10 @@ class Published(NamedTuple):
     """By number."""
 
     faults: list[str]
+
+    revocations: frozenset[Revocation]
+    lane_cancels: Mapping[LaneCancel, int]
+    """The highest nonce that each catches."""
 
     def had_key(self, account: bytes, key: bytes, time_s: int) -> bool:
         """Return whether ``key`` could sign for ``account`` at ``time_s``."""
@@ -173,7 +192,10 @@ def read_published(chain: Chain, deployment: Deployment) -> Published:
     if settled != len(batches) and not faults:
         faults.append(f"the contract has {settled} batches, the node shows {len(batches)}")
     money, payments = _money(chain, deployment, head), _payments(chain, deployment, head)
-    return Published(batches, money, payments, _keys(chain, deployment, head), listed, faults)
+    return Published(
+        *(batches, money, payments, _keys(chain, deployment, head), listed, faults),
+        *_cancels(chain, deployment, head),
+    )
 
 
 def _money(chain: Chain, deployment: Deployment, head: int) -> dict[Money, list[int]]:
@@ -212,6 +234,23 @@ def _keys(chain: Chain, deployment: Deployment, head: int) -> Keys:
             change = KeyChange(True, block.timestamp)
             keys[value.grant.account, value.grant.key].append(change)
     return dict(keys)
+
+
+def _cancels(
+    chain: Chain, deployment: Deployment, head: int
+) -> tuple[frozenset[Revocation], dict[LaneCancel, int]]:
+    """Return what owners have done on chain that ends orders here."""
+    topics = [KEY_REVOKED.topic, CANCEL_REQUESTED.topic]
+    revocations: set[Revocation] = set()
+    lane_cancels: dict[LaneCancel, int] = {}
+    for log in chain.logs([deployment.exchange], [topics], deployment.deploy_block, head):
+        value = chain_event_of(log)
+        if isinstance(value, KeyRevoked):
+            revocations.add((log.tx_hash, value.account, value.key))
+        elif isinstance(value, CancelRequested):
+            found = LaneCancel(log.tx_hash, value.account, value.lane, value.upper_half)
+            lane_cancels[found] = max(value.nonce, lane_cancels.get(found, 0))
+    return frozenset(revocations), lane_cancels
 
 
 def _token(chain: Chain, exchange: bytes, number: int, head: int) -> ListedToken:

@@ -99,6 +99,10 @@ class TradeBook:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def order(self, order_id: int) -> SignedOrder | None:
+        """Return the order that was signed behind an engine's id; None if the log has none."""
+        return self._orders.get(order_id)
+
     def follow(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one command; yield what is wrong with it if it is a bust, and with its trades."""
         if entry.command.kind == Kind.BUST:

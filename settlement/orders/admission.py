@@ -17,7 +17,9 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
-from settlement.orders.first_answers import ANSWERS_MAX, ClientIds, First, FirstAnswers
+from settlement.orders.client_ids import SavedIds
+from settlement.orders.deadlines import Deadlines
+from settlement.orders.first_answers import ANSWERS_MAX, First, FirstAnswers
 from settlement.orders.key_budgets import Key, KeyBudgets, lots_open
 from settlement.orders.nonces import NS, Lane, Nonces, Rejection, Spent, lane_of
 from settlement.orders.reservations import Reservations, Undo
@@ -45,6 +47,10 @@ PLACE: Final = Kind.PLACE
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
 _GTC, _IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
 _TRADE: Final = int(EventKind.TRADE)
+_AMENDED: Final = int(EventKind.AMENDED)
+_SWITCH_SET: Final = int(EventKind.CANCEL_AFTER_SET)
+_CANCELLED_ALL: Final = int(EventKind.CANCELLED_ALL)
+_CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
 _SINGLE_SHOT_FLAG: Final = int(OrderFlag.SINGLE_SHOT)
 _POST_ONLY_FLAG: Final = int(OrderFlag.POST_ONLY)
 _STANDS: Final = frozenset(map(int, (EventKind.RESTED, EventKind.ARMED)))
@@ -57,16 +63,18 @@ class _Memory(msgspec.Struct):
     spent: Spent
     standing: dict[int, Standing]
     first: list[tuple[bytes, First]]
-    client_ids: ClientIds
+    client_ids: SavedIds
     expiries: list[tuple[int, int]]
     key_of_order: dict[int, Key]
+    lots_of_key_order: dict[int, int]
     notional_used: dict[Key, int]
+    deadlines: dict[int, int]
 
 
 class Admission:
     """The checks in front of the engine, for all accounts; what they know the journal rebuilds."""
 
-    checkpoint_name = "admission/2"
+    checkpoint_name = "admission/3"
 
     def __init__(self, catalog: Catalog, keys: SessionKeys, answers_max: int = ANSWERS_MAX) -> None:
         self._catalog = catalog
@@ -76,6 +84,7 @@ class Admission:
         self._answers = FirstAnswers(self.standing, answers_max)
         self.budgets = KeyBudgets(keys)
         self._reservations = Reservations(self._nonces, self._answers, self.budgets)
+        self._deadlines = Deadlines()
         self._in_flight: dict[bytes, Undo] = {}
         """By digest what is admitted and not in the journal yet, the oldest first."""
 
@@ -84,7 +93,7 @@ class Admission:
         kept = self._reservations.copy()
         for undo in reversed(self._in_flight.values()):
             kept.undo(undo)
-        standing, expiries, key_of_order = self.standing.save()
+        standing, expiries, key_of_order, lots_of_key_order = self.standing.save()
         answers, client_ids = kept.answers.save()
         return msgspec.msgpack.encode(
             _Memory(
@@ -94,7 +103,9 @@ class Admission:
                 client_ids,
                 expiries,
                 key_of_order,
+                lots_of_key_order,
                 kept.budgets.save(),
+                self._deadlines.save(),
             )
         )
 
@@ -102,7 +113,9 @@ class Admission:
         """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._nonces.load(saved.spent)
-        self.standing.load(Saved(saved.standing, saved.expiries, saved.key_of_order))
+        keyed = saved.key_of_order, saved.lots_of_key_order
+        self.standing.load(Saved(saved.standing, saved.expiries, *keyed))
+        self._deadlines.load(saved.deadlines)
         self._answers.load(saved.first, saved.client_ids)
         self.budgets.load(saved.notional_used)
 
@@ -158,8 +171,20 @@ class Admission:
         return self.budgets.left_of(account, key)
 
     def has_expired(self, now_ns: int) -> bool:
-        """Return whether an order is in the book that the engine's clock has not yet removed."""
-        return self.standing.has_expired(now_ns)
+        """Return whether an order is in the book that the engine's clock has not yet removed, or a
+        dead man's switch waits for that clock."""
+        return self.standing.has_expired(now_ns) or self._deadlines.is_due(now_ns)
+
+    def order_named(self, account: bytes, client_id: str) -> tuple[bytes, int]:
+        """Return digest and engine's id of an account's order by its client id: the id is 0 while
+        it is on its way, and the digest empty where none is known that stands or ended lately."""
+        ids = self._answers.client_ids
+        digest = ids.digest_of(account, client_id)
+        if digest is None:
+            ended = ids.ended_of(account, client_id)
+            return (b"", 0) if ended is None else (ended.digest, ended.order_id)
+        first = self._answers.of(digest)
+        return digest, 0 if first is None else first.order_id
 
     def open_orders_of_key(self, account: bytes, key: bytes) -> list[int]:
         """Return the resting orders that a session key signed."""
@@ -193,7 +218,7 @@ class Admission:
             pair = {"base": order.base.hex(), "quote": order.quote.hex()}
             return Rejection(Outcome.UNKNOWN_MARKET, pair)
         rejection = (
-            self._reject_identity(order)
+            self._reject_identity(order, now_ns)
             or _reject_expiry(order, now_ns)
             or _reject_amounts(order, market)
             or self._reject_nonce(order, now_ns)
@@ -241,9 +266,9 @@ class Admission:
                 self.budgets.answered(placed, order_id, entry.events)
             self._follow(entry, placed, order_id)
             if placed is not None and order_id not in self.standing:
-                self._answers.undo(placed)
+                self._over(placed, order_id, entry.command.time_ns)
 
-    def _reject_identity(self, order: SignedOrder) -> Rejection | None:
+    def _reject_identity(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         bits = order.flags
         if bits & ~KNOWN_BITS:
             return Rejection(Outcome.BAD_ORDER, {"why": "unknown flag bits", "flags": str(bits)})
@@ -251,9 +276,8 @@ class Admission:
             return Rejection(
                 Outcome.BAD_ORDER, {"why": "single-shot orders have no lane half and do not post"}
             )
-        if self._answers.is_named_otherwise(order):
-            return Rejection(Outcome.DUPLICATE_CLIENT_ID, {"client_id": order.client_id})
-        return None
+        named = self._answers.named_otherwise(order, now_ns) if order.client_id else None
+        return None if named is None else Rejection(Outcome.DUPLICATE_CLIENT_ID, named)
 
     def _reject_nonce(self, order: SignedOrder, now_ns: int) -> Rejection | None:
         if self.may_try_again(order, now_ns):
@@ -290,30 +314,51 @@ class Admission:
 
     def _follow(self, entry: LogEntry, placed: SignedOrder | None, order_id: int) -> None:
         """Open and close lanes in the order in which things happened."""
+        now_ns = entry.command.time_ns
         for event in entry.events:
             kind, about = event.kind, event.order_id
             if kind in _STANDS:
                 if placed is not None and about == order_id:
-                    self.standing.opened(placed, order_id)
+                    self.standing.opened(placed, order_id, lots_open(event))
                     self._nonces.stands(lane_of(placed), order_id)
             elif kind == _TRADE:
+                self.standing.traded(event.maker_id, event.maker_left)
+                self.standing.traded(about, event.order_left)
                 if event.maker_left == 0:
-                    self._close_lane(event.maker_id)
+                    self._close_lane(event.maker_id, now_ns)
                 if event.order_left == 0:
-                    self._close_lane(about)
+                    self._close_lane(about, now_ns)
             elif kind in _ENDS:
                 key = self.standing.key_of(about)
                 if key is not None:
                     market: Market = entry.markets[event.market]
                     left = market.quote_pips(lots_open(event), event.price_ticks)
                     self.budgets.ended(key, left)
-                self._close_lane(about)
+                self._close_lane(about, now_ns)
+            elif kind == _AMENDED:
+                key = self.standing.key_of(about)
+                if key is not None:
+                    gone = self.standing.shrank(about, lots_open(event))
+                    market = entry.markets[event.market]
+                    self.budgets.ended(key, market.quote_pips(gone, event.price_ticks))
+            elif kind == _SWITCH_SET:
+                self._deadlines.set(event.account, event.amount)
+            elif kind == _CANCELLED_ALL and event.outcome == _CANCELLED_AFTER:
+                self._deadlines.set(event.account, 0)
 
-    def _close_lane(self, order_id: int) -> None:
+    def _over(self, placed: SignedOrder, order_id: int, now_ns: int) -> None:
+        """An order does not stand behind its own command: it traded, or was refused."""
+        if order_id:
+            self._answers.ended(placed.account, placed.client_id, placed.digest, now_ns)
+        else:
+            self._answers.undo(placed)
+
+    def _close_lane(self, order_id: int, now_ns: int) -> None:
         standing = self.standing.closed(order_id)
         if standing is not None:
             self._nonces.left(standing.lane, order_id)
-            self._answers.free(standing.lane[0], standing.client_id, standing.digest)
+            account, client_id = standing.lane[0], standing.client_id
+            self._answers.ended(account, client_id, standing.digest, now_ns)
 
 
 def _half(account: bytes, lane: int, upper_half: bool) -> Lane:

@@ -16,7 +16,13 @@ from engine.commands import Kind, market_terms, market_tokens
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
 from engine.types import PIPS_PER_TOKEN
-from settlement.protocol.evidence import AccountOpened, MarketListing, TokenListing, evidence_of
+from settlement.protocol.evidence import (
+    AccountOpened,
+    MarketListing,
+    TokenListing,
+    evidence_of,
+    listing_of,
+)
 
 
 class Token(NamedTuple):
@@ -123,7 +129,7 @@ class Catalog:
                 self._take(entry)
 
     def _take(self, entry: LogEntry) -> None:
-        row, attachment = entry.command, evidence_of(entry)
+        row, attachment = entry.command, listing_of(evidence_of(entry))
         match attachment:
             case TokenListing():
                 token = Token(len(self.tokens), *msgspec.structs.astuple(attachment))

@@ -1,7 +1,7 @@
 """What became of this very order when it came first?
 
-Idempotency: the same digest again gets the same answer, and a client id names one order for as
-long as that is on its way or stands.
+Idempotency: the same digest again gets the same answer. What its trader calls it is in
+``settlement.orders.client_ids``.
 """
 
 from collections import OrderedDict
@@ -13,6 +13,7 @@ from engine.events import EVENT, EventKind
 from engine.kept import Kept
 from engine.log_entries import EventRow, LogEntry, event_rows
 from engine.types import Outcome
+from settlement.orders.client_ids import ClientIds, Ended, SavedIds
 from settlement.orders.nonces import NS
 from settlement.orders.standing import StandingOrders
 from settlement.protocol.evidence import SignedOrder
@@ -50,32 +51,29 @@ class First(Kept, frozen=True):
         return event_rows(np.frombuffer(self.rows, EVENT)) if self.rows else None
 
 
-ClientIds = dict[tuple[bytes, str], bytes]
-"""Names of orders that are on their way or stand, with their digests."""
-
-
 class FirstAnswers:
-    """Answers by digest, and digests by client id."""
+    """Answers by digest, and the orders' names."""
 
     def __init__(self, standing: StandingOrders, answers_max: int) -> None:
         self._standing = standing
         self._answers_max = answers_max
         self._answers: OrderedDict[bytes, First] = OrderedDict()
-        self._client_ids: ClientIds = {}
+        self.client_ids = ClientIds()
 
     def copy(self) -> "FirstAnswers":
         """Return one whose client ids can be changed apart; the answers are the same."""
         twin = FirstAnswers(self._standing, self._answers_max)
-        twin._answers, twin._client_ids = self._answers, dict(self._client_ids)
+        twin._answers, twin.client_ids = self._answers, self.client_ids.copy()
         return twin
 
-    def save(self) -> tuple[list[tuple[bytes, First]], ClientIds]:
+    def save(self) -> tuple[list[tuple[bytes, First]], SavedIds]:
         """Return what a snapshot keeps."""
-        return list(self._answers.items()), self._client_ids
+        return list(self._answers.items()), self.client_ids.save()
 
-    def load(self, answers: list[tuple[bytes, First]], client_ids: ClientIds) -> None:
+    def load(self, answers: list[tuple[bytes, First]], client_ids: SavedIds) -> None:
         """Take what ``save`` returned."""
-        self._answers, self._client_ids = OrderedDict(answers), client_ids
+        self._answers = OrderedDict(answers)
+        self.client_ids.load(client_ids)
 
     def of(self, digest: bytes) -> First | None:
         """Return the first answer to this very order; None if it is not known."""
@@ -91,24 +89,34 @@ class FirstAnswers:
             and now_ns - first.refused_ns <= AGAIN_NS
         )
 
-    def is_named_otherwise(self, order: SignedOrder) -> bool:
-        """Return whether another order has its client id."""
-        digest = self._client_ids.get((order.account, order.client_id))
-        return bool(order.client_id) and digest is not None and digest != order.digest
+    def named_otherwise(self, order: SignedOrder, now_ns: int) -> dict[str, str] | None:
+        """Return which other order has its client id; None if it may have it."""
+        account, client_id = order.account, order.client_id
+        other = self.client_ids.other(account, client_id, order.digest, now_ns)
+        if other is None:
+            return None
+        first = self._answers.get(other)
+        ended = self.client_ids.ended_of(account, client_id)
+        order_id = first.order_id if first is not None else 0
+        if not order_id and ended is not None and ended.digest == other:
+            order_id = ended.order_id
+        found = {"client_id": client_id, "digest": "0x" + other.hex()}
+        return found | {"order_id": str(order_id)} if order_id else found
 
     def spend(self, order: SignedOrder) -> None:
         """Give the order its client id."""
-        if order.client_id:
-            self._client_ids[order.account, order.client_id] = order.digest
+        self.client_ids.take(order.account, order.client_id, order.digest)
 
     def undo(self, order: SignedOrder) -> None:
-        """The order is over, or was never: another may have its name now."""
-        self.free(order.account, order.client_id, order.digest)
+        """The order was refused, or never was: another may have its name now."""
+        self.client_ids.free(order.account, order.client_id, order.digest)
 
-    def free(self, account: bytes, client_id: str, digest: bytes) -> None:
-        """As ``undo``, by what is known of an order that left the book."""
-        if self._client_ids.get((account, client_id)) == digest:
-            del self._client_ids[account, client_id]
+    def ended(self, account: bytes, client_id: str, digest: bytes, now_ns: int) -> None:
+        """An order that was taken is over, at ``now_ns`` of the log."""
+        if client_id:
+            first = self._answers[digest]
+            ended = Ended(digest, first.order_id, first.time_ns)
+            self.client_ids.end(account, client_id, ended, now_ns)
 
     def answered(self, order: SignedOrder, entry: LogEntry) -> int:
         """Keep what became of ``order``; return the engine's id, 0 if it was not taken."""

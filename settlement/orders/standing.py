@@ -27,6 +27,7 @@ class Saved(NamedTuple):
     standing: dict[int, Standing]
     expiries: list[tuple[int, int]]
     key_of_order: dict[int, tuple[bytes, bytes]]
+    lots_of_key_order: dict[int, int]
 
 
 class StandingOrders:
@@ -38,6 +39,8 @@ class StandingOrders:
         """A heap of (expiry, order), with orders that have left."""
         self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
         self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
+        self._lots: dict[int, int] = {}
+        """What a session key's orders have open: what they lose without a trade it gets back."""
 
     def __len__(self) -> int:
         return len(self._standing)
@@ -52,11 +55,11 @@ class StandingOrders:
 
     def save(self) -> Saved:
         """Return what a snapshot keeps; to be written down at once."""
-        return Saved(self._standing, self._expiries, self._key_of_order)
+        return Saved(self._standing, self._expiries, self._key_of_order, self._lots)
 
     def load(self, saved: Saved) -> None:
         """Take what ``save`` returned."""
-        self._standing, self._expiries, self._key_of_order = saved
+        self._standing, self._expiries, self._key_of_order, self._lots = saved
         self._key_orders = {}
         for order_id, key in saved.key_of_order.items():
             self._key_orders.setdefault(key, set()).add(order_id)
@@ -79,8 +82,19 @@ class StandingOrders:
             heapq.heappop(self._expiries)
         return bool(self._expiries) and self._expiries[0][0] * NS <= now_ns
 
-    def opened(self, order: SignedOrder, order_id: int) -> None:
-        """An order stands."""
+    def traded(self, order_id: int, lots_left: int) -> None:
+        """An order that may stand has ``lots_left`` after a trade."""
+        if order_id in self._lots:
+            self._lots[order_id] = lots_left
+
+    def shrank(self, order_id: int, lots_left: int) -> int:
+        """A session key's order has ``lots_left`` without a trade; return how many went."""
+        gone = self._lots[order_id] - lots_left
+        self._lots[order_id] = lots_left
+        return gone
+
+    def opened(self, order: SignedOrder, order_id: int, lots: int) -> None:
+        """An order stands, with ``lots`` open."""
         self._standing[order_id] = Standing(lane_of(order), order.digest, order.client_id)
         heapq.heappush(self._expiries, (order.expiry, order_id))
         if len(self._expiries) > 2 * len(self._standing) + EXPIRIES_SPARE:
@@ -90,12 +104,14 @@ class StandingOrders:
         if order.signer != order.account:
             key = (order.account, order.signer)
             self._key_of_order[order_id] = key
+            self._lots[order_id] = lots
             self._key_orders.setdefault(key, set()).add(order_id)
 
     def closed(self, order_id: int) -> Standing | None:
         """An order left, if it stood; return what stood there."""
         key = self._key_of_order.pop(order_id, None)
         if key is not None:
+            del self._lots[order_id]
             self._key_orders[key].discard(order_id)
             if not self._key_orders[key]:
                 del self._key_orders[key]

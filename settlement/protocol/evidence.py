@@ -131,6 +131,31 @@ class KeyUse(NamedTuple):
     notional_pips: int
 
 
+class SessionLogin(Attachment, frozen=True):
+    """CANCEL, CANCEL_ALL of one account, CANCEL_AFTER, AMEND: a session of ``account`` asked for
+    it, which its wallet opened by signing ``Login(account, issuedAt)``."""
+
+    account: bytes
+    issued_at: int
+    signature: bytes
+
+
+class SiweLogin(Attachment, frozen=True):
+    """As ``SessionLogin``, of a session that was opened by a signed EIP-4361 ``message``."""
+
+    account: bytes
+    message: str
+    signature: bytes
+
+
+class ChainReason(Attachment, frozen=True):
+    """CANCEL: the log entry on chain because of which the order could not settle any more."""
+
+    tx_hash: bytes
+    log_index: int
+    block_number: int
+
+
 class TradeBusted(Attachment, frozen=True):
     """BUST: which trade is undone, what the contract said about it, and what the session keys that
     signed for it get back: the contract never counted it."""
@@ -158,6 +183,26 @@ class WithdrawalPaid(Attachment, frozen=True):
     sequence: int
 
 
+class OperatorAction(Attachment, frozen=True):
+    """Whatever an operator asked for: who (the name of his token), and why, in his own words.
+
+    Where the command lists something, ``listing`` is what it is called. ``action`` says what a
+    CLOCK was for (a snapshot, a drain); every other command says itself what it does.
+    """
+
+    operator: str
+    reason: str
+    action: str = ""
+    listing: TokenListing | MarketListing | None = None
+
+
+SessionProof = SessionLogin | SiweLogin
+"""What shows that a wallet opened the session which asks."""
+
+Request = SessionProof | ChainReason | OperatorAction
+"""Who wants a cancel or an amendment, and how that can be shown."""
+
+
 AnyAttachment = (
     SignedOrder
     | TokenListing
@@ -169,6 +214,10 @@ AnyAttachment = (
     | TradeBusted
     | WithdrawalReturned
     | WithdrawalPaid
+    | SessionLogin
+    | SiweLogin
+    | ChainReason
+    | OperatorAction
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -176,13 +225,18 @@ _decoder: msgspec.msgpack.Decoder[AnyAttachment] = msgspec.msgpack.Decoder(AnyAt
 
 
 def encode(attachment: AnyAttachment | None) -> bytes:
-    """Return the bytes to journal; nothing for a command that needs no evidence (CANCEL, CLOCK)."""
+    """Return the bytes to journal; nothing for a command that needs no evidence (CLOCK)."""
     return b"" if attachment is None else _encoder.encode(attachment)
 
 
 def decode(raw: bytes) -> AnyAttachment | None:
     """Read back what ``encode`` wrote. Raises ``msgspec.DecodeError`` for anything else."""
     return _decoder.decode(raw) if raw else None
+
+
+def listing_of(attachment: AnyAttachment | None) -> AnyAttachment | None:
+    """Return what a listing is called, whether a start or an operator has listed it."""
+    return attachment.listing if isinstance(attachment, OperatorAction) else attachment
 
 
 def evidence_of(entry: LogEntry) -> AnyAttachment | None:

@@ -274,6 +274,8 @@ class Watcher:
         self._receivers: set[bytes] = set()
         self.head = 0
         """The newest block that was read."""
+        self.reorganisations = 0
+        """How often blocks that were read were gone."""
 
     def watch_token(self, token: bytes) -> None:
         """Look for transfers of ``token``."""
@@ -380,6 +382,7 @@ class Watcher:
 
     def _forget(self, number: int) -> None:
         """Blocks from ``number`` on are gone: read again what takes their place."""
+        self.reorganisations += 1
         while self._newest and self._newest[-1].block.number >= number:
             self._newest.pop()
         # Where all that we knew is gone the fork is further back.

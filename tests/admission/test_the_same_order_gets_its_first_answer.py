@@ -152,39 +152,6 @@ def test_what_broke_an_assertion_is_never_tried_again():
     assert not driver.admission.may_try_again(order, driver.now_ns)
 
 
-def test_a_client_id_stands_for_one_open_order_of_one_account():
-    driver = Driver()
-    order = ALICE.order(Side.SELL, lane=LANE, client_id="tea")
-    row = driver.admit(order)
-    second = ALICE.order(nonce=2, client_id="tea")
-    answer = driver.asks(second)
-    assert rejection(answer) == Outcome.DUPLICATE_CLIENT_ID, "the first is on its way"
-    assert answer.detail == {"client_id": "tea"}
-    order_id = order_id_of(driver.commit(row, order))
-
-    for seen_by in (driver, driver.replayed()):
-        assert rejection(seen_by.asks(second)) == Outcome.DUPLICATE_CLIENT_ID
-        assert rejection(seen_by.asks(BOB.order(client_id="tea"))) is None
-        assert rejection(seen_by.asks(msgspec.structs.replace(second, client_id="milk"))) is None
-    driver.cancel(ALICE, order_id)
-    for seen_by in (driver, driver.replayed()):
-        assert rejection(seen_by.asks(second)) is None
-
-
-def test_a_client_id_is_free_when_its_order_is_filled_dropped_or_refused():
-    """Found: it stayed taken until the order would have expired, were it in a year."""
-    again = ALICE.order(nonce=9, client_id="tea")
-    driver = Driver()
-    driver.place(ALICE.order(client_id="tea"))
-    assert rejection(driver.asks(again)) is None, "nothing to take"
-    driver.place(ALICE.order(nonce=2, client_id="tea", **TOO_MUCH))
-    assert rejection(driver.asks(again)) is None, "refused"
-    driver.place(ALICE.order(Side.SELL, lane=LANE, client_id="tea"))
-    driver.place(BOB.order(lots=10))
-    for seen_by in (driver, driver.replayed()):
-        assert rejection(seen_by.asks(again)) is None, "filled"
-
-
 def test_answers_are_bounded_and_those_to_open_orders_outlive_the_rest():
     driver = Driver()
     driver.admission = Admission(driver.catalog, driver.keys, answers_max=3)

@@ -20,7 +20,8 @@ from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
 from gateway.views.books import BookDiff
 from gateway.views.market_data import NewTrades, Trade
-from tests.api.fixtures import Served, Venue, Wallet, ask, hear, served
+from tests.api.fixtures import DOMAIN, Served, Venue, Wallet, ask, hear, served
+from tests.asked import login_of
 
 
 def run(story: Callable[[Served], Any], **options: Any) -> None:
@@ -88,7 +89,8 @@ def test_found_a_subscription_outlived_the_session_that_it_was_made_in() -> None
         maker, clock = up.venue.maker, up.venue.clock
 
         def token() -> str:
-            return up.venue.services.sessions.issue(maker.address)[0]
+            proof = login_of(DOMAIN, maker.secret, clock.ns // 10**9)
+            return up.venue.services.sessions.issue(proof, 2**40)[0]
 
         async def sell(ticks: int) -> None:
             expiry = clock.ns // 10**9 + 3600

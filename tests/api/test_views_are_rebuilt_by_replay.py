@@ -19,6 +19,7 @@ from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.orders.catalog import Catalog
 from tests.api.fixtures import DOMAIN, Venue
+from tests.asked import BY_TEST
 
 ORDERS = st.lists(
     st.tuples(
@@ -61,7 +62,7 @@ def test_views_do_not_depend_on_how_history_is_cut(
         wallet = venue.maker if who == "maker" else venue.taker
         order_id = place(venue, wallet.order(side, lots, ticks, single_shot=single_shot))
         if n in cancels:
-            asyncio.run(venue.exchange.cancel(wallet.address, order_id))
+            asyncio.run(venue.exchange.cancel(wallet.address, order_id, BY_TEST))
 
     history, catalog = venue.history, Catalog()
     state = venue.settlement.trade_state

@@ -21,8 +21,9 @@ from settlement.chain.dev.devchain import start_devchain
 from settlement.orders.admission import Admission
 from settlement.orders.session_keys import SessionKeys
 from settlement.protocol.evidence import DepositEvidence, SignedOrder, decode, encode
+from tests.asked import login_of
 from tests.chain.conftest import Clock, until
-from tests.chain.venue import ALICE, BOB, CAROL, LANE, LIMITS, NS, Venue
+from tests.chain.venue import ALICE, BOB, CAROL, LANE, LIMITS, NS, SECRETS, Venue
 
 Log = list[tuple[Any, bytes]]
 """Command rows with their attachments."""
@@ -57,7 +58,8 @@ def live(venue: Venue, clock: Clock) -> None:
         venue.place(ALICE, Side.BUY, 2_501, 15, nonce=2 * turn - 1)
         resting = venue.place(CAROL, Side.BUY, 2_300, 1, nonce=turn, lane=LANE + 1)
         order_id = int(resting[-1]["order_id"])
-        venue.commit(command(Kind.CANCEL, account=2, order_id=order_id))
+        asked = login_of(venue.domain, SECRETS[CAROL.address], clock() // NS)
+        venue.commit(command(Kind.CANCEL, account=2, order_id=order_id), asked)
         venue.withdraw(BOB, venue.usd, 10**7, nonce=turn)
         venue.place(BOB, Side.SELL, 2_400, 5, nonce=turn)
         venue.place(ALICE, Side.BUY, 2_502, 15, nonce=2 * turn)

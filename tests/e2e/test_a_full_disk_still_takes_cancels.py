@@ -8,6 +8,7 @@ from engine.journal import StorageFull
 from engine.types import Outcome, Side
 from settlement.ports import awaited
 from tests.admission.fixtures import ALICE, BOB, LANE
+from tests.asked import BY_TEST
 from tests.e2e.fixtures import Venue, settle_down
 from tests.journal.fixtures import MemoryStorage, batch_from, recovered, sequencer_on
 
@@ -33,7 +34,7 @@ def test_below_five_percent_orders_are_refused_and_taken_again_when_there_is_roo
         venue.journal.watch_room()
 
         assert (await venue.exchange.place(order)).outcome == Outcome.DISK_LOW
-        assert (await venue.exchange.cancel(ALICE.address, resting.order_id)).accepted
+        assert (await venue.exchange.cancel(ALICE.address, resting.order_id, BY_TEST)).accepted
         assert (await venue.exchange.withdraw(ALICE.withdrawal(100))).accepted
 
         venue.storage.free = 50_000
@@ -73,7 +74,9 @@ def test_orders_that_met_the_full_disk_in_the_queue_may_be_sent_again(lane):
             for n in range(1, 60)
         ]
         placing = [asyncio.create_task(venue.exchange.place(order)) for order in orders]
-        cancel = asyncio.create_task(venue.exchange.cancel(ALICE.address, resting.order_id))
+        cancel = asyncio.create_task(
+            venue.exchange.cancel(ALICE.address, resting.order_id, BY_TEST)
+        )
         await settle_down()
         venue.storage.room = sum(map(len, venue.storage.files.values()))
         before = venue.admission.save()
@@ -105,7 +108,7 @@ def test_without_any_room_cancels_are_refused_too_and_nothing_happens():
             outcomes.add((await venue.exchange.tick()).outcome)
         assert outcomes == {Outcome.ACCEPTED, Outcome.DISK_LOW}, "the reserve, and then no more"
         state = venue.engine.state_hash()
-        cancel = await venue.exchange.cancel(ALICE.address, resting.order_id)
+        cancel = await venue.exchange.cancel(ALICE.address, resting.order_id, BY_TEST)
         assert (cancel.outcome, venue.engine.state_hash()) == (Outcome.DISK_LOW, state)
 
     on_a_funded_venue(scenario)

@@ -21,7 +21,7 @@ from settlement.chain.chain import node_at
 from settlement.chain.deploy import Deployment
 from settlement.chain.dev.devchain import dev_secret, find_anvil
 from settlement.orders.catalog import Market, Token
-from tests.e2e.test_run_is_a_usable_exchange import Running, ask, until
+from tests.e2e.running import Running, ask, until
 
 PIPS = 7 * PIPS_PER_TOKEN
 

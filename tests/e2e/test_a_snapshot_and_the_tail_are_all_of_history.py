@@ -34,6 +34,7 @@ from tests.admission.fixtures import (
     grant_for,
     state_of,
 )
+from tests.asked import BY_TEST
 from tests.chain.venue import OPERATOR
 from tests.e2e.fixtures import GatedStorage, Venue, evidence, settle_down
 from tests.journal.fixtures import MemoryStorage
@@ -83,7 +84,7 @@ async def live_a_little(venue, rng, steps, placed):
         match rng.randrange(8):
             case 0 if placed:
                 who, order_id = rng.choice(placed)
-                await venue.exchange.cancel(who, order_id)
+                await venue.exchange.cancel(who, order_id, BY_TEST)
             case 1:
                 await venue.exchange.withdraw(ALICE.withdrawal(1000, nonce=serial))
             case 2:

@@ -6,6 +6,7 @@ import asyncio
 from engine.commands import set_terms
 from engine.types import Outcome
 from tests.admission.fixtures import ALICE, BOB, FEE_PPM, LOT_PIPS, TICK_PIPS
+from tests.asked import BY_TEST
 from tests.e2e.fixtures import Venue, settle_down
 
 COARSER = {"lot_pips": 2 * LOT_PIPS, "tick_pips": 2 * TICK_PIPS}
@@ -23,7 +24,7 @@ def test_found_one_that_was_admitted_while_terms_changed_was_read_in_the_new_one
             change = asyncio.create_task(venue.pipeline.submit(set_terms(0, **COARSER, **FEES)))
             await settle_down()
             late = asyncio.create_task(venue.exchange.place(BOB.order(lane=0x8000, nonce=1)))
-            cancel = asyncio.create_task(venue.exchange.cancel(BOB.address, 7))
+            cancel = asyncio.create_task(venue.exchange.cancel(BOB.address, 7, BY_TEST))
             await settle_down()
             assert late.done(), "it is told at once, and spends nothing"
             refused = await late

@@ -14,6 +14,7 @@ from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret, start_devchain
 from settlement.outbox.troubles import AheadOfTime
+from tests.asked import BY_TEST
 from tests.chain.venue import ALICE, BOB, LANE, Venue
 from tests.e2e.test_a_busted_trade_is_undone_everywhere import Clock, trade, turn_until
 from tests.e2e.test_an_orderly_stop_settles_first import funded
@@ -107,7 +108,7 @@ def test_while_the_clock_is_wrong_only_cancels_are_taken_and_then_all_settles(tm
             assert refused.detail["why"] in stack._restrictions()
             ticked = await stack.parts.exchange.tick()
             assert abs(ticked.time_ns - time.time_ns()) < LEAP_MAX_NS, "no stamp has leapt"
-            cancelled = await stack.parts.exchange.cancel(seller.address, placed.order_id)
+            cancelled = await stack.parts.exchange.cancel(seller.address, placed.order_id, BY_TEST)
             assert cancelled.accepted
 
             clock.ahead_ns -= leap_ns

@@ -3,102 +3,20 @@
 A real process and its public doors: the market, the shop, a purchase paid from the demo wallet.
 """
 
-import http.client
-import os
-import signal
-import socket
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from sqlite3 import connect
-from threading import Event
 
 import orjson
 import pytest
 
-ROOT = Path(__file__).parents[2]
-RUN = "import sys; from gateway.cli.main import main; sys.argv[0] = 'tillbook'; main()"
-POLLS_MAX = 1_200
-POLL_SECONDS = 0.05
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
-
-
-def ask(port, method, path, body=None, headers=None):
-    """Return (status, headers, body); status 0 while nobody listens."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-    except ConnectionError:
-        return 0, {}, b""
-    finally:
-        connection.close()
+from tests.e2e.running import Running, ask, ended, until
 
 
 def rpc(port, body, headers=None):
     return ask(
         port, "POST", "/sandbox/rpc", body, {"Content-Type": "application/json"} | (headers or {})
     )
-
-
-def until(what, is_so):
-    pause = Event()
-    for _ in range(POLLS_MAX):
-        found = is_so()
-        if found:
-            return found
-        pause.wait(POLL_SECONDS)
-    raise AssertionError(f"waited long enough, and not: {what}")
-
-
-def begun(directory, port, chain="eth-tester"):
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
-            *("--chain", chain, "--port", str(port)),
-        ],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-
-
-def ended(directory):
-    """Return exit code and output of a start that ends by itself."""
-    process = begun(directory, free_port())
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
-
-
-class Running:
-    """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
-
-    def __init__(self, directory, chain="eth-tester"):
-        self.port, self.directory = free_port(), directory
-        self.process = begun(directory, self.port, chain)
-        until("both sides are quoted", self.is_quoted)
-
-    def is_quoted(self):
-        status, _, body = ask(self.port, "GET", "/v1/markets/TOKEN-USD/book?levels=1")
-        assert self.process.poll() is None, self.process.stdout.read()
-        return status == 200 and (book := orjson.loads(body))["bids"] and book["asks"] and book
-
-    def phase_of(self, invoice):
-        return orjson.loads(ask(self.port, "GET", f"/checkout/{invoice}/state")[2])["phase"]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=60)
-        return self.process.returncode, output
 
 
 @pytest.fixture
@@ -139,13 +57,13 @@ def test_a_newcomer_buys_something_and_finds_it_settled_after_a_restart(running,
 
     second = running()
     assert second.phase_of(invoice) == "settled"
-    token = (second.directory / "operator.token").read_text()
-    operator = {"Authorization": f"Bearer {token}"}
-    assert ask(second.port, "POST", "/v1/markets/TOKEN-USD/halt")[0] == 401
-    assert ask(second.port, "POST", "/v1/markets/TOKEN-USD/halt", headers=operator)[0] == 200
+    halt = ("POST", "/markets/TOKEN-USD/phase", {"phase": "HALTED", "reason": "a look at it"})
+    assert second.admin(*halt, token=None)[0] == 401
+    assert second.admin(*halt)[0] == 200
 
     def is_open():
-        return ask(second.port, "POST", "/v1/markets/TOKEN-USD/open", headers=operator)[0] == 200
+        body = {"phase": "OPEN", "reason": "all is well"}
+        return second.admin("POST", "/markets/TOKEN-USD/phase", body)[0] == 200
 
     until("vault and ledger were compared, and the market is open", is_open)
     code, output = second.stop()

@@ -20,6 +20,7 @@ from tests.admission.fixtures import (
     TOKEN,
     USD,
 )
+from tests.asked import BY_TEST
 from tests.e2e.fixtures import Venue, evidence, settle_down
 
 EXIT = ExitEvidence(bytes(32), 0, 1)
@@ -118,7 +119,7 @@ def test_a_cancel_and_the_next_order_on_its_lane_may_be_sent_in_one_breath():
         for nonce in range(2, 9):
             following = ALICE.order(Side.SELL, nonce=nonce, lane=LANE)
             cancelled, placed = await asyncio.gather(
-                venue.exchange.cancel(ALICE.address, placed.order_id),
+                venue.exchange.cancel(ALICE.address, placed.order_id, BY_TEST),
                 venue.exchange.place(following),
             )
             assert cancelled.accepted and placed.accepted
@@ -132,7 +133,7 @@ def test_a_cancel_and_the_next_order_on_its_lane_may_be_sent_in_one_breath():
 @pytest.mark.parametrize("order_id", [2**62, 2**63 - 1])
 def test_found_an_order_with_a_high_id_could_not_be_cancelled(order_id):
     async def scenario(venue):
-        result = await venue.exchange.cancel(ALICE.address, order_id)
+        result = await venue.exchange.cancel(ALICE.address, order_id, BY_TEST)
         assert result.outcome == Outcome.NOT_RESTING
         assert result.sequence == venue.engine.sequence, "the engine was asked"
 
@@ -176,7 +177,7 @@ def test_a_client_that_hangs_up_leaves_a_whole_order():
         result = await second
         assert result.accepted and client.cancelled()
         assert venue.engine.orders_live == 1
-        assert (await venue.exchange.cancel(ALICE.address, result.order_id)).accepted
+        assert (await venue.exchange.cancel(ALICE.address, result.order_id, BY_TEST)).accepted
 
     on_a_funded_venue(scenario)
 
@@ -187,9 +188,9 @@ def test_found_a_strangers_cancel_made_a_lane_busy_again():
     async def scenario(venue):
         placed = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
         venue.storage.gate = turns = OneByOne()
-        stolen = asyncio.create_task(venue.exchange.cancel(BOB.address, placed.order_id))
+        stolen = asyncio.create_task(venue.exchange.cancel(BOB.address, placed.order_id, BY_TEST))
         await settle_down()
-        own = asyncio.create_task(venue.exchange.cancel(ALICE.address, placed.order_id))
+        own = asyncio.create_task(venue.exchange.cancel(ALICE.address, placed.order_id, BY_TEST))
         await settle_down()
         turns.one()
         assert not (await stolen).accepted and not own.done()
@@ -348,12 +349,12 @@ def test_an_exit_freezes_the_account_and_its_end_thaws_it():
 def test_only_the_owner_cancels():
     async def scenario(venue):
         placed = await venue.exchange.place(ALICE.order(Side.SELL, lane=LANE))
-        stolen = await venue.exchange.cancel(BOB.address, placed.order_id)
+        stolen = await venue.exchange.cancel(BOB.address, placed.order_id, BY_TEST)
         assert stolen.outcome == Outcome.NOT_OWNER
         for owner, order_id in ((STRANGER, placed.order_id), (ALICE, 0), (ALICE, 2**63)):
-            answer = await venue.exchange.cancel(owner.address, order_id)
+            answer = await venue.exchange.cancel(owner.address, order_id, BY_TEST)
             assert answer.outcome == Outcome.NOT_RESTING
-        assert (await venue.exchange.cancel(ALICE.address, placed.order_id)).accepted
+        assert (await venue.exchange.cancel(ALICE.address, placed.order_id, BY_TEST)).accepted
 
     on_a_funded_venue(scenario)
 

@@ -26,6 +26,7 @@ from settlement.watching.watcher import (
 )
 from settlement.worker import ChainLoop
 from tests.admission.fixtures import ALICE, ALICES_KEY, BOB, LANE, OTHER, TOKEN, USD, grant_for
+from tests.asked import BY_TEST
 from tests.e2e.fixtures import LONG_SECONDS, GatedStorage, Venue, settle_down
 
 DEPTH = 2
@@ -337,7 +338,9 @@ def test_found_a_cancel_and_an_order_in_one_breath_outlived_the_cancel_on_chain(
         await venue.fund(ALICE)
         first = await venue.exchange.place(ALICE.order(Side.SELL, nonce=1, lane=LANE))
         venue.storage.gate.clear()
-        cancelling = asyncio.create_task(venue.exchange.cancel(ALICE.address, first.order_id))
+        cancelling = asyncio.create_task(
+            venue.exchange.cancel(ALICE.address, first.order_id, BY_TEST)
+        )
         await settle_down()
         second = ALICE.order(Side.SELL, nonce=2, lane=LANE)
         placing = asyncio.create_task(venue.exchange.place(second))

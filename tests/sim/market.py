@@ -7,6 +7,7 @@ from engine.commands import Kind, command
 from engine.types import ALL_MARKETS, Phase
 from settlement.protocol.abi import encode_call
 from settlement.protocol.evidence import SignedOrder
+from tests.asked import BY_TEST
 from tests.sim.ack_oracle import Violated
 from tests.sim.people import MIDDLE, Placed, Trader, is_final
 from tests.sim.venue import NS, Venue
@@ -187,7 +188,7 @@ class Market:
             if following is not None:
                 world.count("requoted")
                 world.spawn(self.send(venue, trader, following))
-        result = await venue.parts.exchange.cancel(trader.address, order_id)
+        result = await venue.parts.exchange.cancel(trader.address, order_id, BY_TEST)
         if not world.dead:
             world.count(f"cancel {result.outcome.name}")
 

@@ -32,7 +32,7 @@ def account(call: Call) -> Row:
         "buyerCommission": 0,
         "sellerCommission": 0,
         "commissionRates": rate_rows(maker, taker),
-        "canTrade": call.who.may_trade,
+        "canTrade": call.who.session is not None,
         "canWithdraw": False,
         "canDeposit": True,
         "brokered": False,

@@ -16,7 +16,7 @@ from gateway.http.outbox import OutboxBounds
 from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import Left, RateLimits
 from gateway.trading.order_entry import OrderEntry
-from gateway.trading.sessions import SessionIssuer
+from gateway.trading.sessions import Session, SessionIssuer
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
@@ -81,11 +81,11 @@ class Desk:
 
 
 class Caller(NamedTuple):
-    """Who asks, as an API key's secret has proven; ``proof`` shows that its wallet wanted that."""
+    """Who asks, as an API key's secret has proven; ``session`` is the one that may trade, if that
+    is what the key is for."""
 
     account: bytes
-    may_trade: bool
-    proof: bytes
+    session: Session | None
 
 
 @dataclass
@@ -113,6 +113,13 @@ class Call:
     def account(self) -> bytes:
         """Return whose account it is."""
         return self.who.account
+
+    @property
+    def session(self) -> Session:
+        """Return the session of a key that may trade."""
+        session = self.who.session
+        assert session is not None, "the table says that the key has to be one that may trade"
+        return session
 
 
 def named(markets: dict[str, Market], call: Call) -> Sequence[tuple[str, Market]]:

@@ -15,10 +15,9 @@ from gateway.api.binance.desk import Desk
 from gateway.api.binance.errors import UNSUPPORTED, Code, Refused, refused
 from gateway.http.body import DECODE_ERRORS
 from gateway.trading.rejection import Rejection
-from gateway.trading.sessions import Session
+from gateway.trading.sessions import TOKEN_CHARS_MAX, Session
 
 PATH: Final = "/api/v3/x/keys"
-TOKEN_CHARS_MAX: Final = 4_096
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -46,12 +45,12 @@ async def answer(desk: Desk, request: Request) -> dict[str, Any]:
         scope = _decoder.decode(body or b"{}").scope
     except DECODE_ERRORS as error:
         raise refused(Code.INVALID_PARAMETER, f"The body is not valid: {error}") from None
-    minted = desk.keys.mint(session.account, scope == "trade")
+    minted = desk.keys.mint(session, may_trade=scope == "trade")
     return {
         "apiKey": minted.key,
         "secretKey": minted.secret,
         "scope": scope,
-        "expiresAt": minted.says.expires_ms,
+        "expiresAt": minted.expires_ms,
         "account": f"0x{session.account.hex()}",
         "signsHere": desk.managed.holds(session.account),
     }

@@ -186,7 +186,7 @@ async def _canceled(call: Call, market: Market, order: Order) -> Row:
     _require_unrestricted(params, order)
     require_in_time(call.good_until_ms, desk.now_ms)
     try:
-        result = await desk.entry.cancel(call.account, order.order_id)
+        result = await desk.entry.cancel(call.session, order.order_id)
         require(result)
     except Rejection as rejection:
         raise of_rejection(rejection, Code.CANCEL_REJECTED) from None

@@ -188,7 +188,7 @@ def caller_of(desk: Desk, sealed: Sealed, params: Params) -> Caller:
     if found is None:
         raise Refused(BAD_KEY)
     require_signature(found.secret, params.text(SIGNATURE), *sealed.payloads)
-    return Caller(found.says.account, found.says.may_trade, found.says.proof)
+    return Caller(found.account, found.session)
 
 
 def admit(
@@ -214,6 +214,6 @@ def admit(
     if not params.text("timestamp"):
         raise missing("timestamp")
     call.good_until_ms = require_timely(params, desk.now_ms)
-    if access is not Access.READ and not call.caller.may_trade:
+    if access is not Access.READ and call.caller.session is None:
         raise Refused(BAD_KEY, {"x_why": "this key may only read"})
     return call

@@ -13,10 +13,10 @@ from gateway.api.v1.orders import wrong_signer
 from gateway.api.v1.schemas import Opened
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
-from gateway.trading.sessions import LOGIN_WINDOW_SECONDS, Session, SessionIssuer
+from gateway.trading.sessions import Session, SessionIssuer
 from settlement.protocol.eip712 import LOGIN_TYPE, login_digest
-
-TOKEN_CHARS_MAX = 128
+from settlement.protocol.evidence import SessionLogin
+from settlement.protocol.session_proofs import LOGIN_WINDOW_SECONDS, SESSION_SECONDS
 
 
 class Login(Struct, forbid_unknown_fields=True, frozen=True):
@@ -41,7 +41,9 @@ async def open_session(services: Services, entry: OrderEntry, login: Login) -> O
     if signer != account:
         domain = services.exchange.domain
         raise wrong_signer(Outcome.BAD_SIGNATURE, domain, digest, LOGIN_TYPE, signer)
-    token, session = services.sessions.issue(account)
+    proof = SessionLogin(account, login.issuedAt, unhex(login.signature))
+    last = login.issuedAt + LOGIN_WINDOW_SECONDS + SESSION_SECONDS
+    token, session = services.sessions.issue(proof, last)
     return Opened(
         token=token,
         account=hexed(session.account),
@@ -51,7 +53,7 @@ async def open_session(services: Services, entry: OrderEntry, login: Login) -> O
 
 def session_of(sessions: SessionIssuer, token: str) -> Session:
     """Return the session behind ``token``; refused when there is none."""
-    session = sessions.read(token) if len(token) <= TOKEN_CHARS_MAX else None
+    session = sessions.read(token)
     if session is None:
         raise Rejection(
             Outcome.NOT_AUTHENTICATED,

@@ -91,7 +91,9 @@ async def list_markets(services: Here) -> Answer:
     return Answer(schemas.Markets([market_row(services, market) for market in markets]))
 
 
-@router.get("/markets/{symbol}/book", openapi_extra=documented(schemas.BookSnapshot))
+@router.get(
+    "/markets/{symbol}/book", openapi_extra=documented(schemas.BookSnapshot, rejections=(404, 429))
+)
 async def read_book(
     written: Written,
     market: NamedMarket,
@@ -101,7 +103,9 @@ async def read_book(
     return Answer(written.book(market, levels))
 
 
-@router.get("/markets/{symbol}/trades", openapi_extra=documented(schemas.Trades))
+@router.get(
+    "/markets/{symbol}/trades", openapi_extra=documented(schemas.Trades, rejections=(404, 429))
+)
 async def read_trades(
     written: Written,
     market: NamedMarket,

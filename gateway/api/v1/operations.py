@@ -34,7 +34,7 @@ async def readyz(services: Here, life: Life) -> Answer:
 
     ``restricted`` is ready too: ``missing`` names what is not taken, cancels are.
     """
-    missing = [*services.not_ready(), *(["closing"] if life.draining else [])]
+    missing = [*services.not_ready(), *(["draining"] if life.draining else [])]
     if missing:
         return Answer(schemas.Health("not ready", missing), 503)
     restrictions = services.restrictions()

@@ -41,6 +41,7 @@ from gateway.api.v1.schemas import (
 )
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
+from gateway.trading.sessions import Session
 from gateway.views.order_history import FILLED
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.catalog import Market
@@ -202,9 +203,9 @@ def placed_answer(services: Services, order: SignedOrder, result: CommandResult)
     return placed(order, result, market, services.acknowledge(result.sequence))
 
 
-async def cancel_order(entry: OrderEntry, account: bytes, order_id: int) -> Cancelled:
-    """Take one order of ``account`` off the book."""
-    return cancelled(order_id, await entry.cancel(account, order_id))
+async def cancel_order(entry: OrderEntry, me: Session, order_id: int) -> Cancelled:
+    """Take one order of the session's account off the book."""
+    return cancelled(order_id, await entry.cancel(me, order_id))
 
 
 def cancelled(order_id: int, result: CommandResult) -> Cancelled:

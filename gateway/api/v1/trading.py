@@ -100,7 +100,7 @@ async def delete_order(
     request: Request, services: Here, entry: Entry, me: Me, order: str
 ) -> Answer:
     """Take one order off the book."""
-    answer = Answer(await cancel_order(entry, me.account, order_id(order)))
+    answer = Answer(await cancel_order(entry, me, order_id(order)))
     note(request.scope, services.limits.cancels_left(me.account))
     return answer
 

@@ -201,6 +201,16 @@ class Connection:
         if not self._ending.done():
             self._ending.set_result(Ending(code, orjson.dumps(close_message).decode()))
 
+    def tell(self, message_fields: Mapping[str, object]) -> None:
+        """Send what is said to everybody."""
+        with self._faults:
+            self._tell("", message(message_fields))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes wait to be read by the client."""
+        return self._outbox.waiting_bytes
+
     async def closed(self) -> None:
         """Return when the connection has ended."""
         await self._ended.wait()
@@ -401,7 +411,7 @@ class Connection:
                 self._unsubscribe(frame)
             case LogIn():
                 self._session = session_of(self._services.sessions, frame.token)
-                account, ends = self._session
+                account, ends = self._session.account, self._session.expires_at
                 for channel in {orders_channel(account), balances_channel(account)} & set(
                     self._ends
                 ):
@@ -418,11 +428,11 @@ class Connection:
                 unsigned = checked_order(frame.order)
                 self._place(_Order(frame.id, self._entry.verify(unsigned)))
             case Cancel():
-                self._cancel(frame.id, self._me().account, order_id(frame.order_id))
+                self._cancel(frame.id, self._me(), order_id(frame.order_id))
 
-    def _cancel(self, frame_id: int | str | None, account: bytes, order: int) -> None:
+    def _cancel(self, frame_id: int | str | None, me: Session, order: int) -> None:
         try:
-            answer = self._entry.offer_cancel(account, order)
+            answer = self._entry.offer_cancel(me, order)
             if isinstance(answer, CommandResult):
                 self._answer(frame_id, cancelled(order, answer))
                 return

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from engine.types import Outcome
-from gateway.api.v1.login import TOKEN_CHARS_MAX
 from gateway.api.v1.orders import PlaceOrder
 from gateway.http.body import DECODE_ERRORS, malformed
 from gateway.trading.rejection import Rejection
+from gateway.trading.sessions import TOKEN_CHARS_MAX
 
 FrameId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)] | None
 Channel = Annotated[str, Meta(min_length=1, max_length=64)]
