@@ -9,6 +9,7 @@ from engine.types import Limits
 from gateway.api.binance.desk import Desk
 from gateway.api.binance.rest import router_of
 from gateway.api.binance.signer import ManagedKeys
+from gateway.api.binance.stream.route import sockets_of
 from gateway.api.binance.symbols import Symbols
 from gateway.http.clients import Clients
 from gateway.http.lifecycle import Lifecycle
@@ -66,4 +67,4 @@ def routers_of(
         orders_max=Limits().account_orders,
         turn=next_turn,
     )
-    return (router_of(desk, clients),)
+    return router_of(desk, clients), sockets_of(desk, clients, sockets_per_client)

@@ -17,7 +17,16 @@ from gateway.api.binance.numbers import (
     price_text,
     quantity_text,
 )
-from gateway.api.binance.wanted import EXPIRE_TAKER, GTC, IOC, LIMIT, LIMIT_MAKER, MODES, TYPES
+from gateway.api.binance.wanted import (
+    EXPIRE_TAKER,
+    GTC,
+    IOC,
+    LIMIT,
+    LIMIT_MAKER,
+    MARKET,
+    MODES,
+    TYPES,
+)
 from gateway.views.market_data import Ticker, Trade
 from gateway.views.order_history import Order
 from gateway.views.user_orders import Fill, TokenBalance
@@ -281,8 +290,9 @@ def result_row(market: Market, order: SignedOrder, fate: Fate, time_ns: int, ask
     filled = sum(fill.lots for fill in fate.fills)
     quote = sum(market.quote_pips(fill.lots, fill.ticks) for fill in fate.fills)
     is_over = not fate.lots_open
+    ticks = order.quote_amount // (lots * market.tick_pips)
     return {
-        "price": price_text(market, order.quote_amount // (lots * market.tick_pips)),
+        "price": ZERO if asked == MARKET else price_text(market, ticks),
         "origQty": quantity_text(market, lots),
         "executedQty": quantity_text(market, filled),
         "origQuoteOrderQty": ZERO,
