@@ -95,10 +95,11 @@ class Operations:
     @property
     def markets(self) -> list[tuple[Market, Phase, tuple[int, int]]]:
         """Return each market, its phase, and between which prices it may trade (0, 0: any)."""
-        states = self._states
+        markets = self._exchange.catalog.markets
+        states = [self._states.of(market) for market in markets]
         return [
-            (market, states.phase(market.number), states.band(market.number))
-            for market in self._exchange.catalog.markets
+            (market, state.phase, (state.band_low, state.band_high))
+            for market, state in zip(markets, states, strict=True)
         ]
 
     def market(self, symbol: str) -> Market | None:
@@ -227,7 +228,7 @@ class Operations:
                     return CommandResult(Outcome.ACCEPTED)
                 return _bad_listing(f"there is a {symbol} already, of other tokens or terms")
             for market in catalog.markets:
-                is_gone = self._states.phase(market.number) is Phase.DELISTED
+                is_gone = self._states.of(market).phase is Phase.DELISTED
                 if (market.base.symbol, market.quote.symbol) == (base, quote) and not is_gone:
                     return _bad_listing(f"these tokens are traded in {market.symbol}")
             result = await self._exchange.list_market(symbol, base, quote, by=by, **terms._asdict())

@@ -137,6 +137,8 @@ class Venue:
             settlement=chain,
             channels=views.channels,
             market_data=views.market_data,
+            candles=views.candles,
+            market_states=views.market_states,
             user_stream=views.user_stream,
             sessions=SessionIssuer(bytes(32), time.time_ns),
             limits=RateLimits(PLENTY),

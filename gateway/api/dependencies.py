@@ -15,10 +15,12 @@ from gateway.api.budget_headers import note
 from gateway.api.services import Services
 from gateway.api.v1.login import bearer_of, session_of
 from gateway.api.v1.written import WrittenViews
+from gateway.api.v1.written_feeds import WrittenFeeds
 from gateway.http.lifecycle import Lifecycle
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
+from gateway.views.market_states import StatusWatch
 from settlement.orders.catalog import Market
 
 
@@ -41,6 +43,20 @@ def written_of(connection: HTTPConnection) -> WrittenViews:
     written = connection.app.state.written
     assert isinstance(written, WrittenViews), "create_app puts it there"
     return written
+
+
+def feeds_of(connection: HTTPConnection) -> WrittenFeeds:
+    """Return the app's candles and markets in the native JSON."""
+    feeds = connection.app.state.feeds
+    assert isinstance(feeds, WrittenFeeds), "create_app puts it there"
+    return feeds
+
+
+def watch_of(connection: HTTPConnection) -> StatusWatch:
+    """Return what knows whether the exchange takes work."""
+    watch = connection.app.state.status_watch
+    assert isinstance(watch, StatusWatch), "create_app puts it there"
+    return watch
 
 
 def lifecycle_of(connection: HTTPConnection) -> Lifecycle:
@@ -121,6 +137,14 @@ async def _written(connection: HTTPConnection) -> WrittenViews:
     return written_of(connection)
 
 
+async def _feeds(connection: HTTPConnection) -> WrittenFeeds:
+    return feeds_of(connection)
+
+
+async def _watch(connection: HTTPConnection) -> StatusWatch:
+    return watch_of(connection)
+
+
 async def _life(connection: HTTPConnection) -> Lifecycle:
     return lifecycle_of(connection)
 
@@ -128,6 +152,8 @@ async def _life(connection: HTTPConnection) -> Lifecycle:
 Here = Annotated[Services, Depends(_here)]
 Entry = Annotated[OrderEntry, Depends(_entry)]
 Written = Annotated[WrittenViews, Depends(_written)]
+Feeds = Annotated[WrittenFeeds, Depends(_feeds)]
+Watch = Annotated[StatusWatch, Depends(_watch)]
 Life = Annotated[Lifecycle, Depends(_life)]
 Me = Annotated[Session, Depends(logged_in)]
 NamedMarket = Annotated[Market, Depends(market_named)]

@@ -15,11 +15,13 @@ from gateway.http.outbox import OutboxBounds
 from gateway.trading.api_keys import ApiKeys, HeldKey
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledgement
+from settlement.orders.market_states import MarketStates
 from settlement.ports import ExchangePort, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
@@ -58,6 +60,8 @@ class Services:
     settlement: SettlementView
     channels: Channels
     market_data: MarketData
+    candles: Candles
+    market_states: MarketStates
     user_stream: UserStream
     sessions: SessionIssuer
     limits: RateLimits

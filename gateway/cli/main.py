@@ -153,6 +153,39 @@ def serve(
 
 
 @app.command()
+def deploy(
+    url: Annotated[str, typer.Option("--rpc", help="A node of the chain.")],
+    key_file: Annotated[
+        Path,
+        typer.Option(help="The deployer's key: hex digits, or a keystore.", exists=True),
+    ],
+    plan: Annotated[Path, typer.Option(help="What to deploy, as JSON.", exists=True)],
+    to: Annotated[Path, typer.Option("--to", help="The record to write.", dir_okay=False)],
+    password_file: Annotated[
+        Path | None, typer.Option(help="Opens a keystore.", exists=True)
+    ] = None,
+    confirmations: Annotated[int, typer.Option(help="Blocks until final.", min=1)] = 12,
+    tip_gwei: Annotated[int, typer.Option(help="What a block's maker gets.", min=0)] = 1,
+    fee_max_gwei: Annotated[
+        int, typer.Option(help="Dearer gas is not paid for; 0 for any.", min=0)
+    ] = 0,
+    test_tokens: Annotated[
+        bool, typer.Option("--test-tokens", help="Deploy worthless tokens where none is named.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before sending.")] = False,
+) -> None:
+    """Deploy the contracts to any chain; run it again after a crash, and it goes on."""
+    from gateway.cli.deploy import Wish, run_deploy
+
+    def agreed() -> bool:
+        return yes or typer.confirm("Send them?")
+
+    files = (key_file, password_file, plan, to)
+    fees = (tip_gwei, fee_max_gwei)
+    sys.exit(run_deploy(Wish(url, *files, confirmations, *fees, test_tokens, agreed), console))
+
+
+@app.command()
 def acknowledger(directory: DataOption = Path("data")) -> None:
     """Print who will acknowledge orders, for the bond to be deployed with; the key is kept."""
     from gateway.node.secrets import acknowledging_signer

@@ -6,7 +6,7 @@ again), let the answers that are under way go out. Then the server may stop.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from engine.types import Outcome
@@ -21,9 +21,6 @@ class Closable(Protocol):
     def close(self, code: int, close_message: Mapping[str, object]) -> None:
         """Send ``close_message``, then close; do not wait."""
 
-    def tell(self, message: Mapping[str, object]) -> None:
-        """Send ``message``; do not wait."""
-
     @property
     def waiting_bytes(self) -> int:
         """Return how many bytes wait to be read by the client."""
@@ -32,13 +29,20 @@ class Closable(Protocol):
         """Return when the connection has ended."""
 
 
+def _tell_nobody() -> None:
+    """Tell nobody."""
+
+
 class Lifecycle:
     """Open until ``drain`` is called, then never again; held from ``hold`` to ``resume``."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None] = _tell_nobody) -> None:
+        """``changed`` is called when new work is refused from now on, or taken again; before we
+        close, while every connection is open."""
         self.draining = False
         """Whether new work is refused."""
         self._closing = False
+        self._changed = changed
         self._connections: dict[Closable, str] = {}
         self._networks: Counter[str] = Counter()
 
@@ -73,7 +77,7 @@ class Lifecycle:
         """Refuse new work until it is resumed, and say so on every WebSocket."""
         if not self.draining:
             self.draining = True
-            self._tell("draining")
+            self._changed()
 
     def resume(self) -> bool:
         """Take new work again; return False when we are closing already."""
@@ -81,12 +85,8 @@ class Lifecycle:
             return False
         if self.draining:
             self.draining = False
-            self._tell("open")
+            self._changed()
         return True
-
-    def _tell(self, status: str) -> None:
-        for connection in list(self._connections):
-            connection.tell({"event": "status", "status": status})
 
     def require_open(self) -> None:
         """Raise ``Rejection`` when no new work may be taken."""
@@ -100,6 +100,7 @@ class Lifecycle:
     async def drain(self) -> None:
         """Refuse new work and close every connection, for good."""
         self.draining = self._closing = True
+        self._changed()
         connections = list(self._connections)
         for connection in connections:
             connection.close(RESTARTING, {"event": "shutdown"})

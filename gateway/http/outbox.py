@@ -25,6 +25,9 @@ class OutboxBounds(NamedTuple):
     age_max_seconds: int = 15
 
 
+MERGED_MAX: Final = 4
+"""News of one channel that may wait because one could not take in the next."""
+
 FRAME_COUNTS_MAX: Final = 128 * 1024
 """One frame counts no more than this: an account's own snapshot may be larger than all bounds."""
 
@@ -34,7 +37,7 @@ class _Owed:
 
     __slots__ = ("make",)
 
-    def __init__(self, make: Callable[[], Published]) -> None:
+    def __init__(self, make: Callable[[], Published | None]) -> None:
         self.make = make
 
 
@@ -61,14 +64,18 @@ class Outbox:
         now: Callable[[], float],
         write: Callable[[News], bytes],
         conflated: Callable[[], None],
-        overflowed: Callable[[], None],
+        overflowed: Callable[[dict[str, News]], None],
+        behind: Callable[[str], None],
     ) -> None:
-        """``write`` makes a frame; ``conflated`` and ``overflowed`` hear of what happened."""
+        """``write`` makes a frame; ``conflated`` and ``overflowed`` hear of what happened, the
+        latter with the first news of each channel that was not sent and has a number. ``behind``
+        has to begin a channel anew on which too much waits that could not be merged into one."""
         self._bounds = bounds
         self._now = now
         self._write = write
         self._conflated = conflated
         self._overflowed = overflowed
+        self._behind = behind
         self._waiting: deque[_Waiting] = deque()
         self._merging: dict[str, deque[_Waiting]] = {}
         """By channel: what waits there to be merged; the last one takes in what follows."""
@@ -103,6 +110,9 @@ class Outbox:
             earlier = merging[-1].message if merging else None
             assert earlier is None or isinstance(earlier, Published), "only news is merged"
             if earlier is None or not earlier.news.takes(published.news):
+                if len(merging) >= MERGED_MAX:
+                    self._behind(channel)
+                    return
                 merging.append(self._add(channel, published, 0))
             else:
                 merging[-1].message = earlier.merged(published)
@@ -112,9 +122,9 @@ class Outbox:
             self._add(channel, published, min(size, FRAME_COUNTS_MAX))
         self._check()
 
-    def owe(self, channel: str, make: Callable[[], Published]) -> None:
-        """Queue what ``make`` returns when its turn comes; it must be all that the channel has
-        to say then, for news that waits behind it to be merged is dropped."""
+    def owe(self, channel: str, make: Callable[[], Published | None]) -> None:
+        """Queue what ``make`` returns when its turn comes, if anything; it must be all that the
+        channel has to say then, for news that waits behind it to be merged is dropped."""
         if self.shut:
             return
         self._add(channel, _Owed(make), 0)
@@ -138,7 +148,10 @@ class Outbox:
             if isinstance(first.message, _Owed):
                 self.forget(first.channel)
                 self._paid_at = self._now()
-                return first.message.make().written(self._write)
+                made = first.message.make()
+                if made is not None:
+                    return made.written(self._write)
+                continue
             if first.message is not None:
                 return first.message.written(self._write)
         last, self._last = self._last, None
@@ -147,9 +160,14 @@ class Outbox:
     def _check(self) -> None:
         if self._too_slow():
             self.shut = True
+            unsent: dict[str, News] = {}
+            for waiting in self._waiting:
+                message = waiting.message
+                if isinstance(message, Published) and message.news.resume_at is not None:
+                    unsent.setdefault(waiting.channel, message.news)
             self._waiting.clear()
             self._merging.clear()
-            self._overflowed()
+            self._overflowed(unsent)
 
     def _add(self, channel: str, message: Published | _Owed, size: int) -> _Waiting:
         waiting = _Waiting(channel, message, self._now(), size)

@@ -25,11 +25,13 @@ from gateway.api.binance.mount import routers_of
 from gateway.api.budget_headers import BudgetHeaders, note
 from gateway.api.dependencies import charged, client_of, services_of, told
 from gateway.api.services import Services
-from gateway.api.v1 import markets, operations, settlement, trading
+from gateway.api.v1 import feeds, markets, operations, settlement, trading
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
 from gateway.api.v1.stream.connection import hanging_up
+from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.api.v1.written import WrittenViews
+from gateway.api.v1.written_feeds import WrittenFeeds
 from gateway.http.body import BodyLimit
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
@@ -38,6 +40,7 @@ from gateway.node.logs import brief
 from gateway.pages import market as market_page
 from gateway.trading.order_entry import Measures, OrderEntry
 from gateway.trading.rejection import Rejection
+from gateway.views.market_states import ExchangeState, StatusWatch, exchange_state
 
 INTERNAL_FAULT = 1011
 
@@ -106,11 +109,14 @@ def create_app(services: Services) -> FastAPI:
         services.exchange, services.limits, _measures(services.metrics)
     )
     app.state.written = WrittenViews(services.market_data, services.user_stream)
-    app.state.lifecycle = Lifecycle()
+    app.state.feeds = WrittenFeeds(services.market_data, services.candles, services.market_states)
+    app.state.status_watch = watch = StatusWatch(services.channels, lambda: _state(app))
+    app.state.lifecycle = Lifecycle(watch.look)
+    app.state.snapshots = Snapshots(services, app.state.written, app.state.feeds, watch)
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
-    ours = (trading.router, markets.router, settlement.router, operations.router, stream.router)
-    for router in (*ours, market_page.router, *_binance(app, services)):
+    ours = (trading.router, markets.router, feeds.router, settlement.router, operations.router)
+    for router in (*ours, stream.router, market_page.router, *_binance(app, services)):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
@@ -134,6 +140,8 @@ def _binance(app: FastAPI, services: Services) -> tuple[APIRouter, ...]:
         entry=app.state.order_entry,
         market_data=services.market_data,
         user_stream=services.user_stream,
+        candles=services.candles,
+        states=services.market_states,
         channels=services.channels,
         limits=services.limits,
         metrics=services.metrics,
@@ -146,6 +154,13 @@ def _binance(app: FastAPI, services: Services) -> tuple[APIRouter, ...]:
         sockets_per_client=services.sockets_per_client,
         now_ns=services.now_ns,
     )
+
+
+def _state(app: FastAPI) -> ExchangeState:
+    """Return whether the exchange takes work now."""
+    services: Services = app.state.services
+    draining: bool = app.state.lifecycle.draining
+    return exchange_state(services.not_ready(), services.restrictions(), draining=draining)
 
 
 def _measures(metrics: Metrics) -> Measures:

@@ -20,8 +20,10 @@ from engine.sequencer.sequencer import LastingMachineType, Sequencer
 from engine.sequencer.subscription import Subscription
 from engine.types import Limits
 from gateway.node.settings import ExchangeSettings, MarketPlan
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
+from gateway.views.market_states import StateTeller
 from gateway.views.settlement import SettlementDesk
 from gateway.views.user_orders import UserStream
 from merchants.service import Merchants
@@ -109,6 +111,7 @@ class Trading(NamedTuple):
     catalog: Catalog
     keys: SessionKeys
     admission: Admission
+    market_states: MarketStates
     journal: Journal
     sequencer: Sequencer[Any]
     pipeline: Pipeline
@@ -120,6 +123,7 @@ class Views(NamedTuple):
 
     channels: Channels
     market_data: MarketData
+    candles: Candles
     user_stream: UserStream
     acknowledger: Acknowledger
 
@@ -130,6 +134,7 @@ class Assembly(NamedTuple):
     catalog: Catalog
     keys: SessionKeys
     admission: Admission
+    market_states: MarketStates
     journal: Journal
     sequencer: Sequencer[Any]
     pipeline: Pipeline
@@ -162,14 +167,13 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     signer = seams.acknowledging
     views = None if signer is None else assemble_views(trading, desk.trade_state, signer)
     merchants = _merchants(seams, settings, trading.exchange, desk)
-    states = MarketStates()
     credited_deposits, unbooked = CreditedDeposits(catalog), Unbooked(seams.outbox)
     reconciler = _reconciler(seams, settler, trading, unbooked)
     reconciliation = Reconciliation(reconciler, trading.exchange)
     subscriptions = subscriptions_of(
         trading,
         observers=parts.observers,
-        settlement=(credited_deposits, states, *settler.consumers),
+        settlement=(credited_deposits, *settler.consumers),
         views=views,
         merchants=merchants,
         reconciler=reconciler,
@@ -189,23 +193,6 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         # The desk hears first: the others ask it.
         listeners=(desk, *shown, merchants),
     )
-    phases = Phases(
-        trading.exchange,
-        reconciliation,
-        lambda token: is_paused(seams.chain, deployment.exchange, chain_loop.head, token),
-    )
-
-    def listed(token: Token) -> None:
-        heed(settler, watcher, token)
-        seams.listed(token)
-
-    operations = Operations(
-        trading.exchange,
-        phases,
-        states,
-        lambda number: token_on_chain(seams.chain, deployment.exchange, number),
-        listed,
-    )
     return Assembly(
         *trading,
         outbox=seams.outbox,
@@ -215,11 +202,39 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         credited_deposits=credited_deposits,
         unbooked=unbooked,
         reconciliation=reconciliation,
-        operations=operations,
+        operations=_operations(seams, trading, reconciliation, settler, watcher, chain_loop),
         merchants=merchants,
         views=views,
         chain_loop=chain_loop,
         subscriptions=subscriptions,
+    )
+
+
+def _operations(
+    seams: Seams,
+    trading: Trading,
+    reconciliation: Reconciliation,
+    settler: Settler,
+    watcher: Watcher,
+    chain_loop: ChainLoop,
+) -> Operations:
+    """Return what an operator may ask for while the exchange runs."""
+    chain, contract = seams.chain, seams.deployment.exchange
+
+    def listed(token: Token) -> None:
+        heed(settler, watcher, token)
+        seams.listed(token)
+
+    return Operations(
+        trading.exchange,
+        Phases(
+            trading.exchange,
+            reconciliation,
+            lambda token: is_paused(chain, contract, chain_loop.head, token),
+        ),
+        trading.market_states,
+        lambda number: token_on_chain(chain, contract, number),
+        listed,
     )
 
 
@@ -247,7 +262,8 @@ def assemble_trading(
         seams.now_ns,
         withdrawals,
     )
-    return Trading(catalog, keys, admission, journal, sequencer, pipeline, exchange)
+    states = MarketStates()
+    return Trading(catalog, keys, admission, states, journal, sequencer, pipeline, exchange)
 
 
 def assemble_views(
@@ -255,9 +271,11 @@ def assemble_views(
 ) -> Views:
     """Return what shows a log to traders."""
     catalog, exchange, channels = trading.catalog, trading.exchange, Channels()
+    trading.market_states.listeners.append(StateTeller(channels).changed)
     return Views(
         channels,
         MarketData(catalog, channels, trade_state),
+        Candles(channels),
         UserStream(catalog, channels, exchange.balance, trade_state),
         Acknowledger(exchange.domain, acknowledging),
     )
@@ -273,10 +291,11 @@ def subscriptions_of(
     reconciler: Reconciler | None = None,
 ) -> tuple[Subscription, ...]:
     """Return who follows the log. In which order each is shown a batch makes no difference."""
-    checkpointed: list[CheckpointedConsumer] = [*observers, trading.admission]
-    checkpointed += settlement
+    checkpointed: list[CheckpointedConsumer] = [trading.admission, trading.market_states]
+    checkpointed += [*observers, *settlement]
     if views is not None:
-        checkpointed += [views.market_data, views.user_stream, views.acknowledger]
+        checkpointed += [views.market_data, views.candles]
+        checkpointed += [views.user_stream, views.acknowledger]
     if merchants is not None:
         checkpointed.append(merchants.prices)
     found = [Subscription(consumer.checkpoint_name, consumer) for consumer in checkpointed]

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Self
@@ -47,6 +48,7 @@ from gateway.node.settings import Remote, Settings
 from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
+from gateway.views.market_states import StatusWatch
 from merchants.service import open_merchants_database
 from merchants.stores.keyring import FileKeyring
 from merchants.webhooks.egress import HttpEgress
@@ -77,6 +79,7 @@ REMOTE_CHAIN: Final = Rhythm(1.0, 1.0)
 FIGURES: Final = Rhythm(2.0, 10.0)
 MERCHANTS: Final = Rhythm(0.2, 1.0)
 KEEPER: Final = Rhythm(0.5, 1.0)
+STATUS: Final = Rhythm(0.5, 1.0)
 BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
 
@@ -290,6 +293,8 @@ class Stack:
             settlement=parts.desk,
             channels=views.channels,
             market_data=views.market_data,
+            candles=views.candles,
+            market_states=parts.market_states,
             user_stream=views.user_stream,
             sessions=SessionIssuer(kept_secret(settings.directory, "session.secret"), self.now_ns),
             limits=RateLimits(settings.budgets),
@@ -326,6 +331,7 @@ class Stack:
         self._start_loop(self._show_figures, FIGURES, "figures")
         self._start_loop(parts.merchants.step, MERCHANTS, "merchants")
         self._start_loop(self.keeper.turn, KEEPER, "keeper")
+        self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
         return self.port
 
     async def _listen_to_operators(self, lifecycle: Lifecycle) -> None:
@@ -439,6 +445,10 @@ class Stack:
             # What the node said is in the log: with some it names the key that we pay for.
             missing.append("the chain does not answer")
         return list(map(redacted, missing))
+
+
+async def _look(watch: StatusWatch) -> None:
+    watch.look()
 
 
 def _end_process(error: BaseException) -> None:

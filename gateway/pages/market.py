@@ -18,7 +18,8 @@ from starlette.responses import HTMLResponse, Response
 from engine.types import Outcome
 from gateway.api.dependencies import Here, charged
 from gateway.api.services import Services
-from gateway.api.v1.rows import book_row, ticker_row, trade_rows
+from gateway.api.v1.feed_rows import ticker_row
+from gateway.api.v1.rows import book_row, trade_rows
 from gateway.api.v1.schemas import BatchRow, Level, PublicTrade, Ticker
 from gateway.api.v1.settlement import batch_row
 from gateway.pages.headers import headers

@@ -130,6 +130,14 @@ class Book:
         ticks = [-key for key in keys] if side == BUY else keys
         return list(zip(ticks, map(mine.__getitem__, keys), strict=True))
 
+    def best(self, side: Side) -> Level | None:
+        """Return the best level; None where a side is empty."""
+        mine = self._bids if side == BUY else self._asks
+        if not mine:
+            return None
+        key, lots = mine.peekitem(0)
+        return (-key if side == BUY else key), lots
+
     def ticks(self, side: Side, count: int) -> list[int]:
         """Return the prices of up to ``count`` levels, best first."""
         if side == BUY:

@@ -17,6 +17,11 @@ class News(msgspec.Struct, frozen=True):
     is_mergeable: ClassVar[bool] = False
     """Whether a slow reader may get one for many."""
 
+    @property
+    def resume_at(self) -> int | None:
+        """Return the number in its channel of what came before it; None if it has none."""
+        return None
+
     def takes(self, _newer: Self) -> bool:
         """Return whether this and then ``newer`` can be said in one."""
         return self.is_mergeable
@@ -66,7 +71,10 @@ class Channels:
 
     def publish(self, channel: str, news: News) -> None:
         """Offer ``news`` to each listener of ``channel``."""
-        published = Published(news)
+        self.offer(channel, Published(news))
+
+    def offer(self, channel: str, published: Published) -> None:
+        """Offer what is kept elsewhere too to each listener of ``channel``."""
         # A listener that gives up leaves while we walk, hence the copy.
         for listener in list(self._listeners.get(channel, ())):
             listener.offer(channel, published)

@@ -4,10 +4,12 @@ A consumer. It is rebuilt by replay at every start, needs no other part of the g
 publishes to channels only when somebody listens.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from functools import reduce
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
@@ -15,7 +17,7 @@ from engine.events import EventKind
 from engine.kept import Kept
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
-from gateway.views.books import Book, BookMemory
+from gateway.views.books import Book, BookMemory, Level
 from gateway.views.channels import Channels, News
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market
@@ -71,10 +73,17 @@ class Bucket(NamedTuple):
 
 
 class NewTrades(News, frozen=True):
-    """What was traded in one batch, oldest first; none of it is in a settlement batch yet."""
+    """What was traded in one batch, oldest first, behind trade ``prev`` of this market; none of it
+    is in a settlement batch yet."""
 
     market: Market
+    prev: int
     trades: list[Trade]
+
+    @property
+    def resume_at(self) -> int:
+        """Return the trade before."""
+        return self.prev
 
 
 class TradeUndone(News, frozen=True):
@@ -95,6 +104,22 @@ class TradesSettled(News, frozen=True):
     state: TradeState
 
 
+class BestPrices(News, frozen=True):
+    """The best level of each side after event ``u``; None where there is none."""
+
+    is_mergeable: ClassVar[bool] = True
+
+    market: Market
+    u: int
+    time_ns: int
+    bid: Level | None
+    ask: Level | None
+
+    def merged(self, newer: Self) -> Self:
+        """Return the newer one, which says all."""
+        return newer
+
+
 class Ticker(NamedTuple):
     """Best prices, last price and 24 hours, in ticks; None where there is none."""
 
@@ -109,22 +134,47 @@ class Ticker(NamedTuple):
     quote_pips_24h: int
 
 
+class TickerNews(News, frozen=True):
+    """A market's best prices, last price and day are others after event ``u``."""
+
+    is_mergeable: ClassVar[bool] = True
+
+    market: Market
+    u: int
+    time_ns: int
+    ticker: Ticker
+
+    def merged(self, newer: Self) -> Self:
+        """Return the newer one, which says all."""
+        return newer
+
+
 class Tape:
     """The last trades of one market and its day."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
+        """``last`` is the last trade there was in other terms."""
         self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
         self.version = 0
         """Another number after each change: what was made of the tape before may be kept."""
         self.gone = 0
         """Trades that are not kept any more."""
+        self.last = last
+        self.cut = last
+        """The last trade that is not kept any more."""
         self.buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
+        self._over: tuple[tuple[int, int, int], Bucket | None] | None = None
+        """The day without its last step, and for which oldest and last step, and after how many
+        busts, it was summed up: between two steps a trade changes the last one only."""
+        self._busts = 0
 
     def add(self, trade: Trade, quote_pips: int) -> None:
         """Take one more trade."""
         self.version += 1
+        self.last = trade.trade_id
         if len(self.trades) == TRADES_MAX:
             self.gone += 1
+            self.cut = self.trades[0].trade_id
         self.trades.append(trade)
         step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
         if self.buckets and self.buckets[-1].step == step:
@@ -145,6 +195,7 @@ class Tape:
     def bust(self, trade_id: int, lots: int, quote_pips: int) -> None:
         """Undo one trade; what is not of this tape, or too old for it, changes nothing."""
         self.version += 1
+        self._busts += 1
         for at in range(len(self.trades) - 1, -1, -1):
             if self.trades[at].trade_id == trade_id:
                 undone = msgspec.structs.replace(self.trades[at], is_busted=True)
@@ -182,14 +233,38 @@ class Tape:
             if trade.is_busted and first_trade <= trade.trade_id <= last_trade
         ]
 
-    def day(self, now_ns: int) -> list[Bucket]:
-        """Return the steps of the 24 hours before ``now_ns``, oldest first."""
+    def day(self, now_ns: int) -> Bucket | None:
+        """Return the 24 hours before ``now_ns`` as one step; None if nothing was traded."""
         oldest = (now_ns - DAY_NS) // BUCKET_NS
-        return [bucket for bucket in self.buckets if bucket.step > oldest]
+        if not self.buckets or self.buckets[-1].step <= oldest:
+            return None
+        last = self.buckets[-1]
+        key = oldest, last.step, self._busts
+        if self._over is None or self._over[0] != key:
+            over = [bucket for bucket in self.buckets if oldest < bucket.step < last.step]
+            self._over = key, reduce(_both, over) if over else None
+        earlier = self._over[1]
+        return last if earlier is None else _both(earlier, last)
+
+    def count_after(self, trade_id: int) -> int:
+        """Return how many trades are kept that came behind ``trade_id``."""
+        return len(self.trades) - bisect_right(self.trades, trade_id, key=lambda t: t.trade_id)
 
     def newest(self, limit: int) -> list[Trade]:
         """Return up to ``limit`` trades, newest first."""
         return list(islice(reversed(self.trades), limit))
+
+
+def _both(earlier: Bucket, later: Bucket) -> Bucket:
+    return Bucket(
+        earlier.step,
+        earlier.first_trade,
+        earlier.first,
+        max(earlier.high, later.high),
+        min(earlier.low, later.low),
+        earlier.lots + later.lots,
+        earlier.quote_pips + later.quote_pips,
+    )
 
 
 def _is_shown(event: EventRow) -> bool:
@@ -232,6 +307,7 @@ class _Memory(msgspec.Struct):
     books: dict[int, BookMemory]
     trades: dict[int, list[Trade]]
     buckets: dict[int, list[_BucketMemory]]
+    ends: dict[int, tuple[int, int]]
     prices: dict[int, int]
     event_index: int
     sequence: int
@@ -241,7 +317,7 @@ class _Memory(msgspec.Struct):
 class MarketData:
     """All markets. ``trade_state`` answers how far a trade is on its way to the chain."""
 
-    checkpoint_name = "market data/3"
+    checkpoint_name = "market data/4"
 
     def __init__(
         self, catalog: Catalog, channels: Channels, trade_state: Callable[[int], TradeState]
@@ -256,6 +332,9 @@ class MarketData:
         self.event_index = 0
         self.sequence = 0
         self.last_trade_id = 0
+        self._best: dict[int, tuple[Level | None, Level | None]] = {}
+        self._tickers: dict[int, Ticker] = {}
+        """By market: what who listens was told last, while somebody does."""
 
     def save(self) -> bytes:
         """See ``engine.log_entries.CheckpointedConsumer``."""
@@ -264,6 +343,7 @@ class MarketData:
                 {number: book.memory() for number, book in self._books.items()},
                 {number: list(tape.trades) for number, tape in self._tapes.items()},
                 {number: _kept(tape) for number, tape in self._tapes.items()},
+                {number: (tape.last, tape.cut) for number, tape in self._tapes.items()},
                 self._prices,
                 self.event_index,
                 self.sequence,
@@ -279,6 +359,7 @@ class MarketData:
             tape = self._tapes.setdefault(number, Tape())
             tape.trades.extend(trades)
             tape.buckets.extend(map(_bucket, saved.buckets[number]))
+            tape.last, tape.cut = saved.ends[number]
         self._prices = saved.prices
         self.event_index, self.sequence = saved.event_index, saved.sequence
         self.last_trade_id = saved.last_trade_id
@@ -289,13 +370,14 @@ class MarketData:
         if not len(batch.events):
             return
         self.event_index = batch.rows[-1].number
-        trades: dict[int, list[Trade]] = {}
+        trades: dict[int, NewTrades] = {}
         busts: list[tuple[EventRow, TradeBusted]] = []
         touched: dict[int, int] = {}
         for change in filter(_is_shown, batch.rows):
             market = change.market
             if change.kind == TERMS_SET:
-                self._tapes.pop(market, None)  # Its ticks and lots were others.
+                if market in self._tapes:  # Its ticks and lots were others.
+                    self._tapes[market] = Tape(self._tapes[market].last)
                 if market in self._books:
                     self._books[market].terms_changed()
                 continue
@@ -309,8 +391,10 @@ class MarketData:
                 trade = Trade(
                     change.trade_id, change.price_ticks, change.amount, SIDES[change.side], time_ns
                 )
-                self._take_trade(batch.markets[market], trade)
-                trades.setdefault(market, []).append(trade)
+                prev = self._take_trade(batch.markets[market], trade)
+                if market not in trades:
+                    trades[market] = NewTrades(batch.markets[market], prev, [])
+                trades[market].trades.append(trade)
         self._publish(batch, touched, trades)
         self._publish_busts(batch, busts)
 
@@ -341,13 +425,16 @@ class MarketData:
         """Return the price at which a traded order rests, and forget it when it is done."""
         return self._prices[order_id] if lots_left else self._prices.pop(order_id)
 
-    def _take_trade(self, market: Market, trade: Trade) -> None:
+    def _take_trade(self, market: Market, trade: Trade) -> int:
+        """Take a trade and return the one before it in its market."""
         quote = market.quote_pips(trade.lots, trade.price_ticks)
         tape = self._tapes.get(market.number)
         if tape is None:
             tape = self._tapes[market.number] = Tape()
+        prev = tape.last
         tape.add(trade, quote)
         self.last_trade_id = trade.trade_id
+        return prev
 
     def _take_bust(self, change: EventRow, batch: Committed) -> TradeBusted:
         """Undo a trade. The book stays as it is: what was open then is not open again."""
@@ -365,15 +452,17 @@ class MarketData:
             channel = f"trades:{market.symbol}"
             if self._channels.has_subscribers(channel):
                 self._channels.publish(channel, TradeUndone(market, change.number, bust.trade_id))
+            self._publish_ticker(market, change.number, int(batch.commands["time_ns"][-1]))
 
     def _publish(
-        self, batch: Committed, touched: dict[int, int], trades: dict[int, list[Trade]]
+        self, batch: Committed, touched: dict[int, int], trades: dict[int, NewTrades]
     ) -> None:
         time_ns = int(batch.commands["time_ns"][-1])
         # ``u`` is the last event that touched this book, so it does not depend on how history was
         # cut into batches: the same after every restart.
         for number, u in touched.items():
             market, book = batch.markets[number], self._books[number]
+            self._publish_best(market, book, u, time_ns)
             channel = f"book:{market.symbol}"
             if not self._channels.has_subscribers(channel):
                 book.skip(u)
@@ -381,11 +470,33 @@ class MarketData:
             diff = book.seal(market, u, time_ns)
             assert diff is not None, "a touched book has changed"
             self._channels.publish(channel, diff)
-        for number, fresh in trades.items():
-            market = batch.markets[number]
-            channel = f"trades:{market.symbol}"
+        for fresh in trades.values():
+            channel = f"trades:{fresh.market.symbol}"
             if self._channels.has_subscribers(channel):
-                self._channels.publish(channel, NewTrades(market, fresh))
+                self._channels.publish(channel, fresh)
+
+    def _publish_best(self, market: Market, book: Book, u: int, time_ns: int) -> None:
+        """Tell the best prices and the ticker, if they are others."""
+        channel = f"bbo:{market.symbol}"
+        if self._channels.has_subscribers(channel):
+            best = book.best(Side.BUY), book.best(Side.SELL)
+            if self._best.get(market.number) != best:
+                self._best[market.number] = best
+                self._channels.publish(channel, BestPrices(market, u, time_ns, *best))
+        else:
+            # Who comes is told how it is then: nothing is known any more of who has left.
+            self._best.pop(market.number, None)
+        self._publish_ticker(market, u, time_ns)
+
+    def _publish_ticker(self, market: Market, u: int, time_ns: int) -> None:
+        channel = f"ticker:{market.symbol}"
+        if self._channels.has_subscribers(channel):
+            ticker = self.ticker(market, time_ns)
+            if self._tickers.get(market.number) != ticker:
+                self._tickers[market.number] = ticker
+                self._channels.publish(channel, TickerNews(market, u, time_ns, ticker))
+        else:
+            self._tickers.pop(market.number, None)
 
     def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """Tell every trades channel that a range of trades has come further, and which of them
@@ -424,18 +535,18 @@ class MarketData:
         """Return best prices, the last price and the 24 hours before ``now_ns``."""
         tape = self.tape(market)
         day = tape.day(now_ns)
-        bids = self.levels(market, Side.BUY, 1)
-        asks = self.levels(market, Side.SELL, 1)
+        book = self.book(market)
+        bid, ask = book.best(Side.BUY), book.best(Side.SELL)
         # While a market collects for an auction its book may be crossed: then there is no spread.
-        crossed = bool(bids and asks) and bids[0][0] >= asks[0][0]
+        crossed = bid is not None and ask is not None and bid[0] >= ask[0]
         return Ticker(
-            best_bid=bids[0][0] if bids else None,
-            best_ask=asks[0][0] if asks else None,
-            spread=asks[0][0] - bids[0][0] if bids and asks and not crossed else None,
+            best_bid=bid and bid[0],
+            best_ask=ask and ask[0],
+            spread=ask[0] - bid[0] if bid and ask and not crossed else None,
             last=tape.last_ticks,
-            open_24h=day[0].first if day else None,
-            high_24h=max((b.high for b in day), default=None),
-            low_24h=min((b.low for b in day), default=None),
-            lots_24h=sum(b.lots for b in day),
-            quote_pips_24h=sum(b.quote_pips for b in day),
+            open_24h=day.first if day else None,
+            high_24h=day.high if day else None,
+            low_24h=day.low if day else None,
+            lots_24h=day.lots if day else 0,
+            quote_pips_24h=day.quote_pips if day else 0,
         )

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
@@ -17,8 +17,9 @@ from engine.events import EventKind
 from engine.kept import Kept
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
-from gateway.views.channels import Channels, News
+from gateway.views.channels import Channels, News, Published
 from gateway.views.market_data import AUCTION, BUSTED, SIDES
+from gateway.views.missed import Missed
 from gateway.views.order_history import Order, OrderHistory, Saved
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market, Token
@@ -80,31 +81,35 @@ class Removal(NamedTuple):
     reason: Outcome
 
 
-class OrderNews(News, frozen=True):
+class _Numbered(News, frozen=True, tag=True):
+    event: int
+    number: int
+
+    @property
+    def resume_at(self) -> int:
+        """Return the frame before."""
+        return self.number - 1
+
+
+class OrderNews(_Numbered, frozen=True):
     """An order was accepted, rests, is armed, triggered, amended or has ended, as ``kind`` says;
     ``order`` is as it was then."""
 
     kind: str
-    event: int
-    number: int
     market: Market
     order: Order
     removal: Removal | None = None
 
 
-class FillNews(News, frozen=True):
+class FillNews(_Numbered, frozen=True):
     """An order has traded."""
 
-    event: int
-    number: int
     fill: Fill
 
 
-class BustNews(News, frozen=True):
+class BustNews(_Numbered, frozen=True):
     """A trade was undone; ``fill`` is None if it is too old to be kept."""
 
-    event: int
-    number: int
     trade_id: int
     market: Market
     side: Side
@@ -115,9 +120,14 @@ class BustNews(News, frozen=True):
     fill: Fill | None
 
 
-class OwnSettled(News, frozen=True):
-    """Trades of an account have come further."""
+AnyNumbered = OrderNews | FillNews | BustNews
 
+
+class OwnSettled(News, frozen=True):
+    """Trades of an account have come further. That is not of the log, so it has no number; it was
+    told behind frame ``number``."""
+
+    number: int
     trades: list[int]
     state: TradeState
 
@@ -130,10 +140,19 @@ class TokenBalance(NamedTuple):
 
 
 class BalanceNews(News, frozen=True):
-    """Balances of an account that may have changed up to ``event``."""
+    """Balances of an account that may have changed up to ``event``, after frame ``number`` about
+    its orders. They are absolute, so a slow reader may get the last word on each token only."""
+
+    is_mergeable: ClassVar[bool] = True
 
     event: int
+    number: int
     balances: list[TokenBalance]
+
+    def merged(self, newer: Self) -> Self:
+        """Return the last word on each token."""
+        latest = {each.token.number: each for each in (*self.balances, *newer.balances)}
+        return msgspec.structs.replace(newer, balances=list(latest.values()))
 
 
 def time_of(row: EventRow, batch: Committed) -> int:
@@ -157,6 +176,7 @@ class _Memory(msgspec.Struct):
     owners: dict[int, tuple[int, int]]
     event_index: int
     frames: dict[int, int]
+    missed: dict[int, list[AnyNumbered]]
 
 
 class UserStream:
@@ -178,6 +198,7 @@ class UserStream:
         self._history = OrderHistory()
         self._frames: dict[int, int] = {}
         """How many frames about its orders each account has been told, heard or not."""
+        self._missed = Missed()
         self._fills: dict[int, deque[Fill]] = {}
         self._owners: dict[int, tuple[int, int]] = {}
         self.event_index = 0
@@ -203,6 +224,7 @@ class UserStream:
                 self._owners,
                 self.event_index,
                 self._frames,
+                self._missed.save(),
             )
         )
 
@@ -215,6 +237,7 @@ class UserStream:
         }
         self._owners, self.event_index = saved.owners, saved.event_index
         self._frames = saved.frames
+        self._missed.load(saved.missed)
 
     def consume(self, batch: Committed) -> None:
         """Take one committed batch."""
@@ -363,18 +386,17 @@ class UserStream:
         order: Order,
         removal: Removal | None = None,
     ) -> None:
-        number = self._count(order.account)
-        channel = orders_channel(self._catalog.address_of(order.account))
-        if self._channels.has_subscribers(channel):
-            # A copy, for the order goes on changing.
-            market = batch.markets[order.market]
-            news = OrderNews(kind, row.number, number, market, copy(order), removal)
-            self._channels.publish(channel, news)
+        # A copy, for the order goes on changing.
+        market, number = batch.markets[order.market], self._count(order.account)
+        news = OrderNews(row.number, number, kind, market, copy(order), removal)
+        self._publish(order.account, news)
 
-    def _publish(self, account: int, news: News) -> None:
+    def _publish(self, account: int, news: _Numbered) -> None:
+        published = Published(news)
+        self._missed.add(account, published)
         channel = orders_channel(self._catalog.address_of(account))
         if self._channels.has_subscribers(channel):
-            self._channels.publish(channel, news)
+            self._channels.offer(channel, published)
 
     def _count(self, account: int) -> int:
         """Return the number of one more frame about the orders of ``account``, heard or not."""
@@ -401,7 +423,8 @@ class UserStream:
             channel = balances_channel(account)
             if self._channels.has_subscribers(channel):
                 balances = [self._balance_of(account, token) for token in tokens]
-                self._channels.publish(channel, BalanceNews(self.event_index, balances))
+                told = self._frames.get(number, 0)
+                self._channels.publish(channel, BalanceNews(self.event_index, told, balances))
 
     def _balance_of(self, account: bytes, number: int) -> TokenBalance:
         token = self._catalog.tokens[number]
@@ -418,7 +441,10 @@ class UserStream:
             if reached.state == "final":
                 self._owners.pop(trade_id, None)
         for account, trades in mine.items():
-            self._publish(account, OwnSettled(trades, reached))
+            channel = orders_channel(self._catalog.address_of(account))
+            if self._channels.has_subscribers(channel):
+                told = self._frames.get(account, 0)
+                self._channels.publish(channel, OwnSettled(told, trades, reached))
 
     # What is asked for
 
@@ -426,6 +452,14 @@ class UserStream:
         """Return the number of the last frame about the orders of an address."""
         number = self._catalog.account_number(account)
         return 0 if number is None else self._frames.get(number, 0)
+
+    def missed(self, account: bytes, number: int) -> list[Published] | None:
+        """Return the frames about the orders of an address behind frame ``number``, the oldest
+        first; None if they are not all kept."""
+        of = self._catalog.account_number(account)
+        if of is None:
+            return None if number else []
+        return self._missed.after(of, number, self._frames.get(of, 0))
 
     def open_orders(self, account: bytes, after: int = 0, limit: int = PAGE_MAX) -> list[Order]:
         """Return resting orders of an address behind sequence ``after``, oldest first."""

@@ -430,6 +430,18 @@ class RpcChain:
             raise _call_failure(error) from error
         return _parsed("eth_call", _octets, answer)
 
+    def estimate_gas(self, sender: bytes, to: bytes | None, calldata: bytes) -> int:
+        """Return what a transaction would use now. Raises ``CallRevertedError`` where it would
+        revert, and ``ChainUnavailableError``."""
+        message = {"from": _hex(sender), "data": _hex(calldata)}
+        if to is not None:
+            message["to"] = _hex(to)
+        try:
+            answer = self._ask("eth_estimateGas", message)
+        except Web3RPCError as error:
+            raise _call_failure(error) from error
+        return _parsed("eth_estimateGas", _count, answer)
+
     def logs(self, addresses: list[bytes], topics: Topics, first: int, last: int) -> list[Log]:
         """See ``Chain``; a range the node refuses is halved until it takes it."""
         found: list[Log] = []
@@ -522,7 +534,7 @@ class RpcChain:
         return self._read(_number, "eth_getBalance", _hex(address), "latest")
 
 
-def node_at(url: str, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> Chain:
+def node_at(url: str, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> RpcChain:
     """Return the chain that the node at ``url`` shows."""
     return RpcChain(
         Web3(

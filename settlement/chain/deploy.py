@@ -1,4 +1,5 @@
-"""Where do the contracts live, and how do they get there on a development chain?
+"""Where do the contracts live, of which steps is a deployment, and how does it get to a
+development chain?
 
 A deployment is a plan of transactions at fixed nonces of one deployer, so each address is known
 before anything is sent and each step can be asked "are you done?". Interrupted anywhere, the same
@@ -9,7 +10,7 @@ is read.
 import json
 import os
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import rlp  # type: ignore[import-untyped]
 
@@ -228,7 +229,28 @@ def created_address(deployer: bytes, nonce: int) -> bytes:
     return keccak256(bytes(rlp.encode([deployer, nonce])))[12:]
 
 
-class _Plan:
+class Plan(Protocol):
+    """Takes the steps of a deployment, in order."""
+
+    def create(self, contract: str, code: bytes) -> bytes:
+        """Create a ``contract``; return its address."""
+
+    def call(self, name: str, to: bytes, calldata: bytes) -> None:
+        """Call function ``name`` of a contract."""
+
+
+class LaidOut(NamedTuple):
+    """Where a plan puts everything."""
+
+    custodian: bytes
+    exchange: bytes
+    invoice_deposits: bytes
+    tokens: tuple[DeployedToken, ...]
+    collector: bytes
+    bond: bytes
+
+
+class _Sender:
     """Transactions of one deployer at nonces 0, 1, 2, ...: what is already mined is not sent."""
 
     def __init__(self, chain: Chain, deployer: Signer) -> None:
@@ -237,8 +259,8 @@ class _Plan:
         self._nonce = 0
         self._mined = chain.nonce(deployer.address, pending=False)
 
-    def create(self, code: bytes) -> bytes:
-        """Create a contract; return its address."""
+    def create(self, contract: str, code: bytes) -> bytes:
+        """See ``Plan``."""
         address = created_address(self._deployer.address, self._nonce)
         self._send(None, code, DEPLOY_GAS)
         if not self._chain.code(address):
@@ -248,8 +270,8 @@ class _Plan:
             )
         return address
 
-    def call(self, to: bytes, calldata: bytes) -> None:
-        """Call a contract."""
+    def call(self, name: str, to: bytes, calldata: bytes) -> None:
+        """See ``Plan``."""
         self._send(to, calldata, CALL_GAS)
 
     def _send(self, to: bytes | None, calldata: bytes, gas_limit: int) -> None:
@@ -295,44 +317,51 @@ def deploy(
         recorded = connect(chain, path)
         if recorded.bond:
             return recorded
-    plan, admin = _Plan(chain, deployer), deployer.address
-    custodian = plan.create(encode_deployment("Custodian", admin, delays.custodian))
-    exchange = plan.create(
-        encode_deployment(
-            "Exchange",
-            admin,
-            operator,
-            admin,
-            custodian,
-            delays.horizon,
-            delays.exit,
-            delays.deadman,
-        )
-    )
-    plan.call(custodian, encode_call("proposeExchange", exchange, contract="Custodian"))
-    plan.call(custodian, encode_call("appointExchange", contract="Custodian"))
-    factory = plan.create(encode_deployment("InvoiceDeposits", exchange))
-    listed = tuple(_list(plan, exchange, token) for token in tokens)
-    collector = plan.create(encode_deployment("Collector", exchange, PERMIT2))
-    bonded = _bond(plan, admin, exchange, bond, tokens, listed)
-    implementation = chain.call(factory, encode_call("implementation", contract="InvoiceDeposits"))[
-        12:
-    ]
-    _check_wiring(chain, custodian, exchange, listed)
-    _check_bonded(chain, bonded, bond)
-    deployment = Deployment(
-        chain_id=chain.chain_id,
-        deploy_block=0,  # An embedded chain is short: reading it from the start costs nothing.
-        custodian=custodian,
-        exchange=exchange,
-        invoice_deposits=factory,
-        invoice_implementation=implementation,
-        tokens=listed,
-        collector=collector,
-        bond=bonded,
-    )
+    found = lay_out(_Sender(chain, deployer), deployer.address, operator, tokens, delays, bond)
+    # An embedded chain is short: reading it from the start costs nothing.
+    deployment = wired(chain, found, first_block=0)
+    check_bonded(chain, found.bond, bond)
     deployment.save(path)
     return deployment
+
+
+def lay_out(
+    plan: Plan,
+    admin: bytes,
+    operator: bytes,
+    tokens: tuple[TokenPlan, ...],
+    delays: Delays,
+    bond: BondPlan,
+) -> LaidOut:
+    """Give ``plan`` every step of a deployment; return where everything is then."""
+    custodian = _create(plan, "Custodian", admin, delays.custodian)
+    waits = (delays.horizon, delays.exit, delays.deadman)
+    exchange = _create(plan, "Exchange", admin, operator, admin, custodian, *waits)
+    _call(plan, "Custodian", custodian, "proposeExchange", exchange)
+    _call(plan, "Custodian", custodian, "appointExchange")
+    factory = _create(plan, "InvoiceDeposits", exchange)
+    listed = tuple(_list(plan, exchange, token) for token in tokens)
+    collector = _create(plan, "Collector", exchange, PERMIT2)
+    bonded = _bond(plan, admin, exchange, bond, tokens, listed)
+    return LaidOut(custodian, exchange, factory, listed, collector, bonded)
+
+
+def wired(chain: Chain, found: LaidOut, first_block: int) -> Deployment:
+    """Return the deployment, after holding what is on chain against the plan: a step that an
+    earlier run sent may have reverted. Raises ``DeploymentError``."""
+    asked = encode_call("implementation", contract="InvoiceDeposits")
+    _check_wiring(chain, found.custodian, found.exchange, found.tokens)
+    return Deployment(
+        chain_id=chain.chain_id,
+        deploy_block=first_block,
+        custodian=found.custodian,
+        exchange=found.exchange,
+        invoice_deposits=found.invoice_deposits,
+        invoice_implementation=chain.call(found.invoice_deposits, asked)[12:],
+        tokens=found.tokens,
+        collector=found.collector,
+        bond=found.bond,
+    )
 
 
 def _check_wiring(
@@ -356,14 +385,15 @@ def _check_serves(chain: Chain, contract: str, address: bytes, exchange: bytes) 
         raise DeploymentError(f"the {contract} at 0x{address.hex()} does not serve the exchange")
 
 
-def _check_bonded(chain: Chain, address: bytes, bond: BondPlan) -> None:
+def check_bonded(chain: Chain, address: bytes, bond: BondPlan) -> None:
+    """Raise ``DeploymentError`` if the bond has less than was planned."""
     answer = chain.call(address, encode_call("bonded", contract="Bond"))
     if int.from_bytes(answer, "big") < bond.raw_amount:
         raise DeploymentError(f"the bond at 0x{address.hex()} does not have what was planned")
 
 
 def _bond(
-    plan: _Plan,
+    plan: Plan,
     owner: bytes,
     exchange: bytes,
     bond: BondPlan,
@@ -373,19 +403,25 @@ def _bond(
     """Create the bond and post what is planned; a test token is minted for it first."""
     place = [planned.symbol for planned in tokens].index(bond.symbol)
     token = listed[place].address
-    address = plan.create(encode_deployment("Bond", exchange, token, bond.signer, owner))
+    address = _create(plan, "Bond", exchange, token, bond.signer, owner)
     if not bond.raw_amount:
         return address
     if tokens[place].address is None:
-        plan.call(token, encode_call("mint", owner, bond.raw_amount, contract="TestToken"))
-    plan.call(token, encode_call("approve", address, bond.raw_amount, contract="TestToken"))
-    plan.call(address, encode_call("post", bond.raw_amount, contract="Bond"))
+        _call(plan, "TestToken", token, "mint", owner, bond.raw_amount)
+    _call(plan, "TestToken", token, "approve", address, bond.raw_amount)
+    _call(plan, "Bond", address, "post", bond.raw_amount)
     return address
 
 
-def _list(plan: _Plan, exchange: bytes, token: TokenPlan) -> DeployedToken:
-    address = token.address or plan.create(
-        encode_deployment("TestToken", token.name, token.symbol, token.decimals)
-    )
-    plan.call(exchange, encode_call("listToken", address, token.unit_scale))
+def _list(plan: Plan, exchange: bytes, token: TokenPlan) -> DeployedToken:
+    address = token.address or _create(plan, "TestToken", token.name, token.symbol, token.decimals)
+    _call(plan, "Exchange", exchange, "listToken", address, token.unit_scale)
     return DeployedToken(token.name, token.symbol, token.decimals, token.unit_scale, address)
+
+
+def _create(plan: Plan, contract: str, *args: Any) -> bytes:
+    return plan.create(contract, encode_deployment(contract, *args))
+
+
+def _call(plan: Plan, contract: str, to: bytes, name: str, *args: Any) -> None:
+    plan.call(name, to, encode_call(name, *args, contract=contract))

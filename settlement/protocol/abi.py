@@ -17,13 +17,15 @@ _FOLDER: Final = Path(__file__).resolve().parents[1] / "contracts" / "artifacts"
 
 
 class Artifact(NamedTuple):
-    """One compiled contract: ``bytecode`` is creation code, ``source_hash`` hex sha256."""
+    """One compiled contract: ``bytecode`` is creation code, ``source_hash`` hex sha256, and
+    ``code_size`` how many bytes of code it leaves on chain."""
 
     contract: str
     abi: list[dict[str, Any]]
     bytecode: bytes
     source_hash: str
     compiler: dict[str, Any]
+    code_size: int
 
 
 @cache
@@ -40,6 +42,7 @@ def artifact(contract: str) -> Artifact:
         bytecode=bytes.fromhex(stored["bytecode"].removeprefix("0x")),
         source_hash=stored["source_hash"],
         compiler=stored["compiler"],
+        code_size=stored["code_size"],
     )
 
 

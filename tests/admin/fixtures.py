@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 
 from engine.log_entries import LogEntry
-from engine.sequencer.subscription import Subscription
 from gateway.api.admin.services import AdminServices
 from gateway.api.admin.tokens import OperatorTokens
 from gateway.http.clients import Clients
@@ -20,7 +19,6 @@ from settlement.chain.chain import ChainUnavailableError
 from settlement.halts import Phases, Reconciliation
 from settlement.operations import OnChain, Operations
 from settlement.orders.catalog import Token
-from settlement.orders.market_states import MarketStates
 from settlement.protocol.evidence import OperatorAction, evidence_of
 from tests.api import fixtures as api
 
@@ -47,10 +45,7 @@ class AdminVenue(api.Venue):
         self.chain_answers = True
         self.listed_on_chain: dict[int, OnChain] = {}
         self.heeded: list[Token] = []
-        self.states = MarketStates()
-        for batch in self.history:
-            self.states.consume(batch)
-        self.trading.pipeline.subscribe(Subscription("market-states", self.states))
+        self.states = self.trading.market_states
         self.judge = Judge()
         self.reconciliation = Reconciliation(self.judge, self.exchange)  # type: ignore[arg-type]
         self.phases = Phases(self.exchange, self.reconciliation, self._is_paused)

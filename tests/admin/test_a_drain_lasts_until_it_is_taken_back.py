@@ -21,7 +21,7 @@ async def operated(up: Served, venue: AdminVenue) -> Operator:
     )
 
 
-def test_new_orders_are_refused_cancels_are_taken_and_sockets_are_told():
+def test_new_orders_are_refused_cancels_are_taken_and_who_listens_is_told():
     async def story() -> None:
         venue = AdminVenue()
         async with served(venue) as up:
@@ -29,11 +29,12 @@ def test_new_orders_are_refused_cancels_are_taken_and_sockets_are_told():
             placed = (await up.place(venue.maker.order("sell", 1, 2_000))).json()
             headers = {"Authorization": f"Bearer {await up.token(venue.maker)}"}
             async with up.stream() as socket:
-                await ask(socket, op="ping", id=1)
+                await ask(socket, op="subscribe", id=1, channel="status")
+                assert (await hear(socket))["status"] == "ready"
                 for _ in range(2):
                     state = await at.done("/drain")
                     assert state["draining"] and state["websockets"] == 1
-                assert await hear(socket) == {"event": "status", "status": "draining"}
+                assert (await hear(socket))["status"] == "draining"
                 assert (await up.http.get("/readyz")).json()["missing"] == ["draining"]
                 refused = await up.place(venue.maker.order("sell", 1, 2_000))
                 assert refused.status_code == 503 and refused.headers["Retry-After"]
@@ -48,7 +49,7 @@ def test_new_orders_are_refused_cancels_are_taken_and_sockets_are_told():
 
                 for _ in range(2):
                     assert (await at.done("/undrain"))["draining"] is False
-                assert await hear(socket) == {"event": "status", "status": "open"}
+                assert (await hear(socket))["status"] == "ready"
                 assert (await up.http.get("/readyz")).status_code == 200
                 assert (await up.place(order)).status_code == 201
 

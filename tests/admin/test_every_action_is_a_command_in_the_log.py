@@ -10,6 +10,7 @@ from engine.commands import Kind
 from engine.reference import Engine
 from engine.types import Outcome, Phase
 from settlement.operations import OnChain
+from settlement.orders.market_states import MarketState
 from settlement.protocol.evidence import OperatorAction
 from tests.admin.fixtures import BOB_TOKEN, NEW_TOKEN, Operator, told
 from tests.api.fixtures import LIMITS
@@ -292,7 +293,8 @@ def test_what_stands_in_the_log_says_what_was_listed():
         (asked,) = at.venue.asked
         assert isinstance(asked, OperatorAction) and asked.listing is not None
         assert asked.listing.symbol == "USD-TOKEN"
-        assert at.venue.states.phase(1) is Phase.OPEN
+        (_, listed) = at.venue.exchange.catalog.markets
+        assert at.venue.states.of(listed) == MarketState(Phase.OPEN)
 
     told(story)
 
@@ -303,6 +305,7 @@ def test_states_remember_by_a_snapshot_what_the_log_has_told():
         await at.done("/markets/TOKEN-USD/band", lowest_ticks=5, highest_ticks=6)
         again = type(at.venue.states)()
         again.load(at.venue.states.save())
-        assert (again.phase(0), again.band(0)) == (Phase.AUCTION, (5, 6))
+        market = at.venue.exchange.catalog.markets[0]
+        assert again.of(market) == MarketState(Phase.AUCTION, 5, 6)
 
     told(story)

@@ -18,7 +18,7 @@ LISTED = [
 
 
 def audited(at: Operator, listed: list[ListedToken]) -> Audit:
-    audit = Audit(DOMAIN, Published([], {}, {}, {}, listed, []))
+    audit = Audit(DOMAIN, Published([], {}, {}, {}, listed, [], frozenset(), {}))
     engine = Engine(LIMITS)
     for batch in at.venue.history:
         engine.apply(batch.commands)

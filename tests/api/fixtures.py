@@ -284,6 +284,8 @@ class Venue:
             settlement=self.settlement,
             channels=views.channels,
             market_data=self.market_data,
+            candles=views.candles,
+            market_states=trading.market_states,
             user_stream=self.user_stream,
             sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns),
             limits=RateLimits(

@@ -11,6 +11,7 @@ from engine.commands import Kind, command
 from engine.events import EventKind
 from engine.types import fee_pips
 from gateway.api.v1.rows import balance_rows
+from gateway.views.candles import INTERVALS, Candle, Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
@@ -122,8 +123,14 @@ def test_the_batch_around_it_comes_further_without_it() -> None:
     run(story)
 
 
+def shown(venue: Venue, interval: str) -> list[Candle]:
+    """Return all candles, whatever the numbers of their trades are."""
+    tape = venue.services.candles.tape(venue.exchange.catalog.markets[0])
+    return [candle._replace(first_trade=0) for candle in tape.newest(interval, 1_000)]
+
+
 TRADES = st.lists(
-    st.tuples(st.integers(1_900, 2_100), st.integers(1, 50), st.sampled_from([0, 1, 400])),
+    st.tuples(st.integers(1_900, 2_100), st.integers(1, 50), st.sampled_from([0, 1, 280])),
     min_size=1,
     max_size=12,
 )
@@ -147,6 +154,8 @@ def test_figures_are_those_of_the_trades_that_stand(
 
     market, now_ns = venue.exchange.catalog.markets[0], venue.clock.ns
     assert venue.market_data.ticker(market, now_ns) == standing.market_data.ticker(market, now_ns)
+    for interval in INTERVALS:
+        assert shown(venue, interval) == shown(standing, interval)
     for wallet in (venue.maker, venue.taker):
         kept = venue.user_stream.fills(wallet.address, 99)
         states = {fill.trade_id: venue.user_stream.state_of(fill).state for fill in kept}
@@ -163,20 +172,22 @@ def check_rebuilt(venue: Venue, cut: int) -> None:
     history, catalog = venue.history, Catalog()
     state = venue.settlement.trade_state
 
-    def views() -> tuple[MarketData, UserStream]:
+    def views() -> tuple[MarketData, UserStream, Candles]:
         data = MarketData(catalog, Channels(), state)
-        return data, UserStream(catalog, Channels(), venue.exchange.balance, state)
+        users = UserStream(catalog, Channels(), venue.exchange.balance, state)
+        return data, users, Candles(Channels())
 
-    data, users = views()
+    data, users, candles = views()
     pieces: list[Any] = [piece for piece in (history[:cut], history[cut:]) if piece]
     for piece in pieces:
-        memories = data.save(), users.save()
-        data, users = views()
-        data.load(memories[0])
-        users.load(memories[1])
+        memories = data.save(), users.save(), candles.save()
+        data, users, candles = views()
+        for consumer, memory in zip((data, users, candles), memories, strict=True):
+            consumer.load(memory)
         for segment in catalog.read(joined(piece)):
-            for consumer in (data, users):
+            for consumer in (data, users, candles):
                 consumer.consume(segment)
+    assert candles.save() == venue.services.candles.save()
     assert data.save() == venue.market_data.save()
     assert users.save() == venue.user_stream.save()
 

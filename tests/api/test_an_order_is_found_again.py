@@ -162,11 +162,11 @@ def test_a_snapshot_keeps_history_names_and_numbers() -> None:
     async def live() -> None:
         async with served(venue) as up:
             session = await logged_in(up, venue.maker)
-            for name in ("a", "b", "a"):
+            for name in ("a", "b", "c"):
                 placed = await up.place(venue.maker.order("sell", 10, 2_000, client_id=name))
                 path = f"/v1/orders/{placed.json()['order_id']}"
                 await up.http.delete(path, headers=session)
-            await up.place(venue.maker.order("sell", 10, 2_000, client_id="b"))
+            await up.place(venue.maker.order("sell", 10, 2_000, client_id="d"))
 
     asyncio.run(live())
     lived = venue.user_stream
@@ -177,7 +177,7 @@ def test_a_snapshot_keeps_history_names_and_numbers() -> None:
 
     assert again.save() == lived.save()
     address = venue.maker.address
-    for name in ("a", "b"):
+    for name in ("a", "d"):
         assert again.order(address, name) == lived.order(address, name) is not None
     assert again.ended_orders(address, 0, 9) == lived.ended_orders(address, 0, 9)
     assert again.frame_number(address) == lived.frame_number(address) == 4 * 2 + 3

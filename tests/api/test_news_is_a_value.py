@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -64,7 +65,17 @@ def test_what_was_published_stays_as_it_was_while_the_order_goes_on() -> None:
 
 
 def test_all_that_is_published_has_its_native_form() -> None:
-    assert set(News.__subclasses__()) == set(rows._ROWS)
+    def leaves(kind: type[News]) -> set[type[News]]:
+        found = [leaves(each) for each in kind.__subclasses__()]
+        return set().union(*found) if found else {kind}
+
+    assert leaves(News) == set(rows._ROWS)
+
+
+def outbox_of(conflated: Callable[[], None] = lambda: None) -> Outbox:
+    return Outbox(
+        OutboxBounds(), lambda: 0.0, rows.news_text, conflated, lambda _: None, lambda _: None
+    )
 
 
 def test_what_cannot_be_merged_says_so() -> None:
@@ -76,9 +87,7 @@ def test_what_cannot_be_merged_says_so() -> None:
 
 def test_diffs_that_wait_are_one_and_others_are_all_there() -> None:
     market, book, merged = Venue().exchange.catalog.markets[0], Book(), list[bool]()
-    outbox = Outbox(
-        OutboxBounds(), lambda: 0.0, rows.news_text, lambda: merged.append(True), lambda: None
-    )
+    outbox = outbox_of(lambda: merged.append(True))
     for u in (1, 2, 3):
         book.add(Side.BUY, 2_000 + u, u)
         diff = book.seal(market, u, u)
@@ -101,7 +110,7 @@ def test_diffs_that_wait_are_one_and_others_are_all_there() -> None:
 def test_found_what_left_a_book_by_new_terms_was_told_to_slow_readers_in_new_prices() -> None:
     market, book = Venue().exchange.catalog.markets[0], Book()
     coarser = market._replace(tick_pips=2 * market.tick_pips)
-    outbox = Outbox(OutboxBounds(), lambda: 0.0, rows.news_text, lambda: None, lambda: None)
+    outbox = outbox_of()
     for u, (lots, terms) in enumerate([(5, market), (-5, market), (3, coarser)], 1):
         book.add(Side.BUY, 2_000, lots)
         diff = book.seal(terms, u, u)
@@ -117,7 +126,7 @@ def test_found_diffs_of_old_terms_followed_a_snapshot_of_new_ones() -> None:
     """A reader that came back found a gap behind the snapshot it had asked for."""
     market, book = Venue().exchange.catalog.markets[0], Book()
     coarser = market._replace(tick_pips=2 * market.tick_pips)
-    outbox = Outbox(OutboxBounds(), lambda: 0.0, rows.news_text, lambda: None, lambda: None)
+    outbox = outbox_of()
 
     def change(lots: int, terms: Market, u: int) -> None:
         book.add(Side.BUY, 2_000, lots)

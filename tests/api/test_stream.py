@@ -343,7 +343,7 @@ def test_a_reader_that_is_too_slow_is_told_and_closed_and_nobody_waits_for_it(
             slow.transport.pause_reading()
             gone = b"tillbook_ws_slow_disconnects_total 1.0"
             market = up.venue.exchange.catalog.markets[0]
-            news = NewTrades(market, [Trade(1, 2_000, 1, Side.BUY, 0)] * 50)  # 10 kB of JSON.
+            news = NewTrades(market, 0, [Trade(1, 2_000, 1, Side.BUY, 0)] * 50)  # 10 kB of JSON.
             sent = 0
             while gone not in up.venue.services.metrics.render():
                 sent += 1
@@ -398,7 +398,7 @@ async def stalled(up: Served) -> AsyncIterator[ClientConnection]:
             market=venue.exchange.catalog.markets[0], prev=0, u=1, changed={}, checksum=0, time_ns=0
         )
         for _ in range(5_000):
-            venue.services.channels.publish("trades:TOKEN-USD", NewTrades(diff.market, many))
+            venue.services.channels.publish("trades:TOKEN-USD", NewTrades(diff.market, 0, many))
             venue.services.channels.publish("book:TOKEN-USD", diff)
             diff = msgspec.structs.replace(diff, prev=diff.u, u=diff.u + 1)
             if b"conflated_total 0.0" not in venue.services.metrics.render():

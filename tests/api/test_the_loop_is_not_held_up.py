@@ -278,7 +278,12 @@ def test_found_eight_deep_books_in_one_breath_cut_the_reader_off() -> None:
         return message({"channel": number, "levels": SNAPSHOT})
 
     outbox = Outbox(
-        OutboxBounds(), lambda: 0.0, news_text, lambda: None, lambda: given_up.append(True)
+        OutboxBounds(),
+        lambda: 0.0,
+        news_text,
+        lambda: None,
+        lambda _: given_up.append(True),
+        lambda _: given_up.append(True),
     )
     for number in range(64):
         outbox.offer("", message({"id": number, "result": {}}))

@@ -9,7 +9,8 @@ import orjson
 from msgspec import to_builtins
 
 from engine.types import Side
-from gateway.api.v1.rows import balance_rows, news_text, ticker_row
+from gateway.api.v1.feed_rows import ticker_row
+from gateway.api.v1.rows import balance_rows, news_text
 from gateway.node.node import Stack
 from gateway.node.settings import sandbox_settings
 from gateway.sandbox.actors import MAKER_ONE, MAKER_TWO

@@ -10,12 +10,14 @@ from engine.journal import SnapshotFiles
 from engine.journal.snapshot import prune_snapshots, write_snapshot
 from engine.sequencer.snapshotter import keep
 from engine.types import Side
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.sealer import Sealer, Sealing
 from settlement.batches.trade_queue import TradeQueue
+from settlement.orders.market_states import MarketStates
 from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.protocol.evidence import ExitEvidence
@@ -62,6 +64,8 @@ def house_on(storage, outbox, snapshots=None):
             TradeQueue(outbox),
             reversals,
             MarketData(venue.catalog, channels, lambda _: matched),
+            Candles(channels),
+            MarketStates(),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
         )

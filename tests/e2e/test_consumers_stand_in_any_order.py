@@ -10,6 +10,7 @@ import pytest
 from engine.commands import set_terms
 from engine.sequencer.pipeline import Pipeline
 from engine.types import Side
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream, balances_channel, orders_channel
@@ -17,6 +18,7 @@ from merchants.sales.reference_prices import Prices, PriceTerms
 from settlement.batches.acknowledgements import Acknowledger
 from settlement.batches.encode import Bust
 from settlement.batches.trade_queue import TradeQueue
+from settlement.orders.market_states import MarketStates
 from settlement.outbox.outbox import Outbox
 from settlement.ports import TradeState
 from settlement.watching.deposits import CreditedDeposits
@@ -93,6 +95,8 @@ def venue_on(outbox, storage=None, seed=None):
             CreditedDeposits(venue.catalog),
             TradeQueue(outbox),
             MarketData(venue.catalog, channels, lambda _: matched),
+            Candles(channels),
+            MarketStates(),
             UserStream(venue.catalog, channels, venue.exchange.balance, lambda _: matched),
             Acknowledger(DOMAIN, OPERATOR),
             Prices(PriceTerms(owners_min=1)),

@@ -162,6 +162,8 @@ def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
     ask.ids["trade_id"] = 1
     for path in (
         *("/v1/config", "/v1/markets", "/v1/markets/{symbol}/book", "/v1/markets/{symbol}/trades"),
+        *("/v1/markets/{symbol}/candles", "/v1/markets/{symbol}/ticker"),
+        *("/v1/time", "/v1/status"),
         *("/v1/nonces/{account}", "/v1/settlement/batches", "/v1/settlement/trades/{trade_id}"),
         *("/healthz", "/readyz", "/version"),
     ):

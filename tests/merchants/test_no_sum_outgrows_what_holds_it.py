@@ -15,6 +15,7 @@ from engine.events import EventKind
 from engine.log_entries import Committed
 from engine.reference import Engine
 from engine.types import LOTS_MAX, MONEY_MAX, Limits, Side
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
@@ -240,6 +241,7 @@ class Views:
         channels, matched = Channels(), TradeState("matched")
         return (
             MarketData(catalog, channels, lambda trade_id: matched),
+            Candles(channels),
             UserStream(catalog, channels, lambda account, token: Balance(0, 0), lambda _: matched),
             Admission(catalog, SessionKeys()),
             Prices(world.prices),

@@ -20,6 +20,7 @@ from gateway.api.budget_headers import note
 from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from settlement.orders.catalog import Market
+from settlement.protocol.checksum import address_of_text
 from settlement.protocol.evidence import OperatorAction
 
 PREFIX: Final = "/admin/v1"
@@ -130,7 +131,7 @@ async def list_token(
     body: Annotated[schemas.ListToken, Depends(body_of(schemas.ListToken))],
 ) -> Response:
     """List the token that the contract's admin has listed next."""
-    address = bytes.fromhex(body.address.removeprefix("0x"))
+    address = _address(body.address)
     asked = _asked(by, body.reason)
     return _done(await services.operations.list_token(body.symbol, address, body.decimals, asked))
 
@@ -211,7 +212,7 @@ async def cancel_all(
     if body.market is None and body.account is None and not body.everything:
         raise Rejection(Outcome.MALFORMED, "name a market or an account, or say everything: true")
     market = None if body.market is None else _known(services, body.market)
-    account = None if body.account is None else bytes.fromhex(body.account.removeprefix("0x"))
+    account = None if body.account is None else _address(body.account)
     became = await services.operations.cancel_all(market, account, _asked(by, body.reason))
     _require(became.result)
     return reply_of(
@@ -255,6 +256,13 @@ async def undrain(
 
 def _asked(operator: str, reason: str, action: str = "") -> OperatorAction:
     return OperatorAction(operator, reason, action)
+
+
+def _address(text: str) -> bytes:
+    address = address_of_text(text)
+    if address is None:
+        raise Rejection(Outcome.MALFORMED, f"{text} is no address, or its checksum is wrong")
+    return address
 
 
 def _known(services: AdminServices, symbol: str) -> Market:

@@ -17,10 +17,12 @@ from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import Left, RateLimits
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.sessions import Session, SessionIssuer
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
 from settlement.orders.catalog import Market
+from settlement.orders.market_states import MarketStates
 from settlement.ports import ExchangePort
 
 ROWS_AT_ONCE: Final = 64
@@ -44,6 +46,8 @@ class Desk:
     entry: OrderEntry
     market_data: MarketData
     user_stream: UserStream
+    candles: Candles
+    states: MarketStates
     channels: Channels
     limits: RateLimits
     metrics: Metrics

@@ -1,12 +1,14 @@
 """What may everybody ask: time, markets, books, trades, tickers?"""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from engine.types import Side
 from gateway.api.binance.desk import Call, named
+from gateway.api.binance.errors import Code, refused
 from gateway.api.binance.numbers import pips_text, price_text, quantity_text
 from gateway.api.binance.params import INT64_MAX, Params
 from gateway.api.binance.rows import (
@@ -14,12 +16,14 @@ from gateway.api.binance.rows import (
     Row,
     aggregate_row,
     best_row,
+    candle_row,
     day_row,
     mini_row,
     symbol_row,
     trade_row,
 )
 from gateway.trading.budgets import Budgets
+from gateway.views.candles import INTERVALS
 from gateway.views.market_data import TRADES_MAX, Trade
 from settlement.orders.catalog import Market
 
@@ -30,6 +34,9 @@ AVERAGE_MINUTES: Final = 5
 AVERAGE_NS: Final = AVERAGE_MINUTES * 60 * 10**9
 NS_A_MS: Final = 1_000_000
 ALL_SYMBOLS: Final = 80
+CANDLES_MAX: Final = 1_000
+MONTH: Final = "1M"
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (INT64_MAX, 50))
 
 
@@ -52,7 +59,10 @@ def exchange_info(call: Call) -> Row:
         "serverTime": desk.now_ms,
         "rateLimits": limit_rows(desk.limits.budgets),
         "exchangeFilters": [],
-        "symbols": [symbol_row(name, market, desk.orders_max) for name, market in markets],
+        "symbols": [
+            symbol_row(name, market, desk.states.of(market).phase, desk.orders_max)
+            for name, market in markets
+        ],
     }
 
 
@@ -134,6 +144,32 @@ def _trades(call: Call, market: Market) -> list[Trade]:
     """Return the trades that are kept and stand, oldest first."""
     tape = call.desk.market_data.tape(market)
     return [trade for trade in tape.trades if not trade.is_busted]
+
+
+async def candles(call: Call) -> msgspec.Raw:
+    """Return the candles of an interval, oldest first."""
+    market, params = call.market(), call.params
+    interval = params.need("interval")
+    if interval not in INTERVALS:
+        raise refused(Code.BAD_INTERVAL, "Invalid interval.")
+    limit = params.limit(TRADES, CANDLES_MAX)
+    low = params.integer("startTime", 0, default=0) // 1000
+    high = params.integer("endTime", 0, default=INT64_MAX) // 1000
+    tape = call.desk.candles.tape(market)
+    found = [one for one in tape.newest(interval, CANDLES_MAX) if low <= one.start <= high]
+    found = found[:limit] if low else found[-limit:]
+    return await call.desk.rows(
+        found, lambda one: candle_row(one, 1000 * end_of(interval, one.start))
+    )
+
+
+def end_of(interval: str, start: int) -> int:
+    """Return when the interval that begins at ``start`` is over, in unix seconds."""
+    if interval != MONTH:
+        return start + int(interval[:-1]) * SECONDS[interval[-1]]
+    begun = datetime.fromtimestamp(start, UTC)
+    year, month = divmod(begun.year * 12 + begun.month, 12)
+    return int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp())
 
 
 def average_price(call: Call) -> Row:

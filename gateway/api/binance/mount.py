@@ -19,9 +19,11 @@ from gateway.trading.api_keys import ApiKeys, HeldKey
 from gateway.trading.budgets import RateLimits
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.sessions import SessionIssuer
+from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.user_orders import UserStream
+from settlement.orders.market_states import MarketStates
 from settlement.ports import ExchangePort
 
 
@@ -36,6 +38,8 @@ def routers_of(
     entry: OrderEntry,
     market_data: MarketData,
     user_stream: UserStream,
+    candles: Candles,
+    states: MarketStates,
     channels: Channels,
     limits: RateLimits,
     metrics: Metrics,
@@ -54,6 +58,8 @@ def routers_of(
         entry=entry,
         market_data=market_data,
         user_stream=user_stream,
+        candles=candles,
+        states=states,
         channels=channels,
         limits=limits,
         metrics=metrics,

@@ -7,7 +7,7 @@ chain, the digest that was signed, the sequence in the log.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Side
+from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Phase, Side
 from gateway.api.binance.fates import Fate, status_of
 from gateway.api.binance.numbers import (
     ZERO,
@@ -27,6 +27,7 @@ from gateway.api.binance.wanted import (
     MODES,
     TYPES,
 )
+from gateway.views.candles import Candle
 from gateway.views.market_data import Ticker, Trade
 from gateway.views.order_history import Order
 from gateway.views.user_orders import Fill, TokenBalance
@@ -52,11 +53,21 @@ def settlement_row(state: TradeState) -> Row:
 # Markets
 
 
-def symbol_row(name: str, market: Market, orders_max: int) -> Row:
+STATUS: Final = {
+    Phase.OPEN: "TRADING",
+    Phase.POST_ONLY: "TRADING",
+    Phase.CANCEL_ONLY: "HALT",
+    Phase.HALTED: "HALT",
+    Phase.AUCTION: "AUCTION_MATCH",
+    Phase.DELISTED: "BREAK",
+}
+
+
+def symbol_row(name: str, market: Market, phase: Phase, orders_max: int) -> Row:
     """Return what ``exchangeInfo`` says of a market; its price filter comes first."""
     return {
         "symbol": name,
-        "status": "TRADING",
+        "status": STATUS[phase],
         "baseAsset": market.base.symbol,
         "baseAssetPrecision": DECIMALS,
         "quoteAsset": market.quote.symbol,
@@ -207,6 +218,24 @@ def best_row(
         "askPrice": price_text(market, ask[0]),
         "askQty": quantity_text(market, ask[1]),
     }
+
+
+def candle_row(candle: Candle, ends_ms: int) -> list[Any]:
+    """Return what was traded in one interval, which ends before ``ends_ms``."""
+    return [
+        candle.start * 1000,
+        pips_text(candle.open),
+        pips_text(candle.high),
+        pips_text(candle.low),
+        pips_text(candle.close),
+        pips_text(candle.base_pips),
+        ends_ms - 1,
+        pips_text(candle.quote_pips),
+        candle.trades,
+        ZERO,
+        ZERO,
+        "0",
+    ]
 
 
 # Orders

@@ -135,6 +135,8 @@ OPERATIONS: Final = (
         Access.ALL,
         4,
     ),
+    Operation("GET", V3 + "klines", "klines", market_calls.candles, Access.ALL, 2),
+    Operation("GET", V3 + "uiKlines", "uiKlines", market_calls.candles, Access.ALL, 2),
     Operation("GET", V3 + "avgPrice", "avgPrice", market_calls.average_price, Access.ALL, 2),
     Operation(
         "GET",

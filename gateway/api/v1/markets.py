@@ -5,16 +5,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Query
 
 from engine.types import FEE_MAX_PPM, FILLS_MAX, PIPS_PER_TOKEN
-from gateway.api.dependencies import Here, NamedMarket, Written, charged
-from gateway.api.services import Services
+from gateway.api.dependencies import Feeds, Here, NamedMarket, Written, charged
 from gateway.api.v1 import schemas
-from gateway.api.v1.encoding import ADDRESS_PATTERN, address, decimal_text, hexed, places_of
+from gateway.api.v1.encoding import ADDRESS_PATTERN, address, decimal_text, hexed
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.orders import domain_row
-from gateway.api.v1.rows import ticker_row
+from gateway.api.v1.written_feeds import token_row
 from gateway.views.order_history import ENDED_MAX
 from settlement.orders.admission import EXPIRY_MAX_S
-from settlement.orders.catalog import Market, Token
 from settlement.orders.first_answers import AGAIN_NS, ANSWERS_MAX
 from settlement.orders.nonces import LANE_FIRST, LANE_LAST, NS, SINGLE_SHOT_STEP_MAX, WINDOW_SIZE
 from settlement.protocol.eip712 import (
@@ -85,10 +83,11 @@ async def read_config(services: Here) -> Answer:
 
 
 @router.get("/markets", openapi_extra=documented(schemas.Markets))
-async def list_markets(services: Here) -> Answer:
-    """Return all markets with their steps, fees and day."""
+async def list_markets(services: Here, feeds: Feeds) -> Answer:
+    """Return all markets with their phase, steps, bounds, fees and day."""
+    now_ns = services.exchange.now_ns()
     markets = services.exchange.catalog.markets
-    return Answer(schemas.Markets([market_row(services, market) for market in markets]))
+    return Answer({"markets": [feeds.market(market, now_ns) for market in markets]})
 
 
 @router.get(
@@ -142,32 +141,3 @@ async def read_nonces(
         lanes=lanes,
     )
     return Answer(reply)
-
-
-def token_row(token: Token) -> schemas.TokenRow:
-    """Return a token as JSON fields."""
-    return schemas.TokenRow(
-        number=token.number,
-        symbol=token.symbol,
-        address=hexed(token.address),
-        decimals=token.decimals,
-    )
-
-
-def market_row(services: Services, market: Market) -> schemas.MarketRow:
-    """Return a market as JSON fields."""
-    step = market.tick_size_pips
-    ticker = services.market_data.ticker(market, services.exchange.now_ns())
-    return schemas.MarketRow(
-        symbol=market.symbol,
-        base=token_row(market.base),
-        quote=token_row(market.quote),
-        lot_size=decimal_text(market.lot_pips, places_of(market.lot_pips)),
-        tick_size=decimal_text(step, places_of(step)),
-        least_notional=decimal_text(market.least_notional_pips),
-        lot_pips=str(market.lot_pips),
-        tick_pips=str(market.tick_pips),
-        maker_fee_ppm=market.maker_fee_ppm,
-        taker_fee_ppm=market.taker_fee_ppm,
-        ticker=ticker_row(market, ticker),
-    )

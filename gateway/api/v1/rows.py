@@ -10,20 +10,30 @@ from typing import Any, Final
 import msgspec
 
 from engine.types import Side
-from gateway.api.v1 import schemas
+from gateway.api.v1 import schemas, stream_schemas
 from gateway.api.v1.encoding import decimal_text, hexed, price_text, quantity_text
+from gateway.api.v1.feed_rows import (
+    bbo_frame,
+    candles_frame,
+    exchange_status_frame,
+    market_status_frame,
+    ticker_frame,
+)
 from gateway.views.books import Book, BookDiff, Level
+from gateway.views.candles import CandleNews
 from gateway.views.channels import News, Published
 from gateway.views.market_data import (
     BUSTED,
     MATCHED,
+    BestPrices,
     MarketData,
     NewTrades,
-    Ticker,
+    TickerNews,
     Trade,
     TradesSettled,
     TradeUndone,
 )
+from gateway.views.market_states import ExchangeStateNews, MarketStateNews
 from gateway.views.order_history import Order
 from gateway.views.user_orders import (
     BalanceNews,
@@ -42,7 +52,7 @@ from settlement.ports import TradeState
 class Message(News, frozen=True):
     """What only one client is told; in our JSON already."""
 
-    content: Mapping[str, object]
+    content: Mapping[str, object] | msgspec.Struct
 
 
 def settlement_row(state: TradeState) -> schemas.SettlementState:
@@ -99,25 +109,6 @@ def trade_rows(data: MarketData, market: Market, limit: int) -> list[schemas.Pub
     """Return the last trades, newest first, each with its settlement state."""
     newest = data.tape(market).newest(limit)
     return [trade_row(market, trade, data.state_of(trade)) for trade in newest]
-
-
-def ticker_row(market: Market, ticker: Ticker) -> schemas.Ticker:
-    """Return best prices, last price and 24 hours as people read them."""
-    return schemas.Ticker(
-        best_bid=_price(market, ticker.best_bid),
-        best_ask=_price(market, ticker.best_ask),
-        spread=_price(market, ticker.spread),
-        last=_price(market, ticker.last),
-        open_24h=_price(market, ticker.open_24h),
-        high_24h=_price(market, ticker.high_24h),
-        low_24h=_price(market, ticker.low_24h),
-        volume_24h=quantity_text(market, ticker.lots_24h),
-        quote_volume_24h=decimal_text(ticker.quote_pips_24h),
-    )
-
-
-def _price(market: Market, ticks: int | None) -> str | None:
-    return None if ticks is None else price_text(market, ticks)
 
 
 # What an account sees
@@ -211,6 +202,7 @@ def _new_trades(news: NewTrades) -> dict[str, Any]:
     return {
         "channel": f"trades:{news.market.symbol}",
         "type": "trades",
+        "prev": news.prev,
         "trades": [trade_row(news.market, trade, MATCHED) for trade in news.trades],
     }
 
@@ -241,6 +233,7 @@ def _order_news(news: OrderNews) -> dict[str, Any]:
         "type": news.kind,
         "event": news.event,
         "number": news.number,
+        "prev": news.number - 1,
         "order": order_row(news.market, news.order),
     }
     if news.removal is not None:
@@ -256,6 +249,7 @@ def _fill_news(news: FillNews) -> dict[str, Any]:
         "type": "fill",
         "event": news.event,
         "number": news.number,
+        "prev": news.number - 1,
         "fill": fill_row(news.fill, MATCHED),
     }
 
@@ -266,6 +260,7 @@ def _bust_news(news: BustNews) -> dict[str, Any]:
         "type": "trade_busted",
         "event": news.event,
         "number": news.number,
+        "prev": news.number - 1,
         "trade_id": news.trade_id,
         "market": news.market.symbol,
         "side": news.side.name.lower(),
@@ -281,26 +276,33 @@ def _own_settled(news: OwnSettled) -> dict[str, Any]:
     return {
         "channel": "orders",
         "type": "settlement",
+        "number": news.number,
         "trades": news.trades,
         **msgspec.structs.asdict(settlement_row(news.state)),
     }
 
 
-def _balance_news(news: BalanceNews) -> dict[str, Any]:
-    return {
-        "channel": "balances",
-        "type": "update",
-        "event": news.event,
-        "balances": balance_rows(news.balances),
-    }
+def _balance_news(news: BalanceNews) -> stream_schemas.Balances:
+    return stream_schemas.Balances(
+        channel="balances",
+        type="update",
+        event=news.event,
+        number=news.number,
+        balances=balance_rows(news.balances),
+    )
 
 
-_ROWS: Final[dict[type[News], Callable[[Any], Mapping[str, object]]]] = {
+_ROWS: Final[dict[type[News], Callable[[Any], Mapping[str, object] | msgspec.Struct]]] = {
     Message: lambda message: message.content,
     BookDiff: _book_diff,
     NewTrades: _new_trades,
     TradeUndone: _trade_undone,
     TradesSettled: _trades_settled,
+    BestPrices: bbo_frame,
+    TickerNews: ticker_frame,
+    CandleNews: candles_frame,
+    MarketStateNews: market_status_frame,
+    ExchangeStateNews: exchange_status_frame,
     OrderNews: _order_news,
     FillNews: _fill_news,
     BustNews: _bust_news,
@@ -309,7 +311,7 @@ _ROWS: Final[dict[type[News], Callable[[Any], Mapping[str, object]]]] = {
 }
 
 
-def message(content: Mapping[str, object]) -> Published:
+def message(content: Mapping[str, object] | msgspec.Struct) -> Published:
     """Return what only one client is told, for its send queue."""
     return Published(Message(content))
 

@@ -69,6 +69,70 @@ class Ticker(msgspec.Struct, frozen=True):
     quote_volume_24h: str
 
 
+class MarketTicker(msgspec.Struct, frozen=True):
+    """The ticker of a market after engine event ``u``, at ``time_ns``."""
+
+    market: str
+    u: int
+    time_ns: str
+    ticker: Ticker
+
+
+class Candle(msgspec.Struct, frozen=True):
+    """What was traded in the interval that begins at ``start``, in seconds since 1970."""
+
+    start: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote_volume: str
+    trades: int
+
+
+class Candles(msgspec.Struct, frozen=True):
+    """Candles of a market, oldest first; the last may be under way. An interval without trades has
+    none. Of each interval the last 1,000 are kept."""
+
+    market: str
+    interval: str
+    candles: list[Candle]
+
+
+class Band(msgspec.Struct, frozen=True):
+    """The lowest and the highest price at which a market trades now."""
+
+    low: str
+    high: str
+
+
+class MarketStatus(msgspec.Struct, frozen=True):
+    """Whether a market takes orders. ``phase`` is ``open``, ``post_only``, ``cancel_only``,
+    ``halted``, ``auction`` (orders rest, and trade at one price when it ends) or ``delisted``."""
+
+    market: str
+    phase: str
+    band: Band | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """``status`` is ``ready``, ``restricted`` (see ``restrictions``; cancels are taken),
+    ``not ready`` (``missing`` says why) or ``draining``: about to close."""
+
+    status: str
+    missing: list[str]
+    restrictions: list[str]
+    time_ns: str
+    markets: list[MarketStatus]
+
+
+class Time(msgspec.Struct, frozen=True):
+    """The exchange's clock."""
+
+    time_ns: str
+
+
 class TokenRow(msgspec.Struct, frozen=True):
     """A listed token. One pip is 10**-8 token."""
 
@@ -84,6 +148,8 @@ class MarketRow(msgspec.Struct, frozen=True):
     No order may be worth less quote than ``least_notional``.
 
     A negative ``maker_fee_ppm`` is a rebate; in an auction a maker then pays and gets nothing.
+    Orders are taken as ``phase`` says (``/v1/status``), from ``min_quantity`` and ``min_price`` to
+    ``max_quantity`` and ``max_price``; while there is a ``band``, only prices inside it trade.
     """
 
     symbol: str
@@ -96,6 +162,12 @@ class MarketRow(msgspec.Struct, frozen=True):
     tick_pips: str
     maker_fee_ppm: int
     taker_fee_ppm: int
+    phase: str
+    band: Band | None
+    min_quantity: str
+    max_quantity: str
+    min_price: str
+    max_price: str
     ticker: Ticker
 
 

@@ -50,7 +50,13 @@ class Conversation:
         self._write = write
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(
-            desk.bounds, self._loop.time, write, desk.metrics.conflated.inc, self._too_slow
+            desk.bounds,
+            self._loop.time,
+            write,
+            desk.metrics.conflated.inc,
+            self._too_slow,
+            # Diffs that cannot be merged are those of other terms: its reader begins anew.
+            lambda _: self._too_slow({}),
         )
         self._ending: asyncio.Future[Ending | None] = self._loop.create_future()
         self._quiet = asyncio.Event()
@@ -184,7 +190,7 @@ class Conversation:
             self._is_open = False
             self._ending.set_result(Ending(POLICY, ""))
 
-    def _too_slow(self) -> None:
+    def _too_slow(self, _unsent: Mapping[str, News]) -> None:
         self.desk.metrics.slow_disconnects.inc()
         if not self._ending.done():
             self._ending.set_result(Ending(TRY_LATER, ""))

@@ -12,10 +12,12 @@ from typing import Final, Protocol
 
 from engine.types import Side
 from gateway.api.binance.desk import Desk
-from gateway.api.binance.numbers import milliseconds, price_text, quantity_text
+from gateway.api.binance.market_calls import end_of
+from gateway.api.binance.numbers import ZERO, milliseconds, pips_text, price_text, quantity_text
 from gateway.api.binance.rows import Day, Row, best_row
 from gateway.api.binance.stream.news import Depth, Latest, Line, encode
 from gateway.views.books import BookDiff
+from gateway.views.candles import INTERVALS, Candle, CandleNews, candles_channel
 from gateway.views.channels import Channels, News, Published
 from gateway.views.market_data import NewTrades, Trade
 from settlement.orders.catalog import Market
@@ -196,6 +198,12 @@ class _Maker:
             return Timed((book, trades), SECOND, now_is, self._tell)
         if kind == "bookTicker":
             return Changed(book, self._best, self._best_event, self._tell)
+        interval = kind.removeprefix("kline_")
+        if interval != kind:
+            if interval not in INTERVALS:
+                return None
+            channel = candles_channel(self._market, interval)
+            return Immediate(channel, self._candles, self._tell)
         depth = DEPTH.fullmatch(kind)
         if depth is None:
             return None
@@ -215,8 +223,20 @@ class _Maker:
     def _diffs(self, news: News) -> list[News]:
         return [Depth(self._stream, self._name, news)] if isinstance(news, BookDiff) else []
 
-    def _now_ms(self) -> int:
-        return self._desk.now_ms
+    def _candles(self, news: News) -> list[News]:
+        """Tell candles that are over one by one, and the one under way as long as it is."""
+        if not isinstance(news, CandleNews):
+            return []
+        events: list[News] = []
+        now_ms = self._desk.now_ms
+        for candle in news.candles:
+            ends = end_of(news.interval, candle.start)
+            row = _candle_row(self._name, news.interval, candle, ends, now_ms)
+            is_over = candle is not news.candles[-1] or 1000 * ends <= now_ms
+            row["k"]["x"] = is_over
+            kind = Line if is_over else Latest
+            events.append(kind(self._stream, encode(row)))
+        return events
 
     def _latest(self, row: Row) -> News:
         return Latest(self._stream, encode(row))
@@ -304,6 +324,33 @@ def _trade_row(name: str, market: Market, trade: Trade) -> Row:
         "T": milliseconds(trade.time_ns),
         "m": trade.side == Side.SELL,
         "M": True,
+    }
+
+
+def _candle_row(name: str, interval: str, candle: Candle, ends: int, now_ms: int) -> Row:
+    return {
+        "e": "kline",
+        "E": now_ms,
+        "s": name,
+        "k": {
+            "t": candle.start * 1000,
+            "T": ends * 1000 - 1,
+            "s": name,
+            "i": interval,
+            "f": candle.first_trade,
+            "L": -1,
+            "o": pips_text(candle.open),
+            "c": pips_text(candle.close),
+            "h": pips_text(candle.high),
+            "l": pips_text(candle.low),
+            "v": pips_text(candle.base_pips),
+            "n": candle.trades,
+            "x": False,
+            "q": pips_text(candle.quote_pips),
+            "V": ZERO,
+            "Q": ZERO,
+            "B": "0",
+        },
     }
 
 

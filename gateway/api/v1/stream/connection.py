@@ -18,12 +18,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.command_result import CommandResult
 from engine.types import Outcome
-from gateway.api.dependencies import unknown_market
 from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed, order_id
 from gateway.api.v1.login import session_of
 from gateway.api.v1.orders import cancelled, checked_order, placed_answer
-from gateway.api.v1.rows import balance_rows, message, news_text
+from gateway.api.v1.rows import message, news_text
 from gateway.api.v1.stream.frames import (
     AnyFrame,
     Cancel,
@@ -36,7 +35,8 @@ from gateway.api.v1.stream.frames import (
     frame_of,
     id_of,
 )
-from gateway.api.v1.written import WrittenViews
+from gateway.api.v1.stream.snapshots import Snapshots
+from gateway.api.v1.stream.subscriptions import Subscriptions
 from gateway.http.faults import Ending, Faults
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
@@ -47,17 +47,15 @@ from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from gateway.views.channels import News, Published
-from gateway.views.user_orders import balances_channel, orders_channel
 from settlement.protocol.evidence import SignedOrder
 
-CHANNELS_MAX: Final = 64
 ORDERS_IN_FLIGHT_MAX: Final = 64
-SNAPSHOT_LEVELS: Final = 1_000
-SNAPSHOT_TRADES: Final = 50
-SNAPSHOT_FILLS: Final = 100
 
 LARGE_FRAME: Final = 16 * 1024
-"""After a frame of so many bytes that waited others have a turn."""
+"""After so many bytes that waited others have a turn."""
+
+LEAST_FRAME: Final = 1024
+"""What a frame that waited counts at least: it may have been made only now."""
 
 REJECTIONS_FREE: Final = 2
 """Frames beyond a budget that are refused one after the other before we stop reading: who may not
@@ -113,7 +111,7 @@ class Connection:
         client: str,
         services: Services,
         entry: OrderEntry,
-        written: WrittenViews,
+        snapshots: Snapshots,
         lifecycle: Lifecycle,
     ) -> None:
         """``socket`` opens and closes, ``wire`` is what is between. ``client`` is whose budget its
@@ -122,7 +120,6 @@ class Connection:
         self._wire = wire
         self._services = services
         self._entry = entry
-        self._written = written
         self._lifecycle = lifecycle
         self._client = client
         self._loop = loop = asyncio.get_running_loop()
@@ -132,15 +129,14 @@ class Connection:
             frame_of_news,
             services.metrics.conflated.inc,
             self._reader_too_slow,
+            self._begin_anew,
         )
+        self._subscriptions = Subscriptions(services, snapshots, self, self._outbox)
         self._is_sending_later = False
         self._flows = True
         """Whether a frame may be sent at once: nothing waits, the client reads, and we go on."""
         self._session: Session | None = None
-        self._followed: dict[str, str] = {}  # Channel as the client calls it -> as we do.
         self._rejected_in_a_row = 0
-        self._ends: dict[str, int] = {}
-        """When the session ends that each of an account's channels is heard by, in unix seconds."""
         self._is_open = False
         self._is_held = False
         self._unread: deque[str | None] = deque()
@@ -177,8 +173,7 @@ class Connection:
             await self._take_leave(ending)
         finally:
             self._is_open = False
-            for channel in self._followed.values():
-                self._services.channels.unsubscribe(channel, self)
+            self._subscriptions.unsubscribe_all()
             self._lifecycle.left(self)
             self._ended.set()
 
@@ -186,9 +181,9 @@ class Connection:
 
     def offer(self, channel: str, published: Published) -> None:
         """Send a broadcast frame; of an account's channel as long as its session lasts."""
-        if channel in self._ends and self._ends[channel] <= self._now_s():
+        if self._subscriptions.has_lapsed(channel):
             with self._faults:
-                self._lapse(channel)
+                self._subscriptions.lapse(channel)
         elif self._flows:
             self._wire.write(published.written(frame_of_news))
         else:
@@ -201,11 +196,6 @@ class Connection:
         if not self._ending.done():
             self._ending.set_result(Ending(code, orjson.dumps(close_message).decode()))
 
-    def tell(self, message_fields: Mapping[str, object]) -> None:
-        """Send what is said to everybody."""
-        with self._faults:
-            self._tell("", message(message_fields))
-
     @property
     def waiting_bytes(self) -> int:
         """Return how many bytes wait to be read by the client."""
@@ -215,10 +205,28 @@ class Connection:
         """Return when the connection has ended."""
         await self._ended.wait()
 
-    def _reader_too_slow(self) -> None:
+    def _reader_too_slow(self, unsent: dict[str, News]) -> None:
         self._flows = False
         self._services.metrics.slow_disconnects.inc()
-        self.close(TRY_LATER, {"error": slow_consumer(), "resubscribe": sorted(self._followed)})
+        followed = self._subscriptions
+        resume = followed.resume_points(unsent)
+        farewell = {"error": slow_consumer(), "resubscribe": followed.names, "resume": resume}
+        self.close(TRY_LATER, farewell)
+
+    # What its subscriptions ask of it
+
+    def owe(self, channel: str, make: Callable[[], Published | None]) -> None:
+        """Send what ``make`` returns when its turn comes."""
+        self._flows = False
+        self._outbox.owe(channel, make)
+        self._send_later()
+
+    def tell(self, published: Published) -> None:
+        """Send at once, or behind what waits."""
+        self._tell("", published)
+
+    def _begin_anew(self, channel: str) -> None:
+        self._subscriptions.begin_anew(channel)
 
     # What the wire says
 
@@ -243,15 +251,17 @@ class Connection:
         self._flows = False
 
     def may_send(self) -> None:
-        """Send what waits, as much as the client takes; behind a large frame others have a turn."""
+        """Send what waits, as much as the client takes; behind much others have a turn."""
         self._is_sending_later = False
+        size = 0
         with self._faults:
             while self._wire.is_writable:
                 frame = self._outbox.next()
                 if frame is None:
                     break
                 self._wire.write(frame)
-                if len(frame) > LARGE_FRAME and not self._outbox.is_empty:
+                size += max(len(frame), LEAST_FRAME)
+                if size > LARGE_FRAME and not self._outbox.is_empty:
                     self._send_later()
                     break
         if self._outbox.is_empty:
@@ -408,14 +418,11 @@ class Connection:
             case Subscribe():
                 self._subscribe(frame)
             case Unsubscribe():
-                self._unsubscribe(frame)
+                self._subscriptions.unsubscribe(frame.channel)
+                self._answer(frame.id, {"channel": frame.channel})
             case LogIn():
                 self._session = session_of(self._services.sessions, frame.token)
-                account, ends = self._session.account, self._session.expires_at
-                for channel in {orders_channel(account), balances_channel(account)} & set(
-                    self._ends
-                ):
-                    self._ends[channel] = ends
+                self._subscriptions.logged_in(self._session)
                 self._answer(
                     frame.id,
                     {
@@ -428,7 +435,14 @@ class Connection:
                 unsigned = checked_order(frame.order)
                 self._place(_Order(frame.id, self._entry.verify(unsigned)))
             case Cancel():
-                self._cancel(frame.id, self._me(), order_id(frame.order_id))
+                self._cancel(frame.id, self.me(), order_id(frame.order_id))
+
+    def _subscribe(self, frame: Subscribe) -> None:
+        names = frame.names()
+        for _ in names[1:]:  # Each channel costs as much as if it had been asked for alone.
+            self._services.limits.request(self._client)
+        said = {"channel": frame.channel} if frame.channel else {"channels": names}
+        self._subscriptions.subscribe(frame, names, partial(self._answer, frame.id, said))
 
     def _cancel(self, frame_id: int | str | None, me: Session, order: int) -> None:
         try:
@@ -462,101 +476,15 @@ class Connection:
             self._services.metrics.rate_limited.inc()
         self._tell("", message({"id": frame_id, "error": document_of(rejection)}))
 
-    def _me(self) -> Session:
-        if self._session is None or self._session.expires_at <= self._now_s():
+    def me(self) -> Session:
+        """Return who has logged in; raises ``Rejection`` if nobody has."""
+        if self._session is None or self._session.expires_at <= self.now_s():
             raise Rejection(Outcome.NOT_AUTHENTICATED, "send a login frame first")
         return self._session
 
-    def _now_s(self) -> int:
+    def now_s(self) -> int:
+        """Return the time in unix seconds."""
         return self._services.now_ns() // 10**9
-
-    # Channels
-
-    def _subscribe(self, frame: Subscribe) -> None:
-        channel, make = self._resolve(frame.channel)
-        if frame.channel not in self._followed and len(self._followed) >= CHANNELS_MAX:
-            raise Rejection(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
-        previous = self._followed.get(frame.channel)
-        if previous is not None and previous != channel:  # Another account has logged in since.
-            self._leave(previous)
-        self._followed[frame.channel] = channel
-        if channel != frame.channel:
-            self._ends[channel] = self._me().expires_at
-        self._outbox.forget(channel)
-        self._answer(frame.id, {"channel": frame.channel})
-        if frame.channel.startswith("book:"):
-            self._flows = False
-            self._outbox.owe(channel, make)
-            self._send_later()
-        else:
-            self._tell("", make())
-        self._services.channels.subscribe(channel, self)
-
-    def _unsubscribe(self, frame: Unsubscribe) -> None:
-        channel = self._followed.pop(frame.channel, None)
-        if channel is None:
-            raise Rejection(Outcome.NOT_FOUND, f"not subscribed to {frame.channel!r}")
-        self._leave(channel)
-        self._outbox.forget(channel)
-        self._answer(frame.id, {"channel": frame.channel})
-
-    def _leave(self, channel: str) -> None:
-        self._ends.pop(channel, None)
-        self._services.channels.unsubscribe(channel, self)
-
-    def _lapse(self, channel: str) -> None:
-        """Leave an account's channel because its session is over, and say so."""
-        name = next(name for name, ours in self._followed.items() if ours == channel)
-        del self._followed[name]
-        self._leave(channel)
-        over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
-        ended = {"channel": name, "type": "ended", "error": document_of(over)}
-        self._tell("", message(ended))
-
-    def _resolve(self, name: str) -> tuple[str, Callable[[], Published]]:
-        """Return our name of a channel, and what makes the snapshot that it begins with."""
-        kind, _, symbol = name.partition(":")
-        head = {"channel": name, "type": "snapshot"}
-        users, written = self._services.user_stream, self._written
-        match kind, symbol:
-            case "orders", "":
-                account = self._me().account
-
-                def orders() -> Published:
-                    rows, following = written.open_orders(account)
-                    return message(
-                        {
-                            **head,
-                            "event": users.event_index,
-                            "number": users.frame_number(account),
-                            "orders": rows,
-                            "next": following,
-                            "fills": written.fills(account, SNAPSHOT_FILLS)[0],
-                        }
-                    )
-
-                return orders_channel(account), orders
-            case "balances", "":
-                account = self._me().account
-
-                def balances() -> Published:
-                    rows = balance_rows(users.balances(account))
-                    return message({**head, "event": users.event_index, "balances": rows})
-
-                return balances_channel(account), balances
-            case "book" | "trades", _:
-                market = self._services.exchange.catalog.market(symbol)
-                if market is None:
-                    raise unknown_market(symbol)
-                if kind == "book":
-                    return name, lambda: message({**head, **written.book(market, SNAPSHOT_LEVELS)})
-                return name, lambda: message(
-                    {**head, "trades": written.trades(market, SNAPSHOT_TRADES)}
-                )
-        raise Rejection(
-            Outcome.NOT_FOUND,
-            "channels are book:SYMBOL, trades:SYMBOL and, after login, orders and balances",
-        )
 
 
 def gone_on() -> Rejection:

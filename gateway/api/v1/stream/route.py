@@ -5,8 +5,9 @@ from typing import Final
 from fastapi import APIRouter, WebSocket
 
 from engine.types import Outcome
-from gateway.api.dependencies import Entry, Here, Life, Written, client_of
+from gateway.api.dependencies import Entry, Here, Life, client_of
 from gateway.api.v1.stream.connection import Connection, hanging_up
+from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.http.problems import answer_of
 from gateway.http.websocket import WIRE
 from gateway.trading.networks import network_of
@@ -19,9 +20,7 @@ router = APIRouter()
 
 
 @router.websocket("/v1/stream")
-async def stream(
-    socket: WebSocket, services: Here, entry: Entry, written: Written, life: Life
-) -> None:
+async def stream(socket: WebSocket, services: Here, entry: Entry, life: Life) -> None:
     """Serve one WebSocket; the handshake is charged like a request."""
     client = client_of(socket)
     try:
@@ -37,5 +36,6 @@ async def stream(
         with hanging_up():
             await socket.send_denial_response(answer_of(rejection))
         return
+    snapshots: Snapshots = socket.app.state.snapshots
     wire = socket.scope["extensions"][WIRE]
-    await Connection(socket, wire, client, services, entry, written, life).run()
+    await Connection(socket, wire, client, services, entry, snapshots, life).run()
