@@ -67,6 +67,14 @@ AdminPortOption = Annotated[
     int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
 ]
 ADMIN_PORT = 8788
+ManagedKeysOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--managed-keys",
+        help="Session keys in this server's keeping, as JSON: it signs their traders' orders.",
+        exists=True,
+    ),
+]
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -81,6 +89,7 @@ def run(
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
+    managed_keys: ManagedKeysOption = None,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
@@ -88,7 +97,7 @@ def run(
     _settle_in(directory)
     from gateway.sandbox.run import Listening, run_sandbox
 
-    listening = Listening(host, port, url, proxies, bound, admin)
+    listening = Listening(host, port, url, proxies, bound, admin, managed_keys)
     _run(run_sandbox(directory, listening, chain.value, console))
 
 
@@ -126,6 +135,7 @@ def serve(
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
+    managed_keys: ManagedKeysOption = None,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
@@ -147,7 +157,7 @@ def serve(
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies, bound, admin),
+        *(confirmations, reached_at, proxies, bound, admin, managed_keys),
     )
     _run(run_server(serving, console))
 
@@ -183,6 +193,20 @@ def deploy(
     files = (key_file, password_file, plan, to)
     fees = (tip_gwei, fee_max_gwei)
     sys.exit(run_deploy(Wish(url, *files, confirmations, *fees, test_tokens, agreed), console))
+
+
+@app.command()
+def bridge(
+    exchange: Annotated[str, typer.Option("--exchange", help="The exchange's address, a URL.")],
+    key_file: Annotated[
+        Path, typer.Option("--key-file", help="Session key and API key, as JSON.", exists=True)
+    ],
+    port: Annotated[int, typer.Option(help="Loopback port to listen on.", min=0, max=65535)] = 8789,
+) -> None:
+    """Sign the orders of ccxt and other tools with a session key that stays on this machine."""
+    from gateway.cli.bridge import run_bridge
+
+    _run(run_bridge(exchange, key_file, port, console))
 
 
 @app.command()
@@ -407,6 +431,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
 
     from engine.journal.storage import StorageInUse
     from engine.sequencer.places import NotOfThisLog
+    from gateway.api.binance.bridge.key_file import KeyFileError
     from gateway.http.listening import CannotListenError
     from settlement.chain.deploy import DeploymentError
     from settlement.chain.dev.devchain import DevChainError
@@ -419,6 +444,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
         CannotListenError,
         DevChainError,
         DeploymentError,
+        KeyFileError,
         KeystoreError,
         NotOfThisLog,
     ) as fault:

@@ -17,6 +17,7 @@ from engine.types import MONEY_MAX
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
+from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
@@ -65,12 +66,13 @@ class Serving(NamedTuple):
     listening: socket.socket | None = None
     """Bound already."""
     admin: AdminPlan | None = None
+    managed_keys: Path | None = None
 
 
 def settings_of(serving: Serving) -> Settings:
     """Return the settings; reads keystore, password and markets.
 
-    Raises OSError, ``KeystoreError`` and ValueError, none of which shows a secret.
+    Raises OSError, ``KeystoreError``, ``KeyFileError`` and ValueError, none of which shows a secret.
     """
     password = serving.password_file.read_text().rstrip("\r\n")
     plans = msgspec.json.decode(serving.markets.read_bytes(), type=list[ListedMarket])
@@ -89,6 +91,7 @@ def settings_of(serving: Serving) -> Settings:
         trusted_proxies=serving.trusted_proxies,
         listening=serving.listening,
         admin=serving.admin,
+        session_keys=read_held_keys(serving.managed_keys),
     )
 
 

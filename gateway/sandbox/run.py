@@ -20,6 +20,7 @@ from engine.types import PIPS_PER_TOKEN, Outcome, Side
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
+from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
@@ -60,6 +61,8 @@ class Listening(NamedTuple):
     bound: socket.socket | None = None
     """The socket for it, bound already."""
     admin: AdminPlan | None = None
+    managed_keys: Path | None = None
+    """A file of session keys in our keeping."""
 
 
 async def run_sandbox(
@@ -75,7 +78,7 @@ async def run_sandbox(
         trusted_proxies=listening.trusted_proxies,
         listening=listening.bound,
         admin=listening.admin,
-        session_keys=trader.held_keys(),
+        session_keys={**trader.held_keys(), **read_held_keys(listening.managed_keys)},
     )
     async with AsyncExitStack() as closing:
         with starting(console) as recovering:

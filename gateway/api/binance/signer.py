@@ -5,8 +5,8 @@ can withdraw nothing. It is held by the bridge on the trader's own machine, or, 
 that, by this gateway. Both make the same signed order with what is here.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import coincurve
 import msgspec
@@ -44,16 +44,6 @@ class Place(NamedTuple):
     nonce: int
     lane: int = 0
     upper_half: bool = False
-
-
-class Places(Protocol):
-    """Knows where the next order of an account may stand."""
-
-    def single_shot(self) -> Place:
-        """Return a nonce of the replay window."""
-
-    def resting(self) -> Place:
-        """Return a free half of a lane."""
 
 
 class SessionSigner:
@@ -112,12 +102,12 @@ class LedgerPlaces:
         self._next = 0
 
     def single_shot(self) -> Place:
-        """See ``Places``."""
+        """Return a nonce of the replay window."""
         clock = self._exchange.now_ns() // SINGLE_SHOT_CLOCK_NS
         return Place(max(clock, self._exchange.next_nonce(self._account)))
 
     def resting(self) -> Place:
-        """See ``Places``; the next in turn that is free, or the last that was looked at."""
+        """Return the next half of a lane in turn that is free, or the last that was looked at."""
         for _ in range(TRIES_MAX):
             lane, upper = place_of(self._next)
             self._next = (self._next + 1) % PLACES
@@ -126,34 +116,6 @@ class LedgerPlaces:
             if not half.order_id:
                 break
         return Place(max(half.nonce, self._exchange.now_ns()), lane, bool(upper))
-
-
-class ClockPlaces:
-    """Places as a clock gives them, for who is not in the exchange's process: an order that stands
-    where this would put another is found out by being refused."""
-
-    def __init__(self, now_ns: Callable[[], int]) -> None:
-        self._now_ns = now_ns
-        self._single = 0
-        self._resting = 0
-        self._next = now_ns() // NS % PLACES
-        """Begun elsewhere than the last time: orders of before may stand."""
-
-    def single_shot(self) -> Place:
-        """See ``Places``."""
-        self._single = max(self._single + 1, self._now_ns() // SINGLE_SHOT_CLOCK_NS)
-        return Place(self._single)
-
-    def single_shots_behind(self, nonce: int) -> None:
-        """Use no single-shot nonce below ``nonce``."""
-        self._single = max(self._single, nonce - 1)
-
-    def resting(self) -> Place:
-        """See ``Places``."""
-        lane, upper = place_of(self._next)
-        self._next = (self._next + 1) % PLACES
-        self._resting = max(self._resting + 1, self._now_ns())
-        return Place(self._resting, lane, bool(upper))
 
 
 def place_of(number: int) -> tuple[int, int]:

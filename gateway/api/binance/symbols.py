@@ -6,18 +6,26 @@ written with eight decimals, so it is not shown.
 """
 
 import re
-from typing import Final
+from typing import Final, Protocol
 
 from engine.types import PIPS_PER_TOKEN
-from settlement.orders.catalog import Catalog, Market
+from settlement.orders.catalog import Market
 
 _STRANGE: Final = re.compile("[^A-Z0-9]")
+
+
+class Listed(Protocol):
+    """Who knows which markets there are."""
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """Return all of them; another tuple whenever one has changed."""
 
 
 class Symbols:
     """All markets by the names that this dialect has for them."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Listed) -> None:
         self._catalog = catalog
         self._of: tuple[Market, ...] | None = None
         self._markets: dict[str, Market] = {}

@@ -74,7 +74,7 @@ class RequestApi(Conversation):
                 self.desk.limits.request(self.client)
                 raise refused(Code.ILLEGAL_CHARS, "JSON message must be an object.") from None
             frame_id = frame.id
-            params = Params(_texts(frame.params))
+            params = Params(texts_of(frame.params))
             operation = BY_FRAME.get(frame.method)
             if operation is None:
                 self.desk.limits.request(self.client)
@@ -197,7 +197,7 @@ def _sealed(params: Params) -> Sealed:
     return Sealed(params.text("apiKey"), payloads_of_frame(params.texts))
 
 
-def _texts(given: Mapping[str, Any]) -> dict[str, str]:
+def texts_of(given: Mapping[str, Any]) -> dict[str, str]:
     """Return parameters as text, whatever they were as JSON."""
     texts = {}
     for name, value in given.items():
