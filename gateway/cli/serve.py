@@ -72,7 +72,7 @@ class Serving(NamedTuple):
 def settings_of(serving: Serving) -> Settings:
     """Return the settings; reads keystore, password and markets.
 
-    Raises OSError, ``KeystoreError``, ``KeyFileError`` and ValueError, none of which shows a secret.
+    Raises OSError, ``KeystoreError``, ``KeyFileError`` and ValueError; none shows a secret.
     """
     password = serving.password_file.read_text().rstrip("\r\n")
     plans = msgspec.json.decode(serving.markets.read_bytes(), type=list[ListedMarket])

@@ -12,7 +12,7 @@ from gateway.api.binance.signer import LANE_FIRST_OURS, Place
 from gateway.api.binance.symbols import Symbols
 from gateway.api.binance.wanted import LEVELS_READ, Level
 from settlement.orders.catalog import Market, Token
-from settlement.orders.nonces import LANE_LAST
+from settlement.orders.nonces import LANE_LAST, SINGLE_SHOT_CLOCK_NS
 from settlement.protocol.eip712 import Domain
 
 LANES_A_REQUEST: Final = 32
@@ -81,14 +81,16 @@ class RemoteExchange:
             for price, quantity in book[SIDES[side]]
         ]
 
-    async def place_for(self, *, is_single_shot: bool, now_cs: int) -> Place:
-        """Return where the next order may stand; ``now_cs`` are hundredths of a second."""
+    async def place_for(self, *, is_single_shot: bool, now_ns: int) -> Place:
+        """Return where the next order may stand."""
         if is_single_shot:
-            self._single = max(self._single + 1, now_cs)
+            self._single = max(self._single + 1, now_ns // SINGLE_SHOT_CLOCK_NS)
             return Place(self._single)
         while not self._free:
             await self._find_free()
-        return self._free.popleft()
+        place = self._free.popleft()
+        # A clock, so that a second signer of the account is no reason to read them all again.
+        return place._replace(nonce=max(place.nonce, now_ns))
 
     async def renew_single_shots(self) -> None:
         """Go on behind the last nonce that the exchange has seen."""

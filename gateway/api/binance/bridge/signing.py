@@ -19,7 +19,6 @@ from gateway.api.binance.params import Params
 from gateway.api.binance.signer import SessionSigner
 from gateway.api.binance.signing import SIGNATURE, require_signature, require_timely, signature_of
 from gateway.api.binance.wanted import SIDES, needs_book, wanted_of
-from settlement.orders.nonces import SINGLE_SHOT_CLOCK_NS
 
 FRAMES: Final = frozenset({"order.place", "order.test", "order.cancelReplace"})
 PATHS: Final = frozenset({"/api/v3/order", "/api/v3/order/test", "/api/v3/order/cancelReplace"})
@@ -62,9 +61,7 @@ class OrderSigner:
             opposite = await exchange.levels(name, market, other)
         wanted = wanted_of(params, market, opposite)
         now_ns = self._now_ns()
-        place = await exchange.place_for(
-            is_single_shot=wanted.is_single_shot, now_cs=now_ns // SINGLE_SHOT_CLOCK_NS
-        )
+        place = await exchange.place_for(is_single_shot=wanted.is_single_shot, now_ns=now_ns)
         order = self._signer.signed(exchange.domain, market, wanted, place, now_ns, "")
         rest = {name: text for name, text in params.texts.items() if name != SIGNATURE}
         return {**rest, signed_json.PARAMETER: signed_json.text_of(order)}
