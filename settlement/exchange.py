@@ -16,8 +16,9 @@ import numpy as np
 
 from engine.command_result import CommandResult
 from engine.commands import Kind, command, exit_end, list_market
+from engine.events import EventKind
 from engine.sequencer.pipeline import Pipeline
-from engine.types import MONEY_MAX, MoneyFlag, Outcome, Phase, Side
+from engine.types import ALL_MARKETS, MONEY_MAX, MoneyFlag, Outcome, Phase, Side
 from settlement.batches.encode import Bust
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market, Token
@@ -48,6 +49,13 @@ PLACE: Final = Kind.PLACE
 CANCEL: Final = Kind.CANCEL
 
 ORDER_ID_MAX: Final = 2**63 - 1
+
+
+SWEEPS_MAX: Final = 16
+"""How often a CANCEL_ALL is repeated while it leaves some. Once is enough where an account may have
+fewer orders than a command may cancel, as it is in journals with the usual limits."""
+
+CANCELLED_ALL: Final = int(EventKind.CANCELLED_ALL)
 
 
 class Book(Protocol):
@@ -148,6 +156,103 @@ class Exchange:
         if frees_lane:
             answer.add_done_callback(lambda _: self._admission.cancel_answered(order_id))
         return answer
+
+    def order_named(
+        self, account: bytes, client_id: str
+    ) -> int | asyncio.Future[CommandResult] | None:
+        """Return the engine's id of an account's order by its client id; the answer that it will
+        have while it is on its way; None if none of that name stands or has ended lately."""
+        digest, order_id = self._admission.order_named(account, client_id)
+        return order_id or self._in_flight.get(digest)
+
+    def offer_cancel_named(
+        self, account: bytes, client_id: str, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """As ``offer_cancel``, by the trader's own name. The cancel of an order that is on its way
+        is queued when that is answered, whatever stands behind it by then."""
+        named = self.order_named(account, client_id)
+        if named is None:
+            return CommandResult(Outcome.NOT_RESTING, detail={"client_id": client_id})
+        if isinstance(named, int):
+            return with_order_id(self.offer_cancel(account, named, asked), named)
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+
+        def placed(coming: asyncio.Future[CommandResult]) -> None:
+            order_id = coming.result().order_id
+            said = self.offer_cancel(account, order_id, asked)
+            pass_on(with_order_id(said, order_id), answer)
+
+        named.add_done_callback(placed)
+        return answer
+
+    def offer_amend(
+        self, account: bytes, order_id: int, lots: int, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """Leave an order of ``account`` fewer ``lots`` open than it has; it keeps its place."""
+        number = self.catalog.account_number(account)
+        if number is None or not 0 < order_id <= ORDER_ID_MAX:
+            return CommandResult(Outcome.NOT_RESTING, detail={"order_id": str(order_id)})
+        row = command(Kind.AMEND, account=number, order_id=order_id, amount=lots)
+        return self._offer(row, asked)
+
+    def offer_cancel_after(
+        self, account: bytes, deadline_ns: int, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """Set when all orders of ``account`` are cancelled unless this is called again; 0 takes it
+        back."""
+        number = self.catalog.account_number(account)
+        if number is None:
+            return CommandResult(Outcome.UNKNOWN_ACCOUNT)
+        return self._offer(command(Kind.CANCEL_AFTER, account=number, expiry_ns=deadline_ns), asked)
+
+    def offer_cancel_all(
+        self, account: bytes, market: Market | None, asked: Request
+    ) -> CommandResult | asyncio.Future[CommandResult]:
+        """Cancel all orders of ``account``, of one market or of all. One command may not cancel any
+        number, so it is repeated until none is left; ``detail`` says how many went and are left."""
+        number = self.catalog.account_number(account)
+        if number is None:
+            return CommandResult(Outcome.ACCEPTED, detail={"cancelled": "0", "left": "0"})
+        meant = ALL_MARKETS if market is None else market.number
+        row = command(Kind.CANCEL_ALL, account=number, market=meant)
+        full = self._pipeline.rejection(Kind.CANCEL_ALL)
+        if full is not None:
+            return full
+        answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+        self._sweep(row, encode(asked), answer, 0, SWEEPS_MAX)
+        return answer
+
+    def _sweep(
+        self,
+        row: np.void,
+        asked: bytes,
+        answer: asyncio.Future[CommandResult],
+        gone: int,
+        rounds: int,
+    ) -> None:
+        """Queue a CANCEL_ALL, which may be; answer when it has left none, or was the last."""
+
+        def swept(said: asyncio.Future[CommandResult]) -> None:
+            result = said.result()
+            row_of_all = next(
+                (e for e in result.events or () if e.kind == CANCELLED_ALL and e.outcome == 0), None
+            )
+            left = 0 if row_of_all is None else row_of_all.order_left
+            total = gone + (0 if row_of_all is None else row_of_all.amount)
+            if left and rounds > 1 and self._pipeline.rejection(Kind.CANCEL_ALL) is None:
+                self._sweep(row, asked, answer, total, rounds - 1)
+            elif not answer.done():
+                counts = {"cancelled": str(total), "left": str(left)}
+                answer.set_result(
+                    msgspec.structs.replace(result, detail=counts) if row_of_all else result
+                )
+
+        self._pipeline.enqueue(row.copy(), asked).add_done_callback(swept)
+
+    def _offer(self, row: np.void, asked: Request) -> CommandResult | asyncio.Future[CommandResult]:
+        return self._pipeline.rejection(int(row["kind"])) or self._pipeline.enqueue(
+            row, encode(asked)
+        )
 
     async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
@@ -401,6 +506,29 @@ class Exchange:
             if result.outcome is Outcome.CAPACITY:
                 self._full_at = self.catalog.account_count
             return result if number is None else number
+
+
+def with_order_id(
+    answer: CommandResult | asyncio.Future[CommandResult], order_id: int
+) -> CommandResult | asyncio.Future[CommandResult]:
+    """Return ``answer`` with the id of the order that it is about, now or later."""
+    if isinstance(answer, CommandResult):
+        return msgspec.structs.replace(answer, order_id=order_id)
+    named: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+    answer.add_done_callback(
+        lambda said: named.set_result(msgspec.structs.replace(said.result(), order_id=order_id))
+    )
+    return named
+
+
+def pass_on(
+    answer: CommandResult | asyncio.Future[CommandResult], to: asyncio.Future[CommandResult]
+) -> None:
+    """Let ``to`` have ``answer``, now or when it comes."""
+    if isinstance(answer, CommandResult):
+        to.set_result(answer)
+    else:
+        answer.add_done_callback(lambda said: to.set_result(said.result()))
 
 
 def _phase(market: Market, phase: Phase) -> np.void:

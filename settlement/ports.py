@@ -12,7 +12,7 @@ from engine.command_result import CommandResult
 from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
-from settlement.protocol.eip712 import Domain, KeyGrant
+from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation
 from settlement.protocol.evidence import Request, SignedOrder, SignedWithdrawal
 
 
@@ -138,6 +138,32 @@ class ExchangePort(Protocol):
         """As ``cancel``, for callers with many: a future, never to be cancelled, is what is
         answered later."""
 
+    def order_named(self, account: bytes, client_id: str) -> int | Future[CommandResult] | None:
+        """Return the id of an account's order by its client id; the answer that it will have while
+        it is on its way; None if none of that name stands or has ended lately."""
+
+    def offer_cancel_named(
+        self, account: bytes, client_id: str, asked: Request
+    ) -> CommandResult | Future[CommandResult]:
+        """As ``offer_cancel``, by the trader's own name; the answer has the ``order_id``."""
+
+    def offer_amend(
+        self, account: bytes, order_id: int, lots: int, asked: Request
+    ) -> CommandResult | Future[CommandResult]:
+        """Leave an order of ``account`` fewer ``lots`` open than it has; it keeps its place."""
+
+    def offer_cancel_after(
+        self, account: bytes, deadline_ns: int, asked: Request
+    ) -> CommandResult | Future[CommandResult]:
+        """Set when all orders of ``account`` are cancelled unless this is called again; 0 takes it
+        back."""
+
+    def offer_cancel_all(
+        self, account: bytes, market: Market | None, asked: Request
+    ) -> CommandResult | Future[CommandResult]:
+        """Cancel all orders of ``account``, of one market or of all; ``detail`` of the answer says
+        how many were ``cancelled`` and how many are ``left``."""
+
     async def withdraw(self, withdrawal: SignedWithdrawal) -> CommandResult:
         """Debit the owner; settlement pays on chain after all earlier trades."""
 
@@ -177,6 +203,10 @@ class SettlementPort(Protocol):
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """Relay a wallet's approval of a session key to the contract."""
+
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+        """Relay a wallet's signature that takes a session key back. It binds on chain after the
+        exit delay, and here once the chain has shown it."""
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """Return the CREATE2 address that can pay only into ``account`` with ``ref``.

@@ -32,7 +32,7 @@ from settlement.outbox.troubles import Trouble
 from settlement.ports import TradeState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
-from settlement.protocol.eip712 import Domain, KeyGrant, keccak256
+from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation, keccak256
 from settlement.repair.culprits import CulpritSearch
 from settlement.repair.repair import RejectedBatch, Repair
 from settlement.repair.reversals import LatePayment, Reversal, WithdrawalReversals
@@ -44,6 +44,7 @@ SWEEP_GAS_USED: Final = 168_000
 """What the first sweep of an account's first token takes, rounded up; later ones take half."""
 
 GRANT_GAS: Final = 200_000
+REVOKE_GAS: Final = 150_000
 
 STATE_NAMES: Final = {
     ActionState.SEALED: "batched",
@@ -300,6 +301,18 @@ class Settler:
         """The contract, and the log, have listed one more token, by its address."""
         if token not in self._contracts.tokens:
             self._contracts.tokens.append(token)
+
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+        """See ``SettlementPort``; once for each signature."""
+        calldata = encode_call("revokeKeyFor", tuple(revocation), signature)
+        call = Call(
+            ActionKind.REVOKE,
+            keccak256(signature).hex(),
+            self._contracts.domain.contract,
+            calldata,
+            REVOKE_GAS,
+        )
+        self._outbox.enqueue(call, self._now_ns())
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """See ``SettlementPort``."""

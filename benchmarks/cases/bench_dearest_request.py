@@ -39,6 +39,7 @@ from settlement.audit.proofs import TradeProof
 from settlement.ports import TradeState
 from settlement.protocol.eip712 import (
     KeyGrant,
+    KeyRevocation,
     address_of_secret,
     grant_digest,
     keccak256,
@@ -100,6 +101,9 @@ class Batched:
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """The shop's wallet has signed it; no chain has to hear of it here."""
+
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+        raise AssertionError("not asked here")
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         return []
@@ -181,6 +185,7 @@ class Filled(Venue):
             market.quote.address,
             market.base_pips(lots),
             market.quote_pips(lots, ticks),
+            0,
             time.time_ns() // 10**9 + 3_000,
             1_000,
             ZERO_REF,

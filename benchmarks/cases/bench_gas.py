@@ -115,6 +115,7 @@ class Driver:
             quote=self.quote,
             base_amount=tokens * TOKEN,
             quote_amount=tokens * PRICE,
+            trigger_or_display=0,
             expiry=EXPIRY,
             max_fee_ppm=5_000,
             ref=ZERO_REF,

@@ -54,7 +54,14 @@ from settlement.chain.signer import SecretSigner
 from settlement.orders.catalog import Catalog, Market
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import TradeState
-from settlement.protocol.eip712 import Domain, KeyGrant, address_of_secret, order_digest, sign
+from settlement.protocol.eip712 import (
+    Domain,
+    KeyGrant,
+    KeyRevocation,
+    address_of_secret,
+    order_digest,
+    sign,
+)
 from settlement.protocol.evidence import (
     ZERO_REF,
     DepositEvidence,
@@ -94,6 +101,9 @@ class NoChain:
         raise AssertionError("not asked here")
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
+        raise AssertionError("not asked here")
+
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
         raise AssertionError("not asked here")
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
@@ -214,6 +224,7 @@ def signed_frames(market: Market, connection: int, count: int) -> list[bytes]:
             quote=market.quote.address,
             base_amount=market.base_pips(LOTS),
             quote_amount=market.quote_pips(LOTS, ticks),
+            trigger_or_display=0,
             expiry=time.time_ns() // 10**9 + 3000,
             max_fee_ppm=1_000,
             ref=ZERO_REF,

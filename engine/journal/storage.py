@@ -8,9 +8,10 @@ or ``truncate`` has returned for survives a power cut.
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Final, Protocol
 
 LOCK_NAME: Final = "lock"
@@ -100,12 +101,20 @@ class DirectoryReader:
         return self._directory.joinpath(name).read_bytes()
 
 
+def _unmeasured(_: int) -> None:
+    """Tell nobody."""
+
+
 class DirectoryStorage(DirectoryReader):
     """Files in one directory, guarded by an exclusive lock for the life of the process."""
 
-    def __init__(self, directory: Path) -> None:
-        """Open (or create) ``directory``. Raises ``StorageInUse`` when it is taken."""
+    def __init__(self, directory: Path, synced: Callable[[int], None] = _unmeasured) -> None:
+        """Open (or create) ``directory``. Raises ``StorageInUse`` when it is taken.
+
+        ``synced`` is told how many nanoseconds each sync took, in the thread that waited for it.
+        """
         super().__init__(directory)
+        self._synced = synced
         directory.mkdir(parents=True, exist_ok=True)
         # Always, not only when it was made just now: whoever made it may have died before this.
         _sync_directory(directory.parent)
@@ -148,7 +157,9 @@ class DirectoryStorage(DirectoryReader):
     def sync(self, name: str) -> None:
         """Force ``name`` to disk. An error here must end the process: the kernel has already
         marked the pages clean, so a second try would succeed and lie."""
-        os.fdatasync(self._open(name))
+        file, began_ns = self._open(name), perf_counter_ns()
+        os.fdatasync(file)
+        self._synced(perf_counter_ns() - began_ns)
 
     def truncate(self, name: str, size: int) -> None:
         """Cut ``name`` to ``size`` bytes, durably."""

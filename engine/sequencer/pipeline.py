@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -52,9 +53,25 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[CommandResult]
 
 
+class Turn(NamedTuple):
+    """How long the parts of one batch took, in nanoseconds: how long its first command had waited,
+    then to be on disk, to be carried out, and to be shown to who stands in front of the answers."""
+
+    queued_ns: int
+    written_ns: int
+    applied_ns: int
+    shown_ns: int
+
+
 class _Batch(NamedTuple):
     written: Written
     waiting: list[_Waiting]
+    queued_ns: int
+    written_ns: int
+
+
+def _unmeasured(_: Turn) -> None:
+    """Tell nobody."""
 
 
 class Pipeline:
@@ -79,6 +96,9 @@ class Pipeline:
         self._closing = False
         self._under_review = False
         self._holds: list[Callable[[], str | None]] = []
+        self._measured: Callable[[Turn], None] = _unmeasured
+        self._queued_since_ns = 0
+        """When the first of those that are queued came."""
         self._changes_of_terms = 0
         """So many are queued and not carried out yet."""
 
@@ -95,6 +115,10 @@ class Pipeline:
             # What trades now would be stamped so late that no batch may carry it for as long.
             ahead = [f"the journal's time is {ahead_ns // NS} s ahead of our clock: cancels only"]
         return ahead + [found for why in self._holds if (found := why()) is not None]
+
+    def measured_by(self, measured: Callable[[Turn], None]) -> None:
+        """Tell ``measured`` of each batch that was answered."""
+        self._measured = measured
 
     def read_by(self, directory: Directory) -> None:
         """Let ``directory`` read each batch before all consumers and name its markets; before
@@ -188,6 +212,8 @@ class Pipeline:
         kind = int(command["kind"])
         assert self._full(kind) is None, "ask before you queue"
         answer: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+        if not self._queue:
+            self._queued_since_ns = perf_counter_ns()
         self._queue.append(_Waiting(command, attachment, answer))
         if kind == SET_TERMS:
             self._changes_of_terms += 1
@@ -214,6 +240,7 @@ class Pipeline:
                 await self._wake.wait()
             self._wake.clear()
             waiting, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+            queued_ns = perf_counter_ns() - self._queued_since_ns
             writing = loop.run_in_executor(self._disk, self._write, waiting) if waiting else None
             if applying is not None:
                 self._finish(applying)
@@ -221,18 +248,25 @@ class Pipeline:
             applying = None
             if writing is not None:
                 try:
-                    applying = _Batch(await writing, waiting)
+                    written, written_ns = await writing
+                    applying = _Batch(written, waiting, queued_ns, written_ns)
                 except StorageFull:
                     self._reject_for_room(waiting)
 
-    def _write(self, waiting: list[_Waiting]) -> Written:
+    def _write(self, waiting: list[_Waiting]) -> tuple[Written, int]:
+        began_ns = perf_counter_ns()
         commands = batch_of([one.command for one in waiting])
-        return self._sequencer.write(commands, [one.attachment for one in waiting])
+        written = self._sequencer.write(commands, [one.attachment for one in waiting])
+        return written, perf_counter_ns() - began_ns
 
     def _finish(self, batch: _Batch) -> None:
         """Apply what is on disk, show it, answer."""
+        began_ns = perf_counter_ns()
         committed = self._sequencer.apply(batch.written)
+        applied_ns = perf_counter_ns()
         shown = self._show(committed)
+        times = (applied_ns - began_ns, perf_counter_ns() - applied_ns)
+        self._measured(Turn(batch.queued_ns, batch.written_ns, *times))
         self._left(batch.waiting)
         results = chain.from_iterable(map(results_of, shown))
         for result, waiter in zip(results, batch.waiting, strict=True):

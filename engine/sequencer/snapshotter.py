@@ -118,6 +118,14 @@ class Snapshotter(Generic[L]):
         self.pause_ns = time.perf_counter_ns() - began_ns
         self._child = child
 
+    def last(self) -> None:
+        """Keep the state as it ends, if anything has happened since the newest snapshot: then the
+        next start has nothing to replay. Waits for the child, at most ``CHILD_SECONDS_MAX``."""
+        self.close()
+        if self._sequencer.applied > self.sequence:
+            self.begin()
+            self.close()
+
     def close(self) -> None:
         """Wait for a snapshot that is under way."""
         if self._child is not None:

@@ -16,6 +16,8 @@ import typer
 import uvloop
 from rich.console import Console
 
+from gateway.cli.listings import ADMIN_PORT, market, token
+
 if TYPE_CHECKING:
     import socket
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
+app.add_typer(market, name="market")
+app.add_typer(token, name="token")
 
 
 class ChainChoice(StrEnum):
@@ -66,7 +70,6 @@ AdminHostOption = Annotated[
 AdminPortOption = Annotated[
     int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
 ]
-ADMIN_PORT = 8788
 ManagedKeysOption = Annotated[
     Path | None,
     typer.Option(

@@ -17,6 +17,7 @@ from engine.types import MONEY_MAX
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
+from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
@@ -126,6 +127,7 @@ async def run_server(serving: Serving, console: Console) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as closing:
+        limit = closing.enter_context(HardLimit())
         with console.status("Reading chain and journal ..."):
             stack = await closing.enter_async_context(Stack(settings_of(serving), stop=stop))
         domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
@@ -142,5 +144,6 @@ async def run_server(serving: Serving, console: Console) -> int:
             soft_wrap=True,
         )
         await stop.wait()
+        limit.begin()
         console.print("Closing: answers under way go out first.")
     return 0

@@ -18,7 +18,8 @@ class Draining:
         """``stop`` has the process end in good order; it may be called again."""
         self._lifecycle = lifecycle
         self._stop = stop
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._stops_at_seconds = 0.0
 
     @property
     def is_on(self) -> bool:
@@ -35,7 +36,7 @@ class Draining:
         """Return in how many whole seconds the process will end; None if it goes on."""
         if self._timer is None:
             return None
-        return max(0, int(self._timer.when() - asyncio.get_running_loop().time()))
+        return max(0, int(self._stops_at_seconds - asyncio.get_running_loop().time()))
 
     def begin(self, stop_after_seconds: int | None) -> None:
         """Take no new orders; the newest word on when to stop counts."""
@@ -43,6 +44,8 @@ class Draining:
         self._forget_timer()
         if stop_after_seconds is not None:
             loop = asyncio.get_running_loop()
+            # Kept apart, for what uvloop returns does not know it.
+            self._stops_at_seconds = loop.time() + stop_after_seconds
             self._timer = loop.call_later(stop_after_seconds, self._stop)
 
     def end(self) -> bool:

@@ -12,11 +12,22 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from engine.sequencer.pipeline import Turn
+from engine.types import PIPS_PER_TOKEN
+from settlement.orders.catalog import Market
 from settlement.settler import Figures
+
+Levels = list[tuple[int, int]]
 
 METRICS_MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _ACK_BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5)
+
+
+NS: Final = 10**9
+
+STAGES: Final = ("verify", "queue", "journal", "match", "publish")
+"""Of an order: its signature, then as in ``engine.sequencer.pipeline.Turn``."""
 
 
 class SettlementMetrics:
@@ -26,6 +37,26 @@ class SettlementMetrics:
         self.lag = Gauge(
             "tillbook_settlement_lag_seconds",
             "Age of the oldest trade that no final batch carries",
+            registry=registry,
+        )
+        self.pending = Gauge(
+            "tillbook_settlement_pending_fills",
+            "Trades that no final batch carries",
+            registry=registry,
+        )
+        self.batch_gas = Gauge(
+            "tillbook_settlement_batch_gas",
+            "Gas that the newest batch in a block has used",
+            registry=registry,
+        )
+        self.reorganisations = Gauge(
+            "tillbook_chain_reorganisations",
+            "How often blocks that were read were gone, since the start",
+            registry=registry,
+        )
+        self.head_age = Gauge(
+            "tillbook_chain_head_age_seconds",
+            "Age of the newest block that was read",
             registry=registry,
         )
         self.actions = Gauge(
@@ -72,6 +103,8 @@ class SettlementMetrics:
     def show(self, figures: Figures) -> None:
         """Show how settlement is."""
         self.lag.set(figures.lag_seconds)
+        self.pending.set(figures.pending)
+        self.batch_gas.set(figures.batch_gas)
         for state, count in figures.actions.items():
             self.actions.labels(state.value).set(count)
         self.gas.set(figures.gas_used)
@@ -103,6 +136,35 @@ class Durations(Collector):
         yield HistogramMetricFamily(self._name, self._meaning, buckets, self._sum)
 
 
+class Stages(Collector):
+    """Histograms of seconds by stage of an order; as ``Durations``."""
+
+    def __init__(self, name: str, meaning: str, registry: CollectorRegistry) -> None:
+        self._name, self._meaning = name, meaning
+        self._counts = {stage: [0] * (len(_ACK_BUCKETS) + 1) for stage in STAGES}
+        self._sums = dict.fromkeys(STAGES, 0.0)
+        registry.register(self)
+
+    def observe(self, stage: str, seconds: float) -> None:
+        """Count one."""
+        self._counts[stage][bisect_left(_ACK_BUCKETS, seconds)] += 1
+        self._sums[stage] += seconds
+
+    def turn(self, turn: Turn) -> None:
+        """Count what one batch took."""
+        for stage, took_ns in zip(STAGES[1:], turn, strict=True):
+            self.observe(stage, took_ns / NS)
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield the figures in the library's form."""
+        family = HistogramMetricFamily(self._name, self._meaning, labels=["stage"])
+        bounds = [*map(str, _ACK_BUCKETS), "+Inf"]
+        for stage, counts in self._counts.items():
+            buckets = list(zip(bounds, map(float, accumulate(counts)), strict=True))
+            family.add_metric([stage], buckets, self._sums[stage])
+        yield family
+
+
 class Metrics:
     """All counters of one gateway."""
 
@@ -125,6 +187,42 @@ class Metrics:
             "Queueing for and recovering one signature",
             self.registry,
         )
+        self.stages = Stages(
+            "tillbook_order_stage_seconds",
+            "Parts of an order's way; all but verify once a batch, for who waited longest",
+            self.registry,
+        )
+        self.journal_sync = Durations(
+            "tillbook_journal_sync_seconds", "Forcing the journal to disk", self.registry
+        )
+        self.loop_lag = Durations(
+            "tillbook_event_loop_lag_seconds",
+            "How late the event loop came to what was due, asked once a second",
+            self.registry,
+        )
+        self.gc_pause = Durations(
+            "tillbook_gc_pause_seconds", "How long Python's collector stopped us", self.registry
+        )
+        self.depth = Gauge(
+            "tillbook_book_depth",
+            "Whole base tokens in the best levels of a side",
+            ["market", "side"],
+            registry=self.registry,
+        )
+        self.spread = Gauge(
+            "tillbook_best_spread",
+            "Best ask less best bid, quote tokens a base token; missing while a side is empty",
+            ["market"],
+            registry=self.registry,
+        )
+        self.outbox_bytes = self._gauge(
+            "tillbook_ws_outbox_bytes", "Bytes that wait for slow readers of WebSockets"
+        )
+        self.ready = self._gauge("tillbook_ready", "1 while work may be sent here")
+        self.restrictions = self._gauge(
+            "tillbook_restrictions", "What is not taken, or an operator must know: see /readyz"
+        )
+        self.draining = self._gauge("tillbook_draining", "1 while no new orders are taken")
         self.connections = Gauge(
             "tillbook_ws_connections", "Open WebSockets", registry=self.registry
         )
@@ -160,6 +258,23 @@ class Metrics:
         self.snapshot_failures = self._gauge(
             "tillbook_snapshot_failures", "Snapshots that could not be kept"
         )
+
+    def recovered(self, seconds: float) -> None:
+        """Count one signature."""
+        self.recovery.observe(seconds)
+        self.stages.observe("verify", seconds)
+
+    def show_book(self, market: Market, bids: Levels, asks: Levels) -> None:
+        """Show the best levels of one market, each (price_ticks, lots), best first."""
+        for side, levels in (("bid", bids), ("ask", asks)):
+            pips = sum(market.base_pips(lots) for _, lots in levels)
+            self.depth.labels(market.symbol, side).set(pips / PIPS_PER_TOKEN)
+        if bids and asks:
+            pips = (asks[0][0] - bids[0][0]) * market.tick_size_pips
+            self.spread.labels(market.symbol).set(pips / PIPS_PER_TOKEN)
+        else:
+            self.spread.labels(market.symbol)
+            self.spread.remove(market.symbol)
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, registry=self.registry)

@@ -25,7 +25,15 @@ from gateway.api.binance.mount import routers_of
 from gateway.api.budget_headers import BudgetHeaders, note
 from gateway.api.dependencies import charged, client_of, services_of, told
 from gateway.api.services import Services
-from gateway.api.v1 import feeds, markets, operations, settlement, trading
+from gateway.api.v1 import (
+    contracts,
+    feeds,
+    markets,
+    operations,
+    order_verbs,
+    settlement,
+    trading,
+)
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
 from gateway.api.v1.stream.connection import hanging_up
@@ -115,8 +123,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.snapshots = Snapshots(services, app.state.written, app.state.feeds, watch)
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
-    ours = (trading.router, markets.router, feeds.router, settlement.router, operations.router)
-    for router in (*ours, stream.router, market_page.router, *_binance(app, services)):
+    ours = (trading.router, order_verbs.router, markets.router, feeds.router, settlement.router)
+    others = (contracts.router, operations.router, stream.router, market_page.router)
+    for router in (*ours, *others, *_binance(app, services)):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
@@ -166,7 +175,7 @@ def _state(app: FastAPI) -> ExchangeState:
 def _measures(metrics: Metrics) -> Measures:
     counter = cache(lambda outcome: metrics.orders.labels(outcome.name))
     return Measures(
-        metrics.recovery.observe,
+        metrics.recovered,
         metrics.order_ack.observe,
         lambda outcome: counter(outcome).inc(),
     )

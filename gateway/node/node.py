@@ -39,6 +39,7 @@ from gateway.http.server import HttpServer
 from gateway.node.admin import ADMIN_BUDGETS, create_admin_app
 from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
+from gateway.node.health import CollectorPauses, LoopLag
 from gateway.node.key_epochs import FileEpochs
 from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
@@ -82,6 +83,10 @@ KEEPER: Final = Rhythm(0.5, 1.0)
 STATUS: Final = Rhythm(0.5, 1.0)
 BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
+
+DRAIN_SECONDS: Final = 6
+"""What sockets have to be told and closed in, and then once more what answers have to go out in:
+the rest of ``END_SECONDS_MAX`` is for the chain and the last snapshot."""
 
 CLOSING_STEPS_MAX: Final = 100
 UNBOOKED_SHOWN_MAX: Final = 8
@@ -143,9 +148,11 @@ class Stack:
             parts.pipeline.hold_orders(self._clock_leap)
             parts.pipeline.hold_orders(self._blindness)
             parts.pipeline.subscribe(Subscription("pace", self.pace))
+            parts.pipeline.measured_by(self.metrics.stages.turn)
             self._keep_snapshots()
             self._recover(storage)
             self.views.acknowledger.read()
+            opened.callback(self._last_snapshot)
             opened.push_async_callback(asyncio.to_thread, self._settle_what_waits)
             opened.push_async_callback(parts.pipeline.close)
             opened.push_async_callback(parts.merchants.deliveries.close)
@@ -170,6 +177,11 @@ class Stack:
         for task in self._tasks:
             await task
 
+    def _last_snapshot(self) -> None:
+        """Behind everything else, where anybody was served: else there is nothing to keep."""
+        if self.port:
+            self.snapshotter.last()
+
     def _settle_what_waits(self) -> None:
         """Send the last trades before closing: after a rest longer than the contract's horizon
         they could not be settled any more. What the chain does not take now goes at the start."""
@@ -184,7 +196,10 @@ class Stack:
     def _open_storage(self) -> DirectoryStorage:
         """The journal's lock first: two processes on one directory must stop here, not on chain."""
         private_directory(self.settings.directory)
-        storage = DirectoryStorage(self.settings.directory / "journal")
+        storage = DirectoryStorage(
+            self.settings.directory / "journal",
+            lambda took_ns: self.metrics.journal_sync.observe(took_ns / NS),
+        )
         self._closes.callback(storage.close)
         return storage
 
@@ -317,10 +332,16 @@ class Stack:
         await self._listen_to_operators(app.state.lifecycle)
         door = Doorkeeper(settings.door, services.clients, self.metrics.turned_away.inc)
         server = HttpServer(
-            app, settings.host, settings.port, door=door, listening=settings.listening
+            app, settings.host, settings.port, DRAIN_SECONDS, door, settings.listening
         )
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
+        for watched in (
+            LoopLag(self.metrics.loop_lag.observe),
+            CollectorPauses(self.metrics.gc_pause.observe),
+        ):
+            watched.begin()
+            self._closes.callback(watched.end)
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
@@ -424,6 +445,9 @@ class Stack:
     async def _show_figures(self) -> None:
         shown = self.metrics.settlement
         shown.show(await asyncio.to_thread(self.parts.settler.figures))
+        shown.reorganisations.set(self.parts.watcher.reorganisations)
+        head_s = self.parts.chain_loop.head_s
+        shown.head_age.set(max(0, self.now_ns() // NS - head_s) if head_s else 0)
         shown.reconciled_block.set(self.parts.reconciliation.block)
         shown.unbooked.set(len(self.parts.unbooked))
         shown.tokens_halted.set(len(self.parts.reconciliation.reasons))

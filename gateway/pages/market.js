@@ -305,6 +305,7 @@ async function orderOf(form, row) {
     quote: row.quote.address,
     baseAmount: String(lots * BigInt(row.lot_pips)),
     quoteAmount: String(lots * ticks * BigInt(row.tick_pips)),
+    triggerOrDisplay: "0",
     expiry: 0,
     maxFeePpm: Math.max(row.taker_fee_ppm, row.maker_fee_ppm),
     ref: `0x${"0".repeat(64)}`,

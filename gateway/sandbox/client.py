@@ -76,6 +76,7 @@ def order_document(order: SignedOrder) -> dict[str, Any]:
         "quote": "0x" + order.quote.hex(),
         "baseAmount": str(order.base_amount),
         "quoteAmount": str(order.quote_amount),
+        "triggerOrDisplay": str(order.trigger_or_display),
         "expiry": order.expiry,
         "maxFeePpm": order.max_fee_ppm,
         "ref": "0x" + order.ref.hex(),

@@ -20,6 +20,7 @@ from engine.types import PIPS_PER_TOKEN, Outcome, Side
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
+from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
@@ -81,6 +82,7 @@ async def run_sandbox(
         session_keys={**trader.held_keys(), **read_held_keys(listening.managed_keys)},
     )
     async with AsyncExitStack() as closing:
+        limit = closing.enter_context(HardLimit())
         with starting(console) as recovering:
             stack = await closing.enter_async_context(
                 Stack(settings, recovering=recovering, stop=stop)
@@ -106,6 +108,7 @@ async def run_sandbox(
         tasks.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
         _greet(console, stack, wallets[actors.TRADER], public_url)
         await stop.wait()
+        limit.begin()
         console.print("Closing: answers under way go out first.")
         for task in tasks:
             task.cancel()

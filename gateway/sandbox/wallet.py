@@ -73,6 +73,7 @@ class Wallet:
             quote=market.quote.address,
             base_amount=market.base_pips(lots),
             quote_amount=market.quote_pips(lots, price_ticks),
+            trigger_or_display=0,
             expiry=expiry,
             max_fee_ppm=max(market.taker_fee_ppm, market.maker_fee_ppm),
             ref=ZERO_REF,

@@ -78,11 +78,11 @@ class _Budget:
         """Those last seen in the window before this one."""
         self._turn_at = 0
 
-    def charge(self, who: str, now_ns: int, weight: int = 1) -> "Charge":
-        """Take ``weight`` from the bucket of ``who``; raises ``BudgetSpent`` if it has not got so
-        much."""
+    def charge(self, who: str, now_ns: int, count: int = 1) -> "Charge":
+        """Take ``count`` from the bucket of ``who``, all or none; raises ``BudgetSpent`` if there
+        are not so many."""
         self._turn(now_ns)
-        full_at = self._of(who, now_ns) + min(weight, self._limit) * self._step_ns
+        full_at = self._of(who, now_ns) + count * self._step_ns
         wait_ns = full_at - now_ns - self._window_ns
         if wait_ns > 0:
             wait = seconds_up(wait_ns)
@@ -160,13 +160,13 @@ class RateLimits:
         """Charge a client address the question whether we are alive, ready, and which program."""
         return self._probes.charge(network_of(client), self._now_ns())
 
-    def order_request(self, client: str) -> Charge:
-        """Charge a client address the recovery of one signer."""
-        return self._address_orders.charge(network_of(client), self._now_ns())
+    def order_request(self, client: str, count: int = 1) -> Charge:
+        """Charge a client address the recovery of so many signers."""
+        return self._address_orders.charge(network_of(client), self._now_ns(), count)
 
-    def cancel_request(self, client: str) -> Charge:
-        """Charge one cancel to a client address."""
-        return self._address_cancels.charge(network_of(client), self._now_ns())
+    def cancel_request(self, client: str, count: int = 1) -> Charge:
+        """Charge so many cancels, or what draws from their budget, to a client address."""
+        return self._address_cancels.charge(network_of(client), self._now_ns(), count)
 
     def order(self, account: bytes) -> None:
         """Charge one order to the account that is known to have signed it, and never before."""

@@ -17,8 +17,10 @@ import msgspec
 
 from engine.command_result import CommandResult
 from engine.types import Outcome
-from gateway.trading.budgets import RateLimits
+from gateway.trading.budgets import NS, RateLimits
+from gateway.trading.recv_window import RecvWindow
 from gateway.trading.sessions import Session
+from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, awaited
 from settlement.protocol.eip712 import Domain, order_digest, recover, withdrawal_digest
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
@@ -28,6 +30,10 @@ RECOVERY_THREADS: Final = 2
 
 RECOVERED_AT_ONCE: Final = 32
 """Orders that one thread takes along: two milliseconds of work, which a newcomer waits at most."""
+
+
+Target = int | str
+"""An order by the engine's id, or by its trader's own name."""
 
 
 class Measures(NamedTuple):
@@ -130,21 +136,26 @@ class OrderEntry:
             self._recoveries.pool, recover, digest, signature
         )
 
-    async def place(self, order: SignedOrder) -> CommandResult:
+    async def place(self, order: SignedOrder, window: RecvWindow | None = None) -> CommandResult:
         """Hand a verified order to the exchange; the answer comes after the journal has it."""
-        return await awaited(self.offer(order))
+        return await awaited(self.offer(order, window))
 
-    def offer(self, order: SignedOrder) -> CommandResult | Future[CommandResult]:
+    def offer(
+        self, order: SignedOrder, window: RecvWindow | None = None
+    ) -> CommandResult | Future[CommandResult]:
         """As ``place``, for many at once: what is answered later is a future, not to be cancelled.
 
-        Orders reach the exchange in the order of these calls.
+        Orders reach the exchange in the order of these calls. One whose ``window`` has passed when
+        it would be queued is refused by a ``Rejection``; the answer to one that was taken before
+        is given all the same.
         """
         if not order.signer:
             self._measures.decided(Outcome.BAD_SIGNATURE)
             return CommandResult(Outcome.BAD_SIGNATURE)
         # The account pays when the order is proven, admitted and new: nobody else can make it pay.
         began = perf_counter()
-        answer = self._exchange.offer(order, self._limits.order)
+        charge = self._limits.order if window is None else partial(self._in_time, window)
+        answer = self._exchange.offer(order, charge)
         if isinstance(answer, CommandResult):
             self._measures.decided(answer.outcome)
         elif answer.done():
@@ -153,19 +164,66 @@ class OrderEntry:
             answer.add_done_callback(partial(self._decided, began))
         return answer
 
+    def _in_time(self, window: RecvWindow, account: bytes) -> None:
+        window.require(self._exchange.now_ns())
+        self._limits.order(account)
+
     def _decided(self, began: float, answer: Future[CommandResult]) -> None:
         if not answer.cancelled():
             self._measures.acknowledged(perf_counter() - began)
             self._measures.decided(answer.result().outcome)
 
-    async def cancel(self, me: Session, order_id: int) -> CommandResult:
+    async def cancel(self, me: Session, target: Target) -> CommandResult:
         """Take one order of the session's account off the book."""
-        return await awaited(self.offer_cancel(me, order_id))
+        return await awaited(self.offer_cancel(me, target))
 
-    def offer_cancel(self, me: Session, order_id: int) -> CommandResult | Future[CommandResult]:
-        """As ``cancel``, for many at once: see ``offer``."""
+    def offer_cancel(
+        self, me: Session, target: Target, window: RecvWindow | None = None
+    ) -> CommandResult | Future[CommandResult]:
+        """As ``cancel``, for many at once: see ``offer``. By client id the answer says which order
+        it was."""
+        self._charge_cancel(me, window)
+        if isinstance(target, str):
+            return self._exchange.offer_cancel_named(me.account, target, me.proof)
+        return self._exchange.offer_cancel(me.account, target, me.proof)
+
+    def offer_amend(
+        self, me: Session, target: Target, lots: int, window: RecvWindow | None = None
+    ) -> CommandResult | Future[CommandResult]:
+        """Leave an order fewer ``lots`` open than it has; from the budget of cancels."""
+        self._charge_cancel(me, window)
+        order_id = target
+        if isinstance(target, str):
+            named = self._exchange.order_named(me.account, target)
+            if not isinstance(named, int):
+                return CommandResult(Outcome.NOT_RESTING, detail={"client_id": target})
+            order_id = named
+        assert isinstance(order_id, int), "by id or by name"
+        return self._exchange.offer_amend(me.account, order_id, lots, me.proof)
+
+    def offer_cancel_all(
+        self, me: Session, market: Market | None, window: RecvWindow | None = None
+    ) -> CommandResult | Future[CommandResult]:
+        """Take all orders of the session's account off the book, of one market or of all."""
+        self._charge_cancel(me, window)
+        return self._exchange.offer_cancel_all(me.account, market, me.proof)
+
+    def offer_cancel_after(
+        self, me: Session, seconds: int, window: RecvWindow | None = None
+    ) -> tuple[int, CommandResult | Future[CommandResult]]:
+        """Arm the account's dead man's switch, or with 0 disarm it; return its deadline too."""
+        self._charge_cancel(me, window)
+        deadline_ns = self._exchange.now_ns() + seconds * NS if seconds else 0
+        return deadline_ns, self._exchange.offer_cancel_after(me.account, deadline_ns, me.proof)
+
+    def _charge_cancel(self, me: Session, window: RecvWindow | None) -> None:
+        if window is not None:
+            window.require(self._exchange.now_ns())
         self._limits.cancel(me.account)
-        return self._exchange.offer_cancel(me.account, order_id, me.proof)
+
+    def abandon(self, me: Session) -> CommandResult | Future[CommandResult]:
+        """Cancel all orders of an account whose trader has gone; charged when he asked for that."""
+        return self._exchange.offer_cancel_all(me.account, None, me.proof)
 
     async def withdraw(self, unsigned: SignedWithdrawal) -> Withdrawn:
         """Check that the owner's own wallet signed, then debit."""

@@ -19,6 +19,8 @@ from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
 from gateway.views.books import Book, BookMemory, Level
 from gateway.views.channels import Channels, News
+from gateway.views.queues import Queues, QueuesMemory
+from gateway.views.trade_states import ToldOnce
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market
 from settlement.ports import TradeState
@@ -308,7 +310,7 @@ class _Memory(msgspec.Struct):
     trades: dict[int, list[Trade]]
     buckets: dict[int, list[_BucketMemory]]
     ends: dict[int, tuple[int, int]]
-    prices: dict[int, int]
+    queues: dict[int, QueuesMemory]
     event_index: int
     sequence: int
     last_trade_id: int
@@ -324,8 +326,10 @@ class MarketData:
     ) -> None:
         self._catalog = catalog
         self._channels = channels
+        self._told = ToldOnce()
         self.trade_state = trade_state
         self._books: dict[int, Book] = {}
+        self._queues: dict[int, Queues] = {}
         self._tapes: dict[int, Tape] = {}
         self._prices: dict[int, int] = {}
         """By resting order: its price. An auction trades at one price what rests at many."""
@@ -344,7 +348,7 @@ class MarketData:
                 {number: list(tape.trades) for number, tape in self._tapes.items()},
                 {number: _kept(tape) for number, tape in self._tapes.items()},
                 {number: (tape.last, tape.cut) for number, tape in self._tapes.items()},
-                self._prices,
+                {number: queues.memory() for number, queues in self._queues.items()},
                 self.event_index,
                 self.sequence,
                 self.last_trade_id,
@@ -360,7 +364,9 @@ class MarketData:
             tape.trades.extend(trades)
             tape.buckets.extend(map(_bucket, saved.buckets[number]))
             tape.last, tape.cut = saved.ends[number]
-        self._prices = saved.prices
+        for number, queues in saved.queues.items():
+            self._queues[number] = Queues.remembered(queues)
+            self._prices.update(self._queues[number].prices())
         self.event_index, self.sequence = saved.event_index, saved.sequence
         self.last_trade_id = saved.last_trade_id
 
@@ -384,8 +390,10 @@ class MarketData:
             if change.kind == TRADE_BUSTED:
                 busts.append((change, self._take_bust(change, batch)))
                 continue
+            if market not in touched:
+                self._heed(batch.markets[market])
             touched[market] = change.number
-            self._take_change(self._book_of(market), change)
+            self._take_change(self._books[market], change)
             if change.kind == TRADE:
                 time_ns = batch.entries[change.sequence - batch.first_sequence].command.time_ns
                 trade = Trade(
@@ -398,28 +406,37 @@ class MarketData:
         self._publish(batch, touched, trades)
         self._publish_busts(batch, busts)
 
-    def _book_of(self, market: int) -> Book:
-        book = self._books.get(market)
-        if book is None:
-            book = self._books[market] = Book()
-        return book
+    def _heed(self, market: Market) -> None:
+        """Begin a market's book and queues, and note whether somebody listens to the latter."""
+        queues = self._queues.get(market.number)
+        if queues is None:
+            self._books[market.number] = Book()
+            queues = self._queues[market.number] = Queues()
+        queues.is_heard = self._channels.has_subscribers(f"l3:{market.symbol}")
 
     def _take_change(self, book: Book, change: EventRow) -> None:
         """Add what came into a book or take away what left it."""
+        queues = self._queues[change.market]
         kind, side, ticks, lots = change.kind, SIDES[change.side], change.price_ticks, change.amount
         if kind == TRADE:
             maker_ticks = self._price_of(change.maker_id, change.maker_left)
             book.add(SIDES[1 - side], maker_ticks, -lots)
+            queues.take(SIDES[1 - side], maker_ticks, change.maker_id, lots)
             if change.outcome == AUCTION:
-                book.add(side, self._price_of(change.order_id, change.order_left), -lots)
+                own_ticks = self._price_of(change.order_id, change.order_left)
+                book.add(side, own_ticks, -lots)
+                queues.take(side, own_ticks, change.order_id, lots)
         elif kind == AMENDED:
             book.add(side, ticks, -change.order_left)
+            queues.take(side, ticks, change.order_id, change.order_left)
         elif kind == CANCELLED:
             del self._prices[change.order_id]
             book.add(side, ticks, -lots)
+            queues.take(side, ticks, change.order_id, lots)
         else:
             self._prices[change.order_id] = ticks
             book.add(side, ticks, lots)
+            queues.add(side, ticks, change.order_id, lots)
 
     def _price_of(self, order_id: int, lots_left: int) -> int:
         """Return the price at which a traded order rests, and forget it when it is done."""
@@ -463,6 +480,7 @@ class MarketData:
         for number, u in touched.items():
             market, book = batch.markets[number], self._books[number]
             self._publish_best(market, book, u, time_ns)
+            self._publish_queues(market, u, time_ns)
             channel = f"book:{market.symbol}"
             if not self._channels.has_subscribers(channel):
                 book.skip(u)
@@ -474,6 +492,13 @@ class MarketData:
             channel = f"trades:{fresh.market.symbol}"
             if self._channels.has_subscribers(channel):
                 self._channels.publish(channel, fresh)
+
+    def _publish_queues(self, market: Market, u: int, time_ns: int) -> None:
+        queues = self._queues[market.number]
+        if queues.is_heard:
+            self._channels.publish(f"l3:{market.symbol}", queues.seal(market, u, time_ns))
+        else:
+            queues.skip(u)
 
     def _publish_best(self, market: Market, book: Book, u: int, time_ns: int) -> None:
         """Tell the best prices and the ticker, if they are others."""
@@ -501,6 +526,8 @@ class MarketData:
     def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """Tell every trades channel that a range of trades has come further, and which of them
         were undone and have not."""
+        if not self._told.is_new(first_trade, last_trade, reached):
+            return
         for market in self._catalog.markets:
             channel = f"trades:{market.symbol}"
             if self._channels.has_subscribers(channel):
@@ -511,6 +538,10 @@ class MarketData:
     def book(self, market: Market) -> Book:
         """Return the book of a market; it goes on changing."""
         return self._books.get(market.number) or Book()
+
+    def queues(self, market: Market) -> Queues:
+        """Return the book of a market order by order; it goes on changing."""
+        return self._queues.get(market.number) or Queues()
 
     def tape(self, market: Market) -> Tape:
         """Return the last trades of a market and its day; it goes on changing."""

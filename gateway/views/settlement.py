@@ -4,7 +4,7 @@ from gateway.views.trade_states import BATCHES_KEPT, BatchView, TradeStates
 from settlement.audit.proofs import TradeProof
 from settlement.outbox.actions import BatchState
 from settlement.ports import TradeState
-from settlement.protocol.eip712 import KeyGrant
+from settlement.protocol.eip712 import KeyGrant, KeyRevocation
 from settlement.settler import BUSTED, STATE_NAMES, Settler
 from settlement.watching.watcher import Watcher
 
@@ -45,6 +45,10 @@ class SettlementDesk:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """See ``SettlementPort``."""
         self._settler.enqueue_grant(grant, signature)
+
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+        """See ``SettlementPort``."""
+        self._settler.enqueue_revocation(revocation, signature)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""

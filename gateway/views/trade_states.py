@@ -14,6 +14,9 @@ from settlement.ports import TradeState
 
 BATCHES_KEPT: Final = 65_536
 
+TOLD_MAX: Final = 1_024
+"""Batches of which the last news is known."""
+
 MATCHED: Final = TradeState("matched")
 
 
@@ -25,6 +28,25 @@ class BatchView(NamedTuple):
     first_trade: int
     last_trade: int
     tx_hash: bytes | None
+
+
+class ToldOnce:
+    """Of two news that say the same of a batch, one after the other, tells the first: settlement
+    has more states than it shows."""
+
+    def __init__(self) -> None:
+        self._last: dict[int | None, tuple[int, int, TradeState]] = {}
+
+    def is_new(self, first_trade: int, last_trade: int, reached: TradeState) -> bool:
+        """Return whether a batch is another than was said last of it."""
+        news = first_trade, last_trade, reached
+        if self._last.get(reached.batch) == news:
+            return False
+        self._last.pop(reached.batch, None)
+        self._last[reached.batch] = news
+        if len(self._last) > TOLD_MAX:
+            del self._last[next(iter(self._last))]
+        return True
 
 
 class _Range(NamedTuple):

@@ -21,6 +21,7 @@ from gateway.views.channels import Channels, News, Published
 from gateway.views.market_data import AUCTION, BUSTED, SIDES
 from gateway.views.missed import Missed
 from gateway.views.order_history import Order, OrderHistory, Saved
+from gateway.views.trade_states import ToldOnce
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.ports import Balance, TradeState
@@ -193,6 +194,7 @@ class UserStream:
     ) -> None:
         self._catalog = catalog
         self._channels = channels
+        self._told = ToldOnce()
         self._balance = balance
         self._trade_state = trade_state
         self._history = OrderHistory()
@@ -271,6 +273,7 @@ class UserStream:
             signed.digest,
             entry.command.time_ns,
             flags=signed.flags,
+            trigger_or_display=signed.trigger_or_display,
         )
         self._history.accepted(order)
         self._publish_order("accepted", row, batch, order)
@@ -434,6 +437,8 @@ class UserStream:
 
     def settlement_changed(self, first_trade: int, last_trade: int, reached: TradeState) -> None:
         """Tell the owners of a range of trades that they have come further."""
+        if not self._told.is_new(first_trade, last_trade, reached):
+            return
         mine: dict[int, list[int]] = {}
         for trade_id in range(first_trade, last_trade + 1):
             for account in sorted(set(self._owners.get(trade_id, ()))):

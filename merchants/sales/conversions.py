@@ -248,6 +248,7 @@ class Conversions:
             quote=market.quote.address,
             base_amount=market.base_pips(lots),
             quote_amount=market.quote_pips(lots, ticks),
+            trigger_or_display=0,
             expiry=expiry,
             max_fee_ppm=market.taker_fee_ppm,
             ref=invoice.ref,

@@ -48,6 +48,7 @@ class OrderPreimage(msgspec.Struct, frozen=True, rename="camel"):
     quote: str
     base_amount: str
     quote_amount: str
+    trigger_or_display: str
     expiry: int
     max_fee_ppm: int
     ref: str
@@ -215,6 +216,7 @@ def _preimage(order: SignedOrder) -> OrderPreimage:
         quote=_hex(order.quote),
         base_amount=str(order.base_amount),
         quote_amount=str(order.quote_amount),
+        trigger_or_display=str(order.trigger_or_display),
         expiry=order.expiry,
         max_fee_ppm=order.max_fee_ppm,
         ref=_hex(order.ref),
@@ -231,6 +233,7 @@ def _digest(domain: Domain, preimage: OrderPreimage) -> bytes:
         quote=_unhex(preimage.quote),
         base_amount=int(preimage.base_amount),
         quote_amount=int(preimage.quote_amount),
+        trigger_or_display=int(preimage.trigger_or_display),
         expiry=preimage.expiry,
         max_fee_ppm=preimage.max_fee_ppm,
         ref=_unhex(preimage.ref),

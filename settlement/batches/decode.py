@@ -82,8 +82,9 @@ def _order(
     fields: tuple[int, int, bytes, bytes, bytes], domain: Domain, tokens: list[bytes]
 ) -> SignedOrder:
     terms, place, ref, r, vs = fields
-    nonce, base_amount, quote_amount, expiry, max_fee_ppm = _unpacked(terms, 64, 64, 64, 32, 32)
-    flags, base, quote, lane, account = _unpacked(place, 64, 8, 8, 16, 160)
+    nonce, base_amount, quote_amount, *narrow = _unpacked(terms, 64, 64, 64, 32, 16, 16)
+    expiry, max_fee_ppm, flags = narrow
+    special, base, quote, lane, account = _unpacked(place, 64, 8, 8, 16, 160)
     order = SignedOrder(
         account=account.to_bytes(_ADDRESS_SIZE, "big"),
         nonce=nonce,
@@ -93,6 +94,7 @@ def _order(
         quote=tokens[quote],
         base_amount=base_amount,
         quote_amount=quote_amount,
+        trigger_or_display=special,
         expiry=expiry,
         max_fee_ppm=max_fee_ppm,
         ref=ref,

@@ -122,7 +122,7 @@ def encode_batch(
     calldata = encode_call(
         "settle",
         tuple(header),
-        [_order_tuple(order, token_numbers) for order in orders],
+        [order_tuple(order, token_numbers) for order in orders],
         [_pack_trade(trade, order_index) for trade in trades],
     )
     leaves = [trade_leaf(index, trade) for index, trade in enumerate(trades)]
@@ -231,16 +231,18 @@ def words_of(
     return words
 
 
-def _order_tuple(order: SignedOrder, token_numbers: dict[bytes, int]) -> tuple[object, ...]:
+def order_tuple(order: SignedOrder, token_numbers: dict[bytes, int]) -> tuple[object, ...]:
+    """Return an order as a batch lists it: terms, place, reference and compact signature."""
     terms = _packed(
         (order.nonce, 64),
         (order.base_amount, 64),
         (order.quote_amount, 64),
         (order.expiry, 32),
-        (order.max_fee_ppm, 32),
+        (order.max_fee_ppm, 16),
+        (order.flags, 16),
     )
     place = _packed(
-        (order.flags, 8),
+        (order.trigger_or_display, 64),
         (token_numbers[order.base], 8),
         (token_numbers[order.quote], 8),
         (order.lane, 16),

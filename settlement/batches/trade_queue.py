@@ -56,7 +56,7 @@ class TradeQueue:
     ``unseal`` and ``forget`` to the settlement's worker; everybody may ask.
     """
 
-    checkpoint_name = "sealer/2"
+    checkpoint_name = "sealer/3"
     file_name = "settlement.sqlite"
 
     def __init__(self, outbox: Outbox) -> None:

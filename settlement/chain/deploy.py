@@ -207,10 +207,12 @@ def check_operator(chain: Chain, deployment: Deployment, operator: bytes) -> tup
 
     Raises ``DeploymentError``.
     """
-    if selector("settle") not in chain.code(deployment.exchange):
+    code = chain.code(deployment.exchange)
+    # The digest of an order is asked for by its fields, so its selector tells which those are.
+    if selector("settle") not in code or selector("orderDigest") not in code:
         raise DeploymentError(
             f"the exchange at 0x{deployment.exchange.hex()} is of another build and takes other "
-            "batches than ours: deploy a new one"
+            "orders or batches than ours: deploy a new one"
         )
     appointed = chain.call(deployment.exchange, encode_call("operator"))[12:]
     if appointed != operator:

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from engine.commands import Kind, command
+from engine.commands import Kind
 from engine.events import EventKind
 from engine.log_entries import Committed, LogEntry
-from engine.types import LOTS_MAX, PIPS_PER_TOKEN, PRICE_MAX, OrderFlag, Outcome, Side, TimeInForce
+from engine.types import PIPS_PER_TOKEN, Outcome
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Catalog, Market
 from settlement.orders.client_ids import SavedIds
@@ -24,12 +24,10 @@ from settlement.orders.key_budgets import Key, KeyBudgets, lots_open
 from settlement.orders.nonces import NS, Lane, Nonces, Rejection, Spent, lane_of
 from settlement.orders.reservations import Reservations, Undo
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL, SessionKeys
-from settlement.orders.standing import Saved, Standing, StandingOrders
+from settlement.orders.standing import KeyOrder, Saved, Standing, StandingOrders
+from settlement.orders.terms import amounts_rejection, flags_rejection, place_row
 from settlement.protocol.evidence import (
-    KNOWN_BITS,
-    POST_ONLY,
     SELL,
-    SINGLE_SHOT,
     UPPER_HALF,
     SignedOrder,
     SignedWithdrawal,
@@ -43,16 +41,11 @@ SIGNED: Final = frozenset(map(int, (Kind.PLACE, Kind.REPLACE, Kind.WITHDRAW, Kin
 """Commands that may carry a signature: what it was for is spent, whatever became of it."""
 
 # As plain numbers: to compare a field with a member of an enum costs more than the rest of a step.
-PLACE: Final = Kind.PLACE
-_BUY, _SELL = int(Side.BUY), int(Side.SELL)
-_GTC, _IOC = int(TimeInForce.GTC), int(TimeInForce.IOC)
 _TRADE: Final = int(EventKind.TRADE)
 _AMENDED: Final = int(EventKind.AMENDED)
 _SWITCH_SET: Final = int(EventKind.CANCEL_AFTER_SET)
 _CANCELLED_ALL: Final = int(EventKind.CANCELLED_ALL)
 _CANCELLED_AFTER: Final = int(Outcome.CANCELLED_AFTER)
-_SINGLE_SHOT_FLAG: Final = int(OrderFlag.SINGLE_SHOT)
-_POST_ONLY_FLAG: Final = int(OrderFlag.POST_ONLY)
 _STANDS: Final = frozenset(map(int, (EventKind.RESTED, EventKind.ARMED)))
 _ENDS: Final = frozenset(map(int, (EventKind.CANCELLED, EventKind.UNFILLED)))
 
@@ -65,8 +58,7 @@ class _Memory(msgspec.Struct):
     first: list[tuple[bytes, First]]
     client_ids: SavedIds
     expiries: list[tuple[int, int]]
-    key_of_order: dict[int, Key]
-    lots_of_key_order: dict[int, int]
+    key_orders: dict[int, KeyOrder]
     notional_used: dict[Key, int]
     deadlines: dict[int, int]
 
@@ -93,7 +85,7 @@ class Admission:
         kept = self._reservations.copy()
         for undo in reversed(self._in_flight.values()):
             kept.undo(undo)
-        standing, expiries, key_of_order, lots_of_key_order = self.standing.save()
+        standing, expiries, key_orders = self.standing.save()
         answers, client_ids = kept.answers.save()
         return msgspec.msgpack.encode(
             _Memory(
@@ -102,8 +94,7 @@ class Admission:
                 answers,
                 client_ids,
                 expiries,
-                key_of_order,
-                lots_of_key_order,
+                key_orders,
                 kept.budgets.save(),
                 self._deadlines.save(),
             )
@@ -113,8 +104,7 @@ class Admission:
         """See ``engine.log_entries.CheckpointedConsumer``."""
         saved = msgspec.msgpack.decode(memory, type=_Memory)
         self._nonces.load(saved.spent)
-        keyed = saved.key_of_order, saved.lots_of_key_order
-        self.standing.load(Saved(saved.standing, saved.expiries, *keyed))
+        self.standing.load(Saved(saved.standing, saved.expiries, saved.key_orders))
         self._deadlines.load(saved.deadlines)
         self._answers.load(saved.first, saved.client_ids)
         self.budgets.load(saved.notional_used)
@@ -220,7 +210,7 @@ class Admission:
         rejection = (
             self._reject_identity(order, now_ns)
             or _reject_expiry(order, now_ns)
-            or _reject_amounts(order, market)
+            or amounts_rejection(order, market)
             or self._reject_nonce(order, now_ns)
             or self._reject_key(order, market)
         )
@@ -231,7 +221,7 @@ class Admission:
             return Rejection(
                 Outcome.INSUFFICIENT_BALANCE, {"why": "the account has never had a deposit"}
             )
-        return _place(order, market, account)
+        return place_row(order, market, account)
 
     def reserve(self, order: SignedOrder) -> None:
         """Spend what an order needs that was judged good, and is queued next."""
@@ -269,13 +259,9 @@ class Admission:
                 self._over(placed, order_id, entry.command.time_ns)
 
     def _reject_identity(self, order: SignedOrder, now_ns: int) -> Rejection | None:
-        bits = order.flags
-        if bits & ~KNOWN_BITS:
-            return Rejection(Outcome.BAD_ORDER, {"why": "unknown flag bits", "flags": str(bits)})
-        if bits & SINGLE_SHOT and bits & (UPPER_HALF | POST_ONLY):
-            return Rejection(
-                Outcome.BAD_ORDER, {"why": "single-shot orders have no lane half and do not post"}
-            )
+        rejection = flags_rejection(order.flags)
+        if rejection is not None:
+            return rejection
         named = self._answers.named_otherwise(order, now_ns) if order.client_id else None
         return None if named is None else Rejection(Outcome.DUPLICATE_CLIENT_ID, named)
 
@@ -319,28 +305,23 @@ class Admission:
             kind, about = event.kind, event.order_id
             if kind in _STANDS:
                 if placed is not None and about == order_id:
-                    self.standing.opened(placed, order_id, lots_open(event))
+                    market: Market = entry.markets[event.market]
+                    self.standing.opened(placed, order_id, lots_open(event), market.lot_pips)
                     self._nonces.stands(lane_of(placed), order_id)
             elif kind == _TRADE:
-                self.standing.traded(event.maker_id, event.maker_left)
-                self.standing.traded(about, event.order_left)
                 if event.maker_left == 0:
                     self._close_lane(event.maker_id, now_ns)
+                else:
+                    self.standing.traded(event.maker_id, event.maker_left)
                 if event.order_left == 0:
                     self._close_lane(about, now_ns)
-            elif kind in _ENDS:
-                key = self.standing.key_of(about)
-                if key is not None:
-                    market: Market = entry.markets[event.market]
-                    left = market.quote_pips(lots_open(event), event.price_ticks)
-                    self.budgets.ended(key, left)
-                self._close_lane(about, now_ns)
+                else:
+                    self.standing.traded(about, event.order_left)
             elif kind == _AMENDED:
-                key = self.standing.key_of(about)
-                if key is not None:
-                    gone = self.standing.shrank(about, lots_open(event))
-                    market = entry.markets[event.market]
-                    self.budgets.ended(key, market.quote_pips(gone, event.price_ticks))
+                self._shrinks(about, lots_open(event))
+            elif kind in _ENDS:
+                self._shrinks(about, 0)
+                self._close_lane(about, now_ns)
             elif kind == _SWITCH_SET:
                 self._deadlines.set(event.account, event.amount)
             elif kind == _CANCELLED_ALL and event.outcome == _CANCELLED_AFTER:
@@ -352,6 +333,14 @@ class Admission:
             self._answers.ended(placed.account, placed.client_id, placed.digest, now_ns)
         else:
             self._answers.undo(placed)
+
+    def _shrinks(self, order_id: int, lots: int) -> None:
+        """Of an order that stands only ``lots`` are left, without a trade: what its session key was
+        charged for the others it has again."""
+        order = self.standing.key_order(order_id)
+        if order is not None:
+            self.budgets.ended(order.key, (order.lots - lots) * order.lot_quote_pips)
+            self.standing.traded(order_id, lots)
 
     def _close_lane(self, order_id: int, now_ns: int) -> None:
         standing = self.standing.closed(order_id)
@@ -376,44 +365,3 @@ def _reject_expiry(order: SignedOrder, now_ns: int) -> Rejection | None:
             Outcome.EXPIRY_TOO_FAR, {"expiry": str(order.expiry), "latest": str(latest)}
         )
     return None
-
-
-def _reject_amounts(order: SignedOrder, market: Market) -> Rejection | None:
-    lots, rest = divmod(order.base_amount, market.lot_pips)
-    if rest or not 1 <= lots <= LOTS_MAX:
-        outcome = Outcome.OFF_LOT if rest else Outcome.QUANTITY_OUT_OF_RANGE
-        return Rejection(
-            outcome, {"base_amount": str(order.base_amount), "lot_pips": str(market.lot_pips)}
-        )
-    ticks, rest = divmod(order.quote_amount, lots * market.tick_pips)
-    if rest or not 1 <= ticks <= PRICE_MAX:
-        outcome = Outcome.OFF_TICK if rest else Outcome.PRICE_OUT_OF_RANGE
-        return Rejection(
-            outcome,
-            {
-                "quote_amount": str(order.quote_amount),
-                "lots": str(lots),
-                "tick_pips": str(market.tick_pips),
-            },
-        )
-    return None
-
-
-def _place(order: SignedOrder, market: Market, account: int) -> np.void:
-    lots = order.base_amount // market.lot_pips
-    single_shot = bool(order.flags & SINGLE_SHOT)
-    flags = _SINGLE_SHOT_FLAG if single_shot else 0
-    if order.flags & POST_ONLY:
-        flags |= _POST_ONLY_FLAG
-    return command(
-        PLACE,
-        market=market.number,
-        account=account,
-        side=_SELL if order.flags & SELL else _BUY,
-        tif=_IOC if single_shot else _GTC,
-        flags=flags,
-        price_ticks=order.quote_amount // (lots * market.tick_pips),
-        amount=lots,
-        fee_cap_ppm=order.max_fee_ppm,
-        expiry_ns=order.expiry * NS,
-    )

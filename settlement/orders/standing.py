@@ -21,13 +21,22 @@ class Standing(Kept, frozen=True):
     client_id: str
 
 
+class KeyOrder(NamedTuple):
+    """An order in the book that a session key signed: who did, how many lots of it are open, and
+    what one of them takes off the key's notional. That is the signed limit and no price of the
+    book: there a post-only order may stand at a better one."""
+
+    key: tuple[bytes, bytes]
+    lots: int
+    lot_quote_pips: int
+
+
 class Saved(NamedTuple):
     """What a snapshot keeps of it."""
 
     standing: dict[int, Standing]
     expiries: list[tuple[int, int]]
-    key_of_order: dict[int, tuple[bytes, bytes]]
-    lots_of_key_order: dict[int, int]
+    key_orders: dict[int, KeyOrder]
 
 
 class StandingOrders:
@@ -37,10 +46,8 @@ class StandingOrders:
         self._standing: dict[int, Standing] = {}
         self._expiries: list[tuple[int, int]] = []
         """A heap of (expiry, order), with orders that have left."""
-        self._key_orders: dict[tuple[bytes, bytes], set[int]] = {}
-        self._key_of_order: dict[int, tuple[bytes, bytes]] = {}
-        self._lots: dict[int, int] = {}
-        """What a session key's orders have open: what they lose without a trade it gets back."""
+        self._of_key: dict[tuple[bytes, bytes], set[int]] = {}
+        self._key_orders: dict[int, KeyOrder] = {}
 
     def __len__(self) -> int:
         return len(self._standing)
@@ -55,26 +62,26 @@ class StandingOrders:
 
     def save(self) -> Saved:
         """Return what a snapshot keeps; to be written down at once."""
-        return Saved(self._standing, self._expiries, self._key_of_order, self._lots)
+        return Saved(self._standing, self._expiries, self._key_orders)
 
     def load(self, saved: Saved) -> None:
         """Take what ``save`` returned."""
-        self._standing, self._expiries, self._key_of_order, self._lots = saved
-        self._key_orders = {}
-        for order_id, key in saved.key_of_order.items():
-            self._key_orders.setdefault(key, set()).add(order_id)
+        self._standing, self._expiries, self._key_orders = saved
+        self._of_key = {}
+        for order_id, order in saved.key_orders.items():
+            self._of_key.setdefault(order.key, set()).add(order_id)
 
     def of(self, order_id: int) -> Standing | None:
         """Return an order that stands."""
         return self._standing.get(order_id)
 
-    def key_of(self, order_id: int) -> tuple[bytes, bytes] | None:
-        """Return account and session key of an order that stands, if a session key signed it."""
-        return self._key_of_order.get(order_id)
+    def key_order(self, order_id: int) -> KeyOrder | None:
+        """Return an order that stands, if a session key signed it."""
+        return self._key_orders.get(order_id)
 
     def of_key(self, account: bytes, key: bytes) -> list[int]:
         """Return the orders that a session key signed."""
-        return sorted(self._key_orders.get((account, key), ()))
+        return sorted(self._of_key.get((account, key), ()))
 
     def has_expired(self, now_ns: int) -> bool:
         """Return whether an order stands whose time is over."""
@@ -82,19 +89,8 @@ class StandingOrders:
             heapq.heappop(self._expiries)
         return bool(self._expiries) and self._expiries[0][0] * NS <= now_ns
 
-    def traded(self, order_id: int, lots_left: int) -> None:
-        """An order that may stand has ``lots_left`` after a trade."""
-        if order_id in self._lots:
-            self._lots[order_id] = lots_left
-
-    def shrank(self, order_id: int, lots_left: int) -> int:
-        """A session key's order has ``lots_left`` without a trade; return how many went."""
-        gone = self._lots[order_id] - lots_left
-        self._lots[order_id] = lots_left
-        return gone
-
-    def opened(self, order: SignedOrder, order_id: int, lots: int) -> None:
-        """An order stands, with ``lots`` open."""
+    def opened(self, order: SignedOrder, order_id: int, lots: int, lot_pips: int) -> None:
+        """An order stands, with so many lots of that size open."""
         self._standing[order_id] = Standing(lane_of(order), order.digest, order.client_id)
         heapq.heappush(self._expiries, (order.expiry, order_id))
         if len(self._expiries) > 2 * len(self._standing) + EXPIRIES_SPARE:
@@ -103,16 +99,21 @@ class StandingOrders:
             heapq.heapify(self._expiries)
         if order.signer != order.account:
             key = (order.account, order.signer)
-            self._key_of_order[order_id] = key
-            self._lots[order_id] = lots
-            self._key_orders.setdefault(key, set()).add(order_id)
+            lot_quote_pips = order.quote_amount * lot_pips // order.base_amount
+            self._key_orders[order_id] = KeyOrder(key, lots, lot_quote_pips)
+            self._of_key.setdefault(key, set()).add(order_id)
+
+    def traded(self, order_id: int, lots: int) -> None:
+        """Of an order so many lots are still open."""
+        order = self._key_orders.get(order_id)
+        if order is not None:
+            self._key_orders[order_id] = order._replace(lots=lots)
 
     def closed(self, order_id: int) -> Standing | None:
         """An order left, if it stood; return what stood there."""
-        key = self._key_of_order.pop(order_id, None)
-        if key is not None:
-            del self._lots[order_id]
-            self._key_orders[key].discard(order_id)
-            if not self._key_orders[key]:
-                del self._key_orders[key]
+        order = self._key_orders.pop(order_id, None)
+        if order is not None:
+            self._of_key[order.key].discard(order_id)
+            if not self._of_key[order.key]:
+                del self._of_key[order.key]
         return self._standing.pop(order_id, None)

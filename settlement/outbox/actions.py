@@ -12,6 +12,7 @@ class ActionKind(StrEnum):
     WITHDRAWAL = "withdrawal"
     SWEEP = "sweep"
     GRANT = "grant"
+    REVOKE = "revoke"
     VOID = "void"
     """Nothing at all, to use up a nonce: of what no block can carry, or one that is missing."""
     OTHER = "other"

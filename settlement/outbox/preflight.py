@@ -40,7 +40,12 @@ PAUSED: Final = "TokenPaused("
 GAS_CEILING_MIN: Final = 1 << 20
 """A node that says its blocks hold less is not believed: no exchange could run there."""
 
-TRIED: Final = (ActionKind.WITHDRAWAL, ActionKind.SWEEP, ActionKind.GRANT)
+TRIED: Final = (
+    ActionKind.WITHDRAWAL,
+    ActionKind.SWEEP,
+    ActionKind.GRANT,
+    ActionKind.REVOKE,
+)
 """What is tried by a call before gas is spent on it, as batches are."""
 
 HEAD_SELECTOR: Final = keccak256(b"head()")[:4]
@@ -180,7 +185,7 @@ class Preflight:
         return reason
 
     def _verdict_on_call(self, action: Action) -> Verdict:
-        """Would the contract pay, sweep or grant it? To ask once a block is enough.
+        """Would the contract pay, sweep, grant or revoke it? To ask once a block is enough.
 
         A withdrawal is refused for as long as it is ahead of the batches that it names.
         """

@@ -19,8 +19,9 @@ DOMAIN_TYPE: Final = (
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )
 ORDER_TYPE: Final = (
-    "Order(address account,uint64 nonce,uint8 flags,uint16 lane,address base,address quote,"
-    "uint64 baseAmount,uint64 quoteAmount,uint32 expiry,uint32 maxFeePpm,bytes32 ref)"
+    "Order(address account,uint64 nonce,uint16 flags,uint16 lane,address base,address quote,"
+    "uint64 baseAmount,uint64 quoteAmount,uint64 triggerOrDisplay,uint32 expiry,uint16 maxFeePpm,"
+    "bytes32 ref)"
 )
 WITHDRAWAL_TYPE: Final = (
     "Withdrawal(address account,address token,uint64 amount,address to,uint64 nonce,uint32 expiry)"
@@ -30,6 +31,7 @@ GRANT_TYPE: Final = (
     "KeyGrant(address account,address key,address base,address quote,uint8 sides,uint32 expiry,"
     "uint64 notionalCap,uint64 floorPrice,uint64 nonce)"
 )
+REVOCATION_TYPE: Final = "KeyRevocation(address account,address key,uint64 nonce)"
 ACKNOWLEDGEMENT_TYPE: Final = "Acknowledgement(uint64 sequence,bytes32 item,bytes32 head)"
 ACKNOWLEDGEMENTS_TYPE: Final = "Acknowledgements(bytes32 root)"
 LOGIN_TYPE: Final = "Login(address account,uint64 issuedAt)"
@@ -49,6 +51,7 @@ _ORDER_TYPE_HASH: Final = keccak256(ORDER_TYPE.encode())
 _WITHDRAWAL_TYPE_HASH: Final = keccak256(WITHDRAWAL_TYPE.encode())
 _COUNTERSIGNATURE_TYPE_HASH: Final = keccak256(COUNTERSIGNATURE_TYPE.encode())
 _GRANT_TYPE_HASH: Final = keccak256(GRANT_TYPE.encode())
+_REVOCATION_TYPE_HASH: Final = keccak256(REVOCATION_TYPE.encode())
 _ACKNOWLEDGEMENT_TYPE_HASH: Final = keccak256(ACKNOWLEDGEMENT_TYPE.encode())
 _ACKNOWLEDGEMENTS_TYPE_HASH: Final = keccak256(ACKNOWLEDGEMENTS_TYPE.encode())
 _LOGIN_TYPE_HASH: Final = keccak256(LOGIN_TYPE.encode())
@@ -77,6 +80,15 @@ class KeyGrant(NamedTuple):
     expiry: int
     notional_cap: int
     floor_price: int
+    nonce: int
+
+
+class KeyRevocation(NamedTuple):
+    """Take ``key`` back from ``account``; ``nonce`` is above its last for grants and revocations,
+    and a grant that was signed with one up to it is void."""
+
+    account: bytes
+    key: bytes
     nonce: int
 
 
@@ -119,6 +131,7 @@ def order_digest(domain: Domain, order: SignedOrder) -> bytes:
             + _address(order.quote)
             + _uint(order.base_amount)
             + _uint(order.quote_amount)
+            + _uint(order.trigger_or_display)
             + _uint(order.expiry)
             + _uint(order.max_fee_ppm)
             + order.ref
@@ -165,6 +178,19 @@ def grant_digest(domain: Domain, grant: KeyGrant) -> bytes:
             + _uint(grant.notional_cap)
             + _uint(grant.floor_price)
             + _uint(grant.nonce)
+        ),
+    )
+
+
+def revocation_digest(domain: Domain, revocation: KeyRevocation) -> bytes:
+    """Return the digest by which a wallet takes a session key back."""
+    return _digest(
+        domain,
+        keccak256(
+            _REVOCATION_TYPE_HASH
+            + _address(revocation.account)
+            + _address(revocation.key)
+            + _uint(revocation.nonce)
         ),
     )
 

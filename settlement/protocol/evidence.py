@@ -17,7 +17,11 @@ ZERO_REF: Final = bytes(32)
 
 
 class OrderBits(IntFlag):
-    """The ``flags`` byte of a signed order, as the wallet shows and the contract reads it."""
+    """The ``flags`` of a signed order, as the wallet shows them.
+
+    The contract acts on the first three. The others are signed so that an auditor can hold the
+    engine to them. Bits 11 to 15 are the version of the packing: zero.
+    """
 
     SELL = 1
     SINGLE_SHOT = 2
@@ -25,15 +29,29 @@ class OrderBits(IntFlag):
     UPPER_HALF = 4
     """Use the second of the two order lanes in the lane word."""
     POST_ONLY = 8
-    """Not read by the contract; signed so that an auditor can hold the engine to it."""
+    FILL_OR_KILL = 16
+    """All of it at once or nothing: of a single shot as it comes in, of a stop as it triggers."""
+    REPRICE = 32
+    """With POST_ONLY: rather than be rejected it rests one tick behind the price it would meet."""
+    STOP = 64
+    """Waits on its lane, armed, until a trade reaches ``trigger_or_display``."""
+    ICEBERG = 128
+    """Shows ``trigger_or_display`` of itself at a time."""
+    SELF_EXPIRE_RESTING = 256
+    """Meeting an order of its own account, that one leaves; with neither of these two bits it is
+    the incoming order whose rest leaves."""
+    SELF_EXPIRE_BOTH = 512
+    SELF_DECREMENT = 768
+    """Both lose the smaller one's open amount, without a trade."""
+    IMMEDIATE = 1024
+    """With STOP: what does not trade when it triggers leaves."""
 
 
 # As plain numbers: ``&`` with a member of an enum costs Python two microseconds.
 SELL: Final = int(OrderBits.SELL)
 SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
 UPPER_HALF: Final = int(OrderBits.UPPER_HALF)
-POST_ONLY: Final = int(OrderBits.POST_ONLY)
-KNOWN_BITS: Final = SELL | SINGLE_SHOT | UPPER_HALF | POST_ONLY
+KNOWN_BITS: Final = (1 << 11) - 1
 
 
 class Attachment(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
@@ -43,9 +61,11 @@ class Attachment(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower):
 class SignedOrder(Attachment, frozen=True):
     """A PLACE command's evidence: the EIP-712 ``Order`` and who signed it.
 
-    ``base_amount`` and ``quote_amount`` are pips; their ratio is the limit price. ``lane`` is 0
-    for single-shot orders, else 0x8000 .. 0xffff. ``signer`` is the account itself or a session
-    key. ``signature`` is r, s, v (65 bytes, low s, v 27 or 28). ``client_id`` is not signed.
+    ``base_amount`` and ``quote_amount`` are pips; their ratio is the limit price.
+    ``trigger_or_display`` is of a stop the quote pips that ``base_amount`` costs at the price that
+    triggers it, of an iceberg the base pips that it shows, else 0. ``lane`` is 0 for single-shot
+    orders, else 0x8000 .. 0xffff. ``signer`` is the account itself or a session key. ``signature``
+    is r, s, v (65 bytes, low s, v 27 or 28). ``client_id`` is not signed.
     """
 
     account: bytes
@@ -56,6 +76,7 @@ class SignedOrder(Attachment, frozen=True):
     quote: bytes
     base_amount: int
     quote_amount: int
+    trigger_or_display: int
     expiry: int
     max_fee_ppm: int
     ref: bytes

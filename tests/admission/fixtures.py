@@ -71,6 +71,7 @@ class Signer:
             "quote": USD,
             "base_amount": lots * LOT_PIPS,
             "quote_amount": lots * ticks * TICK_PIPS,
+            "trigger_or_display": 0,
             "expiry": START + 3600,
             "max_fee_ppm": FEE_PPM,
             "ref": ZERO_REF,

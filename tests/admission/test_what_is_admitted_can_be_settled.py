@@ -32,6 +32,7 @@ from tests.admission.fixtures import (
     BOBS_KEY,
     FEE_PPM,
     LANE,
+    LOT_PIPS,
     NS,
     PLENTY,
     START,
@@ -50,10 +51,20 @@ WISHES = (
     [50, 99, 100, 101, 200],
     [1, 1, 1, 1, 2, 0, -1, -3, 7],
     [0, 0, *range(LANE, LANE + 6)],
-    [*[OrderBits(0)] * 3, OrderBits.UPPER_HALF, OrderBits.POST_ONLY],
+    [
+        *[OrderBits(0)] * 6,
+        *[OrderBits.UPPER_HALF] * 2,
+        *[OrderBits.POST_ONLY, OrderBits.POST_ONLY | OrderBits.REPRICE],
+        *[OrderBits.ICEBERG, OrderBits.ICEBERG | OrderBits.POST_ONLY | OrderBits.REPRICE],
+        *[OrderBits.STOP] * 2,
+        *[OrderBits.STOP | OrderBits.IMMEDIATE, OrderBits.STOP | OrderBits.FILL_OR_KILL],
+    ],
+    [0, 0, 256, 512, 768],
+    [99, 100, 101],
     range(1, 16),
 )
-"""Signer, side, lots, ticks, step of the nonce, lane, further flags, seconds to live."""
+"""Signer, side, lots, ticks, step of the nonce, lane, further flags, self-trade mode, trigger,
+seconds to live."""
 
 SCOPES = st.tuples(
     st.sampled_from([*[MAY_BUY | MAY_SELL] * 4, MAY_SELL, MAY_BUY]),
@@ -145,13 +156,29 @@ class Drivers(RuleBasedStateMachine):
         for _ in range(count):
             self.place(*(dice.choice(choices) for choices in WISHES))
 
-    def place(self, who, side, lots, ticks, step, lane, bits, seconds):
+    def place(self, who, side, lots, ticks, step, lane, bits, mode, trigger, seconds):
         flags = OrderBits.SELL if side == Side.SELL else OrderBits(0)
-        flags |= bits if lane else OrderBits.SINGLE_SHOT
+        flags |= OrderBits(mode)
+        if lane:
+            flags |= bits
+        else:
+            flags |= OrderBits.SINGLE_SHOT | bits & OrderBits.FILL_OR_KILL
+        special = 0
+        if flags & OrderBits.STOP:
+            special = lots * trigger * TICK_PIPS
+        elif flags & OrderBits.ICEBERG:
+            special = LOT_PIPS
         expiry = self.driver.now_ns // NS + seconds
         self.nonce = max(0, self.nonce + step)
         order = who.order(
-            side, lots, ticks, nonce=self.nonce, lane=lane, flags=int(flags), expiry=expiry
+            side,
+            lots,
+            ticks,
+            nonce=self.nonce,
+            lane=lane,
+            flags=int(flags),
+            expiry=expiry,
+            trigger_or_display=special,
         )
         admission, now_ns = self.driver.admission, self.driver.now_ns
         if admission.first(order.digest) and not admission.may_try_again(order, now_ns):
@@ -207,7 +234,7 @@ class Drivers(RuleBasedStateMachine):
             ticks,
             nonce=self.nonce,
             lane=old.lane,
-            flags=old.flags & ~OrderBits.POST_ONLY,
+            flags=old.flags & (OrderBits.SELL | OrderBits.UPPER_HALF),
         )
         self.driver.admission.cancel_queued(who.address, order_id)
         admitted = self.driver.admit(order)
@@ -238,6 +265,21 @@ class Drivers(RuleBasedStateMachine):
                 assert again.asks(probe) == live.asks(probe), probe
         later = live.now_ns + 4 * NS
         assert again.admission.has_expired(later) == live.admission.has_expired(later)
+
+    @invariant()
+    def a_key_is_charged_for_what_traded_and_what_may_yet_trade(self):
+        state = self.driver.engine.state
+        for key in (ALICES_KEY, BOBS_KEY):
+            left = self.settled.mirror.keys.get((key.account, key.address))
+            if left is None:
+                continue
+            open_pips = sum(
+                order.quote_amount * (live.lots + live.hidden) * LOT_PIPS // order.base_amount
+                for order_id, live in state.orders.items()
+                if (order := self.orders[order_id]).signer == key.address
+            )
+            promised = self.driver.admission.budgets.left(key.account, key.address)
+            assert promised == left.notional_cap - open_pips
 
     @invariant()
     def ledger_and_contract_hold_the_same(self):

@@ -52,6 +52,7 @@ from settlement.ports import TradeState
 from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
+    KeyRevocation,
     address_of_secret,
     login_digest,
     order_digest,
@@ -89,8 +90,11 @@ class Clock:
 
     def __init__(self) -> None:
         self.ns = START_NS
+        self.step_ns = 0
+        """How far it goes on with each look."""
 
     def now_ns(self) -> int:
+        self.ns += self.step_ns
         return self.ns
 
 
@@ -156,6 +160,9 @@ class MemorySettlement:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         raise AssertionError("the gateway grants nothing")
 
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+        raise AssertionError("the gateway revokes nothing")
+
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")
 
@@ -190,6 +197,7 @@ class Wallet:
             "quote": "0x" + USD_ADDRESS.hex(),
             "baseAmount": str(lots * LOT_PIPS),
             "quoteAmount": str(lots * ticks * TICK_PIPS),
+            "triggerOrDisplay": "0",
             "expiry": START_NS // 10**9 + 3600,
             "maxFeePpm": TAKER_FEE,
             "ref": "0x" + "00" * 32,
@@ -210,6 +218,7 @@ class Wallet:
             quote=bytes.fromhex(body["quote"][2:]),
             base_amount=int(body["baseAmount"]),
             quote_amount=int(body["quoteAmount"]),
+            trigger_or_display=int(body.get("triggerOrDisplay", "0")),
             expiry=body["expiry"],
             max_fee_ppm=body["maxFeePpm"],
             ref=bytes.fromhex(body["ref"][2:]),

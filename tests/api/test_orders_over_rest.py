@@ -186,7 +186,7 @@ WRONG_FIELDS: list[dict[str, Any]] = [
     {"nonce": " 1"},
     {"nonce": "1\n"},
     {"baseAmount": 1.5},
-    {"flags": 16},
+    {"flags": 2048},
     {"flags": True},
     {"lane": 65536},
     {"expiry": 2**32},

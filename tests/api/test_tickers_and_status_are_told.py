@@ -92,7 +92,7 @@ def test_a_halted_market_does_not_look_like_an_open_one() -> None:
             venue.commit(command(Kind.POISON, account=1))
             assert (await hear(stream))["phase"] == "halted"
             states = venue.services.market_states
-            again = type(states)(venue.services.channels)
+            again = type(states)()
             again.load(states.save())
             assert again.of(venue.exchange.catalog.markets[0]).phase == Phase.HALTED
 

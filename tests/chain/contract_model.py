@@ -24,6 +24,8 @@ from settlement.protocol.evidence import OrderBits, SignedOrder
 UINT64_MAX: Final = 2**64 - 1
 WINDOW_SIZE: Final = 24
 WINDOW_NONCE_LIMIT: Final = 2**40
+FLAGS_END: Final = 1 << 11
+WAITING: Final = 4 | 8 | 32 | 64 | 128 | 1024
 
 LaneHalf = tuple[bytes, int, bool]
 Holding = tuple[bytes, bytes]
@@ -110,11 +112,15 @@ class Mirror:
             self._count_fills(orders[digest], base_pips)
 
     def _admit(self, order: SignedOrder, close_time: int) -> None:
+        if order.flags >= FLAGS_END:
+            raise RefusedError("UnknownFlags")
         if order.expiry < close_time:
             raise RefusedError("OrderExpired")
         if order.signer != order.account:
             self._check_key(order, close_time)
         if lane_half(order) is None:
+            if order.flags & WAITING:
+                raise RefusedError("ContradictoryFlags")
             self._spend(order)
 
     def _spend(self, order: SignedOrder) -> None:

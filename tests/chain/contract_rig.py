@@ -166,6 +166,7 @@ class Rig:
             "quote": self.quote,
             "base_amount": TOKEN,
             "quote_amount": 2_500 * TOKEN,
+            "trigger_or_display": 0,
             "expiry": self.now() + HORIZON,
             "max_fee_ppm": 5_000,
             "ref": ZERO_REF,

@@ -157,6 +157,7 @@ def unsigned(market: int, account: int, lane: int, nonce: int) -> SignedOrder:
         quote=b"q" * 20,
         base_amount=1,
         quote_amount=1,
+        trigger_or_display=0,
         expiry=1,
         max_fee_ppm=0,
         ref=ZERO_REF,

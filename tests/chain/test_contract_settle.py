@@ -21,6 +21,10 @@ SESSION_KEY = wallet(0x5E55)
 LANES = (0x8000, 0xFFFF)
 BATCHES = 24
 FLOOR_PRICE = 2_400 * TOKEN
+LANE_KINDS = (0, 0, 8, 8 | 32, 64, 64 | 16, 64 | 1024, 128, 128 | 8 | 32)
+SHOT_KINDS = (0, 0, 16)
+WRONG_KINDS = (4, 8, 32, 64, 128, 1024, 1 << 11, 1 << 15)
+"""Further flags of an order, and such as no single shot may have."""
 
 
 class Market:
@@ -81,6 +85,10 @@ class Market:
         return self.resting[key]
 
     def sign(self, owner: Wallet, flags: OrderBits, lane: int, nonce: int) -> SignedOrder:
+        # A wrong one on a lane would spoil every batch to come.
+        wrong = not lane and self.dice.random() < 0.03
+        kinds = WRONG_KINDS if wrong else LANE_KINDS if lane else SHOT_KINDS
+        flags |= OrderBits(self.dice.choice(kinds) | self.dice.choice([0, 256, 512, 768]))
         base, price = self.dice.randint(TOKEN, 9 * TOKEN), self.price(flags)
         by_key = owner is TRADERS[0] and self.dice.random() < 0.5
         return self.fixtures.order(
@@ -92,7 +100,8 @@ class Market:
             base_amount=base,
             quote_amount=base * price // TOKEN,
             ref=self.dice.randbytes(32),
-            max_fee_ppm=self.dice.choice([1_000, 5_000, 50_000]),
+            trigger_or_display=self.dice.choice([0, 1, 2**64 - 1, self.dice.randrange(2**64)]),
+            max_fee_ppm=self.dice.choice([1_000, 5_000, 2**16 - 1]),
         )
 
     def trades(self) -> list[MatchedTrade]:

@@ -112,16 +112,17 @@ def test_a_bond_that_takes_acknowledgements_of_another_form_is_refused(
             check_acknowledger(devchain.chain, older, signer)
 
 
-def test_an_exchange_that_takes_batches_of_another_form_is_refused(
-    devchain: DevChain, tmp_path: Path
+@pytest.mark.parametrize("name", ["settle", "orderDigest"])
+def test_an_exchange_that_takes_orders_or_batches_of_another_form_is_refused(
+    devchain: DevChain, tmp_path: Path, name: str
 ):
     """Else every batch would revert without a word, and settlement halt with no reason."""
     deployment = deployed(devchain.chain, tmp_path)
     assert check_operator(devchain.chain, deployment, OPERATOR.address)[0] > 0
     code = encode_deployment("Exchange", *[OPERATOR.address] * 3, deployment.custodian, *DELAYS[:3])
-    assert code.count(selector("settle")) == 1, "the function has its name in one place"
-    older = created(devchain.chain, code.replace(selector("settle"), b"\x00\x00\x00\x01"))
-    with pytest.raises(DeploymentError, match="of another build and takes other batches"):
+    assert code.count(selector(name)) == 1, "the function has its name in one place"
+    older = created(devchain.chain, code.replace(selector(name), b"\x00\x00\x00\x01"))
+    with pytest.raises(DeploymentError, match="of another build and takes other orders or batches"):
         check_operator(devchain.chain, deployment._replace(exchange=older), OPERATOR.address)
 
 

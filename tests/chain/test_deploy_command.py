@@ -88,7 +88,8 @@ class Desk:
     def deploying(self, plan: DeployPlan | None = None) -> Deploying:
         terms = Terms(1, 10**9, 0, self.anvil.mine, 100)
         plan = plan or plan_of(self.plan, test_tokens=True)
-        return Deploying(self.anvil.chain, self.record, DEPLOYER, plan, terms)  # type: ignore[arg-type]
+        chain, record = self.anvil.chain, self.record
+        return Deploying(chain, record, DEPLOYER, plan, terms)  # type: ignore[arg-type]
 
 
 @pytest.fixture

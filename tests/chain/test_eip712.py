@@ -24,14 +24,15 @@ orders = st.builds(
     SignedOrder,
     account=addresses,
     nonce=uint64,
-    flags=uint8,
+    flags=uint16,
     lane=uint16,
     base=addresses,
     quote=addresses,
     base_amount=uint64,
     quote_amount=uint64,
+    trigger_or_display=uint64,
     expiry=uint32,
-    max_fee_ppm=uint32,
+    max_fee_ppm=uint16,
     ref=refs,
     signature=st.just(b""),
     signer=st.just(b""),
@@ -82,8 +83,9 @@ def wallet_digest(domain: Domain, type_string: str, values: tuple[Any, ...]) -> 
 
 
 def order_values(o: SignedOrder) -> tuple[Any, ...]:
-    amounts = (o.base_amount, o.quote_amount, o.expiry, o.max_fee_ppm, o.ref)
-    return (o.account, o.nonce, o.flags, o.lane, o.base, o.quote, *amounts)
+    amounts = (o.base_amount, o.quote_amount, o.trigger_or_display)
+    last = (o.expiry, o.max_fee_ppm, o.ref)
+    return (o.account, o.nonce, o.flags, o.lane, o.base, o.quote, *amounts, *last)
 
 
 def withdrawal_values(w: SignedWithdrawal) -> tuple[Any, ...]:

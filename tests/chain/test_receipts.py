@@ -58,7 +58,8 @@ def the_contract_believes(venue: Venue, receipt: TradeProof) -> bool:
             *(unhex(order.account), int(order.nonce), order.flags, order.lane),
             *(unhex(order.base), unhex(order.quote)),
             *(int(order.base_amount), int(order.quote_amount)),
-            *(order.expiry, order.max_fee_ppm, unhex(order.ref)),
+            *(int(order.trigger_or_display), order.expiry),
+            *(order.max_fee_ppm, unhex(order.ref)),
         )
         for order in (receipt.buy, receipt.sell)
     ]

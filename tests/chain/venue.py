@@ -6,8 +6,9 @@ them again from what is on disk, as a restart does.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -238,9 +239,13 @@ class Venue:
         lane: int = 0,
         expires_in_s: int = 1_800,
         ref: bytes = ZERO_REF,
+        bits: int = 0,
+        special: int = 0,
+        instead: Mapping[str, int] = MappingProxyType({}),
     ) -> Events:
-        """Sign and place an order; ``lane`` 0 is immediate or cancel."""
-        flags = OrderBits.SELL if side == Side.SELL else OrderBits(0)
+        """Sign and place an order; ``lane`` 0 is immediate or cancel. ``bits`` and ``special`` are
+        its further terms; ``instead`` is what an operator who lies gives the engine."""
+        flags = OrderBits(bits) | (OrderBits.SELL if side == Side.SELL else OrderBits(0))
         unsigned = SignedOrder(
             account=owner.address,
             nonce=nonce,
@@ -250,6 +255,7 @@ class Venue:
             quote=self.usd,
             base_amount=lots * 10**6,
             quote_amount=lots * price_ticks * 10**4,
+            trigger_or_display=special,
             expiry=self.clock() // NS + expires_in_s,
             max_fee_ppm=5_000,
             ref=ref,
@@ -263,6 +269,8 @@ class Venue:
         order = SignedOrder(**fields)
         row = self.admission.admit(order, self.clock())
         assert not isinstance(row, Rejection), row
+        for name, value in instead.items():
+            row[name] = value
         return self.commit(row, order)
 
     def withdraw(

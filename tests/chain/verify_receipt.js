@@ -12,8 +12,9 @@ const modules = path.join(__dirname, "../../settlement/contracts/node_modules");
 const { keccak256 } = require(path.join(modules, "js-sha3"));
 
 const ORDER =
-  "Order(address account,uint64 nonce,uint8 flags,uint16 lane,address base,address quote," +
-  "uint64 baseAmount,uint64 quoteAmount,uint32 expiry,uint32 maxFeePpm,bytes32 ref)";
+  "Order(address account,uint64 nonce,uint16 flags,uint16 lane,address base,address quote," +
+  "uint64 baseAmount,uint64 quoteAmount,uint64 triggerOrDisplay,uint32 expiry,uint16 maxFeePpm," +
+  "bytes32 ref)";
 const DOMAIN =
   "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
 
@@ -34,7 +35,8 @@ function digest(domain, order) {
   const struct = hash(
     hash(text(ORDER)),
     ...[order.account, order.nonce, order.flags, order.lane, order.base, order.quote],
-    ...[order.baseAmount, order.quoteAmount, order.expiry, order.maxFeePpm, order.ref],
+    ...[order.baseAmount, order.quoteAmount, order.triggerOrDisplay, order.expiry],
+    ...[order.maxFeePpm, order.ref],
   );
   return hash(Buffer.from("1901", "hex"), separator(domain), struct);
 }

@@ -59,10 +59,30 @@ def test_terms_of_orders_are_kept_or_refused_in_the_documented_words(client):
     assert taken["status"] == "closed"
     with pytest.raises(ccxt.OrderImmediatelyFillable):
         client.create_order(PAIR, "limit", "buy", 0.1, 2600, {"postOnly": True})
+    with pytest.raises(ccxt.InvalidOrder):  # It reads in exchangeInfo that there are none.
+        client.create_order(PAIR, "TAKE_PROFIT_LIMIT", "sell", 0.1, 2900, {"stopPrice": 2890})
     with pytest.raises(ccxt.InsufficientFunds):
         client.create_order(PAIR, "limit", "buy", 1_000_000, 2400)
     with pytest.raises(ccxt.BadRequest, match="NOTIONAL"):
         client.create_order(PAIR, "limit", "buy", 0.0001, 2000)
+
+
+def test_whatever_the_wallet_can_sign_is_signed(client):
+    killed = client.create_order(PAIR, "limit", "buy", 5_000, 2500.1, {"timeInForce": "FOK"})
+    assert (killed["status"], killed["filled"], killed["timeInForce"]) == ("expired", 0.0, "FOK")
+    whole = client.create_order(PAIR, "limit", "buy", 0.5, 2600, {"timeInForce": "FOK"})
+    assert whole["status"] == "closed"
+    stop = client.create_order(PAIR, "STOP_LOSS_LIMIT", "sell", 0.1, 1900, {"stopPrice": 1950})
+    assert client.fetch_order(stop["id"], PAIR)["triggerPrice"] == 1950
+    market_stop = client.create_order(PAIR, "STOP_LOSS", "sell", 0.1, None, {"stopPrice": 1950})
+    part = client.create_order(PAIR, "limit", "sell", 2, 3000, {"icebergQty": "0.5"})
+    assert client.fetch_order(part["id"], PAIR)["info"]["icebergQty"] == "0.50000000"
+    mode = {"selfTradePreventionMode": "EXPIRE_MAKER"}
+    other = client.create_order(PAIR, "limit", "sell", 2, 3000, mode)
+    assert other["info"]["selfTradePreventionMode"] == "EXPIRE_MAKER"
+    mine = {stop["id"], market_stop["id"], part["id"], other["id"]}
+    assert mine <= {order["id"] for order in client.fetch_open_orders(PAIR)}
+    assert mine <= {order["id"] for order in client.cancel_all_orders(PAIR)}
 
 
 def test_an_order_is_edited_by_replacing_it(client):

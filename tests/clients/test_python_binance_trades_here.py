@@ -44,6 +44,24 @@ def test_a_market_order_is_filled_for_no_more_than_its_quote(client):
     assert mine[-1]["orderId"] == bought["orderId"]
 
 
+def test_an_order_shrinks_and_keeps_its_place(client):
+    placed = client.create_order(price="2000", **LIMIT)
+    amended = client._put(
+        *("order/amend/keepPriority", True, "v3"),
+        data={"symbol": SYMBOL, "orderId": placed["orderId"], "newQty": "0.2"},
+    )["amendedOrder"]
+    assert (amended["qty"], amended["status"]) == ("0.20000000", "NEW")
+    found = client.get_order(symbol=SYMBOL, orderId=placed["orderId"])
+    assert found["origQty"] == "0.20000000"
+    with pytest.raises(BinanceAPIException) as larger:
+        client._put(
+            *("order/amend/keepPriority", True, "v3"),
+            data={"symbol": SYMBOL, "orderId": placed["orderId"], "newQty": "0.3"},
+        )
+    assert larger.value.code == -2038
+    client.cancel_order(symbol=SYMBOL, orderId=placed["orderId"])
+
+
 def test_filters_refuse_with_their_names(client):
     with pytest.raises(BinanceAPIException) as off_tick:
         client.create_order(price="2000.001", **LIMIT)

@@ -79,7 +79,7 @@ class Venue:
             or Withdrawals(frozenset(), {"USD": 1, "TOKEN": 1}, NothingIsOpen(), EXIT_DELAY_S),
         )
         self.catalog, self.keys, self.admission = self.trading[:3]
-        self.journal, self.sequencer, self.pipeline, self.exchange = self.trading[3:]
+        self.journal, self.sequencer, self.pipeline, self.exchange = self.trading[4:]
         self.consumers = consumers(self) if consumers else ()
         subscribe(self.pipeline, subscriptions_of(self.trading, settlement=self.consumers))
 

@@ -312,6 +312,7 @@ class Venue:
             quote=USD,
             base_amount=lots * LOT,
             quote_amount=lots * ticks * TICK,
+            trigger_or_display=0,
             expiry=self.world.now_ns // NS + EXPIRY_MAX_S,
             max_fee_ppm=10_000,
             ref=bytes(32),

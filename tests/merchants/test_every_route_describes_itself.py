@@ -159,10 +159,12 @@ def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
         ask("GET", path, headers=session)
         ask.rejected("GET", path)
     ask("POST", "/v1/withdrawals", json=maker.withdrawal(10**8))
-    ask.ids["trade_id"] = 1
+    ask.ids["trade_id"], ask.ids["name"] = 1, "exchange"
     for path in (
+        "/v1/contracts/{name}",
         *("/v1/config", "/v1/markets", "/v1/markets/{symbol}/book", "/v1/markets/{symbol}/trades"),
         *("/v1/markets/{symbol}/candles", "/v1/markets/{symbol}/ticker"),
+        *("/v1/markets/{symbol}/l3",),
         *("/v1/time", "/v1/status"),
         *("/v1/nonces/{account}", "/v1/settlement/batches", "/v1/settlement/trades/{trade_id}"),
         *("/healthz", "/readyz", "/version"),
@@ -170,4 +172,6 @@ def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
         ask("GET", path)
     ask.ids["trade_id"], ask.ids["symbol"] = 3, "NONE-SUCH"
     ask.rejected("GET", "/v1/settlement/trades/{trade_id}")
+    ask.ids["name"] = "treasury"
+    ask.rejected("GET", "/v1/contracts/{name}")
     assert ask.asked == routes_of(ask.app), "all of them"

@@ -401,8 +401,9 @@ class Machine:
 
     def _order(self, words: tuple[int, ...]) -> SignedOrder:
         terms, place, ref, r, vs = words
-        nonce, base_amount, quote_amount, expiry, max_fee_ppm = _unpacked(terms, 64, 64, 64, 32, 32)
-        flags, base, quote, lane, account = _unpacked(place, 64, 8, 8, 16, 160)
+        nonce, base_amount, quote_amount, *narrow = _unpacked(terms, 64, 64, 64, 32, 16, 16)
+        expiry, max_fee_ppm, flags = narrow
+        special, base, quote, lane, account = _unpacked(place, 64, 8, 8, 16, 160)
         unsigned = SignedOrder(
             account=account.to_bytes(20),
             nonce=nonce,
@@ -412,6 +413,7 @@ class Machine:
             quote=self._tokens[quote].address,
             base_amount=base_amount,
             quote_amount=quote_amount,
+            trigger_or_display=special,
             expiry=expiry,
             max_fee_ppm=max_fee_ppm,
             ref=ref.to_bytes(WORD),

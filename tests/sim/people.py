@@ -40,6 +40,15 @@ LATER: Final = (
 )
 GARBAGE: Final = (0, 1, 2**40, 2**62, 2**63 - 1)
 
+RESTING: Final = (
+    OrderBits.ICEBERG,
+    *[OrderBits.STOP] * 2,
+    *[OrderBits.STOP | OrderBits.IMMEDIATE, OrderBits.STOP | OrderBits.FILL_OR_KILL],
+)
+TAKING: Final = (*[OrderBits(0)] * 5, OrderBits.FILL_OR_KILL)
+STEPS_AWAY: Final = 6
+"""How far beyond its own limit a stop waits to be triggered; ticks."""
+
 
 class Placed:
     """An order or withdrawal somebody sent, and what they were told of it."""
@@ -64,6 +73,8 @@ class Trader:
         self.address = address_of_secret(self.secret)
         self.usd, self.token = (token.address for token in tokens)
         self.domain, self.dice = domain, dice
+        # Of its own, so that all else that a seed decides stays as it was before there were terms.
+        self.terms = Random(f"{number} {dice.getstate()}")
         self.nonce = 0
         self.withdrawals = 0
         self.lane_nonces = dict.fromkeys(range(2 * LANES), 0)
@@ -94,14 +105,17 @@ class Trader:
             nonce, lane = self.lane_nonces[half], LANE + half // 2
             flags |= OrderBits.UPPER_HALF if half & 1 else OrderBits(0)
             flags |= OrderBits.POST_ONLY if dice.random() < 0.2 else OrderBits(0)
+            flags = self._further(flags)
         else:
             self.nonce += 1
-            nonce, flags = self.nonce, flags | OrderBits.SINGLE_SHOT
+            nonce, flags = self.nonce, flags | OrderBits.SINGLE_SHOT | self.terms.choice(TAKING)
+        flags |= OrderBits(self.terms.choice((0, 0, 0, 256, 512, 768)))
         lifetime_s = dice.choice((5, 60, 60, 600, 3_600, *(DAY_S,) * 6))
         fields = self._fields(lots, ticks, now_s + lifetime_s) | {
             "nonce": nonce,
             "flags": int(flags),
             "lane": lane,
+            "trigger_or_display": _special(flags, lots, ticks, self.terms),
             "max_fee_ppm": dice.choice((100, *(1_000, 5_000) * 8)),
             "client_id": self._client_id(),
         }
@@ -110,9 +124,17 @@ class Trader:
             fields[name] = {
                 "base": bytes(20),
                 "lane": dice.choice((0, 1, LANE - 1, 0xFFFF)),
-                "flags": dice.randrange(16),
+                "flags": dice.randrange(16) << self.terms.randrange(9),
             }.get(name, dice.choice(GARBAGE))
         return self._signed(fields)
+
+    def _further(self, flags: OrderBits) -> OrderBits:
+        """Return the flags of an order that rests with more terms, one time in five."""
+        if self.terms.random() >= 0.2:
+            return flags
+        if flags & OrderBits.POST_ONLY:
+            return flags | self.terms.choice((OrderBits.REPRICE, OrderBits.ICEBERG))
+        return flags | self.terms.choice(RESTING)
 
     def taker(self, middle: int, now_s: int, *, sells: bool) -> Placed:
         """Sign an order that takes whatever rests near ``middle``."""
@@ -129,6 +151,7 @@ class Trader:
             "quote": self.usd,
             "base_amount": lots * LOT_PIPS,
             "quote_amount": lots * ticks * TICK_PIPS,
+            "trigger_or_display": 0,
             "expiry": expiry,
             "max_fee_ppm": 5_000,
             "ref": ZERO_REF,
@@ -239,3 +262,13 @@ def is_last_word(result: CommandResult, signed: SignedOrder | SignedWithdrawal) 
 def is_final(result: CommandResult) -> bool:
     """Tell whether the answer settles the matter, or the client should come again."""
     return result.outcome not in LATER
+
+
+def _special(flags: OrderBits, lots: int, ticks: int, dice: Random) -> int:
+    """Return where a stop waits for its trigger, or how much an iceberg shows; pips."""
+    if flags & OrderBits.ICEBERG:
+        return dice.randint(1, lots) * LOT_PIPS
+    if flags & OrderBits.STOP:
+        away = dice.randrange(STEPS_AWAY)
+        return lots * (ticks - away if flags & OrderBits.SELL else ticks + away) * TICK_PIPS
+    return 0

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -17,8 +18,9 @@ from tests.tidy.sources import PRODUCT, ROOT, tracked_files
 SHIPPED_BESIDE_PYTHON = re.compile(
     r"^(?:gateway|merchants)/(?:.*/)?pages/|^settlement/contracts/artifacts/.*[.]json$"
 )
-MODULE = re.compile(rf"^(?:{'|'.join(PRODUCT)})/(?!contracts/).*[.]py$")
-"""``settlement/contracts`` is a forge project; of it only the artifacts are shipped."""
+MODULE = re.compile(rf"^(?:{'|'.join(PRODUCT)})/(?!contracts/|client/).*[.]py$")
+"""``settlement/contracts`` is a forge project; of it only the artifacts are shipped.
+``gateway/client`` is a package of its own."""
 
 
 class Instruction(NamedTuple):
@@ -126,20 +128,47 @@ def test_compose_runs_the_image_on_this_machine_alone_and_without_rights(instruc
     assert lines[lines.index("cap_drop:") + 1] == "- ALL"
 
 
-def test_the_wheel_holds_all_that_runs(tmp_path):
-    """An editable install hides what a package forgot, so build the real one from tracked files."""
-    tracked = tracked_files()
-    source = tmp_path.joinpath("source")
+def built_wheel(directory: Path, project: str, tracked: list[str]) -> Path:
+    """Build the project in folder ``project`` from tracked files; return the wheel."""
+    source = directory.joinpath("source")
     for path in tracked:
         copy = source.joinpath(path)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(ROOT.joinpath(path).read_bytes())
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
-    command += ["--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
+    command += ["--no-build-isolation", "--wheel-dir", str(directory), str(source / project)]
     subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = directory.glob("*.whl")
+    return wheel
 
-    (wheel,) = tmp_path.glob("tillbook-*.whl")
+
+def test_the_wheel_holds_all_that_runs(tmp_path):
+    """An editable install hides what a package forgot, so build the real one from tracked files."""
+    tracked = tracked_files()
+    wheel = built_wheel(tmp_path, "", tracked)
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {path for path in tracked if MODULE.match(path)}
     beside = {path for path in tracked if SHIPPED_BESIDE_PYTHON.match(path)}
     assert packed == modules | beside
+
+
+def test_the_client_needs_nothing_of_the_exchange(tmp_path):
+    """Installed by itself, it signs an order and has imported nothing else of this repository."""
+    tracked = [path for path in tracked_files() if path.startswith("gateway/client/")]
+    wheel = built_wheel(tmp_path, "gateway/client", tracked)
+    installed = tmp_path.joinpath("installed")
+    zipfile.ZipFile(wheel).extractall(installed)
+    program = f"""
+import sys
+sys.path.insert(0, {str(installed)!r})
+import tillbook_client
+wallet = tillbook_client.Wallet("0x" + "11" * 32)
+print(tillbook_client.__file__, wallet.address, len(wallet.sign(bytes(32))))
+assert not {set(PRODUCT)!r} & {{name.partition(".")[0] for name in sys.modules}}
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    where, address, size = ran.stdout.split()
+    assert where.startswith(str(installed))
+    assert (address, size) == ("0x19e7e376e7c213b7e7e7e46cc70a5dd086daff2a", "132")

@@ -16,6 +16,7 @@ from gateway.http.outbox import OutboxBounds
 from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import Left, RateLimits
 from gateway.trading.order_entry import OrderEntry
+from gateway.trading.recv_window import RecvWindow
 from gateway.trading.sessions import Session, SessionIssuer
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
@@ -100,7 +101,7 @@ class Call:
     params: Params
     client: str
     caller: Caller | None = None
-    good_until_ms: int = 0
+    window: RecvWindow | None = None
     charged: list[Left] = field(default_factory=list)
 
     def market(self) -> Market:

@@ -107,6 +107,7 @@ def _order(words: str) -> Saying:
 PRICE_FILTER: Final = _filter("PRICE_FILTER")
 LOT_SIZE: Final = _filter("LOT_SIZE")
 NOTIONAL: Final = _filter("NOTIONAL")
+ICEBERG_PARTS: Final = _filter("ICEBERG_PARTS")
 BAD_SYMBOL: Final = Saying(Code.BAD_SYMBOL, "Invalid symbol.")
 BAD_KEY: Final = _KEY
 BAD_SIGNATURE: Final = Saying(
@@ -145,11 +146,13 @@ SAYINGS: Final[Mapping[Outcome, Saying]] = {
     Outcome.MARKET_CANCEL_ONLY: _order(_CLOSED),
     Outcome.MARKET_HALTED: _order(_CLOSED),
     Outcome.BAD_PHASE: _UNSUPPORTED,
-    Outcome.DEADLINE_PASSED: _order("The order has expired."),
+    Outcome.DEADLINE_PASSED: Saying(
+        Code.INVALID_TIMESTAMP, "Timestamp for this request is outside of the recvWindow."
+    ),
     Outcome.MARKET_IN_AUCTION: _order("Market is in an auction."),
     Outcome.STOP_WOULD_TRIGGER: _order("Stop price would trigger immediately."),
     Outcome.TRIGGER_OUT_OF_RANGE: PRICE_FILTER,
-    Outcome.DISPLAY_OUT_OF_RANGE: _filter("ICEBERG_PARTS"),
+    Outcome.DISPLAY_OUT_OF_RANGE: ICEBERG_PARTS,
     Outcome.OUTSIDE_BAND: _filter("PERCENT_PRICE_BY_SIDE"),
     Outcome.BAD_BAND: _UNSUPPORTED,
     Outcome.MARKET_DELISTED: BAD_SYMBOL,

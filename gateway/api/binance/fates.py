@@ -64,11 +64,11 @@ CANCELED: Final = frozenset(
 )
 
 
-def status_of(lots: int, filled: int, is_over: bool, reason: int) -> str:
+def status_of(filled: int, is_over: bool, reason: int) -> str:
     """Return an order's status in this dialect's words."""
     if not is_over:
         return "PARTIALLY_FILLED" if filled else "NEW"
-    if filled == lots and not reason:
+    if not reason:
         return "FILLED"
     if reason in CANCELED:
         return "CANCELED"

@@ -11,11 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from engine.command_result import CommandResult
+from engine.events import EventKind
 from engine.types import Outcome, Side
 from gateway.api.binance import signed_json
 from gateway.api.binance.desk import Call
 from gateway.api.binance.errors import (
     CONFLICT,
+    LOT_SIZE,
     NO_SUCH_ORDER,
     Code,
     Refused,
@@ -29,17 +31,18 @@ from gateway.api.binance.params import Params, invalid, missing
 from gateway.api.binance.rows import (
     Row,
     acknowledged_row,
+    amended_row,
     canceled_row,
     fill_rows,
     order_row,
     rate_rows,
     result_row,
 )
-from gateway.api.binance.signing import require_in_time
 from gateway.api.binance.wanted import LEVELS_READ, LIMIT, MARKET, SIDES, needs_book, wanted_of
 from gateway.trading.rejection import Rejection
 from gateway.views.order_history import Order
 from settlement.orders.catalog import Market
+from settlement.ports import awaited
 from settlement.protocol.eip712 import DOMAIN_NAME, DOMAIN_VERSION, ORDER_TYPE
 from settlement.protocol.evidence import SignedOrder
 
@@ -48,6 +51,7 @@ NAME_DIGITS: Final = 22
 ACK, RESULT, FULL = "ACK", "RESULT", "FULL"
 ANSWERS: Final = (ACK, RESULT, FULL)
 PAGE: Final = 64
+CANCELLED_ALL: Final = int(EventKind.CANCELLED_ALL)
 WRONG_SIGNER: Final = (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY)
 RESTRICTIONS: Final = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}
 STOP_ON_FAILURE, ALLOW_FAILURE = "STOP_ON_FAILURE", "ALLOW_FAILURE"
@@ -97,14 +101,44 @@ async def cancel_all(call: Call) -> list[Row]:
         await desk.turn()
     if not found:
         raise Refused(UNKNOWN_ORDER)
-    rows = []
-    for order in found:
-        try:
-            rows.append(await _canceled(call, market, order))
-        except Refused as gone:  # It traded or ended meanwhile: then it is not ours to tell of.
-            if gone.saying.code != Code.CANCEL_REJECTED:
-                raise
+    is_more = True
+    while is_more:  # One command cancels so many at most.
+        result = await awaited(desk.entry.offer_cancel_all(call.session, market, call.window))
+        require(result)
+        is_more = any(
+            event.kind == CANCELLED_ALL and event.order_left for event in result.events or ()
+        )
+    rows, name = [], desk.symbols.name(market)
+    for number, order in enumerate(found, 1):
+        left = desk.user_stream.order(call.account, order.order_id)
+        if left is not None and left.reason == Outcome.CANCELLED_BY_OWNER:
+            rows.append(canceled_row(name, market, left, "", result.time_ns))
+        if number % PAGE == 0:
+            await desk.turn()
     return rows
+
+
+async def amend(call: Call) -> Row:
+    """Make an order smaller; it keeps its place in the queue."""
+    desk, market = call.desk, call.market()
+    call.params.need("newQty")
+    order = find(call, market, "orderId", "origClientOrderId", NO_SUCH_ORDER)
+    lots, rest = divmod(call.params.pips("newQty"), market.lot_pips)
+    if rest:
+        raise Refused(LOT_SIZE)
+    lots_open = lots - order.lots_filled
+    if lots_open < 1:
+        raise refused(Code.AMEND_REJECTED, "The new quantity is not above what was filled.")
+    try:
+        result = await awaited(
+            desk.entry.offer_amend(call.session, order.order_id, lots_open, call.window)
+        )
+        require(result)
+    except Rejection as rejection:
+        raise of_rejection(rejection, Code.AMEND_REJECTED) from None
+    left = desk.user_stream.order(call.account, order.order_id) or order
+    event = desk.user_stream.event_index
+    return amended_row(desk.symbols.name(market), market, left, event, result.time_ns)
 
 
 async def replace(call: Call) -> Row:
@@ -184,9 +218,8 @@ async def _canceled(call: Call, market: Market, order: Order) -> Row:
     if order.ended_event:
         raise Refused(UNKNOWN_ORDER)
     _require_unrestricted(params, order)
-    require_in_time(call.good_until_ms, desk.now_ms)
     try:
-        result = await desk.entry.cancel(call.session, order.order_id)
+        result = await awaited(desk.entry.offer_cancel(call.session, order.order_id, call.window))
         require(result)
     except Rejection as rejection:
         raise of_rejection(rejection, Code.CANCEL_REJECTED) from None
@@ -277,9 +310,7 @@ def _opposite(call: Call, market: Market) -> list[tuple[int, int]]:
 async def _placed(call: Call, market: Market, order: SignedOrder, answer_as: str) -> Row:
     desk = call.desk
     desk.lifecycle.require_open()
-    if call.good_until_ms:
-        require_in_time(call.good_until_ms, desk.now_ms)
-    result = await desk.entry.place(order)
+    result = await desk.entry.place(order, call.window)
     call.charged.append(desk.limits.orders_left(order.account))
     if result.outcome in WRONG_SIGNER:
         raise _wrong_signer(call, order, result)

@@ -7,7 +7,7 @@ chain, the digest that was signed, the sequence in the log.
 from collections.abc import Iterable
 from typing import Any, Final
 
-from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Phase, Side
+from engine.types import ICEBERG_SLICES_MAX, LOTS_MAX, MONEY_MAX, PRICE_MAX, Phase, Side
 from gateway.api.binance.fates import Fate, status_of
 from gateway.api.binance.numbers import (
     ZERO,
@@ -19,12 +19,14 @@ from gateway.api.binance.numbers import (
 )
 from gateway.api.binance.wanted import (
     EXPIRE_TAKER,
+    FOK,
     GTC,
     IOC,
     LIMIT,
     LIMIT_MAKER,
     MARKET,
     MODES,
+    STOP_LOSS_LIMIT,
     TYPES,
 )
 from gateway.views.candles import Candle
@@ -33,12 +35,22 @@ from gateway.views.order_history import Order
 from gateway.views.user_orders import Fill, TokenBalance
 from settlement.orders.catalog import Market
 from settlement.ports import TradeState
-from settlement.protocol.evidence import POST_ONLY, SINGLE_SHOT, SignedOrder
+from settlement.protocol.evidence import SELL, OrderBits, SignedOrder
 
 DECIMALS: Final = 8
 DAY_MS: Final = 24 * 3600 * 1000
 NO_LIST: Final = -1
 Row = dict[str, Any]
+
+# As plain numbers: ``&`` with a member of an enum costs Python two microseconds.
+_SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
+_POST_ONLY: Final = int(OrderBits.POST_ONLY)
+_FILL_OR_KILL: Final = int(OrderBits.FILL_OR_KILL)
+_STOP: Final = int(OrderBits.STOP)
+_ICEBERG: Final = int(OrderBits.ICEBERG)
+_IMMEDIATE: Final = int(OrderBits.IMMEDIATE)
+_MODE_BITS: Final = int(OrderBits.SELF_DECREMENT)
+_MODE_NAMES: Final = {bits: name for name, bits in MODES.items()}
 
 
 def settlement_row(state: TradeState) -> Row:
@@ -76,13 +88,13 @@ def symbol_row(name: str, market: Market, phase: Phase, orders_max: int) -> Row:
         "baseCommissionPrecision": DECIMALS,
         "quoteCommissionPrecision": DECIMALS,
         "orderTypes": list(TYPES),
-        "icebergAllowed": False,
+        "icebergAllowed": True,
         "ocoAllowed": False,
         "otoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
         "cancelReplaceAllowed": True,
-        "amendAllowed": False,
+        "amendAllowed": True,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": filter_rows(market, orders_max),
@@ -118,6 +130,7 @@ def filter_rows(market: Market, orders_max: int) -> list[Row]:
             "applyMaxToMarket": False,
             "avgPriceMins": 0,
         },
+        {"filterType": "ICEBERG_PARTS", "limit": ICEBERG_SLICES_MAX},
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": orders_max},
     ]
 
@@ -242,28 +255,49 @@ def candle_row(candle: Candle, ends_ms: int) -> list[Any]:
 
 
 class OrderTexts:
-    """Those fields of an order that several answers and events share."""
+    """Those fields of an order that several answers and events share, from what was signed."""
 
-    def __init__(self, flags: int, asked: str = "") -> None:
+    def __init__(
+        self, market: Market, lots: int, flags: int, trigger_or_display: int, asked: str = ""
+    ) -> None:
         """``asked`` is the type that the client asked for, where that is still known."""
-        self.is_single_shot = bool(flags & SINGLE_SHOT)
-        self.kind = asked or (LIMIT_MAKER if flags & POST_ONLY else LIMIT)
-        self.time_in_force = IOC if self.is_single_shot else GTC
-        self.mode = EXPIRE_TAKER
+        self.is_single_shot = bool(flags & _SINGLE_SHOT)
+        self.is_stop = bool(flags & _STOP)
+        self.kind = asked or (
+            STOP_LOSS_LIMIT if self.is_stop else LIMIT_MAKER if flags & _POST_ONLY else LIMIT
+        )
+        is_immediate = flags & (_SINGLE_SHOT | _IMMEDIATE)
+        self.time_in_force = FOK if flags & _FILL_OR_KILL else IOC if is_immediate else GTC
+        self.mode = _MODE_NAMES[flags & _MODE_BITS]
+        trigger = trigger_or_display // (lots * market.tick_pips) if self.is_stop else 0
+        self.stop_price = price_text(market, trigger)
+        self.shown = pips_text(trigger_or_display if flags & _ICEBERG else 0)
+
+
+def texts_of(market: Market, order: Order) -> OrderTexts:
+    """Return the texts of an order that is kept."""
+    return OrderTexts(market, order.lots, order.flags, order.trigger_or_display)
+
+
+def quantity_of(market: Market, order: Order) -> str:
+    """Return what an order is for, after what was amended or traded away."""
+    if not order.ended_event:
+        return quantity_text(market, order.lots_open + order.lots_filled)
+    return quantity_text(market, order.lots if order.reason else order.lots_filled)
 
 
 def order_row(name: str, market: Market, order: Order) -> Row:
     """Return one order of an account."""
-    texts = OrderTexts(order.flags)
+    texts = texts_of(market, order)
     changed_ns = order.ended_ns or order.time_ns
-    status = status_of(order.lots, order.lots_filled, bool(order.ended_event), order.reason)
+    status = status_of(order.lots_filled, bool(order.ended_event), order.reason)
     return {
         "symbol": name,
         "orderId": order.order_id,
         "orderListId": NO_LIST,
         "clientOrderId": order.client_id,
         "price": price_text(market, order.price_ticks),
-        "origQty": quantity_text(market, order.lots),
+        "origQty": quantity_of(market, order),
         "executedQty": quantity_text(market, order.lots_filled),
         "origQuoteOrderQty": ZERO,
         "cummulativeQuoteQty": pips_text(order.quote_filled),
@@ -271,16 +305,35 @@ def order_row(name: str, market: Market, order: Order) -> Row:
         "timeInForce": texts.time_in_force,
         "type": texts.kind,
         "side": order.side.name,
-        "stopPrice": ZERO,
-        "icebergQty": ZERO,
+        "stopPrice": texts.stop_price,
+        "icebergQty": texts.shown,
         "time": milliseconds(order.time_ns),
         "updateTime": milliseconds(changed_ns),
-        "isWorking": True,
+        "isWorking": not texts.is_stop or order.lots_filled > 0,
         "workingTime": milliseconds(order.time_ns),
         "selfTradePreventionMode": texts.mode,
         "x_digest": f"0x{order.digest.hex()}",
         "x_seq": order.sequence,
         "x_reason": order.why,
+    }
+
+
+def amended_row(name: str, market: Market, order: Order, event: int, time_ns: int) -> Row:
+    """Return what is answered to an amendment; an order keeps its trader's name for it."""
+    row = order_row(name, market, order)
+    kept = ("symbol", "orderId", "orderListId", "clientOrderId", "price", "executedQty", "status")
+    more = ("timeInForce", "type", "side", "workingTime", "selfTradePreventionMode")
+    return {
+        "transactTime": milliseconds(time_ns),
+        "executionId": event,
+        "amendedOrder": {
+            **{key: row[key] for key in (*kept, *more)},
+            "origClientOrderId": order.client_id,
+            "qty": row["origQty"],
+            "preventedQty": ZERO,
+            "quoteOrderQty": ZERO,
+            "cumulativeQuoteQty": row["cummulativeQuoteQty"],
+        },
     }
 
 
@@ -315,21 +368,23 @@ def acknowledged_row(name: str, order: SignedOrder, order_id: int, time_ns: int,
 def result_row(market: Market, order: SignedOrder, fate: Fate, time_ns: int, asked: str) -> Row:
     """Return what stands behind ``acknowledged_row`` in the longer answers."""
     lots = order.base_amount // market.lot_pips
-    texts = OrderTexts(order.flags, asked)
+    texts = OrderTexts(market, lots, order.flags, order.trigger_or_display, asked)
     filled = sum(fill.lots for fill in fate.fills)
     quote = sum(market.quote_pips(fill.lots, fill.ticks) for fill in fate.fills)
     is_over = not fate.lots_open
     ticks = order.quote_amount // (lots * market.tick_pips)
+    more = {"stopPrice": texts.stop_price} if texts.is_stop else {}
     return {
+        **more,
         "price": ZERO if asked == MARKET else price_text(market, ticks),
         "origQty": quantity_text(market, lots),
         "executedQty": quantity_text(market, filled),
         "origQuoteOrderQty": ZERO,
         "cummulativeQuoteQty": pips_text(quote),
-        "status": status_of(lots, filled, is_over, fate.reason),
+        "status": status_of(filled, is_over, fate.reason),
         "timeInForce": texts.time_in_force,
         "type": texts.kind,
-        "side": "SELL" if order.flags & 1 else "BUY",
+        "side": "SELL" if order.flags & SELL else "BUY",
         "workingTime": milliseconds(time_ns),
         "selfTradePreventionMode": texts.mode,
     }

@@ -41,6 +41,7 @@ class SignedText(Struct, forbid_unknown_fields=True, frozen=True, rename="camel"
     quote: Address
     base_amount: Digits
     quote_amount: Digits
+    trigger_or_display: Digits
     expiry: Uint32
     max_fee_ppm: Uint32
     ref: Word
@@ -62,6 +63,7 @@ def text_of(order: SignedOrder) -> str:
             quote=_hex(order.quote),
             base_amount=str(order.base_amount),
             quote_amount=str(order.quote_amount),
+            trigger_or_display=str(order.trigger_or_display),
             expiry=order.expiry,
             max_fee_ppm=order.max_fee_ppm,
             ref=_hex(order.ref),
@@ -85,6 +87,7 @@ def order_of(text: str, name: str) -> SignedOrder:
         quote=_address(found.quote),
         base_amount=_below(found.base_amount, MONEY_MAX + 1),
         quote_amount=_below(found.quote_amount, MONEY_MAX + 1),
+        trigger_or_display=_below(found.trigger_or_display, MONEY_MAX + 1),
         expiry=found.expiry,
         max_fee_ppm=found.max_fee_ppm,
         ref=bytes.fromhex(found.ref[2:]),

@@ -12,20 +12,13 @@ import coincurve
 import msgspec
 
 from engine.types import Side
-from gateway.api.binance.wanted import LIMIT_MAKER, Wanted
+from gateway.api.binance.wanted import Wanted
 from gateway.trading.api_keys import HeldKey
 from settlement.orders.catalog import Market
 from settlement.orders.nonces import LANE_LAST, NS, SINGLE_SHOT_CLOCK_NS
 from settlement.ports import ExchangePort
 from settlement.protocol.eip712 import Domain, address_of, order_digest, sign_with
-from settlement.protocol.evidence import (
-    POST_ONLY,
-    SELL,
-    SINGLE_SHOT,
-    UPPER_HALF,
-    ZERO_REF,
-    SignedOrder,
-)
+from settlement.protocol.evidence import SELL, UPPER_HALF, ZERO_REF, SignedOrder
 
 LANE_FIRST_OURS: Final = 0xC000
 """The upper half of all lanes is this dialect's: on each lane all signers must count alike."""
@@ -69,6 +62,7 @@ class SessionSigner:
             quote=market.quote.address,
             base_amount=market.base_pips(wanted.lots),
             quote_amount=market.quote_pips(wanted.lots, wanted.ticks),
+            trigger_or_display=wanted.trigger_or_display,
             expiry=min(now_ns // NS + lives_s, self._expires_at),
             max_fee_ppm=max(market.taker_fee_ppm, market.maker_fee_ppm, 0),
             ref=ZERO_REF,
@@ -83,13 +77,11 @@ class SessionSigner:
 
 
 def _flags(wanted: Wanted, place: Place) -> int:
-    flags = SELL if wanted.side == Side.SELL else 0
-    if wanted.is_single_shot:
-        flags |= SINGLE_SHOT
+    flags = wanted.bits
+    if wanted.side == Side.SELL:
+        flags |= SELL
     if place.upper_half:
         flags |= UPPER_HALF
-    if wanted.kind == LIMIT_MAKER:
-        flags |= POST_ONLY
     return flags
 
 

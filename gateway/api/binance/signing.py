@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from gateway.api.binance.errors import BAD_SIGNATURE, Code, Refused, refused
 from gateway.api.binance.params import Params, missing
+from gateway.trading.recv_window import RecvWindow
 
 SIGNATURE: Final = "signature"
 WINDOW_MS: Final = 5_000
@@ -50,8 +51,9 @@ def require_signature(secret: str, given: str, *payloads: str) -> None:
         raise Refused(BAD_SIGNATURE)
 
 
-def require_timely(params: Params, now_ms: int) -> int:
-    """Refuse a request that is too old or from the future; return until when it is good."""
+def require_timely(params: Params, now_ms: int) -> RecvWindow:
+    """Refuse a request that is too old or from the future; return until when it is good, which is
+    asked again right before the engine."""
     asked = params.integer("timestamp", 0)
     window = params.integer("recvWindow", 0, default=WINDOW_MS)
     if window > WINDOW_MAX_MS:
@@ -65,17 +67,12 @@ def require_timely(params: Params, now_ms: int) -> int:
             Code.INVALID_TIMESTAMP,
             f"Timestamp for this request was {AHEAD_MAX_MS}ms ahead of the server's time.",
         )
-    require_in_time(asked + window, now_ms)
-    return asked + window
-
-
-def require_in_time(good_until_ms: int, now_ms: int) -> None:
-    """Refuse what should not happen so late; asked again right before the engine."""
-    if now_ms > good_until_ms:
+    if now_ms > asked + window:
         raise refused(
             Code.INVALID_TIMESTAMP,
             "Timestamp for this request is outside of the recvWindow.",
         )
+    return RecvWindow(asked, window)
 
 
 def _unsigned(sent: str) -> str:

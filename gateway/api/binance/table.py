@@ -69,6 +69,15 @@ OPERATIONS: Final = (
         1,
         Budget.ORDER,
     ),
+    Operation(
+        "PUT",
+        V3 + "order/amend/keepPriority",
+        "order.amend.keepPriority",
+        order_calls.amend,
+        _TRADE,
+        1,
+        Budget.CANCEL,
+    ),
     Operation("GET", V3 + "openOrders", "openOrders.status", account_calls.open_orders, _READ, 6),
     Operation(
         "DELETE",
@@ -215,7 +224,7 @@ def admit(
         call.caller = caller_of(desk, sealed, params)
     if not params.text("timestamp"):
         raise missing("timestamp")
-    call.good_until_ms = require_timely(params, desk.now_ms)
+    call.window = require_timely(params, desk.now_ms)
     if access is not Access.READ and call.caller.session is None:
         raise Refused(BAD_KEY, {"x_why": "this key may only read"})
     return call

@@ -8,21 +8,22 @@ taken from the book as it is and never further from the best than ``SLIPPAGE_PPM
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from engine.types import LOTS_MAX, PPM, PRICE_MAX, Side
+from engine.types import ICEBERG_SLICES_MAX, LOTS_MAX, PPM, PRICE_MAX, Side
 from gateway.api.binance.errors import (
+    ICEBERG_PARTS,
     LOT_SIZE,
     NOTIONAL,
     PRICE_FILTER,
     Code,
     Refused,
-    Saying,
     refused,
 )
-from gateway.api.binance.params import Params, missing
+from gateway.api.binance.params import Params
 from settlement.orders.catalog import Market
+from settlement.protocol.evidence import OrderBits
 
 SLIPPAGE_PPM: Final = 50_000
-"""How far from the best price a market order may trade at most."""
+"""How far from the best price, or from its trigger, a market order may trade at most."""
 
 SLACK_PPM: Final = 2_000
 """How far behind the last price that it needs: others trade while it is on its way."""
@@ -32,34 +33,56 @@ LEVELS_READ: Final = 64
 
 SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL}
 LIMIT, MARKET, LIMIT_MAKER = "LIMIT", "MARKET", "LIMIT_MAKER"
-STOPS: Final = {
-    "STOP_LOSS": "Stop loss orders",
-    "STOP_LOSS_LIMIT": "Stop loss limit orders",
+STOP_LOSS, STOP_LOSS_LIMIT = "STOP_LOSS", "STOP_LOSS_LIMIT"
+TYPES: Final = (LIMIT, LIMIT_MAKER, MARKET, STOP_LOSS, STOP_LOSS_LIMIT)
+NOT_HERE: Final = {
     "TAKE_PROFIT": "Take profit orders",
     "TAKE_PROFIT_LIMIT": "Take profit limit orders",
 }
-TYPES: Final = (LIMIT, MARKET, LIMIT_MAKER)
+"""What the engine has not: a stop wakes where the market moves against who holds it."""
+
 GTC, IOC, FOK = "GTC", "IOC", "FOK"
 EXPIRE_TAKER: Final = "EXPIRE_TAKER"
-MODES: Final = (EXPIRE_TAKER,)
+MODES: Final = {
+    EXPIRE_TAKER: 0,
+    "EXPIRE_MAKER": int(OrderBits.SELF_EXPIRE_RESTING),
+    "EXPIRE_BOTH": int(OrderBits.SELF_EXPIRE_BOTH),
+    "DECREMENT": int(OrderBits.SELF_DECREMENT),
+}
+"""What happens when an order meets one of its own account, in the bits that are signed."""
+
+_SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
+_WAITS: Final = {
+    GTC: 0,
+    IOC: int(OrderBits.IMMEDIATE),
+    FOK: int(OrderBits.FILL_OR_KILL),
+}
+"""Of a stop: what it does when it has triggered."""
+
+_COMES_IN: Final = {
+    GTC: 0,
+    IOC: _SINGLE_SHOT,
+    FOK: int(OrderBits.SINGLE_SHOT | OrderBits.FILL_OR_KILL),
+}
 
 Level = tuple[int, int]
 """(price_ticks, lots)."""
 
 
 class Wanted(NamedTuple):
-    """An order as it is to be signed, but for who signs it and with which nonce."""
+    """An order as it is to be signed, but for who signs it and with which nonce. ``bits`` are its
+    terms (``OrderBits``) without side and lane."""
 
     side: Side
-    kind: str
-    time_in_force: str
     lots: int
     ticks: int
+    bits: int
+    trigger_or_display: int = 0
 
     @property
     def is_single_shot(self) -> bool:
-        """Return whether it never rests."""
-        return self.time_in_force != GTC
+        """Return whether it never rests nor waits."""
+        return bool(self.bits & _SINGLE_SHOT)
 
 
 def needs_book(params: Params) -> bool:
@@ -74,51 +97,87 @@ def wanted_of(params: Params, market: Market, opposite: Sequence[Level]) -> Want
         raise refused(Code.INVALID_SIDE, "Invalid side.")
     kind = params.need("type").upper()
     _require_known(params, kind)
+    mode = _mode(params)
     if kind == MARKET:
-        return _market_order(params, market, side, opposite)
-    in_force = GTC if kind == LIMIT_MAKER else params.need("timeInForce").upper()
-    if kind == LIMIT_MAKER and params.text("timeInForce") not in ("", GTC):
-        raise refused(Code.PARAM_NOT_REQUIRED, "Parameter 'timeInForce' sent when not required.")
-    if in_force == FOK:
-        raise Refused(Saying(Code.NEW_ORDER_REJECTED, _not_here("Fill or kill orders")))
-    if in_force not in (GTC, IOC):
-        raise refused(Code.INVALID_TIME_IN_FORCE, "Invalid timeInForce.")
-    ticks = _ticks(params, market)
+        return _market_order(params, market, side, opposite, mode)
+    if kind == STOP_LOSS:
+        return _stop_order(params, market, side, mode)
+    ticks = _ticks(params, market, "price")
     lots = _lots(params, market)
     _require_worth(market, lots, ticks)
-    return Wanted(side, kind, in_force, lots, ticks)
+    if kind == LIMIT_MAKER:
+        _require_absent(params, "timeInForce")
+        shown = _iceberg(params, market)
+        bits = mode | int(OrderBits.POST_ONLY) | (int(OrderBits.ICEBERG) if shown else 0)
+        return Wanted(side, lots, ticks, bits, *shown)
+    in_force = params.need("timeInForce").upper()
+    if in_force not in _COMES_IN:
+        raise refused(Code.INVALID_TIME_IN_FORCE, "Invalid timeInForce.")
+    if kind == STOP_LOSS_LIMIT:
+        trigger = market.quote_pips(lots, _ticks(params, market, "stopPrice"))
+        bits = mode | int(OrderBits.STOP) | _WAITS[in_force]
+        return Wanted(side, lots, ticks, bits, trigger)
+    shown = _iceberg(params, market)
+    if not shown:
+        return Wanted(side, lots, ticks, mode | _COMES_IN[in_force])
+    if in_force != GTC:
+        raise refused(Code.INVALID_TIME_IN_FORCE, "An iceberg order is good until cancelled.")
+    return Wanted(side, lots, ticks, mode | int(OrderBits.ICEBERG), *shown)
+
+
+def _iceberg(params: Params, market: Market) -> tuple[int, ...]:
+    """Return how many base pips are shown of an order; nothing, if it is shown whole."""
+    if not params.text("icebergQty") or not params.pips("icebergQty"):
+        return ()
+    shown, whole = params.pips("icebergQty"), params.pips("quantity")
+    if shown % market.lot_pips:
+        raise Refused(LOT_SIZE)
+    if shown > whole or -(-whole // shown) > ICEBERG_SLICES_MAX:
+        raise Refused(ICEBERG_PARTS)
+    return (shown,)
 
 
 def _not_here(what: str) -> str:
     return f"{what} are not supported for this symbol."
 
 
+def _mode(params: Params) -> int:
+    mode = MODES.get(params.text("selfTradePreventionMode", EXPIRE_TAKER).upper())
+    if mode is None:
+        raise refused(
+            Code.NEW_ORDER_REJECTED,
+            "This symbol does not allow the specified self-trade prevention mode.",
+        )
+    return mode
+
+
 def _require_known(params: Params, kind: str) -> None:
     """Refuse what no order here can be, in the documented words."""
     rejected = Code.NEW_ORDER_REJECTED
-    if kind in STOPS:
-        raise refused(rejected, _not_here(STOPS[kind]))
+    if kind in NOT_HERE:
+        raise refused(rejected, _not_here(NOT_HERE[kind]))
     if kind not in TYPES:
         raise refused(Code.INVALID_ORDER_TYPE, "Invalid orderType.")
-    if params.text("icebergQty") and params.pips("icebergQty"):
-        raise refused(rejected, _not_here("Iceberg orders"))
-    for name, what in (
-        ("trailingDelta", "Trailing stop orders"),
-        ("pegPriceType", "Pegged orders"),
-    ):
+    for name, what in (("trailingDelta", "Trailing stop"), ("pegPriceType", "Pegged")):
         if params.text(name):
-            raise refused(rejected, _not_here(what))
-    if params.text("stopPrice"):
-        raise refused(Code.PARAM_NOT_REQUIRED, "Parameter 'stopPrice' sent when not required.")
-    if params.text("selfTradePreventionMode", EXPIRE_TAKER).upper() not in MODES:
-        raise refused(
-            rejected, "This symbol does not allow the specified self-trade prevention mode."
-        )
+            raise refused(rejected, _not_here(f"{what} orders"))
+    if kind not in (STOP_LOSS, STOP_LOSS_LIMIT):
+        _require_absent(params, "stopPrice")
+    if kind not in (LIMIT, LIMIT_MAKER):
+        _require_absent(params, "icebergQty")
+    if kind != MARKET:
+        _require_absent(params, "quoteOrderQty")
 
 
-def _ticks(params: Params, market: Market) -> int:
-    params.need("price")
-    ticks, rest = divmod(params.pips("price"), market.tick_size_pips)
+def _require_absent(params: Params, *names: str) -> None:
+    for name in names:
+        if params.text(name):
+            raise refused(Code.PARAM_NOT_REQUIRED, f"Parameter '{name}' sent when not required.")
+
+
+def _ticks(params: Params, market: Market, name: str) -> int:
+    params.need(name)
+    ticks, rest = divmod(params.pips(name), market.tick_size_pips)
     if rest or not 1 <= ticks <= PRICE_MAX:
         raise Refused(PRICE_FILTER)
     return ticks
@@ -137,18 +196,25 @@ def _require_worth(market: Market, lots: int, ticks: int) -> None:
         raise Refused(NOTIONAL)
 
 
-def _market_order(params: Params, market: Market, side: Side, opposite: Sequence[Level]) -> Wanted:
-    for name in ("timeInForce", "price"):
-        if params.text(name):
-            raise refused(Code.PARAM_NOT_REQUIRED, f"Parameter '{name}' sent when not required.")
+def _stop_order(params: Params, market: Market, side: Side, mode: int) -> Wanted:
+    """Return a stop that takes what it gets: with a worst price, as all that is signed has."""
+    _require_absent(params, "timeInForce", "price")
+    trigger = _ticks(params, market, "stopPrice")
+    lots, worst = _lots(params, market), worst_ticks(side, trigger)
+    _require_worth(market, lots, worst)
+    bits = mode | int(OrderBits.STOP | OrderBits.IMMEDIATE)
+    return Wanted(side, lots, worst, bits, market.quote_pips(lots, trigger))
+
+
+def _market_order(
+    params: Params, market: Market, side: Side, opposite: Sequence[Level], mode: int
+) -> Wanted:
+    _require_absent(params, "timeInForce", "price")
     by_quote = bool(params.text("quoteOrderQty"))
-    if by_quote == bool(params.text("quantity")):
-        if by_quote:
-            raise refused(
-                Code.OPTIONAL_PARAMS_BAD_COMBO,
-                "Combination of optional parameters invalid.",
-            )
-        raise missing("quantity")
+    if by_quote and params.text("quantity"):
+        raise refused(Code.OPTIONAL_PARAMS_BAD_COMBO, "Combination of optional parameters invalid.")
+    if not by_quote:
+        params.need("quantity")
     if not opposite:
         raise refused(Code.NEW_ORDER_REJECTED, "There is nothing on the other side of the book.")
     worst = worst_ticks(side, opposite[0][0])
@@ -162,7 +228,7 @@ def _market_order(params: Params, market: Market, side: Side, opposite: Sequence
     # Bought for an amount of quote: never above the price that it was counted with.
     ticks = last if by_quote and side == Side.BUY else _within(side, last, worst)
     _require_worth(market, lots, last)
-    return Wanted(side, MARKET, IOC, min(lots, LOTS_MAX), ticks)
+    return Wanted(side, min(lots, LOTS_MAX), ticks, mode | _SINGLE_SHOT)
 
 
 def worst_ticks(side: Side, best: int) -> int:

@@ -1,8 +1,9 @@
 """How do tickers, candles and the states of markets look in the native JSON?"""
 
+from collections.abc import Iterable
 from typing import Final
 
-from engine.types import LOTS_MAX, MONEY_MAX
+from engine.types import LOTS_MAX, MONEY_MAX, Side
 from gateway.api.v1 import schemas, stream_schemas
 from gateway.api.v1.encoding import PIP_DIGITS, decimal_text, places_of, price_text, quantity_text
 from gateway.views.books import Level
@@ -14,10 +15,11 @@ from gateway.views.market_states import (
     ExchangeStateNews,
     MarketStateNews,
 )
+from gateway.views.queues import QueueDiff, QueuedOrder, Queues
 from settlement.orders.catalog import Market
 from settlement.orders.market_states import MarketState
 
-SNAPSHOT: Final = "snapshot"
+SIDE_TEXTS: Final = {Side.BUY: "buy", Side.SELL: "sell"}
 
 
 def level_row(market: Market, level: Level | None) -> schemas.Level | None:
@@ -117,6 +119,42 @@ def candles_frame(news: CandleNews, kind: str = "candles") -> stream_schemas.Can
         market=news.market.symbol,
         interval=news.interval,
         candles=[candle_row(news.market, candle) for candle in news.candles],
+    )
+
+
+def l3_snapshot(market: Market, queues: Queues) -> schemas.L3Snapshot:
+    """Return a book order by order."""
+    bids, asks = queues.shown(Side.BUY), queues.shown(Side.SELL)
+    return schemas.L3Snapshot(
+        market=market.symbol,
+        u=queues.u,
+        checksum=queues.checksum(),
+        bids=_l3_orders(bids.orders),
+        asks=_l3_orders(asks.orders),
+        bids_known_to=bids.known_to,
+        asks_known_to=asks.known_to,
+    )
+
+
+def _l3_orders(orders: Iterable[QueuedOrder]) -> list[schemas.L3Order]:
+    return [schemas.L3Order(str(order), ticks, lots) for order, ticks, lots in orders]
+
+
+def l3_frame(news: QueueDiff) -> stream_schemas.L3Diff:
+    """Return what has changed in a book order by order for the stream."""
+    return stream_schemas.L3Diff(
+        channel=f"l3:{news.market.symbol}",
+        U=news.prev + 1,
+        u=news.u,
+        prev=news.prev,
+        checksum=news.checksum,
+        time_ns=str(news.time_ns),
+        changes=[
+            stream_schemas.L3Change(
+                kind, SIDE_TEXTS[side], str(order.order_id), order.price_ticks, order.lots
+            )
+            for kind, side, order in news.changes
+        ],
     )
 
 

@@ -73,6 +73,15 @@ async def read_ticker(services: Here, feeds: Feeds, market: NamedMarket) -> Answ
     )
 
 
+@router.get(
+    "/markets/{symbol}/l3",
+    openapi_extra=documented(schemas.L3Snapshot, rejections=(404, 429)),
+)
+async def read_queues(feeds: Feeds, market: NamedMarket) -> Answer:
+    """Return the book order by order: in each queue the oldest first, as much as is in sight."""
+    return Answer(feeds.queues(market))
+
+
 @router.get("/time", openapi_extra=documented(schemas.Time))
 async def read_time(services: Here) -> Answer:
     """Return the exchange's clock."""

@@ -22,6 +22,7 @@ from settlement.protocol.eip712 import (
     GRANT_TYPE,
     LOGIN_TYPE,
     ORDER_TYPE,
+    REVOCATION_TYPE,
     WITHDRAWAL_TYPE,
 )
 
@@ -48,6 +49,7 @@ async def read_config(services: Here) -> Answer:
             "Order": ORDER_TYPE,
             "Withdrawal": WITHDRAWAL_TYPE,
             "KeyGrant": GRANT_TYPE,
+            "KeyRevocation": REVOCATION_TYPE,
             "Login": LOGIN_TYPE,
             "Acknowledgement": ACKNOWLEDGEMENT_TYPE,
             "Acknowledgements": ACKNOWLEDGEMENTS_TYPE,

@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from gateway.api.v1 import schemas, shop_schemas
+from gateway.api.v1 import schemas, shop_schemas, verb_schemas
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
+from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
 
 TYPES: Final = (
@@ -23,9 +24,14 @@ TYPES: Final = (
     DryRun,
     Withdraw,
     Login,
+    Amend,
+    CancelMany,
+    PlaceMany,
+    Replace,
+    CancelAfter,
     *(
         shape
-        for module in (schemas, shop_schemas)
+        for module in (schemas, shop_schemas, verb_schemas)
         for shape in vars(module).values()
         if isinstance(shape, type) and shape.__module__ == module.__name__
     ),

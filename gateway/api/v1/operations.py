@@ -1,13 +1,20 @@
 """What do operators and their machines ask?"""
 
+from typing import Final
+
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from engine.types import Side
 from gateway.api.dependencies import Here, Life, charged, charged_probe
+from gateway.api.services import Services
 from gateway.api.v1 import schemas
 from gateway.api.v1.login import require_operator
 from gateway.api.v1.openapi import Answer, documented
+from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import METRICS_MEDIA_TYPE
+
+DEPTH_LEVELS: Final = 10
 
 router = APIRouter(tags=["operations"])
 Probed = Depends(charged_probe)
@@ -63,7 +70,20 @@ async def metrics(request: Request, services: Here, life: Life) -> Response:
     """Return the counters in Prometheus' text format, to the operator alone: they tell how trade
     goes, and cost more to write than anything a stranger may ask for."""
     require_operator(request, services.operator_token)
-    services.metrics.sequence.set(services.market_data.sequence)
-    services.metrics.trades.set(services.market_data.last_trade_id)
-    services.metrics.connections.set(life.connection_count)
+    _look(services, life)
     return Response(services.metrics.render(), media_type=METRICS_MEDIA_TYPE)
+
+
+def _look(services: Services, life: Lifecycle) -> None:
+    """Set what costs nothing until somebody asks."""
+    shown, exchange = services.metrics, services.exchange
+    shown.sequence.set(services.market_data.sequence)
+    shown.trades.set(services.market_data.last_trade_id)
+    shown.connections.set(life.connection_count)
+    shown.outbox_bytes.set(life.waiting_bytes)
+    shown.draining.set(life.draining)
+    shown.ready.set(not life.draining and not services.not_ready())
+    shown.restrictions.set(len(services.restrictions()))
+    for market in exchange.catalog.markets:
+        sides = (exchange.depth(market, side, DEPTH_LEVELS) for side in (Side.BUY, Side.SELL))
+        shown.show_book(market, *sides)

@@ -40,8 +40,8 @@ from gateway.api.v1.schemas import (
     Withdrawing,
 )
 from gateway.trading.order_entry import OrderEntry
+from gateway.trading.recv_window import WINDOW_MS, WINDOW_MS_MAX, RecvWindow, window_of
 from gateway.trading.rejection import Rejection
-from gateway.trading.sessions import Session
 from gateway.views.order_history import FILLED
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.catalog import Market
@@ -53,23 +53,25 @@ from settlement.protocol.eip712 import (
     WITHDRAWAL_TYPE,
     Domain,
 )
-from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawal
+from settlement.protocol.evidence import KNOWN_BITS, OrderBits, SignedOrder, SignedWithdrawal
 
 SINGLE_SHOT: Final = int(OrderBits.SINGLE_SHOT)
-FLAGS_MAX: Final = int(
-    OrderBits.SELL | OrderBits.SINGLE_SHOT | OrderBits.UPPER_HALF | OrderBits.POST_ONLY
-)
+FEE_CAP_MAX: Final = 2**16 - 1
 
 # As plain numbers: reading a member of an enum costs Python 3.11 more than all else there.
 _ACCEPTED: Final = Outcome.ACCEPTED
 _WRONG_SIGNER: Final = (Outcome.BAD_SIGNATURE, Outcome.UNKNOWN_KEY)
 _TRADE: Final = int(EventKind.TRADE)
-_RESTED: Final = int(EventKind.RESTED)
+_ACCEPTED_EVENT: Final = int(EventKind.ACCEPTED)
+_STANDS: Final = frozenset({int(EventKind.RESTED), int(EventKind.ARMED)})
+_ARMED: Final = int(EventKind.ARMED)
+_AMENDED: Final = int(EventKind.AMENDED)
 _ENDS: Final = frozenset({int(EventKind.UNFILLED), int(EventKind.CANCELLED)})
 
 _RENAMED: Final = {
     "base_amount": "baseAmount",
     "quote_amount": "quoteAmount",
+    "trigger_or_display": "triggerOrDisplay",
     "max_fee_ppm": "maxFeePpm",
 }
 
@@ -93,7 +95,7 @@ Reference = Annotated[
 ]
 
 
-class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_RENAMED):
+class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, rename=_RENAMED):
     """The EIP-712 ``Order`` under the names that the wallet signs; amounts in pips."""
 
     account: Address
@@ -102,9 +104,12 @@ class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_REN
         int,
         Meta(
             ge=0,
-            le=FLAGS_MAX,
+            le=KNOWN_BITS,
             description="sum of 1 sell (else buy), 2 single shot (immediate or cancel), 4 upper "
-            "half of the lane, 8 post only; 4 and 8 only without 2",
+            "half of the lane, 8 post only, 16 fill or kill (with 2 or 64), 32 re-price (with 8), "
+            "64 stop, 128 iceberg, 1024 immediate (with 64), and for its own orders that it meets "
+            "0 (the incoming leaves), 256 (the resting), 512 (both) or 768 (both lose the "
+            "smaller). 4, 8, 64 and 128 only without 2; 64 neither with 8 nor with 128",
         ),
     ]
     lane: Annotated[
@@ -119,6 +124,15 @@ class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_REN
     quote: Address
     base_amount: Digits
     quote_amount: Digits
+    trigger_or_display: Annotated[
+        str,
+        Meta(
+            pattern="^(0|[1-9][0-9]{0,19})" + END,
+            max_length=20,
+            description="of a stop the quote pips that baseAmount costs at the price that triggers "
+            "it, of an iceberg the base pips that it shows; 0 of any other order",
+        ),
+    ] = "0"
     expiry: Annotated[
         int,
         Meta(
@@ -129,9 +143,31 @@ class UnsignedOrder(Struct, forbid_unknown_fields=True, frozen=True, rename=_REN
     ]
     max_fee_ppm: Annotated[
         int,
-        Meta(ge=0, le=UINT32_MAX, description="the highest fee that the order pays, in millionths"),
+        Meta(
+            ge=0, le=FEE_CAP_MAX, description="the highest fee that the order pays, in millionths"
+        ),
     ]
     ref: Reference
+
+
+SentMs = (
+    Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**53,
+            description="when it was sent, unix milliseconds; refused (DEADLINE_PASSED) where it "
+            "is carried out later than recv_window_ms behind that, or comes a second before it",
+        ),
+    ]
+    | None
+)
+RecvWindowMs = (
+    Annotated[
+        int, Meta(ge=1, le=WINDOW_MS_MAX, description=f"with sent_ms; {WINDOW_MS} if left out")
+    ]
+    | None
+)
 
 
 class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
@@ -139,6 +175,8 @@ class PlaceOrder(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
 
     signature: Signature
     client_id: ClientId = ""
+    sent_ms: SentMs = None
+    recv_window_ms: RecvWindowMs = None
 
 
 class DryRun(UnsignedOrder, frozen=True, kw_only=True, rename=_RENAMED):
@@ -178,6 +216,7 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
         address(order.quote, "quote"),
         pips(order.base_amount, "baseAmount"),
         pips(order.quote_amount, "quoteAmount"),
+        uint64(order.trigger_or_display, "triggerOrDisplay"),
         order.expiry,
         order.max_fee_ppm,
         unhex(order.ref),
@@ -188,9 +227,19 @@ def checked_order(order: PlaceOrder | DryRun) -> SignedOrder:
     )
 
 
-async def submit_order(services: Services, entry: OrderEntry, order: SignedOrder) -> Placed:
+def timely(services: Services, sent_ms: int | None, lasts_ms: int | None) -> RecvWindow | None:
+    """Return the window that a request states; refused if it has passed already."""
+    window = window_of(sent_ms, lasts_ms)
+    if window is not None:
+        window.require(services.exchange.now_ns())
+    return window
+
+
+async def submit_order(
+    services: Services, entry: OrderEntry, order: SignedOrder, window: RecvWindow | None
+) -> Placed:
     """Place a verified order; the answer comes after the journal has it."""
-    return placed_answer(services, order, await entry.place(order))
+    return placed_answer(services, order, await entry.place(order, window))
 
 
 def placed_answer(services: Services, order: SignedOrder, result: CommandResult) -> Placed:
@@ -201,11 +250,6 @@ def placed_answer(services: Services, order: SignedOrder, result: CommandResult)
     market = services.exchange.catalog.market_of_pair(order.base, order.quote)
     assert market is not None, "an accepted order has a market"
     return placed(order, result, market, services.acknowledge(result.sequence))
-
-
-async def cancel_order(entry: OrderEntry, me: Session, order_id: int) -> Cancelled:
-    """Take one order of the session's account off the book."""
-    return cancelled(order_id, await entry.cancel(me, order_id))
 
 
 def cancelled(order_id: int, result: CommandResult) -> Cancelled:
@@ -255,6 +299,7 @@ def placed(
 ) -> Placed:
     """Return what the client is told about an accepted order."""
     fate = None if result.events is None else _fate(result.order_id, result.events, market)
+    stand = None if fate is None else fate.stand
     return Placed(
         order_id=str(result.order_id),
         sequence=result.sequence,
@@ -265,6 +310,9 @@ def placed(
         resting_lots=None if fate is None else fate.resting_lots,
         ended=None if fate is None else fate.ended,
         removed_lots=None if fate is None else fate.removed_lots,
+        armed=None if fate is None else fate.stand is not None and fate.stand.kind == _ARMED,
+        price=None if stand is None else price_text(market, stand.price_ticks),
+        price_ticks=None if stand is None else stand.price_ticks,
         acknowledgement=None if word is None else acknowledgement_row(word),
         acknowledgement_missing="TOO_OLD" if word is None else None,
     )
@@ -277,16 +325,21 @@ class _Fate(NamedTuple):
     resting_lots: int
     ended: str | None
     removed_lots: int
+    stand: EventRow | None
+    """What says that it rests or waits for its trigger, and at which limit; None if it is over."""
 
 
 def _fate(order_id: int, events: Sequence[EventRow], market: Market) -> _Fate:
     fills: list[OwnTrade] = []
-    resting, removed, ended = 0, 0, None
+    resting, removed, lots_open, ended = 0, 0, 0, None
+    stand: EventRow | None = None
     for event in events:
         kind, lots = event.kind, event.amount
+        left = lots + event.maker_left
         # The stops that an order wakes trade in the same breath: those are not its fills.
         if kind == _TRADE and event.maker_id == order_id:
             resting, ended = event.maker_left, None if event.maker_left else FILLED
+            lots_open = event.maker_left
         elif event.order_id != order_id:
             continue
         elif kind == _TRADE:
@@ -299,12 +352,17 @@ def _fate(order_id: int, events: Sequence[EventRow], market: Market) -> _Fate:
                 fee=decimal_text(event.fee_pips),
             )
             fills.append(fill)
-            ended = None if event.order_left else FILLED
-        elif kind == _RESTED:
-            resting = lots + event.maker_left
+            lots_open, ended = event.order_left, None if event.order_left else FILLED
+        elif kind == _ACCEPTED_EVENT:
+            lots_open = lots
+        elif kind == _AMENDED:  # It met an order of its own account: both became smaller.
+            removed, lots_open = removed + lots_open - left, left
+            resting = min(resting, left)
+        elif kind in _STANDS:
+            stand, resting = event, 0 if kind == _ARMED else left
         elif kind in _ENDS:
-            resting, removed, ended = 0, lots + event.maker_left, Outcome(event.outcome).name
-    return _Fate(fills, resting, ended, removed)
+            resting, removed, ended = 0, removed + left, Outcome(event.outcome).name
+    return _Fate(fills, resting, ended, removed, None if ended else stand)
 
 
 def acknowledgement_row(word: Acknowledgement) -> AcknowledgementRow:

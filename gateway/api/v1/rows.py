@@ -16,6 +16,7 @@ from gateway.api.v1.feed_rows import (
     bbo_frame,
     candles_frame,
     exchange_status_frame,
+    l3_frame,
     market_status_frame,
     ticker_frame,
 )
@@ -35,6 +36,7 @@ from gateway.views.market_data import (
 )
 from gateway.views.market_states import ExchangeStateNews, MarketStateNews
 from gateway.views.order_history import Order
+from gateway.views.queues import QueueDiff
 from gateway.views.user_orders import (
     BalanceNews,
     BustNews,
@@ -298,6 +300,7 @@ _ROWS: Final[dict[type[News], Callable[[Any], Mapping[str, object] | msgspec.Str
     NewTrades: _new_trades,
     TradeUndone: _trade_undone,
     TradesSettled: _trades_settled,
+    QueueDiff: l3_frame,
     BestPrices: bbo_frame,
     TickerNews: ticker_frame,
     CandleNews: candles_frame,

@@ -4,6 +4,8 @@ Structs: mypy holds the code to them, msgspec writes them, the OpenAPI document 
 them and a test holds real answers against it, so none can drift.
 """
 
+from typing import Any
+
 import msgspec
 
 
@@ -33,6 +35,29 @@ class BookSnapshot(msgspec.Struct, frozen=True):
     checksum: int
     bids: list[Level]
     asks: list[Level]
+
+
+class L3Order(msgspec.Struct, frozen=True):
+    """One order in the book, with the lots of it that are in sight."""
+
+    order_id: str
+    price_ticks: int
+    lots: int
+
+
+class L3Snapshot(msgspec.Struct, frozen=True):
+    """A book order by order after engine event ``u``: best price first, the oldest order of a price
+    first, up to 500 of a side. All orders up to ``bids_known_to`` and ``asks_known_to`` ticks are
+    here; null if these are all there are. A quantity is ``lots`` times the market's ``lot_size``, a
+    price ``price_ticks`` times its ``tick_size``."""
+
+    market: str
+    u: int
+    checksum: int
+    bids: list[L3Order]
+    asks: list[L3Order]
+    bids_known_to: int | None
+    asks_known_to: int | None
 
 
 class PublicTrade(msgspec.Struct, frozen=True):
@@ -215,6 +240,16 @@ class Config(msgspec.Struct, frozen=True):
     limits: dict[str, int]
 
 
+class Contract(msgspec.Struct, frozen=True):
+    """A contract that the exchange stands on: what its source calls it, where it is, and its ABI
+    as the Solidity compiler writes it."""
+
+    name: str
+    contract: str
+    address: str
+    abi: list[dict[str, Any]]
+
+
 class LaneRow(msgspec.Struct, frozen=True):
     """One half of a lane: a nonce that it takes next, and the order that stands there, or null."""
 
@@ -356,11 +391,15 @@ class AcknowledgementRow(msgspec.Struct, frozen=True):
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """An order was taken. It is on disk; ``resting_lots`` of it stood in the book then.
+    """An order was taken. It is on disk; ``resting_lots`` of it stood in the book then, those that
+    an iceberg hides too, at ``price``: not the signed one if it was priced again. A stop that waits
+    is ``armed`` and rests nowhere yet; ``price`` is its limit.
 
-    ``ended`` is null if any of it rests, else ``FILLED`` or why the ``removed_lots`` did not:
+    ``ended`` is null if any of it rests or waits, else ``FILLED`` or why the rest did not:
     ``IMMEDIATE_REMAINDER`` (nothing more to take at its price), ``SELF_TRADE`` (it met an order of
-    its own account), ``FILLS_EXHAUSTED`` (64 fills), ... The same order again gets the same answer
+    its own account), ``NOT_FILLABLE_WHOLE`` (fill or kill), ``FILLS_EXHAUSTED`` (64 fills), ...
+    ``removed_lots`` left without a trade: those, and what a self-trade mode of decrement took off
+    before. The same order again gets the same answer
     for as long as it is remembered. The ``acknowledgement`` is null, and then
     ``acknowledgement_missing`` is ``TOO_OLD``, when so many orders were accepted since that it is
     no longer kept.
@@ -375,6 +414,9 @@ class Placed(msgspec.Struct, frozen=True):
     resting_lots: int | None
     ended: str | None
     removed_lots: int | None
+    armed: bool | None
+    price: str | None
+    price_ticks: int | None
     acknowledgement: AcknowledgementRow | None
     acknowledgement_missing: str | None
 

@@ -23,6 +23,32 @@ class Bbo(msgspec.Struct, frozen=True, kw_only=True):
     ask: schemas.Level | None
 
 
+class L3Change(msgspec.Struct, frozen=True):
+    """``kind`` is ``add``: a new order, last in the queue of its price; ``change``: the order has
+    ``lots`` in sight now and keeps its place; ``remove``: it shows nothing any more. What is told
+    of an order that the reader does not know is behind what its snapshot showed."""
+
+    kind: str
+    side: str
+    order_id: str
+    price_ticks: int
+    lots: int
+
+
+class L3Diff(msgspec.Struct, frozen=True, kw_only=True):
+    """What has changed in the book order by order, to be done in this order. ``prev`` is the ``u``
+    before, ``U`` the event behind it; ``checksum`` is of the book after ``u``."""
+
+    channel: str
+    type: Literal["diff"] = "diff"
+    U: int
+    u: int
+    prev: int
+    checksum: int
+    time_ns: str
+    changes: list[L3Change]
+
+
 class Ticker(msgspec.Struct, frozen=True, kw_only=True):
     """The ticker of a market after engine event ``u``. A slow reader gets the last one only."""
 

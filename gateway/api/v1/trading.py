@@ -13,7 +13,6 @@ from gateway.api.dependencies import (
     Me,
     Written,
     charged,
-    charged_cancel,
     charged_order,
     entry_of,
     lifecycle_of,
@@ -28,11 +27,11 @@ from gateway.api.v1.orders import (
     DryRun,
     PlaceOrder,
     Withdraw,
-    cancel_order,
     checked_order,
     digest_row,
     submit_order,
     submit_withdrawal,
+    timely,
 )
 from gateway.api.v1.rows import balance_rows, order_row, order_rows
 from gateway.http.body import body_of
@@ -62,8 +61,11 @@ async def place_order(request: Request) -> Answer:
     await charged_order(request)
     lifecycle_of(request).require_open()
     services, entry = services_of(request), entry_of(request)
-    signed = await entry.verify(checked_order(await _placed(request)))
-    answer = Answer(await submit_order(services, entry, signed), 201)
+    order = await _placed(request)
+    unsigned = checked_order(order)
+    window = timely(services, order.sent_ms, order.recv_window_ms)
+    signed = await entry.verify(unsigned)
+    answer = Answer(await submit_order(services, entry, signed, window), 201)
     note(request.scope, services.limits.orders_left(signed.account))
     return answer
 
@@ -89,20 +91,6 @@ async def digest_order(
     """Say what we would check the signature against; nothing is placed."""
     signed = await entry.verify(checked_order(order))
     return Answer(digest_row(services.exchange.domain, signed))
-
-
-@router.delete(
-    "/orders/{order}",
-    dependencies=[Depends(charged_cancel)],
-    openapi_extra=documented(schemas.Cancelled, rejections=(400, 401, 403, 409, 429)),
-)
-async def delete_order(
-    request: Request, services: Here, entry: Entry, me: Me, order: str
-) -> Answer:
-    """Take one order off the book."""
-    answer = Answer(await cancel_order(entry, me, order_id(order)))
-    note(request.scope, services.limits.cancels_left(me.account))
-    return answer
 
 
 @router.get(

@@ -12,7 +12,14 @@ from msgspec.json import encode
 
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import decimal_text, hexed, places_of, price_text, quantity_text
-from gateway.api.v1.feed_rows import band_row, candle_row, most_text, status_row, ticker_row
+from gateway.api.v1.feed_rows import (
+    band_row,
+    candle_row,
+    l3_snapshot,
+    most_text,
+    status_row,
+    ticker_row,
+)
 from gateway.views.candles import CANDLES_KEPT, TRIMMED_AT_ONCE, Candle, Candles, CandleTape
 from gateway.views.market_data import MarketData
 from gateway.views.market_states import ExchangeState
@@ -81,6 +88,12 @@ class _TickerText(NamedTuple):
     text: bytes
 
 
+class _QueuesText(NamedTuple):
+    market: Market
+    u: int
+    fields: dict[str, object]
+
+
 class WrittenFeeds:
     """Candles, tickers and markets of one exchange in the native JSON."""
 
@@ -93,6 +106,7 @@ class WrittenFeeds:
         self._candle_texts: dict[tuple[int, str], CandleTexts] = {}
         self._markets: dict[int, _MarketText] = {}
         self._tickers: dict[int, _TickerText] = {}
+        self._queues: dict[int, _QueuesText] = {}
 
     def candles(self, market: Market, interval: str) -> CandleTexts:
         """Return what is written of one interval."""
@@ -101,6 +115,16 @@ class WrittenFeeds:
         if texts is None or texts.market != market or texts.tape is not tape:
             texts = self._candle_texts[key] = CandleTexts(market, tape, interval)
         return texts
+
+    def queues(self, market: Market) -> dict[str, object]:
+        """Return a book order by order, its orders written out already."""
+        queues, known = self._data.queues(market), self._queues.get(market.number)
+        if known is None or (known.market, known.u) != (market, queues.u):
+            row = l3_snapshot(market, queues)
+            fields = msgspec.structs.asdict(row)
+            fields |= {side: msgspec.Raw(encode(fields[side])) for side in ("bids", "asks")}
+            known = self._queues[market.number] = _QueuesText(market, queues.u, fields)
+        return known.fields
 
     def ticker(self, market: Market, now_ns: int) -> msgspec.Raw:
         """Return a market's ticker as JSON."""

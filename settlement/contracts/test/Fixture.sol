@@ -40,9 +40,11 @@ abstract contract Fixture is Base {
     uint64 internal constant PRICE = 2_500e8;
     uint16 internal constant LANE = 0x8000;
 
-    uint8 internal constant SELL = 1;
-    uint8 internal constant SINGLE_SHOT = 2;
-    uint8 internal constant UPPER_HALF = 4;
+    uint16 internal constant SELL = 1;
+    uint16 internal constant SINGLE_SHOT = 2;
+    uint16 internal constant UPPER_HALF = 4;
+    uint16 internal constant POST_ONLY = 8;
+    uint16 internal constant STOP = 64;
 
     uint256 internal constant ALICE = 0xA11CE;
     uint256 internal constant BOB = 0xB0B;
@@ -63,14 +65,15 @@ abstract contract Fixture is Base {
         uint256 owner;
         uint256 secret;
         uint64 nonce;
-        uint8 flags;
+        uint16 flags;
         uint16 lane;
         uint8 baseToken;
         uint8 quoteToken;
         uint64 baseAmount;
         uint64 quoteAmount;
+        uint64 triggerOrDisplay;
         uint32 expiry;
-        uint32 maxFeePpm;
+        uint16 maxFeePpm;
         bytes32 ref;
     }
 
@@ -78,14 +81,15 @@ abstract contract Fixture is Base {
     struct Entry {
         address account;
         uint16 lane;
-        uint8 flags;
+        uint16 flags;
         uint8 baseToken;
         uint8 quoteToken;
         uint64 nonce;
         uint64 baseAmount;
         uint64 quoteAmount;
+        uint64 triggerOrDisplay;
         uint32 expiry;
-        uint32 maxFeePpm;
+        uint16 maxFeePpm;
         bytes32 ref;
         bytes32 r;
         bytes32 vs;
@@ -159,6 +163,7 @@ abstract contract Fixture is Base {
             quoteToken: 0,
             baseAmount: ONE,
             quoteAmount: PRICE,
+            triggerOrDisplay: 0,
             expiry: uint32(block.timestamp + 100),
             maxFeePpm: 5_000,
             ref: "invoice"
@@ -205,6 +210,7 @@ abstract contract Fixture is Base {
         (order.quote,,) = exchange.tokens(draft.quoteToken);
         order.baseAmount = draft.baseAmount;
         order.quoteAmount = draft.quoteAmount;
+        order.triggerOrDisplay = draft.triggerOrDisplay;
         order.expiry = draft.expiry;
         order.maxFeePpm = draft.maxFeePpm;
         order.ref = draft.ref;
@@ -252,6 +258,7 @@ abstract contract Fixture is Base {
         order.nonce = draft.nonce;
         order.baseAmount = draft.baseAmount;
         order.quoteAmount = draft.quoteAmount;
+        order.triggerOrDisplay = draft.triggerOrDisplay;
         order.expiry = draft.expiry;
         order.maxFeePpm = draft.maxFeePpm;
         order.ref = draft.ref;
@@ -289,10 +296,11 @@ abstract contract Fixture is Base {
         for (uint256 i; i < entries.length; ++i) {
             Entry memory entry = entries[i];
             orders[i].terms = uint256(entry.nonce) << 192 | uint256(entry.baseAmount) << 128
-                | uint256(entry.quoteAmount) << 64 | uint256(entry.expiry) << 32 | entry.maxFeePpm;
-            orders[i].place = uint256(entry.flags) << 192 | uint256(entry.baseToken) << 184
-                | uint256(entry.quoteToken) << 176 | uint256(entry.lane) << 160
-                | uint160(entry.account);
+                | uint256(entry.quoteAmount) << 64 | uint256(entry.expiry) << 32
+                | uint256(entry.maxFeePpm) << 16 | entry.flags;
+            orders[i].place = uint256(entry.triggerOrDisplay) << 192
+                | uint256(entry.baseToken) << 184 | uint256(entry.quoteToken) << 176
+                | uint256(entry.lane) << 160 | uint160(entry.account);
             (orders[i].ref, orders[i].r, orders[i].vs) = (entry.ref, entry.r, entry.vs);
         }
     }

@@ -12,7 +12,7 @@ from engine.types import Outcome, Side
 from gateway.api.binance.desk import Desk
 from gateway.api.binance.fates import CANCELED, status_of
 from gateway.api.binance.numbers import ZERO, milliseconds, pips_text, price_text, quantity_text
-from gateway.api.binance.rows import NO_LIST, OrderTexts, Row, settlement_row
+from gateway.api.binance.rows import NO_LIST, Row, quantity_of, settlement_row, texts_of
 from gateway.views.channels import News
 from gateway.views.order_history import Order
 from gateway.views.user_orders import BalanceNews, FillNews, OrderNews, OwnSettled
@@ -79,7 +79,7 @@ class UserEvents:
         row = self._report(market, order, "TRADE", news.event)
         is_over = not fill.lots_left
         return row | {
-            "X": status_of(order.lots, order.lots_filled, is_over, 0),
+            "X": status_of(order.lots_filled, is_over, 0),
             "l": quantity_text(market, fill.lots),
             "L": price_text(market, fill.price_ticks),
             "Y": pips_text(quote),
@@ -94,7 +94,7 @@ class UserEvents:
 
     def _report(self, market: Market, order: Order, execution: str, event: int) -> Row:
         """Return an ``executionReport`` without a trade."""
-        texts = OrderTexts(order.flags)
+        texts = texts_of(market, order)
         is_over = bool(order.ended_event)
         now_ns = order.ended_ns or self._desk.exchange.now_ns()
         return {
@@ -105,14 +105,14 @@ class UserEvents:
             "S": order.side.name,
             "o": texts.kind,
             "f": texts.time_in_force,
-            "q": quantity_text(market, order.lots),
+            "q": quantity_of(market, order),
             "p": price_text(market, order.price_ticks),
-            "P": ZERO,
-            "F": ZERO,
+            "P": texts.stop_price,
+            "F": texts.shown,
             "g": NO_LIST,
             "C": "",
             "x": execution,
-            "X": status_of(order.lots, order.lots_filled, is_over, order.reason),
+            "X": status_of(order.lots_filled, is_over, order.reason),
             "r": "NONE",
             "i": order.order_id,
             "l": ZERO,

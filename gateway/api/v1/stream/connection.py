@@ -16,19 +16,23 @@ import orjson
 from msgspec import Struct
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from engine.command_result import CommandResult
 from engine.types import Outcome
 from gateway.api.services import Services
-from gateway.api.v1.encoding import hexed, order_id
+from gateway.api.v1.encoding import hexed
 from gateway.api.v1.login import session_of
-from gateway.api.v1.orders import cancelled, checked_order, placed_answer
 from gateway.api.v1.rows import message, news_text
 from gateway.api.v1.stream.frames import (
+    Amend,
     AnyFrame,
     Cancel,
+    CancelAfter,
+    CancelAll,
+    CancelMany,
     LogIn,
     Ping,
     Place,
+    PlaceMany,
+    Replace,
     Subscribe,
     Unsubscribe,
     binary_rejected,
@@ -37,6 +41,8 @@ from gateway.api.v1.stream.frames import (
 )
 from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.api.v1.stream.subscriptions import Subscriptions
+from gateway.api.v1.stream.switches import Switches
+from gateway.api.v1.stream.verbs import Verbs
 from gateway.http.faults import Ending, Faults
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
@@ -47,7 +53,6 @@ from gateway.trading.order_entry import OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from gateway.views.channels import News, Published
-from settlement.protocol.evidence import SignedOrder
 
 ORDERS_IN_FLIGHT_MAX: Final = 64
 
@@ -71,19 +76,6 @@ POLICY: Final = 1008
 
 FAREWELL_SECONDS: Final = 5
 """How long a reader that is too slow, or that we leave, may take to read the last frame."""
-
-
-class _Order:
-    """An order from its frame to its answer."""
-
-    __slots__ = ("answer", "frame_id", "recovered")
-
-    def __init__(self, frame_id: int | str | None, recovered: asyncio.Future[SignedOrder]) -> None:
-        self.frame_id = frame_id
-        self.recovered = recovered
-        """The order with its signer."""
-        self.answer: CommandResult | asyncio.Future[CommandResult] | Rejection | None = None
-        """What the exchange says, now or later."""
 
 
 @contextmanager
@@ -142,15 +134,13 @@ class Connection:
         self._unread: deque[str | None] = deque()
         """What one portion brought and we have not looked at: while we hold, or too many orders of
         ours are under way."""
-        self._unplaced: deque[_Order] = deque()
-        self._unanswered: deque[_Order] = deque()
-        self._under_way = 0
-        """Orders and cancels without an answer."""
         self._ending: asyncio.Future[Ending | None] = loop.create_future()
-        self._quiet = asyncio.Event()
-        """Set while nothing is under way."""
-        self._quiet.set()
-        self._faults = Faults(self._ending, self._quiet)
+        quiet = asyncio.Event()
+        self._faults = Faults(self._ending, quiet)
+        self._verbs = Verbs(
+            services, entry, self._faults, quiet, self._answer, self._reject, self._read_on
+        )
+        self._switches = Switches(entry, self.now_s)
         self._sent = asyncio.Event()
         """Set when the last frame has been sent."""
         self._ended = asyncio.Event()
@@ -167,12 +157,13 @@ class Connection:
             ending = await self._ending
             self._is_open = False
             # What was sent to us is never torn off on its way to the journal.
-            await self._quiet.wait()
+            await self._verbs.quiet.wait()
             if self._faults.late is not None:
                 raise self._faults.late
             await self._take_leave(ending)
         finally:
             self._is_open = False
+            self._switches.go_off()
             self._subscriptions.unsubscribe_all()
             self._lifecycle.left(self)
             self._ended.set()
@@ -221,7 +212,7 @@ class Connection:
         self._outbox.owe(channel, make)
         self._send_later()
 
-    def tell(self, published: Published) -> None:
+    def say(self, published: Published) -> None:
         """Send at once, or behind what waits."""
         self._tell("", published)
 
@@ -287,13 +278,18 @@ class Connection:
         """Look at what was read, as far as may be."""
         with self._faults:
             while self._unread and self._is_open and not self._is_held:
-                if self._under_way >= ORDERS_IN_FLIGHT_MAX:
+                if self._verbs.under_way >= ORDERS_IN_FLIGHT_MAX:
                     return
                 wait = self._take(self._unread.popleft())
                 if wait:
                     self._hold(wait)
         if self.is_ready:
             self._wire.read_on()
+
+    def _read_on(self) -> None:
+        """There may be room for what was read and has to wait."""
+        if self._unread:
+            self._work()
 
     def _hold(self, seconds: int) -> None:
         """Do not read on until the budget has room: what the client sends meanwhile fills its own
@@ -309,60 +305,6 @@ class Connection:
     def _release(self) -> None:
         self._is_held = False
         self._work()
-
-    def _begin(self) -> None:
-        self._under_way += 1
-        self._quiet.clear()
-
-    def _end(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self._quiet.set()
-
-    def _place(self, order: _Order) -> None:
-        self._begin()
-        self._unplaced.append(order)
-        order.recovered.add_done_callback(self._place_in_order)
-
-    def _place_in_order(self, _: object) -> None:
-        """Offer to the exchange what is proven, as far as all before it is."""
-        with self._faults:
-            while self._unplaced and self._unplaced[0].recovered.done():
-                order = self._unplaced.popleft()
-                try:
-                    order.answer = self._entry.offer(order.recovered.result())
-                except Rejection as rejection:
-                    order.answer = rejection
-                self._unanswered.append(order)
-                if isinstance(order.answer, asyncio.Future):
-                    order.answer.add_done_callback(self._answer_in_order)
-        self._answer_in_order(None)
-
-    def _answer_in_order(self, _: object) -> None:
-        """Tell what is answered, as far as all before it is."""
-        with self._faults:
-            while self._unanswered:
-                order = self._unanswered[0]
-                answer = order.answer
-                if isinstance(answer, asyncio.Future):
-                    if not answer.done():
-                        break
-                    answer = answer.result()
-                self._unanswered.popleft()
-                self._end()
-                self._answer_order(order, answer)
-        if self._unread:
-            self._work()
-
-    def _answer_order(self, order: _Order, answer: CommandResult | Rejection | None) -> None:
-        assert answer is not None, "it was offered"
-        try:
-            if isinstance(answer, Rejection):
-                raise answer
-            signed = order.recovered.result()
-            self._answer(order.frame_id, placed_answer(self._services, signed, answer))
-        except Rejection as rejection:
-            self._reject(order.frame_id, rejection)
 
     async def _take_leave(self, ending: Ending | None) -> None:
         """Send the last frames and close; a reader that does not read is not waited for."""
@@ -406,12 +348,7 @@ class Connection:
         return 0
 
     def _obey(self, frame: AnyFrame) -> None:
-        if isinstance(frame, Cancel):
-            self._services.limits.cancel_request(self._client)
-        elif isinstance(frame, Place):
-            self._services.limits.order_request(self._client)
-        else:
-            self._services.limits.request(self._client)
+        self._charge(frame)
         match frame:
             case Ping():
                 self._answer(frame.id, {"time_ns": str(self._services.exchange.now_ns())})
@@ -421,21 +358,26 @@ class Connection:
                 self._subscriptions.unsubscribe(frame.channel)
                 self._answer(frame.id, {"channel": frame.channel})
             case LogIn():
-                self._session = session_of(self._services.sessions, frame.token)
-                self._subscriptions.logged_in(self._session)
-                self._answer(
-                    frame.id,
-                    {
-                        "account": hexed(self._session.account),
-                        "expires_at": self._session.expires_at,
-                    },
-                )
+                self._log_in(frame)
             case Place():
                 self._lifecycle.require_open()
-                unsigned = checked_order(frame.order)
-                self._place(_Order(frame.id, self._entry.verify(unsigned)))
+                self._verbs.place(frame)
+            case PlaceMany():
+                self._lifecycle.require_open()
+                self._verbs.place_many(frame)
+            case Replace():
+                self._lifecycle.require_open()
+                self._verbs.replace(frame, self.me())
             case Cancel():
-                self._cancel(frame.id, self.me(), order_id(frame.order_id))
+                self._verbs.cancel(frame, self.me())
+            case CancelMany():
+                self._verbs.cancel_many(frame, self.me())
+            case CancelAll():
+                self._verbs.cancel_all(frame, self.me())
+            case Amend():
+                self._verbs.amend(frame, self.me())
+            case CancelAfter():
+                self._verbs.cancel_after(frame, self.me())
 
     def _subscribe(self, frame: Subscribe) -> None:
         names = frame.names()
@@ -444,34 +386,47 @@ class Connection:
         said = {"channel": frame.channel} if frame.channel else {"channels": names}
         self._subscriptions.subscribe(frame, names, partial(self._answer, frame.id, said))
 
-    def _cancel(self, frame_id: int | str | None, me: Session, order: int) -> None:
-        try:
-            answer = self._entry.offer_cancel(me, order)
-            if isinstance(answer, CommandResult):
-                self._answer(frame_id, cancelled(order, answer))
-                return
-        except Rejection as rejection:  # Its account's budget is no reason not to read on.
-            self._reject(frame_id, rejection)
-            return
-        self._begin()
-        answer.add_done_callback(partial(self._answer_cancel, frame_id, order))
+    def _charge(self, frame: AnyFrame) -> None:
+        limits, client = self._services.limits, self._client
+        match frame:
+            case Place():
+                limits.order_request(client)
+            case PlaceMany():
+                limits.order_request(client, len(frame.orders))
+            case Replace():
+                limits.cancel_request(client)
+                limits.order_request(client)
+            case CancelMany():
+                limits.cancel_request(client, len(frame.orders))
+            case Cancel() | CancelAll() | Amend() | CancelAfter():
+                limits.cancel_request(client)
+            case _:
+                limits.request(client)
 
-    def _answer_cancel(
-        self, frame_id: int | str | None, order: int, answer: asyncio.Future[CommandResult]
-    ) -> None:
-        with self._faults:
-            self._end()
-            try:
-                self._answer(frame_id, cancelled(order, answer.result()))
-            except Rejection as rejection:
-                self._reject(frame_id, rejection)
-        if self._unread:
-            self._work()
+    def _log_in(self, frame: LogIn) -> None:
+        me = session_of(self._services.sessions, frame.token)
+        if frame.cancel_on_disconnect:
+            self._services.limits.cancel(me.account)  # What it will be, paid now.
+        self._switches.set(me, frame.cancel_on_disconnect)
+        self._session = me
+        self._subscriptions.logged_in(me)
+        self._answer(
+            frame.id,
+            {
+                "account": hexed(me.account),
+                "expires_at": me.expires_at,
+                "cancel_on_disconnect": frame.cancel_on_disconnect,
+            },
+        )
 
     def _answer(self, frame_id: int | str | None, result: Mapping[str, Any] | Struct) -> None:
         self._tell("", message({"id": frame_id, "result": result}))
 
-    def _reject(self, frame_id: int | str | None, rejection: Rejection) -> None:
+    def _reject(self, frame_id: int | str | None, rejection: Rejection | Mapping[str, Any]) -> None:
+        """Say why something has not happened, or not all of it: then as a document."""
+        if not isinstance(rejection, Rejection):
+            self._tell("", message({"id": frame_id, "error": rejection}))
+            return
         if rejection.outcome == Outcome.RATE_LIMITED:
             self._services.metrics.rate_limited.inc()
         self._tell("", message({"id": frame_id, "error": document_of(rejection)}))

@@ -9,7 +9,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from engine.types import Outcome
-from gateway.api.v1.orders import PlaceOrder
+from gateway.api.v1.encoding import ClientId
+from gateway.api.v1.orders import PlaceOrder, RecvWindowMs, SentMs
+from gateway.api.v1.verbs import MANY_MAX, LotsOpen, Mode, Named, OrderIdText, SwitchSeconds
 from gateway.http.body import DECODE_ERRORS, malformed
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import TOKEN_CHARS_MAX
@@ -19,7 +21,6 @@ CHANNELS_AT_ONCE: Final = 300
 FrameId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)] | None
 Channel = Annotated[str, Meta(min_length=1, max_length=64)]
 SequenceNumber = Annotated[int, Meta(ge=0, le=2**53)]
-OrderIdText = Annotated[str, Meta(min_length=1, max_length=19)]
 
 
 class _Frame(Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", kw_only=True):
@@ -59,9 +60,11 @@ class Unsubscribe(_Frame, frozen=True, tag="unsubscribe"):
 
 
 class LogIn(_Frame, frozen=True, tag="login"):
-    """Prove the account with a token from /v1/sessions."""
+    """Prove the account with a token from /v1/sessions. With ``cancel_on_disconnect`` all of its
+    orders are cancelled when this connection ends, however it does, or that session."""
 
     token: Annotated[str, Meta(max_length=TOKEN_CHARS_MAX)]
+    cancel_on_disconnect: bool = False
 
 
 class Place(_Frame, frozen=True, tag="place"):
@@ -70,17 +73,66 @@ class Place(_Frame, frozen=True, tag="place"):
     order: PlaceOrder
 
 
-class Cancel(_Frame, frozen=True, tag="cancel"):
-    """Take one of the account's orders off the book."""
+class _Timed(_Frame, frozen=True, kw_only=True):
+    sent_ms: SentMs = None
+    recv_window_ms: RecvWindowMs = None
 
-    order_id: OrderIdText
+
+class PlaceMany(_Timed, frozen=True, tag="place_batch"):
+    """Place up to 50 signed orders, with a result each."""
+
+    orders: Annotated[list[PlaceOrder], Meta(min_length=1, max_length=MANY_MAX)]
+
+
+class Replace(_Timed, frozen=True, tag="replace"):
+    """Cancel an order and place another; ``mode`` as in ``POST /v1/orders/replace``."""
+
+    cancel: Named
+    order: PlaceOrder
+    mode: Mode = "STOP_ON_FAILURE"
+
+
+class Cancel(_Timed, frozen=True, tag="cancel"):
+    """Take one of the account's orders off the book, by id or client id."""
+
+    order_id: OrderIdText | None = None
+    client_id: ClientId | None = None
+
+
+class CancelMany(_Timed, frozen=True, tag="cancel_batch"):
+    """Take up to 50 of the account's orders off the book, with a result each."""
+
+    orders: Annotated[list[Named], Meta(min_length=1, max_length=MANY_MAX)]
+
+
+class CancelAll(_Timed, frozen=True, tag="cancel_all"):
+    """Take all of the account's orders off the book, of one market if it is named."""
+
+    market: Annotated[str, Meta(max_length=32)] | None = None
+
+
+class Amend(_Timed, frozen=True, tag="amend"):
+    """Leave one of the account's orders fewer lots open; it keeps its place."""
+
+    lots_open: LotsOpen
+    order_id: OrderIdText | None = None
+    client_id: ClientId | None = None
+
+
+class CancelAfter(_Timed, frozen=True, tag="cancel_after"):
+    """Cancel all of the account's orders in so many seconds, unless this is said again."""
+
+    seconds: SwitchSeconds
 
 
 class Ping(_Frame, frozen=True, tag="ping"):
     """Ask for the time."""
 
 
-AnyFrame = Subscribe | Unsubscribe | LogIn | Place | Cancel | Ping
+Verb = Place | PlaceMany | Replace | Cancel | CancelMany | CancelAll | Amend | CancelAfter
+"""What is done with orders; ``stream.verbs`` does it."""
+
+AnyFrame = Subscribe | Unsubscribe | LogIn | Verb | Ping
 
 
 class _Named(Struct):

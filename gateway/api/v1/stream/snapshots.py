@@ -82,6 +82,8 @@ class Snapshots:
                 return _one(name, partial(self._candles, self._market(symbol), interval))
             case "book", _, "":
                 return _one(name, partial(self._book, self._market(symbol)))
+            case "l3", _, "":
+                return _one(name, partial(self._l3, self._market(symbol)))
             case "bbo", _, "":
                 return _one(name, partial(self._bbo, self._market(symbol)))
             case "ticker", _, "":
@@ -111,6 +113,10 @@ class Snapshots:
     def _book(self, market: Market) -> Published:
         head = {"channel": f"book:{market.symbol}", "type": "snapshot"}
         return message({**head, **self._written.book(market, LEVELS)})
+
+    def _l3(self, market: Market) -> Published:
+        head = {"channel": f"l3:{market.symbol}", "type": "snapshot"}
+        return message({**head, **self._feeds.queues(market)})
 
     def _bbo(self, market: Market) -> Published:
         book = self._services.market_data.book(market)

@@ -31,7 +31,7 @@ class Client(Listener, Protocol):
     def owe(self, channel: str, make: Callable[[], Published | None]) -> None:
         """Send what ``make`` returns when its turn comes."""
 
-    def tell(self, published: Published) -> None:
+    def say(self, published: Published) -> None:
         """Send at once, or behind what waits."""
 
     def me(self) -> Session:
@@ -114,7 +114,7 @@ class Subscriptions:
         del self._followed[name]
         self._leave(channel)
         over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
-        self._client.tell(message(Ended(channel=name, error=document_of(over))))
+        self._client.say(message(Ended(channel=name, error=document_of(over))))
 
     def begin_anew(self, channel: str) -> None:
         """Drop what waits on a channel, for it is too much, and owe a snapshot instead."""

@@ -42,10 +42,12 @@ contract Exchange is Receipts {
     uint256 private constant SELL = 1;
     uint256 private constant SINGLE_SHOT = 2;
     uint256 private constant UPPER_HALF = 4;
-    uint256 private constant FLAGS_END = 16;
+    /// @dev Post-only, re-price, stop, iceberg and immediate: nothing for who does not wait.
+    uint256 private constant WAITING = 8 | 32 | 64 | 128 | 1024;
+    uint256 private constant FLAGS_END = 2048;
 
     /// @dev Length of what is hashed of `Form` and of `Leaf`, in words.
-    uint256 private constant ORDER_WORDS = 12;
+    uint256 private constant ORDER_WORDS = 13;
     uint256 private constant LEAF_WORDS = 7;
 
     /// @dev No order has it: a market has 16 bits. With zero, token 0 against itself would pass for
@@ -64,6 +66,7 @@ contract Exchange is Receipts {
         address quote;
         uint256 baseAmount;
         uint256 quoteAmount;
+        uint256 triggerOrDisplay;
         uint256 expiry;
         uint256 maxFeePpm;
         bytes32 ref;
@@ -209,6 +212,9 @@ contract Exchange is Receipts {
             if (form.lane < StateWords.FIRST_LANE) revert NotALane(index, form.lane);
         } else {
             if (form.lane != 0) revert NotALane(index, form.lane);
+            if (form.flags & (UPPER_HALF | WAITING) != 0) {
+                revert ContradictoryFlags(index, form.flags);
+            }
             _spendNonce(index, form.account, form.nonce);
         }
     }
@@ -220,10 +226,11 @@ contract Exchange is Receipts {
         form.quoteAmount = terms.orderQuote();
         form.expiry = terms.expiry();
         form.maxFeePpm = terms.maxFeePpm();
+        form.flags = terms.flags();
         uint256 place = order.place;
         form.account = place.account();
         form.lane = place.lane();
-        form.flags = place.flags();
+        form.triggerOrDisplay = place.triggerOrDisplay();
         form.ref = order.ref;
     }
 
@@ -273,16 +280,17 @@ contract Exchange is Receipts {
     /// batch or settled in a later one, is refused.
     function _close(uint256 index, Order calldata order, uint256 filled) private {
         if (filled == 0) revert OrderWithoutTrade(index);
-        uint256 most = order.terms.orderBase();
-        uint256 place = order.place;
-        if (place.flags() & SINGLE_SHOT != 0) {
+        uint256 terms = order.terms;
+        uint256 most = terms.orderBase();
+        if (terms & SINGLE_SHOT != 0) {
             if (filled > most) revert Overfilled(index, filled, most);
             return;
         }
+        uint256 place = order.place;
         StateWord storage word = _words[StateWords.keyOf(place.account(), place.lane())];
         uint256 bits = word.bits;
-        uint256 shift = place.flags() & UPPER_HALF == 0 ? 0 : StateWords.HALF_BITS;
-        uint256 nonce = order.terms.nonce();
+        uint256 shift = terms & UPPER_HALF == 0 ? 0 : StateWords.HALF_BITS;
+        uint256 nonce = terms.nonce();
         (uint256 current, uint256 before) = StateWords.lane(bits, shift);
         if (nonce < current) revert LaneReplaced(index, nonce, current);
         unchecked {
@@ -361,18 +369,16 @@ contract Exchange is Receipts {
         Order calldata buy,
         Order calldata sell
     ) private pure {
-        uint256 buyPlace = buy.place;
-        uint256 sellPlace = sell.place;
-        if (buyPlace.flags() & SELL != 0 || sellPlace.flags() & SELL == 0) {
-            revert WrongSide(index);
-        }
-        if (buyPlace.market() != sellPlace.market()) revert MarketMismatch(index);
+        uint256 bought = buy.terms;
+        uint256 sold = sell.terms;
+        if ((bought | ~sold) & SELL != 0) revert WrongSide(index);
+        if ((buy.place ^ sell.place).market() != 0) revert MarketMismatch(index);
         if (base == 0) revert EmptyTrade(index);
         unchecked { // Products of two 64-bit figures.
-            if (quote * buy.terms.orderBase() > base * buy.terms.orderQuote()) {
+            if (quote * bought.orderBase() > base * bought.orderQuote()) {
                 revert BuyLimitBroken(index);
             }
-            if (quote * sell.terms.orderBase() < base * sell.terms.orderQuote()) {
+            if (quote * sold.orderBase() < base * sold.orderQuote()) {
                 revert SellLimitBroken(index);
             }
         }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Digests} from "../libraries/Digests.sol";
 import {IExchange} from "../interfaces/IExchange.sol";
 import {Signatures} from "../libraries/Signatures.sol";
-import {KeyGrant, KeyScope} from "../interfaces/Types.sol";
+import {KeyGrant, KeyRevocation, KeyScope} from "../interfaces/Types.sol";
 import {Vault} from "./Vault.sol";
 
 /// @title Tillbook session keys
@@ -61,15 +61,15 @@ abstract contract Keys is Vault {
     }
 
     /// @inheritdoc IExchange
-    /// @dev The nonce counts as used, or a grant that was signed before and not relayed yet would
-    /// bring the key back.
     function revokeKey(address key, uint64 nonce) external {
-        KeyScope storage scope = _scopes[msg.sender][key];
-        if (scope.sides == 0 || scope.revokedAt != 0) revert NoLiveKey(msg.sender, key);
-        _spendGrantNonce(msg.sender, nonce);
-        uint64 effectiveAt = uint64(block.timestamp) + exitDelay;
-        scope.revokedAt = uint32(effectiveAt);
-        emit KeyRevoked(msg.sender, key, effectiveAt);
+        _revoke(msg.sender, key, nonce);
+    }
+
+    /// @inheritdoc IExchange
+    function revokeKeyFor(KeyRevocation calldata revocation, bytes calldata signature) external {
+        bytes32 digest = Digests.ofRevocation(domainSeparator(), revocation);
+        Signatures.requireSigner(revocation.account, digest, signature);
+        _revoke(revocation.account, revocation.key, revocation.nonce);
     }
 
     /// @inheritdoc IExchange
@@ -125,6 +125,17 @@ abstract contract Keys is Vault {
     /// @dev Both token numbers as one figure, to compare markets with.
     function _market(uint256 base, uint256 quote) internal pure returns (uint256) {
         return base << 8 | quote;
+    }
+
+    /// @dev The nonce counts as used, or a grant that was signed before and not relayed yet would
+    /// bring the key back.
+    function _revoke(address account, address key, uint64 nonce) private {
+        KeyScope storage scope = _scopes[account][key];
+        if (scope.sides == 0 || scope.revokedAt != 0) revert NoLiveKey(account, key);
+        _spendGrantNonce(account, nonce);
+        uint64 effectiveAt = uint64(block.timestamp) + exitDelay;
+        scope.revokedAt = uint32(effectiveAt);
+        emit KeyRevoked(account, key, effectiveAt);
     }
 
     function _spendGrantNonce(address account, uint64 nonce) private {

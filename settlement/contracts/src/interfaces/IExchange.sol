@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {
     Header,
     KeyGrant,
+    KeyRevocation,
     KeyScope,
     Order,
     Receipt,
@@ -103,8 +104,10 @@ interface IExchange {
 
     /// @notice A resting order names no lane, or a single-shot one names a lane.
     error NotALane(uint256 order, uint256 index);
-    /// @notice A flag without meaning is set.
+    /// @notice A flag without meaning is set, or the packing is of another version.
     error UnknownFlags(uint256 order, uint256 flags);
+    /// @notice A single-shot order waits for nothing and has no half of a lane.
+    error ContradictoryFlags(uint256 order, uint256 flags);
     /// @notice A market needs two different tokens.
     error SameToken(uint256 order, uint256 number);
     /// @notice The order expired before the batch closed.
@@ -277,6 +280,8 @@ interface IExchange {
     /// @notice Take the caller's key back, after the exit delay.
     /// @param nonce Above the account's last for grants; a grant signed with one up to it is void.
     function revokeKey(address key, uint64 nonce) external;
+    /// @notice Take an account's key back, after the exit delay. Anyone may relay.
+    function revokeKeyFor(KeyRevocation calldata revocation, bytes calldata signature) external;
 
     /// @notice Start to cancel the caller's orders up to `nonce`; counts after the exit delay.
     /// @param index A lane, or 0 for the replay window of single-shot orders.

@@ -22,8 +22,8 @@ struct Header {
 }
 
 /// @notice One signed order, packed as `Packing` says.
-/// @param terms Nonce, both amounts, expiry and highest fee.
-/// @param place Flags, token numbers, lane and account.
+/// @param terms Nonce, both amounts, expiry, highest fee and flags.
+/// @param place Trigger or display, token numbers, lane and account.
 /// @param ref Free reference of the signer, for example an invoice.
 /// @param r Signature, compact form of EIP-2098.
 /// @param vs Signature, compact form of EIP-2098.
@@ -39,17 +39,21 @@ struct Order {
 type Trade is uint256;
 
 /// @notice An order as the wallet shows and signs it (EIP-712 struct `Order`).
+/// @param flags As `Packing` says.
+/// @param triggerOrDisplay Of a stop the quote pips that `baseAmount` costs at the price that
+/// triggers it, of an iceberg the base pips that it shows, else 0.
 struct SignedOrder {
     address account;
     uint64 nonce;
-    uint8 flags;
+    uint16 flags;
     uint16 lane;
     address base;
     address quote;
     uint64 baseAmount;
     uint64 quoteAmount;
+    uint64 triggerOrDisplay;
     uint32 expiry;
-    uint32 maxFeePpm;
+    uint16 maxFeePpm;
     bytes32 ref;
 }
 
@@ -127,6 +131,14 @@ struct KeyGrant {
     uint32 expiry;
     uint64 notionalCap;
     uint64 floorPrice;
+    uint64 nonce;
+}
+
+/// @notice The owner's word that `key` is to be taken back (EIP-712 struct `KeyRevocation`).
+/// @param nonce Above the account's last for grants; a grant signed with one up to it is void.
+struct KeyRevocation {
+    address account;
+    address key;
     uint64 nonce;
 }
 

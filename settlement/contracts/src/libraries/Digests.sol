@@ -3,7 +3,13 @@ pragma solidity 0.8.37;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-import {Acknowledgement, KeyGrant, SignedOrder, Withdrawal} from "../interfaces/Types.sol";
+import {
+    Acknowledgement,
+    KeyGrant,
+    KeyRevocation,
+    SignedOrder,
+    Withdrawal
+} from "../interfaces/Types.sol";
 
 /// @title Tillbook typed data digests
 /// @notice Which 32 bytes does a wallet sign?
@@ -13,8 +19,9 @@ library Digests {
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
     );
     bytes32 internal constant ORDER_TYPE = keccak256(
-        "Order(address account,uint64 nonce,uint8 flags,uint16 lane,address base,address quote,"
-        "uint64 baseAmount,uint64 quoteAmount,uint32 expiry,uint32 maxFeePpm,bytes32 ref)"
+        "Order(address account,uint64 nonce,uint16 flags,uint16 lane,address base,address quote,"
+        "uint64 baseAmount,uint64 quoteAmount,uint64 triggerOrDisplay,uint32 expiry,"
+        "uint16 maxFeePpm,bytes32 ref)"
     );
     bytes32 internal constant WITHDRAWAL_TYPE = keccak256(
         "Withdrawal(address account,address token,uint64 amount,address to,uint64 nonce,"
@@ -26,6 +33,8 @@ library Digests {
         "KeyGrant(address account,address key,address base,address quote,uint8 sides,uint32 expiry,"
         "uint64 notionalCap,uint64 floorPrice,uint64 nonce)"
     );
+    bytes32 internal constant REVOCATION_TYPE =
+        keccak256("KeyRevocation(address account,address key,uint64 nonce)");
 
     bytes32 internal constant ACKNOWLEDGEMENT_TYPE =
         keccak256("Acknowledgement(uint64 sequence,bytes32 item,bytes32 head)");
@@ -69,6 +78,15 @@ library Digests {
     /// @notice Digest of a session key's grant.
     function ofGrant(bytes32 domain_, KeyGrant calldata grant) internal pure returns (bytes32) {
         return _digest(domain_, keccak256(abi.encode(GRANT_TYPE, grant)));
+    }
+
+    /// @notice Digest of a session key's revocation.
+    function ofRevocation(bytes32 domain_, KeyRevocation calldata revocation)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return _digest(domain_, keccak256(abi.encode(REVOCATION_TYPE, revocation)));
     }
 
     /// @notice Leaf of an acknowledgement in the tree whose root is signed: its struct hash.

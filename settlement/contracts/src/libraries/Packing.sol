@@ -7,12 +7,15 @@ import {Trade} from "../interfaces/Types.sol";
 /// @notice How are orders and trades packed into calldata?
 /// Big end first; the widths are bits.
 ///
-///     Order.terms   nonce 64 | baseAmount 64 | quoteAmount 64 | expiry 32 | maxFeePpm 32
-///     Order.place   zero 56 | flags 8 | baseToken 8 | quoteToken 8 | lane 16 | account 160
+///     Order.terms   nonce 64 | baseAmount 64 | quoteAmount 64 | expiry 32 | maxFeePpm 16 | flags 16
+///     Order.place   triggerOrDisplay 64 | baseToken 8 | quoteToken 8 | lane 16 | account 160
 ///     Trade         zero 32 | buy 16 | sell 16 | buyFeePpm 32 | sellFeePpm 32 | baseAmount 64
 ///                           | quoteAmount 64
 ///
-/// - flags: bit 0 sell, bit 1 single-shot, bit 2 upper half of the lane word, bit 3 post-only.
+/// - flags: 1 sell, 2 single-shot, 4 upper half of the lane word, 8 post-only, 16 fill or kill,
+///   32 re-price, 64 stop, 128 iceberg, 256 and 512 self-trade mode, 1024 immediate. The contract
+///   acts on the first three; the others say how the order acts in the book, and are signed so that
+///   an auditor can hold the engine to them. Bits 11 to 15 are the version of this packing: zero.
 /// - lane: where a resting order is remembered, 0x8000 or above; zero if it is single-shot.
 /// - buy, sell: which of the batch's orders. Fees are signed: a negative one is a rebate.
 ///
@@ -42,10 +45,14 @@ library Packing {
     }
 
     function maxFeePpm(uint256 terms) internal pure returns (uint256) {
-        return terms & MASK_32;
+        return terms >> 16 & MASK_16;
     }
 
-    function flags(uint256 place) internal pure returns (uint256) {
+    function flags(uint256 terms) internal pure returns (uint256) {
+        return terms & MASK_16;
+    }
+
+    function triggerOrDisplay(uint256 place) internal pure returns (uint256) {
         return place >> 192;
     }
 

@@ -36,7 +36,7 @@ contract BoundariesTest is Fixture {
 
     function test_the_highest_fee_of_signer_and_contract() public {
         (Draft memory buy, Draft memory sell) = (buyDraft(), sellDraft());
-        buy.maxFeePpm = type(uint32).max;
+        buy.maxFeePpm = type(uint16).max;
         Batch memory batch = seal(buy, sell);
         (batch.trades[0].buyFeePpm, batch.trades[0].sellFeePpm) = (10_000, 5_000);
         settle(batch);

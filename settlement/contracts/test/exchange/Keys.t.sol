@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IExchange} from "../../src/interfaces/IExchange.sol";
 import {Signatures} from "../../src/libraries/Signatures.sol";
-import {KeyGrant} from "../../src/interfaces/Types.sol";
+import {KeyGrant, KeyRevocation} from "../../src/interfaces/Types.sol";
 import {Fixture} from "../Fixture.sol";
 
 /// @title Session key grant tests
@@ -156,5 +156,74 @@ contract KeysTest is Fixture {
         vm.prank(bob);
         vm.expectRevert(abi.encodeWithSelector(IExchange.NonceTooLow.selector, bob, 1, 1));
         exchange.revokeKey(key, 1);
+    }
+
+    function revocation() private view returns (KeyRevocation memory) {
+        return KeyRevocation({account: bob, key: key, nonce: 9});
+    }
+
+    function digestOf(KeyRevocation memory revoked) private view returns (bytes32) {
+        bytes32 typeHash = keccak256("KeyRevocation(address account,address key,uint64 nonce)");
+        bytes32 content = keccak256(abi.encode(typeHash, revoked));
+        return keccak256(abi.encodePacked(hex"1901", exchange.domainSeparator(), content));
+    }
+
+    /// @dev As by its owner: after the exit delay, and a grant signed before is void.
+    function test_anybody_may_relay_a_revocation() public {
+        KeyGrant memory grant = plainGrant();
+        give(grant);
+        KeyRevocation memory revoked = revocation();
+        bytes memory signature = long(BOB, digestOf(revoked));
+        vm.expectEmit(address(exchange));
+        emit IExchange.KeyRevoked(bob, key, uint64(block.timestamp) + EXIT_DELAY);
+        vm.prank(alice);
+        exchange.revokeKeyFor(revoked, signature);
+        assertEq(exchange.keyOf(bob, key).revokedAt, block.timestamp + EXIT_DELAY, "delayed");
+
+        Draft memory sell = sellDraft();
+        sell.secret = SESSION;
+        settle(seal(buyDraft(), sell));
+        vm.expectRevert(abi.encodeWithSelector(IExchange.NoLiveKey.selector, bob, key));
+        exchange.revokeKeyFor(revoked, signature);
+
+        vm.warp(block.timestamp + EXIT_DELAY + HORIZON + 1);
+        (grant.nonce, grant.expiry) = (9, uint32(block.timestamp + 1 days));
+        refuseGrant(grant, abi.encodeWithSelector(IExchange.NonceTooLow.selector, bob, 9, 9));
+    }
+
+    /// @dev Bob signed `revocation()` and nothing else.
+    function refuseForged(KeyRevocation memory forged) private {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(BOB, digestOf(revocation()));
+        address seeming = ecrecover(digestOf(forged), v, r, s);
+        vm.expectRevert(
+            abi.encodeWithSelector(Signatures.NotSignedBy.selector, forged.account, seeming)
+        );
+        exchange.revokeKeyFor(forged, abi.encodePacked(r, s, v));
+    }
+
+    function test_a_revocation_that_the_owner_did_not_sign() public {
+        give(plainGrant());
+        KeyRevocation memory forged = revocation();
+        forged.nonce = 10;
+        refuseForged(forged);
+        forged = revocation();
+        forged.key = alice;
+        refuseForged(forged);
+        forged = revocation();
+        forged.account = alice;
+        refuseForged(forged);
+        bytes memory byTheKey = long(SESSION, digestOf(revocation()));
+        vm.expectRevert(abi.encodeWithSelector(Signatures.NotSignedBy.selector, bob, key));
+        exchange.revokeKeyFor(revocation(), byTheKey);
+        assertEq(exchange.keyOf(bob, key).revokedAt, 0, "the key lives");
+    }
+
+    function test_a_relayed_revocation_names_a_nonce_that_is_new() public {
+        give(plainGrant());
+        KeyRevocation memory revoked = revocation();
+        revoked.nonce = 1;
+        bytes memory signature = long(BOB, digestOf(revoked));
+        vm.expectRevert(abi.encodeWithSelector(IExchange.NonceTooLow.selector, bob, 1, 1));
+        exchange.revokeKeyFor(revoked, signature);
     }
 }

@@ -20,12 +20,16 @@ contract PackingTest is Base {
         return noise & ~mask | value << shift;
     }
 
-    function testFuzz_terms(uint256 noise, uint64 wide, uint32 narrow) public pure {
+    function testFuzz_terms(uint256 noise, uint64 wide, uint32 middle, uint16 narrow)
+        public
+        pure
+    {
         assertEq(Packing.nonce(put(noise, 192, 64, wide)), wide, "nonce");
         assertEq(Packing.orderBase(put(noise, 128, 64, wide)), wide, "base");
         assertEq(Packing.orderQuote(put(noise, 64, 64, wide)), wide, "quote");
-        assertEq(Packing.expiry(put(noise, 32, 32, narrow)), narrow, "expiry");
-        assertEq(Packing.maxFeePpm(put(noise, 0, 32, narrow)), narrow, "fee cap");
+        assertEq(Packing.expiry(put(noise, 32, 32, middle)), middle, "expiry");
+        assertEq(Packing.maxFeePpm(put(noise, 16, 16, narrow)), narrow, "fee cap");
+        assertEq(Packing.flags(put(noise, 0, 16, narrow)), narrow, "flags");
     }
 
     function testFuzz_place(uint256 noise, uint16 wide, uint8 narrow, address account)
@@ -52,9 +56,10 @@ contract PackingTest is Base {
 
     /// @dev Uppermost fields take all bits above them, so that no bit of calldata is ignored.
     function testFuzz_no_bit_above_is_dropped(uint256 noise, uint8 bit) public pure {
-        uint256 flagBit = bound(bit, 192, 255);
-        uint256 flipped = Packing.flags(noise) ^ Packing.flags(noise ^ 1 << flagBit);
-        assertEq(flipped, 1 << (flagBit - 192), "flags");
+        uint256 bitOf = bound(bit, 192, 255);
+        uint256 flipped =
+            Packing.triggerOrDisplay(noise) ^ Packing.triggerOrDisplay(noise ^ 1 << bitOf);
+        assertEq(flipped, 1 << (bitOf - 192), "trigger or display");
         uint256 indexBit = bound(bit, 208, 255);
         Trade other = Trade.wrap(noise ^ 1 << indexBit);
         flipped = Packing.buyIndex(Trade.wrap(noise)) ^ Packing.buyIndex(other);

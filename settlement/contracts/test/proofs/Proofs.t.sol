@@ -124,17 +124,34 @@ contract Proofs {
         assert(Packing.baseAmount(trade) == base && Packing.quoteAmount(trade) == quote);
     }
 
-    /// @notice What is packed into an order's place comes out again, and bits above the flags too.
+    /// @notice What is packed into an order's terms comes out again.
+    function check_terms_unpack(
+        uint64 nonce,
+        uint64 base,
+        uint64 quote,
+        uint32 expiry,
+        uint16 maxFeePpm,
+        uint16 flags
+    ) external pure {
+        uint256 terms = uint256(nonce) << 192 | uint256(base) << 128 | uint256(quote) << 64
+            | uint256(expiry) << 32 | uint256(maxFeePpm) << 16 | flags;
+        assert(Packing.nonce(terms) == nonce && Packing.expiry(terms) == expiry);
+        assert(Packing.orderBase(terms) == base && Packing.orderQuote(terms) == quote);
+        assert(Packing.maxFeePpm(terms) == maxFeePpm && Packing.flags(terms) == flags);
+    }
+
+    /// @notice What is packed into an order's place comes out again.
     function check_a_place_unpacks(
-        uint64 flags,
+        uint64 triggerOrDisplay,
         uint8 base,
         uint8 quote,
         uint16 lane,
         address account
     ) external pure {
-        uint256 place = uint256(flags) << 192 | uint256(base) << 184 | uint256(quote) << 176
+        uint256 place = uint256(triggerOrDisplay) << 192 | uint256(base) << 184 | uint256(quote) << 176
             | uint256(lane) << 160 | uint160(account);
-        assert(Packing.flags(place) == flags && Packing.lane(place) == lane);
+        assert(Packing.triggerOrDisplay(place) == triggerOrDisplay);
+        assert(Packing.lane(place) == lane);
         assert(Packing.baseToken(place) == base && Packing.quoteToken(place) == quote);
         assert(Packing.market(place) == (uint256(base) << 8 | quote));
         assert(Packing.account(place) == account);

@@ -100,18 +100,20 @@ contract ForbiddenPlacesTest is Forbidden {
 
     function test_flags() public {
         Draft memory sell = sellDraft();
-        for (uint8 bit = 4; bit < 8; ++bit) {
-            sell.flags = SELL | uint8(1 << bit);
+        for (uint256 bit = 11; bit < 16; ++bit) {
+            sell.flags = uint16(SELL | 1 << bit);
             bytes memory told =
                 abi.encodeWithSelector(IExchange.UnknownFlags.selector, 1, sell.flags);
-            forbid("a flag without meaning", seal(buyDraft(), sell), told);
+            forbid("another version of the packing", seal(buyDraft(), sell), told);
         }
-        Batch memory batch = plainBatch();
-        Order[] memory orders = packed(batch.orders);
-        orders[1].place |= 1 << 255;
-        bytes memory reason =
-            abi.encodeWithSelector(IExchange.UnknownFlags.selector, 1, uint256(SELL) | 1 << 63);
-        forbid("bits above the flags", batch, orders, packed(batch.trades), reason);
+        uint16[6] memory waiting = [UPPER_HALF, POST_ONLY, 32, STOP, 128, 1024];
+        for (uint256 i; i < waiting.length; ++i) {
+            Draft memory buy = buyDraft();
+            buy.flags |= waiting[i];
+            bytes memory told =
+                abi.encodeWithSelector(IExchange.ContradictoryFlags.selector, 0, buy.flags);
+            forbid("a single shot that waits", seal(buy, sellDraft()), told);
+        }
     }
 
     function test_times_and_use() public {

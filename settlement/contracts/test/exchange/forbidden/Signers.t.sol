@@ -70,10 +70,13 @@ contract ForbiddenSignersTest is Forbidden {
         buy.maxFeePpm += 1;
         forge("another fee cap", buy);
         buy = buyDraft();
+        buy.triggerOrDisplay += 1;
+        forge("another trigger", buy);
+        buy = buyDraft();
         buy.ref = "another";
         forge("another reference", buy);
         buy = buyDraft();
-        buy.flags |= 8;
+        buy.flags |= 16;
         forge("another flag", buy);
         buy = buyDraft();
         (buy.baseToken, buy.quoteToken) = (0, 1);

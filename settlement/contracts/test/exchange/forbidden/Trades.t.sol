@@ -88,7 +88,7 @@ contract ForbiddenTradesTest is Forbidden {
         forbid("above the buyer's cap", batch, reason);
 
         Draft memory buy = buyDraft();
-        buy.maxFeePpm = type(uint32).max;
+        buy.maxFeePpm = type(uint16).max;
         batch = seal(buy, sellDraft());
         batch.trades[0].buyFeePpm = 10_001;
         reason = abi.encodeWithSelector(IExchange.FeeTooHigh.selector, 0, 10_001, 10_000);

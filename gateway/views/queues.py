@@ -1,0 +1,195 @@
+"""Which order stands where in the queue of its price, by what everybody may see of it?
+
+The book order by order (level 3): an iceberg shows its slice, an armed stop nothing. Whoever keeps
+it from a snapshot and the changes can prove that nobody is served before an older order.
+
+Numbers: ``U``, ``u`` and ``prev`` as in ``books``. ``checksum`` is CRC32 over the first
+``CHECKED`` asks, then the first ``CHECKED`` bids, best price first and at a price the oldest order
+first, each ``order_id:price_ticks:lots``, all joined by commas.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import ClassVar, Final, NamedTuple, Self
+from zlib import crc32
+
+import msgspec
+from sortedcontainers import SortedDict
+
+from engine.types import Side
+from gateway.views.channels import News
+from settlement.orders.catalog import Market
+
+CHECKED: Final = 50
+"""Orders of a side that the checksum is over."""
+
+SHOWN: Final = 500
+"""Orders of a side in a snapshot."""
+
+CHANGES_MAX: Final = 1_000
+"""Changes that wait as one for a slow reader."""
+
+BUY: Final = Side.BUY
+
+ADD, CHANGE, REMOVE = "add", "change", "remove"
+
+
+class QueuedOrder(NamedTuple):
+    """An order in the book, with the lots of it that are in sight."""
+
+    order_id: int
+    price_ticks: int
+    lots: int
+
+
+class QueueChange(NamedTuple):
+    """``add``: last at its price. ``change``: other lots, the same place. ``remove``: gone."""
+
+    kind: str
+    side: Side
+    order: QueuedOrder
+
+
+class QueueDiff(News, frozen=True, kw_only=True):
+    """What has changed, in the order in which it did."""
+
+    is_mergeable: ClassVar[bool] = True
+
+    market: Market
+    prev: int
+    u: int
+    changes: tuple[QueueChange, ...]
+    checksum: int
+    time_ns: int
+
+    def takes(self, newer: Self) -> bool:
+        """Return whether both are of the same ticks and lots, and not too many together."""
+        is_few = len(self.changes) + len(newer.changes) <= CHANGES_MAX
+        return is_few and self.market == newer.market
+
+    def merged(self, newer: Self) -> Self:
+        """Return one diff that does what this and then ``newer`` do: all of it is told."""
+        assert newer.prev == self.u, "diffs of one channel are consecutive"
+        return msgspec.structs.replace(newer, prev=self.prev, changes=self.changes + newer.changes)
+
+
+class ShownSide(NamedTuple):
+    """The first orders of a side. ``known_to`` is the last price of which all orders are here; None
+    if these are all there are."""
+
+    orders: list[QueuedOrder]
+    known_to: int | None
+
+
+class QueuesMemory(NamedTuple):
+    """Queues as a snapshot keeps them; bids by negated ticks."""
+
+    u: int
+    bids: list[tuple[int, list[tuple[int, int]]]]
+    asks: list[tuple[int, list[tuple[int, int]]]]
+
+
+class Queues:
+    """Both sides of one market. The order of a ``dict`` is that of the queue."""
+
+    def __init__(self) -> None:
+        self._bids: SortedDict[int, dict[int, int]] = SortedDict()  # By negated ticks: best first.
+        self._asks: SortedDict[int, dict[int, int]] = SortedDict()
+        self.u = 0
+        self.is_heard = False
+        """Whether changes are noted, because somebody listens."""
+        self._changes: list[QueueChange] = []
+
+    def memory(self) -> QueuesMemory:
+        """Return all of it, between two batches."""
+        bids, asks = (
+            [(key, list(queue.items())) for key, queue in levels.items()]
+            for levels in (self._bids, self._asks)
+        )
+        return QueuesMemory(self.u, bids, asks)
+
+    @classmethod
+    def remembered(cls, memory: QueuesMemory) -> Self:
+        """Return the queues that ``memory`` was taken of."""
+        queues = cls()
+        queues.u = memory.u
+        queues._bids.update((key, dict(queue)) for key, queue in memory.bids)
+        queues._asks.update((key, dict(queue)) for key, queue in memory.asks)
+        return queues
+
+    def prices(self) -> Iterator[tuple[int, int]]:
+        """Yield each order and its price in ticks."""
+        for key, queue in self._bids.items():
+            yield from ((order_id, -key) for order_id in queue)
+        for key, queue in self._asks.items():
+            yield from ((order_id, key) for order_id in queue)
+
+    def add(self, side: Side, ticks: int, order_id: int, lots: int) -> None:
+        """Put an order at the end of its queue."""
+        levels, key = (self._bids, -ticks) if side == BUY else (self._asks, ticks)
+        queue = levels.get(key)
+        if queue is None:
+            queue = levels[key] = {}
+        assert order_id not in queue, "an order stands in one place"
+        queue[order_id] = lots
+        if self.is_heard:
+            self._note(ADD, side, ticks, order_id, lots)
+
+    def take(self, side: Side, ticks: int, order_id: int, lots: int) -> None:
+        """Take lots in sight off an order, which keeps its place unless none are left."""
+        levels, key = (self._bids, -ticks) if side == BUY else (self._asks, ticks)
+        queue = levels[key]
+        left = queue[order_id] - lots
+        assert left >= 0, "an order never shows less than nothing"
+        if left:
+            queue[order_id] = left
+        else:
+            del queue[order_id]
+            if not queue:
+                del levels[key]
+        if self.is_heard:
+            self._note(CHANGE if left else REMOVE, side, ticks, order_id, left)
+
+    def seal(self, market: Market, u: int, time_ns: int) -> QueueDiff:
+        """Close the changes up to event ``u`` and return them."""
+        changes, self._changes = tuple(self._changes), []
+        prev, self.u = self.u, u
+        return QueueDiff(
+            market=market,
+            prev=prev,
+            u=u,
+            changes=changes,
+            checksum=self.checksum(),
+            time_ns=time_ns,
+        )
+
+    def skip(self, u: int) -> None:
+        """Close the changes up to event ``u`` when nobody listens."""
+        self._changes.clear()
+        self.u = u
+
+    def walk(self, side: Side) -> Iterator[QueuedOrder]:
+        """Yield the orders of a side, the one that trades first first."""
+        if side == BUY:
+            for key, queue in self._bids.items():
+                yield from (QueuedOrder(order_id, -key, lots) for order_id, lots in queue.items())
+        else:
+            for key, queue in self._asks.items():
+                yield from (QueuedOrder(order_id, key, lots) for order_id, lots in queue.items())
+
+    def shown(self, side: Side) -> ShownSide:
+        """Return the first orders of a side."""
+        found = list(islice(self.walk(side), SHOWN + 1))
+        if len(found) <= SHOWN:
+            return ShownSide(found, None)
+        cut = found.pop().price_ticks
+        known = next((o.price_ticks for o in reversed(found) if o.price_ticks != cut), 0)
+        return ShownSide(found, known)
+
+    def checksum(self) -> int:
+        """Return the CRC32 that the module's first lines define."""
+        top = [*islice(self.walk(Side.SELL), CHECKED), *islice(self.walk(Side.BUY), CHECKED)]
+        return crc32(",".join(f"{order}:{ticks}:{lots}" for order, ticks, lots in top).encode())
+
+    def _note(self, kind: str, side: Side, ticks: int, order_id: int, lots: int) -> None:
+        self._changes.append(QueueChange(kind, side, QueuedOrder(order_id, ticks, lots)))
