@@ -8,11 +8,10 @@ import signal
 from pathlib import Path
 from typing import Final
 
-import httpx
 from rich.console import Console
 
 from gateway.api.binance.bridge.app import bridge_app
-from gateway.api.binance.bridge.exchange import RemoteExchange
+from gateway.api.binance.bridge.exchange import NoExchange, RemoteExchange
 from gateway.api.binance.bridge.key_file import read_key_file
 from gateway.api.binance.bridge.signing import OrderSigner
 from gateway.http.server import HttpServer
@@ -28,9 +27,9 @@ async def run_bridge(base: str, key_file: Path, port: int, console: Console) -> 
     key, base = read_key_file(key_file), base.rstrip("/")
     exchange = RemoteExchange(base, key.account_bytes)
     try:
-        await exchange.read()
-    except httpx.HTTPError as error:
-        console.print(f"The exchange at {base} does not answer: {type(error).__name__}")
+        await exchange.begin()
+    except NoExchange as error:
+        console.print(f"The exchange at {base} {error}")
         return 1
     server = HttpServer(bridge_app(exchange, OrderSigner(key, exchange), base), LOOPBACK, port)
     port = await server.start()

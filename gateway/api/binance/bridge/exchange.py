@@ -20,6 +20,10 @@ TIMEOUT_SECONDS: Final = 20
 SIDES: Final = {Side.BUY: "bids", Side.SELL: "asks"}
 
 
+class NoExchange(Exception):
+    """What is at that address does not answer, or is no exchange."""
+
+
 class Listed:
     """The exchange's markets, as ``Symbols`` reads them."""
 
@@ -39,6 +43,15 @@ class RemoteExchange:
         self._free: deque[Place] = deque()
         self._lane = LANE_FIRST_OURS
         self._single = 0
+
+    async def begin(self) -> None:
+        """Read what is needed first. Raises ``NoExchange``."""
+        try:
+            await self.read()
+        except httpx.HTTPError as error:
+            raise NoExchange(f"does not answer: {type(error).__name__}") from None
+        except (KeyError, TypeError, ValueError):
+            raise NoExchange("is no Tillbook") from None
 
     async def read(self) -> None:
         """Read chain, contract, markets and nonces. Raises ``httpx.HTTPError``."""
