@@ -23,6 +23,7 @@ from settlement.batches.encode import Bust
 from settlement.orders.admission import Admission
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.nonces import NS, Rejection
+from settlement.orders.session_keys import GrantedKey
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import AccountNonces, Balance, LaneNonce, awaited
 from settlement.protocol.eip712 import Domain
@@ -450,6 +451,10 @@ class Exchange:
     def key_notional_left(self, account: bytes, key: bytes) -> int | None:
         """Return what a session key may still trade; None while it is not known yet."""
         return self._admission.key_notional_left(account, key)
+
+    def keys_of(self, account: bytes) -> list[GrantedKey]:
+        """Return the session keys that ``account`` has granted, the first granted first."""
+        return self._admission.keys_of(account)
 
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""

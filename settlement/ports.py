@@ -12,6 +12,7 @@ from engine.command_result import CommandResult
 from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
+from settlement.orders.session_keys import GrantedKey
 from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation
 from settlement.protocol.evidence import Request, SignedOrder, SignedWithdrawal
 
@@ -38,6 +39,14 @@ class AccountNonces(NamedTuple):
     single_shot: int
     withdrawal: int
     lanes: list[LaneNonce]
+
+
+class GrantState(NamedTuple):
+    """How far the relay of a grant is, as ``settlement.outbox.actions.ActionState`` says, and why
+    it failed, if it has."""
+
+    state: str
+    error: str | None
 
 
 class TradeState(NamedTuple):
@@ -181,6 +190,9 @@ class ExchangePort(Protocol):
 
     def key_notional_left(self, account: bytes, key: bytes) -> int | None:
         """Return quote pips that a session key may still trade; None while it is not known yet."""
+
+    def keys_of(self, account: bytes) -> list[GrantedKey]:
+        """Return the session keys that ``account`` has granted, the first granted first."""
 
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now; 0 if it has none left."""

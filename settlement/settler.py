@@ -29,7 +29,7 @@ from settlement.outbox.submitter import (
 )
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
-from settlement.ports import TradeState
+from settlement.ports import GrantState, TradeState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
 from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation, keccak256
@@ -313,6 +313,11 @@ class Settler:
             REVOKE_GAS,
         )
         self._outbox.enqueue(call, self._now_ns())
+
+    def grant_state(self, signature: bytes) -> GrantState | None:
+        """Return how far the relay of the grant with that signature is; None if there is none."""
+        found = self._outbox.find(ActionKind.GRANT, keccak256(signature).hex())
+        return None if found is None else GrantState(found.state.value, found.error)
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """See ``SettlementPort``."""

@@ -99,6 +99,9 @@ class Batched:
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         raise AssertionError("not asked here")
 
+    def grant_state(self, signature: bytes) -> None:
+        """See ``SettlementView``."""
+
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """The shop's wallet has signed it; no chain has to hear of it here."""
 

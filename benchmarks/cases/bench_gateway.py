@@ -100,6 +100,9 @@ class NoChain:
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         raise AssertionError("not asked here")
 
+    def grant_state(self, signature: bytes) -> None:
+        """See ``SettlementView``."""
+
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         raise AssertionError("not asked here")
 
@@ -150,7 +153,7 @@ class Venue:
             candles=views.candles,
             market_states=views.market_states,
             user_stream=views.user_stream,
-            sessions=SessionIssuer(bytes(32), time.time_ns),
+            sessions=SessionIssuer(bytes(32), time.time_ns, os.urandom),
             limits=RateLimits(PLENTY),
             metrics=Metrics(),
             now_ns=time.time_ns,

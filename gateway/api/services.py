@@ -22,7 +22,7 @@ from gateway.views.trade_states import BatchView
 from gateway.views.user_orders import UserStream
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.market_states import MarketStates
-from settlement.ports import ExchangePort, SettlementPort
+from settlement.ports import ExchangePort, GrantState, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
 
@@ -33,6 +33,10 @@ def _nobody() -> None:
 
 class SettlementView(SettlementPort, Protocol):
     """The settlement port and, for the pages, its last batches."""
+
+    def grant_state(self, signature: bytes) -> GrantState | None:
+        """Return how far the relay of the grant with that signature is; None if there is none.
+        Reads a database: not for the event loop's thread."""
 
     def batches(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""
@@ -50,7 +54,8 @@ class Services:
     are addresses by name, as clients are told. ``clients`` tells whom to charge,
     ``sockets_per_client`` how many
     WebSockets one of them may hold. ``happened`` hears of each request that may change something
-    outside of the log. Metrics are for who has ``operator_token``; for nobody if that
+    outside of the log. ``public_url`` is how browsers reach us, empty where nobody has said: then
+    nobody signs in by EIP-4361. Metrics are for who has ``operator_token``; for nobody if that
     is empty. ``api_keys`` are for the dialect that other exchanges' tools speak, which is not there
     without; ``session_keys`` are those in our keeping, by account.
     """
@@ -79,3 +84,4 @@ class Services:
     api_keys: ApiKeys | None = None
     session_keys: Mapping[bytes, HeldKey] = field(default_factory=dict)
     happened: Callable[[], None] = _nobody
+    public_url: str = ""

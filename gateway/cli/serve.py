@@ -132,6 +132,7 @@ async def run_server(serving: Serving, console: Console) -> int:
             stack = await closing.enter_async_context(Stack(settings_of(serving), stop=stop))
         domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
         url = public_url_of(serving.public_url, serving.host, serving.port)
+        stack.public_url = url
         stack.routers += [
             merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
             checkout_router(stack.parts.merchants, f"chain {chain_id}", sandbox=False),

@@ -28,6 +28,7 @@ from gateway.api.services import Services
 from gateway.api.v1 import (
     contracts,
     feeds,
+    keys,
     markets,
     operations,
     order_verbs,
@@ -41,6 +42,7 @@ from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.api.v1.written import WrittenViews
 from gateway.api.v1.written_feeds import WrittenFeeds
 from gateway.http.body import BodyLimit
+from gateway.http.cors import Cors
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
@@ -123,9 +125,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.snapshots = Snapshots(services, app.state.written, app.state.feeds, watch)
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
-    ours = (trading.router, order_verbs.router, markets.router, feeds.router, settlement.router)
-    others = (contracts.router, operations.router, stream.router, market_page.router)
-    for router in (*ours, *others, *_binance(app, services)):
+    ours = (trading.router, order_verbs.router, markets.router, feeds.router, keys.router)
+    rest = (settlement.router, contracts.router, operations.router, stream.router)
+    for router in (*ours, *rest, market_page.router, *_binance(app, services)):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
@@ -135,6 +137,7 @@ def create_app(services: Services) -> FastAPI:
     answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)
     app.add_middleware(BodyLimit, rejected=charge)
+    app.add_middleware(Cors, charge=charge)
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app

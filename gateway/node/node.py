@@ -124,6 +124,8 @@ class Stack:
         """0 where there is no API for operators."""
         self._stop = stop or asyncio.Event()
         self.routers: list[APIRouter] = []
+        self.public_url = ""
+        """How browsers reach us; as the routers, set before anybody may."""
         self.chain: Chain
         self.deployment: Deployment
         self.devchain: DevChain
@@ -311,7 +313,9 @@ class Stack:
             candles=views.candles,
             market_states=parts.market_states,
             user_stream=views.user_stream,
-            sessions=SessionIssuer(kept_secret(settings.directory, "session.secret"), self.now_ns),
+            sessions=SessionIssuer(
+                kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
+            ),
             limits=RateLimits(settings.budgets),
             metrics=self.metrics,
             now_ns=self.now_ns,
@@ -327,6 +331,7 @@ class Stack:
             api_keys=self.api_keys(),
             session_keys=settings.session_keys,
             happened=self.pace.happened,
+            public_url=self.public_url,
         )
         app = create_app(services)
         await self._listen_to_operators(app.state.lifecycle)

@@ -93,6 +93,7 @@ async def run_sandbox(
         }
         shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
         token = stack.operator_token()
+        stack.public_url = public_url
         stack.routers += [
             merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
             checkout_router(

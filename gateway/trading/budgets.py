@@ -18,6 +18,7 @@ NS: Final = 1_000_000_000
 
 
 WITHDRAWAL_SECONDS: Final = 60
+GRANT_SECONDS: Final = 86_400
 
 
 class Budgets(NamedTuple):
@@ -35,6 +36,12 @@ class Budgets(NamedTuple):
     orders_per_address: int = 3_000
     withdrawals_per_account: int = 6
     """Within ``WITHDRAWAL_SECONDS``: each costs the operator a transaction."""
+
+    grants_per_account: int = 5
+    """Of session keys, within ``GRANT_SECONDS``: each costs the operator a transaction too."""
+
+    grants_per_day: int = 500
+    """Of all accounts together."""
 
     probes_per_address: int = 200
     """Of whether we are alive and ready; apart, so that a busy address does not look dead."""
@@ -150,6 +157,14 @@ class RateLimits:
         self._withdrawals = _Budget(
             "withdrawal", budgets.withdrawals_per_account, WITHDRAWAL_SECONDS
         )
+        self._grants = _Budget("grant", budgets.grants_per_account, GRANT_SECONDS)
+        self._all_grants = _Budget("grant-of-all", budgets.grants_per_day, GRANT_SECONDS)
+
+    def grant(self, account: bytes) -> None:
+        """Charge the relay of one grant to the account that has signed it, and to all of them."""
+        now_ns = self._now_ns()
+        self._grants.charge(account.hex(), now_ns)  # First, so that one cannot empty the other.
+        self._all_grants.charge("", now_ns)
 
     def request(self, client: str, weight: int = 1) -> Charge:
         """Charge a request to a client address, as so many as it weighs; raises ``BudgetSpent``

@@ -14,6 +14,7 @@ import hmac
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from gateway.trading.siwe_logon import Nonces
 from settlement.protocol.evidence import SessionLogin, SessionProof, SiweLogin, decode, encode
 from settlement.protocol.session_proofs import LOGIN_WINDOW_SECONDS, SESSION_SECONDS
 
@@ -36,11 +37,14 @@ class Session(NamedTuple):
 class SessionIssuer:
     """Makes and reads tokens. ``secret`` is at least 32 bytes; ``now_ns`` is the clock."""
 
-    def __init__(self, secret: bytes, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, secret: bytes, now_ns: Callable[[], int], entropy: Callable[[int], bytes]
+    ) -> None:
         if len(secret) < SECRET_SIZE_MIN:
             raise ValueError(f"a session secret has at least {SECRET_SIZE_MIN} bytes")
         self._secret = secret
         self._now_ns = now_ns
+        self.nonces = Nonces(secret, now_ns, entropy)
 
     def fresh(self, issued_at: int) -> bool:
         """Return whether a login signed at ``issued_at`` (unix seconds) is recent enough."""

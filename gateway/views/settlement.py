@@ -3,7 +3,7 @@
 from gateway.views.trade_states import BATCHES_KEPT, BatchView, TradeStates
 from settlement.audit.proofs import TradeProof
 from settlement.outbox.actions import BatchState
-from settlement.ports import TradeState
+from settlement.ports import GrantState, TradeState
 from settlement.protocol.eip712 import KeyGrant, KeyRevocation
 from settlement.settler import BUSTED, STATE_NAMES, Settler
 from settlement.watching.watcher import Watcher
@@ -49,6 +49,10 @@ class SettlementDesk:
     def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
         """See ``SettlementPort``."""
         self._settler.enqueue_revocation(revocation, signature)
+
+    def grant_state(self, signature: bytes) -> GrantState | None:
+        """Return how far the relay of a grant is; from the outbox, on any thread."""
+        return self._settler.grant_state(signature)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""

@@ -23,7 +23,7 @@ from settlement.orders.first_answers import ANSWERS_MAX, First, FirstAnswers
 from settlement.orders.key_budgets import Key, KeyBudgets, lots_open
 from settlement.orders.nonces import NS, Lane, Nonces, Rejection, Spent, lane_of
 from settlement.orders.reservations import Reservations, Undo
-from settlement.orders.session_keys import MAY_BUY, MAY_SELL, SessionKeys
+from settlement.orders.session_keys import MAY_BUY, MAY_SELL, GrantedKey, SessionKeys
 from settlement.orders.standing import KeyOrder, Saved, Standing, StandingOrders
 from settlement.orders.terms import amounts_rejection, flags_rejection, place_row
 from settlement.protocol.evidence import (
@@ -159,6 +159,17 @@ class Admission:
     def key_notional_left(self, account: bytes, key: bytes) -> int | None:
         """Return what a session key may still trade, as ``KeyBudgets.left_of``."""
         return self.budgets.left_of(account, key)
+
+    def keys_of(self, account: bytes) -> list[GrantedKey]:
+        """Return the session keys of ``account`` and what each may still trade."""
+        return [
+            GrantedKey(
+                grant,
+                self._keys.is_revoked(account, grant.key),
+                max(0, self.budgets.left_of(account, grant.key) or 0),
+            )
+            for grant in self._keys.of_account(account)
+        ]
 
     def has_expired(self, now_ns: int) -> bool:
         """Return whether an order is in the book that the engine's clock has not yet removed, or a

@@ -57,9 +57,22 @@ class Signer:
         self.address = address_of_secret(self.secret)
         self.account = account or self.address
 
-    def order(self, side=Side.BUY, lots=10, ticks=100, *, nonce=1, lane=0, **changes):
-        """Return a signed order; without a lane it is single-shot."""
-        flags = OrderBits.SELL if side == Side.SELL else OrderBits(0)
+    def order(
+        self,
+        side=Side.BUY,
+        lots=10,
+        ticks=100,
+        *,
+        nonce=1,
+        lane=0,
+        bits=0,
+        trigger=0,
+        shown=0,
+        **changes,
+    ):
+        """Return a signed order; without a lane it is single-shot. ``bits`` are further flags, with
+        a stop's ``trigger`` in ticks or the lots that an iceberg has ``shown``."""
+        flags = OrderBits(bits) | (OrderBits.SELL if side == Side.SELL else OrderBits(0))
         if not lane:
             flags |= OrderBits.SINGLE_SHOT
         fields = {
@@ -71,7 +84,7 @@ class Signer:
             "quote": USD,
             "base_amount": lots * LOT_PIPS,
             "quote_amount": lots * ticks * TICK_PIPS,
-            "trigger_or_display": 0,
+            "trigger_or_display": lots * trigger * TICK_PIPS + shown * LOT_PIPS,
             "expiry": START + 3600,
             "max_fee_ppm": FEE_PPM,
             "ref": ZERO_REF,

@@ -99,11 +99,67 @@ def test_an_unknown_flag_bit_is_refused(flags):
     assert rejection(Driver().admit(ALICE.order(flags=flags))) == Outcome.BAD_ORDER
 
 
-@pytest.mark.parametrize("bit", [OrderBits.UPPER_HALF, OrderBits.POST_ONLY])
-def test_a_single_shot_order_has_no_half_and_does_not_post(bit):
-    order = ALICE.order(flags=int(OrderBits.SINGLE_SHOT | bit))
+STOP, ICEBERG = OrderBits.STOP, OrderBits.ICEBERG
+POST_ONLY, FOK = OrderBits.POST_ONLY, OrderBits.FILL_OR_KILL
+IMMEDIATE, REPRICE = OrderBits.IMMEDIATE, OrderBits.REPRICE
 
-    assert rejection(Driver().admit(order)) == Outcome.BAD_ORDER
+
+@pytest.mark.parametrize("bit", [OrderBits.UPPER_HALF, POST_ONLY, REPRICE, STOP, ICEBERG])
+def test_a_single_shot_order_has_no_half_does_not_post_and_waits_for_nothing(bit):
+    answer = Driver().admit(ALICE.order(bits=bit))
+
+    assert rejection(answer) == Outcome.BAD_ORDER
+    assert answer.detail["why"].startswith("single-shot orders have no lane half")
+
+
+@pytest.mark.parametrize(
+    ("bits", "why"),
+    [
+        (FOK, "fill or kill is for a single shot or a stop"),
+        (REPRICE, "only a post-only order is priced again"),
+        (STOP | POST_ONLY, "a stop neither posts nor shows a part of itself"),
+        (STOP | ICEBERG, "a stop neither posts nor shows a part of itself"),
+        (IMMEDIATE, "immediate is for a stop: any other order is that as a single shot"),
+        (STOP | FOK | IMMEDIATE, "fill or kill leaves nothing that could leave at once"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused_with_a_reason(bits, why):
+    answer = Driver().admit(ALICE.order(lane=LANE, bits=bits, trigger=101))
+
+    assert rejection(answer) == Outcome.BAD_ORDER
+    assert answer.detail == {"why": why, "flags": str(int(bits))}
+
+
+@pytest.mark.parametrize(
+    ("bits", "special", "outcome"),
+    [
+        (0, 1, Outcome.BAD_ORDER),
+        (STOP, 10 * TICK_PIPS - 1, Outcome.OFF_TICK),
+        (STOP, 0, Outcome.TRIGGER_OUT_OF_RANGE),
+        (STOP, 10 * TICK_PIPS, None),
+        (STOP, 10 * TICK_PIPS * PRICE_MAX, None),
+        (STOP, 10 * TICK_PIPS * (PRICE_MAX + 1), Outcome.TRIGGER_OUT_OF_RANGE),
+        (ICEBERG, LOT_PIPS + 1, Outcome.OFF_LOT),
+        (ICEBERG, 0, Outcome.DISPLAY_OUT_OF_RANGE),
+        (ICEBERG, LOT_PIPS, None),
+        (ICEBERG, 10 * LOT_PIPS, None),
+        (ICEBERG, 11 * LOT_PIPS, Outcome.DISPLAY_OUT_OF_RANGE),
+    ],
+)
+def test_a_trigger_is_a_whole_tick_and_a_display_whole_lots_of_the_order(bits, special, outcome):
+    order = ALICE.order(lane=LANE, lots=10, bits=bits, trigger_or_display=special)
+
+    answer = Driver().admit(order)
+
+    assert rejection(answer) == outcome
+    if outcome is not None:
+        assert answer.detail["trigger_or_display"] == str(special)
+
+
+def test_an_iceberg_shows_itself_in_so_many_slices_at_most():
+    for lots, outcome in ((64, None), (65, Outcome.DISPLAY_OUT_OF_RANGE)):
+        order = ALICE.order(lane=LANE, lots=lots, bits=ICEBERG, shown=1)
+        assert rejection(Driver().admit(order)) == outcome
 
 
 def test_an_admitted_order_is_the_command_that_was_signed():

@@ -6,6 +6,7 @@ so. ``Wallet`` signs like a browser wallet would.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -48,7 +49,7 @@ from settlement.chain.signer import SecretSigner
 from settlement.orders.catalog import Catalog
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.orders.withdrawals import Withdrawals
-from settlement.ports import TradeState
+from settlement.ports import GrantState, TradeState
 from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
@@ -138,6 +139,7 @@ class MemorySettlement:
     def __init__(self) -> None:
         self.listeners: list[Callable[[int, int, TradeState], None]] = []
         self.views: list[BatchView] = []
+        self.grants: dict[bytes, KeyGrant] = {}
 
     def move(self, first: int, last: int, state: str, batch: int, tx_hash: bytes | None) -> None:
         self.views = [view for view in self.views if view.batch != batch]
@@ -158,7 +160,10 @@ class MemorySettlement:
         raise AssertionError("the gateway sweeps nothing")
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
-        raise AssertionError("the gateway grants nothing")
+        self.grants[signature] = grant
+
+    def grant_state(self, signature: bytes) -> GrantState | None:
+        return GrantState("sealed", None) if signature in self.grants else None
 
     def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
         raise AssertionError("the gateway revokes nothing")
@@ -296,7 +301,7 @@ class Venue:
             candles=views.candles,
             market_states=trading.market_states,
             user_stream=self.user_stream,
-            sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns),
+            sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns, os.urandom),
             limits=RateLimits(
                 budgets or Budgets(60, 10_000, 10_000, 10_000, 10_000), self.clock.now_ns
             ),

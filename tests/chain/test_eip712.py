@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from web3 import Web3
 
 from settlement.protocol import eip712
-from settlement.protocol.eip712 import Domain, KeyGrant, keccak256
+from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation, keccak256
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 from tests.chain.contract_rig import Rig, chain, wallet
 
@@ -124,6 +124,13 @@ def test_a_grant_has_one_digest(chain: Rig, grant: KeyGrant) -> None:
     ours = eip712.grant_digest(chain.domain, grant)
     assert ours == wallet_digest(chain.domain, eip712.GRANT_TYPE, tuple(grant)), "wallet"
     assert ours == chain.call("grantDigest", tuple(grant)), "contract"
+
+
+@given(revocation=st.builds(KeyRevocation, addresses, addresses, uint64))
+def test_a_revocation_has_one_digest(revocation: KeyRevocation) -> None:
+    domain = Domain(1, bytes(20))
+    ours = eip712.revocation_digest(domain, revocation)
+    assert ours == wallet_digest(domain, eip712.REVOCATION_TYPE, tuple(revocation)), "wallet"
 
 
 @given(account=addresses, issued_at=uint64)

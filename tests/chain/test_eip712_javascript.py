@@ -11,7 +11,7 @@ from web3 import Web3
 
 from settlement.contracts import build_artifacts
 from settlement.protocol import eip712
-from settlement.protocol.eip712 import KeyGrant
+from settlement.protocol.eip712 import KeyGrant, KeyRevocation
 from settlement.protocol.evidence import SignedOrder, SignedWithdrawal
 from tests.chain.contract_rig import ADMIN, OPERATOR, Rig, Wallet, chain, wallet
 
@@ -65,6 +65,7 @@ def drawn(fixtures: Rig) -> list[Signed]:
             eip712.WITHDRAWAL_TYPE,
             eip712.COUNTERSIGNATURE_TYPE,
             eip712.GRANT_TYPE,
+            eip712.REVOCATION_TYPE,
             eip712.ACKNOWLEDGEMENT_TYPE,
             eip712.ACKNOWLEDGEMENTS_TYPE,
         ):
@@ -80,6 +81,8 @@ def drawn(fixtures: Rig) -> list[Signed]:
                 digest = eip712.countersignature_digest(domain, *values)
             elif type_string == eip712.GRANT_TYPE:
                 digest = eip712.grant_digest(domain, KeyGrant(*values))
+            elif type_string == eip712.REVOCATION_TYPE:
+                digest = eip712.revocation_digest(domain, KeyRevocation(*values))
             elif type_string == eip712.ACKNOWLEDGEMENT_TYPE:
                 digest = eip712.acknowledgement_leaf(*values)
             else:
@@ -134,7 +137,8 @@ def test_python_solidity_and_javascript_sign_the_same_bytes(chain: Rig) -> None:
         digest, signature, struct_hash = told
         is_leaf = one.type_string == eip712.ACKNOWLEDGEMENT_TYPE
         assert (struct_hash if is_leaf else digest) == "0x" + one.digest.hex(), one.type_string
-        # The contract shows no countersignature's digest: that withdrawals are paid says it.
+        # The contract shows no digest of countersignatures and revocations: that withdrawals are
+        # paid and keys taken back says it.
         if one.type_string in views:
             name, contract, at = views[one.type_string]
             # A struct is one argument; a root is an argument by itself.

@@ -14,6 +14,7 @@ from tillbook_client import (
     GapError,
     InvalidAmountError,
     LocalBook,
+    Placed,
     RejectedError,
     UnknownMarketError,
     UnknownOutcomeError,
@@ -219,6 +220,70 @@ def test_the_stream_tells_orders_and_a_book_that_adds_up() -> None:
             assert book.best() == (None, 2_000)
             with pytest.raises(RejectedError):
                 await stream.request("subscribe", channel="book:NO-SUCH")
+
+    run(story)
+
+
+def test_many_orders_amended_replaced_and_cancelled_together() -> None:
+    async def story(up: Served) -> None:
+        async with client_of(up, MAKER) as maker:
+            wishes = [Wish("TOKEN-USD", "sell", "1", f"3.{cents}") for cents in (10, 20, 30)]
+            wishes.append(Wish("TOKEN-USD", "sell", "9999999999", "3"))
+            *placed, refused = await maker.place_many(wishes)
+            assert isinstance(refused, RejectedError)
+            first, second, third = [one for one in placed if isinstance(one, Placed)]
+            await maker.amend(first.order_id, "0.5")
+            assert (await maker.order(first.order_id)).open == "0.5000"
+            with pytest.raises(RejectedError) as caught:
+                await maker.amend(first.order_id, "0.6")
+            assert caught.value.outcome == "AMEND_NOT_SMALLER"
+            wish = Wish("TOKEN-USD", "sell", "2", "4", client_id="instead")
+            replaced = await maker.replace(second.order_id, wish)
+            assert (await maker.order(second.order_id)).ended == "CANCELLED_BY_OWNER"
+            with pytest.raises(RejectedError) as caught:
+                await maker.replace(second.order_id, Wish("TOKEN-USD", "sell", "2", "5"))
+            assert caught.value.outcome == "NOT_RESTING"
+            await maker.cancel_named("instead")
+            assert (await maker.order(replaced.order_id)).ended == "CANCELLED_BY_OWNER"
+            await maker.cancel_after(60)
+            assert len(await maker.open_orders()) == 2
+            assert await maker.cancel_all("TOKEN-USD") == 2
+            await maker.cancel_after(0)
+            assert await maker.cancel_all() == 0
+            assert (await maker.order(third.order_id)).ended == "CANCELLED_BY_OWNER"
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("terms", "ended"),
+    [
+        ({"time_in_force": "FOK"}, "NOT_FILLABLE_WHOLE"),
+        ({"time_in_force": "IOC"}, "IMMEDIATE_REMAINDER"),
+        ({"post_only": True, "reprice": True}, None),
+        ({"display": "0.1"}, None),
+        ({"self_trade": "decrement"}, None),
+    ],
+)
+def test_the_terms_of_an_order_are_signed(terms: dict[str, Any], ended: str | None) -> None:
+    async def story(up: Served) -> None:
+        async with client_of(up, MAKER) as maker, client_of(up, TAKER) as taker:
+            await maker.sell("TOKEN-USD", "1", "3")
+            assert (await taker.buy("TOKEN-USD", "2", "3", **terms)).ended == ended
+
+    run(story)
+
+
+def test_a_stop_waits_until_it_is_triggered() -> None:
+    async def story(up: Served) -> None:
+        async with client_of(up, MAKER) as maker, client_of(up, TAKER) as taker:
+            await maker.sell("TOKEN-USD", "1", "3")
+            await taker.buy("TOKEN-USD", "0.1", "3", time_in_force="IOC")
+            stop = await taker.buy("TOKEN-USD", "0.2", "5", stop="4", time_in_force="IOC")
+            assert stop.ended is None
+            await maker.sell("TOKEN-USD", "1", "4")
+            await taker.buy("TOKEN-USD", "1", "4", time_in_force="IOC")
+            assert (await taker.order(stop.order_id)).ended == "FILLED"
 
     run(story)
 

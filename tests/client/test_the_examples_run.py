@@ -11,9 +11,7 @@ import pytest
 from tillbook_client import Client, Wallet
 from tillbook_client.amounts import pips
 
-from tests.e2e.test_run_is_a_usable_exchange import ROOT, Running, running, until
-
-__all__ = ["running"]
+from tests.e2e.running import ROOT, Running, until
 
 CLIENT = ROOT / "gateway" / "client"
 MODULES = ROOT / "settlement" / "contracts" / "node_modules"
@@ -23,6 +21,20 @@ needs_viem = pytest.mark.skipif(
     shutil.which("node") is None or not (MODULES / "viem").is_dir(),
     reason="needs node and viem from npm (see settlement/contracts/package.json)",
 )
+
+
+@pytest.fixture
+def running(tmp_path):
+    started = []
+
+    def start() -> Running:
+        started.append(Running(tmp_path / "data"))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.communicate()
 
 
 def python(program: str, up: Running) -> str:

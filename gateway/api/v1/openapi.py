@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from gateway.api.v1 import schemas, shop_schemas, verb_schemas
+from gateway.api.v1 import key_schemas, schemas, shop_schemas, verb_schemas
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
@@ -31,7 +31,7 @@ TYPES: Final = (
     CancelAfter,
     *(
         shape
-        for module in (schemas, shop_schemas, verb_schemas)
+        for module in (schemas, shop_schemas, verb_schemas, key_schemas)
         for shape in vars(module).values()
         if isinstance(shape, type) and shape.__module__ == module.__name__
     ),
@@ -116,7 +116,10 @@ def _correct(document: dict[str, Any]) -> None:
             answers = operation["responses"]
             guessed = answers.get("422", {}).get("content", {}).get("application/json", {})
             if "HTTPValidationError" in str(guessed):
-                del answers["422"]
+                # Ours may stand beside it: a route that has both keeps its own.
+                del answers["422"]["content"]["application/json"]
+                if not answers["422"]["content"]:
+                    del answers["422"]
                 answers.setdefault(
                     "400",
                     {

@@ -447,6 +447,20 @@ class Opened(msgspec.Struct, frozen=True):
     expires_at: int
 
 
+class LogonNonce(msgspec.Struct, frozen=True):
+    """A nonce for one EIP-4361 message, good until ``expires_at`` (unix seconds), and what else the
+    message has to say: ``domain``, ``uri``, ``version``, ``chain_id``, and ``resource`` among its
+    resources, so that what is signed for another site opens no session here."""
+
+    nonce: str
+    expires_at: int
+    domain: str
+    uri: str
+    version: str
+    chain_id: int
+    resource: str
+
+
 class Withdrawing(msgspec.Struct, frozen=True):
     """A withdrawal was debited; the chain pays after all earlier trades."""
 

@@ -21,7 +21,7 @@ from gateway.api.dependencies import (
 from gateway.api.direct_route import DirectRoute
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import CLIENT_ID_CHARS_MAX, HASH_PATTERN, hexed, order_id, unhex
-from gateway.api.v1.login import Login, open_session
+from gateway.api.v1.login import Login, nonce_row, open_session
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.orders import (
     DryRun,
@@ -187,18 +187,29 @@ async def list_fills(
     return Answer({"fills": rows, "next": following})
 
 
+@router.get(
+    "/sessions/nonce",
+    dependencies=[Charged],
+    openapi_extra=documented(schemas.LogonNonce),
+)
+async def read_logon_nonce(services: Here) -> Answer:
+    """Return what a message of EIP-4361 (Sign-In with Ethereum) has to say to open a session."""
+    return Answer(nonce_row(services))
+
+
 @router.post(
     "/sessions",
     status_code=201,
     dependencies=[Charged],
     openapi_extra=documented(
-        schemas.Opened, body=Login, status=201, rejections=(400, 401, 413, 429)
+        schemas.Opened, body=Login, status=201, rejections=(400, 401, 413, 422, 429, 503)
     ),
 )
 async def log_in(
     services: Here, entry: Entry, login: Annotated[Login, Depends(body_of(Login))]
 ) -> Answer:
-    """Open a session of 24 hours for the wallet that signed the login."""
+    """Open a session of 24 hours for the wallet that signed the login, or of as long as its
+    EIP-4361 message says, if that is less."""
     return Answer(await open_session(services, entry, login), 201)
 
 

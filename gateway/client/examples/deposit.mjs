@@ -1,7 +1,8 @@
-// Money in, from JavaScript: node deposit.mjs URL RPC KEY TOKEN AMOUNT [mint]. Needs `npm install viem`.
+// Money in, from JavaScript: node deposit.mjs URL RPC KEY TOKEN AMOUNT [mint]. Needs viem from npm.
 // approve, then Exchange.deposit: two transactions of your own. Nobody's permission is asked.
 // In a sandbox RPC is URL/sandbox/rpc, and anybody may `mint` test money first.
-import { createPublicClient, createWalletClient, defineChain, http, parseAbi, parseUnits, zeroHash } from "viem";
+import { createPublicClient, createWalletClient, defineChain, http } from "viem";
+import { parseAbi, parseUnits, zeroHash } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 
 const [url, rpc, key, symbol, amount, mint] = process.argv.slice(2);
@@ -31,6 +32,10 @@ async function send(address, abi, functionName, args) {
 
 const raw = parseUnits(amount, token.decimals);
 const erc20 = parseAbi(["function approve(address spender, uint256 amount) returns (bool)"]);
-if (mint) await send(token.address, parseAbi(["function mint(address to, uint256 amount)"]), "mint", [account.address, raw]);
+if (mint) {
+  const test = parseAbi(["function mint(address to, uint256 amount)"]);
+  await send(token.address, test, "mint", [account.address, raw]);
+}
 await send(token.address, erc20, "approve", [exchange.address, raw]);
-await send(exchange.address, exchange.abi, "deposit", [token.address, raw, account.address, zeroHash]);
+const deposit = [token.address, raw, account.address, zeroHash];
+await send(exchange.address, exchange.abi, "deposit", deposit);

@@ -20,7 +20,8 @@ const { single_shot: nonce } = await ask(`/v1/nonces/${wallet.address}`);
 
 // "Order(address account,uint64 nonce,...)": the exchange says which fields it signs.
 const fields = config.types.Order.slice("Order(".length, -1).split(",");
-const types = { Order: fields.map((field) => ({ type: field.split(" ")[0], name: field.split(" ")[1] })) };
+const named = fields.map((field) => field.split(" "));
+const types = { Order: named.map(([type, name]) => ({ type, name })) };
 
 const PIPS = 10n ** 8n; // A token has 10^8 pips; whole numbers only, a float loses some.
 const base = PIPS / 10n; // 0.1 TOKEN
@@ -41,7 +42,8 @@ const order = {
   ref: "0x" + "00".repeat(32),
 };
 const domain = { ...config.domain, chainId: BigInt(config.domain.chainId) };
-const signature = await wallet.signTypedData({ domain, types, primaryType: "Order", message: order });
+const typed = { domain, types, primaryType: "Order", message: order };
+const signature = await wallet.signTypedData(typed);
 
 const placed = await ask("/v1/orders", { ...order, signature });
 for (const fill of placed.fills) console.log(`bought ${fill.quantity} at ${fill.price}`);

@@ -6,15 +6,16 @@ that is repeated here changes nothing twice.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import httpx
 import msgspec
 
+from tillbook_client.amounts import Amount
 from tillbook_client.answers import Balance, Book, Fill, Order, Placed
-from tillbook_client.errors import UnknownOutcomeError
+from tillbook_client.errors import RejectedError, UnknownOutcomeError
 from tillbook_client.operations import Answer, Operation, Operations, Request, ask
 from tillbook_client.orders import Market, Wish
 from tillbook_client.signing import Wallet
@@ -92,6 +93,31 @@ class Client:
     def cancel(self, order_id: str) -> None:
         """Take one order off the book."""
         self._run(self._operations.cancel(order_id))
+
+    def cancel_named(self, client_id: str) -> None:
+        """Take the order of that client id off the book."""
+        self._run(self._operations.cancel_named(client_id))
+
+    def cancel_all(self, market: str | None = None) -> int:
+        """Take all orders off the book, of one market or of all; return how many."""
+        return self._run(self._operations.cancel_all(market))
+
+    def cancel_after(self, seconds: int) -> None:
+        """Arm the dead man's switch: all orders are cancelled then unless it is
+        set again; 0 disarms."""
+        self._run(self._operations.cancel_after(seconds))
+
+    def amend(self, order_id: str, quantity: Amount) -> None:
+        """Leave an order ``quantity`` open, less than it has; it keeps its place."""
+        self._run(self._operations.amend(order_id, quantity))
+
+    def replace(self, order_id: str, wish: Wish) -> Placed:
+        """Cancel an order and, only if that has happened, place another."""
+        return self._run(self._operations.replace(order_id, wish))
+
+    def place_many(self, wishes: Sequence[Wish]) -> list[Placed | RejectedError]:
+        """Sign and send up to 50 orders at once; each has a result of its own."""
+        return self._run(self._operations.place_many(wishes))
 
     def market(self, symbol: str) -> Market:
         """Return a market's terms."""
@@ -205,6 +231,30 @@ class AsyncClient:
     async def cancel(self, order_id: str) -> None:
         """See ``Client.cancel``."""
         await self._run(self._operations.cancel(order_id))
+
+    async def cancel_named(self, client_id: str) -> None:
+        """See ``Client.cancel_named``."""
+        await self._run(self._operations.cancel_named(client_id))
+
+    async def cancel_all(self, market: str | None = None) -> int:
+        """See ``Client.cancel_all``."""
+        return await self._run(self._operations.cancel_all(market))
+
+    async def cancel_after(self, seconds: int) -> None:
+        """See ``Client.cancel_after``."""
+        await self._run(self._operations.cancel_after(seconds))
+
+    async def amend(self, order_id: str, quantity: Amount) -> None:
+        """See ``Client.amend``."""
+        await self._run(self._operations.amend(order_id, quantity))
+
+    async def replace(self, order_id: str, wish: Wish) -> Placed:
+        """See ``Client.replace``."""
+        return await self._run(self._operations.replace(order_id, wish))
+
+    async def place_many(self, wishes: Sequence[Wish]) -> list[Placed | RejectedError]:
+        """See ``Client.place_many``."""
+        return await self._run(self._operations.place_many(wishes))
 
     async def market(self, symbol: str) -> Market:
         """See ``Client.market``."""

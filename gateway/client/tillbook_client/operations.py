@@ -4,11 +4,12 @@ Without any I/O: an operation is a generator that yields a ``Request`` and is se
 each is written once, for the client that waits and the one that does not.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from tillbook_client.amounts import Amount
 from tillbook_client.answers import Balance, Book, Fill, Order, Placed
 from tillbook_client.errors import RejectedError, UnknownMarketError, WrongExchangeError
 from tillbook_client.orders import Market, Place, Wish, unsigned_order
@@ -138,6 +139,51 @@ class Operations:
         """Take one order off the book."""
         yield from self._mine("DELETE", f"/v1/orders/{order_id}")
 
+    def cancel_named(self, client_id: str) -> Operation[None]:
+        """Take the order of that client id off the book."""
+        yield from self._mine("DELETE", f"/v1/orders/by-client-id/{client_id}")
+
+    def cancel_all(self, market: str | None) -> Operation[int]:
+        """Take all orders off the book; return how many they were."""
+        cancelled, left = 0, 1
+        while left:
+            params = {} if market is None else {"market": market}
+            document = yield from self._mine("DELETE", "/v1/orders", params)
+            cancelled, left = cancelled + document["cancelled"], document["left"]
+        return cancelled
+
+    def cancel_after(self, seconds: int) -> Operation[None]:
+        """Arm the dead man's switch, or disarm it with 0."""
+        yield from self._mine("POST", "/v1/cancel-after", body={"seconds": seconds})
+
+    def amend(self, order_id: str, quantity: Amount) -> Operation[None]:
+        """Leave an order ``quantity`` open: less than it has; it keeps its place."""
+        order = yield from self.order(order_id)
+        market = yield from self.market(order.market)
+        body = {"lots_open": market.lots(quantity)}
+        yield from self._mine("PATCH", f"/v1/orders/{order_id}", body=body)
+
+    def replace(self, order_id: str, wish: Wish) -> Operation[Placed]:
+        """Cancel an order and, only if that has happened, place another."""
+        order = yield from self.signed(wish)
+        body = {"cancel": {"order_id": order_id}, "order": order}
+        document = yield from self._mine("POST", "/v1/orders/replace", body=body)
+        return msgspec.convert(document["place"]["result"], Placed)
+
+    def place_many(self, wishes: Sequence[Wish]) -> Operation[list[Placed | RejectedError]]:
+        """Sign and send up to 50 orders at once; each has a result of its own."""
+        orders = []
+        for wish in wishes:
+            order = yield from self.signed(wish)
+            orders.append(order)
+        document = yield from ask(Request("POST", "/v1/orders/batch", body={"orders": orders}))
+        return [
+            msgspec.convert(one["result"], Placed)
+            if one["error"] is None
+            else RejectedError(one["error"]["status"], one["error"])
+            for one in document["results"]
+        ]
+
     def open_orders(self) -> Operation[list[Order]]:
         """Return all resting orders, oldest first."""
         rows = yield from self._pages("/v1/orders", "orders", "after")
@@ -201,9 +247,15 @@ class Operations:
         order = yield from self.sign(wish, place)
         return (yield from self.send(order))
 
-    def _mine(self, method: str, path: str, params: Mapping[str, str | int] = {}) -> Operation[Any]:
+    def _mine(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int] = {},
+        body: Mapping[str, Any] | None = None,
+    ) -> Operation[Any]:
         token = yield from self.session()
-        return (yield from ask(Request(method, path, params, bearer=token)))
+        return (yield from ask(Request(method, path, params, body, token)))
 
     def _pages(self, path: str, name: str, cursor: str) -> Operation[list[Any]]:
         rows: list[Any] = []

@@ -7,10 +7,11 @@ import {Trade} from "../interfaces/Types.sol";
 /// @notice How are orders and trades packed into calldata?
 /// Big end first; the widths are bits.
 ///
-///     Order.terms   nonce 64 | baseAmount 64 | quoteAmount 64 | expiry 32 | maxFeePpm 16 | flags 16
-///     Order.place   triggerOrDisplay 64 | baseToken 8 | quoteToken 8 | lane 16 | account 160
-///     Trade         zero 32 | buy 16 | sell 16 | buyFeePpm 32 | sellFeePpm 32 | baseAmount 64
-///                           | quoteAmount 64
+///     Order.terms  nonce 64 | baseAmount 64 | quoteAmount 64 | expiry 32 | maxFeePpm 16
+///                           | flags 16
+///     Order.place  triggerOrDisplay 64 | baseToken 8 | quoteToken 8 | lane 16 | account 160
+///     Trade        zero 32 | buy 16 | sell 16 | buyFeePpm 32 | sellFeePpm 32 | baseAmount 64
+///                          | quoteAmount 64
 ///
 /// - flags: 1 sell, 2 single-shot, 4 upper half of the lane word, 8 post-only, 16 fill or kill,
 ///   32 re-price, 64 stop, 128 iceberg, 256 and 512 self-trade mode, 1024 immediate. The contract

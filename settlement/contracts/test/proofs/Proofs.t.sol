@@ -148,8 +148,8 @@ contract Proofs {
         uint16 lane,
         address account
     ) external pure {
-        uint256 place = uint256(triggerOrDisplay) << 192 | uint256(base) << 184 | uint256(quote) << 176
-            | uint256(lane) << 160 | uint160(account);
+        uint256 place = uint256(triggerOrDisplay) << 192 | uint256(base) << 184
+            | uint256(quote) << 176 | uint256(lane) << 160 | uint160(account);
         assert(Packing.triggerOrDisplay(place) == triggerOrDisplay);
         assert(Packing.lane(place) == lane);
         assert(Packing.baseToken(place) == base && Packing.quoteToken(place) == quote);
