@@ -164,8 +164,9 @@ async def replace(call: Call) -> Row:
     try:
         outcome["newOrderResponse"] = await place(call)
         outcome["newOrderResult"] = "SUCCESS"
-    except Refused as problem:
-        outcome |= {"newOrderResult": "FAILURE", "newOrderResponse": document_of(problem)}
+    except (Refused, Rejection) as problem:
+        told = problem if isinstance(problem, Refused) else of_rejection(problem)
+        outcome |= {"newOrderResult": "FAILURE", "newOrderResponse": document_of(told)}
     if "FAILURE" in (outcome["cancelResult"], outcome["newOrderResult"]):
         raise _half(outcome)
     return outcome
