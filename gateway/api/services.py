@@ -5,7 +5,7 @@ One frozen record, handed to ``create_app``. Nothing in the gateway reaches for 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from fastapi import APIRouter
 
@@ -29,6 +29,17 @@ SOCKETS_PER_CLIENT: Final = 128
 
 def _nobody() -> None:
     """Tell nobody."""
+
+
+class PageTerms(NamedTuple):
+    """What the trading page is told beside the API: whether the sandbox's demo wallet and test
+    money are there, and where people look at a transaction: its hash is put behind that."""
+
+    sandbox: bool = False
+    explorer_url: str = ""
+
+
+NO_PAGE_TERMS: Final = PageTerms()
 
 
 class SettlementView(SettlementPort, Protocol):
@@ -85,3 +96,4 @@ class Services:
     session_keys: Mapping[bytes, HeldKey] = field(default_factory=dict)
     happened: Callable[[], None] = _nobody
     public_url: str = ""
+    page: PageTerms = NO_PAGE_TERMS

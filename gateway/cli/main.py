@@ -89,6 +89,15 @@ def run(
     chain: ChainOption = ChainChoice.AUTO,
     public_url: PublicUrlOption = "",
     trusted_proxy: TrustedProxyOption = None,
+    demo_trades: Annotated[
+        int,
+        typer.Option(
+            help="Steps a minute of the demo traders, while somebody watches; 0 for none.",
+            min=0,
+            max=600,
+            envvar="TILLBOOK_DEMO_TRADES",
+        ),
+    ] = 40,
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
@@ -101,7 +110,7 @@ def run(
     from gateway.sandbox.run import Listening, run_sandbox
 
     listening = Listening(host, port, url, proxies, bound, admin, managed_keys)
-    _run(run_sandbox(directory, listening, chain.value, console))
+    _run(run_sandbox(directory, listening, chain.value, console, demo_trades))
 
 
 @app.command()
@@ -139,6 +148,13 @@ def serve(
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
     managed_keys: ManagedKeysOption = None,
+    explorer: Annotated[
+        str,
+        typer.Option(
+            help="Where people look at a transaction; its hash is put behind it.",
+            envvar="TILLBOOK_EXPLORER",
+        ),
+    ] = "",
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
@@ -160,7 +176,7 @@ def serve(
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies, bound, admin, managed_keys),
+        *(confirmations, reached_at, proxies, bound, admin, managed_keys, explorer),
     )
     _run(run_server(serving, console))
 

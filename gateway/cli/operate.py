@@ -4,7 +4,6 @@ port, and the contract first where a token is new to it.
 
 import time
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -55,7 +54,7 @@ def ask(desk: Desk, method: str, path: str, body: Mapping[str, Any] | None = Non
         return client.post(PREFIX + path, dict(body or {}), token)
     except RequestRejected as rejected:
         raise NotDone(f"Refused: {rejected}") from None
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise NotDone(
             f"No answer from {desk.host} port {desk.port} ({error}). What became of it is unknown: "
             "the same again does no harm."

@@ -68,6 +68,7 @@ class Serving(NamedTuple):
     """Bound already."""
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
+    explorer_url: str = ""
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -90,6 +91,7 @@ def settings_of(serving: Serving) -> Settings:
         prices=PriceTerms(references=_references(plans)),
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
+        explorer_url=serving.explorer_url,
         listening=serving.listening,
         admin=serving.admin,
         session_keys=read_held_keys(serving.managed_keys),

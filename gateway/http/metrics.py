@@ -5,6 +5,7 @@ One registry a gateway, so that two gateways in one process never share a number
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import partial
 from itertools import accumulate
 from typing import Final
 
@@ -34,70 +35,44 @@ class SettlementMetrics:
     """How far settlement is, and whether vault and ledger agree."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.lag = Gauge(
-            "tillbook_settlement_lag_seconds",
-            "Age of the oldest trade that no final batch carries",
-            registry=registry,
+        gauge = partial(Gauge, registry=registry)
+        self.lag = gauge(
+            "tillbook_settlement_lag_seconds", "Age of the oldest trade that no final batch carries"
         )
-        self.pending = Gauge(
-            "tillbook_settlement_pending_fills",
-            "Trades that no final batch carries",
-            registry=registry,
+        self.pending = gauge(
+            "tillbook_settlement_pending_fills", "Trades that no final batch carries"
         )
-        self.batch_gas = Gauge(
-            "tillbook_settlement_batch_gas",
-            "Gas that the newest batch in a block has used",
-            registry=registry,
+        self.batch_gas = gauge(
+            "tillbook_settlement_batch_gas", "Gas that the newest batch in a block has used"
         )
-        self.reorganisations = Gauge(
+        self.reorganisations = gauge(
             "tillbook_chain_reorganisations",
             "How often blocks that were read were gone, since the start",
-            registry=registry,
         )
-        self.head_age = Gauge(
-            "tillbook_chain_head_age_seconds",
-            "Age of the newest block that was read",
-            registry=registry,
+        self.head_age = gauge(
+            "tillbook_chain_head_age_seconds", "Age of the newest block that was read"
         )
-        self.actions = Gauge(
-            "tillbook_settlement_actions", "Actions by state", ["state"], registry=registry
-        )
-        self.gas = Gauge(
-            "tillbook_settlement_gas", "Gas that mined actions have used", registry=registry
-        )
-        self.halted = Gauge(
-            "tillbook_settlement_halted", "1 while nothing is sent", registry=registry
-        )
-        self.troubles = Gauge(
+        self.actions = gauge("tillbook_settlement_actions", "Actions by state", ["state"])
+        self.gas = gauge("tillbook_settlement_gas", "Gas that mined actions have used")
+        self.halted = gauge("tillbook_settlement_halted", "1 while nothing is sent")
+        self.troubles = gauge(
             "tillbook_settlement_troubles",
             "Transactions that no node takes, batches too early or too large for the chain",
-            registry=registry,
         )
-        self.sweep_wei = Gauge(
-            "tillbook_settlement_sweep_wei",
-            "What one sweep of a deposit address costs now",
-            registry=registry,
+        self.sweep_wei = gauge(
+            "tillbook_settlement_sweep_wei", "What one sweep of a deposit address costs now"
         )
-        self.reconciled_block = Gauge(
-            "tillbook_reconciled_block",
-            "Last block at which vault and ledger were compared",
-            registry=registry,
+        self.reconciled_block = gauge(
+            "tillbook_reconciled_block", "Last block at which vault and ledger were compared"
         )
-        self.tokens_halted = Gauge(
-            "tillbook_tokens_halted",
-            "Tokens halted because vault and ledger differ",
-            registry=registry,
+        self.tokens_halted = gauge(
+            "tillbook_tokens_halted", "Tokens halted because vault and ledger differ"
         )
-        self.unbooked = Gauge(
-            "tillbook_unbooked_chain_events",
-            "What happened on chain and the ledger cannot take",
-            registry=registry,
+        self.unbooked = gauge(
+            "tillbook_unbooked_chain_events", "What happened on chain and the ledger cannot take"
         )
-        self.surplus = Gauge(
-            "tillbook_custody_surplus_pips",
-            "Pips in custody that nobody owns",
-            ["token"],
-            registry=registry,
+        self.surplus = gauge(
+            "tillbook_custody_surplus_pips", "Pips in custody that nobody owns", ["token"]
         )
 
     def show(self, figures: Figures) -> None:
@@ -165,15 +140,66 @@ class Stages(Collector):
         yield family
 
 
+class BookMetrics:
+    """What stands in the books."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.depth = Gauge(
+            "tillbook_book_depth",
+            "Whole base tokens in the best levels of a side",
+            ["market", "side"],
+            registry=registry,
+        )
+        self.spread = Gauge(
+            "tillbook_best_spread",
+            "Best ask less best bid, quote tokens a base token; missing while a side is empty",
+            ["market"],
+            registry=registry,
+        )
+
+    def show(self, market: Market, bids: Levels, asks: Levels) -> None:
+        """Show the best levels of one market, each (price_ticks, lots), best first."""
+        for side, levels in (("bid", bids), ("ask", asks)):
+            pips = sum(market.base_pips(lots) for _, lots in levels)
+            self.depth.labels(market.symbol, side).set(pips / PIPS_PER_TOKEN)
+        if bids and asks:
+            pips = (asks[0][0] - bids[0][0]) * market.tick_size_pips
+            self.spread.labels(market.symbol).set(pips / PIPS_PER_TOKEN)
+        else:
+            self.spread.labels(market.symbol)
+            self.spread.remove(market.symbol)
+
+
+class MachineMetrics:
+    """How the process and its machine are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        gauge = partial(Gauge, registry=registry)
+        self.ready = gauge("tillbook_ready", "1 while work may be sent here")
+        self.restrictions = gauge(
+            "tillbook_restrictions", "What is not taken, or an operator must know: see /readyz"
+        )
+        self.draining = gauge("tillbook_draining", "1 while no new orders are taken")
+        self.journal_sync = Durations(
+            "tillbook_journal_sync_seconds", "Forcing the journal to disk", registry
+        )
+        self.loop_lag = Durations(
+            "tillbook_event_loop_lag_seconds",
+            "How late the event loop came to what was due, asked once a second",
+            registry,
+        )
+        self.gc_pause = Durations(
+            "tillbook_gc_pause_seconds", "How long Python's collector stopped us", registry
+        )
+
+
 class Metrics:
     """All counters of one gateway."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "tillbook_http_requests_total",
-            "HTTP requests by status",
-            ["method", "status"],
+            *("tillbook_http_requests_total", "HTTP requests by status", ["method", "status"]),
             registry=self.registry,
         )
         self.orders = Counter(
@@ -192,40 +218,12 @@ class Metrics:
             "Parts of an order's way; all but verify once a batch, for who waited longest",
             self.registry,
         )
-        self.journal_sync = Durations(
-            "tillbook_journal_sync_seconds", "Forcing the journal to disk", self.registry
-        )
-        self.loop_lag = Durations(
-            "tillbook_event_loop_lag_seconds",
-            "How late the event loop came to what was due, asked once a second",
-            self.registry,
-        )
-        self.gc_pause = Durations(
-            "tillbook_gc_pause_seconds", "How long Python's collector stopped us", self.registry
-        )
-        self.depth = Gauge(
-            "tillbook_book_depth",
-            "Whole base tokens in the best levels of a side",
-            ["market", "side"],
-            registry=self.registry,
-        )
-        self.spread = Gauge(
-            "tillbook_best_spread",
-            "Best ask less best bid, quote tokens a base token; missing while a side is empty",
-            ["market"],
-            registry=self.registry,
-        )
+        self.books = BookMetrics(self.registry)
+        self.machine = MachineMetrics(self.registry)
         self.outbox_bytes = self._gauge(
             "tillbook_ws_outbox_bytes", "Bytes that wait for slow readers of WebSockets"
         )
-        self.ready = self._gauge("tillbook_ready", "1 while work may be sent here")
-        self.restrictions = self._gauge(
-            "tillbook_restrictions", "What is not taken, or an operator must know: see /readyz"
-        )
-        self.draining = self._gauge("tillbook_draining", "1 while no new orders are taken")
-        self.connections = Gauge(
-            "tillbook_ws_connections", "Open WebSockets", registry=self.registry
-        )
+        self.connections = self._gauge("tillbook_ws_connections", "Open WebSockets")
         self.conflated = self._counter(
             "tillbook_ws_conflated_total", "Book diffs merged because a reader was slow"
         )
@@ -243,10 +241,8 @@ class Metrics:
         self.turned_away = self._counter(
             "tillbook_connections_refused_total", "Connections that there was no room for"
         )
-        self.sequence = Gauge(
-            "tillbook_sequence", "Last committed sequence seen here", registry=self.registry
-        )
-        self.trades = Gauge("tillbook_last_trade_id", "Last trade id", registry=self.registry)
+        self.sequence = self._gauge("tillbook_sequence", "Last committed sequence seen here")
+        self.trades = self._gauge("tillbook_last_trade_id", "Last trade id")
 
         self.settlement = SettlementMetrics(self.registry)
         self.poisoned = self._gauge("tillbook_poisoned_commands", "Commands passed over for ever")
@@ -263,18 +259,6 @@ class Metrics:
         """Count one signature."""
         self.recovery.observe(seconds)
         self.stages.observe("verify", seconds)
-
-    def show_book(self, market: Market, bids: Levels, asks: Levels) -> None:
-        """Show the best levels of one market, each (price_ticks, lots), best first."""
-        for side, levels in (("bid", bids), ("ask", asks)):
-            pips = sum(market.base_pips(lots) for _, lots in levels)
-            self.depth.labels(market.symbol, side).set(pips / PIPS_PER_TOKEN)
-        if bids and asks:
-            pips = (asks[0][0] - bids[0][0]) * market.tick_size_pips
-            self.spread.labels(market.symbol).set(pips / PIPS_PER_TOKEN)
-        else:
-            self.spread.labels(market.symbol)
-            self.spread.remove(market.symbol)
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, registry=self.registry)

@@ -35,6 +35,7 @@ from gateway.api.v1 import (
     settlement,
     trading,
 )
+from gateway.api.v1.asyncapi import document_of
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.stream import route as stream
 from gateway.api.v1.stream.connection import hanging_up
@@ -48,6 +49,7 @@ from gateway.http.metrics import Metrics
 from gateway.http.problems import answer_of, internal_document, of_status, problem_response
 from gateway.node.logs import brief
 from gateway.pages import market as market_page
+from gateway.pages.assets import assets
 from gateway.trading.order_entry import Measures, OrderEntry
 from gateway.trading.rejection import Rejection
 from gateway.views.market_states import ExchangeState, StatusWatch, exchange_state
@@ -100,6 +102,8 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.openapi()  # Now, for it takes longer than any request may.
+        app.state.asyncapi()
+        assets()
         yield
         app.state.order_entry.close()
 
@@ -133,6 +137,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]
     app.state.openapi = cache(lambda: orjson.dumps(schema_of(app)))
+    app.state.asyncapi = cache(lambda: orjson.dumps(document_of(services.version)))
     charge = _charging(services.metrics)
     answer_rejections(app, services.metrics, charge)
     _answer_strays(app, charge)

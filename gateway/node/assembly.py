@@ -210,34 +210,6 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
     )
 
 
-def _operations(
-    seams: Seams,
-    trading: Trading,
-    reconciliation: Reconciliation,
-    settler: Settler,
-    watcher: Watcher,
-    chain_loop: ChainLoop,
-) -> Operations:
-    """Return what an operator may ask for while the exchange runs."""
-    chain, contract = seams.chain, seams.deployment.exchange
-
-    def listed(token: Token) -> None:
-        heed(settler, watcher, token)
-        seams.listed(token)
-
-    return Operations(
-        trading.exchange,
-        Phases(
-            trading.exchange,
-            reconciliation,
-            lambda token: is_paused(chain, contract, chain_loop.head, token),
-        ),
-        trading.market_states,
-        lambda number: token_on_chain(chain, contract, number),
-        listed,
-    )
-
-
 def assemble_trading(
     seams: LogSeams,
     parts: Parts,
@@ -359,6 +331,34 @@ def _settler(seams: Seams, settings: ExchangeSettings, catalog: Catalog) -> Sett
         Sealing(settings.batch_age_ns, horizon_s=seams.horizon_s, exit_delay_s=seams.exit_delay_s),
         Policy(confirmations=settings.confirmations),
         seams.log.now_ns,
+    )
+
+
+def _operations(
+    seams: Seams,
+    trading: Trading,
+    reconciliation: Reconciliation,
+    settler: Settler,
+    watcher: Watcher,
+    chain_loop: ChainLoop,
+) -> Operations:
+    """Return what an operator may ask for while the exchange runs."""
+    chain, contract = seams.chain, seams.deployment.exchange
+
+    def listed(token: Token) -> None:
+        heed(settler, watcher, token)
+        seams.listed(token)
+
+    return Operations(
+        trading.exchange,
+        Phases(
+            trading.exchange,
+            reconciliation,
+            lambda token: is_paused(chain, contract, chain_loop.head, token),
+        ),
+        trading.market_states,
+        lambda number: token_on_chain(chain, contract, number),
+        listed,
     )
 
 

@@ -28,7 +28,7 @@ from engine.sequencer.snapshotter import Snapshotter
 from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.admin.services import AdminServices
-from gateway.api.services import Services
+from gateway.api.services import PageTerms, Services
 from gateway.http.clients import Clients
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.draining import Draining
@@ -126,6 +126,7 @@ class Stack:
         self.routers: list[APIRouter] = []
         self.public_url = ""
         """How browsers reach us; as the routers, set before anybody may."""
+        self.page = PageTerms(explorer_url=settings.explorer_url)
         self.chain: Chain
         self.deployment: Deployment
         self.devchain: DevChain
@@ -200,7 +201,7 @@ class Stack:
         private_directory(self.settings.directory)
         storage = DirectoryStorage(
             self.settings.directory / "journal",
-            lambda took_ns: self.metrics.journal_sync.observe(took_ns / NS),
+            lambda took_ns: self.metrics.machine.journal_sync.observe(took_ns / NS),
         )
         self._closes.callback(storage.close)
         return storage
@@ -332,6 +333,7 @@ class Stack:
             session_keys=settings.session_keys,
             happened=self.pace.happened,
             public_url=self.public_url,
+            page=self.page,
         )
         app = create_app(services)
         await self._listen_to_operators(app.state.lifecycle)
@@ -342,8 +344,8 @@ class Stack:
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
         for watched in (
-            LoopLag(self.metrics.loop_lag.observe),
-            CollectorPauses(self.metrics.gc_pause.observe),
+            LoopLag(self.metrics.machine.loop_lag.observe),
+            CollectorPauses(self.metrics.machine.gc_pause.observe),
         ):
             watched.begin()
             self._closes.callback(watched.end)

@@ -86,6 +86,9 @@ class Settings(NamedTuple):
     """By token symbol; goes before what ``tokens`` say."""
 
     sandbox: bool = False
+    explorer_url: str = ""
+    """Where people look at a transaction; its hash is put behind it."""
+
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
     sockets_per_client: int = SOCKETS_PER_CLIENT

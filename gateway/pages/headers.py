@@ -1,21 +1,25 @@
 """What may a page of ours do in a browser? Nothing that does not come from here.
 
-One policy for all pages, so that none is weaker than the others.
+One policy for all pages; the one with the chart lets in a single text more, by its hash.
 """
 
 from typing import Final
 
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'{styles}; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action "
 )
+CHART_LOGO_STYLE: Final = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
+"""The one ``<style>`` that lightweight-charts 5.2.1 makes, for its logo. All else it does by script
+(CSSOM), which no policy stops."""
 
 
-def headers(cache_control: str, *, may_post: bool = False) -> dict[str, str]:
+def headers(cache_control: str, *, may_post: bool = False, styles: str = "") -> dict[str, str]:
     """Return the headers of a page, or of what belongs to it, that may be kept so long; only one
-    that ``may_post`` sends forms, and to us alone."""
+    that ``may_post`` sends forms, and to us alone; ``styles`` are hashes of style elements."""
+    policy = POLICY.format(styles=f" {styles}" if styles else "")
     return {
-        "Content-Security-Policy": POLICY + ("'self'" if may_post else "'none'"),
+        "Content-Security-Policy": policy + ("'self'" if may_post else "'none'"),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": cache_control,

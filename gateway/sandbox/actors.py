@@ -1,8 +1,8 @@
 """Who takes part in the story, and how do the makers quote?
 
-Two market makers, a customer, a merchant, a visitor and a trader whose session key is in our
-keeping, each with a funded account of the embedded
-chain. What they do can be done again after a crash: the same order has the same digest.
+Two market makers, a customer, a merchant, two who trade while somebody watches, whoever borrows the
+demo wallet, and who gives test money: each has a funded account of the embedded chain. What the
+story's actors do can be done again after a crash: the same order has the same digest.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from gateway.sandbox.wallet import Wallet
 from settlement.orders.catalog import Market
 from settlement.protocol.evidence import SignedOrder
 
-OPERATOR, MAKER_ONE, MAKER_TWO, CUSTOMER, MERCHANT, VISITOR, TRADER = range(7)
+OPERATOR, MAKER_ONE, MAKER_TWO, CUSTOMER, MERCHANT, VISITOR, TRADER, GUEST, GIVER = range(9)
 """Which funded account of the embedded chain each of them is."""
 
 BID_LANES: Final = 0x8000

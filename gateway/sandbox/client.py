@@ -56,9 +56,12 @@ class Client:
         self._connection.close()
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Any:
-        self._connection.request(method, path, body, headers)
-        response = self._connection.getresponse()
-        raw = response.read()
+        try:
+            self._connection.request(method, path, body, headers)
+            response = self._connection.getresponse()
+            raw = response.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"what answers speaks no HTTP ({error!r})") from error
         document = orjson.loads(raw) if raw else {}
         if response.status >= 400:
             raise RequestRejected(response.status, document)

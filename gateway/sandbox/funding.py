@@ -43,7 +43,23 @@ def fill_vault(
         return None
     raw = token.raw_of(pips)
     fill_wallet(chain, wallet, token, raw)
+    return _deposit(deployment, wallet, wallet.address, token, raw)
+
+
+def give(
+    chain: Chain, deployment: Deployment, giver: Wallet, account: bytes, token: Token, pips: int
+) -> None:
+    """Pay ``pips`` into the vault for ``account``, and as much into its wallet."""
+    raw = token.raw_of(pips)
+    giver.transact(token.address, encode_call("mint", account, raw, contract="TestToken"))
+    fill_wallet(chain, giver, token, raw)
+    _deposit(deployment, giver, account, token, raw)
+
+
+def _deposit(
+    deployment: Deployment, payer: Wallet, account: bytes, token: Token, raw: int
+) -> bytes:
     approve = encode_call("approve", deployment.exchange, raw, contract="TestToken")
-    wallet.transact(token.address, approve)
-    deposit = encode_call("deposit", token.address, raw, wallet.address, bytes(32))
-    return wallet.transact(deployment.exchange, deposit).tx_hash
+    payer.transact(token.address, approve)
+    deposit = encode_call("deposit", token.address, raw, account, bytes(32))
+    return payer.transact(deployment.exchange, deposit).tx_hash

@@ -68,29 +68,35 @@ class RpcCall(msgspec.Struct, frozen=True):
 
 
 async def answer_rpc(
-    request: Request, ask: Callable[[str, list[Any]], Any], threads: Executor
+    request: Request,
+    ask: Callable[[str, list[Any]], Any],
+    threads: Executor,
+    methods: frozenset[str] = METHODS,
 ) -> Response:
-    """Answer a JSON-RPC request, or several in one, by ``ask`` in one of ``threads``: not one of
-    those that the exchange itself asks the chain in."""
+    """Answer a JSON-RPC request for one of ``methods``, or several in one, by ``ask`` in one of
+    ``threads``: not one of those that the exchange itself asks the chain in."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         return Response(f"JSON-RPC comes as {JSON}", status_code=415)
-    if _is_of_another_site(request):
+    if is_of_another_site(request):
         return Response("not for pages of other sites", status_code=403)
     try:
         asked = msgspec.json.decode(await request.body(), type=RpcCall | list[RpcCall])
     except DECODE_ERRORS as error:
         raise malformed(error) from None
     if isinstance(asked, RpcCall):
-        return _json(await _answer(asked, ask, threads))
+        return _json(await _answer(asked, ask, threads, methods))
     if not 1 <= len(asked) <= BATCH_MAX:
         return _json(_error(None, INVALID, f"1 to {BATCH_MAX} requests at once"))
-    return _json([await _answer(call, ask, threads) for call in asked])
+    return _json([await _answer(call, ask, threads, methods) for call in asked])
 
 
 async def _answer(
-    call: RpcCall, ask: Callable[[str, list[Any]], Any], threads: Executor
+    call: RpcCall,
+    ask: Callable[[str, list[Any]], Any],
+    threads: Executor,
+    methods: frozenset[str],
 ) -> dict[str, Any]:
-    if call.method not in METHODS:
+    if call.method not in methods:
         return _error(call.id, NO_SUCH_METHOD, f"{call.method} is not answered here")
     if call.method in RUNS_CODE and not _is_bounded(call.params):
         sentence = f"a call, a block, and at most {GAS_MAX} gas in hex"
@@ -116,8 +122,8 @@ def _is_bounded(params: list[Any]) -> bool:
     return isinstance(gas, str) and bool(_HEX.fullmatch(gas)) and int(gas, 16) <= GAS_MAX
 
 
-def _is_of_another_site(request: Request) -> bool:
-    """Browsers say where a page is from; a wallet's extension is no site."""
+def is_of_another_site(request: Request) -> bool:
+    """Return whether a page elsewhere asks: browsers say so. A wallet's extension is no site."""
     origin = urlsplit(request.headers.get("origin", ""))
     return origin.scheme in ("http", "https") and origin.netloc != request.headers.get("host")
 

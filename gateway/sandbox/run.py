@@ -1,22 +1,25 @@
 """What does ``tillbook run`` add to the exchange, so that a newcomer can try it at once?
 
-Makers with signed quotes, a visitor who trades while somebody watches, a small shop to buy from,
-a customer's wallet behind a button, and a way in for a browser wallet. All of it uses worthless
-tokens of the embedded chain; none of it exists outside a sandbox.
+Makers with signed quotes, two who trade while somebody watches, a small shop to buy from, a
+customer's wallet behind a button, a wallet to borrow, and a way in for one's own. All of it uses
+worthless tokens of the embedded chain; none of it exists outside a sandbox.
 """
 
 import asyncio
 import signal
 import socket
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from random import Random
 from typing import Final, NamedTuple
 
 import structlog
 from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN, Outcome, Side
+from gateway.api.services import PageTerms
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
@@ -25,15 +28,17 @@ from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
-from gateway.sandbox import actors, trader
+from gateway.sandbox import actors, tools
+from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.routes import SandboxShop, sandbox_router
 from gateway.sandbox.startup import starting
+from gateway.sandbox.traders import Range, Traders
 from gateway.sandbox.wallet import TransactionLost, Wallet
+from gateway.trading.rejection import Rejection
 from settlement.chain.dev.devchain import dev_secret
 
 BLOCK_SECONDS: Final = 0.25
-VISIT_SECONDS: Final = 3
 QUOTE_DAYS: Final = 30
 FUNDING_POLLS_MAX: Final = 600
 FUNDING_POLL_SECONDS: Final = 0.05
@@ -41,6 +46,13 @@ DEPOSITS: Final = {"TOKEN": 10_000 * PIPS_PER_TOKEN, "USD": 30_000_000 * PIPS_PE
 QUOTES: Final = {
     actors.MAKER_ONE: actors.Quotes(250_005, 5, 20, levels=12, lots=500_000),
     actors.MAKER_TWO: actors.Quotes(250_005, 15, 30, levels=12, lots=700_000),
+}
+ROAMED: Final = Range(250_005, 420)
+"""Where the demo traders' price wanders; the makers leave them that room."""
+
+WIDE_QUOTES: Final = {
+    who: quotes._replace(spread_ticks=ROAMED.reach_ticks + 80 + quotes.spread_ticks)
+    for who, quotes in QUOTES.items()
 }
 
 
@@ -67,9 +79,14 @@ class Listening(NamedTuple):
 
 
 async def run_sandbox(
-    directory: Path, listening: Listening, chain: ChainName, console: Console
+    directory: Path,
+    listening: Listening,
+    chain: ChainName,
+    console: Console,
+    trades_per_minute: int = 0,
 ) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+    """Run until SIGTERM or SIGINT; return the exit code. Demo traders do so many steps a minute
+    while somebody watches; none if it is zero."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -79,7 +96,7 @@ async def run_sandbox(
         trusted_proxies=listening.trusted_proxies,
         listening=listening.bound,
         admin=listening.admin,
-        session_keys={**trader.held_keys(), **read_held_keys(listening.managed_keys)},
+        session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
     )
     async with AsyncExitStack() as closing:
         limit = closing.enter_context(HardLimit())
@@ -89,25 +106,34 @@ async def run_sandbox(
             )
         wallets = {
             who: Wallet(dev_secret(who), stack.chain, stack.parts.exchange.domain)
-            for who in range(actors.TRADER + 1)
+            for who in range(actors.GIVER + 1)
         }
         shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
         token = stack.operator_token()
         stack.public_url = public_url
+        stack.page = PageTerms(sandbox=True)
+        faucet = Faucet(stack, wallets[actors.GIVER])
         stack.routers += [
             merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
             checkout_router(
                 stack.parts.merchants, f"{stack.devchain.name} (sandbox)", sandbox=True
             ),
             sandbox_router(stack, shop),
+            demo_wallet_router(DemoWallet(wallets[actors.GUEST], stack), faucet),
         ]
         await stack.serve()
         tasks = [asyncio.create_task(keep_blocks_coming(stack))]
-        await open_market(stack, wallets)
-        await trader.approve(stack, wallets[actors.TRADER])
+        traders = Traders(
+            stack, wallets[actors.TRADER], wallets[actors.VISITOR], ROAMED, Random(stack.now_ns())
+        )
+        await traders.clear()
+        await open_market(stack, wallets, WIDE_QUOTES if trades_per_minute else QUOTES)
         shop.open()
-        tasks.append(asyncio.create_task(_visit(stack, wallets[actors.VISITOR])))
-        _greet(console, stack, wallets[actors.TRADER], public_url)
+        tasks.append(asyncio.create_task(_welcome(stack, faucet, wallets[actors.GUEST])))
+        if trades_per_minute:
+            tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
+        tasks.append(asyncio.create_task(tools.approve(stack, wallets[actors.GUEST])))
+        _greet(console, stack, wallets[actors.GUEST], public_url)
         await stop.wait()
         limit.begin()
         console.print("Closing: answers under way go out first.")
@@ -116,7 +142,33 @@ async def run_sandbox(
     return 0
 
 
-async def open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
+async def _welcome(stack: Stack, faucet: Faucet, guest: Wallet) -> None:
+    """See that whoever borrows the demo wallet can trade at once."""
+    if any(
+        sum(stack.parts.exchange.balance(guest.address, token.address))
+        for token in stack.parts.catalog.tokens
+    ):
+        return
+    try:
+        await faucet.give(guest.address)
+    except Rejection as refused:
+        structlog.get_logger("guest").warning("not funded", why=refused.detail)
+
+
+async def _trade(
+    stack: Stack, traders: Traders, wallets: dict[int, Wallet], per_minute: int
+) -> None:
+    """Fund the trader who quotes, then let both trade."""
+    for symbol, pips in DEPOSITS.items():
+        await _fund(stack, wallets[actors.TRADER], symbol, pips)
+    await traders.run(per_minute)
+
+
+async def open_market(
+    stack: Stack,
+    wallets: dict[int, Wallet],
+    makers: Mapping[int, actors.Quotes] = QUOTES,
+) -> None:
     """See that makers and visitor have money in the vault, and that the makers quote.
 
     As far as they can: whoever plays here may have bought one side of the book, halted the market
@@ -134,7 +186,7 @@ async def open_market(stack: Stack, wallets: dict[int, Wallet]) -> None:
     # Nonces are the time, so that quotes made anew after the old ones expired are new orders.
     now = stack.now_ns() // 10**9
     refused: Counter[str] = Counter()
-    for who, quotes in QUOTES.items():
+    for who, quotes in makers.items():
         expiry = now + QUOTE_DAYS * 86_400
         for order in actors.quotes_of(wallets[who], market, quotes, nonce=now, expiry=expiry):
             result = await stack.parts.exchange.place(order)
@@ -166,33 +218,6 @@ async def _fund(stack: Stack, wallet: Wallet, symbol: str, pips: int) -> None:
         await asyncio.sleep(FUNDING_POLL_SECONDS)
 
 
-async def _visit(stack: Stack, visitor: Wallet) -> None:
-    """Trade a little, to and fro, while anybody listens to the market."""
-    market = stack.parts.catalog.markets[0]
-    log = structlog.get_logger("visitor")
-    turn = 0
-    while True:
-        await asyncio.sleep(VISIT_SECONDS)
-        if not stack.views.channels.subscription_count:
-            continue
-        turn += 1
-        side = Side.BUY if turn % 2 else Side.SELL
-        best = stack.parts.exchange.depth(market, Side.SELL if side == Side.BUY else Side.BUY, 1)
-        if not best:
-            continue
-        order = visitor.order(
-            market,
-            side,
-            50 + turn * 37 % 400,
-            best[0][0],
-            nonce=stack.parts.exchange.next_nonce(visitor.address),
-            expiry=stack.now_ns() // 10**9 + 60,
-        )
-        result = await stack.parts.exchange.place(order)
-        if not result.accepted:
-            log.warning("refused", outcome=result.outcome.name, detail=result.detail)
-
-
 def _greet(console: Console, stack: Stack, wallet: Wallet, public_url: str) -> None:
     customer = "0x" + dev_secret(actors.CUSTOMER).hex()
     lines = [
@@ -206,7 +231,7 @@ def _greet(console: Console, stack: Stack, wallet: Wallet, public_url: str) -> N
         f"  JSON-RPC         {public_url}/sandbox/rpc",
         f"  Demo wallet      {customer}",
         "                   a funded key of the embedded chain, worthless anywhere else",
-        *trader.greeting(stack, wallet, public_url),
+        *tools.greeting(stack, wallet, public_url),
         f"  Operator token   in {stack.settings.directory / 'operator.token'}",
         "",
         "  Next: open the market page, then the shop; or `tillbook demo` for the story in text.",

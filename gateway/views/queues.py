@@ -10,7 +10,7 @@ first, each ``order_id:price_ticks:lots``, all joined by commas.
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, Literal, NamedTuple, Self
 from zlib import crc32
 
 import msgspec
@@ -31,7 +31,11 @@ CHANGES_MAX: Final = 1_000
 
 BUY: Final = Side.BUY
 
-ADD, CHANGE, REMOVE = "add", "change", "remove"
+ADD: Final = "add"
+CHANGE: Final = "change"
+REMOVE: Final = "remove"
+
+Kind = Literal["add", "change", "remove"]
 
 
 class QueuedOrder(NamedTuple):
@@ -45,7 +49,7 @@ class QueuedOrder(NamedTuple):
 class QueueChange(NamedTuple):
     """``add``: last at its price. ``change``: other lots, the same place. ``remove``: gone."""
 
-    kind: str
+    kind: Kind
     side: Side
     order: QueuedOrder
 
@@ -191,5 +195,5 @@ class Queues:
         top = [*islice(self.walk(Side.SELL), CHECKED), *islice(self.walk(Side.BUY), CHECKED)]
         return crc32(",".join(f"{order}:{ticks}:{lots}" for order, ticks, lots in top).encode())
 
-    def _note(self, kind: str, side: Side, ticks: int, order_id: int, lots: int) -> None:
+    def _note(self, kind: Kind, side: Side, ticks: int, order_id: int, lots: int) -> None:
         self._changes.append(QueueChange(kind, side, QueuedOrder(order_id, ticks, lots)))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from itertools import islice
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, Literal, NamedTuple, Self
 
 import msgspec
 
@@ -92,11 +92,14 @@ class _Numbered(News, frozen=True, tag=True):
         return self.number - 1
 
 
+OrderKind = Literal["accepted", "rested", "armed", "triggered", "amended", "cancelled", "unfilled"]
+
+
 class OrderNews(_Numbered, frozen=True):
     """An order was accepted, rests, is armed, triggered, amended or has ended, as ``kind`` says;
     ``order`` is as it was then."""
 
-    kind: str
+    kind: OrderKind
     market: Market
     order: Order
     removal: Removal | None = None
@@ -352,7 +355,7 @@ class UserStream:
     def _armed(self, row: EventRow, batch: Committed) -> None:
         self._stands(row, batch, "armed")
 
-    def _stands(self, row: EventRow, batch: Committed, kind: str) -> None:
+    def _stands(self, row: EventRow, batch: Committed, kind: OrderKind) -> None:
         """Show an order among the open ones; its owner sees what it hides as well."""
         order = self._history[row.order_id]
         order.lots_open = row.amount + row.maker_left
@@ -373,7 +376,7 @@ class UserStream:
         order = self._history[row.order_id]
         order.reason = row.outcome
         self._end(order, row, time_of(row, batch))
-        kind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
+        kind: OrderKind = "cancelled" if row.kind == EventKind.CANCELLED else "unfilled"
         removal = Removal(row.amount + row.maker_left, Outcome(row.outcome))
         self._publish_order(kind, row, batch, order, removal)
 
@@ -383,7 +386,7 @@ class UserStream:
 
     def _publish_order(
         self,
-        kind: str,
+        kind: OrderKind,
         row: EventRow,
         batch: Committed,
         order: Order,

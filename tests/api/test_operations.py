@@ -1,6 +1,7 @@
 """What operators, wallets and tools read; and what happens when we are at fault."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter
 
 from engine.types import Outcome
 from gateway.http.problems import STATUS
+from gateway.pages.assets import assets
 from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.networks import network_of
 from gateway.trading.rejection import Rejection
@@ -258,8 +260,30 @@ def test_the_page_lets_nothing_in_from_elsewhere() -> None:
         assert "default-src 'none'" in policy and "unsafe" not in policy
         assert "://" not in page.text, "no address of another origin in the page"
         assert " style=" not in page.text and "<style" not in page.text
-        for asset in ("/market.css", "/market.js"):
-            assert asset in page.text and (await http.get(asset)).status_code == 200
+        loaded = re.findall(r'(?:href|src)="(/market/assets/[^"]+)"', page.text)
+        assert len(loaded) == 2
+        for address in loaded:
+            assert (await http.get(address)).status_code == 200
+
+    run(story)
+
+
+def test_what_the_page_loads_is_kept_for_ever_under_its_version_and_packed() -> None:
+    async def story(http: httpx.AsyncClient, venue: Venue) -> None:
+        version = assets().version
+        for name, asset in assets().files.items():
+            answer = await http.get(f"/market/assets/{version}/{name}")
+            assert answer.content == asset.plain and answer.headers["content-encoding"] == "gzip"
+            assert "immutable" in answer.headers["cache-control"]
+            assert answer.headers["content-type"].startswith(asset.media_type)
+        plain = await http.get(
+            f"/market/assets/{version}/market/main.js", headers={"accept-encoding": "identity"}
+        )
+        assert "content-encoding" not in plain.headers and plain.content
+        older = await http.get("/market/assets/0ld/market/main.js")
+        assert older.status_code == 200 and older.headers["cache-control"] == "no-cache"
+        for name in ("market/none.js", "../market.py", "vendor/README.md", "market.html"):
+            assert (await http.get(f"/market/assets/{version}/{name}")).status_code == 404
 
     run(story)
 

@@ -12,7 +12,7 @@ import pytest
 from eth_account import Account
 
 from gateway.cli.deploy import plan_of, signer_of
-from settlement.chain.chain import Sending
+from settlement.chain.chain import RpcChain, Sending
 from settlement.chain.code_check import is_code_of
 from settlement.chain.deploy import Delays, Deployment, DeploymentError, connect
 from settlement.chain.deploying import Deploying, DeployPlan, Terms, check, code_of
@@ -88,8 +88,8 @@ class Desk:
     def deploying(self, plan: DeployPlan | None = None) -> Deploying:
         terms = Terms(1, 10**9, 0, self.anvil.mine, 100)
         plan = plan or plan_of(self.plan, test_tokens=True)
-        chain, record = self.anvil.chain, self.record
-        return Deploying(chain, record, DEPLOYER, plan, terms)  # type: ignore[arg-type]
+        assert isinstance(self.anvil.chain, RpcChain)
+        return Deploying(self.anvil.chain, self.record, DEPLOYER, plan, terms)
 
 
 @pytest.fixture

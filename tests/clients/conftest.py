@@ -2,8 +2,17 @@
 
 import pytest
 
-from tests.clients.fixtures import GUARD, ApiKey, Bridge, Door
-from tests.e2e.running import Running, ask
+from tests.clients.fixtures import (
+    GUARD,
+    TRADER_SECRET,
+    ApiKey,
+    Bridge,
+    Door,
+    has_key,
+    has_money,
+    log_in,
+)
+from tests.e2e.running import Running, ask, until
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +26,11 @@ def nobody_leaves():
 
 @pytest.fixture(scope="session")
 def exchange(tmp_path_factory):
-    running = Running(tmp_path_factory.mktemp("exchange") / "data")
+    directory = tmp_path_factory.mktemp("exchange") / "data"
+    running = Running(directory, more_options=("--demo-trades", "0"))
+    bearer = log_in(running.port, TRADER_SECRET)
+    until("the demo wallet's session key is live", lambda: has_key(running.port, bearer))
+    until("it has money", lambda: has_money(running.port, bearer))
     yield running
     code, output = running.stop()
     assert code == 0, output

@@ -8,7 +8,6 @@ import ipaddress
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,12 +15,12 @@ import time
 import orjson
 
 from gateway.sandbox import actors
-from gateway.sandbox.trader import held_keys
+from gateway.sandbox.tools import held_keys
 from settlement.chain.dev.devchain import dev_secret
 from settlement.protocol.eip712 import Domain, address_of_secret, login_digest, sign
-from tests.e2e.running import ROOT, RUN, Running, ask, free_port, until
+from tests.e2e.running import ROOT, RUN, ask, free_port, until
 
-TRADER_SECRET = dev_secret(actors.TRADER)
+TRADER_SECRET = dev_secret(actors.GUEST)
 TRADER = address_of_secret(TRADER_SECRET)
 JSON = {"content-type": "application/json"}
 SYMBOL = "TOKENUSD"
@@ -158,9 +157,14 @@ class Door:
         }
 
 
-def has_open_port(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def read(port, path, bearer):
+    return orjson.loads(ask(port, "GET", path, None, {"authorization": f"Bearer {bearer}"})[2])
 
 
-__all__ = ["GUARD", "SYMBOL", "ApiKey", "Bridge", "Door", "Running"]
+def has_key(port, bearer):
+    return any(key["state"] == "live" for key in read(port, "/v1/keys", bearer)["keys"])
+
+
+def has_money(port, bearer):
+    balances = read(port, "/v1/balances", bearer)["balances"]
+    return all(row["available_pips"] != "0" for row in balances)

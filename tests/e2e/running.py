@@ -70,13 +70,13 @@ def ended(directory):
 class Running:
     """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
 
-    def __init__(self, directory, chain="eth-tester"):
+    def __init__(self, directory, chain="eth-tester", more_options=()):
         self.port, self.admin_port, self.directory = free_port(), free_port(), directory
         directory.mkdir(exist_ok=True)
         tokens = directory / "operators"
         tokens.write_text(f"# Who may do what he likes.\nalice {ADMIN_TOKEN}\n")
         options = ("--admin-tokens", str(tokens), "--admin-port", str(self.admin_port))
-        self.process = begun(directory, self.port, chain, options)
+        self.process = begun(directory, self.port, chain, (*options, *more_options))
         until("both sides are quoted", self.is_quoted)
 
     def is_quoted(self):

@@ -70,6 +70,22 @@ def test_a_signal_tells_closes_keeps_and_ends(running, tmp_path):
     assert snapshot > 0 and journal <= snapshot, "nothing is left to replay"
 
 
+COUNTED = {
+    "loop_lag": "tillbook_event_loop_lag_seconds_count",
+    "stage": 'tillbook_order_stage_seconds_count{stage="journal"}',
+    "journal_sync": "tillbook_journal_sync_seconds_count",
+    "book_depth": 'tillbook_book_depth{market="TOKEN-USD",side="bid"}',
+    "best_spread": 'tillbook_best_spread{market="TOKEN-USD"}',
+    "ready": "tillbook_ready",
+}
+
+
+def line_of(figure: str, scraped: str) -> str:
+    """Return the line of a scrape that has ``figure``."""
+    (line,) = (x for x in scraped.splitlines() if x.startswith(COUNTED[figure] + " "))
+    return line
+
+
 def test_an_operator_drains_takes_it_back_and_stops(running):
     here = running()
     order = b'{"account": "0x00"}'
@@ -85,6 +101,16 @@ def test_an_operator_drains_takes_it_back_and_stops(running):
     assert ask(here.port, "GET", "/v1/markets")[0] == 200
     assert here.admin("POST", "/undrain", {"reason": "it was nothing"})[0] == 200
     assert placed() == (400, "MALFORMED")
+
+    def scraped() -> str:
+        token = (here.directory / "operator.token").read_text()
+        return ask(here.port, "GET", "/metrics", headers={"Authorization": f"Bearer {token}"})[
+            2
+        ].decode()
+
+    until("a second has passed for the loop", lambda: " 0.0" not in line_of("loop_lag", scraped()))
+    for figure in ("stage", "journal_sync", "book_depth", "best_spread", "ready"):
+        assert " 0.0" not in line_of(figure, scraped()), figure
 
     def stop() -> None:
         body = {"reason": "a new version", "stop_after_seconds": 0}

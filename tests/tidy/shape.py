@@ -10,6 +10,7 @@ LINES_MAX = 600
 FUNCTION_LINES_MAX = 60
 COLUMNS_MAX = 100
 WRITTEN_BY_HAND = {".py", ".sol", ".js", ".mjs", ".css", ".html", ".sh", ".toml", ".yaml", ".yml"}
+WRITTEN_BY_OTHERS = "gateway/pages/vendor"
 EMPTY_WORDS = {"data", "info", "manager", "helper", "helpers", "util", "utils"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -26,6 +27,8 @@ def _functions(source: Source) -> Iterator[Function]:
 
 
 def _is_by_hand(source: Source) -> bool:
+    if source.within(WRITTEN_BY_OTHERS):
+        return False
     return source.where.suffix in WRITTEN_BY_HAND or source.where.name in {"Makefile", "Dockerfile"}
 
 

@@ -1,7 +1,7 @@
 """How do tickers, candles and the states of markets look in the native JSON?"""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from engine.types import LOTS_MAX, MONEY_MAX, Side
 from gateway.api.v1 import schemas, stream_schemas
@@ -10,7 +10,6 @@ from gateway.views.books import Level
 from gateway.views.candles import Candle, CandleNews, candles_channel
 from gateway.views.market_data import BestPrices, Ticker, TickerNews
 from gateway.views.market_states import (
-    STATUS_CHANNEL,
     ExchangeState,
     ExchangeStateNews,
     MarketStateNews,
@@ -19,7 +18,7 @@ from gateway.views.queues import QueueDiff, QueuedOrder, Queues
 from settlement.orders.catalog import Market
 from settlement.orders.market_states import MarketState
 
-SIDE_TEXTS: Final = {Side.BUY: "buy", Side.SELL: "sell"}
+SIDE_TEXTS: Final[dict[Side, Literal["buy", "sell"]]] = {Side.BUY: "buy", Side.SELL: "sell"}
 
 
 def level_row(market: Market, level: Level | None) -> schemas.Level | None:
@@ -87,7 +86,7 @@ def most_text(market: Market) -> str:
     return quantity_text(market, min(LOTS_MAX, MONEY_MAX // market.lot_pips))
 
 
-def bbo_frame(news: BestPrices, kind: str = "bbo") -> stream_schemas.Bbo:
+def bbo_frame(news: BestPrices, kind: Literal["snapshot", "bbo"] = "bbo") -> stream_schemas.Bbo:
     """Return the best prices for the stream."""
     market = news.market
     return stream_schemas.Bbo(
@@ -100,9 +99,11 @@ def bbo_frame(news: BestPrices, kind: str = "bbo") -> stream_schemas.Bbo:
     )
 
 
-def ticker_frame(news: TickerNews, kind: str = "ticker") -> stream_schemas.Ticker:
+def ticker_frame(
+    news: TickerNews, kind: Literal["snapshot", "ticker"] = "ticker"
+) -> stream_schemas.TickerFrame:
     """Return a ticker for the stream."""
-    return stream_schemas.Ticker(
+    return stream_schemas.TickerFrame(
         channel=f"ticker:{news.market.symbol}",
         type=kind,
         u=news.u,
@@ -111,9 +112,11 @@ def ticker_frame(news: TickerNews, kind: str = "ticker") -> stream_schemas.Ticke
     )
 
 
-def candles_frame(news: CandleNews, kind: str = "candles") -> stream_schemas.Candles:
+def candles_frame(
+    news: CandleNews, kind: Literal["snapshot", "candles"] = "candles"
+) -> stream_schemas.CandlesFrame:
     """Return candles for the stream."""
-    return stream_schemas.Candles(
+    return stream_schemas.CandlesFrame(
         channel=candles_channel(news.market, news.interval),
         type=kind,
         market=news.market.symbol,
@@ -158,11 +161,10 @@ def l3_frame(news: QueueDiff) -> stream_schemas.L3Diff:
     )
 
 
-def market_status_frame(news: MarketStateNews) -> stream_schemas.MarketStatus:
+def market_status_frame(news: MarketStateNews) -> stream_schemas.MarketStatusFrame:
     """Return the new state of a market for the stream."""
     status = status_row(news.market, news.state)
-    return stream_schemas.MarketStatus(
-        channel=STATUS_CHANNEL,
+    return stream_schemas.MarketStatusFrame(
         event=news.event,
         market=status.market,
         phase=status.phase,
@@ -174,7 +176,6 @@ def exchange_status_frame(news: ExchangeStateNews) -> stream_schemas.ExchangeSta
     """Return the new state of the exchange for the stream."""
     state: ExchangeState = news.state
     return stream_schemas.ExchangeStatus(
-        channel=STATUS_CHANNEL,
         status=state.status,
         missing=list(state.missing),
         restrictions=list(state.restrictions),

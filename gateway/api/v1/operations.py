@@ -65,6 +65,12 @@ async def openapi(request: Request) -> Response:
     return Response(request.app.state.openapi(), media_type="application/json")
 
 
+@router.get("/asyncapi.json", include_in_schema=False, dependencies=[Depends(charged)])
+async def asyncapi(request: Request) -> Response:
+    """Return the AsyncAPI document of the stream, written once."""
+    return Response(request.app.state.asyncapi(), media_type="application/json")
+
+
 @router.get("/metrics", include_in_schema=False, dependencies=[Depends(charged)])
 async def metrics(request: Request, services: Here, life: Life) -> Response:
     """Return the counters in Prometheus' text format, to the operator alone: they tell how trade
@@ -81,9 +87,9 @@ def _look(services: Services, life: Lifecycle) -> None:
     shown.trades.set(services.market_data.last_trade_id)
     shown.connections.set(life.connection_count)
     shown.outbox_bytes.set(life.waiting_bytes)
-    shown.draining.set(life.draining)
-    shown.ready.set(not life.draining and not services.not_ready())
-    shown.restrictions.set(len(services.restrictions()))
+    shown.machine.draining.set(life.draining)
+    shown.machine.ready.set(not life.draining and not services.not_ready())
+    shown.machine.restrictions.set(len(services.restrictions()))
     for market in exchange.catalog.markets:
         sides = (exchange.depth(market, side, DEPTH_LEVELS) for side in (Side.BUY, Side.SELL))
-        shown.show_book(market, *sides)
+        shown.books.show(market, *sides)

@@ -184,109 +184,104 @@ def balance_rows(balances: Iterable[TokenBalance]) -> list[schemas.BalanceRow]:
 # What is published
 
 
-def _book_diff(diff: BookDiff) -> dict[str, Any]:
+def _book_diff(diff: BookDiff) -> stream_schemas.BookDiff:
     bids = [(t, n) for (side, t), n in diff.changed.items() if side == Side.BUY]
     asks = [(t, n) for (side, t), n in diff.changed.items() if side == Side.SELL]
-    return {
-        "channel": f"book:{diff.market.symbol}",
-        "type": "diff",
-        "U": diff.prev + 1,
-        "u": diff.u,
-        "prev": diff.prev,
-        "checksum": diff.checksum,
-        "time_ns": str(diff.time_ns),
-        "bids": level_rows(diff.market, bids),
-        "asks": level_rows(diff.market, asks),
-    }
+    return stream_schemas.BookDiff(
+        channel=f"book:{diff.market.symbol}",
+        U=diff.prev + 1,
+        u=diff.u,
+        prev=diff.prev,
+        checksum=diff.checksum,
+        time_ns=str(diff.time_ns),
+        bids=level_rows(diff.market, bids),
+        asks=level_rows(diff.market, asks),
+    )
 
 
-def _new_trades(news: NewTrades) -> dict[str, Any]:
-    return {
-        "channel": f"trades:{news.market.symbol}",
-        "type": "trades",
-        "prev": news.prev,
-        "trades": [trade_row(news.market, trade, MATCHED) for trade in news.trades],
-    }
+def _new_trades(news: NewTrades) -> stream_schemas.NewTrades:
+    return stream_schemas.NewTrades(
+        channel=f"trades:{news.market.symbol}",
+        prev=news.prev,
+        trades=[trade_row(news.market, trade, MATCHED) for trade in news.trades],
+    )
 
 
-def _trade_undone(news: TradeUndone) -> dict[str, Any]:
-    return {
-        "channel": f"trades:{news.market.symbol}",
-        "type": "trade_busted",
-        "event": news.event,
-        "trade_id": news.trade_id,
-    }
+def _trade_undone(news: TradeUndone) -> stream_schemas.TradeBusted:
+    return stream_schemas.TradeBusted(
+        channel=f"trades:{news.market.symbol}", event=news.event, trade_id=news.trade_id
+    )
 
 
-def _trades_settled(news: TradesSettled) -> dict[str, Any]:
-    return {
-        "channel": f"trades:{news.market.symbol}",
-        "type": "settlement",
-        "first_trade": news.first_trade,
-        "last_trade": news.last_trade,
-        "busted": news.busted,
-        **msgspec.structs.asdict(settlement_row(news.state)),
-    }
+def _trades_settled(news: TradesSettled) -> stream_schemas.TradesSettled:
+    state = settlement_row(news.state)
+    return stream_schemas.TradesSettled(
+        channel=f"trades:{news.market.symbol}",
+        first_trade=news.first_trade,
+        last_trade=news.last_trade,
+        busted=news.busted,
+        state=state.state,
+        batch=state.batch,
+        tx_hash=state.tx_hash,
+    )
 
 
-def _order_news(news: OrderNews) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "channel": "orders",
-        "type": news.kind,
-        "event": news.event,
-        "number": news.number,
-        "prev": news.number - 1,
-        "order": order_row(news.market, news.order),
-    }
-    if news.removal is not None:
-        row["removed"] = quantity_text(news.market, news.removal.lots)
-        row["removed_lots"] = news.removal.lots
-        row["reason"] = news.removal.reason.name
-    return row
+def _order_news(news: OrderNews) -> stream_schemas.OrderFrame:
+    frame = stream_schemas.OrderFrame(
+        type=news.kind,
+        event=news.event,
+        number=news.number,
+        prev=news.number - 1,
+        order=order_row(news.market, news.order),
+    )
+    if news.removal is None:
+        return frame
+    return msgspec.structs.replace(
+        frame,
+        removed=quantity_text(news.market, news.removal.lots),
+        removed_lots=news.removal.lots,
+        reason=news.removal.reason.name,
+    )
 
 
-def _fill_news(news: FillNews) -> dict[str, Any]:
-    return {
-        "channel": "orders",
-        "type": "fill",
-        "event": news.event,
-        "number": news.number,
-        "prev": news.number - 1,
-        "fill": fill_row(news.fill, MATCHED),
-    }
+def _fill_news(news: FillNews) -> stream_schemas.FillFrame:
+    return stream_schemas.FillFrame(
+        event=news.event,
+        number=news.number,
+        prev=news.number - 1,
+        fill=fill_row(news.fill, MATCHED),
+    )
 
 
-def _bust_news(news: BustNews) -> dict[str, Any]:
-    return {
-        "channel": "orders",
-        "type": "trade_busted",
-        "event": news.event,
-        "number": news.number,
-        "prev": news.number - 1,
-        "trade_id": news.trade_id,
-        "market": news.market.symbol,
-        "side": news.side.name.lower(),
-        "base_pips": str(news.base_pips),
-        "quote_pips": str(news.quote_pips),
-        "fee_pips": str(news.fee_pips),
-        "reason": news.reason,
-        "fill": None if news.fill is None else fill_row(news.fill, BUSTED),
-    }
+def _bust_news(news: BustNews) -> stream_schemas.OwnTradeBusted:
+    return stream_schemas.OwnTradeBusted(
+        event=news.event,
+        number=news.number,
+        prev=news.number - 1,
+        trade_id=news.trade_id,
+        market=news.market.symbol,
+        side=news.side.name.lower(),
+        base_pips=str(news.base_pips),
+        quote_pips=str(news.quote_pips),
+        fee_pips=str(news.fee_pips),
+        reason=news.reason,
+        fill=None if news.fill is None else fill_row(news.fill, BUSTED),
+    )
 
 
-def _own_settled(news: OwnSettled) -> dict[str, Any]:
-    return {
-        "channel": "orders",
-        "type": "settlement",
-        "number": news.number,
-        "trades": news.trades,
-        **msgspec.structs.asdict(settlement_row(news.state)),
-    }
+def _own_settled(news: OwnSettled) -> stream_schemas.OwnSettled:
+    state = settlement_row(news.state)
+    return stream_schemas.OwnSettled(
+        number=news.number,
+        trades=news.trades,
+        state=state.state,
+        batch=state.batch,
+        tx_hash=state.tx_hash,
+    )
 
 
-def _balance_news(news: BalanceNews) -> stream_schemas.Balances:
-    return stream_schemas.Balances(
-        channel="balances",
+def _balance_news(news: BalanceNews) -> stream_schemas.BalancesFrame:
+    return stream_schemas.BalancesFrame(
         type="update",
         event=news.event,
         number=news.number,

@@ -212,7 +212,7 @@ class Connection:
         self._outbox.owe(channel, make)
         self._send_later()
 
-    def say(self, published: Published) -> None:
+    def tell(self, published: Published) -> None:
         """Send at once, or behind what waits."""
         self._tell("", published)
 

@@ -156,8 +156,7 @@ class Snapshots:
         def make() -> Published:
             rows = balance_rows(users.balances(me.account))
             return message(
-                stream_schemas.Balances(
-                    channel="balances",
+                stream_schemas.BalancesFrame(
                     type="snapshot",
                     event=users.event_index,
                     number=users.frame_number(me.account),
@@ -175,9 +174,8 @@ class Snapshots:
                 return [partial(self._own_orders, account)]
             missed = users.missed(account, begin)
             if missed is None:
-                resync = stream_schemas.Resync(
-                    channel="orders", begin=begin, number=users.frame_number(account)
-                )
+                number = users.frame_number(account)
+                resync = stream_schemas.Resync(begin=begin, number=number)
                 return [lambda: message(resync), partial(self._own_orders, account)]
             parts = [
                 missed[at : at + MISSED_AT_ONCE]

@@ -13,7 +13,6 @@ from gateway.api.services import Services
 from gateway.api.v1.rows import message
 from gateway.api.v1.stream.frames import CHANNELS_AT_ONCE, Subscribe
 from gateway.api.v1.stream.snapshots import CHANNEL_NAMES, Maker, Snapshots
-from gateway.api.v1.stream_schemas import Ended
 from gateway.http.outbox import Outbox
 from gateway.http.problems import document_of
 from gateway.trading.rejection import Rejection
@@ -31,7 +30,7 @@ class Client(Listener, Protocol):
     def owe(self, channel: str, make: Callable[[], Published | None]) -> None:
         """Send what ``make`` returns when its turn comes."""
 
-    def say(self, published: Published) -> None:
+    def tell(self, published: Published) -> None:
         """Send at once, or behind what waits."""
 
     def me(self) -> Session:
@@ -114,7 +113,8 @@ class Subscriptions:
         del self._followed[name]
         self._leave(channel)
         over = Rejection(Outcome.NOT_AUTHENTICATED, "the session is over: login, subscribe again")
-        self._client.say(message(Ended(channel=name, error=document_of(over))))
+        ended = {"channel": name, "type": "ended", "error": document_of(over)}
+        self._client.tell(message(ended))
 
     def begin_anew(self, channel: str) -> None:
         """Drop what waits on a channel, for it is too much, and owe a snapshot instead."""

@@ -30,12 +30,12 @@ POLL_SECONDS: Final = 0.05
 
 
 def _secret() -> bytes:
-    return keccak256(b"the sandbox trader's session key" + dev_secret(actors.TRADER))
+    return keccak256(b"the sandbox trader's session key" + dev_secret(actors.GUEST))
 
 
 def held_keys() -> Mapping[bytes, HeldKey]:
-    """Return the session key that the gateway keeps for the demo trader."""
-    account = address_of_secret(dev_secret(actors.TRADER))
+    """Return the session key that the gateway keeps for the demo wallet."""
+    account = address_of_secret(dev_secret(actors.GUEST))
     return {account: HeldKey(_secret(), 2**32 - 1)}
 
 
