@@ -17,7 +17,7 @@ from engine.events import EventKind
 from engine.kept import Kept
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
-from gateway.views.channels import Channels, News, Published
+from gateway.views.channels import Channels, News
 from gateway.views.market_data import AUCTION, BUSTED, SIDES
 from gateway.views.missed import Missed
 from gateway.views.order_history import ALWAYS, Order, OrderHistory, Saved, TimeRange
@@ -82,7 +82,9 @@ class Removal(NamedTuple):
     reason: Outcome
 
 
-class _Numbered(News, frozen=True, tag=True):
+class _Numbered(News, frozen=True, tag=True, gc=False):
+    """Kept by the ten thousand, and nothing in it leads back to it: see ``engine.kept``."""
+
     event: int
     number: int
 
@@ -95,7 +97,7 @@ class _Numbered(News, frozen=True, tag=True):
 OrderKind = Literal["accepted", "rested", "armed", "triggered", "amended", "cancelled", "unfilled"]
 
 
-class OrderNews(_Numbered, frozen=True):
+class OrderNews(_Numbered, frozen=True, gc=False):
     """An order was accepted, rests, is armed, triggered, amended or has ended, as ``kind`` says;
     ``order`` is as it was then."""
 
@@ -105,13 +107,13 @@ class OrderNews(_Numbered, frozen=True):
     removal: Removal | None = None
 
 
-class FillNews(_Numbered, frozen=True):
+class FillNews(_Numbered, frozen=True, gc=False):
     """An order has traded."""
 
     fill: Fill
 
 
-class BustNews(_Numbered, frozen=True):
+class BustNews(_Numbered, frozen=True, gc=False):
     """A trade was undone; ``fill`` is None if it is too old to be kept."""
 
     trade_id: int
@@ -275,6 +277,8 @@ class UserStream:
             signed.client_id,
             signed.digest,
             entry.command.time_ns,
+            flags=signed.flags,
+            trigger_or_display=signed.trigger_or_display,
         )
         self._history.accepted(order)
         self._publish_order("accepted", row, batch, order)
@@ -293,10 +297,12 @@ class UserStream:
             order = self._history[order_id]
             order.lots_open = left
             order.lots_filled += row.amount
+            market = batch.markets[row.market]
+            order.quote_filled += market.quote_pips(row.amount, row.price_ticks)
             fill = Fill(
                 row.trade_id,
                 order_id,
-                batch.markets[row.market],
+                market,
                 order.side,
                 role,
                 row.price_ticks,
@@ -394,11 +400,10 @@ class UserStream:
         self._publish(order.account, news)
 
     def _publish(self, account: int, news: _Numbered) -> None:
-        published = Published(news)
-        self._missed.add(account, published)
+        self._missed.add(account, news)
         channel = orders_channel(self._catalog.address_of(account))
         if self._channels.has_subscribers(channel):
-            self._channels.offer(channel, published)
+            self._channels.publish(channel, news)
 
     def _count(self, account: int) -> int:
         """Return the number of one more frame about the orders of ``account``, heard or not."""
@@ -457,7 +462,7 @@ class UserStream:
         number = self._catalog.account_number(account)
         return 0 if number is None else self._frames.get(number, 0)
 
-    def missed(self, account: bytes, number: int) -> list[Published] | None:
+    def missed(self, account: bytes, number: int) -> list[News] | None:
         """Return the frames about the orders of an address behind frame ``number``, the oldest
         first; None if they are not all kept."""
         of = self._catalog.account_number(account)

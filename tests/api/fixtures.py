@@ -28,9 +28,9 @@ from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
 from engine.types import Limits
 from gateway.api.services import Services
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
 from gateway.node.assembly import (
@@ -275,13 +275,18 @@ class Wallet:
 class Venue:
     """One exchange with its gateway, and two funded wallets."""
 
-    def __init__(self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None) -> None:
+    def __init__(
+        self,
+        budgets: Budgets | None = None,
+        bounds: OutboxBounds | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
         self.clock = Clock()
         self.disk = MemoryStorage()
         self.trading = trading = assemble_trading(
             LogSeams(self.disk, None, self.clock.now_ns, _fail),
             Parts(machine=Engine, journal=partial(Journal, room_step=ROOM_STEP), pipeline=Gated),
-            LIMITS,
+            limits,
             Catalog(),
             DOMAIN,
             Withdrawals(
