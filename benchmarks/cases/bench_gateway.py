@@ -32,9 +32,9 @@ from websockets.asyncio.client import connect
 from engine.journal import DirectoryStorage
 from engine.types import Limits
 from gateway.api.services import SOCKETS_PER_CLIENT, Services, SettlementView
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.doorkeeper import BOUNDS, DoorBounds, Doorkeeper
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
 from gateway.node.assembly import (

@@ -9,9 +9,10 @@ from typing import Final, NamedTuple, Protocol
 
 from fastapi import APIRouter
 
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
+from gateway.trading.api_keys import ApiKeys, HeldKey
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.candles import Candles
@@ -77,7 +78,8 @@ class Services:
     WebSockets one of them may hold. ``happened`` hears of each request that may change something
     outside of the log. ``public_url`` is how browsers reach us, empty where nobody has said: then
     nobody signs in by EIP-4361. Metrics are for who has ``operator_token``; for nobody if that
-    is empty.
+    is empty. ``api_keys`` are for the dialect that other exchanges' tools speak, which is not there
+    without; ``session_keys`` are those in our keeping, by account.
     """
 
     exchange: ExchangePort
@@ -102,6 +104,8 @@ class Services:
     clients: Clients = field(default_factory=Clients)
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
+    api_keys: ApiKeys | None = None
+    session_keys: Mapping[bytes, HeldKey] = field(default_factory=dict)
     happened: Callable[[], None] = _nobody
     public_url: str = ""
     page: PageTerms = NO_PAGE_TERMS

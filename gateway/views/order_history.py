@@ -53,6 +53,12 @@ class Order(msgspec.Struct, gc=False):
     ended_event: int = 0
     """The event that ended it, 0 while it stands."""
     ended_ns: int = 0
+    flags: int = 0
+    """As they were signed (``OrderBits``)."""
+    trigger_or_display: int = 0
+    """As it was signed: see ``SignedOrder``."""
+    quote_filled: int = 0
+    """What its fills came to, in quote pips."""
 
     @property
     def why(self) -> str | None:

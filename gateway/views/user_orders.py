@@ -277,6 +277,8 @@ class UserStream:
             signed.client_id,
             signed.digest,
             entry.command.time_ns,
+            flags=signed.flags,
+            trigger_or_display=signed.trigger_or_display,
         )
         self._history.accepted(order)
         self._publish_order("accepted", row, batch, order)
@@ -295,10 +297,12 @@ class UserStream:
             order = self._history[order_id]
             order.lots_open = left
             order.lots_filled += row.amount
+            market = batch.markets[row.market]
+            order.quote_filled += market.quote_pips(row.amount, row.price_ticks)
             fill = Fill(
                 row.trade_id,
                 order_id,
-                batch.markets[row.market],
+                market,
                 order.side,
                 role,
                 row.price_ticks,

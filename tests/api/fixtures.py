@@ -28,9 +28,9 @@ from engine.sequencer.sequencer import Sequencer
 from engine.sequencer.subscription import Subscription
 from engine.types import Limits
 from gateway.api.services import Services
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.app import create_app
 from gateway.node.assembly import (

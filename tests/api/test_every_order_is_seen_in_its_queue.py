@@ -13,8 +13,8 @@ from engine.commands import Kind, command
 from engine.types import OrderFlag, Outcome, Phase, Side
 from gateway.api.v1.feed_rows import l3_snapshot
 from gateway.api.v1.rows import news_text
-from gateway.api.v1.stream.outbox import MERGED_MAX, Outbox, OutboxBounds
 from gateway.api.v1.written_feeds import WrittenFeeds, queue_texts
+from gateway.http.outbox import MERGED_MAX, Outbox, OutboxBounds
 from gateway.views.books import Book
 from gateway.views.channels import Channels, Published
 from gateway.views.market_data import MarketData

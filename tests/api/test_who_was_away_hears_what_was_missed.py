@@ -11,8 +11,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from engine.types import Side
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.api.v1.stream.subscriptions import CHANNELS_MAX
+from gateway.http.outbox import OutboxBounds
 from gateway.trading.budgets import Budgets
 from gateway.views.channels import News
 from gateway.views.market_data import TRADES_MAX, NewTrades, Trade

@@ -12,8 +12,8 @@ from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.rows import message
 from gateway.api.v1.stream.frames import CHANNELS_AT_ONCE, Subscribe
-from gateway.api.v1.stream.outbox import Outbox
 from gateway.api.v1.stream.snapshots import CHANNEL_NAMES, Maker, Snapshots
+from gateway.http.outbox import Outbox
 from gateway.http.problems import document_of
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
