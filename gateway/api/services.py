@@ -3,24 +3,28 @@
 One frozen record, handed to ``create_app``. Nothing in the gateway reaches for anything else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from fastapi import APIRouter
 
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
+from gateway.trading.api_keys import ApiKeys, HeldKey
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.trade_states import BatchView
+from gateway.views.transfers import Transfers
 from gateway.views.user_orders import UserStream
+from settlement.audit.proofs import TradeProof
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.market_states import MarketStates
+from settlement.outbox.actions import WithdrawalState
 from settlement.ports import ExchangePort, GrantState, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
@@ -48,6 +52,14 @@ class SettlementView(SettlementPort, Protocol):
         """Return how far the relay of the grant with that signature is; None if there is none.
         Reads a database: not for the event loop's thread."""
 
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are that were countersigned, by the sequence of their command.
+        Reads a database: not for the event loop's thread."""
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        """Return the proof of one trade; None if no batch carries it. Decodes a batch: not for the
+        event loop's thread."""
+
     def batches(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""
 
@@ -66,7 +78,8 @@ class Services:
     WebSockets one of them may hold. ``happened`` hears of each request that may change something
     outside of the log. ``public_url`` is how browsers reach us, empty where nobody has said: then
     nobody signs in by EIP-4361. Metrics are for who has ``operator_token``; for nobody if that
-    is empty.
+    is empty. ``api_keys`` are for the dialect that other exchanges' tools speak, which is not there
+    without; ``session_keys`` are those in our keeping, by account.
     """
 
     exchange: ExchangePort
@@ -77,6 +90,7 @@ class Services:
     candles: Candles
     market_states: MarketStates
     user_stream: UserStream
+    transfers: Transfers
     sessions: SessionIssuer
     limits: RateLimits
     metrics: Metrics
@@ -90,6 +104,8 @@ class Services:
     clients: Clients = field(default_factory=Clients)
     sockets_per_client: int = SOCKETS_PER_CLIENT
     operator_token: str = ""
+    api_keys: ApiKeys | None = None
+    session_keys: Mapping[bytes, HeldKey] = field(default_factory=dict)
     happened: Callable[[], None] = _nobody
     public_url: str = ""
     page: PageTerms = NO_PAGE_TERMS

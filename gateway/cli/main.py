@@ -70,6 +70,14 @@ AdminHostOption = Annotated[
 AdminPortOption = Annotated[
     int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
 ]
+ManagedKeysOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--managed-keys",
+        help="Session keys in this server's keeping, as JSON: it signs their traders' orders.",
+        exists=True,
+    ),
+]
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -93,6 +101,7 @@ def run(
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
+    managed_keys: ManagedKeysOption = None,
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
@@ -100,7 +109,7 @@ def run(
     _settle_in(directory)
     from gateway.sandbox.run import Listening, run_sandbox
 
-    listening = Listening(host, port, url, proxies, bound, admin)
+    listening = Listening(host, port, url, proxies, bound, admin, managed_keys)
     _run(run_sandbox(directory, listening, chain.value, console, demo_trades))
 
 
@@ -138,6 +147,7 @@ def serve(
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
+    managed_keys: ManagedKeysOption = None,
     explorer: Annotated[
         str,
         typer.Option(
@@ -166,7 +176,7 @@ def serve(
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies, bound, admin, explorer),
+        *(confirmations, reached_at, proxies, bound, admin, managed_keys, explorer),
     )
     _run(run_server(serving, console))
 
@@ -202,6 +212,20 @@ def deploy(
     files = (key_file, password_file, plan, to)
     fees = (tip_gwei, fee_max_gwei)
     sys.exit(run_deploy(Wish(url, *files, confirmations, *fees, test_tokens, agreed), console))
+
+
+@app.command()
+def bridge(
+    exchange: Annotated[str, typer.Option("--exchange", help="The exchange's address, a URL.")],
+    key_file: Annotated[
+        Path, typer.Option("--key-file", help="Session key and API key, as JSON.", exists=True)
+    ],
+    port: Annotated[int, typer.Option(help="Loopback port to listen on.", min=0, max=65535)] = 8789,
+) -> None:
+    """Sign the orders of ccxt and other tools with a session key that stays on this machine."""
+    from gateway.cli.bridge import run_bridge
+
+    _run(run_bridge(exchange, key_file, port, console))
 
 
 @app.command()
@@ -426,6 +450,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
 
     from engine.journal.storage import StorageInUse
     from engine.sequencer.places import NotOfThisLog
+    from gateway.api.binance.bridge.key_file import KeyFileError
     from gateway.http.listening import CannotListenError
     from settlement.chain.deploy import DeploymentError
     from settlement.chain.dev.devchain import DevChainError
@@ -438,6 +463,7 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
         CannotListenError,
         DevChainError,
         DeploymentError,
+        KeyFileError,
         KeystoreError,
         NotOfThisLog,
     ) as fault:

@@ -18,6 +18,7 @@ from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
+from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
@@ -66,13 +67,14 @@ class Serving(NamedTuple):
     listening: socket.socket | None = None
     """Bound already."""
     admin: AdminPlan | None = None
+    managed_keys: Path | None = None
     explorer_url: str = ""
 
 
 def settings_of(serving: Serving) -> Settings:
     """Return the settings; reads keystore, password and markets.
 
-    Raises OSError, ``KeystoreError`` and ValueError, none of which shows a secret.
+    Raises OSError, ``KeystoreError``, ``KeyFileError`` and ValueError; none shows a secret.
     """
     password = serving.password_file.read_text().rstrip("\r\n")
     plans = msgspec.json.decode(serving.markets.read_bytes(), type=list[ListedMarket])
@@ -92,6 +94,7 @@ def settings_of(serving: Serving) -> Settings:
         explorer_url=serving.explorer_url,
         listening=serving.listening,
         admin=serving.admin,
+        session_keys=read_held_keys(serving.managed_keys),
     )
 
 

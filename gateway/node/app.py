@@ -12,7 +12,7 @@ from functools import cache
 
 import orjson
 import structlog
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.types import Outcome
+from gateway.api.binance.mount import routers_of
 from gateway.api.budget_headers import BudgetHeaders, note
 from gateway.api.dependencies import charged, client_of, services_of, told
 from gateway.api.services import Services
@@ -29,6 +30,7 @@ from gateway.api.v1 import (
     feeds,
     keys,
     markets,
+    money,
     operations,
     order_verbs,
     settlement,
@@ -129,8 +131,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
     ours = (trading.router, order_verbs.router, markets.router, feeds.router, keys.router)
-    rest = (settlement.router, contracts.router, operations.router, stream.router)
-    for router in (*ours, *rest, market_page.router):
+    rest = (money.router, settlement.router, contracts.router, operations.router, stream.router)
+    for router in (*ours, *rest, market_page.router, *_binance(app, services)):
         app.include_router(router)
     for router in services.routers:
         app.include_router(router, dependencies=[Depends(charged), Depends(told)])
@@ -145,6 +147,31 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BudgetHeaders)
     app.add_middleware(LastResort, metrics=services.metrics)
     return app
+
+
+def _binance(app: FastAPI, services: Services) -> tuple[APIRouter, ...]:
+    """Return the routes of the dialect for other exchanges' tools, where it has keys to go by."""
+    if services.api_keys is None:
+        return ()
+    return routers_of(
+        exchange=services.exchange,
+        entry=app.state.order_entry,
+        market_data=services.market_data,
+        user_stream=services.user_stream,
+        candles=services.candles,
+        states=services.market_states,
+        channels=services.channels,
+        limits=services.limits,
+        metrics=services.metrics,
+        lifecycle=app.state.lifecycle,
+        sessions=services.sessions,
+        keys=services.api_keys,
+        session_keys=services.session_keys,
+        clients=services.clients,
+        bounds=services.outbox_bounds,
+        sockets_per_client=services.sockets_per_client,
+        now_ns=services.now_ns,
+    )
 
 
 def _state(app: FastAPI) -> ExchangeState:

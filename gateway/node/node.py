@@ -29,22 +29,24 @@ from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.admin.services import AdminServices
 from gateway.api.services import PageTerms, Services
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.clients import Clients
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.draining import Draining
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
+from gateway.http.outbox import OutboxBounds
 from gateway.http.server import HttpServer
 from gateway.node.admin import ADMIN_BUDGETS, create_admin_app
 from gateway.node.app import create_app
 from gateway.node.assembly import Assembly, LogSeams, Parts, Seams, Views, assemble, begin
 from gateway.node.health import CollectorPauses, LoopLag
+from gateway.node.key_epochs import FileEpochs
 from gateway.node.logs import brief, redacted
 from gateway.node.monitor import Keeper
 from gateway.node.pace import Pace, Rhythm
 from gateway.node.secrets import acknowledging_signer, kept_secret, private_directory
 from gateway.node.settings import Remote, Settings
+from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.market_states import StatusWatch
@@ -312,6 +314,7 @@ class Stack:
             candles=views.candles,
             market_states=parts.market_states,
             user_stream=views.user_stream,
+            transfers=views.transfers,
             sessions=SessionIssuer(
                 kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
             ),
@@ -327,6 +330,8 @@ class Stack:
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
             operator_token=token,
+            api_keys=self.api_keys(),
+            session_keys=settings.session_keys,
             happened=self.pace.happened,
             public_url=self.public_url,
             page=self.page,
@@ -387,6 +392,12 @@ class Stack:
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
         return kept_secret(self.settings.directory, "operator.token").decode()
+
+    def api_keys(self) -> ApiKeys:
+        """Return who knows the API keys of the dialect for other exchanges' tools."""
+        directory = self.settings.directory
+        secret = bytes.fromhex(kept_secret(directory, "api.secret").decode())
+        return ApiKeys(secret, FileEpochs(directory / "api-key.epochs"), self.now_ns)
 
     def _start_loop(self, turn: Callable[[], Any], rhythm: Rhythm, name: str) -> None:
         async def loop() -> None:

@@ -11,6 +11,7 @@ from gateway.api.admin.tokens import OperatorTokens
 from gateway.api.services import SOCKETS_PER_CLIENT
 from gateway.http.clients import Network
 from gateway.http.doorkeeper import DoorBounds
+from gateway.trading.api_keys import HeldKey
 from gateway.trading.budgets import Budgets
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.deploy import Delays, TokenPlan
@@ -91,6 +92,9 @@ class Settings(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
     sockets_per_client: int = SOCKETS_PER_CLIENT
+    session_keys: Mapping[bytes, HeldKey] = MappingProxyType({})
+    """Session keys that traders have given into our keeping, by account."""
+
     listening: socket.socket | None = None
     """Bound to ``host`` and ``port`` before any of this was begun; None: bind when all is ready."""
     admin: AdminPlan | None = None

@@ -24,10 +24,11 @@ from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
+from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
-from gateway.sandbox import actors
+from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.routes import SandboxShop, sandbox_router
@@ -73,6 +74,8 @@ class Listening(NamedTuple):
     bound: socket.socket | None = None
     """The socket for it, bound already."""
     admin: AdminPlan | None = None
+    managed_keys: Path | None = None
+    """A file of session keys in our keeping."""
 
 
 async def run_sandbox(
@@ -90,7 +93,10 @@ async def run_sandbox(
     host, port = listening.host, listening.port
     public_url = public_url_of(listening.public_url, host, port)
     settings = sandbox_settings(directory, host, port, chain)._replace(
-        trusted_proxies=listening.trusted_proxies, listening=listening.bound, admin=listening.admin
+        trusted_proxies=listening.trusted_proxies,
+        listening=listening.bound,
+        admin=listening.admin,
+        session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
     )
     async with AsyncExitStack() as closing:
         limit = closing.enter_context(HardLimit())
@@ -126,7 +132,8 @@ async def run_sandbox(
         tasks.append(asyncio.create_task(_welcome(stack, faucet, wallets[actors.GUEST])))
         if trades_per_minute:
             tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
-        _greet(console, stack, public_url)
+        tasks.append(asyncio.create_task(tools.approve(stack, wallets[actors.GUEST])))
+        _greet(console, stack, wallets[actors.GUEST], public_url)
         await stop.wait()
         limit.begin()
         console.print("Closing: answers under way go out first.")
@@ -169,7 +176,7 @@ async def open_market(
     or emptied a maker, of what it pays gas with too, for their keys are public. None of it keeps
     the sandbox from starting.
     """
-    for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR):
+    for who in (actors.MAKER_ONE, actors.MAKER_TWO, actors.VISITOR, actors.TRADER):
         for symbol, pips in DEPOSITS.items():
             await _fund(stack, wallets[who], symbol, pips)
     market = stack.parts.catalog.markets[0]
@@ -212,7 +219,7 @@ async def _fund(stack: Stack, wallet: Wallet, symbol: str, pips: int) -> None:
         await asyncio.sleep(FUNDING_POLL_SECONDS)
 
 
-def _greet(console: Console, stack: Stack, public_url: str) -> None:
+def _greet(console: Console, stack: Stack, wallet: Wallet, public_url: str) -> None:
     customer = "0x" + dev_secret(actors.CUSTOMER).hex()
     lines = [
         "",
@@ -225,6 +232,7 @@ def _greet(console: Console, stack: Stack, public_url: str) -> None:
         f"  JSON-RPC         {public_url}/sandbox/rpc",
         f"  Demo wallet      {customer}",
         "                   a funded key of the embedded chain, worthless anywhere else",
+        *tools.greeting(stack, wallet, public_url),
         f"  Operator token   in {stack.settings.directory / 'operator.token'}",
         "",
         "  Next: open the market page, then the shop; or `tillbook demo` for the story in text.",

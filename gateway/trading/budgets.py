@@ -166,9 +166,10 @@ class RateLimits:
         self._grants.charge(account.hex(), now_ns)  # First, so that one cannot empty the other.
         self._all_grants.charge("", now_ns)
 
-    def request(self, client: str) -> Charge:
-        """Charge one request to a client address; raises ``BudgetSpent`` when it has none left."""
-        return self._requests.charge(network_of(client), self._now_ns())
+    def request(self, client: str, weight: int = 1) -> Charge:
+        """Charge a request to a client address, as so many as it weighs; raises ``BudgetSpent``
+        when it has not got as many left."""
+        return self._requests.charge(network_of(client), self._now_ns(), weight)
 
     def probe(self, client: str) -> Charge:
         """Charge a client address the question whether we are alive, ready, and which program."""

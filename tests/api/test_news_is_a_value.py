@@ -8,7 +8,7 @@ import pytest
 
 from engine.types import Side
 from gateway.api.v1 import rows
-from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
+from gateway.http.outbox import Outbox, OutboxBounds
 from gateway.views.books import Book
 from gateway.views.channels import Channels, News, Published
 from gateway.views.market_data import TradeUndone

@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from engine.types import Side
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.http.body import BODY_MAX
+from gateway.http.outbox import OutboxBounds
 from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
 from gateway.views.books import BookDiff

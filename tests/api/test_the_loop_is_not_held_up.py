@@ -21,8 +21,8 @@ from gateway.api.v1.rows import (
     trade_row,
     trade_rows,
 )
-from gateway.api.v1.stream.outbox import Outbox, OutboxBounds
 from gateway.api.v1.written import BLOCKS_MAX, TapeTexts, WrittenViews, level_texts
+from gateway.http.outbox import Outbox, OutboxBounds
 from gateway.views.books import Book
 from gateway.views.channels import Published
 from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, Tape, Trade

@@ -17,8 +17,8 @@ from engine.types import Phase, Side
 from gateway.api.v1.asyncapi import document_of, verb_of
 from gateway.api.v1.stream.connection import POLICY, gone_on
 from gateway.api.v1.stream.frames import AnyFrame
-from gateway.api.v1.stream.outbox import OutboxBounds
 from gateway.api.v1.stream_schemas import FRAMES, REPLIES
+from gateway.http.outbox import OutboxBounds
 from gateway.http.problems import document_of as problem_of
 from gateway.views.market_data import NewTrades, Trade
 from tests.api.fixtures import Served, hear

@@ -71,12 +71,13 @@ def ended(directory):
 class Running:
     """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
 
-    def __init__(self, directory, chain="eth-tester", demo_trades=0):
+    def __init__(self, directory, chain="eth-tester", more_options=(), demo_trades=0):
         self.port, self.admin_port, self.directory = free_port(), free_port(), directory
         directory.mkdir(exist_ok=True)
         tokens = directory / "operators"
         tokens.write_text(f"# Who may do what he likes.\nalice {ADMIN_TOKEN}\n")
         options = ("--admin-tokens", str(tokens), "--admin-port", str(self.admin_port))
+        options = (*options, *more_options)
         self.process = begun(directory, self.port, chain, options, demo_trades)
         until("both sides are quoted", self.is_quoted)
 

@@ -37,7 +37,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "fastapi": ("gateway",),
     "starlette": ("gateway",),
     "uvicorn": ("gateway",),
-    "httpx": ("merchants/webhooks/egress.py", "gateway/client"),
+    # A client, and the bridge on a trader's machine: the exchange is outside for both.
+    "httpx": ("merchants/webhooks/egress.py", "gateway/client", "gateway/api/binance/bridge"),
     # web3 speaks through requests, so whoever speaks to a node has to know its errors by name.
     "requests": ("merchants/webhooks/egress.py", *CHAIN_FILES),
     "aiohttp": ("merchants/webhooks/egress.py",),

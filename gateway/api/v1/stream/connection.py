@@ -21,7 +21,6 @@ from gateway.api.services import Services
 from gateway.api.v1.encoding import hexed
 from gateway.api.v1.login import session_of
 from gateway.api.v1.rows import message, news_text
-from gateway.api.v1.stream.faults import Ending, Faults
 from gateway.api.v1.stream.frames import (
     Amend,
     AnyFrame,
@@ -40,12 +39,13 @@ from gateway.api.v1.stream.frames import (
     frame_of,
     id_of,
 )
-from gateway.api.v1.stream.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.api.v1.stream.snapshots import Snapshots
 from gateway.api.v1.stream.subscriptions import Subscriptions
 from gateway.api.v1.stream.switches import Switches
 from gateway.api.v1.stream.verbs import Verbs
+from gateway.http.faults import Ending, Faults
 from gateway.http.lifecycle import Lifecycle
+from gateway.http.outbox import SLOW_CONSUMER, TRY_LATER, Outbox
 from gateway.http.problems import TYPE_PREFIX, document_of
 from gateway.http.websocket import Wire, text_frame
 from gateway.trading.networks import network_of

@@ -12,8 +12,8 @@ from engine.types import Outcome
 from gateway.api.services import Services
 from gateway.api.v1.rows import message
 from gateway.api.v1.stream.frames import CHANNELS_AT_ONCE, Subscribe
-from gateway.api.v1.stream.outbox import Outbox
 from gateway.api.v1.stream.snapshots import CHANNEL_NAMES, Maker, Snapshots
+from gateway.http.outbox import Outbox
 from gateway.http.problems import document_of
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
@@ -21,7 +21,7 @@ from gateway.views.channels import Listener, News, Published
 from gateway.views.user_orders import balances_channel, orders_channel
 
 CHANNELS_MAX: Final = CHANNELS_AT_ONCE
-"""Channels of one connection: four feeds of each market there may be, and its own."""
+"""Channels of one connection: six feeds of each of a hundred markets, and its own."""
 
 
 class Client(Listener, Protocol):

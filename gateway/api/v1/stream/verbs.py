@@ -16,7 +16,6 @@ from msgspec import Struct
 from engine.command_result import CommandResult
 from gateway.api.services import Services
 from gateway.api.v1.orders import checked_order, placed_answer, timely
-from gateway.api.v1.stream.faults import Faults
 from gateway.api.v1.stream.frames import (
     Amend,
     Cancel,
@@ -39,6 +38,7 @@ from gateway.api.v1.verbs import (
     require_own,
     target_of,
 )
+from gateway.http.faults import Faults
 from gateway.trading.order_entry import OrderEntry, Target
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
