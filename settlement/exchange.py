@@ -456,6 +456,10 @@ class Exchange:
         """Return the session keys that ``account`` has granted, the first granted first."""
         return self._admission.keys_of(account)
 
+    def refuse_key(self, account: bytes, key: bytes) -> None:
+        """Take no new order of a session key, from now on; see ``ExchangePort``."""
+        self._admission.refuse_key(account, key)
+
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now."""
         return self._admission.next_nonce(account)

@@ -194,6 +194,10 @@ class ExchangePort(Protocol):
     def keys_of(self, account: bytes) -> list[GrantedKey]:
         """Return the session keys that ``account`` has granted, the first granted first."""
 
+    def refuse_key(self, account: bytes, key: bytes) -> None:
+        """Take no new order of a session key whose owner has revoked it: at once, until the chain
+        says so, and no longer than this process lives."""
+
     def next_nonce(self, account: bytes) -> int:
         """Return a single-shot nonce that ``account`` may use now; 0 if it has none left."""
 

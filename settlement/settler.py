@@ -3,11 +3,11 @@
 A facade over outbox, sealer, submitter and watcher; ``step`` is the whole of the worker's loop.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from engine.log_entries import CheckpointedConsumer
-from settlement.audit.proofs import TradeProof, proofs_of
+from settlement.audit.proofs import TradeProof, proof_of_trade, proofs_of
 from settlement.batches.encode import Bust
 from settlement.batches.sealer import WITHDRAWAL_GAS, Sealed, Sealer, Sealing, Unsealable
 from settlement.batches.trade_queue import TradeQueue
@@ -15,7 +15,14 @@ from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
 from settlement.chain.signer import Signer
 from settlement.orders.catalog import Catalog
-from settlement.outbox.actions import ActionKind, ActionState, BatchState, Call, Change
+from settlement.outbox.actions import (
+    ActionKind,
+    ActionState,
+    BatchState,
+    Call,
+    Change,
+    WithdrawalState,
+)
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import (
     REORG_BLOCKS_MAX,
@@ -29,6 +36,7 @@ from settlement.outbox.submitter import (
 )
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
+from settlement.outbox.withdrawal_states import withdrawal_states
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
@@ -315,14 +323,26 @@ class Settler:
         self._outbox.enqueue(call, self._now_ns())
 
     def grant_state(self, signature: bytes) -> GrantState | None:
-        """Return how far the relay of the grant with that signature is; None if there is none."""
-        found = self._outbox.find(ActionKind.GRANT, keccak256(signature).hex())
+        """Return how far the relay is of what has that signature, a grant or a revocation; None if
+        there is none."""
+        key = keccak256(signature).hex()
+        found = self._outbox.find(ActionKind.GRANT, key)
+        found = found or self._outbox.find(ActionKind.REVOKE, key)
         return None if found is None else GrantState(found.state.value, found.error)
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are that were countersigned, by their command."""
+        return withdrawal_states(self._outbox, sequences)
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """See ``SettlementPort``."""
         domain, tokens = self._contracts.domain, self._contracts.tokens
         return proofs_of(self._outbox, domain, tokens, account, ref, trade_ids)
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        """Return the proof of one trade; None if no batch carries it."""
+        domain, tokens = self._contracts.domain, self._contracts.tokens
+        return proof_of_trade(self._outbox, domain, tokens, trade_id, self.queue.is_busted)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""

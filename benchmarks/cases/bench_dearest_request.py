@@ -10,7 +10,7 @@ calls the book changes at one price. Signatures are recovered on other threads a
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -27,6 +27,7 @@ from gateway.http.body import BODY_MAX
 from gateway.node.app import create_app
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox.client import order_document
+from gateway.views.missed import FRAMES_MAX
 from gateway.views.trade_states import BatchView, TradeStates
 from merchants.records.rejection import Rejection
 from merchants.sales.invoices import InvoiceRequest
@@ -55,7 +56,7 @@ from settlement.protocol.evidence import (
     SignedOrder,
 )
 
-STIRRED: Final = OperatorAction("the book is stirred")
+STIRRED: Final = OperatorAction("bench", "the book is stirred")
 
 
 LEVELS: Final = 1_000
@@ -98,6 +99,13 @@ class Batched:
 
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         raise AssertionError("not asked here")
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, Any]:
+        """See ``SettlementView``."""
+        return {}
+
+    def receipt(self, trade_id: int) -> None:
+        """See ``SettlementView``."""
 
     def grant_state(self, signature: bytes) -> None:
         """See ``SettlementView``."""
@@ -307,6 +315,12 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
         "/v1/markets",
         "/v1/markets/TOKEN-USD/book?levels=500",
         "/v1/markets/TOKEN-USD/trades?limit=500",
+        "/v1/markets/TOKEN-USD/candles?interval=1s&limit=1000",
+        "/v1/markets/TOKEN-USD/ticker",
+        "/v1/markets/TOKEN-USD/l3",
+        "/v1/time",
+        "/v1/status",
+        "/asyncapi.json",
         "/v1/nonces/0x" + "11" * 20,
         "/v1/settlement/batches?limit=200",
         "/v1/settlement/trades/1",
@@ -390,6 +404,8 @@ def posts(venue: Filled) -> dict[str, tuple[int, list[bytes]]]:
 
 def said(venue: Filled, session: str) -> dict[str, list[bytes]]:
     """Return frames by the name to show; those that come first only prepare."""
+    account = address_of_secret(secret_of(1, 0))
+    known = max(0, venue.services.user_stream.frame_number(account) - FRAMES_MAX // 2)
 
     def frame(**fields: Any) -> bytes:
         return orjson.dumps(fields)
@@ -404,6 +420,17 @@ def said(venue: Filled, session: str) -> dict[str, list[bytes]]:
         "subscribe book": [frame(op="subscribe", channel="book:TOKEN-USD")] * CALLS,
         "subscribe trades": [frame(op="subscribe", channel="trades:TOKEN-USD")] * CALLS,
         "subscribe orders": login + [frame(op="subscribe", channel="orders")] * CALLS,
+        "subscribe orders, all missed": login
+        + [frame(op="subscribe", channel="orders", **{"from": known})] * CALLS,
+        "subscribe trades, all missed": [
+            frame(op="subscribe", channel="trades:TOKEN-USD", **{"from": 1})
+        ]
+        * CALLS,
+        **{
+            f"subscribe {kind}": [frame(op="subscribe", channel=f"{kind}:TOKEN-USD{rest}")] * CALLS
+            for kind, rest in (("l3", ""), ("bbo", ""), ("ticker", ""), ("candles", ":1m"))
+        },
+        "subscribe status": [frame(op="subscribe", channel="status")] * CALLS,
         "subscribe balances": login + [frame(op="subscribe", channel="balances")] * CALLS,
         "junk": [b"[" * 60_000] * CALLS,
         "place": orders,

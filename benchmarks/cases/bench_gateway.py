@@ -17,7 +17,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -100,6 +100,13 @@ class NoChain:
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         raise AssertionError("not asked here")
 
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, Any]:
+        """See ``SettlementView``."""
+        return {}
+
+    def receipt(self, trade_id: int) -> None:
+        """See ``SettlementView``."""
+
     def grant_state(self, signature: bytes) -> None:
         """See ``SettlementView``."""
 
@@ -151,7 +158,8 @@ class Venue:
             channels=views.channels,
             market_data=views.market_data,
             candles=views.candles,
-            market_states=views.market_states,
+            transfers=views.transfers,
+            market_states=trading.market_states,
             user_stream=views.user_stream,
             sessions=SessionIssuer(bytes(32), time.time_ns, os.urandom),
             limits=RateLimits(PLENTY),

@@ -3,7 +3,7 @@
 One frozen record, handed to ``create_app``. Nothing in the gateway reaches for anything else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -19,9 +19,12 @@ from gateway.views.candles import Candles
 from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.trade_states import BatchView
+from gateway.views.transfers import Transfers
 from gateway.views.user_orders import UserStream
+from settlement.audit.proofs import TradeProof
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.market_states import MarketStates
+from settlement.outbox.actions import WithdrawalState
 from settlement.ports import ExchangePort, GrantState, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
@@ -48,6 +51,14 @@ class SettlementView(SettlementPort, Protocol):
     def grant_state(self, signature: bytes) -> GrantState | None:
         """Return how far the relay of the grant with that signature is; None if there is none.
         Reads a database: not for the event loop's thread."""
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are that were countersigned, by the sequence of their command.
+        Reads a database: not for the event loop's thread."""
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        """Return the proof of one trade; None if no batch carries it. Decodes a batch: not for the
+        event loop's thread."""
 
     def batches(self, limit: int) -> list[BatchView]:
         """Return up to ``limit`` batches, newest first."""
@@ -79,6 +90,7 @@ class Services:
     candles: Candles
     market_states: MarketStates
     user_stream: UserStream
+    transfers: Transfers
     sessions: SessionIssuer
     limits: RateLimits
     metrics: Metrics

@@ -1,8 +1,8 @@
 """How is the traders' API drained by an operator, and opened again while it is not closed yet?
 
-Drained, it is not ready, says so on every WebSocket and takes no new orders; cancels, withdrawals
-and reads go on, sockets stay. It lasts until somebody takes it back or the process ends, by a
-signal or after the time that was given with it.
+Drained, it is not ready, says so on the channel `status` and takes no new orders; cancels,
+withdrawals and reads go on, sockets stay. It lasts until somebody takes it back or the process
+ends, by a signal or after the time that was given with it.
 """
 
 import asyncio

@@ -30,6 +30,7 @@ from gateway.api.v1 import (
     feeds,
     keys,
     markets,
+    money,
     operations,
     order_verbs,
     settlement,
@@ -130,7 +131,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.pages = {}
     # They are asked one after the other, so the one that is called most comes first.
     ours = (trading.router, order_verbs.router, markets.router, feeds.router, keys.router)
-    rest = (settlement.router, contracts.router, operations.router, stream.router)
+    rest = (money.router, settlement.router, contracts.router, operations.router, stream.router)
     for router in (*ours, *rest, market_page.router, *_binance(app, services)):
         app.include_router(router)
     for router in services.routers:

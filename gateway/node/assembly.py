@@ -25,6 +25,7 @@ from gateway.views.channels import Channels
 from gateway.views.market_data import MarketData
 from gateway.views.market_states import StateTeller
 from gateway.views.settlement import SettlementDesk
+from gateway.views.transfers import Transfers
 from gateway.views.user_orders import UserStream
 from merchants.service import Merchants
 from merchants.stores.keyring import Keyring
@@ -125,6 +126,7 @@ class Views(NamedTuple):
     market_data: MarketData
     candles: Candles
     user_stream: UserStream
+    transfers: Transfers
     acknowledger: Acknowledger
 
 
@@ -249,6 +251,7 @@ def assemble_views(
         MarketData(catalog, channels, trade_state),
         Candles(channels),
         UserStream(catalog, channels, exchange.balance, trade_state),
+        Transfers(catalog),
         Acknowledger(exchange.domain, acknowledging),
     )
 
@@ -267,7 +270,7 @@ def subscriptions_of(
     checkpointed += [*observers, *settlement]
     if views is not None:
         checkpointed += [views.market_data, views.candles]
-        checkpointed += [views.user_stream, views.acknowledger]
+        checkpointed += [views.user_stream, views.transfers, views.acknowledger]
     if merchants is not None:
         checkpointed.append(merchants.prices)
     found = [Subscription(consumer.checkpoint_name, consumer) for consumer in checkpointed]

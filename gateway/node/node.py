@@ -314,6 +314,7 @@ class Stack:
             candles=views.candles,
             market_states=parts.market_states,
             user_stream=views.user_stream,
+            transfers=views.transfers,
             sessions=SessionIssuer(
                 kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
             ),

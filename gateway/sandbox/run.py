@@ -33,7 +33,7 @@ from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
 from gateway.sandbox.funding import fill_vault
 from gateway.sandbox.routes import SandboxShop, sandbox_router
 from gateway.sandbox.startup import starting
-from gateway.sandbox.traders import Range, Traders
+from gateway.sandbox.traders import Range, Rhythm, Traders
 from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
 from settlement.chain.dev.devchain import dev_secret
@@ -161,7 +161,8 @@ async def _trade(
     """Fund the trader who quotes, then let both trade."""
     for symbol, pips in DEPOSITS.items():
         await _fund(stack, wallets[actors.TRADER], symbol, pips)
-    await traders.run(per_minute)
+    channels = stack.views.channels
+    await traders.run(Rhythm(per_minute), lambda: channels.subscription_count > 0)
 
 
 async def open_market(

@@ -7,6 +7,7 @@ signed and settled like any other order.
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final, NamedTuple
 
@@ -25,14 +26,7 @@ QUOTE_SECONDS: Final = 600
 TAKE_SECONDS: Final = 60
 LOGIN_SECONDS: Final = 3_600
 
-WARM_UP_STEPS: Final = 60
-"""Done though nobody listens, so that whoever comes first finds something."""
-
 WARM_UP_PACE: Final = 4
-
-STEPS_MAX: Final = 20_000
-"""A day of watching at the usual pace, some 40 MB of log; then the process has to start again."""
-
 IDLE_SECONDS: Final = 1
 SWEEP_TICKS: Final = 30
 NEAR_TICKS: Final = 120
@@ -40,6 +34,18 @@ NEAR_TICKS: Final = 120
 
 QUIET: Final = frozenset({Outcome.NOT_RESTING, Outcome.POST_ONLY_WOULD_TRADE})
 """Refusals that are in the nature of the thing: somebody was faster."""
+
+
+class Rhythm(NamedTuple):
+    """How often, and how much in all."""
+
+    per_minute: int
+    warm_up_steps: int = 60
+    """Done though nobody listens, so that whoever comes first finds something."""
+
+    steps_max: int = 20_000
+    """A third of a day of watching at the usual pace, some 40 MB of log; then the process has to
+    start again."""
 
 
 class Range(NamedTuple):
@@ -79,6 +85,7 @@ class Traders:
     def __init__(
         self, stack: Stack, quoter: Wallet, taker: Wallet, within: Range, dice: Random
     ) -> None:
+        self.steps = 0
         self._stack = stack
         self._exchange = stack.parts.exchange
         self._market: Market = stack.parts.catalog.markets[0]
@@ -97,19 +104,26 @@ class Traders:
             if half.order_id:
                 await self._cancel(half.order_id)
 
-    async def run(self, per_minute: int) -> None:
-        """Trade for as long as somebody listens, up to ``STEPS_MAX`` steps."""
-        for step in range(STEPS_MAX):
-            pause_seconds = 60 / per_minute
+    async def run(
+        self,
+        rhythm: Rhythm,
+        is_watched: Callable[[], bool],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Trade for as long as somebody watches, up to the last step."""
+        while self.steps < rhythm.steps_max:
+            is_warm = self.steps >= rhythm.warm_up_steps
             # Quicker at the start: a chart of one candle is none.
-            await asyncio.sleep(pause_seconds / (1 if step >= WARM_UP_STEPS else WARM_UP_PACE))
-            while step >= WARM_UP_STEPS and not self._stack.views.channels.subscription_count:
-                await asyncio.sleep(IDLE_SECONDS)
+            await pause(60 / rhythm.per_minute / (1 if is_warm else WARM_UP_PACE))
+            if is_warm and not is_watched():
+                await pause(IDLE_SECONDS)
+                continue
             await self.step()
-        self._log.info("gone home", steps=STEPS_MAX)
+        self._log.info("gone home", steps=self.steps)
 
     async def step(self) -> None:
         """Let the price wander, quote one level a side anew, and take a little, as a rule."""
+        self.steps += 1
         middle = self._walk.step()
         for side in (Side.BUY, Side.SELL):
             await self._quote(side, middle)

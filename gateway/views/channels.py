@@ -71,10 +71,7 @@ class Channels:
 
     def publish(self, channel: str, news: News) -> None:
         """Offer ``news`` to each listener of ``channel``."""
-        self.offer(channel, Published(news))
-
-    def offer(self, channel: str, published: Published) -> None:
-        """Offer what is kept elsewhere too to each listener of ``channel``."""
+        published = Published(news)
         # A listener that gives up leaves while we walk, hence the copy.
         for listener in list(self._listeners.get(channel, ())):
             listener.offer(channel, published)

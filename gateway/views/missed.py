@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from gateway.views.channels import News, Published
+from gateway.views.channels import News
 
 FRAMES_MAX: Final = 1_000
 FRAMES_TOTAL_MAX: Final = 50_000
@@ -22,18 +22,18 @@ class Missed:
     def __init__(self, each_max: int = FRAMES_MAX, total_max: int = FRAMES_TOTAL_MAX) -> None:
         self._each_max = each_max
         self._total_max = total_max
-        self._told: OrderedDict[int, deque[Published]] = OrderedDict()
+        self._told: OrderedDict[int, deque[News]] = OrderedDict()
         """By account, the one that was told something last at the end."""
         self._total = 0
 
-    def add(self, account: int, published: Published) -> None:
+    def add(self, account: int, news: News) -> None:
         """Keep the next frame of ``account``."""
         mine = self._told.get(account)
         if mine is None:
             mine = self._told[account] = deque()
         else:
             self._told.move_to_end(account)
-        mine.append(published)
+        mine.append(news)
         self._total += 1
         if len(mine) > self._each_max:
             mine.popleft()
@@ -42,7 +42,7 @@ class Missed:
             _, gone = self._told.popitem(last=False)
             self._total -= len(gone)
 
-    def after(self, account: int, number: int, last: int) -> list[Published] | None:
+    def after(self, account: int, number: int, last: int) -> list[News] | None:
         """Return the frames of ``account`` behind ``number`` up to ``last``, the newest there is;
         None if they are not all kept, or there never was such a number."""
         count = last - number
@@ -53,10 +53,10 @@ class Missed:
 
     def save(self) -> dict[int, list[Any]]:
         """Return all of it, the account that was quiet for longest first."""
-        return {account: [each.news for each in mine] for account, mine in self._told.items()}
+        return {account: list(mine) for account, mine in self._told.items()}
 
     def load(self, told: Mapping[int, Iterable[News]]) -> None:
         """Take what ``save`` returned."""
         for account, news in told.items():
             for each in news:
-                self.add(account, Published(each))
+                self.add(account, each)

@@ -5,9 +5,9 @@ together the oldest go first. So a client that was away finds what it missed, an
 is known.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,16 @@ ENDED_TOTAL_MAX: Final = 200_000
 
 FILLED: Final = "FILLED"
 """Why an order ended that traded to its last lot: no ``Outcome``, for nothing stopped it."""
+
+
+class TimeRange(NamedTuple):
+    """From when until before when something has happened, in unix nanoseconds."""
+
+    from_ns: int
+    until_ns: int
+
+
+ALWAYS: Final = TimeRange(0, 2**63 - 1)
 
 
 class Order(msgspec.Struct, gc=False):
@@ -150,11 +160,14 @@ class OrderHistory:
         start = bisect_right(mine, after, key=lambda order: order.sequence)
         return mine[start : start + limit]
 
-    def ended_after(self, account: int, after: int, limit: int) -> list[Order]:
-        """Return orders that ended behind event ``after``, in the order in which they did."""
+    def ended_after(self, account: int, after: int, limit: int, within: TimeRange) -> list[Order]:
+        """Return orders that ended behind event ``after`` and ``within`` a time, in the order in
+        which they did."""
         mine = list(self._ended_of.get(account, {}).values())
         start = bisect_right(mine, after, key=lambda order: order.ended_event)
-        return mine[start : start + limit]
+        start = bisect_left(mine, within.from_ns, start, key=lambda order: order.ended_ns)
+        end = bisect_left(mine, within.until_ns, start, key=lambda order: order.ended_ns)
+        return mine[start : min(end, start + limit)]
 
     def is_whole(self, account: int, after: int) -> bool:
         """Return whether all that ended behind event ``after`` are still kept."""

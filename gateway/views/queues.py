@@ -20,10 +20,10 @@ from engine.types import Side
 from gateway.views.channels import News
 from settlement.orders.catalog import Market
 
-CHECKED: Final = 50
+CHECKED: Final = 25
 """Orders of a side that the checksum is over."""
 
-SHOWN: Final = 500
+SHOWN: Final = 400
 """Orders of a side in a snapshot."""
 
 CHANGES_MAX: Final = 1_000
@@ -192,8 +192,18 @@ class Queues:
 
     def checksum(self) -> int:
         """Return the CRC32 that the module's first lines define."""
-        top = [*islice(self.walk(Side.SELL), CHECKED), *islice(self.walk(Side.BUY), CHECKED)]
-        return crc32(",".join(f"{order}:{ticks}:{lots}" for order, ticks, lots in top).encode())
+        words: list[str] = []
+        for levels, sign in ((self._asks, 1), (self._bids, -1)):
+            enough = len(words) + CHECKED
+            # Whole queues are written, and what is too much dropped: to stop within one costs more.
+            for key in levels:
+                ticks = sign * key
+                for order_id, lots in islice(levels[key].items(), CHECKED):
+                    words.append(f"{order_id}:{ticks}:{lots}")
+                if len(words) >= enough:
+                    break
+            del words[enough:]
+        return crc32(",".join(words).encode())
 
     def _note(self, kind: Kind, side: Side, ticks: int, order_id: int, lots: int) -> None:
         self._changes.append(QueueChange(kind, side, QueuedOrder(order_id, ticks, lots)))

@@ -1,8 +1,10 @@
 """How do pages and merchants see settlement?"""
 
+from collections.abc import Sequence
+
 from gateway.views.trade_states import BATCHES_KEPT, BatchView, TradeStates
 from settlement.audit.proofs import TradeProof
-from settlement.outbox.actions import BatchState
+from settlement.outbox.actions import BatchState, WithdrawalState
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.eip712 import KeyGrant, KeyRevocation
 from settlement.settler import BUSTED, STATE_NAMES, Settler
@@ -53,6 +55,14 @@ class SettlementDesk:
     def grant_state(self, signature: bytes) -> GrantState | None:
         """Return how far the relay of a grant is; from the outbox, on any thread."""
         return self._settler.grant_state(signature)
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are; from the outbox, on any thread."""
+        return self._settler.withdrawal_states(sequences)
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        """Return the proof of one trade; from the outbox, on any thread."""
+        return self._settler.receipt(trade_id)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """See ``SettlementPort``."""

@@ -17,10 +17,10 @@ from engine.events import EventKind
 from engine.kept import Kept
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
-from gateway.views.channels import Channels, News, Published
+from gateway.views.channels import Channels, News
 from gateway.views.market_data import AUCTION, BUSTED, SIDES
 from gateway.views.missed import Missed
-from gateway.views.order_history import Order, OrderHistory, Saved
+from gateway.views.order_history import ALWAYS, Order, OrderHistory, Saved, TimeRange
 from gateway.views.trade_states import ToldOnce
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market, Token
@@ -82,7 +82,9 @@ class Removal(NamedTuple):
     reason: Outcome
 
 
-class _Numbered(News, frozen=True, tag=True):
+class _Numbered(News, frozen=True, tag=True, gc=False):
+    """Kept by the ten thousand, and nothing in it leads back to it: see ``engine.kept``."""
+
     event: int
     number: int
 
@@ -95,7 +97,7 @@ class _Numbered(News, frozen=True, tag=True):
 OrderKind = Literal["accepted", "rested", "armed", "triggered", "amended", "cancelled", "unfilled"]
 
 
-class OrderNews(_Numbered, frozen=True):
+class OrderNews(_Numbered, frozen=True, gc=False):
     """An order was accepted, rests, is armed, triggered, amended or has ended, as ``kind`` says;
     ``order`` is as it was then."""
 
@@ -105,13 +107,13 @@ class OrderNews(_Numbered, frozen=True):
     removal: Removal | None = None
 
 
-class FillNews(_Numbered, frozen=True):
+class FillNews(_Numbered, frozen=True, gc=False):
     """An order has traded."""
 
     fill: Fill
 
 
-class BustNews(_Numbered, frozen=True):
+class BustNews(_Numbered, frozen=True, gc=False):
     """A trade was undone; ``fill`` is None if it is too old to be kept."""
 
     trade_id: int
@@ -398,11 +400,10 @@ class UserStream:
         self._publish(order.account, news)
 
     def _publish(self, account: int, news: _Numbered) -> None:
-        published = Published(news)
-        self._missed.add(account, published)
+        self._missed.add(account, news)
         channel = orders_channel(self._catalog.address_of(account))
         if self._channels.has_subscribers(channel):
-            self._channels.offer(channel, published)
+            self._channels.publish(channel, news)
 
     def _count(self, account: int) -> int:
         """Return the number of one more frame about the orders of ``account``, heard or not."""
@@ -461,7 +462,7 @@ class UserStream:
         number = self._catalog.account_number(account)
         return 0 if number is None else self._frames.get(number, 0)
 
-    def missed(self, account: bytes, number: int) -> list[Published] | None:
+    def missed(self, account: bytes, number: int) -> list[News] | None:
         """Return the frames about the orders of an address behind frame ``number``, the oldest
         first; None if they are not all kept."""
         of = self._catalog.account_number(account)
@@ -476,12 +477,14 @@ class UserStream:
             return []
         return self._history.open_after(number, after, limit)
 
-    def ended_orders(self, account: bytes, after: int, limit: int) -> list[Order]:
+    def ended_orders(
+        self, account: bytes, after: int, limit: int, within: TimeRange = ALWAYS
+    ) -> list[Order]:
         """Return orders of an address that ended behind event ``after``, first ended first."""
         number = self._catalog.account_number(account)
         if number is None:
             return []
-        return self._history.ended_after(number, after, limit)
+        return self._history.ended_after(number, after, limit, within)
 
     def is_whole(self, account: bytes, after: int) -> bool:
         """Return whether ``ended_orders`` has all that ended behind event ``after``."""
@@ -503,12 +506,18 @@ class UserStream:
         """Return the market of an order."""
         return self._catalog.markets[order.market]
 
-    def fills(self, account: bytes, limit: int, before: int = 2**63) -> list[Fill]:
+    def fills(
+        self, account: bytes, limit: int, before: int = 2**63, within: TimeRange = ALWAYS
+    ) -> list[Fill]:
         """Return the last fills of an address before trade ``before``, newest first."""
         number = self._catalog.account_number(account)
         mine = () if number is None else self._fills.get(number, ())
         end = bisect_left(mine, before, key=lambda fill: fill.trade_id)
-        return list(islice(mine, max(0, end - limit), end))[::-1]
+        start = 0
+        if within is not ALWAYS:
+            end = bisect_left(mine, within.until_ns, 0, end, key=lambda fill: fill.time_ns)
+            start = bisect_left(mine, within.from_ns, 0, end, key=lambda fill: fill.time_ns)
+        return list(islice(mine, max(start, end - limit), end))[::-1]
 
     def state_of(self, fill: Fill) -> TradeState:
         """Return how far the trade of a fill is."""

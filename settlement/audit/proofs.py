@@ -7,7 +7,7 @@ the root makes the batch's head. What the chain says of itself, ``batchHash(numb
 JavaScript).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -120,6 +120,26 @@ def proofs_of(
             if any(o.account == account and o.ref == ref for o in (trade.buy, trade.sell))
         ]
     return receipts
+
+
+def proof_of_trade(
+    outbox: Outbox,
+    domain: Domain,
+    tokens: list[bytes],
+    trade_id: int,
+    is_busted: Callable[[int], bool],
+) -> TradeProof | None:
+    """Return the receipt of one trade; None while no batch carries it, or if none ever will.
+
+    Decodes a whole batch: not for the event loop's thread.
+    """
+    state = outbox.batch_of_trade(trade_id)
+    if state is None or is_busted(trade_id):
+        return None
+    opened = open_batch(outbox.calldata(state.batch.number), domain, tokens)
+    before = range(state.batch.first_trade, trade_id)
+    index = len(before) - sum(map(is_busted, before))
+    return _receipt(domain, opened, index, opened.trades[index], state)
 
 
 def _receipt(

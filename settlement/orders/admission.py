@@ -171,6 +171,10 @@ class Admission:
             for grant in self._keys.of_account(account)
         ]
 
+    def refuse_key(self, account: bytes, key: bytes) -> None:
+        """Take no new order of a session key; a grant on chain brings it back."""
+        self._keys.revoked(account, key)
+
     def has_expired(self, now_ns: int) -> bool:
         """Return whether an order is in the book that the engine's clock has not yet removed, or a
         dead man's switch waits for that clock."""

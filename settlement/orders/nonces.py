@@ -249,8 +249,7 @@ class Nonces:
 
     def stands(self, lane: Lane, order_id: int) -> None:
         """An order stands on a lane half."""
-        # A single shot that waits for its trigger is in lane 0, which nobody ever asks about.
-        self._lanes.setdefault(lane, LaneState()).order_id = order_id
+        self._lanes[lane].order_id = order_id
 
     def left(self, lane: Lane, order_id: int) -> None:
         """The order that stood on a lane half is gone."""

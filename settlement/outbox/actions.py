@@ -156,6 +156,14 @@ class Change(NamedTuple):
     at_ns: int
 
 
+class WithdrawalState(NamedTuple):
+    """How far a countersigned withdrawal is, as ``ActionState`` says."""
+
+    state: str
+    tx_hash: bytes | None
+    error: str | None
+
+
 def batch_number(key: str) -> int:
     """Return the number of the batch whose action has ``key``."""
     return int(key.partition(".")[0])

@@ -64,6 +64,10 @@ class Outbox:
         with self._writing, self._engine.begin() as db:
             yield db
 
+    def reading(self) -> sa.Connection:
+        """Open a connection for somebody who only looks."""
+        return self._engine.connect()
+
     @contextmanager
     def _change(self, state: ActionState) -> Iterator[sa.Connection]:
         """Open the transaction that brings something into ``state``."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import httpx
 
+from engine.types import PIPS_PER_TOKEN
 from gateway.http.draining import Draining
 from gateway.node.admin import create_admin_app
 from tests.admin.fixtures import ALICE_TOKEN, AdminVenue, Operator, told
@@ -46,6 +47,8 @@ def test_new_orders_are_refused_cancels_are_taken_and_who_listens_is_told():
                 path = f"/v1/orders/{placed['order_id']}"
                 assert (await up.http.delete(path, headers=headers)).status_code == 200
                 assert (await up.http.get("/v1/markets")).status_code == 200
+                leaving = venue.maker.withdrawal(PIPS_PER_TOKEN)
+                assert (await up.http.post("/v1/withdrawals", json=leaving)).status_code == 202
 
                 for _ in range(2):
                     assert (await at.done("/undrain"))["draining"] is False

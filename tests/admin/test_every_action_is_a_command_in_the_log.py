@@ -309,3 +309,59 @@ def test_states_remember_by_a_snapshot_what_the_log_has_told():
         assert again.of(market) == MarketState(Phase.AUCTION, 5, 6)
 
     told(story)
+
+
+@pytest.mark.parametrize("halted_first", [True, False])
+def test_a_halt_and_an_opening_at_once_end_as_one_after_the_other(halted_first: bool):
+    async def story(at: Operator) -> None:
+        phases = ("HALTED", "OPEN") if halted_first else ("OPEN", "HALTED")
+        first, second = await asyncio.gather(*(at.phase(phase) for phase in phases))
+        (row,) = (await at.get("/markets"))["markets"]
+        if halted_first:
+            assert (first[0], second[0], row["phase"]) == (200, 200, "OPEN")
+        else:
+            # Whoever opens has to look at the chain first, and sees that it was halted meanwhile.
+            assert (first[1]["outcome"], row["phase"]) == ("MARKET_HALTED", "HALTED")
+        replayed(at)
+
+    told(story)
+
+
+@pytest.mark.parametrize("delisted_first", [True, False])
+def test_a_delisting_and_other_terms_at_once_end_as_one_after_the_other(delisted_first: bool):
+    async def story(at: Operator) -> None:
+        asked = [
+            at.post("/markets/TOKEN-USD/delist"),
+            at.post("/markets/TOKEN-USD/terms", taker_fee_ppm=7),
+        ]
+        answers = await asyncio.gather(*(asked if delisted_first else reversed(asked)))
+        statuses = [status for status, _ in answers]
+        assert statuses == ([200, 409] if delisted_first else [200, 200])
+        (row,) = (await at.get("/markets"))["markets"]
+        assert (row["phase"], row["taker_fee_ppm"]) == (
+            *("DELISTED", 1_000 if delisted_first else 7),
+        )
+        replayed(at)
+
+    told(story)
+
+
+def test_a_drained_exchange_obeys_its_operator_and_a_closed_one_says_that_it_is():
+    async def story(at: Operator) -> None:
+        await at.done("/drain")
+        assert (await at.phase("CANCEL_ONLY"))[0] == 200
+        assert (await at.done("/cancel-all", everything=True))["orders"] == 0
+        await at.venue.trading.pipeline.close()
+        with at.venue.unchanged():
+            for path, body in (
+                ("/markets/TOKEN-USD/phase", {"phase": "HALTED"}),
+                ("/markets/TOKEN-USD/terms", {"taker_fee_ppm": 3}),
+                ("/cancel-all", {"market": "TOKEN-USD"}),
+                ("/undrain", {}),
+                ("/snapshot", {}),
+            ):
+                status, said = await at.post(path, **body)
+                assert (status, said["outcome"]) == (503, "SHUTTING_DOWN"), path
+        assert at.venue.lifecycle.draining and not at.venue.snapshots_begun
+
+    told(story)

@@ -7,7 +7,7 @@ so. ``Wallet`` signs like a browser wallet would.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -44,11 +44,13 @@ from gateway.node.assembly import (
 from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.trade_states import BatchView
+from settlement.audit.proofs import TradeProof
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.chain.signer import SecretSigner
 from settlement.orders.catalog import Catalog
 from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.actions import WithdrawalState
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.eip712 import (
     Domain,
@@ -140,6 +142,9 @@ class MemorySettlement:
         self.listeners: list[Callable[[int, int, TradeState], None]] = []
         self.views: list[BatchView] = []
         self.grants: dict[bytes, KeyGrant] = {}
+        self.revocations: dict[bytes, KeyRevocation] = {}
+        self.proofs: dict[int, TradeProof] = {}
+        self.withdrawals: dict[int, WithdrawalState] = {}
 
     def move(self, first: int, last: int, state: str, batch: int, tx_hash: bytes | None) -> None:
         self.views = [view for view in self.views if view.batch != batch]
@@ -163,10 +168,17 @@ class MemorySettlement:
         self.grants[signature] = grant
 
     def grant_state(self, signature: bytes) -> GrantState | None:
-        return GrantState("sealed", None) if signature in self.grants else None
+        is_known = signature in self.grants or signature in self.revocations
+        return GrantState("sealed", None) if is_known else None
 
     def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
-        raise AssertionError("the gateway revokes nothing")
+        self.revocations[signature] = revocation
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        return {each: self.withdrawals[each] for each in sequences if each in self.withdrawals}
+
+    def receipt(self, trade_id: int) -> TradeProof | None:
+        return self.proofs.get(trade_id)
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         raise AssertionError("the gateway deposits nothing")
@@ -263,13 +275,18 @@ class Wallet:
 class Venue:
     """One exchange with its gateway, and two funded wallets."""
 
-    def __init__(self, budgets: Budgets | None = None, bounds: OutboxBounds | None = None) -> None:
+    def __init__(
+        self,
+        budgets: Budgets | None = None,
+        bounds: OutboxBounds | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
         self.clock = Clock()
         self.disk = MemoryStorage()
         self.trading = trading = assemble_trading(
             LogSeams(self.disk, None, self.clock.now_ns, _fail),
             Parts(machine=Engine, journal=partial(Journal, room_step=ROOM_STEP), pipeline=Gated),
-            LIMITS,
+            limits,
             Catalog(),
             DOMAIN,
             Withdrawals(
@@ -301,6 +318,7 @@ class Venue:
             candles=views.candles,
             market_states=trading.market_states,
             user_stream=self.user_stream,
+            transfers=views.transfers,
             sessions=SessionIssuer(bytes(range(32)), self.clock.now_ns, os.urandom),
             limits=RateLimits(
                 budgets or Budgets(60, 10_000, 10_000, 10_000, 10_000), self.clock.now_ns

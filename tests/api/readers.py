@@ -61,7 +61,7 @@ class OrderReader:
                 self._change(change)
         self.u = frame["u"]
         if self.is_whole:
-            top = self.walk("sell")[:50] + self.walk("buy")[:50]
+            top = self.walk("sell")[:25] + self.walk("buy")[:25]
             text = ",".join(f"{order}:{ticks}:{lots}" for order, ticks, lots in top)
             assert crc32(text.encode()) == frame["checksum"]
 

@@ -8,7 +8,13 @@ import httpx
 import pytest
 
 from gateway.trading.budgets import Budgets
-from settlement.protocol.eip712 import KeyGrant, grant_digest, sign
+from settlement.protocol.eip712 import (
+    KeyGrant,
+    KeyRevocation,
+    grant_digest,
+    revocation_digest,
+    sign,
+)
 from tests.api.fixtures import (
     DOMAIN,
     START_NS,
@@ -146,5 +152,38 @@ def test_keys_are_listed_with_what_is_left() -> None:
         theirs = {"Authorization": f"Bearer {await up.token(venue.taker)}"}
         assert (await up.http.get("/v1/keys", headers=theirs)).json() == {"keys": []}
         assert (await up.http.get("/v1/keys")).status_code == 401
+
+    run(story)
+
+
+def test_a_revoked_key_trades_no_more_at_once_and_the_contract_hears_of_it() -> None:
+    async def story(up: Served) -> None:
+        maker, venue = up.venue.maker, up.venue
+        key = Wallet(77, account=maker.address)
+        path = "/v1/keys/0x" + key.address.hex()
+
+        def body(by: Wallet, nonce: int = 9) -> dict[str, Any]:
+            revocation = KeyRevocation(maker.address, key.address, nonce)
+            signature = sign(revocation_digest(DOMAIN, revocation), by.secret)
+            return {
+                "account": "0x" + maker.address.hex(),
+                "nonce": str(nonce),
+                "signature": "0x" + signature.hex(),
+            }
+
+        async def revoke(json: dict[str, Any]) -> httpx.Response:
+            return await up.http.request("DELETE", path, json=json)
+
+        assert outcome(await revoke(body(maker))) == (403, "UNKNOWN_KEY")
+        venue.grant(key)
+        assert outcome(await revoke(body(key))) == (401, "BAD_SIGNATURE")
+        assert (await up.place(key.order("sell", 10, 2_000))).status_code == 201
+        for _ in range(2):
+            told = await revoke(body(maker))
+            assert (told.status_code, told.json()["state"]) == (202, "sealed"), told.text
+        assert len(venue.settlement.revocations) == 1
+        refused = await up.place(key.order("sell", 10, 2_000))
+        assert outcome(refused) == (403, "UNKNOWN_KEY")
+        assert (await up.place(maker.order("sell", 10, 2_000))).status_code == 201
 
     run(story)

@@ -1,5 +1,7 @@
 """The book order by order: queues, slices, checksums, what a cut snapshot and a slow reader get."""
 
+import re
+from pathlib import Path
 from zlib import crc32
 
 import msgspec
@@ -12,6 +14,7 @@ from engine.types import OrderFlag, Outcome, Phase, Side
 from gateway.api.v1.feed_rows import l3_snapshot
 from gateway.api.v1.rows import news_text
 from gateway.http.outbox import MERGED_MAX, Outbox, OutboxBounds
+from gateway.views.books import Book
 from gateway.views.channels import Channels, Published
 from gateway.views.market_data import MarketData
 from gateway.views.queues import CHANGES_MAX, SHOWN, QueueDiff, Queues
@@ -180,7 +183,7 @@ def test_a_long_book_is_cut_where_its_reader_is_told() -> None:
     assert len(side.orders) == SHOWN and side.known_to == 2_000 + SHOWN // 4 - 1
     snapshot = l3_snapshot(market, queues)
     assert (snapshot.asks_known_to, snapshot.bids_known_to) == (side.known_to, None)
-    text = ",".join(f"{n}:{2_000 + n // 4}:1" for n in range(1, 51))
+    text = ",".join(f"{n}:{2_000 + n // 4}:1" for n in range(1, 26))
     assert snapshot.checksum == crc32(text.encode())
 
 
@@ -231,3 +234,18 @@ def test_a_reader_that_fell_behind_gets_a_snapshot_and_goes_on() -> None:
             assert [lots for _, _, lots in reader.walk("sell")] == [4, 5]
 
     run(story)
+
+
+def test_the_worked_example_of_the_protocol_is_right() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "PROTOCOL.md").read_text()
+    examples = re.findall(r"^    (book|l3) +(\S+) -> (\d+)$", text, re.MULTILINE)
+    assert [kind for kind, _, _ in examples] == ["book", "l3"]
+    for _, words, checksum in examples:
+        assert crc32(words.encode()) == int(checksum)
+    book, queues = Book(), Queues()
+    for word in examples[1][1].split(","):
+        order_id, ticks, lots = map(int, word.split(":"))
+        side = Side.SELL if ticks > 2_007 else Side.BUY
+        book.add(side, ticks, lots)
+        queues.add(side, ticks, order_id, lots)
+    assert [book.checksum(), queues.checksum()] == [int(checksum) for *_, checksum in examples]

@@ -351,3 +351,35 @@ def test_all_that_the_exchange_refuses_often_has_words() -> None:
         for name in names:
             assert hasattr(Outcome, name), name
             assert f"{prefix}{name}:" in words, name
+
+
+def test_fill_or_kill_and_stops_are_signed_as_the_protocol_has_them() -> None:
+    async def story(up: Served, page: Page) -> None:
+        paper = PaperWallet(up.venue.taker)
+        await paper.inject(page)
+        await connected(up, page, paper)
+        await ticket(page, kind="fok", price="851", quantity="900")
+        await sign(page, "Nothing was filled, nothing rests: not all of it could be filled")
+        assert paper.signed[-1]["message"]["flags"] == 2 | 16
+        await ticket(page, kind="stop_limit", trigger="851", price="852", quantity="0.25")
+        await page.get_by_role("radio", name="Sell").check()
+        await sign(page, "A stop that sells triggers below the last price.")
+        await page.get_by_role("radio", name="Buy").check()
+        await sign(page, "The stop is armed.")
+        message = paper.signed[-1]["message"]
+        assert message["flags"] & ~4 == 64 and message["lane"] >= 0x8000
+        assert int(message["triggerOrDisplay"]) == 2_500 * 851_000 * 10
+        stop = page.locator("#open-orders tr").first
+        await expect(stop).to_contain_text("852.000")
+        await keep(page, "1280-stop")
+
+        other = Wallet(78)  # Trades through the trigger.
+        up.venue.open_account(other.address)
+        up.venue.deposit(other.address, USD_ADDRESS, 10**13)
+        await up.place(other.order("buy", 200_000, 851_000, single_shot=True))
+        await page.get_by_role("tab", name="Fills").click()
+        await expect(page.locator("#own-fills tr").first).to_contain_text("0.2500")
+        await page.get_by_role("tab", name="Open orders").click()
+        await expect(page.locator("#open-orders")).to_have_text("No open orders")
+
+    run(story, viewport=WIDE)

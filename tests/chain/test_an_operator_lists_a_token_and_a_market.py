@@ -19,7 +19,7 @@ from settlement.chain.deploy import DEPLOY_GAS, Deployment, created_address
 from settlement.chain.dev.devchain import DevChain, dev_secret
 from settlement.chain.signer import SecretSigner, Transaction
 from settlement.protocol.abi import encode_call, encode_deployment
-from tests.chain.test_deploy_command import ROOT, RUN, Desk
+from tests.chain.test_deploy_command import ROOT, RUN, Desk, mine
 from tests.chain.venue import transact
 from tests.e2e.running import free_port, until
 
@@ -152,11 +152,11 @@ def mined_while(anvil: DevChain, work: Callable[[], None]) -> None:
     """Let blocks come while ``work`` is done."""
     over = Event()
 
-    def mine() -> None:
+    def keep_mining() -> None:
         while not over.wait(0.1):
-            anvil.mine()
+            mine(anvil)
 
-    miner = Thread(target=mine)
+    miner = Thread(target=keep_mining)
     miner.start()
     try:
         work()

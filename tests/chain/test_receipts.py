@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine.types import Side
-from settlement.audit.proofs import TradeProof, header_of, why_refused
+from settlement.audit.proofs import TradeProof, header_of, proof_of_trade, why_refused
 from settlement.chain.dev.devchain import DevChain
 from settlement.protocol.abi import encode_call
 from tests.chain.conftest import Clock, until
@@ -155,3 +155,18 @@ def test_a_program_of_other_people_comes_to_the_same_verdict(
     assert verdict(venue, {**proofs[1], "path": []}) == "the path is too short"
     assert verdict(venue, proofs[1], ref=b"\x01" * 32) == "another invoice's"
     venue.close()
+
+
+def test_one_trade_is_proven_by_its_number(venue: Venue):
+    """Busted ones are in no batch, so those behind them stand one place further up."""
+    receipts = sold_for_an_invoice(venue)
+    settler = venue.settler
+    trades = [settler.receipt(trade_id) for trade_id in range(1, 7)]
+    assert trades[1:] == receipts and trades[0] is not None and trades[0].index == 0
+    assert settler.receipt(7) is None, "there is none"
+    batch = venue.outbox.batch_of_trade(3)
+    assert batch is not None
+    as_if = proof_of_trade(
+        venue.outbox, venue.domain, [venue.usd, venue.token], 3, lambda trade_id: trade_id == 3
+    )
+    assert as_if is None

@@ -7,7 +7,7 @@ import pytest
 
 from engine.events import EventKind
 from settlement.chain.dev.devchain import DevChain
-from settlement.outbox.actions import ActionKind, ActionState
+from settlement.outbox.actions import ActionKind, ActionState, WithdrawalState
 from settlement.ports import TradeState
 from settlement.protocol.abi import encode_call
 from settlement.protocol.deposit_address import deposit_address
@@ -133,6 +133,9 @@ def test_a_withdrawal_is_paid_after_the_trades_before_it(venue: Venue):
     actions = venue.outbox.in_state(ActionState.FINAL, ActionState.SEALED, limit=10)
     assert [action.kind for action in actions] == [ActionKind.BATCH, ActionKind.WITHDRAWAL]
     assert [action.state for action in actions] == [ActionState.FINAL, ActionState.FINAL]
+    asked = int(actions[1].key)
+    told = venue.settler.withdrawal_states([asked, 10**6])
+    assert told == {asked: WithdrawalState("final", actions[1].mined_hash, None)}
     paid = encode_call("balanceOf", BOB.address, contract="TestToken")
     assert int.from_bytes(venue.chain.call(venue.usd, paid), "big") == 2 * 10**6
     venue.settler.seal_now()

@@ -46,11 +46,12 @@ def until(what, is_so):
     raise AssertionError(f"waited long enough, and not: {what}")
 
 
-def begun(directory, port, chain="eth-tester", options=()):
+def begun(directory, port, chain="eth-tester", options=(), demo_trades=0):
     return subprocess.Popen(
         [
             *(sys.executable, "-c", RUN, "run", "--data", str(directory)),
-            *("--chain", chain, "--port", str(port), *options),
+            *("--chain", chain, "--port", str(port)),
+            *("--demo-trades", str(demo_trades), *options),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -70,13 +71,14 @@ def ended(directory):
 class Running:
     """A ``tillbook run`` in a process of its own; ``lines`` is what it prints."""
 
-    def __init__(self, directory, chain="eth-tester", more_options=()):
+    def __init__(self, directory, chain="eth-tester", more_options=(), demo_trades=0):
         self.port, self.admin_port, self.directory = free_port(), free_port(), directory
         directory.mkdir(exist_ok=True)
         tokens = directory / "operators"
         tokens.write_text(f"# Who may do what he likes.\nalice {ADMIN_TOKEN}\n")
         options = ("--admin-tokens", str(tokens), "--admin-port", str(self.admin_port))
-        self.process = begun(directory, self.port, chain, (*options, *more_options))
+        options = (*options, *more_options)
+        self.process = begun(directory, self.port, chain, options, demo_trades)
         until("both sides are quoted", self.is_quoted)
 
     def is_quoted(self):

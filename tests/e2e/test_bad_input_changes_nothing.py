@@ -285,7 +285,7 @@ def test_an_oversized_body_is_refused(running):
         {"nonce": str(2**64)},
         {"baseAmount": "1.5"},
         {"expiry": 2**32},
-        {"flags": 16},
+        {"flags": 2048},
         {"account": "0x12"},
         {"signature": "0x12"},
         {"client_id": "x" * 200},

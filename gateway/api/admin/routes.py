@@ -237,7 +237,7 @@ async def snapshot(
 async def drain(
     services: Here, by: By, body: Annotated[schemas.Drain, Depends(body_of(schemas.Drain))]
 ) -> Response:
-    """Be not ready, tell every WebSocket, take no new orders; cancels are taken."""
+    """Be not ready, say so on the channel `status`, take no new orders; cancels are taken."""
     _require(await services.operations.note(_asked(by, body.reason, "drain")))
     services.draining.begin(body.stop_after_seconds)
     return reply_of(_state(services))

@@ -29,9 +29,17 @@ class GrantKey(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename=_
     signature: Signature
 
 
+class RevokeKey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The EIP-712 ``KeyRevocation`` of the key in the path, and the wallet's signature."""
+
+    account: Address
+    nonce: Digits
+    signature: Signature
+
+
 class GrantRelayed(msgspec.Struct, frozen=True):
-    """How far the transaction is that brings a grant to the contract: sealed, signed, broadcast,
-    mined, final; or failed, and why: then it has cost nobody anything."""
+    """How far the transaction is that brings a grant, or a revocation, to the contract: sealed,
+    signed, broadcast, mined, final; or failed, and why: then it has cost nobody anything."""
 
     digest: str
     state: str

@@ -7,19 +7,27 @@ says so and the block is deep enough.
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 
 from engine.types import Outcome
 from gateway.api.dependencies import Entry, Here, Life, Me, charged, told
-from gateway.api.v1.encoding import address, hexed, uint64, unhex
-from gateway.api.v1.key_schemas import GrantKey, GrantRelayed, KeyRow, Keys
+from gateway.api.v1.encoding import ADDRESS_PATTERN, address, hexed, uint64, unhex
+from gateway.api.v1.key_schemas import GrantKey, GrantRelayed, KeyRow, Keys, RevokeKey
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.orders import wrong_signer
 from gateway.http.body import body_of
 from gateway.trading.key_grants import require_grantable
+from gateway.trading.rejection import Rejection
 from settlement.orders.session_keys import GrantedKey
 from settlement.ports import ExchangePort
-from settlement.protocol.eip712 import GRANT_TYPE, KeyGrant, grant_digest
+from settlement.protocol.eip712 import (
+    GRANT_TYPE,
+    REVOCATION_TYPE,
+    KeyGrant,
+    KeyRevocation,
+    grant_digest,
+    revocation_digest,
+)
 
 router = APIRouter(prefix="/v1", tags=["trading"])
 
@@ -69,6 +77,50 @@ async def grant_key(
         await asyncio.to_thread(services.settlement.enqueue_grant, grant, signature)
         return Answer(GrantRelayed(hexed(digest), "sealed", None), 202)
     return Answer(GrantRelayed(hexed(digest), found.state, found.error), 202)
+
+
+@router.delete(
+    "/keys/{key}",
+    status_code=202,
+    dependencies=[Depends(charged), Depends(told)],
+    openapi_extra=documented(
+        GrantRelayed,
+        body=RevokeKey,
+        status=202,
+        rejections=(400, 401, 403, 413, 429, 503),
+    ),
+)
+async def revoke_key(
+    services: Here,
+    entry: Entry,
+    key: Annotated[str, Path(pattern=ADDRESS_PATTERN)],
+    asked: Annotated[RevokeKey, Depends(body_of(RevokeKey))],
+) -> Answer:
+    """Take a wallet's signed revocation of a session key and see that the contract gets it.
+
+    From now on this process takes no order of the key; its open orders are cancelled, and no
+    process takes one, when the chain says so.
+    """
+    account, signature = address(asked.account, "account"), unhex(asked.signature)
+    revocation = KeyRevocation(account, address(key, "key"), uint64(asked.nonce, "nonce"))
+    exchange = services.exchange
+    digest = revocation_digest(exchange.domain, revocation)
+    signer = await entry.signer_of(digest, signature)
+    if signer != account:
+        raise wrong_signer(Outcome.BAD_SIGNATURE, exchange.domain, digest, REVOCATION_TYPE, signer)
+    found = await asyncio.to_thread(services.settlement.grant_state, signature)
+    if found is not None:
+        if found.state != "failed":  # It may be from before a restart.
+            exchange.refuse_key(account, revocation.key)
+        return Answer(GrantRelayed(hexed(digest), found.state, found.error), 202)
+    if not any(
+        k.grant.key == revocation.key and not k.is_revoked for k in exchange.keys_of(account)
+    ):
+        raise Rejection(Outcome.UNKNOWN_KEY, "the account has no such key that is live")
+    services.limits.grant(account)
+    await asyncio.to_thread(services.settlement.enqueue_revocation, revocation, signature)
+    exchange.refuse_key(account, revocation.key)
+    return Answer(GrantRelayed(hexed(digest), "sealed", None), 202)
 
 
 @router.get(

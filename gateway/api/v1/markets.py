@@ -1,5 +1,6 @@
 """What may everybody read: configuration, markets, books, trades?"""
 
+import asyncio
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -29,6 +30,8 @@ from settlement.protocol.eip712 import (
 LEVELS_MAX: Final = 500
 TRADES_LIMIT_MAX: Final = 500
 LANES_MAX: Final = 64
+MARKETS_AT_ONCE: Final = 32
+"""Written before others have a turn: in half a millisecond, if all of them are others now."""
 
 LaneNumber = Annotated[int, Query(ge=LANE_FIRST, le=LANE_LAST)]
 
@@ -88,8 +91,12 @@ async def read_config(services: Here) -> Answer:
 async def list_markets(services: Here, feeds: Feeds) -> Answer:
     """Return all markets with their phase, steps, bounds, fees and day."""
     now_ns = services.exchange.now_ns()
-    markets = services.exchange.catalog.markets
-    return Answer({"markets": [feeds.market(market, now_ns) for market in markets]})
+    rows = []
+    for market in services.exchange.catalog.markets:
+        rows.append(feeds.market(market, now_ns))
+        if len(rows) % MARKETS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return Answer({"markets": rows})
 
 
 @router.get(

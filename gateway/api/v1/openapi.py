@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from gateway.api.v1 import key_schemas, schemas, shop_schemas, verb_schemas
+from gateway.api.v1 import key_schemas, money_schemas, schemas, shop_schemas, verb_schemas
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
@@ -31,7 +31,7 @@ TYPES: Final = (
     CancelAfter,
     *(
         shape
-        for module in (schemas, shop_schemas, verb_schemas, key_schemas)
+        for module in (schemas, shop_schemas, verb_schemas, key_schemas, money_schemas)
         for shape in vars(module).values()
         if isinstance(shape, type) and shape.__module__ == module.__name__
     ),

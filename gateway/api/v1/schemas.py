@@ -47,7 +47,7 @@ class L3Order(msgspec.Struct, frozen=True):
 
 class L3Snapshot(msgspec.Struct, frozen=True):
     """A book order by order after engine event ``u``: best price first, the oldest order of a price
-    first, up to 500 of a side. All orders up to ``bids_known_to`` and ``asks_known_to`` ticks are
+    first, up to 400 of a side. All orders up to ``bids_known_to`` and ``asks_known_to`` ticks are
     here; null if these are all there are. A quantity is ``lots`` times the market's ``lot_size``, a
     price ``price_ticks`` times its ``tick_size``."""
 

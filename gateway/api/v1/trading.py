@@ -9,7 +9,6 @@ from gateway.api.budget_headers import note
 from gateway.api.dependencies import (
     Entry,
     Here,
-    Life,
     Me,
     Written,
     charged,
@@ -36,6 +35,7 @@ from gateway.api.v1.orders import (
 from gateway.api.v1.rows import balance_rows, order_row, order_rows
 from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
+from gateway.views.order_history import ALWAYS, TimeRange
 from gateway.views.user_orders import PAGE_MAX, UserStream
 
 FILLS_LIMIT_MAX: Final = 500
@@ -112,14 +112,20 @@ async def list_orders(
     openapi_extra=documented(schemas.EndedOrders, rejections=(400, *READ)),
 )
 async def list_ended_orders(
-    services: Here, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
+    services: Here,
+    me: Me,
+    after: Cursor = 0,
+    limit: OrdersLimit = PAGE_MAX,
+    from_ns: Cursor = ALWAYS.from_ns,
+    until_ns: Cursor = ALWAYS.until_ns,
 ) -> Answer:
-    """Return the account's orders that ended behind event ``after``, first ended first.
+    """Return the account's orders that ended behind event ``after``, first ended first; from
+    ``from_ns`` on and before ``until_ns``, if they are given.
 
     With the ``event`` of the last frame that you have seen: what ended while you were away.
     """
     users = services.user_stream
-    ended = users.ended_orders(me.account, after, limit)
+    ended = users.ended_orders(me.account, after, limit, TimeRange(from_ns, until_ns))
     following = ended[-1].ended_event if len(ended) == limit else None
     whole = users.is_whole(me.account, after)
     rows = order_rows(users, ended)
@@ -181,9 +187,12 @@ async def list_fills(
     me: Me,
     limit: Annotated[int, Query(ge=1, le=FILLS_LIMIT_MAX)] = 50,
     before: Annotated[int, Query(ge=1, lt=2**63)] = 2**63 - 1,
+    from_ns: Cursor = ALWAYS.from_ns,
+    until_ns: Cursor = ALWAYS.until_ns,
 ) -> Answer:
-    """Return the account's last fills before trade ``before``, each with its settlement state."""
-    rows, following = written.fills(me.account, limit, before)
+    """Return the account's last fills before trade ``before``, each with its settlement state; from
+    ``from_ns`` on and before ``until_ns``, if they are given."""
+    rows, following = written.fills(me.account, limit, before, TimeRange(from_ns, until_ns))
     return Answer({"fills": rows, "next": following})
 
 
@@ -222,11 +231,10 @@ async def log_in(
 async def withdraw(
     services: Here,
     entry: Entry,
-    life: Life,
     asked: Annotated[Withdraw, Depends(body_of(Withdraw))],
 ) -> Answer:
-    """Debit the account; settlement pays on chain after all earlier trades."""
-    life.require_open()
+    """Debit the account; settlement pays on chain after all earlier trades. A drained exchange
+    takes it too: what gets money out waits for no operator."""
     return Answer(await submit_withdrawal(services.exchange.domain, entry, asked), 202)
 
 

@@ -17,7 +17,7 @@ from gateway.api.v1 import schemas
 from gateway.api.v1.rows import fill_row, level_rows, order_row, settlement_row, trade_row
 from gateway.views.books import Book
 from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, MarketData, Tape, Trade
-from gateway.views.order_history import Order
+from gateway.views.order_history import ALWAYS, Order, TimeRange
 from gateway.views.user_orders import PAGE_MAX, Fill, UserStream
 from settlement.orders.catalog import Market
 from settlement.ports import TradeState
@@ -208,11 +208,11 @@ class WrittenViews:
         return text
 
     def fills(
-        self, account: bytes, limit: int, before: int = 2**63
+        self, account: bytes, limit: int, before: int = 2**63, within: TimeRange = ALWAYS
     ) -> tuple[msgspec.Raw, int | None]:
         """Return the last fills of an address before trade ``before``, newest first, and the trade
         before which the next page begins; None at the end."""
-        mine, texts = self._users.fills(account, limit, before), []
+        mine, texts = self._users.fills(account, limit, before, within), []
         known, state_of = self._fills, self._users.state_of
         for fill in mine:
             state = state_of(fill)

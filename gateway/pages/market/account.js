@@ -168,19 +168,16 @@ export class Account extends EventTarget {
     }
   }
 
-  // One after the other: who cancels many has a budget for it, but no reason to empty it at once.
+  // One request cancels so many; what is left takes another.
   async #cancelAll() {
     const button = byId("cancel-all");
     button.disabled = true;
-    let done = 0;
+    let done = 0, left = 1;
     try {
-      for (const id of [...this.#open.keys()]) {
-        try {
-          await this.#api.remove(`/v1/orders/${id}`);
-          done += 1;
-        } catch (error) {
-          if (error.outcome !== "NOT_RESTING") throw error;
-        }
+      while (left) {
+        const answer = await this.#api.remove("/v1/orders");
+        done += answer.cancelled;
+        left = answer.cancelled ? answer.left : 0;
       }
       this.#tell(t("cancelled_all", { count: done }), "good");
     } catch (error) {

@@ -10,7 +10,7 @@ import { byId, element, setText } from "./elements.js";
 import { locale, t } from "./words.js";
 
 export const INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"];
-const PAGE = 500, BARS_MAX = 5_000, FEW = 4;
+const PAGE = 500, BARS_MAX = 5_000, FEW = 15;
 const KEPT = "tillbook-interval";
 
 export class PriceChart {

@@ -16,7 +16,7 @@ from gateway.http.body import DECODE_ERRORS, malformed
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import TOKEN_CHARS_MAX
 
-CHANNELS_AT_ONCE: Final = 300
+CHANNELS_AT_ONCE: Final = 640
 
 FrameId = Annotated[int, Meta(ge=0, le=2**53)] | Annotated[str, Meta(max_length=64)] | None
 Channel = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -17,7 +17,7 @@ from gateway.api.v1.written_feeds import WrittenFeeds
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
 from gateway.views.candles import INTERVALS, CandleNews
-from gateway.views.channels import Published
+from gateway.views.channels import News, Published
 from gateway.views.market_data import BestPrices, TickerNews
 from gateway.views.market_states import STATUS_CHANNEL, StatusWatch
 from gateway.views.user_orders import FILLS_MAX, balances_channel, orders_channel
@@ -28,6 +28,9 @@ LEVELS: Final = 1_000
 TRADES: Final = 50
 FILLS: Final = 100
 CANDLES: Final = 2
+TEXTS_MAX: Final = 20_000
+"""Of these so many are kept as text, of all accounts."""
+
 MISSED_AT_ONCE: Final = 64
 """Frames that were missed, in one frame."""
 
@@ -65,6 +68,8 @@ class Snapshots:
         self._written = written
         self._feeds = feeds
         self._watch = watch
+        self._texts: dict[tuple[bytes, int], bytes] = {}
+        """Frames that somebody has missed, by account and the number before."""
 
     def maker(self, name: str, begin: int | None, asker: Asker) -> Maker | None:
         """Return what makes a channel's first frames, from ``begin`` on if that is a number; None
@@ -183,7 +188,7 @@ class Snapshots:
             ]
             number = users.frame_number(account)
             return [
-                *(partial(_missed, begin, number, part) for part in parts),
+                *(partial(self._own_missed, account, begin, number, part) for part in parts),
                 partial(self._own_settlement, account),
             ]
 
@@ -204,6 +209,30 @@ class Snapshots:
             }
         )
 
+    def _own_missed(
+        self, account: bytes, begin: int, number: int, part: Sequence[News]
+    ) -> Published:
+        """Return frames that were missed, each written once whoever asks how often."""
+        texts = []
+        for news in part:
+            assert news.resume_at is not None, "it has a number"
+            key = account, news.resume_at
+            text = self._texts.get(key)
+            if text is None:
+                if len(self._texts) >= TEXTS_MAX:
+                    del self._texts[next(iter(self._texts))]
+                text = self._texts[key] = news_text(news)
+            texts.append(text)
+        return message(
+            {
+                "channel": "orders",
+                "type": "missed",
+                "from": begin,
+                "number": number,
+                "frames": msgspec.Raw(b"[%b]" % b",".join(texts)),
+            }
+        )
+
     def _own_settlement(self, account: bytes) -> Published:
         """Return how far all fills are that are kept: that they moved has no number."""
         users = self._services.user_stream
@@ -220,10 +249,3 @@ class Snapshots:
 
 def _one(channel: str, make: Make) -> Maker:
     return Maker(channel, lambda: [make])
-
-
-def _missed(begin: int, number: int, part: Sequence[Published]) -> Published:
-    frames = [msgspec.Raw(published.written(news_text)) for published in part]
-    return message(
-        {"channel": "orders", "type": "missed", "from": begin, "number": number, "frames": frames}
-    )

@@ -21,7 +21,7 @@ from gateway.views.channels import Listener, News, Published
 from gateway.views.user_orders import balances_channel, orders_channel
 
 CHANNELS_MAX: Final = CHANNELS_AT_ONCE
-"""Channels of one connection: four feeds of each market there may be, and its own."""
+"""Channels of one connection: six feeds of each of a hundred markets, and its own."""
 
 
 class Client(Listener, Protocol):
