@@ -343,12 +343,7 @@ class Stack:
         )
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
-        for watched in (
-            LoopLag(self.metrics.machine.loop_lag.observe),
-            CollectorPauses(self.metrics.machine.gc_pause.observe),
-        ):
-            watched.begin()
-            self._closes.callback(watched.end)
+        self._measure_ourselves()
         # What is here now stays. Looked through at each full collection it would hold every answer
         # up, by tens of milliseconds, and a snapshot's child would copy all of it.
         gc.collect()
@@ -361,6 +356,15 @@ class Stack:
         self._start_loop(self.keeper.turn, KEEPER, "keeper")
         self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
         return self.port
+
+    def _measure_ourselves(self) -> None:
+        """Look until the end at what holds the event loop up."""
+        for watched in (
+            LoopLag(self.metrics.machine.loop_lag.observe),
+            CollectorPauses(self.metrics.machine.gc_pause.observe),
+        ):
+            watched.begin()
+            self._closes.callback(watched.end)
 
     async def _listen_to_operators(self, lifecycle: Lifecycle) -> None:
         """Before the other door is open, and until it is closed."""
