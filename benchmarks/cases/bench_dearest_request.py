@@ -309,7 +309,7 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
         "/healthz",
         "/readyz",
         "/version",
-        "/market.js",
+        "/market/assets/any/market/main.js",
         "/openapi.json",
         "/v1/config",
         "/v1/markets",

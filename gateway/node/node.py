@@ -304,7 +304,6 @@ class Stack:
     async def serve(self) -> int:
         """Open the door and start the loops; return the port."""
         settings, parts, views = self.settings, self.parts, self.views
-        token = self.operator_token()
         services = Services(
             exchange=parts.exchange,
             contracts=self.deployment.contracts,
@@ -329,7 +328,7 @@ class Stack:
             routers=tuple(self.routers),
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
-            operator_token=token,
+            operator_token=self.operator_token(),
             api_keys=self.api_keys(),
             session_keys=settings.session_keys,
             happened=self.pace.happened,

@@ -26,7 +26,7 @@ from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
-from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
+from gateway.node.settings import AdminPlan, ChainName, Settings, sandbox_settings
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
@@ -90,14 +90,8 @@ async def run_sandbox(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    host, port = listening.host, listening.port
-    public_url = public_url_of(listening.public_url, host, port)
-    settings = sandbox_settings(directory, host, port, chain)._replace(
-        trusted_proxies=listening.trusted_proxies,
-        listening=listening.bound,
-        admin=listening.admin,
-        session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
-    )
+    public_url = public_url_of(listening.public_url, listening.host, listening.port)
+    settings = _settings(directory, listening, chain)
     async with AsyncExitStack() as closing:
         limit = closing.enter_context(HardLimit())
         with starting(console) as recovering:
@@ -140,6 +134,15 @@ async def run_sandbox(
         for task in tasks:
             task.cancel()
     return 0
+
+
+def _settings(directory: Path, listening: Listening, chain: ChainName) -> Settings:
+    return sandbox_settings(directory, listening.host, listening.port, chain)._replace(
+        trusted_proxies=listening.trusted_proxies,
+        listening=listening.bound,
+        admin=listening.admin,
+        session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
+    )
 
 
 async def _welcome(stack: Stack, faucet: Faucet, guest: Wallet) -> None:
