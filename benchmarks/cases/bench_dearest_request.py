@@ -113,7 +113,7 @@ class Batched:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """The shop's wallet has signed it; no chain has to hear of it here."""
 
-    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         raise AssertionError("not asked here")
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
