@@ -117,7 +117,7 @@ class Batched:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """The shop's wallet has signed it; no chain has to hear of it here."""
 
-    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         raise AssertionError("not asked here")
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
@@ -327,7 +327,7 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
         "/healthz",
         "/readyz",
         "/version",
-        "/market.js",
+        "/market/assets/any/market/main.js",
         "/openapi.json",
         "/v1/config",
         "/v1/markets",

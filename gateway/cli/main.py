@@ -107,7 +107,7 @@ def run(
             max=600,
             envvar="TILLBOOK_DEMO_TRADES",
         ),
-    ] = 40,
+    ] = 24,
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,

@@ -134,6 +134,18 @@ def test_what_the_chain_says_ends_the_order_that_it_names_and_no_other(
     assert any("an order that never was" in fault for fault in faults)
 
 
+def test_a_key_that_its_owner_revoked_takes_the_orders_with_it_that_it_had_signed(
+    story: tuple[Venue, Log, Published, int],
+) -> None:
+    venue, log, published, now_s = story
+    alice, (order_id,) = venue.account(ALICE.address), orders_of(venue, ALICE)
+    reason = ChainReason(b"\x07" * 32, 0, 1)
+    for key, is_lawful in ((ALICE.address, True), (BOB.address, False)):
+        revoked = published._replace(revocations=frozenset({(reason.tx_hash, ALICE.address, key)}))
+        faults, _ = asked((venue, log, revoked, now_s), reason, account=alice, order_id=order_id)
+        assert (faults == []) == is_lawful
+
+
 def test_what_the_operator_does_himself_is_counted_and_named(
     story: tuple[Venue, Log, Published, int],
 ) -> None:

@@ -219,7 +219,7 @@ async def place_orders(
     offers = [partial(entry.offer, order, window) for order in orders]
     said = await asyncio.shield(Several(offers).offer())
     note(request.scope, services.limits.orders_left(orders[0].account))
-    return Answer(place_results(services, orders, said))
+    return Answer(await place_results(services, orders, said))
 
 
 def _replace_documented() -> dict[str, Any]:
