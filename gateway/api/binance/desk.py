@@ -26,7 +26,7 @@ from settlement.orders.catalog import Market
 from settlement.orders.market_states import MarketStates
 from settlement.ports import ExchangePort
 
-ROWS_AT_ONCE: Final = 64
+ROWS_AT_ONCE: Final = 32
 """Rows written in one turn of the loop: some tenths of a millisecond."""
 
 Item = TypeVar("Item")
