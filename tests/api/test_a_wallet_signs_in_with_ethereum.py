@@ -217,7 +217,7 @@ def test_found_a_message_in_the_log_opened_a_second_session_after_a_restart() ->
     now_s = NOW_S
 
     def begun() -> Nonces:
-        return Nonces(bytes(32), lambda: now_s * 10**9, lambda size: bytes(size))
+        return Nonces(bytes(32), lambda: now_s * 10**9, bytes)
 
     before = begun()
     nonce, _ = before.issue()
@@ -227,7 +227,6 @@ def test_found_a_message_in_the_log_opened_a_second_session_after_a_restart() ->
     with pytest.raises(Rejection, match="before a restart"):
         after.use(nonce)
     after.use(after.issue()[0])
-
 
 
 def test_pages_of_other_sites_may_ask_what_brings_its_own_proof() -> None:
