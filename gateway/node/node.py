@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 
 from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, SnapshotFiles
@@ -343,24 +343,31 @@ class Stack:
         )
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
+        self._measure_ourselves()
+        # What is here now stays. Looked through at each full collection it would hold every answer
+        # up, by tens of milliseconds, and a snapshot's child would copy all of it.
+        gc.collect()
+        gc.freeze()
+        self._start_loops(app)
+        return self.port
+
+    def _start_loops(self, app: FastAPI) -> None:
+        is_ours = not isinstance(self.settings.chain, Remote)
+        self._start_loop(self._chain_turn, EMBEDDED_CHAIN if is_ours else REMOTE_CHAIN, "chain")
+        self._start_loop(self._tick, TICK, "clock")
+        self._start_loop(self._show_figures, FIGURES, "figures")
+        self._start_loop(self.parts.merchants.step, MERCHANTS, "merchants")
+        self._start_loop(self.keeper.turn, KEEPER, "keeper")
+        self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
+
+    def _measure_ourselves(self) -> None:
+        """Look until the end at what holds the event loop up."""
         for watched in (
             LoopLag(self.metrics.machine.loop_lag.observe),
             CollectorPauses(self.metrics.machine.gc_pause.observe),
         ):
             watched.begin()
             self._closes.callback(watched.end)
-        # What is here now stays. Looked through at each full collection it would hold every answer
-        # up, by tens of milliseconds, and a snapshot's child would copy all of it.
-        gc.collect()
-        gc.freeze()
-        is_ours = not isinstance(settings.chain, Remote)
-        self._start_loop(self._chain_turn, EMBEDDED_CHAIN if is_ours else REMOTE_CHAIN, "chain")
-        self._start_loop(self._tick, TICK, "clock")
-        self._start_loop(self._show_figures, FIGURES, "figures")
-        self._start_loop(parts.merchants.step, MERCHANTS, "merchants")
-        self._start_loop(self.keeper.turn, KEEPER, "keeper")
-        self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
-        return self.port
 
     async def _listen_to_operators(self, lifecycle: Lifecycle) -> None:
         """Before the other door is open, and until it is closed."""

@@ -85,8 +85,7 @@ async def run_sandbox(
     console: Console,
     trades_per_minute: int = 0,
 ) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code. Demo traders do so many steps a minute
-    while somebody watches; none if it is zero."""
+    """Run until SIGTERM or SIGINT; return the exit code. Demo traders do so many steps a minute."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -124,8 +123,7 @@ async def run_sandbox(
         await open_market(stack, wallets, WIDE_QUOTES if trades_per_minute else QUOTES)
         shop.open()
         tasks.append(asyncio.create_task(_welcome(stack, faucet, wallets[actors.GUEST])))
-        if trades_per_minute:
-            tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
+        tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
         tasks.append(asyncio.create_task(tools.approve(stack, wallets[actors.GUEST])))
         _greet(console, stack, wallets[actors.GUEST], public_url)
         await stop.wait()
@@ -161,7 +159,9 @@ async def _welcome(stack: Stack, faucet: Faucet, guest: Wallet) -> None:
 async def _trade(
     stack: Stack, traders: Traders, wallets: dict[int, Wallet], per_minute: int
 ) -> None:
-    """Fund the trader who quotes, then let both trade."""
+    """Fund the trader who quotes, then let both trade, if they are to."""
+    if not per_minute:
+        return
     for symbol, pips in DEPOSITS.items():
         await _fund(stack, wallets[actors.TRADER], symbol, pips)
     channels = stack.views.channels

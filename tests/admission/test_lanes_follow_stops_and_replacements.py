@@ -5,7 +5,6 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import Outcome, Side
-from settlement.orders.client_ids import KEPT_NS
 from settlement.protocol.evidence import OrderBits
 from tests.admission.fixtures import (
     ALICE,
@@ -85,15 +84,6 @@ def test_a_stop_that_wakes_and_is_dropped_frees_all_that_it_held(bits, lots_used
     assert driver.admission.budgets.left(ALICE.account, ALICES_KEY.address) == cap - used
     assert driver.admission.open_orders_of_key(ALICE.account, ALICES_KEY.address) == []
     assert rejection(driver.asks(resting(nonce=2))) is None, "the lane is free"
-    named = ALICE.order(Side.SELL, nonce=3, lane=LANE + 1, client_id="mine")
-    assert rejection(driver.asks(named)) == Outcome.DUPLICATE_CLIENT_ID, (
-        "the name is not, for a day"
-    )
-    driver.now_ns += KEPT_NS
-    later = ALICE.order(
-        Side.SELL, nonce=3, lane=LANE + 1, client_id="mine", expiry=driver.now_ns // 10**9 + 60
-    )
-    assert rejection(driver.asks(later)) is None
     replayed_alike(driver)
 
 
