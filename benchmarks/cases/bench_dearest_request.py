@@ -22,11 +22,16 @@ import uvloop
 
 from benchmarks.cases.bench_gateway import DOMAIN, Venue, frame_of, rate, secret_of
 from engine.sequencer.subscription import Subscription
+from gateway.api.binance.signing import signature_of
 from gateway.api.v1.shops import merchants_router
 from gateway.http.body import BODY_MAX
+from gateway.http.websocket import WIRE, Hearer
 from gateway.node.app import create_app
+from gateway.pages.assets import assets
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox.client import order_document
+from gateway.trading.api_keys import ApiKeys, MemoryEpochs
+from gateway.trading.sessions import Session
 from gateway.views.missed import FRAMES_MAX
 from gateway.views.trade_states import BatchView, TradeStates
 from merchants.records.rejection import Rejection
@@ -69,6 +74,7 @@ PRICE_PIPS: Final = MIDDLE * 10**6
 """What a whole token costs there: ticks of 100 pips for lots of 10,000."""
 
 OPERATOR: Final = "operator"
+CHART: Final = "vendor/lightweight-charts/lightweight-charts.standalone.production.mjs"
 STATUS: Final = {"/checkout/nobodys/state": 404, "/nowhere": 404, "/v1/events": 401}
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -225,12 +231,17 @@ class Filled(Venue):
             assert gone.accepted, gone
 
 
-async def call(app: Any, path: str, token: str = "", body: bytes = b"") -> tuple[int, float]:
-    """Return status and CPU seconds of one GET, or POST if there is a body."""
+async def call(
+    app: Any, path: str, token: str = "", body: bytes = b"", key: str = ""
+) -> tuple[int, float]:
+    """Return status and CPU seconds of one GET, or POST if there is a body. ``key`` is an API key
+    of the dialect for other exchanges' tools."""
     path, _, query = path.partition("?")
     headers = [(b"content-length", b"%d" % len(body))]
     if token:
         headers.append((b"authorization", b"Bearer " + token.encode()))
+    if key:
+        headers.append((b"x-mbx-apikey", key.encode()))
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -260,11 +271,29 @@ async def call(app: Any, path: str, token: str = "", body: bytes = b"") -> tuple
     return status, time.thread_time() - began
 
 
+class Line:
+    """A WebSocket without a network (``gateway.http.websocket.Wire``): it takes all it is sent."""
+
+    is_writable = True
+    hearer: Hearer
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def listen(self, hearer: Hearer) -> None:
+        self.hearer = hearer
+
+    def write(self, frame: bytes) -> None:
+        self.sent += 1
+
+    def read_on(self) -> None:
+        """What is said is said by ``frames``."""
+
+
 async def frames(app: Any, sent: list[bytes], before: Callable[[], Awaitable[None]]) -> list[float]:
     """Return CPU seconds of each of ``sent`` on one WebSocket, its answers written out too."""
-    texts: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    texts.put_nowait({"type": "websocket.connect"})
-    heard = asyncio.Event()
+    line, asked, opened = Line(), asyncio.Queue[dict[str, Any]](), asyncio.Event()
+    asked.put_nowait({"type": "websocket.connect"})
     scope = {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -278,25 +307,29 @@ async def frames(app: Any, sent: list[bytes], before: Callable[[], Awaitable[Non
         "server": ("127.0.0.1", 1),
         "subprotocols": [],
         "state": {},
+        "extensions": {WIRE: line},
     }
 
     async def send(_: dict[str, Any]) -> None:
-        heard.set()
+        opened.set()
 
     async def settle() -> None:
         for _ in range(8):
             await asyncio.sleep(0)
 
-    running = asyncio.create_task(app(scope, texts.get, send))
-    await heard.wait()
+    running = asyncio.create_task(app(scope, asked.get, send))
+    await opened.wait()
     spent = []
     for frame in sent:
         await before()
-        began = time.thread_time()
-        texts.put_nowait({"type": "websocket.receive", "text": frame.decode()})
+        began, told = time.thread_time(), line.sent
+        line.hearer.heard(frame.decode())
         await settle()
         spent.append(time.thread_time() - began)
-    texts.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        # A place is answered when it is on disk; all else has been answered by now, or nobody
+        # heard it and nothing was measured.
+        assert line.sent > told or b'"place"' in frame, frame[:80]
+    line.hearer.gone()
     await running
     return spent
 
@@ -309,7 +342,8 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
         "/healthz",
         "/readyz",
         "/version",
-        "/market.js",
+        f"/market/assets/{assets().version}/market/main.js",
+        f"/market/assets/{assets().version}/{CHART}",
         "/openapi.json",
         "/v1/config",
         "/v1/markets",
@@ -328,6 +362,15 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
         f"/checkout/{invoice}/state",
         "/checkout/nobodys/state",
         "/nowhere",
+        "/api/v3/exchangeInfo",
+        "/api/v3/depth?symbol=TOKENUSD&limit=1000",
+        "/api/v3/trades?symbol=TOKENUSD&limit=1000",
+        "/api/v3/aggTrades?symbol=TOKENUSD&limit=1000",
+        "/api/v3/klines?symbol=TOKENUSD&interval=1s&limit=1000",
+        "/api/v3/klines?symbol=TOKENUSD&interval=1s&limit=1",
+        "/api/v3/avgPrice?symbol=TOKENUSD",
+        "/api/v3/ticker/24hr",
+        "/api/v3/ticker/price",
     )
     own = ("/v1/orders", "/v1/balances", "/v1/fills?limit=500")
     shop = ("/v1/invoices", f"/v1/invoices/{invoice}", f"/v1/invoices/{invoice}/receipt")
@@ -345,7 +388,10 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
     await venue.fill()
     shops = merchants_router(venue.merchants, venue.exchange.domain, OPERATOR, "http://x")
     pages = checkout_router(venue.merchants, "bench", sandbox=False)
-    app = create_app(replace(venue.services, routers=(shops, pages), operator_token=OPERATOR))
+    keys = ApiKeys(bytes(32), MemoryEpochs(), time.time_ns)
+    app = create_app(
+        replace(venue.services, routers=(shops, pages), operator_token=OPERATOR, api_keys=keys)
+    )
     found: dict[str, tuple[float, float]] = {}
     session, taker = (
         venue.services.sessions.issue(SessionLogin(address_of_secret(secret), 0, b""), 2**40)[0]
@@ -359,6 +405,17 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
             assert status == STATUS.get(path, 200), (path, status)
             spent.append(seconds * 1_000)
         found[f"GET {name}"] = (statistics.median(spent), spent[0])
+    for path, secret in SEALED.items():
+        account = address_of_secret(secret)
+        proof = SessionLogin(account, 0, b"")
+        key = keys.mint(Session(account, 2**32, proof), may_trade=False)
+        spent = []
+        for _ in range(CALLS):
+            await venue.stir()
+            status, seconds = await call(app, sealed(path, key.secret), key=key.key)
+            assert status == 200, (path, status)
+            spent.append(seconds * 1_000)
+        found[f"GET {path}"] = (statistics.median(spent), spent[0])
     for path, (status, bodies) in posts(venue).items():
         spent = []
         for body in bodies:
@@ -371,6 +428,22 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
         found[f"WS {name}"] = (statistics.median(spent), spent[0])
     await venue.close()
     return found
+
+
+SEALED: Final = {
+    "/api/v3/openOrders?": secret_of(1, 0),
+    "/api/v3/allOrders?symbol=TOKENUSD&limit=1000&": secret_of(1, 0),
+    "/api/v3/myTrades?symbol=TOKENUSD&limit=500&": secret_of(0, 1),
+    "/api/v3/account?": secret_of(1, 0),
+}
+"""What only an account's own key may ask, and whose account has the most of it."""
+
+
+def sealed(path: str, secret: str) -> str:
+    """Return ``path`` signed as the dialect's clients do."""
+    path, _, query = path.partition("?")
+    query += f"timestamp={time.time_ns() // 10**6}"
+    return f"{path}?{query}&signature={signature_of(secret, query)}"
 
 
 def posts(venue: Filled) -> dict[str, tuple[int, list[bytes]]]:

@@ -10,12 +10,13 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.json import encode
 
+from engine.types import Side
 from gateway.api.v1 import schemas
 from gateway.api.v1.encoding import decimal_text, hexed, places_of, price_text, quantity_text
 from gateway.api.v1.feed_rows import (
     band_row,
     candle_row,
-    l3_snapshot,
+    l3_orders_text,
     most_text,
     status_row,
     ticker_row,
@@ -120,9 +121,16 @@ class WrittenFeeds:
         """Return a book order by order, its orders written out already."""
         queues, known = self._data.queues(market), self._queues.get(market.number)
         if known is None or (known.market, known.u) != (market, queues.u):
-            row = l3_snapshot(market, queues)
-            fields = msgspec.structs.asdict(row)
-            fields |= {side: msgspec.Raw(encode(fields[side])) for side in ("bids", "asks")}
+            bids, asks = queues.shown(Side.BUY), queues.shown(Side.SELL)
+            fields: dict[str, object] = {
+                "market": market.symbol,
+                "u": queues.u,
+                "checksum": queues.checksum(),
+                "bids": msgspec.Raw(l3_orders_text(bids.orders)),
+                "asks": msgspec.Raw(l3_orders_text(asks.orders)),
+                "bids_known_to": bids.known_to,
+                "asks_known_to": asks.known_to,
+            }
             known = self._queues[market.number] = _QueuesText(market, queues.u, fields)
         return known.fields
 

@@ -59,7 +59,11 @@ function follow({ api, stream, terms, book, view, depth, tape, ticket }) {
     const { batches } = await api.get("/v1/settlement/batches?limit=8");
     tape.takeBatches(batches);
   });
-  stream.addEventListener("lost", () => showLink("reconnecting"));
+  stream.addEventListener("lost", () => {
+    book.lose();
+    showLink("reconnecting");
+    ticket.drawSoon();
+  });
   stream.open();
 }
 
