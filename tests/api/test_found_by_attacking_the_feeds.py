@@ -9,14 +9,19 @@ import msgspec
 import orjson
 import pytest
 from fastapi import FastAPI, Request, Response
+from websockets.asyncio.client import connect
 
 from engine.types import Side
+from gateway.api.binance.stream.market_streams import STREAMS_A_TURN
 from gateway.api.v1.feed_rows import l3_orders_text, l3_snapshot
 from gateway.sandbox.rpc import answer_rpc
 from gateway.views.candles import Candle, CandleTape
 from gateway.views.queues import SHOWN, Queues
 from tests.api.dialect import SYMBOL, dialect
-from tests.api.fixtures import START_NS, Venue
+from tests.api.fixtures import START_NS, Venue, served
+from tests.api.test_a_hundred_markets import FEEDS, ROOM, list_all
+
+KINDS = ("trade", "ticker", "bookTicker", "depth", "depth5", *(f"kline_{n}m" for n in (1, 3, 5)))
 
 
 @pytest.mark.parametrize("side", list(Side))
@@ -130,5 +135,66 @@ def test_orders_in_numbers_weigh_more_than_a_few() -> None:
                 used.append(int(answer.headers["x-mbx-used-weight-1m"]))
                 assert len(orjson.loads(answer.content)) in (1, 101)
             assert used[1] - used[0] == 6 + 2, used
+
+    asyncio.run(story())
+
+
+def test_found_who_left_while_his_channels_were_begun_was_told_for_ever() -> None:
+    async def story() -> None:
+        venue = Venue(limits=ROOM)
+        channels = [feed.format(symbol) for symbol in list_all(venue) for feed in FEEDS]
+        async with served(venue) as up:
+            for _ in range(3):
+                stream = await up.stream(max_queue=None)
+                await stream.send(orjson.dumps({"op": "subscribe", "channels": channels}).decode())
+                while venue.services.channels.subscription_count < 1:
+                    await asyncio.sleep(0)
+                stream.transport.abort()
+                while up.app.state.lifecycle.connection_count:
+                    await asyncio.sleep(0)
+                for _ in range(100):  # All that was due when it was gone.
+                    await asyncio.sleep(0)
+                assert venue.services.channels.subscription_count == 0
+
+    asyncio.run(story())
+
+
+def test_found_a_thousand_streams_were_followed_in_one_turn_of_the_loop() -> None:
+    async def story() -> None:
+        venue = Venue(limits=ROOM)
+        names = [symbol.replace("-", "").lower() for symbol in list_all(venue)]
+        streams = [f"{name}@{kind}" for name in names for kind in KINDS]
+        steps, before = list[int](), 0
+
+        async def watch() -> None:
+            nonlocal before
+            while True:
+                now = venue.services.channels.subscription_count
+                steps.append(abs(now - before))
+                before = now
+                await asyncio.sleep(0)
+
+        async with dialect(venue) as here:
+            watching = asyncio.create_task(watch())
+            async with connect(f"ws://127.0.0.1:{here.up.port}/ws", proxy=None) as socket:
+                for number, method in enumerate(("SUBSCRIBE", "UNSUBSCRIBE") * 2):
+                    asked = {"method": method, "params": streams, "id": number}
+                    await socket.send(orjson.dumps(asked).decode())
+                    # What is said meanwhile is done behind it.
+                    listing = {"method": "LIST_SUBSCRIPTIONS", "id": "after"}
+                    await socket.send(orjson.dumps(listing).decode())
+                    assert orjson.loads(await socket.recv()) == {"result": None, "id": number}
+                    listed = orjson.loads(await socket.recv())["result"]
+                    assert listed == ([] if number % 2 else streams)
+            path = "/stream?streams=" + "/".join(streams[:300])
+            async with connect(f"ws://127.0.0.1:{here.up.port}{path}", proxy=None) as socket:
+                await socket.send(orjson.dumps(listing).decode())
+                listed = orjson.loads(await socket.recv())
+                assert listed["result"] == streams[:300]
+                watching.cancel()
+                assert 0 < max(steps) <= 4 * STREAMS_A_TURN
+            while here.up.app.state.lifecycle.connection_count:
+                await asyncio.sleep(0)
+            assert venue.services.channels.subscription_count == 0
 
     asyncio.run(story())
