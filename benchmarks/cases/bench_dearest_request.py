@@ -25,7 +25,9 @@ from engine.sequencer.subscription import Subscription
 from gateway.api.binance.signing import signature_of
 from gateway.api.v1.shops import merchants_router
 from gateway.http.body import BODY_MAX
+from gateway.http.websocket import WIRE, Hearer
 from gateway.node.app import create_app
+from gateway.pages.assets import assets
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox.client import order_document
 from gateway.trading.api_keys import ApiKey, ApiKeys, MemoryEpochs
@@ -72,6 +74,7 @@ PRICE_PIPS: Final = MIDDLE * 10**6
 """What a whole token costs there: ticks of 100 pips for lots of 10,000."""
 
 OPERATOR: Final = "operator"
+CHART: Final = "vendor/lightweight-charts/lightweight-charts.standalone.production.mjs"
 STATUS: Final = {"/checkout/nobodys/state": 404, "/nowhere": 404, "/v1/events": 401}
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -278,11 +281,29 @@ async def call(
     return status, longest
 
 
+class Line:
+    """A WebSocket without a network (``gateway.http.websocket.Wire``): it takes all it is sent."""
+
+    is_writable = True
+    hearer: Hearer
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def listen(self, hearer: Hearer) -> None:
+        self.hearer = hearer
+
+    def write(self, frame: bytes) -> None:
+        self.sent += 1
+
+    def read_on(self) -> None:
+        """What is said is said by ``frames``."""
+
+
 async def frames(app: Any, sent: list[bytes], before: Callable[[], Awaitable[None]]) -> list[float]:
     """Return CPU seconds of each of ``sent`` on one WebSocket, its answers written out too."""
-    texts: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    texts.put_nowait({"type": "websocket.connect"})
-    heard = asyncio.Event()
+    line, asked, opened = Line(), asyncio.Queue[dict[str, Any]](), asyncio.Event()
+    asked.put_nowait({"type": "websocket.connect"})
     scope = {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -296,25 +317,29 @@ async def frames(app: Any, sent: list[bytes], before: Callable[[], Awaitable[Non
         "server": ("127.0.0.1", 1),
         "subprotocols": [],
         "state": {},
+        "extensions": {WIRE: line},
     }
 
     async def send(_: dict[str, Any]) -> None:
-        heard.set()
+        opened.set()
 
     async def settle() -> None:
         for _ in range(8):
             await asyncio.sleep(0)
 
-    running = asyncio.create_task(app(scope, texts.get, send))
-    await heard.wait()
+    running = asyncio.create_task(app(scope, asked.get, send))
+    await opened.wait()
     spent = []
     for frame in sent:
         await before()
-        began = time.thread_time()
-        texts.put_nowait({"type": "websocket.receive", "text": frame.decode()})
+        began, told = time.thread_time(), line.sent
+        line.hearer.heard(frame.decode())
         await settle()
         spent.append(time.thread_time() - began)
-    texts.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        # A place is answered when it is on disk; all else has been answered by now, or nobody
+        # heard it and nothing was measured.
+        assert line.sent > told or b'"place"' in frame, frame[:80]
+    line.hearer.gone()
     await running
     return spent
 
@@ -327,7 +352,8 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
         "/healthz",
         "/readyz",
         "/version",
-        "/market/assets/any/market/main.js",
+        f"/market/assets/{assets().version}/market/main.js",
+        f"/market/assets/{assets().version}/{CHART}",
         "/openapi.json",
         "/v1/config",
         "/v1/markets",
@@ -346,6 +372,15 @@ def routes(venue: Filled, session: str) -> dict[str, tuple[str, str]]:
         f"/checkout/{invoice}/state",
         "/checkout/nobodys/state",
         "/nowhere",
+        "/api/v3/exchangeInfo",
+        "/api/v3/depth?symbol=TOKENUSD&limit=1000",
+        "/api/v3/trades?symbol=TOKENUSD&limit=1000",
+        "/api/v3/aggTrades?symbol=TOKENUSD&limit=1000",
+        "/api/v3/klines?symbol=TOKENUSD&interval=1s&limit=1000",
+        "/api/v3/klines?symbol=TOKENUSD&interval=1s&limit=1",
+        "/api/v3/avgPrice?symbol=TOKENUSD",
+        "/api/v3/ticker/24hr",
+        "/api/v3/ticker/price",
     )
     own = ("/v1/orders", "/v1/balances", "/v1/fills?limit=500")
     shop = ("/v1/invoices", f"/v1/invoices/{invoice}", f"/v1/invoices/{invoice}/receipt")

@@ -41,6 +41,7 @@ TYPED_DATA_CHARS_MAX: Final = 8_192
 METHODS: Final = frozenset(
     {"eth_requestAccounts", "eth_accounts", "eth_signTypedData_v4", "eth_sendTransaction"}
 )
+UnixSeconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 NO_SIGNATURE: Final = "0x" + "00" * 65
 
 
@@ -99,7 +100,7 @@ class DemoWallet:
                 order = msgspec.convert(typed.message | {"signature": NO_SIGNATURE}, PlaceOrder)
                 return order_digest(domain, checked_order(order))
             case "Login":
-                issued_at = msgspec.convert(typed.message.get("issuedAt"), int)
+                issued_at = msgspec.convert(typed.message.get("issuedAt"), UnixSeconds)
                 return login_digest(domain, self._wallet.address, issued_at)
             case "Withdrawal":
                 return withdrawal_digest(domain, _withdrawal(typed.message, self._wallet.address))

@@ -56,6 +56,9 @@ INVALID: Final = -32600
 INVALID_PARAMS: Final = -32602
 NODE_SILENT: Final = -32000
 JSON: Final = "application/json"
+HIDDEN: Final = "null"
+"""The origin that a browser tells of such a page."""
+
 _HEX: Final = re.compile("0x[0-9a-fA-F]{1,16}")
 
 
@@ -123,9 +126,13 @@ def _is_bounded(params: list[Any]) -> bool:
 
 
 def is_of_another_site(request: Request) -> bool:
-    """Return whether a page elsewhere asks: browsers say so. A wallet's extension is no site."""
-    origin = urlsplit(request.headers.get("origin", ""))
-    return origin.scheme in ("http", "https") and origin.netloc != request.headers.get("host")
+    """Return whether a page elsewhere asks: browsers say so. A wallet's extension is no site; a
+    page that hides where it is from, in a frame without rights or out of a file, is not ours."""
+    said = request.headers.get("origin", "")
+    origin = urlsplit(said)
+    return said == HIDDEN or (
+        origin.scheme in ("http", "https") and origin.netloc != request.headers.get("host")
+    )
 
 
 def _error(

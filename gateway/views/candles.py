@@ -230,6 +230,7 @@ class Series:
         self.changes += 1
         if left is None:
             del self.over[at]
+            self.gone += 1  # It was over: who is told what has ended counts it.
             return Undone(is_over=True, told=was.without(gone))
         self.over[at] = left.packed()
         return Undone(is_over=True, told=left)
@@ -313,6 +314,13 @@ class CandleTape:
             now = None
         first = max(0, end - limit + (now is not None))
         return Page(first, max(first, end), now)
+
+    def between(self, interval: str, first: int, end: int) -> list[bytes]:
+        """Return the candles that begin from ``first`` on and before ``end``, packed, for to unpack
+        them all at once is more than one turn of the loop may take; the one under way is one."""
+        series, now = self._series[interval], self.latest(interval)
+        found = series.over[series.before(first) : series.before(end)]
+        return [*found, now.packed()] if now is not None and first <= now.start < end else found
 
     def newest(self, interval: str, limit: int) -> list[Candle]:
         """Return the last ``limit`` candles, oldest first."""

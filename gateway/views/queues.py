@@ -78,10 +78,11 @@ class QueueDiff(News, frozen=True, kw_only=True):
 
 
 class ShownSide(NamedTuple):
-    """The first orders of a side. ``known_to`` is the last price of which all orders are here; None
-    if these are all there are."""
+    """The first orders of a side: order, price in ticks, lots. ``known_to`` is the last price of
+    which all orders are here; None if these are all there are. Where even the best price has more
+    orders than are shown it is the step before that price: nothing is known wholly."""
 
-    orders: list[QueuedOrder]
+    orders: list[tuple[int, int, int]]
     known_to: int | None
 
 
@@ -197,12 +198,23 @@ class Queues:
 
     def shown(self, side: Side) -> ShownSide:
         """Return the first orders of a side."""
-        found = list(islice(self.walk(side), SHOWN + 1))
-        if len(found) <= SHOWN:
-            return ShownSide(found, None)
-        cut = found.pop().price_ticks
-        known = next((o.price_ticks for o in reversed(found) if o.price_ticks != cut), 0)
-        return ShownSide(found, known)
+        levels, sign = (self._bids, -1) if side == BUY else (self._asks, 1)
+        found: list[tuple[int, int, int]] = []
+        known = None
+        # Plain tuples, and no views of the sorted ones: who asks when the book has changed waits
+        # for all of it.
+        for key in levels.islice(stop=SHOWN + 1):
+            queue, ticks = levels[key], sign * key
+            if known is None:
+                known = ticks - sign
+            room = SHOWN - len(found)
+            if len(queue) > room:
+                found += [(order, ticks, lots) for order, lots in islice(queue.items(), room)]
+                return ShownSide(found, known)
+            for order_id, lots in queue.items():
+                found.append((order_id, ticks, lots))
+            known = ticks
+        return ShownSide(found, None)
 
     def checksum(self) -> int:
         """Return the CRC32 that the module's first lines define."""

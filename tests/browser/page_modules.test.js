@@ -175,6 +175,34 @@ test("a difference that does not fit is refused, and what fits is the book", () 
   assert.deepEqual(book.opposite("sell"), [[98n, 2n]]);
 });
 
+test("found: a market order took its price from a book that nobody kept up", () => {
+  const book = new Book();
+  assert(book.isStale, "nothing was told yet");
+  const snapshot = { type: "snapshot", u: 7, bids: [], asks: [] };
+  book.take(snapshot);
+  assert(!book.isStale);
+  book.lose();
+  assert(book.isStale, "the line is down");
+  book.take(snapshot);
+  assert(!book.isStale);
+  assert(!book.take({ type: "diff", prev: 8, u: 9, bids: [], asks: [] }));
+  assert(book.isStale, "one was left out");
+});
+
+test("found: other lots, ticks or fees went unnoticed", () => {
+  const held = new Terms(ROW, pipsOf);
+  assert(held.areOf(ROW, pipsOf));
+  for (const other of [{ lot_pips: "1000" }, { tick_pips: "10" }, { maker_fee_ppm: -1 },
+    { taker_fee_ppm: 9 }, { least_notional: "2" }]) {
+    assert(!held.areOf({ ...ROW, ...other }, pipsOf), JSON.stringify(other));
+  }
+  const row = { ...ROW, lot_pips: "100000", tick_size: "0.001" };
+  held.take(row, pipsOf);
+  assert(held.areOf(row, pipsOf));
+  assert.equal(held.quotePips(2n, 3n), 600n);
+  assert.equal(decimal(held.tickSize), "0.001");
+});
+
 test("both languages say everything, with the same figures", () => {
   const names = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((found) => found[1]).sort();
   assert.deepEqual(Object.keys(ZH).sort(), Object.keys(EN).sort());

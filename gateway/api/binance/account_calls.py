@@ -16,6 +16,8 @@ PAGE: Final = 100
 ORDERS: Final = 500
 NS_A_MS: Final = 1_000_000
 PPM_A_POINT: Final = 100
+ORDERS_A_REQUEST: Final = 50
+"""How many orders that stand weigh as much as a request, beyond what asking weighs."""
 
 
 def account(call: Call) -> Row:
@@ -68,7 +70,10 @@ def commission(call: Call) -> Row:
 async def open_orders(call: Call) -> msgspec.Raw:
     """Return orders that stand, of a market or all, oldest first."""
     market = call.market() if call.params.text("symbol") else None
-    return await _rows(call, await _open(call, market))
+    found = await _open(call, market)
+    if more := len(found) // ORDERS_A_REQUEST:  # Known only now; few have so many.
+        call.charged.append(call.desk.limits.request(call.client, more).left)
+    return await _rows(call, found)
 
 
 async def all_orders(call: Call) -> msgspec.Raw:

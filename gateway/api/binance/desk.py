@@ -26,8 +26,8 @@ from settlement.orders.catalog import Market
 from settlement.orders.market_states import MarketStates
 from settlement.ports import ExchangePort
 
-ROWS_AT_ONCE: Final = 32
-"""Rows written in one turn of the loop: some tenths of a millisecond."""
+ROWS_AT_ONCE: Final = 16
+"""Rows written in one turn of the loop: some tenths of a millisecond, whatever they are of."""
 
 Item = TypeVar("Item")
 

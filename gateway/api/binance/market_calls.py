@@ -1,8 +1,8 @@
 """What may everybody ask: time, markets, books, trades, tickers?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -23,7 +23,7 @@ from gateway.api.binance.rows import (
     trade_row,
 )
 from gateway.trading.budgets import Budgets
-from gateway.views.candles import INTERVALS
+from gateway.views.candles import INTERVALS, Candle
 from gateway.views.market_data import TRADES_MAX, Trade
 from settlement.orders.catalog import Market
 
@@ -36,8 +36,11 @@ NS_A_MS: Final = 1_000_000
 ALL_SYMBOLS: Final = 80
 CANDLES_MAX: Final = 1_000
 MONTH: Final = "1M"
+LIMIT_DIGITS: Final = 19
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (INT64_MAX, 50))
+CANDLE_WEIGHTS: Final = ((100, 2), (500, 10), (INT64_MAX, 20))
+"""By up to how many are asked for: each has to be written."""
 
 
 def ping(_: Call) -> Row:
@@ -50,19 +53,21 @@ def time(call: Call) -> Row:
     return {"serverTime": call.desk.now_ms}
 
 
-def exchange_info(call: Call) -> Row:
+async def exchange_info(call: Call) -> Row:
     """Tell markets, filters and budgets."""
     desk = call.desk
     markets = named(desk.symbols.all(), call)
+
+    def row(one: tuple[str, Market]) -> Row:
+        name, market = one
+        return symbol_row(name, market, desk.states.of(market).phase, desk.orders_max)
+
     return {
         "timezone": "UTC",
         "serverTime": desk.now_ms,
         "rateLimits": limit_rows(desk.limits.budgets),
         "exchangeFilters": [],
-        "symbols": [
-            symbol_row(name, market, desk.states.of(market).phase, desk.orders_max)
-            for name, market in markets
-        ],
+        "symbols": await desk.rows(markets, row),
     }
 
 
@@ -84,9 +89,18 @@ def limit_rows(budgets: Budgets) -> list[Row]:
 
 def depth_weight(params: Params) -> int:
     """Return what a book weighs."""
-    text = params.text("limit", str(LEVELS))
-    limit = int(text) if text.isdecimal() and len(text) < 20 else LEVELS
-    return next(weight for most, weight in DEPTH_WEIGHTS if limit <= most)
+    return _by_limit(params, LEVELS, DEPTH_WEIGHTS)
+
+
+def candles_weight(params: Params) -> int:
+    """Return what candles weigh."""
+    return _by_limit(params, TRADES, CANDLE_WEIGHTS)
+
+
+def _by_limit(params: Params, default: int, weights: Sequence[tuple[int, int]]) -> int:
+    text = params.text("limit", str(default))
+    limit = int(text) if text.isdecimal() and len(text) < LIMIT_DIGITS else default
+    return next(weight for most, weight in weights if limit <= most)
 
 
 async def depth(call: Call) -> Row:
@@ -153,14 +167,16 @@ async def candles(call: Call) -> msgspec.Raw:
     if interval not in INTERVALS:
         raise refused(Code.BAD_INTERVAL, "Invalid interval.")
     limit = params.limit(TRADES, CANDLES_MAX)
-    low = params.integer("startTime", 0, default=0) // 1000
+    low = -(-params.integer("startTime", 0, default=0) // 1000)
     high = params.integer("endTime", 0, default=INT64_MAX) // 1000
     tape = call.desk.candles.tape(market)
-    found = [one for one in tape.newest(interval, CANDLES_MAX) if low <= one.start <= high]
+    found = tape.between(interval, low, high + 1)
     found = found[:limit] if low else found[-limit:]
-    return await call.desk.rows(
-        found, lambda one: candle_row(one, 1000 * end_of(interval, one.start))
-    )
+    return await call.desk.rows(found, lambda kept: _candle_row(interval, Candle.unpacked(kept)))
+
+
+def _candle_row(interval: str, candle: Candle) -> list[Any]:
+    return candle_row(candle, 1000 * end_of(interval, candle.start))
 
 
 def end_of(interval: str, start: int) -> int:

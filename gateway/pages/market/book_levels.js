@@ -5,11 +5,20 @@ export class Book {
     this.u = 0;
     this.bids = new Map();
     this.asks = new Map();
+    // Nobody tells us any more what is in it: it may be another by now.
+    this.isStale = true;
+  }
+
+  lose() {
+    this.isStale = true;
   }
 
   // Return whether the frame fits behind the one before it.
   take(frame) {
-    if (frame.type === "diff" && frame.prev !== this.u) return false;
+    if (frame.type === "diff" && frame.prev !== this.u) {
+      this.isStale = true;
+      return false;
+    }
     for (const side of ["bids", "asks"]) {
       if (frame.type === "snapshot") this[side].clear();
       for (const level of frame[side]) {
@@ -18,6 +27,7 @@ export class Book {
       }
     }
     this.u = frame.u;
+    this.isStale = false;
     return true;
   }
 

@@ -63,7 +63,11 @@ function follow({ api, stream, terms, book, view, depth, tape, ticket }) {
       // What is there stays, and the next frame brings what is new.
     }
   });
-  stream.addEventListener("lost", () => showLink("reconnecting"));
+  stream.addEventListener("lost", () => {
+    book.lose();
+    showLink("reconnecting");
+    ticket.drawSoon();
+  });
   stream.open();
 }
 

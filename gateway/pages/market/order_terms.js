@@ -34,6 +34,11 @@ export function kindsFor(orderType) {
 // A market as /v1/markets tells it, in integers.
 export class Terms {
   constructor(row, pipsOf) {
+    this.take(row, pipsOf);
+  }
+
+  // An operator may change them at any time; all who hold these terms have the new ones then.
+  take(row, pipsOf) {
     this.symbol = row.symbol;
     this.base = row.base;
     this.quote = row.quote;
@@ -43,6 +48,13 @@ export class Terms {
     this.leastNotional = pipsOf(row.least_notional);
     this.makerPpm = BigInt(row.maker_fee_ppm);
     this.takerPpm = BigInt(row.taker_fee_ppm);
+  }
+
+  // Whether a row says what these terms say: what was typed and shown under others is void.
+  areOf(row, pipsOf) {
+    return String(this.lotPips) === row.lot_pips && String(this.tickPips) === row.tick_pips
+      && this.makerPpm === BigInt(row.maker_fee_ppm) && this.takerPpm === BigInt(row.taker_fee_ppm)
+      && this.leastNotional === pipsOf(row.least_notional);
   }
 
   get worstPpm() {

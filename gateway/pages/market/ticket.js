@@ -162,6 +162,7 @@ export class Ticket extends EventTarget {
     if (fields.includes("price")) {
       return { ticks: this.#steps("price", this.#terms.tickSize, "off_tick"), trigger };
     }
+    if (trigger === null && this.#book.isStale) throw new AmountError("book_stale");
     const best = trigger ?? this.#book.opposite(this.side)[0]?.[0];
     if (best === undefined) throw new AmountError("nothing_to_take");
     return { ticks: worstTicks(this.side, best, BigInt(byId("slippage").value)), trigger };
@@ -283,7 +284,8 @@ export class Ticket extends EventTarget {
   async place() {
     const order = this.order();
     const { account } = this.#wallets;
-    const [config, place] = await Promise.all([this.#api.get("/v1/config"), this.#place(order)]);
+    const [config, place] = await Promise.all(
+      [this.#api.get("/v1/config"), this.#place(order), this.#sameTerms()]);
     const now = Number(BigInt(config.time_ns) / 10n ** 9n);
     const message = orderMessage(this.#terms, config.types.Order, {
       ...order, account, place, expiry: now + this.#lifetime(order),
@@ -293,6 +295,17 @@ export class Ticket extends EventTarget {
     byId("quantity").value = "";
     this.draw();
     return this.#became(order, placed);
+  }
+
+  // What is shown was counted in these lots, ticks and fees; under others it is not what is signed.
+  async #sameTerms() {
+    const terms = this.#terms, { markets } = await this.#api.get("/v1/markets");
+    const row = markets.find(({ symbol }) => symbol === terms.symbol);
+    if (!row || terms.areOf(row, pipsOf)) return;
+    terms.take(row, pipsOf);
+    byId("price").value = "";
+    this.draw();
+    throw new AmountError("terms_changed");
   }
 
   #lifetime({ kind }) {

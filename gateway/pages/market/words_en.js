@@ -124,6 +124,8 @@ export const EN = {
   off_tick: "The price goes in steps of {step}.",
   off_lot: "The quantity goes in steps of {step}.",
   too_small: "An order is worth at least {least} {symbol}.",
+  book_stale: "The connection is lost, so the book may be old. Wait, or name your price.",
+  terms_changed: "The market's lots, ticks or fees have changed. Look again before you sign.",
   not_enough: "You need {needed} {symbol} and have {available}.",
   not_enough_sandbox: "“Get test money” is under Deposit.",
   trigger_above: "A stop that buys triggers above the last price.",

@@ -120,6 +120,8 @@ export const ZH = {
   off_tick: "价格的最小变动是 {step}。",
   off_lot: "数量的最小变动是 {step}。",
   too_small: "订单金额至少为 {least} {symbol}。",
+  book_stale: "连接已断开，订单簿可能已过时。请稍候，或自行填写价格。",
+  terms_changed: "该市场的数量单位、价格单位或费率已更改，请核对后再签名。",
   not_enough: "需要 {needed} {symbol}，可用 {available}。",
   not_enough_sandbox: "可在“充值”中领取测试资金。",
   trigger_above: "买入止损的触发价须高于最新价。",

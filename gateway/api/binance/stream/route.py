@@ -7,7 +7,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from engine.types import Outcome
 from gateway.api.binance.desk import Desk
-from gateway.api.binance.stream.market_streams import MarketStreams
+from gateway.api.binance.stream.market_streams import STREAMS_A_REQUEST, MarketStreams
 from gateway.api.binance.stream.request_api import RequestApi
 from gateway.api.binance.stream.streams import Streams
 from gateway.http.clients import Clients
@@ -35,10 +35,11 @@ def sockets_of(desk: Desk, clients: Clients, per_client: int) -> APIRouter:
     async def follow(socket: WebSocket, names: list[str], *, is_combined: bool) -> None:
         def made(wire: Wire, client: str) -> MarketStreams:
             market = MarketStreams(desk, socket, wire, client, streams, is_combined)
-            market.follow(name for name in names if name)
+            market.follow([name for name in names if name])
             return market
 
-        await _serve(desk, clients, per_client, socket, made)
+        weight = 1 + len(names) // STREAMS_A_REQUEST
+        await _serve(desk, clients, per_client, socket, made, weight)
 
     async def requests(socket: WebSocket) -> None:
         def made(wire: Wire, client: str) -> RequestApi:
@@ -59,10 +60,11 @@ async def _serve(
     per_client: int,
     socket: WebSocket,
     made: Callable[[Wire, str], MarketStreams | RequestApi],
+    weight: int = 1,
 ) -> None:
     client, life = clients.of(socket), desk.lifecycle
     try:
-        desk.limits.request(client)
+        desk.limits.request(client, weight)
         life.require_open()
         if life.connection_count >= CONNECTIONS_MAX:
             raise Rejection(Outcome.OVERLOADED, f"more than {CONNECTIONS_MAX} connections")

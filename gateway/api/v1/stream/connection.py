@@ -381,10 +381,29 @@ class Connection:
 
     def _subscribe(self, frame: Subscribe) -> None:
         names = frame.names()
-        for _ in names[1:]:  # Each channel costs as much as if it had been asked for alone.
-            self._services.limits.request(self._client)
+        if names[1:]:  # Each channel costs as much as if it had been asked for alone.
+            self._services.limits.request(self._client, len(names) - 1)
         said = {"channel": frame.channel} if frame.channel else {"channels": names}
-        self._subscriptions.subscribe(frame, names, partial(self._answer, frame.id, said))
+        answer = partial(self._answer, frame.id, said)
+        self._go_on(frame.id, self._subscriptions.subscribe(frame, names, answer))
+
+    def _go_on(self, frame_id: int | str | None, steps: Iterator[None]) -> None:
+        """Follow some channels, and the rest in later turns; what is said meanwhile waits."""
+        if not self._is_open:
+            return
+        with self._faults:
+            try:
+                next(steps)
+            except StopIteration:
+                pass
+            except Rejection as rejection:
+                self._reject(frame_id, rejection)
+            else:
+                self._is_held = True
+                self._loop.call_soon(self._go_on, frame_id, steps)
+                return
+        if self._is_held:
+            self._release()
 
     def _charge(self, frame: AnyFrame) -> None:
         limits, client = self._services.limits, self._client

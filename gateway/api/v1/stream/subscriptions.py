@@ -5,7 +5,7 @@ sent comes, and at that moment the channel is joined: so nothing is told twice o
 many are asked for in one breath, and what waits takes no memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 from engine.types import Outcome
@@ -22,6 +22,10 @@ from gateway.views.user_orders import balances_channel, orders_channel
 
 CHANNELS_MAX: Final = CHANNELS_AT_ONCE
 """Channels of one connection: six feeds of each of a hundred markets, and its own."""
+
+
+CHANNELS_A_TURN: Final = 64
+"""Some tenths of a millisecond."""
 
 
 class Client(Listener, Protocol):
@@ -74,15 +78,23 @@ class Subscriptions:
         """Return the channels as the client calls them."""
         return sorted(self._followed)
 
-    def subscribe(self, frame: Subscribe, names: list[str], answer: Callable[[], None]) -> None:
+    def subscribe(
+        self, frame: Subscribe, names: list[str], answer: Callable[[], None]
+    ) -> Iterator[None]:
         """Follow all ``names`` or, if one of them cannot be, none; ``answer`` is said before what
-        they begin with."""
-        makers = [self._maker(name, frame.begin(name)) for name in names]
+        they begin with. Yields where others may have a turn; raises ``Rejection``."""
+        makers = []
+        for count, name in enumerate(names, 1):
+            makers.append(self._maker(name, frame.begin(name)))
+            if not count % CHANNELS_A_TURN:
+                yield
         if len({*self._followed, *names}) > CHANNELS_MAX:
             raise Rejection(Outcome.OVERLOADED, f"at most {CHANNELS_MAX} channels a connection")
         answer()
-        for name, maker in zip(names, makers, strict=True):
+        for count, (name, maker) in enumerate(zip(names, makers, strict=True), 1):
             self._follow(name, maker)
+            if not count % CHANNELS_A_TURN:
+                yield
 
     def unsubscribe(self, name: str) -> None:
         """Leave a channel."""
@@ -93,9 +105,10 @@ class Subscriptions:
         self._outbox.forget(followed.channel)
 
     def unsubscribe_all(self) -> None:
-        """Leave all channels."""
+        """Leave all channels, for good: what is still owed is not begun any more."""
         for followed in self._followed.values():
             self._channels.unsubscribe(followed.channel, self._client)
+        self._followed.clear()
 
     def logged_in(self, session: Session) -> None:
         """A later login of the same account carries on what is heard."""
