@@ -229,7 +229,6 @@ def test_found_a_message_in_the_log_opened_a_second_session_after_a_restart() ->
     after.use(after.issue()[0])
 
 
-
 def test_pages_of_other_sites_may_ask_what_brings_its_own_proof() -> None:
     async def story(up: Served) -> None:
         asked = {
