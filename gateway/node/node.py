@@ -314,9 +314,7 @@ class Stack:
             market_states=parts.market_states,
             user_stream=views.user_stream,
             transfers=views.transfers,
-            sessions=SessionIssuer(
-                kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
-            ),
+            sessions=self._sessions(),
             limits=RateLimits(settings.budgets),
             metrics=self.metrics,
             now_ns=self.now_ns,
@@ -368,6 +366,10 @@ class Stack:
         ):
             watched.begin()
             self._closes.callback(watched.end)
+
+    def _sessions(self) -> SessionIssuer:
+        secret = kept_secret(self.settings.directory, "session.secret")
+        return SessionIssuer(secret, self.now_ns, os.urandom)
 
     async def _listen_to_operators(self, lifecycle: Lifecycle) -> None:
         """Before the other door is open, and until it is closed."""

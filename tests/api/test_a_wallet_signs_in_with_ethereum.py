@@ -217,7 +217,7 @@ def test_found_a_message_in_the_log_opened_a_second_session_after_a_restart() ->
     now_s = NOW_S
 
     def begun() -> Nonces:
-        return Nonces(bytes(32), lambda: now_s * 10**9, lambda size: bytes(size))
+        return Nonces(bytes(32), lambda: now_s * 10**9, bytes)
 
     before = begun()
     nonce, _ = before.issue()

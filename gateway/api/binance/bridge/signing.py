@@ -22,8 +22,8 @@ from gateway.api.binance.wanted import SIDES, needs_book, wanted_of
 
 FRAMES: Final = frozenset({"order.place", "order.cancelReplace"})
 PATHS: Final = frozenset({"/api/v3/order", "/api/v3/order/cancelReplace"})
-"""What places an order. A test of one is handed on as it is: what is signed can be settled, whatever
-it was sent for."""
+"""What places an order. A test of one is handed on as it is: what is signed can be settled,
+whatever it was sent for."""
 
 TRIES: Final = 3
 TRY_AGAIN: Final = frozenset({"LANE_BUSY", "NONCE_USED", "NONCE_TOO_FAR"})
