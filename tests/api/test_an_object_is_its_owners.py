@@ -148,7 +148,7 @@ def test_without_the_right_session_nothing_is_told_and_nothing_happens(
 def test_another_accounts_objects_are_out_of_reach(operation: Operation) -> None:
     ((status, text, is_same),) = told(operation, {"taker": None}).values()
     assert is_same
-    assert "mine" not in text
+    assert "sell" not in text, "what the maker has done is not told"
     if "{" in operation.path and operation.path != "/v1/fills/{trade_id}/receipt":
         assert status in DENIED, text
 
