@@ -132,7 +132,7 @@ async def revoke_key(
 @router.get(
     "/keys",
     dependencies=[Depends(charged)],
-    openapi_extra=documented(Keys, rejections=(401, 429)),
+    openapi_extra=documented(Keys, rejections=(401, 429), proof="session"),
 )
 async def list_keys(request: Request, services: Here, me: Me) -> Answer:
     """Return the session keys that the account has granted, as the contract says, and what each may
