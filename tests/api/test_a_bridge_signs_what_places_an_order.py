@@ -78,3 +78,53 @@ def test_found_the_test_of_an_order_gave_the_exchange_one_that_it_could_settle()
             assert refused.json()["code"] == -1013, refused.text
 
     asyncio.run(story())
+
+
+def test_found_an_exchange_that_changed_its_word_had_orders_signed_by_the_new_one():
+    """Found: for a name that is not known all is read again, and was believed again."""
+
+    def told(request):
+        path, is_late = request.url.path, len(asked) > 3
+        asked.append(path)
+        if path == "/v1/config":
+            tokens = [
+                {
+                    "number": n,
+                    "symbol": symbol,
+                    "address": "0x" + f"{n + 1:02x}" * 20,
+                    "decimals": 8,
+                }
+                for n, symbol in enumerate(("TOKEN", "USD"))
+            ]
+            contract = "0x" + ("cc" if is_late else "aa") * 20
+            return httpx.Response(200, json={"chain_id": 1, "contract": contract, "tokens": tokens})
+        if path == "/v1/markets":
+            market = {
+                "symbol": "TOKEN-USD",
+                "base": {"symbol": "TOKEN"},
+                "quote": {"symbol": "USD"},
+                "lot_pips": "10000",
+                "tick_pips": "100",
+                "maker_fee_ppm": 0,
+                "taker_fee_ppm": 10_000 if is_late else 500,
+                "least_notional": "0",
+            }
+            return httpx.Response(200, json={"markets": [market]})
+        return httpx.Response(200, json={"single_shot": "7"})
+
+    async def story():
+        exchange = RemoteExchange("http://there", bytes(20))
+        await exchange.http.aclose()
+        exchange.http = httpx.AsyncClient(
+            transport=httpx.MockTransport(told), base_url="http://there"
+        )
+        await exchange.begin()
+        domain = exchange.domain
+        assert await exchange.market("NEWUSD") is None and len(asked) > 4
+        market = await exchange.market("TOKENUSD")
+        assert exchange.domain == domain
+        assert (market.maker_fee_ppm, market.taker_fee_ppm) == (0, 500)
+        await exchange.http.aclose()
+
+    asked = []
+    asyncio.run(story())

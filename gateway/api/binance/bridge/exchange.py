@@ -32,7 +32,11 @@ class Listed:
 
 
 class RemoteExchange:
-    """The exchange at ``base``, for the orders of one account."""
+    """The exchange at ``base``, for the orders of one account.
+
+    What is signed is for the chain and contract that it named first, and at no higher fee than it
+    named first for that market: what it says later binds nobody who has not looked at it.
+    """
 
     def __init__(self, base: str, account: bytes) -> None:
         self.http = httpx.AsyncClient(base_url=base, timeout=TIMEOUT_SECONDS)
@@ -43,10 +47,14 @@ class RemoteExchange:
         self._free: deque[Place] = deque()
         self._lane = LANE_FIRST_OURS
         self._single = 0
+        self._fees: dict[str, tuple[int, int]] = {}
+        """Of each market, as it was read first."""
 
     async def begin(self) -> None:
         """Read what is needed first. Raises ``NoExchange``."""
         try:
+            config = await self._get("/v1/config")
+            self.domain = Domain(config["chain_id"], _raw(config["contract"]))
             await self.read()
         except httpx.HTTPError as error:
             raise NoExchange(f"does not answer: {type(error).__name__}") from None
@@ -54,9 +62,8 @@ class RemoteExchange:
             raise NoExchange("is no Tillbook") from None
 
     async def read(self) -> None:
-        """Read chain, contract, markets and nonces. Raises ``httpx.HTTPError``."""
+        """Read tokens, markets and nonces. Raises ``httpx.HTTPError``."""
         config = await self._get("/v1/config")
-        self.domain = Domain(config["chain_id"], _raw(config["contract"]))
         tokens = {token["symbol"]: Token(*_token(token)) for token in config["tokens"]}
         markets = (await self._get("/v1/markets"))["markets"]
         self._listed.markets = tuple(
@@ -67,13 +74,17 @@ class RemoteExchange:
                 quote=tokens[row["quote"]["symbol"]],
                 lot_pips=int(row["lot_pips"]),
                 tick_pips=int(row["tick_pips"]),
-                maker_fee_ppm=row["maker_fee_ppm"],
-                taker_fee_ppm=row["taker_fee_ppm"],
+                **self._fees_of(row),
                 least_notional_pips=pips_of(row["least_notional"], "least_notional"),
             )
             for number, row in enumerate(markets)
         )
         await self.renew_single_shots()
+
+    def _fees_of(self, row: Mapping[str, Any]) -> dict[str, int]:
+        told = row["maker_fee_ppm"], row["taker_fee_ppm"]
+        maker, taker = self._fees.setdefault(row["symbol"], told)
+        return {"maker_fee_ppm": min(told[0], maker), "taker_fee_ppm": min(told[1], taker)}
 
     async def market(self, name: str) -> Market | None:
         """Return a market by its name in the dialect; the list is read again for a new one."""
