@@ -17,10 +17,11 @@ KEPT_NS: Final = 24 * 3_600 * 10**9
 """How long from its acceptance on an order keeps its name, whatever became of it."""
 
 OF_ACCOUNT_MAX: Final = 4_096
-"""Names of orders that have ended, kept an account: nobody can make us forget another's."""
+"""Names of orders that have ended, kept an account."""
 
 ENDED_MAX: Final = 1 << 17
-"""And of all accounts together: 50 MB."""
+"""And of all accounts together: 50 MB. Where that is full, who has more than his share of it gives
+up his own, so that not a few accounts can make us forget what others had."""
 
 Name = tuple[bytes, str]
 """(account, client id)."""
@@ -116,7 +117,10 @@ class ClientIds:
         if len(self._ended_of[account]) > self._of_account_max:
             self._forget((account, next(iter(self._ended_of[account]))))
         if len(self._ended) > self._ended_max:
-            self._forget(next(iter(self._ended)))
+            mine = self._ended_of[account]
+            has_more_than_its_share = len(mine) * len(self._ended_of) > self._ended_max
+            gone = (account, next(iter(mine))) if has_more_than_its_share else None
+            self._forget(gone or next(iter(self._ended)))
 
     def _keep(self, name: Name, ended: Ended) -> None:
         self._ended[name] = ended

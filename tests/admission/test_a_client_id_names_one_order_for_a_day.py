@@ -67,6 +67,20 @@ def test_it_is_free_again_after_a_refusal():
         assert rejection(seen_by.asks(ALICE.order(nonce=9, client_id="tea"))) is None
 
 
+def test_found_a_few_accounts_made_us_forget_the_names_of_all_others():
+    ids = ClientIds(of_account_max=4, ended_max=8)
+    ids.end(b"bob", "first", Ended(b"b", 1, 0), 0)
+    for number in range(40):
+        for owner in (b"eve", b"mallory"):
+            name = f"{number}"
+            ids.end(owner, name, Ended(name.encode(), number, number), number)
+    assert ids.ended_of(b"bob", "first") is not None
+    assert len(ids.save().ended) <= 8
+    twin = ClientIds(of_account_max=4, ended_max=8)
+    twin.load(ids.save())
+    assert twin.save().ended == ids.save().ended
+
+
 def test_names_that_are_kept_are_bounded_and_one_account_forgets_only_its_own():
     ids = ClientIds(of_account_max=4, ended_max=5)
     ids.end(b"bob", "first", Ended(b"b", 1, 0), 0)
