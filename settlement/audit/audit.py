@@ -73,7 +73,7 @@ class Audit:
         self._priority = Priority()
         self._money = MoneyBook(domain, published, self._catalog)
         self._trades = TradeBook()
-        self._requests = RequestBook(domain, published, self._catalog, self._trades.order)
+        self._requests = RequestBook(domain, published, self._catalog, self._trades)
         self._items: list[bytes] = []
         self._heads: list[bytes] = []
         """What the log hashes to with each command."""

@@ -5,13 +5,14 @@ order could not settle; or the operator, who says so and why. Whoever else took 
 book has none of these, and is found.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from engine.commands import Kind
 from engine.log_entries import CommandRow
 from engine.types import ALL_ACCOUNTS
 from settlement.audit.onchain import CLOCKS_APART_S, LaneCancel, Published
+from settlement.audit.trades import TradeBook
 from settlement.orders.catalog import Catalog
 from settlement.protocol.eip712 import Domain
 from settlement.protocol.evidence import (
@@ -39,13 +40,13 @@ class RequestBook:
         domain: Domain,
         published: Published,
         catalog: Catalog,
-        order_of: Callable[[int], SignedOrder | None],
+        orders: TradeBook,
     ) -> None:
-        """``order_of`` returns the signed order behind an engine's id."""
+        """``orders`` knows the signed order behind an engine's id."""
         self._domain = domain
         self._published = published
         self._catalog = catalog
-        self._order_of = order_of
+        self._orders = orders
 
     def follow(self, row: CommandRow, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one cancel or amendment; yield what is wrong with who wanted it."""
@@ -78,13 +79,23 @@ class RequestBook:
         if row.kind != Kind.CANCEL:
             yield "the chain cancels single orders and does nothing else"
             return
-        order = self._order_of(row.order_id)
+        order = self._orders.order(row.order_id)
         if order is None:
             yield f"it cancels, because of {where}, an order that never was"
             return
         if (reason.tx_hash, order.account, order.signer) in self._published.revocations:
+            if not self._was_revoked_since(order, self._orders.accepted_s(row.order_id)):
+                yield f"the key was revoked in {where}, long before order {row.order_id} was taken"
             return
         half = bool(order.flags & UPPER_HALF)
         wanted = LaneCancel(reason.tx_hash, order.account, order.lane, half)
         if self._published.lane_cancels.get(wanted, -1) < order.nonce:
             yield f"the chain says nothing against order {row.order_id} in {where}"
+
+    def _was_revoked_since(self, order: SignedOrder, accepted_s: int) -> bool:
+        """A revocation is over when its key is granted again: it ends no order that came behind."""
+        changes = self._published.keys.get((order.account, order.signer), ())
+        return any(
+            not change.is_granted and accepted_s <= change.time_s + CLOCKS_APART_S
+            for change in changes
+        )

@@ -7,7 +7,7 @@ there were and why the operator says so.
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from engine.commands import BustTerms, Kind, bust_terms
 from engine.events import EventKind
@@ -20,6 +20,8 @@ from settlement.protocol.evidence import AnyAttachment, KeyUse, SignedOrder, Tra
 
 Terms = tuple[bytes, bytes, int, int, int, int]
 """Buyer's and seller's order by digest, base, quote and both fees: what a batch says of a trade."""
+
+NS: Final = 10**9
 
 
 class LoggedTrade(NamedTuple):
@@ -89,6 +91,7 @@ class TradeBook:
 
     def __init__(self) -> None:
         self._orders: dict[int, SignedOrder] = {}
+        self._accepted_s: dict[int, int] = {}
         self._by_sequence: dict[int, list[LoggedTrade]] = {}
         self._by_id: dict[int, LoggedTrade] = {}
         self._busted: set[int] = set()
@@ -103,6 +106,10 @@ class TradeBook:
         """Return the order that was signed behind an engine's id; None if the log has none."""
         return self._orders.get(order_id)
 
+    def accepted_s(self, order_id: int) -> int:
+        """Return when an order that ``order`` returns was accepted, in unix seconds."""
+        return self._accepted_s[order_id]
+
     def follow(self, entry: LogEntry, attachment: AnyAttachment | None) -> Iterator[str]:
         """Take one command; yield what is wrong with it if it is a bust, and with its trades."""
         if entry.command.kind == Kind.BUST:
@@ -111,6 +118,7 @@ class TradeBook:
         for event in entry.events:
             if event.kind == EventKind.ACCEPTED and isinstance(attachment, SignedOrder):
                 self._orders[event.order_id] = attachment
+                self._accepted_s[event.order_id] = entry.command.time_ns // NS
                 half = lane_half(attachment)
                 if half is not None:
                     self._newest[half] = max(attachment.nonce, self._newest.get(half, 0))

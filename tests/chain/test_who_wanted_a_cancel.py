@@ -7,7 +7,7 @@ import pytest
 
 from engine.commands import Kind, command
 from engine.types import ALL_ACCOUNTS, ALL_MARKETS, Side
-from settlement.audit.onchain import Published, read_published
+from settlement.audit.onchain import KeyChange, Published, read_published
 from settlement.chain.dev.devchain import start_devchain
 from settlement.protocol.abi import encode_call
 from settlement.protocol.checksum import checksum_address
@@ -157,9 +157,31 @@ def test_a_key_that_its_owner_revoked_takes_the_orders_with_it_that_it_had_signe
     alice, (order_id,) = venue.account(ALICE.address), orders_of(venue, ALICE)
     reason = ChainReason(b"\x07" * 32, 0, 1)
     for key, is_lawful in ((ALICE.address, True), (BOB.address, False)):
-        revoked = published._replace(revocations=frozenset({(reason.tx_hash, ALICE.address, key)}))
+        revoked = with_revocation(published, reason, key, now_s + 60)
         faults, _ = asked((venue, log, revoked, now_s), reason, account=alice, order_id=order_id)
         assert (faults == []) == is_lawful
+
+
+def test_found_a_revocation_that_was_over_ended_orders_of_the_key_that_was_granted_again(
+    story: tuple[Venue, Log, Published, int],
+) -> None:
+    """Found: one that its owner made once was the operator's reason for ever."""
+    venue, log, published, now_s = story
+    alice, (order_id,) = venue.account(ALICE.address), orders_of(venue, ALICE)
+    reason = ChainReason(b"\x07" * 32, 0, 1)
+    revoked = with_revocation(published, reason, ALICE.address, now_s - 2_000)
+    faults, _ = asked((venue, log, revoked, now_s), reason, account=alice, order_id=order_id)
+    assert any("long before order" in fault for fault in faults)
+
+
+def with_revocation(
+    published: Published, reason: ChainReason, key: bytes, effective_s: int
+) -> Published:
+    """Return what the chain would say if Alice had revoked ``key`` as well."""
+    return published._replace(
+        revocations=frozenset({(reason.tx_hash, ALICE.address, key)}),
+        keys={(ALICE.address, key): [KeyChange(is_granted=False, time_s=effective_s)]},
+    )
 
 
 def test_what_the_operator_does_himself_is_counted_and_named(
