@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Path, Request
 
 from engine.types import Outcome
-from gateway.api.dependencies import Entry, Here, Life, Me, charged, told
+from gateway.api.dependencies import Entry, Here, Life, Me, charged, client_of, told
 from gateway.api.v1.encoding import ADDRESS_PATTERN, address, hexed, uint64, unhex
 from gateway.api.v1.key_schemas import GrantKey, GrantRelayed, KeyRow, Keys, RevokeKey
 from gateway.api.v1.openapi import Answer, documented
@@ -31,6 +31,9 @@ from settlement.protocol.eip712 import (
 
 UNDER_WAY: Final = frozenset({"sealed", "signed", "broadcast"})
 """States of a relay that the chain has not heard of."""
+
+TRIAL_COST: Final = 10
+"""Requests that a question to the chain counts for."""
 
 router = APIRouter(prefix="/v1", tags=["trading"])
 
@@ -94,6 +97,7 @@ async def grant_key(
     ),
 )
 async def revoke_key(
+    request: Request,
     services: Here,
     entry: Entry,
     key: Annotated[str, Path(pattern=ADDRESS_PATTERN)],
@@ -112,21 +116,26 @@ async def revoke_key(
     if signer != account:
         raise wrong_signer(Outcome.BAD_SIGNATURE, exchange.domain, digest, REVOCATION_TYPE, signer)
     found = await asyncio.to_thread(services.settlement.grant_state, signature)
+    is_live = any(
+        k.grant.key == revocation.key and not k.is_revoked for k in exchange.keys_of(account)
+    )
     if found is None:
-        if not any(
-            k.grant.key == revocation.key and not k.is_revoked for k in exchange.keys_of(account)
-        ):
+        if not is_live:
             raise Rejection(Outcome.UNKNOWN_KEY, "the account has no such key that is live")
         services.limits.grant(account)
-    elif found.state not in UNDER_WAY:
+    elif found.state not in UNDER_WAY or not is_live:
         # The chain has shown it, and maybe a newer grant since: its signature, which stands there
         # for all to copy, says nothing more.
         return Answer(GrantRelayed(hexed(digest), found.state, found.error), 202)
-    # Once more where it is known: it may be from before a restart.
+    else:
+        # It is from before a restart, or the contract would refuse it: that is asked again.
+        for _ in range(TRIAL_COST - 1):
+            services.limits.request(client_of(request))
     if await asyncio.to_thread(services.settlement.enqueue_revocation, revocation, signature):
         exchange.refuse_key(account, revocation.key)
-    state = "sealed" if found is None else found.state
-    return Answer(GrantRelayed(hexed(digest), state, None), 202)
+    if found is None:
+        return Answer(GrantRelayed(hexed(digest), "sealed", None), 202)
+    return Answer(GrantRelayed(hexed(digest), found.state, found.error), 202)
 
 
 @router.get(
