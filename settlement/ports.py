@@ -220,9 +220,13 @@ class SettlementPort(Protocol):
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """Relay a wallet's approval of a session key to the contract."""
 
-    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         """Relay a wallet's signature that takes a session key back. It binds on chain after the
-        exit delay, and here once the chain has shown it."""
+        exit delay, and here once the chain has shown it.
+
+        Return whether the contract would take it now, and true where no node can say: one whose
+        nonce was used stands on chain for all to copy, and takes back no key.
+        """
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         """Return the CREATE2 address that can pay only into ``account`` with ``ref``.

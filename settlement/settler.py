@@ -13,6 +13,7 @@ from settlement.batches.sealer import WITHDRAWAL_GAS, Sealed, Sealer, Sealing, U
 from settlement.batches.trade_queue import TradeQueue
 from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import Deployment
+from settlement.chain.reverts import revert_reason
 from settlement.chain.signer import Signer
 from settlement.orders.catalog import Catalog
 from settlement.outbox.actions import (
@@ -123,12 +124,15 @@ class Settler:
         contracts: Contracts,
         patience_ns: int,
         now_ns: Callable[[], int],
+        refusal: Callable[[Call], str | None],
     ) -> None:
-        """``patience_ns`` is how long a trade waits at most for gas to become cheaper."""
+        """``patience_ns`` is how long a trade waits at most for gas to become cheaper; ``refusal``
+        returns why the contract would refuse a call now, and raises ``ChainUnavailableError``."""
         self._outbox = outbox
         self.queue = queue
         self.sealer = sealer
         self._patience_ns = patience_ns
+        self._refusal = refusal
         self._is_dear = False
         self._halted: Halt | None = None
         self._submitter = submitter
@@ -310,7 +314,7 @@ class Settler:
         if token not in self._contracts.tokens:
             self._contracts.tokens.append(token)
 
-    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         """See ``SettlementPort``; once for each signature."""
         calldata = encode_call("revokeKeyFor", tuple(revocation), signature)
         call = Call(
@@ -321,6 +325,10 @@ class Settler:
             REVOKE_GAS,
         )
         self._outbox.enqueue(call, self._now_ns())
+        try:
+            return self._refusal(call) is None
+        except ChainUnavailableError:
+            return True
 
     def grant_state(self, signature: bytes) -> GrantState | None:
         """Return how far the relay is of what has that signature, a grant or a revocation; None if
@@ -381,6 +389,10 @@ def open_settler(
     queue = TradeQueue(outbox)
     sealer = Sealer(outbox, queue, catalog, deployment.domain, signer, sealing, reversals)
     culprits = CulpritSearch(chain, exchange, signer.address, catalog)
+
+    def refusal(call: Call) -> str | None:
+        return revert_reason(chain, call.to, call.calldata, signer.address, call.gas_limit)
+
     return Settler(
         outbox,
         queue,
@@ -391,4 +403,5 @@ def open_settler(
         contracts_of(deployment),
         policy.patience_ns,
         now_ns,
+        refusal,
     )

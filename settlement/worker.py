@@ -125,6 +125,7 @@ class ChainLoop:
             self._changes_seen = changes[-1].id
         self._payments.resume()
         caught: list[Caught] = []
+        revoked: dict[tuple[bytes, bytes], KeyRevoked] = {}
         pauses: list[PauseSet] = []
         for value in await asyncio.to_thread(self._watcher.history):
             if isinstance(value, PauseSet):
@@ -132,7 +133,13 @@ class ChainLoop:
             elif isinstance(value, CancelRequested):
                 caught += self._lane_cancels.caught(value)
             elif self._key_register.learn(value) and isinstance(value, KeyRevoked):
-                caught += self._key_register.caught(value)
+                revoked[value.account, value.key] = value
+            elif isinstance(value, KeyGranted):
+                # What stands was signed under this grant: what was not has left when the key was
+                # revoked.
+                revoked.pop((value.grant.account, value.grant.key), None)
+        for value in revoked.values():
+            caught += self._key_register.caught(value)
         for account, order_id, reason in caught:
             await self._exchange.cancel(account, order_id, reason)
         try:

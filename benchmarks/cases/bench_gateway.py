@@ -113,7 +113,7 @@ class NoChain:
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         raise AssertionError("not asked here")
 
-    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         raise AssertionError("not asked here")
 
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:

@@ -16,6 +16,16 @@ import typer
 import uvloop
 from rich.console import Console
 
+from gateway.cli.bridge import PORT as BRIDGE_PORT
+from gateway.cli.bridge import (
+    CapOption,
+    DaysOption,
+    ExchangeOption,
+    FloorOption,
+    MarketOption,
+    make_bridge_key,
+    run_bridge,
+)
 from gateway.cli.listings import ADMIN_PORT, market, token
 
 if TYPE_CHECKING:
@@ -97,7 +107,7 @@ def run(
             max=600,
             envvar="TILLBOOK_DEMO_TRADES",
         ),
-    ] = 40,
+    ] = 24,
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
@@ -216,16 +226,33 @@ def deploy(
 
 @app.command()
 def bridge(
-    exchange: Annotated[str, typer.Option("--exchange", help="The exchange's address, a URL.")],
+    exchange: ExchangeOption,
     key_file: Annotated[
-        Path, typer.Option("--key-file", help="Session key and API key, as JSON.", exists=True)
+        Path, typer.Option("--key-file", help="What bridge-key wrote.", exists=True)
     ],
-    port: Annotated[int, typer.Option(help="Loopback port to listen on.", min=0, max=65535)] = 8789,
+    port: Annotated[
+        int, typer.Option(help="Loopback port to listen on.", min=0, max=65535)
+    ] = BRIDGE_PORT,
 ) -> None:
     """Sign the orders of ccxt and other tools with a session key that stays on this machine."""
-    from gateway.cli.bridge import run_bridge
-
     _run(run_bridge(exchange, key_file, port, console))
+
+
+@app.command(name="bridge-key")
+def bridge_key(
+    exchange: ExchangeOption,
+    wallet: Annotated[
+        Path, typer.Option("--wallet", help="The wallet's key, in hexadecimal.", exists=True)
+    ],
+    key_file: Annotated[Path, typer.Option("--key-file", help="Where to write the keys.")],
+    market: MarketOption,
+    days: DaysOption = 30,
+    cap: CapOption = 1_000_000,
+    floor: FloorOption = "0.00000001",
+) -> None:
+    """Have a wallet approve a session key for the bridge; again, to renew its API key."""
+    scope = (market, days, cap, floor)
+    _run(make_bridge_key(exchange, wallet, key_file, scope, console))
 
 
 @app.command()

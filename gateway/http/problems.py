@@ -117,6 +117,8 @@ RETRYABLE: Final = frozenset(
         Outcome.OVERLOADED,
         Outcome.SHUTTING_DOWN,
         Outcome.DISK_LOW,
+        Outcome.UNDER_REVIEW,
+        Outcome.STOPS_PENDING,
         Outcome.NO_QUOTE,
     }
 )

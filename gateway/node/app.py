@@ -112,7 +112,8 @@ def create_app(services: Services) -> FastAPI:
         title="Tillbook",
         version=services.version,
         description="A non-custodial exchange: signed orders in, settled trades out. "
-        "The stream is at /v1/stream.",
+        "The stream is at /v1/stream. What stands at /api/v3, /ws and /ws-api/v3 for other "
+        "exchanges' tools is not described here: its shape is theirs.",
         openapi_url=None,
         docs_url=None,
         redoc_url=None,

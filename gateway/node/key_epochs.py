@@ -6,10 +6,11 @@ each time that a trader ends his keys, and is written anew at a start with one l
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Final
 
-ADDRESS_DIGITS: Final = 40
+LINE: Final = re.compile("([0-9a-f]{40}) ([0-9]{1,15})")
 
 
 class FileEpochs:
@@ -21,10 +22,11 @@ class FileEpochs:
         self._writing = asyncio.Lock()
         lines = path.read_text().splitlines() if path.exists() else []
         for line in lines:
-            account, _, moment = line.partition(" ")
             # The last line may be torn; then it was answered to nobody.
-            if len(account) == ADDRESS_DIGITS and moment.isdigit():
-                self._epochs[bytes.fromhex(account)] = int(moment)
+            found = LINE.fullmatch(line)
+            if found is not None:
+                account = bytes.fromhex(found[1])
+                self._epochs[account] = max(self.of(account), int(found[2]))
         if len(lines) != len(self._epochs):
             self._write_anew()
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 
 from engine.core import Engine
 from engine.journal import DirectoryReader, DirectoryStorage, SnapshotFiles
@@ -304,7 +304,6 @@ class Stack:
     async def serve(self) -> int:
         """Open the door and start the loops; return the port."""
         settings, parts, views = self.settings, self.parts, self.views
-        token = self.operator_token()
         services = Services(
             exchange=parts.exchange,
             contracts=self.deployment.contracts,
@@ -315,9 +314,7 @@ class Stack:
             market_states=parts.market_states,
             user_stream=views.user_stream,
             transfers=views.transfers,
-            sessions=SessionIssuer(
-                kept_secret(settings.directory, "session.secret"), self.now_ns, os.urandom
-            ),
+            sessions=self._sessions(),
             limits=RateLimits(settings.budgets),
             metrics=self.metrics,
             now_ns=self.now_ns,
@@ -329,7 +326,7 @@ class Stack:
             routers=tuple(self.routers),
             clients=Clients(settings.trusted_proxies),
             sockets_per_client=settings.sockets_per_client,
-            operator_token=token,
+            operator_token=self.operator_token(),
             api_keys=self.api_keys(),
             session_keys=settings.session_keys,
             happened=self.pace.happened,
@@ -344,24 +341,35 @@ class Stack:
         )
         self.port = await server.start()
         self._closes.push_async_callback(server.stop)
+        self._measure_ourselves()
+        # What is here now stays. Looked through at each full collection it would hold every answer
+        # up, by tens of milliseconds, and a snapshot's child would copy all of it.
+        gc.collect()
+        gc.freeze()
+        self._start_loops(app)
+        return self.port
+
+    def _start_loops(self, app: FastAPI) -> None:
+        is_ours = not isinstance(self.settings.chain, Remote)
+        self._start_loop(self._chain_turn, EMBEDDED_CHAIN if is_ours else REMOTE_CHAIN, "chain")
+        self._start_loop(self._tick, TICK, "clock")
+        self._start_loop(self._show_figures, FIGURES, "figures")
+        self._start_loop(self.parts.merchants.step, MERCHANTS, "merchants")
+        self._start_loop(self.keeper.turn, KEEPER, "keeper")
+        self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
+
+    def _measure_ourselves(self) -> None:
+        """Look until the end at what holds the event loop up."""
         for watched in (
             LoopLag(self.metrics.machine.loop_lag.observe),
             CollectorPauses(self.metrics.machine.gc_pause.observe),
         ):
             watched.begin()
             self._closes.callback(watched.end)
-        # What is here now stays. Looked through at each full collection it would hold every answer
-        # up, by tens of milliseconds, and a snapshot's child would copy all of it.
-        gc.collect()
-        gc.freeze()
-        is_ours = not isinstance(settings.chain, Remote)
-        self._start_loop(self._chain_turn, EMBEDDED_CHAIN if is_ours else REMOTE_CHAIN, "chain")
-        self._start_loop(self._tick, TICK, "clock")
-        self._start_loop(self._show_figures, FIGURES, "figures")
-        self._start_loop(parts.merchants.step, MERCHANTS, "merchants")
-        self._start_loop(self.keeper.turn, KEEPER, "keeper")
-        self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
-        return self.port
+
+    def _sessions(self) -> SessionIssuer:
+        secret = kept_secret(self.settings.directory, "session.secret")
+        return SessionIssuer(secret, self.now_ns, os.urandom)
 
     async def _listen_to_operators(self, lifecycle: Lifecycle) -> None:
         """Before the other door is open, and until it is closed."""

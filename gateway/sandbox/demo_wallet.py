@@ -28,6 +28,9 @@ from settlement.protocol.evidence import SignedWithdrawal
 GIFT: Final = {"TOKEN": 10 * PIPS_PER_TOKEN, "USD": 25_000 * PIPS_PER_TOKEN}
 """What one press gives, in the vault and once more in the wallet."""
 
+GAS_WEI: Final = 10**18
+"""What a wallet has to have of the chain's own coin to pay in by itself: one, if it has less."""
+
 ENOUGH: Final = 4
 """Who has so many gifts gets no more: the sandbox is shared."""
 
@@ -160,6 +163,8 @@ class Faucet:
         )
 
     def _give(self, account: bytes) -> None:
+        if self._stack.chain.balance(account) < GAS_WEI:
+            self._giver.transact(account, b"", GAS_WEI)
         for token in self._stack.parts.catalog.tokens:
             if token.symbol in GIFT:
                 funding.give(

@@ -26,7 +26,7 @@ from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
-from gateway.node.settings import AdminPlan, ChainName, sandbox_settings
+from gateway.node.settings import AdminPlan, ChainName, Settings, sandbox_settings
 from gateway.pages.checkout import checkout_router
 from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
@@ -85,19 +85,12 @@ async def run_sandbox(
     console: Console,
     trades_per_minute: int = 0,
 ) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code. Demo traders do so many steps a minute
-    while somebody watches; none if it is zero."""
+    """Run until SIGTERM or SIGINT; return the exit code. Demo traders do so many steps a minute."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    host, port = listening.host, listening.port
-    public_url = public_url_of(listening.public_url, host, port)
-    settings = sandbox_settings(directory, host, port, chain)._replace(
-        trusted_proxies=listening.trusted_proxies,
-        listening=listening.bound,
-        admin=listening.admin,
-        session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
-    )
+    public_url = public_url_of(listening.public_url, listening.host, listening.port)
+    settings = _settings(directory, listening, chain)
     async with AsyncExitStack() as closing:
         limit = closing.enter_context(HardLimit())
         with starting(console) as recovering:
@@ -130,8 +123,7 @@ async def run_sandbox(
         await open_market(stack, wallets, WIDE_QUOTES if trades_per_minute else QUOTES)
         shop.open()
         tasks.append(asyncio.create_task(_welcome(stack, faucet, wallets[actors.GUEST])))
-        if trades_per_minute:
-            tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
+        tasks.append(asyncio.create_task(_trade(stack, traders, wallets, trades_per_minute)))
         tasks.append(asyncio.create_task(tools.approve(stack, wallets[actors.GUEST])))
         _greet(console, stack, wallets[actors.GUEST], public_url)
         await stop.wait()
@@ -140,6 +132,15 @@ async def run_sandbox(
         for task in tasks:
             task.cancel()
     return 0
+
+
+def _settings(directory: Path, listening: Listening, chain: ChainName) -> Settings:
+    return sandbox_settings(directory, listening.host, listening.port, chain)._replace(
+        trusted_proxies=listening.trusted_proxies,
+        listening=listening.bound,
+        admin=listening.admin,
+        session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
+    )
 
 
 async def _welcome(stack: Stack, faucet: Faucet, guest: Wallet) -> None:
@@ -158,7 +159,9 @@ async def _welcome(stack: Stack, faucet: Faucet, guest: Wallet) -> None:
 async def _trade(
     stack: Stack, traders: Traders, wallets: dict[int, Wallet], per_minute: int
 ) -> None:
-    """Fund the trader who quotes, then let both trade."""
+    """Fund the trader who quotes, then let both trade, if they are to."""
+    if not per_minute:
+        return
     for symbol, pips in DEPOSITS.items():
         await _fund(stack, wallets[actors.TRADER], symbol, pips)
     channels = stack.views.channels

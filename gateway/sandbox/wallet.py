@@ -110,7 +110,7 @@ class Wallet:
         """Return the signature that opens a session."""
         return sign(login_digest(self._domain, self.address, issued_at), self._secret)
 
-    def prepare(self, to: bytes, calldata: bytes) -> bytes:
+    def prepare(self, to: bytes, calldata: bytes, value: int = 0) -> bytes:
         """Return a signed raw transaction with the account's next nonce; nothing is sent."""
         return self._signer.sign_transaction(
             Transaction(
@@ -121,12 +121,13 @@ class Wallet:
                 gas_limit=GAS_LIMIT,
                 fee_max=FEE_PER_GAS_MAX,
                 tip_max=TIP_PER_GAS,
+                value=value,
             )
         )
 
-    def transact(self, to: bytes, calldata: bytes) -> Receipt:
+    def transact(self, to: bytes, calldata: bytes, value: int = 0) -> Receipt:
         """Prepare and send in one go, for what may be done twice without harm."""
-        return self.send(self.prepare(to, calldata))
+        return self.send(self.prepare(to, calldata, value))
 
     def send(self, raw: bytes) -> Receipt:
         """Send a prepared transaction (again, if need be) and return its receipt once mined.

@@ -108,10 +108,13 @@ class ApiKeys:
         issued = int.from_bytes(body[:_TIME_SIZE], "big")
         ends = int.from_bytes(body[_TIME_SIZE : 2 * _TIME_SIZE], "big")
         account = body[2 * _TIME_SIZE : _HEAD_SIZE]
-        if ends <= self._now_ms() or issued <= self._epochs.of(account):
-            return None
         session = _session_of(account, ends, body[_HEAD_SIZE:])
-        return ApiKey(text, self._secret_of(body), account, issued, ends, session)
+        key = ApiKey(text, self._secret_of(body), account, issued, ends, session)
+        return key if self.is_live(key) else None
+
+    def is_live(self, key: ApiKey) -> bool:
+        """Return whether a key that was read before is neither over nor void by now."""
+        return key.expires_ms > self._now_ms() and key.issued_ms > self._epochs.of(key.account)
 
     async def end_all(self, account: bytes) -> None:
         """Void all keys of ``account`` that there are."""

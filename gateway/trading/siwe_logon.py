@@ -1,7 +1,7 @@
 """May this message of EIP-4361 open a session here, now, and no second time?
 
 Nonces are sealed by HMAC and carry their end, so that none is kept before it is used; those that
-were used are, until they would have ended anyway.
+were used are, until they would have ended anyway, and those of an earlier start are none.
 """
 
 import hashlib
@@ -42,6 +42,8 @@ class Nonces:
         self._entropy = entropy
         self._used_max = used_max
         self._used: dict[str, int] = {}
+        self._began_s = now_ns() // 10**9
+        """What was used before is not known here, so what was made before is taken no more."""
 
     def issue(self) -> tuple[str, int]:
         """Return a nonce, and when it ends in unix seconds."""
@@ -61,6 +63,8 @@ class Nonces:
         now_s, ends = self._now_ns() // 10**9, int.from_bytes(body[:_END_SIZE], "big")
         if ends <= now_s:
             raise _refused("the nonce is over; ask for another")
+        if ends - NONCE_SECONDS < self._began_s:
+            raise _refused("the nonce is from before a restart; ask for another")
         if raw.hex() in self._used:
             raise _refused("the nonce was used; ask for another")
         if len(self._used) >= self._used_max:

@@ -4,9 +4,10 @@ Many are offered one after the other and each has an answer of its own. Of a rep
 half may depend on the first: then it is offered when that is answered.
 """
 
-from asyncio import Future, get_running_loop
+from asyncio import Future, ensure_future, get_running_loop, sleep
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from engine.command_result import CommandResult
@@ -83,23 +84,26 @@ class Several:
     def __init__(self, offers: Sequence[Callable[[], CommandResult | Future[CommandResult]]]):
         self._offers = deque(offers)
         self._offered: list[Offered] = []
-        self._loop = get_running_loop()
-        self.queued: Future[None] = self._loop.create_future()
+        self.queued: Future[None] = get_running_loop().create_future()
         """Done when all of them are made."""
-        self.answer: Future[list[Said]] = self._loop.create_future()
 
     def offer(self) -> Future[list[Said]]:
-        """Begin; return what became of each, when the last is answered."""
+        """Begin at once; return what became of each, when the last is answered."""
+        self._some()
+        return ensure_future(self._go_on())
+
+    async def _go_on(self) -> list[Said]:
+        try:
+            while self._offers:
+                await sleep(0)
+                self._some()
+        finally:
+            self.queued.set_result(None)
+        return await gathered(self._offered)
+
+    def _some(self) -> None:
         for _ in range(min(OFFERED_AT_ONCE, len(self._offers))):
             self._offered.append(tried(self._offers.popleft()))
-        if self._offers:
-            self._loop.call_soon(self.offer)
-        else:
-            self.queued.set_result(None)
-            gathered(self._offered).add_done_callback(
-                lambda said: self.answer.set_result(said.result())
-            )
-        return self.answer
 
 
 class Replacement:
@@ -108,35 +112,33 @@ class Replacement:
     def __init__(self, entry: OrderEntry, me: Session, order: SignedOrder) -> None:
         """``order`` is verified."""
         self._entry, self._me, self._order = entry, me, order
-        loop = get_running_loop()
-        self.queued: Future[None] = loop.create_future()
+        self.queued: Future[None] = get_running_loop().create_future()
         """Done when nothing of it is still to be offered: what comes behind it may be."""
-        self.answer: Future[Replaced] = loop.create_future()
 
     def offer(
         self, target: Target, stops_on_failure: bool, window: RecvWindow | None
     ) -> Future[Replaced]:
         """Offer the cancel, and the order behind it: at once, or when the cancel has happened."""
-        cancel = tried(lambda: self._entry.offer_cancel(self._me, target, window))
+        cancel = tried(partial(self._entry.offer_cancel, self._me, target, window))
         if stops_on_failure:
-            gathered([cancel]).add_done_callback(lambda said: self._go_on(said.result()[0], window))
-            return self.answer
-        place = tried(lambda: self._entry.offer(self._order, window))
+            return ensure_future(self._one_by_one(cancel, window))
+        place = tried(partial(self._entry.offer, self._order, window))
         self.queued.set_result(None)
-        both = gathered([cancel, place])
-        both.add_done_callback(lambda said: self.answer.set_result(Replaced(*said.result())))
-        return self.answer
+        return ensure_future(_both(cancel, place))
 
-    def _go_on(self, cancel: Said, window: RecvWindow | None) -> None:
-        if not _is_done(cancel):
+    async def _one_by_one(self, offered: Offered, window: RecvWindow | None) -> Replaced:
+        (cancel,) = await gathered([offered])
+        try:
+            if not _is_done(cancel):
+                return Replaced(cancel, None)
+            place = tried(partial(self._entry.offer, self._order, window))
+        finally:
             self.queued.set_result(None)
-            self.answer.set_result(Replaced(cancel, None))
-            return
-        place = tried(lambda: self._entry.offer(self._order, window))
-        self.queued.set_result(None)
-        gathered([place]).add_done_callback(
-            lambda said: self.answer.set_result(Replaced(cancel, said.result()[0]))
-        )
+        return await _both(cancel, place)
+
+
+async def _both(cancel: Offered, place: Offered) -> Replaced:
+    return Replaced(*await gathered([cancel, place]))
 
 
 def _is_done(said: Said) -> bool:

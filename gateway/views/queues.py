@@ -104,6 +104,7 @@ class Queues:
         self.is_heard = False
         """Whether changes are noted, because somebody listens."""
         self._changes: list[QueueChange] = []
+        self._kept: dict[object, dict[Side, dict[int, bytes]]] = {}
 
     def memory(self) -> QueuesMemory:
         """Return all of it, between two batches."""
@@ -137,6 +138,7 @@ class Queues:
             queue = levels[key] = {}
         assert order_id not in queue, "an order stands in one place"
         queue[order_id] = lots
+        self._forget(side, ticks)
         if self.is_heard:
             self._note(ADD, side, ticks, order_id, lots)
 
@@ -152,6 +154,7 @@ class Queues:
             del queue[order_id]
             if not queue:
                 del levels[key]
+        self._forget(side, ticks)
         if self.is_heard:
             self._note(CHANGE if left else REMOVE, side, ticks, order_id, left)
 
@@ -173,14 +176,25 @@ class Queues:
         self._changes.clear()
         self.u = u
 
+    def levels(self, side: Side) -> Iterator[tuple[int, dict[int, int]]]:
+        """Yield price in ticks and queue (order -> lots in sight), best price first."""
+        if side == BUY:
+            yield from ((-key, queue) for key, queue in self._bids.items())
+        else:
+            yield from self._asks.items()
+
+    def kept(self, reader: object) -> dict[Side, dict[int, bytes]]:
+        """Return what ``reader`` has made of whole queues, by price; it may put more there. It goes
+        when its queue changes."""
+        kept = self._kept.get(reader)
+        if kept is None:
+            kept = self._kept[reader] = {side: {} for side in Side}
+        return kept
+
     def walk(self, side: Side) -> Iterator[QueuedOrder]:
         """Yield the orders of a side, the one that trades first first."""
-        if side == BUY:
-            for key, queue in self._bids.items():
-                yield from (QueuedOrder(order_id, -key, lots) for order_id, lots in queue.items())
-        else:
-            for key, queue in self._asks.items():
-                yield from (QueuedOrder(order_id, key, lots) for order_id, lots in queue.items())
+        for ticks, queue in self.levels(side):
+            yield from (QueuedOrder(order_id, ticks, lots) for order_id, lots in queue.items())
 
     def shown(self, side: Side) -> ShownSide:
         """Return the first orders of a side."""
@@ -216,6 +230,10 @@ class Queues:
                     break
             del words[enough:]
         return crc32(",".join(words).encode())
+
+    def _forget(self, side: Side, ticks: int) -> None:
+        for kept in self._kept.values():
+            kept[side].pop(ticks, None)
 
     def _note(self, kind: Kind, side: Side, ticks: int, order_id: int, lots: int) -> None:
         self._changes.append(QueueChange(kind, side, QueuedOrder(order_id, ticks, lots)))

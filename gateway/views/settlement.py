@@ -48,9 +48,9 @@ class SettlementDesk:
         """See ``SettlementPort``."""
         self._settler.enqueue_grant(grant, signature)
 
-    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         """See ``SettlementPort``."""
-        self._settler.enqueue_revocation(revocation, signature)
+        return self._settler.enqueue_revocation(revocation, signature)
 
     def grant_state(self, signature: bytes) -> GrantState | None:
         """Return how far the relay of a grant is; from the outbox, on any thread."""

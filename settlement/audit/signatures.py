@@ -18,7 +18,7 @@ from settlement.protocol.evidence import OrderBits, SignedOrder, SignedWithdrawa
 NS = 10**9
 
 OLD_ORDERS = ("market", "side", "order_id")
-"""Columns of a REPLACE that say which order gives way."""
+"""Columns of a REPLACE that say which order gives way: a wallet signs no such thing."""
 
 INSTRUCTIONS = {
     OrderBits.SINGLE_SHOT: OrderFlag.SINGLE_SHOT,
@@ -68,6 +68,8 @@ def order_faults(
     if market is None:
         yield "there is no such market"
         return
+    if row.kind == Kind.REPLACE:
+        yield f"it takes order {row.order_id} off the book, and no signature names that"
     yield from _contradictions(order)
     yield from _remainders(market, order)
     for name, value in _terms(market, order).items():

@@ -84,7 +84,7 @@ def _verify(
             audit.consume(committed)
     except JournalCorrupt as fault:
         broken = [f"the log contradicts its own hashes: {fault}"]
-    except (AssertionError, ValueError, LookupError) as fault:
+    except (AssertionError, ValueError, LookupError, OverflowError) as fault:
         broken = [f"the log cannot be replayed after {audit.command_count}: {fault}"]
     faults = [*audit.faults, *broken] if broken else audit.judge()
     unproven = max(audit.command_count - audit.settled_count, 0)

@@ -133,6 +133,9 @@ class FirstAnswers:
             since = time_ns if before is None else before.refused_ns
             outcome = Outcome(own.outcome)
             answer = First(outcome, entry.sequence, time_ns, 0, refused_ns=since)
+        # The newest, also of an order that was refused before: what is forgotten first stood here
+        # longest, and an order that stands from now on is not known as one yet.
+        self._answers.pop(order.digest, None)
         self._answers[order.digest] = answer
         self._forget()
         return order_id

@@ -249,7 +249,9 @@ class Nonces:
 
     def stands(self, lane: Lane, order_id: int) -> None:
         """An order stands on a lane half."""
-        self._lanes[lane].order_id = order_id
+        # What is admitted has been spent, but a log may say what was not: a single shot that stands
+        # is in lane 0, which nobody ever asks about.
+        self._lanes.setdefault(lane, LaneState()).order_id = order_id
 
     def left(self, lane: Lane, order_id: int) -> None:
         """The order that stood on a lane half is gone."""

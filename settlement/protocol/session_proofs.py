@@ -17,6 +17,8 @@ SESSION_SECONDS: Final = 24 * 3600
 LOGIN_WINDOW_SECONDS: Final = 300
 """A login signed so much earlier or later than our clock says opens no session."""
 
+ADDRESS_SIZE: Final = 20
+
 PROOFS_KEPT: Final = 4_096
 """A trader's session asks for thousands of cancels, all with one signature."""
 
@@ -35,7 +37,11 @@ class BadProof(Exception):
 @lru_cache(PROOFS_KEPT)
 def life_of(domain: Domain, proof: SessionProof) -> Life:
     """Return when the session that ``proof`` opened could be. Raises ``BadProof``."""
+    if len(proof.account) != ADDRESS_SIZE:
+        raise BadProof("the account is no address")
     if isinstance(proof, SessionLogin):
+        if not 0 <= proof.issued_at < 1 << 64:
+            raise BadProof("the login has no such time")
         issued_at, last = proof.issued_at, proof.issued_at + LOGIN_WINDOW_SECONDS + SESSION_SECONDS
         digest = login_digest(domain, proof.account, issued_at)
         first = issued_at - LOGIN_WINDOW_SECONDS

@@ -75,7 +75,7 @@ def test_a_stop_that_wakes_and_is_dropped_frees_all_that_it_held(bits, lots_used
     driver = Driver()
     cap = 10 * 105 * TICK_PIPS
     driver.grant(grant_for(ALICES_KEY, notional_cap=cap))
-    order = stop(ALICES_KEY, bits=bits, client_id="mine")
+    order = stop(ALICES_KEY, bits=bits)
     driver.place(order)
     driver.place(BOB.order(Side.SELL, lots=4, ticks=101, lane=LANE))
     driver.place(ALICE.order(Side.BUY, lots=1, ticks=101, nonce=2))
@@ -84,8 +84,6 @@ def test_a_stop_that_wakes_and_is_dropped_frees_all_that_it_held(bits, lots_used
     assert driver.admission.budgets.left(ALICE.account, ALICES_KEY.address) == cap - used
     assert driver.admission.open_orders_of_key(ALICE.account, ALICES_KEY.address) == []
     assert rejection(driver.asks(resting(nonce=2))) is None, "the lane is free"
-    named = ALICE.order(Side.SELL, nonce=3, lane=LANE + 1, client_id="mine")
-    assert rejection(driver.asks(named)) is None, "and so is the name"
     replayed_alike(driver)
 
 

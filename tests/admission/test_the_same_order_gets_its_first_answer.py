@@ -1,6 +1,7 @@
 """A digest that was taken is known by its first answer; client ids stand for one open order."""
 
 import msgspec
+import pytest
 
 from engine.commands import Kind
 from engine.log_entries import event_rows
@@ -150,6 +151,33 @@ def test_what_broke_an_assertion_is_never_tried_again():
 
     assert driver.admission.first(order.digest).outcome == Outcome.POISONED
     assert not driver.admission.may_try_again(order, driver.now_ns)
+
+
+@pytest.mark.parametrize("lane", [0, LANE])
+def test_found_the_answer_to_a_second_try_was_the_oldest_and_forgotten_at_once(lane):
+    """Found: the order's end asked for it then, which ended the process, and each one after it that
+    replayed the journal."""
+    driver = Driver()
+    driver.admission = Admission(driver.catalog, driver.keys, answers_max=3)
+    for batch in driver.history:
+        driver.admission.consume(batch)
+    order = ALICE.order(lots=5, ticks=100, lane=lane, client_id="tea")
+    driver.commit(as_refused(driver.admit(order)), order)
+    resting = [
+        order_id_of(driver.place(BOB.order(Side.SELL, ticks=200, lane=LANE + number)))
+        for number in range(4)
+    ]
+    for nonce in range(1, 3):
+        driver.place(BOB.order(nonce=nonce))
+    for order_id in resting:
+        driver.cancel(BOB, order_id)
+
+    order_id = order_id_of(driver.place(order))
+    if lane:
+        driver.cancel(ALICE, order_id)
+    assert driver.admission.first(order.digest).order_id == order_id
+    again = ALICE.order(nonce=9, client_id="tea")
+    assert rejection(driver.asks(again)) == Outcome.DUPLICATE_CLIENT_ID
 
 
 def test_answers_are_bounded_and_those_to_open_orders_outlive_the_rest():

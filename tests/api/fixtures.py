@@ -143,6 +143,8 @@ class MemorySettlement:
         self.views: list[BatchView] = []
         self.grants: dict[bytes, KeyGrant] = {}
         self.revocations: dict[bytes, KeyRevocation] = {}
+        self.relay_state = "sealed"
+        self.last_grant_nonce = 0
         self.proofs: dict[int, TradeProof] = {}
         self.withdrawals: dict[int, WithdrawalState] = {}
 
@@ -169,10 +171,11 @@ class MemorySettlement:
 
     def grant_state(self, signature: bytes) -> GrantState | None:
         is_known = signature in self.grants or signature in self.revocations
-        return GrantState("sealed", None) if is_known else None
+        return GrantState(self.relay_state, None) if is_known else None
 
-    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> None:
+    def enqueue_revocation(self, revocation: KeyRevocation, signature: bytes) -> bool:
         self.revocations[signature] = revocation
+        return revocation.nonce > self.last_grant_nonce
 
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
         return {each: self.withdrawals[each] for each in sequences if each in self.withdrawals}

@@ -187,3 +187,38 @@ def test_a_revoked_key_trades_no_more_at_once_and_the_contract_hears_of_it() -> 
         assert (await up.place(maker.order("sell", 10, 2_000))).status_code == 201
 
     run(story)
+
+
+@pytest.mark.parametrize("is_relayed", [True, False])
+def test_found_a_strangers_copy_of_an_old_revocation_stopped_a_key_that_was_granted_again(
+    is_relayed: bool,
+) -> None:
+    """Its signature stands on chain; whoever sent it again had the newer grant's orders refused."""
+
+    async def story(up: Served) -> None:
+        maker, venue = up.venue.maker, up.venue
+        key = Wallet(77, account=maker.address)
+        revocation = KeyRevocation(maker.address, key.address, 9)
+        copied = {
+            "account": "0x" + maker.address.hex(),
+            "nonce": "9",
+            "signature": "0x" + sign(revocation_digest(DOMAIN, revocation), maker.secret).hex(),
+        }
+
+        async def send() -> httpx.Response:
+            return await up.http.request("DELETE", "/v1/keys/0x" + key.address.hex(), json=copied)
+
+        async def trades() -> bool:
+            return (await up.place(key.order("sell", 1, 2_000))).status_code == 201
+
+        venue.grant(key)
+        if is_relayed:
+            assert (await send()).status_code == 202 and not await trades()
+            venue.settlement.relay_state = "final"
+        venue.grant(key)  # On chain, with nonce 10.
+        venue.settlement.last_grant_nonce = 10
+        for _ in range(2):
+            assert (await send()).status_code == 202
+            assert await trades()
+
+    run(story)

@@ -212,6 +212,23 @@ def test_nonces_are_ours_good_for_five_minutes_once_and_bounded() -> None:
     ours.use(ours.issue()[0])
 
 
+def test_found_a_message_in_the_log_opened_a_second_session_after_a_restart() -> None:
+    """Secrets outlive a restart, and which nonces were used did not."""
+    now_s = NOW_S
+
+    def begun() -> Nonces:
+        return Nonces(bytes(32), lambda: now_s * 10**9, bytes)
+
+    before = begun()
+    nonce, _ = before.issue()
+    before.use(nonce)
+    now_s += 1
+    after = begun()
+    with pytest.raises(Rejection, match="before a restart"):
+        after.use(nonce)
+    after.use(after.issue()[0])
+
+
 def test_pages_of_other_sites_may_ask_what_brings_its_own_proof() -> None:
     async def story(up: Served) -> None:
         asked = {

@@ -13,6 +13,7 @@ from engine.commands import Kind, command
 from engine.types import OrderFlag, Outcome, Phase, Side
 from gateway.api.v1.feed_rows import l3_snapshot
 from gateway.api.v1.rows import news_text
+from gateway.api.v1.written_feeds import WrittenFeeds, queue_texts
 from gateway.http.outbox import MERGED_MAX, Outbox, OutboxBounds
 from gateway.views.books import Book
 from gateway.views.channels import Channels, Published
@@ -33,10 +34,17 @@ def shown(venue: Venue, side: Side) -> list[tuple[int, int]]:
     return [(ticks, lots) for _, ticks, lots in queues.walk(side)]
 
 
+def feeds_of(venue: Venue) -> WrittenFeeds:
+    services = venue.services
+    return WrittenFeeds(venue.market_data, services.candles, services.market_states)
+
+
 def agree(venue: Venue) -> None:
     """Assert that the queues are those of the engine, as far as they are in sight."""
     market = venue.exchange.catalog.markets[0]
     queues = venue.market_data.queues(market)
+    written, snapshot = feeds_of(venue).queues(market), l3_snapshot(market, queues)
+    assert msgspec.json.decode(msgspec.json.encode(written)) == msgspec.to_builtins(snapshot)
     for side in Side:
         levels: dict[int, int] = {}
         for _, ticks, lots in queues.walk(side):
@@ -182,6 +190,9 @@ def test_a_long_book_is_cut_where_its_reader_is_told() -> None:
     side = queues.shown(Side.SELL)
     assert len(side.orders) == SHOWN and side.known_to == 2_000 + SHOWN // 4 - 1
     snapshot = l3_snapshot(market, queues)
+    orders, known_to = queue_texts(queues, Side.SELL)
+    assert msgspec.json.decode(orders) == msgspec.to_builtins(snapshot.asks)
+    assert known_to == snapshot.asks_known_to
     assert (snapshot.asks_known_to, snapshot.bids_known_to) == (side.known_to, None)
     text = ",".join(f"{n}:{2_000 + n // 4}:1" for n in range(1, 26))
     assert snapshot.checksum == crc32(text.encode())

@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter
 
 from engine.types import Outcome
-from gateway.http.problems import STATUS
+from gateway.http.problems import RETRYABLE, STATUS
 from gateway.pages.assets import assets
 from gateway.trading.budgets import Budgets, RateLimits
 from gateway.trading.networks import network_of
@@ -307,3 +307,8 @@ def test_mounted_routers_are_charged_like_our_own() -> None:
         assert codes == [200, 200, 200, 429]
 
     run(story, routers=(router,), limits=RateLimits(Budgets(60, 3, 3, 3, 3)))
+
+
+def test_what_is_refused_for_now_is_called_retryable_and_nothing_else() -> None:
+    for_now = {outcome for outcome, status in STATUS.items() if status in (429, 503)}
+    assert for_now == RETRYABLE

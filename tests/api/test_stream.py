@@ -271,6 +271,35 @@ BAD_FRAMES: list[str | bytes] = [
     '{"op":"cancel","order_id":1}',
     '{"op":"cancel","order_id":"1"}',
     '{"op":"cancel","order_id":"-1"}',
+    '{"op":"cancel","order_id":"1","client_id":"a"}',
+    '{"op":"cancel","client_id":"\\u00e4"}',
+    '{"op":"cancel","client_id":"a","sent_ms":-1}',
+    '{"op":"cancel","client_id":"a","sent_ms":1e99}',
+    '{"op":"cancel_batch"}',
+    '{"op":"cancel_batch","orders":[]}',
+    '{"op":"cancel_batch","orders":[{}]}',
+    '{"op":"cancel_batch","orders":[' + ",".join(['{"order_id":"1"}'] * 51) + "]}",
+    '{"op":"cancel_all","market":7}',
+    '{"op":"cancel_all","market":"NOPE"}',
+    '{"op":"cancel_after"}',
+    '{"op":"cancel_after","seconds":-1}',
+    '{"op":"cancel_after","seconds":1.5}',
+    '{"op":"cancel_after","seconds":1,"recv_window_ms":0}',
+    '{"op":"amend","order_id":"1"}',
+    '{"op":"amend","order_id":"1","lots_open":0}',
+    '{"op":"amend","order_id":"1","lots_open":"1"}',
+    '{"op":"place_batch","orders":[]}',
+    '{"op":"place_batch","orders":[{}]}',
+    '{"op":"replace","cancel":{"order_id":"1"}}',
+    '{"op":"replace","cancel":{"order_id":"1"},"order":{},"mode":"PERHAPS"}',
+    '{"op":"subscribe","channel":"status","channels":["status"]}',
+    '{"op":"subscribe","channels":[]}',
+    '{"op":"subscribe","channels":[null]}',
+    '{"op":"subscribe","channel":"orders","from":-1}',
+    '{"op":"subscribe","channel":"trades:TOKEN-USD","from":"1"}',
+    '{"op":"subscribe","channel":"candles:TOKEN-USD:7m"}',
+    '{"op":"subscribe","channel":"candles:TOKEN-USD"}',
+    '{"op":"login","token":"A","cancel_on_disconnect":1}',
     '{"op":"ping","id":' + "[" * 20_000,
     '{"op":"place","order":' + '{"a":' * 10_000,
     b"",
@@ -281,6 +310,8 @@ BAD_FRAMES: list[str | bytes] = [
 
 
 def test_no_malformed_frame_hurts() -> None:
+    assert len(BAD_FRAMES) >= 60
+
     async def story(up: Served) -> None:
         async with up.stream() as stream:
             for frame in BAD_FRAMES:

@@ -34,8 +34,8 @@ def venue(devchain: DevChain, tmp_path: Path, clock: Clock) -> Iterator[Venue]:
 def test_a_revocation_is_relayed_once_and_shown(venue: Venue) -> None:
     revocation = KeyRevocation(ALICE.address, CAROL.address, nonce=2)
     signature = ALICE.sign_digest(revocation_digest(venue.domain, revocation))
-    for _ in range(2):
-        venue.settler.enqueue_revocation(revocation, signature)
+    for is_good in (True, False):
+        assert venue.settler.enqueue_revocation(revocation, signature) is is_good
         until(lambda: not venue.settler.step())
 
     (action,) = venue.outbox.in_state(ActionState.FINAL, kind=ActionKind.REVOKE, limit=9)
@@ -54,7 +54,7 @@ def test_what_the_contract_would_refuse_costs_no_gas(
     signer = CAROL if wrong == "signer" else ALICE
     digest = revocation_digest(venue.domain, revocation)
 
-    venue.settler.enqueue_revocation(revocation, signer.sign_digest(digest))
+    assert not venue.settler.enqueue_revocation(revocation, signer.sign_digest(digest))
     until(lambda: not venue.settler.step())
     clock.ahead_ns += 3_600 * NS
     venue.devchain.mine()

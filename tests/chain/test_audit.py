@@ -164,6 +164,19 @@ def test_an_order_that_nobody_signed_is_named(story: tuple[Venue, Log, Published
     assert any("an order without a signature" in fault for fault in audit.judge())
 
 
+def test_an_order_that_is_made_to_replace_another_is_named(story: tuple[Venue, Log, Published]):
+    """Else an order that its owner has signed would do for a cancel that he never asked for."""
+    venue, log, published = story
+    at = max(i for i, (row, _) in enumerate(log) if row["kind"] == Kind.PLACE)
+    forged = log[at][0].copy()
+    forged["kind"], forged["market"], forged["side"], forged["order_id"] = Kind.REPLACE, 0, 0, 7
+    unsettled = published._replace(batches=[])
+
+    faults = audited(venue, [*log[:at], (forged, log[at][1])], unsettled).judge()
+
+    assert any("it takes order 7 off the book, and no signature" in fault for fault in faults)
+
+
 def test_an_order_signed_by_a_key_that_nobody_granted_is_named(
     story: tuple[Venue, Log, Published],
 ):

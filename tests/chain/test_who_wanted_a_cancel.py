@@ -119,6 +119,22 @@ def test_what_nobody_asked_for_is_named(story: tuple[Venue, Log, Published, int]
         assert any(words in fault for fault in faults), (words, faults)
 
 
+def test_found_a_login_of_no_form_ended_the_audit(
+    story: tuple[Venue, Log, Published, int],
+) -> None:
+    """Found: a time below 0 was an OverflowError, and all that came behind it went unread."""
+    venue, _, _, now_s = story
+    alice, (order_id,) = venue.account(ALICE.address), orders_of(venue, ALICE)
+    signature = bytes(64) + b"\x1b"
+    for request, words in (
+        (SessionLogin(ALICE.address, -1, signature), "the login has no such time"),
+        (SessionLogin(ALICE.address[1:], now_s, signature), "the account is no address"),
+        (SiweLogin(bytes(40), "", signature), "the account is no address"),
+    ):
+        faults, _ = asked(story, request, account=alice, order_id=order_id)
+        assert any(words in fault for fault in faults), (words, faults)
+
+
 def test_what_the_chain_says_ends_the_order_that_it_names_and_no_other(
     story: tuple[Venue, Log, Published, int],
 ) -> None:
@@ -132,6 +148,18 @@ def test_what_the_chain_says_ends_the_order_that_it_names_and_no_other(
         assert any("the chain says nothing against" in fault for fault in faults)
     faults, _ = asked(story, reason, account=bob, order_id=77)
     assert any("an order that never was" in fault for fault in faults)
+
+
+def test_a_key_that_its_owner_revoked_takes_the_orders_with_it_that_it_had_signed(
+    story: tuple[Venue, Log, Published, int],
+) -> None:
+    venue, log, published, now_s = story
+    alice, (order_id,) = venue.account(ALICE.address), orders_of(venue, ALICE)
+    reason = ChainReason(b"\x07" * 32, 0, 1)
+    for key, is_lawful in ((ALICE.address, True), (BOB.address, False)):
+        revoked = published._replace(revocations=frozenset({(reason.tx_hash, ALICE.address, key)}))
+        faults, _ = asked((venue, log, revoked, now_s), reason, account=alice, order_id=order_id)
+        assert (faults == []) == is_lawful
 
 
 def test_what_the_operator_does_himself_is_counted_and_named(

@@ -42,8 +42,8 @@ def api_key(exchange):
 
 
 @pytest.fixture(scope="session")
-def bridge(exchange, api_key, tmp_path_factory):
-    bridge = Bridge(tmp_path_factory.mktemp("bridge"), exchange.port, api_key)
+def bridge(exchange, tmp_path_factory):
+    bridge = Bridge(tmp_path_factory.mktemp("bridge"), exchange.port)
     yield bridge
     code, output = bridge.stop()
     assert code == 0, output
@@ -53,7 +53,8 @@ def bridge(exchange, api_key, tmp_path_factory):
 def door(request, exchange, api_key):
     if request.param == "managed":
         return Door(exchange.port, api_key)
-    return Door(request.getfixturevalue("bridge").port, api_key)
+    bridge = request.getfixturevalue("bridge")
+    return Door(bridge.port, bridge.api_key)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import orjson
 
@@ -94,32 +95,52 @@ def log_in(port, secret):
     return orjson.loads(body)["token"]
 
 
-class Bridge:
-    """``tillbook bridge`` in a process of its own, with the demo trader's session key."""
+class Made(NamedTuple):
+    """An API key and its secret."""
 
-    def __init__(self, directory, exchange_port, api_key):
-        self.port = free_port()
-        path = directory / "bridge.json"
-        document = {
-            "account": f"0x{TRADER.hex()}",
-            "sessionKey": f"0x{held_keys()[TRADER].secret.hex()}",
-            "apiKey": api_key.key,
-            "secretKey": api_key.secret,
-        }
-        path.write_bytes(orjson.dumps(document))
-        path.chmod(0o600)
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", RUN, "bridge", "--key-file", str(path)),
-                *("--exchange", f"http://127.0.0.1:{exchange_port}", "--port", str(self.port)),
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "COLUMNS": "200"},
+    key: str
+    secret: str
+
+
+def tillbook(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+class Bridge:
+    """``tillbook bridge`` in a process of its own, with a session key that only it has."""
+
+    def __init__(self, directory, exchange_port):
+        self.port, self.base = free_port(), f"http://127.0.0.1:{exchange_port}"
+        self.wallet, self.path = directory / "wallet.key", directory / "bridge.json"
+        self.wallet.write_text(TRADER_SECRET.hex())
+        self.wallet.chmod(0o600)
+        self.api_key = self.make_key()
+        session_key = orjson.loads(self.path.read_bytes())["sessionKey"]
+        assert session_key != f"0x{held_keys()[TRADER].secret.hex()}"
+        self.process = tillbook(
+            *("bridge", "--key-file", str(self.path)),
+            *("--exchange", self.base, "--port", str(self.port)),
         )
         until("the bridge answers", self.is_there)
+
+    def make_key(self):
+        """Run ``tillbook bridge-key``; return the API key that it wrote."""
+        made = tillbook(
+            *("bridge-key", "--exchange", self.base, "--wallet", str(self.wallet)),
+            *("--key-file", str(self.path), "--market", "TOKEN-USD", "--floor", "0.01"),
+        )
+        output, _ = made.communicate(timeout=120)
+        assert made.returncode == 0, output
+        assert self.path.stat().st_mode & 0o077 == 0
+        said = orjson.loads(self.path.read_bytes())
+        return Made(said["apiKey"], said["secretKey"])
 
     def is_there(self):
         assert self.process.poll() is None, self.process.stdout.read()

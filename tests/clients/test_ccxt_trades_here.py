@@ -62,7 +62,7 @@ def test_terms_of_orders_are_kept_or_refused_in_the_documented_words(client):
     with pytest.raises(ccxt.InvalidOrder):  # It reads in exchangeInfo that there are none.
         client.create_order(PAIR, "TAKE_PROFIT_LIMIT", "sell", 0.1, 2900, {"stopPrice": 2890})
     with pytest.raises(ccxt.InsufficientFunds):
-        client.create_order(PAIR, "limit", "buy", 1_000_000, 2400)
+        client.create_order(PAIR, "limit", "buy", 40, 2400)
     with pytest.raises(ccxt.BadRequest, match="NOTIONAL"):
         client.create_order(PAIR, "limit", "buy", 0.0001, 2000)
 

@@ -11,7 +11,7 @@ from gateway.node.node import Stack
 from gateway.node.settings import sandbox_settings
 from gateway.sandbox import actors
 from gateway.sandbox.run import ROAMED, WIDE_QUOTES, keep_blocks_coming, open_market
-from gateway.sandbox.traders import LEVELS, Range, Rhythm, Traders, Walk
+from gateway.sandbox.traders import BRISK_TRADES, LEVELS, Range, Rhythm, Traders, Walk
 from gateway.sandbox.wallet import Wallet
 from settlement.chain.dev.devchain import dev_secret
 
@@ -69,6 +69,18 @@ def test_they_trade_within_bounds_and_leave_the_makers_alone(tmp_path: Path) -> 
             await Traders(stack, quoter, taker, ROAMED, Random(4)).clear()
             assert not users.open_orders(quoter.address), "what an earlier process left is gone"
             blocks.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_log_with_many_trades_gets_few_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Stack(sandbox_settings(tmp_path, "127.0.0.1", 0, "eth-tester")) as stack:
+            wallet = Wallet(dev_secret(actors.TRADER), stack.chain, stack.parts.exchange.domain)
+            traders = Traders(stack, wallet, wallet, ROAMED, Random(1))
+            brisk = sum(traders.takes(BRISK_TRADES - 1) for _ in range(1_000))
+            seldom = sum(traders.takes(BRISK_TRADES) for _ in range(1_000))
+            assert 650 < brisk < 850 and 20 < seldom < 90
 
     asyncio.run(story())
 

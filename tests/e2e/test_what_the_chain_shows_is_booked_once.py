@@ -417,6 +417,33 @@ def test_keys_are_known_again_after_a_restart():
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("is_granted_again", [True, False])
+def test_found_each_restart_cancelled_the_orders_of_a_key_that_was_granted_again(is_granted_again):
+    """Found: its revocation, long over, was carried out once more with each start."""
+
+    async def story():
+        storage, shown = GatedStorage(), ShownChain()
+        grant = grant_for(ALICES_KEY)
+        shown.values = [
+            KeyGranted(log(1), grant),
+            KeyRevoked(log(2), ALICE.address, ALICES_KEY.address, 0),
+            KeyGranted(log(3), grant),
+        ]
+        async with Watched(shown, storage) as venue:
+            await venue.list_all()
+            await venue.fund(ALICE)
+            await venue.loop.turn()
+            order = ALICES_KEY.order(Side.SELL, lane=LANE)
+            assert (await venue.exchange.place(order)).accepted
+        if not is_granted_again:  # Nobody saw the second revocation before the end.
+            shown.values.append(KeyRevoked(log(4), ALICE.address, ALICES_KEY.address, 0))
+            shown.cursor = len(shown.values)
+        async with Watched(shown, storage) as again:
+            assert again.engine.orders_live == int(is_granted_again)
+
+    asyncio.run(story())
+
+
 def test_a_payment_is_reported_with_its_depth_each_time():
     async def scenario(venue):
         venue.shown.values = [Transferred(log(1), TOKEN, BOB.address, ALICE.address, 7)]

@@ -6,10 +6,13 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from gateway.api.v1 import schemas, shop_schemas
-from gateway.api.v1.openapi import schema_of
+from gateway.api.v1 import schemas
+from gateway.api.v1.openapi import TYPES, schema_of
 from gateway.http.problems import Problem
-from tests.api.fixtures import Venue
+from settlement.protocol.eip712 import KeyRevocation, revocation_digest, sign
+from tests.api.fixtures import DOMAIN as API_DOMAIN
+from tests.api.fixtures import Venue, Wallet
+from tests.api.test_a_wallet_grants_keys_without_gas import grant_by
 from tests.merchants.fixtures import World
 from tests.merchants.site import OPERATOR_TOKEN, site
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
@@ -69,7 +72,7 @@ def shape_of(app, method, path):
     responses = schema_of(app)["paths"][path][method.lower()]["responses"]
     (good,) = (answer for status, answer in responses.items() if status < "300")
     name = reference(good)
-    return getattr(shop_schemas, name, None) or getattr(schemas, name)
+    return next(shape for shape in TYPES if shape.__name__ == name)
 
 
 def fits(shape, answer):
@@ -129,6 +132,48 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     assert ask.asked == routes_of(ask.app), "all of them"
 
 
+def change_orders(ask, maker, session):
+    """Amend, replace and cancel, one and many, by each name."""
+
+    def placed(name):
+        order = maker.order("sell", 10, 2_500, client_id=name)
+        return ask("POST", "/v1/orders", json=order)["order_id"]
+
+    kept = dict(ask.ids)
+    ask.ids |= {"order": placed("first"), "client_id": "first"}
+    for path in ("/v1/orders/{order}", "/v1/orders/by-client-id/{client_id}"):
+        ask("PATCH", path, headers=session, json={"lots_open": 5 if "{order}" in path else 4})
+        ask.rejected("PATCH", path, headers=session, json={"lots_open": 9})
+    ask("DELETE", "/v1/orders/by-client-id/{client_id}", headers=session)
+    ask.rejected("DELETE", "/v1/orders/by-client-id/{client_id}", headers=session)
+    order = maker.order("sell", 10, 2_500, client_id="third")
+    body = {"cancel": {"order_id": placed("second")}, "order": order}
+    ask("POST", "/v1/orders/replace", headers=session, json=body)
+    ask.rejected("POST", "/v1/orders/replace", headers=session, json=body)
+    orders = [maker.order("sell", 10, 2_500), maker.order("sell", 10, 2_600)]
+    ask("POST", "/v1/orders/batch", json={"orders": orders})
+    body = {"orders": [{"client_id": "third"}]}
+    ask("POST", "/v1/orders/cancel", headers=session, json=body)
+    ask("POST", "/v1/cancel-after", headers=session, json={"seconds": 9})
+    ask.rejected("POST", "/v1/cancel-after", headers=session, json={"seconds": -9})
+    ask("DELETE", "/v1/orders", headers=session)
+    ask.rejected("DELETE", "/v1/orders")
+    ask.ids = kept
+
+
+def give_and_take_back_a_key(ask, venue):
+    maker, key = venue.maker, Wallet(77, account=venue.maker.address)
+    ask("POST", "/v1/keys", json=grant_by(maker))
+    ask.rejected("POST", "/v1/keys", json=grant_by(maker) | {"nonce": "7"})
+    venue.grant(key)
+    ask.ids["key"] = "0x" + key.address.hex()
+    revocation = KeyRevocation(maker.address, key.address, 9)
+    signature = sign(revocation_digest(API_DOMAIN, revocation), maker.secret)
+    body = {"account": "0x" + maker.address.hex(), "nonce": "9"}
+    ask.rejected("DELETE", "/v1/keys/{key}", json=body | {"signature": "0x" + "00" * 65})
+    ask("DELETE", "/v1/keys/{key}", json=body | {"signature": "0x" + signature.hex()})
+
+
 def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
     """With something in each: levels, trades that are settled and not, orders that rest, have ended
     and were filled."""
@@ -158,14 +203,22 @@ def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
     ):
         ask("GET", path, headers=session)
         ask.rejected("GET", path)
+    change_orders(ask, maker, session)
     ask("POST", "/v1/withdrawals", json=maker.withdrawal(10**8))
+    for path in ("/v1/deposits", "/v1/withdrawals", "/v1/keys"):
+        ask("GET", path, headers=session)
+        ask.rejected("GET", path)
+    give_and_take_back_a_key(ask, venue)
+    ask.ids["trade_id"] = 1
+    ask("GET", "/v1/fills/{trade_id}/receipt", headers=session)
+    ask.rejected("GET", "/v1/fills/{trade_id}/receipt")
     ask.ids["trade_id"], ask.ids["name"] = 1, "exchange"
     for path in (
         "/v1/contracts/{name}",
         *("/v1/config", "/v1/markets", "/v1/markets/{symbol}/book", "/v1/markets/{symbol}/trades"),
         *("/v1/markets/{symbol}/candles", "/v1/markets/{symbol}/ticker"),
         *("/v1/markets/{symbol}/l3",),
-        *("/v1/time", "/v1/status"),
+        *("/v1/time", "/v1/status", "/v1/sessions/nonce"),
         *("/v1/nonces/{account}", "/v1/settlement/batches", "/v1/settlement/trades/{trade_id}"),
         *("/healthz", "/readyz", "/version"),
     ):

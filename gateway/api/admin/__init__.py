@@ -1,1 +1,1 @@
-"""What operators ask of a running exchange, on a port of its own. See README."""
+"""What operators ask of a running exchange, on a port of its own."""

@@ -13,7 +13,7 @@ from gateway.api.binance.symbols import Symbols
 from gateway.http.lifecycle import Lifecycle
 from gateway.http.metrics import Metrics
 from gateway.http.outbox import OutboxBounds
-from gateway.trading.api_keys import ApiKeys
+from gateway.trading.api_keys import ApiKey, ApiKeys
 from gateway.trading.budgets import Left, RateLimits
 from gateway.trading.order_entry import OrderEntry
 from gateway.trading.recv_window import RecvWindow
@@ -86,11 +86,19 @@ class Desk:
 
 
 class Caller(NamedTuple):
-    """Who asks, as an API key's secret has proven; ``session`` is the one that may trade, if that
-    is what the key is for."""
+    """Who asks, as the secret of an API key has proven."""
 
-    account: bytes
-    session: Session | None
+    key: ApiKey
+
+    @property
+    def account(self) -> bytes:
+        """Return whose key it is."""
+        return self.key.account
+
+    @property
+    def session(self) -> Session | None:
+        """Return the session that may trade, if that is what the key is for."""
+        return self.key.session
 
 
 @dataclass

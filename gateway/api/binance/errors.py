@@ -202,7 +202,8 @@ SAYINGS: Final[Mapping[Outcome, Saying]] = {
     Outcome.NONCE_USED: _order("Duplicate order sent."),
     Outcome.LANE_BUSY: _order("The order's lane carries another order."),
     Outcome.UNKNOWN_KEY: _KEY,
-    Outcome.KEY_SCOPE: _KEY,
+    # Not -2015: some clients take that for a ban, once a key has worked.
+    Outcome.KEY_SCOPE: _order("This action is disabled on this account."),
     Outcome.BAD_NONCE: _order("The order's nonce is not good."),
     Outcome.BAD_LANE: _order("The order's lane is not good."),
     Outcome.EXPIRY_TOO_FAR: _order("The order's expiry is too far ahead."),

@@ -213,7 +213,13 @@ def caller_of(desk: Desk, sealed: Sealed, params: Params) -> Caller:
     if found is None:
         raise Refused(BAD_KEY)
     require_signature(found.secret, params.text(SIGNATURE), *sealed.payloads)
-    return Caller(found.account, found.session)
+    return Caller(found)
+
+
+def require_live(desk: Desk, logged_on: Caller) -> None:
+    """Refuse who has logged on with a key that has ended since, however long he stays."""
+    if not desk.keys.is_live(logged_on.key):
+        raise Refused(BAD_KEY)
 
 
 def admit(
@@ -233,6 +239,7 @@ def admit(
     if is_proven and not sealed.key and logged_on is None:
         return call
     if logged_on is not None and not sealed.key:
+        require_live(desk, logged_on)
         call.caller = logged_on
     else:
         call.caller = caller_of(desk, sealed, params)

@@ -5,7 +5,7 @@ says so and the block is deep enough.
 """
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Request
 
@@ -28,6 +28,9 @@ from settlement.protocol.eip712 import (
     grant_digest,
     revocation_digest,
 )
+
+UNDER_WAY: Final = frozenset({"sealed", "signed", "broadcast"})
+"""States of a relay that the chain has not heard of."""
 
 router = APIRouter(prefix="/v1", tags=["trading"])
 
@@ -98,8 +101,8 @@ async def revoke_key(
 ) -> Answer:
     """Take a wallet's signed revocation of a session key and see that the contract gets it.
 
-    From now on this process takes no order of the key; its open orders are cancelled, and no
-    process takes one, when the chain says so.
+    From now on this process takes no order of the key, unless the contract would refuse what was
+    signed; its open orders are cancelled, and no process takes one, when the chain says so.
     """
     account, signature = address(asked.account, "account"), unhex(asked.signature)
     revocation = KeyRevocation(account, address(key, "key"), uint64(asked.nonce, "nonce"))
@@ -109,24 +112,27 @@ async def revoke_key(
     if signer != account:
         raise wrong_signer(Outcome.BAD_SIGNATURE, exchange.domain, digest, REVOCATION_TYPE, signer)
     found = await asyncio.to_thread(services.settlement.grant_state, signature)
-    if found is not None:
-        if found.state != "failed":  # It may be from before a restart.
-            exchange.refuse_key(account, revocation.key)
+    if found is None:
+        if not any(
+            k.grant.key == revocation.key and not k.is_revoked for k in exchange.keys_of(account)
+        ):
+            raise Rejection(Outcome.UNKNOWN_KEY, "the account has no such key that is live")
+        services.limits.grant(account)
+    elif found.state not in UNDER_WAY:
+        # The chain has shown it, and maybe a newer grant since: its signature, which stands there
+        # for all to copy, says nothing more.
         return Answer(GrantRelayed(hexed(digest), found.state, found.error), 202)
-    if not any(
-        k.grant.key == revocation.key and not k.is_revoked for k in exchange.keys_of(account)
-    ):
-        raise Rejection(Outcome.UNKNOWN_KEY, "the account has no such key that is live")
-    services.limits.grant(account)
-    await asyncio.to_thread(services.settlement.enqueue_revocation, revocation, signature)
-    exchange.refuse_key(account, revocation.key)
-    return Answer(GrantRelayed(hexed(digest), "sealed", None), 202)
+    # Once more where it is known: it may be from before a restart.
+    if await asyncio.to_thread(services.settlement.enqueue_revocation, revocation, signature):
+        exchange.refuse_key(account, revocation.key)
+    state = "sealed" if found is None else found.state
+    return Answer(GrantRelayed(hexed(digest), state, None), 202)
 
 
 @router.get(
     "/keys",
     dependencies=[Depends(charged)],
-    openapi_extra=documented(Keys, rejections=(401, 429)),
+    openapi_extra=documented(Keys, rejections=(401, 429), proof="session"),
 )
 async def list_keys(request: Request, services: Here, me: Me) -> Answer:
     """Return the session keys that the account has granted, as the contract says, and what each may

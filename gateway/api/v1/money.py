@@ -38,7 +38,9 @@ LAST: Final = 2**63 - 1
 router = APIRouter(prefix="/v1", tags=["trading"], dependencies=[Depends(charged)])
 
 
-@router.get("/deposits", openapi_extra=documented(Deposits, rejections=(400, 401, 429)))
+@router.get(
+    "/deposits", openapi_extra=documented(Deposits, rejections=(400, 401, 429), proof="session")
+)
 async def list_deposits(services: Here, me: Me, limit: Limit = 50, before: Before = LAST) -> Answer:
     """Return the account's last deposits before command ``before``, newest first."""
     view = services.transfers
@@ -47,7 +49,10 @@ async def list_deposits(services: Here, me: Me, limit: Limit = 50, before: Befor
     return Answer(Deposits(rows, found[-1].sequence if len(found) == limit else None))
 
 
-@router.get("/withdrawals", openapi_extra=documented(Withdrawals, rejections=(400, 401, 429)))
+@router.get(
+    "/withdrawals",
+    openapi_extra=documented(Withdrawals, rejections=(400, 401, 429), proof="session"),
+)
 async def list_withdrawals(
     services: Here, me: Me, limit: Limit = 50, before: Before = LAST
 ) -> Answer:
@@ -104,7 +109,7 @@ def _withdrawal_row(
 
 @router.get(
     "/fills/{trade_id}/receipt",
-    openapi_extra=documented(TradeProof, rejections=(400, 401, 404, 429)),
+    openapi_extra=documented(TradeProof, rejections=(400, 401, 404, 429), proof="session"),
 )
 async def read_receipt(
     request: Request, services: Here, me: Me, trade_id: Annotated[int, Path(ge=1, lt=2**63)]

@@ -37,6 +37,13 @@ TYPES: Final = (
     ),
 )
 
+PROOFS: Final = {
+    "session": "the token that `POST /v1/sessions` answers to a wallet's login, for a day",
+    "store": "a store's API key, as it was answered when the store was made",
+    "operator": "the operator's token",
+}
+"""Bearer tokens, by whose they are. What a wallet signs proves itself and needs none."""
+
 _REJECTIONS: Final = {
     400: "Malformed: not JSON, a field missing, unknown or out of bounds",
     401: "Bad signature, or not logged in",
@@ -74,8 +81,9 @@ def documented(
     body: type | None = None,
     status: int = 200,
     rejections: tuple[int, ...] = (429,),
+    proof: str = "",
 ) -> dict[str, Any]:
-    """Return the OpenAPI part of one route."""
+    """Return the OpenAPI part of one route; ``proof`` is which of ``PROOFS`` it asks for."""
     answers: dict[str, Any] = {
         str(status): {
             "description": (reply.__doc__ or "").strip(),
@@ -88,6 +96,8 @@ def documented(
             "content": _content(PROBLEM_MEDIA_TYPE, Problem),
         }
     extra: dict[str, Any] = {"responses": answers}
+    if proof:
+        extra["security"] = [{proof: []}]
     if body is not None:
         extra["requestBody"] = {"required": True, "content": _content("application/json", body)}
     return extra
@@ -103,7 +113,10 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {})
         schemas = components.setdefault("schemas", {})
         schemas.update(ours)
-        components["securitySchemes"] = {"session": {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = {
+            name: {"type": "http", "scheme": "bearer", "description": description}
+            for name, description in PROOFS.items()
+        }
         _correct(document)
         app.openapi_schema = document
     return app.openapi_schema

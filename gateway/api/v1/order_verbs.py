@@ -66,7 +66,7 @@ Cancels = Depends(charged_cancel)
 @router.delete(
     "/orders/{order}",
     dependencies=[Cancels],
-    openapi_extra=documented(Cancelled, rejections=SHRINK),
+    openapi_extra=documented(Cancelled, rejections=SHRINK, proof="session"),
 )
 async def delete_order(
     request: Request,
@@ -89,7 +89,7 @@ async def delete_order(
 @router.delete(
     "/orders/by-client-id/{client_id}",
     dependencies=[Cancels],
-    openapi_extra=documented(Cancelled, rejections=SHRINK),
+    openapi_extra=documented(Cancelled, rejections=SHRINK, proof="session"),
 )
 async def delete_order_by_client_id(
     request: Request,
@@ -110,7 +110,9 @@ async def delete_order_by_client_id(
 @router.delete(
     "/orders",
     dependencies=[Cancels],
-    openapi_extra=documented(CancelledAll, rejections=(400, 401, 404, 422, 429, 503)),
+    openapi_extra=documented(
+        CancelledAll, rejections=(400, 401, 404, 422, 429, 503), proof="session"
+    ),
 )
 async def delete_orders(
     request: Request,
@@ -132,7 +134,7 @@ async def delete_orders(
 @router.patch(
     "/orders/{order}",
     dependencies=[Cancels],
-    openapi_extra=documented(Amended, body=Amend, rejections=(*SHRINK, 413)),
+    openapi_extra=documented(Amended, body=Amend, rejections=(*SHRINK, 413), proof="session"),
 )
 async def amend_order(
     request: Request,
@@ -151,7 +153,7 @@ async def amend_order(
 @router.patch(
     "/orders/by-client-id/{client_id}",
     dependencies=[Cancels],
-    openapi_extra=documented(Amended, body=Amend, rejections=(*SHRINK, 413)),
+    openapi_extra=documented(Amended, body=Amend, rejections=(*SHRINK, 413), proof="session"),
 )
 async def amend_order_by_client_id(
     request: Request,
@@ -177,7 +179,9 @@ async def _amend(
 @router.post(
     "/orders/cancel",
     dependencies=[Cancels],
-    openapi_extra=documented(CancelResults, body=CancelMany, rejections=(400, 401, 413, 422, 429)),
+    openapi_extra=documented(
+        CancelResults, body=CancelMany, rejections=(400, 401, 413, 422, 429), proof="session"
+    ),
 )
 async def cancel_orders(
     request: Request,
@@ -219,12 +223,16 @@ async def place_orders(
     offers = [partial(entry.offer, order, window) for order in orders]
     said = await asyncio.shield(Several(offers).offer())
     note(request.scope, services.limits.orders_left(orders[0].account))
-    return Answer(place_results(services, orders, said))
+    return Answer(await place_results(services, orders, said))
 
 
 def _replace_documented() -> dict[str, Any]:
     found = documented(
-        Replaced, body=Replace, status=201, rejections=(400, 401, 403, 404, 413, 422, 429, 503)
+        Replaced,
+        body=Replace,
+        status=201,
+        rejections=(400, 401, 403, 404, 413, 422, 429, 503),
+        proof="session",
     )
     found["responses"]["409"] = {
         "description": "One half has happened and the other has not, or neither could",
@@ -274,7 +282,7 @@ async def replace_order(
     "/cancel-after",
     dependencies=[Cancels],
     openapi_extra=documented(
-        Armed, body=CancelAfter, rejections=(400, 401, 404, 413, 422, 429, 503)
+        Armed, body=CancelAfter, rejections=(400, 401, 404, 413, 422, 429, 503), proof="session"
     ),
 )
 async def cancel_after(

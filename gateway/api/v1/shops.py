@@ -144,7 +144,7 @@ def merchants_router(
     status_code=201,
     dependencies=[Depends(_operator)],
     openapi_extra=documented(
-        StoreCreatedReply, body=CreateStore, status=201, rejections=(404, *MAKE)
+        StoreCreatedReply, body=CreateStore, status=201, rejections=(404, *MAKE), proof="operator"
     ),
 )
 async def create_store(
@@ -160,7 +160,9 @@ async def create_store(
     return Answer(reply, 201)
 
 
-@router.get("/stores/{store_id}", openapi_extra=documented(StoreReply, rejections=FIND))
+@router.get(
+    "/stores/{store_id}", openapi_extra=documented(StoreReply, rejections=FIND, proof="store")
+)
 async def read_store(shops: Here, store: OwnStore) -> Response:
     """Return the store and the grant its wallet has to sign."""
     return Answer(_store_reply(shops, store))
@@ -168,7 +170,7 @@ async def read_store(shops: Here, store: OwnStore) -> Response:
 
 @router.post(
     "/stores/{store_id}/approval",
-    openapi_extra=documented(StoreReply, body=ApproveGrant, rejections=(*FIND, 413)),
+    openapi_extra=documented(StoreReply, body=ApproveGrant, rejections=(*FIND, 413), proof="store"),
 )
 async def approve(
     shops: Here, store: OwnStore, body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))]
@@ -183,7 +185,8 @@ async def approve(
 
 
 @router.post(
-    "/stores/{store_id}/webhook-secret", openapi_extra=documented(SecretReply, rejections=FIND)
+    "/stores/{store_id}/webhook-secret",
+    openapi_extra=documented(SecretReply, rejections=FIND, proof="store"),
 )
 async def rotate_secret(shops: Here, store: OwnStore) -> Response:
     """Make a new webhook secret; both are signed with until the next rotation.
@@ -195,7 +198,7 @@ async def rotate_secret(shops: Here, store: OwnStore) -> Response:
 
 @router.get(
     "/stores/{store_id}/webhook-deliveries",
-    openapi_extra=documented(DeliveriesReply, rejections=FIND),
+    openapi_extra=documented(DeliveriesReply, rejections=FIND, proof="store"),
 )
 async def list_deliveries(shops: Here, store: OwnStore, limit: Limit = PAGE_MAX) -> Response:
     """Return how the sending of this store's events goes."""
@@ -207,7 +210,7 @@ async def list_deliveries(shops: Here, store: OwnStore, limit: Limit = PAGE_MAX)
     return _written(await shops.readers.ask(written))
 
 
-@router.get("/events", openapi_extra=documented(EventsReply, rejections=READ))
+@router.get("/events", openapi_extra=documented(EventsReply, rejections=READ, proof="store"))
 async def list_events(
     shops: Here,
     store: Caller,
@@ -229,7 +232,9 @@ async def list_events(
 @router.post(
     "/invoices",
     status_code=201,
-    openapi_extra=documented(InvoiceReply, body=CreateInvoice, status=201, rejections=(404, *MAKE)),
+    openapi_extra=documented(
+        InvoiceReply, body=CreateInvoice, status=201, rejections=(404, *MAKE), proof="store"
+    ),
 )
 async def create_invoice(
     shops: Here,
@@ -245,7 +250,9 @@ async def create_invoice(
     return Answer(_invoice_reply(shops, created.invoice), 201, replayed)
 
 
-@router.get("/invoices/{invoice_id}", openapi_extra=documented(InvoiceReply, rejections=FIND))
+@router.get(
+    "/invoices/{invoice_id}", openapi_extra=documented(InvoiceReply, rejections=FIND, proof="store")
+)
 async def read_invoice(shops: Here, store: Caller, invoice_id: Id) -> Response:
     """Return one invoice with its payments and its newest conversions."""
 
@@ -256,7 +263,7 @@ async def read_invoice(shops: Here, store: Caller, invoice_id: Id) -> Response:
     return _written(await shops.readers.ask(written))
 
 
-@router.get("/invoices", openapi_extra=documented(InvoicesReply, rejections=FIND))
+@router.get("/invoices", openapi_extra=documented(InvoicesReply, rejections=FIND, proof="store"))
 async def list_invoices(
     shops: Here,
     store: Caller,
@@ -282,7 +289,7 @@ async def list_invoices(
 
 @router.get(
     "/invoices/{invoice_id}/conversions",
-    openapi_extra=documented(ConversionsReply, rejections=FIND),
+    openapi_extra=documented(ConversionsReply, rejections=FIND, proof="store"),
 )
 async def list_conversions(
     shops: Here,
@@ -303,7 +310,8 @@ async def list_conversions(
 
 
 @router.get(
-    "/invoices/{invoice_id}/receipt", openapi_extra=documented(ReceiptsReply, rejections=FIND)
+    "/invoices/{invoice_id}/receipt",
+    openapi_extra=documented(ReceiptsReply, rejections=FIND, proof="store"),
 )
 async def read_receipt(shops: Here, store: Caller, invoice_id: Id) -> Response:
     """Return proofs, checkable against the chain by anybody, of what the invoice's tokens were

@@ -96,7 +96,7 @@ async def digest_order(
 @router.get(
     "/orders",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OpenOrders, rejections=(400, *READ)),
+    openapi_extra=documented(schemas.OpenOrders, rejections=(400, *READ), proof="session"),
 )
 async def list_orders(
     written: Written, me: Me, after: Cursor = 0, limit: OrdersLimit = PAGE_MAX
@@ -109,7 +109,7 @@ async def list_orders(
 @router.get(
     "/orders/ended",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.EndedOrders, rejections=(400, *READ)),
+    openapi_extra=documented(schemas.EndedOrders, rejections=(400, *READ), proof="session"),
 )
 async def list_ended_orders(
     services: Here,
@@ -135,7 +135,7 @@ async def list_ended_orders(
 @router.get(
     "/orders/{order}",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OwnOrder, rejections=FIND),
+    openapi_extra=documented(schemas.OwnOrder, rejections=FIND, proof="session"),
 )
 async def read_order(services: Here, me: Me, order: str) -> Answer:
     """Return one order of the account, open or among the last that ended."""
@@ -145,7 +145,7 @@ async def read_order(services: Here, me: Me, order: str) -> Answer:
 @router.get(
     "/orders/by-digest/{digest}",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OwnOrder, rejections=FIND),
+    openapi_extra=documented(schemas.OwnOrder, rejections=FIND, proof="session"),
 )
 async def read_order_by_digest(
     services: Here, me: Me, digest: Annotated[str, Path(pattern=HASH_PATTERN)]
@@ -157,7 +157,7 @@ async def read_order_by_digest(
 @router.get(
     "/orders/by-client-id/{client_id}",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.OwnOrder, rejections=FIND),
+    openapi_extra=documented(schemas.OwnOrder, rejections=FIND, proof="session"),
 )
 async def read_order_by_client_id(
     services: Here, me: Me, client_id: Annotated[str, Path(max_length=CLIENT_ID_CHARS_MAX)]
@@ -169,7 +169,7 @@ async def read_order_by_client_id(
 @router.get(
     "/balances",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.Balances, rejections=READ),
+    openapi_extra=documented(schemas.Balances, rejections=READ, proof="session"),
 )
 async def list_balances(services: Here, me: Me) -> Answer:
     """Return what the account has: available, and held for its open orders."""
@@ -180,7 +180,7 @@ async def list_balances(services: Here, me: Me) -> Answer:
 @router.get(
     "/fills",
     dependencies=[Charged],
-    openapi_extra=documented(schemas.Fills, rejections=(400, *READ)),
+    openapi_extra=documented(schemas.Fills, rejections=(400, *READ), proof="session"),
 )
 async def list_fills(
     written: Written,

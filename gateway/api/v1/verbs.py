@@ -3,6 +3,7 @@
 Shared by REST and WebSocket: check shape and bounds, hand on to order entry, translate the result.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -33,6 +34,9 @@ from settlement.protocol.evidence import SignedOrder
 
 MANY_MAX: Final = 50
 """Orders in one request."""
+
+TOLD_AT_ONCE: Final = 8
+"""Answers to orders between two turns of the loop."""
 
 SWITCH_SECONDS_MAX: Final = 24 * 3600
 
@@ -185,11 +189,15 @@ def cancel_results(targets: Sequence[Target], said: Sequence[Said]) -> dict[str,
     return {"results": rows}
 
 
-def place_results(
+async def place_results(
     services: Services, orders: Sequence[SignedOrder], said: Sequence[Said]
 ) -> dict[str, Any]:
-    """Return ``PlaceResults``."""
-    rows = [place_result(services, *each) for each in zip(orders, said, strict=True)]
+    """Return ``PlaceResults``; a few at a time, for each may have to be acknowledged anew."""
+    rows: list[dict[str, Any]] = []
+    for order, each in zip(orders, said, strict=True):
+        if len(rows) % TOLD_AT_ONCE == TOLD_AT_ONCE - 1:
+            await asyncio.sleep(0)
+        rows.append(place_result(services, order, each))
     return {"results": rows}
 
 

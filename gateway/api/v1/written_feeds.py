@@ -5,6 +5,7 @@ when something in it is another. What has to be written first is written some at
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,7 +17,6 @@ from gateway.api.v1.encoding import decimal_text, hexed, places_of, price_text, 
 from gateway.api.v1.feed_rows import (
     band_row,
     candle_row,
-    l3_orders_text,
     most_text,
     status_row,
     ticker_row,
@@ -24,6 +24,7 @@ from gateway.api.v1.feed_rows import (
 from gateway.views.candles import CANDLES_KEPT, TRIMMED_AT_ONCE, Candle, Candles, CandleTape
 from gateway.views.market_data import MarketData
 from gateway.views.market_states import ExchangeState
+from gateway.views.queues import SHOWN, Queues
 from settlement.orders.catalog import Market, Token
 from settlement.orders.market_states import MarketState, MarketStates
 
@@ -89,10 +90,30 @@ class _TickerText(NamedTuple):
     text: bytes
 
 
-class _QueuesText(NamedTuple):
-    market: Market
-    u: int
-    fields: dict[str, object]
+QUEUES: Final = "native JSON"
+"""What queues know our texts by."""
+
+
+def queue_texts(queues: Queues, side: Side) -> tuple[msgspec.Raw, int | None]:
+    """Return what ``feed_rows.l3_snapshot`` has of a side, as a JSON array: a queue is written
+    again when it has changed. And the last price of which all orders are there."""
+    kept, texts, left, whole = queues.kept(QUEUES)[side], list[bytes](), SHOWN, 0
+    for ticks, queue in queues.levels(side):
+        if len(queue) > left:
+            if left:
+                texts.append(_queue_text(ticks, islice(queue.items(), left)))
+            return msgspec.Raw(b"[%b]" % b",".join(texts)), whole
+        text = kept.get(ticks)
+        if text is None:
+            text = kept[ticks] = _queue_text(ticks, queue.items())
+        texts.append(text)
+        left, whole = left - len(queue), ticks
+    return msgspec.Raw(b"[%b]" % b",".join(texts)), None
+
+
+def _queue_text(ticks: int, queue: Iterable[tuple[int, int]]) -> bytes:
+    orders = [schemas.L3Order(str(order_id), ticks, lots) for order_id, lots in queue]
+    return encode(orders)[1:-1]
 
 
 class WrittenFeeds:
@@ -107,7 +128,6 @@ class WrittenFeeds:
         self._candle_texts: dict[tuple[int, str], CandleTexts] = {}
         self._markets: dict[int, _MarketText] = {}
         self._tickers: dict[int, _TickerText] = {}
-        self._queues: dict[int, _QueuesText] = {}
 
     def candles(self, market: Market, interval: str) -> CandleTexts:
         """Return what is written of one interval."""
@@ -119,20 +139,19 @@ class WrittenFeeds:
 
     def queues(self, market: Market) -> dict[str, object]:
         """Return a book order by order, its orders written out already."""
-        queues, known = self._data.queues(market), self._queues.get(market.number)
-        if known is None or (known.market, known.u) != (market, queues.u):
-            bids, asks = queues.shown(Side.BUY), queues.shown(Side.SELL)
-            fields: dict[str, object] = {
-                "market": market.symbol,
-                "u": queues.u,
-                "checksum": queues.checksum(),
-                "bids": msgspec.Raw(l3_orders_text(bids.orders)),
-                "asks": msgspec.Raw(l3_orders_text(asks.orders)),
-                "bids_known_to": bids.known_to,
-                "asks_known_to": asks.known_to,
-            }
-            known = self._queues[market.number] = _QueuesText(market, queues.u, fields)
-        return known.fields
+        queues = self._data.queues(market)
+        (bids, bids_known), (asks, asks_known) = (
+            queue_texts(queues, side) for side in (Side.BUY, Side.SELL)
+        )
+        return {
+            "market": market.symbol,
+            "u": queues.u,
+            "checksum": queues.checksum(),
+            "bids": bids,
+            "asks": asks,
+            "bids_known_to": bids_known,
+            "asks_known_to": asks_known,
+        }
 
     def ticker(self, market: Market, now_ns: int) -> msgspec.Raw:
         """Return a market's ticker as JSON."""

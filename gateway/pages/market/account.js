@@ -57,7 +57,6 @@ export class Account extends EventTarget {
     if (this.#session.isOpen) {
       this.#stream.follow("orders", (frame) => this.#takeOrders(frame));
       this.#stream.follow("balances", (frame) => this.#takeBalances(frame));
-      this.#readEnded();
     }
     this.drawSoon();
     this.dispatchEvent(new Event("change"));
@@ -81,6 +80,8 @@ export class Account extends EventTarget {
         this.#open = new Map(frame.orders.map((order) => [order.order_id, order]));
         this.#fills = frame.fills.slice(0, FILLS_SHOWN);
         if (frame.next !== null) this.#readOpen(frame.next);
+        // After a gap too: what ended meanwhile no frame has told.
+        this.#readEnded();
         break;
       case "fill":
         this.#fills = [frame.fill, ...this.#fills].slice(0, FILLS_SHOWN);
@@ -128,10 +129,14 @@ export class Account extends EventTarget {
   async #readOpen(after) {
     const { account } = this.#session;
     let next = after;
-    while (next !== null && account === this.#session.account) {
-      const page = await this.#api.get(`/v1/orders?after=${next}`);
-      for (const order of page.orders) this.#open.set(order.order_id, order);
-      next = page.next;
+    try {
+      while (next !== null && account === this.#session.account) {
+        const page = await this.#api.get(`/v1/orders?after=${next}`);
+        for (const order of page.orders) this.#open.set(order.order_id, order);
+        next = page.next;
+      }
+    } catch (error) {
+      this.#tell(errorWords(error), "bad");
     }
     this.drawSoon();
   }

@@ -7,7 +7,7 @@ import { CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineSerie
   from "../vendor/lightweight-charts/lightweight-charts.standalone.production.mjs";
 import { grouped } from "./amounts.js";
 import { byId, element, setText } from "./elements.js";
-import { locale, t } from "./words.js";
+import { errorWords, locale, t } from "./words.js";
 
 export const INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"];
 const PAGE = 500, BARS_MAX = 5_000, FEW = 15;
@@ -78,8 +78,16 @@ export class PriceChart {
   #buttons() {
     byId("intervals").replaceChildren(...INTERVALS.map((interval) => element("button", {
       type: "button", "aria-pressed": "false", dataset: { interval },
-      onclick: () => { localStorage.setItem(KEPT, interval); this.show(interval); },
+      onclick: () => { localStorage.setItem(KEPT, interval); this.#choose(interval); },
     }, interval)));
+  }
+
+  async #choose(interval) {
+    try {
+      await this.show(interval);
+    } catch (error) {
+      setText(byId("chart-told"), errorWords(error));
+    }
   }
 
   #paint() {
@@ -145,6 +153,8 @@ export class PriceChart {
       this.#isWhole = candles.length < PAGE;
       this.#candles = [...candles, ...this.#candles];
       this.#redraw();
+    } catch {
+      // Who scrolls back again asks again.
     } finally {
       this.#isLoading = false;
     }

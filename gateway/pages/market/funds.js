@@ -82,8 +82,12 @@ export class Funds {
   }
 
   async #all() {
-    const there = await this.#there();
-    if (there !== null) byId("funds-amount").value = pretty(there);
+    try {
+      const there = await this.#there();
+      if (there !== null) byId("funds-amount").value = pretty(there);
+    } catch (error) {
+      this.#tell(errorWords(error), "bad");
+    }
   }
 
   async #submit() {

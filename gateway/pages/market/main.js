@@ -56,8 +56,12 @@ function follow({ api, stream, terms, book, view, depth, tape, ticket }) {
     ticket.suggest(BigInt(ticks));
   };
   stream.addEventListener("open", async () => {
-    const { batches } = await api.get("/v1/settlement/batches?limit=8");
-    tape.takeBatches(batches);
+    try {
+      const { batches } = await api.get("/v1/settlement/batches?limit=8");
+      tape.takeBatches(batches);
+    } catch {
+      // What is there stays, and the next frame brings what is new.
+    }
   });
   stream.addEventListener("lost", () => {
     book.lose();
@@ -162,6 +166,9 @@ async function begin() {
   const now = async () => Number(BigInt((await api.get("/v1/config")).time_ns) / 10n ** 9n);
   const choose = walletDialog(wallets, session, now);
 
+  stream.addEventListener("refused", ({ detail }) => {
+    if (detail.outcome === "NOT_AUTHENTICATED") session.forget();
+  });
   showFigures(row.ticker);
   view.addEventListener("chosen", ({ detail }) => ticket.choose(detail.side, detail));
   account.addEventListener("change", () => ticket.drawSoon());
@@ -208,7 +215,10 @@ async function begin() {
 async function showChart({ api, stream, terms }) {
   try {
     const { PriceChart } = await import("./chart.js");
-    await new PriceChart(api, stream, terms, placesOf(terms.tickSize)).begin();
+    await new PriceChart(api, stream, terms, placesOf(terms.tickSize)).begin().catch((error) => {
+  setText(byId("link"), errorWords(error));
+  byId("link").className = "link reconnecting";
+});
   } catch (error) {
     // All else works without it.
     setText(byId("chart-told"), errorWords(error));

@@ -1,5 +1,6 @@
 """What does a bridge know that nobody else may know? A file that only its owner can read."""
 
+import os
 import stat
 from pathlib import Path
 from typing import Annotated
@@ -55,3 +56,14 @@ def read_key_file(path: Path) -> BridgeKey:
         return msgspec.json.decode(private_text(path), type=BridgeKey)
     except DECODE_ERRORS as error:
         raise KeyFileError(f"{path}: {error}") from None
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all. Raises OSError."""
+    aside = path.with_name(f"{path.name}.new")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(handle)
+    aside.rename(path)

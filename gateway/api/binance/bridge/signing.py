@@ -20,8 +20,11 @@ from gateway.api.binance.signer import SessionSigner
 from gateway.api.binance.signing import SIGNATURE, require_signature, require_timely, signature_of
 from gateway.api.binance.wanted import SIDES, needs_book, wanted_of
 
-FRAMES: Final = frozenset({"order.place", "order.test", "order.cancelReplace"})
-PATHS: Final = frozenset({"/api/v3/order", "/api/v3/order/test", "/api/v3/order/cancelReplace"})
+FRAMES: Final = frozenset({"order.place", "order.cancelReplace"})
+PATHS: Final = frozenset({"/api/v3/order", "/api/v3/order/cancelReplace"})
+"""What places an order. A test of one is handed on as it is: what is signed can be settled,
+whatever it was sent for."""
+
 TRIES: Final = 3
 TRY_AGAIN: Final = frozenset({"LANE_BUSY", "NONCE_USED", "NONCE_TOO_FAR"})
 """Somebody else has used the place meanwhile."""

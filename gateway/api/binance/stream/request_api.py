@@ -20,7 +20,14 @@ from gateway.api.binance.signing import payloads_of_frame, require_timely
 from gateway.api.binance.stream.conversation import Conversation
 from gateway.api.binance.stream.news import plain_frame
 from gateway.api.binance.stream.user_events import UserEvents
-from gateway.api.binance.table import BY_FRAME, Sealed, admit, caller_of, charge
+from gateway.api.binance.table import (
+    BY_FRAME,
+    Sealed,
+    admit,
+    caller_of,
+    charge,
+    require_live,
+)
 from gateway.http.body import DECODE_ERRORS
 from gateway.http.websocket import Wire
 from gateway.trading.rejection import Rejection
@@ -127,6 +134,7 @@ class RequestApi(Conversation):
             case "userDataStream.subscribe":
                 if self._logged_on is None:
                     raise refused(Code.REJECTED_KEY, NOT_LOGGED_ON, 401)
+                require_live(self.desk, self._logged_on)
                 return self._subscribe(self._logged_on)
             case "userDataStream.subscribe.signature":
                 return self._subscribe(self._proven(params))
@@ -152,10 +160,11 @@ class RequestApi(Conversation):
 
     def _subscribe(self, caller: Caller) -> dict[str, int]:
         for number, subscription in self._subscriptions.items():
-            if subscription.account == caller.account:
+            if subscription.caller.account == caller.account:
+                subscription.caller = caller
                 return {"subscriptionId": number}
         number, self._subscribed = self._subscribed, self._subscribed + 1
-        self._subscriptions[number] = _Subscription(self, number, caller.account)
+        self._subscriptions[number] = _Subscription(self, number, caller)
         return {"subscriptionId": number}
 
     def _unsubscribe(self, params: Params) -> None:
@@ -167,12 +176,21 @@ class RequestApi(Conversation):
         for number in numbers:
             self._subscriptions.pop(number).end()
 
+    def terminate(self, number: int) -> None:
+        """End a subscription whose key has ended, as the dialect tells it."""
+        subscription = self._subscriptions.pop(number, None)
+        if subscription is not None:
+            subscription.end()
+            ended = {"e": "eventStreamTerminated", "E": self.desk.now_ms}
+            self.say({"subscriptionId": number, "event": ended})
+
 
 class _Subscription:
     """Follows one account and tells its events on one connection."""
 
-    def __init__(self, api: RequestApi, number: int, account: bytes) -> None:
-        self.account = account
+    def __init__(self, api: RequestApi, number: int, caller: Caller) -> None:
+        self.caller = caller
+        account = caller.account
         self._api = api
         self._number = number
         self._events = UserEvents(api.desk, account)
@@ -184,6 +202,9 @@ class _Subscription:
         """See ``gateway.views.channels.Listener``."""
         # Whoever publishes speaks to everybody: a fault that is ours alone is not theirs.
         with self._api.faults:
+            if not self._api.desk.keys.is_live(self.caller.key):
+                self._api.terminate(self._number)
+                return
             for event in self._events.of(published.news):
                 self._api.say({"subscriptionId": self._number, "event": event})
 

@@ -19,9 +19,12 @@ from gateway.trading.sessions import Session
 SWITCHES_MAX: Final = 8
 """Accounts that one stream may speak for in this way."""
 
+PASSES: Final = (Outcome.OVERLOADED, Outcome.DISK_LOW)
+"""Why a cancel may have to be said again: the queue was full, or the disk."""
+
 RETRY_SECONDS: Final = 0.05
 RETRIES_MAX: Final = 200
-"""Where the queue is full: ten seconds, in which a queue that moves has room."""
+"""Ten seconds, in which a queue that moves has room."""
 
 
 class Switches:
@@ -56,7 +59,12 @@ class Switches:
 
     def _cancel(self, me: Session, tries: int) -> None:
         answer = self._entry.abandon(me)
-        is_full = isinstance(answer, CommandResult) and answer.outcome is Outcome.OVERLOADED
-        if is_full and tries:
+        if isinstance(answer, CommandResult):
+            self._answered(me, tries, answer)
+        else:
+            answer.add_done_callback(lambda said: self._answered(me, tries, said.result()))
+
+    def _answered(self, me: Session, tries: int, said: CommandResult) -> None:
+        if said.outcome in PASSES and tries:
             loop = asyncio.get_running_loop()
             loop.call_later(RETRY_SECONDS, self._cancel, me, tries - 1)

@@ -42,7 +42,7 @@ from gateway.http.faults import Faults
 from gateway.trading.order_entry import OrderEntry, Target
 from gateway.trading.rejection import Rejection
 from gateway.trading.sessions import Session
-from gateway.trading.together import Replacement, Several
+from gateway.trading.together import Replacement, Said, Several
 from settlement.protocol.evidence import SignedOrder
 
 FrameId = int | str | None
@@ -142,16 +142,21 @@ class Verbs:
             orders.extend(each.result() for each in recovered)
             several = Several([partial(self._entry.offer, order, window) for order in orders])
             step.queued = several.queued
-            return several.offer()
+            return asyncio.ensure_future(self._results(orders, several.offer()))
 
         step = _Step(
             frame.id,
             len(recovered),
             _all_of(recovered),
             offer,
-            lambda said: place_results(self._services, orders, said),
+            dict,
         )
         self._step(step)
+
+    async def _results(
+        self, orders: list[SignedOrder], said: asyncio.Future[list[Said]]
+    ) -> dict[str, Any]:
+        return await place_results(self._services, orders, await said)
 
     def replace(self, frame: Replace, me: Session) -> None:
         """Cancel one order and place another."""
