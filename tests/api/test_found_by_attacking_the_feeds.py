@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import msgspec
 import orjson
 import pytest
 from fastapi import FastAPI, Request, Response
@@ -13,7 +12,8 @@ from websockets.asyncio.client import connect
 
 from engine.types import Side
 from gateway.api.binance.stream.market_streams import STREAMS_A_TURN
-from gateway.api.v1.feed_rows import l3_orders_text, l3_snapshot
+from gateway.api.v1.feed_rows import l3_snapshot
+from gateway.api.v1.written_feeds import queue_texts
 from gateway.sandbox.rpc import answer_rpc
 from gateway.views.candles import Candle, CandleTape
 from gateway.views.queues import SHOWN, Queues
@@ -32,21 +32,14 @@ def test_found_one_long_queue_was_told_as_if_all_orders_were_there(side: Side, m
         queues.add(side, 2_000, number, 1)
     queues.add(side, 1_999 if side == Side.BUY else 2_001, 5_000, 1)
     snapshot = l3_snapshot(market, queues)
+    known = queue_texts(queues, side)[1]
+    assert known == (snapshot.bids_known_to if side == Side.BUY else snapshot.asks_known_to)
     if side == Side.BUY:
         assert len(snapshot.bids) == SHOWN
         assert snapshot.bids_known_to is not None and snapshot.bids_known_to > 2_000
     else:
         assert len(snapshot.asks) == SHOWN
         assert snapshot.asks_known_to is not None and snapshot.asks_known_to < 2_000
-
-
-def test_the_quick_writing_of_orders_is_the_schemas() -> None:
-    market, queues = Venue().exchange.catalog.markets[0], Queues()
-    assert l3_orders_text(queues.shown(Side.SELL).orders) == b"[]"
-    for number in range(1, SHOWN + 9):
-        queues.add(Side.SELL, 2_000 + number // 3, (1 << 40) + number, number)
-    rows = msgspec.json.encode(l3_snapshot(market, queues).asks)
-    assert l3_orders_text(queues.shown(Side.SELL).orders) == rows
 
 
 def a_trade(number: int, second: int) -> Candle:
