@@ -17,7 +17,7 @@ from gateway.api.v1.written_feeds import queue_texts
 from gateway.sandbox.rpc import answer_rpc
 from gateway.views.candles import Candle, CandleTape
 from gateway.views.queues import SHOWN, Queues
-from tests.api.dialect import SYMBOL, dialect
+from tests.api.dialect import LIMIT, SYMBOL, dialect
 from tests.api.fixtures import START_NS, Venue, served
 from tests.api.test_a_hundred_markets import FEEDS, ROOM, list_all
 
@@ -189,5 +189,38 @@ def test_found_a_thousand_streams_were_followed_in_one_turn_of_the_loop() -> Non
             while here.up.app.state.lifecycle.connection_count:
                 await asyncio.sleep(0)
             assert venue.services.channels.subscription_count == 0
+
+    asyncio.run(story())
+
+
+def test_found_what_is_no_order_took_one_off_the_book_in_its_stead() -> None:
+    async def story() -> None:
+        async with dialect() as here:
+            path, first = "/api/v3/order", {**LIMIT, "quantity": "1", "price": "2"}
+            placed = (await here.ask("POST", path, here.maker, **first)).json()
+            asked: dict[str, Any] = {
+                **first,
+                "cancelReplaceMode": "STOP_ON_FAILURE",
+                "cancelOrderId": placed["orderId"],
+            }
+            for wrong in (
+                {"quantity": "0"},
+                {"quantity": "1.000000001"},
+                {"price": "-1"},
+                {"price": "2.00000001"},
+                {"timeInForce": "NEVER"},
+                {"newClientOrderId": "no blanks"},
+                {"signedOrder": "{}"},
+            ):
+                status, code = await here.code(
+                    "POST", f"{path}/cancelReplace", here.maker, **{**asked, **wrong}
+                )
+                assert status in (400, 401) and code not in (-2021, -2022), (wrong, status, code)
+            here.up.app.state.lifecycle.hold()
+            status, _ = await here.code("POST", f"{path}/cancelReplace", here.maker, **asked)
+            assert status == 503, "drained: no new order, so the old one stays"
+            here.up.app.state.lifecycle.resume()
+            (stands,) = (await here.ask("GET", "/api/v3/openOrders", here.maker)).json()
+            assert stands["orderId"] == placed["orderId"]
 
     asyncio.run(story())
