@@ -214,7 +214,7 @@ async def connected(up: Served, page: Page, paper: PaperWallet, query: str = "")
     await page.locator("#connect").click()
     await page.get_by_role("button", name="Paper wallet").click()
     await page.locator("#account-open").wait_for()
-    # Not by ``wait_for_function``, which looks again by eval: the page's policy lets that in no more
-    # than anything else.
+    # Not by ``wait_for_function``, which looks again by eval: the page's policy lets that in no
+    # more than anything else.
     await expect(page.locator("#available")).not_to_have_text("–")
     assert paper.signed[-1]["primaryType"] == "Login"
