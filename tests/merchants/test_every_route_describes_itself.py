@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from gateway.api.v1 import schemas
 from gateway.api.v1.openapi import TYPES, schema_of
 from gateway.http.problems import Problem
+from settlement.audit.proofs import TradeProof
 from settlement.protocol.eip712 import KeyRevocation, revocation_digest, sign
 from tests.api.fixtures import DOMAIN as API_DOMAIN
 from tests.api.fixtures import Venue, Wallet
@@ -161,6 +162,19 @@ def change_orders(ask, maker, session):
     ask.ids = kept
 
 
+def sample(shape):
+    """Return some value of a Struct, of structs, numbers, text and lists."""
+    plain = {int: 1, str: "1"}
+    return shape(
+        *(
+            plain.get(field.type, [] if "list" in str(field.type) else "1")
+            if not hasattr(field.type, "__struct_fields__")
+            else sample(field.type)
+            for field in msgspec.structs.fields(shape)
+        )
+    )
+
+
 def give_and_take_back_a_key(ask, venue):
     maker, key = venue.maker, Wallet(77, account=venue.maker.address)
     ask("POST", "/v1/keys", json=grant_by(maker))
@@ -209,7 +223,7 @@ def test_a_real_answer_of_every_trading_route_is_what_the_document_says():
         ask("GET", path, headers=session)
         ask.rejected("GET", path)
     give_and_take_back_a_key(ask, venue)
-    ask.ids["trade_id"] = 1
+    ask.ids["trade_id"], venue.settlement.proofs[1] = 1, sample(TradeProof)
     ask("GET", "/v1/fills/{trade_id}/receipt", headers=session)
     ask.rejected("GET", "/v1/fills/{trade_id}/receipt")
     ask.ids["trade_id"], ask.ids["name"] = 1, "exchange"

@@ -17,6 +17,7 @@ from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
+from settlement.audit.proofs import TradeProof
 
 TYPES: Final = (
     Problem,
@@ -29,6 +30,7 @@ TYPES: Final = (
     PlaceMany,
     Replace,
     CancelAfter,
+    TradeProof,
     *(
         shape
         for module in (schemas, shop_schemas, verb_schemas, key_schemas, money_schemas)
