@@ -17,6 +17,7 @@ import rlp  # type: ignore[import-untyped]
 from settlement.chain.chain import CallRevertedError, Chain, Receipt, Sending
 from settlement.chain.signer import Signer, Transaction
 from settlement.protocol.abi import encode_call, encode_deployment, selector
+from settlement.protocol.checksum import ADDRESS_SIZE
 from settlement.protocol.eip712 import Domain, acknowledgements_digest, keccak256
 
 DEPLOY_GAS: Final = 8_000_000
@@ -144,6 +145,8 @@ class Deployment(NamedTuple):
         """Read a record. Raises OSError, and ``DeploymentError`` for another kind of file."""
         try:
             fields = json.loads(path.read_text())
+            if not isinstance(fields, dict):
+                raise TypeError("it is no object")
             tokens = tuple(
                 DeployedToken(**{**token, "address": bytes.fromhex(token["address"])})
                 for token in fields.pop("tokens")
@@ -153,6 +156,12 @@ class Deployment(NamedTuple):
                 for name, value in fields.items()
                 if isinstance(value, str)
             }
+            for address in (*addresses.values(), *(token.address for token in tokens)):
+                if len(address) not in (0, ADDRESS_SIZE):
+                    raise ValueError(f"{address.hex()} is no address")
+            for number in (fields["chain_id"], fields["deploy_block"]):
+                if type(number) is not int or number < 0:
+                    raise ValueError(f"{number!r} is no number of a chain or a block")
             return cls(
                 chain_id=fields["chain_id"],
                 deploy_block=fields["deploy_block"],

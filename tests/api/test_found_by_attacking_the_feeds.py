@@ -1,6 +1,7 @@
 """What an attack on feeds and the dialects found."""
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,13 +12,18 @@ from fastapi import FastAPI, Request, Response
 from websockets.asyncio.client import connect
 
 from engine.types import Side
+from gateway.api.binance.stream.conversation import BYTES_A_TURN
 from gateway.api.binance.stream.market_streams import STREAMS_A_TURN
 from gateway.api.v1.feed_rows import l3_snapshot
+from gateway.api.v1.written_feeds import queue_texts
+from gateway.http.websocket import WIRE, Hearer
 from gateway.sandbox.rpc import answer_rpc
+from gateway.trading.api_keys import ApiKeys, MemoryEpochs
 from gateway.views.candles import Candle, CandleTape
 from gateway.views.queues import SHOWN, Queues
-from tests.api.dialect import SYMBOL, dialect
+from tests.api.dialect import LIMIT, SYMBOL, dialect
 from tests.api.fixtures import START_NS, Venue, served
+from tests.api.test_a_busted_trade_leaves_the_views import cross
 from tests.api.test_a_hundred_markets import FEEDS, ROOM, list_all
 
 KINDS = ("trade", "ticker", "bookTicker", "depth", "depth5", *(f"kline_{n}m" for n in (1, 3, 5)))
@@ -31,6 +37,8 @@ def test_found_one_long_queue_was_told_as_if_all_orders_were_there(side: Side, m
         queues.add(side, 2_000, number, 1)
     queues.add(side, 1_999 if side == Side.BUY else 2_001, 5_000, 1)
     snapshot = l3_snapshot(market, queues)
+    known = queue_texts(queues, side)[1]
+    assert known == (snapshot.bids_known_to if side == Side.BUY else snapshot.asks_known_to)
     if side == Side.BUY:
         assert len(snapshot.bids) == SHOWN
         assert snapshot.bids_known_to is not None and snapshot.bids_known_to > 2_000
@@ -186,5 +194,97 @@ def test_found_a_thousand_streams_were_followed_in_one_turn_of_the_loop() -> Non
             while here.up.app.state.lifecycle.connection_count:
                 await asyncio.sleep(0)
             assert venue.services.channels.subscription_count == 0
+
+    asyncio.run(story())
+
+
+def test_found_what_is_no_order_took_one_off_the_book_in_its_stead() -> None:
+    async def story() -> None:
+        async with dialect() as here:
+            path, first = "/api/v3/order", {**LIMIT, "quantity": "1", "price": "2"}
+            placed = (await here.ask("POST", path, here.maker, **first)).json()
+            asked: dict[str, Any] = {
+                **first,
+                "cancelReplaceMode": "STOP_ON_FAILURE",
+                "cancelOrderId": placed["orderId"],
+            }
+            for wrong in (
+                {"quantity": "0"},
+                {"quantity": "1.000000001"},
+                {"price": "-1"},
+                {"price": "2.00000001"},
+                {"timeInForce": "NEVER"},
+                {"newClientOrderId": "no blanks"},
+                {"signedOrder": "{}"},
+            ):
+                status, code = await here.code(
+                    "POST", f"{path}/cancelReplace", here.maker, **{**asked, **wrong}
+                )
+                assert status in (400, 401) and code not in (-2021, -2022), (wrong, status, code)
+            here.up.app.state.lifecycle.hold()
+            status, _ = await here.code("POST", f"{path}/cancelReplace", here.maker, **asked)
+            assert status == 503, "drained: no new order, so the old one stays"
+            here.up.app.state.lifecycle.resume()
+            (stands,) = (await here.ask("GET", "/api/v3/openOrders", here.maker)).json()
+            assert stands["orderId"] == placed["orderId"]
+
+    asyncio.run(story())
+
+
+class Line:
+    """A WebSocket without a network (``gateway.http.websocket.Wire``)."""
+
+    is_writable = True
+    hearer: Hearer
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def listen(self, hearer: Hearer) -> None:
+        self.hearer = hearer
+
+    def write(self, frame: bytes) -> None:
+        self.sent.append(frame)
+
+    def read_on(self) -> None:
+        """Nothing is ever said."""
+
+
+def test_found_all_that_waited_for_a_slow_reader_was_written_in_one_turn() -> None:
+    async def story() -> None:
+        venue, line, opened = Venue(), Line(), asyncio.Event()
+        keys = ApiKeys(bytes(32), MemoryEpochs(), venue.clock.now_ns)
+        said = asyncio.Queue[dict[str, Any]]()
+        said.put_nowait({"type": "websocket.connect"})
+        scope = {
+            "type": "websocket",
+            "scheme": "ws",
+            "path": f"/ws/{SYMBOL.lower()}@trade",
+            "query_string": b"",
+            "headers": [],
+            "client": ("203.0.113.7", 1),
+            "extensions": {WIRE: line},
+        }
+
+        async def send(_: dict[str, Any]) -> None:
+            opened.set()
+
+        running = asyncio.create_task(venue.app(api_keys=keys)(scope, said.get, send))
+        await opened.wait()
+        line.is_writable = False
+        for _ in range(200):
+            await asyncio.to_thread(cross, venue, 2_000, 1)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert line.sent == []
+        line.is_writable = True
+        line.hearer.may_send()
+        assert 0 < sum(map(len, line.sent)) < 3 * BYTES_A_TURN // 2, "others have a turn"
+        while len(line.sent) < 200:
+            await asyncio.sleep(0)
+        numbers = [int(re.findall(rb'"t":(\d+)', frame)[0]) for frame in line.sent]
+        assert numbers == list(range(numbers[0], numbers[0] + 200)), "all, in their order"
+        line.hearer.gone()
+        await running
 
     asyncio.run(story())

@@ -188,6 +188,8 @@ def test_trades_are_told_from_a_trade_on() -> None:
             assert (told["prev"], told["trades"][0]["trade_id"]) == (10, 11)
             await ask(stream, op="subscribe", channel="trades:TOKEN-USD", **{"from": 11})
             assert (await hear(stream))["trades"] == []
+            await ask(stream, op="subscribe", channel="trades:TOKEN-USD", **{"from": 12})
+            assert not (await hear(stream))["complete"], "there never was such a trade"
         tape = up.venue.market_data.tape(up.venue.exchange.catalog.markets[0])
         for number in range(12, TRADES_MAX + 13):
             tape.add(Trade(number, 2_000, 1, Side.BUY, up.venue.clock.ns), 5)

@@ -172,6 +172,41 @@ def test_a_spoilt_record_is_refused_by_name(tmp_path: Path, content: str):
         Deployment.load(path)
 
 
+RECORD = {
+    "chain_id": 1,
+    "deploy_block": 2,
+    "custodian": "11" * 20,
+    "exchange": "22" * 20,
+    "invoice_deposits": "33" * 20,
+    "invoice_implementation": "44" * 20,
+    "tokens": [],
+}
+
+
+def test_found_a_record_of_another_form_was_taken_or_ended_in_a_traceback(tmp_path: Path):
+    path = tmp_path / "deployment.json"
+    path.write_text(json.dumps(RECORD))
+    assert Deployment.load(path).exchange == b"\x22" * 20
+    wrong = (
+        *("5", "null", '"x"'),
+        *(
+            json.dumps({**RECORD, **change})
+            for change in (
+                {"exchange": "22" * 19},
+                {"exchange": 5},
+                {"chain_id": None},
+                {"chain_id": True},
+                {"deploy_block": -1},
+                {"deploy_block": "2"},
+            )
+        ),
+    )
+    for content in wrong:
+        path.write_text(content)
+        with pytest.raises(DeploymentError, match=r"deployment\.json"):
+            Deployment.load(path)
+
+
 @pytest.mark.parametrize(("decimals", "scale"), [(18, 10**10), (8, 1), (6, -100), (0, -(10**8))])
 def test_the_unit_scale_follows_the_decimals(decimals: int, scale: int):
     assert TokenPlan("x", "X", decimals).unit_scale == scale

@@ -38,7 +38,15 @@ from gateway.api.binance.rows import (
     rate_rows,
     result_row,
 )
-from gateway.api.binance.wanted import LEVELS_READ, LIMIT, MARKET, SIDES, needs_book, wanted_of
+from gateway.api.binance.wanted import (
+    LEVELS_READ,
+    LIMIT,
+    MARKET,
+    SIDES,
+    Wanted,
+    needs_book,
+    wanted_of,
+)
 from gateway.trading.rejection import Rejection
 from gateway.views.order_history import Order
 from settlement.orders.catalog import Market
@@ -146,7 +154,15 @@ async def replace(call: Call) -> Row:
     params = call.params
     mode = params.choice("cancelReplaceMode", (STOP_ON_FAILURE, ALLOW_FAILURE))
     market = call.market()
-    _answer_as(params)
+    answer_as = _answer_as(params)
+    call.desk.lifecycle.require_open()
+    # What cannot be an order takes none off the book. Ours is signed when its turn has come, for
+    # until then another one could be given its place.
+    order_sent = None
+    if params.text(signed_json.PARAMETER):
+        order_sent = await _signed(call, market)
+    else:
+        _wanted(call, market)
     outcome: dict[str, Any] = {
         "cancelResult": "SUCCESS",
         "newOrderResult": "NOT_ATTEMPTED",
@@ -162,7 +178,8 @@ async def replace(call: Call) -> Row:
         if mode == STOP_ON_FAILURE:
             raise _half(outcome) from None
     try:
-        outcome["newOrderResponse"] = await place(call)
+        new = order_sent or await _signed(call, market)
+        outcome["newOrderResponse"] = await _placed(call, market, new, answer_as)
         outcome["newOrderResult"] = "SUCCESS"
     except (Refused, Rejection) as problem:
         told = problem if isinstance(problem, Refused) else of_rejection(problem)
@@ -278,18 +295,24 @@ async def _signed(call: Call, market: Market) -> SignedOrder:
             raise signed_json.disagrees("account")
         order = await desk.entry.verify(order)
     else:
-        if call.caller is None:
-            raise missing("timestamp")
-        wanted = wanted_of(params, market, _opposite(call, market))
-        if not desk.managed.holds(call.account):
-            raise Refused(
-                Saying(Code.REJECTED_KEY, "Invalid API-key, IP, or permissions for action.", 401),
-                {"x_why": "an order needs its wallet's signature: trade through `tillbook bridge`"},
-            )
-        order = desk.managed.signed(call.account, market, wanted, name)
+        order = desk.managed.signed(call.account, market, _wanted(call, market), name)
     if name:
         return order
     return _with_name(order)
+
+
+def _wanted(call: Call, market: Market) -> Wanted:
+    """Return the order that the request describes; refused where nobody here may sign it."""
+    _name(call.params)
+    if call.caller is None:
+        raise missing("timestamp")
+    wanted = wanted_of(call.params, market, _opposite(call, market))
+    if not call.desk.managed.holds(call.account):
+        raise Refused(
+            Saying(Code.REJECTED_KEY, "Invalid API-key, IP, or permissions for action.", 401),
+            {"x_why": "an order needs its wallet's signature: trade through `tillbook bridge`"},
+        )
+    return wanted
 
 
 def _with_name(order: SignedOrder) -> SignedOrder:

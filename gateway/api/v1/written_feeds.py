@@ -97,8 +97,10 @@ QUEUES: Final = "native JSON"
 def queue_texts(queues: Queues, side: Side) -> tuple[msgspec.Raw, int | None]:
     """Return what ``feed_rows.l3_snapshot`` has of a side, as a JSON array: a queue is written
     again when it has changed. And the last price of which all orders are there."""
-    kept, texts, left, whole = queues.kept(QUEUES)[side], list[bytes](), SHOWN, 0
+    kept, texts, left, whole = queues.kept(QUEUES)[side], list[bytes](), SHOWN, None
     for ticks, queue in queues.levels(side):
+        if whole is None:  # Of the best price not all is there yet: it is not among the known ones.
+            whole = ticks + 1 if side == Side.BUY else ticks - 1
         if len(queue) > left:
             if left:
                 texts.append(_queue_text(ticks, islice(queue.items(), left)))

@@ -15,6 +15,8 @@ export class Funds {
   #session;
   #account;
   #dialog = byId("funds");
+  // What we have put into the field for where it goes: the account of then.
+  #own = "";
 
   constructor({ api, config, wallets, session, account }) {
     this.#api = api;
@@ -37,6 +39,7 @@ export class Funds {
   open(what) {
     byId("funds-form").elements.what.value = what;
     byId("funds-amount").value = "";
+    byId("funds-to").value = "";
     this.#tell("", "");
     if (!this.#dialog.open) this.#dialog.showModal();
     this.#drawFunds();
@@ -54,6 +57,7 @@ export class Funds {
   async #there() {
     const token = this.#token;
     if (!this.#isDeposit) return this.#account.available(token.symbol);
+    await this.#wallets.requireChain();
     const asked = calldata("balanceOf", this.#wallets.account);
     const raw = await this.#wallets.call(token.address, asked);
     return pipsOfRaw(BigInt(raw), token.decimals);
@@ -65,7 +69,9 @@ export class Funds {
     setText(byId("funds-submit"), t(isDeposit ? "deposit" : "withdraw"));
     setText(byId("funds-told"), t(isDeposit ? "deposit_long" : "withdraw_long"));
     byId("funds-to-field").hidden = isDeposit;
-    if (!byId("funds-to").value) byId("funds-to").value = this.#wallets.account ?? "";
+    if (["", this.#own].includes(byId("funds-to").value)) {
+      byId("funds-to").value = this.#own = this.#wallets.account ?? "";
+    }
     try {
       const there = await this.#there();
       const amount = there === null ? "–" : `${pretty(there, 2)} ${this.#token.symbol}`;
@@ -104,11 +110,12 @@ export class Funds {
       calldata("allowance", account, contract)));
     if (allowed < raw) {
       this.#tell(t("approving", { symbol: token.symbol }), "");
-      const approved = await this.#wallets.send(token.address, calldata("approve", contract, raw));
+      const approved = await this.#wallets.send(
+        account, token.address, calldata("approve", contract, raw));
       await this.#wallets.mined(approved);
     }
     this.#tell(t("depositing"), "");
-    const sent = await this.#wallets.send(contract,
+    const sent = await this.#wallets.send(account, contract,
       calldata("deposit", token.address, raw, account, 0));
     await this.#wallets.mined(sent);
     return t("deposited", { amount: pretty(pips), symbol: token.symbol });
@@ -116,8 +123,9 @@ export class Funds {
 
   async #withdraw(pips) {
     const token = this.#token, { account } = this.#wallets;
-    const to = byId("funds-to").value.trim().toLowerCase();
-    if (!/^0x[0-9a-f]{40}$/.test(to)) throw new AmountError("bad_address");
+    // As it was typed: mixed case is a checksum, which the exchange holds the address against.
+    const to = byId("funds-to").value.trim();
+    if (!/^0x[0-9a-fA-F]{40}$/.test(to)) throw new AmountError("bad_address");
     const [config, nonces] = await Promise.all([
       this.#api.get("/v1/config"), this.#api.get(`/v1/nonces/${account}`)]);
     const message = {

@@ -140,10 +140,20 @@ export class Wallets extends EventTarget {
     });
   }
 
-  send(to, calldata) {
+  // Only on our chain, which is asked now: on another one our addresses may be anybody's.
+  async send(from, to, calldata) {
+    await this.requireChain();
+    const chainId = `0x${this.#config.chain_id.toString(16)}`;
     return this.provider.request({
-      method: "eth_sendTransaction", params: [{ from: this.account, to, data: calldata }],
+      method: "eth_sendTransaction", params: [{ from, to, data: calldata, chainId }],
     });
+  }
+
+  async requireChain() {
+    await this.#readChain();
+    if (this.isOnChain) return;
+    this.#changed();
+    throw Object.assign(new Error("on another chain"), { word: "wrong_chain" });
   }
 
   call(to, calldata) {

@@ -24,6 +24,13 @@ from gateway.views.channels import News, Published
 UNDER_WAY_MAX: Final = 64
 """Messages of one connection that wait for an answer."""
 
+BYTES_A_TURN: Final = 8 * 1024
+"""So much is written of what waits before others have a turn: diffs that were merged while they
+waited are many levels each."""
+
+LEAST_FRAME: Final = 128
+"""What a frame counts at least."""
+
 REJECTED_MAX: Final = 3
 """Messages beyond the budget, one after the other, until we hang up."""
 
@@ -64,6 +71,7 @@ class Conversation:
         self.faults = Faults(self._ending, self._quiet)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rejected_in_a_row = 0
+        self._is_sending_later = False
         self._is_open = False
         self._sent = asyncio.Event()
         self._ended = asyncio.Event()
@@ -172,15 +180,26 @@ class Conversation:
         """Nothing: each time it is asked whether the wire takes more."""
 
     def may_send(self) -> None:
-        """Send what waits, as much as the client takes."""
+        """Send what waits, as much as the client takes; behind much others have a turn."""
+        self._is_sending_later = False
+        size = 0
         with self.faults:
             while self._wire.is_writable:
                 frame = self._outbox.next()
                 if frame is None:
                     break
                 self._wire.write(frame)
+                size += max(len(frame), LEAST_FRAME)
+                if size > BYTES_A_TURN and not self._outbox.is_empty:
+                    self._send_later()
+                    break
         if self._outbox.is_empty and self._outbox.shut:
             self._sent.set()
+
+    def _send_later(self) -> None:
+        if not self._is_sending_later:
+            self._is_sending_later = True
+            self._loop.call_soon(self.may_send)
 
     def _refuse(self, spent: Rejection) -> None:
         self.desk.metrics.rate_limited.inc()

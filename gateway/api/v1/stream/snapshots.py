@@ -145,7 +145,8 @@ class Snapshots:
         tape = self._services.market_data.tape(market)
         count = tape.count_after(begin)
         rows = self._written.trades(market, count) if count else []
-        whole = tape.cut <= begin
+        # A number that there never was is another exchange's, or of a history that is lost.
+        whole = tape.cut <= begin <= tape.last
         return message({**head, "from": begin, "complete": whole, "trades": rows})
 
     def _status(self) -> Published:
