@@ -4,6 +4,7 @@ Each command reads its options, starts one thing and ends with an exit code; the
 """
 
 import errno
+import logging
 import os
 import sqlite3
 import sys
@@ -133,7 +134,7 @@ def demo(
     messages: Annotated[int, typer.Option(help="How much of the tape to play.", min=1)] = 2000,
 ) -> None:
     """Tell the story of one sale, from the customer's token to the shop's stablecoin."""
-    _settle_in(directory)
+    _settle_in(directory, logging.WARNING)  # A story is interrupted by what goes wrong alone.
     from gateway.sandbox.story import tell
 
     _run(tell(directory, chain.value, tape, messages, console))
@@ -460,7 +461,7 @@ def _must_hold(directory: Path, name: str) -> None:
         _end(f"There is no exchange in {directory}: it has no {name}.")
 
 
-def _settle_in(directory: Path) -> None:
+def _settle_in(directory: Path, level: int = logging.INFO) -> None:
     """Make this a server's process: files for its owner alone, descriptors, one kind of log."""
     from gateway.http.doorkeeper import raise_descriptors
     from gateway.node.logs import configure_logging
@@ -468,7 +469,7 @@ def _settle_in(directory: Path) -> None:
     os.umask(0o077)
     _make_private(directory)
     raise_descriptors()
-    configure_logging()
+    configure_logging(level=level)
 
 
 def _run(work: Coroutine[Any, Any, int]) -> NoReturn:

@@ -18,7 +18,7 @@ def test_market_page_fills_and_stream_show_the_rebate() -> None:
             config = (await up.http.get("/v1/config")).json()
             assert (market["maker_fee_ppm"], market["taker_fee_ppm"]) == (REBATE_PPM, TAKER_FEE)
             assert config["fees"]["TOKEN-USD"] == terms
-            assert "maker a rebate of 250 ppm, taker 1000 ppm" in (await up.http.get("/")).text
+            assert "maker a rebate of 250 ppm · taker 1000 ppm" in (await up.http.get("/")).text
 
             token = await up.token(venue.maker)
             async with up.stream() as socket:

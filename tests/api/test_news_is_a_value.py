@@ -69,7 +69,8 @@ def test_all_that_is_published_has_its_native_form() -> None:
         found = [leaves(each) for each in kind.__subclasses__()]
         return set().union(*found) if found else {kind}
 
-    assert leaves(News) == set(rows._ROWS)
+    views = {kind for kind in leaves(News) if not kind.__module__.startswith("gateway.api.binance")}
+    assert views == set(rows._ROWS)
 
 
 def outbox_of(conflated: Callable[[], None] = lambda: None) -> Outbox:
