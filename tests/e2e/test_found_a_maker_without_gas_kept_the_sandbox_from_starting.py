@@ -43,7 +43,8 @@ def test_a_sandbox_opens_with_the_quotes_of_who_can_still_pay(tmp_path: Path) ->
     async def story() -> list[str]:
         async with Stack(sandbox_settings(tmp_path, "127.0.0.1", 0, "eth-tester")) as stack:
             domain = stack.parts.exchange.domain
-            wallets = {who: Wallet(dev_secret(who), stack.chain, domain) for who in range(6)}
+            everybody = range(actors.GIVER + 1)
+            wallets = {who: Wallet(dev_secret(who), stack.chain, domain) for who in everybody}
             poor = wallets[actors.MAKER_ONE]
             emptied(stack, actors.MAKER_ONE, wallets[actors.CUSTOMER].address)
             with pytest.raises(TransactionLost, match=r"nsufficient|afford"):
