@@ -30,7 +30,8 @@ VECTORS: Final[dict[str, Any]] = json.loads(makeorders.FILE.read_text(encoding="
 HEAD: Final = VECTORS["head"]
 DOMAIN: Final = Domain(HEAD["domain"]["chainId"], bytes([0xEE] * 20))
 NUMBERS: Final = {bytes.fromhex(text[2:]): n for text, n in HEAD["tokenNumbers"].items()}
-SCRIPT: Final = build_artifacts.HERE / "test" / "wallet" / "sign.mjs"
+SCRIPTS: Final = build_artifacts.HERE / "test" / "wallet"
+LIBRARIES: Final = {"ethers": "sign.mjs", "viem": "sign_viem.mjs"}
 JUDGED: Final = [*VECTORS["legal"], *VECTORS["malformed"]]
 
 
@@ -130,10 +131,12 @@ def test_what_the_account_did_not_sign_is_nobodys(vector: dict[str, Any]) -> Non
 
 @pytest.mark.node
 @pytest.mark.skipif(
-    shutil.which("node") is None or not (build_artifacts.HERE / "node_modules/ethers").is_dir(),
-    reason="needs node and ethers from npm (see settlement/contracts/package.json)",
+    shutil.which("node") is None
+    or not all((build_artifacts.HERE / "node_modules" / name).is_dir() for name in LIBRARIES),
+    reason="needs node, ethers and viem from npm (see settlement/contracts/package.json)",
 )
-def test_a_javascript_wallet_signs_it_alike() -> None:
+@pytest.mark.parametrize("script", LIBRARIES.values(), ids=LIBRARIES)
+def test_a_javascript_wallet_signs_it_alike(script: str) -> None:
     inner = HEAD["type"][HEAD["type"].index("(") + 1 : -1].split(",")
     fields = [dict(zip(("type", "name"), one.split(" "), strict=True)) for one in inner]
     asked = [
@@ -146,7 +149,11 @@ def test_a_javascript_wallet_signs_it_alike() -> None:
         for vector in JUDGED
     ]
     run = subprocess.run(
-        ["node", str(SCRIPT)], input=json.dumps(asked), capture_output=True, text=True, check=True
+        ["node", str(SCRIPTS / script)],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     for vector, (digest, signature, _) in zip(JUDGED, json.loads(run.stdout), strict=True):
         assert (digest, signature) == (vector["digest"], vector["signature"]), vector["name"]
