@@ -13,21 +13,12 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import CHECKS
 
 from gateway.api.v1.openapi import schema_of
 from gateway.trading.budgets import Budgets
+from tests.any_request import drawn, held
 from tests.api.fixtures import OPERATOR_TOKEN, Venue, served
 
-EXAMPLES = 15
-HELD = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-)
 PLENTY = Budgets(60, 10**6, 10**6, 10**6, 10**6, 10**6)
 
 
@@ -77,19 +68,10 @@ schema = schemathesis.openapi.from_dict(schema_of(Venue().app()))
 
 
 @schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@drawn(examples=15)
 def test_any_request_is_answered_as_the_document_says(case: Any, running: Running) -> None:
-    checks = [CHECKS.get_one(name) for name in HELD]
-    case.call_and_validate(running.url, checks=checks)
+    held(case, running.url)
     there = {name: value for name, value in running.names.items() if name in case.path_parameters}
     case.path_parameters.update(there)
     for token in (running.session, OPERATOR_TOKEN):
-        headers = {"Authorization": f"Bearer {token}"}
-        case.call_and_validate(running.url, checks=checks, headers=headers)
+        held(case, running.url, token)
