@@ -1,5 +1,5 @@
-// The same as `sign.mjs` asks of ethers, by viem: reads a JSON list of {secret, domain, types, value}
-// on stdin and writes [digest, signature, struct hash] of each.
+// As `sign.mjs`, by viem: reads a JSON list of {secret, domain, types, value} on stdin and writes
+// [digest, signature, struct hash] of each.
 import { readFileSync } from "node:fs";
 import { hashStruct, hashTypedData } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
