@@ -5,6 +5,10 @@ from typing import Any, Final
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import CHECKS
 
+from gateway.trading.budgets import Budgets
+
+PLENTY: Final = Budgets(60, 10**6, 10**6, 10**6, 10**6, 10**6)
+
 HELD: Final = (
     "not_a_server_error",
     "status_code_conformance",

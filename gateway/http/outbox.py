@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from gateway.http.websocket import Wire
 from gateway.views.channels import News, Published
 
 SLOW_CONSUMER: Final = "SLOW_CONSUMER"
@@ -134,6 +135,21 @@ class Outbox:
         """Drop news that waits to be merged: what follows begins anew, or is nothing."""
         for waiting in self._merging.pop(channel, ()):
             waiting.message = None
+
+    def drain(self, wire: Wire, bytes_a_turn: int, least_frame: int) -> bool:
+        """Send what waits as far as ``wire`` takes it, in one turn no more than ``bytes_a_turn``
+        and a frame; none counts less than ``least_frame``. Return whether to go on in a later turn:
+        others are to have theirs."""
+        size = 0
+        while wire.is_writable:
+            frame = self.next()
+            if frame is None:
+                return False
+            wire.write(frame)
+            size += max(len(frame), least_frame)
+            if size > bytes_a_turn and not self.is_empty:
+                return True
+        return False
 
     def next(self) -> bytes | None:
         """Return the next frame; None if nothing waits."""

@@ -10,8 +10,7 @@ from gateway.api.binance.signed_json import text_of
 from gateway.api.binance.signing import signature_of
 from gateway.trading.api_keys import ApiKeys, HeldKey, MemoryEpochs
 from gateway.trading.sessions import Session
-from settlement.protocol.evidence import SignedOrder
-from tests.api.fixtures import DOMAIN, START_NS, Served, Venue, Wallet, served
+from tests.api.fixtures import DOMAIN, START_NS, Served, Venue, Wallet, order_in, served
 from tests.asked import login_of
 
 SYMBOL = "TOKENUSD"
@@ -76,22 +75,4 @@ async def dialect(venue: Venue | None = None, *, managed: bool = True, **changes
 
 def signed_text(wallet: Wallet, side: str, lots: int, ticks: int, **changes: Any) -> str:
     """Return the parameter that carries a native order of ``wallet``."""
-    body = wallet.order(side, lots, ticks, **changes)
-    order = SignedOrder(
-        account=bytes.fromhex(body["account"][2:]),
-        nonce=int(body["nonce"]),
-        flags=body["flags"],
-        lane=body["lane"],
-        base=bytes.fromhex(body["base"][2:]),
-        quote=bytes.fromhex(body["quote"][2:]),
-        base_amount=int(body["baseAmount"]),
-        quote_amount=int(body["quoteAmount"]),
-        trigger_or_display=int(body.get("triggerOrDisplay", "0")),
-        expiry=body["expiry"],
-        max_fee_ppm=body["maxFeePpm"],
-        ref=bytes.fromhex(body["ref"][2:]),
-        signature=bytes.fromhex(body["signature"][2:]),
-        signer=b"",
-        digest=b"",
-    )
-    return text_of(order)
+    return text_of(order_in(wallet.order(side, lots, ticks, **changes)))

@@ -193,6 +193,27 @@ class MemorySettlement:
         return 0
 
 
+def order_in(body: dict[str, Any]) -> SignedOrder:
+    """Return the order that a body of POST /v1/orders holds, its signature if there is one."""
+    return SignedOrder(
+        account=bytes.fromhex(body["account"][2:]),
+        nonce=int(body["nonce"]),
+        flags=body["flags"],
+        lane=body["lane"],
+        base=bytes.fromhex(body["base"][2:]),
+        quote=bytes.fromhex(body["quote"][2:]),
+        base_amount=int(body["baseAmount"]),
+        quote_amount=int(body["quoteAmount"]),
+        trigger_or_display=int(body.get("triggerOrDisplay", "0")),
+        expiry=body["expiry"],
+        max_fee_ppm=body["maxFeePpm"],
+        ref=bytes.fromhex(body["ref"][2:]),
+        signature=bytes.fromhex(body.get("signature", "0x")[2:]),
+        signer=b"",
+        digest=b"",
+    )
+
+
 class Wallet:
     """A private key that signs orders for itself or, as a session key, for ``account``."""
 
@@ -229,24 +250,7 @@ class Wallet:
 
     def sign_order(self, body: dict[str, Any]) -> bytes:
         """Return the signature over the EIP-712 fields of ``body``."""
-        order = SignedOrder(
-            account=bytes.fromhex(body["account"][2:]),
-            nonce=int(body["nonce"]),
-            flags=body["flags"],
-            lane=body["lane"],
-            base=bytes.fromhex(body["base"][2:]),
-            quote=bytes.fromhex(body["quote"][2:]),
-            base_amount=int(body["baseAmount"]),
-            quote_amount=int(body["quoteAmount"]),
-            trigger_or_display=int(body.get("triggerOrDisplay", "0")),
-            expiry=body["expiry"],
-            max_fee_ppm=body["maxFeePpm"],
-            ref=bytes.fromhex(body["ref"][2:]),
-            signature=b"",
-            signer=b"",
-            digest=b"",
-        )
-        return sign(order_digest(DOMAIN, order), self.secret)
+        return sign(order_digest(DOMAIN, order_in(body)), self.secret)
 
     def login(self, issued_at: int = START_NS // 10**9) -> dict[str, Any]:
         """Return the body of POST /v1/sessions."""

@@ -15,11 +15,8 @@ import pytest
 import schemathesis
 
 from gateway.api.v1.openapi import schema_of
-from gateway.trading.budgets import Budgets
-from tests.any_request import drawn, held
+from tests.any_request import PLENTY, drawn, held
 from tests.api.fixtures import OPERATOR_TOKEN, Venue, served
-
-PLENTY = Budgets(60, 10**6, 10**6, 10**6, 10**6, 10**6)
 
 
 class Running:

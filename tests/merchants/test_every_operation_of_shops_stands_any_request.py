@@ -11,14 +11,11 @@ from starlette.testclient import TestClient
 
 from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.shops import merchants_router
-from gateway.trading.budgets import Budgets
-from tests.any_request import drawn, held
+from tests.any_request import PLENTY, drawn, held
 from tests.api.fixtures import Venue
 from tests.merchants.fixtures import DOMAIN, World
 from tests.merchants.site import OPERATOR_TOKEN, served
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
-
-PLENTY = Budgets(60, 10**6, 10**6, 10**6, 10**6, 10**6)
 
 
 class Shop(NamedTuple):

@@ -182,17 +182,9 @@ class Conversation:
     def may_send(self) -> None:
         """Send what waits, as much as the client takes; behind much others have a turn."""
         self._is_sending_later = False
-        size = 0
         with self.faults:
-            while self._wire.is_writable:
-                frame = self._outbox.next()
-                if frame is None:
-                    break
-                self._wire.write(frame)
-                size += max(len(frame), LEAST_FRAME)
-                if size > BYTES_A_TURN and not self._outbox.is_empty:
-                    self._send_later()
-                    break
+            if self._outbox.drain(self._wire, BYTES_A_TURN, LEAST_FRAME):
+                self._send_later()
         if self._outbox.is_empty and self._outbox.shut:
             self._sent.set()
 

@@ -244,17 +244,9 @@ class Connection:
     def may_send(self) -> None:
         """Send what waits, as much as the client takes; behind much others have a turn."""
         self._is_sending_later = False
-        size = 0
         with self._faults:
-            while self._wire.is_writable:
-                frame = self._outbox.next()
-                if frame is None:
-                    break
-                self._wire.write(frame)
-                size += max(len(frame), LEAST_FRAME)
-                if size > LARGE_FRAME and not self._outbox.is_empty:
-                    self._send_later()
-                    break
+            if self._outbox.drain(self._wire, LARGE_FRAME, LEAST_FRAME):
+                self._send_later()
         if self._outbox.is_empty:
             self._flows = self._wire.is_writable and not self._outbox.shut
             if self._outbox.shut:
