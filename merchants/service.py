@@ -7,39 +7,26 @@ the next start finds in the rows what is still to be done.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
 import numpy as np
-from sqlalchemy import Engine, and_, or_, select, tuple_
-from sqlalchemy.orm import Session, lazyload, selectinload
+from sqlalchemy import Engine, select, tuple_
+from sqlalchemy.orm import Session
 
 from engine.commands import Kind
 from engine.events import EventKind
 from engine.journal.reader import Position
 from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
-from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of
 from merchants.documents.native import (
-    ConversionDocument,
-    EventDocument,
     InvoiceDocument,
-    conversion_document,
-    event_document,
-    invoice_document,
 )
-from merchants.documents.sums import (
-    CONVERSIONS_SHOWN,
-    Sums,
-    first_fills,
-    newest_conversions,
-    sums_of,
-)
+from merchants.documents.reader import Reader
 from merchants.records.database import (
-    is_there,
     move_cursor,
     open_database,
     place_in,
@@ -50,10 +37,6 @@ from merchants.records.database import (
 from merchants.records.rejection import Rejection
 from merchants.records.states import InvoiceState, PaymentState
 from merchants.records.tables import (
-    Conversion,
-    Delivery,
-    Event,
-    Fill,
     IdempotencyKey,
     Invoice,
     Payment,
@@ -70,7 +53,6 @@ from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
-from settlement.audit.proofs import TradeProof
 from settlement.orders.busts import busted_by
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
@@ -85,13 +67,6 @@ TURNS_MAX: Final = 100
 STEP_NS: Final = 50 * 10**6
 """How long a step stays with one kind of work, in turns between which everybody else has one."""
 
-PAGE_MAX: Final = 100
-
-INVOICES_MAX: Final = 25
-"""In one answer: some milliseconds of a thread, and more for each payment and fill."""
-
-INVOICE_OF_ID: Final = "SELECT 1 FROM invoices WHERE id = ?"
-
 WATCHED_NS: Final = 30 * 24 * 3600 * 10**9
 """How long after an invoice was made a payment to its address is still noticed by itself."""
 
@@ -104,14 +79,6 @@ class InvoiceCreated(NamedTuple):
 
     invoice: InvoiceDocument
     replayed: bool
-
-
-class Sales(NamedTuple):
-    """The trades in which ``account`` sold what was paid for ``ref``."""
-
-    account: bytes
-    ref: bytes
-    trade_ids: list[int]
 
 
 class Merchants:
@@ -170,6 +137,9 @@ class Merchants:
         self.invoices = Invoices(
             exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
         )
+        self.reader = Reader(
+            database, exchange.catalog, settlement, confirmations_required, lambda: self._head
+        )
         self.deliveries = Deliveries(database, egress, clock, jitter)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
@@ -220,7 +190,7 @@ class Merchants:
                     return Rejection(Outcome.IDEMPOTENCY_CONFLICT, {"key": idempotency_key})
                 if known is not None:
                     first = session.get_one(Invoice, known.invoice_id)
-                    return InvoiceCreated(self._document(session, first), replayed=True)
+                    return InvoiceCreated(self.reader.document(session, first), replayed=True)
             invoice = self.invoices.create(session, store, request, self._clock())
             if isinstance(invoice, Rejection):
                 return invoice
@@ -233,125 +203,7 @@ class Merchants:
                         invoice_id=invoice.id,
                     )
                 )
-            return InvoiceCreated(self._document(session, invoice), replayed=False)
-
-    def invoice(self, invoice_id: str, store_id: str | None = None) -> InvoiceDocument | None:
-        """Return an invoice; None if there is none or it is not ``store_id``'s."""
-        with reading(self._database) as session:
-            invoice = session.get(Invoice, invoice_id)
-            if invoice is None or store_id not in (None, invoice.store_id):
-                return None
-            return self._document(session, invoice)
-
-    def sales(self, invoice_id: str, store_id: str | None = None) -> Sales | None:
-        """Return what an invoice's tokens were sold in; None as ``invoice``."""
-        return sales_of(self._database, invoice_id, store_id)
-
-    def receipts(self, sales: Sales) -> list[TradeProof]:
-        """Return proofs of all ``sales`` that are in a batch."""
-        return self._settlement.receipts(*sales)
-
-    def checkout(self, invoice_id: str) -> Checkout | None:
-        """Return what the customer of an invoice sees; None if there is no such invoice."""
-        if not is_there(self._database, INVOICE_OF_ID, invoice_id):
-            return None
-        with reading(self._database) as session:
-            invoice = session.get(Invoice, invoice_id)
-            if invoice is None:
-                return None
-            # One trade more than is shown: so the page can say that there are more.
-            sums = sums_of(session, self._exchange.catalog, (invoice.id,))
-            (document,) = self._documents(session, (invoice,), sums, TRADES_SHOWN + 1)
-            return checkout_of(
-                document, sums[invoice.id], invoice.store.name, self._confirmations_required
-            )
-
-    def list_invoices(
-        self,
-        store_id: str,
-        *,
-        order_id: str | None = None,
-        state: InvoiceState | None = None,
-        before: str | None = None,
-        limit: int = INVOICES_MAX,
-    ) -> list[InvoiceDocument] | None:
-        """Return a store's invoices, the newest first, at most ``INVOICES_MAX``: those that come
-        behind its invoice ``before``. None if it has no such invoice."""
-        # All of their rows in some queries, not in some for each; the store is in none of them.
-        rows_too = (
-            selectinload(Invoice.payments),
-            lazyload(Invoice.store),
-        )
-        query = select(Invoice).options(*rows_too).where(Invoice.store_id == store_id)
-        if order_id is not None:
-            query = query.where(Invoice.order_id == order_id)
-        if state is not None:
-            query = query.where(Invoice.state == state)
-        query = query.order_by(Invoice.created_ns.desc(), Invoice.id)
-        with reading(self._database) as session:
-            if before is not None:
-                own = (Invoice.id == before, Invoice.store_id == store_id)
-                created_ns = session.scalar(select(Invoice.created_ns).where(*own))
-                if created_ns is None:
-                    return None
-                older, twin = Invoice.created_ns < created_ns, Invoice.created_ns == created_ns
-                query = query.where(or_(older, and_(twin, Invoice.id > before)))
-            rows = session.scalars(query.limit(min(limit, INVOICES_MAX))).all()
-            catalog, names = self._exchange.catalog, [row.id for row in rows]
-            return self._documents(session, rows, sums_of(session, catalog, names))
-
-    def list_conversions(
-        self,
-        store_id: str,
-        invoice_id: str,
-        *,
-        before: str | None = None,
-        limit: int = CONVERSIONS_SHOWN,
-    ) -> list[ConversionDocument] | None:
-        """Return the conversions of a store's invoice, the newest first, at most
-        ``CONVERSIONS_SHOWN``: those that come behind the conversion ``before``. None if there is no
-        such invoice, or it has no such conversion."""
-        query = (
-            select(Conversion)
-            .where(Conversion.invoice_id == invoice_id)
-            .order_by(Conversion.number.desc())
-        )
-        with reading(self._database) as session:
-            own = (Invoice.id == invoice_id, Invoice.store_id == store_id)
-            if session.scalar(select(Invoice.id).where(*own)) is None:
-                return None
-            if before is not None:
-                its = (Conversion.id == before, Conversion.invoice_id == invoice_id)
-                number = session.scalar(select(Conversion.number).where(*its))
-                if number is None:
-                    return None
-                query = query.where(Conversion.number < number)
-            rows = session.scalars(query.limit(min(limit, CONVERSIONS_SHOWN))).all()
-            fills = first_fills(session, [row.id for row in rows])
-            catalog = self._exchange.catalog
-            return [conversion_document(catalog, row, fills[row.id]) for row in rows]
-
-    def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
-        """Return a store's events with ids above the cursor ``after``, oldest first."""
-        query = (
-            select(Event)
-            .where(Event.store_id == store_id, Event.id > after)
-            .order_by(Event.id)
-            .limit(min(limit, PAGE_MAX))
-        )
-        with reading(self._database) as session:
-            return [event_document(row) for row in session.scalars(query)]
-
-    def webhook_deliveries(self, store_id: str, limit: int = PAGE_MAX) -> list[Delivery]:
-        """Return a store's deliveries, the newest first."""
-        query = (
-            select(Delivery)
-            .where(Delivery.store_id == store_id)
-            .order_by(Delivery.event_id.desc())
-            .limit(min(limit, PAGE_MAX))
-        )
-        with reading(self._database) as session:
-            return list(session.scalars(query))
+            return InvoiceCreated(self.reader.document(session, invoice), replayed=False)
 
     def watched_addresses(self) -> list[bytes]:
         """Return the deposit addresses whose transfers the chain watcher should report.
@@ -546,28 +398,6 @@ class Merchants:
             if self.invoices.is_at_rest(session, invoice):
                 self._settlement.unwatch(invoice.deposit_address)
 
-    def _document(self, session: Session, invoice: Invoice) -> InvoiceDocument:
-        sums = sums_of(session, self._exchange.catalog, (invoice.id,))
-        (document,) = self._documents(session, (invoice,), sums)
-        return document
-
-    def _documents(
-        self,
-        session: Session,
-        invoices: Sequence[Invoice],
-        sums: Mapping[str, Sums],
-        fills_max: int | None = None,
-    ) -> list[InvoiceDocument]:
-        """Return some invoices with ``fills_max`` fills of all their conversions at most."""
-        catalog, names = self._exchange.catalog, [invoice.id for invoice in invoices]
-        newest = newest_conversions(session, names)
-        sales = [conversion.id for rows in newest.values() for conversion in rows]
-        fills = first_fills(session, sales, fills_max)
-        return [
-            invoice_document(catalog, row, sums[row.id], newest[row.id], fills, self._head)
-            for row in invoices
-        ]
-
 
 def _place(transfer: Transfer) -> tuple[bytes, int]:
     return transfer.tx_hash, transfer.log_index
@@ -578,21 +408,6 @@ def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     rest = iter(sorted(addresses))
     while chunk := list(islice(rest, size)):
         yield chunk
-
-
-def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> Sales | None:
-    """Return what an invoice's tokens were sold in; None as ``Merchants.invoice``."""
-    with reading(database) as session:
-        invoice = session.get(Invoice, invoice_id)
-        if invoice is None or store_id not in (None, invoice.store_id):
-            return None
-        trade_ids = (
-            select(Fill.trade_id)
-            .join(Conversion, Conversion.id == Fill.conversion_id)
-            .where(Conversion.invoice_id == invoice_id)
-            .order_by(Conversion.number, Fill.trade_id)
-        )
-        return Sales(invoice.store.wallet, invoice.ref, list(session.scalars(trade_ids)))
 
 
 def open_merchants_database(directory: Path) -> Engine:

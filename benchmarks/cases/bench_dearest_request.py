@@ -397,7 +397,7 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
     await venue.open([address_of_secret(secret) for secret in secrets])
     await venue.fill()
     shops = merchants_router(venue.merchants, venue.exchange.domain, OPERATOR, "http://x")
-    pages = checkout_router(venue.merchants, "bench", sandbox=False)
+    pages = checkout_router(venue.merchants.reader, "bench", sandbox=False)
     keys = ApiKeys(bytes(32), MemoryEpochs(), venue.exchange.now_ns)
     changes = {"routers": (shops, pages), "operator_token": OPERATOR, "api_keys": keys}
     app = create_app(replace(venue.services, **changes))

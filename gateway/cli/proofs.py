@@ -5,7 +5,8 @@ Reads the databases beside a server that may be running; writes nothing into the
 
 from pathlib import Path
 
-from merchants.service import open_merchants_database, sales_of
+from merchants.documents.reader import sales_of
+from merchants.service import open_merchants_database
 from settlement.audit.proofs import TradeProof, proofs_of
 from settlement.chain.deploy import Deployment
 from settlement.outbox.outbox import Outbox

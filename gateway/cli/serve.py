@@ -137,7 +137,7 @@ async def run_server(serving: Serving, console: Console) -> int:
         stack.public_url = url
         stack.routers += [
             merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
-            checkout_router(stack.parts.merchants, f"chain {chain_id}", sandbox=False),
+            checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
         port = await stack.serve()
         console.print(

@@ -26,7 +26,7 @@ from gateway.pages.render import Html, escape, fill
 from gateway.trading.rejection import Rejection
 from merchants.documents.checkout import ENDED, TRADES_SHOWN, Checkout, Phase
 from merchants.documents.native import ConversionDocument, FillDocument, InvoiceDocument
-from merchants.service import Merchants
+from merchants.documents.reader import Reader
 
 PAGES: Final = Path(__file__).parent / "checkout"
 ASK_AGAIN_MS: Final = 1500
@@ -201,9 +201,9 @@ class _Looks:
     """The last looks at invoices. ``now`` is a monotonic clock in seconds."""
 
     def __init__(
-        self, merchants: Merchants, pages: CheckoutPage, fresh: float, now: Callable[[], float]
+        self, reader: Reader, pages: CheckoutPage, fresh: float, now: Callable[[], float]
     ) -> None:
-        self._merchants = merchants
+        self._reader = reader
         self._pages = pages
         self._fresh = fresh
         self._now = now
@@ -213,7 +213,7 @@ class _Looks:
         """Return what an invoice shows; refused when there is none."""
         known = self._looks.get(invoice_id)
         if known is None or self._now() >= known.stale_at:
-            checkout = self._merchants.checkout(invoice_id)
+            checkout = self._reader.checkout(invoice_id)
             if checkout is None:
                 raise Rejection(Outcome.NOT_FOUND, "There is no such invoice.")
             if checkout.phase in PAYABLE:
@@ -230,7 +230,7 @@ class _Looks:
 
 
 def checkout_router(
-    merchants: Merchants,
+    reader: Reader,
     network: str,
     *,
     sandbox: bool,
@@ -243,7 +243,7 @@ def checkout_router(
     """
     router = APIRouter(prefix="/checkout", include_in_schema=False)
     pages = CheckoutPage(network, sandbox=sandbox)
-    looks = _Looks(merchants, pages, fresh_seconds, now)
+    looks = _Looks(reader, pages, fresh_seconds, now)
 
     @router.get("/assets/{name}")
     async def asset(name: str) -> Response:

@@ -85,7 +85,7 @@ class SandboxShop:
         One payment at a time: whoever presses twice has paid once, until the shop has seen it.
         """
         async with self._paying:
-            invoice = self._stack.parts.merchants.invoice(invoice_id)
+            invoice = self._stack.parts.merchants.reader.invoice(invoice_id)
             if invoice is None:
                 raise Rejection(Outcome.NOT_FOUND)
             sent = self._sent.get(invoice_id)

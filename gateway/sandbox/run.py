@@ -109,7 +109,7 @@ async def run_sandbox(
         stack.routers += [
             merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
             checkout_router(
-                stack.parts.merchants, f"{stack.devchain.name} (sandbox)", sandbox=True
+                stack.parts.merchants.reader, f"{stack.devchain.name} (sandbox)", sandbox=True
             ),
             sandbox_router(stack, shop),
             demo_wallet_router(DemoWallet(wallets[actors.GUEST], stack), faucet),

@@ -69,7 +69,7 @@ async def tell(
         public_url = "http://127.0.0.1"
         stack.routers += [
             merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
-            checkout_router(stack.parts.merchants, stack.devchain.name, sandbox=False),
+            checkout_router(stack.parts.merchants.reader, stack.devchain.name, sandbox=False),
         ]
         await stack.serve()
         blocks = asyncio.create_task(keep_blocks_coming(stack))

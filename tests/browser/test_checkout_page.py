@@ -57,7 +57,7 @@ def shop(world):
 
     @app.post("/sandbox/pay/{invoice_id}")
     async def pay(invoice_id: str):
-        invoice = venue.merchants.invoice(invoice_id)
+        invoice = venue.merchants.reader.invoice(invoice_id)
         world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
         venue.watch()
         return Response(status_code=204)

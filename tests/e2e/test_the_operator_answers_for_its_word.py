@@ -168,7 +168,7 @@ def test_an_invoice_is_paid_by_a_permit_through_the_collector(running):
         if invoice_id is None:
             shop.open()
             invoice_id = shop.buy("coffee")
-        return stack.parts.merchants.invoice(invoice_id)
+        return stack.parts.merchants.reader.invoice(invoice_id)
 
     bill = running.on_loop(invoice())
     token, raw = stack.parts.catalog.token(bill.token), int(bill.amount_due_raw)

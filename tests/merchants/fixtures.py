@@ -457,7 +457,7 @@ class Venue:
 
     def types(self, store):
         """Return the types of all events so far."""
-        events = self.merchants.events_after(store.store_id, 0)
+        events = self.merchants.reader.events_after(store.store_id, 0)
         return [msgspec.json.decode(row.body)["type"] for row in events]
 
     def pips(self, address, token):

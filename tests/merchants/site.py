@@ -23,7 +23,7 @@ def site(venue, *, sandbox=True, fresh_seconds=0):
         merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test")
     )
     checkout = checkout_router(
-        venue.merchants, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
+        venue.merchants.reader, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
     )
     app.include_router(checkout)
 

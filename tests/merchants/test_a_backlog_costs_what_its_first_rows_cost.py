@@ -117,7 +117,7 @@ def test_the_longest_due_leaves_first_and_each_invoices_earliest(tmp_path):
     async def play():
         deliveries = Deliveries(world.venue.database, Hanging(), world.clock, random.Random(1))
         deliveries.start_due()
-        rows = world.venue.merchants.webhook_deliveries(store.store_id)
+        rows = world.venue.merchants.reader.webhook_deliveries(store.store_id)
         return sorted(row.event_id for row in rows if row.attempts)
 
     assert asyncio.run(play()) == [1, 5, 10, 15], "one an invoice, numbered five by five"
@@ -194,9 +194,9 @@ def test_found_a_wallet_with_much_to_sell_kept_other_shops_waiting(tmp_path):
     world.pass_time(1)
     paid_straight(venue, other, TOKEN, 25 * LOT)
     asyncio.run(venue.merchants.conversions.execute_due(4))
-    sales = venue.merchants.invoice(rich.id).conversions
+    sales = venue.merchants.reader.invoice(rich.id).conversions
     assert sum(sale.attempts for sale in sales) == 3
-    assert venue.merchants.invoice(other.id).conversions[0].attempts == 1
+    assert venue.merchants.reader.invoice(other.id).conversions[0].attempts == 1
 
 
 def test_an_older_file_gets_the_indexes_and_whose_its_sales_are(tmp_path):

@@ -69,7 +69,7 @@ def test_what_is_followed_is_gone_through_to_its_end_however_short_the_turns(tmp
     for _ in range(6):
         venue.tick()
     for invoice in invoices:
-        (sale,) = venue.merchants.invoice(invoice.id).conversions
+        (sale,) = venue.merchants.reader.invoice(invoice.id).conversions
         assert sale.status == "final"
 
 
@@ -83,5 +83,7 @@ def test_found_finals_were_told_a_turn_a_step_however_many_there_were(tmp_path):
     world.cost_ns = COST_NS
     venue.tick()
     world.cost_ns = 0
-    sales = [venue.merchants.invoice(invoice.id).conversions[0].status for invoice in invoices]
+    sales = [
+        venue.merchants.reader.invoice(invoice.id).conversions[0].status for invoice in invoices
+    ]
     assert TURN_NS // COST_NS + 1 < sales.count("final") <= STEP_NS // COST_NS, "several turns"

@@ -14,12 +14,12 @@ def world(tmp_path):
 
 
 def conversion_of(world, invoice):
-    return sole(world.venue.merchants.invoice(invoice.id).conversions)
+    return sole(world.venue.merchants.reader.invoice(invoice.id).conversions)
 
 
 def told(world, store, kind):
     """Return what the one event of ``kind`` said."""
-    rows = world.venue.merchants.events_after(store.store_id, 0)
+    rows = world.venue.merchants.reader.events_after(store.store_id, 0)
     bodies = [msgspec.json.decode(row.body) for row in rows]
     return sole([body["data"] for body in bodies if body["type"] == kind])
 
@@ -53,7 +53,7 @@ def test_it_is_taken_back_told_and_sold_again_to_the_unit(world, word, is_restar
     assert venue.pips(MERCHANT, TOKEN) == 0 and venue.pips(MERCHANT, USD) >= usd_after
     world.trades_are("final")
     venue.tick()
-    end = world.venue.merchants.invoice(invoice.id)
+    end = world.venue.merchants.reader.invoice(invoice.id)
     assert (sole(end.conversions).status, sole(end.conversions).reason) == ("final", "")
     assert end.net == sole(end.conversions).net
     venue.engine.check()

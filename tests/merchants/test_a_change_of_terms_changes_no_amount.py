@@ -63,7 +63,7 @@ def bid(world, lots, ticks=200_000):
 
 
 def sale_of(world, invoice):
-    return sole(world.venue.merchants.invoice(invoice.id).conversions)
+    return sole(world.venue.merchants.reader.invoice(invoice.id).conversions)
 
 
 def prices_signed(world):
@@ -133,7 +133,7 @@ def test_after_a_fill_and_before_it_is_final(world, terms, is_old):
     venue = world.venue
     invoice = paid(world, venue.invoice(venue.approved_store(), amount_usd="101"))
     change_terms(world, *terms, is_old)
-    assert venue.merchants.invoice(invoice.id) == invoice
+    assert venue.merchants.reader.invoice(invoice.id) == invoice
     world.trades_are("mined")
     venue.tick()
 

@@ -37,7 +37,7 @@ def test_a_page_that_has_it_already_is_told_so(venue):
 
 def test_found_each_look_drew_the_page_anew(venue):
     invoice, seconds = venue.invoice(venue.approved_store()), [0.0]
-    looks, app = CountingLooks(venue.merchants), FastAPI()
+    looks, app = CountingLooks(venue.merchants.reader), FastAPI()
     app.include_router(
         checkout_router(looks, "net", sandbox=False, fresh_seconds=1, now=lambda: seconds[0])
     )

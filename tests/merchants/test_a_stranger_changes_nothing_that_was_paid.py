@@ -38,7 +38,7 @@ def settle(world, invoice, rounds=3):
         world.venue.tick()
         world.venue.settle_sweeps()
         world.venue.tick()
-    return world.venue.merchants.invoice(invoice.id)
+    return world.venue.merchants.reader.invoice(invoice.id)
 
 
 @pytest.mark.parametrize("is_watched_first", [True, False])
@@ -62,7 +62,7 @@ def test_found_transfers_of_nothing_filled_the_list_of_payments(world):
     invoice = venue.invoice(store, amount_usd="50")
     for _ in range(5):
         send(world, invoice, 0)
-    assert venue.merchants.invoice(invoice.id).payments == []
+    assert venue.merchants.reader.invoice(invoice.id).payments == []
     assert venue.types(store) == ["invoice.created"]
 
 
@@ -81,10 +81,10 @@ def test_found_a_deposit_of_dust_was_an_event_each_time(world):
         venue.fund(MERCHANT, TOKEN, 1, bytes.fromhex(invoice.ref[2:]))
         venue.tick()
     assert venue.types(store) == before
-    assert [venue.merchants.invoice(i.id).short for i in (unpaid, half)] == ["0", "26"]
+    assert [venue.merchants.reader.invoice(i.id).short for i in (unpaid, half)] == ["0", "26"]
     venue.fund(MERCHANT, TOKEN, LOT, bytes.fromhex(half.ref[2:]))
     venue.tick()
-    assert venue.merchants.invoice(half.id).short == "24"
+    assert venue.merchants.reader.invoice(half.id).short == "24"
     assert venue.types(store) == [*before, "invoice.short"]
 
 
@@ -110,5 +110,5 @@ def test_less_than_a_lot_is_short_of_all_of_it_and_said_so(world):
     venue.tick()
     venue.fund(MERCHANT, TOKEN, LOT - 1, bytes.fromhex(invoice.ref[2:]))
     venue.tick()
-    assert venue.merchants.invoice(invoice.id).short == "50"
+    assert venue.merchants.reader.invoice(invoice.id).short == "50"
     assert venue.types(store)[-1] == "invoice.short"

@@ -46,26 +46,26 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     venue.tick()
     venue.settle_sweeps()
     venue.tick()
-    (sale,) = venue.merchants.invoice(paid.id).conversions
+    (sale,) = venue.merchants.reader.invoice(paid.id).conversions
     venue.database.dispose()
     made_old(tmp_path / "merchants.sqlite")
 
     world.restart()
     venue = world.venue
     for before, received, status in ((paid, "0.025", "settled"), (waiting, "0.0125", "new")):
-        invoice = venue.merchants.invoice(before.id)
+        invoice = venue.merchants.reader.invoice(before.id)
         assert (invoice.status, invoice.received) == (status, received)
     world.transfer(address_bytes(waiting.deposit_address), half, confirmations=CONFIRMATIONS)
     for _ in range(3):
         venue.watch()
         venue.tick()
         venue.settle_sweeps()
-    end = venue.merchants.invoice(waiting.id)
+    end = venue.merchants.reader.invoice(waiting.id)
     assert (end.status, end.credited) == ("settled", "0.025")
-    (as_before,) = venue.merchants.invoice(paid.id).conversions
+    (as_before,) = venue.merchants.reader.invoice(paid.id).conversions
     assert (as_before.proceeds, as_before.fee) == (sale.proceeds, sale.fee) != ("0", "0")
-    assert venue.merchants.invoice(paid.id).net == sale.net
+    assert venue.merchants.reader.invoice(paid.id).net == sale.net
     world.trades_are("final")
     venue.tick()
-    assert venue.merchants.invoice(paid.id).status == "settled"
+    assert venue.merchants.reader.invoice(paid.id).status == "settled"
     assert world.swept[address_bytes(paid.deposit_address), b"\xaa" * 20] == 25 * LOT

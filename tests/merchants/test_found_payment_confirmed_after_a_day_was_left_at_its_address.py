@@ -29,7 +29,7 @@ def test_an_invalid_invoice_whose_payment_is_confirmed_still_settles(world):
         world.pass_time(601)
     venue.tick()
 
-    assert venue.merchants.invoice(invoice.id).status == "settled"
+    assert venue.merchants.reader.invoice(invoice.id).status == "settled"
 
 
 def test_an_announced_payment_that_was_never_mined_is_not_swept_for_ever(world):
@@ -45,5 +45,5 @@ def test_an_announced_payment_that_was_never_mined_is_not_swept_for_ever(world):
         world.pass_time(601)
         venue.tick()
 
-    assert venue.merchants.invoice(invoice.id).status == "invalid"
+    assert venue.merchants.reader.invoice(invoice.id).status == "invalid"
     assert not world.sweeps_wanted, "no gas for what is not there"

@@ -109,7 +109,7 @@ def seams_of_the_story(directory):
 
 
 def check_end(story, venue):
-    world, invoice = story.world, venue.merchants.invoice(story.invoice.id)
+    world, invoice = story.world, venue.merchants.reader.invoice(story.invoice.id)
     assert (invoice.status, invoice.exception) == ("settled", "none")
     assert invoice.credited == invoice.amount_due == invoice.received
     assert sole(invoice.payments).status == "final"
@@ -118,7 +118,7 @@ def check_end(story, venue):
     assert venue.pips(MERCHANT, TOKEN) == 0
     assert venue.pips(MERCHANT, USD) == 50 * DOLLAR - fee_pips(50 * DOLLAR, FEE_PPM)
     assert sorted(world.grants.values()) == [story.store.grant]
-    events = venue.merchants.events_after(story.store.store_id, 0)
+    events = venue.merchants.reader.events_after(story.store.store_id, 0)
     assert [row.sequence for row in events] == list(range(1, len(STORY) + 1))
     assert venue.types(story.store) == STORY
     sent = [headers["webhook-id"] for headers, _ in world.received]

@@ -49,7 +49,7 @@ def settle(world, invoice, rounds=3):
         world.venue.tick()
         world.venue.settle_sweeps()
         world.venue.tick()
-    return world.venue.merchants.invoice(invoice.id)
+    return world.venue.merchants.reader.invoice(invoice.id)
 
 
 def deposit(world, invoice, lots):
@@ -79,7 +79,7 @@ def test_found_half_by_deposit_and_half_by_transfer_is_paid(world, deposit_first
     else:
         send(world, invoice, half)
         deposit(world, invoice, 13)
-    assert venue.merchants.invoice(invoice.id).received == "0.026"
+    assert venue.merchants.reader.invoice(invoice.id).received == "0.026"
     paid = settle(world, invoice)
     assert (paid.status, paid.exception, paid.credited) == ("settled", "none", "0.026")
     assert world.swept[address_bytes(invoice.deposit_address), TOKEN] == 13 * LOT
@@ -144,10 +144,10 @@ def test_found_an_expired_invoice_was_a_free_option(world):
     late = settle(world, invoice)
     assert (late.status, late.exception, late.short) == ("expired", "paid_partial", "50")
     assert late.credited == late.amount_due and late.conversions == []
-    event = venue.merchants.events_after(store.store_id, 0)[-1]
+    event = venue.merchants.reader.events_after(store.store_id, 0)[-1]
     body = msgspec.json.decode(event.body)
     assert (body["type"], body["data"]["invoice"]["short"]) == ("invoice.short", "50")
-    assert "short by $50" in venue.merchants.checkout(late.id).sentence
+    assert "short by $50" in venue.merchants.reader.checkout(late.id).sentence
 
     send(world, invoice, due_raw(invoice))
     paid = settle(world, invoice)
@@ -206,7 +206,7 @@ def test_what_comes_on_top_is_sold_near_the_last_trades_or_not_at_all(world):
     assert (more.exception, more.over) == ("paid_over", "0.005")
     assert [c.sold for c in more.conversions] == ["0.025", "0"]
     assert venue.types(store)[-2:] == ["invoice.paid_over", "conversion.waiting"]
-    assert "tried again by itself" in venue.merchants.checkout(more.id).sentence
+    assert "tried again by itself" in venue.merchants.reader.checkout(more.id).sentence
 
 
 def test_a_few_units_short_is_paid_and_more_is_not(world):
@@ -256,7 +256,7 @@ def test_a_token_that_keeps_a_part_is_counted_by_what_arrived(world):
     venue.merchants.payments_seen([left])
     venue.fund(MERCHANT, TOKEN, 24 * LOT, bytes.fromhex(invoice.ref[2:]), left.tx_hash)
     venue.tick()
-    short = venue.merchants.invoice(invoice.id)
+    short = venue.merchants.reader.invoice(invoice.id)
     assert (short.status, short.received, short.remaining) == ("new", "0.024", "0.001")
     assert sole(short.payments).status == "final"
     send(world, invoice, 10**15)
@@ -337,7 +337,7 @@ def test_a_poll_that_shows_nothing_new_writes_nothing(world):
         world.confirm(depth)
         venue.watch()
     assert world.crossings == crossed, "no commit"
-    assert venue.merchants.invoice(invoice.id).payments[0].confirmations == 2 + 299
+    assert venue.merchants.reader.invoice(invoice.id).payments[0].confirmations == 2 + 299
     with Session(venue.database) as session:
         assert session.get_one(Invoice, invoice.id).event_count == 1, "dust is no event"
 

@@ -44,7 +44,7 @@ def numbers(conversions):
 
 def test_the_document_has_the_newest_and_says_how_many_there_are(world, sold):
     _, invoice = sold
-    document = world.venue.merchants.invoice(invoice.id)
+    document = world.venue.merchants.reader.invoice(invoice.id)
     assert len(document.conversions) == CONVERSIONS_SHOWN
     assert (document.conversion_count, document.dust) == (SALES, "0")
     assert document.conversions[-1].id == f"{invoice.id}.{SALES}"
@@ -81,15 +81,15 @@ def test_a_sale_that_is_not_shown_counts_in_the_phase(world, sold):
     _, invoice = sold
     world.trades_are("final")
     world.venue.tick()
-    assert world.venue.merchants.checkout(invoice.id).phase == "settled"
+    assert world.venue.merchants.reader.checkout(invoice.id).phase == "settled"
     with transaction(world.venue.database) as session:
         session.get_one(Conversion, f"{invoice.id}.1").state = ConversionState.HELD
-    held = world.venue.merchants.checkout(invoice.id)
+    held = world.venue.merchants.reader.checkout(invoice.id)
     assert (held.phase, "keeps part of it" in held.sentence) == ("settled", True)
     with transaction(world.venue.database) as session:
         first = session.get_one(Conversion, f"{invoice.id}.1")
         first.state, first.reason = ConversionState.PENDING, "NO_QUOTE"
-    waits = world.venue.merchants.checkout(invoice.id)
+    waits = world.venue.merchants.reader.checkout(invoice.id)
     assert (waits.phase, "tried again by itself" in waits.sentence) == ("converting", True)
 
 
@@ -102,8 +102,8 @@ def test_no_more_rows_are_read_than_are_shown(world, sold):
 
     event.listen(Conversion, "load", load)
     try:
-        world.venue.merchants.invoice(invoice.id)
-        world.venue.merchants.list_invoices(store.store_id)
+        world.venue.merchants.reader.invoice(invoice.id)
+        world.venue.merchants.reader.list_invoices(store.store_id)
         assert len(loaded) == 2 * CONVERSIONS_SHOWN
         loaded.clear()
         world.venue.fund(MERCHANT, TOKEN, 25 * LOT, bytes.fromhex(invoice.ref[2:]))
@@ -133,14 +133,14 @@ def test_found_a_look_read_all_trades_of_a_sale(world, fills):
 
     event.listen(Fill, "load", load)
     try:
-        page = world.venue.merchants.checkout(invoice.id)
+        page = world.venue.merchants.reader.checkout(invoice.id)
         assert len(loaded) == min(count, TRADES_SHOWN + 1)
         assert len(page.invoice.conversions[0].fills) == len(loaded)
         loaded.clear()
-        document = world.venue.merchants.invoice(invoice.id)
+        document = world.venue.merchants.reader.invoice(invoice.id)
         assert len(loaded) == min(count, FILLS_SHOWN)
         loaded.clear()
-        (sale,) = world.venue.merchants.list_conversions(store.store_id, invoice.id)
+        (sale,) = world.venue.merchants.reader.list_conversions(store.store_id, invoice.id)
         assert len(loaded) == min(count, FILLS_SHOWN)
     finally:
         event.remove(Fill, "load", load)

@@ -108,7 +108,7 @@ def act(world, invoice, action, argument):
 
 def bust_newest(world, invoice):
     """Undo the newest sale, unless it is final or was undone before."""
-    conversions = world.venue.merchants.invoice(invoice.id).conversions
+    conversions = world.venue.merchants.reader.invoice(invoice.id).conversions
     fills = [fill for conversion in conversions for fill in conversion.fills]
     if fills and world.venue.trade_state(fills[-1].trade_id).state not in ("final", "busted"):
         world.venue.bust(fills[-1])
@@ -162,7 +162,7 @@ def ended(world):
         world.venue.settle_sweeps()
         world.pass_time(43_200)
     check(world)
-    (invoice,) = world.venue.merchants.list_invoices(sole_store(world))
+    (invoice,) = world.venue.merchants.reader.list_invoices(sole_store(world))
     assert invoice.status in ("settled", "expired")
     assert all(conversion.status in ("final", "held") for conversion in invoice.conversions)
     lying = sum(
@@ -174,7 +174,9 @@ def ended(world):
     # An invoice's webhooks go one after another, so many events need as many turns.
     for _ in range(100):
         world.venue.tick()
-    states = {row.state for row in world.venue.merchants.webhook_deliveries(sole_store(world))}
+    states = {
+        row.state for row in world.venue.merchants.reader.webhook_deliveries(sole_store(world))
+    }
     assert states <= {"delivered", "dead"}
 
 

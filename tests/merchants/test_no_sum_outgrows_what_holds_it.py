@@ -82,7 +82,7 @@ def test_found_a_shop_that_paid_itself_again_and_again_stopped_the_exchange(tmp_
         venue.tick()
         left = venue.exchange.balance(MERCHANT, address).available
         assert withdraw(venue, MERCHANT, address, left)[0].kind == EventKind.WITHDRAWN
-    document = venue.merchants.invoice(invoice.id)
+    document = venue.merchants.reader.invoice(invoice.id)
     assert (document.status, document.exception) == ("settled", "paid_over")
     assert document.credited == document.received == "46116860184.27387903"
 
@@ -113,8 +113,8 @@ def test_a_directory_in_which_it_had_died_gets_past_it_at_the_next_start(tmp_pat
     venue = world.venue
     venue.tick()
     assert venue.merchants.cursor == len(world.entries)
-    assert venue.merchants.invoice(invoice.id).credited == "92233720368.54775807"
-    venue.merchants.list_invoices(store.store_id)
+    assert venue.merchants.reader.invoice(invoice.id).credited == "92233720368.54775807"
+    venue.merchants.reader.list_invoices(store.store_id)
 
 
 def test_found_a_sale_of_more_than_one_order_may_be_worth_stopped_the_exchange(tmp_path):
@@ -124,7 +124,7 @@ def test_found_a_sale_of_more_than_one_order_may_be_worth_stopped_the_exchange(t
     invoice = venue.invoice(store)
     paid_straight(venue, invoice, TOKEN, MUCH)
     venue.tick()
-    document = venue.merchants.invoice(invoice.id)
+    document = venue.merchants.reader.invoice(invoice.id)
     assert sum(len(sale.fills) for sale in document.conversions) == 2, "the bids there are"
     assert document.conversions[0].sold == "0.55"
 
@@ -139,7 +139,7 @@ def test_found_two_sales_alike_in_one_second_stopped_the_exchange(tmp_path):
     venue.tick()
     venue.world.pass_time(1)
     venue.tick()
-    sales = venue.merchants.invoice(invoice.id).conversions
+    sales = venue.merchants.reader.invoice(invoice.id).conversions
     assert [sale.attempts for sale in sales] == [2, 2, 2]
 
 
@@ -159,7 +159,7 @@ def test_an_order_of_a_part_that_is_filled_whole_is_followed_by_the_next(tmp_pat
         session.get_one(Conversion, f"{invoice.id}.1").quoted_ticks = dear
     for _ in range(3):
         venue.tick()
-    sale = venue.merchants.invoice(invoice.id).conversions[0]
+    sale = venue.merchants.reader.invoice(invoice.id).conversions[0]
     assert (len(sale.fills), sale.attempts) == (2, 1), "progress is no failed attempt"
     assert sale.reason != "ACCEPTED"
 
@@ -181,7 +181,7 @@ def test_found_a_lot_of_one_pip_made_a_sale_for_each_order(tmp_path):
     assert LOTS_MAX < 2 * 10**12, "more than an order may sell"
     for _ in range(3):
         venue.tick()
-    (sale,) = venue.merchants.invoice(invoice.id).conversions
+    (sale,) = venue.merchants.reader.invoice(invoice.id).conversions
     assert (sale.amount, sale.sold, sale.attempts) == ("20000", "20000", 1)
 
 
@@ -315,6 +315,6 @@ def test_no_deposits_payments_and_trades_within_the_ledgers_bounds_raise(acts):
         life.world.restart()
         merchants = life.world.venue.merchants
         life.tick(1)
-        for invoice in merchants.list_invoices(life.store.store_id):
-            assert merchants.checkout(invoice.id) is not None
+        for invoice in merchants.reader.list_invoices(life.store.store_id):
+            assert merchants.reader.checkout(invoice.id) is not None
         Views(life.world).remembered()

@@ -41,7 +41,7 @@ def paid(world, invoice, raw=None):
     world.venue.tick()
     world.venue.settle_sweeps()
     world.venue.tick()
-    return world.venue.merchants.invoice(invoice.id)
+    return world.venue.merchants.reader.invoice(invoice.id)
 
 
 def test_the_quote_walks_the_bids_and_rounds_lots_up(world):
@@ -67,7 +67,7 @@ def test_a_sale_ends_final_with_every_unit_accounted_for(world):
     invoice = paid(world, venue.invoice(store, amount_usd="101"))
     world.trades_are("final")
     venue.tick()
-    invoice = venue.merchants.invoice(invoice.id)
+    invoice = venue.merchants.reader.invoice(invoice.id)
 
     proceeds = 50 * 200_000 * TICK + 199_900 * TICK
     fee = fee_pips(50 * 200_000 * TICK, FEE_PPM) + fee_pips(199_900 * TICK, FEE_PPM)
@@ -142,8 +142,8 @@ def test_a_stablecoin_payment_needs_no_conversion(world):
     venue.settle_sweeps()
     venue.tick()
 
-    assert venue.merchants.invoice(invoice.id).status == "settled"
-    assert venue.merchants.invoice(invoice.id).conversions == []
+    assert venue.merchants.reader.invoice(invoice.id).status == "settled"
+    assert venue.merchants.reader.invoice(invoice.id).conversions == []
     assert venue.pips(MERCHANT, USD) == 1234 * 10**6
 
 
@@ -160,7 +160,7 @@ def test_a_partial_payment_waits_then_expires_and_is_kept(world):
     venue.tick()
     venue.settle_sweeps()
     venue.tick()
-    end = venue.merchants.invoice(invoice.id)
+    end = venue.merchants.reader.invoice(invoice.id)
     assert (end.status, end.exception) == ("expired", "paid_partial")
     assert end.credited == "0.01" and end.conversions == []
     assert sole(end.payments).status == "final"
@@ -208,7 +208,7 @@ def test_a_late_payment_that_is_still_worth_its_price_settles_and_is_sold(world)
     invoice = venue.invoice(store, amount_usd="100")
     world.pass_time(901)
     venue.tick()
-    assert venue.merchants.invoice(invoice.id).status == "expired"
+    assert venue.merchants.reader.invoice(invoice.id).status == "expired"
     late = paid(world, invoice)
     assert (late.status, late.exception, late.short) == ("settled", "paid_late", "0")
     assert sole(late.conversions).proceeds == "100"
@@ -220,9 +220,9 @@ def test_a_payment_mined_in_time_and_seen_late_keeps_its_price(world):
     world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice), confirmations=3)
     world.pass_time(3600)
     venue.tick()
-    assert venue.merchants.invoice(invoice.id).status == "expired"
+    assert venue.merchants.reader.invoice(invoice.id).status == "expired"
     venue.watch()
-    seen = venue.merchants.invoice(invoice.id)
+    seen = venue.merchants.reader.invoice(invoice.id)
     assert (seen.status, seen.exception) == ("processing", "none")
 
 
@@ -233,7 +233,7 @@ def test_an_orphaned_payment_reopens_the_invoice_and_counts_once_when_it_returns
     sent = world.transfer(address_bytes(invoice.deposit_address), due_raw(invoice))
     venue.watch()
     assert venue.merchants.payment_orphaned(sent.tx_hash, sent.log_index)
-    open_again = venue.merchants.invoice(invoice.id)
+    open_again = venue.merchants.reader.invoice(invoice.id)
     assert (open_again.status, open_again.received) == ("new", "0")
     assert venue.types(store)[-1] == "invoice.reopened"
 
@@ -243,11 +243,11 @@ def test_an_orphaned_payment_reopens_the_invoice_and_counts_once_when_it_returns
     venue.tick()
     venue.settle_sweeps()
     venue.tick()
-    end = venue.merchants.invoice(invoice.id)
+    end = venue.merchants.reader.invoice(invoice.id)
     assert (end.status, end.credited) == ("settled", invoice.amount_due)
     assert not venue.merchants.payment_orphaned(b"\x00" * 32, 0)
     assert venue.merchants.payment_orphaned(sent.tx_hash, 0)
-    assert venue.merchants.invoice(invoice.id).status == "settled", "what is booked stays"
+    assert venue.merchants.reader.invoice(invoice.id).status == "settled", "what is booked stays"
 
 
 def test_what_never_becomes_final_ends_invalid_and_revives_only_when_booked(world):
@@ -257,13 +257,13 @@ def test_what_never_becomes_final_ends_invalid_and_revives_only_when_booked(worl
     venue.watch()
     world.pass_time(24 * 3600 + 1)
     venue.tick()
-    assert venue.merchants.invoice(invoice.id).status == "invalid"
+    assert venue.merchants.reader.invoice(invoice.id).status == "invalid"
     venue.watch()
-    assert venue.merchants.invoice(invoice.id).status == "invalid"
+    assert venue.merchants.reader.invoice(invoice.id).status == "invalid"
 
     venue.fund(MERCHANT, TOKEN, 25 * LOT, ref=bytes.fromhex(invoice.ref[2:]))
     venue.tick()
-    end = venue.merchants.invoice(invoice.id)
+    end = venue.merchants.reader.invoice(invoice.id)
     assert (end.status, end.exception) == ("settled", "paid_late")
 
 
@@ -282,7 +282,7 @@ def test_a_thin_book_is_tried_again_and_the_rest_is_held(world):
         venue.tick()
     world.trades_are("final")
     venue.tick()
-    held = sole(venue.merchants.invoice(second.id).conversions)
+    held = sole(venue.merchants.reader.invoice(second.id).conversions)
     assert (held.status, held.sold, held.unsold, held.attempts) == ("held", "0.02", "0.03", 8)
     assert held.reason == "IMMEDIATE_REMAINDER"
     assert [f.status for f in held.fills] == ["final"], "what was sold is still followed"
@@ -301,7 +301,7 @@ def test_the_rest_is_sold_when_bids_come_back(world):
     venue.quote(Side.BUY, 200_000, 50)
     world.pass_time(1)
     venue.tick()
-    assert sole(venue.merchants.invoice(second.id).conversions).sold == "0.05"
+    assert sole(venue.merchants.reader.invoice(second.id).conversions).sold == "0.05"
     assert lots_in_journal(world) == [50, 50, 50]
 
 
@@ -317,7 +317,7 @@ def test_deposits_into_other_accounts_with_our_ref_are_not_ours(world):
     venue = world.venue
     invoice = venue.invoice(venue.approved_store(), amount_usd="50")
     venue.fund(MAKER, TOKEN, 25 * LOT, ref=bytes.fromhex(invoice.ref[2:]))
-    assert venue.merchants.invoice(invoice.id).credited == "0"
+    assert venue.merchants.reader.invoice(invoice.id).credited == "0"
 
 
 def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
@@ -328,13 +328,13 @@ def test_another_token_at_the_address_is_swept_and_shown_and_not_counted(world):
     world.transfer(address, 10**18, token=b"\xee" * 20)
     world.confirm(CONFIRMATIONS)
     venue.watch()
-    open_still = venue.merchants.checkout(invoice.id)
+    open_still = venue.merchants.reader.checkout(invoice.id)
     assert open_still.sentence.endswith("The shop gets it; please contact the shop.")
     world.pass_time(901)
     venue.tick()
     venue.settle_sweeps()
-    end = venue.merchants.invoice(invoice.id)
-    assert "sent in USD is not counted" in venue.merchants.checkout(end.id).sentence
+    end = venue.merchants.reader.invoice(invoice.id)
+    assert "sent in USD is not counted" in venue.merchants.reader.checkout(end.id).sentence
     assert (end.status, end.exception, end.received) == ("expired", "none", "0")
     assert [(p.token, p.amount, p.status) for p in end.payments] == [("USD", "5", "final")]
     assert venue.pips(MERCHANT, USD) == 5 * DOLLAR
@@ -352,4 +352,4 @@ def test_two_stores_of_one_wallet_never_share_a_nonce(world):
     venue.tick()
     assert lots_in_journal(world) == [10, 10]
     for invoice in invoices:
-        assert sole(venue.merchants.invoice(invoice.id).conversions).status == "filled"
+        assert sole(venue.merchants.reader.invoice(invoice.id).conversions).status == "filled"

@@ -17,7 +17,7 @@ def world(tmp_path):
 
 
 def conversion_of(world, invoice):
-    return sole(world.venue.merchants.invoice(invoice.id).conversions)
+    return sole(world.venue.merchants.reader.invoice(invoice.id).conversions)
 
 
 def told(world, word):

@@ -155,7 +155,7 @@ def test_a_list_of_invoices_waits_for_no_writer(world, client, selling):
     client.post("/v1/invoices", json={"amount_usd": "5", "token": "TOKEN"}, headers=headers)
     with world.venue.database.begin():  # Somebody has the write lock.
         assert len(client.get("/v1/invoices", headers=headers).json()["invoices"]) == 1
-        assert len(world.venue.merchants.events_after(store_id, 0)) == 1
+        assert len(world.venue.merchants.reader.events_after(store_id, 0)) == 1
 
 
 def test_another_stores_objects_do_not_exist(client, selling):

@@ -28,7 +28,7 @@ def world(tmp_path):
 
 
 def statuses(venue, store):
-    rows = venue.merchants.webhook_deliveries(store.store_id)
+    rows = venue.merchants.reader.webhook_deliveries(store.store_id)
     return [(row.state.value, row.attempts) for row in reversed(rows)]
 
 
@@ -79,12 +79,15 @@ def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
     waits, start = [], world.now_ns
     while statuses(venue, store)[0][0] != "dead":
         venue.tick()
-        (row,) = venue.merchants.webhook_deliveries(store.store_id)
+        (row,) = venue.merchants.reader.webhook_deliveries(store.store_id)
         if row.state != "dead":
             waits.append(row.next_attempt_ns - world.now_ns)
             world.now_ns = row.next_attempt_ns - 1
             venue.tick()
-            assert venue.merchants.webhook_deliveries(store.store_id)[0].attempts == row.attempts
+            assert (
+                venue.merchants.reader.webhook_deliveries(store.store_id)[0].attempts
+                == row.attempts
+            )
             world.now_ns += 1
     assert len(world.received) == len(DELAYS_S) + 1 == 10
     for wait, delay in zip(waits, DELAYS_S, strict=True):
@@ -92,7 +95,9 @@ def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
     assert len({headers["webhook-id"] for headers, _ in world.received}) == 1
     assert len({headers["webhook-timestamp"] for headers, _ in world.received}) == 10
     assert 60 * 3600 < (world.now_ns - start) // NS < 92 * 3600
-    assert len(venue.merchants.events_after(store.store_id, 0)) == 1, "the event list still has it"
+    assert len(venue.merchants.reader.events_after(store.store_id, 0)) == 1, (
+        "the event list still has it"
+    )
 
 
 def test_events_of_an_invoice_leave_in_order_one_at_a_time(world):
@@ -144,7 +149,7 @@ def test_found_an_attempt_that_broke_was_made_again_at_once(world):
         assert deliveries.start_due() == 0
 
     asyncio.run(play())
-    (row,) = venue.merchants.webhook_deliveries(store.store_id)
+    (row,) = venue.merchants.reader.webhook_deliveries(store.store_id)
     assert (len(left), row.attempts, row.last_error) == (1, 1, UNANSWERED)
     assert row.next_attempt_ns > world.now_ns
 
@@ -205,7 +210,7 @@ def test_an_endpoint_that_is_gone_is_left_alone(world):
     venue.tick()
     assert len(world.received) == 1
     assert [state for state, _ in statuses(venue, store)] == ["dead"]
-    assert len(venue.merchants.events_after(store.store_id, 0)) == 2, "the list keeps all"
+    assert len(venue.merchants.reader.events_after(store.store_id, 0)) == 2, "the list keeps all"
 
 
 def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):
@@ -250,7 +255,7 @@ def test_a_shop_that_asks_for_patience_gets_it(world):
 
     venue.invoice(store)
     run(deliveries_to(world, Patience()))
-    (row,) = venue.merchants.webhook_deliveries(store.store_id)
+    (row,) = venue.merchants.reader.webhook_deliveries(store.store_id)
     assert row.next_attempt_ns == world.now_ns + 4000 * NS
 
 

@@ -30,7 +30,7 @@ def paid(world, invoice, raw):
         world.venue.tick()
         world.venue.settle_sweeps()
         world.venue.tick()
-    return world.venue.merchants.invoice(invoice.id)
+    return world.venue.merchants.reader.invoice(invoice.id)
 
 
 def test_found_a_rest_under_the_smallest_order_was_tried_eight_times_in_silence(world):
@@ -46,16 +46,16 @@ def test_found_a_rest_under_the_smallest_order_was_tried_eight_times_in_silence(
     paid(world, more, due_raw(more))
     world.pass_time(1)
     venue.tick()
-    ended = venue.merchants.invoice(more.id)
+    ended = venue.merchants.reader.invoice(more.id)
     conversion = sole(ended.conversions)
     assert (conversion.status, conversion.sold, conversion.unsold) == ("held", "0.048", "0.002")
     assert (conversion.reason, conversion.attempts) == ("BELOW_LEAST_NOTIONAL", 2)
-    last = msgspec.json.decode(venue.merchants.events_after(store.store_id, 0)[-1].body)
+    last = msgspec.json.decode(venue.merchants.reader.events_after(store.store_id, 0)[-1].body)
     assert (last["type"], last["data"]["conversion"]["reason"]) == (
         "conversion.held",
         "BELOW_LEAST_NOTIONAL",
     )
-    assert "keeps part of it as it came" in venue.merchants.checkout(ended.id).sentence
+    assert "keeps part of it as it came" in venue.merchants.reader.checkout(ended.id).sentence
     sales = len(lots_in_journal(world))
     world.pass_time(86_400)
     venue.tick()

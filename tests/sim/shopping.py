@@ -40,7 +40,7 @@ class Shopping:
         loop, venue = self.world.loop, self.world.venue
         assert loop is not None and venue is not None
         for created in self.invoices:
-            if venue.parts.merchants.invoice(created.invoice.id) is None:
+            if venue.parts.merchants.reader.invoice(created.invoice.id) is None:
                 raise Violated(f"invoice {created.invoice.id} was answered and is gone")
 
         def turn() -> None:

@@ -36,13 +36,14 @@ from gateway.api.v1.shop_schemas import (
 from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
+from merchants.documents.reader import INVOICES_MAX, PAGE_MAX
 from merchants.documents.sums import CONVERSIONS_SHOWN
 from merchants.records import rejection
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Delivery, Store
 from merchants.sales.invoices import InvoiceRequest
-from merchants.service import INVOICES_MAX, PAGE_MAX, Merchants
+from merchants.service import Merchants
 from merchants.stores.stores import StoreRequest, grant_of, typed_grant
 from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain
@@ -204,7 +205,7 @@ async def list_deliveries(shops: Here, store: OwnStore, limit: Limit = PAGE_MAX)
     """Return how the sending of this store's events goes."""
 
     def written() -> bytes:
-        rows = shops.merchants.webhook_deliveries(store.id, limit)
+        rows = shops.merchants.reader.webhook_deliveries(store.id, limit)
         return encode(DeliveriesReply([_delivery_reply(row) for row in rows]))
 
     return _written(await shops.readers.ask(written))
@@ -220,7 +221,7 @@ async def list_events(
     """Return what happened after a cursor: recovery for a shop that missed its webhooks."""
 
     def written() -> bytes:
-        events = shops.merchants.events_after(store.id, after, limit)
+        events = shops.merchants.reader.events_after(store.id, after, limit)
         return encode(EventsReply(events, events[-1].id if events else after))
 
     return _written(await shops.readers.ask(written))
@@ -257,7 +258,7 @@ async def read_invoice(shops: Here, store: Caller, invoice_id: Id) -> Response:
     """Return one invoice with its payments and its newest conversions."""
 
     def written() -> bytes | None:
-        invoice = shops.merchants.invoice(invoice_id, store.id)
+        invoice = shops.merchants.reader.invoice(invoice_id, store.id)
         return None if invoice is None else encode(_invoice_reply(shops, invoice))
 
     return _written(await shops.readers.ask(written))
@@ -275,7 +276,7 @@ async def list_invoices(
     """Return invoices, the newest first: those behind the invoice ``before``."""
 
     def written() -> bytes | None:
-        found = shops.merchants.list_invoices(
+        found = shops.merchants.reader.list_invoices(
             store.id, order_id=order_id, state=status, before=before, limit=limit
         )
         if found is None:
@@ -301,7 +302,9 @@ async def list_conversions(
     """Return an invoice's conversions, the newest first: those behind ``before``."""
 
     def written() -> bytes | None:
-        found = shops.merchants.list_conversions(store.id, invoice_id, before=before, limit=limit)
+        found = shops.merchants.reader.list_conversions(
+            store.id, invoice_id, before=before, limit=limit
+        )
         if found is None:
             return None
         return encode(ConversionsReply(found, found[-1].id if len(found) == limit else None))
@@ -316,10 +319,10 @@ async def list_conversions(
 async def read_receipt(shops: Here, store: Caller, invoice_id: Id) -> Response:
     """Return proofs, checkable against the chain by anybody, of what the invoice's tokens were
     sold for. Empty until the first sale is in a batch."""
-    sales = await shops.readers.ask(shops.merchants.sales, invoice_id, store.id)
+    sales = await shops.readers.ask(shops.merchants.reader.sales, invoice_id, store.id)
     if sales is None:
         raise Rejection(Outcome.NOT_FOUND)
-    return Answer(ReceiptsReply(shops.merchants.receipts(sales)))
+    return Answer(ReceiptsReply(shops.merchants.reader.receipts(sales)))
 
 
 def _written(reply: bytes | None) -> Response:
