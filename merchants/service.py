@@ -46,8 +46,9 @@ from merchants.records.tables import (
 from merchants.records.terms import keep_terms
 from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
+from merchants.sales.asked import InvoiceRequest
 from merchants.sales.conversions import Conversions
-from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.invoices import Invoices, parameters_hash
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores

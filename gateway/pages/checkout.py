@@ -103,7 +103,7 @@ class CheckoutPage:
         return self._fill(
             "main",
             shop=checkout.shop or "Checkout",
-            amount_usd=_dollars(invoice.amount_usd),
+            price=_price(invoice),
             order=f"Order {invoice.order_id}" if invoice.order_id else "",
             road=_road(checkout.phase),
             phase=checkout.phase,
@@ -122,8 +122,7 @@ class CheckoutPage:
                     "seen",
                     confirmations=str(checkout.confirmations),
                     required=str(checkout.confirmations_required),
-                    received=invoice.received,
-                    token=invoice.token,
+                    received=_received(invoice),
                     transfers=_rows(
                         ("Transaction", _code(payment.tx_hash)) for payment in invoice.payments[:5]
                     ),
@@ -133,9 +132,8 @@ class CheckoutPage:
             case Phase.EXPIRED | Phase.INVALID:
                 return self._fill(
                     "expired",
-                    amount=invoice.amount_due,
-                    received=invoice.received,
-                    token=invoice.token,
+                    amount=f"{invoice.price} {invoice.settle_token}",
+                    received=_received(invoice),
                     back=_back(invoice),
                 )
 
@@ -145,17 +143,23 @@ class CheckoutPage:
             f"<form class='sandbox' method='post' action='/sandbox/pay/{invoice.id}'>"
             "<button class='button' id='sandbox-pay'>Pay from the demo wallet</button></form>"
         )
-        address = invoice.deposit_address
+        address, option = invoice.deposit_address, invoice.options[0]
+        is_partial = phase is Phase.PARTIAL
+        others = (
+            f"{other.remaining if is_partial else other.amount_due} {other.token}"
+            for other in invoice.options[1:]
+        )
         groups = [address[:6], *(address[i : i + 4] for i in range(6, len(address), 4))]
         return self._fill(
             "pay",
             qr=_qr(address),
-            amount=invoice.remaining if phase is Phase.PARTIAL else invoice.amount_due,
-            token=invoice.token,
+            amount=option.remaining if is_partial else option.amount_due,
+            token=option.token,
+            others=_rows(("Or", escape(other)) for other in others),
             network=self._network,
             address=address,
             address_groups=Html("".join(f"<span>{group}</span>" for group in groups)),
-            rate=_dollars(invoice.rate),
+            rate=f"{_dollars(option.rate)} {invoice.settle_token}",
             deadline=str(invoice.expires_at),
             deadline_iso=deadline.isoformat(),
             deadline_text=deadline.strftime("%H:%M UTC"),
@@ -166,14 +170,13 @@ class CheckoutPage:
         invoice = checkout.invoice
         lines = [_rows(_sale(conversion)) for conversion in invoice.conversions]
         if invoice.conversions and checkout.phase is Phase.SETTLED:
-            lines.append(_row("Shop received", escape(f"${_dollars(invoice.net)}"), "net"))
-        dust = (
-            f"{invoice.dust} {invoice.token}, less than can be sold" if invoice.dust != "0" else ""
-        )
+            net = f"{_dollars(invoice.net)} {invoice.settle_token}"
+            lines.append(_row("Shop received", escape(net), "net"))
+        kept = [f"{one.dust} {one.token}" for one in invoice.options if one.dust != "0"]
+        dust = f"{' and '.join(kept)}, less than can be sold" if kept else ""
         return self._fill(
             "receipt",
-            received=invoice.received,
-            token=invoice.token,
+            received=_received(invoice),
             conversion=Html("".join(lines)),
             dust=_row("Kept as it came", escape(dust)) if dust else Html(""),
             fills=_fills([fill for sale in invoice.conversions for fill in sale.fills]),
@@ -276,6 +279,17 @@ def _dollars(amount: str) -> str:
     """Return an amount with at least the two places that people expect of money."""
     whole, _, cents = amount.partition(".")
     return f"{whole}.{cents.ljust(2, '0')}"
+
+
+def _price(invoice: InvoiceDocument) -> str:
+    """Return the price as the shop has stated it."""
+    return f"{_dollars(invoice.amount)} {invoice.currency}"
+
+
+def _received(invoice: InvoiceDocument) -> str:
+    """Return what came, in the tokens that it came in."""
+    came = [f"{one.received} {one.token}" for one in invoice.options if one.received != "0"]
+    return " and ".join(came) or "0"
 
 
 def _title(checkout: Checkout) -> str:

@@ -221,10 +221,10 @@ class Teller:
         invoice: dict[str, Any] = {}
         self._until("the makers' quotes are old enough to count", lambda: self._ask(invoice))
         self._say(
-            f"The shop asks for {PRICE_USD} USD: {invoice['amount_due']} TOKEN to "
+            f"The shop asks for {PRICE_USD} USD: {invoice['options'][0]['amount_due']} TOKEN to "
             f"{invoice['deposit_address']}."
         )
-        expected = invoice["expected"]
+        expected = invoice["options"][0]["expected"]
         self._say(
             f"Stated terms: proceeds {expected['proceeds']}, fee {expected['fee']}, "
             f"net {expected['net']} USD."
@@ -236,7 +236,7 @@ class Teller:
         try:
             made = self._client.post(
                 "/v1/invoices",
-                {"amount_usd": PRICE_USD, "token": "TOKEN", "order_id": "1"},
+                {"amount": PRICE_USD, "tokens": ["TOKEN"], "order_id": "1"},
                 bearer=self._memory.api_key,
                 idempotency_key="the-story",
             )
@@ -251,7 +251,7 @@ class Teller:
         customer, memory = self._wallets[actors.CUSTOMER], self._memory
         token = self._stack.parts.catalog.token("TOKEN")
         assert token is not None, "the sandbox lists it"
-        raw_amount = int(invoice["amount_due_raw"])
+        raw_amount = int(invoice["options"][0]["amount_due_raw"])
         if not memory.payment_raw:
             fill_wallet(self._stack.chain, customer, token, raw_amount)
             to = bytes.fromhex(invoice["deposit_address"][2:])
@@ -287,7 +287,7 @@ class Teller:
         merchant = self._wallets[actors.MERCHANT].address
         on_chain = vault_pips(self._stack.chain, self._stack.deployment, merchant, usd.address)
         price, proceeds, fee = (
-            _pips(text) for text in (invoice["amount_usd"], sold["proceeds"], sold["fee"])
+            _pips(text) for text in (invoice["price"], sold["proceeds"], sold["fee"])
         )
         # What the lots bring above the price: they are whole, and may be sold above the quote,
         # which is the least of what bids, trades and the middle of the book support.
@@ -298,8 +298,9 @@ class Teller:
         )
         if on_chain != price + above - fee or above < 0:
             raise StoryFailed(f"on chain {on_chain}, owed {price + above - fee}")
-        if proceeds < _pips(invoice["expected"]["proceeds"]):
-            raise StoryFailed(f"sold for {proceeds}, quoted {invoice['expected']['proceeds']}")
+        quoted = invoice["options"][0]["expected"]["proceeds"]
+        if proceeds < _pips(quoted):
+            raise StoryFailed(f"sold for {proceeds}, quoted {quoted}")
         self._console.print("[green]Equal to the unit.[/green]", highlight=False)
 
     # How the teller asks and speaks.

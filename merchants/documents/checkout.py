@@ -6,7 +6,7 @@ One phase of the sale at a time, in words that say what happens next. The page t
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.sums import Sums
@@ -94,13 +94,13 @@ def _sentence(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> str:
     match phase:
         case Phase.WAITING:
             return (
-                f"Send exactly {invoice.amount_due} {invoice.token} to the address below, from a "
+                f"Send exactly {_either(invoice, 'amount_due')} to the address below, from a "
                 "wallet or straight from an exchange."
             )
         case Phase.PARTIAL:
             return (
-                f"{invoice.received} {invoice.token} arrived. Send the remaining "
-                f"{invoice.remaining} {invoice.token} to the same address."
+                f"{_arrived(invoice)} arrived. Send the remaining "
+                f"{_either(invoice, 'remaining')} to the same address."
             )
         case Phase.SEEN:
             return "You are done. The chain is confirming your payment; this page follows it."
@@ -110,7 +110,7 @@ def _sentence(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> str:
             return _settled_sentence(invoice, sums)
         case Phase.EXPIRED if invoice.exception is InvoiceException.PAID_PARTIAL:
             return (
-                f"{invoice.received} of {invoice.amount_due} {invoice.token} arrived, not all of "
+                f"{invoice.received} of {invoice.price} {invoice.settle_token} arrived, not all of "
                 f"it in time. {_weighed(invoice)} Please contact the shop, or send the rest: it is "
                 "counted at the price of the moment when it is final."
             )
@@ -124,27 +124,42 @@ def _sentence(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> str:
             return "The transfer never became final on chain. Please contact the shop."
 
 
+def _arrived(invoice: InvoiceDocument) -> str:
+    """Return what came, in the tokens that it came in."""
+    came = (f"{option.received} {option.token}" for option in invoice.options)
+    return " and ".join(amount for amount in came if not amount.startswith("0 "))
+
+
+def _either(invoice: InvoiceDocument, field: Literal["amount_due", "remaining"]) -> str:
+    """Return an amount in each token that it may be sent in."""
+    return " or ".join(f"{getattr(option, field)} {option.token}" for option in invoice.options)
+
+
 def _stray(invoice: InvoiceDocument, phase: Phase) -> str:
     """Say that another token came: it does not pay, and is not lost."""
+    asked = [option.token for option in invoice.options]
     tokens = sorted(
         {
             payment.token
             for payment in invoice.payments
-            if payment.token != invoice.token and payment.status is not PaymentState.ORPHANED
+            if payment.token not in asked and payment.status is not PaymentState.ORPHANED
         }
     )
     if not tokens or phase not in (Phase.WAITING, Phase.PARTIAL, Phase.EXPIRED):
         return ""
     return (
         f" What you sent in {' and '.join(tokens)} is not counted: this address is paid in "
-        f"{invoice.token}. The shop gets it; please contact the shop."
+        f"{' or '.join(asked)}. The shop gets it; please contact the shop."
     )
 
 
 def _weighed(invoice: InvoiceDocument) -> str:
     if invoice.short == "0":
         return "The shop has it, or will when it is final."
-    return f"The shop has it; at the price of its moment it was short by ${invoice.short}."
+    return (
+        "The shop has it; at the price of its moment it was short by "
+        f"{invoice.short} {invoice.settle_token}."
+    )
 
 
 def _converting_sentence(sums: Sums) -> str:

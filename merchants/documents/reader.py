@@ -109,7 +109,8 @@ class Reader:
     ) -> list[InvoiceDocument] | None:
         """Return a store's invoices, the newest first, at most ``INVOICES_MAX``: those that come
         behind its invoice ``before``. None if it has no such invoice."""
-        # All of their rows in some queries, not in some for each; the store is in none of them.
+        # All of their rows in some queries, not in some for each; the store is in none of them,
+        # and their options come by themselves.
         rows_too = (
             selectinload(Invoice.payments),
             lazyload(Invoice.store),

@@ -5,7 +5,8 @@ of all of them is added up in the database, and only the newest are read. What t
 brought is counted in the rows as it comes: many small bids make thousands of one sale.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, select
@@ -24,12 +25,19 @@ FILLS_SHOWN: Final = 256
 """Most fills of one conversion in one document: the first."""
 
 
-class Sums(NamedTuple):
-    """All conversions of one invoice: how many, of how many base pips; how many have not ended,
-    wait since something kept them, and are held; and whether anything of them is sold."""
+class Opened(NamedTuple):
+    """The conversions of one invoice in one market: how many, of how many base pips."""
 
     number: int = 0
     base_pips: int = 0
+
+
+class Sums(NamedTuple):
+    """All conversions of one invoice: how many, by market; how many have not ended, wait since
+    something kept them, and are held; and whether anything of them is sold."""
+
+    number: int = 0
+    markets: Mapping[str, Opened] = MappingProxyType({})
     going: int = 0
     waiting: int = 0
     held: int = 0
@@ -123,9 +131,11 @@ def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> d
     for invoice_id, symbol, lot_pips, count, going, waiting, held, sold, *lots in rows:
         so_far = found[invoice_id]
         lot = lot_pips or market_of(catalog, symbol).lot_pips
+        before = so_far.markets.get(symbol, Opened())
+        base_pips = before.base_pips + sum_of(lots) * lot
         found[invoice_id] = Sums(
             number=so_far.number + count,
-            base_pips=so_far.base_pips + sum_of(lots) * lot,
+            markets={**so_far.markets, symbol: Opened(before.number + count, base_pips)},
             going=so_far.going + going,
             waiting=so_far.waiting + waiting,
             held=so_far.held + held,

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
 from merchants.records.amounts import exact_sum, sum_of
+from merchants.records.before_options import split_options
 from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
 from settlement.storage.database import open_file
 
@@ -57,17 +58,12 @@ def _add_what_is_new(engine: Engine) -> None:
             if (column.table.name, name) == ("conversions", "store_id"):
                 whose = "SELECT store_id FROM invoices WHERE id = conversions.invoice_id"
                 connection.execute(text(f"UPDATE conversions SET store_id = ({whose})"))
-            if (column.table.name, name) == ("invoices", "timely_pips"):
-                # Until then seen_pips was all that came, now it is what is not booked yet.
-                connection.execute(text("UPDATE invoices SET timely_pips = seen_pips"))
-                connection.execute(
-                    text("UPDATE invoices SET seen_pips = MAX(0, seen_pips - credited_pips)")
-                )
         if {"proceeds_pips", "fee_pips", "net_pips"} & {
             column.name for column in lacking if column.table.name in ("conversions", "invoices")
         }:
             _add_up_fills(connection)
         Table.metadata.create_all(connection)
+        split_options(connection)
         for index in (index for table in Table.metadata.sorted_tables for index in table.indexes):
             index.create(connection, checkfirst=True)
         for former in FORMER_INDEXES:

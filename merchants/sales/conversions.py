@@ -6,8 +6,9 @@ and its fate is read from the journal alone, so a restart sends the same digest 
 that it was carried out; it can never sell twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from engine.events import EventKind
 from engine.log_entries import LogEntry
 from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
-from merchants.documents.sums import sums_of
+from merchants.documents.sums import Opened, sums_of
 from merchants.records import terms
 from merchants.records.database import transaction
 from merchants.records.queues import STORES_TO_SELL_FOR
@@ -85,53 +86,75 @@ class Conversions:
         return [number for number in numbers if number is not None]
 
     def open(
-        self, session: Session, invoice: Invoice, now_ns: int, judged_ticks: int | None = None
+        self,
+        session: Session,
+        invoice: Invoice,
+        now_ns: int,
+        judged_ticks: Mapping[bytes, int] = MappingProxyType({}),
     ) -> None:
-        """Make one conversion of all whole lots that were credited and are in none yet.
+        """Make one conversion a token of all whole lots that were credited and are in none yet.
 
         One, however many lots that is: where a lot is a pip, one for each order would be millions.
         What an order cannot take is left for the next order of the same conversion.
 
         The limit comes from a price that the payer could not make: of an invoice paid in time the
-        first from its quote, of late money from what it was weighed at (``judged_ticks``); of what
-        came on top from trades. What comes on top is gathered until the market takes it.
+        first from the option's quote, of late money from what it was weighed at (``judged_ticks``
+        by token); of what came on top from trades. What comes on top is gathered until the market
+        takes it.
         """
-        if invoice.token == invoice.store.quote:
-            return
         catalog = self._exchange.catalog
-        market = catalog.market_of_pair(invoice.store.base, invoice.store.quote)
-        assert market is not None, "a store is made for a listed market"
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
-        lots = (invoice.credited_pips - sums.base_pips) // market.lot_pips
-        if lots == 0:
-            return
-        number = sums.number + 1
-        quoted_ticks = terms.ticks_now(market, invoice, invoice.quoted_ticks)
-        worth = market.quote_pips(lots, quoted_ticks)
-        if number > 1 and worth < market.least_notional_pips:
-            return
-        quoted = number == 1 and not invoice.late
-        session.add(
-            Conversion(
-                invoice=invoice,
-                id=f"{invoice.id}.{number}",
-                store_id=invoice.store_id,
-                number=number,
-                state=ConversionState.PENDING,
-                market=market.symbol,
-                lots=lots,
-                lots_filled=0,
-                odd_pips=0,
-                quoted_ticks=quoted_ticks if quoted else judged_ticks,
-                lot_pips=market.lot_pips,
-                tick_pips=market.tick_pips,
-                attempts=0,
-                next_attempt_ns=now_ns,
-                reason="",
-                following=True,
-                proceeds_pips=0,
-                fee_pips=0,
+        number = sums.number
+        for option in invoice.options:
+            market = catalog.market_of_pair(option.token, invoice.settle)
+            if market is None:
+                assert option.token == invoice.settle, "what is offered has a market"
+                continue
+            opened = sums.markets.get(market.symbol, Opened())
+            lots = (option.credited_pips - opened.base_pips) // market.lot_pips
+            if lots == 0:
+                continue
+            quoted_ticks = terms.ticks_now(market, option, option.quoted_ticks)
+            worth = market.quote_pips(lots, quoted_ticks)
+            if opened.number and worth < market.least_notional_pips:
+                continue
+            number += 1
+            # Its quote was the store's word until the expiry, for the first sale of what came then.
+            quoted = not opened.number and not invoice.late and option.timely_pips > 0
+            limit_ticks = quoted_ticks if quoted else judged_ticks.get(option.token)
+            session.add(
+                self._opened(invoice, market, number, lots, quoted_ticks=limit_ticks, now_ns=now_ns)
             )
+
+    def _opened(
+        self,
+        invoice: Invoice,
+        market: Market,
+        number: int,
+        lots: int,
+        *,
+        quoted_ticks: int | None,
+        now_ns: int,
+    ) -> Conversion:
+        return Conversion(
+            invoice=invoice,
+            id=f"{invoice.id}.{number}",
+            store_id=invoice.store_id,
+            number=number,
+            state=ConversionState.PENDING,
+            market=market.symbol,
+            lots=lots,
+            lots_filled=0,
+            odd_pips=0,
+            quoted_ticks=quoted_ticks,
+            lot_pips=market.lot_pips,
+            tick_pips=market.tick_pips,
+            attempts=0,
+            next_attempt_ns=now_ns,
+            reason="",
+            following=True,
+            proceeds_pips=0,
+            fee_pips=0,
         )
 
     async def execute_due(self, rows_max: int) -> None:

@@ -117,7 +117,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     ask.ids["store_id"], headers = made["id"], bearer(made["api_key"])
     body = {"signature": approve(ask.client, made)}
     both("POST", "/v1/stores/{store_id}/approval", headers, json=body)
-    body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
+    body = {"amount": "5", "tokens": ["TOKEN"], "metadata": {"cart": [1]}}
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=body)["id"]
     for path in (
         "/v1/stores/{store_id}",

@@ -42,7 +42,7 @@ from merchants.records import rejection
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Delivery, Store
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.service import Merchants
 from merchants.stores.stores import StoreRequest, grant_of, typed_grant
 from settlement.protocol.checksum import checksum_address
@@ -405,9 +405,11 @@ def _invoice_request(body: CreateInvoice) -> InvoiceRequest:
             Outcome.MALFORMED, f"metadata is a JSON object of at most {METADATA_SIZE_MAX} bytes"
         )
     return InvoiceRequest(
-        amount_usd=body.amount_usd,
-        token=body.token,
+        amount=body.amount,
+        currency=body.currency,
+        tokens=tuple(body.tokens),
         order_id=body.order_id,
         metadata=metadata.decode(),
         redirect_url=body.redirect_url,
+        unique_order=body.unique_order_id,
     )

@@ -1,0 +1,66 @@
+"""What does a shop ask for, and how much stablecoin is that?
+
+A price may be in the store's stablecoin, in what that is pegged to, or in any token that has a
+market with it: then it is what so much of the token sells for now.
+"""
+
+from typing import NamedTuple
+
+from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
+from merchants.records.amounts import decimal_of_pips, pips_of_decimal
+from merchants.records.rejection import Rejection
+from merchants.sales.reference_prices import NoPrice, Prices
+from settlement.orders.catalog import Catalog, Token
+
+
+class InvoiceRequest(NamedTuple):
+    """What a shop asks for. ``amount`` is a decimal string in ``currency``, which is the store's
+    stablecoin if it is empty; ``tokens`` are symbols, none for all that the store accepts.
+    ``metadata`` is a JSON object. ``unique_order`` is whether another invoice of this order refuses
+    this one; None for what the store has said."""
+
+    amount: str
+    currency: str = ""
+    tokens: tuple[str, ...] = ()
+    order_id: str = ""
+    metadata: str = "{}"
+    redirect_url: str = ""
+    unique_order: bool | None = None
+
+
+class Asked(NamedTuple):
+    """A price of ``pips`` stablecoin. ``rate`` is what one of its currency is worth, by ``source``
+    at ``as_of_s``; all three are empty where the currency is the stablecoin."""
+
+    pips: int
+    currency: str
+    rate: str = ""
+    source: str = ""
+    as_of_s: int = 0
+
+
+def asked_of(
+    request: InvoiceRequest, settle: Token, catalog: Catalog, prices: Prices, now_ns: int
+) -> Asked | Rejection:
+    """Return how much stablecoin ``request`` is about. Rejects MALFORMED for no amount and for an
+    unknown currency, NO_QUOTE where the currency has no price now."""
+    pips = pips_of_decimal(request.amount)
+    if pips is None or pips == 0:
+        return Rejection(Outcome.MALFORMED, {"amount": request.amount})
+    currency = request.currency or settle.symbol
+    if currency == settle.symbol:
+        return Asked(pips, currency)
+    token = catalog.token(currency)
+    market = None if token is None else catalog.market_of_pair(token.address, settle.address)
+    if market is None:
+        return Rejection(Outcome.MALFORMED, {"currency": currency, "why": "it has no price here"})
+    # By whole lots, rounded up: so many have to be sold for it.
+    lots = -(-pips // market.lot_pips)
+    quote = prices.value(market, lots, now_ns)
+    if isinstance(quote, NoPrice):
+        return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": quote})
+    worth = -(-pips * quote.proceeds_pips // market.base_pips(lots))
+    if worth > MONEY_MAX:
+        return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": NoPrice.SHALLOW})
+    rate = decimal_of_pips(quote.proceeds_pips * PIPS_PER_TOKEN // market.base_pips(lots))
+    return Asked(worth, currency, rate, market.symbol, now_ns // 10**9)
