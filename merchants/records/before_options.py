@@ -47,7 +47,7 @@ def split_options(connection: Connection) -> None:
         )
     )
     connection.execute(
-        text("UPDATE invoices SET settle = (SELECT quote FROM stores WHERE id = store_id)")
+        text("UPDATE invoices SET settle = (SELECT settle FROM stores WHERE id = store_id)")
     )
     over = connection.execute(
         select(Invoice.id, Invoice.over_pips, Invoice.amount_pips, Option.due_pips)

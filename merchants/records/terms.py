@@ -77,9 +77,9 @@ def keep_terms(session: Session, market: Market) -> None:
     settled = select(Invoice.id).where(
         Invoice.id == Option.invoice_id, Invoice.settle == market.quote.address
     )
-    for table, is_of_it in (
+    for table, *is_of_it in (
         (Fill, Fill.conversion_id.in_(here)),
         (Conversion, Conversion.market == market.symbol),
-        (Option, (Option.token == market.base.address) & settled.exists()),
+        (Option, Option.token == market.base.address, settled.exists()),
     ):
-        session.execute(update(table).where(table.lot_pips == 0, is_of_it).values(terms))
+        session.execute(update(table).where(table.lot_pips == 0, *is_of_it).values(terms))

@@ -1,16 +1,18 @@
 """What does a shop ask for, and how much stablecoin is that?
 
-A price may be in the store's stablecoin, in what that is pegged to, or in any token that has a
-market with it: then it is what so much of the token sells for now.
+A price may be in the store's stablecoin, in any currency for which there are rates, or in any token
+that has a market with the stablecoin: then it is what so much of the token sells for now.
 """
 
 from typing import NamedTuple
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
 from merchants.records.amounts import decimal_of_pips, pips_of_decimal
+from merchants.records.currencies import EXPONENTS
 from merchants.records.rejection import Rejection
+from merchants.sales.rates import NoRate, Rates
 from merchants.sales.reference_prices import NoPrice, Prices
-from settlement.orders.catalog import Catalog, Token
+from settlement.orders.catalog import Catalog, Market, Token
 
 
 class InvoiceRequest(NamedTuple):
@@ -39,8 +41,16 @@ class Asked(NamedTuple):
     as_of_s: int = 0
 
 
+class Sources(NamedTuple):
+    """Who knows what anything is worth in a stablecoin."""
+
+    catalog: Catalog
+    prices: Prices
+    rates: Rates
+
+
 def asked_of(
-    request: InvoiceRequest, settle: Token, catalog: Catalog, prices: Prices, now_ns: int
+    request: InvoiceRequest, settle: Token, sources: Sources, now_ns: int
 ) -> Asked | Rejection:
     """Return how much stablecoin ``request`` is about. Rejects MALFORMED for no amount and for an
     unknown currency, NO_QUOTE where the currency has no price now."""
@@ -50,17 +60,38 @@ def asked_of(
     currency = request.currency or settle.symbol
     if currency == settle.symbol:
         return Asked(pips, currency)
-    token = catalog.token(currency)
-    market = None if token is None else catalog.market_of_pair(token.address, settle.address)
+    if currency in EXPONENTS:
+        return _by_rate(request.amount, pips, currency, settle, sources.rates, now_ns)
+    token = sources.catalog.token(currency)
+    market = token and sources.catalog.market_of_pair(token.address, settle.address)
     if market is None:
         return Rejection(Outcome.MALFORMED, {"currency": currency, "why": "it has no price here"})
+    return _by_book(pips, market, sources.prices, now_ns)
+
+
+def _by_rate(
+    amount: str, pips: int, currency: str, settle: Token, rates: Rates, now_ns: int
+) -> Asked | Rejection:
+    minor_units, finer = divmod(pips * 10 ** EXPONENTS[currency], PIPS_PER_TOKEN)
+    if finer:
+        return Rejection(Outcome.MALFORMED, {"amount": amount, "currency": currency})
+    rate = rates.rate(currency, settle.symbol, now_ns)
+    if isinstance(rate, NoRate):
+        return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": rate})
+    worth = rate.pips_of(minor_units)
+    if worth is None:
+        return Rejection(Outcome.MALFORMED, {"amount": amount, "currency": currency})
+    return Asked(worth, currency, rate.rate, rate.source, rate.as_of_s)
+
+
+def _by_book(pips: int, market: Market, prices: Prices, now_ns: int) -> Asked | Rejection:
     # By whole lots, rounded up: so many have to be sold for it.
-    lots = -(-pips // market.lot_pips)
+    lots, currency = -(-pips // market.lot_pips), market.base.symbol
     quote = prices.value(market, lots, now_ns)
     if isinstance(quote, NoPrice):
         return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": quote})
     worth = -(-pips * quote.proceeds_pips // market.base_pips(lots))
     if worth > MONEY_MAX:
         return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": NoPrice.SHALLOW})
-    rate = decimal_of_pips(quote.proceeds_pips * PIPS_PER_TOKEN // market.base_pips(lots))
+    rate = decimal_of_pips(quote.rate_pips(market))
     return Asked(worth, currency, rate, market.symbol, now_ns // 10**9)

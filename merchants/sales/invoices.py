@@ -29,10 +29,10 @@ from merchants.records.states import (
 from merchants.records.tables import Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
-from merchants.sales.asked import InvoiceRequest, asked_of
+from merchants.sales.asked import InvoiceRequest, Sources, asked_of
 from merchants.sales.conversions import Conversions
 from merchants.sales.offers import Offers, why_of
-from merchants.sales.reference_prices import NoPrice, Prices
+from merchants.sales.reference_prices import NoPrice
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.ports import ExchangePort, SettlementPort, Transfer
@@ -80,17 +80,18 @@ class Invoices:
         exchange: ExchangePort,
         settlement: SettlementPort,
         conversions: Conversions,
-        prices: Prices,
+        sources: Sources,
         entropy: Callable[[int], bytes],
         confirmations_required: int,
     ) -> None:
         self._exchange = exchange
         self._settlement = settlement
         self._conversions = conversions
-        self._prices = prices
+        self._sources = sources
+        self._prices = sources.prices
         self._entropy = entropy
         self._confirmations_required = confirmations_required
-        self._offers = Offers(exchange, prices)
+        self._offers = Offers(exchange, sources.prices)
         self._arrivals = Arrivals(exchange.catalog, confirmations_required * BLOCK_NS)
 
     def create(
@@ -99,8 +100,8 @@ class Invoices:
         """Price ``request``. Rejects MALFORMED, also for less than a sweep is worth, UNKNOWN_TOKEN,
         NO_QUOTE, and CANNOT_SELL where the session key could not sell what would come; and as
         IDEMPOTENCY_CONFLICT a second invoice of an order that may have one."""
-        settle = listed(self._exchange.catalog.token_by_address(store.quote))
-        asked = asked_of(request, settle, self._exchange.catalog, self._prices, now_ns)
+        settle = listed(self._exchange.catalog.token_by_address(store.settle))
+        asked = asked_of(request, settle, self._sources, now_ns)
         if isinstance(asked, Rejection):
             return asked
         if asked.pips < SWEEP_LEAST_PIPS:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
 from merchants.records.amounts import decimal_of_pips, exact_sum, raw_covering, sum_of
+from merchants.records.grants import Grant
 from merchants.records.options import Option
 from merchants.records.rejection import Rejection
 from merchants.records.states import ConversionState, InvoiceState
@@ -19,6 +20,7 @@ from merchants.records.tables import Conversion, Invoice, Store
 from merchants.sales import pricing
 from merchants.sales.pricing import Quote
 from merchants.sales.reference_prices import NoPrice, Prices
+from merchants.stores.grants import grant_for, is_approved
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort
 
@@ -51,7 +53,7 @@ class Offers:
         """Return ``amount_pips`` of stablecoin in every token of ``symbols``, none for all that the
         store accepts. Rejects UNKNOWN_TOKEN, and with the reason of the first, NO_QUOTE or
         CANNOT_SELL, where there is no token that it could be offered in."""
-        tokens = self._tokens(store, symbols)
+        tokens = self._tokens(session, store, symbols)
         if isinstance(tokens, Rejection):
             return tokens
         options: list[Option] = []
@@ -70,30 +72,29 @@ class Offers:
         reasons = {f"why_not_{name}": why_of(rejection) for name, rejection in others}
         return first._replace(detail=wanted | first.detail | reasons)
 
-    def _tokens(self, store: Store, symbols: tuple[str, ...]) -> list[Token] | Rejection:
+    def _tokens(
+        self, session: Session, store: Store, symbols: tuple[str, ...]
+    ) -> list[Token] | Rejection:
         """Return the tokens of ``symbols``, stablecoin first."""
         catalog = self._exchange.catalog
-        accepted = {market.base.symbol: market.base for market in self._markets(store)}
-        settle = catalog.token_by_address(store.quote)
-        assert settle is not None, "a store is made for a listed market"
-        known = {settle.symbol: settle} | accepted
+        settle = catalog.token_by_address(store.settle)
+        assert settle is not None, "a store is made for a listed stablecoin"
+        granted = select(Grant.base).where(Grant.store_id == store.id, Grant.quote == store.settle)
+        bases = set(session.scalars(granted.distinct()))
+        sold = [token for token in catalog.tokens if token.address in bases]
+        known = {token.symbol: token for token in (settle, *sold)}
         unknown = [symbol for symbol in symbols if symbol not in known]
         if unknown:
             return Rejection(Outcome.UNKNOWN_TOKEN, {"token": unknown[0]})
         wanted = [token for symbol, token in known.items() if not symbols or symbol in symbols]
         return wanted[:OPTIONS_MAX]
 
-    def _markets(self, store: Store) -> list[Market]:
-        """Return the markets that the store sells in."""
-        market = self._exchange.catalog.market_of_pair(store.base, store.quote)
-        return [] if market is None else [market]
-
     def _option(
         self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
     ) -> Option | Rejection:
-        if token.address == store.quote:
+        if token.address == store.settle:
             return _due(token, amount_pips, Quote(0, 0, amount_pips, 0), PIPS_PER_TOKEN)
-        market = self._exchange.catalog.market_of_pair(token.address, store.quote)
+        market = self._exchange.catalog.market_of_pair(token.address, store.settle)
         assert market is not None, "what is accepted has a market"
         quote = self._prices.quote(market, amount_pips, now_ns)
         if isinstance(quote, NoPrice):
@@ -111,18 +112,19 @@ class Offers:
         self, session: Session, store: Store, market: Market, quote: Quote, now_ns: int
     ) -> dict[str, str]:
         """Return why the session key could not sell what is quoted; nothing if it could."""
-        if store.grant_signature is None:
+        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        if grant is None or not is_approved(grant):
             return {"why": "the wallet has not approved the session key"}
         limit = pricing.limit_ticks(quote.worst_ticks, store.slippage_ppm)
         if market.quote_pips(quote.lots, limit) < market.least_notional_pips:
             least = decimal_of_pips(market.least_notional_pips)
             return {"why": "it is less than the market's smallest order", "least": least}
-        if store.grant_expiry <= now_ns // 10**9 + store.lifetime_s:
+        if grant.expiry <= now_ns // 10**9 + store.lifetime_s:
             return {"why": "the session key ends before the invoice would"}
-        if quote.worst_ticks < pricing.ticks_covering(market, store.grant_floor_price):
-            floor = decimal_of_pips(store.grant_floor_price)
+        if quote.worst_ticks < pricing.ticks_covering(market, grant.floor_price):
+            floor = decimal_of_pips(grant.floor_price)
             return {"why": "the price is under the session key's floor", "floor_price": floor}
-        left = self._exchange.key_notional_left(store.wallet, store.key_address)
+        left = self._exchange.key_notional_left(grant.wallet, grant.key_address)
         needed = quote.proceeds_pips + self._promised_pips(session, store, market, quote)
         if left is not None and left < needed:
             return {

@@ -20,7 +20,7 @@ FORMER = {
 """What an invoice had of its only token, where its options have it now."""
 
 LATER = {
-    "stores": ("tolerance_ppm", "tolerance_pips", "unique_orders"),
+    "stores": ("tolerance_ppm", "tolerance_pips", "unique_orders", "settle"),
     "invoices": (
         "sweep_tries",
         "judge_at_ns",
@@ -40,6 +40,12 @@ LATER = {
     "credits": ("swept_raw", "booked_ns"),
 }
 
+GRANT_OF_STORE = (
+    *("base", "quote", "key_address", "grant_expiry", "grant_notional_cap", "grant_floor_price"),
+    *("grant_nonce", "grant_signature", "grant_relayed"),
+)
+"""Each store had one grant, in its own row."""
+
 
 def made_old(path):
     """Take away what the first version did not have; then ``seen_pips`` was all that came."""
@@ -50,6 +56,14 @@ def made_old(path):
             whose = f"SELECT {name} FROM options WHERE invoice_id = invoices.id"
             old.execute(f"UPDATE invoices SET {name} = ({whose})")
         old.execute("DROP TABLE options")
+        for column in GRANT_OF_STORE:
+            name = column.removeprefix("grant_")
+            old.execute(f"ALTER TABLE stores ADD COLUMN {column}")
+            old.execute(
+                f"UPDATE stores SET {column} ="
+                f" (SELECT {name} FROM grants WHERE grants.store_id = stores.id)"
+            )
+        old.execute("DROP TABLE grants")
         old.execute("UPDATE invoices SET seen_pips = seen_pips + credited_pips")
         old.execute("DROP INDEX ix_invoices_judge_at_ns")
         old.execute("DROP TABLE sweeps")
