@@ -172,13 +172,10 @@ class CheckoutPage:
         if invoice.conversions and checkout.phase is Phase.SETTLED:
             net = f"{_dollars(invoice.net)} {invoice.settle_token}"
             lines.append(_row("Shop received", escape(net), "net"))
-        kept = [f"{one.dust} {one.token}" for one in invoice.options if one.dust != "0"]
-        dust = f"{' and '.join(kept)}, less than can be sold" if kept else ""
         return self._fill(
             "receipt",
             received=_received(invoice),
             conversion=Html("".join(lines)),
-            dust=_row("Kept as it came", escape(dust)) if dust else Html(""),
             fills=_fills([fill for sale in invoice.conversions for fill in sale.fills]),
             back=_back(invoice),
         )

@@ -14,6 +14,7 @@ from merchants.documents.sums import Sums
 from merchants.records import shares, terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of, raw_covering
 from merchants.records.options import Option
+from merchants.records.pots import Given
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
@@ -58,7 +59,11 @@ class FillDocument(msgspec.Struct, frozen=True):
 
 
 class ConversionSummary(msgspec.Struct, frozen=True):
-    """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains."""
+    """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains.
+
+    ``gathered`` of it were too little for an order and wait to be sold with others. A sale
+    ``from_pot`` is one of what several invoices gave; ``net`` is shared over them.
+    """
 
     id: str
     status: ConversionState
@@ -66,6 +71,8 @@ class ConversionSummary(msgspec.Struct, frozen=True):
     amount: str
     sold: str
     unsold: str
+    gathered: str
+    from_pot: bool
     proceeds: str
     fee: str
     net: str
@@ -90,9 +97,8 @@ class Expected(msgspec.Struct, frozen=True):
 class OptionDocument(msgspec.Struct, frozen=True):
     """One token that the invoice may be paid in.
 
-    ``rate``, ``expected`` are in the invoice's ``settle_token``, all other amounts in ``token``.
-    ``remaining`` of it, or of any other option, pays the rest. ``dust`` is what is booked and too
-    little to be sold: less than a lot.
+    ``rate`` and ``expected`` are in the invoice's ``settle_token``, all other amounts in ``token``.
+    What is ``remaining`` of it, or of any other option, pays the rest.
     """
 
     token: str
@@ -105,7 +111,6 @@ class OptionDocument(msgspec.Struct, frozen=True):
     remaining: str
     remaining_raw: str
     credited: str
-    dust: str
     expected: Expected
 
 
@@ -126,6 +131,16 @@ class LeftOut(msgspec.Struct, frozen=True):
     why: str
 
 
+class GivenDocument(msgspec.Struct, frozen=True):
+    """What is sold together with other invoices' rests: ``amount`` in all, of which ``waiting`` is
+    in no sale yet; ``kept`` of it stays as it came, as the store's policy says."""
+
+    token: str
+    amount: str
+    waiting: str
+    kept: str
+
+
 class InvoiceSummary(msgspec.Struct, frozen=True):
     """An invoice without the lists that grow.
 
@@ -133,7 +148,8 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     where the two differ. ``received``, ``remaining``, ``over``, ``short`` and ``net`` are in
     ``settle_token``: ``received`` is how much of the price is paid, by the options' own rates;
     ``over`` what came on top; ``short`` how much too little it was worth when it was weighed, if it
-    came late or in part; ``net`` what conversions have brought so far after fees. Times are unix
+    came late or in part; ``net`` what conversions, and shares of them, have brought so far after
+    fees. ``gathered`` is what is less than a lot, or than the market's least order. Times are unix
     seconds.
     """
 
@@ -154,6 +170,7 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     remaining: str
     over: str
     short: str
+    gathered: list[GivenDocument]
     net: str
     created_at: int
     expires_at: int
@@ -225,6 +242,16 @@ def fill_document(market: Market, fill: Fill) -> FillDocument:
     )
 
 
+def given_document(catalog: Catalog, given: Given) -> GivenDocument:
+    """Return what an invoice gave of one token as shops see it."""
+    return GivenDocument(
+        token=listed(catalog.token_by_address(given.token)).symbol,
+        amount=decimal_of_pips(given.pips),
+        waiting=decimal_of_pips(given.waiting_pips),
+        kept=decimal_of_pips(given.kept_pips),
+    )
+
+
 def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSummary:
     """Return a conversion without its fills."""
     market = terms.market_of(catalog, conversion.market)
@@ -236,6 +263,8 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
         amount=decimal_of_pips(terms.pips_of(market, conversion)),
         sold=decimal_of_pips(terms.sold_pips(market, conversion)),
         unsold=decimal_of_pips(terms.unsold_pips(market, conversion)),
+        gathered=decimal_of_pips(conversion.to_pot_pips),
+        from_pot=conversion.from_pot,
         proceeds=decimal_of_pips(proceeds),
         fee=decimal_of_pips(fee),
         net=decimal_of_pips(proceeds - fee),
@@ -255,13 +284,9 @@ def conversion_document(
     )
 
 
-def option_document(
-    catalog: Catalog, invoice: Invoice, option: Option, sums: Sums
-) -> OptionDocument:
-    """Return one option of ``invoice``; ``sums`` are of all its conversions."""
+def option_document(catalog: Catalog, invoice: Invoice, option: Option) -> OptionDocument:
+    """Return one option of ``invoice`` as shops see it."""
     token = listed(catalog.token_by_address(option.token))
-    market = catalog.market_of_pair(option.token, invoice.settle)
-    opened = None if market is None else sums.markets.get(market.symbol)
     is_settled = invoice.state is InvoiceState.SETTLED
     remaining = raw_covering(token, 0 if is_settled else shares.missing_pips(invoice, option))
     return OptionDocument(
@@ -275,7 +300,6 @@ def option_document(
         remaining=decimal_of(remaining, token.decimals),
         remaining_raw=str(remaining),
         credited=decimal_of_pips(option.credited_pips),
-        dust=decimal_of_pips(0 if opened is None else option.credited_pips - opened.base_pips),
         expected=Expected(
             proceeds=decimal_of_pips(option.proceeds_pips),
             fee=decimal_of_pips(option.fee_pips),
@@ -311,13 +335,14 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
         settle_token=settle.symbol,
         price=decimal_of_pips(invoice.amount_pips),
         fx=_exchanged(invoice),
-        options=[option_document(catalog, invoice, option, sums) for option in invoice.options],
+        options=[option_document(catalog, invoice, option) for option in invoice.options],
         deposit_address=checksum_address(invoice.deposit_address),
         ref=hex_of(invoice.ref),
         received=decimal_of_pips(received),
         remaining=decimal_of_pips(_remaining(invoice)),
         over=decimal_of_pips(max(0, received - invoice.amount_pips)),
         short=decimal_of_pips(invoice.short_pips),
+        gathered=[given_document(catalog, given) for given in sums.given],
         net=decimal_of_pips(invoice.net_pips),
         created_at=invoice.created_ns // 10**9,
         expires_at=invoice.expires_ns // 10**9,

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
+from merchants.records import policies, pots
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.before_options import split_options
 from merchants.records.grants import move_grants_of_old
@@ -21,6 +22,9 @@ from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, I
 from settlement.storage.database import open_file
 
 CURSOR_ROW: Final = 1
+
+ROOMS: Final = (policies, pots)
+"""Files with tables of their own: imported, so that ``Table.metadata`` knows these."""
 
 
 def open_database(path: Path) -> Engine:

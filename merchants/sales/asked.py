@@ -85,13 +85,11 @@ def _by_rate(
 
 
 def _by_book(pips: int, market: Market, prices: Prices, now_ns: int) -> Asked | Rejection:
-    # By whole lots, rounded up: so many have to be sold for it.
-    lots, currency = -(-pips // market.lot_pips), market.base.symbol
-    quote = prices.value(market, lots, now_ns)
+    currency = market.base.symbol
+    quote = prices.worth(market, pips, now_ns)
     if isinstance(quote, NoPrice):
         return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": quote})
-    worth = -(-pips * quote.proceeds_pips // market.base_pips(lots))
-    if worth > MONEY_MAX:
+    if not 0 < quote.proceeds_pips <= MONEY_MAX:
         return Rejection(Outcome.NO_QUOTE, {"currency": currency, "why": NoPrice.SHALLOW})
-    rate = decimal_of_pips(quote.rate_pips(market))
-    return Asked(worth, currency, rate, market.symbol, now_ns // 10**9)
+    rate = decimal_of_pips(quote.rate_pips())
+    return Asked(quote.proceeds_pips, currency, rate, market.symbol, now_ns // 10**9)

@@ -296,10 +296,9 @@ class Invoices:
                 continue
             market = self._exchange.catalog.market_of_pair(option.token, invoice.settle)
             assert market is not None, "what is offered has a market"
-            lots = option.credited_pips // market.lot_pips
-            if lots == 0:
+            if option.credited_pips == 0:
                 continue
-            quote = self._prices.value(market, lots, now_ns)
+            quote = self._prices.worth(market, option.credited_pips, now_ns)
             if isinstance(quote, NoPrice):
                 is_whole = False
                 continue

@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.types import MONEY_MAX, PIPS_PER_TOKEN, Outcome
+from engine.types import MONEY_MAX, Outcome
 from merchants.records.amounts import decimal_of_pips, exact_sum, raw_covering, sum_of
 from merchants.records.grants import Grant
 from merchants.records.options import Option
+from merchants.records.pots import in_pot
 from merchants.records.rejection import Rejection
 from merchants.records.states import ConversionState, InvoiceState
 from merchants.records.tables import Conversion, Invoice, Store
@@ -93,18 +94,18 @@ class Offers:
         self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
     ) -> Option | Rejection:
         if token.address == store.settle:
-            return _due(token, amount_pips, Quote(0, 0, amount_pips, 0), PIPS_PER_TOKEN)
+            return _due(token, Quote(0, 0, amount_pips, 0, amount_pips))
         market = self._exchange.catalog.market_of_pair(token.address, store.settle)
         assert market is not None, "what is accepted has a market"
         quote = self._prices.quote(market, amount_pips, now_ns)
         if isinstance(quote, NoPrice):
             return Rejection(Outcome.NO_QUOTE, {"why": quote})
-        if max(market.base_pips(quote.lots), quote.rate_pips(market)) > MONEY_MAX:
+        if max(quote.base_pips, quote.rate_pips()) > MONEY_MAX:
             return Rejection(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
         why = self._why_unsalable(session, store, market, quote, now_ns)
         if why:
             return Rejection(Outcome.CANNOT_SELL, why)
-        option = _due(token, market.base_pips(quote.lots), quote, quote.rate_pips(market))
+        option = _due(token, quote)
         option.lot_pips, option.tick_pips = market.lot_pips, market.tick_pips
         return option
 
@@ -115,10 +116,6 @@ class Offers:
         grant = grant_for(session, store.id, market.base.address, market.quote.address)
         if grant is None or not is_approved(grant):
             return {"why": "the wallet has not approved the session key"}
-        limit = pricing.limit_ticks(quote.worst_ticks, store.slippage_ppm)
-        if market.quote_pips(quote.lots, limit) < market.least_notional_pips:
-            least = decimal_of_pips(market.least_notional_pips)
-            return {"why": "it is less than the market's smallest order", "least": least}
         if grant.expiry <= now_ns // 10**9 + store.lifetime_s:
             return {"why": "the session key ends before the invoice would"}
         if quote.worst_ticks < pricing.ticks_covering(market, grant.floor_price):
@@ -160,6 +157,7 @@ class Offers:
             .group_by(Conversion.lot_pips)
         ).all()
         pips = sum_of(coming[:2]) + sum_of(coming[2:])
+        pips += in_pot(session, store.id, market.base.address)
         for lot_pips, *halves in unsold:
             lots, odd = sum_of(halves[:2]), sum_of(halves[2:])
             pips += lots * (lot_pips or market.lot_pips) - odd
@@ -172,16 +170,16 @@ def why_of(rejection: Rejection) -> str:
     return ", ".join((rejection.detail["why"], *figures))
 
 
-def _due(token: Token, due_pips: int, quote: Quote, rate_pips: int) -> Option:
+def _due(token: Token, quote: Quote) -> Option:
     # Raw units may be coarser than a pip; what is asked for is what can be paid.
-    due_raw = raw_covering(token, due_pips)
+    due_raw = raw_covering(token, quote.base_pips)
     return Option(
         token=token.address,
         lots=quote.lots,
         quoted_ticks=quote.worst_ticks,
         lot_pips=0,
         tick_pips=0,
-        rate_pips=rate_pips,
+        rate_pips=quote.rate_pips(),
         due_pips=token.pips_of(due_raw),
         due_raw=str(due_raw),
         proceeds_pips=quote.proceeds_pips,

@@ -124,7 +124,7 @@ def test_an_invoice_is_made_once_and_found_again(client, selling):
     invoice = made.json()
     assert made.status_code == 201
     assert (invoice["amount"], invoice["currency"], invoice["price"]) == ("101.00", "USD", "101")
-    assert invoice["options"][0]["amount_due"] == "0.051"
+    assert invoice["options"][0]["amount_due"] == "0.05050026"
     assert invoice["metadata"] == body["metadata"]
     assert invoice["checkout_url"] == f"http://shop.test/checkout/{invoice['id']}"
 
