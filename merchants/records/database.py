@@ -15,10 +15,14 @@ from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
 from merchants.records.amounts import exact_sum, sum_of
+from merchants.records.refunds import Refund
 from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
 from settlement.storage.database import open_file
 
 CURSOR_ROW: Final = 1
+
+TABLES_OF_THEIR_OWN: Final = (Refund,)
+"""Tables in files of their own: whoever imports us has them all in ``Table.metadata``."""
 
 
 def open_database(path: Path) -> Engine:
