@@ -81,7 +81,7 @@ def left_pips(session: Session, invoice_id: str, token: bytes) -> int:
 
 def locked_rate(invoice: Invoice, token: bytes) -> Rate | None:
     """Return the rate at which the invoice counted ``token``; None if it did not ask for it."""
-    if token == invoice.store.quote:
+    if token == invoice.store.settle:
         return ONE_TO_ONE
     if token == invoice.token and invoice.due_pips:
         return invoice.proceeds_pips, invoice.due_pips
@@ -128,7 +128,7 @@ class RefundAmounts:
         self, invoice: Invoice, wanted: Wanted, left: int
     ) -> tuple[bytes, int, Rate] | Rejection:
         """Return in which token how much is given back before the shop's part, and the rate."""
-        settle, rate = invoice.store.quote, locked_rate(invoice, wanted.token)
+        settle, rate = invoice.store.settle, locked_rate(invoice, wanted.token)
         match wanted.variant:
             case RefundVariant.RATE_THEN:
                 return wanted.token, left, rate or (0, 1)

@@ -23,7 +23,6 @@ class RefundDesk:
 
     def __init__(
         self,
-        *,
         database: Engine,
         exchange: ExchangePort,
         settlement: SettlementPort,

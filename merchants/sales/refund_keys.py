@@ -241,7 +241,7 @@ class RefundKeys:
 
     def _buy(self, session: Session, refund: Refund, key: RefundKey, token: Token) -> str:
         """Store an order for what is missing; return why there is none, or that there is."""
-        settle = refund.invoice.store.quote
+        settle = refund.invoice.store.settle
         market = self._exchange.catalog.market_of_pair(token.address, settle)
         if market is None:
             return Outcome.INSUFFICIENT_BALANCE.name
