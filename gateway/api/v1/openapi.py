@@ -16,6 +16,7 @@ from gateway.api.v1 import (
     grant_schemas,
     key_schemas,
     money_schemas,
+    refund_schemas,
     schemas,
     shop_schemas,
     verb_schemas,
@@ -33,6 +34,7 @@ SCHEMAS: Final = (
     verb_schemas,
     key_schemas,
     money_schemas,
+    refund_schemas,
 )
 
 TYPES: Final = (
