@@ -381,6 +381,7 @@ class Merchants:
             self.invoices.sweep_due,
             self.conversions.follow_due,
             *self.refunding.work(),
+            self.conversions.pots.sell_due,
         ):
             await self._in_turns(work)
         with transaction(self._database) as session:

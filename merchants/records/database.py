@@ -14,16 +14,16 @@ from sqlalchemy import Connection, Engine, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
+from merchants.records import policies, pots, refunds
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.grants import move_grants_of_old
-from merchants.records.refunds import Refund
 from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
 from settlement.storage.database import open_file
 
 CURSOR_ROW: Final = 1
 
-TABLES_OF_THEIR_OWN: Final = (Refund,)
-"""Tables in files of their own: whoever imports us has them all in ``Table.metadata``."""
+ROOMS: Final = (policies, pots, refunds)
+"""Files with tables of their own: imported, so that ``Table.metadata`` knows these."""
 
 
 def open_database(path: Path) -> Engine:
