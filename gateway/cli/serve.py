@@ -15,7 +15,7 @@ from rich.console import Console
 
 from engine.types import MONEY_MAX
 from gateway.api.v1.shops import merchants_router
-from gateway.http.clients import Network
+from gateway.http.clients import Clients, Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
@@ -177,7 +177,13 @@ async def run_server(serving: Serving, console: Console) -> int:
         url = public_url_of(serving.public_url, serving.host, serving.port)
         stack.public_url = url
         stack.routers += [
-            merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
+            merchants_router(
+                stack.parts.merchants,
+                domain,
+                stack.operator_token(),
+                url,
+                clients=Clients(serving.trusted_proxies),
+            ),
             claim_router(stack.parts.merchants.refunding.refunds, f"chain {chain_id}"),
             checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
