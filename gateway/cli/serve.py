@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 
 from engine.types import MONEY_MAX
+from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
@@ -137,6 +138,7 @@ async def run_server(serving: Serving, console: Console) -> int:
         stack.public_url = url
         stack.routers += [
             merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
+            people_router(stack.gate(url)),
             checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
         port = await stack.serve()

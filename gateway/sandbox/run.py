@@ -20,6 +20,7 @@ from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN, Outcome, Side
 from gateway.api.services import PageTerms
+from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
@@ -108,6 +109,7 @@ async def run_sandbox(
         faucet = Faucet(stack, wallets[actors.GIVER])
         stack.routers += [
             merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
+            people_router(stack.gate(public_url)),
             checkout_router(
                 stack.parts.merchants.reader, f"{stack.devchain.name} (sandbox)", sandbox=True
             ),

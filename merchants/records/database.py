@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
+from merchants.records import people as _people  # noqa: F401 - so that its tables are known
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
 from settlement.storage.database import open_file

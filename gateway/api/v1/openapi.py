@@ -12,7 +12,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from gateway.api.v1 import key_schemas, money_schemas, schemas, shop_schemas, verb_schemas
+from gateway.api.v1 import (
+    key_schemas,
+    money_schemas,
+    people_schemas,
+    schemas,
+    shop_schemas,
+    verb_schemas,
+)
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
@@ -33,7 +40,14 @@ TYPES: Final = (
     TradeProof,
     *(
         shape
-        for module in (schemas, shop_schemas, verb_schemas, key_schemas, money_schemas)
+        for module in (
+            schemas,
+            shop_schemas,
+            verb_schemas,
+            key_schemas,
+            money_schemas,
+            people_schemas,
+        )
         for shape in vars(module).values()
         if isinstance(shape, type) and shape.__module__ == module.__name__
     ),
@@ -43,8 +57,10 @@ PROOFS: Final = {
     "session": "the token that `POST /v1/sessions` answers to a wallet's login, for a day",
     "store": "a store's API key, as it was answered when the store was made",
     "operator": "the operator's token",
+    "person": "the session's cookie, as a page of ours got it when its user signed in",
 }
-"""Bearer tokens, by whose they are. What a wallet signs proves itself and needs none."""
+"""Bearer tokens, by whose they are, and the dashboard's cookie. What a wallet signs proves itself
+and needs none."""
 
 _REJECTIONS: Final = {
     400: "Malformed: not JSON, a field missing, unknown or out of bounds",
@@ -118,6 +134,12 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {
             name: {"type": "http", "scheme": "bearer", "description": description}
             for name, description in PROOFS.items()
+        }
+        components["securitySchemes"]["person"] = {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "tillbook_session",
+            "description": PROOFS["person"],
         }
         _correct(document)
         app.openapi_schema = document
