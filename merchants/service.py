@@ -50,6 +50,7 @@ from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
@@ -105,6 +106,7 @@ class Merchants:
         confirmations_required: int,
         price_terms: PriceTerms,
         people_terms: PeopleTerms,
+        rate_terms: RateTerms = NO_RATES,
     ) -> None:
         """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
         ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
@@ -114,6 +116,7 @@ class Merchants:
         self._settlement = settlement
         self._confirmations_required = confirmations_required
         self.prices = Prices(price_terms)
+        self.rates = Rates(rate_terms, StablecoinRates(exchange.catalog, self.prices, rate_terms))
         self._taken: dict[tuple[bytes, int], tuple[int, int]] = {}
         """How each transfer was taken last: its block, and 0 in none, 1 in one, 2 deep enough."""
         self._head = 0

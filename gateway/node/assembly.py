@@ -410,4 +410,5 @@ def _merchants(
         confirmations_required=settings.confirmations,
         price_terms=settings.prices,
         people_terms=PeopleTerms(seams.sealing, settings.sign_up),
+        rate_terms=settings.rates,
     )
