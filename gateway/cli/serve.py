@@ -91,6 +91,7 @@ class Serving(NamedTuple):
     managed_keys: Path | None = None
     explorer_url: str = ""
     rates: Path | None = None
+    sign_up: bool = False
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -117,6 +118,7 @@ def settings_of(serving: Serving) -> Settings:
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
         explorer_url=serving.explorer_url,
+        sign_up=serving.sign_up,
         listening=serving.listening,
         admin=serving.admin,
         session_keys=read_held_keys(serving.managed_keys),
