@@ -178,9 +178,10 @@ async def run_server(serving: Serving, console: Console) -> int:
         domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
         url = public_url_of(serving.public_url, serving.host, serving.port)
         stack.public_url = url
+        gate = stack.gate(url)
         stack.routers += [
-            merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
-            people_router(stack.gate(url)),
+            merchants_router(stack.parts.merchants, domain, stack.operator_token(), url, gate),
+            people_router(gate),
             checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
         port = await stack.serve()

@@ -108,9 +108,10 @@ async def run_sandbox(
         stack.public_url = public_url
         stack.page = PageTerms(sandbox=True)
         faucet = Faucet(stack, wallets[actors.GIVER])
+        gate, domain = stack.gate(public_url), stack.parts.exchange.domain
         stack.routers += [
-            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
-            people_router(stack.gate(public_url)),
+            merchants_router(stack.parts.merchants, domain, token, public_url, gate),
+            people_router(gate),
             checkout_router(
                 stack.parts.merchants.reader, f"{stack.devchain.name} (sandbox)", sandbox=True
             ),

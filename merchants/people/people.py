@@ -300,7 +300,24 @@ class People:
         """Return the rejection of an action that nobody has confirmed."""
         return needs_step_up(action)
 
+    def confirm(self, person: Person, step_up_id: str, action: Action) -> Rejection | None:
+        """Use the confirmation of an action up, ahead of it: what then fails is asked anew."""
+        with transaction(self.database) as session:
+            return self.allowed(session, person, step_up_id, action)
+
     # -- Stores ----------------------------------------------------------------------------------
+
+    def is_wallet_of(self, person: Person, wallet: bytes) -> bool:
+        """Return whether ``wallet`` is what this person signs in with."""
+        with reading(self.database) as session:
+            return session.get_one(User, person.user_id).wallet == wallet
+
+    def own_stores(self, person: Person) -> None:
+        """Make a person an owner of the stores that are his wallet's by now."""
+        with transaction(self.database) as session:
+            wallet = session.get_one(User, person.user_id).wallet
+            if wallet is not None:
+                self.team.own(session, person, wallet)
 
     def accept(self, person: Person, token: str) -> str | Rejection:
         """Let a person join a store by an invitation; return the store's id."""

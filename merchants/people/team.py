@@ -70,6 +70,11 @@ class Team:
             row = session.get(Membership, (store_id, person.user_id))
             return None if row is None else Actor(person, store_id, Role(row.role))
 
+    def store(self, store_id: str) -> Store:
+        """Return a store that somebody is a member of."""
+        with reading(self._database) as session:
+            return session.get_one(Store, store_id)
+
     def stores_of(self, user_id: str) -> list[Mine]:
         """Return the stores that a person belongs to, the oldest first."""
         query = (

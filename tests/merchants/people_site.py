@@ -46,8 +46,9 @@ def gate_of(world, url=URL, budgets=PLENTY):
 def people_site(world, url=URL, budgets=PLENTY):
     """Return an app with the routes of people and of shops."""
     app = FastAPI()
-    app.include_router(people_router(gate_of(world, url, budgets)))
-    app.include_router(merchants_router(world.venue.merchants, DOMAIN, OPERATOR_TOKEN, url))
+    gate = gate_of(world, url, budgets)
+    app.include_router(people_router(gate))
+    app.include_router(merchants_router(world.venue.merchants, DOMAIN, OPERATOR_TOKEN, url, gate))
 
     @app.exception_handler(Rejection)
     async def refuse(_request, rejected):
