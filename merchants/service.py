@@ -24,6 +24,8 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
+from merchants.people.payouts import WalletsStay, tell_nobody
+from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
     open_database,
@@ -102,6 +104,7 @@ class Merchants:
         jitter: Random,
         confirmations_required: int,
         price_terms: PriceTerms,
+        people_terms: PeopleTerms,
         rate_terms: RateTerms = NO_RATES,
     ) -> None:
         """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
@@ -143,8 +146,20 @@ class Merchants:
             database, exchange.catalog, settlement, confirmations_required, lambda: self._head
         )
         self.deliveries = Deliveries(database, egress, clock, jitter)
+        self.people = self._people(entropy, people_terms)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+
+    def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
+        return People(
+            database=self._database,
+            clock=self._clock,
+            entropy=entropy,
+            terms=terms,
+            wallets=WalletsStay(),
+            is_lost=self._exchange.is_lost,
+            tell=tell_nobody,
+        )
 
     @property
     def grants(self) -> Grants:
@@ -373,6 +388,7 @@ class Merchants:
         await self.conversions.execute_due(ROWS_MAX)
         await asyncio.sleep(0)
         self.deliveries.start_due()
+        self.people.step()
 
     async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
         """Let ``work`` do what is due, each row of which is then due no more."""

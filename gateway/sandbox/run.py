@@ -20,6 +20,7 @@ from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN, Outcome, Side
 from gateway.api.services import PageTerms
+from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
@@ -107,8 +108,10 @@ async def run_sandbox(
         stack.public_url = public_url
         stack.page = PageTerms(sandbox=True)
         faucet = Faucet(stack, wallets[actors.GIVER])
+        gate, domain = stack.gate(public_url), stack.parts.exchange.domain
         stack.routers += [
-            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
+            merchants_router(stack.parts.merchants, domain, token, public_url, gate),
+            people_router(gate),
             checkout_router(
                 stack.parts.merchants.reader, f"{stack.devchain.name} (sandbox)", sandbox=True
             ),

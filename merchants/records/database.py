@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
-from merchants.records import policies, pots
+from merchants.records import people, policies, pots
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.grants import move_grants_of_old
 from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
@@ -22,7 +22,7 @@ from settlement.storage.database import open_file
 
 CURSOR_ROW: Final = 1
 
-ROOMS: Final = (policies, pots)
+ROOMS: Final = (people, policies, pots)
 """Files with tables of their own: imported, so that ``Table.metadata`` knows these."""
 
 

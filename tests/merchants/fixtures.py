@@ -22,6 +22,7 @@ from engine.reference import Engine
 from engine.sequencer.subscription import Subscription
 from engine.types import MONEY_MAX, Limits, OrderFlag, Side
 from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, subscriptions_of
+from merchants.people.people import PeopleTerms
 from merchants.records import rejection
 from merchants.records.database import open_database
 from merchants.sales.invoices import InvoiceRequest
@@ -97,6 +98,7 @@ class World:
         self.machine = machine
         self.prices = prices
         self.least_pips = least_pips
+        self.people_terms = PeopleTerms(b"sealing secret of the rig", sign_up=False)
         self.now_ns = start_ns
         self.storage = MemoryStorage()
         self.snapshots = MemoryStorage()
@@ -223,6 +225,7 @@ class Venue:
             jitter=random.Random(1),
             confirmations_required=CONFIRMATIONS,
             price_terms=world.prices,
+            people_terms=world.people_terms,
         )
         subscribe(self.pipeline, (Subscription("journal", world),))
         readers = subscriptions_of(self.trading, merchants=self.merchants)

@@ -14,7 +14,10 @@ from fastapi import Depends, Path, Request, Response
 
 from engine.types import Outcome
 from gateway.api.v1.login import bearer_of, require_operator
+from gateway.api.v1.people_access import Gate, same_origin, signed_in
+from gateway.api.v1.people_shops import person_in_store
 from gateway.trading.rejection import Rejection
+from merchants.people.roles import Person
 from merchants.records import rejection
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.tables import Store
@@ -24,9 +27,9 @@ from settlement.protocol.eip712 import Domain
 READERS_MAX: Final = 2
 """Threads; the database has connections for more, and the interpreter runs one at a time."""
 
-MAKE: Final = (400, 401, 409, 413, 422, 429, 503)
-READ: Final = (400, 401, 429)
-FIND: Final = (400, 401, 404, 429)
+MAKE: Final = (400, 401, 403, 409, 413, 422, 429, 503)
+READ: Final = (400, 401, 403, 404, 429)
+FIND: Final = (400, 401, 403, 404, 429)
 
 Id = Annotated[str, Path(max_length=64)]
 
@@ -57,6 +60,8 @@ class Shops(NamedTuple):
     operator_token: str
     public_url: str
     readers: Readers
+    gate: Gate | None = None
+    """Where people sign in who may ask without an API key; None: they may not."""
 
     async def known(self, request: Request) -> None:
         """Let the routes of ``request`` find us; a dependency of the router."""
@@ -73,12 +78,23 @@ async def shops_here(request: Request) -> Shops:
 Here = Annotated[Shops, Depends(shops_here)]
 
 
-async def operator_only(request: Request, shops: Here) -> None:
-    """Refuse everybody but the operator."""
-    require_operator(request, shops.operator_token)
+async def store_maker(request: Request, shops: Here) -> Person | None:
+    """Return who is signed in and may make a store, None for the operator; refuse all others."""
+    gate = shops.gate
+    if gate is None or gate.cookie not in request.cookies or bearer_of(request):
+        require_operator(request, shops.operator_token)
+        return None
+    await same_origin(request, gate)
+    person = await signed_in(request, gate)
+    if not gate.people.sign_up:
+        raise Rejection(Outcome.FORBIDDEN, "here the operator makes stores")
+    return person
 
 
 async def _caller(request: Request, shops: Here) -> Store:
+    if shops.gate is not None and shops.gate.cookie in request.cookies and not bearer_of(request):
+        actor = await person_in_store(request, shops.gate)
+        return await shops.readers.ask(shops.gate.people.team.store, actor.store_id)
     store = await shops.readers.ask(shops.merchants.stores.authenticate, bearer_of(request))
     if store is None:
         raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")

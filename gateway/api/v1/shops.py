@@ -13,6 +13,7 @@ from engine.types import MONEY_MAX, Outcome
 from gateway.api.v1 import shop_grants
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
+from gateway.api.v1.people_access import Gate
 from gateway.api.v1.shop_doors import (
     FIND,
     MAKE,
@@ -25,7 +26,7 @@ from gateway.api.v1.shop_doors import (
     Shops,
     accepted,
     amount_of,
-    operator_only,
+    store_maker,
     written_reply,
 )
 from gateway.api.v1.shop_grants import SELLING, grant_replies
@@ -49,6 +50,7 @@ from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.reader import INVOICES_MAX, PAGE_MAX
 from merchants.documents.sums import CONVERSIONS_SHOWN
+from merchants.people.roles import Person
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.grants import Grant
 from merchants.records.states import InvoiceState
@@ -67,11 +69,15 @@ router = APIRouter(prefix="/v1", tags=["merchants"])
 
 
 def merchants_router(
-    merchants: Merchants, domain: Domain, operator_token: str, public_url: str
+    merchants: Merchants,
+    domain: Domain,
+    operator_token: str,
+    public_url: str,
+    gate: Gate | None = None,
 ) -> APIRouter:
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
-    the end; ``domain`` is what grants are signed for."""
-    shops = Shops(merchants, domain, operator_token, public_url, Readers())
+    the end; ``domain`` is what grants are signed for; ``gate`` knows who is signed in."""
+    shops = Shops(merchants, domain, operator_token, public_url, Readers(), gate)
     mounted = APIRouter(dependencies=[Depends(shops.known)])
     mounted.include_router(router)
     mounted.include_router(shop_grants.router)
@@ -84,16 +90,23 @@ def merchants_router(
 @router.post(
     "/stores",
     status_code=201,
-    dependencies=[Depends(operator_only)],
     openapi_extra=documented(
         StoreCreatedReply, body=CreateStore, status=201, rejections=(404, *MAKE), proof="operator"
     ),
 )
 async def create_store(
-    shops: Here, body: Annotated[CreateStore, Depends(body_of(CreateStore))]
+    shops: Here,
+    maker: Annotated[Person | None, Depends(store_maker)],
+    body: Annotated[CreateStore, Depends(body_of(CreateStore))],
 ) -> Response:
-    """Make a store; the API key and the webhook secret are in this answer only."""
-    made = accepted(shops.merchants.create_store(_store_request(body)))
+    """Make a store; the API key and the webhook secret are in this answer only. Who is signed in
+    makes one for his own wallet, where the operator lets people sign up."""
+    request = _store_request(body)
+    if maker is not None and not shops.merchants.people.is_wallet_of(maker, request.wallet):
+        raise Rejection(Outcome.FORBIDDEN, "make a store for the wallet that you signed in with")
+    made = accepted(shops.merchants.create_store(request))
+    if maker is not None:
+        shops.merchants.people.own_stores(maker)
     grants = [
         GrantToSign(grant_id, decimal_of_pips(grant.floor_price), typed_grant(shops.domain, grant))
         for grant_id, grant in made.grants
