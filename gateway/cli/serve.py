@@ -69,6 +69,7 @@ class Serving(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     explorer_url: str = ""
+    merchants_database: str = ""
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -92,6 +93,7 @@ def settings_of(serving: Serving) -> Settings:
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
         explorer_url=serving.explorer_url,
+        merchants_database=serving.merchants_database,
         listening=serving.listening,
         admin=serving.admin,
         session_keys=read_held_keys(serving.managed_keys),

@@ -250,7 +250,7 @@ class Stack:
             operator=settings.operator,
             acknowledging=acknowledging,
             outbox=outbox,
-            database=open_merchants_database(directory),
+            database=open_merchants_database(directory, settings.merchants_database),
             keyring=FileKeyring(directory / "keys"),
             egress=HttpEgress(loopback_allowed=settings.sandbox),
             entropy=secrets.token_bytes,

@@ -211,6 +211,7 @@ def test_an_older_file_gets_the_indexes_and_whose_its_sales_are(tmp_path):
         old.execute("DROP INDEX conversions_waiting")
         old.execute("CREATE INDEX deliveries_due ON deliveries (state, next_attempt_ns)")
         old.execute("ALTER TABLE conversions DROP COLUMN store_id")
+        old.execute("DROP TABLE alembic_version")
     world.restart()
     names = {index["name"] for index in inspect(world.venue.database).get_indexes("deliveries")}
     assert {"deliveries_waiting", "deliveries_waiting_by_age", "deliveries_by_store"} <= names

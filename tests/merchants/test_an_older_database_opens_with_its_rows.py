@@ -29,6 +29,7 @@ def made_old(path):
         old.execute("UPDATE invoices SET seen_pips = seen_pips + credited_pips")
         old.execute("DROP INDEX ix_invoices_judge_at_ns")
         old.execute("DROP TABLE sweeps")
+        old.execute("DROP TABLE alembic_version")
         for table, columns in LATER.items():
             for column in columns:
                 old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

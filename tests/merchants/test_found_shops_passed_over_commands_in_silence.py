@@ -202,6 +202,7 @@ def test_a_file_from_before_it_told_the_head_goes_on_as_it_did(files):
     files.venue.database.dispose()
     with closing(connect(files.path)) as old, old:
         old.execute("ALTER TABLE cursor DROP COLUMN head")
+        old.execute("DROP TABLE alembic_version")
         old.execute("UPDATE cursor SET sequence = 1")
     files.world.restart()
     assert files.sequencer.resumed_at == kept
