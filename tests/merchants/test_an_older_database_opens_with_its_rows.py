@@ -4,6 +4,7 @@ from contextlib import closing
 from sqlite3 import connect
 
 from tests.merchants.fixtures import CONFIRMATIONS, LOT, World, address_bytes, due_raw
+from tests.merchants.older import made_first
 
 LATER = {
     "stores": ("tolerance_ppm", "tolerance_pips"),
@@ -25,11 +26,11 @@ LATER = {
 
 def made_old(path):
     """Take away what the first version did not have; then ``seen_pips`` was all that came."""
+    made_first(path)
     with closing(connect(path)) as old, old:
         old.execute("UPDATE invoices SET seen_pips = seen_pips + credited_pips")
         old.execute("DROP INDEX ix_invoices_judge_at_ns")
         old.execute("DROP TABLE sweeps")
-        old.execute("DROP TABLE alembic_version")
         for table, columns in LATER.items():
             for column in columns:
                 old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

@@ -15,11 +15,16 @@ How to add a table or a column while this version is in the making:
    be added: it is simpler to let it go.
 
 ``tests/merchants/test_every_older_database_comes_to_the_same_schema.py`` holds it to the
-declarations, on both databases. When this version is released the revision is frozen: its tables
-are copied as ``first.py`` was, and the next revision is a file of its own.
+declarations, on both databases; tests that need a file of before make one with
+``tests/merchants/older.py``, which is told what a moved column had held. When this version is
+released the revision is frozen: its tables are copied as ``first.py`` was, and the next revision is
+a file of its own.
 """
 
+from typing import Final
+
 from alembic import op
+from sqlalchemy import Connection, text
 
 from merchants.records.migrations.additions import add_what_is_new
 from merchants.records.tables import Table
@@ -27,7 +32,38 @@ from merchants.records.tables import Table
 revision = "0002"
 down_revision = "0001"
 
+_GRANT_OF_STORE: Final = (
+    "base",
+    "quote",
+    "key_address",
+    "grant_expiry",
+    "grant_notional_cap",
+    "grant_floor_price",
+    "grant_nonce",
+    "grant_signature",
+    "grant_relayed",
+)
+
 
 def upgrade() -> None:
     """Add what is new, then see to the rows of before."""
-    add_what_is_new(op.get_bind(), Table.metadata)
+    connection = op.get_bind()
+    add_what_is_new(connection, Table.metadata)
+    _move_grants(connection)
+
+
+def _move_grants(connection: Connection) -> None:
+    """Give each store which had one grant in its own row, that as a ``Grant``."""
+    connection.execute(text("UPDATE stores SET settle = quote"))
+    connection.execute(
+        text(
+            "INSERT INTO grants (id, store_id, wallet, base, quote, created_ns, key_address,"
+            " expiry, notional_cap, floor_price, nonce, signature, relayed, revocation_nonce,"
+            " revocation_relayed)"
+            " SELECT 'gra_' || substr(id, 5), id, wallet, base, quote, created_ns, key_address,"
+            " grant_expiry, grant_notional_cap, grant_floor_price, grant_nonce, grant_signature,"
+            " grant_relayed, 0, FALSE FROM stores"
+        )
+    )
+    for name in _GRANT_OF_STORE:
+        connection.execute(text(f"ALTER TABLE stores DROP COLUMN {name}"))
