@@ -365,6 +365,7 @@ class Merchants:
             self.invoices.judge_due,
             self.invoices.sweep_due,
             self.conversions.follow_due,
+            self.conversions.pots.sell_due,
         ):
             await self._in_turns(work)
         with transaction(self._database) as session:

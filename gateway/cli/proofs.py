@@ -28,6 +28,8 @@ def receipts_of_invoice(
         return None
     outbox = Outbox(directory / "settlement.sqlite")
     tokens = [token.address for token in deployment.tokens]
-    receipts = proofs_of(outbox, deployment.domain, tokens, *sales)
+    receipts = [
+        proof for one in sales for proof in proofs_of(outbox, deployment.domain, tokens, *one)
+    ]
     outbox.close()
     return receipts

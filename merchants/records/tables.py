@@ -83,7 +83,7 @@ def only(waits: TextClause) -> dict[str, Any]:
     return {"sqlite_where": waits, "postgresql_where": waits}
 
 
-_dense_id = BigInteger().with_variant(Integer(), "sqlite")
+dense_id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Table(DeclarativeBase):
@@ -251,6 +251,9 @@ class Conversion(Table):
     terms in which it was opened, ``lot_pips`` and ``tick_pips``; ``odd_pips`` are sold besides
     ``lots_filled``, less than such a lot: in other terms one may sell parts of it. All its fills
     brought ``proceeds_pips`` before ``fee_pips``: counted as they come, for they may be thousands.
+    ``to_pot_pips`` of it were too little for an order and went into the store's pot. A sale
+    ``from_pot`` is one of what several invoices gave (``merchants.records.pots``), and belongs to
+    the invoice that made it possible.
     """
 
     __tablename__ = "conversions"
@@ -278,6 +281,8 @@ class Conversion(Table):
     """Whether some fill is not final yet or more fills may come."""
     proceeds_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     fee_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    from_pot: Mapped[bool] = mapped_column(default=False, server_default="0")
+    to_pot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
     invoice: Mapped[Invoice] = relationship(back_populates="conversions")
 
@@ -335,7 +340,7 @@ class Event(Table):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     sequence: Mapped[int]
@@ -356,7 +361,7 @@ class Delivery(Table):
     )
 
     event_id: Mapped[int] = mapped_column(
-        _dense_id, ForeignKey("events.id"), primary_key=True, autoincrement=False
+        dense_id, ForeignKey("events.id"), primary_key=True, autoincrement=False
     )
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
@@ -389,6 +394,6 @@ class Cursor(Table):
 
     __tablename__ = "cursor"
 
-    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     sequence: Mapped[int]
     head: Mapped[bytes | None]

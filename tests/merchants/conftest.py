@@ -17,6 +17,8 @@ TWICE = {
     "test_sales_are_told_how_far_they_are",
     "test_many_sales_of_one_invoice_are_shown_in_pages",
     "test_what_is_too_small_to_sell_has_an_end",
+    "test_rests_of_invoices_are_sold_together",
+    "test_a_store_asks_for_a_grant_a_token",
     "test_shops_over_rest",
     "test_a_stranger_changes_nothing_that_was_paid",
     "test_old_addresses_are_not_watched",
