@@ -373,6 +373,7 @@ class Merchants:
         Call it every few hundred milliseconds, after the journal was replayed. It never waits
         for a shop; ``deliveries.close()`` does.
         """
+        self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
         for work in (

@@ -16,7 +16,7 @@ from rich.console import Console
 from engine.types import MONEY_MAX
 from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
-from gateway.http.clients import Network
+from gateway.http.clients import Clients, Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
@@ -182,7 +182,14 @@ async def run_server(serving: Serving, console: Console) -> int:
         stack.public_url = url
         gate = stack.gate(url)
         stack.routers += [
-            merchants_router(stack.parts.merchants, domain, stack.operator_token(), url, gate),
+            merchants_router(
+                stack.parts.merchants,
+                domain,
+                stack.operator_token(),
+                url,
+                gate,
+                clients=Clients(serving.trusted_proxies),
+            ),
             people_router(gate),
             checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
