@@ -23,6 +23,7 @@ from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
+from gateway.pages.claim_page import claim_router
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.currencies import EXPONENTS
 from merchants.sales.rate_reader import RateSource
@@ -191,6 +192,7 @@ async def run_server(serving: Serving, console: Console) -> int:
                 clients=Clients(serving.trusted_proxies),
             ),
             people_router(gate),
+            claim_router(stack.parts.merchants.refunding.refunds, f"chain {chain_id}"),
             checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
         port = await stack.serve()

@@ -18,6 +18,12 @@ from merchants.documents.native import (
     event_document,
     invoice_document,
 )
+from merchants.documents.refunds import (
+    REFUNDS_SHOWN,
+    RefundDocument,
+    refund_document,
+    refunds_of,
+)
 from merchants.documents.sums import (
     CONVERSIONS_SHOWN,
     Sums,
@@ -27,6 +33,7 @@ from merchants.documents.sums import (
 )
 from merchants.records.database import is_there, reading
 from merchants.records.pots import Gift, pot_ref
+from merchants.records.refunds import Refund, RefundState
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Conversion, Delivery, Event, Fill, Invoice
 from settlement.audit.proofs import TradeProof
@@ -165,6 +172,42 @@ class Reader:
             catalog = self._catalog
             return [conversion_document(catalog, row, fills[row.id]) for row in rows]
 
+    def refund(self, store_id: str, refund_id: str) -> RefundDocument | None:
+        """Return a store's refund; None if it has no such refund."""
+        with reading(self._database) as session:
+            refund = session.get(Refund, refund_id)
+            if refund is None or refund.store_id != store_id:
+                return None
+            return refund_document(self._catalog, refund)
+
+    def list_refunds(
+        self,
+        store_id: str,
+        *,
+        invoice_id: str | None = None,
+        state: RefundState | None = None,
+        before: str | None = None,
+        limit: int = REFUNDS_SHOWN,
+    ) -> list[RefundDocument] | None:
+        """Return a store's refunds, the newest first, at most ``REFUNDS_SHOWN``: those that come
+        behind its refund ``before``. None if it has no such refund."""
+        query = select(Refund).where(Refund.store_id == store_id)
+        if invoice_id is not None:
+            query = query.where(Refund.invoice_id == invoice_id)
+        if state is not None:
+            query = query.where(Refund.state == state)
+        query = query.order_by(Refund.created_ns.desc(), Refund.id)
+        with reading(self._database) as session:
+            if before is not None:
+                own = (Refund.id == before, Refund.store_id == store_id)
+                created_ns = session.scalar(select(Refund.created_ns).where(*own))
+                if created_ns is None:
+                    return None
+                older, twin = Refund.created_ns < created_ns, Refund.created_ns == created_ns
+                query = query.where(or_(older, and_(twin, Refund.id > before)))
+            rows = session.scalars(query.limit(min(limit, REFUNDS_SHOWN)))
+            return [refund_document(self._catalog, row) for row in rows]
+
     def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
         """Return a store's events with ids above the cursor ``after``, oldest first."""
         query = (
@@ -204,9 +247,12 @@ class Reader:
         catalog, names = self._catalog, [invoice.id for invoice in invoices]
         newest = newest_conversions(session, names)
         sales = [conversion.id for rows in newest.values() for conversion in rows]
-        fills = first_fills(session, sales, fills_max)
+        fills, head = first_fills(session, sales, fills_max), self._head()
+        refunds = refunds_of(session, names)
         return [
-            invoice_document(catalog, row, sums[row.id], newest[row.id], fills, self._head())
+            invoice_document(
+                catalog, row, sums[row.id], newest[row.id], fills, head, refunds[row.id]
+            )
             for row in invoices
         ]
 

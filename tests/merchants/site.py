@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
+from gateway.pages.claim_page import claim_router
 from gateway.trading.rejection import Rejection
 from tests.merchants.fixtures import DOMAIN
 
@@ -28,6 +29,7 @@ def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS):
         venue.merchants.reader, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
     )
     app.include_router(checkout)
+    app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
 
     @app.exception_handler(Rejection)
     async def refuse(_request, rejected):

@@ -17,6 +17,7 @@ from gateway.api.v1 import (
     key_schemas,
     money_schemas,
     people_schemas,
+    refund_schemas,
     schemas,
     shop_key_schemas,
     shop_schemas,
@@ -37,6 +38,7 @@ SCHEMAS: Final = (
     key_schemas,
     money_schemas,
     people_schemas,
+    refund_schemas,
 )
 
 TYPES: Final = (
