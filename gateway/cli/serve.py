@@ -15,13 +15,14 @@ from rich.console import Console
 
 from engine.types import MONEY_MAX
 from gateway.api.v1.shops import merchants_router
-from gateway.http.clients import Network
+from gateway.http.clients import Clients, Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout_view import PageFacts
 from merchants.records.amounts import pips_of_decimal
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.signer import KeystoreSigner
@@ -137,7 +138,11 @@ async def run_server(serving: Serving, console: Console) -> int:
         stack.public_url = url
         stack.routers += [
             merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
-            checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
+            checkout_router(
+                stack.parts.merchants.reader,
+                PageFacts(f"chain {chain_id}", explorer_url=serving.explorer_url),
+                clients=Clients(serving.trusted_proxies),
+            ),
         ]
         port = await stack.serve()
         console.print(

@@ -20,6 +20,7 @@ from gateway.api.v1.shops import merchants_router
 from gateway.node.node import Stack
 from gateway.node.settings import ChainName, sandbox_settings
 from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout_view import PageFacts
 from gateway.sandbox import actors
 from gateway.sandbox.client import Client, RequestRejected
 from gateway.sandbox.funding import fill_vault, fill_wallet, vault_pips
@@ -69,7 +70,7 @@ async def tell(
         public_url = "http://127.0.0.1"
         stack.routers += [
             merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
-            checkout_router(stack.parts.merchants.reader, stack.devchain.name, sandbox=False),
+            checkout_router(stack.parts.merchants.reader, PageFacts(stack.devchain.name)),
         ]
         await stack.serve()
         blocks = asyncio.create_task(keep_blocks_coming(stack))
