@@ -89,6 +89,17 @@ ManagedKeysOption = Annotated[
         exists=True,
     ),
 ]
+RatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rates",
+        help="Sources of exchange rates and pegs of stablecoins, as JSON, for prices in any "
+        "currency.",
+        envvar="TILLBOOK_RATES",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -158,6 +169,7 @@ def serve(
     admin_tokens: AdminTokensOption = None,
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
+    rates: RatesOption = None,
     managed_keys: ManagedKeysOption = None,
     explorer: Annotated[
         str,
@@ -187,7 +199,10 @@ def serve(
     remote = Remote(tuple(url), deployment)
     serving = Serving(
         *(directory, host, port, remote, keystore, password_file, markets),
-        *(confirmations, reached_at, proxies, bound, admin, managed_keys, explorer),
+        *(confirmations, reached_at, proxies, bound, admin),
+        managed_keys=managed_keys,
+        explorer_url=explorer,
+        rates=rates,
     )
     _run(run_server(serving, console))
 

@@ -8,7 +8,7 @@ import signal
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from rich.console import Console
@@ -24,6 +24,9 @@ from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
 from gateway.pages.checkout_view import PageFacts
 from merchants.records.amounts import pips_of_decimal
+from merchants.records.currencies import EXPONENTS
+from merchants.sales.rate_reader import RateSource
+from merchants.sales.rates import NO_RATES, RateTerms
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.signer import KeystoreSigner
 
@@ -52,6 +55,23 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     least_withdrawal_pips: dict[str, Annotated[int, msgspec.Meta(ge=1, le=MONEY_MAX)]] = {}
 
 
+class NamedSource(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One source of exchange rates; ``form`` is one of ``merchants.sales.rate_sources.FORMS``."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    form: Literal["ecb", "openexchangerates"]
+    url: str
+    pace_s: Annotated[int, msgspec.Meta(ge=60)] = 3600
+
+
+class RatesFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Who is believed about exchange rates, and which currency each stablecoin stands for."""
+
+    sources: list[NamedSource]
+    pegs: dict[str, str] = {}
+    sources_min: Annotated[int, msgspec.Meta(ge=1)] = 2
+
+
 class Serving(NamedTuple):
     """The options of ``tillbook serve``."""
 
@@ -70,6 +90,7 @@ class Serving(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     explorer_url: str = ""
+    rates: Path | None = None
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -79,6 +100,7 @@ def settings_of(serving: Serving) -> Settings:
     """
     password = serving.password_file.read_text().rstrip("\r\n")
     plans = msgspec.json.decode(serving.markets.read_bytes(), type=list[ListedMarket])
+    rates, rate_sources = _rates(serving.rates)
     return Settings(
         directory=serving.directory,
         host=serving.host,
@@ -90,6 +112,8 @@ def settings_of(serving: Serving) -> Settings:
         markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)[:PLANNED]) for plan in plans),
         least_withdrawal_pips=_least_withdrawals(plans),
         prices=PriceTerms(references=_references(plans)),
+        rates=rates,
+        rate_sources=rate_sources,
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
         explorer_url=serving.explorer_url,
@@ -97,6 +121,22 @@ def settings_of(serving: Serving) -> Settings:
         admin=serving.admin,
         session_keys=read_held_keys(serving.managed_keys),
     )
+
+
+def _rates(path: Path | None) -> tuple[RateTerms, tuple[RateSource, ...]]:
+    """Return what the rates file says; raises ValueError for two sources of one name, and for a
+    currency that there is not."""
+    if path is None:
+        return NO_RATES, ()
+    said = msgspec.json.decode(path.read_bytes(), type=RatesFile)
+    names = tuple(source.name for source in said.sources)
+    if len(set(names)) < len(names):
+        raise ValueError("two sources of exchange rates have one name")
+    for symbol, currency in said.pegs.items():
+        if currency not in EXPONENTS:
+            raise ValueError(f"{symbol} cannot stand for {currency}: there is no such currency")
+    sources = tuple(RateSource(s.name, s.form, s.url, s.pace_s) for s in said.sources)
+    return RateTerms(names, said.sources_min, pegs=said.pegs), sources
 
 
 def _references(plans: list[ListedMarket]) -> dict[str, int]:

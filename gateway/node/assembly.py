@@ -406,4 +406,5 @@ def _merchants(
         jitter=seams.jitter,
         confirmations_required=settings.confirmations,
         price_terms=settings.prices,
+        rate_terms=settings.rates,
     )

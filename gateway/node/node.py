@@ -50,9 +50,11 @@ from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
 from gateway.views.market_states import StatusWatch
+from merchants.sales.rate_reader import RateReader
 from merchants.service import open_merchants_database
 from merchants.stores.keyring import FileKeyring
 from merchants.webhooks.egress import HttpEgress
+from merchants.webhooks.fetch import HttpFetch
 from settlement.chain.chain import Chain, ChainUnavailableError
 from settlement.chain.deploy import (
     BondPlan,
@@ -80,6 +82,7 @@ REMOTE_CHAIN: Final = Rhythm(1.0, 1.0)
 FIGURES: Final = Rhythm(2.0, 10.0)
 MERCHANTS: Final = Rhythm(0.2, 1.0)
 KEEPER: Final = Rhythm(0.5, 1.0)
+RATES: Final = Rhythm(5.0, 5.0)
 STATUS: Final = Rhythm(0.5, 1.0)
 BOND_RAW: Final = 100_000 * 10**6
 """What a sandbox stakes, of its first token."""
@@ -356,6 +359,11 @@ class Stack:
         self._start_loop(self._show_figures, FIGURES, "figures")
         self._start_loop(self.parts.merchants.step, MERCHANTS, "merchants")
         self._start_loop(self.keeper.turn, KEEPER, "keeper")
+        if self.settings.rate_sources:
+            reader = RateReader(
+                self.parts.merchants.rates, self.settings.rate_sources, HttpFetch(), self.now_ns
+            )
+            self._start_loop(reader.step, RATES, "rates")
         self._start_loop(partial(_look, app.state.status_watch), STATUS, "status")
 
     def _measure_ourselves(self) -> None:

@@ -13,6 +13,8 @@ from gateway.http.clients import Network
 from gateway.http.doorkeeper import DoorBounds
 from gateway.trading.api_keys import HeldKey
 from gateway.trading.budgets import Budgets
+from merchants.sales.rate_reader import RateSource
+from merchants.sales.rates import NO_RATES, RateTerms
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.deploy import Delays, TokenPlan
 from settlement.chain.dev.devchain import dev_secret
@@ -52,6 +54,8 @@ class ExchangeSettings(NamedTuple):
     least_withdrawals: Mapping[str, int]
     """Pips by token symbol."""
 
+    rates: RateTerms = NO_RATES
+
 
 class AdminPlan(NamedTuple):
     """Where operators are listened to, and who they are."""
@@ -82,6 +86,10 @@ class Settings(NamedTuple):
     confirmations: int = 2
     batch_age_ns: int = 250_000_000
     prices: PriceTerms = PriceTerms()
+    rates: RateTerms = NO_RATES
+    rate_sources: tuple[RateSource, ...] = ()
+    """Who is asked for them; in the order of ``rates.sources``."""
+
     least_withdrawal_pips: Mapping[str, int] = MappingProxyType({})
     """By token symbol; goes before what ``tokens`` say."""
 
@@ -110,6 +118,7 @@ class Settings(NamedTuple):
             self.prices,
             {token.symbol: token.least_withdrawal_pips for token in self.tokens}
             | dict(self.least_withdrawal_pips),
+            self.rates,
         )
 
 
@@ -140,6 +149,8 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
         ),
         # Its two makers quote at once, and nothing was ever traded when the first invoice is made.
         prices=PriceTerms(age_ns=10**9, references={"TOKEN-USD": 2_500 * PIPS_PER_TOKEN}),
+        # Invented, as its tokens are.
+        rates=RateTerms(sources=("sandbox",), sources_min=1),
         # Everybody in a sandbox comes from the same loopback address.
         budgets=Budgets(
             requests_per_address=100_000,

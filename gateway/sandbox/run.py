@@ -32,6 +32,7 @@ from gateway.pages.checkout_view import PageFacts
 from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
 from gateway.sandbox.funding import fill_vault
+from gateway.sandbox.invented_rates import invented_rates
 from gateway.sandbox.routes import SandboxShop, sandbox_router
 from gateway.sandbox.startup import starting
 from gateway.sandbox.traders import Range, Rhythm, Traders
@@ -117,6 +118,7 @@ async def run_sandbox(
             sandbox_router(stack, shop),
             demo_wallet_router(DemoWallet(wallets[actors.GUEST], stack), faucet),
         ]
+        stack.parts.merchants.rates.take("sandbox", invented_rates(stack.now_ns()))
         await stack.serve()
         tasks = [asyncio.create_task(keep_blocks_coming(stack))]
         traders = Traders(

@@ -4,34 +4,23 @@ A consumer. It is rebuilt by replay at every start, needs no other part of the g
 publishes to channels only when somebody listens.
 """
 
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable
-from functools import reduce
-from itertools import islice
 from typing import ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
 from engine.events import EventKind
-from engine.kept import Kept
 from engine.log_entries import Committed, EventRow
 from engine.types import Outcome, Side
 from gateway.views.books import Book, BookMemory, Level
 from gateway.views.channels import Channels, News
 from gateway.views.queues import Queues, QueuesMemory
+from gateway.views.tape import BUCKET_NS, BucketMemory, Tape, Trade, bucket_of, kept_buckets
 from gateway.views.trade_states import ToldOnce
 from settlement.orders.busts import busted_at, moved_back_at
 from settlement.orders.catalog import Catalog, Market
 from settlement.ports import TradeState
 from settlement.protocol.evidence import TradeBusted
-
-TRADES_MAX: Final = 1000
-"""Trades kept a market; older ones are history, not market data."""
-
-DAY_NS: Final = 24 * 3600 * 10**9
-BUCKET_NS: Final = DAY_NS // 288
-"""The ticker forgets in steps of five minutes."""
 
 TRADE: Final = int(EventKind.TRADE)
 RESTED: Final = int(EventKind.RESTED)
@@ -48,30 +37,6 @@ MATCHED: Final = TradeState("matched")
 
 SHOWN: Final = frozenset({TRADE, RESTED, CANCELLED, AMENDED, REFILLED, TERMS_SET, TRADE_BUSTED})
 """Events that may touch a public book."""
-
-
-class Trade(Kept, frozen=True):
-    """One public trade; ``side`` is the taker's."""
-
-    trade_id: int
-    price_ticks: int
-    lots: int
-    side: Side
-    time_ns: int
-    is_busted: bool = False
-    """Whether it was undone: it is shown, and counts for nothing any more."""
-
-
-class Bucket(NamedTuple):
-    """What was traded in one five-minute step, from trade ``first_trade`` on."""
-
-    step: int
-    first_trade: int
-    first: int
-    high: int
-    low: int
-    lots: int
-    quote_pips: int
 
 
 class NewTrades(News, frozen=True):
@@ -151,124 +116,6 @@ class TickerNews(News, frozen=True):
         return newer
 
 
-class Tape:
-    """The last trades of one market and its day."""
-
-    def __init__(self, last: int = 0) -> None:
-        """``last`` is the last trade there was in other terms."""
-        self.trades: deque[Trade] = deque(maxlen=TRADES_MAX)
-        self.version = 0
-        """Another number after each change: what was made of the tape before may be kept."""
-        self.gone = 0
-        """Trades that are not kept any more."""
-        self.last = last
-        self.cut = last
-        """The last trade that is not kept any more."""
-        self.buckets: deque[Bucket] = deque(maxlen=DAY_NS // BUCKET_NS)
-        self._over: tuple[tuple[int, int, int], Bucket | None] | None = None
-        """The day without its last step, and for which oldest and last step, and after how many
-        busts, it was summed up: between two steps a trade changes the last one only."""
-        self._busts = 0
-
-    def add(self, trade: Trade, quote_pips: int) -> None:
-        """Take one more trade."""
-        self.version += 1
-        self.last = trade.trade_id
-        if len(self.trades) == TRADES_MAX:
-            self.gone += 1
-            self.cut = self.trades[0].trade_id
-        self.trades.append(trade)
-        step, ticks = trade.time_ns // BUCKET_NS, trade.price_ticks
-        if self.buckets and self.buckets[-1].step == step:
-            last = self.buckets.pop()
-            bucket = Bucket(
-                step,
-                last.first_trade,
-                last.first,
-                max(last.high, ticks),
-                min(last.low, ticks),
-                last.lots + trade.lots,
-                last.quote_pips + quote_pips,
-            )
-        else:
-            bucket = Bucket(step, trade.trade_id, ticks, ticks, ticks, trade.lots, quote_pips)
-        self.buckets.append(bucket)
-
-    def bust(self, trade_id: int, lots: int, quote_pips: int) -> None:
-        """Undo one trade; what is not of this tape, or too old for it, changes nothing."""
-        self.version += 1
-        self._busts += 1
-        for at in range(len(self.trades) - 1, -1, -1):
-            if self.trades[at].trade_id == trade_id:
-                undone = msgspec.structs.replace(self.trades[at], is_busted=True)
-                self.trades[at] = undone
-                break
-        for at in range(len(self.buckets) - 1, -1, -1):
-            if self.buckets[at].first_trade <= trade_id:
-                left = self._without(self.buckets[at], lots, quote_pips)
-                if left.lots:
-                    self.buckets[at] = left
-                else:
-                    del self.buckets[at]
-                break
-
-    def _without(self, bucket: Bucket, lots: int, quote_pips: int) -> Bucket:
-        """Return a step without ``lots`` of it. Its prices stay as they were where some of its
-        trades are too old to be kept, for then nobody knows any more which they were."""
-        left = bucket._replace(lots=bucket.lots - lots, quote_pips=bucket.quote_pips - quote_pips)
-        kept = [t for t in self.trades if t.time_ns // BUCKET_NS == left.step and not t.is_busted]
-        if not kept or sum(trade.lots for trade in kept) != left.lots:
-            return left
-        ticks = [trade.price_ticks for trade in kept]
-        return left._replace(first=ticks[0], high=max(ticks), low=min(ticks))
-
-    @property
-    def last_ticks(self) -> int | None:
-        """Return the price of the last trade that stands."""
-        return next((t.price_ticks for t in reversed(self.trades) if not t.is_busted), None)
-
-    def busted(self, first_trade: int, last_trade: int) -> list[int]:
-        """Return which of a range of trades were undone, as far as they are kept."""
-        return [
-            trade.trade_id
-            for trade in self.trades
-            if trade.is_busted and first_trade <= trade.trade_id <= last_trade
-        ]
-
-    def day(self, now_ns: int) -> Bucket | None:
-        """Return the 24 hours before ``now_ns`` as one step; None if nothing was traded."""
-        oldest = (now_ns - DAY_NS) // BUCKET_NS
-        if not self.buckets or self.buckets[-1].step <= oldest:
-            return None
-        last = self.buckets[-1]
-        key = oldest, last.step, self._busts
-        if self._over is None or self._over[0] != key:
-            over = [bucket for bucket in self.buckets if oldest < bucket.step < last.step]
-            self._over = key, reduce(_both, over) if over else None
-        earlier = self._over[1]
-        return last if earlier is None else _both(earlier, last)
-
-    def count_after(self, trade_id: int) -> int:
-        """Return how many trades are kept that came behind ``trade_id``."""
-        return len(self.trades) - bisect_right(self.trades, trade_id, key=lambda t: t.trade_id)
-
-    def newest(self, limit: int) -> list[Trade]:
-        """Return up to ``limit`` trades, newest first."""
-        return list(islice(reversed(self.trades), limit))
-
-
-def _both(earlier: Bucket, later: Bucket) -> Bucket:
-    return Bucket(
-        earlier.step,
-        earlier.first_trade,
-        earlier.first,
-        max(earlier.high, later.high),
-        min(earlier.low, later.low),
-        earlier.lots + later.lots,
-        earlier.quote_pips + later.quote_pips,
-    )
-
-
 def _is_shown(event: EventRow) -> bool:
     """Return whether an event touches a public book."""
     if event.kind not in SHOWN:
@@ -280,35 +127,10 @@ def _is_shown(event: EventRow) -> bool:
     return event.kind != AMENDED or event.order_left > 0
 
 
-class _BucketMemory(msgspec.Struct, array_like=True):
-    """A ``Bucket`` as a snapshot keeps it: MessagePack has no number above 2**64, and five minutes
-    of trades between two rich accounts may come to more. So its sums are decimal digits."""
-
-    step: int
-    first_trade: int
-    first: int
-    high: int
-    low: int
-    lots: str
-    quote_pips: str
-
-
-def _kept(tape: Tape) -> list[_BucketMemory]:
-    return [
-        _BucketMemory(b.step, b.first_trade, b.first, b.high, b.low, str(b.lots), str(b.quote_pips))
-        for b in tape.buckets
-    ]
-
-
-def _bucket(kept: _BucketMemory) -> Bucket:
-    sums = int(kept.lots), int(kept.quote_pips)
-    return Bucket(kept.step, kept.first_trade, kept.first, kept.high, kept.low, *sums)
-
-
 class _Memory(msgspec.Struct):
     books: dict[int, BookMemory]
     trades: dict[int, list[Trade]]
-    buckets: dict[int, list[_BucketMemory]]
+    buckets: dict[int, list[BucketMemory]]
     ends: dict[int, tuple[int, int]]
     queues: dict[int, QueuesMemory]
     event_index: int
@@ -346,7 +168,7 @@ class MarketData:
             _Memory(
                 {number: book.memory() for number, book in self._books.items()},
                 {number: list(tape.trades) for number, tape in self._tapes.items()},
-                {number: _kept(tape) for number, tape in self._tapes.items()},
+                {number: kept_buckets(tape) for number, tape in self._tapes.items()},
                 {number: (tape.last, tape.cut) for number, tape in self._tapes.items()},
                 {number: queues.memory() for number, queues in self._queues.items()},
                 self.event_index,
@@ -362,7 +184,7 @@ class MarketData:
         for number, trades in saved.trades.items():
             tape = self._tapes.setdefault(number, Tape())
             tape.trades.extend(trades)
-            tape.buckets.extend(map(_bucket, saved.buckets[number]))
+            tape.buckets.extend(map(bucket_of, saved.buckets[number]))
             tape.last, tape.cut = saved.ends[number]
         for number, queues in saved.queues.items():
             self._queues[number] = Queues.remembered(queues)

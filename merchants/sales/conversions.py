@@ -20,12 +20,14 @@ from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.sums import sums_of
 from merchants.records import terms
 from merchants.records.database import transaction
+from merchants.records.grants import Grant
 from merchants.records.queues import STORES_TO_SELL_FOR
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
+from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
@@ -96,11 +98,11 @@ class Conversions:
         first from its quote, of late money from what it was weighed at (``judged_ticks``); of what
         came on top from trades. What comes on top is gathered until the market takes it.
         """
-        if invoice.token == invoice.store.quote:
+        if invoice.token == invoice.store.settle:
             return
         catalog = self._exchange.catalog
-        market = catalog.market_of_pair(invoice.store.base, invoice.store.quote)
-        assert market is not None, "a store is made for a listed market"
+        market = catalog.market_of_pair(invoice.token, invoice.store.settle)
+        assert market is not None, "an invoice is made for what a market sells"
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
         lots = (invoice.credited_pips - sums.base_pips) // market.lot_pips
         if lots == 0:
@@ -200,9 +202,13 @@ class Conversions:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         store = conversion.invoice.store
+        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        if grant is None or not is_approved(grant):
+            self._try_again(session, conversion, Outcome.UNKNOWN_KEY)
+            return None
         ticks = max(
             pricing.limit_ticks(quoted_ticks, store.slippage_ppm),
-            pricing.ticks_covering(market, store.grant_floor_price),
+            pricing.ticks_covering(market, grant.floor_price),
         )
         # A book that could take more than this would hold more money than there may be.
         lots = min(lots, LOTS_MAX, NOTIONAL_MAX // market.quote_pips(1, ticks))
@@ -210,12 +216,12 @@ class Conversions:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         expiry = self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S
-        order = self._sign(conversion.invoice, market, lots, ticks, expiry)
+        order = self._sign(conversion.invoice, grant, market, lots, ticks, expiry)
         # One like it, for another sale of this invoice, may have been rejected in this very second:
         # then it has spent no nonce, and only the expiry can tell the two apart.
         while session.get(Order, order.digest) is not None:
             expiry += 1
-            order = self._sign(conversion.invoice, market, lots, ticks, expiry)
+            order = self._sign(conversion.invoice, grant, market, lots, ticks, expiry)
         session.add(
             Order(
                 digest=order.digest,
@@ -236,12 +242,17 @@ class Conversions:
         return self._prices.traded_ticks(market, lots, self._exchange.now_ns())
 
     def _sign(
-        self, invoice: Invoice, market: Market, lots: int, ticks: int, expiry: int
+        self,
+        invoice: Invoice,
+        grant: Grant,
+        market: Market,
+        lots: int,
+        ticks: int,
+        expiry: int,
     ) -> SignedOrder:
-        store = invoice.store
         unsigned = SignedOrder(
-            account=store.wallet,
-            nonce=self._exchange.next_nonce(store.wallet),
+            account=grant.wallet,
+            nonce=self._exchange.next_nonce(grant.wallet),
             flags=OrderBits.SELL | OrderBits.SINGLE_SHOT,
             lane=0,
             base=market.base.address,
@@ -253,11 +264,11 @@ class Conversions:
             max_fee_ppm=market.taker_fee_ppm,
             ref=invoice.ref,
             signature=b"",
-            signer=store.key_address,
+            signer=grant.key_address,
             digest=b"",
         )
         digest = order_digest(self._exchange.domain, unsigned)
-        signature = sign(digest, self._keyring.get(store.key_address))
+        signature = sign(digest, self._keyring.get(grant.key_address))
         return msgspec.structs.replace(unsigned, digest=digest, signature=signature)
 
     def _rejected(self, session: Session, digest: bytes, outcome: Outcome) -> None:

@@ -11,7 +11,8 @@ from websockets.exceptions import ConnectionClosed
 from engine.types import Side
 from gateway.http.outbox import OutboxBounds
 from gateway.views.books import BookDiff
-from gateway.views.market_data import NewTrades, Trade
+from gateway.views.market_data import NewTrades
+from gateway.views.tape import Trade
 from tests.api.dialect import dialect
 from tests.api.fixtures import Venue
 

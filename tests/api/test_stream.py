@@ -19,7 +19,8 @@ from gateway.http.outbox import OutboxBounds
 from gateway.trading.budgets import Budgets
 from gateway.trading.sessions import SESSION_SECONDS
 from gateway.views.books import BookDiff
-from gateway.views.market_data import NewTrades, Trade
+from gateway.views.market_data import NewTrades
+from gateway.views.tape import Trade
 from tests.api.fixtures import DOMAIN, Served, Venue, Wallet, ask, hear, served
 from tests.asked import login_of
 

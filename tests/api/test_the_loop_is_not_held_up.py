@@ -25,7 +25,8 @@ from gateway.api.v1.written import BLOCKS_MAX, TapeTexts, WrittenViews, level_te
 from gateway.http.outbox import Outbox, OutboxBounds
 from gateway.views.books import Book
 from gateway.views.channels import Published
-from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, Tape, Trade
+from gateway.views.market_data import BUSTED, MATCHED
+from gateway.views.tape import TRADES_MAX, Tape, Trade
 from gateway.views.trade_states import BatchView, TradeStates
 from settlement.ports import TradeState
 from tests.api.fixtures import Venue, served

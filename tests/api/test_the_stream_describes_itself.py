@@ -20,7 +20,8 @@ from gateway.api.v1.stream.frames import AnyFrame
 from gateway.api.v1.stream_schemas import FRAMES, REPLIES
 from gateway.http.outbox import OutboxBounds
 from gateway.http.problems import document_of as problem_of
-from gateway.views.market_data import NewTrades, Trade
+from gateway.views.market_data import NewTrades
+from gateway.views.tape import Trade
 from tests.api.fixtures import Served, hear
 from tests.api.test_a_busted_trade_leaves_the_views import bust
 from tests.api.test_stream import run

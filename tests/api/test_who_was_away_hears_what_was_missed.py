@@ -15,8 +15,9 @@ from gateway.api.v1.stream.subscriptions import CHANNELS_MAX
 from gateway.http.outbox import OutboxBounds
 from gateway.trading.budgets import Budgets
 from gateway.views.channels import News
-from gateway.views.market_data import TRADES_MAX, NewTrades, Trade
+from gateway.views.market_data import NewTrades
 from gateway.views.missed import FRAMES_MAX, Missed
+from gateway.views.tape import TRADES_MAX, Trade
 from gateway.views.trade_states import ToldOnce
 from gateway.views.user_orders import UserStream
 from settlement.ports import TradeState

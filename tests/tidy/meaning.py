@@ -38,7 +38,12 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "starlette": ("gateway",),
     "uvicorn": ("gateway",),
     # A client, and the bridge on a trader's machine: the exchange is outside for both.
-    "httpx": ("merchants/webhooks/egress.py", "gateway/client", "gateway/api/binance/bridge"),
+    "httpx": (
+        "merchants/webhooks/egress.py",
+        "merchants/webhooks/fetch.py",
+        "gateway/client",
+        "gateway/api/binance/bridge",
+    ),
     # web3 speaks through requests, so whoever speaks to a node has to know its errors by name.
     "requests": ("merchants/webhooks/egress.py", *CHAIN_FILES),
     "aiohttp": ("merchants/webhooks/egress.py",),

@@ -24,7 +24,7 @@ from gateway.api.binance.rows import (
 )
 from gateway.trading.budgets import Budgets
 from gateway.views.candles import INTERVALS, Candle
-from gateway.views.market_data import TRADES_MAX, Trade
+from gateway.views.tape import TRADES_MAX, Trade
 from settlement.orders.catalog import Market
 
 LEVELS_MAX: Final = 1_000

@@ -30,8 +30,9 @@ from gateway.api.binance.wanted import (
     TYPES,
 )
 from gateway.views.candles import Candle
-from gateway.views.market_data import Ticker, Trade
+from gateway.views.market_data import Ticker
 from gateway.views.order_history import Order
+from gateway.views.tape import Trade
 from gateway.views.user_orders import Fill, TokenBalance
 from settlement.orders.catalog import Market
 from settlement.ports import TradeState

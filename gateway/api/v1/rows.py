@@ -30,13 +30,13 @@ from gateway.views.market_data import (
     MarketData,
     NewTrades,
     TickerNews,
-    Trade,
     TradesSettled,
     TradeUndone,
 )
 from gateway.views.market_states import ExchangeStateNews, MarketStateNews
 from gateway.views.order_history import Order
 from gateway.views.queues import QueueDiff
+from gateway.views.tape import Trade
 from gateway.views.user_orders import (
     BalanceNews,
     BustNews,

@@ -16,8 +16,9 @@ from engine.types import Side
 from gateway.api.v1 import schemas
 from gateway.api.v1.rows import fill_row, level_rows, order_row, settlement_row, trade_row
 from gateway.views.books import Book
-from gateway.views.market_data import BUSTED, MATCHED, TRADES_MAX, MarketData, Tape, Trade
+from gateway.views.market_data import BUSTED, MATCHED, MarketData
 from gateway.views.order_history import ALWAYS, Order, TimeRange
+from gateway.views.tape import TRADES_MAX, Tape, Trade
 from gateway.views.user_orders import PAGE_MAX, Fill, UserStream
 from settlement.orders.catalog import Market
 from settlement.ports import TradeState

@@ -19,7 +19,8 @@ from gateway.api.binance.stream.news import Depth, Latest, Line, encode
 from gateway.views.books import BookDiff
 from gateway.views.candles import INTERVALS, Candle, CandleNews, candles_channel
 from gateway.views.channels import Channels, News, Published
-from gateway.views.market_data import NewTrades, Trade
+from gateway.views.market_data import NewTrades
+from gateway.views.tape import Trade
 from settlement.orders.catalog import Market
 
 SECOND: Final = 1.0
