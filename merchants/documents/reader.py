@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session, lazyload, selectinload
 
-from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of
+from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of, offers_of
 from merchants.documents.native import (
     ConversionDocument,
     EventDocument,
@@ -17,6 +17,7 @@ from merchants.documents.native import (
     conversion_document,
     event_document,
     invoice_document,
+    listed,
 )
 from merchants.documents.refunds import (
     REFUNDS_SHOWN,
@@ -31,6 +32,7 @@ from merchants.documents.sums import (
     newest_conversions,
     sums_of,
 )
+from merchants.records.amounts import hex_of
 from merchants.records.database import is_there, reading
 from merchants.records.pots import Gift, pot_ref
 from merchants.records.refunds import Refund, RefundState
@@ -103,8 +105,14 @@ class Reader:
             # One trade more than is shown: so the page can say that there are more.
             sums = sums_of(session, self._catalog, (invoice.id,))
             (document,) = self._documents(session, (invoice,), sums, TRADES_SHOWN + 1)
+            token = listed(self._catalog.token_by_address(invoice.token))
             return checkout_of(
-                document, sums[invoice.id], invoice.store.name, self._confirmations_required
+                document,
+                sums[invoice.id],
+                invoice.store.name,
+                hex_of(invoice.store.wallet),
+                offers_of(document, token),
+                self._confirmations_required,
             )
 
     def list_invoices(

@@ -10,14 +10,17 @@ from fastapi import FastAPI
 from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout_looks import StreamBounds
+from gateway.pages.checkout_view import PageFacts
 from gateway.pages.claim_page import claim_router
 from gateway.trading.rejection import Rejection
 from tests.merchants.fixtures import DOMAIN
 
 OPERATOR_TOKEN = "operator-token-of-the-rig"
+QUICK = StreamBounds(look_seconds=0.05)
 
 
-def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS):
+def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS, bounds=QUICK):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
     app.include_router(
@@ -26,7 +29,10 @@ def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS):
         )
     )
     checkout = checkout_router(
-        venue.merchants.reader, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
+        venue.merchants.reader,
+        PageFacts("Tillbook devnet", sandbox=sandbox, explorer_url="https://scan.example/tx/"),
+        bounds=bounds,
+        fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
     app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
