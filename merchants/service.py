@@ -53,6 +53,7 @@ from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
 from merchants.stores.grants import Grants
+from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
@@ -146,6 +147,7 @@ class Merchants:
             keyring=keyring,
             clock=clock,
         )
+        self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
         )

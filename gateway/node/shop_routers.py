@@ -5,6 +5,7 @@ One list for whoever serves a ``Stack``: an operator, the sandbox, the story.
 
 from fastapi import APIRouter
 
+from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Clients
@@ -24,6 +25,7 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
     token = stack.operator_token()
     return [
         merchants_router(merchants, domain, token, public_url, gate, clients=clients),
+        greenfield_router(merchants, public_url, clients=clients),
         people_router(gate),
         claim_router(merchants.refunding.refunds, network),
         checkout_router(merchants.reader, facts, clients=clients),

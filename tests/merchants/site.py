@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
@@ -35,6 +36,7 @@ def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS, bounds=Q
         fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
+    app.include_router(greenfield_router(venue.merchants, "http://shop.test", budgets=budgets))
     app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
 
     @app.exception_handler(Rejection)

@@ -11,6 +11,7 @@ from msgspec.json import encode
 
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
+from gateway.api.shop_readers import Readers
 from gateway.api.v1 import shop_grants, shop_keys, shop_refunds
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
@@ -21,7 +22,6 @@ from gateway.api.v1.shop_doors import (
     READ,
     Here,
     Id,
-    Readers,
     Shops,
     accepted,
     amount_of,
