@@ -22,9 +22,7 @@ from engine.events import EventKind
 from engine.journal.reader import Position
 from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
-from merchants.documents.native import (
-    InvoiceDocument,
-)
+from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
 from merchants.records.database import (
     move_cursor,
@@ -50,6 +48,7 @@ from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
+from merchants.stores.grants import Grants
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
@@ -148,6 +147,11 @@ class Merchants:
             self._cursor = sequence_in(session)
 
     @property
+    def grants(self) -> Grants:
+        """Return what wallets let session keys sell."""
+        return self.stores.grants
+
+    @property
     def cursor(self) -> int:
         """Return the last command sequence taken."""
         return self._cursor
@@ -166,13 +170,9 @@ class Merchants:
         """Make a store; see ``Stores.create``."""
         return self.stores.create(request)
 
-    def approve_conversion(self, store_id: str, signature: bytes) -> Store | Rejection:
-        """Take the wallet's signature over the store's grant; see ``Stores.approve``."""
-        return self.stores.approve(store_id, signature)
-
-    def notional_left(self, store: Store) -> int | None:
-        """Return quote pips that the store's session key may still sell; None until it is known."""
-        return self._exchange.key_notional_left(store.wallet, store.key_address)
+    def symbol_of(self, token: bytes) -> str:
+        """Return what the token at an address is called."""
+        return listed(self._exchange.catalog.token_by_address(token)).symbol
 
     def create_invoice(
         self, store_id: str, request: InvoiceRequest, idempotency_key: str | None = None
@@ -357,7 +357,8 @@ class Merchants:
         Call it every few hundred milliseconds, after the journal was replayed. It never waits
         for a shop; ``deliveries.close()`` does.
         """
-        self.stores.relay_grants()
+        self.grants.relay()
+        await self.grants.relay_revocations()
         for work in (
             self.invoices.expire_due,
             self.invoices.judge_due,

@@ -174,12 +174,13 @@ class Filled(Venue):
     def _open_shop(self) -> None:
         merchants = self.merchants
         store = merchants.create_store(
-            StoreRequest(address_of_secret(self.maker), "TOKEN-USD", name="Shop")
+            StoreRequest(address_of_secret(self.maker), "USD", ("TOKEN",), name="Shop")
         )
         assert not isinstance(store, Rejection)
         self.api_key = store.api_key
-        approval = sign(grant_digest(DOMAIN, store.grant), self.maker)
-        approved = merchants.approve_conversion(store.store_id, approval)
+        ((grant_id, grant),) = store.grants
+        approval = sign(grant_digest(DOMAIN, grant), self.maker)
+        approved = merchants.grants.approve(store.store_id, grant_id, approval)
         assert not isinstance(approved, Rejection), approved
         for _ in range(100):
             made = merchants.create_invoice(store.store_id, InvoiceRequest("0.5", "TOKEN"))

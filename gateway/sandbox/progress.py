@@ -19,6 +19,7 @@ class Memory(msgspec.Struct):
     store_id: str = ""
     api_key: str = ""
     webhook_secret: str = ""
+    grant_id: str = ""
     grant: dict[str, str] = {}
     payment_raw: str = ""
 

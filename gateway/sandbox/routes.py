@@ -58,14 +58,15 @@ class SandboxShop:
             self._store_id = path.read_text()
             return
         created = self._stack.parts.merchants.create_store(
-            StoreRequest(self._merchant.address, "TOKEN-USD", name="The corner shop")
+            StoreRequest(self._merchant.address, "USD", ("TOKEN",), name="The corner shop")
         )
         assert not isinstance(created, rejection.Rejection), "the sandbox lists the market"
-        digest = grant_digest(self._stack.parts.exchange.domain, created.grant)
-        approved = self._stack.parts.merchants.approve_conversion(
-            created.store_id, self._merchant.sign_digest(digest)
-        )
-        assert not isinstance(approved, rejection.Rejection), "the merchant signs for itself"
+        for grant_id, grant in created.grants:
+            digest = grant_digest(self._stack.parts.exchange.domain, grant)
+            approved = self._stack.parts.merchants.grants.approve(
+                created.store_id, grant_id, self._merchant.sign_digest(digest)
+            )
+            assert not isinstance(approved, rejection.Rejection), "the merchant signs for itself"
         path.write_text(created.store_id)
         self._store_id = created.store_id
 

@@ -196,7 +196,8 @@ class Teller:
                 "/v1/stores",
                 {
                     "wallet": "0x" + merchant.address.hex(),
-                    "market": "TOKEN-USD",
+                    "settle": "USD",
+                    "tokens": ["TOKEN"],
                     "name": "The corner shop",
                     "webhook_url": self._shop.url,
                 },
@@ -204,11 +205,12 @@ class Teller:
             )
             memory.store_id, memory.api_key = store["id"], store["api_key"]
             memory.webhook_secret = store["webhook_secret"]
-            memory.grant = store["grant"]["message"]
+            (grant,) = store["grants"]
+            memory.grant_id, memory.grant = grant["id"], grant["grant"]["message"]
             memory.save(self._path)
         signature = merchant.grant_signature(memory.grant)
         self._client.post(
-            f"/v1/stores/{memory.store_id}/approval",
+            f"/v1/stores/{memory.store_id}/grants/{memory.grant_id}/approval",
             {"signature": "0x" + signature.hex()},
             bearer=memory.api_key,
         )

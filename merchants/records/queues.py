@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Select, TextClause, bindparam, func, select
 
-from merchants.records.tables import CONVERSION_WAITS, DELIVERY_WAITS, Conversion, Delivery, Store
+from merchants.records.grants import Grant
+from merchants.records.tables import CONVERSION_WAITS, DELIVERY_WAITS, Conversion, Delivery
 
 
 def _stores_due(queue: type[Delivery | Conversion], waits: TextClause) -> Select[Any]:
@@ -34,8 +35,14 @@ STORES_TO_TELL: Final = _stores_due(Delivery, DELIVERY_WAITS)
 """Stores that have a delivery due at ``now_ns``, the longest due first."""
 
 _sellers = _stores_due(Conversion, CONVERSION_WAITS)
-STORES_TO_SELL_FOR: Final = _sellers.join(
-    Store, Store.id == _sellers.selected_columns.store_id
-).where(Store.grant_signature.is_not(None))
+STORES_TO_SELL_FOR: Final = _sellers.where(
+    select(Grant.id)
+    .where(
+        Grant.store_id == _sellers.selected_columns.store_id,
+        Grant.signature.is_not(None),
+        Grant.revoked_ns.is_(None),
+    )
+    .exists()
+)
 """Stores that have a sale due at ``now_ns``, the longest due first. Nothing can be sold before the
-wallet has approved the key."""
+wallet has approved a key."""

@@ -84,10 +84,10 @@ class Table(DeclarativeBase):
 
 
 class Store(Table):
-    """A shop: who may call, where its money goes, and what its wallet has allowed us to do.
+    """A shop: who may call, where its money goes, and in which stablecoin (``settle``) it wants it.
 
-    The ``grant_*`` columns are the ``KeyGrant`` that the wallet signs; ``key_address`` is the
-    session key in it. ``webhook_secrets`` are space separated, the newest first.
+    What its wallet lets us sell is in ``Grant``. ``webhook_secrets`` are space separated, the
+    newest first.
     """
 
     __tablename__ = "stores"
@@ -97,20 +97,12 @@ class Store(Table):
     created_ns: Mapped[int]
     name: Mapped[str]
     wallet: Mapped[bytes]
-    base: Mapped[bytes]
-    quote: Mapped[bytes]
+    settle: Mapped[bytes] = mapped_column(server_default=text("''"))
     slippage_ppm: Mapped[int]
     lifetime_s: Mapped[int]
     webhook_url: Mapped[str]
     webhook_secrets: Mapped[str]
     webhook_enabled: Mapped[bool]
-    key_address: Mapped[bytes]
-    grant_expiry: Mapped[int]
-    grant_notional_cap: Mapped[int]
-    grant_floor_price: Mapped[int]
-    grant_nonce: Mapped[int]
-    grant_signature: Mapped[bytes | None]
-    grant_relayed: Mapped[bool] = mapped_column(default=False)
     tolerance_ppm: Mapped[int] = mapped_column(default=0, server_default="0")
     tolerance_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     """What may be missing of a price: the larger of a share and an amount of quote pips."""

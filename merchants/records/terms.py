@@ -74,12 +74,11 @@ def keep_terms(session: Session, market: Market) -> None:
     """Write the present terms into the rows that do not have any: they are about to change."""
     terms = {"lot_pips": market.lot_pips, "tick_pips": market.tick_pips}
     here = select(Conversion.id).where(Conversion.market == market.symbol)
-    whose = select(Store.id).where(
-        Store.base == market.base.address, Store.quote == market.quote.address
-    )
-    for table, is_of_it in (
+    whose = select(Store.id).where(Store.settle == market.quote.address)
+    quoted = (Invoice.token == market.base.address, Invoice.store_id.in_(whose))
+    for table, *is_of_it in (
         (Fill, Fill.conversion_id.in_(here)),
         (Conversion, Conversion.market == market.symbol),
-        (Invoice, Invoice.store_id.in_(whose)),
+        (Invoice, *quoted),
     ):
-        session.execute(update(table).where(table.lot_pips == 0, is_of_it).values(terms))
+        session.execute(update(table).where(table.lot_pips == 0, *is_of_it).values(terms))

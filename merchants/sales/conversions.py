@@ -20,6 +20,7 @@ from engine.types import LOTS_MAX, MONEY_MAX, PRICE_MAX, Outcome
 from merchants.documents.sums import sums_of
 from merchants.records import terms
 from merchants.records.database import transaction
+from merchants.records.grants import Grant
 from merchants.records.policies import policy_of
 from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
@@ -28,6 +29,7 @@ from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice
 from merchants.records.turns import Turn
 from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
+from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
@@ -101,11 +103,11 @@ class Conversions:
         first from its quote, of late money from what it was weighed at (``judged_ticks``); of what
         came on top from trades.
         """
-        if invoice.token == invoice.store.quote:
+        if invoice.token == invoice.store.settle:
             return
         catalog = self._exchange.catalog
-        market = catalog.market_of_pair(invoice.store.base, invoice.store.quote)
-        assert market is not None, "a store is made for a listed market"
+        market = catalog.market_of_pair(invoice.token, invoice.store.settle)
+        assert market is not None, "an invoice is made for what a market sells"
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
         placed = sums.base_pips + sum(given.pips for given in sums.given)
         rest = invoice.credited_pips - placed
@@ -115,7 +117,9 @@ class Conversions:
         kept = policy.kept_pips(rest)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
         quoted_ticks = terms.ticks_now(market, invoice, invoice.quoted_ticks)
-        lowest = lowest_ticks(invoice.store, market, judged_ticks or quoted_ticks)
+        store = invoice.store
+        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        lowest = lowest_ticks(store, grant, market, judged_ticks or quoted_ticks)
         if lots and market.quote_pips(lots, lowest) >= market.least_notional_pips:
             quoted = placed == 0 and not invoice.late
             limit = quoted_ticks if quoted else judged_ticks
@@ -190,19 +194,23 @@ class Conversions:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         store = conversion.invoice.store
-        ticks = lowest_ticks(store, market, quoted_ticks)
+        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        if grant is None or not is_approved(grant):
+            self._try_again(session, conversion, Outcome.UNKNOWN_KEY)
+            return None
+        ticks = lowest_ticks(store, grant, market, quoted_ticks)
         # A book that could take more than this would hold more money than there may be.
         lots = min(lots, LOTS_MAX, NOTIONAL_MAX // market.quote_pips(1, ticks))
         if lots == 0 or ticks > PRICE_MAX:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         expiry = self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S
-        order = self._sign(conversion, market, lots, ticks, expiry)
+        order = self._sign(conversion, grant, market, lots, ticks, expiry)
         # One like it, for another sale of this invoice, may have been rejected in this very second:
         # then it has spent no nonce, and only the expiry can tell the two apart.
         while session.get(Order, order.digest) is not None:
             expiry += 1
-            order = self._sign(conversion, market, lots, ticks, expiry)
+            order = self._sign(conversion, grant, market, lots, ticks, expiry)
         session.add(
             Order(
                 digest=order.digest,
@@ -223,12 +231,18 @@ class Conversions:
         return self._prices.traded_ticks(market, lots, self._exchange.now_ns())
 
     def _sign(
-        self, conversion: Conversion, market: Market, lots: int, ticks: int, expiry: int
+        self,
+        conversion: Conversion,
+        grant: Grant,
+        market: Market,
+        lots: int,
+        ticks: int,
+        expiry: int,
     ) -> SignedOrder:
-        invoice, store = conversion.invoice, conversion.invoice.store
+        is_shared, own_ref = conversion.from_pot, conversion.invoice.ref
         unsigned = SignedOrder(
-            account=store.wallet,
-            nonce=self._exchange.next_nonce(store.wallet),
+            account=grant.wallet,
+            nonce=self._exchange.next_nonce(grant.wallet),
             flags=OrderBits.SELL | OrderBits.SINGLE_SHOT,
             lane=0,
             base=market.base.address,
@@ -238,13 +252,13 @@ class Conversions:
             trigger_or_display=0,
             expiry=expiry,
             max_fee_ppm=market.taker_fee_ppm,
-            ref=pot_ref(store.id) if conversion.from_pot else invoice.ref,
+            ref=pot_ref(conversion.store_id) if is_shared else own_ref,
             signature=b"",
-            signer=store.key_address,
+            signer=grant.key_address,
             digest=b"",
         )
         digest = order_digest(self._exchange.domain, unsigned)
-        signature = sign(digest, self._keyring.get(store.key_address))
+        signature = sign(digest, self._keyring.get(grant.key_address))
         return msgspec.structs.replace(unsigned, digest=digest, signature=signature)
 
     def _rejected(self, session: Session, digest: bytes, outcome: Outcome) -> None:

@@ -38,6 +38,7 @@ from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.pricing import Quote
 from merchants.sales.reference_prices import NoPrice, Prices
+from merchants.stores.grants import grant_for, is_approved
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market, Token
@@ -121,7 +122,7 @@ class Invoices:
         if amount_pips is None or amount_pips < SWEEP_LEAST_PIPS:
             return Rejection(Outcome.MALFORMED, {"amount_usd": request.amount_usd, "least": LEAST})
         token = self._exchange.catalog.token(request.token)
-        if token is None or token.address not in (store.base, store.quote):
+        if token is None or not self._is_taken(session, store, token):
             return Rejection(Outcome.UNKNOWN_TOKEN, {"token": request.token})
         price = self._price(session, store, token, amount_pips, now_ns)
         if isinstance(price, Rejection):
@@ -176,9 +177,9 @@ class Invoices:
     def _price(
         self, session: Session, store: Store, token: Token, amount_pips: int, now_ns: int
     ) -> _Price | Rejection:
-        if token.address == store.quote:
+        if token.address == store.settle:
             return _Price(0, 0, PIPS_PER_TOKEN, amount_pips, amount_pips, 0)
-        market = self._market(store)
+        market = self._market(store, token.address)
         quote = self._prices.quote(market, amount_pips, now_ns)
         if isinstance(quote, NoPrice):
             return Rejection(Outcome.NO_QUOTE, {"why": quote})
@@ -202,14 +203,15 @@ class Invoices:
         self, session: Session, store: Store, market: Market, quote: Quote, now_ns: int
     ) -> dict[str, str]:
         """Return why the session key could not sell what is quoted; nothing if it could."""
-        if store.grant_signature is None:
+        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        if grant is None or not is_approved(grant):
             return {"why": "the wallet has not approved the session key"}
-        if store.grant_expiry <= now_ns // 10**9 + store.lifetime_s:
+        if grant.expiry <= now_ns // 10**9 + store.lifetime_s:
             return {"why": "the session key ends before the invoice would"}
-        if quote.worst_ticks < pricing.ticks_covering(market, store.grant_floor_price):
-            floor = decimal_of_pips(store.grant_floor_price)
+        if quote.worst_ticks < pricing.ticks_covering(market, grant.floor_price):
+            floor = decimal_of_pips(grant.floor_price)
             return {"why": "the price is under the session key's floor", "floor_price": floor}
-        left = self._exchange.key_notional_left(store.wallet, store.key_address)
+        left = self._exchange.key_notional_left(grant.wallet, grant.key_address)
         needed = quote.proceeds_pips + self._promised_pips(session, store, market, quote)
         if left is not None and left < needed:
             return {
@@ -226,7 +228,7 @@ class Invoices:
             select(*exact_sum(Invoice.proceeds_pips)).where(
                 Invoice.store_id == store.id,
                 Invoice.state == InvoiceState.PROCESSING,
-                Invoice.token == store.base,
+                Invoice.token == market.base.address,
             )
         ).one()
         unsold = session.execute(
@@ -237,6 +239,7 @@ class Invoices:
             )
             .where(
                 Conversion.store_id == store.id,
+                Conversion.market == market.symbol,
                 Conversion.state.in_((ConversionState.PENDING, ConversionState.EXECUTING)),
             )
             .group_by(Conversion.lot_pips)
@@ -245,14 +248,19 @@ class Invoices:
         for lot_pips, *halves in unsold:
             lots, odd = sum_of(halves[:2]), sum_of(halves[2:])
             pips += lots * (lot_pips or market.lot_pips) - odd
-        pips += in_pot(session, store.id, store.base)
+        pips += in_pot(session, store.id, market.base.address)
         worth = market.quote_pips(pips, quote.worst_ticks)
         return sum_of(coming) - (-worth // market.lot_pips)
 
-    def _market(self, store: Store) -> Market:
-        market = self._exchange.catalog.market_of_pair(store.base, store.quote)
-        assert market is not None, "a store is made for a listed market"
+    def _market(self, store: Store, token: bytes) -> Market:
+        market = self._exchange.catalog.market_of_pair(token, store.settle)
+        assert market is not None, "an invoice is made for what a market sells"
         return market
+
+    def _is_taken(self, session: Session, store: Store, token: Token) -> bool:
+        """Return whether the store takes ``token``: its stablecoin, or what it has a grant for."""
+        is_settle = token.address == store.settle
+        return is_settle or grant_for(session, store.id, token.address, store.settle) is not None
 
     def is_at_rest(self, session: Session, invoice: Invoice) -> bool:
         """Return whether nothing that came, or is asked for, has still to be followed on chain."""
@@ -367,9 +375,9 @@ class Invoices:
 
     def _worth(self, invoice: Invoice, now_ns: int) -> Quote | None:
         """Return the sale of what is booked, at a price that counts; None if there is none now."""
-        if invoice.token == invoice.store.quote:
+        if invoice.token == invoice.store.settle:
             return Quote(0, 0, invoice.credited_pips, 0, invoice.credited_pips)
-        market = self._market(invoice.store)
+        market = self._market(invoice.store, invoice.token)
         quote = self._prices.worth(market, invoice.credited_pips, now_ns)
         return None if isinstance(quote, NoPrice) else quote
 
@@ -460,7 +468,7 @@ class Invoices:
         count like the quote's."""
         if token == invoice.token:
             return pips * invoice.rate_pips // PIPS_PER_TOKEN
-        market = self._exchange.catalog.market_of_pair(token, invoice.store.quote)
+        market = self._exchange.catalog.market_of_pair(token, invoice.store.settle)
         ticks = None
         if market is not None:
             ticks = self._prices.traded_ticks(market, 1, self._exchange.now_ns())

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, lazyload
 
 from merchants.documents.sums import sums_of
+from merchants.records.grants import Grant
 from merchants.records.policies import ConversionPolicy, PolicyKind, policy_of
 from merchants.records.pots import GIFT_WAITS, Gift, Pot
 from merchants.records.states import ConversionState
@@ -20,6 +21,7 @@ from merchants.records.tables import Conversion, Invoice, Store
 from merchants.records.turns import Turn
 from merchants.sales import pricing
 from merchants.sales.reference_prices import Prices
+from merchants.stores.grants import grant_for
 from settlement.orders.catalog import Catalog, Market
 
 GIFTS_MAX: Final = 256
@@ -100,7 +102,7 @@ class Pots:
 
     def _sell(self, session: Session, pot: Pot, now_ns: int) -> None:
         store = session.get_one(Store, pot.store_id)
-        market = self._catalog.market_of_pair(pot.token, store.quote)
+        market = self._catalog.market_of_pair(pot.token, store.settle)
         assert market is not None, "a store is made for a listed market"
         pot.look_at_ns = None
         lots = pot.pips // market.lot_pips
@@ -111,7 +113,8 @@ class Pots:
         if ticks is None:
             pot.look_at_ns = now_ns + LOOK_AGAIN_NS
             return
-        lowest = lowest_ticks(store, market, ticks)
+        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        lowest = lowest_ticks(store, grant, market, ticks)
         policy = policy_of(session, store.id)
         portion = portion_of(policy, pot, market, lowest, now_ns)
         pot.look_at_ns = portion.look_at_ns
@@ -229,11 +232,12 @@ def new_conversion(
     )
 
 
-def lowest_ticks(store: Store, market: Market, ticks: int) -> int:
-    """Return the lowest price at which ``store`` sells what is worth ``ticks``."""
+def lowest_ticks(store: Store, grant: Grant | None, market: Market, ticks: int) -> int:
+    """Return the lowest price at which ``store`` sells by ``grant`` what is worth ``ticks``."""
+    floor_price = 0 if grant is None else grant.floor_price
     return max(
         pricing.limit_ticks(ticks, store.slippage_ppm),
-        pricing.ticks_covering(market, store.grant_floor_price),
+        pricing.ticks_covering(market, floor_price),
     )
 
 

@@ -22,8 +22,8 @@ def test_a_stores_wallet_is_none_of_our_contracts_and_no_token(tmp_path: Path) -
             wallets |= deployment.contracts | {"nobody": bytes(20)}
             wallets["implementation"] = deployment.invoice_implementation
             for name, wallet in wallets.items():
-                asked[name] = stack.parts.merchants.create_store(StoreRequest(wallet, "TOKEN-USD"))
-            somebodys = StoreRequest(b"\x77" * 20, "TOKEN-USD", floor_price=1)
+                asked[name] = stack.parts.merchants.create_store(StoreRequest(wallet, "USD"))
+            somebodys = StoreRequest(b"\x77" * 20, "USD", ("TOKEN",), floor_price=1)
             assert isinstance(stack.parts.merchants.create_store(somebodys), StoreCreated)
 
     asyncio.run(story())

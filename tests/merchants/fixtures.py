@@ -111,6 +111,7 @@ class World:
         self.journaled = set()  # transactions whose deposits are in the journal
         self.grants = {}
         self.grant_calls = 0
+        self.revocations = []
         self.trade_words = {}
         self.received = []  # (headers, body) at the shop
         self.endpoint = lambda url: 200
@@ -361,6 +362,11 @@ class Venue:
         self.keys.granted(grant)
         self.world.cross()
 
+    def enqueue_revocation(self, revocation, signature):
+        self.world.revocations.append((revocation, signature))
+        self.keys.revoked(revocation.account, revocation.key)
+        return True
+
     def deposit_address(self, account, ref):
         return keccak256(account + ref)[12:]
 
@@ -409,15 +415,19 @@ class Venue:
     # -- what people do ----------------------------------------------------------------------
 
     def open_store(self, **fields):
-        request = StoreRequest(MERCHANT, "TOKEN-USD", webhook_url="https://shop.example/hook")
+        request = StoreRequest(MERCHANT, "USD", ("TOKEN",), webhook_url="https://shop.example/hook")
         return self.merchants.create_store(request._replace(**fields))
 
     def approved_store(self, **fields):
         store = self.open_store(**fields)
-        signature = sign(grant_digest(DOMAIN, store.grant), MERCHANT_SECRET)
-        approved = self.merchants.approve_conversion(store.store_id, signature)
-        assert approved.grant_relayed
+        for made in store.grants:
+            assert self.approve(store.store_id, made).relayed
         return store
+
+    def approve(self, store_id, made):
+        """Let the merchant's wallet sign a grant that it was asked for."""
+        signature = sign(grant_digest(DOMAIN, made.grant), MERCHANT_SECRET)
+        return self.merchants.grants.approve(store_id, made.grant_id, signature)
 
     def invoice(self, store, amount_usd="50", token="TOKEN", key=None, **fields):
         request = InvoiceRequest(amount_usd, token)._replace(**fields)

@@ -37,6 +37,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     body = {"amount_usd": "5", "token": "TOKEN"}
     invoice = client.post("/v1/invoices", json=body, headers=bearer(made["api_key"])).json()
     names = {"store_id": made["id"], "invoice_id": invoice["id"]}
+    names["grant_id"] = made["grants"][0]["id"]
     with served(app) as url:
         yield Shop(url, made["api_key"], names)
 

@@ -115,8 +115,15 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
 
     made = both("POST", "/v1/stores", bearer(OPERATOR_TOKEN), json=NEW_STORE)
     ask.ids["store_id"], headers = made["id"], bearer(made["api_key"])
+    ask.ids["grant_id"] = made["grants"][0]["id"]
     body = {"signature": approve(ask.client, made)}
-    both("POST", "/v1/stores/{store_id}/approval", headers, json=body)
+    both("POST", "/v1/stores/{store_id}/grants/{grant_id}/approval", headers, json=body)
+    both("GET", "/v1/stores/{store_id}/grants", headers)
+    kept = ask.ids["grant_id"]
+    another = both("POST", "/v1/stores/{store_id}/grants", headers, json={"token": "TOKEN"})
+    ask.ids["grant_id"] = another["id"]
+    both("DELETE", "/v1/stores/{store_id}/grants/{grant_id}", headers, json={})
+    ask.ids["grant_id"] = kept
     body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=body)["id"]
     for path in (

@@ -84,8 +84,9 @@ class Story:
                 world.restart()
 
     def approve(self):
-        signature = sign(grant_digest(DOMAIN, self.store.grant), MERCHANT_SECRET)
-        self.world.venue.merchants.approve_conversion(self.store.store_id, signature)
+        ((grant_id, grant),) = self.store.grants
+        signature = sign(grant_digest(DOMAIN, grant), MERCHANT_SECRET)
+        self.world.venue.merchants.grants.approve(self.store.store_id, grant_id, signature)
 
     def order(self):
         request = InvoiceRequest("50", "TOKEN", order_id="7")
@@ -117,7 +118,7 @@ def check_end(story, venue):
     assert lots_in_journal(world) == [25], "one order, whatever happened"
     assert venue.pips(MERCHANT, TOKEN) == 0
     assert venue.pips(MERCHANT, USD) == 50 * DOLLAR - fee_pips(50 * DOLLAR, FEE_PPM)
-    assert sorted(world.grants.values()) == [story.store.grant]
+    assert sorted(world.grants.values()) == [grant for _, grant in story.store.grants]
     events = venue.merchants.reader.events_after(story.store.store_id, 0)
     assert [row.sequence for row in events] == list(range(1, len(STORY) + 1))
     assert venue.types(story.store) == STORY

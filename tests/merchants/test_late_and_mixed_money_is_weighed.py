@@ -313,8 +313,8 @@ def test_what_cannot_be_sold_is_not_asked_for(world):
 
 def test_a_store_without_a_floor_price_gets_half_the_price_and_never_none(world):
     venue = world.venue
-    assert venue.open_store().grant.floor_price == 1000 * DOLLAR
-    assert venue.open_store(floor_price=7).grant.floor_price == 7
+    assert venue.open_store().grants[0].grant.floor_price == 1000 * DOLLAR
+    assert venue.open_store(floor_price=7).grants[0].grant.floor_price == 7
     assert venue.open_store(floor_price=0).outcome is Outcome.FLOOR_MISSING
 
 

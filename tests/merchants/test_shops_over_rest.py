@@ -7,7 +7,12 @@ from settlement.protocol.eip712 import KeyGrant, grant_digest, sign
 from tests.merchants.fixtures import DOMAIN, MERCHANT, MERCHANT_SECRET, World
 from tests.merchants.site import OPERATOR_TOKEN, site
 
-NEW_STORE = {"wallet": "0x" + MERCHANT.hex(), "market": "TOKEN-USD", "name": "Corner Books"}
+NEW_STORE = {
+    "wallet": "0x" + MERCHANT.hex(),
+    "settle": "USD",
+    "tokens": ["TOKEN"],
+    "name": "Corner Books",
+}
 
 
 @pytest.fixture
@@ -34,14 +39,24 @@ def shop(client):
 
 def approve(client, made):
     """Let the wallet of a store just made approve its session key; return the signature."""
-    message = made["grant"]["message"]
-    values = [message[field["name"]] for field in made["grant"]["types"]["KeyGrant"]]
-    grant = KeyGrant(*(bytes.fromhex(v[2:]) if v.startswith("0x") else int(v) for v in values))
-    signature = {"signature": "0x" + sign(grant_digest(DOMAIN, grant), MERCHANT_SECRET).hex()}
+    (asked,) = made["grants"]
+    signature = signed_by_wallet(asked["grant"])
     headers = bearer(made["api_key"])
-    answer = client.post(f"/v1/stores/{made['id']}/approval", json=signature, headers=headers)
-    assert answer.json()["approved"], answer.text
-    return signature["signature"]
+    path = f"/v1/stores/{made['id']}/grants/{asked['id']}/approval"
+    answer = client.post(path, json={"signature": signature}, headers=headers)
+    assert answer.json()["status"] == "live", answer.text
+    return signature
+
+
+def grant_in(typed):
+    """Return the grant in EIP-712 JSON."""
+    values = [typed["message"][field["name"]] for field in typed["types"]["KeyGrant"]]
+    return KeyGrant(*(bytes.fromhex(v[2:]) if v.startswith("0x") else int(v) for v in values))
+
+
+def signed_by_wallet(typed, secret=MERCHANT_SECRET):
+    """Return the signature over a grant that a wallet is shown."""
+    return "0x" + sign(grant_digest(DOMAIN, grant_in(typed)), secret).hex()
 
 
 @pytest.fixture
@@ -77,21 +92,23 @@ def test_found_a_webhook_to_half_a_name_was_a_fault_of_ours(client):
 def test_a_store_is_made_approved_and_read(client, world, shop):
     store_id, headers = shop
     store = client.get(f"/v1/stores/{store_id}", headers=headers).json()
-    assert (store["approved"], store["name"]) == (False, "Corner Books")
-    message = store["grant"]["message"]
+    assert (store["tokens"], store["name"]) == (["USD"], "Corner Books")
+    (asked,) = store["grants"]
+    assert asked["status"] == "unsigned"
+    message = asked["grant"]["message"]
     assert message["account"] == "0x" + MERCHANT.hex() and message["sides"] == "2"
 
-    values = [message[field["name"]] for field in store["grant"]["types"]["KeyGrant"]]
-    grant = KeyGrant(*(bytes.fromhex(v[2:]) if v.startswith("0x") else int(v) for v in values))
-    wrong = {"signature": "0x" + sign(grant_digest(DOMAIN, grant), b"\x05" * 32).hex()}
-    refused = client.post(f"/v1/stores/{store_id}/approval", json=wrong, headers=headers)
+    grant, path = grant_in(asked["grant"]), f"/v1/stores/{store_id}/grants/{asked['id']}/approval"
+    wrong = {"signature": signed_by_wallet(asked["grant"], b"\x05" * 32)}
+    refused = client.post(path, json=wrong, headers=headers)
     assert refused.status_code == 401
     assert refused.json()["digest"] == "0x" + grant_digest(DOMAIN, grant).hex()
 
-    right = {"signature": "0x" + sign(grant_digest(DOMAIN, grant), MERCHANT_SECRET).hex()}
-    approved = client.post(f"/v1/stores/{store_id}/approval", json=right, headers=headers)
-    assert approved.json()["approved"]
+    right = {"signature": signed_by_wallet(asked["grant"])}
+    assert client.post(path, json=right, headers=headers).json()["status"] == "live"
     assert list(world.grants.values()) == [grant]
+    store = client.get(f"/v1/stores/{store_id}", headers=headers).json()
+    assert store["tokens"] == ["USD", "TOKEN"]
 
 
 def test_an_invoice_is_made_once_and_found_again(client, selling):
@@ -217,7 +234,8 @@ def test_what_the_book_cannot_pay_is_said_plainly(client, shop):
 def test_what_bounds_a_shops_money_is_shown_and_a_floor_of_nothing_is_refused(client, selling):
     store_id, headers = selling
     store = client.get(f"/v1/stores/{store_id}", headers=headers).json()
-    assert (store["floor_price"], store["notional_left"]) == ("1000", "1000000")
+    (grant,) = store["grants"]
+    assert (grant["floor_price"], grant["notional_left"]) == ("1000", "1000000")
     assert (store["slippage_ppm"], store["tolerance_ppm"], store["tolerance"]) == (5000, 1000, "0")
     for change, said in (
         ({"floor_price": "0"}, "FLOOR_MISSING"),

@@ -11,7 +11,8 @@ from eth_account.messages import encode_typed_data
 from engine.types import Outcome
 from merchants.sales.invoices import InvoiceRequest
 from merchants.stores.keyring import FileKeyring
-from merchants.stores.stores import StoreRequest, typed_grant
+from merchants.stores.stores import StoreRequest
+from merchants.stores.typed import typed_grant
 from settlement.protocol.eip712 import grant_digest, recover, sign
 from tests.merchants.fixtures import (
     DOMAIN,
@@ -31,7 +32,7 @@ def world(tmp_path):
 
 
 def test_a_wallet_signs_what_we_verify(world):
-    grant = world.venue.open_store(floor_price=5).grant
+    grant = world.venue.open_store(floor_price=5).grants[0].grant
     typed = msgspec.json.decode(msgspec.json.encode(typed_grant(DOMAIN, grant)))
     fields = typed["types"]["KeyGrant"]
     for name in (f["name"] for f in fields if f["type"].startswith("uint")):
@@ -44,30 +45,31 @@ def test_a_wallet_signs_what_we_verify(world):
 def test_only_the_wallet_approves(world):
     venue = world.venue
     store = venue.open_store()
-    forged = sign(grant_digest(DOMAIN, store.grant), MAKER_SECRET)
-    rejected = venue.merchants.approve_conversion(store.store_id, forged)
+    ((grant_id, grant),) = store.grants
+    forged = sign(grant_digest(DOMAIN, grant), MAKER_SECRET)
+    rejected = venue.merchants.grants.approve(store.store_id, grant_id, forged)
     assert rejected.outcome == Outcome.BAD_SIGNATURE
     assert rejected.detail["expected"] == "0x" + MERCHANT.hex()
-    assert rejected.detail["digest"] == "0x" + grant_digest(DOMAIN, store.grant).hex()
+    assert rejected.detail["digest"] == "0x" + grant_digest(DOMAIN, grant).hex()
     assert world.grants == {}
 
-    signature = sign(grant_digest(DOMAIN, store.grant), MERCHANT_SECRET)
+    signature = sign(grant_digest(DOMAIN, grant), MERCHANT_SECRET)
     for _ in range(2):
-        assert venue.merchants.approve_conversion(store.store_id, signature).grant_relayed
+        assert venue.merchants.grants.approve(store.store_id, grant_id, signature).relayed
     assert world.grant_calls == 1
-    unknown = venue.merchants.approve_conversion("sto_none", signature)
-    assert unknown.outcome == Outcome.UNKNOWN_STORE
+    unknown = venue.merchants.grants.approve("sto_none", grant_id, signature)
+    assert unknown.outcome == Outcome.NOT_FOUND
 
 
 @pytest.mark.parametrize("wallet", [bytes(20), DOMAIN.contract, VAULT, TOKEN, USD])
 def test_a_wallet_that_nobody_can_sign_for_is_refused(world, wallet):
-    rejected = world.venue.merchants.stores.create(StoreRequest(wallet, "TOKEN-USD"))
+    rejected = world.venue.merchants.stores.create(StoreRequest(wallet, "USD"))
     assert rejected.outcome == Outcome.BAD_WALLET
 
 
 def test_a_webhook_that_can_never_arrive_is_refused(world):
     for url in ("https://10.0.0.1/", "https://a:b@shop.example/"):
-        request = StoreRequest(MERCHANT, "TOKEN-USD", webhook_url=url)
+        request = StoreRequest(MERCHANT, "USD", webhook_url=url)
         assert world.venue.merchants.stores.create(request).outcome == Outcome.BAD_WEBHOOK_URL
 
 

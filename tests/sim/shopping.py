@@ -10,7 +10,7 @@ from merchants.stores.stores import StoreCreated, StoreRequest
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import address_of_secret, grant_digest, sign
 from tests.sim.ack_oracle import Violated
-from tests.sim.venue import NS, SYMBOL, Venue
+from tests.sim.venue import NS, Venue
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -68,7 +68,8 @@ class Shopping:
         secret = (2000 + self._wallets).to_bytes(32, "big")
         request = StoreRequest(
             address_of_secret(secret),
-            SYMBOL,
+            "USD",
+            ("TOKEN",),
             webhook_url="https://shop.example/hook",
             floor_price=1,
         )
@@ -80,8 +81,10 @@ class Shopping:
         for secret, store in self.stores:
             if store.store_id not in self.approved:
                 domain = self.world.blocks.machine.terms.domain
-                signature = sign(grant_digest(domain, store.grant), secret)
-                approved = venue.parts.merchants.approve_conversion(store.store_id, signature)
+                ((grant_id, grant),) = store.grants
+                signature = sign(grant_digest(domain, grant), secret)
+                grants = venue.parts.merchants.grants
+                approved = grants.approve(store.store_id, grant_id, signature)
                 assert not isinstance(approved, Rejection), approved
                 self.approved.add(store.store_id)
                 return

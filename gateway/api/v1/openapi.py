@@ -12,12 +12,28 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from gateway.api.v1 import key_schemas, money_schemas, schemas, shop_schemas, verb_schemas
+from gateway.api.v1 import (
+    grant_schemas,
+    key_schemas,
+    money_schemas,
+    schemas,
+    shop_schemas,
+    verb_schemas,
+)
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
 from settlement.audit.proofs import TradeProof
+
+SCHEMAS: Final = (
+    schemas,
+    shop_schemas,
+    grant_schemas,
+    verb_schemas,
+    key_schemas,
+    money_schemas,
+)
 
 TYPES: Final = (
     Problem,
@@ -33,7 +49,7 @@ TYPES: Final = (
     TradeProof,
     *(
         shape
-        for module in (schemas, shop_schemas, verb_schemas, key_schemas, money_schemas)
+        for module in SCHEMAS
         for shape in vars(module).values()
         if isinstance(shape, type) and shape.__module__ == module.__name__
     ),

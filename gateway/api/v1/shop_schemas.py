@@ -8,42 +8,43 @@ from typing import Annotated, Final
 import msgspec
 
 from engine.types import PPM
-from gateway.api.v1.encoding import END, Address, Signature
+from gateway.api.v1.encoding import END, Address
+from gateway.api.v1.grant_schemas import Amount, GrantReply, KeyLifetime, Symbol
 from merchants.documents.native import ConversionDocument, EventDocument, InvoiceDocument
 from merchants.records.states import DeliveryState
-from merchants.stores.stores import TypedGrant
+from merchants.stores.grants import KEY_LIFETIME_S
+from merchants.stores.typed import TypedMessage
 from settlement.audit.proofs import TradeProof
 
 TOLERANCE_PPM_MAX: Final = 100_000
+TOKENS_MAX: Final = 32
+"""Tokens that a store can ask for at once; more with one request each."""
 
-Amount = Annotated[str, msgspec.Meta(max_length=32)]
 Url = Annotated[str, msgspec.Meta(max_length=2048, pattern="^(https?://[!-~]+)?" + END)]
 
 
 class CreateStore(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A new store. Amounts are decimal strings in the quote token; ``floor_price`` a base token.
+    """A new store. ``settle`` is the stablecoin of its prices and proceeds, ``tokens`` are what
+    customers may pay with besides: each needs a grant of the wallet.
 
-    Without a ``floor_price`` it is half the present price. A payment may be short of its invoice by
-    ``tolerance_ppm`` of it or by ``tolerance``, whichever is more.
+    Amounts are decimal strings in ``settle``. Without a ``notional_cap`` a session key may sell for
+    a million in all, without a ``floor_price``, which may be stated for one token, never under half
+    the present price. A payment may be short of its invoice by ``tolerance_ppm`` of it or by
+    ``tolerance``, whichever is more.
     """
 
     wallet: Address
-    market: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    settle: Symbol
+    tokens: Annotated[list[Symbol], msgspec.Meta(max_length=TOKENS_MAX)] = []
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     webhook_url: Url = ""
     slippage_ppm: Annotated[int, msgspec.Meta(ge=0, lt=PPM)] = 5_000
     invoice_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=86_400)] = 900
-    key_lifetime_s: Annotated[int, msgspec.Meta(ge=3600, le=366 * 86_400)] = 90 * 86_400
-    notional_cap: Amount = "1000000"
+    key_lifetime_s: KeyLifetime = KEY_LIFETIME_S
+    notional_cap: Amount = ""
     floor_price: Amount = ""
     tolerance_ppm: Annotated[int, msgspec.Meta(ge=0, le=TOLERANCE_PPM_MAX)] = 1_000
     tolerance: Amount = "0"
-
-
-class ApproveGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The wallet's signature over the store's grant: r, s, v as hex."""
-
-    signature: Signature
 
 
 class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -57,23 +58,21 @@ class CreateInvoice(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class StoreReply(msgspec.Struct, frozen=True):
-    """A store, and the grant its wallet has to sign (``approved`` when it has)."""
+    """A store; ``tokens`` is what its customers may pay with now, its stablecoin first."""
 
     id: str
     name: str
     wallet: str
-    session_key: str
-    approved: bool
+    settle: str
+    tokens: list[str]
     webhook_url: str
     webhook_enabled: bool
-    floor_price: str
     slippage_ppm: int
+    invoice_lifetime_s: int
     tolerance_ppm: int
     tolerance: str
-    notional_left: str | None
-    """What the session key may still sell; null until the chain has shown its grant."""
-
-    grant: TypedGrant
+    grants: list[GrantReply]
+    """Newest first."""
 
 
 class ReceiptsReply(msgspec.Struct, frozen=True):
@@ -82,14 +81,22 @@ class ReceiptsReply(msgspec.Struct, frozen=True):
     receipts: list[TradeProof]
 
 
+class GrantToSign(msgspec.Struct, frozen=True):
+    """What the wallet has to sign; then ``POST /v1/stores/{id}/grants/{grant_id}/approval``."""
+
+    id: str
+    floor_price: str
+    grant: TypedMessage
+
+
 class StoreCreatedReply(msgspec.Struct, frozen=True):
     """A new store with what is shown once only."""
 
     id: str
     api_key: str
     webhook_secret: str
-    floor_price: str
-    grant: TypedGrant
+    grants: list[GrantToSign]
+    """For the wallet to sign, and to be sent in this order: their nonces rise."""
 
 
 class InvoiceReply(InvoiceDocument, frozen=True):
