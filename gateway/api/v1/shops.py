@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from msgspec.json import encode
 
 from engine.types import MONEY_MAX, Outcome
-from gateway.api.v1 import shop_grants
+from gateway.api.v1 import policies, shop_grants
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.shop_doors import (
@@ -75,6 +75,7 @@ def merchants_router(
     mounted = APIRouter(dependencies=[Depends(shops.known)])
     mounted.include_router(router)
     mounted.include_router(shop_grants.router)
+    mounted.include_router(policies.router)
     return mounted
 
 
