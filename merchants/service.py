@@ -24,8 +24,11 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
+from merchants.people.payouts import WalletsStay, tell_nobody
+from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
+    name_of,
     open_database,
     place_in,
     reading,
@@ -89,8 +92,6 @@ class Merchants:
     What only reads rows may be called on any thread; all else on the event loop's.
     """
 
-    file_name = FILE_NAME
-
     def __init__(
         self,
         *,
@@ -104,11 +105,14 @@ class Merchants:
         jitter: Random,
         confirmations_required: int,
         price_terms: PriceTerms,
+        people_terms: PeopleTerms,
         rate_terms: RateTerms = NO_RATES,
     ) -> None:
         """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
         ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
         self._database = database
+        self.file_name = name_of(database)
+        """See ``engine.sequencer.places.FilingConsumer``."""
         self._exchange = exchange
         self._clock = clock
         self._settlement = settlement
@@ -148,8 +152,20 @@ class Merchants:
             database, exchange.catalog, settlement, confirmations_required, lambda: self._head
         )
         self.deliveries = Deliveries(database, egress, clock, jitter)
+        self.people = self._people(entropy, people_terms)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+
+    def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
+        return People(
+            database=self._database,
+            clock=self._clock,
+            entropy=entropy,
+            terms=terms,
+            wallets=WalletsStay(),
+            is_lost=self._exchange.is_lost,
+            tell=tell_nobody,
+        )
 
     @property
     def grants(self) -> Grants:
@@ -369,6 +385,7 @@ class Merchants:
         Call it every few hundred milliseconds, after the journal was replayed. It never waits
         for a shop; ``deliveries.close()`` does.
         """
+        self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
         for work in (
@@ -385,6 +402,7 @@ class Merchants:
         await self.conversions.execute_due(ROWS_MAX)
         await asyncio.sleep(0)
         self.deliveries.start_due()
+        self.people.step()
 
     async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
         """Let ``work`` do what is due, each row of which is then due no more."""
@@ -427,6 +445,11 @@ def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def open_merchants_database(directory: Path) -> Engine:
-    """Open or create ``merchants.sqlite`` in ``directory``."""
-    return open_database(directory / FILE_NAME)
+def place_of(directory: Path, server: str = "") -> Path | str:
+    """Return where the rows are: on ``server``, a URL, or in ``directory``."""
+    return server or directory / FILE_NAME
+
+
+def open_merchants_database(directory: Path, server: str = "") -> Engine:
+    """Open or create ``merchants.sqlite`` in ``directory``, or the database on ``server``."""
+    return open_database(place_of(directory, server))

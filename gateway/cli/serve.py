@@ -14,8 +14,9 @@ import msgspec
 from rich.console import Console
 
 from engine.types import MONEY_MAX
+from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
-from gateway.http.clients import Network
+from gateway.http.clients import Clients, Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
@@ -89,7 +90,9 @@ class Serving(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     explorer_url: str = ""
+    merchants_database: str = ""
     rates: Path | None = None
+    sign_up: bool = False
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -116,6 +119,8 @@ def settings_of(serving: Serving) -> Settings:
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
         explorer_url=serving.explorer_url,
+        sign_up=serving.sign_up,
+        merchants_database=serving.merchants_database,
         listening=serving.listening,
         admin=serving.admin,
         session_keys=read_held_keys(serving.managed_keys),
@@ -175,8 +180,17 @@ async def run_server(serving: Serving, console: Console) -> int:
         domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
         url = public_url_of(serving.public_url, serving.host, serving.port)
         stack.public_url = url
+        gate = stack.gate(url)
         stack.routers += [
-            merchants_router(stack.parts.merchants, domain, stack.operator_token(), url),
+            merchants_router(
+                stack.parts.merchants,
+                domain,
+                stack.operator_token(),
+                url,
+                gate,
+                clients=Clients(serving.trusted_proxies),
+            ),
+            people_router(gate),
             checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
         port = await stack.serve()

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN, Outcome, Side
 from gateway.api.services import PageTerms
+from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
@@ -77,6 +78,7 @@ class Listening(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     """A file of session keys in our keeping."""
+    merchants_database: str = ""
 
 
 async def run_sandbox(
@@ -107,8 +109,10 @@ async def run_sandbox(
         stack.public_url = public_url
         stack.page = PageTerms(sandbox=True)
         faucet = Faucet(stack, wallets[actors.GIVER])
+        gate, domain = stack.gate(public_url), stack.parts.exchange.domain
         stack.routers += [
-            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
+            merchants_router(stack.parts.merchants, domain, token, public_url, gate),
+            people_router(gate),
             checkout_router(
                 stack.parts.merchants.reader, f"{stack.devchain.name} (sandbox)", sandbox=True
             ),
@@ -141,6 +145,7 @@ def _settings(directory: Path, listening: Listening, chain: ChainName) -> Settin
         trusted_proxies=listening.trusted_proxies,
         listening=listening.bound,
         admin=listening.admin,
+        merchants_database=listening.merchants_database,
         session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
     )
 

@@ -117,9 +117,8 @@ class Conversions:
         kept = policy.kept_pips(rest)
         lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
         quoted_ticks = terms.ticks_now(market, invoice, invoice.quoted_ticks)
-        store = invoice.store
-        grant = grant_for(session, store.id, market.base.address, market.quote.address)
-        lowest = lowest_ticks(store, grant, market, judged_ticks or quoted_ticks)
+        grant = grant_for(session, invoice.store_id, invoice.token, invoice.store.settle)
+        lowest = lowest_ticks(invoice.store, grant, market, judged_ticks or quoted_ticks)
         if lots and market.quote_pips(lots, lowest) >= market.least_notional_pips:
             quoted = placed == 0 and not invoice.late
             limit = quoted_ticks if quoted else judged_ticks
@@ -239,7 +238,7 @@ class Conversions:
         ticks: int,
         expiry: int,
     ) -> SignedOrder:
-        is_shared, own_ref = conversion.from_pot, conversion.invoice.ref
+        invoice, store_id = conversion.invoice, conversion.store_id
         unsigned = SignedOrder(
             account=grant.wallet,
             nonce=self._exchange.next_nonce(grant.wallet),
@@ -252,7 +251,7 @@ class Conversions:
             trigger_or_display=0,
             expiry=expiry,
             max_fee_ppm=market.taker_fee_ppm,
-            ref=pot_ref(conversion.store_id) if is_shared else own_ref,
+            ref=pot_ref(store_id) if conversion.from_pot else invoice.ref,
             signature=b"",
             signer=grant.key_address,
             digest=b"",

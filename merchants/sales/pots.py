@@ -113,7 +113,7 @@ class Pots:
         if ticks is None:
             pot.look_at_ns = now_ns + LOOK_AGAIN_NS
             return
-        grant = grant_for(session, store.id, market.base.address, market.quote.address)
+        grant = grant_for(session, store.id, pot.token, store.settle)
         lowest = lowest_ticks(store, grant, market, ticks)
         policy = policy_of(session, store.id)
         portion = portion_of(policy, pot, market, lowest, now_ns)
@@ -233,7 +233,7 @@ def new_conversion(
 
 
 def lowest_ticks(store: Store, grant: Grant | None, market: Market, ticks: int) -> int:
-    """Return the lowest price at which ``store`` sells by ``grant`` what is worth ``ticks``."""
+    """Return the lowest price at which ``store`` sells what is worth ``ticks``, by ``grant``."""
     floor_price = 0 if grant is None else grant.floor_price
     return max(
         pricing.limit_ticks(ticks, store.slippage_ppm),

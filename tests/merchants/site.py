@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from gateway.api.v1.shops import merchants_router
+from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
 from gateway.trading.rejection import Rejection
@@ -16,11 +16,13 @@ from tests.merchants.fixtures import DOMAIN
 OPERATOR_TOKEN = "operator-token-of-the-rig"
 
 
-def site(venue, *, sandbox=True, fresh_seconds=0):
+def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
     app.include_router(
-        merchants_router(venue.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test")
+        merchants_router(
+            venue.merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test", budgets=budgets
+        )
     )
     checkout = checkout_router(
         venue.merchants.reader, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds

@@ -124,6 +124,12 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     ask.ids["grant_id"] = another["id"]
     both("DELETE", "/v1/stores/{store_id}/grants/{grant_id}", headers, json={})
     ask.ids["grant_id"] = kept
+    body = {"scopes": ["btcpay.store.canviewinvoices"], "label": "till"}
+    ask.ids["key_id"] = both("POST", "/v1/stores/{store_id}/api-keys", headers, json=body)["id"]
+    rotation = "/v1/stores/{store_id}/api-keys/{key_id}/rotation"
+    ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
+    both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
+    both("GET", "/v1/stores/{store_id}/api-keys", headers)
     body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
     policy = "/v1/stores/{store_id}/conversion-policy"
     both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})

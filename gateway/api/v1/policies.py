@@ -7,21 +7,30 @@ from fastapi import APIRouter, Depends, Query, Response
 from engine.types import PPM, Outcome
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.policy_schemas import ConversionPolicyBody, PolicyOutcome, SimulationReply
-from gateway.api.v1.shop_doors import FIND, MAKE, Here, OwnStore, accepted, amount_of
+from gateway.api.v1.shop_doors import FIND, MAKE, Here, accepted, amount_of, having_own
 from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.policies import SLICES_MAX, ConversionPolicy, PolicyKind
+from merchants.records.tables import Store
 from merchants.sales.backtest import Outcome as Replayed
 from merchants.sales.policies import PERIOD_MAX_S, PolicyRequest, Simulation
+from merchants.stores.scopes import MODIFY_SETTINGS, VIEW_SETTINGS
 
 router = APIRouter(prefix="/v1/stores/{store_id}/conversion-policy", tags=["merchants"])
 
+Reading = Annotated[Store, Depends(having_own(VIEW_SETTINGS))]
+Changing = Annotated[Store, Depends(having_own(MODIFY_SETTINGS))]
 Seconds = Annotated[int, Query(ge=0, le=PERIOD_MAX_S)]
 
 
-@router.get("", openapi_extra=documented(ConversionPolicyBody, rejections=FIND, proof="store"))
-async def read_policy(shops: Here, store: OwnStore) -> Response:
+@router.get(
+    "",
+    openapi_extra=documented(
+        ConversionPolicyBody, rejections=FIND, proof="store", scope=VIEW_SETTINGS
+    ),
+)
+async def read_policy(shops: Here, store: Reading) -> Response:
     """Return when the store's payments are sold."""
     return Answer(policy_body(await shops.readers.ask(shops.merchants.policies.of, store.id)))
 
@@ -29,12 +38,16 @@ async def read_policy(shops: Here, store: OwnStore) -> Response:
 @router.put(
     "",
     openapi_extra=documented(
-        ConversionPolicyBody, body=ConversionPolicyBody, rejections=(404, *MAKE), proof="store"
+        ConversionPolicyBody,
+        body=ConversionPolicyBody,
+        rejections=(404, *MAKE),
+        proof="store",
+        scope=MODIFY_SETTINGS,
     ),
 )
 async def change_policy(
     shops: Here,
-    store: OwnStore,
+    store: Changing,
     body: Annotated[ConversionPolicyBody, Depends(body_of(ConversionPolicyBody))],
 ) -> Response:
     """Sell otherwise from now on, what is gathered already too."""
@@ -51,11 +64,11 @@ async def change_policy(
 
 @router.get(
     "/simulation",
-    openapi_extra=documented(SimulationReply, rejections=FIND, proof="store"),
+    openapi_extra=documented(SimulationReply, rejections=FIND, proof="store", scope=VIEW_SETTINGS),
 )
 async def simulate(
     shops: Here,
-    store: OwnStore,
+    store: Reading,
     kind: PolicyKind,
     token: Annotated[str, Query(min_length=1, max_length=16)],
     worth: Annotated[str, Query(max_length=32)] = "0",
