@@ -17,7 +17,11 @@ from gateway.api.v1 import (
     key_schemas,
     money_schemas,
     people_schemas,
+<<<<<<< HEAD
     refund_schemas,
+=======
+    policy_schemas,
+>>>>>>> conversions
     schemas,
     shop_key_schemas,
     shop_schemas,
@@ -33,6 +37,7 @@ SCHEMAS: Final = (
     schemas,
     shop_schemas,
     grant_schemas,
+    policy_schemas,
     shop_key_schemas,
     verb_schemas,
     key_schemas,
