@@ -23,6 +23,7 @@ from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
 from gateway.pages.checkout import checkout_router
+from gateway.pages.dashboard import dashboard_router
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.currencies import EXPONENTS
 from merchants.sales.rate_reader import RateSource
@@ -182,6 +183,7 @@ async def run_server(serving: Serving, console: Console) -> int:
         stack.routers += [
             merchants_router(stack.parts.merchants, domain, stack.operator_token(), url, gate),
             people_router(gate),
+            dashboard_router(sandbox=False),
             checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
         ]
         port = await stack.serve()

@@ -29,6 +29,7 @@ from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, Settings, sandbox_settings
 from gateway.pages.checkout import checkout_router
+from gateway.pages.dashboard import dashboard_router
 from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
 from gateway.sandbox.funding import fill_vault
@@ -112,6 +113,7 @@ async def run_sandbox(
         stack.routers += [
             merchants_router(stack.parts.merchants, domain, token, public_url, gate),
             people_router(gate),
+            dashboard_router(sandbox=True),
             checkout_router(
                 stack.parts.merchants.reader, f"{stack.devchain.name} (sandbox)", sandbox=True
             ),

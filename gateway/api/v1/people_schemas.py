@@ -35,6 +35,9 @@ class SignInTerms(msgspec.Struct, frozen=True):
     chain_id: int
     resource: str
     rp_id: str
+    wallet: str
+    """The address that was asked about, as EIP-55 writes it and the message has to."""
+
     sign_up: bool
     """Whether a wallet that is not known here opens an account by itself."""
 
@@ -172,10 +175,12 @@ class AddPasskey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class TotpReply(msgspec.Struct, frozen=True):
-    """The secret for an app, also as its ``otpauth:`` address; shown once."""
+    """The secret for an app, also as its ``otpauth:`` address and the picture of that (a ``data:``
+    address); shown once."""
 
     secret: str
     uri: str
+    qr: str
 
 
 class ConfirmTotp(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
