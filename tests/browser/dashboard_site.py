@@ -129,14 +129,13 @@ async def enter(shop: Shop, page: Page, query: str = "") -> None:
     """Sign in by wallet."""
     await page.goto(f"{shop.url}/dashboard{query}")
     await page.locator("#wallets button").first.click()
-    await page.locator("#heading").wait_for()
+    await page.locator("#shown[data-section]").wait_for()
 
 
 async def visit(page: Page, section: str) -> None:
     """Go to a part of the dashboard."""
     await page.locator(f'#sections a[href="#{section}"]').click()
-    await page.locator(f'#sections a[href="#{section}"][aria-current]').wait_for()
-    await page.locator("#heading").wait_for()
+    await page.locator(f'#shown[data-section="{section}"]').wait_for()
 
 
 async def agree(page: Page, code: str = "") -> None:

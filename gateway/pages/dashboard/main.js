@@ -175,14 +175,19 @@ async function show() {
     { block: "nearest", inline: "center" });
   here.turn += 1;
   const { turn } = here;
+  const shown = byId("shown");
+  delete shown.dataset.section;
+  shown.setAttribute("aria-busy", "true");
+  shown.replaceChildren(element("h1", { id: "heading", tabIndex: -1 }, t(`section_${name}`)));
   await attempt(async () => {
     const again = () => show();
     const context = { me: here.me, store: here.store, may, attempt, again, tell, begin };
     const nodes = await SECTIONS[name][0](context);
     if (turn !== here.turn) return;
-    const heading = element("h1", { id: "heading", tabIndex: -1 }, t(`section_${name}`));
-    byId("shown").replaceChildren(heading, ...nodes);
+    shown.append(...nodes);
+    shown.dataset.section = name;
   });
+  if (turn === here.turn) shown.removeAttribute("aria-busy");
 }
 
 function start() {

@@ -35,6 +35,15 @@ export function short(text) {
   return shown ? `${whole}.${shown}` : whole;
 }
 
+// An amount of a currency with the decimals that it is written with; a token has none of its own.
+export function withCents(text, currency) {
+  const [whole, part = ""] = short(text).split(".");
+  const digits = /^[A-Z]{3}$/.test(currency) ? new Intl.NumberFormat("en",
+    { style: "currency", currency }).resolvedOptions().minimumFractionDigits : 0;
+  const cents = part.padEnd(digits, "0");
+  return cents ? `${whole}.${cents}` : whole;
+}
+
 export function when(seconds, locale) {
   return new Date(seconds * 1000).toLocaleString(locale,
     { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });

@@ -2,7 +2,7 @@
 
 import { element } from "../market/elements.js";
 import { ask, get } from "./asking.js";
-import { basisPoints, isToday, isZero, short, sum, when } from "./numbers.js";
+import { basisPoints, isToday, isZero, short, sum, when, withCents } from "./numbers.js";
 import { card, facts, state, table } from "./parts.js";
 import { locale, t } from "./words.js";
 
@@ -12,7 +12,7 @@ const STATES = ["new", "processing", "settled", "expired", "invalid"];
 const amountOf = (invoice) => invoice.amount ?? invoice.amount_usd;
 const currencyOf = (invoice) => invoice.currency ?? "USD";
 const money = (text, currency) => element("span", { title: `${text} ${currency}` },
-  `${short(text)} ${currency}`);
+  `${withCents(text, currency)} ${currency}`);
 
 // Invoices while `wanted` holds of the last one of a page, up to a bound; the newest first.
 async function newest(wanted, query = "") {
