@@ -28,6 +28,7 @@ from merchants.people.payouts import WalletsStay, tell_nobody
 from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
+    name_of,
     open_database,
     place_in,
     reading,
@@ -89,8 +90,6 @@ class Merchants:
     What only reads rows may be called on any thread; all else on the event loop's.
     """
 
-    file_name = FILE_NAME
-
     def __init__(
         self,
         *,
@@ -110,6 +109,8 @@ class Merchants:
         """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
         ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
         self._database = database
+        self.file_name = name_of(database)
+        """See ``engine.sequencer.places.FilingConsumer``."""
         self._exchange = exchange
         self._clock = clock
         self._settlement = settlement
@@ -379,6 +380,7 @@ class Merchants:
             self.invoices.judge_due,
             self.invoices.sweep_due,
             self.conversions.follow_due,
+            self.conversions.pots.sell_due,
         ):
             await self._in_turns(work)
         with transaction(self._database) as session:
@@ -430,6 +432,11 @@ def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def open_merchants_database(directory: Path) -> Engine:
-    """Open or create ``merchants.sqlite`` in ``directory``."""
-    return open_database(directory / FILE_NAME)
+def place_of(directory: Path, server: str = "") -> Path | str:
+    """Return where the rows are: on ``server``, a URL, or in ``directory``."""
+    return server or directory / FILE_NAME
+
+
+def open_merchants_database(directory: Path, server: str = "") -> Engine:
+    """Open or create ``merchants.sqlite`` in ``directory``, or the database on ``server``."""
+    return open_database(place_of(directory, server))

@@ -91,6 +91,7 @@ class Serving(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     explorer_url: str = ""
+    merchants_database: str = ""
     rates: Path | None = None
     sign_up: bool = False
 
@@ -120,6 +121,7 @@ def settings_of(serving: Serving) -> Settings:
         trusted_proxies=serving.trusted_proxies,
         explorer_url=serving.explorer_url,
         sign_up=serving.sign_up,
+        merchants_database=serving.merchants_database,
         listening=serving.listening,
         admin=serving.admin,
         session_keys=read_held_keys(serving.managed_keys),

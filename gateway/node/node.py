@@ -255,7 +255,7 @@ class Stack:
             operator=settings.operator,
             acknowledging=acknowledging,
             outbox=outbox,
-            database=open_merchants_database(directory),
+            database=open_merchants_database(directory, settings.merchants_database),
             keyring=FileKeyring(directory / "keys"),
             sealing=bytes.fromhex(kept_secret(directory, "people.secret").decode()),
             egress=HttpEgress(loopback_allowed=settings.sandbox),

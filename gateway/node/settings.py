@@ -101,6 +101,9 @@ class Settings(NamedTuple):
     explorer_url: str = ""
     """Where people look at a transaction; its hash is put behind it."""
 
+    merchants_database: str = ""
+    """URL of the Postgres database that shops' rows are in; empty: a file in ``directory``."""
+
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
     sockets_per_client: int = SOCKETS_PER_CLIENT

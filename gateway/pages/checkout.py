@@ -167,15 +167,11 @@ class CheckoutPage:
         lines = [_rows(_sale(conversion)) for conversion in invoice.conversions]
         if invoice.conversions and checkout.phase is Phase.SETTLED:
             lines.append(_row("Shop received", escape(f"${_dollars(invoice.net)}"), "net"))
-        dust = (
-            f"{invoice.dust} {invoice.token}, less than can be sold" if invoice.dust != "0" else ""
-        )
         return self._fill(
             "receipt",
             received=invoice.received,
             token=invoice.token,
             conversion=Html("".join(lines)),
-            dust=_row("Kept as it came", escape(dust)) if dust else Html(""),
             fills=_fills([fill for sale in invoice.conversions for fill in sale.fills]),
             back=_back(invoice),
         )

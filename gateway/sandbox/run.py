@@ -79,6 +79,7 @@ class Listening(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     """A file of session keys in our keeping."""
+    merchants_database: str = ""
 
 
 async def run_sandbox(
@@ -146,6 +147,7 @@ def _settings(directory: Path, listening: Listening, chain: ChainName) -> Settin
         trusted_proxies=listening.trusted_proxies,
         listening=listening.bound,
         admin=listening.admin,
+        merchants_database=listening.merchants_database,
         session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
     )
 

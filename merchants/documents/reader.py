@@ -26,6 +26,7 @@ from merchants.documents.sums import (
     sums_of,
 )
 from merchants.records.database import is_there, reading
+from merchants.records.pots import Gift, pot_ref
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Conversion, Delivery, Event, Fill, Invoice
 from settlement.audit.proofs import TradeProof
@@ -75,13 +76,14 @@ class Reader:
                 return None
             return self.document(session, invoice)
 
-    def sales(self, invoice_id: str, store_id: str | None = None) -> Sales | None:
-        """Return what an invoice's tokens were sold in; None as ``invoice``."""
+    def sales(self, invoice_id: str, store_id: str | None = None) -> list[Sales] | None:
+        """Return what an invoice's tokens were sold in, alone and with others' rests; None as
+        ``invoice``."""
         return sales_of(self._database, invoice_id, store_id)
 
-    def receipts(self, sales: Sales) -> list[TradeProof]:
+    def receipts(self, sales: Sequence[Sales]) -> list[TradeProof]:
         """Return proofs of all ``sales`` that are in a batch."""
-        return self._settlement.receipts(*sales)
+        return [proof for one in sales for proof in self._settlement.receipts(*one)]
 
     def checkout(self, invoice_id: str) -> Checkout | None:
         """Return what the customer of an invoice sees; None if there is no such invoice."""
@@ -209,16 +211,26 @@ class Reader:
         ]
 
 
-def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> Sales | None:
-    """Return what an invoice's tokens were sold in; None as ``Merchants.invoice``."""
+def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> list[Sales] | None:
+    """Return what an invoice's tokens were sold in; None as ``Merchants.invoice``.
+
+    Sales of the store's pot name the store's own reference: they are of several invoices.
+    """
     with reading(database) as session:
         invoice = session.get(Invoice, invoice_id)
         if invoice is None or store_id not in (None, invoice.store_id):
             return None
-        trade_ids = (
+        given = select(Gift.conversion_id).where(Gift.invoice_id == invoice_id)
+        sold = (
             select(Fill.trade_id)
             .join(Conversion, Conversion.id == Fill.conversion_id)
-            .where(Conversion.invoice_id == invoice_id)
             .order_by(Conversion.number, Fill.trade_id)
         )
-        return Sales(invoice.store.wallet, invoice.ref, list(session.scalars(trade_ids)))
+        alone = sold.where(Conversion.invoice_id == invoice_id, Conversion.from_pot.is_(False))
+        together = sold.where(Conversion.id.in_(given.distinct()))
+        wallet = invoice.store.wallet
+        found = (
+            Sales(wallet, invoice.ref, list(session.scalars(alone))),
+            Sales(wallet, pot_ref(invoice.store_id), list(session.scalars(together))),
+        )
+        return [sales for sales in found if sales.trade_ids]

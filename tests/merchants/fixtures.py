@@ -2,9 +2,9 @@
 
 ``World`` is what survives a kill: the journal, the chain, the clock, the shop. ``Venue`` is one
 life of the server on it: the exchange as it is assembled for the product over the reference engine
-and a journal in memory, the real merchants' service on a real SQLite file. The settlement port is
-the fixtures's own; what crosses it, the database or the journal passes ``cross``, where a test may
-kill the venue.
+and a journal in memory, the real merchants' service on a real SQLite file or Postgres server. The
+settlement port is the fixtures's own; what crosses it, the database or the journal passes
+``cross``, where a test may kill the venue.
 """
 
 import asyncio
@@ -82,6 +82,12 @@ CONFIRMATIONS = 3
 
 TRADES_MAX = 2**40
 """More trades than there will be."""
+
+
+def database_of(directory):
+    """Return where the shops' rows are in a test: see ``conftest.py`` there."""
+    server = directory / "merchants.url"
+    return server.read_text() if server.exists() else directory / "merchants.sqlite"
 
 
 class Killed(BaseException):
@@ -211,8 +217,9 @@ class Venue:
         self.unwatched = []  # addresses that merchants do not follow any more
         for grant in world.grants.values():
             self.keys.granted(grant)
-        self.database = open_database(world.directory / "merchants.sqlite")
-        self._changes = {}
+        self.database = open_database(database_of(world.directory))
+        self._wrote = set()
+        event.listen(self.database, "before_cursor_execute", self._before_statement)
         event.listen(self.database, "commit", self._before_commit)
         self.merchants = Merchants(
             database=self.database,
@@ -240,10 +247,18 @@ class Venue:
 
     def _before_commit(self, connection):
         """A commit is a seam when it has something to write."""
-        driver = connection.connection.dbapi_connection
-        if driver.total_changes != self._changes.get(id(driver), 0):
+        driver = id(connection.connection.dbapi_connection)
+        if driver in self._wrote:
+            self._wrote.discard(driver)
             self.world.cross()
-        self._changes[id(driver)] = driver.total_changes
+
+    def _before_statement(self, connection, cursor, statement, *rest):
+        driver = id(connection.connection.dbapi_connection)
+        word = statement.split(" ", 1)[0]
+        if word in ("INSERT", "UPDATE", "DELETE"):
+            self._wrote.add(driver)
+        elif word.rstrip(";") in ("BEGIN", "ROLLBACK"):
+            self._wrote.discard(driver)
 
     # -- the journal -------------------------------------------------------------------------
 
@@ -251,7 +266,9 @@ class Venue:
         """Have one command carried out; return its events."""
         return self.pipeline.carry_out(row, encode(attachment)).events
 
-    file_name = "merchants.sqlite"
+    @property
+    def file_name(self):
+        return self.merchants.file_name
 
     def place(self):
         return self.merchants.place()
