@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from gateway.api.v1.encoding import Address, Signature
+from gateway.api.v1.encoding import END, Address, Signature
 from merchants.people.codes import CODE_CHARS_MAX
 from merchants.people.passkeys import NewPasskey, Octets, PasskeyAnswer
 from merchants.people.roles import Role
@@ -15,11 +15,11 @@ from settlement.protocol.siwe import MESSAGE_CHARS_MAX
 
 PARAMETERS_SIZE_MAX: Final = 4_096
 
-Name = Annotated[str, msgspec.Meta(max_length=80)]
-Token = Annotated[str, msgspec.Meta(max_length=64)]
-Nonce = Annotated[str, msgspec.Meta(max_length=64, pattern="^[0-9a-f]*$")]
+Name = Annotated[str, msgspec.Meta(max_length=80, pattern=f"^[^\\x00-\\x1f\\x7f]*{END}")]
+Token = Annotated[str, msgspec.Meta(max_length=64, pattern=f"^[A-Za-z0-9_-]*{END}")]
+Nonce = Annotated[str, msgspec.Meta(max_length=64, pattern=f"^[0-9a-f]*{END}")]
 Code = Annotated[str, msgspec.Meta(max_length=CODE_CHARS_MAX)]
-ShortId = Annotated[str, msgspec.Meta(max_length=64)]
+ShortId = Annotated[str, msgspec.Meta(max_length=64, pattern=f"^[A-Za-z0-9_-]*{END}")]
 
 
 class SignInTerms(msgspec.Struct, frozen=True):
