@@ -51,6 +51,7 @@ from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
+from merchants.sales.refund_desk import RefundDesk
 from merchants.stores.grants import Grants
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
@@ -58,7 +59,12 @@ from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.orders.busts import busted_by
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
-from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
+from settlement.protocol.evidence import (
+    ZERO_REF,
+    DepositEvidence,
+    WithdrawalReturned,
+    evidence_of,
+)
 
 FILE_NAME: Final = "merchants.sqlite"
 
@@ -139,6 +145,9 @@ class Merchants:
             prices=self.prices,
             keyring=keyring,
             clock=clock,
+        )
+        self.refunding = RefundDesk(
+            database, exchange, settlement, self.prices, keyring, clock, entropy
         )
         self.invoices = Invoices(
             exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
@@ -235,7 +244,7 @@ class Merchants:
             (Invoice.created_ns >= since_ns) | Invoice.sweep_at_ns.is_not(None)
         )
         with reading(self._database) as session:
-            return list(session.scalars(watched))
+            return [*session.scalars(watched), *self.refunding.keys.watched_addresses()]
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
         """Take what a poll of the chain saw; return which move money of our invoices, in or out.
@@ -249,6 +258,7 @@ class Merchants:
             self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
             if transfer.raw_amount and self._taken.get(_place(transfer)) != self._depth(transfer):
                 fresh.append(transfer)
+        self.refunding.keys.take_transfers(fresh, self._confirmations_required)
         ours = self._take_transfers(fresh) if fresh else set()
         return [
             _place(transfer) in ours or _place(transfer) in self._taken for transfer in transfers
@@ -324,6 +334,7 @@ class Merchants:
                         keep_terms(session, entry.market)
                     else:
                         self.conversions.take_placed(session, entry)
+                        self.refunding.take(session, entry)
                 move_cursor(session, Position(batch.last_sequence, batch.heads[-1]))
         self._cursor = batch.last_sequence
 
@@ -334,9 +345,12 @@ class Merchants:
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
         if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
             wanted |= rows["kind"] == Kind.SET_TERMS
-        waiting = self.conversions.waiting_accounts()
+        waiting = [
+            *self.conversions.waiting_accounts(),
+            *self.refunding.payouts.waiting_accounts(),
+        ]
         if waiting:
-            placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)
+            placed = np.isin(rows["kind"], (Kind.PLACE, Kind.POISON, Kind.WITHDRAW))
             wanted |= placed & np.isin(rows["account"], waiting)
         if not wanted.any():
             return []
@@ -349,7 +363,9 @@ class Merchants:
     def _take_deposit(self, session: Session, entry: LogEntry) -> None:
         evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
-            return  # Nobody paid: a withdrawal came back to its owner.
+            # Nobody paid: a withdrawal came back to its owner.
+            self.refunding.payouts.take_returned(session, evidence)
+            return
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = entry.answer[0].kind == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:
@@ -373,6 +389,7 @@ class Merchants:
         Call it every few hundred milliseconds, after the journal was replayed. It never waits
         for a shop; ``deliveries.close()`` does.
         """
+        self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
         for work in (
@@ -380,6 +397,7 @@ class Merchants:
             self.invoices.judge_due,
             self.invoices.sweep_due,
             self.conversions.follow_due,
+            *self.refunding.work(),
             self.conversions.pots.sell_due,
         ):
             await self._in_turns(work)
@@ -388,6 +406,7 @@ class Merchants:
         await asyncio.sleep(0)
         await self.conversions.execute_due(ROWS_MAX)
         await asyncio.sleep(0)
+        await self.refunding.send_due()
         self.deliveries.start_due()
         self.people.step()
 

@@ -17,7 +17,9 @@ from gateway.api.v1 import (
     key_schemas,
     money_schemas,
     people_schemas,
+    refund_schemas,
     schemas,
+    shop_key_schemas,
     shop_schemas,
     verb_schemas,
 )
@@ -31,10 +33,12 @@ SCHEMAS: Final = (
     schemas,
     shop_schemas,
     grant_schemas,
+    shop_key_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,
     people_schemas,
+    refund_schemas,
 )
 
 TYPES: Final = (
@@ -59,7 +63,7 @@ TYPES: Final = (
 
 PROOFS: Final = {
     "session": "the token that `POST /v1/sessions` answers to a wallet's login, for a day",
-    "store": "a store's API key, as it was answered when the store was made",
+    "store": "a store's API key with the permission named here, as `Bearer` or `token`",
     "operator": "the operator's token",
     "person": "the session's cookie, as a page of ours got it when its user signed in",
 }
@@ -104,8 +108,10 @@ def documented(
     status: int = 200,
     rejections: tuple[int, ...] = (429,),
     proof: str = "",
+    scope: str = "",
 ) -> dict[str, Any]:
-    """Return the OpenAPI part of one route; ``proof`` is which of ``PROOFS`` it asks for."""
+    """Return the OpenAPI part of one route; ``proof`` is which of ``PROOFS`` it asks for, ``scope``
+    which permission that has to have."""
     answers: dict[str, Any] = {
         str(status): {
             "description": (reply.__doc__ or "").strip(),
@@ -119,7 +125,7 @@ def documented(
         }
     extra: dict[str, Any] = {"responses": answers}
     if proof:
-        extra["security"] = [{proof: []}]
+        extra["security"] = [{proof: [scope] if scope else []}]
     if body is not None:
         extra["requestBody"] = {"required": True, "content": _content("application/json", body)}
     return extra

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.api.v1.encoding import END, Address, Signature
+from gateway.api.v1.shop_key_schemas import CreateKey
 from merchants.people.codes import CODE_CHARS_MAX
 from merchants.people.passkeys import NewPasskey, Octets, PasskeyAnswer
 from merchants.people.roles import Role
@@ -327,6 +328,7 @@ class NamedMemberRole(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
+    "api-key.create": CreateKey,
     "webhook-secret.rotate": Nothing,
     "invitation.create": Invite,
     "member.change": NamedMemberRole,

@@ -100,14 +100,14 @@ export async function webhooks({ store, may, attempt, again, tell }) {
 
 export async function keys({ store, may, attempt, again, tell }) {
   const path = `/v1/stores/${store.id}/api-keys`;
-  const { keys: rows } = await get(path);
+  const { api_keys: rows } = await get(path);
   const place = element("div", {});
   const parts = [card(null, element("p", { className: "note" }, t("keys_told")),
     table(["label", "scopes", "used", ""], rows.map((row) => [
-      row.label || row.id,
+      element("span", {}, row.label || "–", " ", code(`${row.hint}…`)),
       row.scopes.map((scope) => scope.split(".").at(-1)).join(", "),
       row.used_at ? when(row.used_at, locale) : "–",
-      may(SETTINGS) ? button("revoke", () => attempt(async () => {
+      may(SETTINGS) && row.works ? button("revoke", () => attempt(async () => {
         await ask("DELETE", `${path}/${row.id}`);
         await again();
         tell(t("key_revoked"));
@@ -123,7 +123,7 @@ export async function keys({ store, may, attempt, again, tell }) {
       element("legend", {}, t("scopes")), ...choices)];
     parts.push(card("key_new", form("key_make", fields, (_, made) => attempt(async () => {
       const given = new FormData(made);
-      const wanted = { label: given.get("label"), scopes: given.getAll("scopes") };
+      const wanted = { scopes: given.getAll("scopes"), label: given.get("label") };
       const stepUp = await confirmed("api-key.create", store.id, wanted);
       const told = await ask("POST", path, wanted, stepUp);
       place.replaceChildren(shownOnce("shown_once", told.api_key));
