@@ -13,6 +13,7 @@ from gateway.node.node import Stack
 from gateway.pages.checkout import checkout_router
 from gateway.pages.checkout_view import PageFacts
 from gateway.pages.claim_page import claim_router
+from gateway.pages.dashboard import dashboard_router
 
 
 def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]:
@@ -27,6 +28,7 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
         merchants_router(merchants, domain, token, public_url, gate, clients=clients),
         greenfield_router(merchants, public_url, clients=clients),
         people_router(gate),
+        dashboard_router(sandbox=settings.sandbox),
         claim_router(merchants.refunding.refunds, network),
         checkout_router(merchants.reader, facts, clients=clients),
     ]
