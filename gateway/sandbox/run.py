@@ -23,12 +23,12 @@ from gateway.api.services import PageTerms
 from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Clients, Network
 from gateway.http.public_url import public_url_of
+from gateway.node.checkout_facts import facts_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, Settings, sandbox_settings
 from gateway.pages.checkout import checkout_router
-from gateway.pages.checkout_view import PageFacts
 from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
 from gateway.sandbox.funding import fill_vault
@@ -112,7 +112,7 @@ async def run_sandbox(
             merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
             checkout_router(
                 stack.parts.merchants.reader,
-                PageFacts(f"{stack.devchain.name} (sandbox)", sandbox=True),
+                facts_of(stack, f"{stack.devchain.name} (sandbox)"),
                 clients=Clients(stack.settings.trusted_proxies),
             ),
             sandbox_router(stack, shop),

@@ -29,7 +29,7 @@ def written(paths, pattern):
 def spoken():
     """Return every key that a template or a module names."""
     templates = [path for folder in FOLDERS for path in (PAGES / folder).glob("*.html")]
-    quoted = written(MODULES, r"[\"']([a-z][a-z_]+)[\"']") & set(language("en").words)
+    quoted = written(MODULES, r"[\"']([a-z][a-z_0-9]+)[\"']") & set(language("en").words)
     return written(templates, r"\$t_(\w+)") | quoted | MADE
 
 
