@@ -6,9 +6,10 @@ its markets (``Pauses``), transfers are shown to merchants (``Payments``). ``set
 holds the table of them and calls them.
 """
 
-from collections.abc import Iterable
-from itertools import starmap
-from typing import NamedTuple
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import starmap, takewhile
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -36,6 +37,9 @@ from settlement.watching.watcher import (
     Poll,
     Transferred,
 )
+
+TOGETHER_MAX: Final = 64
+"""Most deposits that are queued at once: others have room beside them."""
 
 Place = tuple[bytes, int]
 """(transaction, position in it): the same wherever the transaction is."""
@@ -91,6 +95,27 @@ class Bookings:
         """Book ``value`` if the journal lacks it; return whether it is booked by this."""
         one = self._missing.get(value.at)
         return one is not None and await self._book(one)
+
+    async def take_deposits(self, values: Sequence[Deposited]) -> bool:
+        """Book what came in one after the other together, so that they share a sync of the disk.
+
+        They are queued in their order, and none that is refused for now is followed by one that is
+        not: of two that are alike the first is booked first, with its own reference. Opening an
+        account waits, so who is new goes alone.
+        """
+        moved, rest = False, list(values)
+        while rest:
+            known = takewhile(lambda value: self._is_known(value.account), rest[:TOGETHER_MAX])
+            group = list(known) or rest[:1]
+            rest = rest[len(group) :]
+            for booked in await asyncio.gather(*map(self.take, group), return_exceptions=True):
+                if isinstance(booked, BaseException):
+                    raise booked
+                moved = moved or booked
+        return moved
+
+    def _is_known(self, account: bytes) -> bool:
+        return self._exchange.catalog.account_number(account) is not None
 
     async def retry(self) -> bool:
         """Try what is due again, now and then; return whether any is booked by this."""

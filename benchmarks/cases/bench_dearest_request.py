@@ -35,6 +35,7 @@ from gateway.trading.api_keys import ApiKey, ApiKeys, MemoryEpochs
 from gateway.trading.sessions import Session
 from gateway.views.missed import FRAMES_MAX
 from gateway.views.trade_states import BatchView, TradeStates
+from merchants.people.people import PeopleTerms
 from merchants.records.rejection import Rejection
 from merchants.sales.invoices import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
@@ -150,6 +151,7 @@ class Filled(Venue):
             jitter=Random(7),
             confirmations_required=12,
             price_terms=PriceTerms(age_ns=0, owners_min=1, references={"TOKEN-USD": PRICE_PIPS}),
+            people_terms=PeopleTerms(bytes(32), sign_up=False),
         )
         self.pipeline.subscribe(
             Subscription(self.merchants.prices.checkpoint_name, self.merchants.prices)

@@ -122,11 +122,14 @@ class Looks:
         sales = self._reader.sales(invoice_id)
         if sales is None:
             return None
-        first = sales._replace(trade_ids=sales.trade_ids[:RECEIPTS_MAX])
+        first, room = [], RECEIPTS_MAX
+        for one in sales:
+            first.append(one._replace(trade_ids=one.trade_ids[:room]))
+            room -= len(first[-1].trade_ids)
         return msgspec.json.encode(
             {
                 "invoice": invoice_id,
-                "trades": len(sales.trade_ids),
+                "trades": sum(len(one.trade_ids) for one in sales),
                 "receipts": self._reader.receipts(first),
             }
         )

@@ -46,7 +46,7 @@ def test_the_document_has_the_newest_and_says_how_many_there_are(world, sold):
     _, invoice = sold
     document = world.venue.merchants.reader.invoice(invoice.id)
     assert len(document.conversions) == CONVERSIONS_SHOWN
-    assert (document.conversion_count, document.dust) == (SALES, "0")
+    assert (document.conversion_count, document.gathered) == (SALES, [])
     assert document.conversions[-1].id == f"{invoice.id}.{SALES}"
     assert document.conversions[0].id == f"{invoice.id}.{SALES - CONVERSIONS_SHOWN + 1}"
     assert document.net == "1995", "of all of them: each 50 less 0.125"
