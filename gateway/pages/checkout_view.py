@@ -199,23 +199,23 @@ class CheckoutPage:
     def main(self, checkout: Checkout, reading: Reading) -> Html:
         """Return the part of the page that changes."""
         invoice, lang = checkout.invoice, reading.language
-        sentences = (f"<p class='sentence'>{escape(lang.said(s))}</p>" for s in checkout.sayings)
+        said = (f"<p class='sentence'>{escape(text)}</p>" for text in _sentences(checkout, reading))
         return self._fill(
             lang,
             "main",
             shop=checkout.shop or lang.say("checkout"),
-            price=lang.money(invoice.amount_usd, "USD"),
+            price=lang.sum(checkout.price),
             order=lang.say("order", order=invoice.order_id) if invoice.order_id else "",
             road=_road(checkout.phase, lang),
             phase=checkout.phase,
             headline=lang.say(f"headline_{checkout.phase}"),
-            sentences=Html("".join(sentences)),
+            sentences=Html("".join(said)),
             body=self._body(checkout, reading),
         )
 
     def _body(self, checkout: Checkout, reading: Reading) -> Html:
         invoice, lang = checkout.invoice, reading.language
-        received = lang.sum(Money(invoice.received, invoice.token))
+        received = lang.listed(checkout.received)
         transfers = self.transfers(invoice.payments[:TRANSFERS_SHOWN], lang)
         match checkout.phase:
             case Phase.WAITING | Phase.PARTIAL:
@@ -246,7 +246,7 @@ class CheckoutPage:
                 return self._fill(
                     lang,
                     "expired",
-                    due=lang.sum(Money(invoice.amount_due, invoice.token)),
+                    due=lang.sum(checkout.price),
                     received=received,
                     transfers=transfers,
                     back=_back(invoice, lang),
@@ -275,9 +275,7 @@ class CheckoutPage:
             network=self._facts.network,
             address=address,
             address_groups=Html("".join(f"<span>{group}</span>" for group in groups)),
-            rate=lang.say(
-                "rate_line", token=offer.token, price=Money(offer.rate, "USD", is_price=True)
-            ),
+            rate=lang.say("rate_line", token=offer.token, price=offer.rate),
             deadline=str(invoice.expires_at),
             deadline_iso=datetime.fromtimestamp(invoice.expires_at, UTC).isoformat(),
             holds_until=lang.say("holds_until", time=lang.clock(invoice.expires_at)),
@@ -387,7 +385,7 @@ class CheckoutPage:
     def state(self, checkout: Checkout, reading: Reading) -> bytes:
         """Return the JSON for the page's module."""
         main, lang = self.main(checkout, reading), reading.language
-        sentences = " ".join(lang.said(saying) for saying in checkout.sayings)
+        sentences = " ".join(_sentences(checkout, reading))
         state = _State(
             phase=checkout.phase,
             version=sha256(main.encode()).hexdigest()[:16],
@@ -436,6 +434,12 @@ def _octets(text: str) -> bytes:
 def _templates(code: str) -> Mapping[str, Template]:
     worded = language(code).worded
     return {path.stem: worded(path.read_text("utf-8")) for path in PAGES.glob("*.html")}
+
+
+def _sentences(checkout: Checkout, reading: Reading) -> list[str]:
+    offer = offer_of(checkout, reading.token)
+    amount = Money(offer.remaining, offer.token)
+    return [reading.language.said(saying, amount) for saying in checkout.sayings]
 
 
 def _title(checkout: Checkout, lang: Language) -> str:

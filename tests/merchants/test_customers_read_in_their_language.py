@@ -102,7 +102,7 @@ def test_money_has_the_places_of_its_currency():
 
 
 def test_what_stands_in_a_sentence_from_right_to_left_keeps_its_own_direction():
-    shown = language("ar").said(said("say_waiting", amount=Money("0.051", "TOKEN")))
+    shown = language("ar").said(said("say_waiting"), Money("0.051", "TOKEN"))
     assert "\u20680.051\u00a0TOKEN\u2069" in shown
 
 
