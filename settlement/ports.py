@@ -13,6 +13,7 @@ from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.session_keys import GrantedKey
+from settlement.outbox.actions import WithdrawalState
 from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation
 from settlement.protocol.evidence import Request, SignedOrder, SignedWithdrawal
@@ -241,6 +242,10 @@ class SettlementPort(Protocol):
     def newest_block(self) -> int:
         """Return the newest block that was read: what is in block ``b`` has ``newest_block() - b
         + 1`` confirmations."""
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are that were countersigned, by the sequence of their command.
+        Reads a database: not for the event loop's thread."""
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

@@ -27,6 +27,7 @@ from gateway.views.market_states import StateTeller
 from gateway.views.settlement import SettlementDesk
 from gateway.views.transfers import Transfers
 from gateway.views.user_orders import UserStream
+from merchants.people.people import PeopleTerms
 from merchants.service import Merchants
 from merchants.stores.keyring import Keyring
 from merchants.webhooks.egress import Egress
@@ -99,6 +100,8 @@ class Seams(NamedTuple):
     """The merchants'."""
 
     keyring: Keyring
+    sealing: bytes
+    """Seals what of people must not be read in the database."""
     egress: Egress
     entropy: Callable[[int], bytes]
     jitter: Random
@@ -406,5 +409,6 @@ def _merchants(
         jitter=seams.jitter,
         confirmations_required=settings.confirmations,
         price_terms=settings.prices,
+        people_terms=PeopleTerms(seams.sealing, settings.sign_up),
         rate_terms=settings.rates,
     )

@@ -53,6 +53,8 @@ class ExchangeSettings(NamedTuple):
     prices: PriceTerms
     least_withdrawals: Mapping[str, int]
     """Pips by token symbol."""
+    sign_up: bool
+    """Whether a merchant may make his own account and store, with his wallet alone."""
 
     rates: RateTerms = NO_RATES
 
@@ -94,8 +96,13 @@ class Settings(NamedTuple):
     """By token symbol; goes before what ``tokens`` say."""
 
     sandbox: bool = False
+    sign_up: bool = False
+    """See ``ExchangeSettings``."""
     explorer_url: str = ""
     """Where people look at a transaction; its hash is put behind it."""
+
+    merchants_database: str = ""
+    """URL of the Postgres database that shops' rows are in; empty: a file in ``directory``."""
 
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
@@ -118,6 +125,7 @@ class Settings(NamedTuple):
             self.prices,
             {token.symbol: token.least_withdrawal_pips for token in self.tokens}
             | dict(self.least_withdrawal_pips),
+            self.sign_up,
             self.rates,
         )
 
@@ -160,8 +168,10 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             orders_per_address=100_000,
             withdrawals_per_account=100_000,
             probes_per_address=100_000,
+            proofs_per_address=100_000,
         ),
         sandbox=True,
+        sign_up=True,
         door=DoorBounds(per_network_max=5_000),
         sockets_per_client=5_000,
     )

@@ -7,7 +7,7 @@ in the transaction of the state change that causes it, and the action may be rep
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +16,9 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    String,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
     text,
@@ -58,15 +60,30 @@ class Digits(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+class Words(TypeDecorator[str]):
+    """Any text, as Postgres can keep it: without U+0000, for which the sign of what cannot be
+    shown stands. What is looked for is spelled the same way, so that it is found or is not."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """See ``TypeDecorator``."""
+        return value.replace("\0", "\ufffd") if value and "\0" in value else value
+
+
 # Words and not expressions: SQLite uses an index of some rows only where it finds its condition
 # again, and in a condition with parameters it does not.
 DELIVERY_WAITS: Final = text("state IN ('pending', 'retrying')")
 CONVERSION_WAITS: Final = text("state = 'pending'")
 
-FORMER_INDEXES: Final = ("deliveries_due", "ix_fills_conversion_id")
-"""Indexes that older files have and nobody asks any more."""
 
-_dense_id = BigInteger().with_variant(Integer(), "sqlite")
+def only(waits: TextClause) -> dict[str, Any]:
+    """Return what makes an index one of the rows alone for which ``waits`` holds."""
+    return {"sqlite_where": waits, "postgresql_where": waits}
+
+
+dense_id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Table(DeclarativeBase):
@@ -74,6 +91,7 @@ class Table(DeclarativeBase):
 
     type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads it once, nobody changes it
         int: BigInteger,
+        str: Words,
         bytes: LargeBinary,
         InvoiceState: _words(InvoiceState),
         InvoiceException: _words(InvoiceException),
@@ -86,8 +104,9 @@ class Table(DeclarativeBase):
 class Store(Table):
     """A shop: who may call, where its money goes, and in which stablecoin (``settle``) it wants it.
 
-    What its wallet lets us sell is in ``Grant``. ``webhook_secrets`` are space separated, the
-    newest first.
+    What its wallet lets us sell is in ``Grant``, who may call in ``ApiKey``: ``api_key_hash`` is
+    its first key's, whether that works or not. ``webhook_secrets`` are space separated, the newest
+    first.
     """
 
     __tablename__ = "stores"
@@ -233,12 +252,15 @@ class Conversion(Table):
     terms in which it was opened, ``lot_pips`` and ``tick_pips``; ``odd_pips`` are sold besides
     ``lots_filled``, less than such a lot: in other terms one may sell parts of it. All its fills
     brought ``proceeds_pips`` before ``fee_pips``: counted as they come, for they may be thousands.
+    ``to_pot_pips`` of it were too little for an order and went into the store's pot. A sale
+    ``from_pot`` is one of what several invoices gave (``merchants.records.pots``), and belongs to
+    the invoice that made it possible.
     """
 
     __tablename__ = "conversions"
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
-        Index("conversions_waiting", "store_id", "next_attempt_ns", sqlite_where=CONVERSION_WAITS),
+        Index("conversions_waiting", "store_id", "next_attempt_ns", **only(CONVERSION_WAITS)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -260,6 +282,8 @@ class Conversion(Table):
     """Whether some fill is not final yet or more fills may come."""
     proceeds_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     fee_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    from_pot: Mapped[bool] = mapped_column(default=False, server_default="0")
+    to_pot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
     invoice: Mapped[Invoice] = relationship(back_populates="conversions")
 
@@ -317,7 +341,7 @@ class Event(Table):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     sequence: Mapped[int]
@@ -332,13 +356,13 @@ class Delivery(Table):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index("deliveries_waiting", "store_id", "next_attempt_ns", sqlite_where=DELIVERY_WAITS),
-        Index("deliveries_waiting_by_age", "event_id", sqlite_where=DELIVERY_WAITS),
+        Index("deliveries_waiting", "store_id", "next_attempt_ns", **only(DELIVERY_WAITS)),
+        Index("deliveries_waiting_by_age", "event_id", **only(DELIVERY_WAITS)),
         Index("deliveries_by_store", "store_id", "event_id"),
     )
 
     event_id: Mapped[int] = mapped_column(
-        _dense_id, ForeignKey("events.id"), primary_key=True, autoincrement=False
+        dense_id, ForeignKey("events.id"), primary_key=True, autoincrement=False
     )
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
@@ -371,6 +395,6 @@ class Cursor(Table):
 
     __tablename__ = "cursor"
 
-    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     sequence: Mapped[int]
     head: Mapped[bytes | None]
