@@ -399,12 +399,14 @@ class Merchants:
         )
         self.invoices.credit(session, invoice, deposit, self._clock())
 
-    async def step(self) -> None:
+    async def step(self) -> bool:
         """Do what is due now: relay, expire, judge, sweep, follow, convert, begin to deliver.
 
-        Call it every few hundred milliseconds, after the journal was replayed. It never waits
-        for a shop; ``deliveries.close()`` does.
+        Return whether there is more than was done. Call it every few hundred milliseconds, after
+        the journal was replayed; at once where there is more. It never waits for a shop;
+        ``deliveries.close()`` does.
         """
+        is_more = False
         self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
@@ -416,7 +418,7 @@ class Merchants:
             *self.refunding.work(),
             self.conversions.pots.sell_due,
         ):
-            await self._in_turns(work)
+            is_more = not await self._in_turns(work) or is_more
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
         await asyncio.sleep(0)
@@ -425,9 +427,11 @@ class Merchants:
         await self.refunding.send_due()
         self.deliveries.start_due()
         self.people.step()
+        return is_more
 
-    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
-        """Let ``work`` do what is due, each row of which is then due no more."""
+    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> bool:
+        """Let ``work`` do what is due, each row of which is then due no more; return whether all
+        of it was done."""
         began_ns = self._clock()
         for _ in range(TURNS_MAX):
             turn = Turn(self._clock, TURN_ROWS)
@@ -435,7 +439,8 @@ class Merchants:
                 work(session, self._clock(), turn)
             await asyncio.sleep(0)
             if turn.is_whole or self._clock() - began_ns >= STEP_NS:
-                return
+                return turn.is_whole
+        return False
 
     def _unwatch_old(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Let the watcher forget invoices that are old: what it costs follows the young ones.
