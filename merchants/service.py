@@ -149,14 +149,12 @@ class Merchants:
             keyring=keyring,
             clock=clock,
         )
-<<<<<<< HEAD
         self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
-=======
+        )
         self.policies = Policies(
             database, exchange.catalog, self.prices, self.conversions.pots, clock
->>>>>>> conversions
         )
         self.invoices = Invoices(
             exchange, settlement, self.conversions, self.prices, entropy, confirmations_required

@@ -17,11 +17,8 @@ from gateway.api.v1 import (
     key_schemas,
     money_schemas,
     people_schemas,
-<<<<<<< HEAD
-    refund_schemas,
-=======
     policy_schemas,
->>>>>>> conversions
+    refund_schemas,
     schemas,
     shop_key_schemas,
     shop_schemas,

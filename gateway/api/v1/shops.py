@@ -11,12 +11,8 @@ from msgspec.json import encode
 
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
-<<<<<<< HEAD
 from gateway.api.shop_readers import Readers
-from gateway.api.v1 import shop_grants, shop_keys, shop_refunds
-=======
-from gateway.api.v1 import policies, shop_grants, shop_keys
->>>>>>> conversions
+from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.people_access import Gate
