@@ -10,11 +10,18 @@ from typing import Final
 
 import msgspec
 
+from merchants.documents.refunds import (
+    REFUNDS_SHOWN,
+    RefundDocument,
+    refund_document,
+    refunded_worth,
+)
 from merchants.documents.sums import Sums
 from merchants.records import shares, terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of, raw_covering
 from merchants.records.options import Option
 from merchants.records.pots import Given
+from merchants.records.refunds import Refund
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
@@ -34,6 +41,8 @@ class PaymentDocument(msgspec.Struct, frozen=True):
     amount: str
     block_number: int
     confirmations: int
+    received_at: int
+    """When its block was made, or when it was seen where that is not known; unix seconds."""
 
 
 class DepositDocument(msgspec.Struct, frozen=True):
@@ -186,6 +195,11 @@ class InvoiceDocument(InvoiceSummary, frozen=True):
     payments: list[PaymentDocument]
     conversions: list[ConversionDocument]
     conversion_count: int
+    refunds: list[RefundDocument]
+    """The newest of them, the oldest of these first."""
+
+    refunded: str
+    """What all that is given back was worth, in the stablecoin at the invoice's rate."""
 
 
 class EventDocument(msgspec.Struct, frozen=True):
@@ -215,6 +229,7 @@ def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> Payme
         amount=decimal_of(int(payment.raw), token.decimals),
         block_number=payment.block_number,
         confirmations=max(payment.confirmations, is_mined * (head - payment.block_number + 1)),
+        received_at=payment.block_time_s or payment.seen_ns // 10**9,
     )
 
 
@@ -358,9 +373,10 @@ def invoice_document(
     newest: Sequence[Conversion],
     fills: Mapping[str, Sequence[Fill]],
     head: int = 0,
+    refunds: Sequence[Refund] = (),
 ) -> InvoiceDocument:
     """Return an invoice with its payments and ``newest`` conversions, with ``fills`` by conversion;
-    ``sums`` are of all conversions, ``head`` as in ``payment_document``."""
+    ``sums`` are of all conversions, ``head`` as in ``payment_document``; ``refunds`` are all."""
     return InvoiceDocument(
         **msgspec.structs.asdict(invoice_summary(catalog, invoice, sums)),
         options_left_out=msgspec.json.decode(invoice.left_out, type=list[LeftOut]),
@@ -369,6 +385,8 @@ def invoice_document(
         ],
         conversions=[conversion_document(catalog, row, fills[row.id]) for row in newest],
         conversion_count=sums.number,
+        refunds=[refund_document(catalog, one) for one in refunds[-REFUNDS_SHOWN:]],
+        refunded=decimal_of_pips(refunded_worth(refunds)),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, not_, select
+from sqlalchemy import BigInteger, BindParameter, Select, and_, bindparam, case, func, not_, select
 from sqlalchemy.orm import Session, aliased
 
 from merchants.records.amounts import exact_sum, sum_of
@@ -41,10 +41,10 @@ class Sums(NamedTuple):
 
 
 _IDS: Final[BindParameter[Any]] = bindparam("ids", expanding=True)
-_EACH_MAX: Final = bindparam("each_max", type_=Integer)
-_ALL_MAX: Final = bindparam("all_max", type_=Integer)
-_NO_BOUND: Final = -1
-"""What SQLite takes for no limit."""
+_EACH_MAX: Final = bindparam("each_max", type_=BigInteger)
+_ALL_MAX: Final = bindparam("all_max", type_=BigInteger)
+_NO_BOUND: Final = 2**63 - 1
+"""More rows than there can be."""
 
 # Made once: to put one together costs Python more than to ask it.
 
@@ -89,7 +89,7 @@ def _fills_query() -> Select[Fill]:
             Conversion.id,
             Conversion.invoice_id,
             Conversion.number,
-            func.coalesce(beyond, 2**63 - 1).label("beyond"),
+            func.coalesce(beyond, _NO_BOUND).label("beyond"),
         )
         .where(Conversion.id.in_(_IDS))
         .cte("sales")

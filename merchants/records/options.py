@@ -6,7 +6,7 @@ it pays by that quote. All options of an invoice have one address.
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, text
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from merchants.records.tables import Table
@@ -30,19 +30,19 @@ class Option(Table):
 
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), primary_key=True)
     token: Mapped[bytes] = mapped_column(primary_key=True)
-    number: Mapped[int] = mapped_column(server_default=text("0"))
+    number: Mapped[int] = mapped_column(server_default="0")
     lots: Mapped[int]
     quoted_ticks: Mapped[int]
-    lot_pips: Mapped[int] = mapped_column(server_default=text("0"))
-    tick_pips: Mapped[int] = mapped_column(server_default=text("0"))
+    lot_pips: Mapped[int] = mapped_column(server_default="0")
+    tick_pips: Mapped[int] = mapped_column(server_default="0")
     rate_pips: Mapped[int]
     due_pips: Mapped[int]
     due_raw: Mapped[str]
     proceeds_pips: Mapped[int]
     fee_pips: Mapped[int]
-    seen_pips: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    credited_pips: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    timely_pips: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    seen_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    credited_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    timely_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
     invoice: Mapped["Invoice"] = relationship(back_populates="options")
 

@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ForeignKey, Index, bindparam, case, func, 
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from merchants.records.amounts import exact_sum, sum_of
-from merchants.records.tables import Digits, Table, dense_id
+from merchants.records.tables import Digits, Table, dense_id, only
 from settlement.protocol.eip712 import keccak256
 
 GIFT_WAITS: Final = text("conversion_id IS NULL AND NOT is_kept")
@@ -41,7 +41,7 @@ class Gift(Table):
     what that sale has brought so far. What ``is_kept`` stays as it came, and is in no pot."""
 
     __tablename__ = "gifts"
-    __table_args__ = (Index("gifts_waiting", "store_id", "token", "pips", sqlite_where=GIFT_WAITS),)
+    __table_args__ = (Index("gifts_waiting", "store_id", "token", "pips", **only(GIFT_WAITS)),)
 
     id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))

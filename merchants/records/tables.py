@@ -7,7 +7,7 @@ in the transaction of the state change that causes it, and the action may be rep
 """
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +16,9 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    String,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
     text,
@@ -61,13 +63,28 @@ class Digits(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+class Words(TypeDecorator[str]):
+    """Any text, as Postgres can keep it: without U+0000, for which the sign of what cannot be
+    shown stands. What is looked for is spelled the same way, so that it is found or is not."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """See ``TypeDecorator``."""
+        return value.replace("\0", "\ufffd") if value and "\0" in value else value
+
+
 # Words and not expressions: SQLite uses an index of some rows only where it finds its condition
 # again, and in a condition with parameters it does not.
 DELIVERY_WAITS: Final = text("state IN ('pending', 'retrying')")
 CONVERSION_WAITS: Final = text("state = 'pending'")
 
-FORMER_INDEXES: Final = ("deliveries_due", "ix_fills_conversion_id")
-"""Indexes that older files have and nobody asks any more."""
+
+def only(waits: TextClause) -> dict[str, Any]:
+    """Return what makes an index one of the rows alone for which ``waits`` holds."""
+    return {"sqlite_where": waits, "postgresql_where": waits}
+
 
 dense_id = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -77,6 +94,7 @@ class Table(DeclarativeBase):
 
     type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads it once, nobody changes it
         int: BigInteger,
+        str: Words,
         bytes: LargeBinary,
         InvoiceState: _words(InvoiceState),
         InvoiceException: _words(InvoiceException),
@@ -89,8 +107,9 @@ class Table(DeclarativeBase):
 class Store(Table):
     """A shop: who may call, where its money goes, and in which stablecoin (``settle``) it wants it.
 
-    What its wallet lets us sell is in ``Grant``. ``webhook_secrets`` are space separated, the
-    newest first.
+    What its wallet lets us sell is in ``Grant``, who may call in ``ApiKey``: ``api_key_hash`` is
+    its first key's, whether that works or not. ``webhook_secrets`` are space separated, the newest
+    first.
     """
 
     __tablename__ = "stores"
@@ -109,7 +128,7 @@ class Store(Table):
     tolerance_ppm: Mapped[int] = mapped_column(default=0, server_default="0")
     tolerance_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     """What may be missing of a price: the larger of a share and an amount of quote pips."""
-    unique_orders: Mapped[bool] = mapped_column(default=False, server_default=text("0"))
+    unique_orders: Mapped[bool] = mapped_column(default=False, server_default="0")
     """Whether no two invoices may have one order id, unless the request says otherwise."""
 
 
@@ -242,7 +261,7 @@ class Conversion(Table):
     __tablename__ = "conversions"
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
-        Index("conversions_waiting", "store_id", "next_attempt_ns", sqlite_where=CONVERSION_WAITS),
+        Index("conversions_waiting", "store_id", "next_attempt_ns", **only(CONVERSION_WAITS)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -338,8 +357,8 @@ class Delivery(Table):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index("deliveries_waiting", "store_id", "next_attempt_ns", sqlite_where=DELIVERY_WAITS),
-        Index("deliveries_waiting_by_age", "event_id", sqlite_where=DELIVERY_WAITS),
+        Index("deliveries_waiting", "store_id", "next_attempt_ns", **only(DELIVERY_WAITS)),
+        Index("deliveries_waiting_by_age", "event_id", **only(DELIVERY_WAITS)),
         Index("deliveries_by_store", "store_id", "event_id"),
     )
 

@@ -4,66 +4,30 @@ from contextlib import closing
 from sqlite3 import connect
 
 from tests.merchants.fixtures import CONFIRMATIONS, LOT, World, address_bytes, due_raw, option
-
-FORMER = {
-    "token": "BLOB",
-    "lots": "BIGINT",
-    "quoted_ticks": "BIGINT",
-    "rate_pips": "BIGINT",
-    "due_pips": "BIGINT",
-    "due_raw": "TEXT",
-    "proceeds_pips": "BIGINT",
-    "fee_pips": "BIGINT",
-    "seen_pips": "BIGINT",
-    "credited_pips": "BIGINT",
-}
-"""What an invoice had of its only token, where its options have it now."""
+from tests.merchants.older import made_first
 
 LATER = {
-    "stores": ("tolerance_ppm", "tolerance_pips", "unique_orders", "settle"),
+    "stores": ("tolerance_ppm", "tolerance_pips"),
     "invoices": (
         "sweep_tries",
+        "timely_pips",
         "judge_at_ns",
         "short_pips",
         "over_pips",
+        "lot_pips",
+        "tick_pips",
         "net_pips",
-        "settle",
-        "amount",
-        "currency",
-        "fx_rate",
-        "fx_source",
-        "fx_as_of_s",
-        "left_out",
     ),
     "conversions": ("lot_pips", "tick_pips", "odd_pips", "proceeds_pips", "fee_pips"),
     "fills": ("lot_pips", "tick_pips"),
     "credits": ("swept_raw", "booked_ns"),
 }
 
-GRANT_OF_STORE = (
-    *("base", "quote", "key_address", "grant_expiry", "grant_notional_cap", "grant_floor_price"),
-    *("grant_nonce", "grant_signature", "grant_relayed"),
-)
-"""Each store had one grant, in its own row."""
-
 
 def made_old(path):
     """Take away what the first version did not have; then ``seen_pips`` was all that came."""
+    made_first(path)
     with closing(connect(path)) as old, old:
-        old.execute("PRAGMA foreign_keys = OFF")
-        for name, kind in FORMER.items():
-            old.execute(f"ALTER TABLE invoices ADD COLUMN {name} {kind} NOT NULL DEFAULT ''")
-            whose = f"SELECT {name} FROM options WHERE invoice_id = invoices.id"
-            old.execute(f"UPDATE invoices SET {name} = ({whose})")
-        old.execute("DROP TABLE options")
-        for column in GRANT_OF_STORE:
-            name = column.removeprefix("grant_")
-            old.execute(f"ALTER TABLE stores ADD COLUMN {column}")
-            old.execute(
-                f"UPDATE stores SET {column} ="
-                f" (SELECT {name} FROM grants WHERE grants.store_id = stores.id)"
-            )
-        old.execute("DROP TABLE grants")
         old.execute("UPDATE invoices SET seen_pips = seen_pips + credited_pips")
         old.execute("DROP INDEX ix_invoices_judge_at_ns")
         old.execute("DROP TABLE sweeps")
