@@ -52,7 +52,9 @@ from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
+from merchants.sales.refund_desk import RefundDesk
 from merchants.stores.grants import Grants
+from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
@@ -60,7 +62,12 @@ from merchants.webhooks.egress import Egress
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
-from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
+from settlement.protocol.evidence import (
+    ZERO_REF,
+    DepositEvidence,
+    WithdrawalReturned,
+    evidence_of,
+)
 
 FILE_NAME: Final = "merchants.sqlite"
 
@@ -141,6 +148,10 @@ class Merchants:
             prices=self.prices,
             keyring=keyring,
             clock=clock,
+        )
+        self.notes = InvoiceNotes(database, clock)
+        self.refunding = RefundDesk(
+            database, exchange, settlement, self.prices, keyring, clock, entropy
         )
         self.policies = Policies(
             database, exchange.catalog, self.prices, self.conversions.pots, clock
@@ -247,7 +258,7 @@ class Merchants:
             (Invoice.created_ns >= since_ns) | Invoice.sweep_at_ns.is_not(None)
         )
         with reading(self._database) as session:
-            return list(session.scalars(watched))
+            return [*session.scalars(watched), *self.refunding.keys.watched_addresses()]
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
         """Take what a poll of the chain saw; return which move money of our invoices, in or out.
@@ -261,6 +272,7 @@ class Merchants:
             self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
             if transfer.raw_amount and self._taken.get(_place(transfer)) != self._depth(transfer):
                 fresh.append(transfer)
+        self.refunding.keys.take_transfers(fresh, self._confirmations_required)
         ours = self._take_transfers(fresh) if fresh else set()
         return [
             _place(transfer) in ours or _place(transfer) in self._taken for transfer in transfers
@@ -336,6 +348,7 @@ class Merchants:
                         keep_terms(session, entry.market)
                     else:
                         self.conversions.take_placed(session, entry)
+                        self.refunding.take(session, entry)
                 move_cursor(session, Position(batch.last_sequence, batch.heads[-1]))
         self._cursor = batch.last_sequence
 
@@ -346,9 +359,12 @@ class Merchants:
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
         if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
             wanted |= rows["kind"] == Kind.SET_TERMS
-        waiting = self.conversions.waiting_accounts()
+        waiting = [
+            *self.conversions.waiting_accounts(),
+            *self.refunding.payouts.waiting_accounts(),
+        ]
         if waiting:
-            placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)
+            placed = np.isin(rows["kind"], (Kind.PLACE, Kind.POISON, Kind.WITHDRAW))
             wanted |= placed & np.isin(rows["account"], waiting)
         if not wanted.any():
             return []
@@ -361,7 +377,9 @@ class Merchants:
     def _take_deposit(self, session: Session, entry: LogEntry) -> None:
         evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
-            return  # Nobody paid: a withdrawal came back to its owner.
+            # Nobody paid: a withdrawal came back to its owner.
+            self.refunding.payouts.take_returned(session, evidence)
+            return
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = entry.answer[0].kind == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:
@@ -379,12 +397,14 @@ class Merchants:
         )
         self.invoices.credit(session, invoice, deposit, self._clock())
 
-    async def step(self) -> None:
+    async def step(self) -> bool:
         """Do what is due now: relay, expire, judge, sweep, follow, convert, begin to deliver.
 
-        Call it every few hundred milliseconds, after the journal was replayed. It never waits
-        for a shop; ``deliveries.close()`` does.
+        Return whether there is more than was done. Call it every few hundred milliseconds, after
+        the journal was replayed; at once where there is more. It never waits for a shop;
+        ``deliveries.close()`` does.
         """
+        is_more = False
         self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
@@ -393,19 +413,23 @@ class Merchants:
             self.invoices.judge_due,
             self.invoices.sweep_due,
             self.conversions.follow_due,
+            *self.refunding.work(),
             self.conversions.pots.sell_due,
         ):
-            await self._in_turns(work)
+            is_more = not await self._in_turns(work) or is_more
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
         await asyncio.sleep(0)
         await self.conversions.execute_due(ROWS_MAX)
         await asyncio.sleep(0)
+        await self.refunding.send_due()
         self.deliveries.start_due()
         self.people.step()
+        return is_more
 
-    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
-        """Let ``work`` do what is due, each row of which is then due no more."""
+    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> bool:
+        """Let ``work`` do what is due, each row of which is then due no more; return whether all
+        of it was done."""
         began_ns = self._clock()
         for _ in range(TURNS_MAX):
             turn = Turn(self._clock, TURN_ROWS)
@@ -413,7 +437,8 @@ class Merchants:
                 work(session, self._clock(), turn)
             await asyncio.sleep(0)
             if turn.is_whole or self._clock() - began_ns >= STEP_NS:
-                return
+                return turn.is_whole
+        return False
 
     def _unwatch_old(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Let the watcher forget invoices that are old: what it costs follows the young ones.

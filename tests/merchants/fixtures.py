@@ -36,6 +36,7 @@ from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
 from settlement.orders.nonces import Rejection
 from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.actions import WithdrawalState
 from settlement.ports import TradeState, Transfer
 from settlement.protocol.eip712 import (
     Domain,
@@ -105,6 +106,7 @@ class World:
         self.prices = prices
         self.least_pips = least_pips
         self.people_terms = PeopleTerms(b"sealing secret of the rig", sign_up=False)
+        self.least_withdrawals = {"TOKEN": 1, "USD": 1}
         self.now_ns = start_ns
         self.storage = MemoryStorage()
         self.snapshots = MemoryStorage()
@@ -121,6 +123,7 @@ class World:
         self.grant_calls = 0
         self.revocations = []
         self.trade_words = {}
+        self.withdrawal_words = {}  # How far payouts are on chain, by command; None for all.
         self.received = []  # (headers, body) at the shop
         self.endpoint = lambda url: 200
         self.maker_nonce = 0
@@ -206,7 +209,7 @@ class Venue:
             Catalog(),
             DOMAIN,
             Withdrawals(
-                frozenset({DOMAIN.contract, VAULT}), {"TOKEN": 1, "USD": 1}, self, EXIT_DELAY_S
+                frozenset({DOMAIN.contract, VAULT}), world.least_withdrawals, self, EXIT_DELAY_S
             ),
         )
         self.catalog, self.keys, self.admission = self.trading[:3]
@@ -369,7 +372,11 @@ class Venue:
             return TradeState("batched", 9)
         return TradeState(word, 9, keccak256(b"batch 9"))
 
-    def enqueue_sweep(self, account, ref, token):
+    def enqueue_sweeps(self, places):
+        for place in places:
+            self._want_sweep(*place)
+
+    def _want_sweep(self, account, ref, token):
         self.world.cross()
         self.world.sweeps_wanted[account, ref, token] = self.deposit_address(account, ref)
         self.world.cross()
@@ -398,6 +405,16 @@ class Venue:
 
     def newest_block(self):
         return 0
+
+    def withdrawal_states(self, sequences):
+        """Each is as far as the test says; the vault pays once a withdrawal, as it is debited."""
+        words = self.world.withdrawal_words
+        found = {number: words.get(number, words.get(None)) for number in sequences}
+        return {
+            number: WithdrawalState(word, keccak256(b"payout %d" % number), None)
+            for number, word in found.items()
+            if word is not None
+        }
 
     def settle_sweeps(self):
         """Do what the settler and the chain do with the sweeps asked for, each unit once."""

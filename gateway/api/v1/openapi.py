@@ -18,6 +18,7 @@ from gateway.api.v1 import (
     money_schemas,
     people_schemas,
     policy_schemas,
+    refund_schemas,
     schemas,
     shop_key_schemas,
     shop_schemas,
@@ -39,6 +40,7 @@ SCHEMAS: Final = (
     key_schemas,
     money_schemas,
     people_schemas,
+    refund_schemas,
 )
 
 TYPES: Final = (
