@@ -49,6 +49,7 @@ from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
@@ -59,6 +60,7 @@ from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.orders.busts import busted_by
+from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import (
     ZERO_REF,
@@ -139,17 +141,13 @@ class Merchants:
             clock=clock,
             entropy=entropy,
         )
-        self.conversions = Conversions(
-            database=database,
-            exchange=exchange,
-            settlement=settlement,
-            prices=self.prices,
-            keyring=keyring,
-            clock=clock,
-        )
+        self.conversions = self._conversions(keyring)
         self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
+        )
+        self.policies = Policies(
+            database, exchange.catalog, self.prices, self.conversions.pots, clock
         )
         self.invoices = Invoices(
             exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
@@ -161,6 +159,16 @@ class Merchants:
         self.people = self._people(entropy, people_terms)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+
+    def _conversions(self, keyring: Keyring) -> Conversions:
+        return Conversions(
+            database=self._database,
+            exchange=self._exchange,
+            settlement=self._settlement,
+            prices=self.prices,
+            keyring=keyring,
+            clock=self._clock,
+        )
 
     def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
         return People(
@@ -196,6 +204,13 @@ class Merchants:
     def create_store(self, request: StoreRequest) -> StoreCreated | Rejection:
         """Make a store; see ``Stores.create``."""
         return self.stores.create(request)
+
+    def market_of(self, symbol: str, settle: bytes) -> Market | None:
+        """Return the market that sells a token, by its symbol, for a stablecoin."""
+        token = self._exchange.catalog.token(symbol)
+        if token is None:
+            return None
+        return self._exchange.catalog.market_of_pair(token.address, settle)
 
     def symbol_of(self, token: bytes) -> str:
         """Return what the token at an address is called."""
@@ -385,12 +400,14 @@ class Merchants:
         )
         self.invoices.credit(session, invoice, deposit, self._clock())
 
-    async def step(self) -> None:
+    async def step(self) -> bool:
         """Do what is due now: relay, expire, judge, sweep, follow, convert, begin to deliver.
 
-        Call it every few hundred milliseconds, after the journal was replayed. It never waits
-        for a shop; ``deliveries.close()`` does.
+        Return whether there is more than was done. Call it every few hundred milliseconds, after
+        the journal was replayed; at once where there is more. It never waits for a shop;
+        ``deliveries.close()`` does.
         """
+        is_more = False
         self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
@@ -402,7 +419,7 @@ class Merchants:
             *self.refunding.work(),
             self.conversions.pots.sell_due,
         ):
-            await self._in_turns(work)
+            is_more = not await self._in_turns(work) or is_more
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
         await asyncio.sleep(0)
@@ -411,9 +428,11 @@ class Merchants:
         await self.refunding.send_due()
         self.deliveries.start_due()
         self.people.step()
+        return is_more
 
-    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
-        """Let ``work`` do what is due, each row of which is then due no more."""
+    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> bool:
+        """Let ``work`` do what is due, each row of which is then due no more; return whether all
+        of it was done."""
         began_ns = self._clock()
         for _ in range(TURNS_MAX):
             turn = Turn(self._clock, TURN_ROWS)
@@ -421,7 +440,8 @@ class Merchants:
                 work(session, self._clock(), turn)
             await asyncio.sleep(0)
             if turn.is_whole or self._clock() - began_ns >= STEP_NS:
-                return
+                return turn.is_whole
+        return False
 
     def _unwatch_old(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Let the watcher forget invoices that are old: what it costs follows the young ones.

@@ -38,8 +38,12 @@ from settlement.watching.watcher import (
     Transferred,
 )
 
-TOGETHER_MAX: Final = 64
-"""Most deposits that are queued at once: others have room beside them."""
+SHOWN_TOGETHER: Final = 8
+"""Most transfers that merchants take in one transaction."""
+
+TOGETHER_MAX: Final = 8
+"""Most deposits that are queued at once: whoever reads the log takes them in one go, and others
+wait for that."""
 
 Place = tuple[bytes, int]
 """(transaction, position in it): the same wherever the transaction is."""
@@ -284,8 +288,9 @@ class Payments:
         for place, block in self._merchants.unconfirmed_payments().items():
             self._shown[place] = _Shown(block, False, None)
 
-    def take(self, poll: Poll) -> None:
-        """Show merchants, all at once, the transfers that are new, deeper by now, or gone."""
+    async def take(self, poll: Poll) -> None:
+        """Show merchants the transfers that are new, deeper by now, or gone; in turns, for each of
+        them costs."""
         seen = {
             (observation.value.at.tx_hash, observation.value.position): observation
             for observation in poll.observations
@@ -304,10 +309,14 @@ class Payments:
         self._shown_head = poll.head
         if not seen:
             return
-        are_ours = self._merchants.payments_seen(list(map(_transfer, seen.values())))
-        for (place, observation), is_ours in zip(seen.items(), are_ours, strict=True):
-            if is_ours:
-                self._shown[place] = _as_shown(observation)
+        news = list(seen.items())
+        while group := news[:SHOWN_TOGETHER]:
+            del news[:SHOWN_TOGETHER]
+            are_ours = self._merchants.payments_seen([_transfer(one) for _, one in group])
+            for (place, observation), is_ours in zip(group, are_ours, strict=True):
+                if is_ours:
+                    self._shown[place] = _as_shown(observation)
+            await asyncio.sleep(0)  # Everybody else has a turn.
 
     def _is_news(self, place: Place, observation: Observation) -> bool:
         return self._shown.get(place) != _as_shown(observation)

@@ -35,13 +35,13 @@ from settlement.outbox.submitter import (
     Rejected,
     Submitter,
 )
-from settlement.outbox.sweeps import COMPANY_NS, Place, Sweeps
+from settlement.outbox.sweeps import COMPANY_NS, Sweeps
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
 from settlement.outbox.withdrawal_states import withdrawal_states
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.abi import encode_call
-from settlement.protocol.deposit_address import deposit_address
+from settlement.protocol.deposit_address import SweepPlace, deposit_address
 from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation, keccak256
 from settlement.repair.culprits import CulpritSearch
 from settlement.repair.repair import RejectedBatch, Repair
@@ -290,14 +290,14 @@ class Settler:
             sweep_wei=self.sweep_wei(),
         )
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
-        """Move what lies at the invoice's deposit address into the vault.
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
+        """Move what lies at invoices' deposit addresses into the vault, all of it on disk at once.
 
-        Call it when a payment has been seen. A sweep that is not signed yet will collect that
+        Call it when payments have been seen. A sweep that is not signed yet will collect that
         payment too; after that a new one is needed, for the payment may have come behind it. That
         one waits until the other is in a block, so that many small payments are gathered.
         """
-        self._sweeps.ask([Place(account, ref, token)])
+        self._sweeps.ask(places)
 
     def sweep_wei(self) -> int:
         """Return what one sweep costs the operator now; 0 before a block was seen."""

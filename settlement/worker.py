@@ -173,7 +173,7 @@ class ChainLoop:
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             observation.confirmed for observation in poll.observations
         )
-        self._payments.take(poll)
+        await self._payments.take(poll)
         try:
             seen = (observation.value for observation in poll.observations)
             await self._pauses.take(value for value in seen if isinstance(value, PauseSet))

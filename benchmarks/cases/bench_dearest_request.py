@@ -45,6 +45,7 @@ from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import HttpEgress
 from settlement.audit.proofs import TradeProof
 from settlement.ports import TradeState
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import (
     KeyGrant,
     KeyRevocation,
@@ -106,7 +107,7 @@ class Batched:
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         return keccak256(account + ref)[12:]
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
         raise AssertionError("not asked here")
 
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, Any]:

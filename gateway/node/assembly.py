@@ -45,6 +45,7 @@ from settlement.orders.catalog import Catalog, Token
 from settlement.orders.market_states import MarketStates
 from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.authorizations import Authorizations
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import Policy
 from settlement.ports import TradeState
@@ -146,6 +147,7 @@ class Assembly(NamedTuple):
     exchange: Exchange
     outbox: Outbox
     settler: Settler
+    authorizations: Authorizations
     watcher: Watcher
     desk: SettlementDesk
     credited_deposits: CreditedDeposits
@@ -202,6 +204,9 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         *trading,
         outbox=seams.outbox,
         settler=settler,
+        authorizations=Authorizations(
+            seams.chain, seams.outbox, seams.operator.address, seams.log.now_ns
+        ),
         watcher=watcher,
         desk=desk,
         credited_deposits=credited_deposits,

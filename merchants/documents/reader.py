@@ -19,6 +19,7 @@ from merchants.documents.native import (
     invoice_document,
     listed,
 )
+from merchants.documents.payable import Payable, payable_at
 from merchants.documents.refunds import (
     REFUNDS_SHOWN,
     RefundDocument,
@@ -76,6 +77,10 @@ class Reader:
         self._settlement = settlement
         self._confirmations_required = confirmations_required
         self._head = head
+
+    def payable_at(self, store_id: str, address: bytes) -> Payable | None:
+        """Return what the store's invoice at a deposit address waits for."""
+        return payable_at(self._database, store_id, address)
 
     def invoice(self, invoice_id: str, store_id: str | None = None) -> InvoiceDocument | None:
         """Return an invoice; None if there is none or it is not ``store_id``'s."""

@@ -33,6 +33,7 @@ from merchants.sales.refund_payouts import ROWS_MAX, RefundPayouts
 from merchants.stores.keyring import SECRET_SIZE, Keyring
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort, Transfer
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import address_of_secret, keccak256, order_digest, sign
 from settlement.protocol.evidence import OrderBits, SignedOrder, decode, encode, evidence_of
 
@@ -174,7 +175,7 @@ class RefundKeys:
             filled = self._topped_up.get(transfer.to)
             is_listed = self._exchange.catalog.token_by_address(transfer.token) is not None
             if filled is not None and is_listed and transfer.confirmations >= depth:
-                self._settlement.enqueue_sweep(*filled, transfer.token)
+                self._settlement.enqueue_sweeps([SweepPlace(*filled, transfer.token)])
 
     # What it pays
 

@@ -45,6 +45,7 @@ TRIED: Final = (
     ActionKind.SWEEP,
     ActionKind.GRANT,
     ActionKind.REVOKE,
+    ActionKind.AUTHORIZATION,
 )
 """What is tried by a call before gas is spent on it, as batches are."""
 

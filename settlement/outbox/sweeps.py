@@ -23,6 +23,7 @@ from settlement.outbox.outbox import IN_FLIGHT, Outbox
 from settlement.outbox.rows import add, are
 from settlement.outbox.tables import actions, sweeps
 from settlement.protocol.abi import encode_call
+from settlement.protocol.deposit_address import SweepPlace
 
 PLACES_MAX: Final = 50
 """Most places that one transaction sweeps: with more the share of each hardly gets smaller."""
@@ -46,17 +47,9 @@ SPARE_PARTS: Final = 4
 _CONTRACT: Final = "InvoiceDeposits"
 
 
-class Place(NamedTuple):
-    """A token at the deposit address of ``account``'s invoice ``ref``."""
-
-    account: bytes
-    ref: bytes
-    token: bytes
-
-
 class _Due(NamedTuple):
     id: int
-    place: Place
+    place: SweepPlace
     asked_ns: int
 
 
@@ -78,7 +71,7 @@ class Sweeps:
         self._operator = operator
         self._now_ns = now_ns
 
-    def ask(self, places: Sequence[Place]) -> None:
+    def ask(self, places: Sequence[SweepPlace]) -> None:
         """Make ``places`` due, unless a sweep of theirs is not signed yet: it takes this too."""
         with self._outbox.writing() as db:
             for place in places:
@@ -133,13 +126,13 @@ class Sweeps:
             .where(are(IN_FLIGHT, ActionKind.SWEEP), *_same(ahead, sweeps))
         )
         query = (
-            sa.select(*(sweeps.c[name] for name in ("id", *Place._fields, "asked_ns")))
+            sa.select(*(sweeps.c[name] for name in ("id", *SweepPlace._fields, "asked_ns")))
             .where(sweeps.c.action_id.is_(None), ~out.exists())
             .order_by(sweeps.c.id)
             .limit(PLACES_MAX)
         )
         with self._outbox.reading() as db:
-            return [_Due(row[0], Place(*row[1:4]), row[4]) for row in db.execute(query)]
+            return [_Due(row[0], SweepPlace(*row[1:4]), row[4]) for row in db.execute(query)]
 
     def _is_any_on_its_way(self) -> bool:
         return self._outbox.count(ActionState.SEALED, *IN_FLIGHT, kind=ActionKind.SWEEP) > 0
@@ -178,10 +171,10 @@ def _many(due: list[_Due]) -> bytes:
 
 
 def _same(table: sa.FromClause, other: sa.FromClause) -> list[sa.ColumnElement[bool]]:
-    return [table.c[name] == other.c[name] for name in Place._fields]
+    return [table.c[name] == other.c[name] for name in SweepPlace._fields]
 
 
-def _unsigned(place: Place) -> sa.Select[tuple[int]]:
+def _unsigned(place: SweepPlace) -> sa.Select[tuple[int]]:
     """Find a sweep of ``place`` that is due, or whose action has not been signed."""
     waits = sa.or_(sweeps.c.action_id.is_(None), actions.c.state == ActionState.SEALED)
     return (

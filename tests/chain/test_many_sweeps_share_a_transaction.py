@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from settlement.chain.chain import ChainUnavailableError
+from settlement.chain.chain import CallRevertedError, ChainUnavailableError
 from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import Action, ActionKind, ActionState, Call
 from settlement.outbox.preflight import Paused
 from settlement.outbox.sweeps import COMPANY_NS, PLACES_MAX
 from settlement.protocol.abi import encode_call, selector
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import keccak256
 from tests.chain.conftest import Clock, until
 from tests.chain.venue import ALICE, BOB, CAROL, DEPLOYER, NS, Venue, transact
@@ -43,7 +44,7 @@ def paid(venue: Venue, count: int, first: int = 0) -> None:
     """Pay and ask for ``count`` invoices of Bob."""
     for number in range(first, first + count):
         pay(venue, number)
-        venue.settler.enqueue_sweep(BOB.address, ref_of(number), venue.token)
+        venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref_of(number), venue.token)])
 
 
 def pay(venue: Venue, number: int, raw: int = RAW) -> None:
@@ -99,7 +100,7 @@ def test_what_comes_while_one_is_on_its_way_waits_a_moment_for_company(
         pay(venue, number)
     venue.devchain.rpc("evm_setAutomine", [False])
     for number in range(4):
-        venue.settler.enqueue_sweep(BOB.address, ref_of(number), venue.token)
+        venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref_of(number), venue.token)])
         until(lambda: not venue.settler.step())
     assert len(sweeps(venue)) == 1
     clock.ahead_ns += COMPANY_NS
@@ -135,7 +136,7 @@ def test_a_paused_token_waits_and_the_others_go(venue: Venue, clock: Clock):
     to = venue.settler.deposit_address(BOB.address, ref_of(9))
     call = encode_call("mint", to, 10**6, contract="TestToken")
     assert transact(venue.devchain.chain, CAROL, venue.usd, call).succeeded
-    venue.settler.enqueue_sweep(BOB.address, ref_of(9), venue.usd)
+    venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref_of(9), venue.usd)])
     pausing(venue, True)
     settle(venue, clock)
 
@@ -166,7 +167,7 @@ def test_what_is_due_outlives_a_restart(venue: Venue, clock: Clock):
     paid(venue, 4)
     venue.reopen()
     for number in range(4):
-        venue.settler.enqueue_sweep(BOB.address, ref_of(number), venue.token)
+        venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref_of(number), venue.token)])
     settle(venue, clock)
     assert credited(venue) == 4
     venue.reopen()
@@ -192,23 +193,28 @@ def test_an_outbox_from_before_opens_and_sweeps_what_it_had_decided(venue: Venue
 
 
 class Speechless:
-    """A node that answers all but what is said of many sweeps at once."""
+    """A chain on which many sweeps cannot be tried at once."""
 
-    def __init__(self, chain: Any) -> None:
-        self._chain = chain
+    def __init__(self, chain: Any, why: Exception) -> None:
+        self._chain, self._why = chain, why
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._chain, name)
 
     def call(self, to: bytes, calldata: bytes, *rest: Any) -> bytes:
         if calldata[:4] == MANY:
-            raise ChainUnavailableError("no answer in time")
+            raise self._why
         answer: bytes = self._chain.call(to, calldata, *rest)
         return answer
 
 
-def test_what_no_node_can_try_together_goes_one_by_one(venue: Venue, clock: Clock):
-    venue.reopen(Speechless(venue.devchain.chain))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "why",
+    [ChainUnavailableError("no answer in time"), CallRevertedError("no such function", b"")],
+    ids=["a node that cannot", "an exchange of before"],
+)
+def test_what_cannot_be_tried_together_goes_one_by_one(venue: Venue, clock: Clock, why: Exception):
+    venue.reopen(Speechless(venue.devchain.chain, why))  # type: ignore[arg-type]
     paid(venue, 3)
     settle(venue, clock)
     assert credited(venue) == 3

@@ -372,7 +372,11 @@ class Venue:
             return TradeState("batched", 9)
         return TradeState(word, 9, keccak256(b"batch 9"))
 
-    def enqueue_sweep(self, account, ref, token):
+    def enqueue_sweeps(self, places):
+        for place in places:
+            self._want_sweep(*place)
+
+    def _want_sweep(self, account, ref, token):
         self.world.cross()
         self.world.sweeps_wanted[account, ref, token] = self.deposit_address(account, ref)
         self.world.cross()

@@ -15,6 +15,7 @@ from gateway.pages.checkout_looks import StreamBounds
 from gateway.pages.checkout_view import PageFacts
 from gateway.pages.claim_page import claim_router
 from gateway.trading.rejection import Rejection
+from settlement.protocol.payer_roads import Vault
 from tests.merchants.fixtures import DOMAIN
 
 OPERATOR_TOKEN = "operator-token-of-the-rig"
@@ -31,7 +32,12 @@ def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS, bounds=Q
     )
     checkout = checkout_router(
         venue.merchants.reader,
-        PageFacts("Tillbook devnet", sandbox=sandbox, explorer_url="https://scan.example/tx/"),
+        PageFacts(
+            "Tillbook devnet",
+            sandbox=sandbox,
+            explorer_url="https://scan.example/tx/",
+            vault=Vault(DOMAIN.chain_id, DOMAIN.contract),
+        ),
         bounds=bounds,
         fresh_seconds=fresh_seconds,
     )
