@@ -141,14 +141,7 @@ class Merchants:
             clock=clock,
             entropy=entropy,
         )
-        self.conversions = Conversions(
-            database=database,
-            exchange=exchange,
-            settlement=settlement,
-            prices=self.prices,
-            keyring=keyring,
-            clock=clock,
-        )
+        self.conversions = self._conversions(keyring)
         self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
@@ -166,6 +159,16 @@ class Merchants:
         self.people = self._people(entropy, people_terms)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+
+    def _conversions(self, keyring: Keyring) -> Conversions:
+        return Conversions(
+            database=self._database,
+            exchange=self._exchange,
+            settlement=self._settlement,
+            prices=self.prices,
+            keyring=keyring,
+            clock=self._clock,
+        )
 
     def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
         return People(

@@ -247,6 +247,7 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         InvoiceException,
         InvoiceState,
     )
+    from merchants.stores.scopes import INCLUDED
 
     words = catalogue()
     wanted = {
@@ -258,6 +259,7 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         "action": [*PARAMETERS],
         "payout": ["waiting", "cancelled", "done", "refused"],
         "section": [*SECTIONS],
+        "scope": [scope.rsplit(".", 1)[-1] for scope in INCLUDED],
     }
     missing = {f"{start}_{name}" for start, names in wanted.items() for name in names} - set(words)
     assert missing == set()
