@@ -9,7 +9,16 @@ import pytest
 from playwright.async_api import Page, expect
 
 from gateway.pages.assets import PAGES
-from tests.browser.dashboard_site import Shop, agree, authenticator, enter, told, visit
+from settlement.protocol.eip712 import address_of_secret
+from tests.browser.dashboard_site import (
+    Shop,
+    agree,
+    authenticator,
+    enter,
+    paper_wallet,
+    told,
+    visit,
+)
 from tests.browser.fixtures import keep, need_chromium, sideways
 from tests.browser.test_market_page import CONTRAST, faults
 
@@ -166,6 +175,24 @@ def test_a_recovery_code_lets_in_to_make_a_new_passkey(tmp_path: Path) -> None:
         await expect(page.locator("#told")).to_have_text("The passkey is added.")
 
     told(tmp_path, story)
+
+
+def test_a_stranger_signs_up_with_his_wallet_and_opens_a_shop(tmp_path: Path) -> None:
+    secret = b"\x77" * 32
+
+    async def story(shop: Shop, page: Page) -> None:
+        await enter(shop, page)
+        card = page.locator("section", has_text="A store of your own")
+        await card.get_by_label("Name").fill("Paper and Ink")
+        await card.get_by_role("button", name="Make the store").click()
+        await expect(card.locator(".once pre")).to_contain_text("tbk_")
+        await card.get_by_role("button", name="Go to the store").click()
+        await visit(page, "grants")
+        await expect(page.locator("#shown")).to_contain_text("TOKEN-USD")
+        await expect(page.locator("#store")).to_contain_text("Paper and Ink · owner")
+        await expect(page.locator(".state.unsigned")).to_have_count(0)
+
+    told(tmp_path, story, wallet=paper_wallet(secret, address_of_secret(secret)))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -243,6 +243,11 @@ const WORDS = {
   no_log: ["Nothing was done yet.", "尚无记录。"],
 
   name: ["Name", "名称"],
+  store_new: ["A store of your own", "开设自己的店铺"],
+  store_make: ["Make the store", "创建店铺"],
+  store_show: ["Go to the store", "前往店铺"],
+  settle: ["Paid out in", "结算币种"],
+  tokens: ["Customers may pay with", "接受的代币"],
   passkeys: ["Passkeys", "通行密钥"],
   passkey_name: ["Name of this device", "此设备名称"],
   passkey_add: ["Add a passkey", "添加通行密钥"],
