@@ -44,6 +44,8 @@ from merchants.records.tables import (
 )
 from merchants.records.terms import keep_terms
 from merchants.records.turns import Turn
+from merchants.reports.movements import Movements
+from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
@@ -146,6 +148,8 @@ class Merchants:
         self.deliveries = Deliveries(database, egress, clock, jitter)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+        self.movements = Movements(database, exchange.catalog)
+        self.reports = Reports(database, exchange, settlement)
 
     @property
     def grants(self) -> Grants:
@@ -169,7 +173,10 @@ class Merchants:
 
     def create_store(self, request: StoreRequest) -> StoreCreated | Rejection:
         """Make a store; see ``Stores.create``."""
-        return self.stores.create(request)
+        made = self.stores.create(request)
+        if isinstance(made, StoreCreated):
+            self.movements.follow(request.wallet)
+        return made
 
     def symbol_of(self, token: bytes) -> str:
         """Return what the token at an address is called."""
@@ -305,6 +312,8 @@ class Merchants:
                         bust = busted_by(entry)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
+                    elif entry.command.kind == Kind.WITHDRAW:
+                        self.movements.take(session, entry)
                     elif entry.command.kind == Kind.SET_TERMS:
                         keep_terms(session, entry.market)
                     else:
@@ -313,8 +322,8 @@ class Merchants:
         self._cursor = batch.last_sequence
 
     def _entries_for_us(self, batch: Committed) -> list[LogEntry]:
-        """Return deposits, busts, changes of terms and those orders that may be ours, past the
-        cursor."""
+        """Return deposits, busts, changes of terms, withdrawals of our stores' wallets and those
+        orders that may be ours, past the cursor."""
         rows = batch.commands
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
         if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
@@ -323,25 +332,36 @@ class Merchants:
         if waiting:
             placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)
             wanted |= placed & np.isin(rows["account"], waiting)
+        out = rows["kind"] == Kind.WITHDRAW
+        wanted |= out
         if not wanted.any():
             return []
         return [
             entry
-            for entry, ours in zip(batch.entries, wanted, strict=True)
+            for entry, ours, leaves in zip(batch.entries, wanted, out, strict=True)
             if ours and entry.sequence > self._cursor
+            if not leaves or self.movements.concerns(entry)
         ]
+
+    def _take_movement(self, session: Session, entry: LogEntry) -> None:
+        if self.movements.concerns(entry):
+            self.movements.take(session, entry)
 
     def _take_deposit(self, session: Session, entry: LogEntry) -> None:
         evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
+            self._take_movement(session, entry)
             return  # Nobody paid: a withdrawal came back to its owner.
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = entry.answer[0].kind == EventKind.DEPOSITED
-        if evidence.ref == ZERO_REF or not booked:
+        if not booked:
             return
-        invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
+        invoice = None
+        if evidence.ref != ZERO_REF:
+            invoice = session.scalar(select(Invoice).where(Invoice.ref == evidence.ref))
         account = self._exchange.catalog.address_of(entry.command.account)
         if invoice is None or account != invoice.store.wallet:
+            self._take_movement(session, entry)
             return  # Anybody may write our ref on a deposit into an account of their own.
         deposit = Deposit(
             token=self._exchange.catalog.tokens[entry.command.token].address,

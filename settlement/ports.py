@@ -13,6 +13,7 @@ from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.session_keys import GrantedKey
+from settlement.outbox.actions import WithdrawalState
 from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation
 from settlement.protocol.evidence import Request, SignedOrder, SignedWithdrawal
 
@@ -213,6 +214,9 @@ class SettlementPort(Protocol):
 
     def trade_state(self, trade_id: int) -> TradeState:
         """Return how far trade ``trade_id`` has come."""
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are, by the sequence of their command; any thread may ask."""
 
     def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
         """Move what lies at the invoice's deposit address into the vault. Idempotent a payment."""

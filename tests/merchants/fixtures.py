@@ -366,6 +366,9 @@ class Venue:
             return TradeState("batched", 9)
         return TradeState(word, 9, keccak256(b"batch 9"))
 
+    def withdrawal_states(self, sequences):
+        return {}
+
     def enqueue_sweep(self, account, ref, token):
         self.world.cross()
         self.world.sweeps_wanted[account, ref, token] = self.deposit_address(account, ref)
