@@ -24,6 +24,8 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
+from merchants.people.payouts import WalletsStay, tell_nobody
+from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
     name_of,
@@ -49,16 +51,25 @@ from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
+from merchants.sales.refund_desk import RefundDesk
 from merchants.stores.grants import Grants
+from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.orders.busts import busted_by
+from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
-from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
+from settlement.protocol.evidence import (
+    ZERO_REF,
+    DepositEvidence,
+    WithdrawalReturned,
+    evidence_of,
+)
 
 FILE_NAME: Final = "merchants.sqlite"
 
@@ -103,6 +114,7 @@ class Merchants:
         jitter: Random,
         confirmations_required: int,
         price_terms: PriceTerms,
+        people_terms: PeopleTerms,
         rate_terms: RateTerms = NO_RATES,
     ) -> None:
         """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
@@ -139,6 +151,13 @@ class Merchants:
             keyring=keyring,
             clock=clock,
         )
+        self.notes = InvoiceNotes(database, clock)
+        self.refunding = RefundDesk(
+            database, exchange, settlement, self.prices, keyring, clock, entropy
+        )
+        self.policies = Policies(
+            database, exchange.catalog, self.prices, self.conversions.pots, clock
+        )
         self.invoices = Invoices(
             exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
         )
@@ -146,10 +165,22 @@ class Merchants:
             database, exchange.catalog, settlement, confirmations_required, lambda: self._head
         )
         self.deliveries = Deliveries(database, egress, clock, jitter)
+        self.people = self._people(entropy, people_terms)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
         self.movements = Movements(database, exchange.catalog)
         self.reports = Reports(database, exchange, settlement)
+
+    def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
+        return People(
+            database=self._database,
+            clock=self._clock,
+            entropy=entropy,
+            terms=terms,
+            wallets=WalletsStay(),
+            is_lost=self._exchange.is_lost,
+            tell=tell_nobody,
+        )
 
     @property
     def grants(self) -> Grants:
@@ -177,6 +208,13 @@ class Merchants:
         if isinstance(made, StoreCreated):
             self.movements.follow(request.wallet)
         return made
+
+    def market_of(self, symbol: str, settle: bytes) -> Market | None:
+        """Return the market that sells a token, by its symbol, for a stablecoin."""
+        token = self._exchange.catalog.token(symbol)
+        if token is None:
+            return None
+        return self._exchange.catalog.market_of_pair(token.address, settle)
 
     def symbol_of(self, token: bytes) -> str:
         """Return what the token at an address is called."""
@@ -227,7 +265,7 @@ class Merchants:
             (Invoice.created_ns >= since_ns) | Invoice.sweep_at_ns.is_not(None)
         )
         with reading(self._database) as session:
-            return list(session.scalars(watched))
+            return [*session.scalars(watched), *self.refunding.keys.watched_addresses()]
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
         """Take what a poll of the chain saw; return which move money of our invoices, in or out.
@@ -241,6 +279,7 @@ class Merchants:
             self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
             if transfer.raw_amount and self._taken.get(_place(transfer)) != self._depth(transfer):
                 fresh.append(transfer)
+        self.refunding.keys.take_transfers(fresh, self._confirmations_required)
         ours = self._take_transfers(fresh) if fresh else set()
         return [
             _place(transfer) in ours or _place(transfer) in self._taken for transfer in transfers
@@ -312,12 +351,13 @@ class Merchants:
                         bust = busted_by(entry)
                         if bust is not None:
                             self.conversions.take_bust(session, bust.trade_id)
-                    elif entry.command.kind == Kind.WITHDRAW:
-                        self.movements.take(session, entry)
                     elif entry.command.kind == Kind.SET_TERMS:
                         keep_terms(session, entry.market)
                     else:
                         self.conversions.take_placed(session, entry)
+                        self.refunding.take(session, entry)
+                        if entry.command.kind == Kind.WITHDRAW:
+                            self._take_movement(session, entry)
                 move_cursor(session, Position(batch.last_sequence, batch.heads[-1]))
         self._cursor = batch.last_sequence
 
@@ -328,19 +368,21 @@ class Merchants:
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
         if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
             wanted |= rows["kind"] == Kind.SET_TERMS
-        waiting = self.conversions.waiting_accounts()
+        waiting = [
+            *self.conversions.waiting_accounts(),
+            *self.refunding.payouts.waiting_accounts(),
+        ]
         if waiting:
-            placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)
+            placed = np.isin(rows["kind"], (Kind.PLACE, Kind.POISON, Kind.WITHDRAW))
             wanted |= placed & np.isin(rows["account"], waiting)
         out = rows["kind"] == Kind.WITHDRAW
-        wanted |= out
-        if not wanted.any():
+        if not (wanted | out).any():
             return []
         return [
             entry
             for entry, ours, leaves in zip(batch.entries, wanted, out, strict=True)
-            if ours and entry.sequence > self._cursor
-            if not leaves or self.movements.concerns(entry)
+            if entry.sequence > self._cursor
+            if ours or (leaves and self.movements.concerns(entry))
         ]
 
     def _take_movement(self, session: Session, entry: LogEntry) -> None:
@@ -351,7 +393,9 @@ class Merchants:
         evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
             self._take_movement(session, entry)
-            return  # Nobody paid: a withdrawal came back to its owner.
+            # Nobody paid: a withdrawal came back to its owner.
+            self.refunding.payouts.take_returned(session, evidence)
+            return
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = entry.answer[0].kind == EventKind.DEPOSITED
         if not booked:
@@ -372,12 +416,15 @@ class Merchants:
         )
         self.invoices.credit(session, invoice, deposit, self._clock())
 
-    async def step(self) -> None:
+    async def step(self) -> bool:
         """Do what is due now: relay, expire, judge, sweep, follow, convert, begin to deliver.
 
-        Call it every few hundred milliseconds, after the journal was replayed. It never waits
-        for a shop; ``deliveries.close()`` does.
+        Return whether there is more than was done. Call it every few hundred milliseconds, after
+        the journal was replayed; at once where there is more. It never waits for a shop;
+        ``deliveries.close()`` does.
         """
+        is_more = False
+        self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
         for work in (
@@ -385,18 +432,23 @@ class Merchants:
             self.invoices.judge_due,
             self.invoices.sweep_due,
             self.conversions.follow_due,
+            *self.refunding.work(),
             self.conversions.pots.sell_due,
         ):
-            await self._in_turns(work)
+            is_more = not await self._in_turns(work) or is_more
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
         await asyncio.sleep(0)
         await self.conversions.execute_due(ROWS_MAX)
         await asyncio.sleep(0)
+        await self.refunding.send_due()
         self.deliveries.start_due()
+        self.people.step()
+        return is_more
 
-    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
-        """Let ``work`` do what is due, each row of which is then due no more."""
+    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> bool:
+        """Let ``work`` do what is due, each row of which is then due no more; return whether all
+        of it was done."""
         began_ns = self._clock()
         for _ in range(TURNS_MAX):
             turn = Turn(self._clock, TURN_ROWS)
@@ -404,7 +456,8 @@ class Merchants:
                 work(session, self._clock(), turn)
             await asyncio.sleep(0)
             if turn.is_whole or self._clock() - began_ns >= STEP_NS:
-                return
+                return turn.is_whole
+        return False
 
     def _unwatch_old(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Let the watcher forget invoices that are old: what it costs follows the young ones.

@@ -190,6 +190,14 @@ def serve(
             envvar="TILLBOOK_EXPLORER",
         ),
     ] = "",
+    sign_up: Annotated[
+        bool,
+        typer.Option(
+            "--sign-up/--no-sign-up",
+            help="Whether a merchant may make his own account and store, with his wallet alone.",
+            envvar="TILLBOOK_SIGN_UP",
+        ),
+    ] = False,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
@@ -215,6 +223,7 @@ def serve(
         managed_keys=managed_keys,
         explorer_url=explorer,
         rates=rates,
+        sign_up=sign_up,
         merchants_database=merchants_database,
     )
     _run(run_server(serving, console))

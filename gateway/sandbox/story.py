@@ -16,10 +16,9 @@ from typing import Any, Final
 from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN
-from gateway.api.v1.shops import merchants_router
 from gateway.node.node import Stack
 from gateway.node.settings import ChainName, sandbox_settings
-from gateway.pages.checkout import checkout_router
+from gateway.node.shop_routers import shop_routers
 from gateway.sandbox import actors
 from gateway.sandbox.client import Client, RequestRejected
 from gateway.sandbox.funding import fill_vault, fill_wallet, vault_pips
@@ -65,12 +64,8 @@ async def tell(
             console.print(f"[red]The story failed:[/red] {wrong}")
             return 1
     async with Stack(settings) as stack:
-        token = stack.operator_token()
         public_url = "http://127.0.0.1"
-        stack.routers += [
-            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
-            checkout_router(stack.parts.merchants.reader, stack.devchain.name, sandbox=False),
-        ]
+        stack.routers += shop_routers(stack, public_url, stack.devchain.name)
         await stack.serve()
         blocks = asyncio.create_task(keep_blocks_coming(stack))
         teller = Teller(stack, console)

@@ -19,6 +19,7 @@ NS: Final = 1_000_000_000
 
 WITHDRAWAL_SECONDS: Final = 60
 GRANT_SECONDS: Final = 86_400
+MINUTE_SECONDS: Final = 60
 
 
 class Budgets(NamedTuple):
@@ -42,6 +43,9 @@ class Budgets(NamedTuple):
 
     grants_per_day: int = 500
     """Of all accounts together."""
+
+    proofs_per_address: int = 60
+    """Passkeys, codes and wallets' signatures of people who sign in: each costs milliseconds."""
 
     probes_per_address: int = 200
     """Of whether we are alive and ready; apart, so that a busy address does not look dead."""
@@ -152,6 +156,7 @@ class RateLimits:
         self._probes = _Budget("probe", budgets.probes_per_address, window)
         self._address_orders = _Budget("order-request", budgets.orders_per_address, window)
         self._address_cancels = _Budget("cancel-request", budgets.cancels_per_address, window)
+        self._proofs = _Budget("proof", budgets.proofs_per_address, window)
         self._orders = _Budget("order", budgets.orders_per_account, window)
         self._account_cancels = _Budget("cancel", budgets.cancels_per_account, window)
         self._withdrawals = _Budget(
@@ -174,6 +179,10 @@ class RateLimits:
     def probe(self, client: str) -> Charge:
         """Charge a client address the question whether we are alive, ready, and which program."""
         return self._probes.charge(network_of(client), self._now_ns())
+
+    def proof(self, client: str, weight: int = 1) -> Charge:
+        """Charge a client address the look at what is to prove who somebody is, before it."""
+        return self._proofs.charge(network_of(client), self._now_ns(), weight)
 
     def order_request(self, client: str, count: int = 1) -> Charge:
         """Charge a client address the recovery of so many signers."""
@@ -202,6 +211,53 @@ class RateLimits:
     def cancels_left(self, account: bytes) -> Left:
         """Return what is left to an account."""
         return self._account_cancels.left(account.hex(), self._now_ns())
+
+
+class ShopBudgets(NamedTuple):
+    """How many of each within a minute, all at once if one likes."""
+
+    requests_per_key: int = 3_000
+    invoices_per_store: int = 300
+    wrong_keys_per_address: int = 30
+
+
+class ShopLimits:
+    """The buckets of the shops' doors. ``now_ns`` is a clock that never goes back.
+
+    A request is charged to the key, so that one program of a shop cannot use up what another needs,
+    and an invoice to its store: each is watched on chain for a month. Who guesses wrong is turned
+    away before the rows are looked at.
+    """
+
+    def __init__(self, budgets: ShopBudgets, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._now_ns = now_ns
+        self._keys = _Budget("shop-key", budgets.requests_per_key, MINUTE_SECONDS)
+        self._invoices = _Budget("shop-invoice", budgets.invoices_per_store, MINUTE_SECONDS)
+        self._wrong = _Budget("wrong-key", budgets.wrong_keys_per_address, MINUTE_SECONDS)
+
+    def request(self, key_id: str) -> Charge:
+        """Charge one request to the key it was made with; raises ``BudgetSpent``."""
+        return self._keys.charge(key_id, self._now_ns())
+
+    def invoice(self, store_id: str) -> Charge:
+        """Charge one invoice to its store; raises ``BudgetSpent``."""
+        return self._invoices.charge(store_id, self._now_ns())
+
+    def require_guesses(self, client: str) -> None:
+        """Raise ``BudgetSpent`` where an address was wrong too often."""
+        left = self._wrong.left(network_of(client), self._now_ns())
+        if left.left == 0:
+            wait = -(-left.window_seconds // left.limit)
+            raise BudgetSpent(
+                "too many wrong API keys from this address; try again later",
+                {"budget": left.kind, "retry_after": str(wait)},
+                wait,
+                left,
+            )
+
+    def guessed_wrong(self, client: str) -> None:
+        """Charge a wrong key to an address; raises ``BudgetSpent`` where it has none left."""
+        self._wrong.charge(network_of(client), self._now_ns())
 
 
 def seconds_up(duration_ns: int) -> int:

@@ -11,10 +11,17 @@ from typing import Final
 import msgspec
 
 from engine.types import MONEY_MAX
+from merchants.documents.refunds import (
+    REFUNDS_SHOWN,
+    RefundDocument,
+    refund_document,
+    refunded_worth,
+)
 from merchants.documents.sums import Sums
 from merchants.records import terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of
 from merchants.records.pots import Given
+from merchants.records.refunds import Refund
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
@@ -34,6 +41,8 @@ class PaymentDocument(msgspec.Struct, frozen=True):
     amount: str
     block_number: int
     confirmations: int
+    received_at: int
+    """When its block was made, or when it was seen where that is not known; unix seconds."""
 
 
 class DepositDocument(msgspec.Struct, frozen=True):
@@ -149,6 +158,11 @@ class InvoiceDocument(InvoiceSummary, frozen=True):
     payments: list[PaymentDocument]
     conversions: list[ConversionDocument]
     conversion_count: int
+    refunds: list[RefundDocument]
+    """The newest of them, the oldest of these first."""
+
+    refunded: str
+    """What all that is given back was worth, in the stablecoin at the invoice's rate."""
 
 
 class EventDocument(msgspec.Struct, frozen=True):
@@ -183,6 +197,7 @@ def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> Payme
         amount=decimal_of(int(payment.raw), token.decimals),
         block_number=payment.block_number,
         confirmations=max(payment.confirmations, is_mined * (head - payment.block_number + 1)),
+        received_at=payment.block_time_s or payment.seen_ns // 10**9,
     )
 
 
@@ -298,9 +313,10 @@ def invoice_document(
     newest: Sequence[Conversion],
     fills: Mapping[str, Sequence[Fill]],
     head: int = 0,
+    refunds: Sequence[Refund] = (),
 ) -> InvoiceDocument:
     """Return an invoice with its payments and ``newest`` conversions, with ``fills`` by conversion;
-    ``sums`` are of all conversions, ``head`` as in ``payment_document``."""
+    ``sums`` are of all conversions, ``head`` as in ``payment_document``; ``refunds`` are all."""
     return InvoiceDocument(
         **msgspec.structs.asdict(invoice_summary(catalog, invoice, sums)),
         payments=[
@@ -308,6 +324,8 @@ def invoice_document(
         ],
         conversions=[conversion_document(catalog, row, fills[row.id]) for row in newest],
         conversion_count=sums.number,
+        refunds=[refund_document(catalog, one) for one in refunds[-REFUNDS_SHOWN:]],
+        refunded=decimal_of_pips(refunded_worth(refunds)),
     )
 
 

@@ -104,8 +104,9 @@ class Table(DeclarativeBase):
 class Store(Table):
     """A shop: who may call, where its money goes, and in which stablecoin (``settle``) it wants it.
 
-    What its wallet lets us sell is in ``Grant``. ``webhook_secrets`` are space separated, the
-    newest first.
+    What its wallet lets us sell is in ``Grant``, who may call in ``ApiKey``: ``api_key_hash`` is
+    its first key's, whether that works or not. ``webhook_secrets`` are space separated, the newest
+    first.
     """
 
     __tablename__ = "stores"

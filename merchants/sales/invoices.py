@@ -43,6 +43,7 @@ from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort, Transfer
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import keccak256
 
 SWEEP_RETRY_NS: Final = 600 * 10**9
@@ -332,12 +333,15 @@ class Invoices:
     def sweep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
         due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns)
+        places: list[SweepPlace] = []
         for invoice in turn.rows(session, due):
-            for token in self._worth_sweeping(invoice, self._arrivals.count(session, invoice)):
-                self._settlement.enqueue_sweep(invoice.store.wallet, invoice.ref, token)
+            tokens = self._worth_sweeping(invoice, self._arrivals.count(session, invoice))
+            places += [SweepPlace(invoice.store.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
             invoice.sweep_tries += 1
+        if places:
+            self._settlement.enqueue_sweeps(places)
 
     def judge_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Weigh what came late or in part, once for all that is booked, as soon as there is a

@@ -1,21 +1,20 @@
-"""Who are the shops, how do they prove it, and what have they settled?
+"""Who are the shops, and what have they settled?
 
 A store is bound to one wallet and to one stablecoin, in which its prices are and which it gets for
 what customers pay. Which tokens these may pay with its grants say (``grants.py``).
 """
 
-import hashlib
-import hmac
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from engine.types import Outcome
-from merchants.records.database import is_there, reading, transaction
+from merchants.records.database import transaction
 from merchants.records.rejection import Rejection
 from merchants.records.tables import Store
+from merchants.stores.api_keys import ApiKeys
 from merchants.stores.grants import (
     KEY_LIFETIME_S,
     GrantMade,
@@ -25,10 +24,9 @@ from merchants.stores.grants import (
     key_grant,
 )
 from merchants.stores.keyring import Keyring
+from merchants.stores.scopes import UNRESTRICTED
 from settlement.ports import ExchangePort, SettlementPort
 
-API_KEY_SIZE: Final = 32
-STORE_OF_KEY: Final = "SELECT 1 FROM stores WHERE api_key_hash = ?"
 WEBHOOK_SECRET_SIZE: Final = 32
 
 
@@ -68,11 +66,6 @@ class StoreCreated(NamedTuple):
     grants: tuple[GrantMade, ...]
 
 
-def _api_key_hash(api_key: str) -> bytes:
-    """Hash once without salt: the key is 256 random bits, no dictionary reaches it."""
-    return hashlib.sha256(api_key.encode()).digest()
-
-
 class Reachable(Protocol):
     """Who knows where webhooks may go."""
 
@@ -81,7 +74,7 @@ class Reachable(Protocol):
 
 
 class Stores:
-    """Stores and their API keys."""
+    """Stores, with their API keys (``keys``) and grants (``grants``)."""
 
     def __init__(
         self,
@@ -97,6 +90,7 @@ class Stores:
     ) -> None:
         self._database = database
         self._exchange = exchange
+        self.keys = ApiKeys(database, clock, entropy)
         self.grants = Grants(
             database=database,
             exchange=exchange,
@@ -132,11 +126,12 @@ class Stores:
                 Outcome.MALFORMED, {"floor_price": str(request.floor_price), "why": why}
             )
 
-        api_key = "tbk_" + urlsafe_b64encode(self._entropy(API_KEY_SIZE)).decode().rstrip("=")
         webhook_secret = "whsec_" + b64encode(self._entropy(WEBHOOK_SECRET_SIZE)).decode()
+        store_id = "sto_" + self._entropy(16).hex()
+        key = self.keys.new(store_id, "first", (UNRESTRICTED,))
         store = Store(
-            id="sto_" + self._entropy(16).hex(),
-            api_key_hash=_api_key_hash(api_key),
+            id=store_id,
+            api_key_hash=key.row.hash,
             created_ns=self._clock(),
             name=request.name,
             wallet=request.wallet,
@@ -161,22 +156,12 @@ class Stores:
                     return refused
             session.add(store)
             session.flush()
+            session.add(key.row)
             for one in wanted:
                 grant = self.grants.make(session, store, one)
                 assert not isinstance(grant, Rejection), "nothing has changed since it was asked"
                 made.append(GrantMade(grant.id, key_grant(grant)))
-        return StoreCreated(store.id, api_key, webhook_secret, tuple(made))
-
-    def authenticate(self, api_key: str) -> Store | None:
-        """Return the store whose API key this is."""
-        wanted = _api_key_hash(api_key)
-        if not is_there(self._database, STORE_OF_KEY, wanted):
-            return None
-        with reading(self._database) as session:
-            store = session.scalar(select(Store).where(Store.api_key_hash == wanted))
-        if store is None or not hmac.compare_digest(store.api_key_hash, wanted):
-            return None
-        return store
+        return StoreCreated(store.id, key.api_key, webhook_secret, tuple(made))
 
     def rotate_webhook_secret(self, store_id: str) -> str | Rejection:
         """Return a new webhook secret; the one before stays valid beside it until the next.

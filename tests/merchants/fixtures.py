@@ -22,6 +22,7 @@ from engine.reference import Engine
 from engine.sequencer.subscription import Subscription
 from engine.types import MONEY_MAX, Limits, OrderFlag, Side
 from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, subscriptions_of
+from merchants.people.people import PeopleTerms
 from merchants.records import rejection
 from merchants.records.database import open_database
 from merchants.sales.invoices import InvoiceRequest
@@ -35,6 +36,7 @@ from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
 from settlement.orders.nonces import Rejection
 from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.actions import WithdrawalState
 from settlement.ports import TradeState, Transfer
 from settlement.protocol.eip712 import (
     Domain,
@@ -103,6 +105,8 @@ class World:
         self.machine = machine
         self.prices = prices
         self.least_pips = least_pips
+        self.people_terms = PeopleTerms(b"sealing secret of the rig", sign_up=False)
+        self.least_withdrawals = {"TOKEN": 1, "USD": 1}
         self.now_ns = start_ns
         self.storage = MemoryStorage()
         self.snapshots = MemoryStorage()
@@ -119,6 +123,7 @@ class World:
         self.grant_calls = 0
         self.revocations = []
         self.trade_words = {}
+        self.withdrawal_words = {}  # How far payouts are on chain, by command; None for all.
         self.received = []  # (headers, body) at the shop
         self.endpoint = lambda url: 200
         self.maker_nonce = 0
@@ -204,7 +209,7 @@ class Venue:
             Catalog(),
             DOMAIN,
             Withdrawals(
-                frozenset({DOMAIN.contract, VAULT}), {"TOKEN": 1, "USD": 1}, self, EXIT_DELAY_S
+                frozenset({DOMAIN.contract, VAULT}), world.least_withdrawals, self, EXIT_DELAY_S
             ),
         )
         self.catalog, self.keys, self.admission = self.trading[:3]
@@ -230,6 +235,7 @@ class Venue:
             jitter=random.Random(1),
             confirmations_required=CONFIRMATIONS,
             price_terms=world.prices,
+            people_terms=world.people_terms,
         )
         subscribe(self.pipeline, (Subscription("journal", world),))
         readers = subscriptions_of(self.trading, merchants=self.merchants)
@@ -366,10 +372,11 @@ class Venue:
             return TradeState("batched", 9)
         return TradeState(word, 9, keccak256(b"batch 9"))
 
-    def withdrawal_states(self, sequences):
-        return {}
+    def enqueue_sweeps(self, places):
+        for place in places:
+            self._want_sweep(*place)
 
-    def enqueue_sweep(self, account, ref, token):
+    def _want_sweep(self, account, ref, token):
         self.world.cross()
         self.world.sweeps_wanted[account, ref, token] = self.deposit_address(account, ref)
         self.world.cross()
@@ -398,6 +405,16 @@ class Venue:
 
     def newest_block(self):
         return 0
+
+    def withdrawal_states(self, sequences):
+        """Each is as far as the test says; the vault pays once a withdrawal, as it is debited."""
+        words = self.world.withdrawal_words
+        found = {number: words.get(number, words.get(None)) for number in sequences}
+        return {
+            number: WithdrawalState(word, keccak256(b"payout %d" % number), None)
+            for number, word in found.items()
+            if word is not None
+        }
 
     def settle_sweeps(self):
         """Do what the settler and the chain do with the sweeps asked for, each unit once."""

@@ -76,9 +76,9 @@ def test_a_webhook_that_can_never_arrive_is_refused(world):
 def test_the_api_key_is_nowhere_on_disk_and_the_session_key_is_private(world, tmp_path):
     venue = world.venue
     store = venue.open_store()
-    assert venue.merchants.stores.authenticate(store.api_key).id == store.store_id
+    assert venue.merchants.stores.keys.authenticate(store.api_key).store.id == store.store_id
     for wrong in ("", "tbk_", store.api_key[:-1], store.api_key + "A"):
-        assert venue.merchants.stores.authenticate(wrong) is None
+        assert venue.merchants.stores.keys.authenticate(wrong) is None
     (key,) = (tmp_path / "keys").iterdir()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700

@@ -16,7 +16,11 @@ from gateway.api.v1 import (
     grant_schemas,
     key_schemas,
     money_schemas,
+    people_schemas,
+    policy_schemas,
+    refund_schemas,
     schemas,
+    shop_key_schemas,
     shop_schemas,
     verb_schemas,
 )
@@ -30,9 +34,13 @@ SCHEMAS: Final = (
     schemas,
     shop_schemas,
     grant_schemas,
+    policy_schemas,
+    shop_key_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,
+    people_schemas,
+    refund_schemas,
 )
 
 TYPES: Final = (
@@ -57,10 +65,12 @@ TYPES: Final = (
 
 PROOFS: Final = {
     "session": "the token that `POST /v1/sessions` answers to a wallet's login, for a day",
-    "store": "a store's API key, as it was answered when the store was made",
+    "store": "a store's API key with the permission named here, as `Bearer` or `token`",
     "operator": "the operator's token",
+    "person": "the session's cookie, as a page of ours got it when its user signed in",
 }
-"""Bearer tokens, by whose they are. What a wallet signs proves itself and needs none."""
+"""Bearer tokens, by whose they are, and the dashboard's cookie. What a wallet signs proves itself
+and needs none."""
 
 _REJECTIONS: Final = {
     400: "Malformed: not JSON, a field missing, unknown or out of bounds",
@@ -100,8 +110,10 @@ def documented(
     status: int = 200,
     rejections: tuple[int, ...] = (429,),
     proof: str = "",
+    scope: str = "",
 ) -> dict[str, Any]:
-    """Return the OpenAPI part of one route; ``proof`` is which of ``PROOFS`` it asks for."""
+    """Return the OpenAPI part of one route; ``proof`` is which of ``PROOFS`` it asks for, ``scope``
+    which permission that has to have."""
     answers: dict[str, Any] = {
         str(status): {
             "description": (reply.__doc__ or "").strip(),
@@ -115,7 +127,7 @@ def documented(
         }
     extra: dict[str, Any] = {"responses": answers}
     if proof:
-        extra["security"] = [{proof: []}]
+        extra["security"] = [{proof: [scope] if scope else []}]
     if body is not None:
         extra["requestBody"] = {"required": True, "content": _content("application/json", body)}
     return extra
@@ -134,6 +146,12 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {
             name: {"type": "http", "scheme": "bearer", "description": description}
             for name, description in PROOFS.items()
+        }
+        components["securitySchemes"]["person"] = {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "tillbook_session",
+            "description": PROOFS["person"],
         }
         _correct(document)
         app.openapi_schema = document

@@ -1,52 +1,38 @@
 """Who asks for a shop, and how is it answered?
 
-What all routes of shops share. What only reads rows does it on threads of the shops' own
-(``Readers``): it takes milliseconds, and locks nothing.
+What all routes of shops share.
 """
 
-from asyncio import Future, get_running_loop
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Annotated, Final, NamedTuple, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 from fastapi import Depends, Path, Request, Response
 
 from engine.types import Outcome
+from gateway.api.budget_headers import note
+from gateway.api.shop_readers import Readers
 from gateway.api.v1.login import bearer_of, require_operator
+from gateway.api.v1.people_access import Gate, same_origin, signed_in
+from gateway.api.v1.people_shops import person_in_store
+from gateway.http.clients import Clients
+from gateway.trading.budgets import ShopLimits
 from gateway.trading.rejection import Rejection
+from merchants.people.roles import Person
 from merchants.records import rejection
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.tables import Store
 from merchants.service import Merchants
+from merchants.stores.api_keys import Holder
+from merchants.stores.scopes import opened
 from settlement.protocol.eip712 import Domain
 
-READERS_MAX: Final = 2
-"""Threads; the database has connections for more, and the interpreter runs one at a time."""
-
-MAKE: Final = (400, 401, 409, 413, 422, 429, 503)
-READ: Final = (400, 401, 429)
-FIND: Final = (400, 401, 404, 429)
+MAKE: Final = (400, 401, 403, 409, 413, 422, 429, 503)
+READ: Final = (400, 401, 403, 404, 429)
+FIND: Final = (400, 401, 403, 404, 429)
 
 Id = Annotated[str, Path(max_length=64)]
 
 Answered = TypeVar("Answered")
-Found = TypeVar("Found")
-Given = ParamSpec("Given")
-
-
-class Readers:
-    """Few threads that read rows, so that one shop's long list holds up other shops alone."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(READERS_MAX, "shops")
-
-    def ask(
-        self, question: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
-    ) -> Future[Found]:
-        """Return what ``question`` finds."""
-        asked = partial(question, *given, **named)
-        return get_running_loop().run_in_executor(self._pool, asked)
 
 
 class Shops(NamedTuple):
@@ -57,6 +43,10 @@ class Shops(NamedTuple):
     operator_token: str
     public_url: str
     readers: Readers
+    limits: ShopLimits
+    clients: Clients
+    gate: Gate | None = None
+    """Where people sign in who may ask without an API key; None: they may not."""
 
     async def known(self, request: Request) -> None:
         """Let the routes of ``request`` find us; a dependency of the router."""
@@ -73,28 +63,94 @@ async def shops_here(request: Request) -> Shops:
 Here = Annotated[Shops, Depends(shops_here)]
 
 
-async def operator_only(request: Request, shops: Here) -> None:
-    """Refuse everybody but the operator."""
-    require_operator(request, shops.operator_token)
+async def store_maker(request: Request, shops: Here) -> Person | None:
+    """Return who is signed in and may make a store, None for the operator; refuse all others."""
+    gate = shops.gate
+    if gate is None or gate.cookie not in request.cookies or bearer_of(request):
+        require_operator(request, shops.operator_token)
+        return None
+    await same_origin(request, gate)
+    person = await signed_in(request, gate)
+    if not gate.people.sign_up:
+        raise Rejection(Outcome.FORBIDDEN, "here the operator makes stores")
+    return person
 
 
-async def _caller(request: Request, shops: Here) -> Store:
-    store = await shops.readers.ask(shops.merchants.stores.authenticate, bearer_of(request))
-    if store is None:
+def _api_key_of(request: Request) -> str:
+    """Return the key that a request carries: ``Bearer``, or ``token`` as BTCPay's clients say."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() in ("bearer", "token") else ""
+
+
+async def _person(request: Request, shops: Shops, gate: Gate) -> Holder:
+    """Return who is signed in as who asks; each request is charged to him."""
+    actor = await person_in_store(request, gate)
+    store = await shops.readers.ask(gate.people.team.store, actor.store_id)
+    name = f"person {actor.person.user_id}"
+    note(request.scope, shops.limits.request(name).left)
+    return Holder(store, name, opened(actor.scopes))
+
+
+async def holder_of(request: Request, shops: Here) -> Holder:
+    """Return who asks; each request is charged to his key, each wrong key to the address."""
+    gate = shops.gate
+    key = _api_key_of(request)
+    if gate is not None and not key and gate.cookie in request.cookies:
+        return await _person(request, shops, gate)
+    client = shops.clients.of(request)
+    shops.limits.require_guesses(client)
+    holder = await shops.readers.ask(shops.merchants.stores.keys.authenticate, key)
+    if holder is None:
+        shops.limits.guessed_wrong(client)
         raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")
-    return store
+    note(request.scope, shops.limits.request(holder.key_id).left)
+    shops.merchants.stores.keys.used(holder.key_id)
+    return holder
 
 
-Caller = Annotated[Store, Depends(_caller)]
+AnyHolder = Annotated[Holder, Depends(holder_of)]
 
 
-async def _own_store(caller: Caller, store_id: Id) -> Store:
-    if caller.id != store_id:
-        raise Rejection(Outcome.NOT_FOUND)
-    return caller
+def holding(scope: str) -> Callable[[Holder], Awaitable[Holder]]:
+    """Return a dependency that gives who asks, if he has ``scope``."""
+
+    async def allowed(holder: AnyHolder) -> Holder:
+        if not holder.may(scope):
+            raise Rejection(
+                Outcome.FORBIDDEN, f"this takes the permission {scope}", {"missing": scope}
+            )
+        return holder
+
+    return allowed
 
 
-OwnStore = Annotated[Store, Depends(_own_store)]
+def having(scope: str) -> Callable[[Holder], Awaitable[Store]]:
+    """Return a dependency that gives the store of who asks, if he has ``scope``."""
+
+    async def allowed(holder: Annotated[Holder, Depends(holding(scope))]) -> Store:
+        return holder.store
+
+    return allowed
+
+
+def holding_own(scope: str) -> Callable[[Holder, str], Awaitable[Holder]]:
+    """Return a dependency that gives who asks, if the path's store is his and he has ``scope``."""
+
+    async def allowed(holder: Annotated[Holder, Depends(holding(scope))], store_id: Id) -> Holder:
+        if holder.store.id != store_id:
+            raise Rejection(Outcome.NOT_FOUND)
+        return holder
+
+    return allowed
+
+
+def having_own(scope: str) -> Callable[[Holder], Awaitable[Store]]:
+    """Return a dependency that gives the path's store, if it is his who asks and has ``scope``."""
+
+    async def allowed(holder: Annotated[Holder, Depends(holding_own(scope))]) -> Store:
+        return holder.store
+
+    return allowed
 
 
 def written_reply(reply: bytes | None) -> Response:

@@ -21,28 +21,41 @@ from gateway.api.v1.shop_doors import (
     MAKE,
     Here,
     Id,
-    OwnStore,
     Shops,
     accepted,
     amount_of,
+    having_own,
 )
 from gateway.http.body import body_of
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.grants import Grant
+from merchants.records.tables import Store
 from merchants.stores.grants import GrantHeld, GrantRequest, key_grant
+from merchants.stores.scopes import MODIFY_SETTINGS, VIEW_SETTINGS
 from merchants.stores.typed import typed_grant, typed_revocation
 from settlement.protocol.checksum import checksum_address
 
 SELLING: Final = frozenset({"approved", "live"})
 """States of a grant in which a store takes its token."""
 
+Viewed = Annotated[Store, Depends(having_own(VIEW_SETTINGS))]
+Changed = Annotated[Store, Depends(having_own(MODIFY_SETTINGS))]
+
 CHANGE: Final = (400, 401, 403, 404, 409, 413, 422, 429)
 
 router = APIRouter(prefix="/v1/stores/{store_id}/grants", tags=["merchants"])
 
 
-@router.get("", openapi_extra=documented(GrantsReply, rejections=FIND, proof="store"))
-async def list_grants(shops: Here, store: OwnStore) -> Response:
+@router.get(
+    "",
+    openapi_extra=documented(
+        GrantsReply,
+        rejections=FIND,
+        proof="store",
+        scope=VIEW_SETTINGS,
+    ),
+)
+async def list_grants(shops: Here, store: Viewed) -> Response:
     """Return what the wallet has been asked to let us sell, and what is left of it."""
     rows = await shops.readers.ask(shops.merchants.grants.of_store, store.id)
     return Answer(GrantsReply(grant_replies(shops, rows)))
@@ -52,11 +65,16 @@ async def list_grants(shops: Here, store: OwnStore) -> Response:
     "",
     status_code=201,
     openapi_extra=documented(
-        GrantReply, body=AskGrant, status=201, rejections=(403, 404, *MAKE), proof="store"
+        GrantReply,
+        body=AskGrant,
+        status=201,
+        rejections=(404, *MAKE),
+        proof="store",
+        scope=MODIFY_SETTINGS,
     ),
 )
 async def ask_grant(
-    shops: Here, store: OwnStore, body: Annotated[AskGrant, Depends(body_of(AskGrant))]
+    shops: Here, store: Changed, body: Annotated[AskGrant, Depends(body_of(AskGrant))]
 ) -> Response:
     """Make a grant for the wallet to sign. One for the same token that still waits for its
     signature is changed to these terms."""
@@ -73,11 +91,17 @@ async def ask_grant(
 
 @router.post(
     "/{grant_id}/approval",
-    openapi_extra=documented(GrantReply, body=ApproveGrant, rejections=CHANGE, proof="store"),
+    openapi_extra=documented(
+        GrantReply,
+        body=ApproveGrant,
+        rejections=CHANGE,
+        proof="store",
+        scope=MODIFY_SETTINGS,
+    ),
 )
 async def approve(
     shops: Here,
-    store: OwnStore,
+    store: Changed,
     grant_id: Id,
     body: Annotated[ApproveGrant, Depends(body_of(ApproveGrant))],
 ) -> Response:
@@ -89,11 +113,17 @@ async def approve(
 
 @router.delete(
     "/{grant_id}",
-    openapi_extra=documented(GrantReply, body=TakeBackGrant, rejections=CHANGE, proof="store"),
+    openapi_extra=documented(
+        GrantReply,
+        body=TakeBackGrant,
+        rejections=CHANGE,
+        proof="store",
+        scope=MODIFY_SETTINGS,
+    ),
 )
 async def take_back(
     shops: Here,
-    store: OwnStore,
+    store: Changed,
     grant_id: Id,
     body: Annotated[TakeBackGrant, Depends(body_of(TakeBackGrant))],
 ) -> Response:

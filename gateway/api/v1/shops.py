@@ -6,26 +6,28 @@ that store's objects only: another store's invoice does not exist.
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from msgspec.json import encode
 
 from engine.types import MONEY_MAX, Outcome
-from gateway.api.v1 import shop_grants
+from gateway.api.budget_headers import note
+from gateway.api.shop_readers import Readers
+from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
+from gateway.api.v1.people_access import Gate
 from gateway.api.v1.shop_doors import (
     FIND,
     MAKE,
     READ,
-    Caller,
     Here,
     Id,
-    OwnStore,
-    Readers,
     Shops,
     accepted,
     amount_of,
-    operator_only,
+    having,
+    having_own,
+    store_maker,
     written_reply,
 )
 from gateway.api.v1.shop_grants import SELLING, grant_replies
@@ -45,36 +47,68 @@ from gateway.api.v1.shop_schemas import (
     StoreReply,
 )
 from gateway.http.body import body_of
+from gateway.http.clients import Clients
+from gateway.trading.budgets import ShopBudgets, ShopLimits
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.reader import INVOICES_MAX, PAGE_MAX
 from merchants.documents.sums import CONVERSIONS_SHOWN
+from merchants.people.roles import Person
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.grants import Grant
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Delivery, Store
 from merchants.sales.invoices import InvoiceRequest
 from merchants.service import Merchants
+from merchants.stores.scopes import (
+    CREATE_INVOICES,
+    MODIFY_WEBHOOKS,
+    VIEW_INVOICES,
+    VIEW_SETTINGS,
+)
 from merchants.stores.stores import StoreRequest
 from merchants.stores.typed import typed_grant
 from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain
 
 METADATA_SIZE_MAX: Final = 4096
+SHOP_BUDGETS: Final = ShopBudgets()
+
+OwnSettings = Annotated[Store, Depends(having_own(VIEW_SETTINGS))]
+OwnWebhooks = Annotated[Store, Depends(having_own(MODIFY_WEBHOOKS))]
+InvoicesSeen = Annotated[Store, Depends(having(VIEW_INVOICES))]
+InvoicesMade = Annotated[Store, Depends(having(CREATE_INVOICES))]
+
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 router = APIRouter(prefix="/v1", tags=["merchants"])
 
 
 def merchants_router(
-    merchants: Merchants, domain: Domain, operator_token: str, public_url: str
+    merchants: Merchants,
+    domain: Domain,
+    operator_token: str,
+    public_url: str,
+    gate: Gate | None = None,
+    *,
+    clients: Clients | None = None,
+    budgets: ShopBudgets = SHOP_BUDGETS,
 ) -> APIRouter:
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
-    the end; ``domain`` is what grants are signed for."""
-    shops = Shops(merchants, domain, operator_token, public_url, Readers())
+    the end; ``domain`` is what grants are signed for; ``gate`` knows who is signed in, ``clients``
+    the operator's proxies."""
+    shops = Shops(
+        *(merchants, domain, operator_token, public_url, Readers()),
+        ShopLimits(budgets),
+        clients or Clients(),
+        gate,
+    )
     mounted = APIRouter(dependencies=[Depends(shops.known)])
     mounted.include_router(router)
     mounted.include_router(shop_grants.router)
+    mounted.include_router(policies.router)
+    mounted.include_router(shop_keys.router)
+    mounted.include_router(shop_refunds.router)
     return mounted
 
 
@@ -84,16 +118,23 @@ def merchants_router(
 @router.post(
     "/stores",
     status_code=201,
-    dependencies=[Depends(operator_only)],
     openapi_extra=documented(
         StoreCreatedReply, body=CreateStore, status=201, rejections=(404, *MAKE), proof="operator"
     ),
 )
 async def create_store(
-    shops: Here, body: Annotated[CreateStore, Depends(body_of(CreateStore))]
+    shops: Here,
+    maker: Annotated[Person | None, Depends(store_maker)],
+    body: Annotated[CreateStore, Depends(body_of(CreateStore))],
 ) -> Response:
-    """Make a store; the API key and the webhook secret are in this answer only."""
-    made = accepted(shops.merchants.create_store(_store_request(body)))
+    """Make a store; the API key and the webhook secret are in this answer only. Who is signed in
+    makes one for his own wallet, where the operator lets people sign up."""
+    request = _store_request(body)
+    if maker is not None and not shops.merchants.people.is_wallet_of(maker, request.wallet):
+        raise Rejection(Outcome.FORBIDDEN, "make a store for the wallet that you signed in with")
+    made = accepted(shops.merchants.create_store(request))
+    if maker is not None:
+        shops.merchants.people.own_stores(maker)
     grants = [
         GrantToSign(grant_id, decimal_of_pips(grant.floor_price), typed_grant(shops.domain, grant))
         for grant_id, grant in made.grants
@@ -102,9 +143,15 @@ async def create_store(
 
 
 @router.get(
-    "/stores/{store_id}", openapi_extra=documented(StoreReply, rejections=FIND, proof="store")
+    "/stores/{store_id}",
+    openapi_extra=documented(
+        StoreReply,
+        rejections=FIND,
+        proof="store",
+        scope=VIEW_SETTINGS,
+    ),
 )
-async def read_store(shops: Here, store: OwnStore) -> Response:
+async def read_store(shops: Here, store: OwnSettings) -> Response:
     """Return the store and what its wallet has been asked to let us sell."""
     rows = await shops.readers.ask(shops.merchants.grants.of_store, store.id)
     return Answer(_store_reply(shops, store, rows))
@@ -115,9 +162,14 @@ async def read_store(shops: Here, store: OwnStore) -> Response:
 
 @router.post(
     "/stores/{store_id}/webhook-secret",
-    openapi_extra=documented(SecretReply, rejections=FIND, proof="store"),
+    openapi_extra=documented(
+        SecretReply,
+        rejections=FIND,
+        proof="store",
+        scope=MODIFY_WEBHOOKS,
+    ),
 )
-async def rotate_secret(shops: Here, store: OwnStore) -> Response:
+async def rotate_secret(shops: Here, store: OwnWebhooks) -> Response:
     """Make a new webhook secret; both are signed with until the next rotation.
 
     An endpoint that was given up because it answered 410 is sent to again.
@@ -127,9 +179,14 @@ async def rotate_secret(shops: Here, store: OwnStore) -> Response:
 
 @router.get(
     "/stores/{store_id}/webhook-deliveries",
-    openapi_extra=documented(DeliveriesReply, rejections=FIND, proof="store"),
+    openapi_extra=documented(
+        DeliveriesReply,
+        rejections=FIND,
+        proof="store",
+        scope=MODIFY_WEBHOOKS,
+    ),
 )
-async def list_deliveries(shops: Here, store: OwnStore, limit: Limit = PAGE_MAX) -> Response:
+async def list_deliveries(shops: Here, store: OwnWebhooks, limit: Limit = PAGE_MAX) -> Response:
     """Return how the sending of this store's events goes."""
 
     def written() -> bytes:
@@ -139,10 +196,18 @@ async def list_deliveries(shops: Here, store: OwnStore, limit: Limit = PAGE_MAX)
     return written_reply(await shops.readers.ask(written))
 
 
-@router.get("/events", openapi_extra=documented(EventsReply, rejections=READ, proof="store"))
+@router.get(
+    "/events",
+    openapi_extra=documented(
+        EventsReply,
+        rejections=READ,
+        proof="store",
+        scope=VIEW_INVOICES,
+    ),
+)
 async def list_events(
     shops: Here,
-    store: Caller,
+    store: InvoicesSeen,
     after: Annotated[int, Query(ge=0, le=MONEY_MAX)] = 0,
     limit: Limit = PAGE_MAX,
 ) -> Response:
@@ -162,16 +227,23 @@ async def list_events(
     "/invoices",
     status_code=201,
     openapi_extra=documented(
-        InvoiceReply, body=CreateInvoice, status=201, rejections=(404, *MAKE), proof="store"
+        InvoiceReply,
+        body=CreateInvoice,
+        status=201,
+        rejections=(404, *MAKE),
+        proof="store",
+        scope=CREATE_INVOICES,
     ),
 )
 async def create_invoice(
+    request: Request,
     shops: Here,
-    store: Caller,
+    store: InvoicesMade,
     body: Annotated[CreateInvoice, Depends(body_of(CreateInvoice))],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Response:
     """Make an invoice at the present price; the same Idempotency-Key makes it once only."""
+    note(request.scope, shops.limits.invoice(store.id).left)
     created = accepted(
         shops.merchants.create_invoice(store.id, _invoice_request(body), idempotency_key)
     )
@@ -180,9 +252,15 @@ async def create_invoice(
 
 
 @router.get(
-    "/invoices/{invoice_id}", openapi_extra=documented(InvoiceReply, rejections=FIND, proof="store")
+    "/invoices/{invoice_id}",
+    openapi_extra=documented(
+        InvoiceReply,
+        rejections=FIND,
+        proof="store",
+        scope=VIEW_INVOICES,
+    ),
 )
-async def read_invoice(shops: Here, store: Caller, invoice_id: Id) -> Response:
+async def read_invoice(shops: Here, store: InvoicesSeen, invoice_id: Id) -> Response:
     """Return one invoice with its payments and its newest conversions."""
 
     def written() -> bytes | None:
@@ -192,10 +270,18 @@ async def read_invoice(shops: Here, store: Caller, invoice_id: Id) -> Response:
     return written_reply(await shops.readers.ask(written))
 
 
-@router.get("/invoices", openapi_extra=documented(InvoicesReply, rejections=FIND, proof="store"))
+@router.get(
+    "/invoices",
+    openapi_extra=documented(
+        InvoicesReply,
+        rejections=FIND,
+        proof="store",
+        scope=VIEW_INVOICES,
+    ),
+)
 async def list_invoices(
     shops: Here,
-    store: Caller,
+    store: InvoicesSeen,
     order_id: Annotated[str | None, Query(max_length=128)] = None,
     status: InvoiceState | None = None,
     before: Annotated[str | None, Query(max_length=64)] = None,
@@ -218,11 +304,16 @@ async def list_invoices(
 
 @router.get(
     "/invoices/{invoice_id}/conversions",
-    openapi_extra=documented(ConversionsReply, rejections=FIND, proof="store"),
+    openapi_extra=documented(
+        ConversionsReply,
+        rejections=FIND,
+        proof="store",
+        scope=VIEW_INVOICES,
+    ),
 )
 async def list_conversions(
     shops: Here,
-    store: Caller,
+    store: InvoicesSeen,
     invoice_id: Id,
     before: Annotated[str | None, Query(max_length=96)] = None,
     limit: Annotated[int, Query(ge=1, le=CONVERSIONS_SHOWN)] = CONVERSIONS_SHOWN,
@@ -242,9 +333,14 @@ async def list_conversions(
 
 @router.get(
     "/invoices/{invoice_id}/receipt",
-    openapi_extra=documented(ReceiptsReply, rejections=FIND, proof="store"),
+    openapi_extra=documented(
+        ReceiptsReply,
+        rejections=FIND,
+        proof="store",
+        scope=VIEW_INVOICES,
+    ),
 )
-async def read_receipt(shops: Here, store: Caller, invoice_id: Id) -> Response:
+async def read_receipt(shops: Here, store: InvoicesSeen, invoice_id: Id) -> Response:
     """Return proofs, checkable against the chain by anybody, of what the invoice's tokens were
     sold for. Empty until the first sale is in a batch."""
     sales = await shops.readers.ask(shops.merchants.reader.sales, invoice_id, store.id)

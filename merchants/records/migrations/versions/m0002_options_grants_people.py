@@ -50,6 +50,7 @@ def upgrade() -> None:
     connection = op.get_bind()
     add_what_is_new(connection, Table.metadata)
     _move_grants(connection)
+    _move_api_keys(connection)
     _say_whose(connection)
 
 
@@ -79,3 +80,14 @@ def _move_grants(connection: Connection) -> None:
     )
     for name in _GRANT_OF_STORE:
         connection.execute(text(f"ALTER TABLE stores DROP COLUMN {name}"))
+
+
+def _move_api_keys(connection: Connection) -> None:
+    """Give each store, which had one key that could do all, that as a row."""
+    connection.execute(
+        text(
+            "INSERT INTO api_keys (id, store_id, hash, hint, label, scopes, created_ns)"
+            " SELECT 'key_' || substr(id, 5), id, api_key_hash, '', 'first', 'unrestricted',"
+            " created_ns FROM stores"
+        )
+    )
