@@ -20,12 +20,14 @@ from merchants.reports.disposals import disposals
 from merchants.reports.money import payouts, reconciliation
 from merchants.reports.page import Asked, BadCursor, House, Page
 from merchants.reports.payments import payments
+from merchants.reports.refunds import refunds
 from merchants.reports.rows import (
     DisposalRow,
     FeeRow,
     PaymentRow,
     PayoutRow,
     ReconciliationRow,
+    RefundRow,
     SettlementRow,
 )
 from merchants.reports.settled import fees, settlement
@@ -43,6 +45,7 @@ class ReportKind(StrEnum):
     CONVERSIONS = "conversions"
     FEES = "fees"
     SETTLEMENT = "settlement"
+    REFUNDS = "refunds"
     PAYOUTS = "payouts"
     RECONCILIATION = "reconciliation"
 
@@ -59,6 +62,7 @@ KINDS: Final = {
     ReportKind.CONVERSIONS: Kind(DisposalRow, disposals),
     ReportKind.FEES: Kind(FeeRow, fees),
     ReportKind.SETTLEMENT: Kind(SettlementRow, settlement),
+    ReportKind.REFUNDS: Kind(RefundRow, refunds),
     ReportKind.PAYOUTS: Kind(PayoutRow, payouts),
     ReportKind.RECONCILIATION: Kind(ReconciliationRow, reconciliation),
 }

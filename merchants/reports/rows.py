@@ -86,6 +86,26 @@ class SettlementRow(msgspec.Struct, frozen=True):
     trades: int
 
 
+class RefundRow(msgspec.Struct, frozen=True):
+    """One refund, paid or not. ``payout`` is the command that took it out of the shop's account,
+    the ``sequence`` of a row of the payouts; empty before there is one."""
+
+    time_utc: str
+    time_local: str
+    refund: str
+    invoice: str
+    order_id: str
+    variant: str
+    status: str
+    token: str
+    amount: str
+    currency: str
+    worth_at_sale: str
+    receiver: str
+    payout: str
+    tx_hash: str
+
+
 class PayoutRow(msgspec.Struct, frozen=True):
     """One withdrawal that the wallet signed; ``returned`` came back, for it was not paid."""
 
