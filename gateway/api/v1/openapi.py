@@ -21,6 +21,7 @@ from gateway.api.v1 import (
     refund_schemas,
     schemas,
     shop_key_schemas,
+    shop_point_schemas,
     shop_schemas,
     verb_schemas,
 )
@@ -36,6 +37,7 @@ SCHEMAS: Final = (
     grant_schemas,
     policy_schemas,
     shop_key_schemas,
+    shop_point_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,
