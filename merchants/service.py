@@ -47,8 +47,9 @@ from merchants.records.tables import (
 from merchants.records.terms import keep_terms
 from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
+from merchants.sales.asked import InvoiceRequest, Sources
 from merchants.sales.conversions import Conversions
-from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.invoices import Invoices, parameters_hash
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
@@ -156,8 +157,9 @@ class Merchants:
         self.policies = Policies(
             database, exchange.catalog, self.prices, self.conversions.pots, clock
         )
+        sources = Sources(exchange.catalog, self.prices, self.rates)
         self.invoices = Invoices(
-            exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
+            exchange, settlement, self.conversions, sources, entropy, confirmations_required
         )
         self.reader = Reader(
             database, exchange.catalog, settlement, confirmations_required, lambda: self._head

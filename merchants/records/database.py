@@ -18,6 +18,7 @@ from merchants.records import (
     api_keys,
     grants,
     invoice_notes,
+    options,
     pay_buttons,
     people,
     policies,
@@ -31,7 +32,17 @@ from settlement.storage.server import open_server
 
 CURSOR_ROW: Final = 1
 
-ROOMS: Final = (api_keys, grants, invoice_notes, pay_buttons, people, policies, pots, refunds)
+ROOMS: Final = (
+    api_keys,
+    grants,
+    invoice_notes,
+    options,
+    pay_buttons,
+    people,
+    policies,
+    pots,
+    refunds,
+)
 """Files with tables of their own: imported, so that ``Table.metadata`` knows these."""
 
 

@@ -216,7 +216,7 @@ class Refunds:
         from_rows = booked_tokens(session, invoice.id)
         if len(from_rows) > 1:
             return None
-        return from_rows[0] if from_rows else invoice.token
+        return from_rows[0] if from_rows else invoice.options[0].token
 
     def _sender(self, session: Session, invoice: Invoice, token: bytes) -> bytes | Rejection:
         senders = session.scalars(

@@ -59,7 +59,7 @@ def test_a_press_makes_an_invoice_at_the_shops_price(client, shop, venue):
     where, _, lang = pressed.headers["location"].partition("?")
     assert lang == "lang=de"
     invoice = venue.merchants.reader.invoice(where.removeprefix("/checkout/"))
-    assert (invoice.amount_usd, invoice.order_id) == ("4.5", "Coffee <b>"), "nothing was tampered"
+    assert (invoice.amount, invoice.order_id) == ("4.50", "Coffee <b>"), "nothing was tampered"
     assert invoice.redirect_url == "https://shop.example/thanks"
     assert client.get(pressed.headers["location"]).status_code == 200
 
@@ -108,7 +108,7 @@ def test_a_till_takes_a_key_that_makes_invoices_and_nothing_else(client, shop, v
     sold = client.post("/v1/till-sales", json=SALE, headers=clerk)
     assert sold.status_code == 201, sold.text
     invoice = venue.merchants.reader.invoice(sold.json()["invoice_id"])
-    assert (invoice.amount_usd, invoice.order_id) == ("12.5", "table 7")
+    assert (invoice.amount, invoice.order_id) == ("12.5", "table 7")
     assert invoice.redirect_url == "http://shop.test/pos"
     assert client.get("/v1/invoices", headers=clerk).status_code == 403
     strong = key_with(client, shop, "btcpay.store.cancreateinvoice", "btcpay.store.canviewinvoices")

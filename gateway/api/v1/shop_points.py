@@ -33,7 +33,7 @@ from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from merchants.records.pay_buttons import PayButton
 from merchants.records.tables import Store
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.stores.pay_buttons import ButtonRequest
 from merchants.stores.scopes import CREATE_INVOICES, MODIFY_SETTINGS, VIEW_SETTINGS
 
@@ -125,10 +125,10 @@ async def sell_at_till(
 def sale_of(
     amount: str, currency: str, tokens: tuple[str, ...], order_id: str, redirect_url: str
 ) -> InvoiceRequest:
-    """Return what to make an invoice of; MALFORMED for what no price can be made of yet."""
-    if currency != "USD" or len(tokens) != 1:
-        raise Rejection(Outcome.MALFORMED, "a price is in USD, and paid in one token")
-    return InvoiceRequest(amount, tokens[0], order_id=order_id, redirect_url=redirect_url)
+    """Return what to make an invoice of: the same thing is sold again and again."""
+    return InvoiceRequest(
+        amount, currency, tokens, order_id, redirect_url=redirect_url, unique_order=False
+    )
 
 
 def _reply(shops: Shops, button: PayButton) -> PayButtonReply:

@@ -58,7 +58,7 @@ from merchants.records.amounts import decimal_of_pips
 from merchants.records.grants import Grant
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Delivery, Store
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.service import Merchants
 from merchants.stores.scopes import (
     CREATE_INVOICES,
@@ -412,9 +412,11 @@ def _invoice_request(body: CreateInvoice) -> InvoiceRequest:
             Outcome.MALFORMED, f"metadata is a JSON object of at most {METADATA_SIZE_MAX} bytes"
         )
     return InvoiceRequest(
-        amount_usd=body.amount_usd,
-        token=body.token,
+        amount=body.amount,
+        currency=body.currency,
+        tokens=tuple(body.tokens),
         order_id=body.order_id,
         metadata=metadata.decode(),
         redirect_url=body.redirect_url,
+        unique_order=body.unique_order_id,
     )
