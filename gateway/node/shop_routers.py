@@ -14,8 +14,10 @@ from gateway.http.clients import Clients
 from gateway.node.checkout_facts import facts_of
 from gateway.node.node import Stack
 from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout_view import CheckoutPage
 from gateway.pages.claim_page import claim_router
 from gateway.pages.dashboard import dashboard_router
+from gateway.pages.pos import pos_router
 from gateway.trading.budgets import ShopBudgets
 
 
@@ -34,6 +36,7 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
         stack.now_ns,
     )
     catalog = stack.parts.exchange.catalog
+    checkout = CheckoutPage(facts_of(stack, network))
     return [
         X402Routes(merchants, catalog, facilitator, clients, ShopBudgets()).router,
         merchants_router(merchants, domain, token, public_url, gate, clients=clients),
@@ -41,5 +44,6 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
         people_router(gate),
         dashboard_router(sandbox=settings.sandbox),
         claim_router(merchants.refunding.refunds, network),
-        checkout_router(merchants.reader, facts_of(stack, network), clients=clients),
+        checkout_router(merchants.reader, checkout, clients=clients),
+        pos_router(merchants, checkout, clients),
     ]
