@@ -49,15 +49,18 @@ from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
 from merchants.stores.grants import Grants
+from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreCreated, StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from settlement.orders.busts import busted_by
+from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import (
     ZERO_REF,
@@ -146,8 +149,12 @@ class Merchants:
             keyring=keyring,
             clock=clock,
         )
+        self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
+        )
+        self.policies = Policies(
+            database, exchange.catalog, self.prices, self.conversions.pots, clock
         )
         self.invoices = Invoices(
             exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
@@ -194,6 +201,13 @@ class Merchants:
     def create_store(self, request: StoreRequest) -> StoreCreated | Rejection:
         """Make a store; see ``Stores.create``."""
         return self.stores.create(request)
+
+    def market_of(self, symbol: str, settle: bytes) -> Market | None:
+        """Return the market that sells a token, by its symbol, for a stablecoin."""
+        token = self._exchange.catalog.token(symbol)
+        if token is None:
+            return None
+        return self._exchange.catalog.market_of_pair(token.address, settle)
 
     def symbol_of(self, token: bytes) -> str:
         """Return what the token at an address is called."""

@@ -27,9 +27,19 @@ from merchants.sales.rate_reader import RateSource
 from merchants.sales.rates import NO_RATES, RateTerms
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.signer import KeystoreSigner
+from settlement.protocol.payer_roads import SigningDomain, TokenRoads
 
 PLANNED: Final = len(MarketPlan._fields)
 """The fields of a listed market that are the plan's come first."""
+
+
+class ListedRoads(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a token can do: name and version of the EIP-712 domain under which it takes ERC-2612
+    permits and ERC-3009 authorizations, and whether payers are led to Permit2."""
+
+    permit: tuple[str, str] | None = None
+    authorization: tuple[str, str] | None = None
+    permit2: bool = False
 
 
 class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -38,7 +48,8 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ``reference_price`` is what the operator says the token is worth, a decimal string: shops quote
     by it until enough is traded. Without it they wait for the first trades.
     ``least_withdrawal_pips`` are by symbol of its tokens: less is not paid out, for it should be
-    worth the gas of a payment.
+    worth the gas of a payment. ``token_roads`` say, by symbol, what tokens can do beside ERC-20;
+    each is held against the chain before anybody is asked to sign.
     """
 
     symbol: str
@@ -51,6 +62,7 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     least_notional_pips: int = 0
     reference_price: str = ""
     least_withdrawal_pips: dict[str, Annotated[int, msgspec.Meta(ge=1, le=MONEY_MAX)]] = {}
+    token_roads: dict[str, ListedRoads] = {}
 
 
 class NamedSource(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -111,6 +123,7 @@ def settings_of(serving: Serving) -> Settings:
         tokens=(),
         markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)[:PLANNED]) for plan in plans),
         least_withdrawal_pips=_least_withdrawals(plans),
+        token_roads=_token_roads(plans),
         prices=PriceTerms(references=_references(plans)),
         rates=rates,
         rate_sources=rate_sources,
@@ -151,6 +164,21 @@ def _references(plans: list[ListedMarket]) -> dict[str, int]:
         if pips:
             stated[plan.symbol] = pips
     return stated
+
+
+def _token_roads(plans: list[ListedMarket]) -> dict[str, TokenRoads]:
+    """Return what tokens can do, by symbol; raises ValueError where two markets differ."""
+    roads: dict[str, TokenRoads] = {}
+    for plan in plans:
+        for symbol, listed in plan.token_roads.items():
+            permit, authorization = (
+                None if domain is None else SigningDomain(*domain)
+                for domain in (listed.permit, listed.authorization)
+            )
+            known = TokenRoads(permit, authorization, listed.permit2)
+            if roads.setdefault(symbol, known) != known:
+                raise ValueError(f"two markets state other roads of {symbol}")
+    return roads
 
 
 def _least_withdrawals(plans: list[ListedMarket]) -> dict[str, int]:

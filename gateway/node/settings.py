@@ -19,6 +19,7 @@ from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.deploy import Delays, TokenPlan
 from settlement.chain.dev.devchain import dev_secret
 from settlement.chain.signer import SecretSigner, Signer
+from settlement.protocol.payer_roads import SigningDomain, TokenRoads
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
 
@@ -95,6 +96,9 @@ class Settings(NamedTuple):
     least_withdrawal_pips: Mapping[str, int] = MappingProxyType({})
     """By token symbol; goes before what ``tokens`` say."""
 
+    token_roads: Mapping[str, TokenRoads] = MappingProxyType({})
+    """What tokens can do beside ERC-20, by symbol: how payers' wallets may be asked."""
+
     sandbox: bool = False
     sign_up: bool = False
     """See ``ExchangeSettings``."""
@@ -170,6 +174,10 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             probes_per_address=100_000,
             proofs_per_address=100_000,
         ),
+        token_roads={
+            "USD": TokenRoads(permit=SigningDomain("Demo Dollar", "1")),
+            "TOKEN": TokenRoads(permit=SigningDomain("Demo Token", "1")),
+        },
         sandbox=True,
         sign_up=True,
         door=DoorBounds(per_network_max=5_000),

@@ -5,15 +5,17 @@ One list for whoever serves a ``Stack``: an operator, the sandbox, the story.
 
 from fastapi import APIRouter
 
+from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.people import people_router
 from gateway.api.v1.shops import merchants_router
 from gateway.api.x402.facilitator import Facilitator
 from gateway.api.x402.routes import X402Routes
 from gateway.http.clients import Clients
+from gateway.node.checkout_facts import facts_of
 from gateway.node.node import Stack
 from gateway.pages.checkout import checkout_router
-from gateway.pages.checkout_view import PageFacts
 from gateway.pages.claim_page import claim_router
+from gateway.pages.dashboard import dashboard_router
 from gateway.trading.budgets import ShopBudgets
 
 
@@ -23,7 +25,6 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
     settings, merchants = stack.settings, stack.parts.merchants
     clients = Clients(settings.trusted_proxies)
     gate, domain = stack.gate(public_url), stack.parts.exchange.domain
-    facts = PageFacts(network, sandbox=settings.sandbox, explorer_url=settings.explorer_url)
     token = stack.operator_token()
     facilitator = Facilitator(
         stack.parts.exchange.catalog,
@@ -36,7 +37,9 @@ def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]
     return [
         X402Routes(merchants, catalog, facilitator, clients, ShopBudgets()).router,
         merchants_router(merchants, domain, token, public_url, gate, clients=clients),
+        greenfield_router(merchants, public_url, clients=clients),
         people_router(gate),
+        dashboard_router(sandbox=settings.sandbox),
         claim_router(merchants.refunding.refunds, network),
-        checkout_router(merchants.reader, facts, clients=clients),
+        checkout_router(merchants.reader, facts_of(stack, network), clients=clients),
     ]

@@ -5,6 +5,8 @@ module what changed, ``/state`` is the same for who asks from time to time: wher
 had, and after a sleep. Without scripts the page reloads itself.
 """
 
+import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -22,14 +24,18 @@ from gateway.pages.checkout_looks import (
     StreamBounds,
     Streams,
 )
-from gateway.pages.checkout_view import CheckoutPage, PageFacts, Reading, reading_of
+from gateway.pages.checkout_view import CheckoutPage, PageFacts, Reading, offer_of, reading_of
 from gateway.pages.headers import headers
 from gateway.pages.languages import Language, chosen
 from gateway.trading.rejection import Rejection
+from merchants.documents.checkout import PAYABLE, Checkout
 from merchants.documents.reader import Reader
+from settlement.protocol.payer_roads import Fresh
 
 HEADERS: Final = headers("no-store", may_post=True)
 NO_PROXIES: Final = Clients()
+SALT_SIZE: Final = 32
+SIGNATURE_LIFE_S: Final = 30 * 60
 VARIES: Final = {"Vary": "Accept-Language"}
 
 Lang = Annotated[str, Query(max_length=16)]
@@ -51,12 +57,14 @@ class _Routes:
         streams: Streams,
         clients: Clients,
         now_s: Callable[[], int],
+        entropy: Callable[[int], bytes],
     ) -> None:
         self._looks = looks
         self._pages = pages
         self._streams = streams
         self._clients = clients
         self._now_s = now_s
+        self._entropy = entropy
 
     async def asset(self, request: Request, name: str) -> Response:
         """Return the style sheet or a module; their addresses carry their version."""
@@ -100,6 +108,32 @@ class _Routes:
             headers("no-store", may_post=True),
         )
 
+    async def wallet(
+        self,
+        invoice_id: str,
+        payer: Annotated[str, Query(alias="from", pattern="^0x[0-9a-fA-F]{40}$")],
+        token: Token = "",
+    ) -> Response:
+        """Return what a wallet is asked for to pay what is still due."""
+        checkout = await self._payable(invoice_id)
+        fresh = Fresh(self._entropy(SALT_SIZE), self._now_s() + SIGNATURE_LIFE_S)
+        steps = self._pages.wallet_steps(
+            checkout, offer_of(checkout, token), bytes.fromhex(payer[2:]), fresh
+        )
+        return Response(steps, media_type="application/json", headers=headers("no-store"))
+
+    async def code(self, invoice_id: str, pay: Token = "") -> Response:
+        """Return the payment request for wallets as a picture."""
+        checkout = await self._payable(invoice_id)
+        picture = await asyncio.to_thread(self._pages.code, checkout, offer_of(checkout, pay))
+        return Response(picture, media_type="image/svg+xml", headers=headers("no-store"))
+
+    async def _payable(self, invoice_id: str) -> Checkout:
+        look = await self._looks.at(invoice_id)
+        if not self._pages.asks_wallets or look.checkout.phase not in PAYABLE:
+            raise Rejection(Outcome.NOT_FOUND, "there is nothing to pay here now")
+        return look.checkout
+
     async def proof(
         self, request: Request, invoice_id: str, lang: Lang = "", pay: Token = ""
     ) -> Response:
@@ -129,6 +163,7 @@ def checkout_router(
     fresh_seconds: float = FRESH_SECONDS,
     now: Callable[[], float] = time.monotonic,
     now_s: Callable[[], int] = lambda: time.time_ns() // 10**9,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
 ) -> APIRouter:
     """Return the routes of the hosted page.
 
@@ -137,12 +172,14 @@ def checkout_router(
     """
     pages = CheckoutPage(facts)
     looks = Looks(reader, pages, fresh_seconds, now)
-    routes = _Routes(looks, pages, Streams(bounds), clients, now_s)
+    routes = _Routes(looks, pages, Streams(bounds), clients, now_s, entropy)
     router = APIRouter(prefix="/checkout", include_in_schema=False)
     router.get("/assets/{name}")(routes.asset)
     router.get("/{invoice_id}")(routes.page)
     router.get("/{invoice_id}/state")(routes.state)
     router.get("/{invoice_id}/events")(routes.events)
+    router.get("/{invoice_id}/wallet")(routes.wallet)
+    router.get("/{invoice_id}/code.svg")(routes.code)
     router.get("/{invoice_id}/proof")(routes.proof)
     router.get("/{invoice_id}/proof.json")(routes.proof_file)
     return router

@@ -5,12 +5,14 @@ reads rows or waits: a ``Checkout`` goes in, HTML comes out.
 """
 
 import gzip
+import io
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from string import Template
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -22,6 +24,15 @@ from gateway.pages.languages import HABITS, Language, language
 from gateway.pages.render import Html, escape, fill
 from merchants.documents.checkout import ENDED, PAYABLE, Checkout, Money, Offer, Phase
 from merchants.documents.native import InvoiceDocument, PaymentDocument
+from settlement.protocol.payer_roads import (
+    PLAIN,
+    Bill,
+    Fresh,
+    Steps,
+    TokenRoads,
+    Vault,
+    roads_of,
+)
 
 PAGES: Final = Path(__file__).parent / "checkout"
 TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
@@ -29,8 +40,29 @@ ASK_AGAIN_MS: Final = 1500
 QR_CODES_KEPT: Final = 1_000
 TRANSFERS_SHOWN: Final = 5
 
+NO_ROADS: Final[Mapping[bytes, TokenRoads]] = MappingProxyType({})
+
 ROAD: Final = ("step_pay", "step_seen", "step_received", "step_settled")
 """The customer's four steps; ``_STEP`` says which one a phase is at."""
+
+WALLET_WORDS: Final = (
+    "wallet_pay",
+    "wallet_with",
+    "wallet_how",
+    "wallet_go",
+    "wallet_asks",
+    "wallet_switch",
+    "wallet_sent",
+    "wallet_declined",
+    "wallet_elsewhere",
+    "wallet_failed",
+    "wallet_form",
+    "road_transfer",
+    "road_permit",
+    "road_authorization",
+    "road_permit2",
+    "road_approve",
+)
 
 _STEP: Final[Mapping[Phase, int]] = {
     Phase.WAITING: 0,
@@ -53,6 +85,10 @@ class PageFacts(NamedTuple):
     network: str
     sandbox: bool = False
     explorer_url: str = ""
+    vault: Vault | None = None
+    """Where wallets are led to; None: nobody is asked by a page of ours."""
+    token_roads: Mapping[bytes, TokenRoads] = NO_ROADS
+    """What tokens can do beside ERC-20, by their addresses."""
 
 
 class Reading(NamedTuple):
@@ -79,6 +115,18 @@ class _State(msgspec.Struct, frozen=True):
     main: str
 
 
+class _WalletSteps(msgspec.Struct, frozen=True):
+    """What a page asks of a wallet. ``rpc`` is where a sandbox's chain is, for wallets that do not
+    know it; of any other chain they know better than we where its nodes are."""
+
+    chain_id: str
+    network: str
+    rpc: str
+    token: str
+    amount: str
+    roads: list[Steps]
+
+
 class CheckoutPage:
     """Renders checkouts."""
 
@@ -98,11 +146,13 @@ class CheckoutPage:
     def page(self, checkout: Checkout, reading: Reading) -> str:
         """Return the whole page."""
         main, title = self.main(checkout, reading), _title(checkout, reading.language)
-        src = f"/checkout/assets/checkout.js?v={self._assets_version}"
-        live = (
-            f"<script type='module' src='{src}'></script>\n"
-            "<noscript><meta http-equiv='refresh' content='10'></noscript>"
+        names = ["checkout.js"] + ["wallet.js"] * (self._facts.vault is not None)
+        version = self._assets_version
+        modules = "\n".join(
+            f"<script type='module' src='/checkout/assets/{name}?v={version}'></script>"
+            for name in names
         )
+        live = f"{modules}\n<noscript><meta http-equiv='refresh' content='10'></noscript>"
         return self._shell(checkout.invoice.id, title, main, reading, Html(live))
 
     def proof(self, checkout: Checkout, reading: Reading) -> str:
@@ -149,23 +199,23 @@ class CheckoutPage:
     def main(self, checkout: Checkout, reading: Reading) -> Html:
         """Return the part of the page that changes."""
         invoice, lang = checkout.invoice, reading.language
-        sentences = (f"<p class='sentence'>{escape(lang.said(s))}</p>" for s in checkout.sayings)
+        said = (f"<p class='sentence'>{escape(text)}</p>" for text in _sentences(checkout, reading))
         return self._fill(
             lang,
             "main",
             shop=checkout.shop or lang.say("checkout"),
-            price=lang.money(invoice.amount_usd, "USD"),
+            price=lang.sum(checkout.price),
             order=lang.say("order", order=invoice.order_id) if invoice.order_id else "",
             road=_road(checkout.phase, lang),
             phase=checkout.phase,
             headline=lang.say(f"headline_{checkout.phase}"),
-            sentences=Html("".join(sentences)),
+            sentences=Html("".join(said)),
             body=self._body(checkout, reading),
         )
 
     def _body(self, checkout: Checkout, reading: Reading) -> Html:
         invoice, lang = checkout.invoice, reading.language
-        received = lang.sum(Money(invoice.received, invoice.token))
+        received = lang.listed(checkout.received)
         transfers = self.transfers(invoice.payments[:TRANSFERS_SHOWN], lang)
         match checkout.phase:
             case Phase.WAITING | Phase.PARTIAL:
@@ -196,7 +246,7 @@ class CheckoutPage:
                 return self._fill(
                     lang,
                     "expired",
-                    due=lang.sum(Money(invoice.amount_due, invoice.token)),
+                    due=lang.sum(checkout.price),
                     received=received,
                     transfers=transfers,
                     back=_back(invoice, lang),
@@ -225,14 +275,74 @@ class CheckoutPage:
             network=self._facts.network,
             address=address,
             address_groups=Html("".join(f"<span>{group}</span>" for group in groups)),
-            rate=lang.say(
-                "rate_line", token=offer.token, price=Money(offer.rate, "USD", is_price=True)
-            ),
+            rate=lang.say("rate_line", token=offer.token, price=offer.rate),
             deadline=str(invoice.expires_at),
             deadline_iso=datetime.fromtimestamp(invoice.expires_at, UTC).isoformat(),
             holds_until=lang.say("holds_until", time=lang.clock(invoice.expires_at)),
             sandbox=Html(form if self._facts.sandbox else ""),
+            wallet=self._wallet(lang, offer),
+            code=self._code(checkout, reading, offer),
         )
+
+    def _wallet(self, lang: Language, offer: Offer) -> Html:
+        """Return where the wallets that a browser has are drawn, with all that is said there."""
+        if self._facts.vault is None:
+            return Html("")
+        words = {key: lang.words[key] for key in WALLET_WORDS}
+        told = escape(msgspec.json.encode(words).decode())
+        token = escape(offer.token)
+        return Html(
+            f"<section class='wallet' id='wallet' hidden data-token='{token}' "
+            f"data-words='{told}' aria-label='{escape(lang.say('wallet_pay'))}'></section>"
+        )
+
+    def _code(self, checkout: Checkout, reading: Reading, offer: Offer) -> Html:
+        """Return a payment request for wallets that read one, behind a warning."""
+        if self._facts.vault is None:
+            return Html("")
+        lang, money = reading.language, Money(offer.remaining, offer.token)
+        src = escape(f"/checkout/{checkout.invoice.id}/code.svg?pay={quote(offer.token)}")
+        return Html(
+            f"<details class='code' id='code'><summary>{escape(lang.say('wallet_code'))}</summary>"
+            f"<p>{escape(lang.say('wallet_code_warning', amount=money))}</p>"
+            f"<img loading='lazy' width='200' height='200' src='{src}' "
+            f"alt='{escape(lang.say('wallet_code'))}'></details>"
+        )
+
+    def code(self, checkout: Checkout, offer: Offer) -> bytes:
+        """Return the payment request (EIP-681) as a picture."""
+        assert self._facts.vault is not None, "asked for where it is drawn"
+        to, raw = checkout.invoice.deposit_address, offer.remaining_raw
+        target = f"{offer.token_address}@{self._facts.vault.chain_id}"
+        return _picture(f"ethereum:{target}/transfer?address={to}&uint256={raw}")
+
+    def wallet_steps(self, checkout: Checkout, offer: Offer, payer: bytes, fresh: Fresh) -> bytes:
+        """Return what a wallet is asked on each road, as JSON."""
+        vault, invoice = self._facts.vault, checkout.invoice
+        assert vault is not None, "asked for where it is drawn"
+        token = _octets(offer.token_address)
+        bill = Bill(
+            token=token,
+            raw=offer.remaining_raw,
+            address=_octets(invoice.deposit_address),
+            account=_octets(checkout.account),
+            ref=_octets(invoice.ref),
+        )
+        known = self._facts.token_roads.get(token, PLAIN)
+        document = _WalletSteps(
+            chain_id=hex(vault.chain_id),
+            network=self._facts.network,
+            rpc="/sandbox/rpc" if self._facts.sandbox else "",
+            token=offer.token,
+            amount=offer.remaining,
+            roads=roads_of(vault, bill, payer, known, fresh),
+        )
+        return msgspec.json.encode(document)
+
+    @property
+    def asks_wallets(self) -> bool:
+        """Return whether there is anything to ask a wallet for."""
+        return self._facts.vault is not None
 
     def _choices(self, checkout: Checkout, reading: Reading, chosen: Offer) -> Html:
         """Return links to the tokens that an invoice may be paid in; nothing where it is one."""
@@ -275,7 +385,7 @@ class CheckoutPage:
     def state(self, checkout: Checkout, reading: Reading) -> bytes:
         """Return the JSON for the page's module."""
         main, lang = self.main(checkout, reading), reading.language
-        sentences = " ".join(lang.said(saying) for saying in checkout.sayings)
+        sentences = " ".join(_sentences(checkout, reading))
         state = _State(
             phase=checkout.phase,
             version=sha256(main.encode()).hexdigest()[:16],
@@ -309,9 +419,27 @@ def qr_of(text: str) -> Html:
     return Html(code.svg_inline(scale=4, border=3, omitsize=True, dark="#000", light="#fff"))
 
 
+@lru_cache(QR_CODES_KEPT)
+def _picture(text: str) -> bytes:
+    picture = io.BytesIO()
+    code = segno.make(text, error="m", micro=False)
+    code.save(picture, kind="svg", scale=4, border=3, dark="#000", light="#fff")
+    return picture.getvalue()
+
+
+def _octets(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
+
+
 def _templates(code: str) -> Mapping[str, Template]:
     worded = language(code).worded
     return {path.stem: worded(path.read_text("utf-8")) for path in PAGES.glob("*.html")}
+
+
+def _sentences(checkout: Checkout, reading: Reading) -> list[str]:
+    offer = offer_of(checkout, reading.token)
+    amount = Money(offer.remaining, offer.token)
+    return [reading.language.said(saying, amount) for saying in checkout.sayings]
 
 
 def _title(checkout: Checkout, lang: Language) -> str:

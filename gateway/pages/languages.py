@@ -6,7 +6,7 @@ explorers (0 to 9) in Arabic too, so that people can compare them one by one.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -68,9 +68,9 @@ class Language:
             return self.words[key]
         return self.words[key].format_map({name: self._set(v) for name, v in values.items()})
 
-    def said(self, saying: Saying) -> str:
-        """Return what is to be said."""
-        return self.say(saying.key, **saying.values)
+    def said(self, saying: Saying, amount: Money) -> str:
+        """Return what is to be said to who is to pay ``amount``."""
+        return self.say(saying.key, **{"amount": amount, **saying.values})
 
     def amount(self, text: str, *, grouped: bool = True) -> str:
         """Return a decimal string as it is written here."""
@@ -98,9 +98,9 @@ class Language:
             return self._apart(self.money(money.amount, money.unit))
         return self._apart(f"{self.amount(money.amount)}\u00a0{money.unit}")
 
-    def listed(self, names: tuple[str, ...]) -> str:
-        """Return some names in a row."""
-        return self.words["and"].join(names)
+    def listed(self, facts: Iterable[str | Money]) -> str:
+        """Return some names or amounts in a row."""
+        return self.words["and"].join(map(self._set, facts))
 
     def clock(self, unix_s: int) -> str:
         """Return a time of day, in UTC: where its reader is nobody has told us."""
@@ -117,7 +117,7 @@ class Language:
     def _set(self, value: Fact) -> str:
         if isinstance(value, Money):
             return self.sum(value)
-        return self._apart(value if isinstance(value, str) else self.listed(value))
+        return self._apart(value) if isinstance(value, str) else self.listed(value)
 
     def _apart(self, text: str) -> str:
         return f"{ISOLATE}{text}{END_ISOLATE}" if self.direction == "rtl" else text

@@ -52,11 +52,12 @@ class Money(NamedTuple):
     is_price: bool = False
 
 
-Fact = str | Money | tuple[str, ...]
+Fact = str | Money | tuple[str | Money, ...]
 
 
 class Saying(NamedTuple):
-    """A sentence of the catalogue, and what goes into it."""
+    """A sentence of the catalogue, and what goes into it beside ``amount``, which is what is due in
+    the token that its reader has chosen."""
 
     key: str
     values: Mapping[str, Fact]
@@ -72,18 +73,21 @@ class Offer(NamedTuple):
     received: str
     remaining: str
     remaining_raw: int
-    rate: str
+    rate: Money
 
 
 class Checkout(NamedTuple):
     """One invoice as its customer sees it; ``sayings`` say what happens next. ``account`` is the
-    shop's, in hex; what is paid there for the invoice's ref pays for it."""
+    shop's, in hex; what is paid there for the invoice's ref pays for it. ``price`` is as the shop
+    has stated it, ``received`` in the tokens that came."""
 
     invoice: InvoiceDocument
     shop: str
     account: str
     phase: Phase
     sayings: tuple[Saying, ...]
+    price: Money
+    received: tuple[Money, ...]
     offers: tuple[Offer, ...]
     confirmations: int
     confirmations_required: int
@@ -115,6 +119,8 @@ def checkout_of(
         account=account,
         phase=phase,
         sayings=(*_sayings(invoice, sums, phase), *_strays(invoice, phase)),
+        price=_price(invoice),
+        received=_received(invoice),
         offers=tuple(offers),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
@@ -134,7 +140,7 @@ def offers_of(invoice: InvoiceDocument, token: Token) -> tuple[Offer, ...]:
             received=invoice.received,
             remaining=invoice.remaining,
             remaining_raw=raw_covering(token, remaining),
-            rate=invoice.rate,
+            rate=Money(invoice.rate, "USD", is_price=True),
         ),
     )
 
@@ -159,14 +165,12 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
 
 
 def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying, ...]:
-    received = Money(invoice.received, invoice.token)
-    due = Money(invoice.amount_due, invoice.token)
+    received = _received(invoice)
     match phase:
         case Phase.WAITING:
-            return (said("say_waiting", amount=due),)
+            return (said("say_waiting"),)
         case Phase.PARTIAL:
-            remaining = Money(invoice.remaining, invoice.token)
-            return (said("say_partial", received=received, remaining=remaining),)
+            return (said("say_partial", received=received),)
         case Phase.SEEN:
             return (said("say_seen"),)
         case Phase.CONVERTING:
@@ -179,12 +183,21 @@ def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying
             return (said("say_late", received=received),)
         case Phase.SHORT:
             short = Money(invoice.short, "USD", is_price=True)
-            weighed = said("say_short", received=received, due=due, short=short)
+            weighed = said("say_short", received=received, short=short)
             return (weighed, said("say_short_keep"))
         case Phase.EXPIRED:
             return (said("say_expired"), said("say_ask_shop"))
         case Phase.INVALID:
             return (said("say_invalid"),)
+
+
+def _price(invoice: InvoiceDocument) -> Money:
+    return Money(invoice.amount_usd, "USD", is_price=True)
+
+
+def _received(invoice: InvoiceDocument) -> tuple[Money, ...]:
+    """Return what came, in the tokens that it came in."""
+    return (Money(invoice.received, invoice.token),)
 
 
 def _thanks(sums: Sums) -> Saying:

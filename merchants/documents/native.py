@@ -41,6 +41,8 @@ class PaymentDocument(msgspec.Struct, frozen=True):
     amount: str
     block_number: int
     confirmations: int
+    received_at: int
+    """When its block was made, or when it was seen where that is not known; unix seconds."""
 
 
 class DepositDocument(msgspec.Struct, frozen=True):
@@ -195,6 +197,7 @@ def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> Payme
         amount=decimal_of(int(payment.raw), token.decimals),
         block_number=payment.block_number,
         confirmations=max(payment.confirmations, is_mined * (head - payment.block_number + 1)),
+        received_at=payment.block_time_s or payment.seen_ns // 10**9,
     )
 
 

@@ -3,7 +3,7 @@
 Everything here reads and changes nothing, and may be asked on any thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, and_, or_, select
@@ -153,6 +153,32 @@ class Reader:
             rows = session.scalars(query.limit(min(limit, INVOICES_MAX))).all()
             catalog, names = self._catalog, [row.id for row in rows]
             return self._documents(session, rows, sums_of(session, catalog, names))
+
+    def invoices_at(
+        self,
+        store_id: str,
+        *,
+        order_ids: Sequence[str] | None,
+        states: Collection[InvoiceState],
+        skip: int,
+        take: int,
+    ) -> list[InvoiceDocument]:
+        """Return a store's invoices by number, the newest first, at most ``INVOICES_MAX``: those of
+        some orders, or in some states, where any are named."""
+        query = (
+            select(Invoice)
+            .options(selectinload(Invoice.payments), lazyload(Invoice.store))
+            .where(Invoice.store_id == store_id)
+            .order_by(Invoice.created_ns.desc(), Invoice.id)
+        )
+        if order_ids:
+            query = query.where(Invoice.order_id.in_(order_ids))
+        if states:
+            query = query.where(Invoice.state.in_(states))
+        with reading(self._database) as session:
+            rows = session.scalars(query.offset(skip).limit(min(take, INVOICES_MAX))).all()
+            names = [row.id for row in rows]
+            return self._documents(session, rows, sums_of(session, self._catalog, names))
 
     def list_conversions(
         self,

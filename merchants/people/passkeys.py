@@ -34,7 +34,7 @@ BAD_FORM: Final = (
 )
 """All that the library is known to raise over what a stranger may send."""
 
-Octets = Annotated[str, msgspec.Meta(max_length=8_192, pattern="^[A-Za-z0-9_-]*$")]
+Octets = Annotated[str, msgspec.Meta(max_length=8_192, pattern=r"^[A-Za-z0-9_-]*$(?!\n)")]
 
 
 class Site(NamedTuple):

@@ -1,7 +1,8 @@
 """What may a person do in a store?
 
-Scopes carry the names of BTCPay's permissions, so that tools which know those know ours. A role is
-a set of them. What a person makes (an API key) never carries a scope that he has not got himself.
+A role is a set of the scopes that API keys have as well (``merchants.stores.scopes``), and of two
+that no key has: who belongs to the store, and where its money goes. What a person makes (an API
+key) never carries a scope that he has not got himself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,15 +10,15 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-VIEW_INVOICES: Final = "btcpay.store.canviewinvoices"
-CREATE_INVOICE: Final = "btcpay.store.cancreateinvoice"
-MODIFY_INVOICES: Final = "btcpay.store.canmodifyinvoices"
-VIEW_SETTINGS: Final = "btcpay.store.canviewstoresettings"
-MODIFY_SETTINGS: Final = "btcpay.store.canmodifystoresettings"
-MODIFY_WEBHOOKS: Final = "btcpay.store.webhooks.canmodifywebhooks"
-MANAGE_PULL_PAYMENTS: Final = "btcpay.store.canmanagepullpayments"
-CREATE_PULL_PAYMENTS: Final = "btcpay.store.cancreatepullpayments"
-VIEW_REPORTS: Final = "btcpay.store.canviewreports"
+from merchants.stores.scopes import (
+    CREATE_INVOICES,
+    CREATE_PULL_PAYMENTS,
+    MODIFY_SETTINGS,
+    VIEW_INVOICES,
+    VIEW_SETTINGS,
+    opened,
+)
+
 MANAGE_TEAM: Final = "tillbook.store.canmanageteam"
 CHANGE_PAYOUT: Final = "tillbook.store.canchangepayout"
 
@@ -31,11 +32,9 @@ class Role(StrEnum):
     ACCOUNTANT = "accountant"
 
 
-_CLERK: Final = frozenset({VIEW_INVOICES, CREATE_INVOICE, CREATE_PULL_PAYMENTS})
-_ACCOUNTANT: Final = frozenset({VIEW_INVOICES, VIEW_SETTINGS, VIEW_REPORTS})
-_MANAGER: Final = (
-    _CLERK | _ACCOUNTANT | {MODIFY_INVOICES, MODIFY_SETTINGS, MODIFY_WEBHOOKS, MANAGE_PULL_PAYMENTS}
-)
+_CLERK: Final = opened((VIEW_INVOICES, CREATE_INVOICES, CREATE_PULL_PAYMENTS))
+_ACCOUNTANT: Final = opened((VIEW_SETTINGS,))
+_MANAGER: Final = _CLERK | opened((MODIFY_SETTINGS,))
 
 SCOPES: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {

@@ -15,16 +15,11 @@ from sqlalchemy.orm import Session
 
 from engine.types import Outcome
 from merchants.people.audit import Deed, note
-from merchants.people.roles import (
-    CHANGE_PAYOUT,
-    MANAGE_TEAM,
-    MODIFY_SETTINGS,
-    MODIFY_WEBHOOKS,
-    Person,
-)
+from merchants.people.roles import CHANGE_PAYOUT, MANAGE_TEAM, Person
 from merchants.records.database import reading, transaction
 from merchants.records.people import Passkey, StepUp, User
 from merchants.records.rejection import Rejection
+from merchants.stores.scopes import MODIFY_SETTINGS, MODIFY_WEBHOOKS
 
 NS: Final = 10**9
 LIFE_S: Final = 300

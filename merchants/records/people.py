@@ -130,7 +130,12 @@ class PayoutChange(Table):
     __tablename__ = "payout_changes"
     __table_args__ = (
         Index("payout_changes_by_store", "store_id", "asked_ns"),
-        Index("payout_changes_waiting", "due_ns", sqlite_where=PAYOUT_WAITS),
+        Index(
+            "payout_changes_waiting",
+            "due_ns",
+            sqlite_where=PAYOUT_WAITS,
+            postgresql_where=PAYOUT_WAITS,
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

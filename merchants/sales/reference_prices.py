@@ -188,6 +188,10 @@ class Prices:
             return NoPrice.UNTRADED
         return pricing.quote_base(market, _under(bids, ceiling), base_pips) or NoPrice.SHALLOW
 
+    def held(self, market: Market) -> TapeMemory:
+        """Return what is remembered of a market's trades and middles, as it is now."""
+        return self._of(market.number)[1].memory()
+
     def traded_ticks(self, market: Market, lots: int, now_ns: int) -> int | None:
         """Return at what ``lots`` are known to trade, by trades alone; None if they are not."""
         _, tape = self._of(market.number)

@@ -155,6 +155,23 @@ def test_without_scripts_the_page_says_the_same_and_reloads_itself(browser, shop
     page.close()
 
 
+def test_the_code_for_wallets_is_behind_a_warning_and_names_token_chain_and_amount(browser, shop):
+    venue, store, address = shop
+    invoice = venue.invoice(store, amount_usd="101")
+    page = opened(browser, f"{address}/checkout/{invoice.id}", java_script_enabled=False)
+    (plain,) = zxingcpp.read_barcodes(pictured(page, "checkout-code-closed"))
+    assert plain.text == invoice.deposit_address, "it takes a press to see anything else"
+    page.click("summary")
+    page.wait_for_selector("#code img")
+    assert "sends 0.051\u00a0TOKEN to the address above" in page.inner_text("#code")
+    page.evaluate("document.querySelector('#code img').decode()")
+    codes = {code.text for code in zxingcpp.read_barcodes(pictured(page, "checkout-code"))}
+    raw = due_raw(invoice)
+    target = f"ethereum:{invoice.token_address}@31337/transfer"
+    assert f"{target}?address={invoice.deposit_address}&uint256={raw}" in codes
+    page.close()
+
+
 TRANSFERRED = """() => [...performance.getEntriesByType("navigation"),
   ...performance.getEntriesByType("resource")].map(({ name, transferSize }) =>
   [name, transferSize])"""
@@ -169,7 +186,7 @@ def test_all_of_it_is_small_and_ours(browser, shop):
     page.goto(f"{address}/checkout/{invoice.id}?lang=ar")
     page.wait_for_selector("[data-live] .copy")
     sizes = page.evaluate(TRANSFERRED)
-    assert len(sizes) >= 3 and all(size > 0 for _, size in sizes), sizes
+    assert len(sizes) >= 4 and all(size > 0 for _, size in sizes), sizes
     assert sum(size for _, size in sizes) <= SIZE_MAX, sizes
     assert {url.split("/checkout/")[0] for url in urls if url != "data:,"} == {address}
     page.close()

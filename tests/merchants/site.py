@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
@@ -14,6 +15,7 @@ from gateway.pages.checkout_looks import StreamBounds
 from gateway.pages.checkout_view import PageFacts
 from gateway.pages.claim_page import claim_router
 from gateway.trading.rejection import Rejection
+from settlement.protocol.payer_roads import Vault
 from tests.merchants.fixtures import DOMAIN
 
 OPERATOR_TOKEN = "operator-token-of-the-rig"
@@ -30,11 +32,17 @@ def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS, bounds=Q
     )
     checkout = checkout_router(
         venue.merchants.reader,
-        PageFacts("Tillbook devnet", sandbox=sandbox, explorer_url="https://scan.example/tx/"),
+        PageFacts(
+            "Tillbook devnet",
+            sandbox=sandbox,
+            explorer_url="https://scan.example/tx/",
+            vault=Vault(DOMAIN.chain_id, DOMAIN.contract),
+        ),
         bounds=bounds,
         fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
+    app.include_router(greenfield_router(venue.merchants, "http://shop.test", budgets=budgets))
     app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
 
     @app.exception_handler(Rejection)

@@ -88,6 +88,7 @@ def test_both_roads_lead_to_the_same_indexes(place, tmp_path):
     engine = opened(place)
     first_made(engine)
     open_database(place).dispose()
+    engine.dispose()  # A connection of before has the tables of before in mind.
     assert conditions(engine) == conditions(straight)
     assert ["pending"] in conditions(engine).values()
     for one in (engine, straight):

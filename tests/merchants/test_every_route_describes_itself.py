@@ -137,9 +137,14 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
     both("GET", "/v1/stores/{store_id}/api-keys", headers)
     body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
+    policy = "/v1/stores/{store_id}/conversion-policy"
+    both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})
+    tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
+    both("GET", policy + "/simulation", headers, params=tried)
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=body)["id"]
     for path in (
         "/v1/stores/{store_id}",
+        "/v1/stores/{store_id}/conversion-policy",
         "/v1/stores/{store_id}/webhook-deliveries",
         "/v1/events",
         "/v1/invoices",

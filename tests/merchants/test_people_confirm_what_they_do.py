@@ -5,11 +5,12 @@ import pyotp
 import pytest
 
 from merchants.people.payouts import WAIT_S
-from merchants.people.roles import CHANGE_PAYOUT, SCOPES, VIEW_INVOICES, Actor, Person, Role
+from merchants.people.roles import CHANGE_PAYOUT, SCOPES, Actor, Person, Role
 from merchants.people.slowing import FREE_FAILURES
 from merchants.people.step_ups import ACTIONS, LIFE_S, OPEN_MAX, TRIES_MAX, Action
 from merchants.records.database import reading
 from merchants.records.people import AuditRow
+from merchants.stores.scopes import VIEW_INVOICES
 from tests.merchants.fixtures import MERCHANT, World
 from tests.merchants.people_site import Browser, make_store, people_site
 from tests.merchants.site import OPERATOR_TOKEN

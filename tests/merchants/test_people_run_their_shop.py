@@ -4,9 +4,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from gateway.api.v1.openapi import schema_of
-from gateway.api.v1.people_shops import RULES
+from gateway.api.v1.people_schemas import PARAMETERS
+from gateway.api.v1.people_shops import CHANGES
 from merchants.people.people import PeopleTerms
-from merchants.people.roles import SCOPES, Role
 from tests.merchants.fixtures import World
 from tests.merchants.people_site import URL, Browser, make_store, people_site
 from tests.merchants.test_people_confirm_what_they_do import joined
@@ -46,8 +46,8 @@ def look(browser, store, path="/v1/invoices"):
 def test_every_rule_is_of_a_route_that_is_there(app):
     paths = schema_of(app)["paths"]
     there = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert set(RULES) <= there
-    assert {rule.scope for rule in RULES.values()} <= SCOPES[Role.OWNER]
+    assert set(CHANGES) <= there
+    assert {kind for kind in CHANGES.values() if kind} <= set(PARAMETERS)
 
 
 def test_an_owner_looks_at_his_shop_without_an_api_key(owner, store):
@@ -70,6 +70,31 @@ def test_a_webhook_secret_is_made_anew_once_confirmed(owner, store):
     step_up = owner.confirm("webhook-secret.rotate", store)
     said = [owner.ask("POST", path, step_up=step_up).status_code for _ in range(2)]
     assert said == [200, 403]
+
+
+def test_a_key_is_made_as_it_was_confirmed_with_at_most_ones_own_permissions(
+    app, world, owner, store
+):
+    path, wanted = f"/v1/stores/{store}/api-keys", {"scopes": ["btcpay.store.canviewinvoices"]}
+    assert owner.ask("POST", path, wanted).status_code == 403
+    step_up = owner.confirm("api-key.create", store, **wanted)
+    more = {"scopes": ["unrestricted"]}
+    assert owner.ask("POST", path, more, step_up=step_up).status_code == 403, "not that"
+    made = owner.ask("POST", path, wanted, step_up=step_up)
+    assert made.status_code == 201 and made.json()["scopes"] == wanted["scopes"]
+    step_up = owner.confirm("api-key.create", store, **more)
+    beyond = owner.ask("POST", path, more, step_up=step_up)
+    assert beyond.status_code == 403 and "nobody gives" in beyond.text
+    revoked = owner.ask("DELETE", f"{path}/{made.json()['id']}")
+    assert revoked.status_code == 200 and not revoked.json()["works"]
+    clerk = joined(owner, store, app, world, "clerk")
+    assert clerk.ask("GET", path).status_code == 403
+
+
+def test_what_is_not_for_sessions_takes_an_api_key(owner, store):
+    body = {"key_lifetime_s": 3600}
+    answer = owner.ask("POST", f"/v1/stores/{store}/refund-key", body)
+    assert (answer.status_code, answer.json()["detail"][:14]) == (403, "this takes an ")
 
 
 def test_a_page_of_another_site_makes_no_invoice(owner, store):

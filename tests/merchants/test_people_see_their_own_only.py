@@ -166,6 +166,8 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             "role": "owner",
             "user_id": story.names["user_id"],
             "id": story.names["passkey_id"],
+            "scopes": ["btcpay.store.canviewinvoices"],
+            "label": "mine",
         }
         given = {name: wanted[name] for name in shape.__struct_fields__}
         answer = story.other.begin(kind, story.store, **given)

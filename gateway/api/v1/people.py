@@ -7,11 +7,12 @@ confirmation of exactly that (``people_step_ups``), named in the header ``Step-U
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
+import segno
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.v1 import people_step_ups, people_team
-from gateway.api.v1.encoding import address, unhex
+from gateway.api.v1.encoding import ADDRESS_PATTERN, address, unhex
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.people_access import (
     PATH,
@@ -55,6 +56,7 @@ from merchants.people.roles import Person
 from merchants.people.sessions import Opened
 from merchants.people.step_ups import Action
 from merchants.records.rejection import Rejection as Refusal
+from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import recover
 from settlement.protocol.siwe import personal_digest, resource_of
 
@@ -64,6 +66,7 @@ CODES_WEIGHT: Final = 10
 READ: Final = (400, 401, 429, 503)
 CHANGE: Final = (400, 401, 403, 413, 429, 503)
 FIND: Final = (400, 401, 403, 404, 413, 429, 503)
+AskedWallet = Annotated[str, Query(max_length=42, pattern=f"({ADDRESS_PATTERN})|^$")]
 PasskeyId = Annotated[str, Path(max_length=2_048, pattern="^[A-Za-z0-9_-]+$")]
 
 SIGN_IN: Final = (400, 401, 403, 404, 413, 422, 429, 503)
@@ -83,7 +86,7 @@ def people_router(gate: Gate) -> APIRouter:
 
 
 @router.get("/nonce", openapi_extra=documented(SignInTerms, rejections=READ))
-async def nonce(request: Request, gate: AtGate) -> Response:
+async def nonce(request: Request, gate: AtGate, wallet: AskedWallet = "") -> Response:
     """Return a nonce, and all else that signing in has to name."""
     made, ends = gate.nonces.issue()
     site = gate.site_of(request)
@@ -97,6 +100,7 @@ async def nonce(request: Request, gate: AtGate) -> Response:
             chain_id=gate.domain.chain_id,
             resource=resource_of(gate.domain) + PURPOSE,
             rp_id=site.rp_id,
+            wallet=checksum_address(unhex(wallet)) if wallet else "",
             sign_up=gate.people.sign_up,
         )
     )
@@ -305,7 +309,13 @@ async def remove_passkey(
 async def add_totp(gate: AtGate, person: SignedInPerson, step_up: StepUpId = "") -> Response:
     """Make a secret for one-time codes (``totp.add``); confirm it with a code."""
     secret = accepted(gate.people.add_totp(person, step_up, _plain("totp.add")))
-    return Answer(TotpReply(secret, totp_uri(secret, person.user_id)))
+    uri = totp_uri(secret, person.user_id)
+    return Answer(TotpReply(secret, uri, await gate.proofs.ask(_picture, uri)))
+
+
+def _picture(uri: str) -> str:
+    drawn: str = segno.make(uri, error="m").svg_data_uri(scale=4, border=2)
+    return drawn
 
 
 @router.post(

@@ -199,7 +199,7 @@ async def signed_in(request: Request, gate: AtGate) -> Person:
 
 
 SignedInPerson = Annotated[Person, Depends(signed_in)]
-Id = Annotated[str, Path(max_length=64)]
+Id = Annotated[str, Path(max_length=64, pattern="^[A-Za-z0-9_-]*$")]
 
 
 async def actor_in(gate: Gate, person: Person, store_id: str) -> Actor:

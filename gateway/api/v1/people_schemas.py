@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from gateway.api.v1.encoding import Address, Signature
+from gateway.api.v1.encoding import END, Address, Signature
+from gateway.api.v1.shop_key_schemas import CreateKey
 from merchants.people.codes import CODE_CHARS_MAX
 from merchants.people.passkeys import NewPasskey, Octets, PasskeyAnswer
 from merchants.people.roles import Role
@@ -15,11 +16,11 @@ from settlement.protocol.siwe import MESSAGE_CHARS_MAX
 
 PARAMETERS_SIZE_MAX: Final = 4_096
 
-Name = Annotated[str, msgspec.Meta(max_length=80)]
-Token = Annotated[str, msgspec.Meta(max_length=64)]
-Nonce = Annotated[str, msgspec.Meta(max_length=64, pattern="^[0-9a-f]*$")]
+Name = Annotated[str, msgspec.Meta(max_length=80, pattern=f"^[^\\x00-\\x1f\\x7f]*{END}")]
+Token = Annotated[str, msgspec.Meta(max_length=64, pattern=f"^[A-Za-z0-9_-]*{END}")]
+Nonce = Annotated[str, msgspec.Meta(max_length=64, pattern=f"^[0-9a-f]*{END}")]
 Code = Annotated[str, msgspec.Meta(max_length=CODE_CHARS_MAX)]
-ShortId = Annotated[str, msgspec.Meta(max_length=64)]
+ShortId = Annotated[str, msgspec.Meta(max_length=64, pattern=f"^[A-Za-z0-9_-]*{END}")]
 
 
 class SignInTerms(msgspec.Struct, frozen=True):
@@ -35,6 +36,9 @@ class SignInTerms(msgspec.Struct, frozen=True):
     chain_id: int
     resource: str
     rp_id: str
+    wallet: str
+    """The address that was asked about, as EIP-55 writes it and the message has to."""
+
     sign_up: bool
     """Whether a wallet that is not known here opens an account by itself."""
 
@@ -172,10 +176,12 @@ class AddPasskey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class TotpReply(msgspec.Struct, frozen=True):
-    """The secret for an app, also as its ``otpauth:`` address; shown once."""
+    """The secret for an app, also as its ``otpauth:`` address and the picture of that (a ``data:``
+    address); shown once."""
 
     secret: str
     uri: str
+    qr: str
 
 
 class ConfirmTotp(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -322,6 +328,7 @@ class NamedMemberRole(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
+    "api-key.create": CreateKey,
     "webhook-secret.rotate": Nothing,
     "invitation.create": Invite,
     "member.change": NamedMemberRole,

@@ -1,79 +1,68 @@
 """What may a person who is signed in ask of a shop's routes, without an API key?
 
-What his role lets him, in the store that the path or the header ``Tillbook-Store`` names. A route
-that is not in the table is for API keys alone. What gives power takes a confirmation of exactly
-that request (``Step-Up``), and whatever changes something comes from a page of ours.
+In the store that the path or the header ``Tillbook-Store`` names, what his role lets him: each
+route asks for its scope. Of what changes something only what stands in ``CHANGES``, from a page of
+ours; what gives power takes a confirmation of exactly that request (``Step-Up``).
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from fastapi import Request
 
 from engine.types import Outcome
-from gateway.api.v1.people_access import Gate, actor_in, refused, require, same_origin, signed_in
+from gateway.api.v1.people_access import (
+    SAFE,
+    Gate,
+    actor_in,
+    refused,
+    require,
+    same_origin,
+    signed_in,
+)
 from gateway.api.v1.people_schemas import PARAMETERS, canonical
 from gateway.http.body import DECODE_ERRORS, malformed
 from gateway.trading.rejection import Rejection
-from merchants.people.roles import (
-    CREATE_INVOICE,
-    MODIFY_SETTINGS,
-    MODIFY_WEBHOOKS,
-    VIEW_INVOICES,
-    VIEW_SETTINGS,
-    Actor,
-)
-from merchants.people.step_ups import Action
+from merchants.people.roles import Actor
+from merchants.people.step_ups import ACTIONS, Action
 
 STORE_HEADER: Final = "tillbook-store"
 
+_STORE: Final = "/v1/stores/{store_id}"
 
-class Rule(NamedTuple):
-    """The scope that a route takes, and which action it is where it has to be confirmed."""
-
-    scope: str
-    action: str = ""
-
-
-RULES: Final[Mapping[tuple[str, str], Rule]] = MappingProxyType(
+CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
-        ("GET", "/v1/invoices"): Rule(VIEW_INVOICES),
-        ("GET", "/v1/invoices/{invoice_id}"): Rule(VIEW_INVOICES),
-        ("GET", "/v1/invoices/{invoice_id}/conversions"): Rule(VIEW_INVOICES),
-        ("GET", "/v1/invoices/{invoice_id}/receipt"): Rule(VIEW_INVOICES),
-        ("GET", "/v1/events"): Rule(VIEW_INVOICES),
-        ("POST", "/v1/invoices"): Rule(CREATE_INVOICE),
-        ("GET", "/v1/stores/{store_id}"): Rule(VIEW_SETTINGS),
-        ("GET", "/v1/stores/{store_id}/grants"): Rule(VIEW_SETTINGS),
+        ("POST", "/v1/invoices"): "",
         # What a wallet has to sign is worth nothing until it has.
-        ("POST", "/v1/stores/{store_id}/grants"): Rule(MODIFY_SETTINGS),
-        ("POST", "/v1/stores/{store_id}/grants/{grant_id}/approval"): Rule(MODIFY_SETTINGS),
-        ("DELETE", "/v1/stores/{store_id}/grants/{grant_id}"): Rule(MODIFY_SETTINGS),
-        ("GET", "/v1/stores/{store_id}/webhook-deliveries"): Rule(VIEW_SETTINGS),
-        ("POST", "/v1/stores/{store_id}/webhook-secret"): Rule(
-            MODIFY_WEBHOOKS, "webhook-secret.rotate"
-        ),
+        ("POST", f"{_STORE}/grants"): "",
+        ("POST", f"{_STORE}/grants/{{grant_id}}/approval"): "",
+        ("DELETE", f"{_STORE}/grants/{{grant_id}}"): "",
+        ("POST", f"{_STORE}/api-keys"): "api-key.create",
+        ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",
+        ("POST", f"{_STORE}/webhook-secret"): "webhook-secret.rotate",
     }
 )
+"""What a person may change, and which action it is where that has to be confirmed. A route that is
+not here is for API keys alone."""
 
 
 async def person_in_store(request: Request, gate: Gate) -> Actor:
-    """Return who asks and in which store, where his role lets him do what ``request`` asks for.
+    """Return who asks and in which store; what he may there the route itself asks.
 
     Raises NOT_AUTHENTICATED, NOT_FOUND for a store that is not his, and FORBIDDEN.
     """
-    rule = RULES.get((request.method, _template(request)))
     person = await signed_in(request, gate)
-    if rule is None:
+    kind = "" if request.method in SAFE else CHANGES.get((request.method, _template(request)))
+    if kind is None:
         raise Rejection(Outcome.FORBIDDEN, "this takes an API key of the store")
     await same_origin(request, gate)
     store_id = request.path_params.get("store_id") or request.headers.get(STORE_HEADER, "")
     actor = await actor_in(gate, person, store_id[:64])
-    require(actor, rule.scope)
-    if rule.action:
-        await _confirm(request, gate, actor, rule.action)
+    if kind:
+        require(actor, ACTIONS[kind].scope)
+        await _confirm(request, gate, actor, kind)
     return actor
 
 

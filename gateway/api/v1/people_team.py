@@ -46,8 +46,9 @@ from gateway.api.v1.people_schemas import (
 from gateway.http.body import body_of
 from gateway.trading.rejection import Rejection
 from merchants.people.audit import AUDIT_PAGE_MAX, NOBODY, store_log
-from merchants.people.roles import CHANGE_PAYOUT, MANAGE_TEAM, VIEW_SETTINGS, Actor
+from merchants.people.roles import CHANGE_PAYOUT, MANAGE_TEAM, Actor
 from merchants.people.step_ups import Action
+from merchants.stores.scopes import VIEW_SETTINGS
 from settlement.protocol.checksum import checksum_address
 
 READ = (400, 401, 403, 404, 429, 503)

@@ -1,19 +1,16 @@
 """Who asks for a shop, and how is it answered?
 
-What all routes of shops share. What only reads rows does it on threads of the shops' own
-(``Readers``): it takes milliseconds, and locks nothing.
+What all routes of shops share.
 """
 
-from asyncio import Future, get_running_loop
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Annotated, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 from fastapi import Depends, Path, Request, Response
 
 from engine.types import Outcome
 from gateway.api.budget_headers import note
+from gateway.api.shop_readers import Readers
 from gateway.api.v1.login import bearer_of, require_operator
 from gateway.api.v1.people_access import Gate, same_origin, signed_in
 from gateway.api.v1.people_shops import person_in_store
@@ -29,9 +26,6 @@ from merchants.stores.api_keys import Holder
 from merchants.stores.scopes import opened
 from settlement.protocol.eip712 import Domain
 
-READERS_MAX: Final = 2
-"""Threads; the database has connections for more, and the interpreter runs one at a time."""
-
 MAKE: Final = (400, 401, 403, 409, 413, 422, 429, 503)
 READ: Final = (400, 401, 403, 404, 429)
 FIND: Final = (400, 401, 403, 404, 429)
@@ -39,22 +33,6 @@ FIND: Final = (400, 401, 403, 404, 429)
 Id = Annotated[str, Path(max_length=64)]
 
 Answered = TypeVar("Answered")
-Found = TypeVar("Found")
-Given = ParamSpec("Given")
-
-
-class Readers:
-    """Few threads that read rows, so that one shop's long list holds up other shops alone."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(READERS_MAX, "shops")
-
-    def ask(
-        self, question: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
-    ) -> Future[Found]:
-        """Return what ``question`` finds."""
-        asked = partial(question, *given, **named)
-        return get_running_loop().run_in_executor(self._pool, asked)
 
 
 class Shops(NamedTuple):

@@ -34,6 +34,7 @@ from gateway.api.v1.shop_doors import (
     amount_of,
     having,
     having_own,
+    holding,
     written_reply,
 )
 from gateway.http.body import body_of
@@ -44,18 +45,21 @@ from merchants.records.refunds import RefundState
 from merchants.records.tables import Store
 from merchants.sales.refund_keys import KeyFunds
 from merchants.sales.refunds import RefundRequest
-from merchants.stores import scopes
+from merchants.stores.api_keys import Holder
+from merchants.stores.scopes import (
+    ARCHIVE_PULL_PAYMENTS,
+    CREATE_PULL_PAYMENTS,
+    CREATE_UNAPPROVED_PULL_PAYMENTS,
+    MANAGE_PAYOUTS,
+    MODIFY_SETTINGS,
+    VIEW_PULL_PAYMENTS,
+    VIEW_SETTINGS,
+)
 from settlement.protocol.checksum import checksum_address
 
-CHANGE: Final = (400, 401, 404, 409, 413, 422, 429)
+CHANGE: Final = (400, 401, 403, 404, 409, 413, 422, 429)
 Limit = Annotated[int, Query(ge=1, le=REFUNDS_SHOWN)]
 Name = Annotated[str | None, Query(max_length=64)]
-
-Views = Annotated[Store, Depends(having(scopes.VIEW_PULL_PAYMENTS))]
-Makes = Annotated[Store, Depends(having(scopes.CREATE_PULL_PAYMENTS))]
-Manages = Annotated[Store, Depends(having(scopes.MANAGE_PULL_PAYMENTS))]
-Settles = Annotated[Store, Depends(having_own(scopes.MODIFY_SETTINGS))]
-Looks = Annotated[Store, Depends(having_own(scopes.VIEW_SETTINGS))]
 
 router = APIRouter(prefix="/v1", tags=["refunds"])
 
@@ -80,16 +84,20 @@ def _reply(shops: Shops, document: RefundDocument) -> RefundReply:
         status=201,
         rejections=(404, *MAKE),
         proof="store",
-        scope=scopes.CREATE_PULL_PAYMENTS,
+        scope=CREATE_UNAPPROVED_PULL_PAYMENTS,
     ),
 )
 async def create_refund(
     shops: Here,
-    store: Makes,
+    holder: Annotated[Holder, Depends(holding(CREATE_UNAPPROVED_PULL_PAYMENTS))],
     invoice_id: Id,
     body: Annotated[CreateRefund, Depends(body_of(CreateRefund))],
 ) -> Response:
-    """Open a refund of what came for an invoice; never more than came and was not given back."""
+    """Open a refund of what came for an invoice; never more than came and was not given back. One
+    that needs no more approval takes the permission to create pull payments."""
+    if body.approve and not holder.may(CREATE_PULL_PAYMENTS):
+        why = f"without approval it takes the permission {CREATE_PULL_PAYMENTS}"
+        raise Rejection(Outcome.FORBIDDEN, why, {"missing": CREATE_PULL_PAYMENTS})
     request = RefundRequest(
         variant=body.variant,
         token=body.token,
@@ -100,19 +108,19 @@ async def create_refund(
         is_approved=body.approve,
         to_sender=body.to_sender,
     )
-    made = accepted(shops.merchants.refunding.refunds.create(store.id, invoice_id, request))
+    made = accepted(shops.merchants.refunding.refunds.create(holder.store.id, invoice_id, request))
     return Answer(_reply(shops, made), 201)
 
 
 @router.get(
     "/refunds",
     openapi_extra=documented(
-        RefundsReply, rejections=FIND, proof="store", scope=scopes.VIEW_PULL_PAYMENTS
+        RefundsReply, rejections=FIND, proof="store", scope=VIEW_PULL_PAYMENTS
     ),
 )
 async def list_refunds(
     shops: Here,
-    store: Views,
+    store: Annotated[Store, Depends(having(VIEW_PULL_PAYMENTS))],
     invoice_id: Name = None,
     status: RefundState | None = None,
     before: Name = None,
@@ -135,13 +143,17 @@ async def list_refunds(
 
 @router.get(
     "/refunds/{refund_id}",
-    openapi_extra=documented(
-        RefundReply, rejections=FIND, proof="store", scope=scopes.VIEW_PULL_PAYMENTS
-    ),
+    openapi_extra=documented(RefundReply, rejections=FIND, proof="store", scope=VIEW_PULL_PAYMENTS),
 )
-async def read_refund(shops: Here, store: Views, refund_id: Id) -> Response:
+async def read_refund(
+    shops: Here, store: Annotated[Store, Depends(having(VIEW_PULL_PAYMENTS))], refund_id: Id
+) -> Response:
     """Return one refund."""
-    found = await shops.readers.ask(shops.merchants.reader.refund, store.id, refund_id)
+    return await _found(shops, store.id, refund_id)
+
+
+async def _found(shops: Shops, store_id: str, refund_id: str) -> Response:
+    found = await shops.readers.ask(shops.merchants.reader.refund, store_id, refund_id)
     if found is None:
         raise Rejection(Outcome.NOT_FOUND)
     return Answer(_reply(shops, found))
@@ -150,16 +162,12 @@ async def read_refund(shops: Here, store: Views, refund_id: Id) -> Response:
 @router.post(
     "/refunds/{refund_id}/approve",
     openapi_extra=documented(
-        RefundReply,
-        body=ApproveRefund,
-        rejections=CHANGE,
-        proof="store",
-        scope=scopes.MANAGE_PULL_PAYMENTS,
+        RefundReply, body=ApproveRefund, rejections=CHANGE, proof="store", scope=MANAGE_PAYOUTS
     ),
 )
 async def approve_refund(
     shops: Here,
-    store: Manages,
+    store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))],
     refund_id: Id,
     body: Annotated[ApproveRefund, Depends(body_of(ApproveRefund))],
 ) -> Response:
@@ -171,10 +179,12 @@ async def approve_refund(
 @router.post(
     "/refunds/{refund_id}/cancel",
     openapi_extra=documented(
-        RefundReply, rejections=(409, *FIND), proof="store", scope=scopes.MANAGE_PULL_PAYMENTS
+        RefundReply, rejections=(409, *FIND), proof="store", scope=ARCHIVE_PULL_PAYMENTS
     ),
 )
-async def cancel_refund(shops: Here, store: Manages, refund_id: Id) -> Response:
+async def cancel_refund(
+    shops: Here, store: Annotated[Store, Depends(having(ARCHIVE_PULL_PAYMENTS))], refund_id: Id
+) -> Response:
     """Give a refund up; refused where it may be paid."""
     cancelled = accepted(shops.merchants.refunding.refunds.cancel(store.id, refund_id))
     return Answer(_reply(shops, cancelled))
@@ -183,16 +193,12 @@ async def cancel_refund(shops: Here, store: Manages, refund_id: Id) -> Response:
 @router.post(
     "/refunds/{refund_id}/mark-paid",
     openapi_extra=documented(
-        RefundReply,
-        body=MarkRefundPaid,
-        rejections=CHANGE,
-        proof="store",
-        scope=scopes.MANAGE_PULL_PAYMENTS,
+        RefundReply, body=MarkRefundPaid, rejections=CHANGE, proof="store", scope=MANAGE_PAYOUTS
     ),
 )
 async def mark_refund_paid(
     shops: Here,
-    store: Manages,
+    store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))],
     refund_id: Id,
     body: Annotated[MarkRefundPaid, Depends(body_of(MarkRefundPaid))],
 ) -> Response:
@@ -204,10 +210,12 @@ async def mark_refund_paid(
 @router.post(
     "/refunds/{refund_id}/withdrawal",
     openapi_extra=documented(
-        RefundToSign, rejections=(409, *FIND), proof="store", scope=scopes.MANAGE_PULL_PAYMENTS
+        RefundToSign, rejections=(409, *FIND), proof="store", scope=MANAGE_PAYOUTS
     ),
 )
-async def compose_withdrawal(shops: Here, store: Manages, refund_id: Id) -> Response:
+async def compose_withdrawal(
+    shops: Here, store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))], refund_id: Id
+) -> Response:
     """Return the withdrawal that the store's wallet signs to pay a refund; the same again until it
     has expired. As long as it may be taken, nothing else happens to the refund."""
     asked = accepted(shops.merchants.refunding.payouts.compose(store.id, refund_id))
@@ -217,23 +225,19 @@ async def compose_withdrawal(shops: Here, store: Manages, refund_id: Id) -> Resp
 @router.post(
     "/refunds/{refund_id}/signature",
     openapi_extra=documented(
-        RefundReply,
-        body=SignRefund,
-        rejections=CHANGE,
-        proof="store",
-        scope=scopes.MANAGE_PULL_PAYMENTS,
+        RefundReply, body=SignRefund, rejections=CHANGE, proof="store", scope=MANAGE_PAYOUTS
     ),
 )
 async def sign_withdrawal(
     shops: Here,
-    store: Manages,
+    store: Annotated[Store, Depends(having(MANAGE_PAYOUTS))],
     refund_id: Id,
     body: Annotated[SignRefund, Depends(body_of(SignRefund))],
 ) -> Response:
     """Take the wallet's signature over the withdrawal; it is sent next."""
     signature = unhex(body.signature)
     accepted(shops.merchants.refunding.payouts.sign(store.id, refund_id, signature))
-    return await read_refund(shops, store, refund_id)
+    return await _found(shops, store.id, refund_id)
 
 
 @router.post(
@@ -245,12 +249,12 @@ async def sign_withdrawal(
         status=201,
         rejections=CHANGE,
         proof="store",
-        scope=scopes.MODIFY_SETTINGS,
+        scope=MODIFY_SETTINGS,
     ),
 )
 async def create_refund_key(
     shops: Here,
-    store: Settles,
+    store: Annotated[Store, Depends(having_own(MODIFY_SETTINGS))],
     body: Annotated[CreateRefundKey, Depends(body_of(CreateRefundKey))],
 ) -> Response:
     """Make a refund account; the one before it ends, and its money goes to the store's wallet."""
@@ -261,11 +265,11 @@ async def create_refund_key(
 
 @router.get(
     "/stores/{store_id}/refund-key",
-    openapi_extra=documented(
-        RefundKeyReply, rejections=FIND, proof="store", scope=scopes.VIEW_SETTINGS
-    ),
+    openapi_extra=documented(RefundKeyReply, rejections=FIND, proof="store", scope=VIEW_SETTINGS),
 )
-async def read_refund_key(shops: Here, store: Looks) -> Response:
+async def read_refund_key(
+    shops: Here, store: Annotated[Store, Depends(having_own(VIEW_SETTINGS))]
+) -> Response:
     """Return the store's refund account and what it has."""
     found = await shops.readers.ask(shops.merchants.refunding.keys.funds, store.id)
     if found is None:
@@ -275,11 +279,11 @@ async def read_refund_key(shops: Here, store: Looks) -> Response:
 
 @router.delete(
     "/stores/{store_id}/refund-key",
-    openapi_extra=documented(
-        RefundKeyReply, rejections=FIND, proof="store", scope=scopes.MODIFY_SETTINGS
-    ),
+    openapi_extra=documented(RefundKeyReply, rejections=FIND, proof="store", scope=MODIFY_SETTINGS),
 )
-async def end_refund_key(shops: Here, store: Settles) -> Response:
+async def end_refund_key(
+    shops: Here, store: Annotated[Store, Depends(having_own(MODIFY_SETTINGS))]
+) -> Response:
     """End the store's refund account: what it has left goes to the store's wallet."""
     return Answer(_key_reply(accepted(shops.merchants.refunding.keys.end(store.id))))
 

@@ -11,7 +11,8 @@ from msgspec.json import encode
 
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
-from gateway.api.v1 import shop_grants, shop_keys, shop_refunds
+from gateway.api.shop_readers import Readers
+from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.people_access import Gate
@@ -21,7 +22,6 @@ from gateway.api.v1.shop_doors import (
     READ,
     Here,
     Id,
-    Readers,
     Shops,
     accepted,
     amount_of,
@@ -106,6 +106,7 @@ def merchants_router(
     mounted = APIRouter(dependencies=[Depends(shops.known)])
     mounted.include_router(router)
     mounted.include_router(shop_grants.router)
+    mounted.include_router(policies.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_refunds.router)
     return mounted
