@@ -168,6 +168,7 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             "role": "owner",
             "user_id": story.names["user_id"],
             "id": story.names["passkey_id"],
+            "endpoint_id": "",
             "scopes": ["btcpay.store.canviewinvoices"],
             "label": "mine",
         }

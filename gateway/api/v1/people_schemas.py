@@ -307,6 +307,12 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """No parameters."""
 
 
+class NamedEndpoint(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A webhook's endpoint by its id; empty where a store has but one."""
+
+    endpoint_id: ShortId = ""
+
+
 class NamedPasskey(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A passkey by its id."""
 
@@ -329,7 +335,7 @@ class NamedMemberRole(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 PARAMETERS: Final[dict[str, type[msgspec.Struct]]] = {
     "payout.change": AskPayoutChange,
     "api-key.create": CreateKey,
-    "webhook-secret.rotate": Nothing,
+    "webhook-secret.rotate": NamedEndpoint,
     "invitation.create": Invite,
     "member.change": NamedMemberRole,
     "member.remove": NamedMember,

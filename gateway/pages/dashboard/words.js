@@ -49,6 +49,7 @@ const WORDS = {
   parameter_role: ["Role", "角色"],
   parameter_user_id: ["Member", "成员"],
   parameter_id: ["Passkey", "通行密钥"],
+  parameter_endpoint_id: ["Endpoint", "接收地址"],
   parameter_label: ["Label", "标签"],
   parameter_scopes: ["Permissions", "权限"],
 
@@ -161,8 +162,9 @@ const WORDS = {
   endpoint: ["Endpoint", "接收地址"],
   webhook_health: ["Health", "状况"],
   webhook_on: ["in use", "使用中"],
-  webhook_off: ["given up after a 410", "收到 410 后停用"],
+  webhook_off: ["not in use", "未使用"],
   webhook_failed: ["Not taken at once", "未即时接收"],
+  no_endpoints: ["The store is told nowhere.", "未设置接收地址。"],
   deliveries: ["Deliveries", "投递记录"],
   attempts: ["Tries", "次数"],
   answer: ["Answer", "响应"],
