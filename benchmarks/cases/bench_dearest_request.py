@@ -37,7 +37,7 @@ from gateway.views.missed import FRAMES_MAX
 from gateway.views.trade_states import BatchView, TradeStates
 from merchants.people.people import PeopleTerms
 from merchants.records.rejection import Rejection
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
 from merchants.service import Merchants, open_merchants_database
 from merchants.stores.keyring import FileKeyring
@@ -187,7 +187,9 @@ class Filled(Venue):
         approved = merchants.grants.approve(store.store_id, grant_id, approval)
         assert not isinstance(approved, Rejection), approved
         for _ in range(100):
-            made = merchants.create_invoice(store.store_id, InvoiceRequest("0.5", "TOKEN"))
+            made = merchants.create_invoice(
+                store.store_id, InvoiceRequest("0.5", tokens=("TOKEN",))
+            )
             assert not isinstance(made, Rejection), made
             self.invoice_id = made.invoice.id
 

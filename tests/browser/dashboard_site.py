@@ -68,7 +68,7 @@ class Shop:
         self.store, self.headers = made["id"], bearer(made["api_key"])
 
     def invoice(self, dollars: str, **more: Any) -> Any:
-        body = {"amount_usd": dollars, "token": "TOKEN", **more}
+        body = {"amount": dollars, "tokens": ["TOKEN"], **more}
         return self.client.post("/v1/invoices", json=body, headers=self.headers).json()
 
     def begin(self) -> None:

@@ -136,7 +136,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     ask.ids["key_id"] = both("POST", rotation, headers, json={"former_lifetime_s": 0})["id"]
     both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
     both("GET", "/v1/stores/{store_id}/api-keys", headers)
-    body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
+    body = {"amount": "5", "tokens": ["TOKEN"], "metadata": {"cart": [1]}}
     policy = "/v1/stores/{store_id}/conversion-policy"
     both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})
     tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
