@@ -92,6 +92,16 @@ def test_a_key_is_made_as_it_was_confirmed_with_at_most_ones_own_permissions(
     assert clerk.ask("GET", path).status_code == 403
 
 
+def test_a_policy_is_changed_as_it_was_confirmed(owner, store):
+    path, wanted = f"/v1/stores/{store}/conversion-policy", {"kind": "keep", "keep_ppm": 250_000}
+    assert owner.ask("PUT", path, wanted).status_code == 403
+    step_up = owner.confirm("policy.change", store, **wanted)
+    other = owner.ask("PUT", path, wanted | {"keep_ppm": 1_000_000}, step_up=step_up)
+    assert other.status_code == 403
+    assert owner.ask("PUT", path, wanted, step_up=step_up).status_code == 200
+    assert owner.ask("GET", path).json()["keep_ppm"] == 250_000
+
+
 def test_what_is_not_for_sessions_takes_an_api_key(owner, store):
     body = {"key_lifetime_s": 3600}
     answer = owner.ask("POST", f"/v1/stores/{store}/refund-key", body)

@@ -37,6 +37,7 @@ const WORDS = {
   "action_payout.change": ["Another wallet for the store's money", "更换店铺收款钱包"],
   "action_api-key.create": ["A new API key", "新建 API 密钥"],
   "action_webhook-secret.rotate": ["A new webhook secret", "更换 webhook 密钥"],
+  "action_policy.change": ["Sell otherwise from now on", "更改兑换策略"],
   "action_invitation.create": ["An invitation to the store", "邀请加入店铺"],
   "action_member.change": ["Another role for a member", "更改成员角色"],
   "action_member.remove": ["Take a member out of the store", "移除成员"],
