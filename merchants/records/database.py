@@ -14,7 +14,18 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from engine.journal.reader import Position
-from merchants.records import api_keys, grants, invoice_notes, people, policies, pots, refunds
+from merchants.records import (
+    api_keys,
+    grants,
+    invoice_notes,
+    movements,
+    options,
+    pay_buttons,
+    people,
+    policies,
+    pots,
+    refunds,
+)
 from merchants.records.schema import bring_up
 from merchants.records.tables import Cursor
 from settlement.storage.database import open_file
@@ -22,7 +33,18 @@ from settlement.storage.server import open_server
 
 CURSOR_ROW: Final = 1
 
-ROOMS: Final = (api_keys, grants, invoice_notes, people, policies, pots, refunds)
+ROOMS: Final = (
+    api_keys,
+    grants,
+    invoice_notes,
+    movements,
+    options,
+    pay_buttons,
+    people,
+    policies,
+    pots,
+    refunds,
+)
 """Files with tables of their own: imported, so that ``Table.metadata`` knows these."""
 
 
