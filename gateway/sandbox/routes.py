@@ -23,6 +23,7 @@ from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.records import rejection
+from merchants.records.amounts import pips_of_decimal
 from merchants.sales.asked import InvoiceRequest
 from merchants.stores.stores import StoreRequest
 from settlement.orders.catalog import Token
@@ -91,9 +92,11 @@ class SandboxShop:
         return made.invoice.id
 
     def due_raw(self, invoice: InvoiceDocument, token: Token) -> int:
-        """Return what an invoice costs in raw units of its token; of another, its price."""
-        due = invoice.amount_due if token.symbol == invoice.token else invoice.amount_usd
-        pips = pips_of_decimal(due)
+        """Return what an invoice costs in raw units of an option; of another token, its price."""
+        for option in invoice.options:
+            if option.token == token.symbol:
+                return int(option.amount_due_raw)
+        pips = pips_of_decimal(invoice.price)
         assert pips is not None, "our own document"
         return token.raw_of(pips)
 
