@@ -49,8 +49,9 @@ from merchants.records.turns import Turn
 from merchants.reports.movements import Movements
 from merchants.reports.reports import Reports
 from merchants.sales.arrivals import Deposit
+from merchants.sales.asked import InvoiceRequest, Sources
 from merchants.sales.conversions import Conversions
-from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.invoices import Invoices, parameters_hash
 from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
@@ -143,20 +144,14 @@ class Merchants:
             clock=clock,
             entropy=entropy,
         )
-        self.conversions = Conversions(
-            database=database,
-            exchange=exchange,
-            settlement=settlement,
-            prices=self.prices,
-            keyring=keyring,
-            clock=clock,
-        )
+        self.conversions = self._conversions(keyring)
         self.notes = InvoiceNotes(database, clock)
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
         )
+        sources = Sources(exchange.catalog, self.prices, self.rates)
         self.invoices = Invoices(
-            exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
+            exchange, settlement, self.conversions, sources, entropy, confirmations_required
         )
         self.deliveries = Deliveries(database, egress, clock, jitter)
         self.people = self._people(entropy, people_terms)
@@ -173,6 +168,16 @@ class Merchants:
         self.reports = Reports(database, exchange, settlement)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+
+    def _conversions(self, keyring: Keyring) -> Conversions:
+        return Conversions(
+            database=self._database,
+            exchange=self._exchange,
+            settlement=self._settlement,
+            prices=self.prices,
+            keyring=keyring,
+            clock=self._clock,
+        )
 
     def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
         return People(

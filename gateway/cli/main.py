@@ -117,6 +117,14 @@ RatesOption = Annotated[
         dir_okay=False,
     ),
 ]
+SignUpOption = Annotated[
+    bool,
+    typer.Option(
+        "--sign-up/--no-sign-up",
+        help="Whether a merchant may make his own account and store, with his wallet alone.",
+        envvar="TILLBOOK_SIGN_UP",
+    ),
+]
 ChainOption = Annotated[ChainChoice, typer.Option("--chain", help="The embedded chain.")]
 
 
@@ -192,14 +200,7 @@ def serve(
     managed_keys: ManagedKeysOption = None,
     merchants_database: ShopsDatabaseOption = "",
     explorer: ExplorerOption = "",
-    sign_up: Annotated[
-        bool,
-        typer.Option(
-            "--sign-up/--no-sign-up",
-            help="Whether a merchant may make his own account and store, with his wallet alone.",
-            envvar="TILLBOOK_SIGN_UP",
-        ),
-    ] = False,
+    sign_up: SignUpOption = False,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,

@@ -22,8 +22,7 @@ from gateway.sandbox.rpc import answer_rpc
 from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
 from merchants.records import rejection
-from merchants.records.amounts import pips_of_decimal
-from merchants.sales.invoices import InvoiceRequest
+from merchants.sales.asked import InvoiceRequest
 from merchants.stores.stores import StoreRequest
 from settlement.orders.catalog import Token
 from settlement.protocol.abi import encode_call
@@ -74,7 +73,7 @@ class SandboxShop:
         """Make an invoice for one of the goods; return its id."""
         name, price = GOODS[thing]
         made = self._stack.parts.merchants.create_invoice(
-            self._store_id, InvoiceRequest(amount_usd=price, token="TOKEN", order_id=name)
+            self._store_id, InvoiceRequest(price, tokens=("TOKEN",), order_id=name)
         )
         if isinstance(made, rejection.Rejection):
             raise Rejection(made.outcome, figures=made.detail)
@@ -92,15 +91,16 @@ class SandboxShop:
             sent = self._sent.get(invoice_id)
             if sent is not None and all(payment.tx_hash != sent for payment in invoice.payments):
                 return
-            token = self._stack.parts.catalog.token(invoice.token)
-            remaining = pips_of_decimal(invoice.remaining)
-            assert token is not None and remaining is not None, "our own document"
-            if not remaining:
+            option = invoice.options[-1]  # The token that has to be sold, if there is one.
+            token = self._stack.parts.catalog.token(option.token)
+            assert token is not None, "our own document"
+            remaining_raw = int(option.remaining_raw)
+            if not remaining_raw:
                 self._sent.pop(invoice_id, None)
                 return
             to = bytes.fromhex(invoice.deposit_address[2:])
             try:
-                tx_hash = await asyncio.to_thread(self._send, token, token.raw_of(remaining), to)
+                tx_hash = await asyncio.to_thread(self._send, token, remaining_raw, to)
             except TransactionLost as lost:
                 # Whoever has the customer's key may have sent its native coin away.
                 raise Rejection(Outcome.INSUFFICIENT_BALANCE, f"not paid: {lost}") from lost

@@ -9,7 +9,16 @@ import pytest
 from playwright.async_api import Page, expect
 
 from gateway.pages.assets import PAGES
-from tests.browser.dashboard_site import Shop, agree, authenticator, enter, told, visit
+from settlement.protocol.eip712 import address_of_secret
+from tests.browser.dashboard_site import (
+    Shop,
+    agree,
+    authenticator,
+    enter,
+    paper_wallet,
+    told,
+    visit,
+)
 from tests.browser.fixtures import keep, need_chromium, sideways
 from tests.browser.test_market_page import CONTRAST, faults
 
@@ -168,6 +177,24 @@ def test_a_recovery_code_lets_in_to_make_a_new_passkey(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_a_stranger_signs_up_with_his_wallet_and_opens_a_shop(tmp_path: Path) -> None:
+    secret = b"\x77" * 32
+
+    async def story(shop: Shop, page: Page) -> None:
+        await enter(shop, page)
+        card = page.locator("section", has_text="A store of your own")
+        await card.get_by_label("Name").fill("Paper and Ink")
+        await card.get_by_role("button", name="Make the store").click()
+        await expect(card.locator(".once pre")).to_contain_text("tbk_")
+        await card.get_by_role("button", name="Go to the store").click()
+        await visit(page, "grants")
+        await expect(page.locator("#shown")).to_contain_text("TOKEN-USD")
+        await expect(page.locator("#store")).to_contain_text("Paper and Ink · owner")
+        await expect(page.locator(".state.unsigned")).to_have_count(0)
+
+    told(tmp_path, story, wallet=paper_wallet(secret, address_of_secret(secret)))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_every_part_fits_stands_out_and_axe_finds_nothing(
@@ -247,6 +274,7 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         InvoiceException,
         InvoiceState,
     )
+    from merchants.stores.scopes import INCLUDED
 
     words = catalogue()
     wanted = {
@@ -258,6 +286,7 @@ def test_the_words_for_states_are_those_that_the_house_has() -> None:
         "action": [*PARAMETERS],
         "payout": ["waiting", "cancelled", "done", "refused"],
         "section": [*SECTIONS],
+        "scope": [scope.rsplit(".", 1)[-1] for scope in INCLUDED],
     }
     missing = {f"{start}_{name}" for start, names in wanted.items() for name in names} - set(words)
     assert missing == set()

@@ -99,14 +99,14 @@ def test_what_is_not_for_sessions_takes_an_api_key(owner, store):
 
 def test_a_page_of_another_site_makes_no_invoice(owner, store):
     headers = {"origin": "http://evil.test", "Tillbook-Store": store}
-    body = {"amount_usd": "5", "token": "TOKEN"}
+    body = {"amount": "5", "tokens": ["TOKEN"]}
     assert owner.http.post("/v1/invoices", json=body, headers=headers).status_code == 403
 
 
 def test_a_role_bounds_what_a_person_may_ask(app, world, owner, store):
     accountant = joined(owner, store, app, world, "accountant")
     assert look(accountant, store).status_code == 200
-    body, headers = {"amount_usd": "5", "token": "TOKEN"}, {"Tillbook-Store": store}
+    body, headers = {"amount": "5", "tokens": ["TOKEN"]}, {"Tillbook-Store": store}
     said = accountant.http.post("/v1/invoices", json=body, headers=headers)
     assert said.status_code == 403 and "cancreateinvoice" in said.text
     assert accountant.begin("webhook-secret.rotate", store).status_code == 403

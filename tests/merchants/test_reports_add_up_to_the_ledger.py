@@ -306,7 +306,7 @@ def test_whatever_happened_the_sums_are_the_balances(many, steps):
 def act(world, store, invoices, step):
     venue, (word, *given) = world.venue, step
     if word == "order":
-        invoices.append(venue.invoice(store, amount_usd=given[0]))
+        invoices.append(venue.invoice(store, amount=given[0]))
     elif word == "pay":
         which, tenths_due = given
         invoice = invoices[which % len(invoices)]

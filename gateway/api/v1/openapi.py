@@ -22,6 +22,7 @@ from gateway.api.v1 import (
     report_schemas,
     schemas,
     shop_key_schemas,
+    shop_point_schemas,
     shop_schemas,
     verb_schemas,
 )
@@ -38,6 +39,7 @@ SCHEMAS: Final = (
     grant_schemas,
     policy_schemas,
     shop_key_schemas,
+    shop_point_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,

@@ -9,7 +9,7 @@ import { locale, t } from "./words.js";
 const PAGES_MAX = 8;
 const STATES = ["new", "processing", "settled", "expired", "invalid"];
 
-const amountOf = (invoice) => invoice.amount ?? invoice.amount_usd;
+const amountOf = (invoice) => invoice.amount;
 const currencyOf = (invoice) => invoice.currency ?? "USD";
 const money = (text, currency) => element("span", { title: `${text} ${currency}` },
   `${withCents(text, currency)} ${currency}`);

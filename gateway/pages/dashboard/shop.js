@@ -75,7 +75,8 @@ export async function webhooks({ store, may, attempt, again, tell }) {
     })) : "");
   const parts = [card(null, facts([
     ["endpoint", about.webhook_url ? code(about.webhook_url) : t("none")],
-    ["webhook_health", t(about.webhook_enabled === false ? "webhook_off" : "webhook_on")],
+    ["webhook_health", about.webhook_url
+      ? t(about.webhook_enabled ? "webhook_on" : "webhook_off") : t("none")],
     ["webhook_failed", `${failed.length} / ${deliveries.length}`],
   ])),
   card("deliveries", table(["what", "status", "attempts", "answer", ""],
@@ -98,6 +99,8 @@ export async function webhooks({ store, may, attempt, again, tell }) {
   return parts;
 }
 
+const scopeWords = (scope) => t(`scope_${scope.split(".").at(-1)}`);
+
 export async function keys({ store, may, attempt, again, tell }) {
   const path = `/v1/stores/${store.id}/api-keys`;
   const { api_keys: rows } = await get(path);
@@ -105,7 +108,7 @@ export async function keys({ store, may, attempt, again, tell }) {
   const parts = [card(null, element("p", { className: "note" }, t("keys_told")),
     table(["label", "scopes", "used", ""], rows.map((row) => [
       element("span", {}, row.label || "–", " ", code(`${row.hint}…`)),
-      row.scopes.map((scope) => scope.split(".").at(-1)).join(", "),
+      row.scopes.map(scopeWords).join(", "),
       row.used_at ? when(row.used_at, locale) : "–",
       may(SETTINGS) && row.works ? button("revoke", () => attempt(async () => {
         await ask("DELETE", `${path}/${row.id}`);
@@ -118,7 +121,7 @@ export async function keys({ store, may, attempt, again, tell }) {
     const choices = store.scopes.filter((scope) => scope.startsWith("btcpay."))
       .map((scope) => element("label", { className: "choice" },
         element("input", { type: "checkbox", name: "scopes", value: scope }),
-        element("span", {}, scope.split(".").at(-1))));
+        element("span", {}, scopeWords(scope))));
     const fields = [field("label", label), element("fieldset", {},
       element("legend", {}, t("scopes")), ...choices)];
     parts.push(card("key_new", form("key_make", fields, (_, made) => attempt(async () => {
