@@ -1,8 +1,9 @@
 """What happens when a customer pays too little, too late, twice, or something else?
 
 A page of buttons: each makes an invoice, of a shop whose prices last twenty seconds where something
-is to come too late or not at all, and makes the thing happen on the embedded chain, by the customer's own wallet and the makers' own orders. The
-code that deals with it is the product's; only the accident is ours. Mounted by the sandbox alone.
+is to come too late or not at all, and makes the thing happen on the embedded chain, by the
+customer's own wallet and the makers' own orders. The code that deals with it is the product's; only
+the accident is ours. Mounted by the sandbox alone.
 """
 
 import asyncio

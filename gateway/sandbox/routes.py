@@ -23,6 +23,7 @@ from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.records import rejection
+from merchants.records.amounts import pips_of_decimal
 from merchants.sales.asked import InvoiceRequest
 from merchants.stores.stores import StoreRequest
 from settlement.orders.catalog import Token
@@ -91,11 +92,12 @@ class SandboxShop:
         return made.invoice.id
 
     def due_raw(self, invoice: InvoiceDocument, token: Token) -> int:
-        """Return what an invoice costs in raw units of its token; of another, its price."""
-        due = invoice.amount_due if token.symbol == invoice.token else invoice.amount_usd
-        pips = pips_of_decimal(due)
-        assert pips is not None, "our own document"
-        return token.raw_of(pips)
+        """Return what an invoice costs in raw units of ``token``; of one that is no option, its
+        price in stablecoin."""
+        offered = (row for row in invoice.options if row.token == token.symbol)
+        price = pips_of_decimal(invoice.price)
+        assert price is not None, "our own document"
+        return next((int(row.amount_due_raw) for row in offered), token.raw_of(price))
 
     async def pay(self, invoice_id: str) -> None:
         """Send what the invoice still lacks from the customer's wallet.
