@@ -149,22 +149,25 @@ class Merchants:
         self.refunding = RefundDesk(
             database, exchange, settlement, self.prices, keyring, clock, entropy
         )
-        self.policies = Policies(
-            database, exchange.catalog, self.prices, self.conversions.pots, clock
-        )
         sources = Sources(exchange.catalog, self.prices, self.rates)
         self.invoices = Invoices(
             exchange, settlement, self.conversions, sources, entropy, confirmations_required
         )
-        self.reader = Reader(
-            database, exchange.catalog, settlement, confirmations_required, lambda: self._head
-        )
         self.deliveries = Deliveries(database, egress, clock, jitter)
         self.people = self._people(entropy, people_terms)
+        self._open_books()
+
+    def _open_books(self) -> None:
+        """Make what answers from the rows, and see how far they are in the log."""
+        database, exchange, settlement = self._database, self._exchange, self._settlement
+        catalog, required = exchange.catalog, self._confirmations_required
+        pots = self.conversions.pots
+        self.policies = Policies(database, catalog, self.prices, pots, self._clock)
+        self.reader = Reader(database, catalog, settlement, required, lambda: self._head)
+        self.movements = Movements(database, catalog)
+        self.reports = Reports(database, exchange, settlement)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
-        self.movements = Movements(database, exchange.catalog)
-        self.reports = Reports(database, exchange, settlement)
 
     def _conversions(self, keyring: Keyring) -> Conversions:
         return Conversions(

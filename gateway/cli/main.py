@@ -81,6 +81,14 @@ AdminHostOption = Annotated[
 AdminPortOption = Annotated[
     int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
 ]
+ExplorerOption = Annotated[
+    str,
+    typer.Option(
+        "--explorer",
+        help="Where people look at a transaction; its hash is put behind it.",
+        envvar="TILLBOOK_EXPLORER",
+    ),
+]
 ShopsDatabaseOption = Annotated[
     str,
     typer.Option(
@@ -191,13 +199,7 @@ def serve(
     rates: RatesOption = None,
     managed_keys: ManagedKeysOption = None,
     merchants_database: ShopsDatabaseOption = "",
-    explorer: Annotated[
-        str,
-        typer.Option(
-            help="Where people look at a transaction; its hash is put behind it.",
-            envvar="TILLBOOK_EXPLORER",
-        ),
-    ] = "",
+    explorer: ExplorerOption = "",
     sign_up: SignUpOption = False,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")

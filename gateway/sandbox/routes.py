@@ -92,12 +92,13 @@ class SandboxShop:
         return made.invoice.id
 
     def due_raw(self, invoice: InvoiceDocument, token: Token) -> int:
-        """Return what an invoice costs in raw units of ``token``; of one that is no option, its
-        price in stablecoin."""
-        offered = (row for row in invoice.options if row.token == token.symbol)
-        price = pips_of_decimal(invoice.price)
-        assert price is not None, "our own document"
-        return next((int(row.amount_due_raw) for row in offered), token.raw_of(price))
+        """Return what an invoice costs in raw units of an option; of another token, its price."""
+        for option in invoice.options:
+            if option.token == token.symbol:
+                return int(option.amount_due_raw)
+        pips = pips_of_decimal(invoice.price)
+        assert pips is not None, "our own document"
+        return token.raw_of(pips)
 
     async def pay(self, invoice_id: str) -> None:
         """Send what the invoice still lacks from the customer's wallet.

@@ -24,6 +24,7 @@ from tests.browser.fixtures import PaperWallet, browser, watched
 from tests.merchants.fixtures import DOMAIN, MERCHANT, MERCHANT_SECRET, World
 from tests.merchants.people_site import gate_of
 from tests.merchants.site import OPERATOR_TOKEN
+from tests.merchants.test_sale_from_invoice_to_final import paid
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 
 NS = 10**9
@@ -71,6 +72,13 @@ class Shop:
         body = {"amount": dollars, "tokens": ["TOKEN"], **more}
         return self.client.post("/v1/invoices", json=body, headers=self.headers).json()
 
+    def sell(self, dollars: str, **more: Any) -> None:
+        """Let a customer pay an invoice, and what he paid be sold and final."""
+        merchants = self.world.venue.merchants
+        paid(self.world, merchants.reader.invoice(self.invoice(dollars, **more)["id"]))
+        self.world.trades_are("final")
+        self.world.venue.tick()
+
     def begin(self) -> None:
         config = uvicorn.Config(self.app, log_level="error", lifespan="off")
         self._server = uvicorn.Server(config)
@@ -109,10 +117,16 @@ Story = Callable[[Shop, Page], Awaitable[None]]
 
 
 def told(
-    directory: Path, story: Story, *, wallet: PaperWallet | None = None, **context: Any
+    directory: Path,
+    story: Story,
+    *,
+    wallet: PaperWallet | None = None,
+    before: Callable[[Shop], None] | None = None,
+    **context: Any,
 ) -> None:
     """Tell ``story`` with a served shop and a page; nothing may complain or come from elsewhere.
-    Another ``wallet`` than the shop's is a stranger's, who may sign up."""
+    Another ``wallet`` than the shop's is a stranger's, who may sign up; ``before`` is what happened
+    ahead of it all."""
     shop = Shop(directory, sign_up=wallet is not None)
     paper = wallet or paper_wallet()
 
@@ -124,6 +138,8 @@ def told(
             await paper.inject(page)
             await story(shop, page)
 
+    if before is not None:
+        before(shop)
     shop.begin()
     try:
         asyncio.run(whole())

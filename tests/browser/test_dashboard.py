@@ -2,6 +2,7 @@
 a session alone cannot do, and reads it all on a phone, in two languages and two colour schemes."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pyotp
@@ -175,6 +176,35 @@ def test_a_recovery_code_lets_in_to_make_a_new_passkey(tmp_path: Path) -> None:
         await expect(page.locator("#told")).to_have_text("The passkey is added.")
 
     told(tmp_path, story)
+
+
+def test_what_was_sold_is_added_up_to_the_unit(tmp_path: Path) -> None:
+    def before(shop: Shop) -> None:
+        shop.sell("101.999", order_id="A-1")
+        shop.sell("20", order_id="A-2")
+
+    async def story(shop: Shop, page: Page) -> None:
+        invoices = shop.client.get("/v1/invoices", headers=shop.headers).json()["invoices"]
+        nets = [row["net"] for row in invoices]
+        assert len(nets) == 2 and all(Decimal(net) > 0 for net in nets)
+        total = sum(map(Decimal, nets)).normalize()
+        await enter(shop, page)
+        figures = page.locator(".figures dd")
+        await expect(figures.nth(0)).to_have_text("121.999 USD")
+        await expect(figures.nth(1)).to_have_text("2")
+        assert (await figures.nth(2).inner_text()).startswith(str(total)[:8])
+        await keep(page, "dashboard-today-sold")
+        await visit(page, "conversions")
+        await expect(page.locator(".state.final")).to_have_count(2)
+        await keep(page, "dashboard-conversions-sold")
+        await visit(page, "invoices")
+        await page.get_by_label("Order").fill("A-2")
+        await page.get_by_role("button", name="Filter").click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.get_by_label("Status").select_option("expired")
+        await expect(page.locator("#shown")).to_contain_text("No invoices.")
+
+    told(tmp_path, story, before=before)
 
 
 def test_a_stranger_signs_up_with_his_wallet_and_opens_a_shop(tmp_path: Path) -> None:

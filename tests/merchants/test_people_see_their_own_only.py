@@ -168,6 +168,10 @@ def test_another_stores_owner_is_asked_to_confirm_nothing(story: Story) -> None:
             "role": "owner",
             "user_id": story.names["user_id"],
             "id": story.names["passkey_id"],
+            "endpoint_id": "",
+            "kind": "at_once",
+            "worth": "0",
+            **dict.fromkeys(("age_s", "slices", "period_s", "keep_ppm"), 0),
             "scopes": ["btcpay.store.canviewinvoices"],
             "label": "mine",
         }
