@@ -139,10 +139,10 @@ class Filled(Venue):
         self.chain = Batched()
         return self.chain
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database_url: str = "") -> None:
         super().__init__(directory / "journal")
         self.merchants = Merchants(
-            database=open_merchants_database(directory),
+            database=open_merchants_database(directory, database_url),
             exchange=self.exchange,
             settlement=self.chain,
             keyring=FileKeyring(directory / "keys"),

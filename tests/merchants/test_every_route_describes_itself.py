@@ -10,6 +10,7 @@ from gateway.api.v1 import schemas
 from gateway.api.v1.openapi import TYPES, schema_of
 from gateway.http.problems import Problem
 from gateway.trading.budgets import ShopBudgets
+from merchants.reports.reports import ReportKind
 from settlement.audit.proofs import TradeProof
 from settlement.protocol.eip712 import KeyRevocation, revocation_digest, sign
 from tests.api.fixtures import DOMAIN as API_DOMAIN
@@ -153,6 +154,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         "/v1/invoices/{invoice_id}",
         "/v1/invoices/{invoice_id}/conversions",
         "/v1/invoices/{invoice_id}/receipt",
+        *(f"/v1/stores/{{store_id}}/reports/{kind.value}" for kind in ReportKind),
     ):
         both("GET", path, headers)
     both("POST", "/v1/stores/{store_id}/webhook-secret", headers)

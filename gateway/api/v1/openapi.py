@@ -19,6 +19,7 @@ from gateway.api.v1 import (
     people_schemas,
     policy_schemas,
     refund_schemas,
+    report_schemas,
     schemas,
     shop_key_schemas,
     shop_point_schemas,
@@ -29,6 +30,7 @@ from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
 from gateway.api.v1.verbs import Amend, CancelAfter, CancelMany, PlaceMany, Replace
 from gateway.http.problems import PROBLEM_MEDIA_TYPE, Problem
+from merchants.reports import rows
 from settlement.audit.proofs import TradeProof
 
 SCHEMAS: Final = (
@@ -43,6 +45,8 @@ SCHEMAS: Final = (
     money_schemas,
     people_schemas,
     refund_schemas,
+    report_schemas,
+    rows,
 )
 
 TYPES: Final = (
