@@ -6,7 +6,7 @@ reads rows or waits: a ``Checkout`` goes in, HTML comes out.
 
 import gzip
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -89,6 +89,10 @@ class PageFacts(NamedTuple):
     """Where wallets are led to; None: nobody is asked by a page of ours."""
     token_roads: Mapping[bytes, TokenRoads] = NO_ROADS
     """What tokens can do beside ERC-20, by their addresses."""
+    claim_key: Callable[[str], str] | None = None
+    """The secret of a refund's claim link; None: no links are drawn."""
+    new_prices: bool = False
+    """Whether a customer may ask for a new price of what has expired."""
 
 
 class Reading(NamedTuple):
@@ -210,6 +214,7 @@ class CheckoutPage:
             phase=checkout.phase,
             headline=lang.say(f"headline_{checkout.phase}"),
             sentences=Html("".join(said)),
+            claims=self._claims(checkout, lang),
             body=self._body(checkout, reading),
         )
 
@@ -249,8 +254,35 @@ class CheckoutPage:
                     due=lang.sum(checkout.price),
                     received=received,
                     transfers=transfers,
+                    new_price=self._new_price(checkout, reading),
                     back=_back(invoice, lang),
                 )
+
+    def _claims(self, checkout: Checkout, lang: Language) -> Html:
+        """Return the links by which a customer says where his money goes back to."""
+        claim_key = self._facts.claim_key
+        if claim_key is None:
+            return Html("")
+        links = []
+        for refund in checkout.claimable:
+            url = f"/claim/{refund.id}?key={quote(claim_key(refund.id))}"
+            text = lang.say("say_claim", amount=Money(refund.amount, refund.token))
+            links.append(
+                f"<p class='sentence'>{escape(text)}</p><p class='back'>"
+                f"<a class='button' href='{escape(url)}'>{escape(lang.say('claim'))}</a></p>"
+            )
+        return Html("".join(links))
+
+    def _new_price(self, checkout: Checkout, reading: Reading) -> Html:
+        """Return a form that asks for a new price; it works without scripts."""
+        lang = reading.language
+        if not self._facts.new_prices or checkout.phase is not Phase.EXPIRED:
+            return Html("")
+        action = escape(f"/checkout/{checkout.invoice.id}/new-price?{reading.query}")
+        return Html(
+            f"<form method='post' action='{action}'><p>{escape(lang.say('say_requote'))}</p>"
+            f"<button class='button' id='new-price'>{escape(lang.say('new_price'))}</button></form>"
+        )
 
     def _pay(self, checkout: Checkout, reading: Reading) -> Html:
         invoice, lang = checkout.invoice, reading.language

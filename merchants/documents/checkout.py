@@ -10,7 +10,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from merchants.documents.native import InvoiceDocument
+from merchants.documents.refunds import RefundDocument
 from merchants.documents.sums import Sums
+from merchants.records.refunds import RefundState
 from merchants.records.states import InvoiceException, InvoiceState, PaymentState
 
 TRADES_SHOWN: Final = 20
@@ -40,6 +42,10 @@ ENDED: Final = (Phase.SETTLED, Phase.INVALID)
 
 PAYABLE: Final = (Phase.WAITING, Phase.PARTIAL)
 """While there is an address to pay to."""
+
+
+OPEN: Final = (RefundState.AWAITING_APPROVAL, RefundState.AWAITING_PAYMENT)
+"""States of a refund of which its customer may still say where it goes."""
 
 
 class Money(NamedTuple):
@@ -77,7 +83,8 @@ class Offer(NamedTuple):
 class Checkout(NamedTuple):
     """One invoice as its customer sees it; ``sayings`` say what happens next. ``account`` is the
     shop's, in hex; what is paid there for the invoice's ref pays for it. ``price`` is as the shop
-    has stated it, ``received`` in the tokens that came."""
+    has stated it, ``received`` in the tokens that came; ``claimable`` are refunds that wait for the
+    customer's address."""
 
     invoice: InvoiceDocument
     shop: str
@@ -87,6 +94,7 @@ class Checkout(NamedTuple):
     price: Money
     received: tuple[Money, ...]
     offers: tuple[Offer, ...]
+    claimable: tuple[RefundDocument, ...]
     confirmations: int
     confirmations_required: int
 
@@ -119,6 +127,7 @@ def checkout_of(
         price=_price(invoice),
         received=_received(invoice),
         offers=offers_of(invoice),
+        claimable=tuple(r for r in invoice.refunds if r.receiver is None and r.status in OPEN),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
     )

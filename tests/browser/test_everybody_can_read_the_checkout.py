@@ -10,9 +10,10 @@ from tests.merchants.fixtures import address_bytes, due_raw
 @pytest.mark.parametrize("code", HABITS)
 def test_every_language_fits_every_screen_and_axe_finds_nothing(browser, shop, world, code):
     venue, store, address = shop
-    invoice = venue.invoice(store, amount="101", order_id="1042")
-    page = opened(browser, f"{address}/checkout/{invoice.id}?lang={code}")
+    invoice = venue.invoice(store, amount="101", order_id="1042", tokens=())
+    page = opened(browser, f"{address}/checkout/{invoice.id}?lang={code}&pay=TOKEN")
     shows(page, "waiting")
+    assert page.inner_text(".choices [aria-current]").startswith("Tillbook devnet – TOKEN")
     assert page.evaluate("document.dir || document.documentElement.dir") == (
         "rtl" if code == "ar" else "ltr"
     )

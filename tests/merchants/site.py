@@ -33,6 +33,7 @@ def site(
     bounds=QUICK,
     public_url="http://shop.test",
     presses=PRESS_BUDGETS,
+    requote=None,
 ):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
@@ -44,12 +45,15 @@ def site(
         sandbox=sandbox,
         explorer_url="https://scan.example/tx/",
         vault=Vault(DOMAIN.chain_id, DOMAIN.contract),
+        claim_key=venue.merchants.refunding.refunds.claim_key,
+        new_prices=requote is not None,
     )
     pages = CheckoutPage(facts)
     checkout = checkout_router(
         venue.merchants.reader,
         pages,
         bounds=bounds,
+        requote=requote,
         fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
