@@ -48,11 +48,12 @@ from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
-from merchants.stores.grants import Grants
+from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.keyring import Keyring
-from merchants.stores.stores import StoreCreated, StoreRequest, Stores
+from merchants.stores.stores import StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
+from merchants.webhooks.endpoints import EndpointMade, EndpointRequest, Endpoints
 from settlement.orders.busts import busted_by
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
 from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
@@ -79,6 +80,15 @@ class InvoiceCreated(NamedTuple):
 
     invoice: InvoiceDocument
     replayed: bool
+
+
+class StoreOpened(NamedTuple):
+    """A new store as ``StoreCreated`` has it, and its endpoint, if it was to have one."""
+
+    store_id: str
+    api_key: str
+    grants: tuple[GrantMade, ...]
+    endpoint: EndpointMade | None
 
 
 class Merchants:
@@ -124,7 +134,6 @@ class Merchants:
             settlement=settlement,
             keyring=keyring,
             prices=self.prices,
-            egress=egress,
             clock=clock,
             entropy=entropy,
         )
@@ -142,6 +151,7 @@ class Merchants:
         self.reader = Reader(
             database, exchange.catalog, settlement, confirmations_required, lambda: self._head
         )
+        self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
@@ -166,9 +176,20 @@ class Merchants:
         with transaction(self._database) as session:
             move_cursor(session, place)
 
-    def create_store(self, request: StoreRequest) -> StoreCreated | Rejection:
-        """Make a store; see ``Stores.create``."""
-        return self.stores.create(request)
+    def create_store(
+        self, request: StoreRequest, endpoint: EndpointRequest | None = None
+    ) -> StoreOpened | Rejection:
+        """Make a store, told at ``endpoint``; see ``Stores.create`` and ``Endpoints.make``."""
+        if endpoint is not None:
+            wrong = self.endpoints.why_not(endpoint.url, endpoint.types, endpoint.format)
+            if wrong is not None:
+                return wrong
+        created = self.stores.create(request)
+        if isinstance(created, Rejection) or endpoint is None:
+            return created if isinstance(created, Rejection) else StoreOpened(*created, None)
+        made = self.endpoints.make(created.store_id, endpoint)
+        assert not isinstance(made, Rejection), "it is the store's first, and was looked at"
+        return StoreOpened(*created, made)
 
     def symbol_of(self, token: bytes) -> str:
         """Return what the token at an address is called."""

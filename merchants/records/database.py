@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from engine.journal.reader import Position
 from merchants.records.amounts import exact_sum, sum_of
 from merchants.records.api_keys import move_keys_of_old
+from merchants.records.endpoints import move_endpoints_of_old
 from merchants.records.grants import move_grants_of_old
 from merchants.records.tables import FORMER_INDEXES, Conversion, Cursor, Fill, Invoice, Table
 from settlement.storage.database import open_file
@@ -72,6 +73,7 @@ def _add_what_is_new(engine: Engine) -> None:
         Table.metadata.create_all(connection)
         move_grants_of_old(connection)
         move_keys_of_old(connection)
+        move_endpoints_of_old(connection)
         for index in (index for table in Table.metadata.sorted_tables for index in table.indexes):
             index.create(connection, checkfirst=True)
         for former in FORMER_INDEXES:

@@ -39,7 +39,19 @@ def made_old(path):
                 f"UPDATE stores SET {column} ="
                 f" (SELECT {name} FROM grants WHERE grants.store_id = stores.id)"
             )
-        old.execute("DROP TABLE grants")
+        old.execute("ALTER TABLE stores ADD COLUMN webhook_url")
+        old.execute("ALTER TABLE stores ADD COLUMN webhook_secrets")
+        old.execute("ALTER TABLE stores ADD COLUMN webhook_enabled")
+        old.execute(
+            "UPDATE stores SET (webhook_url, webhook_secrets, webhook_enabled) ="
+            " (SELECT url, secrets, enabled FROM endpoints WHERE store_id = stores.id)"
+        )
+        old.execute(
+            "CREATE TABLE deliveries AS SELECT event_id, store_id, invoice_id, state, attempts,"
+            " next_attempt_ns, last_status, last_error FROM webhook_deliveries"
+        )
+        for table in ("grants", "api_keys", "webhook_deliveries", "endpoints"):
+            old.execute(f"DROP TABLE {table}")
         old.execute("UPDATE invoices SET seen_pips = seen_pips + credited_pips")
         old.execute("DROP INDEX ix_invoices_judge_at_ns")
         old.execute("DROP TABLE sweeps")
@@ -61,6 +73,8 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     venue.settle_sweeps()
     venue.tick()
     (sale,) = venue.merchants.reader.invoice(paid.id).conversions
+    told = len(world.received)
+    assert told == len(venue.types(store)) > 0
     venue.database.dispose()
     made_old(tmp_path / "merchants.sqlite")
 
@@ -69,6 +83,10 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     for before, received, status in ((paid, "0.025", "settled"), (waiting, "0.0125", "new")):
         invoice = venue.merchants.reader.invoice(before.id)
         assert (invoice.status, invoice.received) == (status, received)
+    keys = venue.merchants.stores.keys
+    assert keys.authenticate(store.api_key).store.id == store.store_id
+    venue.tick()
+    assert len(world.received) == told, "what was told is told, and is not told again"
     world.transfer(address_bytes(waiting.deposit_address), half, confirmations=CONFIRMATIONS)
     for _ in range(3):
         venue.watch()
@@ -79,6 +97,7 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     (as_before,) = venue.merchants.reader.invoice(paid.id).conversions
     assert (as_before.proceeds, as_before.fee) == (sale.proceeds, sale.fee) != ("0", "0")
     assert venue.merchants.reader.invoice(paid.id).net == sale.net
+    assert len(world.received) == len(venue.types(store)) > told, "the URL and secret are the same"
     world.trades_are("final")
     venue.tick()
     assert venue.merchants.reader.invoice(paid.id).status == "settled"

@@ -20,6 +20,7 @@ from gateway.api.v1 import (
     shop_key_schemas,
     shop_schemas,
     verb_schemas,
+    webhook_schemas,
 )
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
@@ -32,6 +33,7 @@ SCHEMAS: Final = (
     shop_schemas,
     grant_schemas,
     shop_key_schemas,
+    webhook_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,
