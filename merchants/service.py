@@ -24,8 +24,11 @@ from engine.log_entries import Committed, LogEntry
 from engine.types import Outcome
 from merchants.documents.native import InvoiceDocument, listed
 from merchants.documents.reader import Reader
+from merchants.people.payouts import WalletsStay, tell_nobody
+from merchants.people.people import People, PeopleTerms
 from merchants.records.database import (
     move_cursor,
+    name_of,
     open_database,
     place_in,
     reading,
@@ -46,17 +49,26 @@ from merchants.records.turns import Turn
 from merchants.sales.arrivals import Deposit
 from merchants.sales.conversions import Conversions
 from merchants.sales.invoices import InvoiceRequest, Invoices, parameters_hash
+from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
+from merchants.sales.refund_desk import RefundDesk
 from merchants.stores.grants import GrantMade, Grants
+from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
 from merchants.stores.stores import StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
 from merchants.webhooks.endpoints import EndpointMade, EndpointRequest, Endpoints
 from settlement.orders.busts import busted_by
+from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
-from settlement.protocol.evidence import ZERO_REF, DepositEvidence, WithdrawalReturned, evidence_of
+from settlement.protocol.evidence import (
+    ZERO_REF,
+    DepositEvidence,
+    WithdrawalReturned,
+    evidence_of,
+)
 
 FILE_NAME: Final = "merchants.sqlite"
 
@@ -97,8 +109,6 @@ class Merchants:
     What only reads rows may be called on any thread; all else on the event loop's.
     """
 
-    file_name = FILE_NAME
-
     def __init__(
         self,
         *,
@@ -112,11 +122,14 @@ class Merchants:
         jitter: Random,
         confirmations_required: int,
         price_terms: PriceTerms,
+        people_terms: PeopleTerms,
         rate_terms: RateTerms = NO_RATES,
     ) -> None:
         """``clock`` gives unix nanoseconds, ``entropy`` as many random bytes as it is asked for,
         ``confirmations_required`` is how many the watcher waits for (shown to customers)."""
         self._database = database
+        self.file_name = name_of(database)
+        """See ``engine.sequencer.places.FilingConsumer``."""
         self._exchange = exchange
         self._clock = clock
         self._settlement = settlement
@@ -145,6 +158,13 @@ class Merchants:
             keyring=keyring,
             clock=clock,
         )
+        self.notes = InvoiceNotes(database, clock)
+        self.refunding = RefundDesk(
+            database, exchange, settlement, self.prices, keyring, clock, entropy
+        )
+        self.policies = Policies(
+            database, exchange.catalog, self.prices, self.conversions.pots, clock
+        )
         self.invoices = Invoices(
             exchange, settlement, self.conversions, self.prices, entropy, confirmations_required
         )
@@ -153,8 +173,20 @@ class Merchants:
         )
         self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
+        self.people = self._people(entropy, people_terms)
         with transaction(database) as session:
             self._cursor = sequence_in(session)
+
+    def _people(self, entropy: Callable[[int], bytes], terms: PeopleTerms) -> People:
+        return People(
+            database=self._database,
+            clock=self._clock,
+            entropy=entropy,
+            terms=terms,
+            wallets=WalletsStay(),
+            is_lost=self._exchange.is_lost,
+            tell=tell_nobody,
+        )
 
     @property
     def grants(self) -> Grants:
@@ -190,6 +222,13 @@ class Merchants:
         made = self.endpoints.make(created.store_id, endpoint)
         assert not isinstance(made, Rejection), "it is the store's first, and was looked at"
         return StoreOpened(*created, made)
+
+    def market_of(self, symbol: str, settle: bytes) -> Market | None:
+        """Return the market that sells a token, by its symbol, for a stablecoin."""
+        token = self._exchange.catalog.token(symbol)
+        if token is None:
+            return None
+        return self._exchange.catalog.market_of_pair(token.address, settle)
 
     def symbol_of(self, token: bytes) -> str:
         """Return what the token at an address is called."""
@@ -240,7 +279,7 @@ class Merchants:
             (Invoice.created_ns >= since_ns) | Invoice.sweep_at_ns.is_not(None)
         )
         with reading(self._database) as session:
-            return list(session.scalars(watched))
+            return [*session.scalars(watched), *self.refunding.keys.watched_addresses()]
 
     def payments_seen(self, transfers: Sequence[Transfer]) -> list[bool]:
         """Take what a poll of the chain saw; return which move money of our invoices, in or out.
@@ -254,6 +293,7 @@ class Merchants:
             self._head = max(self._head, transfer.block_number + transfer.confirmations - 1)
             if transfer.raw_amount and self._taken.get(_place(transfer)) != self._depth(transfer):
                 fresh.append(transfer)
+        self.refunding.keys.take_transfers(fresh, self._confirmations_required)
         ours = self._take_transfers(fresh) if fresh else set()
         return [
             _place(transfer) in ours or _place(transfer) in self._taken for transfer in transfers
@@ -329,6 +369,7 @@ class Merchants:
                         keep_terms(session, entry.market)
                     else:
                         self.conversions.take_placed(session, entry)
+                        self.refunding.take(session, entry)
                 move_cursor(session, Position(batch.last_sequence, batch.heads[-1]))
         self._cursor = batch.last_sequence
 
@@ -339,9 +380,12 @@ class Merchants:
         wanted = (rows["kind"] == Kind.DEPOSIT) | (rows["kind"] == Kind.BUST)
         if batch.changes_terms and batch.events[-1]["kind"] == EventKind.TERMS_SET:
             wanted |= rows["kind"] == Kind.SET_TERMS
-        waiting = self.conversions.waiting_accounts()
+        waiting = [
+            *self.conversions.waiting_accounts(),
+            *self.refunding.payouts.waiting_accounts(),
+        ]
         if waiting:
-            placed = (rows["kind"] == Kind.PLACE) | (rows["kind"] == Kind.POISON)
+            placed = np.isin(rows["kind"], (Kind.PLACE, Kind.POISON, Kind.WITHDRAW))
             wanted |= placed & np.isin(rows["account"], waiting)
         if not wanted.any():
             return []
@@ -354,7 +398,9 @@ class Merchants:
     def _take_deposit(self, session: Session, entry: LogEntry) -> None:
         evidence = evidence_of(entry)
         if isinstance(evidence, WithdrawalReturned):
-            return  # Nobody paid: a withdrawal came back to its owner.
+            # Nobody paid: a withdrawal came back to its owner.
+            self.refunding.payouts.take_returned(session, evidence)
+            return
         assert isinstance(evidence, DepositEvidence), "a deposit is never booked without evidence"
         booked = entry.answer[0].kind == EventKind.DEPOSITED
         if evidence.ref == ZERO_REF or not booked:
@@ -372,12 +418,14 @@ class Merchants:
         )
         self.invoices.credit(session, invoice, deposit, self._clock())
 
-    async def step(self) -> None:
+    async def step(self) -> bool:
         """Do what is due now: relay, expire, judge, sweep, follow, convert, begin to deliver.
 
-        Call it every few hundred milliseconds, after the journal was replayed. It never waits
-        for a shop; ``deliveries.close()`` does.
+        Return whether there is more than was done. Call it every few hundred milliseconds, after
+        the journal was replayed; at once where there is more. It never waits for a shop;
+        ``deliveries.close()`` does.
         """
+        is_more = False
         self.stores.keys.write_used()
         self.grants.relay()
         await self.grants.relay_revocations()
@@ -386,17 +434,23 @@ class Merchants:
             self.invoices.judge_due,
             self.invoices.sweep_due,
             self.conversions.follow_due,
+            *self.refunding.work(),
+            self.conversions.pots.sell_due,
         ):
-            await self._in_turns(work)
+            is_more = not await self._in_turns(work) or is_more
         with transaction(self._database) as session:
             self._unwatch_old(session, self._clock(), Turn(self._clock, ROWS_MAX))
         await asyncio.sleep(0)
         await self.conversions.execute_due(ROWS_MAX)
         await asyncio.sleep(0)
+        await self.refunding.send_due()
         self.deliveries.start_due()
+        self.people.step()
+        return is_more
 
-    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> None:
-        """Let ``work`` do what is due, each row of which is then due no more."""
+    async def _in_turns(self, work: Callable[[Session, int, Turn], None]) -> bool:
+        """Let ``work`` do what is due, each row of which is then due no more; return whether all
+        of it was done."""
         began_ns = self._clock()
         for _ in range(TURNS_MAX):
             turn = Turn(self._clock, TURN_ROWS)
@@ -404,7 +458,8 @@ class Merchants:
                 work(session, self._clock(), turn)
             await asyncio.sleep(0)
             if turn.is_whole or self._clock() - began_ns >= STEP_NS:
-                return
+                return turn.is_whole
+        return False
 
     def _unwatch_old(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Let the watcher forget invoices that are old: what it costs follows the young ones.
@@ -436,6 +491,11 @@ def batched(addresses: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
         yield chunk
 
 
-def open_merchants_database(directory: Path) -> Engine:
-    """Open or create ``merchants.sqlite`` in ``directory``."""
-    return open_database(directory / FILE_NAME)
+def place_of(directory: Path, server: str = "") -> Path | str:
+    """Return where the rows are: on ``server``, a URL, or in ``directory``."""
+    return server or directory / FILE_NAME
+
+
+def open_merchants_database(directory: Path, server: str = "") -> Engine:
+    """Open or create ``merchants.sqlite`` in ``directory``, or the database on ``server``."""
+    return open_database(place_of(directory, server))

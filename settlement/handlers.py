@@ -6,9 +6,10 @@ its markets (``Pauses``), transfers are shown to merchants (``Payments``). ``set
 holds the table of them and calls them.
 """
 
-from collections.abc import Iterable
-from itertools import starmap
-from typing import NamedTuple
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import starmap, takewhile
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -36,6 +37,13 @@ from settlement.watching.watcher import (
     Poll,
     Transferred,
 )
+
+SHOWN_TOGETHER: Final = 8
+"""Most transfers that merchants take in one transaction."""
+
+TOGETHER_MAX: Final = 8
+"""Most deposits that are queued at once: whoever reads the log takes them in one go, and others
+wait for that."""
 
 Place = tuple[bytes, int]
 """(transaction, position in it): the same wherever the transaction is."""
@@ -91,6 +99,27 @@ class Bookings:
         """Book ``value`` if the journal lacks it; return whether it is booked by this."""
         one = self._missing.get(value.at)
         return one is not None and await self._book(one)
+
+    async def take_deposits(self, values: Sequence[Deposited]) -> bool:
+        """Book what came in one after the other together, so that they share a sync of the disk.
+
+        They are queued in their order, and none that is refused for now is followed by one that is
+        not: of two that are alike the first is booked first, with its own reference. Opening an
+        account waits, so who is new goes alone.
+        """
+        moved, rest = False, list(values)
+        while rest:
+            known = takewhile(lambda value: self._is_known(value.account), rest[:TOGETHER_MAX])
+            group = list(known) or rest[:1]
+            rest = rest[len(group) :]
+            for booked in await asyncio.gather(*map(self.take, group), return_exceptions=True):
+                if isinstance(booked, BaseException):
+                    raise booked
+                moved = moved or booked
+        return moved
+
+    def _is_known(self, account: bytes) -> bool:
+        return self._exchange.catalog.account_number(account) is not None
 
     async def retry(self) -> bool:
         """Try what is due again, now and then; return whether any is booked by this."""
@@ -259,8 +288,9 @@ class Payments:
         for place, block in self._merchants.unconfirmed_payments().items():
             self._shown[place] = _Shown(block, False, None)
 
-    def take(self, poll: Poll) -> None:
-        """Show merchants, all at once, the transfers that are new, deeper by now, or gone."""
+    async def take(self, poll: Poll) -> None:
+        """Show merchants the transfers that are new, deeper by now, or gone; in turns, for each of
+        them costs."""
         seen = {
             (observation.value.at.tx_hash, observation.value.position): observation
             for observation in poll.observations
@@ -279,10 +309,14 @@ class Payments:
         self._shown_head = poll.head
         if not seen:
             return
-        are_ours = self._merchants.payments_seen(list(map(_transfer, seen.values())))
-        for (place, observation), is_ours in zip(seen.items(), are_ours, strict=True):
-            if is_ours:
-                self._shown[place] = _as_shown(observation)
+        news = list(seen.items())
+        while group := news[:SHOWN_TOGETHER]:
+            del news[:SHOWN_TOGETHER]
+            are_ours = self._merchants.payments_seen([_transfer(one) for _, one in group])
+            for (place, observation), is_ours in zip(group, are_ours, strict=True):
+                if is_ours:
+                    self._shown[place] = _as_shown(observation)
+            await asyncio.sleep(0)  # Everybody else has a turn.
 
     def _is_news(self, place: Place, observation: Observation) -> bool:
         return self._shown.get(place) != _as_shown(observation)

@@ -13,6 +13,8 @@ from engine.types import Side
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog, Market, Token
 from settlement.orders.session_keys import GrantedKey
+from settlement.outbox.actions import WithdrawalState
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation
 from settlement.protocol.evidence import Request, SignedOrder, SignedWithdrawal
 
@@ -214,8 +216,8 @@ class SettlementPort(Protocol):
     def trade_state(self, trade_id: int) -> TradeState:
         """Return how far trade ``trade_id`` has come."""
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
-        """Move what lies at the invoice's deposit address into the vault. Idempotent a payment."""
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
+        """Move what lies at invoices' deposit addresses into the vault. Idempotent a payment."""
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """Relay a wallet's approval of a session key to the contract."""
@@ -240,6 +242,10 @@ class SettlementPort(Protocol):
     def newest_block(self) -> int:
         """Return the newest block that was read: what is in block ``b`` has ``newest_block() - b
         + 1`` confirmations."""
+
+    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
+        """Return how far withdrawals are that were countersigned, by the sequence of their command.
+        Reads a database: not for the event loop's thread."""
 
     def receipts(self, account: bytes, ref: bytes, trade_ids: list[int]) -> list[TradeProof]:
         """Return proofs of what ``account`` traded for ``ref``, of the trades that are sealed."""

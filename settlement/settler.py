@@ -35,19 +35,17 @@ from settlement.outbox.submitter import (
     Rejected,
     Submitter,
 )
+from settlement.outbox.sweeps import COMPANY_NS, Sweeps
 from settlement.outbox.trial import TransferTrial
 from settlement.outbox.troubles import Trouble
 from settlement.outbox.withdrawal_states import withdrawal_states
 from settlement.ports import GrantState, TradeState
 from settlement.protocol.abi import encode_call
-from settlement.protocol.deposit_address import deposit_address
+from settlement.protocol.deposit_address import SweepPlace, deposit_address
 from settlement.protocol.eip712 import Domain, KeyGrant, KeyRevocation, keccak256
 from settlement.repair.culprits import CulpritSearch
 from settlement.repair.repair import RejectedBatch, Repair
 from settlement.repair.reversals import LatePayment, Reversal, WithdrawalReversals
-
-SWEEP_GAS: Final = 400_000
-"""The limit; the first sweep of an address deploys a clone there."""
 
 SWEEP_GAS_USED: Final = 168_000
 """What the first sweep of an account's first token takes, rounded up; later ones take half."""
@@ -121,6 +119,7 @@ class Settler:
         submitter: Submitter,
         repair: Repair,
         reversals: WithdrawalReversals,
+        sweeps: Sweeps,
         contracts: Contracts,
         patience_ns: int,
         now_ns: Callable[[], int],
@@ -136,6 +135,7 @@ class Settler:
         self._is_dear = False
         self._halted: Halt | None = None
         self._submitter = submitter
+        self._sweeps = sweeps
         self._contracts = contracts
         self._now_ns = now_ns
         self.repair = repair
@@ -164,9 +164,13 @@ class Settler:
         not be tried keeps nothing from being sent that is sealed already.
         """
         sealed, unsealed = self._seal()
+        moved = bool(sealed)
+        try:
+            moved = self._gather() or moved
+        except ChainUnavailableError as error:
+            unsealed = unsealed or error
         sent = self._submitter.step()
         self.reversals.look()
-        moved = bool(sealed)
         match sent:
             case Progress():
                 self._halted, self._is_dear = None, sent.is_dear
@@ -191,6 +195,11 @@ class Settler:
             return self.sealer.seal_due(self._now_ns(), age_ns), None
         except ChainUnavailableError as error:
             return Sealed(0), error
+
+    def _gather(self) -> bool:
+        """Seal the sweeps that are due; while gas is dear they wait for company as trades do."""
+        age_ns = self._patience_ns // 2 if self._is_dear else COMPANY_NS
+        return self._sweeps.gather(self._submitter.newest, self._submitter.gas_ceiling, age_ns)
 
     def _take_apart(self, batch: BatchRejected) -> bool:
         """Begin anew behind a batch that is refused, once it can land no more; return whether that
@@ -281,22 +290,14 @@ class Settler:
             sweep_wei=self.sweep_wei(),
         )
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
-        """Move what lies at the invoice's deposit address into the vault.
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
+        """Move what lies at invoices' deposit addresses into the vault, all of it on disk at once.
 
-        Call it when a payment has been seen. A sweep that is not signed yet will collect that
+        Call it when payments have been seen. A sweep that is not signed yet will collect that
         payment too; after that a new one is needed, for the payment may have come behind it. That
         one waits until the other is in a block, so that many small payments are gathered.
         """
-        prefix = f"{account.hex()}:{ref.hex()}:{token.hex()}:"
-        newest = self._outbox.newest(ActionKind.SWEEP, prefix)
-        if newest is not None and newest.state is ActionState.SEALED:
-            return
-        turn = 1 if newest is None else int(newest.key.removeprefix(prefix)) + 1
-        calldata = encode_call("sweep", account, ref, token, contract="InvoiceDeposits")
-        to = self._contracts.invoice_deposits
-        call = Call(ActionKind.SWEEP, f"{prefix}{turn}", to, calldata, SWEEP_GAS)
-        self._outbox.enqueue(call, self._now_ns())
+        self._sweeps.ask(places)
 
     def sweep_wei(self) -> int:
         """Return what one sweep costs the operator now; 0 before a block was seen."""
@@ -400,6 +401,7 @@ def open_settler(
         submitter,
         Repair(outbox, sealer, queue, culprits, policy.pause_lasts_ns, now_ns),
         reversals,
+        Sweeps(chain, outbox, deployment.invoice_deposits, signer.address, now_ns),
         contracts_of(deployment),
         policy.patience_ns,
         now_ns,

@@ -8,6 +8,7 @@ ledger cannot take is kept due (``settlement.watching.unbooked``) and holds noth
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 import structlog
@@ -81,7 +82,7 @@ class ChainLoop:
         self._pauses = Pauses(exchange)
         self._payments = Payments(payments)
         self._handlers: Final[dict[type, Handler]] = {
-            Deposited: self._bookings.take,
+            Deposited: self._bookings.take,  # Those that come in a row go together.
             ExitRequested: self._bookings.take,
             ExitCancelled: self._bookings.take,
             ExitFinished: self._bookings.take,
@@ -172,7 +173,7 @@ class ChainLoop:
         self.waits_for_blocks = self._settler.waits_for_blocks() or not all(
             observation.confirmed for observation in poll.observations
         )
-        self._payments.take(poll)
+        await self._payments.take(poll)
         try:
             seen = (observation.value for observation in poll.observations)
             await self._pauses.take(value for value in seen if isinstance(value, PauseSet))
@@ -216,10 +217,13 @@ class ChainLoop:
         confirmed = list({s.value.at: s.value for s in poll.observations if s.confirmed}.values())
         self._bookings.look(poll, confirmed)
         moved = False
-        for value in confirmed:
-            handler = self._handlers.get(type(value))
-            if handler is not None:
-                moved = await handler(value) or moved
+        for kind, run in groupby((v for v in confirmed if type(v) in self._handlers), key=type):
+            if kind is Deposited:
+                deposits = [value for value in run if isinstance(value, Deposited)]
+                moved = await self._bookings.take_deposits(deposits) or moved
+                continue
+            for value in run:
+                moved = await self._handlers[kind](value) or moved
         return await self._bookings.retry() or moved
 
     async def _undo(self) -> bool:

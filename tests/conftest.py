@@ -21,11 +21,14 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
     "strace": ("strace",),
     "cc": ("cc", "gcc", "clang"),
+    # Debian keeps the server's programs off the PATH.
+    "postgres": ("initdb", *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))),
 }
 LOSSES = {
     "node": "Node.js (make installs anvil, forge and solc with npm): contract and anvil tests",
     "chromium": "Chromium (Debian: chromium): browser tests",
     "strace": "strace (Debian: strace): fsync before the answer, each system call failing once",
+    "postgres": "Postgres (Debian: postgresql): the shops' rows on a server",
     "cc": "C compiler, libpython (Debian: build-essential, libpython3-dev): challenge library",
     "recording": "recorded market data beside the checkout: replaying it",
 }

@@ -29,11 +29,13 @@ from gateway.http.websocket import WIRE, Hearer
 from gateway.node.app import create_app
 from gateway.pages.assets import assets
 from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout_view import PageFacts
 from gateway.sandbox.client import order_document
 from gateway.trading.api_keys import ApiKey, ApiKeys, MemoryEpochs
 from gateway.trading.sessions import Session
 from gateway.views.missed import FRAMES_MAX
 from gateway.views.trade_states import BatchView, TradeStates
+from merchants.people.people import PeopleTerms
 from merchants.records.rejection import Rejection
 from merchants.sales.invoices import InvoiceRequest
 from merchants.sales.reference_prices import PriceTerms
@@ -43,6 +45,7 @@ from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import HttpEgress
 from settlement.audit.proofs import TradeProof
 from settlement.ports import TradeState
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import (
     KeyGrant,
     KeyRevocation,
@@ -104,7 +107,7 @@ class Batched:
     def deposit_address(self, account: bytes, ref: bytes) -> bytes:
         return keccak256(account + ref)[12:]
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
         raise AssertionError("not asked here")
 
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, Any]:
@@ -149,6 +152,7 @@ class Filled(Venue):
             jitter=Random(7),
             confirmations_required=12,
             price_terms=PriceTerms(age_ns=0, owners_min=1, references={"TOKEN-USD": PRICE_PIPS}),
+            people_terms=PeopleTerms(bytes(32), sign_up=False),
         )
         self.pipeline.subscribe(
             Subscription(self.merchants.prices.checkpoint_name, self.merchants.prices)
@@ -398,7 +402,7 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
     await venue.open([address_of_secret(secret) for secret in secrets])
     await venue.fill()
     shops = merchants_router(venue.merchants, venue.exchange.domain, OPERATOR, "http://x")
-    pages = checkout_router(venue.merchants.reader, "bench", sandbox=False)
+    pages = checkout_router(venue.merchants.reader, PageFacts("bench"))
     keys = ApiKeys(bytes(32), MemoryEpochs(), venue.exchange.now_ns)
     changes = {"routers": (shops, pages), "operator_token": OPERATOR, "api_keys": keys}
     app = create_app(replace(venue.services, **changes))

@@ -6,8 +6,9 @@ the transaction pays: intrinsic gas, calldata, verification, storage, trades roo
 
 *recurring*: each trade has a maker and a taker of its own, who traded before. *new*: both receive
 their token for the first time, on fresh lanes. *makers*: one maker order, partly filled before,
-serves ten takers. *exit*: request and payment together. On anvil if it is installed, else on
-eth-tester: the figures are the same.
+serves ten takers. *exit*: request and payment together. *sweep*: one payment at an address that was
+never swept before, with fifty in one transaction; *sweep.alone*: with none beside it. On anvil if
+it is installed, else on eth-tester: the figures are the same.
 
 Each figure is held to `settlement/contracts/snapshots/gas.json`: more than one percent above it
 fails. Where a trade's gas goes is told by anvil's trace of the recurring batch of 100.
@@ -28,6 +29,7 @@ from settlement.chain.dev.devchain import dev_secret, start_devchain
 from settlement.chain.signer import SecretSigner, Transaction
 from settlement.protocol import eip712
 from settlement.protocol.abi import encode_call
+from settlement.protocol.deposit_address import deposit_address
 from settlement.protocol.eip712 import keccak256
 from settlement.protocol.evidence import ZERO_REF, OrderBits, SignedOrder
 
@@ -41,6 +43,8 @@ DEPOSIT_QUOTE: Final = 10**6 * 10**6
 DEPOSIT_BASE: Final = 10**3 * 10**18
 POLLS_MAX: Final = 1_000
 CALL_GAS: Final = 300_000
+SWEEPS: Final = 50
+SWEEPS_GAS: Final = 8_000_000
 FEE_MAX: Final = 10**11
 EXPIRY: Final = 2**32 - 1
 START_NS: Final = 1_800_000_000 * 10**9
@@ -75,6 +79,7 @@ class Driver:
             BondPlan(self.operator.address, "USD", 0),
         )
         self.exchange, self.domain = deployment.exchange, deployment.domain
+        self.deployment = deployment
         self.quote, self.base = (token.address for token in deployment.tokens)
         self.head, self.batch = GENESIS_HEAD, 1
         for token in (self.quote, self.base):
@@ -141,6 +146,15 @@ class Driver:
         used = self.send(self.operator, self.exchange, encoded.calldata, encoded.gas_limit)
         self.head, self.batch = encoded.head, self.batch + 1
         return used
+
+    def pay(self, account: bytes, number: int) -> tuple[bytes, bytes, bytes]:
+        """Pay an invoice of ``account`` by plain transfer; return what a sweep is asked with."""
+        ref = keccak256(b"invoice" + number.to_bytes(8, "big"))
+        found = self.deployment
+        place = deposit_address(found.invoice_deposits, found.invoice_implementation, account, ref)
+        call = encode_call("transfer", place, 10**18, contract="TestToken")
+        self.send(self.funder, self.base, call)
+        return account, ref, self.base
 
 
 def secret_of(role: int, number: int) -> bytes:
@@ -294,5 +308,24 @@ def test_an_exit(benchmark: Any, driver: Driver, clock: Clock) -> None:
         clock.now_ns += EXIT_DELAY_NS
         finish = encode_call("finishExit", driver.funder.address, driver.quote)
         return {"gas.exit": used + driver.send(driver.funder, driver.exchange, finish)}
+
+    state(benchmark, benchmark.pedantic(measure, rounds=1))
+
+
+def test_sweeps(benchmark: Any, driver: Driver) -> None:
+    """A shop that was paid before: its account has the token already, its addresses are new."""
+    shop = eip712.address_of_secret(secret_of(7, 0))
+    factory = driver.deployment.invoice_deposits
+
+    def alone(number: int) -> int:
+        call = encode_call("sweep", *driver.pay(shop, number), contract="InvoiceDeposits")
+        return driver.send(driver.operator, factory, call)
+
+    def measure() -> dict[str, float]:
+        alone(0)
+        places = [driver.pay(shop, 1 + number) for number in range(SWEEPS)]
+        call = encode_call("sweepMany", places, contract="InvoiceDeposits")
+        together = driver.send(driver.operator, factory, call, SWEEPS_GAS)
+        return {"gas.sweep": together / SWEEPS, "gas.sweep.alone": alone(1 + SWEEPS)}
 
     state(benchmark, benchmark.pedantic(measure, rounds=1))

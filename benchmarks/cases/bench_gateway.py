@@ -54,6 +54,7 @@ from settlement.chain.signer import SecretSigner
 from settlement.orders.catalog import Catalog, Market
 from settlement.orders.withdrawals import Withdrawals
 from settlement.ports import TradeState
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
@@ -97,7 +98,7 @@ class NoChain:
     def batches(self, limit: int) -> list[BatchView]:
         return []
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
         raise AssertionError("not asked here")
 
     def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, Any]:

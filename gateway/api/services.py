@@ -3,7 +3,7 @@
 One frozen record, handed to ``create_app``. Nothing in the gateway reaches for anything else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -24,7 +24,6 @@ from gateway.views.user_orders import UserStream
 from settlement.audit.proofs import TradeProof
 from settlement.batches.acknowledgements import Acknowledgement
 from settlement.orders.market_states import MarketStates
-from settlement.outbox.actions import WithdrawalState
 from settlement.ports import ExchangePort, GrantState, SettlementPort
 
 SOCKETS_PER_CLIENT: Final = 128
@@ -50,10 +49,6 @@ class SettlementView(SettlementPort, Protocol):
 
     def grant_state(self, signature: bytes) -> GrantState | None:
         """Return how far the relay of the grant with that signature is; None if there is none.
-        Reads a database: not for the event loop's thread."""
-
-    def withdrawal_states(self, sequences: Sequence[int]) -> dict[int, WithdrawalState]:
-        """Return how far withdrawals are that were countersigned, by the sequence of their command.
         Reads a database: not for the event loop's thread."""
 
     def receipt(self, trade_id: int) -> TradeProof | None:

@@ -16,7 +16,7 @@ from engine.journal import JournalCorrupt
 from engine.journal.snapshot import SnapshotDamaged
 from engine.journal.storage import StorageInUse
 from merchants.records.lost_end import SoldInWhatIsLost, step_back
-from merchants.service import FILE_NAME
+from merchants.service import place_of
 from settlement.audit import journal_tool
 from settlement.audit.export import differences, export, read_manifest, replay_files
 from settlement.audit.verify import NotVerified, verify
@@ -83,8 +83,11 @@ def say_commands(directory: Path, first: int, count: int, console: Console) -> i
     return _reported(work, console)
 
 
-def say_repair(directory: Path, accept: bool, console: Console) -> int:
-    """Mend the end of the journal and print what may have been acknowledged."""
+def say_repair(directory: Path, accept: bool, shops: str, console: Console) -> int:
+    """Mend the end of the journal and print what may have been acknowledged.
+
+    ``shops`` is the URL of their database where it is not in ``directory``.
+    """
 
     def work() -> int:
         for row in journal_tool.repair_tail(directory):
@@ -92,7 +95,7 @@ def say_repair(directory: Path, accept: bool, console: Console) -> int:
         if accept:
             for name in journal_tool.accept_tail(directory):
                 console.print(f"{name}: reviewed", highlight=False, markup=False)
-                _let_shops_go_on(directory, name, console)
+                _let_shops_go_on(directory, shops, name, console)
         waiting = journal_tool.verify(directory, deep=False).ambiguous
         for name in waiting:
             console.print(
@@ -106,16 +109,18 @@ def say_repair(directory: Path, accept: bool, console: Console) -> int:
     return _reported(work, console)
 
 
-def _let_shops_go_on(directory: Path, reviewed: str, console: Console) -> None:
+def _let_shops_go_on(directory: Path, shops: str, reviewed: str, console: Console) -> None:
     """Where shops have seen the batch in file ``reviewed``, let them see what takes its place."""
-    path, end = directory / FILE_NAME, journal_tool.end_of(directory)
+    place, end = place_of(directory, shops), journal_tool.end_of(directory)
     # No other loss: beside a log that goes on already, or that is too short, they must not.
-    if not path.exists() or int(reviewed.partition("-")[0]) != end.sequence + 1:
+    if isinstance(place, Path) and not place.exists():
         return
-    seen = step_back(path, end)
+    if int(reviewed.partition("-")[0]) != end.sequence + 1:
+        return
+    seen = step_back(place, end)
     if seen is not None:
         console.print(
-            f"{path.name} had seen commands up to {seen}: it goes on after {end.sequence}",
+            f"The shops' database had seen commands up to {seen}: it goes on after {end.sequence}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -81,6 +81,15 @@ AdminHostOption = Annotated[
 AdminPortOption = Annotated[
     int, typer.Option("--admin-port", help="Port for operators.", min=0, max=65535)
 ]
+ShopsDatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--merchants-database",
+        help="A Postgres database for the shops' rows, as URL; with a password rather by the "
+        "variable. Else they are in a file with the other data.",
+        envvar="TILLBOOK_MERCHANTS_DATABASE",
+    ),
+]
 ManagedKeysOption = Annotated[
     Path | None,
     typer.Option(
@@ -124,6 +133,7 @@ def run(
     admin_host: AdminHostOption = "127.0.0.1",
     admin_port: AdminPortOption = ADMIN_PORT,
     managed_keys: ManagedKeysOption = None,
+    merchants_database: ShopsDatabaseOption = "",
 ) -> None:
     """Run a whole exchange on an embedded chain, with demo makers and a demo shop."""
     url, proxies = _place_on_the_network(public_url, trusted_proxy, host, port)
@@ -131,7 +141,8 @@ def run(
     _settle_in(directory)
     from gateway.sandbox.run import Listening, run_sandbox
 
-    listening = Listening(host, port, url, proxies, bound, admin, managed_keys)
+    places = (managed_keys, merchants_database)
+    listening = Listening(host, port, url, proxies, bound, admin, *places)
     _run(run_sandbox(directory, listening, chain.value, console, demo_trades))
 
 
@@ -171,6 +182,7 @@ def serve(
     admin_port: AdminPortOption = ADMIN_PORT,
     rates: RatesOption = None,
     managed_keys: ManagedKeysOption = None,
+    merchants_database: ShopsDatabaseOption = "",
     explorer: Annotated[
         str,
         typer.Option(
@@ -178,6 +190,14 @@ def serve(
             envvar="TILLBOOK_EXPLORER",
         ),
     ] = "",
+    sign_up: Annotated[
+        bool,
+        typer.Option(
+            "--sign-up/--no-sign-up",
+            help="Whether a merchant may make his own account and store, with his wallet alone.",
+            envvar="TILLBOOK_SIGN_UP",
+        ),
+    ] = False,
     compile_first: Annotated[
         bool, typer.Option("--compile", help="Compile the kernels first if need be.")
     ] = False,
@@ -203,6 +223,8 @@ def serve(
         managed_keys=managed_keys,
         explorer_url=explorer,
         rates=rates,
+        sign_up=sign_up,
+        merchants_database=merchants_database,
     )
     _run(run_server(serving, console))
 
@@ -284,17 +306,21 @@ def acknowledger(directory: DataOption = Path("data")) -> None:
 def receipt(
     invoice: Annotated[str, typer.Argument(help="The invoice's id.")],
     directory: DataOption = Path("data"),
+    merchants_database: ShopsDatabaseOption = "",
 ) -> None:
     """Print proofs, as JSON, of what an invoice's tokens were sold for; empty if not in a batch."""
     from gateway.cli.proofs import receipts_of_invoice
     from settlement.audit.proofs import encode_receipts
     from settlement.chain.deploy import DeploymentError
+    from settlement.storage.server import BadAddress, ServerLost
 
-    for name in ("deployment.json", "merchants.sqlite", "settlement.sqlite"):
+    for name in ("deployment.json", "settlement.sqlite"):
         _must_hold(directory, name)
+    if not merchants_database:
+        _must_hold(directory, "merchants.sqlite")
     try:
-        receipts = receipts_of_invoice(directory, invoice)
-    except DeploymentError as wrong:
+        receipts = receipts_of_invoice(directory, invoice, merchants_database)
+    except (DeploymentError, BadAddress, ServerLost) as wrong:
         _end(wrong)
     if receipts is None:
         _end(f"There is no invoice {invoice} in {directory}.")
@@ -368,12 +394,13 @@ def journal_repair_tail(
     accept: Annotated[
         bool, typer.Option("--accept", help="You have looked: take orders again.")
     ] = False,
+    merchants_database: ShopsDatabaseOption = "",
 ) -> None:
     """Cut a torn end off, set an ambiguous one aside and print what was in it."""
     from gateway.cli.journal import say_repair
 
     _must_hold(directory, "journal")
-    sys.exit(say_repair(directory, accept, console))
+    sys.exit(say_repair(directory, accept, merchants_database, console))
 
 
 @journal.command(name="trim")
@@ -495,9 +522,11 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
     from engine.sequencer.places import NotOfThisLog
     from gateway.api.binance.bridge.key_file import KeyFileError
     from gateway.http.listening import CannotListenError
+    from merchants.records.schema import SchemaUnknown
     from settlement.chain.deploy import DeploymentError
     from settlement.chain.dev.devchain import DevChainError
     from settlement.chain.signer import KeystoreError
+    from settlement.storage.server import BadAddress, ServerLost
 
     try:
         code = uvloop.run(work)
@@ -509,8 +538,12 @@ def _run(work: Coroutine[Any, Any, int]) -> NoReturn:
         KeyFileError,
         KeystoreError,
         NotOfThisLog,
+        SchemaUnknown,
+        BadAddress,
     ) as fault:
         _end(fault)
+    except ServerLost as fault:
+        _end(f"{fault}. Nothing is lost: start again when it is there.")
     except (OperationalError, OSError) as fault:
         if not _is_of_the_disk(fault):
             raise

@@ -12,19 +12,24 @@ from settlement.chain.deploy import Deployment
 from settlement.outbox.outbox import Outbox
 
 
-def receipts_of_invoice(directory: Path, invoice_id: str) -> list[TradeProof] | None:
+def receipts_of_invoice(
+    directory: Path, invoice_id: str, server: str = ""
+) -> list[TradeProof] | None:
     """Return the receipts of an invoice's sales; None if there is no such invoice.
 
-    Raises OSError and ``DeploymentError`` if ``directory`` is not an exchange's.
+    ``server`` is the URL of the shops' database where it is not in ``directory``. Raises OSError
+    and ``DeploymentError`` if ``directory`` is not an exchange's, and what ``open_database`` does.
     """
     deployment = Deployment.load(directory / "deployment.json")
-    database = open_merchants_database(directory)
+    database = open_merchants_database(directory, server)
     sales = sales_of(database, invoice_id)
     database.dispose()
     if sales is None:
         return None
     outbox = Outbox(directory / "settlement.sqlite")
     tokens = [token.address for token in deployment.tokens]
-    receipts = proofs_of(outbox, deployment.domain, tokens, *sales)
+    receipts = [
+        proof for one in sales for proof in proofs_of(outbox, deployment.domain, tokens, *one)
+    ]
     outbox.close()
     return receipts

@@ -14,23 +14,32 @@ import msgspec
 from rich.console import Console
 
 from engine.types import MONEY_MAX
-from gateway.api.v1.shops import merchants_router
-from gateway.http.clients import Clients, Network
+from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, MarketPlan, Remote, Settings
-from gateway.pages.checkout import checkout_router
+from gateway.node.shop_routers import shop_routers
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.currencies import EXPONENTS
 from merchants.sales.rate_reader import RateSource
 from merchants.sales.rates import NO_RATES, RateTerms
 from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.signer import KeystoreSigner
+from settlement.protocol.payer_roads import SigningDomain, TokenRoads
 
 PLANNED: Final = len(MarketPlan._fields)
 """The fields of a listed market that are the plan's come first."""
+
+
+class ListedRoads(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a token can do: name and version of the EIP-712 domain under which it takes ERC-2612
+    permits and ERC-3009 authorizations, and whether payers are led to Permit2."""
+
+    permit: tuple[str, str] | None = None
+    authorization: tuple[str, str] | None = None
+    permit2: bool = False
 
 
 class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -39,7 +48,8 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ``reference_price`` is what the operator says the token is worth, a decimal string: shops quote
     by it until enough is traded. Without it they wait for the first trades.
     ``least_withdrawal_pips`` are by symbol of its tokens: less is not paid out, for it should be
-    worth the gas of a payment.
+    worth the gas of a payment. ``token_roads`` say, by symbol, what tokens can do beside ERC-20;
+    each is held against the chain before anybody is asked to sign.
     """
 
     symbol: str
@@ -52,6 +62,7 @@ class ListedMarket(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     least_notional_pips: int = 0
     reference_price: str = ""
     least_withdrawal_pips: dict[str, Annotated[int, msgspec.Meta(ge=1, le=MONEY_MAX)]] = {}
+    token_roads: dict[str, ListedRoads] = {}
 
 
 class NamedSource(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -89,7 +100,9 @@ class Serving(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     explorer_url: str = ""
+    merchants_database: str = ""
     rates: Path | None = None
+    sign_up: bool = False
 
 
 def settings_of(serving: Serving) -> Settings:
@@ -110,12 +123,15 @@ def settings_of(serving: Serving) -> Settings:
         tokens=(),
         markets=tuple(MarketPlan(*msgspec.structs.astuple(plan)[:PLANNED]) for plan in plans),
         least_withdrawal_pips=_least_withdrawals(plans),
+        token_roads=_token_roads(plans),
         prices=PriceTerms(references=_references(plans)),
         rates=rates,
         rate_sources=rate_sources,
         confirmations=serving.confirmations,
         trusted_proxies=serving.trusted_proxies,
         explorer_url=serving.explorer_url,
+        sign_up=serving.sign_up,
+        merchants_database=serving.merchants_database,
         listening=serving.listening,
         admin=serving.admin,
         session_keys=read_held_keys(serving.managed_keys),
@@ -150,6 +166,21 @@ def _references(plans: list[ListedMarket]) -> dict[str, int]:
     return stated
 
 
+def _token_roads(plans: list[ListedMarket]) -> dict[str, TokenRoads]:
+    """Return what tokens can do, by symbol; raises ValueError where two markets differ."""
+    roads: dict[str, TokenRoads] = {}
+    for plan in plans:
+        for symbol, listed in plan.token_roads.items():
+            permit, authorization = (
+                None if domain is None else SigningDomain(*domain)
+                for domain in (listed.permit, listed.authorization)
+            )
+            known = TokenRoads(permit, authorization, listed.permit2)
+            if roads.setdefault(symbol, known) != known:
+                raise ValueError(f"two markets state other roads of {symbol}")
+    return roads
+
+
 def _least_withdrawals(plans: list[ListedMarket]) -> dict[str, int]:
     """Return the least payouts by token; raises ValueError where two markets differ, and for a
     token that the market does not trade."""
@@ -175,16 +206,7 @@ async def run_server(serving: Serving, console: Console) -> int:
         domain, chain_id = stack.parts.exchange.domain, stack.deployment.chain_id
         url = public_url_of(serving.public_url, serving.host, serving.port)
         stack.public_url = url
-        stack.routers += [
-            merchants_router(
-                stack.parts.merchants,
-                domain,
-                stack.operator_token(),
-                url,
-                clients=Clients(serving.trusted_proxies),
-            ),
-            checkout_router(stack.parts.merchants.reader, f"chain {chain_id}", sandbox=False),
-        ]
+        stack.routers += shop_routers(stack, url, f"chain {chain_id}")
         port = await stack.serve()
         console.print(
             f"Tillbook at {serving.host}:{port}, exchange 0x{domain.contract.hex()} on chain "

@@ -64,6 +64,11 @@ class Lifecycle:
         return self._networks[network]
 
     @property
+    def is_closing(self) -> bool:
+        """Return whether we end, and take no new work ever again."""
+        return self._closing
+
+    @property
     def connection_count(self) -> int:
         """Return how many WebSockets are open."""
         return len(self._connections)

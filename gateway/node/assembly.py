@@ -27,6 +27,7 @@ from gateway.views.market_states import StateTeller
 from gateway.views.settlement import SettlementDesk
 from gateway.views.transfers import Transfers
 from gateway.views.user_orders import UserStream
+from merchants.people.people import PeopleTerms
 from merchants.service import Merchants
 from merchants.stores.keyring import Keyring
 from merchants.webhooks.egress import Egress
@@ -44,6 +45,7 @@ from settlement.orders.catalog import Catalog, Token
 from settlement.orders.market_states import MarketStates
 from settlement.orders.session_keys import SessionKeys
 from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.authorizations import Authorizations
 from settlement.outbox.outbox import Outbox
 from settlement.outbox.submitter import Policy
 from settlement.ports import TradeState
@@ -99,6 +101,8 @@ class Seams(NamedTuple):
     """The merchants'."""
 
     keyring: Keyring
+    sealing: bytes
+    """Seals what of people must not be read in the database."""
     egress: Egress
     entropy: Callable[[int], bytes]
     jitter: Random
@@ -143,6 +147,7 @@ class Assembly(NamedTuple):
     exchange: Exchange
     outbox: Outbox
     settler: Settler
+    authorizations: Authorizations
     watcher: Watcher
     desk: SettlementDesk
     credited_deposits: CreditedDeposits
@@ -199,6 +204,9 @@ def assemble(seams: Seams, parts: Parts, settings: ExchangeSettings) -> Assembly
         *trading,
         outbox=seams.outbox,
         settler=settler,
+        authorizations=Authorizations(
+            seams.chain, seams.outbox, seams.operator.address, seams.log.now_ns
+        ),
         watcher=watcher,
         desk=desk,
         credited_deposits=credited_deposits,
@@ -406,5 +414,6 @@ def _merchants(
         jitter=seams.jitter,
         confirmations_required=settings.confirmations,
         price_terms=settings.prices,
+        people_terms=PeopleTerms(seams.sealing, settings.sign_up),
         rate_terms=settings.rates,
     )

@@ -29,6 +29,7 @@ from engine.sequencer.subscription import Subscription
 from engine.sequencer.timekeeper import NS, Timekeeper
 from gateway.api.admin.services import AdminServices
 from gateway.api.services import PageTerms, Services
+from gateway.api.v1.people_access import Gate, Work
 from gateway.http.clients import Clients
 from gateway.http.doorkeeper import DoorBounds, Doorkeeper
 from gateway.http.draining import Draining
@@ -49,6 +50,7 @@ from gateway.node.settings import Remote, Settings
 from gateway.trading.api_keys import ApiKeys
 from gateway.trading.budgets import RateLimits
 from gateway.trading.sessions import SessionIssuer
+from gateway.trading.siwe_logon import Nonces
 from gateway.views.market_states import StatusWatch
 from merchants.sales.rate_reader import RateReader
 from merchants.service import open_merchants_database
@@ -253,8 +255,9 @@ class Stack:
             operator=settings.operator,
             acknowledging=acknowledging,
             outbox=outbox,
-            database=open_merchants_database(directory),
+            database=open_merchants_database(directory, settings.merchants_database),
             keyring=FileKeyring(directory / "keys"),
+            sealing=bytes.fromhex(kept_secret(directory, "people.secret").decode()),
             egress=HttpEgress(loopback_allowed=settings.sandbox),
             entropy=secrets.token_bytes,
             jitter=Random(),
@@ -408,6 +411,22 @@ class Stack:
     def operator_token(self) -> str:
         """Return the bearer token for operator routes, kept in the data directory."""
         return kept_secret(self.settings.directory, "operator.token").decode()
+
+    def gate(self, public_url: str) -> Gate:
+        """Return what people sign in by, at the address where browsers reach us."""
+        secret = kept_secret(self.settings.directory, "people.secret")
+        return Gate(
+            people=self.parts.merchants.people,
+            domain=self.parts.exchange.domain,
+            operator_token=self.operator_token(),
+            public_url=public_url,
+            limits=RateLimits(self.settings.budgets),
+            clients=Clients(self.settings.trusted_proxies),
+            nonces=Nonces(secret, self.now_ns, os.urandom),
+            now_ns=self.now_ns,
+            proofs=Work(),
+            reads=Work(),
+        )
 
     def api_keys(self) -> ApiKeys:
         """Return who knows the API keys of the dialect for other exchanges' tools."""

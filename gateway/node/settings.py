@@ -19,6 +19,7 @@ from merchants.sales.reference_prices import PriceTerms
 from settlement.chain.deploy import Delays, TokenPlan
 from settlement.chain.dev.devchain import dev_secret
 from settlement.chain.signer import SecretSigner, Signer
+from settlement.protocol.payer_roads import SigningDomain, TokenRoads
 
 ChainName = Literal["auto", "anvil", "eth-tester"]
 
@@ -53,6 +54,8 @@ class ExchangeSettings(NamedTuple):
     prices: PriceTerms
     least_withdrawals: Mapping[str, int]
     """Pips by token symbol."""
+    sign_up: bool
+    """Whether a merchant may make his own account and store, with his wallet alone."""
 
     rates: RateTerms = NO_RATES
 
@@ -93,9 +96,17 @@ class Settings(NamedTuple):
     least_withdrawal_pips: Mapping[str, int] = MappingProxyType({})
     """By token symbol; goes before what ``tokens`` say."""
 
+    token_roads: Mapping[str, TokenRoads] = MappingProxyType({})
+    """What tokens can do beside ERC-20, by symbol: how payers' wallets may be asked."""
+
     sandbox: bool = False
+    sign_up: bool = False
+    """See ``ExchangeSettings``."""
     explorer_url: str = ""
     """Where people look at a transaction; its hash is put behind it."""
+
+    merchants_database: str = ""
+    """URL of the Postgres database that shops' rows are in; empty: a file in ``directory``."""
 
     trusted_proxies: tuple[Network, ...] = ()
     door: DoorBounds = DoorBounds()
@@ -118,6 +129,7 @@ class Settings(NamedTuple):
             self.prices,
             {token.symbol: token.least_withdrawal_pips for token in self.tokens}
             | dict(self.least_withdrawal_pips),
+            self.sign_up,
             self.rates,
         )
 
@@ -160,8 +172,14 @@ def sandbox_settings(directory: Path, host: str, port: int, chain: ChainName) ->
             orders_per_address=100_000,
             withdrawals_per_account=100_000,
             probes_per_address=100_000,
+            proofs_per_address=100_000,
         ),
+        token_roads={
+            "USD": TokenRoads(permit=SigningDomain("Demo Dollar", "1")),
+            "TOKEN": TokenRoads(permit=SigningDomain("Demo Token", "1")),
+        },
         sandbox=True,
+        sign_up=True,
         door=DoorBounds(per_network_max=5_000),
         sockets_per_client=5_000,
     )

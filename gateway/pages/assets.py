@@ -1,4 +1,4 @@
-"""How do the market page's style, modules and chart get to a browser, and only once?
+"""How do our pages' style, modules and chart get to a browser, and only once?
 
 Each address carries the version of all of them, so a module that imports another by a relative
 address gets the one that belongs to it, and whoever has them need not ask again.
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 PAGES: Final = Path(__file__).parent
-FOLDERS: Final = ("market", "vendor")
+FOLDERS: Final = ("market", "dashboard", "vendor")
 TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript"}
 VERSION_CHARS: Final = 12
 

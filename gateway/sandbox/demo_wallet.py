@@ -24,6 +24,7 @@ from gateway.trading.rejection import Rejection
 from settlement.chain.dev.devchain import RpcError
 from settlement.protocol.eip712 import login_digest, order_digest, withdrawal_digest
 from settlement.protocol.evidence import SignedWithdrawal
+from settlement.protocol.siwe import personal_digest
 
 GIFT: Final = {"TOKEN": 10 * PIPS_PER_TOKEN, "USD": 25_000 * PIPS_PER_TOKEN}
 """What one press gives, in the vault and once more in the wallet."""
@@ -39,7 +40,13 @@ WALLET_THREADS: Final = 2
 INVALID_PARAMS: Final = -32602
 TYPED_DATA_CHARS_MAX: Final = 8_192
 METHODS: Final = frozenset(
-    {"eth_requestAccounts", "eth_accounts", "eth_signTypedData_v4", "eth_sendTransaction"}
+    {
+        "eth_requestAccounts",
+        "eth_accounts",
+        "eth_signTypedData_v4",
+        "personal_sign",
+        "eth_sendTransaction",
+    }
 )
 UnixSeconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 NO_SIGNATURE: Final = "0x" + "00" * 65
@@ -62,7 +69,8 @@ class _Typed(msgspec.Struct, frozen=True):
 
 
 class DemoWallet:
-    """The lent wallet, spoken to as EIP-1193 says. It signs for our domain and for nothing else."""
+    """The lent wallet, spoken to as EIP-1193 says. It signs texts, and typed data of our domain and
+    of nothing else."""
 
     def __init__(self, wallet: Wallet, stack: Stack) -> None:
         self._wallet = wallet
@@ -77,6 +85,8 @@ class DemoWallet:
                     return ["0x" + self._wallet.address.hex()]
                 case "eth_signTypedData_v4":
                     return "0x" + self._wallet.sign_digest(self._digest(params)).hex()
+                case "personal_sign":
+                    return "0x" + self._wallet.sign_digest(_text_digest(params)).hex()
                 case _:
                     asked = msgspec.convert(params[0], _Transaction)
                     to, calldata = bytes.fromhex(asked.to[2:]), bytes.fromhex(asked.data[2:])
@@ -105,6 +115,17 @@ class DemoWallet:
             case "Withdrawal":
                 return withdrawal_digest(domain, _withdrawal(typed.message, self._wallet.address))
         raise RpcError(INVALID_PARAMS, f"this wallet does not sign {typed.primaryType!r}")
+
+
+def _text_digest(params: list[Any]) -> bytes:
+    """Return what is signed of a text: everybody has the key, so any text may be."""
+    text = params[0]
+    if not isinstance(text, str) or len(text) > TYPED_DATA_CHARS_MAX or text[:2] != "0x":
+        raise RpcError(INVALID_PARAMS, "a text in hexadecimal digits")
+    try:
+        return personal_digest(bytes.fromhex(text[2:]).decode())
+    except ValueError as wrong:
+        raise RpcError(INVALID_PARAMS, str(wrong)) from None
 
 
 class _Withdrawal(msgspec.Struct, frozen=True):

@@ -20,14 +20,13 @@ from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN, Outcome, Side
 from gateway.api.services import PageTerms
-from gateway.api.v1.shops import merchants_router
 from gateway.http.clients import Network
 from gateway.http.public_url import public_url_of
 from gateway.node.closing import HardLimit
 from gateway.node.held_keys import read_held_keys
 from gateway.node.node import Stack
 from gateway.node.settings import AdminPlan, ChainName, Settings, sandbox_settings
-from gateway.pages.checkout import checkout_router
+from gateway.node.shop_routers import shop_routers
 from gateway.sandbox import actors, tools
 from gateway.sandbox.demo_wallet import DemoWallet, Faucet, demo_wallet_router
 from gateway.sandbox.funding import fill_vault
@@ -77,6 +76,7 @@ class Listening(NamedTuple):
     admin: AdminPlan | None = None
     managed_keys: Path | None = None
     """A file of session keys in our keeping."""
+    merchants_database: str = ""
 
 
 async def run_sandbox(
@@ -103,15 +103,11 @@ async def run_sandbox(
             for who in range(actors.GIVER + 1)
         }
         shop = SandboxShop(stack, wallets[actors.MERCHANT], wallets[actors.CUSTOMER])
-        token = stack.operator_token()
         stack.public_url = public_url
         stack.page = PageTerms(sandbox=True)
         faucet = Faucet(stack, wallets[actors.GIVER])
+        stack.routers += shop_routers(stack, public_url, f"{stack.devchain.name} (sandbox)")
         stack.routers += [
-            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
-            checkout_router(
-                stack.parts.merchants.reader, f"{stack.devchain.name} (sandbox)", sandbox=True
-            ),
             sandbox_router(stack, shop),
             demo_wallet_router(DemoWallet(wallets[actors.GUEST], stack), faucet),
         ]
@@ -141,6 +137,7 @@ def _settings(directory: Path, listening: Listening, chain: ChainName) -> Settin
         trusted_proxies=listening.trusted_proxies,
         listening=listening.bound,
         admin=listening.admin,
+        merchants_database=listening.merchants_database,
         session_keys={**tools.held_keys(), **read_held_keys(listening.managed_keys)},
     )
 

@@ -16,10 +16,9 @@ from typing import Any, Final
 from rich.console import Console
 
 from engine.types import PIPS_PER_TOKEN
-from gateway.api.v1.shops import merchants_router
 from gateway.node.node import Stack
 from gateway.node.settings import ChainName, sandbox_settings
-from gateway.pages.checkout import checkout_router
+from gateway.node.shop_routers import shop_routers
 from gateway.sandbox import actors
 from gateway.sandbox.client import Client, RequestRejected
 from gateway.sandbox.funding import fill_vault, fill_wallet, vault_pips
@@ -65,12 +64,8 @@ async def tell(
             console.print(f"[red]The story failed:[/red] {wrong}")
             return 1
     async with Stack(settings) as stack:
-        token = stack.operator_token()
         public_url = "http://127.0.0.1"
-        stack.routers += [
-            merchants_router(stack.parts.merchants, stack.parts.exchange.domain, token, public_url),
-            checkout_router(stack.parts.merchants.reader, stack.devchain.name, sandbox=False),
-        ]
+        stack.routers += shop_routers(stack, public_url, stack.devchain.name)
         await stack.serve()
         blocks = asyncio.create_task(keep_blocks_coming(stack))
         teller = Teller(stack, console)
@@ -288,20 +283,28 @@ class Teller:
         assert usd is not None, "the sandbox lists it"
         merchant = self._wallets[actors.MERCHANT].address
         on_chain = vault_pips(self._stack.chain, self._stack.deployment, merchant, usd.address)
-        price, proceeds, fee = (
-            _pips(text) for text in (invoice["amount_usd"], sold["proceeds"], sold["fee"])
+        price, expected, proceeds, fee = (
+            _pips(text)
+            for text in (
+                *(invoice["amount_usd"], invoice["expected"]["proceeds"]),
+                *(sold["proceeds"], sold["fee"]),
+            )
         )
-        # What the lots bring above the price: they are whole, and may be sold above the quote,
-        # which is the least of what bids, trades and the middle of the book support.
-        above = proceeds - price
+        # What is less than a lot is not sold alone; it is the shop's all the same.
+        waiting = sum(_pips(given["waiting"]) for given in invoice["gathered"])
+        gathered = -(-waiting * (_pips(invoice["rate"]) + 1) // 10**8)
+        # The quote is the least of what bids, trades and the middle of the book support: it may be
+        # sold above.
+        above = proceeds + gathered - price
         self._say(
             f"On chain the merchant has {on_chain} pips of USD = invoice {price} "
-            f"+ rounding and better price {above} - fee {fee}."
+            f"+ rounding and better price {above} - fee {fee} - TOKEN for {gathered}, less than a "
+            "lot and gathered for the next sale."
         )
-        if on_chain != price + above - fee or above < 0:
-            raise StoryFailed(f"on chain {on_chain}, owed {price + above - fee}")
-        if proceeds < _pips(invoice["expected"]["proceeds"]):
-            raise StoryFailed(f"sold for {proceeds}, quoted {invoice['expected']['proceeds']}")
+        if on_chain != proceeds - fee or above < 0:
+            raise StoryFailed(f"on chain {on_chain}, owed {price + above - fee - gathered}")
+        if proceeds + gathered < expected:
+            raise StoryFailed(f"sold for {proceeds}, quoted {expected}")
         self._console.print("[green]Equal to the unit.[/green]", highlight=False)
 
     # How the teller asks and speaks.

@@ -44,6 +44,9 @@ class Budgets(NamedTuple):
     grants_per_day: int = 500
     """Of all accounts together."""
 
+    proofs_per_address: int = 60
+    """Passkeys, codes and wallets' signatures of people who sign in: each costs milliseconds."""
+
     probes_per_address: int = 200
     """Of whether we are alive and ready; apart, so that a busy address does not look dead."""
 
@@ -153,6 +156,7 @@ class RateLimits:
         self._probes = _Budget("probe", budgets.probes_per_address, window)
         self._address_orders = _Budget("order-request", budgets.orders_per_address, window)
         self._address_cancels = _Budget("cancel-request", budgets.cancels_per_address, window)
+        self._proofs = _Budget("proof", budgets.proofs_per_address, window)
         self._orders = _Budget("order", budgets.orders_per_account, window)
         self._account_cancels = _Budget("cancel", budgets.cancels_per_account, window)
         self._withdrawals = _Budget(
@@ -175,6 +179,10 @@ class RateLimits:
     def probe(self, client: str) -> Charge:
         """Charge a client address the question whether we are alive, ready, and which program."""
         return self._probes.charge(network_of(client), self._now_ns())
+
+    def proof(self, client: str, weight: int = 1) -> Charge:
+        """Charge a client address the look at what is to prove who somebody is, before it."""
+        return self._proofs.charge(network_of(client), self._now_ns(), weight)
 
     def order_request(self, client: str, count: int = 1) -> Charge:
         """Charge a client address the recovery of so many signers."""

@@ -78,8 +78,11 @@ class Nonces:
         return sealed.digest()[:_SEAL_SIZE]
 
 
-def read_message(text: str, public_url: str, domain: Domain, now_ns: int) -> SiweMessage:
-    """Return what ``text`` says, if it is meant for us and good now; raises ``Rejection``.
+def read_message(
+    text: str, public_url: str, domain: Domain, now_ns: int, purpose: str = ""
+) -> SiweMessage:
+    """Return what ``text`` says, if it is meant for us and good now; raises ``Rejection``. What
+    it opens is told by its resource, behind which ``purpose`` stands.
 
     Neither its signature nor its nonce was looked at.
     """
@@ -97,8 +100,9 @@ def read_message(text: str, public_url: str, domain: Domain, now_ns: int) -> Siw
         raise _refused(f"the message's URI is not of {public_url}")
     if said.chain_id != domain.chain_id:
         raise Rejection(Outcome.WRONG_DOMAIN, f"the chain is {domain.chain_id}")
-    if resource_of(domain) not in said.resources:
-        raise Rejection(Outcome.WRONG_DOMAIN, f"name the resource {resource_of(domain)}")
+    resource = resource_of(domain) + purpose
+    if resource not in said.resources:
+        raise Rejection(Outcome.WRONG_DOMAIN, f"name the resource {resource}")
     if abs(now_s - said.issued_at) > LOGIN_WINDOW_SECONDS:
         raise _refused(f"it was issued more than {LOGIN_WINDOW_SECONDS} s from our clock")
     if (said.expires_at and said.expires_at <= now_s) or said.not_before > now_s:

@@ -6,6 +6,7 @@ from gateway.views.trade_states import BATCHES_KEPT, BatchView, TradeStates
 from settlement.audit.proofs import TradeProof
 from settlement.outbox.actions import BatchState, WithdrawalState
 from settlement.ports import GrantState, TradeState
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import KeyGrant, KeyRevocation
 from settlement.settler import BUSTED, STATE_NAMES, Settler
 from settlement.watching.watcher import Watcher
@@ -40,9 +41,9 @@ class SettlementDesk:
         found = self._settler.batch_of_trade(trade_id)
         return None if found is None else _view(found)
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
         """See ``SettlementPort``."""
-        self._settler.enqueue_sweep(account, ref, token)
+        self._settler.enqueue_sweeps(places)
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:
         """See ``SettlementPort``."""

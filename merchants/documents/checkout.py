@@ -1,16 +1,19 @@
 """What does the customer need to read right now?
 
-One phase of the sale at a time, in words that say what happens next. The page that shows them is
-``gateway.pages.checkout``; nothing here knows HTML.
+One phase of the sale at a time, and what is to be said of it: a key of the catalogue of words and
+the facts that go into it, never a sentence, for it is read in many languages. The page that shows
+them is ``gateway.pages.checkout``; nothing here knows HTML.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.sums import Sums
+from merchants.records.amounts import pips_of_decimal, raw_covering
 from merchants.records.states import InvoiceException, InvoiceState, PaymentState
+from settlement.orders.catalog import Token
 
 TRADES_SHOWN: Final = 20
 """Most trades of all sales together that a customer is shown: anybody may ask for a checkout."""
@@ -23,7 +26,13 @@ class Phase(StrEnum):
     PARTIAL = "partial"
     SEEN = "seen"
     CONVERTING = "converting"
+    UNSOLD = "unsold"
+    """The shop has it, and something keeps it from being sold just now."""
     SETTLED = "settled"
+    LATE = "late"
+    """Something came late or in part, and was not weighed yet."""
+    SHORT = "short"
+    """It was weighed, and is not enough."""
     EXPIRED = "expired"
     INVALID = "invalid"
 
@@ -31,31 +40,71 @@ class Phase(StrEnum):
 ENDED: Final = (Phase.SETTLED, Phase.INVALID)
 """Nothing more is expected. An expired invoice still waits for a late payment."""
 
-HEADLINES: Final[Mapping[Phase, str]] = {
-    Phase.WAITING: "Waiting for your payment",
-    Phase.PARTIAL: "Part of your payment has arrived",
-    Phase.SEEN: "Payment seen",
-    Phase.CONVERTING: "Payment received",
-    Phase.SETTLED: "Paid",
-    Phase.EXPIRED: "This price has expired",
-    Phase.INVALID: "This payment was not confirmed",
-}
+PAYABLE: Final = (Phase.WAITING, Phase.PARTIAL)
+"""While there is an address to pay to."""
+
+
+class Money(NamedTuple):
+    """A decimal string of a token, or of the currency that the shop ``is_price``d in."""
+
+    amount: str
+    unit: str
+    is_price: bool = False
+
+
+Fact = str | Money | tuple[str | Money, ...]
+
+
+class Saying(NamedTuple):
+    """A sentence of the catalogue, and what goes into it beside ``amount``, which is what is due in
+    the token that its reader has chosen."""
+
+    key: str
+    values: Mapping[str, Fact]
+
+
+class Offer(NamedTuple):
+    """One token in which an invoice may be paid. ``remaining`` is what lacks of ``due``."""
+
+    token: str
+    token_address: str
+    decimals: int
+    due: str
+    received: str
+    remaining: str
+    remaining_raw: int
+    rate: Money
 
 
 class Checkout(NamedTuple):
-    """One invoice as its customer sees it; ``sentence`` says what happens next."""
+    """One invoice as its customer sees it; ``sayings`` say what happens next. ``account`` is the
+    shop's, in hex; what is paid there for the invoice's ref pays for it. ``price`` is as the shop
+    has stated it, ``received`` in the tokens that came."""
 
     invoice: InvoiceDocument
     shop: str
+    account: str
     phase: Phase
-    headline: str
-    sentence: str
+    sayings: tuple[Saying, ...]
+    price: Money
+    received: tuple[Money, ...]
+    offers: tuple[Offer, ...]
     confirmations: int
     confirmations_required: int
 
 
+def said(key: str, **values: Fact) -> Saying:
+    """Return a saying with its facts by name."""
+    return Saying(key, values)
+
+
 def checkout_of(
-    invoice: InvoiceDocument, sums: Sums, shop: str, confirmations_required: int
+    invoice: InvoiceDocument,
+    sums: Sums,
+    shop: str,
+    account: str,
+    offers: Sequence[Offer],
+    confirmations_required: int,
 ) -> Checkout:
     """Return what to show for ``invoice``; ``sums`` are of all its conversions, of which the
     document has the newest only."""
@@ -67,11 +116,32 @@ def checkout_of(
     return Checkout(
         invoice=invoice,
         shop=shop,
+        account=account,
         phase=phase,
-        headline=HEADLINES[phase],
-        sentence=_sentence(invoice, sums, phase) + _stray(invoice, phase),
+        sayings=(*_sayings(invoice, sums, phase), *_strays(invoice, phase)),
+        price=_price(invoice),
+        received=_received(invoice),
+        offers=tuple(offers),
         confirmations=min(confirmations, confirmations_required),
         confirmations_required=confirmations_required,
+    )
+
+
+def offers_of(invoice: InvoiceDocument, token: Token) -> tuple[Offer, ...]:
+    """Return in what an invoice may be paid: ``token``, which is the one that it names."""
+    remaining = pips_of_decimal(invoice.remaining)
+    assert remaining is not None, "our own document"
+    return (
+        Offer(
+            token=invoice.token,
+            token_address=invoice.token_address,
+            decimals=token.decimals,
+            due=invoice.amount_due,
+            received=invoice.received,
+            remaining=invoice.remaining,
+            remaining_raw=raw_covering(token, remaining),
+            rate=Money(invoice.rate, "USD", is_price=True),
+        ),
     )
 
 
@@ -82,89 +152,79 @@ def phase_of(invoice: InvoiceDocument, sums: Sums) -> Phase:
             return Phase.WAITING if invoice.received == "0" else Phase.PARTIAL
         case InvoiceState.PROCESSING:
             return Phase.SEEN
-        case InvoiceState.EXPIRED:
+        case InvoiceState.EXPIRED if invoice.received == "0":
             return Phase.EXPIRED
+        case InvoiceState.EXPIRED:
+            return Phase.LATE if invoice.short == "0" else Phase.SHORT
         case InvoiceState.INVALID:
             return Phase.INVALID
+        case InvoiceState.SETTLED if sums.going:
+            return Phase.UNSOLD if sums.waiting else Phase.CONVERTING
         case InvoiceState.SETTLED:
-            return Phase.CONVERTING if sums.going else Phase.SETTLED
+            return Phase.SETTLED
 
 
-def _sentence(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> str:
+def _sayings(invoice: InvoiceDocument, sums: Sums, phase: Phase) -> tuple[Saying, ...]:
+    received = _received(invoice)
     match phase:
         case Phase.WAITING:
-            return (
-                f"Send exactly {invoice.amount_due} {invoice.token} to the address below, from a "
-                "wallet or straight from an exchange."
-            )
+            return (said("say_waiting"),)
         case Phase.PARTIAL:
-            return (
-                f"{invoice.received} {invoice.token} arrived. Send the remaining "
-                f"{invoice.remaining} {invoice.token} to the same address."
-            )
+            return (said("say_partial", received=received),)
         case Phase.SEEN:
-            return "You are done. The chain is confirming your payment; this page follows it."
+            return (said("say_seen"),)
         case Phase.CONVERTING:
-            return _converting_sentence(sums)
+            return (said("say_converting"), *_beside(invoice))
+        case Phase.UNSOLD:
+            return (said("say_unsold"), *_beside(invoice))
         case Phase.SETTLED:
-            return _settled_sentence(invoice, sums)
-        case Phase.EXPIRED if invoice.exception is InvoiceException.PAID_PARTIAL:
-            return (
-                f"{invoice.received} of {invoice.amount_due} {invoice.token} arrived, not all of "
-                f"it in time. {_weighed(invoice)} Please contact the shop, or send the rest: it is "
-                "counted at the price of the moment when it is final."
-            )
+            return (_thanks(sums), *_beside(invoice))
+        case Phase.LATE:
+            return (said("say_late", received=received),)
+        case Phase.SHORT:
+            short = Money(invoice.short, "USD", is_price=True)
+            weighed = said("say_short", received=received, short=short)
+            return (weighed, said("say_short_keep"))
         case Phase.EXPIRED:
-            return (
-                "Do not send anything to this address any more; ask the shop for a new price. "
-                "Sent already? It is not lost: it is counted at the price of the moment when it is "
-                "final, and pays for your order if it is worth enough then."
-            )
+            return (said("say_expired"), said("say_ask_shop"))
         case Phase.INVALID:
-            return "The transfer never became final on chain. Please contact the shop."
+            return (said("say_invalid"),)
 
 
-def _stray(invoice: InvoiceDocument, phase: Phase) -> str:
-    """Say that another token came: it does not pay, and is not lost."""
-    tokens = sorted(
-        {
-            payment.token
-            for payment in invoice.payments
-            if payment.token != invoice.token and payment.status is not PaymentState.ORPHANED
-        }
-    )
-    if not tokens or phase not in (Phase.WAITING, Phase.PARTIAL, Phase.EXPIRED):
-        return ""
-    return (
-        f" What you sent in {' and '.join(tokens)} is not counted: this address is paid in "
-        f"{invoice.token}. The shop gets it; please contact the shop."
-    )
+def _price(invoice: InvoiceDocument) -> Money:
+    return Money(invoice.amount_usd, "USD", is_price=True)
 
 
-def _weighed(invoice: InvoiceDocument) -> str:
-    if invoice.short == "0":
-        return "The shop has it, or will when it is final."
-    return f"The shop has it; at the price of its moment it was short by ${invoice.short}."
+def _received(invoice: InvoiceDocument) -> tuple[Money, ...]:
+    """Return what came, in the tokens that it came in."""
+    return (Money(invoice.received, invoice.token),)
 
 
-def _converting_sentence(sums: Sums) -> str:
-    """Say that it is being sold only while nothing has kept it from being sold."""
-    if sums.waiting:
-        return (
-            "You are done: the shop has your payment. It cannot be sold at its price just now; the "
-            "sale is tried again by itself, and that is the shop's business."
-        )
-    return "You are done: the shop has your payment. It is being sold on the order book."
-
-
-def _settled_sentence(invoice: InvoiceDocument, sums: Sums) -> str:
+def _thanks(sums: Sums) -> Saying:
     if sums.held:
-        kept = "part of it" if sums.is_sold else "all of it"
-        return f"Thank you. The shop has your payment and keeps {kept} as it came."
+        return said("say_held_part" if sums.is_sold else "say_held_all")
+    return said("say_settled")
+
+
+def _beside(invoice: InvoiceDocument) -> tuple[Saying, ...]:
+    """Say how what came differs from what was asked, where it was enough."""
     if invoice.exception is InvoiceException.PAID_OVER:
-        return "Thank you. More than the amount due arrived; the shop can see the difference."
+        return (said("say_over", over=Money(invoice.over, invoice.token)),)
     if invoice.exception is InvoiceException.PAID_LATE:
-        return (
-            "Thank you. It came after the price expired and was counted at the price of its moment."
-        )
-    return "Thank you. The shop has its money, and the chain has the proof."
+        return (said("say_paid_late"),)
+    return ()
+
+
+def _strays(invoice: InvoiceDocument, phase: Phase) -> tuple[Saying, ...]:
+    """Say that another token came, which does not pay and is not lost, or that something left."""
+    if phase not in (*PAYABLE, Phase.LATE, Phase.SHORT, Phase.EXPIRED):
+        return ()
+    strays = []
+    gone = [p for p in invoice.payments if p.status is PaymentState.ORPHANED]
+    others = {p.token for p in invoice.payments if p not in gone} - {invoice.token}
+    if gone:
+        strays.append(said("say_lost_part"))
+    if others:
+        tokens = tuple(sorted(others))
+        strays.append(said("say_other_token", tokens=tokens, accepted=invoice.token))
+    return tuple(strays)

@@ -11,9 +11,17 @@ from typing import Final
 import msgspec
 
 from engine.types import MONEY_MAX
+from merchants.documents.refunds import (
+    REFUNDS_SHOWN,
+    RefundDocument,
+    refund_document,
+    refunded_worth,
+)
 from merchants.documents.sums import Sums
 from merchants.records import terms
 from merchants.records.amounts import decimal_of, decimal_of_pips, hex_of
+from merchants.records.pots import Given
+from merchants.records.refunds import Refund
 from merchants.records.states import ConversionState, InvoiceException, InvoiceState, PaymentState
 from merchants.records.tables import Conversion, Credit, Event, Fill, Invoice, Payment
 from settlement.orders.catalog import Catalog, Market, Token
@@ -33,6 +41,8 @@ class PaymentDocument(msgspec.Struct, frozen=True):
     amount: str
     block_number: int
     confirmations: int
+    received_at: int
+    """When its block was made, or when it was seen where that is not known; unix seconds."""
 
 
 class DepositDocument(msgspec.Struct, frozen=True):
@@ -58,7 +68,11 @@ class FillDocument(msgspec.Struct, frozen=True):
 
 
 class ConversionSummary(msgspec.Struct, frozen=True):
-    """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains."""
+    """One sale: of ``amount`` tokens ``sold`` brought ``proceeds``, of which ``net`` remains.
+
+    ``gathered`` of it were too little for an order and wait to be sold with others. A sale
+    ``from_pot`` is one of what several invoices gave; ``net`` is shared over them.
+    """
 
     id: str
     status: ConversionState
@@ -66,6 +80,8 @@ class ConversionSummary(msgspec.Struct, frozen=True):
     amount: str
     sold: str
     unsold: str
+    gathered: str
+    from_pot: bool
     proceeds: str
     fee: str
     net: str
@@ -87,11 +103,22 @@ class Expected(msgspec.Struct, frozen=True):
     net: str
 
 
+class GivenDocument(msgspec.Struct, frozen=True):
+    """What is sold together with other invoices' rests: ``amount`` in all, of which ``waiting`` is
+    in no sale yet; ``kept`` of it stays as it came, as the store's policy says."""
+
+    token: str
+    amount: str
+    waiting: str
+    kept: str
+
+
 class InvoiceSummary(msgspec.Struct, frozen=True):
     """An invoice without the lists that grow.
 
-    ``credited`` and ``dust`` (what is less than a lot) are in ``token``; ``net`` is the stablecoin
-    that conversions have brought so far after fees. ``over`` is what came on top of what is due, in
+    ``credited`` is in ``token``; ``gathered`` is what is less than a lot, or than the market's
+    least order; ``net`` is the stablecoin that conversions, and shares of them, have brought so far
+    after fees. ``over`` is what came on top of what is due, in
     ``token``; ``short`` is in USD how much too little it was worth when it was weighed, if it came
     late or in part. Times are unix seconds.
     """
@@ -116,7 +143,7 @@ class InvoiceSummary(msgspec.Struct, frozen=True):
     credited: str
     over: str
     short: str
-    dust: str
+    gathered: list[GivenDocument]
     net: str
     created_at: int
     expires_at: int
@@ -131,6 +158,11 @@ class InvoiceDocument(InvoiceSummary, frozen=True):
     payments: list[PaymentDocument]
     conversions: list[ConversionDocument]
     conversion_count: int
+    refunds: list[RefundDocument]
+    """The newest of them, the oldest of these first."""
+
+    refunded: str
+    """What all that is given back was worth, in the stablecoin at the invoice's rate."""
 
 
 class EventDocument(msgspec.Struct, frozen=True):
@@ -165,6 +197,7 @@ def payment_document(catalog: Catalog, payment: Payment, head: int = 0) -> Payme
         amount=decimal_of(int(payment.raw), token.decimals),
         block_number=payment.block_number,
         confirmations=max(payment.confirmations, is_mined * (head - payment.block_number + 1)),
+        received_at=payment.block_time_s or payment.seen_ns // 10**9,
     )
 
 
@@ -192,6 +225,16 @@ def fill_document(market: Market, fill: Fill) -> FillDocument:
     )
 
 
+def given_document(catalog: Catalog, given: Given) -> GivenDocument:
+    """Return what an invoice gave of one token as shops see it."""
+    return GivenDocument(
+        token=listed(catalog.token_by_address(given.token)).symbol,
+        amount=decimal_of_pips(given.pips),
+        waiting=decimal_of_pips(given.waiting_pips),
+        kept=decimal_of_pips(given.kept_pips),
+    )
+
+
 def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSummary:
     """Return a conversion without its fills."""
     market = terms.market_of(catalog, conversion.market)
@@ -203,6 +246,8 @@ def conversion_summary(catalog: Catalog, conversion: Conversion) -> ConversionSu
         amount=decimal_of_pips(terms.pips_of(market, conversion)),
         sold=decimal_of_pips(terms.sold_pips(market, conversion)),
         unsold=decimal_of_pips(terms.unsold_pips(market, conversion)),
+        gathered=decimal_of_pips(conversion.to_pot_pips),
+        from_pot=conversion.from_pot,
         proceeds=decimal_of_pips(proceeds),
         fee=decimal_of_pips(fee),
         net=decimal_of_pips(proceeds - fee),
@@ -226,7 +271,6 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
     """Return an invoice without its payments and conversions; ``sums`` are of all of these."""
     token = listed(catalog.token_by_address(invoice.token))
     received = received_pips(invoice)
-    dust = invoice.credited_pips - sums.base_pips if sums.number else 0
     is_settled = invoice.state is InvoiceState.SETTLED
     return InvoiceSummary(
         id=invoice.id,
@@ -253,7 +297,7 @@ def invoice_summary(catalog: Catalog, invoice: Invoice, sums: Sums) -> InvoiceSu
         credited=decimal_of_pips(invoice.credited_pips),
         over=decimal_of_pips(max(0, received - invoice.due_pips)),
         short=decimal_of_pips(invoice.short_pips),
-        dust=decimal_of_pips(dust),
+        gathered=[given_document(catalog, given) for given in sums.given],
         net=decimal_of_pips(invoice.net_pips),
         created_at=invoice.created_ns // 10**9,
         expires_at=invoice.expires_ns // 10**9,
@@ -269,9 +313,10 @@ def invoice_document(
     newest: Sequence[Conversion],
     fills: Mapping[str, Sequence[Fill]],
     head: int = 0,
+    refunds: Sequence[Refund] = (),
 ) -> InvoiceDocument:
     """Return an invoice with its payments and ``newest`` conversions, with ``fills`` by conversion;
-    ``sums`` are of all conversions, ``head`` as in ``payment_document``."""
+    ``sums`` are of all conversions, ``head`` as in ``payment_document``; ``refunds`` are all."""
     return InvoiceDocument(
         **msgspec.structs.asdict(invoice_summary(catalog, invoice, sums)),
         payments=[
@@ -279,6 +324,8 @@ def invoice_document(
         ],
         conversions=[conversion_document(catalog, row, fills[row.id]) for row in newest],
         conversion_count=sums.number,
+        refunds=[refund_document(catalog, one) for one in refunds[-REFUNDS_SHOWN:]],
+        refunded=decimal_of_pips(refunded_worth(refunds)),
     )
 
 

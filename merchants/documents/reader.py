@@ -3,13 +3,13 @@
 Everything here reads and changes nothing, and may be asked on any thread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session, lazyload, selectinload
 
-from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of
+from merchants.documents.checkout import TRADES_SHOWN, Checkout, checkout_of, offers_of
 from merchants.documents.native import (
     ConversionDocument,
     EventDocument,
@@ -17,6 +17,14 @@ from merchants.documents.native import (
     conversion_document,
     event_document,
     invoice_document,
+    listed,
+)
+from merchants.documents.payable import Payable, payable_at
+from merchants.documents.refunds import (
+    REFUNDS_SHOWN,
+    RefundDocument,
+    refund_document,
+    refunds_of,
 )
 from merchants.documents.sums import (
     CONVERSIONS_SHOWN,
@@ -25,8 +33,11 @@ from merchants.documents.sums import (
     newest_conversions,
     sums_of,
 )
+from merchants.records.amounts import hex_of
 from merchants.records.database import is_there, reading
 from merchants.records.endpoints import Delivery
+from merchants.records.pots import Gift, pot_ref
+from merchants.records.refunds import Refund, RefundState
 from merchants.records.states import InvoiceState
 from merchants.records.tables import Conversion, Event, Fill, Invoice
 from settlement.audit.proofs import TradeProof
@@ -68,6 +79,10 @@ class Reader:
         self._confirmations_required = confirmations_required
         self._head = head
 
+    def payable_at(self, store_id: str, address: bytes) -> Payable | None:
+        """Return what the store's invoice at a deposit address waits for."""
+        return payable_at(self._database, store_id, address)
+
     def invoice(self, invoice_id: str, store_id: str | None = None) -> InvoiceDocument | None:
         """Return an invoice; None if there is none or it is not ``store_id``'s."""
         with reading(self._database) as session:
@@ -76,13 +91,14 @@ class Reader:
                 return None
             return self.document(session, invoice)
 
-    def sales(self, invoice_id: str, store_id: str | None = None) -> Sales | None:
-        """Return what an invoice's tokens were sold in; None as ``invoice``."""
+    def sales(self, invoice_id: str, store_id: str | None = None) -> list[Sales] | None:
+        """Return what an invoice's tokens were sold in, alone and with others' rests; None as
+        ``invoice``."""
         return sales_of(self._database, invoice_id, store_id)
 
-    def receipts(self, sales: Sales) -> list[TradeProof]:
+    def receipts(self, sales: Sequence[Sales]) -> list[TradeProof]:
         """Return proofs of all ``sales`` that are in a batch."""
-        return self._settlement.receipts(*sales)
+        return [proof for one in sales for proof in self._settlement.receipts(*one)]
 
     def checkout(self, invoice_id: str) -> Checkout | None:
         """Return what the customer of an invoice sees; None if there is no such invoice."""
@@ -95,8 +111,14 @@ class Reader:
             # One trade more than is shown: so the page can say that there are more.
             sums = sums_of(session, self._catalog, (invoice.id,))
             (document,) = self._documents(session, (invoice,), sums, TRADES_SHOWN + 1)
+            token = listed(self._catalog.token_by_address(invoice.token))
             return checkout_of(
-                document, sums[invoice.id], invoice.store.name, self._confirmations_required
+                document,
+                sums[invoice.id],
+                invoice.store.name,
+                hex_of(invoice.store.wallet),
+                offers_of(document, token),
+                self._confirmations_required,
             )
 
     def list_invoices(
@@ -133,6 +155,32 @@ class Reader:
             catalog, names = self._catalog, [row.id for row in rows]
             return self._documents(session, rows, sums_of(session, catalog, names))
 
+    def invoices_at(
+        self,
+        store_id: str,
+        *,
+        order_ids: Sequence[str] | None,
+        states: Collection[InvoiceState],
+        skip: int,
+        take: int,
+    ) -> list[InvoiceDocument]:
+        """Return a store's invoices by number, the newest first, at most ``INVOICES_MAX``: those of
+        some orders, or in some states, where any are named."""
+        query = (
+            select(Invoice)
+            .options(selectinload(Invoice.payments), lazyload(Invoice.store))
+            .where(Invoice.store_id == store_id)
+            .order_by(Invoice.created_ns.desc(), Invoice.id)
+        )
+        if order_ids:
+            query = query.where(Invoice.order_id.in_(order_ids))
+        if states:
+            query = query.where(Invoice.state.in_(states))
+        with reading(self._database) as session:
+            rows = session.scalars(query.offset(skip).limit(min(take, INVOICES_MAX))).all()
+            names = [row.id for row in rows]
+            return self._documents(session, rows, sums_of(session, self._catalog, names))
+
     def list_conversions(
         self,
         store_id: str,
@@ -163,6 +211,42 @@ class Reader:
             fills = first_fills(session, [row.id for row in rows])
             catalog = self._catalog
             return [conversion_document(catalog, row, fills[row.id]) for row in rows]
+
+    def refund(self, store_id: str, refund_id: str) -> RefundDocument | None:
+        """Return a store's refund; None if it has no such refund."""
+        with reading(self._database) as session:
+            refund = session.get(Refund, refund_id)
+            if refund is None or refund.store_id != store_id:
+                return None
+            return refund_document(self._catalog, refund)
+
+    def list_refunds(
+        self,
+        store_id: str,
+        *,
+        invoice_id: str | None = None,
+        state: RefundState | None = None,
+        before: str | None = None,
+        limit: int = REFUNDS_SHOWN,
+    ) -> list[RefundDocument] | None:
+        """Return a store's refunds, the newest first, at most ``REFUNDS_SHOWN``: those that come
+        behind its refund ``before``. None if it has no such refund."""
+        query = select(Refund).where(Refund.store_id == store_id)
+        if invoice_id is not None:
+            query = query.where(Refund.invoice_id == invoice_id)
+        if state is not None:
+            query = query.where(Refund.state == state)
+        query = query.order_by(Refund.created_ns.desc(), Refund.id)
+        with reading(self._database) as session:
+            if before is not None:
+                own = (Refund.id == before, Refund.store_id == store_id)
+                created_ns = session.scalar(select(Refund.created_ns).where(*own))
+                if created_ns is None:
+                    return None
+                older, twin = Refund.created_ns < created_ns, Refund.created_ns == created_ns
+                query = query.where(or_(older, and_(twin, Refund.id > before)))
+            rows = session.scalars(query.limit(min(limit, REFUNDS_SHOWN)))
+            return [refund_document(self._catalog, row) for row in rows]
 
     def events_after(self, store_id: str, after: int, limit: int = PAGE_MAX) -> list[EventDocument]:
         """Return a store's events with ids above the cursor ``after``, oldest first."""
@@ -211,23 +295,36 @@ class Reader:
         catalog, names = self._catalog, [invoice.id for invoice in invoices]
         newest = newest_conversions(session, names)
         sales = [conversion.id for rows in newest.values() for conversion in rows]
-        fills = first_fills(session, sales, fills_max)
+        fills, head = first_fills(session, sales, fills_max), self._head()
+        refunds = refunds_of(session, names)
         return [
-            invoice_document(catalog, row, sums[row.id], newest[row.id], fills, self._head())
+            invoice_document(
+                catalog, row, sums[row.id], newest[row.id], fills, head, refunds[row.id]
+            )
             for row in invoices
         ]
 
 
-def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> Sales | None:
-    """Return what an invoice's tokens were sold in; None as ``Merchants.invoice``."""
+def sales_of(database: Engine, invoice_id: str, store_id: str | None = None) -> list[Sales] | None:
+    """Return what an invoice's tokens were sold in; None as ``Merchants.invoice``.
+
+    Sales of the store's pot name the store's own reference: they are of several invoices.
+    """
     with reading(database) as session:
         invoice = session.get(Invoice, invoice_id)
         if invoice is None or store_id not in (None, invoice.store_id):
             return None
-        trade_ids = (
+        given = select(Gift.conversion_id).where(Gift.invoice_id == invoice_id)
+        sold = (
             select(Fill.trade_id)
             .join(Conversion, Conversion.id == Fill.conversion_id)
-            .where(Conversion.invoice_id == invoice_id)
             .order_by(Conversion.number, Fill.trade_id)
         )
-        return Sales(invoice.store.wallet, invoice.ref, list(session.scalars(trade_ids)))
+        alone = sold.where(Conversion.invoice_id == invoice_id, Conversion.from_pot.is_(False))
+        together = sold.where(Conversion.id.in_(given.distinct()))
+        wallet = invoice.store.wallet
+        found = (
+            Sales(wallet, invoice.ref, list(session.scalars(alone))),
+            Sales(wallet, pot_ref(invoice.store_id), list(session.scalars(together))),
+        )
+        return [sales for sales in found if sales.trade_ids]

@@ -8,10 +8,11 @@ brought is counted in the rows as it comes: many small bids make thousands of on
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BindParameter, Integer, Select, and_, bindparam, case, func, select
+from sqlalchemy import BigInteger, BindParameter, Select, and_, bindparam, case, func, not_, select
 from sqlalchemy.orm import Session, aliased
 
 from merchants.records.amounts import exact_sum, sum_of
+from merchants.records.pots import Given, given_by
 from merchants.records.states import ConversionState
 from merchants.records.tables import Conversion, Fill
 from merchants.records.terms import market_of
@@ -25,8 +26,9 @@ FILLS_SHOWN: Final = 256
 
 
 class Sums(NamedTuple):
-    """All conversions of one invoice: how many, of how many base pips; how many have not ended,
-    wait since something kept them, and are held; and whether anything of them is sold."""
+    """All conversions of one invoice: how many; of those of it alone, of how many base pips they
+    are, how many have not ended, wait since something kept them, and are held; and whether anything
+    of them is sold. And what it ``given`` to its store's pots, by token."""
 
     number: int = 0
     base_pips: int = 0
@@ -34,13 +36,14 @@ class Sums(NamedTuple):
     waiting: int = 0
     held: int = 0
     is_sold: bool = False
+    given: tuple[Given, ...] = ()
 
 
 _IDS: Final[BindParameter[Any]] = bindparam("ids", expanding=True)
-_EACH_MAX: Final = bindparam("each_max", type_=Integer)
-_ALL_MAX: Final = bindparam("all_max", type_=Integer)
-_NO_BOUND: Final = -1
-"""What SQLite takes for no limit."""
+_EACH_MAX: Final = bindparam("each_max", type_=BigInteger)
+_ALL_MAX: Final = bindparam("all_max", type_=BigInteger)
+_NO_BOUND: Final = 2**63 - 1
+"""More rows than there can be."""
 
 # Made once: to put one together costs Python more than to ask it.
 
@@ -49,17 +52,20 @@ def _sums_query() -> Select[*tuple[Any, ...]]:
     state = Conversion.state
     open_states = (ConversionState.PENDING, ConversionState.EXECUTING)
     kept = and_(state.in_(open_states), Conversion.attempts > 0, Conversion.reason != "")
+    alone = Conversion.from_pot.is_(False)
+    ended = state.in_((ConversionState.FINAL, ConversionState.HELD))
     return (
         select(
             Conversion.invoice_id,
             Conversion.market,
             Conversion.lot_pips,
             func.count(),
-            func.sum(case((state.in_((ConversionState.FINAL, ConversionState.HELD)), 0), else_=1)),
-            func.sum(case((kept, 1), else_=0)),
-            func.sum(case((state == ConversionState.HELD, 1), else_=0)),
+            func.sum(case((and_(alone, not_(ended)), 1), else_=0)),
+            func.sum(case((and_(alone, kept), 1), else_=0)),
+            func.sum(case((and_(alone, state == ConversionState.HELD), 1), else_=0)),
             func.max(Conversion.lots_filled) + func.max(Conversion.odd_pips),
-            *exact_sum(Conversion.lots),
+            *exact_sum(case((alone, Conversion.lots), else_=0)),
+            *exact_sum(case((alone, Conversion.to_pot_pips), else_=0)),
         )
         .where(Conversion.invoice_id.in_(_IDS))
         .group_by(Conversion.invoice_id, Conversion.market, Conversion.lot_pips)
@@ -82,7 +88,7 @@ def _fills_query() -> Select[Fill]:
             Conversion.id,
             Conversion.invoice_id,
             Conversion.number,
-            func.coalesce(beyond, 2**63 - 1).label("beyond"),
+            func.coalesce(beyond, _NO_BOUND).label("beyond"),
         )
         .where(Conversion.id.in_(_IDS))
         .cte("sales")
@@ -117,15 +123,17 @@ _NEWEST: Final = _newest_query()
 
 
 def sums_of(session: Session, catalog: Catalog, invoice_ids: Sequence[str]) -> dict[str, Sums]:
-    """Return the sums of each of some invoices, in one query."""
+    """Return the sums of each of some invoices, in two queries."""
     rows = session.execute(_SUMS, {"ids": list(invoice_ids)})
-    found = {invoice_id: Sums() for invoice_id in invoice_ids}
-    for invoice_id, symbol, lot_pips, count, going, waiting, held, sold, *lots in rows:
+    given = given_by(session, invoice_ids)
+    found = {invoice_id: Sums(given=given[invoice_id]) for invoice_id in invoice_ids}
+    for invoice_id, symbol, lot_pips, count, going, waiting, held, sold, *halves in rows:
         so_far = found[invoice_id]
         lot = lot_pips or market_of(catalog, symbol).lot_pips
-        found[invoice_id] = Sums(
+        base_pips = sum_of(halves[:2]) * lot - sum_of(halves[2:])
+        found[invoice_id] = so_far._replace(
             number=so_far.number + count,
-            base_pips=so_far.base_pips + sum_of(lots) * lot,
+            base_pips=so_far.base_pips + base_pips,
             going=so_far.going + going,
             waiting=so_far.waiting + waiting,
             held=so_far.held + held,

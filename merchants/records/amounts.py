@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, SQLColumnExpression, func
+from sqlalchemy import ColumnElement, Integer, SQLColumnExpression, func, literal
 
 from engine.types import MONEY_MAX
 from settlement.orders.catalog import Token
@@ -54,14 +54,19 @@ def counted(so_far: int, more: int) -> int:
 
 
 def exact_sum(amount: SQLColumnExpression[int]) -> tuple[ColumnElement[int | None], ...]:
-    """Return the columns whose values ``sum_of`` puts together: SQLite adds up to 2**63 only."""
-    return func.sum(amount.op(">>")(HALF_BITS)), func.sum(amount.op("&")((1 << HALF_BITS) - 1))
+    """Return the columns whose values ``sum_of`` puts together: SQLite adds up to 2**63 only.
+
+    Postgres adds to any size, and its answer is a Decimal; there they are whole numbers all the
+    same."""
+    # Postgres shifts by a number of 32 bits alone.
+    high = amount.op(">>")(literal(HALF_BITS, Integer))
+    return func.sum(high), func.sum(amount.op("&")((1 << HALF_BITS) - 1))
 
 
 def sum_of(halves: Sequence[int | None]) -> int:
     """Return the sum that ``exact_sum`` asked for; that of nothing is 0."""
-    high, low = halves
-    return ((high or 0) << HALF_BITS) + (low or 0)
+    high, low = (int(half or 0) for half in halves)
+    return (high << HALF_BITS) + low
 
 
 def raw_covering(token: Token, pips: int) -> int:

@@ -1,6 +1,6 @@
 """Which API keys do the shops have?"""
 
-from sqlalchemy import Connection, ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from merchants.records.tables import Table
@@ -26,14 +26,3 @@ class ApiKey(Table):
     created_ns: Mapped[int]
     used_ns: Mapped[int | None]
     ends_ns: Mapped[int | None]
-
-
-def move_keys_of_old(connection: Connection) -> None:
-    """Give each store of an older file, which had one key that could do all, that as a row."""
-    connection.execute(
-        text(
-            "INSERT INTO api_keys (id, store_id, hash, hint, label, scopes, created_ns)"
-            " SELECT 'key_' || substr(id, 5), id, api_key_hash, '', 'first', 'unrestricted',"
-            " created_ns FROM stores WHERE id NOT IN (SELECT store_id FROM api_keys)"
-        )
-    )

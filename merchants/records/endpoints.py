@@ -2,16 +2,14 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, ForeignKey, Index, Integer, inspect, text
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from merchants.records.states import DeliveryState
-from merchants.records.tables import Event, Table
+from merchants.records.tables import Event, Table, dense_id, only
 
 # Words and not expressions: see ``tables.CONVERSION_WAITS``.
 DELIVERY_WAITS: Final = text("state IN ('pending', 'retrying')")
-
-_dense_id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Endpoint(Table):
@@ -51,29 +49,26 @@ class Delivery(Table):
             "webhooks_waiting",
             "endpoint_id",
             "next_attempt_ns",
-            sqlite_where=DELIVERY_WAITS,
-            postgresql_where=DELIVERY_WAITS,
+            **only(DELIVERY_WAITS),
         ),
         Index(
             "webhooks_waiting_of_invoice",
             "endpoint_id",
             "invoice_id",
             "id",
-            sqlite_where=DELIVERY_WAITS,
-            postgresql_where=DELIVERY_WAITS,
+            **only(DELIVERY_WAITS),
         ),
         Index(
             "webhooks_waiting_by_age",
             "id",
-            sqlite_where=DELIVERY_WAITS,
-            postgresql_where=DELIVERY_WAITS,
+            **only(DELIVERY_WAITS),
         ),
         Index("webhooks_by_store", "store_id", "id"),
         Index("webhooks_by_endpoint", "endpoint_id", "id"),
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     event_id: Mapped[int] = mapped_column(ForeignKey("events.id"))
     endpoint_id: Mapped[str] = mapped_column(ForeignKey("endpoints.id"))
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))
@@ -87,34 +82,3 @@ class Delivery(Table):
     last_error: Mapped[str] = mapped_column(default="")
 
     event: Mapped[Event] = relationship(lazy="joined", innerjoin=True)
-
-
-def move_endpoints_of_old(connection: Connection) -> None:
-    """Give each store of an older file, which had one URL in its own row, that as an ``Endpoint``,
-    with all that was or is to be delivered to it."""
-    known = inspect(connection)
-    if "webhook_url" not in {row["name"] for row in known.get_columns("stores")}:
-        return
-    connection.execute(
-        text(
-            "INSERT INTO endpoints (id, store_id, url, secrets, format, types, enabled, why,"
-            " created_ns, last_ns, last_status, last_error)"
-            " SELECT 'whk_' || substr(id, 5), id, webhook_url, webhook_secrets, 'standard', '',"
-            " webhook_enabled, CASE WHEN webhook_enabled THEN '' ELSE 'it answered 410' END,"
-            " created_ns, 0, 0, '' FROM stores WHERE webhook_url <> ''"
-        )
-    )
-    if known.has_table("deliveries"):
-        connection.execute(
-            text(
-                "INSERT INTO webhook_deliveries (event_id, endpoint_id, store_id, invoice_id,"
-                " state, created_ns, attempts, next_attempt_ns, last_status, last_error)"
-                " SELECT d.event_id, 'whk_' || substr(d.store_id, 5), d.store_id, d.invoice_id,"
-                " d.state, e.created_ns, d.attempts, d.next_attempt_ns, d.last_status,"
-                " d.last_error FROM deliveries d JOIN events e ON e.id = d.event_id"
-                " ORDER BY d.event_id"
-            )
-        )
-        connection.execute(text("DROP TABLE deliveries"))
-    for name in ("webhook_url", "webhook_secrets", "webhook_enabled"):
-        connection.execute(text(f"ALTER TABLE stores DROP COLUMN {name}"))

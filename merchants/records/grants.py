@@ -6,7 +6,7 @@ the row (a ``KeyGrant``); nothing of it changes once it has.
 
 from typing import Final
 
-from sqlalchemy import Connection, ForeignKey, Index, inspect, text
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from merchants.records.tables import Table
@@ -14,18 +14,6 @@ from merchants.records.tables import Table
 # Words and not expressions: see ``tables.DELIVERY_WAITS``.
 GRANT_WAITS: Final = text("signature IS NOT NULL AND relayed IS FALSE")
 REVOCATION_WAITS: Final = text("revocation IS NOT NULL AND revocation_relayed IS FALSE")
-
-_FORMER_COLUMNS: Final = (
-    "base",
-    "quote",
-    "key_address",
-    "grant_expiry",
-    "grant_notional_cap",
-    "grant_floor_price",
-    "grant_nonce",
-    "grant_signature",
-    "grant_relayed",
-)
 
 
 class Grant(Table):
@@ -69,23 +57,3 @@ class Grant(Table):
     revocation_nonce: Mapped[int] = mapped_column(default=0)
     revocation: Mapped[bytes | None]
     revocation_relayed: Mapped[bool] = mapped_column(default=False)
-
-
-def move_grants_of_old(connection: Connection) -> None:
-    """Give each store of an older file, which had one grant in its own row, that as a ``Grant``."""
-    columns = {row["name"] for row in inspect(connection).get_columns("stores")}
-    if "grant_nonce" not in columns:
-        return
-    connection.execute(text("UPDATE stores SET settle = quote"))
-    connection.execute(
-        text(
-            "INSERT INTO grants (id, store_id, wallet, base, quote, created_ns, key_address,"
-            " expiry, notional_cap, floor_price, nonce, signature, relayed, revocation_nonce,"
-            " revocation_relayed)"
-            " SELECT 'gra_' || substr(id, 5), id, wallet, base, quote, created_ns, key_address,"
-            " grant_expiry, grant_notional_cap, grant_floor_price, grant_nonce, grant_signature,"
-            " grant_relayed, 0, FALSE FROM stores"
-        )
-    )
-    for name in _FORMER_COLUMNS:
-        connection.execute(text(f"ALTER TABLE stores DROP COLUMN {name}"))

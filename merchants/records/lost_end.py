@@ -10,7 +10,13 @@ from pathlib import Path
 from sqlalchemy import select
 
 from engine.journal.reader import Position
-from merchants.records.database import move_cursor, open_database, sequence_in, transaction
+from merchants.records.database import (
+    move_cursor,
+    name_of,
+    open_database,
+    sequence_in,
+    transaction,
+)
 from merchants.records.tables import Order
 
 
@@ -18,10 +24,10 @@ class SoldInWhatIsLost(Exception):
     """The rows tell of a sale that the log does not have."""
 
 
-def step_back(path: Path, end: Position) -> int | None:
-    """Let the rows at ``path`` be shown whatever follows ``end``; return how far they had come, or
+def step_back(place: Path | str, end: Position) -> int | None:
+    """Let the rows at ``place`` be shown whatever follows ``end``; return how far they had come, or
     None where it is no further. Raises ``SoldInWhatIsLost``, with nothing changed."""
-    engine = open_database(path)
+    engine = open_database(place)
     with ExitStack() as closing:
         closing.callback(engine.dispose)
         session = closing.enter_context(transaction(engine))
@@ -30,6 +36,7 @@ def step_back(path: Path, end: Position) -> int | None:
             return None
         sold = session.scalar(select(Order.sequence).where(Order.sequence > end.sequence).limit(1))
         if sold is not None:
-            raise SoldInWhatIsLost(f"{path.name} tells of a sale by command {sold}, which is lost")
+            what = f"a sale by command {sold}, which is lost"
+            raise SoldInWhatIsLost(f"{name_of(engine)} tells of {what}")
         move_cursor(session, end)
         return seen

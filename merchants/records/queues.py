@@ -35,10 +35,11 @@ def _owners_due(
 
 # Made once: to put them together takes longer than to carry them out.
 _told = _owners_due(Delivery.endpoint_id, Delivery.next_attempt_ns, DELIVERY_WAITS)
-ENDPOINTS_TO_TELL: Final = _told.add_columns(Endpoint.store_id).join(
-    Endpoint, Endpoint.id == _told.selected_columns.owner
-)
-"""Endpoints that have a delivery due at ``now_ns``, the longest due first, and their stores."""
+ENDPOINTS_TO_TELL: Final = _told.add_columns(
+    Endpoint.store_id, Endpoint.enabled, Endpoint.last_ns, Endpoint.last_status
+).join(Endpoint, Endpoint.id == _told.selected_columns.owner)
+"""Endpoints that have a delivery due at ``now_ns``, the longest due first: whose they are, whether
+they are enabled, and what they answered last."""
 
 _sellers = _owners_due(Conversion.store_id, Conversion.next_attempt_ns, CONVERSION_WAITS)
 STORES_TO_SELL_FOR: Final = _sellers.where(

@@ -7,7 +7,7 @@ in the transaction of the state change that causes it, and the action may be rep
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +16,9 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    String,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
     text,
@@ -58,14 +60,29 @@ class Digits(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+class Words(TypeDecorator[str]):
+    """Any text, as Postgres can keep it: without U+0000, for which the sign of what cannot be
+    shown stands. What is looked for is spelled the same way, so that it is found or is not."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """See ``TypeDecorator``."""
+        return value.replace("\0", "\ufffd") if value and "\0" in value else value
+
+
 # Words and not expressions: SQLite uses an index of some rows only where it finds its condition
 # again, and in a condition with parameters it does not.
 CONVERSION_WAITS: Final = text("state = 'pending'")
 
-FORMER_INDEXES: Final = ("ix_fills_conversion_id",)
-"""Indexes that older files have and nobody asks any more."""
 
-_dense_id = BigInteger().with_variant(Integer(), "sqlite")
+def only(waits: TextClause) -> dict[str, Any]:
+    """Return what makes an index one of the rows alone for which ``waits`` holds."""
+    return {"sqlite_where": waits, "postgresql_where": waits}
+
+
+dense_id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Table(DeclarativeBase):
@@ -73,6 +90,7 @@ class Table(DeclarativeBase):
 
     type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy reads it once, nobody changes it
         int: BigInteger,
+        str: Words,
         bytes: LargeBinary,
         InvoiceState: _words(InvoiceState),
         InvoiceException: _words(InvoiceException),
@@ -229,12 +247,15 @@ class Conversion(Table):
     terms in which it was opened, ``lot_pips`` and ``tick_pips``; ``odd_pips`` are sold besides
     ``lots_filled``, less than such a lot: in other terms one may sell parts of it. All its fills
     brought ``proceeds_pips`` before ``fee_pips``: counted as they come, for they may be thousands.
+    ``to_pot_pips`` of it were too little for an order and went into the store's pot. A sale
+    ``from_pot`` is one of what several invoices gave (``merchants.records.pots``), and belongs to
+    the invoice that made it possible.
     """
 
     __tablename__ = "conversions"
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
-        Index("conversions_waiting", "store_id", "next_attempt_ns", sqlite_where=CONVERSION_WAITS),
+        Index("conversions_waiting", "store_id", "next_attempt_ns", **only(CONVERSION_WAITS)),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -256,6 +277,8 @@ class Conversion(Table):
     """Whether some fill is not final yet or more fills may come."""
     proceeds_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
     fee_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
+    from_pot: Mapped[bool] = mapped_column(default=False, server_default="0")
+    to_pot_pips: Mapped[int] = mapped_column(default=0, server_default="0")
 
     invoice: Mapped[Invoice] = relationship(back_populates="conversions")
 
@@ -313,7 +336,7 @@ class Event(Table):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
     invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"))
     sequence: Mapped[int]
@@ -343,6 +366,6 @@ class Cursor(Table):
 
     __tablename__ = "cursor"
 
-    id: Mapped[int] = mapped_column(_dense_id, primary_key=True)
+    id: Mapped[int] = mapped_column(dense_id, primary_key=True)
     sequence: Mapped[int]
     head: Mapped[bytes | None]

@@ -45,8 +45,9 @@ def sold_pips(market: Market, conversion: Conversion) -> int:
 
 
 def unsold_pips(market: Market, conversion: Conversion) -> int:
-    """Return the base pips of a conversion that are not sold."""
-    return pips_of(market, conversion) - sold_pips(market, conversion)
+    """Return the base pips of a conversion that are still to be sold."""
+    ordered = pips_of(market, conversion) - conversion.to_pot_pips
+    return ordered - sold_pips(market, conversion)
 
 
 def sell(market: Market, conversion: Conversion, pips: int) -> None:

@@ -21,11 +21,13 @@ from merchants.documents.sums import sums_of
 from merchants.records import terms
 from merchants.records.database import transaction
 from merchants.records.grants import Grant
+from merchants.records.policies import policy_of
+from merchants.records.pots import pot_ref
 from merchants.records.queues import STORES_TO_SELL_FOR
 from merchants.records.states import CONVERSION_EDGES, ConversionState, moved
 from merchants.records.tables import CONVERSION_WAITS, Conversion, Fill, Invoice, Order
 from merchants.records.turns import Turn
-from merchants.sales import pricing
+from merchants.sales.pots import Pots, lowest_ticks, new_conversion
 from merchants.sales.reference_prices import Prices
 from merchants.stores.grants import grant_for, is_approved
 from merchants.stores.keyring import Keyring
@@ -71,6 +73,7 @@ class Conversions:
         self._prices = prices
         self._keyring = keyring
         self._clock = clock
+        self.pots = Pots(exchange.catalog, prices, exchange.now_ns)
         self._asked: str | None = ""
         """Up to which conversion settlement was asked since this start; None when all are known."""
         self._to_advance: dict[str, None] = {}
@@ -89,14 +92,16 @@ class Conversions:
     def open(
         self, session: Session, invoice: Invoice, now_ns: int, judged_ticks: int | None = None
     ) -> None:
-        """Make one conversion of all whole lots that were credited and are in none yet.
+        """Make one conversion of all whole lots that were credited and are in none yet, if they are
+        worth the market's least order; gather what is left, or all of it as the store's policy has
+        it.
 
         One, however many lots that is: where a lot is a pip, one for each order would be millions.
         What an order cannot take is left for the next order of the same conversion.
 
         The limit comes from a price that the payer could not make: of an invoice paid in time the
         first from its quote, of late money from what it was weighed at (``judged_ticks``); of what
-        came on top from trades. What comes on top is gathered until the market takes it.
+        came on top from trades.
         """
         if invoice.token == invoice.store.settle:
             return
@@ -104,37 +109,23 @@ class Conversions:
         market = catalog.market_of_pair(invoice.token, invoice.store.settle)
         assert market is not None, "an invoice is made for what a market sells"
         sums = sums_of(session, catalog, (invoice.id,))[invoice.id]
-        lots = (invoice.credited_pips - sums.base_pips) // market.lot_pips
-        if lots == 0:
+        placed = sums.base_pips + sum(given.pips for given in sums.given)
+        rest = invoice.credited_pips - placed
+        if rest <= 0:
             return
-        number = sums.number + 1
+        policy = policy_of(session, invoice.store_id)
+        kept = policy.kept_pips(rest)
+        lots = 0 if policy.gathers_all else (rest - kept) // market.lot_pips
         quoted_ticks = terms.ticks_now(market, invoice, invoice.quoted_ticks)
-        worth = market.quote_pips(lots, quoted_ticks)
-        if number > 1 and worth < market.least_notional_pips:
-            return
-        quoted = number == 1 and not invoice.late
-        session.add(
-            Conversion(
-                invoice=invoice,
-                id=f"{invoice.id}.{number}",
-                store_id=invoice.store_id,
-                number=number,
-                state=ConversionState.PENDING,
-                market=market.symbol,
-                lots=lots,
-                lots_filled=0,
-                odd_pips=0,
-                quoted_ticks=quoted_ticks if quoted else judged_ticks,
-                lot_pips=market.lot_pips,
-                tick_pips=market.tick_pips,
-                attempts=0,
-                next_attempt_ns=now_ns,
-                reason="",
-                following=True,
-                proceeds_pips=0,
-                fee_pips=0,
-            )
-        )
+        grant = grant_for(session, invoice.store_id, invoice.token, invoice.store.settle)
+        lowest = lowest_ticks(invoice.store, grant, market, judged_ticks or quoted_ticks)
+        if lots and market.quote_pips(lots, lowest) >= market.least_notional_pips:
+            quoted = placed == 0 and not invoice.late
+            limit = quoted_ticks if quoted else judged_ticks
+            session.add(new_conversion(invoice, market, lots, limit, sums.number + 1, now_ns))
+            rest -= market.base_pips(lots)
+        self.pots.keep(session, invoice, invoice.token, kept)
+        self.pots.give(session, invoice, invoice.token, rest - kept, now_ns)
 
     async def execute_due(self, rows_max: int) -> None:
         """Place the orders of conversions that are due, ``rows_max`` at most.
@@ -196,7 +187,7 @@ class Conversions:
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.EXECUTING)
         if lots == 0:
             # A lot has become larger than what is left.
-            self._hold(session, conversion, Outcome.OFF_LOT)
+            self._gather(session, conversion, Outcome.OFF_LOT)
             return None
         if quoted_ticks is None:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
@@ -206,22 +197,19 @@ class Conversions:
         if grant is None or not is_approved(grant):
             self._try_again(session, conversion, Outcome.UNKNOWN_KEY)
             return None
-        ticks = max(
-            pricing.limit_ticks(quoted_ticks, store.slippage_ppm),
-            pricing.ticks_covering(market, grant.floor_price),
-        )
+        ticks = lowest_ticks(store, grant, market, quoted_ticks)
         # A book that could take more than this would hold more money than there may be.
         lots = min(lots, LOTS_MAX, NOTIONAL_MAX // market.quote_pips(1, ticks))
         if lots == 0 or ticks > PRICE_MAX:
             self._try_again(session, conversion, Outcome.NO_QUOTE)
             return None
         expiry = self._exchange.now_ns() // 10**9 + ORDER_LIFETIME_S
-        order = self._sign(conversion.invoice, grant, market, lots, ticks, expiry)
+        order = self._sign(conversion, grant, market, lots, ticks, expiry)
         # One like it, for another sale of this invoice, may have been rejected in this very second:
         # then it has spent no nonce, and only the expiry can tell the two apart.
         while session.get(Order, order.digest) is not None:
             expiry += 1
-            order = self._sign(conversion.invoice, grant, market, lots, ticks, expiry)
+            order = self._sign(conversion, grant, market, lots, ticks, expiry)
         session.add(
             Order(
                 digest=order.digest,
@@ -243,13 +231,14 @@ class Conversions:
 
     def _sign(
         self,
-        invoice: Invoice,
+        conversion: Conversion,
         grant: Grant,
         market: Market,
         lots: int,
         ticks: int,
         expiry: int,
     ) -> SignedOrder:
+        invoice, store_id = conversion.invoice, conversion.store_id
         unsigned = SignedOrder(
             account=grant.wallet,
             nonce=self._exchange.next_nonce(grant.wallet),
@@ -262,7 +251,7 @@ class Conversions:
             trigger_or_display=0,
             expiry=expiry,
             max_fee_ppm=market.taker_fee_ppm,
-            ref=invoice.ref,
+            ref=pot_ref(store_id) if conversion.from_pot else invoice.ref,
             signature=b"",
             signer=grant.key_address,
             digest=b"",
@@ -321,6 +310,8 @@ class Conversions:
             elif event.kind in (EventKind.REJECTED, EventKind.POISONED, EventKind.UNFILLED):
                 last_word = Outcome(event.outcome)
 
+        if conversion.from_pot:
+            self.pots.share(session, conversion)
         terms.sell(market, conversion, sold)
         self._resolve(session, order, last_word, entry.sequence)
         if terms.unsold_pips(market, conversion) == 0:
@@ -357,9 +348,11 @@ class Conversions:
         """Plan the next attempt, or hold what is left when there were enough; say so."""
         is_news = conversion.reason != outcome.name
         conversion.reason = outcome.name
-        # No waiting makes a larger order of a small one.
-        is_hopeless = outcome is Outcome.BELOW_LEAST_NOTIONAL
-        if is_hopeless or conversion.attempts > len(RETRY_DELAYS_S):
+        if outcome is Outcome.BELOW_LEAST_NOTIONAL:
+            # No waiting makes a larger order of a small one.
+            self._gather(session, conversion, outcome)
+            return
+        if conversion.attempts > len(RETRY_DELAYS_S):
             self._hold(session, conversion, outcome)
             return
         conversion.state = moved(CONVERSION_EDGES, conversion.state, ConversionState.PENDING)
@@ -367,6 +360,15 @@ class Conversions:
         conversion.next_attempt_ns = self._clock() + delay_s * 10**9
         if is_news:
             self._record(session, conversion, EventType.CONVERSION_WAITING)
+
+    def _gather(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
+        """Put the rest, too little for an order, into the store's pot: it is sold with others."""
+        market = terms.market_of(self._exchange.catalog, conversion.market)
+        rest = terms.unsold_pips(market, conversion)
+        self.pots.take_back(session, conversion, market, rest, self._clock())
+        self._become(session, conversion, ConversionState.FILLED)
+        conversion.reason = outcome.name
+        self._to_advance[conversion.id] = None
 
     def _hold(self, session: Session, conversion: Conversion, outcome: Outcome) -> None:
         """Leave the rest as token in the merchant's account."""
@@ -478,6 +480,8 @@ class Conversions:
             terms.sell(market, conversion, -terms.pips_of(market, fill))
             _count(conversion, fill, -1)
             session.delete(fill)
+        if conversion.from_pot:
+            self.pots.share(session, conversion)
         conversion.reason = "TRADE_BUSTED"
         if conversion.state in (
             ConversionState.FILLED,
@@ -509,7 +513,8 @@ def _count(conversion: Conversion, fill: Fill, times: int) -> None:
     """Count what ``fill`` has brought; ``times`` is -1 where it is taken back."""
     conversion.proceeds_pips += times * fill.proceeds_pips
     conversion.fee_pips += times * fill.fee_pips
-    conversion.invoice.net_pips += times * (fill.proceeds_pips - fill.fee_pips)
+    if not conversion.from_pot:
+        conversion.invoice.net_pips += times * (fill.proceeds_pips - fill.fee_pips)
 
 
 _EVENT_OF: Final = {

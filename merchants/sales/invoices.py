@@ -21,6 +21,7 @@ from merchants.records.amounts import (
     raw_covering,
     sum_of,
 )
+from merchants.records.pots import in_pot
 from merchants.records.rejection import Rejection
 from merchants.records.states import (
     EXCEPTION_EDGES,
@@ -42,6 +43,7 @@ from merchants.webhooks import events
 from merchants.webhooks.events import EventType
 from settlement.orders.catalog import Market, Token
 from settlement.ports import ExchangePort, SettlementPort, Transfer
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import keccak256
 
 SWEEP_RETRY_NS: Final = 600 * 10**9
@@ -182,7 +184,7 @@ class Invoices:
         quote = self._prices.quote(market, amount_pips, now_ns)
         if isinstance(quote, NoPrice):
             return Rejection(Outcome.NO_QUOTE, {"why": quote})
-        if max(market.base_pips(quote.lots), quote.rate_pips(market)) > MONEY_MAX:
+        if max(quote.base_pips, quote.rate_pips()) > MONEY_MAX:
             return Rejection(Outcome.NO_QUOTE, {"why": NoPrice.SHALLOW})
         why = self._why_unsalable(session, store, market, quote, now_ns)
         if why:
@@ -190,8 +192,8 @@ class Invoices:
         return _Price(
             lots=quote.lots,
             quoted_ticks=quote.worst_ticks,
-            rate_pips=quote.rate_pips(market),
-            due_pips=market.base_pips(quote.lots),
+            rate_pips=quote.rate_pips(),
+            due_pips=quote.base_pips,
             proceeds_pips=quote.proceeds_pips,
             fee_pips=quote.fee_pips,
             lot_pips=market.lot_pips,
@@ -205,10 +207,6 @@ class Invoices:
         grant = grant_for(session, store.id, market.base.address, market.quote.address)
         if grant is None or not is_approved(grant):
             return {"why": "the wallet has not approved the session key"}
-        limit = pricing.limit_ticks(quote.worst_ticks, store.slippage_ppm)
-        if market.quote_pips(quote.lots, limit) < market.least_notional_pips:
-            least = decimal_of_pips(market.least_notional_pips)
-            return {"why": "it is less than the market's smallest order", "least": least}
         if grant.expiry <= now_ns // 10**9 + store.lifetime_s:
             return {"why": "the session key ends before the invoice would"}
         if quote.worst_ticks < pricing.ticks_covering(market, grant.floor_price):
@@ -251,6 +249,7 @@ class Invoices:
         for lot_pips, *halves in unsold:
             lots, odd = sum_of(halves[:2]), sum_of(halves[2:])
             pips += lots * (lot_pips or market.lot_pips) - odd
+        pips += in_pot(session, store.id, market.base.address)
         worth = market.quote_pips(pips, quote.worst_ticks)
         return sum_of(coming) - (-worth // market.lot_pips)
 
@@ -334,12 +333,15 @@ class Invoices:
     def sweep_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Ask for the sweeps that are due; again later while what they move is not booked."""
         due = select(Invoice).where(Invoice.sweep_at_ns <= now_ns)
+        places: list[SweepPlace] = []
         for invoice in turn.rows(session, due):
-            for token in self._worth_sweeping(invoice, self._arrivals.count(session, invoice)):
-                self._settlement.enqueue_sweep(invoice.store.wallet, invoice.ref, token)
+            tokens = self._worth_sweeping(invoice, self._arrivals.count(session, invoice))
+            places += [SweepPlace(invoice.store.wallet, invoice.ref, token) for token in tokens]
             wait_ns = SWEEP_RETRY_NS << min(invoice.sweep_tries, SWEEP_DOUBLINGS_MAX)
             invoice.sweep_at_ns = now_ns + wait_ns
             invoice.sweep_tries += 1
+        if places:
+            self._settlement.enqueue_sweeps(places)
 
     def judge_due(self, session: Session, now_ns: int, turn: Turn) -> None:
         """Weigh what came late or in part, once for all that is booked, as soon as there is a
@@ -378,12 +380,9 @@ class Invoices:
     def _worth(self, invoice: Invoice, now_ns: int) -> Quote | None:
         """Return the sale of what is booked, at a price that counts; None if there is none now."""
         if invoice.token == invoice.store.settle:
-            return Quote(0, 0, invoice.credited_pips, 0)
+            return Quote(0, 0, invoice.credited_pips, 0, invoice.credited_pips)
         market = self._market(invoice.store, invoice.token)
-        lots = invoice.credited_pips // market.lot_pips
-        if lots == 0:
-            return Quote(0, 0, 0, 0)
-        quote = self._prices.value(market, lots, now_ns)
+        quote = self._prices.worth(market, invoice.credited_pips, now_ns)
         return None if isinstance(quote, NoPrice) else quote
 
     def _move_on(self, session: Session, invoice: Invoice, now_ns: int) -> None:

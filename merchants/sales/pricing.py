@@ -1,4 +1,4 @@
-"""How many lots must be sold for an amount of quote money, and what do lots bring?
+"""How much must be sold for an amount of quote money, and what does it bring?
 
 All integers: ticks, lots, and pips of the market's quote token.
 """
@@ -13,9 +13,9 @@ Level = tuple[int, int]
 
 
 class Quote(NamedTuple):
-    """A sale of ``lots`` into the bids of one moment.
+    """A sale of ``base_pips`` into the bids of one moment; ``lots`` are as many as hold them.
 
-    ``worst_ticks`` is the price of the last lot. ``fee_pips`` is the most the taker fee can be:
+    ``worst_ticks`` is the price of the last pip. ``fee_pips`` is the most the taker fee can be:
     it is rounded down once for each level here, and once for each fill when it happens.
     """
 
@@ -23,43 +23,50 @@ class Quote(NamedTuple):
     worst_ticks: int
     proceeds_pips: int
     fee_pips: int
+    base_pips: int
 
-    def rate_pips(self, market: Market) -> int:
-        """Return quote pips for one whole base token, averaged over the lots, rounded down."""
-        return self.proceeds_pips * PIPS_PER_TOKEN // market.base_pips(self.lots)
+    def rate_pips(self) -> int:
+        """Return quote pips for one whole base token, averaged over the sale, rounded down."""
+        return self.proceeds_pips * PIPS_PER_TOKEN // self.base_pips
 
 
 def quote_proceeds(market: Market, bids: list[Level], wanted_pips: int) -> Quote | None:
     """Return the smallest sale whose proceeds reach ``wanted_pips``; None if the bids do not.
 
-    Lots are rounded up, so that the merchant is never short by rounding.
+    Base pips are rounded up, so that the merchant is never short by rounding. A market takes whole
+    lots only: what is less is sold together with the rests of other invoices.
     """
     assert wanted_pips > 0, "nothing is quoted for nothing"
-    lots = proceeds = fee = 0
+    pips = proceeds = fee = 0
     for price_ticks, level_lots in bids:
         lot_price = market.quote_pips(1, price_ticks)
-        taken = min(level_lots, -(-(wanted_pips - proceeds) // lot_price))
-        lots += taken
-        proceeds += taken * lot_price
-        fee += fee_pips(taken * lot_price, market.taker_fee_ppm)
+        most, wanted = market.base_pips(level_lots), (wanted_pips - proceeds) * market.lot_pips
+        taken = min(most, -(-wanted // lot_price))
+        brought = taken * lot_price // market.lot_pips
+        pips += taken
+        proceeds += brought
+        fee += fee_pips(brought, market.taker_fee_ppm)
         if proceeds >= wanted_pips:
-            return Quote(lots, price_ticks, proceeds, fee) if lots <= LOTS_MAX else None
+            lots = -(-pips // market.lot_pips)
+            quote = Quote(lots, price_ticks, proceeds, fee, pips)
+            return quote if lots <= LOTS_MAX else None
     return None
 
 
-def quote_lots(market: Market, bids: list[Level], lots: int) -> Quote | None:
-    """Return the sale of ``lots``; None if the bids do not reach."""
-    assert lots > 0, "nothing is quoted for nothing"
+def quote_base(market: Market, bids: list[Level], base_pips: int) -> Quote | None:
+    """Return the sale of ``base_pips``; None if the bids do not reach."""
+    assert base_pips > 0, "nothing is quoted for nothing"
     proceeds = fee = 0
-    left = lots
+    left = base_pips
     for price_ticks, level_lots in bids:
-        taken = min(level_lots, left)
+        taken = min(market.base_pips(level_lots), left)
         left -= taken
-        brought = market.quote_pips(taken, price_ticks)
+        brought = taken * market.quote_pips(1, price_ticks) // market.lot_pips
         proceeds += brought
         fee += fee_pips(brought, market.taker_fee_ppm)
         if left == 0:
-            return Quote(lots, price_ticks, proceeds, fee)
+            lots = -(-base_pips // market.lot_pips)
+            return Quote(lots, price_ticks, proceeds, fee, base_pips)
     return None
 
 

@@ -178,15 +178,19 @@ class Prices:
             return NoPrice.UNTRADED
         return pricing.quote_proceeds(market, _under(bids, ceiling), wanted_pips) or NoPrice.SHALLOW
 
-    def value(self, market: Market, lots: int, now_ns: int) -> Quote | NoPrice:
-        """Return the sale of ``lots`` at a price that counts."""
+    def worth(self, market: Market, base_pips: int, now_ns: int) -> Quote | NoPrice:
+        """Return the sale of ``base_pips`` at a price that counts."""
         bids = self._bids(market, now_ns)
         if isinstance(bids, NoPrice):
             return bids
-        ceiling = self._ceiling(market, lots, now_ns)
+        ceiling = self._ceiling(market, -(-base_pips // market.lot_pips), now_ns)
         if ceiling is None:
             return NoPrice.UNTRADED
-        return pricing.quote_lots(market, _under(bids, ceiling), lots) or NoPrice.SHALLOW
+        return pricing.quote_base(market, _under(bids, ceiling), base_pips) or NoPrice.SHALLOW
+
+    def held(self, market: Market) -> TapeMemory:
+        """Return what is remembered of a market's trades and middles, as it is now."""
+        return self._of(market.number)[1].memory()
 
     def traded_ticks(self, market: Market, lots: int, now_ns: int) -> int | None:
         """Return at what ``lots`` are known to trade, by trades alone; None if they are not."""

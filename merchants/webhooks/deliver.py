@@ -57,6 +57,23 @@ class _Flight(NamedTuple):
     body: bytes
 
 
+class _Due(NamedTuple):
+    """An endpoint with something due."""
+
+    endpoint_id: str
+    store_id: str
+    enabled: bool
+    last_ns: int
+    last_status: int
+
+    @property
+    def fails(self) -> bool:
+        """Return whether nothing lived there when we last asked. Who answers lives, even if he
+        does not like what he got."""
+        lives = 200 <= self.last_status < 500 and self.last_status != BUSY
+        return self.last_ns > 0 and not lives
+
+
 class Deliveries:
     """Sends what the outbox promises."""
 
@@ -72,7 +89,6 @@ class Deliveries:
         self._turns: dict[str, int] = {}
         """When each store, and each endpoint, with something due began last, counted in turns."""
         self._turn = 0
-        self._failing: set[str] = set()
         self._is_closing = False
 
     def start_due(self) -> int:
@@ -139,34 +155,33 @@ class Deliveries:
         to_endpoint = Counter(flight.endpoint_id for flight in flights)
         of_store = Counter(flight.store_id for flight in flights)
         found = session.execute(ENDPOINTS_TO_TELL, {"now_ns": self._clock()})
-        due = [(str(endpoint_id), str(store_id)) for endpoint_id, store_id in found]
-        names = (*(name for pair in due for name in pair), *to_endpoint, *of_store)
+        due = [_Due(*row) for row in found]
+        names = (*(name for one in due for name in one[:2]), *to_endpoint, *of_store)
         self._turns = {name: self._turns.get(name, 0) for name in names}
-        self._failing.intersection_update(self._turns)
 
-        def free(endpoint_id: str, store_id: str) -> int:
-            most = 1 if endpoint_id in self._failing else PER_STORE_MAX
-            return min(most - to_endpoint[endpoint_id], PER_STORE_MAX - of_store[store_id])
+        def free(one: _Due) -> int:
+            most = 1 if one.fails else PER_STORE_MAX
+            return min(most - to_endpoint[one.endpoint_id], PER_STORE_MAX - of_store[one.store_id])
 
         # Who has no free place is not asked about: he may have anything due.
         able = sorted(
-            (pair for pair in due if free(*pair) > 0),
-            key=lambda pair: (self._turns[pair[1]], self._turns[pair[0]]),
+            (one for one in due if free(one) > 0),
+            key=lambda one: (self._turns[one.store_id], self._turns[one.endpoint_id]),
         )
         chosen: list[Delivery] = []
-        for endpoint_id, store_id in able:
+        for one in able:
             if len(chosen) == room:
                 break
-            if not session.get_one(Endpoint, endpoint_id).enabled:
-                self._give_up_some_of(session, endpoint_id)
+            if not one.enabled:
+                self._give_up_some_of(session, one.endpoint_id)
                 continue
-            most = min(free(endpoint_id, store_id), max(1, room // len(able)), room - len(chosen))
+            most = min(free(one), max(1, room // len(able)), room - len(chosen))
             if most <= 0:
                 continue  # Other endpoints of the store have taken its places.
             self._turn += 1
-            self._turns[endpoint_id] = self._turns[store_id] = self._turn
-            first = self._first_of(session, endpoint_id, most)
-            of_store[store_id] += len(first)
+            self._turns[one.endpoint_id] = self._turns[one.store_id] = self._turn
+            first = self._first_of(session, one.endpoint_id, most)
+            of_store[one.store_id] += len(first)
             chosen += first
         return chosen
 
@@ -255,9 +270,6 @@ class Deliveries:
         delivery.last_status = endpoint.last_status = answer.status
         delivery.last_error = endpoint.last_error = answer.error
         endpoint.last_ns = self._clock()
-        # Who answers lives, even if he does not like what he got.
-        lives = 200 <= answer.status < 500 and answer.status != BUSY
-        (self._failing.discard if lives else self._failing.add)(endpoint.id)
         if answer.status == GONE and flight.url == endpoint.url:
             # Gone for good, it says: the events stay in the event list. Others that wait are given
             # up in the next steps, some at a time.

@@ -140,6 +140,9 @@ class Endpoints:
             wrong = self.why_not(url, types, name)
             if wrong is not None:
                 return wrong
+            if url != row.url:
+                # What another place answered says nothing about this one.
+                row.last_ns, row.last_status, row.last_error = 0, 0, ""
             row.url, row.format, row.types = url, name, " ".join(sorted(set(types)))
             if change.enabled is not None:
                 row.enabled, row.why = change.enabled, "" if change.enabled else "the shop said so"

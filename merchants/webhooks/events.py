@@ -21,8 +21,10 @@ from merchants.documents.native import (
     invoice_summary,
     payment_document,
 )
+from merchants.documents.refunds import RefundDocument, refund_document
 from merchants.documents.sums import sums_of
 from merchants.records.endpoints import Delivery, Endpoint
+from merchants.records.refunds import Refund
 from merchants.records.states import DeliveryState
 from merchants.records.tables import Conversion, Credit, Event, Invoice, Payment
 from merchants.webhooks.formats import FORMATS
@@ -56,6 +58,15 @@ class EventType(StrEnum):
     CONVERSION_HELD = "conversion.held"
     CONVERSION_BUSTED = "conversion.busted"
     """The chain refused trades of it and they were undone: it is sold again, or more of it held."""
+    REFUND_OPENED = "refund.opened"
+    REFUND_APPROVED = "refund.approved"
+    REFUND_CLAIMED = "refund.claimed"
+    """The customer has said where it goes, or has said so anew before it was approved."""
+    REFUND_IN_PROGRESS = "refund.in_progress"
+    REFUND_WAITING = "refund.waiting"
+    """It could not be paid just now, ``note`` says why; nobody has been paid by it."""
+    REFUND_COMPLETED = "refund.completed"
+    REFUND_CANCELLED = "refund.cancelled"
 
 
 class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +75,7 @@ class _Contents(msgspec.Struct, frozen=True, omit_defaults=True):
     payment: PaymentDocument | None = None
     conversion: ConversionSummary | None = None
     deposit: DepositDocument | None = None
+    refund: RefundDocument | None = None
 
 
 class _Body(msgspec.Struct, frozen=True, rename={"contents": "data"}):
@@ -82,6 +94,7 @@ def record(
     payment: Payment | None = None,
     conversion: Conversion | None = None,
     deposit: Credit | None = None,
+    refund: Refund | None = None,
 ) -> None:
     """Append one event of ``invoice``, and its delivery to each endpoint that wants it."""
     invoice.event_count += 1
@@ -91,6 +104,7 @@ def record(
         None if payment is None else payment_document(catalog, payment),
         None if conversion is None else conversion_summary(catalog, conversion),
         None if deposit is None else deposit_document(catalog, deposit),
+        None if refund is None else refund_document(catalog, refund),
     )
     timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
     event = Event(

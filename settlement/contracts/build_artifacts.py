@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,10 +33,11 @@ CODE_SIZE_MAX: Final = 24_576
 _IMPORT = re.compile(r'^import\s[^;]*?"([^"]+)";', re.MULTILINE)
 
 
-def sources() -> dict[str, str]:
-    """Return every source the deployed contracts need, by the name the compiler knows it by."""
+def sources(roots: Iterable[str] = DEPLOYED.values()) -> dict[str, str]:
+    """Return every source that ``roots`` need, those of the deployed contracts if none are named,
+    by the name the compiler knows it by."""
     found: dict[str, str] = {}
-    wanted = list(DEPLOYED.values())
+    wanted = list(roots)
     while wanted:
         name = wanted.pop()
         if name in found:
@@ -81,6 +83,12 @@ def source_hash(of: dict[str, str]) -> str:
 def compile_artifacts() -> dict[str, dict[str, Any]]:
     """Compile and return one artifact per deployed contract. Raises ``SystemExit`` on errors."""
     texts = sources()
+    answer = solc(texts)
+    return {name: _artifact(name, answer, texts) for name in DEPLOYED}
+
+
+def solc(texts: dict[str, str]) -> dict[str, Any]:
+    """Return what the compiler makes of some sources. Raises ``SystemExit`` on errors."""
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in texts.items()},
@@ -94,11 +102,11 @@ def compile_artifacts() -> dict[str, dict[str, Any]]:
         text=True,
         check=True,
     )
-    answer = json.loads(run.stdout)
+    answer: dict[str, Any] = json.loads(run.stdout)
     errors = [e["formattedMessage"] for e in answer.get("errors", []) if e["severity"] == "error"]
     if errors:
         raise SystemExit("\n".join(errors))
-    return {name: _artifact(name, answer, texts) for name in DEPLOYED}
+    return answer
 
 
 def _artifact(name: str, answer: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:

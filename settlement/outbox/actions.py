@@ -13,6 +13,8 @@ class ActionKind(StrEnum):
     SWEEP = "sweep"
     GRANT = "grant"
     REVOKE = "revoke"
+    AUTHORIZATION = "authorization"
+    """A payer's transfer by signature; see ``settlement.outbox.authorizations``."""
     VOID = "void"
     """Nothing at all, to use up a nonce: of what no block can carry, or one that is missing."""
     OTHER = "other"

@@ -69,7 +69,7 @@ class Outbox:
         return self._engine.connect()
 
     @contextmanager
-    def _change(self, state: ActionState) -> Iterator[sa.Connection]:
+    def changing(self, state: ActionState) -> Iterator[sa.Connection]:
         """Open the transaction that brings something into ``state``."""
         with self._writing:
             with self._engine.begin() as db:
@@ -89,7 +89,7 @@ class Outbox:
             known = self.find(call.kind, call.key)
             if known is not None:
                 return known.id
-            with self._change(ActionState.SEALED) as db:
+            with self.changing(ActionState.SEALED) as db:
                 return add(db, call, now_ns)
 
     def seal(self, batch: Batch, call: Call, now_ns: int) -> int:
@@ -97,7 +97,7 @@ class Outbox:
 
         The batch must follow the last one without a gap in number, trades, sequences and heads.
         """
-        with self._change(ActionState.SEALED) as db:
+        with self.changing(ActionState.SEALED) as db:
             last = last_batch_in(db)
             if last is not None:
                 assert batch.number == last.number + 1, "batch numbers have no gap"
@@ -120,7 +120,7 @@ class Outbox:
 
     def abandon(self, number: int, now_ns: int) -> None:
         """Give up batch ``number`` and all after it, in one transaction. None may still land."""
-        with self._change(ActionState.ABANDONED) as db:
+        with self.changing(ActionState.ABANDONED) as db:
             given_up = sa.and_(tables.batches.c.number >= number, ~tables.batches.c.is_abandoned)
             action_ids = list(
                 db.execute(sa.select(tables.batches.c.action_id).where(given_up)).scalars()
@@ -147,7 +147,7 @@ class Outbox:
         given up and a reorganisation has made it free again, what is signed at it is the same, and
         whatever fills a gap is as empty as what has filled it before. It is this one's now.
         """
-        with self._change(ActionState.SIGNED) as db:
+        with self.changing(ActionState.SIGNED) as db:
             last = db.execute(sa.select(sa.func.max(tables.transmissions.c.id))).scalar_one()
             sent = tables.transmissions.c
             db.execute(tables.transmissions.delete().where(sent.tx_hash == tx_hash))
@@ -171,7 +171,7 @@ class Outbox:
 
     def broadcast(self, action_id: int, now_ns: int) -> None:
         """The node has it, or a reorganisation has thrown it back to there."""
-        with self._change(ActionState.BROADCAST) as db:
+        with self.changing(ActionState.BROADCAST) as db:
             self._move(
                 db,
                 action_id,
@@ -188,7 +188,7 @@ class Outbox:
 
     def mined(self, action_id: int, receipt: Receipt, now_ns: int) -> None:
         """It is in a block and succeeded."""
-        with self._change(ActionState.MINED) as db:
+        with self.changing(ActionState.MINED) as db:
             self._move(
                 db,
                 action_id,
@@ -200,17 +200,17 @@ class Outbox:
 
     def final(self, action_id: int, now_ns: int) -> None:
         """It is deep enough."""
-        with self._change(ActionState.FINAL) as db:
+        with self.changing(ActionState.FINAL) as db:
             self._move(db, action_id, ActionState.FINAL, now_ns, final_ns=now_ns)
 
     def rejected(self, action_id: int, reason: str, now_ns: int) -> None:
         """The contract would refuse it, so it is not sent."""
-        with self._change(ActionState.FAILED) as db:
+        with self.changing(ActionState.FAILED) as db:
             self._move(db, action_id, ActionState.FAILED, now_ns, error=reason)
 
     def failed(self, action_id: int, receipt: Receipt, reason: str, now_ns: int) -> None:
         """It is in a block and the contract refused it."""
-        with self._change(ActionState.FAILED) as db:
+        with self.changing(ActionState.FAILED) as db:
             self._move(
                 db,
                 action_id,
@@ -223,21 +223,21 @@ class Outbox:
 
     def unsigned(self, action_id: int, reason: str, now_ns: int) -> None:
         """Its nonce went to a transaction that is not ours: sign it again at another."""
-        with self._change(ActionState.SEALED) as db:
+        with self.changing(ActionState.SEALED) as db:
             self._move(
                 db, action_id, ActionState.SEALED, now_ns, nonce=None, raw=None, error=reason
             )
 
     def voided(self, action_id: int, reason: str, nonce: int, void: Call, now_ns: int) -> None:
         """It failed, for no block can carry it; ``void`` is to be signed at its nonce."""
-        with self._change(ActionState.FAILED) as db:
+        with self.changing(ActionState.FAILED) as db:
             nothing = {"nonce": None, "raw": None}
             self._move(db, action_id, ActionState.FAILED, now_ns, error=reason, **nothing)
             self._add_void(db, void, nonce, now_ns)
 
     def fill(self, nonce: int, void: Call, now_ns: int) -> None:
         """A nonce is free again that was given up: ``void`` is to be signed at it."""
-        with self._change(ActionState.SEALED) as db:
+        with self.changing(ActionState.SEALED) as db:
             self._add_void(db, void, nonce, now_ns)
 
     @staticmethod

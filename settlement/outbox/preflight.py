@@ -20,7 +20,7 @@ from settlement.chain.chain import Block, BlockTag, Chain, ChainUnavailableError
 from settlement.chain.reverts import revert_reason
 from settlement.chain.signer import CALLDATA_MAX, TRANSACTION_GAS_MAX
 from settlement.outbox.actions import Action, ActionKind, BatchState, batch_number
-from settlement.outbox.outbox import IN_FLIGHT, Outbox
+from settlement.outbox.outbox import Outbox
 from settlement.outbox.tables import WATCHED
 from settlement.outbox.troubles import ClocksDiffer, Paused, Untried
 from settlement.protocol.eip712 import keccak256
@@ -45,6 +45,7 @@ TRIED: Final = (
     ActionKind.SWEEP,
     ActionKind.GRANT,
     ActionKind.REVOKE,
+    ActionKind.AUTHORIZATION,
 )
 """What is tried by a call before gas is spent on it, as batches are."""
 
@@ -87,6 +88,8 @@ class Preflight:
         """Why the next batch has to wait for the chain's time."""
         self.waiting: dict[int, Untried | Paused] = {}
         """What no node could try in this round, and what is of a token that is paused."""
+        self._waited: dict[int, Untried | Paused] = {}
+        """The same of the round before: what is not tried anew waits for the same reason."""
         self._newest = 0
         self._head: Block | None = None
         self._rejected_since: dict[int, int] = {}
@@ -112,7 +115,7 @@ class Preflight:
 
     def begin(self) -> None:
         """Begin a round: what kept waiting in the last one is asked for again."""
-        self.early, self.waiting = None, {}
+        self.early, self._waited, self.waiting = None, self.waiting, {}
 
     def verdict(self, action: Action) -> Verdict:
         """Return whether ``action`` may be signed; one that is refused is FAILED by then.
@@ -191,9 +194,9 @@ class Preflight:
         """
         head = self._head
         assert head is not None
-        if action.kind is ActionKind.SWEEP and self._is_swept_now(action):
-            return Verdict.WAITS
         if self._tried_at.get(action.id) == head and action.id not in self._rejected_since:
+            if action.id in self._waited:
+                self.waiting[action.id] = self._waited[action.id]
             return Verdict.WAITS
         reason = self.too_large(action) or self._rejection_of(action, self.newest)
         self._tried_at[action.id] = head  # Only now: a node that lags has not tried it.
@@ -210,12 +213,6 @@ class Preflight:
         del self._tried_at[action.id]
         self._outbox.rejected(action.id, reason, self._now_ns())
         return Verdict.REJECTED
-
-    def _is_swept_now(self, action: Action) -> bool:
-        """Is another sweep of the same address on its way? It takes what there is to take."""
-        place = action.key.rpartition(":")[0]
-        out = self._outbox.names(*IN_FLIGHT, kind=ActionKind.SWEEP)
-        return any(key.rpartition(":")[0] == place for _, _, key in out)
 
     def _rejection_of(self, action: Action, block: BlockTag = "latest") -> str | None:
         call = self._chain, action.to, action.calldata, self._operator

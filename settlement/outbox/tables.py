@@ -105,6 +105,20 @@ unbooked = sa.Table(
 """Money that moved on chain and that the ledger could not take; see
 ``settlement.watching.unbooked``."""
 
+sweeps = sa.Table(
+    "sweeps",
+    tables,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("account", sa.LargeBinary, nullable=False),
+    sa.Column("ref", sa.LargeBinary, nullable=False),
+    sa.Column("token", sa.LargeBinary, nullable=False),
+    sa.Column("asked_ns", sa.Integer, nullable=False),
+    sa.Column("action_id", sa.ForeignKey("actions.id"), index=True),
+    sa.Index("sweeps_by_place", "ref", "token", "account"),
+    sqlite_autoincrement=True,
+)
+"""Which places are to be swept, and by which action; see ``settlement.outbox.sweeps``."""
+
 log_place = sa.Table(
     "log_place",
     tables,

@@ -4,7 +4,7 @@ The address is CREATE2 of a minimal proxy (EIP-1167) that carries account and re
 code, as OpenZeppelin's ``Clones`` builds it with immutable arguments, with a salt of zero.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from settlement.protocol.eip712 import keccak256
 
@@ -13,6 +13,14 @@ _PROXY_HEAD: Final = bytes.fromhex("3d81600a3d39f3363d3d373d3d3d363d73")
 _PROXY_TAIL: Final = bytes.fromhex("5af43d82803e903d91602b57fd5bf3")
 _PROXY_SIZE: Final = 45
 _PUSH2: Final = b"\x61"
+
+
+class SweepPlace(NamedTuple):
+    """A token at the deposit address of ``account``'s invoice ``ref``."""
+
+    account: bytes
+    ref: bytes
+    token: bytes
 
 
 def deposit_address(factory: bytes, implementation: bytes, account: bytes, ref: bytes) -> bytes:

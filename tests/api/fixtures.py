@@ -52,6 +52,7 @@ from settlement.orders.session_keys import MAY_BUY, MAY_SELL
 from settlement.orders.withdrawals import Withdrawals
 from settlement.outbox.actions import WithdrawalState
 from settlement.ports import GrantState, TradeState
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import (
     Domain,
     KeyGrant,
@@ -163,7 +164,7 @@ class MemorySettlement:
     def batches(self, limit: int) -> list[BatchView]:
         return self.views[:limit]
 
-    def enqueue_sweep(self, account: bytes, ref: bytes, token: bytes) -> None:
+    def enqueue_sweeps(self, places: Sequence[SweepPlace]) -> None:
         raise AssertionError("the gateway sweeps nothing")
 
     def enqueue_grant(self, grant: KeyGrant, signature: bytes) -> None:

@@ -71,7 +71,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def watched(chromium: Browser, port: int, **context: Any) -> AsyncIterator[Page]:
+async def watched(
+    chromium: Browser, port: int, host: str = "127.0.0.1", **context: Any
+) -> AsyncIterator[Page]:
     """Give a page that says nothing on its console and asks nobody else."""
     page = await chromium.new_page(**context)
     page.set_default_timeout(10_000)
@@ -85,7 +87,7 @@ async def watched(chromium: Browser, port: int, **context: Any) -> AsyncIterator
     assert [
         said for said in complaints if "the server responded with a status of 4" not in said
     ] == []
-    own = (f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/", "data:")
+    own = (f"http://{host}:{port}/", f"ws://{host}:{port}/", "data:")
     assert [url for url in asked if not url.startswith(own)] == [], "no other origin"
 
 

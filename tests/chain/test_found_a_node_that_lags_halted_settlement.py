@@ -12,6 +12,7 @@ from settlement.batches.encode import encode_call
 from settlement.chain.chain import Block, BlockTag, ChainUnavailableError, Receipt
 from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import ActionKind, ActionState
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import KeyGrant, grant_digest, keccak256
 from tests.chain.conftest import Clock, until
 from tests.chain.venue import ALICE, BOB, CAROL, NS, OPERATOR, Venue, transact
@@ -203,7 +204,7 @@ def test_found_a_node_that_lags_refused_a_sweep(venue: Venue, clock: Clock):
     )
     venue.mint(BOB, venue.token, 10**18)
     assert transact(venue.devchain.chain, BOB, venue.token, transfer).succeeded
-    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref, venue.token)])
     kept_trying(venue, clock)
 
     assert venue.outbox.count(ActionState.FAILED) == 0
@@ -219,10 +220,10 @@ def test_found_a_node_that_lags_had_gas_spent_on_what_is_swept_already(venue: Ve
     nodes = Mixed(venue.devchain.chain)
     nodes.calls_at = venue.devchain.chain.head().number
     venue.reopen(nodes)  # type: ignore[arg-type]
-    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref, venue.token)])
     until(lambda: not venue.settler.step())
     spent = venue.devchain.chain.nonce(OPERATOR.address, pending=True)
-    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref, venue.token)])
     kept_trying(venue, clock)
 
     assert venue.devchain.chain.nonce(OPERATOR.address, pending=True) == spent

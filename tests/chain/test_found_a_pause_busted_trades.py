@@ -13,6 +13,7 @@ from settlement.halts import is_paused
 from settlement.outbox.submitter import Policy
 from settlement.outbox.troubles import Paused
 from settlement.protocol.abi import encode_call
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.evidence import ZERO_REF
 from settlement.watching.watcher import PauseSet
 from tests.chain.conftest import Clock, until
@@ -107,7 +108,7 @@ def test_a_sweep_of_a_paused_token_waits(venue: Venue, clock: Clock):
     venue.mint(ALICE, venue.token, 10**18)
     assert transact(venue.chain, ALICE, venue.token, call).succeeded
     pause(venue)
-    venue.settler.enqueue_sweep(ALICE.address, ref, venue.token)
+    venue.settler.enqueue_sweeps([SweepPlace(ALICE.address, ref, venue.token)])
 
     assert settle(venue, clock) == []
     (trouble,) = venue.settler.troubles

@@ -12,6 +12,7 @@ from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import ActionKind, ActionState
 from settlement.outbox.trial import PAYING_GAS, UNTRIED_MAX_NS
 from settlement.protocol.abi import encode_call
+from settlement.protocol.deposit_address import SweepPlace
 from settlement.protocol.eip712 import KeyGrant, grant_digest
 from settlement.protocol.evidence import ZERO_REF
 from tests.chain.conftest import Clock, until
@@ -156,7 +157,7 @@ def test_what_is_sealed_is_sent_while_a_withdrawal_cannot_be_tried(venue: Venue,
 
 
 def test_what_no_node_can_try_is_named_and_keeps_nobody_else(venue: Venue, clock: Clock):
-    venue.settler.enqueue_sweep(CAROL.address, ZERO_REF, venue.usd)
+    venue.settler.enqueue_sweeps([SweepPlace(CAROL.address, ZERO_REF, venue.usd)])
     grant = KeyGrant(
         *(ALICE.address, BOB.address, venue.token, venue.usd),
         *(3, venue.clock() // NS + 3_600, 10**9, 1, 7),

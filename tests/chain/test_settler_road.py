@@ -10,7 +10,7 @@ from settlement.chain.dev.devchain import DevChain
 from settlement.outbox.actions import ActionKind, ActionState, WithdrawalState
 from settlement.ports import TradeState
 from settlement.protocol.abi import encode_call
-from settlement.protocol.deposit_address import deposit_address
+from settlement.protocol.deposit_address import SweepPlace, deposit_address
 from settlement.protocol.eip712 import KeyGrant, grant_digest
 from settlement.watching.watcher import (
     Deposited,
@@ -180,8 +180,8 @@ def test_a_payment_at_an_invoice_address_is_seen_swept_and_credited(deep_road: V
     assert (seen.value.receiver, seen.value.raw_amount) == (address, 10**18)
     assert (seen.confirmations, seen.confirmed) == (1, False)
 
-    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
-    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref, venue.token)])
+    venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref, venue.token)])
     until(lambda: not venue.settler.step())
     venue.devchain.mine(3)
     (credited,) = venue.credit()
@@ -196,12 +196,12 @@ def test_many_small_payments_are_gathered_into_few_sweeps(venue: Venue):
     address = venue.settler.deposit_address(BOB.address, ref)
     venue.mint(CAROL, venue.token, 10**18)
     pay = encode_call("transfer", address, 10**10, contract="TestToken")
-    venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+    venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref, venue.token)])
     until(lambda: not venue.settler.step())
     assert venue.outbox.count(ActionState.SEALED) == 1, "nothing to sweep yet, and no gas spent"
     for _ in range(5):
         assert transact(venue.devchain.chain, CAROL, venue.token, pay).succeeded
-        venue.settler.enqueue_sweep(BOB.address, ref, venue.token)
+        venue.settler.enqueue_sweeps([SweepPlace(BOB.address, ref, venue.token)])
     until(lambda: not venue.settler.step())
 
     assert venue.outbox.count(*ActionState) == 1

@@ -150,12 +150,25 @@ def pay_in(venue: Venue, send: Any) -> bytes:
     factory = venue.deployment.invoice_deposits
     for _ in range(2):
         send(BOB, "sweep", CAROL.address, ref, token, to=factory, contract="InvoiceDeposits")
+    sweep_many(venue, send)
     send(CAROL, "transfer", ALICE.address, 1, to=token, contract="TestToken")
     send(CAROL, "mint", CAROL.address, 10**18, to=token, contract="TestToken")
     send(CAROL, "approve", venue.domain.contract, 10**18, to=token, contract="TestToken")
     for raw in (1, 10**10, 10**18, 0):
         send(CAROL, "deposit", token, raw, CAROL.address, ZERO_REF)
     return address
+
+
+def sweep_many(venue: Venue, send: Any) -> None:
+    """Two that were paid, one that was not, one twice and one of no listed token."""
+    refs = [keccak256(b"one of many" + bytes([number])) for number in range(3)]
+    for ref in refs[:2]:
+        address = venue.settler.deposit_address(BOB.address, ref)
+        send(ALICE, "mint", address, 3 * 10**10, to=venue.token, contract="TestToken")
+    places = [(BOB.address, ref, venue.token) for ref in (*refs, refs[0])]
+    places.append((BOB.address, refs[0], OPERATOR.address))
+    factory = venue.deployment.invoice_deposits
+    send(CAROL, "sweepMany", places, to=factory, contract="InvoiceDeposits")
 
 
 def ask_for_exits(venue: Venue, send: Any) -> None:

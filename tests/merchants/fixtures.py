@@ -2,9 +2,9 @@
 
 ``World`` is what survives a kill: the journal, the chain, the clock, the shop. ``Venue`` is one
 life of the server on it: the exchange as it is assembled for the product over the reference engine
-and a journal in memory, the real merchants' service on a real SQLite file. The settlement port is
-the fixtures's own; what crosses it, the database or the journal passes ``cross``, where a test may
-kill the venue.
+and a journal in memory, the real merchants' service on a real SQLite file or Postgres server. The
+settlement port is the fixtures's own; what crosses it, the database or the journal passes
+``cross``, where a test may kill the venue.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from engine.reference import Engine
 from engine.sequencer.subscription import Subscription
 from engine.types import MONEY_MAX, Limits, OrderFlag, Side
 from gateway.node.assembly import LogSeams, Parts, assemble_trading, subscribe, subscriptions_of
+from merchants.people.people import PeopleTerms
 from merchants.records import rejection
 from merchants.records.database import open_database
 from merchants.sales.invoices import InvoiceRequest
@@ -36,6 +37,7 @@ from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
 from settlement.orders.nonces import Rejection
 from settlement.orders.withdrawals import Withdrawals
+from settlement.outbox.actions import WithdrawalState
 from settlement.ports import TradeState, Transfer
 from settlement.protocol.eip712 import (
     Domain,
@@ -84,6 +86,12 @@ TRADES_MAX = 2**40
 """More trades than there will be."""
 
 
+def database_of(directory):
+    """Return where the shops' rows are in a test: see ``conftest.py`` there."""
+    server = directory / "merchants.url"
+    return server.read_text() if server.exists() else directory / "merchants.sqlite"
+
+
 class Killed(BaseException):
     """The process is gone. Not an Exception: nothing in the product may catch it."""
 
@@ -98,6 +106,8 @@ class World:
         self.machine = machine
         self.prices = prices
         self.least_pips = least_pips
+        self.people_terms = PeopleTerms(b"sealing secret of the rig", sign_up=False)
+        self.least_withdrawals = {"TOKEN": 1, "USD": 1}
         self.now_ns = start_ns
         self.storage = MemoryStorage()
         self.snapshots = MemoryStorage()
@@ -114,6 +124,7 @@ class World:
         self.grant_calls = 0
         self.revocations = []
         self.trade_words = {}
+        self.withdrawal_words = {}  # How far payouts are on chain, by command; None for all.
         self.received = []  # (headers, body) at the shop
         self.endpoint = lambda url: 200
         self.maker_nonce = 0
@@ -199,7 +210,7 @@ class Venue:
             Catalog(),
             DOMAIN,
             Withdrawals(
-                frozenset({DOMAIN.contract, VAULT}), {"TOKEN": 1, "USD": 1}, self, EXIT_DELAY_S
+                frozenset({DOMAIN.contract, VAULT}), world.least_withdrawals, self, EXIT_DELAY_S
             ),
         )
         self.catalog, self.keys, self.admission = self.trading[:3]
@@ -210,8 +221,9 @@ class Venue:
         self.unwatched = []  # addresses that merchants do not follow any more
         for grant in world.grants.values():
             self.keys.granted(grant)
-        self.database = open_database(world.directory / "merchants.sqlite")
-        self._changes = {}
+        self.database = open_database(database_of(world.directory))
+        self._wrote = set()
+        event.listen(self.database, "before_cursor_execute", self._before_statement)
         event.listen(self.database, "commit", self._before_commit)
         self.merchants = Merchants(
             database=self.database,
@@ -224,6 +236,7 @@ class Venue:
             jitter=random.Random(1),
             confirmations_required=CONFIRMATIONS,
             price_terms=world.prices,
+            people_terms=world.people_terms,
         )
         subscribe(self.pipeline, (Subscription("journal", world),))
         readers = subscriptions_of(self.trading, merchants=self.merchants)
@@ -238,10 +251,18 @@ class Venue:
 
     def _before_commit(self, connection):
         """A commit is a seam when it has something to write."""
-        driver = connection.connection.dbapi_connection
-        if driver.total_changes != self._changes.get(id(driver), 0):
+        driver = id(connection.connection.dbapi_connection)
+        if driver in self._wrote:
+            self._wrote.discard(driver)
             self.world.cross()
-        self._changes[id(driver)] = driver.total_changes
+
+    def _before_statement(self, connection, cursor, statement, *rest):
+        driver = id(connection.connection.dbapi_connection)
+        word = statement.split(" ", 1)[0]
+        if word in ("INSERT", "UPDATE", "DELETE"):
+            self._wrote.add(driver)
+        elif word.rstrip(";") in ("BEGIN", "ROLLBACK"):
+            self._wrote.discard(driver)
 
     # -- the journal -------------------------------------------------------------------------
 
@@ -249,7 +270,9 @@ class Venue:
         """Have one command carried out; return its events."""
         return self.pipeline.carry_out(row, encode(attachment)).events
 
-    file_name = "merchants.sqlite"
+    @property
+    def file_name(self):
+        return self.merchants.file_name
 
     def place(self):
         return self.merchants.place()
@@ -350,7 +373,11 @@ class Venue:
             return TradeState("batched", 9)
         return TradeState(word, 9, keccak256(b"batch 9"))
 
-    def enqueue_sweep(self, account, ref, token):
+    def enqueue_sweeps(self, places):
+        for place in places:
+            self._want_sweep(*place)
+
+    def _want_sweep(self, account, ref, token):
         self.world.cross()
         self.world.sweeps_wanted[account, ref, token] = self.deposit_address(account, ref)
         self.world.cross()
@@ -379,6 +406,16 @@ class Venue:
 
     def newest_block(self):
         return 0
+
+    def withdrawal_states(self, sequences):
+        """Each is as far as the test says; the vault pays once a withdrawal, as it is debited."""
+        words = self.world.withdrawal_words
+        found = {number: words.get(number, words.get(None)) for number in sequences}
+        return {
+            number: WithdrawalState(word, keccak256(b"payout %d" % number), None)
+            for number, word in found.items()
+            if word is not None
+        }
 
     def settle_sweeps(self):
         """Do what the settler and the chain do with the sweeps asked for, each unit once."""
@@ -418,7 +455,7 @@ class Venue:
     def open_store(self, **fields):
         url = fields.pop("webhook_url", "https://shop.example/hook")
         request = StoreRequest(MERCHANT, "USD", ("TOKEN",))._replace(**fields)
-        return self.merchants.create_store(request, EndpointRequest(url))
+        return self.merchants.create_store(request, EndpointRequest(url) if url else None)
 
     def approved_store(self, **fields):
         store = self.open_store(**fields)

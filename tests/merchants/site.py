@@ -7,16 +7,22 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from gateway.api.greenfield.mount import greenfield_router
 from gateway.api.v1.shops import SHOP_BUDGETS, merchants_router
 from gateway.http.problems import answer_of
 from gateway.pages.checkout import checkout_router
+from gateway.pages.checkout_looks import StreamBounds
+from gateway.pages.checkout_view import PageFacts
+from gateway.pages.claim_page import claim_router
 from gateway.trading.rejection import Rejection
+from settlement.protocol.payer_roads import Vault
 from tests.merchants.fixtures import DOMAIN
 
 OPERATOR_TOKEN = "operator-token-of-the-rig"
+QUICK = StreamBounds(look_seconds=0.05)
 
 
-def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS):
+def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS, bounds=QUICK):
     """Return an app with the merchants' routes alone; its pages are drawn anew for each look."""
     app = FastAPI()
     app.include_router(
@@ -25,9 +31,19 @@ def site(venue, *, sandbox=True, fresh_seconds=0, budgets=SHOP_BUDGETS):
         )
     )
     checkout = checkout_router(
-        venue.merchants.reader, "Tillbook devnet", sandbox=sandbox, fresh_seconds=fresh_seconds
+        venue.merchants.reader,
+        PageFacts(
+            "Tillbook devnet",
+            sandbox=sandbox,
+            explorer_url="https://scan.example/tx/",
+            vault=Vault(DOMAIN.chain_id, DOMAIN.contract),
+        ),
+        bounds=bounds,
+        fresh_seconds=fresh_seconds,
     )
     app.include_router(checkout)
+    app.include_router(greenfield_router(venue.merchants, "http://shop.test", budgets=budgets))
+    app.include_router(claim_router(venue.merchants.refunding.refunds, "Tillbook devnet"))
 
     @app.exception_handler(Rejection)
     async def refuse(_request, rejected):

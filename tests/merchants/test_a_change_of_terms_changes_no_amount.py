@@ -90,7 +90,7 @@ def test_between_the_quote_and_the_payment(world, terms, is_old):
     bid(world, 1000, 199_700)
     waits = paid(world, invoice)
 
-    assert (waits.lots, waits.amount_due, waits.dust) == (25, "0.025", "0")
+    assert (waits.lots, waits.amount_due, waits.gathered) == (25, "0.025", [])
     sale = sole(waits.conversions)
     assert (sale.amount, sale.sold, sale.status) == ("0.025", "0", "pending")
     assert prices_signed(world) == [1998 * DOLLAR], "under 2000 by a thousandth, and never more"
@@ -131,7 +131,7 @@ def test_between_two_orders_of_one_conversion(world, terms, is_old):
 @TERMS
 def test_after_a_fill_and_before_it_is_final(world, terms, is_old):
     venue = world.venue
-    invoice = paid(world, venue.invoice(venue.approved_store(), amount_usd="101"))
+    invoice = paid(world, venue.invoice(venue.approved_store(), amount_usd="101.999"))
     change_terms(world, *terms, is_old)
     assert venue.merchants.reader.invoice(invoice.id) == invoice
     world.trades_are("mined")
@@ -153,7 +153,7 @@ def test_after_a_fill_and_before_it_is_final(world, terms, is_old):
 @pytest.mark.parametrize(
     ("terms", "sold", "left"), [((LOT * 10, TICK * 10), "0.02", "0.005"), (ODD, "0.024", "0.001")]
 )
-def test_what_is_less_than_the_new_lot_is_held(world, terms, sold, left):
+def test_what_is_less_than_the_new_lot_is_gathered(world, terms, sold, left):
     venue = world.venue
     store = venue.approved_store(slippage_ppm=0)
     first, invoice = (venue.invoice(store, amount_usd=usd) for usd in ("60", "50"))
@@ -164,8 +164,8 @@ def test_what_is_less_than_the_new_lot_is_held(world, terms, sold, left):
     for _ in range(3):
         try_again(world)
     sale = sale_of(world, invoice)
-    assert (sale.status, sale.sold, sale.unsold, sale.reason) == ("held", sold, left, "OFF_LOT")
-    assert venue.types(store)[-1] == "conversion.held"
+    assert (sale.status, sale.sold, sale.unsold, sale.gathered) == ("filled", sold, "0", left)
+    assert sale.reason == "OFF_LOT" and venue.types(store)[-1] == "conversion.filled"
     venue.bust(sale.fills[-1])
     assert sale_of(world, invoice).sold != sold, "parts of a lot are taken back too"
 

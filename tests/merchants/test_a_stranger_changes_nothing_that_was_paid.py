@@ -84,7 +84,7 @@ def test_found_a_deposit_of_dust_was_an_event_each_time(world):
     assert [venue.merchants.reader.invoice(i.id).short for i in (unpaid, half)] == ["0", "26"]
     venue.fund(MERCHANT, TOKEN, LOT, bytes.fromhex(half.ref[2:]))
     venue.tick()
-    assert venue.merchants.reader.invoice(half.id).short == "24"
+    assert venue.merchants.reader.invoice(half.id).short == "23.99994"
     assert venue.types(store) == [*before, "invoice.short"]
 
 
@@ -102,7 +102,7 @@ def test_found_an_invoice_of_nothing_cost_the_operator_a_sweep(world):
     assert settle(world, invoice).status == "settled"
 
 
-def test_less_than_a_lot_is_short_of_all_of_it_and_said_so(world):
+def test_less_than_a_lot_is_weighed_to_the_pip(world):
     venue = world.venue
     store = venue.approved_store()
     invoice = venue.invoice(store, amount_usd="50")
@@ -110,5 +110,5 @@ def test_less_than_a_lot_is_short_of_all_of_it_and_said_so(world):
     venue.tick()
     venue.fund(MERCHANT, TOKEN, LOT - 1, bytes.fromhex(invoice.ref[2:]))
     venue.tick()
-    assert venue.merchants.reader.invoice(invoice.id).short == "50"
+    assert venue.merchants.reader.invoice(invoice.id).short == "48.00002"
     assert venue.types(store)[-1] == "invoice.short"

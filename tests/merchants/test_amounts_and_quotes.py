@@ -9,7 +9,7 @@ from merchants.records.amounts import (
     pips_of_decimal,
     raw_covering,
 )
-from merchants.sales.pricing import limit_ticks, quote_lots, quote_proceeds, ticks_covering
+from merchants.sales.pricing import limit_ticks, quote_base, quote_proceeds, ticks_covering
 from settlement.orders.catalog import Market, Token
 from settlement.protocol.checksum import address_of_text, checksum_address
 from tests.merchants.fixtures import FEE_PPM, LOT, TICK
@@ -73,11 +73,12 @@ def test_a_quote_is_the_smallest_sale_that_covers(bids, wanted):
     if quote is None:
         assert sum(MARKET.quote_pips(lots, price) for price, lots in bids) < wanted
         return
-    assert sold(bids, quote.lots) == quote.proceeds_pips >= wanted
-    assert sold(bids, quote.lots - 1) < wanted, "one lot fewer does not do"
-    assert quote_lots(MARKET, bids, quote.lots) == quote
-    depth = sum(lots for _, lots in bids)
-    assert quote_lots(MARKET, bids, depth + 1) is None
+    assert sold(bids, quote.base_pips) == quote.proceeds_pips >= wanted
+    assert sold(bids, quote.base_pips - 1) < wanted, "one pip fewer does not do"
+    assert (quote.lots - 1) * LOT < quote.base_pips <= quote.lots * LOT
+    assert quote_base(MARKET, bids, quote.base_pips) == quote
+    depth = sum(lots for _, lots in bids) * LOT
+    assert quote_base(MARKET, bids, depth + 1) is None
     assert 0 <= quote.fee_pips * 10**6 <= quote.proceeds_pips * FEE_PPM
 
 
@@ -97,11 +98,11 @@ def test_a_price_in_ticks_is_never_under_the_price_in_pips(price_pips):
     assert ticks * unit >= exact > (ticks - 1) * unit
 
 
-def sold(bids, lots):
+def sold(bids, pips):
     """Walk the bids one level at a time; the slow and plain way."""
     proceeds = 0
     for price, depth in bids:
-        taken = min(lots, depth)
-        proceeds += MARKET.quote_pips(taken, price)
-        lots -= taken
-    return proceeds
+        taken = min(pips, depth * LOT)
+        proceeds += taken * price * TICK
+        pips -= taken
+    return proceeds // LOT

@@ -4,9 +4,10 @@ from contextlib import closing
 from sqlite3 import connect
 
 from tests.merchants.fixtures import CONFIRMATIONS, LOT, World, address_bytes, due_raw
+from tests.merchants.older import made_first
 
 LATER = {
-    "stores": ("tolerance_ppm", "tolerance_pips", "settle"),
+    "stores": ("tolerance_ppm", "tolerance_pips"),
     "invoices": (
         "sweep_tries",
         "timely_pips",
@@ -22,36 +23,11 @@ LATER = {
     "credits": ("swept_raw", "booked_ns"),
 }
 
-GRANT_OF_STORE = (
-    *("base", "quote", "key_address", "grant_expiry", "grant_notional_cap", "grant_floor_price"),
-    *("grant_nonce", "grant_signature", "grant_relayed"),
-)
-"""Each store had one grant, in its own row."""
-
 
 def made_old(path):
     """Take away what the first version did not have; then ``seen_pips`` was all that came."""
+    made_first(path)
     with closing(connect(path)) as old, old:
-        for column in GRANT_OF_STORE:
-            name = column.removeprefix("grant_")
-            old.execute(f"ALTER TABLE stores ADD COLUMN {column}")
-            old.execute(
-                f"UPDATE stores SET {column} ="
-                f" (SELECT {name} FROM grants WHERE grants.store_id = stores.id)"
-            )
-        old.execute("ALTER TABLE stores ADD COLUMN webhook_url")
-        old.execute("ALTER TABLE stores ADD COLUMN webhook_secrets")
-        old.execute("ALTER TABLE stores ADD COLUMN webhook_enabled")
-        old.execute(
-            "UPDATE stores SET (webhook_url, webhook_secrets, webhook_enabled) ="
-            " (SELECT url, secrets, enabled FROM endpoints WHERE store_id = stores.id)"
-        )
-        old.execute(
-            "CREATE TABLE deliveries AS SELECT event_id, store_id, invoice_id, state, attempts,"
-            " next_attempt_ns, last_status, last_error FROM webhook_deliveries"
-        )
-        for table in ("grants", "api_keys", "webhook_deliveries", "endpoints"):
-            old.execute(f"DROP TABLE {table}")
         old.execute("UPDATE invoices SET seen_pips = seen_pips + credited_pips")
         old.execute("DROP INDEX ix_invoices_judge_at_ns")
         old.execute("DROP TABLE sweeps")

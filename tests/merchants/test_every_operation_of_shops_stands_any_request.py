@@ -14,6 +14,7 @@ from gateway.api.v1.shops import merchants_router
 from tests.any_request import PLENTY, drawn, held
 from tests.api.fixtures import Venue
 from tests.merchants.fixtures import DOMAIN, World
+from tests.merchants.refunding import pay
 from tests.merchants.site import OPERATOR_TOKEN, served
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 
@@ -28,7 +29,8 @@ class Shop(NamedTuple):
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    merchants = World(tmp_path_factory.mktemp("world")).venue.merchants
+    world = World(tmp_path_factory.mktemp("world"))
+    merchants = world.venue.merchants
     router = merchants_router(merchants, DOMAIN, OPERATOR_TOKEN, "http://shop.test")
     app = Venue(PLENTY).app(routers=(router,))  # As the product: it answers what nobody takes.
     client = TestClient(app)
@@ -42,6 +44,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     webhooks = f"/v1/stores/{made['id']}/webhooks"
     endpoint = client.post(webhooks, json=hook, headers=bearer(made["api_key"])).json()
     names["endpoint_id"] = endpoint["id"]
+    pay(world, merchants.reader.invoice(invoice["id"]))
+    refund = {"variant": "custom", "amount": "0.001", "currency": "TOKEN", "approve": False}
+    path = f"/v1/invoices/{invoice['id']}/refunds"
+    opened = client.post(path, json=refund, headers=bearer(made["api_key"])).json()
+    names["refund_id"] = opened["id"]
     with served(app) as url:
         yield Shop(url, made["api_key"], names)
 

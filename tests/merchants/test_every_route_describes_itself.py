@@ -9,12 +9,14 @@ from starlette.testclient import TestClient
 from gateway.api.v1 import schemas
 from gateway.api.v1.openapi import TYPES, schema_of
 from gateway.http.problems import Problem
+from gateway.trading.budgets import ShopBudgets
 from settlement.audit.proofs import TradeProof
 from settlement.protocol.eip712 import KeyRevocation, revocation_digest, sign
 from tests.api.fixtures import DOMAIN as API_DOMAIN
 from tests.api.fixtures import Venue, Wallet
 from tests.api.test_a_wallet_grants_keys_without_gas import grant_by
-from tests.merchants.fixtures import World
+from tests.merchants.fixtures import MERCHANT_SECRET, World
+from tests.merchants.refunding import pay
 from tests.merchants.site import OPERATOR_TOKEN, site
 from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 
@@ -24,6 +26,8 @@ BODILESS = {
     "/v1/stores/{store_id}/webhooks/{endpoint_id}/secret",
     "/v1/stores/{store_id}/webhooks/{endpoint_id}/ping",
     "/v1/stores/{store_id}/webhook-deliveries/{delivery_id}/redelivery",
+    "/v1/refunds/{refund_id}/cancel",
+    "/v1/refunds/{refund_id}/withdrawal",
 }
 """POST that takes no body."""
 
@@ -110,7 +114,9 @@ class Asking:
 
 
 def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
-    ask = Asking(shops(tmp_path), {})
+    world = World(tmp_path)
+    budgets = ShopBudgets(wrong_keys_per_address=1_000)  # Each route is asked with a wrong one.
+    ask = Asking(site(world.venue, budgets=budgets), {})
 
     def both(method, path, headers, **more):
         answer = ask(method, path, headers=headers, **more)
@@ -144,12 +150,17 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     both("DELETE", "/v1/stores/{store_id}/api-keys/{key_id}", headers)
     both("GET", "/v1/stores/{store_id}/api-keys", headers)
     body = {"amount_usd": "5", "token": "TOKEN", "metadata": {"cart": [1]}}
+    policy = "/v1/stores/{store_id}/conversion-policy"
+    both("PUT", policy, headers, json={"kind": "keep", "keep_ppm": 1000})
+    tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
+    both("GET", policy + "/simulation", headers, params=tried)
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=body)["id"]
     redelivery = "/v1/stores/{store_id}/webhook-deliveries/{delivery_id}/redelivery"
     ask.ids["delivery_id"] = "1"
     both("POST", redelivery, headers)
     for path in (
         "/v1/stores/{store_id}",
+        "/v1/stores/{store_id}/conversion-policy",
         "/v1/stores/{store_id}/webhook-deliveries",
         "/v1/events",
         "/v1/invoices",
@@ -159,7 +170,36 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     ):
         both("GET", path, headers)
     both("DELETE", f"{webhook}/{{endpoint_id}}", headers)
+    give_money_back(world, ask, both, headers)
     assert ask.asked == routes_of(ask.app), "all of them"
+
+
+def give_money_back(world, ask, both, headers):
+    """Ask for refunds of an invoice that was paid, and for each thing one can do with them."""
+    invoice = world.venue.merchants.reader.invoice(ask.ids["invoice_id"])
+    pay(world, invoice)
+    refunds = "/v1/invoices/{invoice_id}/refunds"
+    key = "/v1/stores/{store_id}/refund-key"
+    part = {"variant": "custom", "amount": "0.001", "currency": "TOKEN"}
+    ask.ids["refund_id"] = both("POST", refunds, headers, json=part)["id"]
+    both("POST", "/v1/refunds/{refund_id}/cancel", headers)
+    ask.ids["refund_id"] = both("POST", refunds, headers, json=part)["id"]
+    both("POST", "/v1/refunds/{refund_id}/mark-paid", headers, json={"note": "cash"})
+    waiting = {"variant": "rate_then", "approve": False}
+    made = both("POST", refunds, headers, json=waiting)
+    ask.ids["refund_id"] = made["id"]
+    both("POST", "/v1/refunds/{refund_id}/approve", headers, json={"revision": 0})
+    place = made["claim_url"].removeprefix("http://shop.test")
+    ask.client.post(place, data={"address": "0x" + "cc" * 20})
+    asked = both("POST", "/v1/refunds/{refund_id}/withdrawal", headers)
+    signature = sign(bytes.fromhex(asked["digest"][2:]), MERCHANT_SECRET)
+    body = {"signature": "0x" + signature.hex()}
+    both("POST", "/v1/refunds/{refund_id}/signature", headers, json=body)
+    for path in ("/v1/refunds", "/v1/refunds/{refund_id}"):
+        both("GET", path, headers)
+    both("POST", key, headers, json={})
+    both("GET", key, headers)
+    both("DELETE", key, headers)
 
 
 def change_orders(ask, maker, session):

@@ -22,6 +22,7 @@ from tests.merchants.fixtures import (
     address_bytes,
     due_raw,
 )
+from tests.merchants.older import made_first
 
 
 class Files:
@@ -200,6 +201,7 @@ def test_a_file_from_before_it_told_the_head_goes_on_as_it_did(files):
     files.venue.quote(Side.SELL, 201_000, 1)
     kept = files.snapshot()
     files.venue.database.dispose()
+    made_first(files.path)
     with closing(connect(files.path)) as old, old:
         old.execute("ALTER TABLE cursor DROP COLUMN head")
         old.execute("UPDATE cursor SET sequence = 1")

@@ -311,14 +311,6 @@ def test_what_cannot_be_sold_is_not_asked_for(world):
     assert not isinstance(made, Rejection), "stablecoin needs neither quote nor sale"
 
 
-def test_an_invoice_under_the_smallest_order_is_not_asked_for(tmp_path):
-    venue = World(tmp_path, least_pips=10 * DOLLAR).venue
-    store = venue.approved_store()
-    small = venue.merchants.create_invoice(store.store_id, InvoiceRequest("10", "TOKEN"))
-    assert small.outcome is Outcome.CANNOT_SELL and "smallest order" in small.detail["why"]
-    assert venue.invoice(store, amount_usd="12").lots == 6
-
-
 def test_a_store_without_a_floor_price_gets_half_the_price_and_never_none(world):
     venue = world.venue
     assert venue.open_store().grants[0].grant.floor_price == 1000 * DOLLAR

@@ -44,19 +44,19 @@ def paid(world, invoice, raw=None):
     return world.venue.merchants.reader.invoice(invoice.id)
 
 
-def test_the_quote_walks_the_bids_and_rounds_lots_up(world):
+def test_the_quote_walks_the_bids_and_is_due_to_the_pip(world):
     venue = world.venue
     invoice = venue.invoice(venue.approved_store(), amount_usd="101")
 
-    # 50 lots at 2000.00 bring 100 USD; one more at 1999.00 is needed for the last dollar.
+    # 50 lots at 2000.00 bring 100 USD; the last dollar is half a lot at 1999.00, and a bit more.
     assert invoice.lots == 51
-    assert invoice.amount_due == "0.051"
-    assert invoice.amount_due_raw == str(51 * 10**15)
-    assert invoice.expected.proceeds == "101.999"
-    fee = fee_pips(100 * DOLLAR, FEE_PPM) + fee_pips(199_900 * TICK, FEE_PPM)
-    assert invoice.expected.fee == "0.2549975" and fee == 25_499_750
-    assert invoice.expected.net == "101.7440025"
-    assert invoice.rate == "1999.98039215"
+    assert invoice.amount_due == "0.05050026"
+    assert invoice.amount_due_raw == str(5_050_026 * 10**10)
+    assert invoice.expected.proceeds == "101.00001974"
+    fee = fee_pips(100 * DOLLAR, FEE_PPM) + fee_pips(100_001_974, FEE_PPM)
+    assert invoice.expected.fee == "0.25250004" and fee == 25_250_004
+    assert invoice.expected.net == "100.7475197"
+    assert invoice.rate == "1999.99009391"
 
 
 def test_a_sale_ends_final_with_every_unit_accounted_for(world):
@@ -64,7 +64,7 @@ def test_a_sale_ends_final_with_every_unit_accounted_for(world):
     store = venue.approved_store()
     maker_before = venue.pips(MAKER, TOKEN), venue.pips(MAKER, USD)
 
-    invoice = paid(world, venue.invoice(store, amount_usd="101"))
+    invoice = paid(world, venue.invoice(store, amount_usd="101.999"))
     world.trades_are("final")
     venue.tick()
     invoice = venue.merchants.reader.invoice(invoice.id)
@@ -185,7 +185,7 @@ def test_an_overpayment_is_converted_whole_and_its_dust_reported(world):
     over = paid(world, invoice, raw=30 * 10**15 + 123 * 10**10 + 77)
     assert (over.status, over.exception) == ("settled", "paid_over")
     assert sole(over.conversions).sold == "0.03"
-    assert over.dust == "0.00000123"
+    assert (sole(over.gathered).amount, sole(over.gathered).waiting) == ("0.00000123",) * 2
     assert venue.pips(MERCHANT, TOKEN) == 123, "77 raw units are less than a pip and stay behind"
     assert venue.pips(MERCHANT, USD) == 60 * DOLLAR - fee_pips(60 * DOLLAR, FEE_PPM)
 

@@ -123,7 +123,7 @@ def test_an_invoice_is_made_once_and_found_again(client, selling):
     made = client.post("/v1/invoices", json=body, headers=keyed)
     invoice = made.json()
     assert made.status_code == 201
-    assert invoice["amount_usd"] == "101" and invoice["amount_due"] == "0.051"
+    assert invoice["amount_usd"] == "101" and invoice["amount_due"] == "0.05050026"
     assert invoice["metadata"] == body["metadata"]
     assert invoice["checkout_url"] == f"http://shop.test/checkout/{invoice['id']}"
 

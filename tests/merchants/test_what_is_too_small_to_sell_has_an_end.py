@@ -1,4 +1,4 @@
-"""A sale under the market's smallest order can never happen: the shop hears of it at once."""
+"""What is less than the market's least order, or than a lot, is gathered until it is not."""
 
 import msgspec
 import pytest
@@ -48,18 +48,16 @@ def test_found_a_rest_under_the_smallest_order_was_tried_eight_times_in_silence(
     venue.tick()
     ended = venue.merchants.reader.invoice(more.id)
     conversion = sole(ended.conversions)
-    assert (conversion.status, conversion.sold, conversion.unsold) == ("held", "0.048", "0.002")
+    assert (conversion.status, conversion.sold, conversion.gathered) == ("filled", "0.048", "0.002")
     assert (conversion.reason, conversion.attempts) == ("BELOW_LEAST_NOTIONAL", 2)
     last = msgspec.json.decode(venue.merchants.reader.events_after(store.store_id, 0)[-1].body)
-    assert (last["type"], last["data"]["conversion"]["reason"]) == (
-        "conversion.held",
-        "BELOW_LEAST_NOTIONAL",
-    )
-    assert "keeps part of it as it came" in venue.merchants.reader.checkout(ended.id).sentence
+    told = last["data"]["conversion"]
+    assert (last["type"], told["gathered"], told["unsold"]) == ("conversion.filled", "0.002", "0")
     sales = len(lots_in_journal(world))
     world.pass_time(86_400)
     venue.tick()
-    assert len(lots_in_journal(world)) == sales, "it is not tried again"
+    assert len(lots_in_journal(world)) == sales, "it is not tried alone again"
+    assert sole(ended.gathered).waiting == "0.002"
 
 
 def test_what_comes_on_top_is_gathered_until_the_market_takes_it(world):
@@ -68,8 +66,10 @@ def test_what_comes_on_top_is_gathered_until_the_market_takes_it(world):
     invoice = venue.invoice(store, amount_usd="50")
     paid(world, invoice, due_raw(invoice))
     small = paid(world, invoice, 4 * LOT_RAW)
-    assert (len(small.conversions), small.dust, small.over) == (1, "0.004", "0.004")
+    assert (len(small.conversions), small.over) == (1, "0.004")
+    assert sole(small.gathered).waiting == "0.004"
     assert venue.types(store)[-1] == "invoice.paid_over"
     gathered = paid(world, invoice, 2 * LOT_RAW)
     assert [c.sold for c in gathered.conversions] == ["0.025", "0.006"]
-    assert gathered.dust == "0"
+    assert (sole(gathered.gathered).amount, sole(gathered.gathered).waiting) == ("0.006", "0")
+    assert gathered.net == "61.845"

@@ -7,8 +7,10 @@ because nothing in the simulator calls it: administration, fee sweeps, the dead 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
+from eth_abi.abi import decode, encode
 from msgspec import structs
 
 from settlement.batches.encode import EncodedBatch, Header, MatchedTrade, next_head, trade_leaf
@@ -45,6 +47,9 @@ NOBODY: Final = bytes(20)
 WORD: Final = 32
 ORDER_WORDS: Final = 5
 SELL_SIDE: Final = 2
+SWEEP_GAS: Final = 90_000
+PLACES: Final = ["(address,bytes32,address)[]"]
+PLACE: Final = ["address", "bytes32", "address"]
 
 
 class Listed(NamedTuple):
@@ -168,6 +173,10 @@ class Machine:
             (exchange, _selector("grantKey")): self._grant_key,
             (exchange, _selector("revokeKey")): self._revoke_key,
             (terms.deployment.invoice_deposits, _selector("sweep", "InvoiceDeposits")): self._sweep,
+            (
+                terms.deployment.invoice_deposits,
+                _selector("sweepMany", "InvoiceDeposits"),
+            ): self._sweep_many,
         }
         for token in self._tokens:
             for name, run in (
@@ -195,6 +204,9 @@ class Machine:
             asked = Call(NOBODY, to, calldata[4:], 0)
             found = ledgers.exits.get((asked.address(0), asked.address(1)), (0, 0))
             return b"".join(word.to_bytes(WORD) for word in found)
+        many = (self.terms.deployment.invoice_deposits, _selector("sweepMany", "InvoiceDeposits"))
+        if (to, calldata[:4]) == many:
+            return self._swept(ledgers, calldata)
         run = self._views.get((to, calldata[:4]))
         if run is None:
             return None
@@ -260,6 +272,30 @@ class Machine:
         logs = self._take_in(ledgers, call.sender, token, raw, call.address(2), call.word(3))
         ledgers.allowed[allowance] -= raw
         return logs
+
+    def _sweep_many(self, ledgers: Ledgers, call: Call) -> list[Emitted]:
+        (places,) = decode(PLACES, call.body)
+        logs = []
+        for place in places:
+            words = encode(PLACE, place)
+            # What is refused is refused before anything has changed.
+            with suppress(RefusedError):
+                logs += self._sweep(ledgers, call._replace(body=words))
+        return logs
+
+    def _swept(self, ledgers: Ledgers, calldata: bytes) -> bytes:
+        """Return what ``sweepMany`` would: gas for each that it would sweep."""
+        used = []
+        (places,) = decode(PLACES, calldata[4:])
+        after = ledgers.copy()
+        for place in places:
+            words = encode(PLACE, place)
+            try:
+                self._sweep(after, Call(NOBODY, b"", words, 0))
+                used.append(SWEEP_GAS)
+            except RefusedError:
+                used.append(0)
+        return encode(["uint256[]"], [used])
 
     def _sweep(self, ledgers: Ledgers, call: Call) -> list[Emitted]:
         account, ref, token = call.address(0), call.word(1), self._token(call.address(2))

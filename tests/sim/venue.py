@@ -143,6 +143,7 @@ class Venue:
             outbox=outbox,
             database=self.database,
             keyring=outside.keyring,
+            sealing=bytes(32),
             egress=outside.egress,
             entropy=outside.dice.randbytes,
             jitter=outside.dice,
@@ -158,6 +159,7 @@ class Venue:
                 owners_min=1, spread_ppm_max=500_000, references={SYMBOL: STATED_PIPS}
             ),
             least_withdrawals={},
+            sign_up=False,
         )
 
     @property

@@ -16,6 +16,9 @@ from gateway.api.v1 import (
     grant_schemas,
     key_schemas,
     money_schemas,
+    people_schemas,
+    policy_schemas,
+    refund_schemas,
     schemas,
     shop_key_schemas,
     shop_schemas,
@@ -32,11 +35,14 @@ SCHEMAS: Final = (
     schemas,
     shop_schemas,
     grant_schemas,
+    policy_schemas,
     shop_key_schemas,
     webhook_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,
+    people_schemas,
+    refund_schemas,
 )
 
 TYPES: Final = (
@@ -63,8 +69,10 @@ PROOFS: Final = {
     "session": "the token that `POST /v1/sessions` answers to a wallet's login, for a day",
     "store": "a store's API key with the permission named here, as `Bearer` or `token`",
     "operator": "the operator's token",
+    "person": "the session's cookie, as a page of ours got it when its user signed in",
 }
-"""Bearer tokens, by whose they are. What a wallet signs proves itself and needs none."""
+"""Bearer tokens, by whose they are, and the dashboard's cookie. What a wallet signs proves itself
+and needs none."""
 
 _REJECTIONS: Final = {
     400: "Malformed: not JSON, a field missing, unknown or out of bounds",
@@ -140,6 +148,12 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {
             name: {"type": "http", "scheme": "bearer", "description": description}
             for name, description in PROOFS.items()
+        }
+        components["securitySchemes"]["person"] = {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "tillbook_session",
+            "description": PROOFS["person"],
         }
         _correct(document)
         app.openapi_schema = document

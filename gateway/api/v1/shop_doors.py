@@ -1,56 +1,38 @@
 """Who asks for a shop, and how is it answered?
 
-What all routes of shops share. What only reads rows does it on threads of the shops' own
-(``Readers``): it takes milliseconds, and locks nothing.
+What all routes of shops share.
 """
 
-from asyncio import Future, get_running_loop
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Annotated, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 from fastapi import Depends, Path, Request, Response
 
 from engine.types import Outcome
 from gateway.api.budget_headers import note
-from gateway.api.v1.login import require_operator
+from gateway.api.shop_readers import Readers
+from gateway.api.v1.login import bearer_of, require_operator
+from gateway.api.v1.people_access import Gate, same_origin, signed_in
+from gateway.api.v1.people_shops import person_in_store
 from gateway.http.clients import Clients
 from gateway.trading.budgets import ShopLimits
 from gateway.trading.rejection import Rejection
+from merchants.people.roles import Person
 from merchants.records import rejection
 from merchants.records.amounts import pips_of_decimal
 from merchants.records.tables import Store
 from merchants.service import Merchants
 from merchants.stores.api_keys import Holder
+from merchants.stores.scopes import opened
 from settlement.protocol.eip712 import Domain
 
-READERS_MAX: Final = 2
-"""Threads; the database has connections for more, and the interpreter runs one at a time."""
-
 MAKE: Final = (400, 401, 403, 409, 413, 422, 429, 503)
-READ: Final = (400, 401, 403, 429)
+READ: Final = (400, 401, 403, 404, 429)
 FIND: Final = (400, 401, 403, 404, 429)
 
 Id = Annotated[str, Path(max_length=64)]
 
 Answered = TypeVar("Answered")
-Found = TypeVar("Found")
-Given = ParamSpec("Given")
-
-
-class Readers:
-    """Few threads that read rows, so that one shop's long list holds up other shops alone."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(READERS_MAX, "shops")
-
-    def ask(
-        self, question: Callable[Given, Found], *given: Given.args, **named: Given.kwargs
-    ) -> Future[Found]:
-        """Return what ``question`` finds."""
-        asked = partial(question, *given, **named)
-        return get_running_loop().run_in_executor(self._pool, asked)
 
 
 class Shops(NamedTuple):
@@ -63,6 +45,8 @@ class Shops(NamedTuple):
     readers: Readers
     limits: ShopLimits
     clients: Clients
+    gate: Gate | None = None
+    """Where people sign in who may ask without an API key; None: they may not."""
 
     async def known(self, request: Request) -> None:
         """Let the routes of ``request`` find us; a dependency of the router."""
@@ -79,9 +63,17 @@ async def shops_here(request: Request) -> Shops:
 Here = Annotated[Shops, Depends(shops_here)]
 
 
-async def operator_only(request: Request, shops: Here) -> None:
-    """Refuse everybody but the operator."""
-    require_operator(request, shops.operator_token)
+async def store_maker(request: Request, shops: Here) -> Person | None:
+    """Return who is signed in and may make a store, None for the operator; refuse all others."""
+    gate = shops.gate
+    if gate is None or gate.cookie not in request.cookies or bearer_of(request):
+        require_operator(request, shops.operator_token)
+        return None
+    await same_origin(request, gate)
+    person = await signed_in(request, gate)
+    if not gate.people.sign_up:
+        raise Rejection(Outcome.FORBIDDEN, "here the operator makes stores")
+    return person
 
 
 def _api_key_of(request: Request) -> str:
@@ -90,11 +82,24 @@ def _api_key_of(request: Request) -> str:
     return key.strip() if scheme.lower() in ("bearer", "token") else ""
 
 
+async def _person(request: Request, shops: Shops, gate: Gate) -> Holder:
+    """Return who is signed in as who asks; each request is charged to him."""
+    actor = await person_in_store(request, gate)
+    store = await shops.readers.ask(gate.people.team.store, actor.store_id)
+    name = f"person {actor.person.user_id}"
+    note(request.scope, shops.limits.request(name).left)
+    return Holder(store, name, opened(actor.scopes))
+
+
 async def holder_of(request: Request, shops: Here) -> Holder:
     """Return who asks; each request is charged to his key, each wrong key to the address."""
+    gate = shops.gate
+    key = _api_key_of(request)
+    if gate is not None and not key and gate.cookie in request.cookies:
+        return await _person(request, shops, gate)
     client = shops.clients.of(request)
     shops.limits.require_guesses(client)
-    holder = await shops.readers.ask(shops.merchants.stores.keys.authenticate, _api_key_of(request))
+    holder = await shops.readers.ask(shops.merchants.stores.keys.authenticate, key)
     if holder is None:
         shops.limits.guessed_wrong(client)
         raise Rejection(Outcome.NOT_AUTHENTICATED, "no store has this API key")

@@ -11,22 +11,23 @@ from msgspec.json import encode
 
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
-from gateway.api.v1 import shop_grants, shop_keys, shop_webhooks
+from gateway.api.shop_readers import Readers
+from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds, shop_webhooks
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
+from gateway.api.v1.people_access import Gate
 from gateway.api.v1.shop_doors import (
     FIND,
     MAKE,
     READ,
     Here,
     Id,
-    Readers,
     Shops,
     accepted,
     amount_of,
     having,
     having_own,
-    operator_only,
+    store_maker,
     written_reply,
 )
 from gateway.api.v1.shop_grants import SELLING, grant_replies
@@ -49,6 +50,7 @@ from gateway.trading.rejection import Rejection
 from merchants.documents.native import InvoiceDocument
 from merchants.documents.reader import INVOICES_MAX, PAGE_MAX
 from merchants.documents.sums import CONVERSIONS_SHOWN
+from merchants.people.roles import Person
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.grants import Grant
 from merchants.records.states import InvoiceState
@@ -83,20 +85,27 @@ def merchants_router(
     domain: Domain,
     operator_token: str,
     public_url: str,
+    gate: Gate | None = None,
     *,
     clients: Clients | None = None,
     budgets: ShopBudgets = SHOP_BUDGETS,
 ) -> APIRouter:
     """Return the shops' routes. ``public_url`` is where customers reach us, without a slash at
-    the end; ``domain`` is what grants are signed for; ``clients`` knows the operator's proxies."""
-    limits = ShopLimits(budgets)
-    known = clients or Clients()
-    shops = Shops(merchants, domain, operator_token, public_url, Readers(), limits, known)
+    the end; ``domain`` is what grants are signed for; ``gate`` knows who is signed in, ``clients``
+    the operator's proxies."""
+    shops = Shops(
+        *(merchants, domain, operator_token, public_url, Readers()),
+        ShopLimits(budgets),
+        clients or Clients(),
+        gate,
+    )
     mounted = APIRouter(dependencies=[Depends(shops.known)])
     mounted.include_router(router)
     mounted.include_router(shop_grants.router)
+    mounted.include_router(policies.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_webhooks.router)
+    mounted.include_router(shop_refunds.router)
     return mounted
 
 
@@ -106,17 +115,24 @@ def merchants_router(
 @router.post(
     "/stores",
     status_code=201,
-    dependencies=[Depends(operator_only)],
     openapi_extra=documented(
         StoreCreatedReply, body=CreateStore, status=201, rejections=(404, *MAKE), proof="operator"
     ),
 )
 async def create_store(
-    shops: Here, body: Annotated[CreateStore, Depends(body_of(CreateStore))]
+    shops: Here,
+    maker: Annotated[Person | None, Depends(store_maker)],
+    body: Annotated[CreateStore, Depends(body_of(CreateStore))],
 ) -> Response:
-    """Make a store; the API key and the webhook secret are in this answer only."""
+    """Make a store; the API key and the webhook secret are in this answer only. Who is signed in
+    makes one for his own wallet, where the operator lets people sign up."""
+    request = _store_request(body)
+    if maker is not None and not shops.merchants.people.is_wallet_of(maker, request.wallet):
+        raise Rejection(Outcome.FORBIDDEN, "make a store for the wallet that you signed in with")
     endpoint = EndpointRequest(body.webhook_url) if body.webhook_url else None
-    made = accepted(shops.merchants.create_store(_store_request(body), endpoint))
+    made = accepted(shops.merchants.create_store(request, endpoint))
+    if maker is not None:
+        shops.merchants.people.own_stores(maker)
     grants = [
         GrantToSign(grant_id, decimal_of_pips(grant.floor_price), typed_grant(shops.domain, grant))
         for grant_id, grant in made.grants

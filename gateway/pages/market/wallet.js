@@ -9,7 +9,7 @@ const KEPT = "tillbook-wallet";
 // The sandbox's demo wallet, spoken to as any other. It asks nobody before it signs.
 export function demoProvider() {
   const own = new Set(["eth_requestAccounts", "eth_accounts", "eth_signTypedData_v4",
-    "eth_sendTransaction"]);
+    "personal_sign", "eth_sendTransaction"]);
   return {
     async request({ method, params = [] }) {
       const answer = await fetch(own.has(method) ? "/sandbox/wallet" : "/sandbox/rpc", {

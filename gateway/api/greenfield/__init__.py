@@ -1,0 +1,1 @@
+"""The dialect that BTCPay's clients and plugins speak (Greenfield, ``/api/v1``)."""

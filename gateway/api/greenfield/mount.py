@@ -1,0 +1,35 @@
+"""What is served to BTCPay's clients?"""
+
+from typing import Final
+
+from fastapi import APIRouter, Depends
+
+from gateway.api.greenfield import invoices, refunds, stores
+from gateway.api.greenfield.doors import Greenfield
+from gateway.api.shop_readers import Readers
+from gateway.http.clients import Clients
+from gateway.trading.budgets import ShopBudgets, ShopLimits
+from merchants.service import Merchants
+
+NETWORK: Final = "CHAIN"
+BUDGETS: Final = ShopBudgets()
+
+
+def greenfield_router(
+    merchants: Merchants,
+    public_url: str,
+    *,
+    network: str = NETWORK,
+    clients: Clients | None = None,
+    budgets: ShopBudgets = BUDGETS,
+) -> APIRouter:
+    """Return the dialect's routes. ``public_url`` is where customers reach us, without a slash at
+    the end; ``network`` stands in ids of payment methods, ``clients`` knows the operator's
+    proxies."""
+    here = Greenfield(
+        merchants, public_url, network, Readers(), ShopLimits(budgets), clients or Clients()
+    )
+    mounted = APIRouter(dependencies=[Depends(here.known)])
+    for part in (invoices, refunds, stores):
+        mounted.include_router(part.router)
+    return mounted

@@ -1,0 +1,184 @@
+"""In which shape do BTCPay's clients see what is ours?
+
+Amounts are decimal strings, times unix seconds, states their words. A payment method is called
+``TOKEN-NETWORK``: their clients take what stands before the first hyphen for the coin.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from merchants.documents.native import InvoiceDocument, PaymentDocument
+from merchants.documents.refunds import RefundDocument
+from merchants.records.refunds import RefundState
+from merchants.records.states import InvoiceException, InvoiceState, PaymentState
+from merchants.stores.invoice_notes import Noted
+
+STATUS: Final[Mapping[InvoiceState, str]] = {
+    InvoiceState.NEW: "New",
+    InvoiceState.PROCESSING: "Processing",
+    InvoiceState.SETTLED: "Settled",
+    InvoiceState.EXPIRED: "Expired",
+    InvoiceState.INVALID: "Invalid",
+}
+EXCEPTION: Final[Mapping[InvoiceException, str]] = {
+    InvoiceException.NONE: "None",
+    InvoiceException.PAID_PARTIAL: "PaidPartial",
+    InvoiceException.PAID_OVER: "PaidOver",
+    InvoiceException.PAID_LATE: "PaidLate",
+}
+MARKED: Final = {"settled": "Settled", "invalid": "Invalid"}
+PAYMENT: Final[Mapping[PaymentState, str]] = {
+    PaymentState.DETECTED: "Processing",
+    PaymentState.CONFIRMING: "Processing",
+    PaymentState.FINAL: "Settled",
+    PaymentState.ORPHANED: "Invalid",
+}
+PAYOUT: Final[Mapping[RefundState, str]] = {
+    RefundState.AWAITING_APPROVAL: "AwaitingApproval",
+    RefundState.AWAITING_PAYMENT: "AwaitingPayment",
+    RefundState.IN_PROGRESS: "InProgress",
+    RefundState.COMPLETED: "Completed",
+    RefundState.CANCELLED: "Cancelled",
+}
+
+WATCHED_S: Final = 30 * 24 * 3600
+"""How long after it was made a payment to an invoice is noticed by itself."""
+
+Shape = dict[str, Any]
+
+
+def method_of(token: str, network: str) -> str:
+    """Return what a token is called as a payment method."""
+    return f"{token}-{network}"
+
+
+def token_of(method: str) -> str:
+    """Return the token of a payment method; old clients name the bare coin."""
+    return method.partition("-")[0]
+
+
+def invoice_shape(invoice: InvoiceDocument, noted: Noted, public_url: str) -> Shape:
+    """Return an invoice."""
+    is_marked = bool(noted.marked)
+    status = MARKED[noted.marked] if is_marked else STATUS[invoice.status]
+    marks = [word for word in ("Settled", "Invalid") if word != status]
+    until = invoice.created_at + WATCHED_S
+    return {
+        "id": invoice.id,
+        "storeId": invoice.store_id,
+        "amount": invoice.amount_usd,
+        "currency": "USD",
+        "type": "Standard",
+        "checkoutLink": f"{public_url}/checkout/{invoice.id}",
+        "createdTime": invoice.created_at,
+        "expirationTime": invoice.expires_at,
+        "monitoringExpiration": until,
+        "monitoringTime": until,
+        "archived": noted.archived,
+        "status": status,
+        "additionalStatus": "Marked" if is_marked else EXCEPTION[invoice.exception],
+        "availableStatusesForManualMarking": marks,
+        "metadata": invoice.metadata,
+        "checkout": {
+            "expirationMinutes": (invoice.expires_at - invoice.created_at) // 60,
+            "redirectURL": invoice.redirect_url or None,
+            "redirectAutomatically": False,
+            "paymentMethods": None,
+            "speedPolicy": "MediumSpeed",
+        },
+    }
+
+
+def payment_methods(invoice: InvoiceDocument, network: str) -> list[Shape]:
+    """Return how an invoice may be paid, and was."""
+    method = method_of(invoice.token, network)
+    return [
+        {
+            "paymentMethodId": method,
+            "paymentMethod": method,
+            "cryptoCode": invoice.token,
+            "currency": invoice.token,
+            "activated": True,
+            "destination": invoice.deposit_address,
+            "paymentLink": None,
+            "rate": invoice.rate,
+            "amount": invoice.amount_due,
+            "due": invoice.remaining,
+            "totalPaid": invoice.received,
+            "paymentMethodPaid": invoice.received,
+            "paymentMethodFee": "0",
+            "networkFee": "0",
+            "payments": [
+                _payment(payment, invoice)
+                for payment in invoice.payments
+                if payment.token == invoice.token
+            ],
+            "additionalData": {"tokenAddress": invoice.token_address},
+        }
+    ]
+
+
+def _payment(payment: PaymentDocument, invoice: InvoiceDocument) -> Shape:
+    return {
+        "id": f"{payment.tx_hash}-{payment.log_index}",
+        "receivedDate": payment.received_at,
+        "value": payment.amount,
+        "fee": "0",
+        "status": PAYMENT[payment.status],
+        "destination": invoice.deposit_address,
+    }
+
+
+def pull_payment_shape(refund: RefundDocument, key: str, public_url: str) -> Shape:
+    """Return a refund as the pull payment that it is. Its id carries the ``key`` of its link: who
+    knows one of theirs may claim it, and so it is here."""
+    return {
+        "id": f"{refund.id}.{key}",
+        "name": f"Refund {refund.invoice_id}",
+        "description": refund.reason,
+        "currency": refund.token,
+        "amount": refund.amount,
+        "autoApproveClaims": refund.status is not RefundState.AWAITING_APPROVAL,
+        "archived": refund.status is RefundState.CANCELLED,
+        "viewLink": f"{public_url}/claim/{refund.id}?key={key}",
+        "startsAt": refund.created_at,
+        "expiresAt": refund.claim_until,
+        "period": None,
+        "BOLT11Expiration": "0",
+    }
+
+
+def payout_shape(refund: RefundDocument, key: str, network: str) -> Shape:
+    """Return a refund that was claimed as the payout that it is."""
+    method = method_of(refund.token, network)
+    return {
+        "id": refund.id,
+        "revision": refund.revision,
+        "pullPaymentId": f"{refund.id}.{key}",
+        "date": refund.created_at,
+        "destination": refund.receiver,
+        "originalCurrency": refund.token,
+        "originalAmount": refund.amount,
+        "payoutCurrency": refund.token,
+        "payoutAmount": refund.amount,
+        "amount": refund.amount,
+        "payoutMethodId": method,
+        "paymentMethod": method,
+        "paymentMethodAmount": refund.amount,
+        "state": PAYOUT[refund.status],
+        "paymentProof": None
+        if refund.tx_hash is None
+        else {"proofType": "PayoutTransactionOnChainBlob", "id": refund.tx_hash},
+        "metadata": {},
+    }
+
+
+def text_of(raw: msgspec.Raw) -> str:
+    """Return a decimal amount that came as a JSON string or as a JSON number, digit by digit."""
+    written = bytes(raw).decode().strip()
+    if written.startswith('"'):
+        decoded: object = msgspec.json.decode(written)
+        return decoded.strip() if isinstance(decoded, str) else ""
+    return written

@@ -1,0 +1,87 @@
+"""What may a person who is signed in ask of a shop's routes, without an API key?
+
+In the store that the path or the header ``Tillbook-Store`` names, what his role lets him: each
+route asks for its scope. Of what changes something only what stands in ``CHANGES``, from a page of
+ours; what gives power takes a confirmation of exactly that request (``Step-Up``).
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+from fastapi import Request
+
+from engine.types import Outcome
+from gateway.api.v1.people_access import (
+    SAFE,
+    Gate,
+    actor_in,
+    refused,
+    require,
+    same_origin,
+    signed_in,
+)
+from gateway.api.v1.people_schemas import PARAMETERS, canonical
+from gateway.http.body import DECODE_ERRORS, malformed
+from gateway.trading.rejection import Rejection
+from merchants.people.roles import Actor
+from merchants.people.step_ups import ACTIONS, Action
+
+STORE_HEADER: Final = "tillbook-store"
+
+_STORE: Final = "/v1/stores/{store_id}"
+
+CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
+    {
+        ("POST", "/v1/invoices"): "",
+        # What a wallet has to sign is worth nothing until it has.
+        ("POST", f"{_STORE}/grants"): "",
+        ("POST", f"{_STORE}/grants/{{grant_id}}/approval"): "",
+        ("DELETE", f"{_STORE}/grants/{{grant_id}}"): "",
+        ("POST", f"{_STORE}/api-keys"): "api-key.create",
+        ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",
+        ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/secret"): "webhook-secret.rotate",
+        ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/ping"): "",
+        ("POST", f"{_STORE}/webhook-deliveries/{{delivery_id}}/redelivery"): "",
+    }
+)
+"""What a person may change, and which action it is where that has to be confirmed. A route that is
+not here is for API keys alone."""
+
+
+async def person_in_store(request: Request, gate: Gate) -> Actor:
+    """Return who asks and in which store; what he may there the route itself asks.
+
+    Raises NOT_AUTHENTICATED, NOT_FOUND for a store that is not his, and FORBIDDEN.
+    """
+    person = await signed_in(request, gate)
+    kind = "" if request.method in SAFE else CHANGES.get((request.method, _template(request)))
+    if kind is None:
+        raise Rejection(Outcome.FORBIDDEN, "this takes an API key of the store")
+    await same_origin(request, gate)
+    store_id = request.path_params.get("store_id") or request.headers.get(STORE_HEADER, "")
+    actor = await actor_in(gate, person, store_id[:64])
+    if kind:
+        require(actor, ACTIONS[kind].scope)
+        await _confirm(request, gate, actor, kind)
+    return actor
+
+
+def _template(request: Request) -> str:
+    path: str = getattr(request.scope.get("route"), "path", "")
+    return path
+
+
+async def _confirm(request: Request, gate: Gate, actor: Actor, kind: str) -> None:
+    """Use up the confirmation of exactly this request."""
+    body = await request.body() or b"{}"
+    try:
+        parameters = msgspec.json.decode(body, type=PARAMETERS[kind])
+    except DECODE_ERRORS as error:
+        raise malformed(error) from None
+    action = Action(kind, actor.store_id, canonical(parameters))
+    step_up = request.headers.get("step-up", "")[:64]
+    refusal = gate.people.confirm(actor.person, step_up, action)
+    if refusal is not None:
+        raise refused(refusal)

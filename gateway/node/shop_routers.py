@@ -1,0 +1,33 @@
+"""Which routes do shops, their people and their customers have?
+
+One list for whoever serves a ``Stack``: an operator, the sandbox, the story.
+"""
+
+from fastapi import APIRouter
+
+from gateway.api.greenfield.mount import greenfield_router
+from gateway.api.v1.people import people_router
+from gateway.api.v1.shops import merchants_router
+from gateway.http.clients import Clients
+from gateway.node.checkout_facts import facts_of
+from gateway.node.node import Stack
+from gateway.pages.checkout import checkout_router
+from gateway.pages.claim_page import claim_router
+from gateway.pages.dashboard import dashboard_router
+
+
+def shop_routers(stack: Stack, public_url: str, network: str) -> list[APIRouter]:
+    """Return the routes. ``public_url`` is where browsers reach us, ``network`` the chain's name as
+    customers know it."""
+    settings, merchants = stack.settings, stack.parts.merchants
+    clients = Clients(settings.trusted_proxies)
+    gate, domain = stack.gate(public_url), stack.parts.exchange.domain
+    token = stack.operator_token()
+    return [
+        merchants_router(merchants, domain, token, public_url, gate, clients=clients),
+        greenfield_router(merchants, public_url, clients=clients),
+        people_router(gate),
+        dashboard_router(sandbox=settings.sandbox),
+        claim_router(merchants.refunding.refunds, network),
+        checkout_router(merchants.reader, facts_of(stack, network), clients=clients),
+    ]

@@ -1,0 +1,33 @@
+"""What does a merchant see at ``/dashboard``?
+
+A shell without a word about anybody: who is signed in is told by the API alone, to modules of ours.
+So the page is the same for everybody and may be kept; nothing of it comes from another origin.
+"""
+
+from functools import cache
+from string import Template
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
+
+from gateway.pages.assets import PAGES, assets
+from gateway.pages.headers import headers
+from gateway.pages.render import fill
+
+
+def dashboard_router(*, sandbox: bool) -> APIRouter:
+    """Return the dashboard's page; in a ``sandbox`` its demo wallet is offered too."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/dashboard")
+    async def page() -> HTMLResponse:
+        """Show the shell."""
+        text = fill(_shell(), version=assets().version, sandbox="yes" if sandbox else "no")
+        return HTMLResponse(text, headers=headers("no-cache"))
+
+    return router
+
+
+@cache
+def _shell() -> Template:
+    return Template((PAGES / "dashboard.html").read_text())

@@ -1,0 +1,169 @@
+// What was sold, what did it bring, and what went another way than it should?
+
+import { element } from "../market/elements.js";
+import { ask, get } from "./asking.js";
+import { basisPoints, isToday, isZero, short, sum, when, withCents } from "./numbers.js";
+import { card, facts, state, table } from "./parts.js";
+import { locale, t } from "./words.js";
+
+const PAGES_MAX = 8;
+const STATES = ["new", "processing", "settled", "expired", "invalid"];
+
+const amountOf = (invoice) => invoice.amount ?? invoice.amount_usd;
+const currencyOf = (invoice) => invoice.currency ?? "USD";
+const money = (text, currency) => element("span", { title: `${text} ${currency}` },
+  `${withCents(text, currency)} ${currency}`);
+
+// Invoices while `wanted` holds of the last one of a page, up to a bound; the newest first.
+async function newest(wanted, query = "") {
+  const rows = [];
+  let before = "";
+  for (let page = 0; page < PAGES_MAX; page += 1) {
+    const from = before ? `&before=${before}` : "";
+    const { invoices: found, next } = await get(`/v1/invoices?limit=25${query}${from}`);
+    rows.push(...found);
+    if (!next || !wanted(found.at(-1))) return { rows, isWhole: true };
+    before = next;
+  }
+  return { rows, isWhole: false };
+}
+
+export async function today() {
+  const { rows, isWhole } = await newest((last) => isToday(last.created_at));
+  const ours = rows.filter(({ created_at: at }) => isToday(at));
+  const settled = ours.filter(({ status }) => status === "settled");
+  const currencies = [...new Set(settled.map(currencyOf))];
+  const sold = currencies.map((one) => {
+    const amounts = settled.filter((row) => currencyOf(row) === one).map(amountOf);
+    return money(sum(amounts), one);
+  });
+  const open = ours.filter(({ status }) => status === "new" || status === "processing");
+  const odd = ours.filter(isOdd);
+  return [card(null,
+    facts([
+      ["sold_today", sold.length ? element("span", {}, ...spaced(sold)) : "0"],
+      ["sales_today", String(settled.length)],
+      ["net_today", short(sum(settled.map(({ net }) => net)))],
+      ["open_today", String(open.length)],
+      ["exceptions_today", odd.length
+        ? element("a", { href: "#exceptions" }, String(odd.length)) : "0"],
+    ], "figures"),
+    isWhole ? "" : element("p", { className: "note" }, t("first_only", { count: rows.length }))),
+  card("section_invoices", invoiceTable(ours.slice(0, 10)))];
+}
+
+const spaced = (nodes) => nodes.flatMap((node, n) => (n ? [" · ", node] : [node]));
+
+export async function invoices() {
+  const list = element("div", {});
+  const status = element("select", { name: "status" },
+    element("option", { value: "" }, t("every_status")),
+    ...STATES.map((one) => element("option", { value: one }, t(`status_${one}`))));
+  const order = element("input", { name: "order_id", maxLength: 128, autocomplete: "off" });
+  const more = element("button", { type: "button", className: "small" }, t("more"));
+  let rows = [];
+  let next = null;
+  async function load(isMore) {
+    const query = new URLSearchParams({ limit: "25" });
+    if (status.value) query.set("status", status.value);
+    if (order.value.trim()) query.set("order_id", order.value.trim());
+    if (isMore && next) query.set("before", next);
+    const page = await get(`/v1/invoices?${query}`);
+    rows = isMore ? [...rows, ...page.invoices] : page.invoices;
+    next = page.next;
+    more.hidden = !next;
+    list.replaceChildren(invoiceTable(rows));
+  }
+  more.addEventListener("click", () => load(true));
+  const form = element("form", { className: "filters" },
+    element("label", {}, element("span", {}, t("status")), status),
+    element("label", {}, element("span", {}, t("order")), order),
+    element("button", { type: "submit" }, t("filter")));
+  form.addEventListener("submit", (event) => { event.preventDefault(); load(false); });
+  status.addEventListener("change", () => load(false));
+  await load(false);
+  return [card(null, form, list, more)];
+}
+
+function invoiceTable(rows) {
+  return table(["time", "order", "amount", "received", "net", "status"], rows.map((row) => [
+    when(row.created_at, locale),
+    element("span", {}, row.order_id || row.id.slice(0, 12)),
+    money(amountOf(row), currencyOf(row)),
+    short(row.received),
+    short(row.net),
+    element("span", {}, state(row.status, t(`status_${row.status}`)),
+      isOdd(row) ? element("small", {}, ` ${t(`exception_${exceptionOf(row)}`)}`) : ""),
+  ]), "no_invoices");
+}
+
+const sellsNot = (row) => row.conversions.some(({ status }) => status === "held");
+const isOdd = (row) => exceptionOf(row) !== "none";
+
+function exceptionOf(row) {
+  if (row.exception !== "none") return row.exception;
+  return sellsNot(row) ? "held" : "none";
+}
+
+// What to do by rule with what is not as it should be; the store keeps the rule.
+const RULES = { paid_late: "late", paid_partial: "short", paid_over: "over", other: "other_token" };
+
+export async function exceptions({ store, attempt, again, tell }) {
+  const { rows } = await newest(() => true);
+  const odd = rows.filter(isOdd);
+  const policies = await get(`/v1/stores/${store.id}/exception-policies`).catch(() => null);
+  const rule = (row) => {
+    const name = RULES[exceptionOf(row)];
+    if (!policies || !name || !(name in policies)) return "–";
+    return element("span", { className: "buttons" }, ...["keep", "return", "requote"]
+      .map((what) => element("button", {
+        type: "button", className: "small", ariaPressed: String(policies[name] === what),
+        onclick: () => attempt(async () => {
+          await ask("PATCH", `/v1/stores/${store.id}/exception-policies`, { [name]: what });
+          await again();
+          tell(t("done"));
+        }),
+      }, t(`rule_${what}`))));
+  };
+  return [card(null,
+    element("p", { className: "note" }, t("exceptions_told")),
+    table(["time", "order", "amount", "received", "what", "rule"], odd.map((row) => [
+      when(row.created_at, locale),
+      row.order_id || row.id.slice(0, 12),
+      money(amountOf(row), currencyOf(row)),
+      short(row.received),
+      t(`exception_${exceptionOf(row)}`),
+      rule(row),
+    ]), "no_exceptions"))];
+}
+
+export async function conversions() {
+  const { rows } = await newest(() => true);
+  const sales = rows.flatMap((row) => row.conversions.map((sale) => ({ row, sale })));
+  const sold = sales.filter(({ sale }) => !isZero(sale.sold));
+  return [card(null,
+    facts([
+      ["proceeds", short(sum(sold.map(({ sale }) => sale.proceeds)))],
+      ["fees", short(sum(sold.map(({ sale }) => sale.fee)))],
+      ["net", short(sum(sold.map(({ sale }) => sale.net)))],
+      ["unsold", String(sales.filter(({ sale }) => !isZero(sale.unsold)).length)],
+    ], "figures"),
+    element("p", { className: "note" }, t("spread_told")),
+    table(["order", "market", "sold", "proceeds", "spread", "status"],
+      sales.map(({ row, sale }) => [
+        row.order_id || row.id.slice(0, 12),
+        sale.market,
+        short(sale.sold),
+        short(sale.proceeds),
+        spreadOf(row, sale),
+        element("span", {}, state(sale.status, t(`sale_${sale.status}`)),
+          sale.reason ? element("small", {}, ` ${sale.reason}`) : ""),
+      ]), "no_conversions"))];
+}
+
+// Against the middle of the book where the sale says it, else against the price locked for it.
+function spreadOf(row, sale) {
+  const price = sale.mid ?? row.rate;
+  const points = price && !isZero(sale.sold) ? basisPoints(sale.proceeds, sale.sold, price) : null;
+  return points === null ? "–" : t("basis_points", { points });
+}

@@ -1,0 +1,1 @@
+"""Who is it, what may he do, and is it really he who asks for this?"""

@@ -1,0 +1,1 @@
+"""How do rows of an earlier version become rows of this one?"""

@@ -1,0 +1,141 @@
+"""Who is signed in does with a shop's routes what his role lets him, in his own stores."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from gateway.api.v1.openapi import schema_of
+from gateway.api.v1.people_schemas import PARAMETERS
+from gateway.api.v1.people_shops import CHANGES
+from merchants.people.people import PeopleTerms
+from merchants.webhooks.endpoints import EndpointRequest
+from tests.merchants.fixtures import World
+from tests.merchants.people_site import URL, Browser, make_store, people_site
+from tests.merchants.test_people_confirm_what_they_do import joined
+from tests.merchants.test_shops_over_rest import NEW_STORE
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
+    world.people_terms = PeopleTerms(b"secret of the rig", sign_up=True)
+    world.restart()
+    return world
+
+
+@pytest.fixture
+def app(world):
+    return people_site(world)
+
+
+@pytest.fixture
+def store(app):
+    return make_store(app)
+
+
+@pytest.fixture
+def owner(app, world, store):
+    browser = Browser(app, world)
+    browser.sign_in()
+    browser.add_passkey()
+    return browser
+
+
+def look(browser, store, path="/v1/invoices"):
+    return browser.http.get(path, headers={"Tillbook-Store": store})
+
+
+def test_every_rule_is_of_a_route_that_is_there(app):
+    paths = schema_of(app)["paths"]
+    there = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert set(CHANGES) <= there
+    assert {kind for kind in CHANGES.values() if kind} <= set(PARAMETERS)
+
+
+def test_an_owner_looks_at_his_shop_without_an_api_key(owner, store):
+    assert look(owner, store).json() == {"invoices": [], "next": None}
+    for path in ("", "/grants", "/webhook-deliveries"):
+        assert owner.ask("GET", f"/v1/stores/{store}{path}").status_code == 200, path
+    assert owner.ask("GET", "/v1/invoices").status_code == 404, "of which store?"
+
+
+def test_another_store_is_not_there_and_nobody_is_told_anything(app, world, owner, store):
+    other = make_store(app, b"\x55" * 32)
+    assert look(owner, other).status_code == 404
+    assert owner.ask("GET", f"/v1/stores/{other}").status_code == 404
+    assert Browser(app, world).ask("GET", f"/v1/stores/{store}").status_code == 401
+
+
+def test_a_webhook_secret_is_made_anew_once_confirmed(world, owner, store):
+    url = EndpointRequest("https://shop.example/hook")
+    endpoint = world.venue.merchants.endpoints.make(store, url).row
+    path = f"/v1/stores/{store}/webhooks/{endpoint.id}/secret"
+    assert owner.ask("POST", path).status_code == 403
+    step_up = owner.confirm("webhook-secret.rotate", store)
+    said = [owner.ask("POST", path, step_up=step_up).status_code for _ in range(2)]
+    assert said == [200, 403]
+
+
+def test_a_key_is_made_as_it_was_confirmed_with_at_most_ones_own_permissions(
+    app, world, owner, store
+):
+    path, wanted = f"/v1/stores/{store}/api-keys", {"scopes": ["btcpay.store.canviewinvoices"]}
+    assert owner.ask("POST", path, wanted).status_code == 403
+    step_up = owner.confirm("api-key.create", store, **wanted)
+    more = {"scopes": ["unrestricted"]}
+    assert owner.ask("POST", path, more, step_up=step_up).status_code == 403, "not that"
+    made = owner.ask("POST", path, wanted, step_up=step_up)
+    assert made.status_code == 201 and made.json()["scopes"] == wanted["scopes"]
+    step_up = owner.confirm("api-key.create", store, **more)
+    beyond = owner.ask("POST", path, more, step_up=step_up)
+    assert beyond.status_code == 403 and "nobody gives" in beyond.text
+    revoked = owner.ask("DELETE", f"{path}/{made.json()['id']}")
+    assert revoked.status_code == 200 and not revoked.json()["works"]
+    clerk = joined(owner, store, app, world, "clerk")
+    assert clerk.ask("GET", path).status_code == 403
+
+
+def test_what_is_not_for_sessions_takes_an_api_key(owner, store):
+    body = {"key_lifetime_s": 3600}
+    answer = owner.ask("POST", f"/v1/stores/{store}/refund-key", body)
+    assert (answer.status_code, answer.json()["detail"][:14]) == (403, "this takes an ")
+
+
+def test_a_page_of_another_site_makes_no_invoice(owner, store):
+    headers = {"origin": "http://evil.test", "Tillbook-Store": store}
+    body = {"amount_usd": "5", "token": "TOKEN"}
+    assert owner.http.post("/v1/invoices", json=body, headers=headers).status_code == 403
+
+
+def test_a_role_bounds_what_a_person_may_ask(app, world, owner, store):
+    accountant = joined(owner, store, app, world, "accountant")
+    assert look(accountant, store).status_code == 200
+    body, headers = {"amount_usd": "5", "token": "TOKEN"}, {"Tillbook-Store": store}
+    said = accountant.http.post("/v1/invoices", json=body, headers=headers)
+    assert said.status_code == 403 and "cancreateinvoice" in said.text
+    assert accountant.begin("webhook-secret.rotate", store).status_code == 403
+
+
+def test_a_merchant_signs_up_with_his_wallet_and_makes_his_own_store(app, world):
+    browser = Browser(app, world, b"\x77" * 32)
+    assert browser.sign_in().status_code == 201
+    mine = {**NEW_STORE, "wallet": "0x" + browser.wallet.hex()}
+    assert (
+        browser.ask("POST", "/v1/stores", {**mine, "wallet": "0x" + "11" * 20}).status_code == 403
+    )
+    made = browser.ask("POST", "/v1/stores", mine)
+    assert made.status_code == 201
+    assert [(row["id"], row["role"]) for row in browser.me()["stores"]] == [
+        (made.json()["id"], "owner")
+    ]
+
+
+def test_where_the_operator_makes_stores_a_person_makes_none(tmp_path):
+    world = World(tmp_path)
+    app = people_site(world)
+    make_store(app)
+    owner = Browser(app, world)
+    owner.sign_in()
+    wallet = "0x" + owner.wallet.hex()
+    assert owner.ask("POST", "/v1/stores", {**NEW_STORE, "wallet": wallet}).status_code == 403
+    nobody = TestClient(app, base_url=URL)
+    assert nobody.post("/v1/stores", json=NEW_STORE).status_code == 401
