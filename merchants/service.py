@@ -56,12 +56,13 @@ from merchants.sales.policies import Policies
 from merchants.sales.rates import NO_RATES, Rates, RateTerms, StablecoinRates
 from merchants.sales.reference_prices import Prices, PriceTerms
 from merchants.sales.refund_desk import RefundDesk
-from merchants.stores.grants import Grants
+from merchants.stores.grants import GrantMade, Grants
 from merchants.stores.invoice_notes import InvoiceNotes
 from merchants.stores.keyring import Keyring
-from merchants.stores.stores import StoreCreated, StoreRequest, Stores
+from merchants.stores.stores import StoreRequest, Stores
 from merchants.webhooks.deliver import Deliveries
 from merchants.webhooks.egress import Egress
+from merchants.webhooks.endpoints import EndpointMade, EndpointRequest, Endpoints
 from settlement.orders.busts import busted_by
 from settlement.orders.catalog import Market
 from settlement.ports import ExchangePort, SettlementPort, TradeState, Transfer
@@ -94,6 +95,15 @@ class InvoiceCreated(NamedTuple):
 
     invoice: InvoiceDocument
     replayed: bool
+
+
+class StoreOpened(NamedTuple):
+    """A new store as ``StoreCreated`` has it, and its endpoint, if it was to have one."""
+
+    store_id: str
+    api_key: str
+    grants: tuple[GrantMade, ...]
+    endpoint: EndpointMade | None
 
 
 class Merchants:
@@ -140,7 +150,6 @@ class Merchants:
             settlement=settlement,
             keyring=keyring,
             prices=self.prices,
-            egress=egress,
             clock=clock,
             entropy=entropy,
         )
@@ -153,6 +162,7 @@ class Merchants:
         self.invoices = Invoices(
             exchange, settlement, self.conversions, sources, entropy, confirmations_required
         )
+        self.endpoints = Endpoints(database, egress, clock, entropy)
         self.deliveries = Deliveries(database, egress, clock, jitter)
         self.people = self._people(entropy, people_terms)
         self._open_books()
@@ -210,12 +220,23 @@ class Merchants:
         with transaction(self._database) as session:
             move_cursor(session, place)
 
-    def create_store(self, request: StoreRequest) -> StoreCreated | Rejection:
-        """Make a store; see ``Stores.create``."""
-        made = self.stores.create(request)
-        if isinstance(made, StoreCreated):
-            self.movements.follow(request.wallet)
-        return made
+    def create_store(
+        self, request: StoreRequest, endpoint: EndpointRequest | None = None
+    ) -> StoreOpened | Rejection:
+        """Make a store, told at ``endpoint``; see ``Stores.create`` and ``Endpoints.make``."""
+        if endpoint is not None:
+            wrong = self.endpoints.why_not(endpoint.url, endpoint.types, endpoint.format)
+            if wrong is not None:
+                return wrong
+        created = self.stores.create(request)
+        if isinstance(created, Rejection):
+            return created
+        self.movements.follow(request.wallet)
+        if endpoint is None:
+            return StoreOpened(*created, None)
+        made = self.endpoints.make(created.store_id, endpoint)
+        assert not isinstance(made, Rejection), "it is the store's first, and was looked at"
+        return StoreOpened(*created, made)
 
     def market_of(self, symbol: str, settle: bytes) -> Market | None:
         """Return the market that sells a token, by its symbol, for a stablecoin."""

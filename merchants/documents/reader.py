@@ -34,10 +34,11 @@ from merchants.documents.sums import (
 )
 from merchants.records.amounts import hex_of
 from merchants.records.database import is_there, reading
+from merchants.records.endpoints import Delivery
 from merchants.records.pots import Gift, pot_ref
 from merchants.records.refunds import Refund, RefundState
 from merchants.records.states import InvoiceState
-from merchants.records.tables import Conversion, Delivery, Event, Fill, Invoice
+from merchants.records.tables import Conversion, Event, Fill, Invoice
 from settlement.audit.proofs import TradeProof
 from settlement.orders.catalog import Catalog
 from settlement.ports import SettlementPort
@@ -256,14 +257,22 @@ class Reader:
         with reading(self._database) as session:
             return [event_document(row) for row in session.scalars(query)]
 
-    def webhook_deliveries(self, store_id: str, limit: int = PAGE_MAX) -> list[Delivery]:
-        """Return a store's deliveries, the newest first."""
-        query = (
-            select(Delivery)
-            .where(Delivery.store_id == store_id)
-            .order_by(Delivery.event_id.desc())
-            .limit(min(limit, PAGE_MAX))
-        )
+    def webhook_deliveries(
+        self,
+        store_id: str,
+        limit: int = PAGE_MAX,
+        *,
+        endpoint_id: str | None = None,
+        before: int | None = None,
+    ) -> list[Delivery]:
+        """Return a store's deliveries, or those to one endpoint of it, the newest first: those
+        behind the delivery ``before``."""
+        query = select(Delivery).where(Delivery.store_id == store_id)
+        if endpoint_id is not None:
+            query = query.where(Delivery.endpoint_id == endpoint_id)
+        if before is not None:
+            query = query.where(Delivery.id < before)
+        query = query.order_by(Delivery.id.desc()).limit(min(limit, PAGE_MAX))
         with reading(self._database) as session:
             return list(session.scalars(query))
 

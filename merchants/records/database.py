@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from engine.journal.reader import Position
 from merchants.records import (
     api_keys,
+    endpoints,
     grants,
     invoice_notes,
     movements,
@@ -35,6 +36,7 @@ CURSOR_ROW: Final = 1
 
 ROOMS: Final = (
     api_keys,
+    endpoints,
     grants,
     invoice_notes,
     movements,

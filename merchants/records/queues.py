@@ -1,44 +1,51 @@
-"""Which stores have something due, found without looking at everything that is due?
+"""Who has something due, found without looking at everything that is due?
 
-A table that is a queue has an index of the rows that still wait, by store and time. From it the
-stores are read one after the other, each by a seek behind the last one, so that a store with a
-hundred thousand rows costs as much as one with a single row.
+A table that is a queue has an index of the rows that still wait, by owner (a store, an endpoint)
+and time. From it the owners are read one after the other, each by a seek behind the last one, so
+that one with a hundred thousand rows costs as much as one with a single row.
 """
 
 from typing import Any, Final
 
 from sqlalchemy import Select, TextClause, bindparam, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
+from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
 from merchants.records.grants import Grant
-from merchants.records.tables import CONVERSION_WAITS, DELIVERY_WAITS, Conversion, Delivery
+from merchants.records.tables import CONVERSION_WAITS, Conversion
 
 
-def _stores_due(queue: type[Delivery | Conversion], waits: TextClause) -> Select[Any]:
-    """Return the query for the stores that have a row of ``queue`` due at ``now_ns``.
+def _owners_due(
+    owner: InstrumentedAttribute[str], due_ns: InstrumentedAttribute[int], waits: TextClause
+) -> Select[Any]:
+    """Return the query for the owners that have a row due at ``now_ns``.
 
     ``waits`` are the words of the index, which SQLite has to find again in the query.
     """
-    store, due_ns = queue.store_id, queue.next_attempt_ns
-    walk = select(func.min(store).label("store_id")).where(waits).cte("walk", recursive=True)
-    behind = select(func.min(store)).where(waits, store > walk.c.store_id).scalar_subquery()
-    walk = walk.union_all(select(behind).where(walk.c.store_id.is_not(None)))
-    first_ns = select(func.min(due_ns)).where(waits, store == walk.c.store_id).scalar_subquery()
+    walk = select(func.min(owner).label("owner")).where(waits).cte("walk", recursive=True)
+    behind = select(func.min(owner)).where(waits, owner > walk.c.owner).scalar_subquery()
+    walk = walk.union_all(select(behind).where(walk.c.owner.is_not(None)))
+    first_ns = select(func.min(due_ns)).where(waits, owner == walk.c.owner).scalar_subquery()
     return (
-        select(walk.c.store_id)
-        .where(walk.c.store_id.is_not(None), first_ns <= bindparam("now_ns"))
+        select(walk.c.owner)
+        .where(walk.c.owner.is_not(None), first_ns <= bindparam("now_ns"))
         .order_by(first_ns)
     )
 
 
 # Made once: to put them together takes longer than to carry them out.
-STORES_TO_TELL: Final = _stores_due(Delivery, DELIVERY_WAITS)
-"""Stores that have a delivery due at ``now_ns``, the longest due first."""
+_told = _owners_due(Delivery.endpoint_id, Delivery.next_attempt_ns, DELIVERY_WAITS)
+ENDPOINTS_TO_TELL: Final = _told.add_columns(
+    Endpoint.store_id, Endpoint.enabled, Endpoint.last_ns, Endpoint.last_status
+).join(Endpoint, Endpoint.id == _told.selected_columns.owner)
+"""Endpoints that have a delivery due at ``now_ns``, the longest due first: whose they are, whether
+they are enabled, and what they answered last."""
 
-_sellers = _stores_due(Conversion, CONVERSION_WAITS)
+_sellers = _owners_due(Conversion.store_id, Conversion.next_attempt_ns, CONVERSION_WAITS)
 STORES_TO_SELL_FOR: Final = _sellers.where(
     select(Grant.id)
     .where(
-        Grant.store_id == _sellers.selected_columns.store_id,
+        Grant.store_id == _sellers.selected_columns.owner,
         Grant.signature.is_not(None),
         Grant.revoked_ns.is_(None),
     )

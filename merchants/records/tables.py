@@ -77,7 +77,6 @@ class Words(TypeDecorator[str]):
 
 # Words and not expressions: SQLite uses an index of some rows only where it finds its condition
 # again, and in a condition with parameters it does not.
-DELIVERY_WAITS: Final = text("state IN ('pending', 'retrying')")
 CONVERSION_WAITS: Final = text("state = 'pending'")
 
 
@@ -107,9 +106,8 @@ class Table(DeclarativeBase):
 class Store(Table):
     """A shop: who may call, where its money goes, and in which stablecoin (``settle``) it wants it.
 
-    What its wallet lets us sell is in ``Grant``, who may call in ``ApiKey``: ``api_key_hash`` is
-    its first key's, whether that works or not. ``webhook_secrets`` are space separated, the newest
-    first.
+    What its wallet lets us sell is in ``Grant``, who may call in ``ApiKey``, where it is
+    told in ``Endpoint``. ``api_key_hash`` is its first key's, whether that works or not.
     """
 
     __tablename__ = "stores"
@@ -122,9 +120,6 @@ class Store(Table):
     settle: Mapped[bytes] = mapped_column(server_default=text("''"))
     slippage_ppm: Mapped[int]
     lifetime_s: Mapped[int]
-    webhook_url: Mapped[str]
-    webhook_secrets: Mapped[str]
-    webhook_enabled: Mapped[bool]
     tolerance_ppm: Mapped[int] = mapped_column(default=0, server_default="0")
     tolerance_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     """What may be missing of a price: the larger of a share and an amount of quote pips."""
@@ -361,30 +356,6 @@ class Event(Table):
     webhook_id: Mapped[str] = mapped_column(unique=True)
     created_ns: Mapped[int]
     body: Mapped[str]
-
-
-class Delivery(Table):
-    """The sending of one event to the store's endpoint."""
-
-    __tablename__ = "deliveries"
-    __table_args__ = (
-        Index("deliveries_waiting", "store_id", "next_attempt_ns", **only(DELIVERY_WAITS)),
-        Index("deliveries_waiting_by_age", "event_id", **only(DELIVERY_WAITS)),
-        Index("deliveries_by_store", "store_id", "event_id"),
-    )
-
-    event_id: Mapped[int] = mapped_column(
-        dense_id, ForeignKey("events.id"), primary_key=True, autoincrement=False
-    )
-    store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"))
-    invoice_id: Mapped[str] = mapped_column(ForeignKey("invoices.id"), index=True)
-    state: Mapped[DeliveryState]
-    attempts: Mapped[int] = mapped_column(default=0)
-    next_attempt_ns: Mapped[int]
-    last_status: Mapped[int] = mapped_column(default=0)
-    last_error: Mapped[str] = mapped_column(default="")
-
-    event: Mapped[Event] = relationship(lazy="joined", innerjoin=True)
 
 
 class IdempotencyKey(Table):

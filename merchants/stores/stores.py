@@ -4,9 +4,8 @@ A store is bound to one wallet and to one stablecoin, in which its prices are an
 what customers pay. Which tokens these may pay with its grants say (``grants.py``).
 """
 
-from base64 import b64encode
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple
 
 from sqlalchemy import Engine
 
@@ -28,8 +27,6 @@ from merchants.stores.pay_buttons import PayButtons
 from merchants.stores.scopes import UNRESTRICTED
 from settlement.ports import ExchangePort, SettlementPort
 
-WEBHOOK_SECRET_SIZE: Final = 32
-
 
 class StoreRequest(NamedTuple):
     """What a new store asks for.
@@ -39,15 +36,13 @@ class StoreRequest(NamedTuple):
     conversion may sell, ``lifetime_s`` how long an invoice waits. ``key_lifetime_s``,
     ``notional_cap`` and ``floor_price`` bound the session key of each token (``GrantRequest``); a
     floor price can be stated for one token only. ``tolerance_ppm`` and ``tolerance_pips`` say what
-    may be missing of a price, as a share or as an amount, whichever is more. No ``webhook_url``
-    means no webhooks.
+    may be missing of a price, as a share or as an amount, whichever is more.
     """
 
     wallet: bytes
     settle: str
     tokens: tuple[str, ...] = ()
     name: str = ""
-    webhook_url: str = ""
     slippage_ppm: int = 5_000
     lifetime_s: int = 15 * 60
     key_lifetime_s: int = KEY_LIFETIME_S
@@ -58,20 +53,12 @@ class StoreRequest(NamedTuple):
 
 
 class StoreCreated(NamedTuple):
-    """The only answer that ever carries the API key and the webhook secret; ``grants`` are for the
-    wallet to sign, in this order."""
+    """The only answer that ever carries the API key; ``grants`` are for the wallet to sign, in this
+    order."""
 
     store_id: str
     api_key: str
-    webhook_secret: str
     grants: tuple[GrantMade, ...]
-
-
-class Reachable(Protocol):
-    """Who knows where webhooks may go."""
-
-    def rejection(self, url: str) -> str:
-        """Return why nothing may be sent to ``url``, in words; empty if something may."""
 
 
 class Stores:
@@ -85,7 +72,6 @@ class Stores:
         settlement: SettlementPort,
         keyring: Keyring,
         prices: TradedPrices,
-        egress: Reachable,
         clock: Callable[[], int],
         entropy: Callable[[int], bytes],
     ) -> None:
@@ -102,7 +88,6 @@ class Stores:
             clock=clock,
             entropy=entropy,
         )
-        self._egress = egress
         self._clock = clock
         self._entropy = entropy
 
@@ -110,8 +95,7 @@ class Stores:
         """Make a store, with a fresh session key for each of its tokens.
 
         Rejects UNKNOWN_TOKEN for a stablecoin that no market pays in, BAD_WALLET for an address
-        that nobody can sign for, BAD_WEBHOOK_URL for one that can never be sent to, and what
-        ``Grants.make`` rejects.
+        that nobody can sign for, and what ``Grants.make`` rejects.
         """
         settle = self._exchange.catalog.token(request.settle)
         if settle is None or all(m.quote != settle for m in self._exchange.catalog.markets):
@@ -119,16 +103,12 @@ class Stores:
             return Rejection(Outcome.UNKNOWN_TOKEN, {"settle": request.settle, "why": why})
         if self._exchange.is_lost(request.wallet):
             return Rejection(Outcome.BAD_WALLET, {"wallet": "0x" + request.wallet.hex()})
-        unreachable = self._egress.rejection(request.webhook_url) if request.webhook_url else ""
-        if unreachable:
-            return Rejection(Outcome.BAD_WEBHOOK_URL, {"why": unreachable})
         if request.floor_price is not None and len(request.tokens) > 1:
             why = "one floor price fits one token; state none, or ask for the grants one by one"
             return Rejection(
                 Outcome.MALFORMED, {"floor_price": str(request.floor_price), "why": why}
             )
 
-        webhook_secret = "whsec_" + b64encode(self._entropy(WEBHOOK_SECRET_SIZE)).decode()
         store_id = "sto_" + self._entropy(16).hex()
         key = self.keys.new(store_id, "first", (UNRESTRICTED,))
         store = Store(
@@ -140,9 +120,6 @@ class Stores:
             settle=settle.address,
             slippage_ppm=request.slippage_ppm,
             lifetime_s=request.lifetime_s,
-            webhook_url=request.webhook_url,
-            webhook_secrets=webhook_secret,
-            webhook_enabled=True,
             tolerance_ppm=request.tolerance_ppm,
             tolerance_pips=request.tolerance_pips,
         )
@@ -163,19 +140,4 @@ class Stores:
                 grant = self.grants.make(session, store, one)
                 assert not isinstance(grant, Rejection), "nothing has changed since it was asked"
                 made.append(GrantMade(grant.id, key_grant(grant)))
-        return StoreCreated(store.id, key.api_key, webhook_secret, tuple(made))
-
-    def rotate_webhook_secret(self, store_id: str) -> str | Rejection:
-        """Return a new webhook secret; the one before stays valid beside it until the next.
-
-        Whoever asks for one has an endpoint: if it was given up, events are sent to it again.
-        """
-        webhook_secret = "whsec_" + b64encode(self._entropy(WEBHOOK_SECRET_SIZE)).decode()
-        with transaction(self._database) as session:
-            store = session.get(Store, store_id)
-            if store is None:
-                return Rejection(Outcome.UNKNOWN_STORE, {"store": store_id})
-            newest = store.webhook_secrets.split(" ")[0]
-            store.webhook_secrets = f"{webhook_secret} {newest}"
-            store.webhook_enabled = True
-        return webhook_secret
+        return StoreCreated(store.id, key.api_key, tuple(made))

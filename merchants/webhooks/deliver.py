@@ -2,9 +2,9 @@
 
 A retry queue with a bound. No event waits for another: what an endpoint refuses comes back by its
 own schedule while later ones leave, and ``sequence`` in each body says in which order things
-happened. Of one invoice one event is in the air at a time, the earliest that is due; of one store a
-few, and a single one while its endpoint fails. Stores take turns, so that endpoints that hang keep
-nobody else waiting for long.
+happened. Of one invoice one event is in the air to an endpoint at a time, the earliest that is due;
+of one store a few, and a single one to an endpoint that fails. Stores take turns, and so do the
+endpoints of each, so that those that hang keep nobody else waiting for long.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from sqlalchemy.orm import Session
 
 from engine.types import PPM
 from merchants.records.database import transaction
-from merchants.records.queues import STORES_TO_TELL
+from merchants.records.endpoints import DELIVERY_WAITS, Delivery, Endpoint
+from merchants.records.queues import ENDPOINTS_TO_TELL
 from merchants.records.states import DELIVERY_EDGES, DeliveryState, moved
-from merchants.records.tables import DELIVERY_WAITS, Delivery, Event, Store
 from merchants.webhooks.egress import Answer, Egress
-from merchants.webhooks.sign import headers_of
+from merchants.webhooks.formats import FORMATS, Message
 
 DELAYS_S: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Waits after the first, second ... failed attempt: ten attempts in about 76 hours."""
@@ -48,12 +48,30 @@ UNSENT: Final = (DeliveryState.PENDING, DeliveryState.RETRYING)
 class _Flight(NamedTuple):
     """One attempt, ready to leave."""
 
-    event_id: int
+    delivery_id: int
+    endpoint_id: str
     store_id: str
     invoice_id: str
     url: str
     headers: dict[str, str]
     body: bytes
+
+
+class _Due(NamedTuple):
+    """An endpoint with something due."""
+
+    endpoint_id: str
+    store_id: str
+    enabled: bool
+    last_ns: int
+    last_status: int
+
+    @property
+    def fails(self) -> bool:
+        """Return whether nothing lived there when we last asked. Who answers lives, even if he
+        does not like what he got."""
+        lives = 200 <= self.last_status < 500 and self.last_status != BUSY
+        return self.last_ns > 0 and not lives
 
 
 class Deliveries:
@@ -69,9 +87,8 @@ class Deliveries:
         self._in_flight: dict[int, _Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns: dict[str, int] = {}
-        """When each store with something due began last, counted in turns."""
+        """When each store, and each endpoint, with something due began last, counted in turns."""
         self._turn = 0
-        self._failing: set[str] = set()
         self._is_closing = False
 
     def start_due(self) -> int:
@@ -110,7 +127,7 @@ class Deliveries:
             try:
                 await self._deliver(due[0])
             finally:
-                del self._in_flight[due[0].event_id]
+                del self._in_flight[due[0].delivery_id]
             due = self._take_off(1)
 
     def _take_off(self, room: int) -> list[_Flight]:
@@ -128,105 +145,139 @@ class Deliveries:
                 delivery.last_status, delivery.last_error = 0, UNANSWERED
                 delivery.next_attempt_ns = self._clock() + self._wait_ns(delivery.attempts, 0)
             flights = [self._flight_of(session, delivery) for delivery in chosen]
-        self._in_flight.update((flight.event_id, flight) for flight in flights)
+        self._in_flight.update((flight.delivery_id, flight) for flight in flights)
         return flights
 
     def _chosen(self, session: Session, room: int) -> list[Delivery]:
-        """Return what leaves now: a turn for each store, the longest waiting first."""
-        flying = Counter(flight.store_id for flight in self._in_flight.values())
-        due = session.scalars(STORES_TO_TELL, {"now_ns": self._clock()}).all()
-        self._turns = {store: self._turns.get(store, 0) for store in (*due, *flying)}
-        self._failing.intersection_update(self._turns)
-        # A store without a free place is not asked about: it may have anything due.
-        free = {store: self._most(store) - flying[store] for store in due}
-        able = sorted((store for store in due if free[store] > 0), key=self._turns.__getitem__)
+        """Return what leaves now: a turn for each store and its endpoints, the longest waiting
+        first."""
+        flights = self._in_flight.values()
+        to_endpoint = Counter(flight.endpoint_id for flight in flights)
+        of_store = Counter(flight.store_id for flight in flights)
+        found = session.execute(ENDPOINTS_TO_TELL, {"now_ns": self._clock()})
+        due = [_Due(*row) for row in found]
+        names = (*(name for one in due for name in one[:2]), *to_endpoint, *of_store)
+        self._turns = {name: self._turns.get(name, 0) for name in names}
+
+        def free(one: _Due) -> int:
+            most = 1 if one.fails else PER_STORE_MAX
+            return min(most - to_endpoint[one.endpoint_id], PER_STORE_MAX - of_store[one.store_id])
+
+        # Who has no free place is not asked about: he may have anything due.
+        able = sorted(
+            (one for one in due if free(one) > 0),
+            key=lambda one: (self._turns[one.store_id], self._turns[one.endpoint_id]),
+        )
         chosen: list[Delivery] = []
-        for store_id in able:
+        for one in able:
             if len(chosen) == room:
                 break
-            if not session.get_one(Store, store_id).webhook_enabled:
-                self._give_up_some_of(session, store_id)
+            if not one.enabled:
+                self._give_up_some_of(session, one.endpoint_id)
                 continue
+            most = min(free(one), max(1, room // len(able)), room - len(chosen))
+            if most <= 0:
+                continue  # Other endpoints of the store have taken its places.
             self._turn += 1
-            self._turns[store_id] = self._turn
-            most = min(free[store_id], max(1, room // len(able)), room - len(chosen))
-            chosen += self._first_of(session, store_id, most)
+            self._turns[one.endpoint_id] = self._turns[one.store_id] = self._turn
+            first = self._first_of(session, one.endpoint_id, most)
+            of_store[one.store_id] += len(first)
+            chosen += first
         return chosen
 
-    def _most(self, store_id: str) -> int:
-        return 1 if store_id in self._failing else PER_STORE_MAX
-
-    def _first_of(self, session: Session, store_id: str, limit: int) -> list[Delivery]:
-        """Return deliveries of the store that are due, ``limit`` at most, the longest due first;
-        of each invoice that has none in the air the earliest."""
-        waits = (DELIVERY_WAITS, Delivery.next_attempt_ns <= self._clock())
+    def _first_of(self, session: Session, endpoint_id: str, limit: int) -> list[Delivery]:
+        """Return deliveries to an endpoint that are due, ``limit`` at most, the longest due first;
+        of each invoice that has none in the air there the earliest."""
+        mine, now_ns = (DELIVERY_WAITS, Delivery.endpoint_id == endpoint_id), self._clock()
+        is_due = Delivery.next_attempt_ns <= now_ns
+        # A sum, which no index has: SQLite would go through all that waits for one invoice's.
+        of_invoice = (*mine, Delivery.next_attempt_ns + 0 <= now_ns)
         chosen: list[Delivery] = []
-        taken = {flight.invoice_id for flight in self._in_flight.values()}
+        flights = self._in_flight.values()
+        taken = {flight.invoice_id for flight in flights if flight.endpoint_id == endpoint_id}
         while len(chosen) < limit:
             invoice_id = session.scalar(
                 select(Delivery.invoice_id)
-                .where(*waits, Delivery.store_id == store_id, Delivery.invoice_id.not_in(taken))
+                .where(*mine, is_due, Delivery.invoice_id.not_in(taken))
                 .order_by(Delivery.next_attempt_ns)
                 .limit(1)
             )
             if invoice_id is None:
                 break
             taken.add(invoice_id)
-            earliest = select(Delivery).where(*waits, Delivery.invoice_id == invoice_id)
-            chosen += session.scalars(earliest.order_by(Delivery.event_id).limit(1)).all()
+            earliest = select(Delivery).where(*of_invoice, Delivery.invoice_id == invoice_id)
+            chosen += session.scalars(earliest.order_by(Delivery.id).limit(1)).all()
         return chosen
 
     def _give_up_old(self) -> None:
         """Give up what is too old, whether its turn has come or not: an endpoint that answers
         slower than its events come would have ever more of them waiting."""
-        too_old = Event.created_ns <= self._clock() - AGE_MAX_NS
-        oldest = select(Delivery.event_id).where(DELIVERY_WAITS).order_by(Delivery.event_id)
+        too_old = Delivery.created_ns <= self._clock() - AGE_MAX_NS
+        oldest = select(Delivery.id).where(DELIVERY_WAITS).order_by(Delivery.id)
         with transaction(self._database) as session:
-            if session.scalar(select(too_old).where(Event.id == oldest.limit(1).scalar_subquery())):
+            first = oldest.limit(1).scalar_subquery()
+            if session.scalar(select(too_old).where(Delivery.id == first)):
                 dead = oldest.limit(GIVEN_UP_MAX).subquery()
-                old = select(dead.c.event_id).join(Event, Event.id == dead.c.event_id)
+                old = select(dead.c.id).join(Delivery, Delivery.id == dead.c.id)
                 self._give_up(session, old.where(too_old))
 
-    def _give_up_some_of(self, session: Session, store_id: str) -> None:
+    def _give_up_some_of(self, session: Session, endpoint_id: str) -> None:
         """Give up some of what waits for an endpoint that is gone: a step comes back for more."""
-        mine = select(Delivery.event_id).where(DELIVERY_WAITS, Delivery.store_id == store_id)
+        mine = select(Delivery.id).where(DELIVERY_WAITS, Delivery.endpoint_id == endpoint_id)
         self._give_up(session, mine.order_by(Delivery.next_attempt_ns).limit(GIVEN_UP_MAX))
 
-    def _give_up(self, session: Session, event_ids: Select[int]) -> None:
+    def _give_up(self, session: Session, delivery_ids: Select[int]) -> None:
         session.execute(
             update(Delivery)
-            .where(Delivery.event_id.in_(event_ids))
+            .where(Delivery.id.in_(delivery_ids))
             .values(state=DeliveryState.DEAD)
             .execution_options(synchronize_session=False)
         )
 
     def _flight_of(self, session: Session, delivery: Delivery) -> _Flight:
-        store, body = session.get_one(Store, delivery.store_id), delivery.event.body.encode()
-        secrets, now_s = store.webhook_secrets.split(" "), self._clock() // 10**9
-        signed = headers_of(secrets, delivery.event.webhook_id, now_s, body)
+        endpoint, event = session.get_one(Endpoint, delivery.endpoint_id), delivery.event
+        message = Message(
+            type=event.type,
+            webhook_id=event.webhook_id,
+            body=event.body,
+            store_id=delivery.store_id,
+            invoice_id=delivery.invoice_id,
+            endpoint_id=endpoint.id,
+            delivery_id=str(delivery.id),
+            first_delivery_id=str(delivery.first_id or delivery.id),
+            created_at=event.created_ns // 10**9,
+        )
+        secrets, now_s = endpoint.secrets.split(" "), self._clock() // 10**9
+        encoded = FORMATS[endpoint.format].encode(message, secrets, now_s)
         return _Flight(
-            delivery.event_id, store.id, delivery.invoice_id, store.webhook_url, signed, body
+            delivery_id=delivery.id,
+            endpoint_id=endpoint.id,
+            store_id=delivery.store_id,
+            invoice_id=delivery.invoice_id,
+            url=endpoint.url,
+            headers=encoded.headers,
+            body=encoded.body,
         )
 
     async def _deliver(self, flight: _Flight) -> None:
         answer = await self._egress.post(flight.url, flight.headers, flight.body)
         with transaction(self._database) as session:
-            self._take(session, session.get_one(Delivery, flight.event_id), answer)
+            self._take(session, flight, answer)
 
-    def _take(self, session: Session, delivery: Delivery, answer: Answer) -> None:
-        delivery.last_status = answer.status
-        delivery.last_error = answer.error
-        # Who answers lives, even if he does not like what he got.
-        lives = 200 <= answer.status < 500 and answer.status != BUSY
-        (self._failing.discard if lives else self._failing.add)(delivery.store_id)
-        if answer.status == GONE:
+    def _take(self, session: Session, flight: _Flight, answer: Answer) -> None:
+        delivery = session.get_one(Delivery, flight.delivery_id)
+        endpoint = session.get_one(Endpoint, flight.endpoint_id)
+        delivery.last_status = endpoint.last_status = answer.status
+        delivery.last_error = endpoint.last_error = answer.error
+        endpoint.last_ns = self._clock()
+        if answer.status == GONE and flight.url == endpoint.url:
             # Gone for good, it says: the events stay in the event list. Others that wait are given
             # up in the next steps, some at a time.
-            session.get_one(Store, delivery.store_id).webhook_enabled = False
+            endpoint.enabled, endpoint.why = False, "it answered 410"
             if delivery.state in UNSENT:
                 delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DEAD)
             session.flush()
-            self._give_up_some_of(session, delivery.store_id)
+            self._give_up_some_of(session, endpoint.id)
         elif 200 <= answer.status < 300:
             delivery.state = moved(DELIVERY_EDGES, delivery.state, DeliveryState.DELIVERED)
         elif delivery.state is DeliveryState.DEAD:

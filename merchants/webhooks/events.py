@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from merchants.documents.native import (
@@ -22,9 +23,11 @@ from merchants.documents.native import (
 )
 from merchants.documents.refunds import RefundDocument, refund_document
 from merchants.documents.sums import sums_of
+from merchants.records.endpoints import Delivery, Endpoint
 from merchants.records.refunds import Refund
 from merchants.records.states import DeliveryState
-from merchants.records.tables import Conversion, Credit, Delivery, Event, Invoice, Payment
+from merchants.records.tables import Conversion, Credit, Event, Invoice, Payment
+from merchants.webhooks.formats import FORMATS
 from settlement.orders.catalog import Catalog
 from settlement.protocol.eip712 import keccak256
 
@@ -93,7 +96,7 @@ def record(
     deposit: Credit | None = None,
     refund: Refund | None = None,
 ) -> None:
-    """Append one event of ``invoice`` and, where there is an endpoint, its delivery."""
+    """Append one event of ``invoice``, and its delivery to each endpoint that wants it."""
     invoice.event_count += 1
     contents = _Contents(
         invoice.event_count,
@@ -114,13 +117,32 @@ def record(
         body=msgspec.json.encode(_Body(kind, timestamp, contents)).decode(),
     )
     session.add(event)
-    if invoice.store.webhook_url and invoice.store.webhook_enabled:
-        session.add(
-            Delivery(
-                event=event,
-                store_id=invoice.store_id,
-                invoice_id=invoice.id,
-                state=DeliveryState.PENDING,
-                next_attempt_ns=now_ns,
+    wanted = select(Endpoint).where(
+        Endpoint.store_id == invoice.store_id, Endpoint.enabled, Endpoint.deleted_ns.is_(None)
+    )
+    for endpoint in session.scalars(wanted.order_by(Endpoint.created_ns, Endpoint.id)).all():
+        if _is_wanted(endpoint, kind):
+            session.add(
+                Delivery(
+                    event=event,
+                    endpoint_id=endpoint.id,
+                    store_id=invoice.store_id,
+                    invoice_id=invoice.id,
+                    state=DeliveryState.PENDING,
+                    created_ns=now_ns,
+                    next_attempt_ns=now_ns,
+                )
             )
-        )
+
+
+def _is_wanted(endpoint: Endpoint, kind: EventType) -> bool:
+    """Return whether an endpoint asked for events of ``kind`` and has words for them."""
+    asked = not endpoint.types or kind in endpoint.types.split(" ")
+    return asked and FORMATS[endpoint.format].tells(kind)
+
+
+def ping_body(endpoint_id: str, now_ns: int) -> str:
+    """Return the body of an event that means nothing."""
+    timestamp = datetime.fromtimestamp(now_ns // 10**9, UTC).isoformat()
+    ping = {"type": "ping", "timestamp": timestamp, "data": {"endpoint": endpoint_id}}
+    return msgspec.json.encode(ping).decode()

@@ -7,12 +7,13 @@ from engine.types import Outcome
 from gateway.node.node import Stack
 from gateway.node.settings import sandbox_settings
 from merchants.records.rejection import Rejection
-from merchants.stores.stores import StoreCreated, StoreRequest
+from merchants.service import StoreOpened
+from merchants.stores.stores import StoreRequest
 
 
 def test_a_stores_wallet_is_none_of_our_contracts_and_no_token(tmp_path: Path) -> None:
     """FIELD 19: the exchange and the tokens were refused, custodian and collector were taken."""
-    asked: dict[str, StoreCreated | Rejection] = {}
+    asked: dict[str, StoreOpened | Rejection] = {}
 
     async def story() -> None:
         settings = sandbox_settings(tmp_path, "127.0.0.1", 0, "eth-tester")
@@ -24,7 +25,7 @@ def test_a_stores_wallet_is_none_of_our_contracts_and_no_token(tmp_path: Path) -
             for name, wallet in wallets.items():
                 asked[name] = stack.parts.merchants.create_store(StoreRequest(wallet, "USD"))
             somebodys = StoreRequest(b"\x77" * 20, "USD", ("TOKEN",), floor_price=1)
-            assert isinstance(stack.parts.merchants.create_store(somebodys), StoreCreated)
+            assert isinstance(stack.parts.merchants.create_store(somebodys), StoreOpened)
 
     asyncio.run(story())
 

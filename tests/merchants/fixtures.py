@@ -31,6 +31,7 @@ from merchants.service import Merchants
 from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.webhooks.egress import Answer, HttpEgress
+from merchants.webhooks.endpoints import EndpointRequest
 from settlement.batches.sealer import EXIT_DELAY_S
 from settlement.orders.admission import EXPIRY_MAX_S
 from settlement.orders.catalog import Catalog
@@ -452,8 +453,9 @@ class Venue:
     # -- what people do ----------------------------------------------------------------------
 
     def open_store(self, **fields):
-        request = StoreRequest(MERCHANT, "USD", ("TOKEN",), webhook_url="https://shop.example/hook")
-        return self.merchants.create_store(request._replace(**fields))
+        url = fields.pop("webhook_url", "https://shop.example/hook")
+        request = StoreRequest(MERCHANT, "USD", ("TOKEN",))._replace(**fields)
+        return self.merchants.create_store(request, EndpointRequest(url) if url else None)
 
     def approved_store(self, **fields):
         store = self.open_store(**fields)

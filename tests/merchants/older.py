@@ -6,6 +6,9 @@ For tests alone: the product goes forward. What a revision moves is moved back h
 from contextlib import closing
 from sqlite3 import connect
 
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
 from merchants.records.migrations import first
 from merchants.records.tables import Table
 
@@ -27,11 +30,28 @@ FORMER |= {
 }
 """What a column of the first revision held, said in the tables of today."""
 
+for _name in ("url", "secrets", "enabled"):
+    FORMER["stores", f"webhook_{_name}"] = (
+        f"(SELECT {_name} FROM endpoints WHERE endpoints.store_id = stores.id LIMIT 1)"
+    )
+
+GONE = {
+    "deliveries": "INSERT INTO deliveries SELECT event_id, store_id, invoice_id, state, attempts,"
+    " next_attempt_ns, last_status, last_error FROM webhook_deliveries"
+}
+"""What a table of the first revision held that is there no more."""
+
 
 def made_first(path):
     """Take away what came later, and bring back what has gone; the file says no revision."""
     with closing(connect(path)) as file, file:
         for table in first.SCHEMA.sorted_tables:
+            if table.name in GONE:
+                file.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
+                for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                    file.execute(str(CreateIndex(index).compile(dialect=sqlite.dialect())))
+                file.execute(GONE[table.name])
+                continue
             there = {row[1] for row in file.execute(f"PRAGMA table_info({table.name})")}
             for column in table.c:
                 if column.name not in there:

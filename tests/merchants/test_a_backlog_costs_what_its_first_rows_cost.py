@@ -78,8 +78,14 @@ def pile_up(world, store_id, count, *, age_ns=0):
             ],
         )
         file.executemany(
-            "INSERT INTO deliveries VALUES (?, ?, ?, 'pending', 0, ?, 0, '')",
-            [(i, store_id, of, created_ns) for i, of in zip(ids, invoices, strict=True)],
+            "INSERT INTO webhook_deliveries (event_id, endpoint_id, store_id, invoice_id, state,"
+            " created_ns, attempts, next_attempt_ns, last_status, last_error)"
+            " SELECT ?, id, store_id, ?, 'pending', ?, 0, ?, 0, '' FROM endpoints"
+            " WHERE store_id = ?",
+            [
+                (i, of, created_ns, created_ns, store_id)
+                for i, of in zip(ids, invoices, strict=True)
+            ],
         )
 
 
@@ -113,7 +119,7 @@ def test_the_longest_due_leaves_first_and_each_invoices_earliest(tmp_path):
     store = world.venue.approved_store()
     pile_up(world, store.store_id, 3 * PER_INVOICE, age_ns=10**9)
     with closing(connect(tmp_path / "merchants.sqlite")) as file, file:
-        file.execute("UPDATE deliveries SET next_attempt_ns = next_attempt_ns - event_id")
+        file.execute("UPDATE webhook_deliveries SET next_attempt_ns = next_attempt_ns - event_id")
 
     async def play():
         deliveries = Deliveries(world.venue.database, Hanging(), world.clock, random.Random(1))
@@ -138,7 +144,7 @@ def test_an_event_is_given_up_when_it_is_old_though_its_turn_never_came(tmp_path
 
     asyncio.run(play())
     with closing(connect(tmp_path / "merchants.sqlite")) as file:
-        states = dict(file.execute("SELECT state, COUNT(*) FROM deliveries GROUP BY state"))
+        states = dict(file.execute("SELECT state, COUNT(*) FROM webhook_deliveries GROUP BY state"))
     assert states == {"dead": GIVEN_UP_MAX + 50, "pending": 21}
 
 
@@ -180,7 +186,7 @@ def test_an_endpoint_that_is_gone_is_buried_some_at_a_time(tmp_path):
 
     asyncio.run(play())
     with closing(connect(tmp_path / "merchants.sqlite")) as file:
-        states = dict(file.execute("SELECT state, COUNT(*) FROM deliveries GROUP BY state"))
+        states = dict(file.execute("SELECT state, COUNT(*) FROM webhook_deliveries GROUP BY state"))
     assert states == {DeliveryState.DEAD.value: 3 * GIVEN_UP_MAX}
 
 
@@ -214,9 +220,9 @@ def test_an_older_file_gets_the_indexes_and_whose_its_sales_are(tmp_path):
         old.execute("CREATE INDEX deliveries_due ON deliveries (state, next_attempt_ns)")
         old.execute("ALTER TABLE conversions DROP COLUMN store_id")
     world.restart()
-    names = {index["name"] for index in inspect(world.venue.database).get_indexes("deliveries")}
-    assert {"deliveries_waiting", "deliveries_waiting_by_age", "deliveries_by_store"} <= names
-    assert "deliveries_due" not in names
+    known = inspect(world.venue.database).get_indexes("webhook_deliveries")
+    waiting = {"webhooks_waiting", "webhooks_waiting_of_invoice", "webhooks_waiting_by_age"}
+    assert waiting <= {index["name"] for index in known}
     world.venue.tick()
     assert world.venue.types(store).count("conversion.filled") == 1, "it is sold, and told"
     assert len(world.received) == len(world.venue.types(store))

@@ -49,6 +49,8 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     venue.settle_sweeps()
     venue.tick()
     (sale,) = venue.merchants.reader.invoice(paid.id).conversions
+    told = len(world.received)
+    assert told == len(venue.types(store)) > 0
     venue.database.dispose()
     made_old(tmp_path / "merchants.sqlite")
 
@@ -57,6 +59,10 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     for before, received, status in ((paid, "50", "settled"), (waiting, "25", "new")):
         invoice = venue.merchants.reader.invoice(before.id)
         assert (invoice.status, invoice.received) == (status, received)
+    keys = venue.merchants.stores.keys
+    assert keys.authenticate(store.api_key).store.id == store.store_id
+    venue.tick()
+    assert len(world.received) == told, "what was told is told, and is not told again"
     world.transfer(address_bytes(waiting.deposit_address), half, confirmations=CONFIRMATIONS)
     for _ in range(3):
         venue.watch()
@@ -67,6 +73,7 @@ def test_an_invoice_paid_before_and_one_open_end_as_they_would_have(tmp_path):
     (as_before,) = venue.merchants.reader.invoice(paid.id).conversions
     assert (as_before.proceeds, as_before.fee) == (sale.proceeds, sale.fee) != ("0", "0")
     assert venue.merchants.reader.invoice(paid.id).net == sale.net
+    assert len(world.received) == len(venue.types(store)) > told, "the URL and secret are the same"
     world.trades_are("final")
     venue.tick()
     assert venue.merchants.reader.invoice(paid.id).status == "settled"

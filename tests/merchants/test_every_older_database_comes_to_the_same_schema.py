@@ -124,15 +124,21 @@ def made_up(column):
     return {int: 1, bool: True, bytes: b"\x01" * 20, str: "1"}[kind]
 
 
+MOVED = {"deliveries": "webhook_deliveries"}
+"""Tables of the first revision that have another name today."""
+
+
 def rows_of(engine):
     """Return of each table of the first revision what its columns hold that are still there."""
     with engine.connect() as connection:
         kept = {}
         for table in first.SCHEMA.sorted_tables:
-            there = {row["name"] for row in inspect(connection).get_columns(table.name)}
-            declared = Table.metadata.tables[table.name].c.keys()
+            today = MOVED.get(table.name, table.name)
+            where = table.name if inspect(connection).has_table(table.name) else today
+            there = {row["name"] for row in inspect(connection).get_columns(where)}
+            declared = Table.metadata.tables[today].c.keys()
             names = [c.name for c in table.c if c.name in there and c.name in declared]
-            found = connection.execute(text(f"SELECT {', '.join(names)} FROM {table.name}"))
+            found = connection.execute(text(f"SELECT {', '.join(names)} FROM {where}"))
             kept[table.name] = [dict(zip(names, row, strict=True)) for row in found]
         return kept
 

@@ -40,6 +40,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     invoice = client.post("/v1/invoices", json=body, headers=bearer(made["api_key"])).json()
     names = {"store_id": made["id"], "invoice_id": invoice["id"]}
     names["grant_id"] = made["grants"][0]["id"]
+    hook = {"url": "https://shop.example/hook"}
+    webhooks = f"/v1/stores/{made['id']}/webhooks"
+    endpoint = client.post(webhooks, json=hook, headers=bearer(made["api_key"])).json()
+    names["endpoint_id"] = endpoint["id"]
     pay(world, merchants.reader.invoice(invoice["id"]))
     refund = {"variant": "custom", "amount": "0.001", "currency": "TOKEN", "approve": False}
     path = f"/v1/invoices/{invoice['id']}/refunds"

@@ -24,7 +24,9 @@ from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 SCHEMA = "#/components/schemas/"
 PROBLEM = "application/problem+json"
 BODILESS = {
-    "/v1/stores/{store_id}/webhook-secret",
+    "/v1/stores/{store_id}/webhooks/{endpoint_id}/secret",
+    "/v1/stores/{store_id}/webhooks/{endpoint_id}/ping",
+    "/v1/stores/{store_id}/webhook-deliveries/{delivery_id}/redelivery",
     "/v1/refunds/{refund_id}/cancel",
     "/v1/refunds/{refund_id}/withdrawal",
 }
@@ -133,6 +135,15 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     ask.ids["grant_id"] = another["id"]
     both("DELETE", "/v1/stores/{store_id}/grants/{grant_id}", headers, json={})
     ask.ids["grant_id"] = kept
+    webhook = "/v1/stores/{store_id}/webhooks"
+    endpoint = both("POST", webhook, headers, json={"url": "https://shop.example/hook"})
+    ask.ids["endpoint_id"] = endpoint["id"]
+    both("GET", webhook, headers)
+    both("GET", f"{webhook}/{{endpoint_id}}", headers)
+    both("PATCH", f"{webhook}/{{endpoint_id}}", headers, json={"event_types": []})
+    both("POST", f"{webhook}/{{endpoint_id}}/secret", headers)
+    both("POST", f"{webhook}/{{endpoint_id}}/ping", headers)
+    both("GET", f"{webhook}/{{endpoint_id}}/deliveries", headers)
     body = {"scopes": ["btcpay.store.canviewinvoices"], "label": "till"}
     ask.ids["key_id"] = both("POST", "/v1/stores/{store_id}/api-keys", headers, json=body)["id"]
     rotation = "/v1/stores/{store_id}/api-keys/{key_id}/rotation"
@@ -145,6 +156,9 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     tried = {"kind": "threshold", "worth": "100", "token": "TOKEN"}
     both("GET", policy + "/simulation", headers, params=tried)
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=body)["id"]
+    redelivery = "/v1/stores/{store_id}/webhook-deliveries/{delivery_id}/redelivery"
+    ask.ids["delivery_id"] = "1"
+    both("POST", redelivery, headers)
     for path in (
         "/v1/stores/{store_id}",
         "/v1/stores/{store_id}/conversion-policy",
@@ -157,7 +171,7 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         *(f"/v1/stores/{{store_id}}/reports/{kind.value}" for kind in ReportKind),
     ):
         both("GET", path, headers)
-    both("POST", "/v1/stores/{store_id}/webhook-secret", headers)
+    both("DELETE", f"{webhook}/{{endpoint_id}}", headers)
     give_money_back(world, ask, both, headers)
     sell_from_links(both, ask, headers)
     assert ask.asked == routes_of(ask.app), "all of them"

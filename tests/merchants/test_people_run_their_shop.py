@@ -7,6 +7,7 @@ from gateway.api.v1.openapi import schema_of
 from gateway.api.v1.people_schemas import PARAMETERS
 from gateway.api.v1.people_shops import CHANGES
 from merchants.people.people import PeopleTerms
+from merchants.webhooks.endpoints import EndpointRequest
 from tests.merchants.fixtures import World
 from tests.merchants.people_site import URL, Browser, make_store, people_site
 from tests.merchants.test_people_confirm_what_they_do import joined
@@ -65,8 +66,10 @@ def test_another_store_is_not_there_and_nobody_is_told_anything(app, world, owne
     assert Browser(app, world).ask("GET", f"/v1/stores/{store}").status_code == 401
 
 
-def test_a_webhook_secret_is_made_anew_once_confirmed(owner, store):
-    path = f"/v1/stores/{store}/webhook-secret"
+def test_a_webhook_secret_is_made_anew_once_confirmed(world, owner, store):
+    url = EndpointRequest("https://shop.example/hook")
+    endpoint = world.venue.merchants.endpoints.make(store, url).row
+    path = f"/v1/stores/{store}/webhooks/{endpoint.id}/secret"
     assert owner.ask("POST", path).status_code == 403
     step_up = owner.confirm("webhook-secret.rotate", store)
     said = [owner.ask("POST", path, step_up=step_up).status_code for _ in range(2)]

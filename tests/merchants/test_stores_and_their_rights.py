@@ -13,6 +13,7 @@ from merchants.sales.asked import InvoiceRequest
 from merchants.stores.keyring import FileKeyring
 from merchants.stores.stores import StoreRequest
 from merchants.stores.typed import typed_grant
+from merchants.webhooks.endpoints import EndpointRequest
 from settlement.protocol.eip712 import grant_digest, recover, sign
 from tests.merchants.fixtures import (
     DOMAIN,
@@ -69,8 +70,9 @@ def test_a_wallet_that_nobody_can_sign_for_is_refused(world, wallet):
 
 def test_a_webhook_that_can_never_arrive_is_refused(world):
     for url in ("https://10.0.0.1/", "https://a:b@shop.example/"):
-        request = StoreRequest(MERCHANT, "USD", webhook_url=url)
-        assert world.venue.merchants.stores.create(request).outcome == Outcome.BAD_WEBHOOK_URL
+        request, endpoint = StoreRequest(MERCHANT, "USD"), EndpointRequest(url)
+        refused = world.venue.merchants.create_store(request, endpoint)
+        assert refused.outcome == Outcome.BAD_WEBHOOK_URL
 
 
 def test_the_api_key_is_nowhere_on_disk_and_the_session_key_is_private(world, tmp_path):

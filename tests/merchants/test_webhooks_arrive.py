@@ -17,6 +17,7 @@ from merchants.webhooks.deliver import (
     Deliveries,
 )
 from merchants.webhooks.egress import Answer, HttpEgress
+from merchants.webhooks.endpoints import EndpointChange
 from merchants.webhooks.sign import headers_of
 from tests.merchants.fixtures import NS, World
 from tests.merchants.receiver import receiving
@@ -32,6 +33,17 @@ def statuses(venue, store):
     return [(row.state.value, row.attempts) for row in reversed(rows)]
 
 
+def rotated(venue, store):
+    """Return a new secret of the store's endpoint."""
+    return venue.merchants.endpoints.rotate_secret(store.store_id, store.endpoint.row.id)
+
+
+def change(venue, store, **fields):
+    """Change the store's endpoint."""
+    changed = EndpointChange(**fields)
+    return venue.merchants.endpoints.change(store.store_id, store.endpoint.row.id, changed)
+
+
 def test_the_reference_verifier_takes_ours_unmodified(world):
     world.now_ns = real_now_ns()
     with receiving() as shop:
@@ -42,33 +54,33 @@ def test_the_reference_verifier_takes_ours_unmodified(world):
 
     ((path, headers, body),) = shop.seen
     assert path == "/hook?shop=1"
-    told = Webhook(store.webhook_secret).verify(body, headers)
+    told = Webhook(store.endpoint.secret).verify(body, headers)
     assert told["type"] == "invoice.created"
     assert told["data"]["sequence"] == 1
     assert told["data"]["invoice"]["id"] == invoice.id
     assert told["data"]["invoice"]["metadata"] == {"cart": [1, 2], "note": "é"}
     assert told["data"]["invoice"]["price"] == "50", "amounts are decimal strings"
     with pytest.raises(WebhookVerificationError):
-        Webhook(store.webhook_secret).verify(body.replace(b'"50"', b'"51"'), headers)
+        Webhook(store.endpoint.secret).verify(body.replace(b'"50"', b'"51"'), headers)
 
 
 def test_both_secrets_verify_while_one_is_being_rotated(world):
     world.now_ns = real_now_ns()
     venue = world.venue
     store = venue.approved_store()
-    renewed = venue.merchants.stores.rotate_webhook_secret(store.store_id)
+    renewed = rotated(venue, store)
     venue.invoice(store, token="USD")
     venue.tick()
     ((headers, body),) = world.received
-    for secret in (store.webhook_secret, renewed):
+    for secret in (store.endpoint.secret, renewed):
         Webhook(secret).verify(body, headers)
-    once_more = venue.merchants.stores.rotate_webhook_secret(store.store_id)
+    once_more = rotated(venue, store)
     venue.invoice(store, token="USD")
     venue.tick()
     headers, body = world.received[-1]
     Webhook(once_more).verify(body, headers)
     with pytest.raises(WebhookVerificationError):
-        Webhook(store.webhook_secret).verify(body, headers)
+        Webhook(store.endpoint.secret).verify(body, headers)
 
 
 def test_a_failing_endpoint_is_tried_for_three_days_then_given_up(world):
@@ -223,7 +235,7 @@ def test_found_one_answer_that_it_is_gone_silenced_a_shop_for_ever(world):
     venue.invoice(store)
     venue.tick()
     assert len(world.received) == 1
-    venue.merchants.stores.rotate_webhook_secret(store.store_id)
+    change(venue, store, enabled=True)
     venue.invoice(store)
     venue.tick()
     assert [state for state, _ in statuses(venue, store)] == ["dead", "delivered"]

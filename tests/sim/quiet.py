@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func, select
 
 from merchants.records.database import transaction
+from merchants.records.endpoints import Delivery
 from merchants.records.options import Option
 from merchants.records.shares import credited_pips
 from merchants.records.states import ConversionState, DeliveryState, InvoiceState
-from merchants.records.tables import Conversion, Delivery, Event, Invoice
+from merchants.records.tables import Conversion, Event, Invoice
 from merchants.sales.invoices import least_pips
 from settlement.outbox.actions import Action, ActionKind, ActionState
 from settlement.repair.reversals import withdrawal_of

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 from merchants.records.rejection import Rejection
 from merchants.sales.asked import InvoiceRequest
-from merchants.service import InvoiceCreated
-from merchants.stores.stores import StoreCreated, StoreRequest
+from merchants.service import InvoiceCreated, StoreOpened
+from merchants.stores.stores import StoreRequest
+from merchants.webhooks.endpoints import EndpointRequest
 from settlement.protocol.abi import encode_call
 from settlement.protocol.eip712 import address_of_secret, grant_digest, sign
 from tests.sim.ack_oracle import Violated
@@ -25,7 +26,7 @@ class Shopping:
 
     def __init__(self, world: "World") -> None:
         self.world = world
-        self.stores: list[tuple[bytes, StoreCreated]] = []
+        self.stores: list[tuple[bytes, StoreOpened]] = []
         """(secret of the wallet, what the shop was told); only what was answered."""
         self.approved: set[str] = set()
         self.invoices: list[InvoiceCreated] = []
@@ -70,11 +71,11 @@ class Shopping:
             address_of_secret(secret),
             "USD",
             ("TOKEN",),
-            webhook_url="https://shop.example/hook",
             floor_price=1,
         )
-        created = venue.parts.merchants.create_store(request)
-        if isinstance(created, StoreCreated):
+        endpoint = EndpointRequest("https://shop.example/hook")
+        created = venue.parts.merchants.create_store(request, endpoint)
+        if isinstance(created, StoreOpened):
             self.stores.append((secret, created))
 
     def _approve(self, venue: Venue) -> None:

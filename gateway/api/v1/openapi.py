@@ -25,6 +25,7 @@ from gateway.api.v1 import (
     shop_point_schemas,
     shop_schemas,
     verb_schemas,
+    webhook_schemas,
 )
 from gateway.api.v1.login import Login
 from gateway.api.v1.orders import DryRun, PlaceOrder, Withdraw
@@ -40,6 +41,7 @@ SCHEMAS: Final = (
     policy_schemas,
     shop_key_schemas,
     shop_point_schemas,
+    webhook_schemas,
     verb_schemas,
     key_schemas,
     money_schemas,

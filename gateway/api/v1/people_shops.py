@@ -42,8 +42,8 @@ CHANGES: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("PUT", f"{_STORE}/conversion-policy"): "policy.change",
         ("POST", f"{_STORE}/api-keys"): "api-key.create",
         ("DELETE", f"{_STORE}/api-keys/{{key_id}}"): "",
-        ("POST", f"{_STORE}/webhook-secret"): "webhook-secret.rotate",
         ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/secret"): "webhook-secret.rotate",
+        ("POST", f"{_STORE}/webhooks/{{endpoint_id}}/ping"): "",
         ("POST", f"{_STORE}/webhook-deliveries/{{delivery_id}}/redelivery"): "",
     }
 )

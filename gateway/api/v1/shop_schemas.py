@@ -11,7 +11,6 @@ from engine.types import PPM
 from gateway.api.v1.encoding import END, Address
 from gateway.api.v1.grant_schemas import Amount, GrantReply, KeyLifetime, Symbol
 from merchants.documents.native import ConversionDocument, EventDocument, InvoiceDocument
-from merchants.records.states import DeliveryState
 from merchants.sales.offers import OPTIONS_MAX
 from merchants.stores.grants import KEY_LIFETIME_S
 from merchants.stores.typed import TypedMessage
@@ -72,8 +71,6 @@ class StoreReply(msgspec.Struct, frozen=True):
     wallet: str
     settle: str
     tokens: list[str]
-    webhook_url: str
-    webhook_enabled: bool
     slippage_ppm: int
     invoice_lifetime_s: int
     tolerance_ppm: int
@@ -101,7 +98,9 @@ class StoreCreatedReply(msgspec.Struct, frozen=True):
 
     id: str
     api_key: str
-    webhook_secret: str
+    webhook_secret: str | None
+    """Of the endpoint at ``webhook_url``; null where there is none."""
+
     grants: list[GrantToSign]
     """For the wallet to sign, and to be sent in this order: their nonces rise."""
 
@@ -131,29 +130,3 @@ class EventsReply(msgspec.Struct, frozen=True):
 
     events: list[EventDocument]
     next: int
-
-
-class DeliveryReply(msgspec.Struct, frozen=True):
-    """How the sending of one event goes. Times are unix seconds."""
-
-    event_id: int
-    webhook_id: str
-    type: str
-    invoice_id: str
-    status: DeliveryState
-    attempts: int
-    next_attempt_at: int
-    last_status: int
-    last_error: str
-
-
-class DeliveriesReply(msgspec.Struct, frozen=True):
-    """Deliveries, the newest first."""
-
-    deliveries: list[DeliveryReply]
-
-
-class SecretReply(msgspec.Struct, frozen=True):
-    """A new webhook secret; the one before stays valid until the next rotation."""
-
-    webhook_secret: str

@@ -19,6 +19,7 @@ from gateway.api.v1 import (
     shop_keys,
     shop_points,
     shop_refunds,
+    shop_webhooks,
 )
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
@@ -42,14 +43,11 @@ from gateway.api.v1.shop_schemas import (
     ConversionsReply,
     CreateInvoice,
     CreateStore,
-    DeliveriesReply,
-    DeliveryReply,
     EventsReply,
     GrantToSign,
     InvoiceReply,
     InvoicesReply,
     ReceiptsReply,
-    SecretReply,
     StoreCreatedReply,
     StoreReply,
 )
@@ -64,17 +62,17 @@ from merchants.people.roles import Person
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.grants import Grant
 from merchants.records.states import InvoiceState
-from merchants.records.tables import Delivery, Store
+from merchants.records.tables import Store
 from merchants.sales.asked import InvoiceRequest
-from merchants.service import Merchants
+from merchants.service import Merchants, StoreOpened
 from merchants.stores.scopes import (
     CREATE_INVOICES,
-    MODIFY_WEBHOOKS,
     VIEW_INVOICES,
     VIEW_SETTINGS,
 )
 from merchants.stores.stores import StoreRequest
 from merchants.stores.typed import typed_grant
+from merchants.webhooks.endpoints import EndpointRequest
 from settlement.protocol.checksum import checksum_address
 from settlement.protocol.eip712 import Domain
 
@@ -82,7 +80,6 @@ METADATA_SIZE_MAX: Final = 4096
 SHOP_BUDGETS: Final = ShopBudgets()
 
 OwnSettings = Annotated[Store, Depends(having_own(VIEW_SETTINGS))]
-OwnWebhooks = Annotated[Store, Depends(having_own(MODIFY_WEBHOOKS))]
 InvoicesSeen = Annotated[Store, Depends(having(VIEW_INVOICES))]
 InvoicesMade = Annotated[Store, Depends(having(CREATE_INVOICES))]
 
@@ -115,6 +112,7 @@ def merchants_router(
     mounted.include_router(shop_grants.router)
     mounted.include_router(policies.router)
     mounted.include_router(shop_keys.router)
+    mounted.include_router(shop_webhooks.router)
     mounted.include_router(shop_refunds.router)
     mounted.include_router(reports.router)
     mounted.include_router(shop_points.router)
@@ -141,14 +139,15 @@ async def create_store(
     request = _store_request(body)
     if maker is not None and not shops.merchants.people.is_wallet_of(maker, request.wallet):
         raise Rejection(Outcome.FORBIDDEN, "make a store for the wallet that you signed in with")
-    made = accepted(shops.merchants.create_store(request))
+    endpoint = EndpointRequest(body.webhook_url) if body.webhook_url else None
+    made = accepted(shops.merchants.create_store(request, endpoint))
     if maker is not None:
         shops.merchants.people.own_stores(maker)
     grants = [
         GrantToSign(grant_id, decimal_of_pips(grant.floor_price), typed_grant(shops.domain, grant))
         for grant_id, grant in made.grants
     ]
-    return Answer(StoreCreatedReply(made.store_id, made.api_key, made.webhook_secret, grants), 201)
+    return Answer(StoreCreatedReply(made.store_id, made.api_key, _secret_of(made), grants), 201)
 
 
 @router.get(
@@ -166,43 +165,7 @@ async def read_store(shops: Here, store: OwnSettings) -> Response:
     return Answer(_store_reply(shops, store, rows))
 
 
-# Webhooks and events
-
-
-@router.post(
-    "/stores/{store_id}/webhook-secret",
-    openapi_extra=documented(
-        SecretReply,
-        rejections=FIND,
-        proof="store",
-        scope=MODIFY_WEBHOOKS,
-    ),
-)
-async def rotate_secret(shops: Here, store: OwnWebhooks) -> Response:
-    """Make a new webhook secret; both are signed with until the next rotation.
-
-    An endpoint that was given up because it answered 410 is sent to again.
-    """
-    return Answer(SecretReply(accepted(shops.merchants.stores.rotate_webhook_secret(store.id))))
-
-
-@router.get(
-    "/stores/{store_id}/webhook-deliveries",
-    openapi_extra=documented(
-        DeliveriesReply,
-        rejections=FIND,
-        proof="store",
-        scope=MODIFY_WEBHOOKS,
-    ),
-)
-async def list_deliveries(shops: Here, store: OwnWebhooks, limit: Limit = PAGE_MAX) -> Response:
-    """Return how the sending of this store's events goes."""
-
-    def written() -> bytes:
-        rows = shops.merchants.reader.webhook_deliveries(store.id, limit)
-        return encode(DeliveriesReply([_delivery_reply(row) for row in rows]))
-
-    return written_reply(await shops.readers.ask(written))
+# Events
 
 
 @router.get(
@@ -358,13 +321,16 @@ async def read_receipt(shops: Here, store: InvoicesSeen, invoice_id: Id) -> Resp
     return Answer(ReceiptsReply(shops.merchants.reader.receipts(sales)))
 
 
+def _secret_of(made: StoreOpened) -> str | None:
+    return None if made.endpoint is None else made.endpoint.secret
+
+
 def _store_request(body: CreateStore) -> StoreRequest:
     return StoreRequest(
         wallet=address(body.wallet, "wallet"),
         settle=body.settle,
         tokens=tuple(body.tokens),
         name=body.name,
-        webhook_url=body.webhook_url,
         slippage_ppm=body.slippage_ppm,
         lifetime_s=body.invoice_lifetime_s,
         key_lifetime_s=body.key_lifetime_s,
@@ -384,8 +350,6 @@ def _store_reply(shops: Shops, store: Store, rows: list[Grant]) -> StoreReply:
         wallet=checksum_address(store.wallet),
         settle=settle,
         tokens=[settle, *dict.fromkeys(g.token for g in grants if g.status in SELLING)],
-        webhook_url=store.webhook_url,
-        webhook_enabled=store.webhook_enabled,
         slippage_ppm=store.slippage_ppm,
         invoice_lifetime_s=store.lifetime_s,
         tolerance_ppm=store.tolerance_ppm,
@@ -397,20 +361,6 @@ def _store_reply(shops: Shops, store: Store, rows: list[Grant]) -> StoreReply:
 def _invoice_reply(shops: Shops, invoice: InvoiceDocument) -> InvoiceReply:
     fields = {name: getattr(invoice, name) for name in invoice.__struct_fields__}
     return InvoiceReply(**fields, checkout_url=f"{shops.public_url}/checkout/{invoice.id}")
-
-
-def _delivery_reply(row: Delivery) -> DeliveryReply:
-    return DeliveryReply(
-        event_id=row.event_id,
-        webhook_id=row.event.webhook_id,
-        type=row.event.type,
-        invoice_id=row.invoice_id,
-        status=row.state,
-        attempts=row.attempts,
-        next_attempt_at=row.next_attempt_ns // 10**9,
-        last_status=row.last_status,
-        last_error=row.last_error,
-    )
 
 
 def _invoice_request(body: CreateInvoice) -> InvoiceRequest:

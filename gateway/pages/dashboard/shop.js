@@ -61,21 +61,13 @@ export async function grants({ store }) {
     ]), "no_grants"))];
 }
 
-// Where a store is told: at endpoints of their own, or at the one that stands beside its name.
-async function endpointsOf(path) {
-  const about = await get(path);
-  if (about.webhook_url === undefined) return (await get(`${path}/webhooks`)).webhooks;
-  return about.webhook_url ? [{ url: about.webhook_url, enabled: about.webhook_enabled }] : [];
-}
-
 export async function webhooks({ store, may, attempt, again, tell }) {
   const path = `/v1/stores/${store.id}`;
-  const [{ deliveries }, endpoints] = await Promise.all([
-    get(`${path}/webhook-deliveries`), endpointsOf(path)]);
+  const [{ deliveries }, { webhooks: endpoints }] = await Promise.all([
+    get(`${path}/webhook-deliveries`), get(`${path}/webhooks`)]);
   const failed = deliveries.filter(({ attempts, status }) => attempts > 1
     || status === "dead");
-  // A delivery with a name of its own can be made once more.
-  const again_ = (row) => (may(WEBHOOKS) && row.id && row.status !== "pending"
+  const again_ = (row) => (may(WEBHOOKS) && row.status !== "pending"
     ? button("redeliver", () => attempt(async () => {
       await ask("POST", `${path}/webhook-deliveries/${row.id}/redelivery`);
       await again();
@@ -83,10 +75,8 @@ export async function webhooks({ store, may, attempt, again, tell }) {
     })) : "");
   const place = element("div", {});
   const renew = (row) => button("secret_new", () => attempt(async () => {
-    const named = row.id ? { endpoint_id: row.id } : {};
-    const stepUp = await confirmed("webhook-secret.rotate", store.id, named);
-    const where = row.id ? `webhooks/${row.id}/secret` : "webhook-secret";
-    const made = await ask("POST", `${path}/${where}`, {}, stepUp);
+    const stepUp = await confirmed("webhook-secret.rotate", store.id, { endpoint_id: row.id });
+    const made = await ask("POST", `${path}/webhooks/${row.id}/secret`, {}, stepUp);
     place.replaceChildren(shownOnce("shown_once", made.webhook_secret));
   }));
   const parts = [card(null,

@@ -44,6 +44,8 @@ _GRANT_OF_STORE: Final = (
     "grant_relayed",
 )
 
+_ENDPOINT_OF_STORE: Final = ("webhook_url", "webhook_secrets", "webhook_enabled")
+
 
 _OPTION_OF_INVOICE: Final = (
     "token",
@@ -70,6 +72,7 @@ def upgrade() -> None:
     _move_api_keys(connection)
     _move_options(connection)
     _say_whose(connection)
+    _move_endpoints(connection)
 
 
 def _say_whose(connection: Connection) -> None:
@@ -130,3 +133,29 @@ def _move_options(connection: Connection) -> None:
         connection.execute(text("UPDATE invoices SET over_pips = :pips WHERE id = :name"), worth)
     for name in _OPTION_OF_INVOICE:
         connection.execute(text(f"ALTER TABLE invoices DROP COLUMN {name}"))
+
+
+def _move_endpoints(connection: Connection) -> None:
+    """Give each store which had one URL in its own row, that as an ``Endpoint``, with all that was
+    and is to be delivered to it."""
+    connection.execute(
+        text(
+            "INSERT INTO endpoints (id, store_id, url, secrets, format, types, enabled, why,"
+            " created_ns, last_ns, last_status, last_error)"
+            " SELECT 'whk_' || substr(id, 5), id, webhook_url, webhook_secrets, 'standard', '',"
+            " webhook_enabled, CASE WHEN webhook_enabled THEN '' ELSE 'it answered 410' END,"
+            " created_ns, 0, 0, '' FROM stores WHERE webhook_url <> ''"
+        )
+    )
+    connection.execute(
+        text(
+            "INSERT INTO webhook_deliveries (event_id, endpoint_id, store_id, invoice_id, state,"
+            " created_ns, attempts, next_attempt_ns, last_status, last_error)"
+            " SELECT d.event_id, 'whk_' || substr(d.store_id, 5), d.store_id, d.invoice_id,"
+            " d.state, e.created_ns, d.attempts, d.next_attempt_ns, d.last_status, d.last_error"
+            " FROM deliveries d JOIN events e ON e.id = d.event_id ORDER BY d.event_id"
+        )
+    )
+    connection.execute(text("DROP TABLE deliveries"))
+    for name in _ENDPOINT_OF_STORE:
+        connection.execute(text(f"ALTER TABLE stores DROP COLUMN {name}"))
