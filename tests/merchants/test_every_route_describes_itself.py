@@ -22,6 +22,7 @@ from tests.merchants.test_shops_over_rest import NEW_STORE, approve, bearer
 SCHEMA = "#/components/schemas/"
 PROBLEM = "application/problem+json"
 BODILESS = {
+    "/v1/invoices/{invoice_id}/requote",
     "/v1/stores/{store_id}/webhook-secret",
     "/v1/refunds/{refund_id}/cancel",
     "/v1/refunds/{refund_id}/withdrawal",
@@ -155,6 +156,11 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         both("GET", path, headers)
     both("POST", "/v1/stores/{store_id}/webhook-secret", headers)
     give_money_back(world, ask, both, headers)
+    another = {"amount": "5", "tokens": ["USD"]}
+    ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=another)["id"]
+    world.pass_time(901)
+    world.venue.tick()
+    both("POST", "/v1/invoices/{invoice_id}/requote", headers)
     assert ask.asked == routes_of(ask.app), "all of them"
 
 

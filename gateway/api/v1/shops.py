@@ -12,7 +12,7 @@ from msgspec.json import encode
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
 from gateway.api.shop_readers import Readers
-from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds
+from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds, shop_requotes
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.people_access import Gate
@@ -109,6 +109,7 @@ def merchants_router(
     mounted.include_router(policies.router)
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_refunds.router)
+    mounted.include_router(shop_requotes.router)
     return mounted
 
 
