@@ -29,7 +29,7 @@ from gateway.http.websocket import WIRE, Hearer
 from gateway.node.app import create_app
 from gateway.pages.assets import assets
 from gateway.pages.checkout import checkout_router
-from gateway.pages.checkout_view import PageFacts
+from gateway.pages.checkout_view import CheckoutPage, PageFacts
 from gateway.sandbox.client import order_document
 from gateway.trading.api_keys import ApiKey, ApiKeys, MemoryEpochs
 from gateway.trading.sessions import Session
@@ -139,10 +139,10 @@ class Filled(Venue):
         self.chain = Batched()
         return self.chain
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database_url: str = "") -> None:
         super().__init__(directory / "journal")
         self.merchants = Merchants(
-            database=open_merchants_database(directory),
+            database=open_merchants_database(directory, database_url),
             exchange=self.exchange,
             settlement=self.chain,
             keyring=FileKeyring(directory / "keys"),
@@ -404,7 +404,7 @@ async def measured(directory: Path) -> dict[str, tuple[float, float]]:
     await venue.open([address_of_secret(secret) for secret in secrets])
     await venue.fill()
     shops = merchants_router(venue.merchants, venue.exchange.domain, OPERATOR, "http://x")
-    pages = checkout_router(venue.merchants.reader, PageFacts("bench"))
+    pages = checkout_router(venue.merchants.reader, CheckoutPage(PageFacts("bench")))
     keys = ApiKeys(bytes(32), MemoryEpochs(), venue.exchange.now_ns)
     changes = {"routers": (shops, pages), "operator_token": OPERATOR, "api_keys": keys}
     app = create_app(replace(venue.services, **changes))

@@ -24,7 +24,7 @@ from gateway.pages.checkout_looks import (
     StreamBounds,
     Streams,
 )
-from gateway.pages.checkout_view import CheckoutPage, PageFacts, Reading, offer_of, reading_of
+from gateway.pages.checkout_view import CheckoutPage, Reading, offer_of, reading_of
 from gateway.pages.headers import headers
 from gateway.pages.languages import Language, chosen
 from gateway.trading.rejection import Rejection
@@ -156,7 +156,7 @@ class _Routes:
 
 def checkout_router(
     reader: Reader,
-    facts: PageFacts,
+    pages: CheckoutPage,
     *,
     clients: Clients = NO_PROXIES,
     bounds: StreamBounds = STREAM_BOUNDS,
@@ -170,7 +170,6 @@ def checkout_router(
     In a sandbox the page has a button that posts to ``/sandbox/pay/{invoice_id}``. ``clients`` tell
     whose stream it is.
     """
-    pages = CheckoutPage(facts)
     looks = Looks(reader, pages, fresh_seconds, now)
     routes = _Routes(looks, pages, Streams(bounds), clients, now_s, entropy)
     router = APIRouter(prefix="/checkout", include_in_schema=False)

@@ -141,13 +141,13 @@ class CheckoutPage:
             if path.suffix in TYPES
         }
         plain = b"".join(asset.plain for asset in self.assets.values())
-        self._assets_version = sha256(plain).hexdigest()[:12]
+        self.assets_version = sha256(plain).hexdigest()[:12]
 
     def page(self, checkout: Checkout, reading: Reading) -> str:
         """Return the whole page."""
         main, title = self.main(checkout, reading), _title(checkout, reading.language)
         names = ["checkout.js"] + ["wallet.js"] * (self._facts.vault is not None)
-        version = self._assets_version
+        version = self.assets_version
         modules = "\n".join(
             f"<script type='module' src='/checkout/assets/{name}?v={version}'></script>"
             for name in names
@@ -187,13 +187,13 @@ class CheckoutPage:
             lang_code=lang.code,
             direction=lang.direction,
             title=title,
-            assets=self._assets_version,
+            assets=self.assets_version,
             invoice_id=invoice_id,
             query=reading.query,
             scripts=scripts,
             ribbon=Html(ribbon if self._facts.sandbox else ""),
             main=main,
-            languages=_languages(reading),
+            languages=language_links(reading),
         )
 
     def main(self, checkout: Checkout, reading: Reading) -> Html:
@@ -458,7 +458,8 @@ def _road(phase: Phase, lang: Language) -> Html:
     return Html("".join(steps))
 
 
-def _languages(reading: Reading) -> Html:
+def language_links(reading: Reading) -> Html:
+    """Return links to the same page in each language."""
     links = []
     for code, habits in HABITS.items():
         here = " aria-current='true'" if code == reading.language.code else ""

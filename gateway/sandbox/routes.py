@@ -21,7 +21,9 @@ from gateway.sandbox.funding import fill_wallet
 from gateway.sandbox.rpc import answer_rpc
 from gateway.sandbox.wallet import TransactionLost, Wallet
 from gateway.trading.rejection import Rejection
+from merchants.documents.native import InvoiceDocument
 from merchants.records import rejection
+from merchants.records.amounts import pips_of_decimal
 from merchants.sales.asked import InvoiceRequest
 from merchants.stores.stores import StoreRequest
 from settlement.orders.catalog import Token
@@ -41,10 +43,22 @@ STORE_FILE: Final = "sandbox-store"
 class SandboxShop:
     """A store whose merchant and customer are accounts of the embedded chain."""
 
-    def __init__(self, stack: Stack, merchant: Wallet, customer: Wallet) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        merchant: Wallet,
+        customer: Wallet,
+        terms: StoreRequest | None = None,
+        file_name: str = STORE_FILE,
+    ) -> None:
+        """``terms`` are of another shop than the corner shop, whose number is kept elsewhere."""
         self._stack = stack
         self._merchant = merchant
         self._customer = customer
+        self._terms = terms or StoreRequest(
+            merchant.address, "USD", ("TOKEN",), name="The corner shop"
+        )
+        self._file_name = file_name
         self._store_id = ""
         self._paying = asyncio.Lock()
         self._sent: dict[str, str] = {}
@@ -52,13 +66,11 @@ class SandboxShop:
 
     def open(self) -> None:
         """Make the store once; its number is kept in the data directory."""
-        path = self._stack.settings.directory / STORE_FILE
+        path = self._stack.settings.directory / self._file_name
         if path.exists():
             self._store_id = path.read_text()
             return
-        created = self._stack.parts.merchants.create_store(
-            StoreRequest(self._merchant.address, "USD", ("TOKEN",), name="The corner shop")
-        )
+        created = self._stack.parts.merchants.create_store(self._terms)
         assert not isinstance(created, rejection.Rejection), "the sandbox lists the market"
         for grant_id, grant in created.grants:
             digest = grant_digest(self._stack.parts.exchange.domain, grant)
@@ -78,6 +90,15 @@ class SandboxShop:
         if isinstance(made, rejection.Rejection):
             raise Rejection(made.outcome, figures=made.detail)
         return made.invoice.id
+
+    def due_raw(self, invoice: InvoiceDocument, token: Token) -> int:
+        """Return what an invoice costs in raw units of an option; of another token, its price."""
+        for option in invoice.options:
+            if option.token == token.symbol:
+                return int(option.amount_due_raw)
+        pips = pips_of_decimal(invoice.price)
+        assert pips is not None, "our own document"
+        return token.raw_of(pips)
 
     async def pay(self, invoice_id: str) -> None:
         """Send what the invoice still lacks from the customer's wallet.

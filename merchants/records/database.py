@@ -18,7 +18,9 @@ from merchants.records import (
     api_keys,
     grants,
     invoice_notes,
+    movements,
     options,
+    pay_buttons,
     people,
     policies,
     pots,
@@ -31,7 +33,18 @@ from settlement.storage.server import open_server
 
 CURSOR_ROW: Final = 1
 
-ROOMS: Final = (api_keys, grants, invoice_notes, options, people, policies, pots, refunds)
+ROOMS: Final = (
+    api_keys,
+    grants,
+    invoice_notes,
+    movements,
+    options,
+    pay_buttons,
+    people,
+    policies,
+    pots,
+    refunds,
+)
 """Files with tables of their own: imported, so that ``Table.metadata`` knows these."""
 
 

@@ -198,6 +198,7 @@ class Payment(Table):
     """One transfer to an invoice's address, whichever token it carried."""
 
     __tablename__ = "payments"
+    __table_args__ = (Index("payments_of_store", "store_id", "seen_ns", "tx_hash", "log_index"),)
 
     tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
     log_index: Mapped[int] = mapped_column(primary_key=True)
@@ -210,6 +211,7 @@ class Payment(Table):
     block_time_s: Mapped[int]
     confirmations: Mapped[int]
     seen_ns: Mapped[int]
+    store_id: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class Sweep(Table):
@@ -236,6 +238,7 @@ class Credit(Table):
     """
 
     __tablename__ = "credits"
+    __table_args__ = (Index("credits_of_store", "store_id", "token", "sequence"),)
 
     tx_hash: Mapped[bytes] = mapped_column(primary_key=True)
     log_index: Mapped[int] = mapped_column(primary_key=True)
@@ -245,6 +248,7 @@ class Credit(Table):
     sequence: Mapped[int]
     swept_raw: Mapped[str | None]
     booked_ns: Mapped[int] = mapped_column(default=0, server_default="0")
+    store_id: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class Conversion(Table):
@@ -313,11 +317,16 @@ class Order(Table):
 class Fill(Table):
     """One trade of a conversion order and how far it is on its way to the chain.
 
-    Lots and ticks are in the terms of the trade, ``lot_pips`` and ``tick_pips``.
+    Lots and ticks are in the terms of the trade, ``lot_pips`` and ``tick_pips``; ``traded_ns`` is
+    its command's time, 0 in a row from before it was kept.
     """
 
     __tablename__ = "fills"
-    __table_args__ = (Index("fills_in_order", "conversion_id", "trade_id"),)
+    __table_args__ = (
+        Index("fills_in_order", "conversion_id", "trade_id"),
+        Index("fills_of_store", "store_id", "trade_id"),
+        Index("fills_of_store_by_batch", "store_id", "batch"),
+    )
 
     trade_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     conversion_id: Mapped[str] = mapped_column(ForeignKey("conversions.id"))
@@ -330,6 +339,8 @@ class Fill(Table):
     state: Mapped[str]
     batch: Mapped[int | None]
     tx_hash: Mapped[bytes | None]
+    store_id: Mapped[str] = mapped_column(server_default=text("''"))
+    traded_ns: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class Event(Table):

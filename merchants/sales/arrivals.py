@@ -62,6 +62,7 @@ class Arrivals:
             if is_dust and len(invoice.payments) >= PAYMENTS_MAX:
                 return None
             payment = Payment(
+                store_id=invoice.store_id,
                 tx_hash=transfer.tx_hash,
                 log_index=transfer.log_index,
                 state=state,
@@ -146,6 +147,7 @@ class Arrivals:
         if sweep is not None:
             sweep.is_booked = True
         credit = Credit(
+            store_id=invoice.store_id,
             tx_hash=evidence.tx_hash,
             log_index=evidence.log_index,
             invoice_id=invoice.id,

@@ -323,6 +323,8 @@ class Conversions:
                 fill = Fill(
                     trade_id=event.trade_id,
                     conversion_id=conversion.id,
+                    store_id=conversion.store_id,
+                    traded_ns=entry.command.time_ns,
                     lots=lots,
                     price_ticks=ticks,
                     lot_pips=market.lot_pips,

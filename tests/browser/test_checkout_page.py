@@ -167,7 +167,7 @@ def test_the_code_for_wallets_is_behind_a_warning_and_names_token_chain_and_amou
     page.evaluate("document.querySelector('#code img').decode()")
     codes = {code.text for code in zxingcpp.read_barcodes(pictured(page, "checkout-code"))}
     raw = due_raw(invoice)
-    target = f"ethereum:{invoice.token_address}@31337/transfer"
+    target = f"ethereum:{invoice.options[0].token_address}@31337/transfer"
     assert f"{target}?address={invoice.deposit_address}&uint256={raw}" in codes
     page.close()
 

@@ -9,6 +9,8 @@ from starlette.testclient import TestClient
 from gateway.api.v1 import schemas
 from gateway.api.v1.openapi import TYPES, schema_of
 from gateway.http.problems import Problem
+from gateway.trading.budgets import ShopBudgets
+from merchants.reports.reports import ReportKind
 from settlement.audit.proofs import TradeProof
 from settlement.protocol.eip712 import KeyRevocation, revocation_digest, sign
 from tests.api.fixtures import DOMAIN as API_DOMAIN
@@ -113,7 +115,8 @@ class Asking:
 
 def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     world = World(tmp_path)
-    ask = Asking(site(world.venue), {})
+    # Each route is asked with a wrong key as well, and there are more of them than may be guessed.
+    ask = Asking(site(world.venue, budgets=ShopBudgets(wrong_keys_per_address=1000)), {})
 
     def both(method, path, headers, **more):
         answer = ask(method, path, headers=headers, **more)
@@ -152,16 +155,31 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
         "/v1/invoices/{invoice_id}",
         "/v1/invoices/{invoice_id}/conversions",
         "/v1/invoices/{invoice_id}/receipt",
+        *(f"/v1/stores/{{store_id}}/reports/{kind.value}" for kind in ReportKind),
     ):
         both("GET", path, headers)
     both("POST", "/v1/stores/{store_id}/webhook-secret", headers)
     give_money_back(world, ask, both, headers)
+    sell_from_links(both, ask, headers)
     another = {"amount": "5", "tokens": ["USD"]}
     ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=another)["id"]
     world.pass_time(901)
     world.venue.tick()
     both("POST", "/v1/invoices/{invoice_id}/requote", headers)
     assert ask.asked == routes_of(ask.app), "all of them"
+
+
+def sell_from_links(both, ask, headers):
+    """Make a pay button and end it, and sell at a till."""
+    buttons = "/v1/stores/{store_id}/pay-buttons"
+    button = {"name": "Coffee", "amount": "4.50", "tokens": ["TOKEN"]}
+    ask.ids["button_id"] = both("POST", buttons, headers, json=button)["id"]
+    both("GET", buttons, headers)
+    both("DELETE", buttons + "/{button_id}", headers)
+    clerk = {"scopes": ["btcpay.store.cancreateinvoice"]}
+    till = ask("POST", "/v1/stores/{store_id}/api-keys", headers=headers, json=clerk)["api_key"]
+    sale = {"amount": "5", "tokens": ["TOKEN"]}
+    both("POST", "/v1/till-sales", bearer(till), json=sale)
 
 
 def give_money_back(world, ask, both, headers):

@@ -43,11 +43,12 @@ def look(browser, store, path="/v1/invoices"):
     return browser.http.get(path, headers={"Tillbook-Store": store})
 
 
-def test_every_rule_is_of_a_route_that_is_there(app):
+def test_every_action_is_of_a_route_that_is_there(app):
     paths = schema_of(app)["paths"]
     there = {(method.upper(), path) for path, methods in paths.items() for method in methods}
-    assert set(CHANGES) <= there
-    assert {kind for kind in CHANGES.values() if kind} <= set(PARAMETERS)
+    kinds = {kind for kind in CHANGES.values() if kind}
+    assert {CHANGES[route] for route in set(CHANGES) & there} == kinds | {""}
+    assert kinds <= set(PARAMETERS)
 
 
 def test_an_owner_looks_at_his_shop_without_an_api_key(owner, store):
@@ -89,6 +90,16 @@ def test_a_key_is_made_as_it_was_confirmed_with_at_most_ones_own_permissions(
     assert revoked.status_code == 200 and not revoked.json()["works"]
     clerk = joined(owner, store, app, world, "clerk")
     assert clerk.ask("GET", path).status_code == 403
+
+
+def test_a_policy_is_changed_as_it_was_confirmed(owner, store):
+    path, wanted = f"/v1/stores/{store}/conversion-policy", {"kind": "keep", "keep_ppm": 250_000}
+    assert owner.ask("PUT", path, wanted).status_code == 403
+    step_up = owner.confirm("policy.change", store, **wanted)
+    other = owner.ask("PUT", path, wanted | {"keep_ppm": 1_000_000}, step_up=step_up)
+    assert other.status_code == 403
+    assert owner.ask("PUT", path, wanted, step_up=step_up).status_code == 200
+    assert owner.ask("GET", path).json()["keep_ppm"] == 250_000
 
 
 def test_what_is_not_for_sessions_takes_an_api_key(owner, store):

@@ -108,7 +108,7 @@ def _request_of(here: Greenfield, holder: Holder, body: CreateInvoice) -> Invoic
     tokens = [token_of(method) for method in checkout.payment_methods or ()]
     return InvoiceRequest(
         amount=amount,
-        currency=body.currency or "",
+        currency=(body.currency or "").upper(),
         tokens=tuple(tokens),
         order_id=_order_id(metadata),
         metadata=metadata,

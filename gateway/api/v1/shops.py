@@ -12,7 +12,15 @@ from msgspec.json import encode
 from engine.types import MONEY_MAX, Outcome
 from gateway.api.budget_headers import note
 from gateway.api.shop_readers import Readers
-from gateway.api.v1 import policies, shop_grants, shop_keys, shop_refunds, shop_requotes
+from gateway.api.v1 import (
+    policies,
+    reports,
+    shop_grants,
+    shop_keys,
+    shop_points,
+    shop_refunds,
+    shop_requotes,
+)
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
 from gateway.api.v1.people_access import Gate
@@ -110,6 +118,8 @@ def merchants_router(
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_refunds.router)
     mounted.include_router(shop_requotes.router)
+    mounted.include_router(reports.router)
+    mounted.include_router(shop_points.router)
     return mounted
 
 

@@ -163,7 +163,9 @@ export async function conversions() {
 
 // Against the middle of the book where the sale says it, else against the price locked for it.
 function spreadOf(row, sale) {
-  const price = sale.mid ?? row.rate;
+  const [base] = sale.market.split("-");
+  const locked = row.rate ?? row.options?.find(({ token }) => token === base)?.rate;
+  const price = sale.mid ?? locked;
   const points = price && !isZero(sale.sold) ? basisPoints(sale.proceeds, sale.sold, price) : null;
   return points === null ? "–" : t("basis_points", { points });
 }

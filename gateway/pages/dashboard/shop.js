@@ -61,23 +61,43 @@ export async function grants({ store }) {
     ]), "no_grants"))];
 }
 
+// Where a store is told: at endpoints of their own, or at the one that stands beside its name.
+async function endpointsOf(path) {
+  const about = await get(path);
+  if (about.webhook_url === undefined) return (await get(`${path}/webhooks`)).webhooks;
+  return about.webhook_url ? [{ url: about.webhook_url, enabled: about.webhook_enabled }] : [];
+}
+
 export async function webhooks({ store, may, attempt, again, tell }) {
   const path = `/v1/stores/${store.id}`;
-  const [{ deliveries }, about] = await Promise.all([
-    get(`${path}/webhook-deliveries`), get(path)]);
+  const [{ deliveries }, endpoints] = await Promise.all([
+    get(`${path}/webhook-deliveries`), endpointsOf(path)]);
   const failed = deliveries.filter(({ attempts, status }) => attempts > 1
     || status === "dead");
-  const again_ = (row) => (may(WEBHOOKS) && row.status !== "pending"
+  // A delivery with a name of its own can be made once more.
+  const again_ = (row) => (may(WEBHOOKS) && row.id && row.status !== "pending"
     ? button("redeliver", () => attempt(async () => {
-      await ask("POST", `${path}/webhook-deliveries/${row.event_id}/redeliver`);
+      await ask("POST", `${path}/webhook-deliveries/${row.id}/redelivery`);
       await again();
       tell(t("redelivered"));
     })) : "");
-  const parts = [card(null, facts([
-    ["endpoint", about.webhook_url ? code(about.webhook_url) : t("none")],
-    ["webhook_health", t(about.webhook_enabled === false ? "webhook_off" : "webhook_on")],
-    ["webhook_failed", `${failed.length} / ${deliveries.length}`],
-  ])),
+  const place = element("div", {});
+  const renew = (row) => button("secret_new", () => attempt(async () => {
+    const named = row.id ? { endpoint_id: row.id } : {};
+    const stepUp = await confirmed("webhook-secret.rotate", store.id, named);
+    const where = row.id ? `webhooks/${row.id}/secret` : "webhook-secret";
+    const made = await ask("POST", `${path}/${where}`, {}, stepUp);
+    place.replaceChildren(shownOnce("shown_once", made.webhook_secret));
+  }));
+  const parts = [card(null,
+    table(["endpoint", "webhook_health", ""], endpoints.map((row) => [
+      code(row.url),
+      state(row.enabled ? "live" : "dead", t(row.enabled ? "webhook_on" : "webhook_off")),
+      may(WEBHOOKS) ? renew(row) : "",
+    ]), "no_endpoints"),
+    place,
+    facts([["webhook_failed", `${failed.length} / ${deliveries.length}`]]),
+    element("p", { className: "note" }, t("secret_told"))),
   card("deliveries", table(["what", "status", "attempts", "answer", ""],
     deliveries.map((row) => [
       row.type,
@@ -86,17 +106,10 @@ export async function webhooks({ store, may, attempt, again, tell }) {
       row.last_status ? String(row.last_status) : row.last_error || "–",
       again_(row),
     ]), "no_deliveries"))];
-  if (may(WEBHOOKS)) {
-    const place = element("div", {});
-    parts.push(card("webhook_secret", element("p", { className: "note" }, t("secret_told")),
-      button("secret_new", () => attempt(async () => {
-        const stepUp = await confirmed("webhook-secret.rotate", store.id);
-        const made = await ask("POST", `${path}/webhook-secret`, {}, stepUp);
-        place.replaceChildren(shownOnce("shown_once", made.webhook_secret));
-      })), place));
-  }
   return parts;
 }
+
+const scopeWords = (scope) => t(`scope_${scope.split(".").at(-1)}`);
 
 export async function keys({ store, may, attempt, again, tell }) {
   const path = `/v1/stores/${store.id}/api-keys`;
@@ -105,7 +118,7 @@ export async function keys({ store, may, attempt, again, tell }) {
   const parts = [card(null, element("p", { className: "note" }, t("keys_told")),
     table(["label", "scopes", "used", ""], rows.map((row) => [
       element("span", {}, row.label || "–", " ", code(`${row.hint}…`)),
-      row.scopes.map((scope) => scope.split(".").at(-1)).join(", "),
+      row.scopes.map(scopeWords).join(", "),
       row.used_at ? when(row.used_at, locale) : "–",
       may(SETTINGS) && row.works ? button("revoke", () => attempt(async () => {
         await ask("DELETE", `${path}/${row.id}`);
@@ -118,7 +131,7 @@ export async function keys({ store, may, attempt, again, tell }) {
     const choices = store.scopes.filter((scope) => scope.startsWith("btcpay."))
       .map((scope) => element("label", { className: "choice" },
         element("input", { type: "checkbox", name: "scopes", value: scope }),
-        element("span", {}, scope.split(".").at(-1))));
+        element("span", {}, scopeWords(scope))));
     const fields = [field("label", label), element("fieldset", {},
       element("legend", {}, t("scopes")), ...choices)];
     parts.push(card("key_new", form("key_make", fields, (_, made) => attempt(async () => {
@@ -138,7 +151,7 @@ const REPORTS = ["payments", "conversions", "refunds", "payouts", "fees", "settl
 
 export async function reports({ store }) {
   const link = (name, form_) => element("a", {
-    href: `/v1/stores/${store.id}/reports/${name}.${form_}`, download: `${name}.${form_}`,
+    href: `/v1/stores/${store.id}/reports/${name}?format=${form_}`, download: `${name}.${form_}`,
   }, form_.toUpperCase());
   return [card(null, element("p", { className: "note" }, t("reports_told")),
     table(["report", "download"], REPORTS.map((name) => [

@@ -69,6 +69,18 @@ def upgrade() -> None:
     _move_grants(connection)
     _move_api_keys(connection)
     _move_options(connection)
+    _say_whose(connection)
+
+
+def _say_whose(connection: Connection) -> None:
+    """Reports go through a store's rows in order: each says whose it is."""
+    for table, parent, key in (
+        ("payments", "invoices", "invoice_id"),
+        ("credits", "invoices", "invoice_id"),
+        ("fills", "conversions", "conversion_id"),
+    ):
+        whose = f"SELECT store_id FROM {parent} WHERE {parent}.id = {table}.{key}"
+        connection.execute(text(f"UPDATE {table} SET store_id = ({whose})"))
 
 
 def _move_grants(connection: Connection) -> None:
