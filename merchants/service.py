@@ -283,6 +283,16 @@ class Merchants:
                 )
             return InvoiceCreated(self.reader.document(session, invoice), replayed=False)
 
+    def requote(self, invoice_id: str, store_id: str | None = None) -> InvoiceDocument | Rejection:
+        """Give an expired invoice a new price; rejects NOT_FOUND where it is not ``store_id``'s,
+        and as ``Invoices.requote``. Bounded, so that customers may ask for it too."""
+        with transaction(self._database) as session:
+            invoice = session.get(Invoice, invoice_id)
+            if invoice is None or store_id not in (None, invoice.store_id):
+                return Rejection(Outcome.NOT_FOUND, {"invoice": invoice_id})
+            rejection = self.invoices.requote(session, invoice, self._clock())
+            return rejection or self.reader.document(session, invoice)
+
     def watched_addresses(self) -> list[bytes]:
         """Return the deposit addresses whose transfers the chain watcher should report.
 

@@ -74,7 +74,8 @@ INVOICE_EDGES: Final[Edges[InvoiceState]] = {
         {InvoiceState.SETTLED, InvoiceState.INVALID, InvoiceState.NEW, InvoiceState.EXPIRED}
     ),
     InvoiceState.SETTLED: frozenset(),
-    InvoiceState.EXPIRED: frozenset({InvoiceState.PROCESSING}),
+    # Back to NEW by a new price.
+    InvoiceState.EXPIRED: frozenset({InvoiceState.PROCESSING, InvoiceState.NEW}),
     InvoiceState.INVALID: frozenset({InvoiceState.PROCESSING}),
 }
 

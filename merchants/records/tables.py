@@ -174,6 +174,8 @@ class Invoice(Table):
     judge_at_ns: Mapped[int | None] = mapped_column(index=True)
     short_pips: Mapped[int] = mapped_column(default=0, server_default="0")
     over_pips: Mapped[int] = mapped_column(default=0, server_default="0")
+    requotes: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many new prices it was given after it had expired."""
     event_count: Mapped[int] = mapped_column(default=0)
     net_pips: Mapped[int] = mapped_column(Digits, default=0, server_default=text("'0'"))
 

@@ -17,6 +17,7 @@ from engine.types import PIPS_PER_TOKEN, PPM, Outcome
 from merchants.documents.native import LeftOut, listed
 from merchants.records.amounts import decimal_of_pips
 from merchants.records.options import option_of
+from merchants.records.refunds import Refund, RefundState
 from merchants.records.rejection import Rejection
 from merchants.records.shares import credited_pips, received_pips, timely_pips
 from merchants.records.states import (
@@ -31,7 +32,7 @@ from merchants.records.turns import Turn
 from merchants.sales.arrivals import DUST_SHARE, Arrivals, Deposit
 from merchants.sales.asked import InvoiceRequest, Sources, asked_of
 from merchants.sales.conversions import Conversions
-from merchants.sales.offers import Offers, why_of
+from merchants.sales.offers import Offered, Offers, why_of
 from merchants.sales.reference_prices import NoPrice
 from merchants.webhooks import events
 from merchants.webhooks.events import EventType
@@ -60,6 +61,9 @@ LEAST: Final = decimal_of_pips(SWEEP_LEAST_PIPS)
 
 BLOCK_NS: Final = 12 * 10**9
 """The longest usual time between two blocks."""
+
+REQUOTES_MAX: Final = 10
+"""Most new prices of one invoice: each is another quarter of an hour in which the payer chooses."""
 
 _AWAY: Final = (InvoiceState.EXPIRED, InvoiceState.INVALID)
 
@@ -116,10 +120,6 @@ class Invoices:
 
         invoice_id = "inv_" + self._entropy(16).hex()
         ref = keccak256(invoice_id.encode())
-        left_out = [
-            LeftOut(symbol, rejection.outcome.name, why_of(rejection))
-            for symbol, rejection in offered.left_out.items()
-        ]
         invoice = Invoice(
             id=invoice_id,
             store_id=store.id,
@@ -142,7 +142,7 @@ class Invoices:
             fx_source=asked.source,
             fx_as_of_s=asked.as_of_s,
             amount_pips=asked.pips,
-            left_out=msgspec.json.encode(left_out).decode(),
+            left_out=_written(offered),
             sweep_at_ns=None,
             judge_at_ns=None,
             short_pips=0,
@@ -155,6 +155,44 @@ class Invoices:
         session.flush()
         self._record(session, invoice, EventType.INVOICE_CREATED, now_ns)
         return invoice
+
+    def requote(self, session: Session, invoice: Invoice, now_ns: int) -> Rejection | None:
+        """Let an expired invoice be paid at new quotes, for as long as a new one; what came counts
+        at them too, so that only the rest is asked for.
+
+        Rejects INVOICE_CLOSED where it has not expired, was given REQUOTES_MAX new prices, or money
+        of it was given back; and as ``create`` where it cannot be priced. Then nothing changes.
+        """
+        why = self._why_not_anew(session, invoice)
+        if why:
+            return Rejection(Outcome.INVOICE_CLOSED, {"invoice": invoice.id, "why": why})
+        left_out = msgspec.json.decode(invoice.left_out, type=list[LeftOut])
+        catalog = self._exchange.catalog
+        symbols = {listed(catalog.token_by_address(one.token)).symbol for one in invoice.options}
+        symbols |= {one.token for one in left_out}
+        offered = self._offers.renew(session, invoice, tuple(sorted(symbols)), now_ns)
+        if isinstance(offered, Rejection):
+            return offered
+        invoice.left_out = _written(offered)
+        invoice.expires_ns = now_ns + invoice.store.lifetime_s * 10**9
+        invoice.requotes += 1
+        invoice.short_pips, invoice.judge_at_ns = 0, None
+        self._go(session, invoice, InvoiceState.NEW, EventType.INVOICE_REQUOTED, now_ns)
+        self._move_on(session, invoice, now_ns)
+        return None
+
+    def _why_not_anew(self, session: Session, invoice: Invoice) -> str:
+        """Return why an invoice gets no new price; empty if it may."""
+        if invoice.state is not InvoiceState.EXPIRED:
+            return "only what has expired gets a new price"
+        if invoice.requotes >= REQUOTES_MAX:
+            return f"it was given {REQUOTES_MAX} new prices"
+        given_back = select(Refund.id).where(
+            Refund.invoice_id == invoice.id, Refund.state != RefundState.CANCELLED
+        )
+        if session.scalar(given_back.limit(1)) is not None:
+            return "what came for it is given back"
+        return ""
 
     def _why_taken(
         self, session: Session, store: Store, request: InvoiceRequest
@@ -428,6 +466,15 @@ def least_pips(invoice: Invoice) -> int:
 
 def _dust_pips(invoice: Invoice) -> int:
     return max(tolerated_pips(invoice), invoice.amount_pips // DUST_SHARE)
+
+
+def _written(offered: Offered) -> str:
+    """Return what could not be offered as it is kept."""
+    left_out = [
+        LeftOut(symbol, rejection.outcome.name, why_of(rejection))
+        for symbol, rejection in offered.left_out.items()
+    ]
+    return msgspec.json.encode(left_out).decode()
 
 
 def parameters_hash(request: InvoiceRequest) -> bytes:

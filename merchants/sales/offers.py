@@ -16,6 +16,7 @@ from merchants.records.grants import Grant
 from merchants.records.options import Option
 from merchants.records.pots import in_pot
 from merchants.records.rejection import Rejection
+from merchants.records.shares import came_pips
 from merchants.records.states import ConversionState, InvoiceState
 from merchants.records.tables import Conversion, Invoice, Store
 from merchants.sales import pricing
@@ -27,6 +28,21 @@ from settlement.ports import ExchangePort
 
 OPTIONS_MAX: Final = 16
 """Most tokens that one invoice is offered in."""
+
+
+_QUOTED: Final = (
+    "number",
+    "lots",
+    "quoted_ticks",
+    "lot_pips",
+    "tick_pips",
+    "rate_pips",
+    "due_pips",
+    "due_raw",
+    "proceeds_pips",
+    "fee_pips",
+)
+"""What of an option its quote says; the rest is what came."""
 
 
 class Offered(NamedTuple):
@@ -72,6 +88,37 @@ class Offers:
         wanted = {"token": symbol, "amount": decimal_of_pips(amount_pips)}
         reasons = {f"why_not_{name}": why_of(rejection) for name, rejection in others}
         return first._replace(detail=wanted | first.detail | reasons)
+
+    def renew(
+        self, session: Session, invoice: Invoice, symbols: tuple[str, ...], now_ns: int
+    ) -> Offered | Rejection:
+        """Give an invoice new quotes in the tokens of ``symbols``; what came counts at them.
+
+        Rejects as ``make``, and with its reason where a token in which money came has no quote now;
+        then nothing changes.
+        """
+        made = self.make(session, invoice.store, invoice.amount_pips, symbols, now_ns)
+        if isinstance(made, Rejection):
+            return made
+        fresh = {option.token: option for option in made.options}
+        gone = [option for option in invoice.options if option.token not in fresh]
+        for option in gone:
+            if came_pips(option):
+                token = self._exchange.catalog.token_by_address(option.token)
+                assert token is not None, "an option is of a listed token"
+                return made.left_out[token.symbol]
+        for option in gone:
+            session.delete(option)
+        for option in invoice.options:
+            quoted = fresh.pop(option.token, option)
+            for name in _QUOTED:
+                setattr(option, name, getattr(quoted, name))
+        for option in fresh.values():
+            option.invoice_id = invoice.id
+            session.add(option)
+        session.flush()
+        session.refresh(invoice, ["options"])
+        return made
 
     def _tokens(
         self, session: Session, store: Store, symbols: tuple[str, ...]

@@ -49,6 +49,9 @@ class EventType(StrEnum):
     """Tokens that it did not ask for are booked to the shop's account with its reference, whichever
     way they came: they pay nothing of it, and giving them back is between shop and payer."""
     INVOICE_EXPIRED = "invoice.expired"
+    INVOICE_REQUOTED = "invoice.requoted"
+    """It had expired, and may be paid at new quotes until it expires again; what came counts at
+    them."""
     INVOICE_INVALID = "invoice.invalid"
     CONVERSION_WAITING = "conversion.waiting"
     """It could not be sold just now, ``reason`` says why; it is tried again."""

@@ -27,6 +27,7 @@ BODILESS = {
     "/v1/stores/{store_id}/webhooks/{endpoint_id}/secret",
     "/v1/stores/{store_id}/webhooks/{endpoint_id}/ping",
     "/v1/stores/{store_id}/webhook-deliveries/{delivery_id}/redelivery",
+    "/v1/invoices/{invoice_id}/requote",
     "/v1/refunds/{refund_id}/cancel",
     "/v1/refunds/{refund_id}/withdrawal",
 }
@@ -174,6 +175,11 @@ def test_a_real_answer_of_every_shops_route_is_what_the_document_says(tmp_path):
     both("DELETE", f"{webhook}/{{endpoint_id}}", headers)
     give_money_back(world, ask, both, headers)
     sell_from_links(both, ask, headers)
+    another = {"amount": "5", "tokens": ["USD"]}
+    ask.ids["invoice_id"] = both("POST", "/v1/invoices", headers, json=another)["id"]
+    world.pass_time(901)
+    world.venue.tick()
+    both("POST", "/v1/invoices/{invoice_id}/requote", headers)
     assert ask.asked == routes_of(ask.app), "all of them"
 
 

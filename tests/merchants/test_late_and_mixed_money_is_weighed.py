@@ -148,7 +148,8 @@ def test_found_an_expired_invoice_was_a_free_option(world):
     event = venue.merchants.reader.events_after(store.store_id, 0)[-1]
     body = msgspec.json.decode(event.body)
     assert (body["type"], body["data"]["invoice"]["short"]) == ("invoice.short", "50")
-    assert "short by 50 USD" in venue.merchants.reader.checkout(late.id).sentence
+    said = venue.merchants.reader.checkout(late.id).sayings[0]
+    assert (said.key, said.values["short"].amount) == ("say_short", "50")
 
     send(world, invoice, due_raw(invoice))
     paid = settle(world, invoice)
@@ -207,7 +208,7 @@ def test_what_comes_on_top_is_sold_near_the_last_trades_or_not_at_all(world):
     assert (more.exception, more.over) == ("paid_over", "10")
     assert [c.sold for c in more.conversions] == ["0.025", "0"]
     assert venue.types(store)[-2:] == ["invoice.paid_over", "conversion.waiting"]
-    assert "tried again by itself" in venue.merchants.reader.checkout(more.id).sentence
+    assert venue.merchants.reader.checkout(more.id).sayings[0].key == "say_unsold"
 
 
 def test_a_few_units_short_is_paid_and_more_is_not(world):

@@ -266,7 +266,7 @@ def test_markup_in_names_is_only_text_on_the_page(client, shop, world):
     invoice = client.post("/v1/invoices", json=body, headers=bearer(answer.json()["api_key"]))
     page = client.get(f"/checkout/{invoice.json()['id']}")
     assert page.status_code == 200
-    assert "<script>alert" not in page.text and "<img" not in page.text
+    assert "<script>alert" not in page.text and "<img src=x" not in page.text
     assert "unsafe" not in page.headers["Content-Security-Policy"]
     assert client.get("/checkout/inv_none").status_code == 404
     assert client.get("/checkout/assets/shell.html").status_code == 404

@@ -20,6 +20,7 @@ from gateway.api.v1 import (
     shop_points,
     shop_refunds,
     shop_webhooks,
+    shop_requotes,
 )
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
@@ -114,6 +115,7 @@ def merchants_router(
     mounted.include_router(shop_keys.router)
     mounted.include_router(shop_webhooks.router)
     mounted.include_router(shop_refunds.router)
+    mounted.include_router(shop_requotes.router)
     mounted.include_router(reports.router)
     mounted.include_router(shop_points.router)
     return mounted
