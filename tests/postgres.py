@@ -3,10 +3,14 @@
 One server a test run. Each test gets a database of its own, copied from one that was made once.
 """
 
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +28,13 @@ def program(name):
         return Path(on_path)
     found = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
     return found[-1] if found else None
+
+
+def _end_with_parent():
+    """Let the kernel stop this process when the thread that began it dies (Linux:
+    PR_SET_PDEATHSIG is 1): start it on the main one."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
 class Server:
@@ -56,15 +67,29 @@ class Server:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self):
-        """Start it, and wait until it takes connections."""
-        log = str(self.directory / "log")
-        options = " ".join(self._options)
-        rows = str(self.directory / "rows")
-        self._run("pg_ctl", "start", "-D", rows, "-w", "-s", "-l", log, "-o", options)
+        """Start it, and wait until it takes connections. It ends with the tests, even killed."""
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program("postgres"), "-D", str(self.directory / "rows"), *self._options],
+                cwd=self.directory,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 -- one system call, no lock
+                **self._as,
+            )
+        until = time.monotonic() + 60
+        while True:
+            try:
+                self.said("SELECT 1")
+                return
+            except (pg8000.dbapi.Error, OSError):
+                assert self._process.poll() is None, (self.directory / "log").read_text()
+                assert time.monotonic() < until, "the server does not come up"
 
     def stop(self, mode="fast"):
         """Stop it; ``immediate`` is a crash."""
-        self._run("pg_ctl", "stop", "-D", str(self.directory / "rows"), "-w", "-s", "-m", mode)
+        self._process.send_signal(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
+        self._process.wait(60)
 
     def url(self, name):
         """Return the URL of the database ``name``."""
