@@ -16,7 +16,7 @@ from merchants.records.policies import PolicyKind
 from merchants.records.tables import Credit, Event, Invoice, Payment
 from merchants.sales.policies import PolicyRequest
 from settlement.protocol.evidence import DepositEvidence, decode
-from tests.merchants.fixtures import DOLLAR, LOT, MERCHANT, TOKEN, World, address_bytes
+from tests.merchants.fixtures import DOLLAR, LOT, MERCHANT, TOKEN, World, address_bytes, due_raw
 from tests.merchants.test_rests_of_invoices_are_sold_together import check as check_money
 
 INVOICES_MAX = 4
@@ -60,7 +60,7 @@ class Shops(RuleBasedStateMachine):
     def send(self, which, milli):
         """Send so many thousandths of what is due to one of the addresses."""
         invoice = self.invoices[which % len(self.invoices)]
-        raw = max(1, int(invoice.amount_due_raw) * milli // 1_000)
+        raw = max(1, due_raw(invoice) * milli // 1_000)
         self.world.transfer(address_bytes(invoice.deposit_address), raw)
 
     @precondition(lambda self: self.invoices)
