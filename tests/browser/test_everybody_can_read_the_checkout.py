@@ -13,7 +13,8 @@ def test_every_language_fits_every_screen_and_axe_finds_nothing(browser, shop, w
     invoice = venue.invoice(store, amount="101", order_id="1042", tokens=())
     page = opened(browser, f"{address}/checkout/{invoice.id}?lang={code}&pay=TOKEN")
     shows(page, "waiting")
-    assert page.inner_text(".choices [aria-current]").startswith("Tillbook devnet – TOKEN")
+    chosen = page.inner_text(".choices [aria-current]")
+    assert "Tillbook devnet" in chosen and "TOKEN" in chosen
     assert page.evaluate("document.dir || document.documentElement.dir") == (
         "rtl" if code == "ar" else "ltr"
     )
