@@ -19,8 +19,8 @@ from gateway.api.v1 import (
     shop_keys,
     shop_points,
     shop_refunds,
-    shop_webhooks,
     shop_requotes,
+    shop_webhooks,
 )
 from gateway.api.v1.encoding import address
 from gateway.api.v1.openapi import Answer, documented
